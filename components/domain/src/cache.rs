@@ -1,0 +1,229 @@
+//! What Redis holds: every key, lifetime and field, and how orders and stock are written in them.
+//!
+//! Redis is a cache of MySQL. Each command touches one key, so that all of this works on Redis Cluster too.
+
+use std::time::Duration;
+
+use crate::Cents;
+use crate::changes::Entity;
+use crate::orders::{Order, OrderItem};
+use crate::reports::Report;
+use crate::stock::{StockLevel, StockedProduct};
+
+/// Who refreshes: a random token of the one instance that does.
+pub const LEASE: &str = "lease:report-refresh";
+
+/// How long a lease is good for. Its holder renews it between batches of work, each of which takes well under a second.
+pub const LEASE_LIFETIME: Duration = Duration::from_secs(10);
+
+/// Set after a refresh for one interval: while it lives, nobody else need refresh.
+pub const REFRESHED: &str = "report:refreshed";
+
+/// The `run_id` of the Redis server into which every order and stock was written.
+/// Another id, or none, means that Redis lost its data and must be filled.
+pub const FILLED: &str = "cache:filled";
+
+/// The [fingerprint](crate::changes::Fingerprint) of the changes left when the reports were last known to be right.
+pub const SEEN: &str = "cache:seen";
+
+/// Where a report's finished body is.
+pub const fn report_key(report: Report) -> &'static str {
+    match report {
+        Report::HighestSpenders => "report:highest-spenders",
+        Report::BestSellers => "report:best-sellers",
+    }
+}
+
+/// How long a report's body lives. Twice the interval: with a refresh task it never expires, and without one, as under
+/// plain Spin, its expiry is how a reader notices.
+pub fn report_lifetime(interval: Duration) -> Duration {
+    interval * 2
+}
+
+/// The key of one order or one product's stock.
+pub fn key(entity: Entity, id: i64) -> String {
+    format!("{}{id}", prefix(entity))
+}
+
+/// The id in a key of `entity`, if it is one.
+pub fn id_in_key(entity: Entity, key: &str) -> Option<i64> {
+    let id = key.strip_prefix(prefix(entity))?.parse().ok()?;
+    (self::key(entity, id) == key).then_some(id)
+}
+
+/// A pattern for `SCAN` that finds every key of `entity`.
+pub fn pattern(entity: Entity) -> String {
+    format!("{}*", prefix(entity))
+}
+
+const fn prefix(entity: Entity) -> &'static str {
+    match entity {
+        Entity::Order => "order:",
+        Entity::Product => "stock:",
+    }
+}
+
+/// The fields of an order's hash.
+pub const ORDER_FIELDS: [&str; 3] = ["user_id", "total_amount", "items"];
+
+/// The values of [`ORDER_FIELDS`].
+pub fn order_values(order: &Order) -> [String; 3] {
+    let items = serde_json::to_string(&order.items).expect("integers and numbers are always JSON");
+    [
+        order.user_id.to_string(),
+        order.total_amount.to_string(),
+        items,
+    ]
+}
+
+/// The order in the values of [`ORDER_FIELDS`], or `None` if one is missing or wrong: then MySQL is asked instead.
+pub fn order_from_values(order_id: i64, values: [Option<String>; 3]) -> Option<Order> {
+    let [user_id, total_amount, items] = values;
+    let items: Vec<OrderItem> = serde_json::from_str(&items?).ok()?;
+    Some(Order {
+        order_id,
+        user_id: user_id?.parse().ok()?,
+        total_amount: total_amount?.parse().ok()?,
+        items,
+    })
+}
+
+/// The fields of a product's stock hash. The version guards every write: it never goes back.
+pub const STOCK_FIELDS: [&str; 5] = [
+    "quantity",
+    "product_name",
+    "product_sku",
+    "product_unit_price",
+    "version",
+];
+
+/// The values of [`STOCK_FIELDS`].
+pub fn stock_values(product: &StockedProduct) -> [String; 5] {
+    [
+        product.level.quantity.to_string(),
+        product.name.clone(),
+        product.sku.clone(),
+        product.unit_price.to_string(),
+        product.level.version.to_string(),
+    ]
+}
+
+/// The product in the values of [`STOCK_FIELDS`], or `None` if one is missing or wrong: then MySQL is asked instead.
+pub fn stock_from_values(product_id: i64, values: [Option<String>; 5]) -> Option<StockedProduct> {
+    let [quantity, name, sku, unit_price, version] = values;
+    let unit_price: Cents = unit_price?.parse().ok()?;
+    Some(StockedProduct {
+        name: name?,
+        sku: sku?,
+        unit_price,
+        level: StockLevel {
+            product_id,
+            quantity: quantity?.parse().ok()?,
+            version: version?.parse().ok()?,
+        },
+    })
+}
+
+/// Writes a whole stock hash unless Redis has a newer one. `KEYS[1]`: the key; `ARGV`: the version, then fields and
+/// values in turn. The same version is written again, which repairs a hash that lost a field.
+pub const PUT_STOCK: &str = "\
+local stored = redis.call('HGET', KEYS[1], 'version')
+if stored and tonumber(stored) > tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+return 1";
+
+/// Moves the quantity of an existing stock hash, unless Redis has a newer one. `KEYS[1]`: the key; `ARGV`: the version
+/// and the quantity. A missing hash stays missing: only a reader knows the product's name.
+pub const MOVE_STOCK: &str = "\
+local stored = redis.call('HGET', KEYS[1], 'version')
+if not stored or tonumber(stored) >= tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'version', ARGV[1], 'quantity', ARGV[2])
+return 1";
+
+/// Lets a lease live on if it is still the caller's. `ARGV`: the token and the lifetime in milliseconds.
+pub const RENEW_LEASE: &str = "\
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])";
+
+/// Ends a lease if it is still the caller's. `ARGV`: the token.
+pub const RELEASE_LEASE: &str = "\
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order() -> Order {
+        Order {
+            order_id: 7,
+            user_id: 1,
+            total_amount: Cents::new(399_998),
+            items: vec![OrderItem {
+                product_id: 1,
+                quantity: 2,
+                unit_price: Cents::new(199_999),
+            }],
+        }
+    }
+
+    fn product() -> StockedProduct {
+        StockedProduct {
+            name: "Lampe \"été\"".into(),
+            sku: "LMP-1".into(),
+            unit_price: Cents::new(4999),
+            level: StockLevel {
+                product_id: 5,
+                quantity: -3,
+                version: 12,
+            },
+        }
+    }
+
+    #[test]
+    fn keys_name_one_entity_and_read_back() {
+        assert_eq!(key(Entity::Order, 7), "order:7");
+        assert_eq!(key(Entity::Product, 5), "stock:5");
+        assert_eq!(id_in_key(Entity::Order, "order:7"), Some(7));
+        for other in ["order:", "order:x", "order:07", "order:+7", "stock:7"] {
+            assert_eq!(id_in_key(Entity::Order, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_order_is_written_as_the_design_says_and_reads_back() {
+        let values = order_values(&order());
+        assert_eq!(
+            values,
+            [
+                "1",
+                "3999.98",
+                r#"[{"product_id":1,"quantity":2,"unit_price":1999.99}]"#
+            ]
+        );
+        assert_eq!(order_from_values(7, values.map(Some)), Some(order()));
+    }
+
+    #[test]
+    fn a_stock_is_written_as_the_design_says_and_reads_back() {
+        let values = stock_values(&product());
+        assert_eq!(values, ["-3", "Lampe \"été\"", "LMP-1", "49.99", "12"]);
+        assert_eq!(stock_from_values(5, values.map(Some)), Some(product()));
+    }
+
+    #[test]
+    fn a_hash_that_lost_or_broke_a_field_is_a_miss() {
+        for field in 0..3 {
+            for broken in [None, Some("x".to_owned())] {
+                let mut values = order_values(&order()).map(Some);
+                values[field] = broken;
+                assert_eq!(order_from_values(7, values), None, "{field}");
+            }
+        }
+        for field in 0..5 {
+            let mut values = stock_values(&product()).map(Some);
+            values[field] = None;
+            assert_eq!(stock_from_values(5, values), None, "{field}");
+        }
+    }
+}

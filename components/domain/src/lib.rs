@@ -1,0 +1,19 @@
+//! The store's rules: what an order is, what it costs, what it does to stock and to the reports.
+//!
+//! Nothing here does I/O or knows of HTTP, SQL or Spin, so every rule is tested natively. The components
+//! (`orders`, `stocks`, `reports`) read, ask these functions, and write.
+
+pub mod cache;
+pub mod changes;
+mod error;
+pub mod idempotency;
+pub mod money;
+pub mod orders;
+pub mod products;
+pub mod reports;
+pub mod settings;
+pub mod stock;
+pub mod users;
+
+pub use error::StoreError;
+pub use money::Cents;

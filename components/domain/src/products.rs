@@ -1,0 +1,94 @@
+//! Products: what a new one must look like.
+
+use serde::{Deserialize, Serialize};
+
+use crate::users::{MAX_NAME_CHARS, check_text};
+use crate::{Cents, StoreError};
+
+/// The width of `products.sku`.
+const MAX_SKU_CHARS: usize = 64;
+
+/// What `products.price`, a DECIMAL(10, 2), can hold.
+const MAX_PRICE: Cents = Cents::new(9_999_999_999);
+
+/// The body of `POST /products`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewProduct {
+    /// What the product is called.
+    pub name: String,
+    /// The shop's own code for it, not necessarily unique.
+    pub sku: String,
+    /// What one piece costs. Any JSON number is read, so that one with three decimals is 422 and not 400.
+    pub price: f64,
+}
+
+impl NewProduct {
+    /// Checks name, code and price, and gives the price in cents.
+    ///
+    /// # Errors
+    /// [`StoreError::Unacceptable`], saying which field is wrong.
+    pub fn check(&self) -> Result<Cents, StoreError> {
+        check_text("name", &self.name, MAX_NAME_CHARS)?;
+        check_text("sku", &self.sku, MAX_SKU_CHARS)?;
+        match Cents::from_number(self.price) {
+            Some(price) if price > Cents::ZERO && price <= MAX_PRICE => Ok(price),
+            _ => Err(StoreError::Unacceptable(format!(
+                "price must be more than 0, at most {MAX_PRICE}, with at most two decimals"
+            ))),
+        }
+    }
+}
+
+/// A product, as `GET /products/{id}` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Product {
+    /// The product's number.
+    pub id: i64,
+    /// What it is called.
+    pub name: String,
+    /// The shop's own code for it.
+    pub sku: String,
+    /// What one piece costs.
+    pub price: Cents,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn product(name: &str, sku: &str, price: f64) -> NewProduct {
+        NewProduct {
+            name: name.into(),
+            sku: sku.into(),
+            price,
+        }
+    }
+
+    #[test]
+    fn a_product_with_a_price_is_accepted() {
+        for (price, cents) in [
+            (0.01, 1),
+            (49.99, 4999),
+            (10.0, 1000),
+            (99_999_999.99, 9_999_999_999),
+        ] {
+            let checked = product("Lamp", "LMP-1", price).check();
+            assert_eq!(checked, Ok(Cents::new(cents)));
+        }
+    }
+
+    #[test]
+    fn a_price_out_of_range_or_too_fine_is_refused() {
+        for price in [0.0, -1.0, 0.001, 100_000_000.0] {
+            assert!(product("Lamp", "LMP-1", price).check().is_err(), "{price}");
+        }
+    }
+
+    #[test]
+    fn an_empty_or_long_text_is_refused() {
+        assert!(product("", "LMP-1", 1.0).check().is_err());
+        assert!(product("Lamp", " ", 1.0).check().is_err());
+        assert!(product("Lamp", &"x".repeat(65), 1.0).check().is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! The application's variables that change how the store works, each with the values it may have.
+
+use std::time::Duration;
+
+/// A variable of the application with a fixed set of values.
+pub trait Setting: Sized {
+    /// Its name in `spin.toml`.
+    const VARIABLE: &'static str;
+    /// The values it may have, for the message about a wrong one.
+    const ALLOWED: &'static str;
+
+    /// The setting that `value` stands for, if it is one of the allowed values.
+    fn parse(value: &str) -> Option<Self>;
+}
+
+/// How the prices of an order's products are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PriceLookup {
+    /// All in one query.
+    Batched,
+    /// One query each: the N+1 form, kept to measure what batching is worth.
+    PerItem,
+}
+
+impl Setting for PriceLookup {
+    const VARIABLE: &'static str = "price_lookup";
+    const ALLOWED: &'static str = "batched, per_item";
+
+    fn parse(value: &str) -> Option<Self> {
+        match value {
+            "batched" => Some(Self::Batched),
+            "per_item" => Some(Self::PerItem),
+            _ => None,
+        }
+    }
+}
+
+/// What happens to an order of more than the stock holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StockPolicy {
+    /// It is taken, and the stock goes below zero.
+    Backorder,
+    /// It is refused whole.
+    Reject,
+}
+
+impl Setting for StockPolicy {
+    const VARIABLE: &'static str = "stock_policy";
+    const ALLOWED: &'static str = "backorder, reject";
+
+    fn parse(value: &str) -> Option<Self> {
+        match value {
+            "backorder" => Some(Self::Backorder),
+            "reject" => Some(Self::Reject),
+            _ => None,
+        }
+    }
+}
+
+/// Where a report comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportSource {
+    /// The finished body in Redis, remade in the background.
+    Cached,
+    /// Every order in Redis, added up for each request. Naive, kept to be measured.
+    Redis,
+    /// An aggregate query over every order, for each request. Kept to be measured.
+    Mysql,
+}
+
+impl Setting for ReportSource {
+    const VARIABLE: &'static str = "report_source";
+    const ALLOWED: &'static str = "cached, redis, mysql";
+
+    fn parse(value: &str) -> Option<Self> {
+        match value {
+            "cached" => Some(Self::Cached),
+            "redis" => Some(Self::Redis),
+            "mysql" => Some(Self::Mysql),
+            _ => None,
+        }
+    }
+}
+
+/// How long a report stays before it is looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefreshInterval(pub Duration);
+
+impl Setting for RefreshInterval {
+    const VARIABLE: &'static str = "report_refresh_seconds";
+    const ALLOWED: &'static str = "a whole number of seconds from 1 to 86400";
+
+    fn parse(value: &str) -> Option<Self> {
+        let seconds: u64 = value.parse().ok()?;
+        (1..=86_400)
+            .contains(&seconds)
+            .then(|| Self(Duration::from_secs(seconds)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_allowed_value_is_understood() {
+        fn assert_all<S: Setting>() {
+            for value in S::ALLOWED.split(", ") {
+                assert!(S::parse(value).is_some(), "{} = {value}", S::VARIABLE);
+            }
+        }
+        assert_all::<PriceLookup>();
+        assert_all::<StockPolicy>();
+        assert_all::<ReportSource>();
+    }
+
+    #[test]
+    fn other_values_are_refused() {
+        assert_eq!(StockPolicy::parse("Reject"), None);
+        assert_eq!(PriceLookup::parse(""), None);
+        assert_eq!(ReportSource::parse("mysql "), None);
+        for value in ["0", "-1", "1.5", "86401", "a minute"] {
+            assert_eq!(RefreshInterval::parse(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_interval_is_in_seconds() {
+        assert_eq!(
+            RefreshInterval::parse("60"),
+            Some(RefreshInterval(Duration::from_secs(60)))
+        );
+    }
+}

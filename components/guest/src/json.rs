@@ -1,0 +1,48 @@
+//! Reading JSON that a client sent.
+
+use serde::de::DeserializeOwned;
+use store_domain::StoreError;
+
+/// Most characters of a parser's message that are passed on: it may quote what the client sent, at any length.
+const MAX_MESSAGE_CHARS: usize = 200;
+
+/// Reads a whole body as `T`.
+///
+/// # Errors
+/// [`StoreError::Malformed`], saying what is wrong and where, for anything but one JSON value of the right shape.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let message: String = error.to_string().chars().take(MAX_MESSAGE_CHARS).collect();
+        StoreError::Malformed(format!("the body is not what this path reads: {message}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store_domain::orders::NewOrder;
+
+    #[test]
+    fn what_is_not_the_right_json_is_malformed() {
+        let deep = "[".repeat(100_000);
+        let long_field = format!(r#"{{"{}":1}}"#, "x".repeat(100_000));
+        for body in [
+            &b""[..],
+            b"{",
+            b"null",
+            b"[]",
+            b"{\"user_id\":1,\"items\":[]} trailing",
+            b"{\"user_id\":1,\"user_id\":1,\"items\":[]}",
+            b"{\"user_id\":1e400,\"items\":[]}",
+            b"{\"user_id\":1,\"items\":[{\"product_id\":1,\"quantity\":true}]}",
+            b"{\"user_id\":1,\"items\":[],\"\xff\":1}",
+            deep.as_bytes(),
+            long_field.as_bytes(),
+        ] {
+            match parse::<NewOrder>(body) {
+                Err(StoreError::Malformed(detail)) => assert!(detail.len() < 500, "{detail}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

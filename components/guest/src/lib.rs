@@ -1,0 +1,21 @@
+//! What every component needs from Spin and WASI: HTTP in and out, problems, typed MySQL and Redis, variables.
+//!
+//! Up to 16 requests share one instance, so nothing of a request is ever kept in a static: each request opens its own
+//! connections and drops them when it ends.
+
+pub mod cache;
+pub mod json;
+mod log;
+pub mod mysql;
+mod problem;
+pub mod redis;
+mod reply;
+mod request;
+mod serve;
+pub mod variables;
+
+pub use log::{log, log_sparsely};
+pub use problem::Problem;
+pub use reply::Reply;
+pub use request::{Request, Verb, parse_id, segments};
+pub use serve::serve;

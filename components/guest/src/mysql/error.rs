@@ -1,0 +1,288 @@
+//! MySQL's errors, which cross `spin:mysql` as text.
+
+use spin_sdk::mysql::{Error, MysqlError as WitError};
+use store_domain::StoreError;
+
+/// A value is already there under a unique key.
+const DUPLICATE: u16 = 1062;
+/// A row is still referred to.
+const REFERRED_TO: u16 = 1451;
+/// A row refers to one that is not there.
+const REFERS_TO_NOTHING: u16 = 1452;
+/// Another transaction holds the row: lock wait timeout, which MariaDB also answers to NOWAIT, and MySQL's NOWAIT.
+const LOCKED: [u16; 2] = [1205, 3572];
+/// The transaction had to give way and was rolled back whole.
+const DEADLOCK: u16 = 1213;
+/// The row changed since this transaction first read (MariaDB with `innodb_snapshot_isolation`).
+const CHANGED_SINCE_READ: u16 = 1020;
+/// The server is full, going down or killed the connection, or the statement.
+const SERVER_GONE: [u16; 7] = [1040, 1053, 1079, 1152, 1203, 1317, 1927];
+
+/// Why MySQL did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MysqlError {
+    /// No connection was to be had: the server is down, or the host's pool stayed empty for too long.
+    #[error("no connection to MySQL: {0}")]
+    Connect(String),
+    /// The server answered with an error.
+    #[error("MySQL error {code}: {text}")]
+    Server {
+        /// The server's own number for it.
+        code: u16,
+        /// What the host says about it.
+        text: String,
+    },
+    /// The connection was lost, or the host gives no reason: under Spin, `query` hides the server's error.
+    #[error("MySQL connection lost: {0}")]
+    Lost(String),
+    /// The commit was sent and its answer never came, so the transaction may have happened or not.
+    #[error("MySQL commit without an answer: {0}")]
+    CommitUnknown(String),
+    /// A bug: a statement, parameter or column of the wrong kind.
+    #[error("MySQL answered what nobody asked: {0}")]
+    Unexpected(String),
+}
+
+impl MysqlError {
+    /// Whether a unique key has the value already.
+    pub fn is_duplicate(&self) -> bool {
+        self.code() == Some(DUPLICATE)
+    }
+
+    /// Whether the row to delete is still referred to.
+    pub fn is_referred_to(&self) -> bool {
+        self.code() == Some(REFERRED_TO)
+    }
+
+    /// Whether the row to write refers to one that is not there.
+    pub fn refers_to_nothing(&self) -> bool {
+        self.code() == Some(REFERS_TO_NOTHING)
+    }
+
+    /// Whether another transaction holds the row.
+    pub fn is_locked(&self) -> bool {
+        self.code().is_some_and(|code| LOCKED.contains(&code))
+    }
+
+    /// Whether a transaction that failed with this, before its commit was sent, may be tried again as a whole.
+    pub(super) fn is_retryable(&self) -> bool {
+        match self {
+            Self::Server { code, .. } => {
+                [DEADLOCK, CHANGED_SINCE_READ].contains(code)
+                    || LOCKED.contains(code)
+                    || SERVER_GONE.contains(code)
+            }
+            Self::Lost(_) => true,
+            Self::Connect(_) | Self::CommitUnknown(_) | Self::Unexpected(_) => false,
+        }
+    }
+
+    /// What this error means when it answers a commit. After a deadlock nothing was written, for certain; after
+    /// anything else that takes the answer away, to try again could write everything twice.
+    pub(super) fn at_commit(self) -> Self {
+        match self {
+            Self::Server { code: DEADLOCK, .. } => self,
+            Self::Server { code, text } if SERVER_GONE.contains(&code) => Self::CommitUnknown(text),
+            Self::Lost(text) => Self::CommitUnknown(text),
+            other => other,
+        }
+    }
+
+    /// What a refused `open` means.
+    pub(super) fn from_open(error: Error) -> Self {
+        match error {
+            Error::MysqlError(WitError::ConnectionFailed(text) | WitError::Other(text)) => {
+                Self::Connect(without_credentials(&text))
+            }
+            other => Self::Connect(without_credentials(&other.to_string())),
+        }
+    }
+
+    fn from_text(text: String) -> Self {
+        const GONE: [&str; 5] = [
+            "Io(",
+            "closed",
+            "Disconnected",
+            "reset by peer",
+            "timed out",
+        ];
+        if let Some(code) = server_code(&text) {
+            Self::Server { code, text }
+        } else if GONE.iter().any(|sign| text.contains(sign)) {
+            Self::Lost(text)
+        } else {
+            Self::Unexpected(text)
+        }
+    }
+
+    fn code(&self) -> Option<u16> {
+        match self {
+            Self::Server { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for MysqlError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::MysqlError(error) => error.into(),
+            Error::Decode(text) => Self::Unexpected(text),
+        }
+    }
+}
+
+impl From<WitError> for MysqlError {
+    fn from(error: WitError) -> Self {
+        match error {
+            WitError::ConnectionFailed(text) => Self::Connect(without_credentials(&text)),
+            WitError::QueryFailed(text) | WitError::Other(text) => Self::from_text(text),
+            WitError::BadParameter(text) | WitError::ValueConversionFailed(text) => {
+                Self::Unexpected(text)
+            }
+        }
+    }
+}
+
+/// What the store makes of an error that has no meaning of its own where it happened.
+impl From<MysqlError> for StoreError {
+    fn from(error: MysqlError) -> Self {
+        let text = error.to_string();
+        match error {
+            MysqlError::Connect(_) | MysqlError::Lost(_) | MysqlError::CommitUnknown(_) => {
+                Self::Unavailable(text)
+            }
+            MysqlError::Server { .. } if error.is_retryable() => Self::Unavailable(text),
+            MysqlError::Server { .. } | MysqlError::Unexpected(_) => Self::Internal(text),
+        }
+    }
+}
+
+impl From<MysqlError> for crate::Problem {
+    fn from(error: MysqlError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// The number in `Server(ServerError { code: 1213, message: …`, as Spin and our host write a server's error.
+fn server_code(text: &str) -> Option<u16> {
+    let (_, after) = text.split_once("ServerError { code: ")?;
+    let digits = after.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+/// The text with every `://user:password@` blotted out: Spin's refusal of an address repeats it whole.
+fn without_credentials(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        clean.push_str("://");
+        let authority_end = part.find(|c: char| c == '/' || c.is_whitespace());
+        let (authority, rest) = part.split_at(authority_end.unwrap_or(part.len()));
+        match authority.rsplit_once('@') {
+            Some((_, host)) => clean.extend(["***@", host]),
+            None => clean.push_str(authority),
+        }
+        clean.push_str(rest);
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPIN_DEADLOCK: &str = "Server(ServerError { code: 1213, message: \"Deadlock found when trying to get lock; \
+        try restarting transaction\", state: \"40001\" })";
+
+    fn failed(text: &str) -> MysqlError {
+        MysqlError::from(WitError::QueryFailed(text.into()))
+    }
+
+    fn server(code: u16) -> MysqlError {
+        failed(&format!(
+            "Server(ServerError {{ code: {code}, message: \"x\", state: \"HY000\" }})"
+        ))
+    }
+
+    #[test]
+    fn a_server_error_has_its_code() {
+        assert_eq!(failed(SPIN_DEADLOCK).code(), Some(1213));
+        assert!(server(1062).is_duplicate());
+        assert!(server(1451).is_referred_to());
+        assert!(server(1452).refers_to_nothing());
+        assert!(server(1205).is_locked() && server(3572).is_locked());
+        assert_eq!(failed("code: 1213").code(), None);
+    }
+
+    #[test]
+    fn conflicts_and_lost_connections_are_tried_again() {
+        for error in [
+            failed(SPIN_DEADLOCK),
+            server(1205),
+            server(1020),
+            server(1927),
+            failed(
+                "Io(Io(Os { code: 104, kind: ConnectionReset, message: \"Connection reset by peer\" }))",
+            ),
+            MysqlError::from(WitError::Other("async error: channel closed".into())),
+        ] {
+            assert!(error.is_retryable(), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_fails_again_is_not_tried_again() {
+        for error in [
+            server(1062),
+            server(1064),
+            failed("Url(InvalidScheme)"),
+            MysqlError::Connect("refused".into()),
+        ] {
+            assert!(!error.is_retryable(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_commit_without_an_answer_is_not_tried_again() {
+        assert!(failed(SPIN_DEADLOCK).at_commit().is_retryable());
+        for error in [server(1053), server(1927), failed("Io(BrokenPipe)")] {
+            assert!(!error.at_commit().is_retryable());
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_unavailable_and_the_rest_is_a_bug() {
+        for error in [
+            server(1213),
+            failed("Io(x)"),
+            failed("Io(x)").at_commit(),
+            MysqlError::Connect("x".into()),
+        ] {
+            assert!(matches!(error.into(), StoreError::Unavailable(_)));
+        }
+        for error in [
+            server(1064),
+            failed("x"),
+            WitError::BadParameter("x".into()).into(),
+        ] {
+            assert!(matches!(error.into(), StoreError::Internal(_)));
+        }
+    }
+
+    #[test]
+    fn credentials_never_reach_the_log() {
+        let error = MysqlError::from_open(Error::MysqlError(WitError::ConnectionFailed(
+            "address mysql://store:p@ss%2F@db:3306/store is not permitted".into(),
+        )));
+        assert_eq!(
+            error.to_string(),
+            "no connection to MySQL: address mysql://***@db:3306/store is not permitted"
+        );
+        assert_eq!(without_credentials("no url here"), "no url here");
+        assert_eq!(
+            without_credentials("at mysql://db:3306/x"),
+            "at mysql://db:3306/x"
+        );
+    }
+}

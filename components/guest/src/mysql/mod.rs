@@ -1,0 +1,170 @@
+//! Typed MySQL over `spin:mysql`.
+//!
+//! Spin prepares every statement, and each holds to these rules: parameters for every value, columns that Spin can
+//! carry (integers and text; money as whole cents by `CAST`), and no `START TRANSACTION`, which MySQL refuses to prepare.
+
+mod error;
+mod records;
+mod row;
+mod transaction;
+
+use std::marker::PhantomData;
+
+use spin_sdk::mysql::{DbValue, QueryResult};
+use spin_sdk::wasip3::wit_bindgen::StreamResult;
+
+pub use error::MysqlError;
+pub use row::{Column, FromRow};
+pub use spin_sdk::mysql::ParameterValue;
+pub use transaction::{Abort, transaction};
+
+/// How many rows are taken from the host at once: each crossing costs more than each row.
+const ROWS_AT_ONCE: usize = 128;
+
+/// A server connection of one request. Dropping it rolls back an open transaction and gives it back to the host.
+pub struct Connection(spin_sdk::mysql::Connection);
+
+impl Connection {
+    /// Opens a connection; under our host, takes one from the pool.
+    ///
+    /// # Errors
+    /// [`MysqlError::Connect`] if none is to be had.
+    pub async fn open(url: &str) -> Result<Self, MysqlError> {
+        let connection = spin_sdk::mysql::Connection::open(url)
+            .await
+            .map_err(MysqlError::from_open)?;
+        Ok(Self(connection))
+    }
+
+    /// Runs a statement that returns no rows, or whose rows don't matter. Reports an error's code on every host.
+    ///
+    /// # Errors
+    /// What the server or the connection failed with.
+    pub async fn execute(
+        &self,
+        statement: &str,
+        parameters: Vec<ParameterValue>,
+    ) -> Result<(), MysqlError> {
+        self.0
+            .execute(statement, parameters)
+            .await
+            .map_err(MysqlError::from)
+    }
+
+    /// Runs a query and reads all of its rows.
+    ///
+    /// # Errors
+    /// What the server or the connection failed with, before the first row or after the last, or a row that is no `T`.
+    pub async fn query<T: FromRow>(
+        &self,
+        statement: &str,
+        parameters: Vec<ParameterValue>,
+    ) -> Result<Vec<T>, MysqlError> {
+        let mut rows = self.rows(statement, parameters).await?;
+        let mut all = Vec::new();
+        while let Some(some) = rows.next().await? {
+            all.extend(some);
+        }
+        Ok(all)
+    }
+
+    /// Runs a query and reads its first row, if it has one.
+    ///
+    /// # Errors
+    /// Those of [`Connection::query`].
+    pub async fn first<T: FromRow>(
+        &self,
+        statement: &str,
+        parameters: Vec<ParameterValue>,
+    ) -> Result<Option<T>, MysqlError> {
+        let rows = self.query(statement, parameters).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// The id that the last INSERT on this connection gave out.
+    ///
+    /// # Errors
+    /// Those of [`Connection::query`].
+    pub async fn last_insert_id(&self) -> Result<i64, MysqlError> {
+        self.first("SELECT LAST_INSERT_ID()", vec![])
+            .await?
+            .map(|(id,)| id)
+            .ok_or_else(|| MysqlError::Unexpected("LAST_INSERT_ID() gave no row".into()))
+    }
+
+    /// Runs a query whose rows are read as they arrive. Until they are read to their end, another statement on this
+    /// connection waits for ever.
+    ///
+    /// # Errors
+    /// What the server or the connection failed with before the first row.
+    pub async fn rows<T: FromRow>(
+        &self,
+        statement: &str,
+        parameters: Vec<ParameterValue>,
+    ) -> Result<Rows<T>, MysqlError> {
+        let result = self.0.query(statement, parameters).await?;
+        Ok(Rows {
+            result: Some(result),
+            row: PhantomData,
+        })
+    }
+}
+
+/// The rows of one query, as they arrive.
+pub struct Rows<T> {
+    /// `None` once the end is reached.
+    result: Option<QueryResult>,
+    row: PhantomData<fn() -> T>,
+}
+
+impl<T: FromRow> Rows<T> {
+    /// The next few rows, one at least, or `None` after the last.
+    ///
+    /// # Errors
+    /// What the query failed with after its first row, or a row that is no `T`.
+    pub async fn next(&mut self) -> Result<Option<Vec<T>>, MysqlError> {
+        let Some(mut result) = self.result.take() else {
+            return Ok(None);
+        };
+        let mut values: Vec<Vec<DbValue>> = Vec::with_capacity(ROWS_AT_ONCE);
+        while values.is_empty() {
+            let status;
+            (status, values) = result.rows().read(values).await;
+            if status == StreamResult::Dropped {
+                // Only this says whether the rows ended or broke off.
+                result.result().await?;
+                return Ok(None);
+            }
+        }
+        self.result = Some(result);
+        let rows: Result<Vec<T>, MysqlError> = values.into_iter().map(T::from_row).collect();
+        rows.map(Some)
+    }
+}
+
+/// `?, ?, ?` for `count` values.
+pub fn placeholders(count: usize) -> String {
+    vec!["?"; count].join(", ")
+}
+
+/// `(?, 1), (?, 1)` for `count` rows of the form `row`.
+pub fn row_placeholders(row: &str, count: usize) -> String {
+    vec![row; count].join(", ")
+}
+
+/// Ids as parameters.
+pub fn ids(ids: impl IntoIterator<Item = i64>) -> Vec<ParameterValue> {
+    ids.into_iter().map(ParameterValue::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_separated() {
+        assert_eq!(placeholders(1), "?");
+        assert_eq!(placeholders(3), "?, ?, ?");
+        assert_eq!(row_placeholders("(?, 1)", 2), "(?, 1), (?, 1)");
+    }
+}

@@ -1,0 +1,107 @@
+//! A transaction, tried again as a whole when it collides with another.
+
+use std::time::Duration;
+
+use spin_sdk::wasip3::random::random::get_random_u64;
+use store_domain::StoreError;
+
+use super::{Connection, MysqlError};
+use crate::Problem;
+
+/// How often a transaction is tried before its request is told to come back.
+const ATTEMPTS: u32 = 5;
+
+/// What every transaction starts with. MySQL refuses to prepare `START TRANSACTION`.
+const BEGIN: &str = "SET autocommit = 0";
+
+/// Commits, since MySQL and MariaDB end an open transaction when autocommit comes back on, and leaves the session as it
+/// was found: one round trip instead of two. (MySQL 8.4 reference manual, section 15.3.1.)
+const COMMIT: &str = "SET autocommit = 1";
+
+/// Why a transaction did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Abort {
+    /// The store refuses what was asked. Everything was rolled back.
+    #[error(transparent)]
+    Rejected(#[from] StoreError),
+    /// The database failed, again and again if it was worth a try.
+    #[error(transparent)]
+    Database(#[from] MysqlError),
+}
+
+impl From<Abort> for StoreError {
+    fn from(abort: Abort) -> Self {
+        match abort {
+            Abort::Rejected(error) => error,
+            Abort::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<Abort> for Problem {
+    fn from(abort: Abort) -> Self {
+        Self::Store(abort.into())
+    }
+}
+
+/// Does `work` in one transaction. All of it is done again, on a new connection, if it collides with another
+/// transaction or loses its connection before the commit; so `work` must do nothing that can't be rolled back.
+///
+/// # Errors
+/// What `work` rejected, or what the database failed with in the last attempt.
+pub async fn transaction<T>(
+    url: &str,
+    work: impl AsyncFn(&Connection) -> Result<T, Abort>,
+) -> Result<T, Abort> {
+    let mut attempt = 0;
+    loop {
+        match attempt_once(url, &work).await {
+            Err(Abort::Database(error)) if error.is_retryable() && attempt + 1 < ATTEMPTS => {
+                spin_sdk::time::sleep(retry_delay(attempt, get_random_u64())).await;
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Rolls back by dropping the connection, wherever it returns early.
+async fn attempt_once<T>(
+    url: &str,
+    work: &impl AsyncFn(&Connection) -> Result<T, Abort>,
+) -> Result<T, Abort> {
+    let connection = Connection::open(url).await?;
+    connection.execute(BEGIN, vec![]).await?;
+    let done = work(&connection).await?;
+    connection
+        .execute(COMMIT, vec![])
+        .await
+        .map_err(MysqlError::at_commit)?;
+    Ok(done)
+}
+
+/// Wait before the next try after try `attempt`, counted from 0: up to 20 ms doubled each time, at random so that two
+/// that collided don't meet again.
+fn retry_delay(attempt: u32, random: u64) -> Duration {
+    let most_us = 20_000_u64 << attempt.min(6);
+    Duration::from_micros(random % most_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_and_are_spread() {
+        assert_eq!(retry_delay(0, 19_999), Duration::from_micros(19_999));
+        assert_eq!(retry_delay(0, 20_000), Duration::ZERO);
+        assert!(retry_delay(3, u64::MAX) < Duration::from_millis(160));
+        assert!(retry_delay(u32::MAX, u64::MAX) < Duration::from_millis(1280));
+    }
+
+    #[test]
+    fn a_rejection_keeps_its_meaning() {
+        let conflict = StoreError::Conflict("no".into());
+        assert_eq!(StoreError::from(Abort::from(conflict.clone())), conflict);
+    }
+}

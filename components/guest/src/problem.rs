@@ -1,0 +1,154 @@
+//! Errors become responses here and nowhere else: `application/problem+json`, RFC 9457.
+
+use serde::Serialize;
+use spin_sdk::http::StatusCode;
+use store_domain::StoreError;
+
+use crate::Reply;
+
+/// What a client may read about our side failing. The cause is in the log, under the request id in `instance`.
+const UNAVAILABLE: &str = "the store is overloaded or a dependency is down; try again";
+const INTERNAL: &str = "something went wrong on our side";
+
+/// Why a request gets an error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The store refuses or fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The path exists, for the methods in `allow`.
+    #[error("this path allows {allow}")]
+    MethodNotAllowed {
+        /// The value of the `Allow` header.
+        allow: &'static str,
+    },
+    /// The body is longer than is read.
+    #[error("the body must be at most {limit} bytes")]
+    BodyTooLarge {
+        /// The longest body that is read, in bytes.
+        limit: usize,
+    },
+    /// The body is not said to be JSON.
+    #[error("Content-Type must be application/json")]
+    UnsupportedMediaType,
+}
+
+impl Problem {
+    /// The answer to a path that no route matches.
+    pub fn no_route() -> Self {
+        Self::Store(StoreError::NotFound("there is nothing at this path".into()))
+    }
+
+    /// HTTP status. No `_` arm: a new error must be given a status to compile.
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Store(StoreError::Malformed(_)) => StatusCode::BAD_REQUEST,
+            Self::Store(StoreError::NotFound(_)) => StatusCode::NOT_FOUND,
+            Self::Store(StoreError::Conflict(_)) => StatusCode::CONFLICT,
+            Self::Store(StoreError::Unacceptable(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Store(StoreError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(StoreError::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        }
+    }
+
+    /// The response, with `instance` naming the request if it has a name. Logs the cause of a 5xx.
+    pub(crate) fn into_reply(self, instance: Option<String>) -> Reply {
+        let detail = match &self {
+            Self::Store(StoreError::Unavailable(cause)) => {
+                crate::log(format_args!("unavailable: {cause}"));
+                UNAVAILABLE.to_owned()
+            }
+            Self::Store(StoreError::Internal(cause)) => {
+                crate::log(format_args!("internal error: {cause}"));
+                INTERNAL.to_owned()
+            }
+            told => told.to_string(),
+        };
+        let status = self.status();
+        let reply = Reply::json(status, &Body::new(status, &detail, instance))
+            .with_header("content-type", "application/problem+json");
+        match self {
+            Self::MethodNotAllowed { allow } => reply.with_header("allow", allow),
+            Self::Store(StoreError::Unavailable(_)) => reply.with_header("retry-after", "1"),
+            _ => reply,
+        }
+    }
+}
+
+/// A problem's body. `error` repeats `detail` for clients of the older API, which read it.
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    error: &'a str,
+}
+
+impl<'a> Body<'a> {
+    fn new(status: StatusCode, detail: &'a str, instance: Option<String>) -> Self {
+        Self {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail,
+            instance,
+            error: detail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(problem: Problem, instance: Option<&str>) -> serde_json::Value {
+        let reply = problem.into_reply(instance.map(str::to_owned));
+        assert_eq!(
+            reply.header("content-type"),
+            Some("application/problem+json")
+        );
+        serde_json::from_slice(reply.full_body()).expect("a problem is JSON")
+    }
+
+    #[test]
+    fn a_problem_tells_the_client_what_to_change() {
+        let problem = Problem::from(StoreError::Unacceptable("items must not be empty".into()));
+        assert_eq!(
+            body(problem, Some("urn:request:42")),
+            serde_json::json!({
+                "type": "about:blank",
+                "title": "Unprocessable Entity",
+                "status": 422,
+                "detail": "items must not be empty",
+                "instance": "urn:request:42",
+                "error": "items must not be empty",
+            })
+        );
+    }
+
+    #[test]
+    fn the_cause_of_a_5xx_stays_inside() {
+        for error in [
+            StoreError::Unavailable("secret".into()),
+            StoreError::Internal("secret".into()),
+        ] {
+            let body = body(Problem::from(error), None);
+            assert!(!body.to_string().contains("secret"), "{body}");
+            assert_eq!(body.get("instance"), None);
+        }
+    }
+
+    #[test]
+    fn what_may_be_retried_and_what_is_allowed_is_said_in_headers() {
+        let unavailable = Problem::from(StoreError::Unavailable("down".into())).into_reply(None);
+        assert_eq!(unavailable.header("retry-after"), Some("1"));
+        let method = Problem::MethodNotAllowed { allow: "GET, HEAD" }.into_reply(None);
+        assert_eq!(method.header("allow"), Some("GET, HEAD"));
+    }
+}

@@ -1,0 +1,262 @@
+//! Requests: which route, which id, and bodies within the limit.
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body;
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+use spin_sdk::http::{HeaderMap, Method};
+use spin_sdk::wasip3::http::types::ErrorCode;
+use spin_sdk::wasip3::http_compat::IncomingRequestBody;
+use store_domain::StoreError;
+
+use crate::{Problem, json};
+
+/// Longest body that is read, in bytes. The host has a limit of its own; this one holds under plain Spin too.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// Longest request id that is repeated in a problem.
+const MAX_REQUEST_ID_LENGTH: usize = 128;
+
+/// A request that has arrived up to its headers.
+pub struct Request {
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: IncomingRequestBody,
+}
+
+/// A method that the store knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// GET, and HEAD, which is routed as GET and loses its body at the end.
+    Get,
+    /// POST.
+    Post,
+    /// DELETE.
+    Delete,
+    /// Any other.
+    Other,
+}
+
+impl Request {
+    pub(crate) fn new(request: spin_sdk::http::Request) -> Self {
+        let (parts, body) = request.into_parts();
+        Self {
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    /// What is to be done.
+    pub fn verb(&self) -> Verb {
+        verb(&self.method)
+    }
+
+    /// Where it is to be done, without the query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    pub(crate) fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// The name of this request for a problem's `instance`. Our host always gives one; under plain Spin a client may.
+    pub(crate) fn instance(&self) -> Option<String> {
+        let id = self.headers.get("x-request-id")?.to_str().ok()?;
+        (1..=MAX_REQUEST_ID_LENGTH)
+            .contains(&id.len())
+            .then(|| format!("urn:request:{id}"))
+    }
+
+    /// The body, which must be said to be JSON, as its bytes.
+    ///
+    /// # Errors
+    /// 415 for another media type, 413 over the limit, 400 if the body breaks off.
+    pub async fn into_json_bytes(self) -> Result<Bytes, Problem> {
+        if !is_json(&self.headers) {
+            return Err(Problem::UnsupportedMediaType);
+        }
+        read_body(self.body).await
+    }
+
+    /// The body as `T`.
+    ///
+    /// # Errors
+    /// Those of [`Request::into_json_bytes`], and 400 if the body is not a `T`.
+    pub async fn into_json<T: DeserializeOwned>(self) -> Result<T, Problem> {
+        Ok(json::parse(&self.into_json_bytes().await?)?)
+    }
+}
+
+/// A path's parts: `/orders/7` is `["orders", "7"]`.
+pub fn segments(path: &str) -> Vec<&str> {
+    path.strip_prefix('/').unwrap_or(path).split('/').collect()
+}
+
+/// The id in a path: a positive 64-bit integer as the store writes it.
+///
+/// # Errors
+/// [`StoreError::NotFound`] for anything else, since nothing has such an id.
+pub fn parse_id(text: &str) -> Result<i64, StoreError> {
+    let canonical = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse()
+        .ok()
+        .filter(|_| canonical)
+        .ok_or_else(|| StoreError::NotFound("an id is a positive whole number".into()))
+}
+
+fn verb(method: &Method) -> Verb {
+    match *method {
+        Method::GET | Method::HEAD => Verb::Get,
+        Method::POST => Verb::Post,
+        Method::DELETE => Verb::Delete,
+        _ => Verb::Other,
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get("content-type")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Reads a body piece by piece, so that one over the limit costs no more memory than the limit.
+async fn read_body(
+    body: impl Body<Data = Bytes, Error = ErrorCode> + Unpin,
+) -> Result<Bytes, Problem> {
+    let too_large = Problem::BodyTooLarge {
+        limit: MAX_BODY_BYTES,
+    };
+    // The upper bound is what `Content-Length` announced.
+    let announced = body.size_hint().upper();
+    if announced.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+        return Err(too_large);
+    }
+    let mut body = body;
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| broken_off(&error))?.into_data() else {
+            continue;
+        };
+        if bytes.len() + data.len() > MAX_BODY_BYTES {
+            return Err(too_large);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes.freeze())
+}
+
+/// Why a body could not be read to its end.
+fn broken_off(error: &ErrorCode) -> Problem {
+    match error {
+        ErrorCode::HttpRequestBodySize(_) => Problem::BodyTooLarge {
+            limit: MAX_BODY_BYTES,
+        },
+        _ => Problem::Store(StoreError::Malformed("the body broke off".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+    use futures::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use spin_sdk::http::HeaderValue;
+
+    use super::*;
+
+    fn read(pieces: Vec<Result<usize, ErrorCode>>) -> Result<usize, Problem> {
+        let frames = pieces
+            .into_iter()
+            .map(|piece| piece.map(|length| Frame::data(Bytes::from(vec![b'x'; length]))));
+        block_on(read_body(StreamBody::new(stream::iter(frames)))).map(|bytes| bytes.len())
+    }
+
+    #[test]
+    fn a_path_is_its_parts() {
+        assert_eq!(segments("/orders/7"), ["orders", "7"]);
+        assert_eq!(segments("/orders/"), ["orders", ""]);
+        assert_eq!(segments("/"), [""]);
+    }
+
+    #[test]
+    fn an_id_is_a_positive_integer() {
+        assert_eq!(parse_id("7"), Ok(7));
+        assert_eq!(parse_id("9223372036854775807"), Ok(i64::MAX));
+        for text in [
+            "",
+            "0",
+            "-1",
+            "+1",
+            "07",
+            "1.0",
+            "x",
+            "9223372036854775808",
+            "%31",
+        ] {
+            assert!(parse_id(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn head_is_routed_as_get() {
+        assert_eq!(verb(&Method::HEAD), Verb::Get);
+        assert_eq!(verb(&Method::PUT), Verb::Other);
+    }
+
+    #[test]
+    fn json_may_have_parameters_and_any_case() {
+        let mut headers = HeaderMap::new();
+        assert!(!is_json(&headers));
+        for (value, json) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/jsonp", false),
+            ("text/plain", false),
+        ] {
+            headers.insert("content-type", HeaderValue::from_static(value));
+            assert_eq!(is_json(&headers), json, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_body_up_to_the_limit_is_read() {
+        assert_eq!(
+            read(vec![Ok(MAX_BODY_BYTES - 1), Ok(1)]),
+            Ok(MAX_BODY_BYTES)
+        );
+        assert_eq!(read(vec![]), Ok(0));
+    }
+
+    #[test]
+    fn a_body_over_the_limit_is_too_large() {
+        let too_large = Err(Problem::BodyTooLarge {
+            limit: MAX_BODY_BYTES,
+        });
+        assert_eq!(read(vec![Ok(MAX_BODY_BYTES), Ok(1)]), too_large);
+        assert_eq!(
+            read(vec![Err(ErrorCode::HttpRequestBodySize(None))]),
+            too_large
+        );
+    }
+
+    #[test]
+    fn a_body_that_breaks_off_is_malformed() {
+        let broken = read(vec![Ok(1), Err(ErrorCode::ConnectionTerminated)]);
+        assert!(matches!(
+            broken,
+            Err(Problem::Store(StoreError::Malformed(_)))
+        ));
+    }
+}

@@ -1,0 +1,34 @@
+//! Reading one order: from Redis, or from MySQL where Redis doesn't have it.
+
+use spin_sdk::http::StatusCode;
+use store_domain::StoreError;
+use store_domain::orders::{Order, OrderRow, assemble};
+use store_guest::cache::{self, Write};
+use store_guest::mysql::{Connection, ids};
+use store_guest::{Problem, Reply, variables};
+
+use crate::sql;
+
+/// `GET /orders/{id}`
+pub(crate) async fn order(order_id: i64) -> Result<Reply, Problem> {
+    let redis = cache::open().await;
+    if let Some(redis) = &redis
+        && let Some(order) = cache::log_failure(cache::order(redis, order_id).await).flatten()
+    {
+        return Ok(Reply::json(StatusCode::OK, &order));
+    }
+    let order = order_in_mysql(order_id).await?;
+    let reply = Reply::json(StatusCode::OK, &order);
+    if let Some(redis) = &redis {
+        cache::log_failure(cache::write(redis, [Write::PutOrder(order)]).await);
+    }
+    Ok(reply)
+}
+
+async fn order_in_mysql(order_id: i64) -> Result<Order, StoreError> {
+    let connection = Connection::open(&variables::mysql_url().await?).await?;
+    let rows: Vec<OrderRow> = connection.query(sql::ORDER, ids([order_id])).await?;
+    assemble(rows)
+        .pop()
+        .ok_or_else(|| StoreError::NotFound(format!("there is no order {order_id}")))
+}

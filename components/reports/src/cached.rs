@@ -1,0 +1,107 @@
+//! `report_source = cached`: the finished body in Redis. The host's refresh task keeps it there; a reader who finds it
+//! missing all the same has it made once, however many readers there are.
+
+use std::time::{Duration, Instant};
+
+use store_domain::StoreError;
+use store_domain::cache::{SEEN, report_key, report_lifetime};
+use store_domain::reports::Report;
+use store_domain::settings::RefreshInterval;
+use store_guest::mysql::Connection;
+use store_guest::redis::{Redis, RedisError};
+use store_guest::variables;
+
+use crate::lease::Lease;
+use crate::refresh::RefreshError;
+use crate::{changes, mysql};
+
+/// How long a reader waits for another to make the report, and how long between two looks. A report is ten rows, so it
+/// is normally there at the first look.
+const PATIENCE: Duration = Duration::from_secs(3);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
+
+/// The report's body.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] if it is not in Redis and MySQL is down.
+pub(crate) async fn read(report: Report) -> Result<Vec<u8>, StoreError> {
+    match from_redis(report).await {
+        Ok(Some(body)) => return Ok(body),
+        Ok(None) => store_guest::log_sparsely("report not made in time, read from MySQL instead"),
+        Err(RefreshError::Redis(error)) => {
+            store_guest::log_sparsely(format_args!("report read from MySQL instead: {error}"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let connection = Connection::open(&variables::mysql_url().await?).await?;
+    Ok(mysql::summarise(&connection, report).await?.into_bytes())
+}
+
+/// The report's body, made if it is missing, or `None` if another is at it for too long.
+async fn from_redis(report: Report) -> Result<Option<Vec<u8>>, RefreshError> {
+    let redis = Redis::open().await?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(body) = redis.get(report_key(report)).await? {
+            return Ok(Some(body));
+        }
+        if let Some(lease) = Lease::take(&redis).await? {
+            let body = make_if_missing(&redis, report).await;
+            lease.release().await;
+            return body.map(Some);
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        spin_sdk::time::sleep(BETWEEN_LOOKS).await;
+    }
+}
+
+/// Makes the report, unless the last holder of the lease did between our look and our taking it.
+async fn make_if_missing(redis: &Redis, report: Report) -> Result<Vec<u8>, RefreshError> {
+    if let Some(body) = redis.get(report_key(report)).await? {
+        return Ok(body);
+    }
+    let RefreshInterval(interval) = variables::setting().await?;
+    let connection = Connection::open(&variables::mysql_url().await?).await?;
+    let body = mysql::summarise(&connection, report).await?;
+    if let Err(error) = publish(redis, &connection, report, &body, interval).await {
+        store_guest::log_sparsely(format_args!("report made but not kept: {error}"));
+    }
+    Ok(body.into_bytes())
+}
+
+/// Puts the report in place, then does a part of the refresh's work: under plain Spin, this is all there is of it.
+async fn publish(
+    redis: &Redis,
+    connection: &Connection,
+    report: Report,
+    body: &str,
+    interval: Duration,
+) -> Result<(), RefreshError> {
+    put(redis, report, body, interval).await?;
+    // Changes that are forgotten here are in this report and perhaps not in the other, so the next refresh has to make
+    // both anew. Said first, since a crash may come before the changes are gone.
+    redis.delete(SEEN).await?;
+    let page = changes::apply_page(connection, redis, 0).await?;
+    let settled = page
+        .iter()
+        .filter(|change| change.settled)
+        .map(|change| change.id);
+    changes::forget(connection, &settled.collect::<Vec<_>>()).await
+}
+
+/// Puts a report in place.
+///
+/// # Errors
+/// If Redis is down.
+pub(crate) async fn put(
+    redis: &Redis,
+    report: Report,
+    body: &str,
+    interval: Duration,
+) -> Result<(), RedisError> {
+    redis
+        .set_for(report_key(report), body, report_lifetime(interval))
+        .await
+}

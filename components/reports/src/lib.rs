@@ -1,0 +1,66 @@
+//! The component that serves the two sales reports, and keeps what Redis holds equal to MySQL.
+//!
+//! Readers come by HTTP. The host's refresh task comes by `store:reports/refresh`, our own interface; under plain Spin
+//! nobody calls it, and readers do what is needed.
+
+mod cached;
+mod changes;
+mod fill;
+mod lease;
+mod mysql;
+mod redis;
+mod refresh;
+mod sql;
+
+use spin_sdk::http::{IntoResponse, Request as SpinRequest, StatusCode};
+use spin_sdk::http_service;
+use store_domain::reports::Report;
+use store_domain::settings::ReportSource;
+use store_guest::{Problem, Reply, Request, Verb, segments, variables};
+
+#[http_service]
+async fn handle(request: SpinRequest) -> impl IntoResponse {
+    store_guest::serve(request, route).await
+}
+
+async fn route(request: Request) -> Result<Reply, Problem> {
+    let path = request.path().to_owned();
+    let report = match segments(&path).as_slice() {
+        ["orders", "reports", "highest-spenders"] => Report::HighestSpenders,
+        ["orders", "reports", "best-sellers"] => Report::BestSellers,
+        _ => return Err(Problem::no_route()),
+    };
+    if request.verb() != Verb::Get {
+        return Err(Problem::MethodNotAllowed { allow: "GET, HEAD" });
+    }
+    let body = match variables::setting().await? {
+        ReportSource::Cached => cached::read(report).await?,
+        ReportSource::Redis => redis::read(report).await?.into_bytes(),
+        ReportSource::Mysql => mysql::add_up(report).await?.into_bytes(),
+    };
+    Ok(Reply::finished_json(StatusCode::OK, body))
+}
+
+#[expect(unsafe_code, reason = "generated from wit/world.wit")]
+mod bindings {
+    use spin_sdk::wit_bindgen;
+
+    wit_bindgen::generate!({
+        world: "refresher",
+        path: "../../wit",
+        runtime_path: "spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+
+    struct Component;
+
+    impl exports::store::reports::refresh::Guest for Component {
+        async fn refresh() -> Result<exports::store::reports::refresh::Outcome, String> {
+            crate::refresh::run()
+                .await
+                .map_err(|error| error.to_string())
+        }
+    }
+
+    export!(Component);
+}

@@ -1,0 +1,155 @@
+//! Reading products, and their stock: from Redis, or from MySQL where Redis doesn't have it.
+
+use std::collections::HashSet;
+
+use futures::future::join_all;
+use spin_sdk::http::StatusCode;
+use store_domain::products::Product;
+use store_domain::stock::{Stock, StockLevel, StockedProduct};
+use store_domain::{Cents, StoreError};
+use store_guest::cache::{self, Write};
+use store_guest::mysql::{Connection, ids};
+use store_guest::redis::Redis;
+use store_guest::{Problem, Reply, variables};
+
+use crate::sql;
+
+/// `GET /products/{id}`
+pub(crate) async fn product(id: i64) -> Result<Reply, Problem> {
+    let connection = Connection::open(&variables::mysql_url().await?).await?;
+    let (id, name, sku, price) = connection
+        .first::<(i64, String, String, Cents)>(sql::PRODUCT, ids([id]))
+        .await?
+        .ok_or_else(|| StoreError::NotFound(format!("there is no product {id}")))?;
+    let product = Product {
+        id,
+        name,
+        sku,
+        price,
+    };
+    Ok(Reply::json(StatusCode::OK, &product))
+}
+
+/// `GET /stocks/{product_id}`
+pub(crate) async fn stock(product_id: i64) -> Result<Reply, Problem> {
+    let level = find(vec![product_id])
+        .await?
+        .pop()
+        .and_then(|found| found.level);
+    let StockLevel { quantity, .. } = level.ok_or_else(|| {
+        StoreError::NotFound(format!("there is no stock of product {product_id}"))
+    })?;
+    let stock = Stock {
+        product_id,
+        quantity,
+    };
+    Ok(Reply::json(StatusCode::OK, &stock))
+}
+
+/// A product, and its stock if any was ever set or sold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) product: Product,
+    pub(crate) level: Option<StockLevel>,
+}
+
+/// Those of the products that exist, in any order.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] if Redis lacks one and MySQL is down.
+pub(crate) async fn find(product_ids: Vec<i64>) -> Result<Vec<Found>, StoreError> {
+    if product_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let redis = cache::open().await;
+    let mut found = match &redis {
+        Some(redis) => find_in_redis(redis, &product_ids).await,
+        None => Vec::new(),
+    };
+    let cached: HashSet<i64> = found.iter().map(|found| found.product.id).collect();
+    let missing: Vec<i64> = product_ids
+        .into_iter()
+        .filter(|id| !cached.contains(id))
+        .collect();
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    let stored = find_in_mysql(&missing).await?;
+    if let Some(redis) = &redis {
+        let healed = stored
+            .iter()
+            .filter_map(Found::stocked)
+            .map(Write::PutStock);
+        cache::log_failure(cache::write(redis, healed).await);
+    }
+    found.extend(stored);
+    Ok(found)
+}
+
+async fn find_in_redis(redis: &Redis, product_ids: &[i64]) -> Vec<Found> {
+    let lookups = product_ids.iter().map(|&id| cache::stock(redis, id));
+    join_all(lookups)
+        .await
+        .into_iter()
+        .filter_map(|found| cache::log_failure(found).flatten())
+        .map(Found::from)
+        .collect()
+}
+
+async fn find_in_mysql(product_ids: &[i64]) -> Result<Vec<Found>, StoreError> {
+    let connection = Connection::open(&variables::mysql_url().await?).await?;
+    let statement = sql::products_with_stock(product_ids.len());
+    let rows: Vec<Row> = connection
+        .query(&statement, ids(product_ids.iter().copied()))
+        .await?;
+    Ok(rows.into_iter().map(Found::from).collect())
+}
+
+/// Product, name, code, price; then quantity and version, which are NULL together.
+type Row = (i64, String, String, Cents, Option<i64>, Option<i64>);
+
+impl From<Row> for Found {
+    fn from((id, name, sku, price, quantity, version): Row) -> Self {
+        let level = quantity.zip(version);
+        Self {
+            product: Product {
+                id,
+                name,
+                sku,
+                price,
+            },
+            level: level.map(|(quantity, version)| StockLevel {
+                product_id: id,
+                quantity,
+                version,
+            }),
+        }
+    }
+}
+
+impl Found {
+    /// What Redis holds of it; nothing without stock.
+    fn stocked(&self) -> Option<StockedProduct> {
+        let product = self.product.clone();
+        self.level.map(|level| StockedProduct {
+            name: product.name,
+            sku: product.sku,
+            unit_price: product.price,
+            level,
+        })
+    }
+}
+
+impl From<StockedProduct> for Found {
+    fn from(stocked: StockedProduct) -> Self {
+        Self {
+            product: Product {
+                id: stocked.level.product_id,
+                name: stocked.name,
+                sku: stocked.sku,
+                price: stocked.unit_price,
+            },
+            level: Some(stocked.level),
+        }
+    }
+}
