@@ -1,0 +1,298 @@
+//! Flags and environment into one checked [`Config`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs the WebAssembly components of a Spin app, with pooled MySQL and Redis, metrics and limits.
+///
+/// Exit codes: 0 after a clean stop, 2 for a wrong setting, 1 for anything else.
+#[derive(Debug, Parser)]
+#[command(name = "store-host", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// How to serve, when no command is given.
+    #[command(flatten)]
+    pub config: Config,
+}
+
+/// What `store-host` does besides serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create the database if it is missing and apply the migrations it has not seen yet.
+    Migrate {
+        /// mysql://user:password@host:port/database
+        #[arg(long, env = "STORE_HOST_MYSQL_URL", hide_env_values = true)]
+        mysql_url: Secret,
+    },
+}
+
+/// Everything that can be set about a serving host. Durations are written as `500ms`, `2s` or `1m`.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    /// The app to serve: a Spin manifest, version 2
+    #[arg(long, env = "STORE_HOST_APP", default_value = "spin.toml")]
+    pub app: PathBuf,
+
+    /// Address for requests; port 0 picks a free one
+    #[arg(long, env = "STORE_HOST_LISTEN", default_value = "127.0.0.1:5000")]
+    pub listen: SocketAddr,
+
+    /// Address for /metrics and /healthz; loopback only
+    #[arg(
+        long,
+        env = "STORE_HOST_ADMIN_LISTEN",
+        default_value = "127.0.0.1:5100",
+        value_parser = loopback
+    )]
+    pub admin_listen: SocketAddr,
+
+    /// Form of the log lines on stderr
+    #[arg(long, env = "STORE_HOST_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// What to log: a level, or `target=level` pairs divided by commas
+    #[arg(long, env = "STORE_HOST_LOG", default_value = "info")]
+    pub log: String,
+
+    /// Folder for compiled components [default: the user's cache folder]
+    #[arg(long, env = "STORE_HOST_COMPILE_CACHE")]
+    pub compile_cache: Option<PathBuf>,
+
+    /// How long requests in flight may take to finish after SIGTERM
+    #[arg(long, env = "STORE_HOST_DRAIN_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub drain_timeout: Duration,
+
+    /// Start even if a database or cache can't be reached; a refused password still stops the start
+    #[arg(long, env = "STORE_HOST_ALLOW_UNREACHABLE")]
+    pub allow_unreachable: bool,
+
+    /// Limits of each component.
+    #[command(flatten)]
+    pub limits: Limits,
+
+    /// The MySQL pools.
+    #[command(flatten)]
+    pub mysql: MysqlSettings,
+
+    /// The Redis connections.
+    #[command(flatten)]
+    pub redis: RedisSettings,
+}
+
+/// What one component may use. Each limit counts for every component on its own.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits of each component")]
+pub struct Limits {
+    /// Longest time for one request, from its headers to those of its answer
+    #[arg(long, env = "STORE_HOST_REQUEST_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub request_timeout: Duration,
+
+    /// Largest request body, in bytes
+    #[arg(long, env = "STORE_HOST_BODY_LIMIT_BYTES", default_value_t = 1024 * 1024)]
+    pub body_limit_bytes: u64,
+
+    /// Memory of one instance, all its memories and tables together, in MiB
+    #[arg(
+        long,
+        env = "STORE_HOST_MEMORY_LIMIT_MIB",
+        default_value_t = 128,
+        value_parser = clap::value_parser!(u32).range(1..=4096)
+    )]
+    pub memory_limit_mib: u32,
+
+    /// Requests that one component may have in flight; one more is answered 503
+    #[arg(
+        long,
+        env = "STORE_HOST_MAX_IN_FLIGHT",
+        default_value_t = 1024,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub max_in_flight: u32,
+
+    /// Requests that share one instance at a time
+    #[arg(
+        long,
+        env = "STORE_HOST_INSTANCE_CONCURRENCY",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u32).range(1..=1024)
+    )]
+    pub instance_concurrency: u32,
+
+    /// Requests that one instance serves before a fresh one takes its place
+    #[arg(
+        long,
+        env = "STORE_HOST_INSTANCE_REQUESTS",
+        default_value_t = 100_000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub instance_requests: u32,
+
+    /// How long an instance without requests is kept
+    #[arg(long, env = "STORE_HOST_INSTANCE_IDLE", default_value = "10s", value_parser = duration)]
+    pub instance_idle: Duration,
+}
+
+impl Limits {
+    /// [`Limits::memory_limit_mib`] in bytes.
+    pub fn memory_limit_bytes(&self) -> usize {
+        self.memory_limit_mib as usize * 1024 * 1024
+    }
+}
+
+/// One pool per component and address.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "MySQL pool of each component and address")]
+pub struct MysqlSettings {
+    /// Most connections
+    #[arg(
+        id = "mysql_pool_size",
+        long = "mysql-pool-size",
+        env = "STORE_HOST_MYSQL_POOL_SIZE",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    pub pool_size: u32,
+
+    /// Longest wait for a connection, after which the component is told so and answers 503
+    #[arg(
+        id = "mysql_pool_wait",
+        long = "mysql-pool-wait",
+        env = "STORE_HOST_MYSQL_POOL_WAIT",
+        default_value = "2s",
+        value_parser = duration
+    )]
+    pub wait: Duration,
+
+    /// How long an unused connection is kept open
+    #[arg(
+        id = "mysql_pool_idle",
+        long = "mysql-pool-idle",
+        env = "STORE_HOST_MYSQL_POOL_IDLE",
+        default_value = "60s",
+        value_parser = duration
+    )]
+    pub idle: Duration,
+}
+
+/// One multiplexed connection per component and address.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Redis connection of each component and address")]
+pub struct RedisSettings {
+    /// Longest wait for a connection
+    #[arg(
+        id = "redis_connect_timeout",
+        long = "redis-connect-timeout",
+        env = "STORE_HOST_REDIS_CONNECT_TIMEOUT",
+        default_value = "500ms",
+        value_parser = duration
+    )]
+    pub connect_timeout: Duration,
+
+    /// Longest wait for the answer to one command
+    #[arg(
+        id = "redis_response_timeout",
+        long = "redis-response-timeout",
+        env = "STORE_HOST_REDIS_RESPONSE_TIMEOUT",
+        default_value = "2s",
+        value_parser = duration
+    )]
+    pub response_timeout: Duration,
+}
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A value that must not be printed: its `Debug` is `***`.
+#[derive(Clone)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl std::str::FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        Ok(Self(value.to_owned()))
+    }
+}
+
+/// A duration above zero; nothing here means anything at zero.
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be longer than zero".into()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write for example 500ms, 2s or 1m")),
+    }
+}
+
+/// The admin listener has no authentication yet, so it stays on this machine.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "write it as 127.0.0.1:5100")?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err(
+            "must be a loopback address: whoever reaches the admin listener reads all metrics"
+                .into(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        let cli = Cli::try_parse_from(["store-host"]).expect("defaults parse");
+        assert!(cli.command.is_none());
+        assert_eq!(cli.config.limits.body_limit_bytes, 1_048_576);
+        assert_eq!(cli.config.mysql.wait, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn zero_durations_and_public_admin_addresses_are_refused() {
+        for args in [
+            ["store-host", "--drain-timeout", "0s"],
+            ["store-host", "--drain-timeout", "soon"],
+            ["store-host", "--admin-listen", "0.0.0.0:5100"],
+            ["store-host", "--mysql-pool-size", "0"],
+            ["store-host", "--no-such-flag", "1"],
+        ] {
+            assert!(Cli::try_parse_from(args).is_err(), "{args:?} parsed");
+        }
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_twin() {
+        let command = <Cli as clap::CommandFactory>::command();
+        for argument in command.get_arguments() {
+            let (Some(long), Some(env)) = (argument.get_long(), argument.get_env()) else {
+                assert!(
+                    ["help", "version"].contains(&argument.get_id().as_str()),
+                    "`{}` has no environment twin",
+                    argument.get_id()
+                );
+                continue;
+            };
+            let expected = format!("STORE_HOST_{}", long.replace('-', "_").to_uppercase());
+            assert_eq!(env.to_str(), Some(expected.as_str()));
+        }
+    }
+}

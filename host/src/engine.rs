@@ -1,0 +1,90 @@
+//! The wasmtime engine: compiled once, shared by all components.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+};
+
+/// How often a busy instance is interrupted to look at its limits.
+pub(crate) const EPOCH: Duration = Duration::from_millis(10);
+
+/// Most instances alive at once, of all components. Each takes address space, not memory, until it is used: 4 GiB of
+/// the 128 TiB there are.
+const INSTANCES: u32 = 4096;
+
+/// Tables of a component may hold this many elements; ours hold a few hundred.
+const TABLE_ELEMENTS: usize = 20_000;
+
+/// Makes the engine.
+///
+/// # Errors
+/// The machine refuses the address space, or the cache folder can't be used.
+pub(crate) fn new(memory_limit_bytes: usize, cache: Option<&Path>) -> wasmtime::Result<Engine> {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(INSTANCES)
+        .total_core_instances(INSTANCES * 4)
+        .total_memories(INSTANCES)
+        .total_tables(INSTANCES * 4)
+        .total_stacks(INSTANCES)
+        .table_elements(TABLE_ELEMENTS)
+        .max_memory_size(memory_limit_bytes);
+
+    let mut config = Config::new();
+    config
+        .wasm_component_model_async(true)
+        .epoch_interruption(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .memory_init_cow(true)
+        .cache(Some(compile_cache(cache)?));
+    Engine::new(&config)
+}
+
+fn compile_cache(folder: Option<&Path>) -> wasmtime::Result<Cache> {
+    let mut config = CacheConfig::new();
+    if let Some(folder) = folder {
+        config.with_directory(std::path::absolute(folder)?);
+    }
+    Cache::new(config)
+}
+
+/// Moves the engine's epoch on from a thread of its own: a task would not run while every worker thread is busy with
+/// wasm, which is when it is needed.
+pub(crate) struct EpochTicker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl EpochTicker {
+    /// Starts ticking until dropped.
+    pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name("epoch".into())
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    std::thread::sleep(EPOCH);
+                    engine.increment_epoch();
+                }
+            })?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for EpochTicker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // The thread only sleeps and adds one; it has nothing to panic about.
+            _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Instances of one component and the requests they serve, by wasmtime's own `ProxyHandler`: it reuses an instance for
+//! many requests, some of them at once.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+use wasmtime::component::GuestTaskId;
+use wasmtime::{Engine, Store, StoreContextMut};
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+
+use crate::component::Context;
+use crate::engine::EPOCH;
+use crate::metrics::InUse;
+use crate::state::State;
+
+/// Makes instances of one component.
+pub(crate) struct Instances {
+    component: Arc<Context>,
+    engine: Engine,
+    service: ProxyPre<State>,
+}
+
+impl Instances {
+    pub(crate) fn new(component: Arc<Context>, engine: Engine, service: ServicePre<State>) -> Self {
+        Self {
+            component,
+            engine,
+            service: ProxyPre::P3(service),
+        }
+    }
+}
+
+/// A store for one instance of a component, with its limits set.
+pub(crate) fn new_store(engine: &Engine, component: &Arc<Context>) -> Store<State> {
+    let mut store = Store::new(engine, State::new(component.clone()));
+    store.limiter(|state| &mut state.memory);
+    // A busy instance gives its thread back at each tick, which is when time limits are looked at.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+    store
+}
+
+impl HandlerState for Instances {
+    type StoreData = State;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
+        let alive = self.component.metrics.instance(&self.component.id);
+        let mut store = new_store(&self.engine, &self.component);
+        let proxy = self.service.instantiate_async(&mut store).await?;
+        let limits = &self.component.limits;
+        Ok(Instance {
+            store,
+            proxy,
+            view: State::http,
+            expiration: Expiration {
+                idle: limits.instance_idle,
+                // The request's own limit answers the client; this one ends the instance if it won't stop.
+                busy: limits.request_timeout + 4 * EPOCH,
+                sleep: Box::pin(tokio::time::sleep(limits.instance_idle)),
+            },
+            state: Worker {
+                component: self.component.clone(),
+                _alive: alive,
+            },
+        })
+    }
+}
+
+/// Ends an instance that has nothing to do, or that does not stop.
+pub(crate) struct Expiration {
+    idle: Duration,
+    busy: Duration,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        status: WorkerStatus,
+        start: Instant,
+    ) -> Poll<()> {
+        let limit = match status {
+            WorkerStatus::Idle => self.idle,
+            WorkerStatus::Requests | WorkerStatus::PostReturn => self.busy,
+        };
+        let deadline = (start + limit).into();
+        if self.sleep.deadline() != deadline {
+            self.sleep.as_mut().reset(deadline);
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}
+
+/// Decides which requests an instance takes, and reports how it ended.
+pub(crate) struct Worker {
+    component: Arc<Context>,
+    _alive: InUse,
+}
+
+impl WorkerState for Worker {
+    type StoreData = State;
+    /// The request's id.
+    type RequestData = Arc<str>;
+
+    fn should_accept_request(&self, at_once: usize, total: usize) -> ShouldAccept {
+        let limits = &self.component.limits;
+        if total >= limits.instance_requests as usize {
+            ShouldAccept::Never
+        } else if at_once >= limits.instance_concurrency as usize {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        mut store: StoreContextMut<'_, State>,
+        request: Arc<str>,
+        task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        store.data_mut().wasi.begin_request(task, request);
+        Box::pin(tokio::time::sleep(self.component.limits.request_timeout))
+    }
+
+    fn drop(&self, store: Store<State>, result: wasmtime::Result<()>) {
+        drop(store);
+        if let Err(error) = result {
+            let component = &self.component.id;
+            self.component.metrics.trap(component);
+            tracing::error!(
+                component,
+                "An instance of `{component}` ended: {}",
+                error.root_cause()
+            );
+            tracing::debug!(component, "{error:?}");
+        }
+    }
+}

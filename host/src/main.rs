@@ -1,0 +1,101 @@
+//! `store-host`: serves an app, or migrates its database.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use store_host::config::{Cli, Command, Config};
+use store_host::{Host, StartError, logging};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the process waits for tasks that were cut off. A component in an endless loop never gives its thread back.
+const ABANDON_AFTER: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("can't start threads: {error}"), 1),
+    };
+    let code = runtime.block_on(async {
+        match cli.command {
+            Some(Command::Migrate { mysql_url }) => migrate(&mysql_url.0).await,
+            None => serve(&cli.config).await,
+        }
+    });
+    runtime.shutdown_timeout(ABANDON_AFTER);
+    code
+}
+
+async fn serve(config: &Config) -> ExitCode {
+    let _logging = match logging::start(config.log_format, &config.log) {
+        Ok(guard) => guard,
+        Err(reason) => return fail(&reason, 2),
+    };
+    match run(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, error.exit_code()),
+    }
+}
+
+async fn run(config: &Config) -> Result<(), StartError> {
+    let internal = |error: std::io::Error| StartError::Internal(error.to_string());
+    // Before anything is started, so that no signal finds the default action.
+    let mut terminate = signal(SignalKind::terminate()).map_err(internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(internal)?;
+    let host = Host::start(config).await?;
+    announce(&host)?;
+    host.serve(async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+    .await;
+    tracing::info!("Stopped");
+    Ok(())
+}
+
+/// Two lines on stdout, for people and for scripts that start a host on port 0.
+fn announce(host: &Host) -> Result<(), StartError> {
+    let address = host.address()?;
+    let admin = host.admin_address();
+    // Whoever started us may have closed stdout; that is no reason to stop.
+    _ = writeln!(
+        std::io::stdout(),
+        "listening on http://{address}\nadmin on http://{admin}"
+    );
+    Ok(())
+}
+
+async fn migrate(url: &str) -> ExitCode {
+    match store_host::migrate(url).await {
+        Ok(applied) if applied.is_empty() => say("the database is up to date"),
+        Ok(applied) => say(&format!("applied {}", applied.join(", "))),
+        Err(error) => fail(
+            &error,
+            if matches!(error, store_host::MigrateError::Url(_)) {
+                2
+            } else {
+                1
+            },
+        ),
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    _ = writeln!(std::io::stdout(), "{text}");
+    ExitCode::SUCCESS
+}
+
+fn fail(reason: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    let line = reason
+        .to_string()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    _ = writeln!(std::io::stderr(), "store-host: {line}");
+    ExitCode::from(code)
+}

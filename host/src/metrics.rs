@@ -1,0 +1,375 @@
+//! Every metric of the host, declared once. `docs/METRICS.md` explains them to operators.
+
+use std::sync::Arc;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+/// Bounds in seconds for requests: a cached report takes under a millisecond, a limit is usually 30 s.
+const REQUEST_SECONDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+];
+
+/// Bounds in seconds for the wait for a pooled connection: none at all, up to the usual limit of 2 s.
+const WAIT_SECONDS: [f64; 8] = [0.0001, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
+
+/// The calls that the course counts, by method and route.
+const COURSE_COUNTERS: [(&str, &str, &str); 3] = [
+    ("orders_total", "POST", "/orders"),
+    (
+        "highest_spenders_total",
+        "GET",
+        "/orders/reports/highest-spenders",
+    ),
+    ("best_sellers_total", "GET", "/orders/reports/best-sellers"),
+];
+
+/// All metrics of one host.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Beside its counter, the method and route that it counts.
+    course: Vec<(IntCounter, &'static str, &'static str)>,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    in_flight: IntGaugeVec,
+    instances: IntGaugeVec,
+    traps: IntCounterVec,
+    component_info: IntGaugeVec,
+    redis_errors: IntCounterVec,
+    refreshes: IntCounterVec,
+    refresh_seconds: Histogram,
+    pool: PoolVecs,
+}
+
+struct PoolVecs {
+    size: IntGaugeVec,
+    in_use: IntGaugeVec,
+    idle: IntGaugeVec,
+    waiting: IntGaugeVec,
+    wait_seconds: HistogramVec,
+    timeouts: IntCounterVec,
+    opened: IntCounterVec,
+    statements: IntCounterVec,
+}
+
+impl Metrics {
+    /// Declares and registers everything.
+    ///
+    /// # Errors
+    /// Two metrics of one name: a mistake in this file.
+    pub(crate) fn new() -> prometheus::Result<Arc<Self>> {
+        let registry = Registry::new();
+        registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
+        let declare = Declare {
+            registry: &registry,
+        };
+        let metrics = Self {
+            course: declare.course()?,
+            requests: declare.counters(
+                "http_requests_total",
+                "Requests answered; the status is 499 when the client left first",
+                &["component", "route", "method", "status"],
+            )?,
+            request_seconds: declare.histograms(
+                "http_request_duration_seconds",
+                "Time from a request's headers to the end of its answer",
+                &REQUEST_SECONDS,
+                &["component", "route", "method"],
+            )?,
+            in_flight: declare.gauges(
+                "store_requests_in_flight",
+                "Requests not fully answered",
+                &["component"],
+            )?,
+            instances: declare.gauges("store_instances", "Instances alive", &["component"])?,
+            traps: declare.counters(
+                "store_traps_total",
+                "Instances ended by a trap or a time limit",
+                &["component"],
+            )?,
+            component_info: declare.gauges(
+                "store_component_info",
+                "Always 1: the SHA-256 of the component that serves",
+                &["component", "digest"],
+            )?,
+            redis_errors: declare.counters(
+                "store_redis_errors_total",
+                "Redis commands that failed",
+                &["component"],
+            )?,
+            refreshes: declare.counters(
+                "store_refreshes_total",
+                "Refreshes of the cached reports: rebuilt, unchanged, elsewhere or failed",
+                &["outcome"],
+            )?,
+            refresh_seconds: declare.histogram(
+                "store_refresh_duration_seconds",
+                "Time of one refresh that this host did itself",
+                &REQUEST_SECONDS,
+            )?,
+            pool: declare.pool()?,
+            registry: registry.clone(),
+        };
+        Ok(Arc::new(metrics))
+    }
+
+    /// All metrics in Prometheus's text format, version 0.0.4.
+    pub(crate) fn render(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// Makes the series of a component visible before its first request, so that rates start at zero.
+    pub(crate) fn announce_component(&self, component: &str, digest: &str) {
+        self.component_info
+            .with_label_values(&[component, digest])
+            .set(1);
+        self.instances.with_label_values(&[component]);
+        self.in_flight.with_label_values(&[component]);
+        self.traps.with_label_values(&[component]);
+        self.redis_errors.with_label_values(&[component]);
+    }
+
+    /// Counts a request in.
+    pub(crate) fn enter_request(&self, method: &str, route: &str) {
+        for (counter, counted_method, counted_route) in &self.course {
+            if *counted_method == method && *counted_route == route {
+                counter.inc();
+            }
+        }
+    }
+
+    /// Counts a request out.
+    pub(crate) fn leave_request(
+        &self,
+        component: &str,
+        route: &str,
+        method: &str,
+        status: u16,
+        seconds: f64,
+    ) {
+        self.requests
+            .with_label_values(&[component, route, method, &status.to_string()])
+            .inc();
+        self.request_seconds
+            .with_label_values(&[component, route, method])
+            .observe(seconds);
+    }
+
+    /// One more in flight until the guard is dropped.
+    pub(crate) fn request_in_flight(&self, component: &str) -> InUse {
+        InUse::new(self.in_flight.with_label_values(&[component]))
+    }
+
+    /// One more instance until the guard is dropped.
+    pub(crate) fn instance(&self, component: &str) -> InUse {
+        InUse::new(self.instances.with_label_values(&[component]))
+    }
+
+    pub(crate) fn trap(&self, component: &str) {
+        self.traps.with_label_values(&[component]).inc();
+    }
+
+    pub(crate) fn redis_error(&self, component: &str) {
+        self.redis_errors.with_label_values(&[component]).inc();
+    }
+
+    /// Counts a refresh; `seconds` is absent when another host did it.
+    pub(crate) fn refresh(&self, outcome: &str, seconds: Option<f64>) {
+        self.refreshes.with_label_values(&[outcome]).inc();
+        if let Some(seconds) = seconds {
+            self.refresh_seconds.observe(seconds);
+        }
+    }
+
+    /// The metrics of one component's pools.
+    pub(crate) fn mysql_pool(&self, component: &str) -> PoolMetrics {
+        let labels = [component];
+        PoolMetrics {
+            size: self.pool.size.with_label_values(&labels),
+            in_use: self.pool.in_use.with_label_values(&labels),
+            idle: self.pool.idle.with_label_values(&labels),
+            waiting: self.pool.waiting.with_label_values(&labels),
+            wait_seconds: self.pool.wait_seconds.with_label_values(&labels),
+            timeouts: self.pool.timeouts.with_label_values(&labels),
+            opened: self.pool.opened.with_label_values(&labels),
+            statements: self.pool.statements.with_label_values(&labels),
+        }
+    }
+}
+
+/// What the pools of one component count.
+pub(crate) struct PoolMetrics {
+    pub(crate) size: IntGauge,
+    in_use: IntGauge,
+    pub(crate) idle: IntGauge,
+    waiting: IntGauge,
+    pub(crate) wait_seconds: Histogram,
+    pub(crate) timeouts: IntCounter,
+    pub(crate) opened: IntCounter,
+    pub(crate) statements: IntCounter,
+}
+
+impl PoolMetrics {
+    /// One more connection in use until the guard is dropped.
+    pub(crate) fn enter(&self) -> InUse {
+        InUse::new(self.in_use.clone())
+    }
+
+    /// One more request waiting for a connection until the guard is dropped.
+    pub(crate) fn wait(&self) -> InUse {
+        InUse::new(self.waiting.clone())
+    }
+}
+
+/// Adds one to a gauge and takes it off on drop, however the work ends.
+pub(crate) struct InUse(IntGauge);
+
+impl InUse {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Declares metrics and registers them at once.
+struct Declare<'a> {
+    registry: &'a Registry,
+}
+
+impl Declare<'_> {
+    fn register<C: Collector + Clone + 'static>(&self, collector: C) -> prometheus::Result<C> {
+        self.registry.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntCounterVec> {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        bounds: &[f64],
+        labels: &[&str],
+    ) -> prometheus::Result<HistogramVec> {
+        let opts = HistogramOpts::new(name, help).buckets(bounds.to_vec());
+        self.register(HistogramVec::new(opts, labels)?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, bounds: &[f64]) -> prometheus::Result<Histogram> {
+        let opts = HistogramOpts::new(name, help).buckets(bounds.to_vec());
+        self.register(Histogram::with_opts(opts)?)
+    }
+
+    fn course(&self) -> prometheus::Result<Vec<(IntCounter, &'static str, &'static str)>> {
+        COURSE_COUNTERS
+            .iter()
+            .map(|&(name, method, route)| {
+                let counter = IntCounter::new(name, format!("Calls to {method} {route}"))?;
+                Ok((self.register(counter)?, method, route))
+            })
+            .collect()
+    }
+
+    fn pool(&self) -> prometheus::Result<PoolVecs> {
+        let labels = ["component"];
+        Ok(PoolVecs {
+            size: self.gauges(
+                "store_mysql_pool_size",
+                "Most connections the pool may open",
+                &labels,
+            )?,
+            in_use: self.gauges(
+                "store_mysql_pool_in_use",
+                "Connections held by requests",
+                &labels,
+            )?,
+            idle: self.gauges(
+                "store_mysql_pool_idle",
+                "Open connections that nobody holds",
+                &labels,
+            )?,
+            waiting: self.gauges(
+                "store_mysql_pool_waiting",
+                "Requests waiting for a connection",
+                &labels,
+            )?,
+            wait_seconds: self.histograms(
+                "store_mysql_pool_wait_seconds",
+                "Time from asking for a connection to having one",
+                &WAIT_SECONDS,
+                &labels,
+            )?,
+            timeouts: self.counters(
+                "store_mysql_pool_timeouts_total",
+                "Waits that reached the limit",
+                &labels,
+            )?,
+            opened: self.counters(
+                "store_mysql_connections_opened_total",
+                "Connections opened",
+                &labels,
+            )?,
+            statements: self.counters(
+                "store_mysql_statements_total",
+                "Statements run for components",
+                &labels,
+            )?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_course_s_own_calls_move_its_counters() {
+        let metrics = Metrics::new().expect("names are unique");
+        metrics.enter_request("POST", "/orders");
+        metrics.enter_request("GET", "/orders");
+        metrics.enter_request("GET", "/orders/reports/best-sellers");
+        let text = metrics.render().expect("renders");
+        for line in [
+            "orders_total 1",
+            "best_sellers_total 1",
+            "highest_spenders_total 0",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "no `{line}` in\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_guard_takes_its_one_back() {
+        let metrics = Metrics::new().expect("names are unique");
+        let gauge = || metrics.instances.with_label_values(&["orders"]).get();
+        let guard = metrics.instance("orders");
+        assert_eq!(gauge(), 1);
+        drop(guard);
+        assert_eq!(gauge(), 0);
+    }
+}

@@ -1,0 +1,168 @@
+//! Numbered SQL files, applied once each and recorded in the database.
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder};
+
+/// In order; a file that was released is never changed, only followed by another.
+const MIGRATIONS: [(u32, &str, &str); 3] = [
+    (1, "store", include_str!("../migrations/0001-store.sql")),
+    (
+        2,
+        "report-totals",
+        include_str!("../migrations/0002-report-totals.sql"),
+    ),
+    (
+        3,
+        "idempotency-and-cache-changes",
+        include_str!("../migrations/0003-idempotency-and-cache-changes.sql"),
+    ),
+];
+
+/// Held while migrating, so that of several processes one does it. Seconds.
+const LOCK_WAIT_SECONDS: u32 = 60;
+
+const RECORD: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
+    version INT NOT NULL PRIMARY KEY,
+    name VARCHAR(255) NOT NULL,
+    applied_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci";
+
+/// Why the database could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The URL itself.
+    #[error("--mysql-url: {0}; write mysql://user:password@host:port/database")]
+    Url(String),
+    /// The server can't be reached or refuses.
+    #[error("MySQL at {address}: {source}; check that it runs, and the user, password and rights")]
+    Server {
+        /// Host and port.
+        address: String,
+        /// What the driver says.
+        source: mysql_async::Error,
+    },
+    /// Another process migrates and does not finish.
+    #[error(
+        "MySQL at {0}: another process has been migrating this database for {LOCK_WAIT_SECONDS} s"
+    )]
+    Locked(String),
+    /// A migration failed. Those before it stay applied.
+    #[error("migration {version:04}-{name}: {source}")]
+    Migration {
+        /// Its number.
+        version: u32,
+        /// Its name.
+        name: &'static str,
+        /// What the driver says.
+        source: mysql_async::Error,
+    },
+}
+
+/// Creates the database if it is missing and applies what it has not seen. Returns the names of what was applied.
+///
+/// # Errors
+/// See [`MigrateError`]. DDL commits by itself in MySQL: a migration that fails half-way stays half applied, and is not
+/// recorded.
+pub async fn migrate(url: &str) -> Result<Vec<String>, MigrateError> {
+    let opts = Opts::from_url(url).map_err(|error| MigrateError::Url(error.to_string()))?;
+    let address = format!("{}:{}", opts.ip_or_hostname(), opts.tcp_port());
+    let database = opts
+        .db_name()
+        .ok_or_else(|| MigrateError::Url("it names no database".into()))?
+        .to_owned();
+    let server = |source| MigrateError::Server {
+        address: address.clone(),
+        source,
+    };
+    let mut conn = connect(opts, &database).await.map_err(server)?;
+    // The lock is the session's: it ends with the connection, however this function ends.
+    let locked: Option<Option<i64>> = conn
+        .exec_first(
+            "SELECT GET_LOCK(CONCAT('store-migrate-', DATABASE()), ?)",
+            (LOCK_WAIT_SECONDS,),
+        )
+        .await
+        .map_err(server)?;
+    if locked.flatten() != Some(1) {
+        return Err(MigrateError::Locked(address));
+    }
+    conn.query_drop(RECORD).await.map_err(server)?;
+    let applied: Vec<u32> = conn
+        .query("SELECT version FROM schema_migrations")
+        .await
+        .map_err(server)?;
+    let mut done = Vec::new();
+    for (version, name, sql) in MIGRATIONS {
+        if applied.contains(&version) {
+            continue;
+        }
+        apply(&mut conn, version, name, sql)
+            .await
+            .map_err(|source| MigrateError::Migration {
+                version,
+                name,
+                source,
+            })?;
+        done.push(format!("{version:04}-{name}"));
+    }
+    conn.disconnect().await.map_err(server)?;
+    Ok(done)
+}
+
+async fn connect(opts: Opts, database: &str) -> mysql_async::Result<Conn> {
+    let without_database = OptsBuilder::from_opts(opts.clone())
+        .db_name(None::<String>)
+        .prefer_socket(false);
+    let mut conn = Conn::new(without_database).await?;
+    let name = database.replace('`', "``");
+    conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}`"))
+        .await?;
+    conn.query_drop(format!("USE `{name}`")).await?;
+    Ok(conn)
+}
+
+async fn apply(conn: &mut Conn, version: u32, name: &str, sql: &str) -> mysql_async::Result<()> {
+    for statement in statements(sql) {
+        conn.query_drop(statement).await?;
+    }
+    conn.exec_drop(
+        "INSERT INTO schema_migrations (version, name) VALUES (?, ?)",
+        (version, name),
+    )
+    .await
+}
+
+/// The statements of a file, without comment lines. Our migrations hold no `;` inside a string.
+fn statements(sql: &str) -> Vec<String> {
+    let code: Vec<&str> = sql
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+        .collect();
+    code.join("\n")
+        .split(';')
+        .map(str::trim)
+        .filter(|statement| !statement.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_without_gaps() {
+        for (index, (version, _, sql)) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(*version as usize, index + 1);
+            assert!(!statements(sql).is_empty());
+        }
+    }
+
+    #[test]
+    fn comments_are_not_statements() {
+        assert_eq!(
+            statements("-- a; b\nCREATE a;\n\n  -- c\nCREATE b;\n"),
+            ["CREATE a", "CREATE b"]
+        );
+    }
+}

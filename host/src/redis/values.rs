@@ -1,0 +1,86 @@
+//! Redis's replies as `spin:redis` names them, with the same mapping as Spin's own host.
+
+use redis::{Cmd, ErrorKind, RedisError, Value};
+
+use crate::bindings::spin::redis::redis::{Error, RedisParameter, RedisResult};
+
+/// Adds the arguments of an arbitrary command.
+pub(super) fn command(name: &str, arguments: Vec<RedisParameter>) -> Cmd {
+    let mut command = redis::cmd(name);
+    for argument in arguments {
+        match argument {
+            RedisParameter::Int64(number) => command.arg(number),
+            RedisParameter::Binary(bytes) => command.arg(bytes),
+        };
+    }
+    command
+}
+
+/// A reply as a flat list: nested arrays are laid out one after the other.
+pub(super) fn results(reply: Value) -> Result<Vec<RedisResult>, Error> {
+    let mut results = Vec::new();
+    append(&mut results, reply)?;
+    Ok(results)
+}
+
+fn append(results: &mut Vec<RedisResult>, reply: Value) -> Result<(), Error> {
+    let result = match reply {
+        Value::Nil => RedisResult::Nil,
+        Value::Int(number) => RedisResult::Int64(number),
+        Value::BulkString(bytes) => RedisResult::Binary(bytes),
+        Value::SimpleString(text) => RedisResult::Status(text),
+        Value::Okay => RedisResult::Status("OK".into()),
+        Value::Double(number) => RedisResult::Binary(number.to_string().into_bytes()),
+        Value::Boolean(flag) => RedisResult::Int64(flag.into()),
+        Value::Array(replies) | Value::Set(replies) => {
+            for reply in replies {
+                append(results, reply)?;
+            }
+            return Ok(());
+        }
+        Value::ServerError(error) => return Err(Error::Other(error.to_string())),
+        _ => return Err(Error::TypeError),
+    };
+    results.push(result);
+    Ok(())
+}
+
+/// An error of the driver.
+pub(super) fn error(error: &RedisError) -> Error {
+    match error.kind() {
+        ErrorKind::UnexpectedReturnType => Error::TypeError,
+        _ => Error::Other(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_replies_are_laid_out_flat() {
+        let scan = Value::Array(vec![
+            Value::BulkString(b"0".to_vec()),
+            Value::Array(vec![Value::BulkString(b"order:1".to_vec()), Value::Nil]),
+        ]);
+        let flat = results(scan).expect("all parts are known");
+        assert_eq!(flat.len(), 3);
+        assert!(matches!(&flat[1], RedisResult::Binary(key) if key == b"order:1"));
+        assert!(matches!(flat[2], RedisResult::Nil));
+    }
+
+    #[test]
+    fn a_command_carries_its_arguments() {
+        let command = command(
+            "SET",
+            vec![
+                RedisParameter::Binary(b"k".to_vec()),
+                RedisParameter::Int64(7),
+            ],
+        );
+        assert_eq!(
+            command.get_packed_command(),
+            b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n7\r\n"
+        );
+    }
+}
