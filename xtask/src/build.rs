@@ -1,0 +1,53 @@
+//! `cargo xtask build`: the components and the host.
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::cargo::{cargo, run_step};
+use crate::{paths, setup};
+
+/// Build the components (release, wasm32-wasip2) and the host
+#[derive(Debug, Args)]
+pub(crate) struct Options {}
+
+/// The crates in `components/` that become a `.wasm` file.
+const COMPONENTS: [&str; 3] = ["orders", "stocks", "reports"];
+
+pub(crate) async fn run(_: Options) -> Result<ExitCode> {
+    setup::wasm_target().await?;
+    components().await?;
+    host().await?;
+    for name in COMPONENTS {
+        let path = paths::component(name);
+        let bytes = fs::metadata(&path)
+            .with_context(|| format!("looking at {}", path.display()))?
+            .len();
+        println!("{:>7} KiB  {}", bytes.div_ceil(1024), path.display());
+    }
+    println!("             {}", paths::host_binary().display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the components as Spin would.
+pub(crate) async fn components() -> Result<()> {
+    let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);
+    command.args(only_components());
+    run_step("build the components", command).await
+}
+
+/// Builds the host, in the profile that the tests use too.
+pub(crate) async fn host() -> Result<()> {
+    run_step(
+        "build the host",
+        cargo(["build", "--package", "store-host"]),
+    )
+    .await
+}
+
+/// The flags that limit a cargo command to the components.
+pub(crate) fn only_components() -> impl Iterator<Item = &'static str> {
+    COMPONENTS.into_iter().flat_map(|name| ["--package", name])
+}

@@ -1,0 +1,85 @@
+//! `cargo xtask`: everything a developer or CI does with this repository, one file per command.
+#![expect(clippy::print_stdout, reason = "a command line talks on stdout")]
+
+mod build;
+mod cargo;
+mod paths;
+mod seed;
+mod setup;
+mod store_urls;
+mod test;
+mod up;
+mod verify;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Developers' commands of Store Manager
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Options),
+    Test(test::Options),
+    Build(build::Options),
+    Seed(seed::Options),
+    Verify(verify::Options),
+    Setup(setup::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The error and its causes. Some libraries' messages repeat their cause; a cause that was said is not said again.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up(options) => up::run(options).await,
+        Command::Test(options) => test::run(options).await,
+        Command::Build(options) => build::run(options).await,
+        Command::Seed(options) => seed::run(options).await,
+        Command::Verify(options) => verify::run(options).await,
+        Command::Setup(options) => setup::run(options).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::one_line;
+
+    #[test]
+    fn a_cause_that_was_said_is_not_said_again() {
+        let error = anyhow!("refused")
+            .context("i/o: refused")
+            .context("connecting");
+        assert_eq!(one_line(&error), "connecting: i/o: refused");
+    }
+}

@@ -1,0 +1,71 @@
+//! `cargo xtask seed`: data for a store that has none.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use testbed::seed::{self, Dataset, LAB};
+use testbed::{Addresses, Progress};
+
+use crate::store_urls::StoreArgs;
+
+/// The seed of the random numbers behind everybody's `lab` data.
+const DEFAULT_RNG_SEED: u64 = 42;
+
+/// Fill an empty store with data
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// What to fill it with
+    #[arg(value_enum, default_value_t = Data::Lab)]
+    data: Data,
+    #[command(flatten)]
+    random: RandomArgs,
+    /// Remove the store's data first, all of it
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// The data that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Data {
+    /// Nothing
+    None,
+    /// 3 users, 4 products, 3 orders
+    Sample,
+    /// 1,000 users, 10,000 products with random stock, 80,000 orders of 1 to 5 items
+    Lab,
+}
+
+/// What random data depends on.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct RandomArgs {
+    /// The same number gives the same `lab` data
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_RNG_SEED)]
+    rng_seed: u64,
+}
+
+pub(crate) async fn run(options: Options) -> Result<ExitCode> {
+    let addresses = options.store.addresses()?;
+    if options.force {
+        let step = Progress::detect().step("empty the store", 0);
+        seed::empty(&addresses)
+            .await
+            .context(options.store.subject())?;
+        step.finish();
+    }
+    let loaded = load(&addresses, options.data, options.random).await;
+    loaded.context(options.store.subject())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Loads `data` into an empty store.
+pub(crate) async fn load(addresses: &Addresses, data: Data, random: RandomArgs) -> Result<()> {
+    let dataset = match data {
+        Data::None => return Ok(()),
+        Data::Sample => Dataset::sample(),
+        Data::Lab => Dataset::random(LAB, random.rng_seed),
+    };
+    seed::load(addresses, &dataset, Progress::detect()).await
+}

@@ -1,0 +1,156 @@
+//! `cargo xtask setup`: what must be on the machine. The other commands run their part of it by themselves.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use testbed::find_program;
+use tokio::process::Command;
+
+use crate::cargo::run_step;
+use crate::paths;
+
+/// Install what the other commands need (they do it too): the wasm target, MariaDB, Redis, promtool
+#[derive(Debug, Args)]
+pub(crate) struct Options {}
+
+/// A program, and the Debian package it comes in.
+pub(crate) struct Tool {
+    program: &'static str,
+    package: &'static str,
+}
+
+const fn tool(program: &'static str, package: &'static str) -> Tool {
+    Tool { program, package }
+}
+
+/// What starting any server needs.
+pub(crate) const PROCESSES: &[Tool] = &[tool("setpriv", "util-linux")];
+
+/// What a MariaDB of our own needs. The last is called by the second.
+pub(crate) const MARIADB: &[Tool] = &[
+    tool("mariadbd", "mariadb-server-core"),
+    tool("mariadb-install-db", "mariadb-server-core"),
+    tool("my_print_defaults", "mariadb-client-core"),
+];
+
+/// What a Redis of our own needs.
+pub(crate) const REDIS: &[Tool] = &[tool("redis-server", "redis-server")];
+
+/// What the tests need besides: the judge of our `/metrics`.
+pub(crate) const METRICS: &[Tool] = &[tool("promtool", "prometheus")];
+
+const WASM_TARGET: &str = "wasm32-wasip2";
+
+pub(crate) async fn run(_: Options) -> Result<ExitCode> {
+    wasm_target().await?;
+    tools(&[PROCESSES, MARIADB, REDIS, METRICS]).await?;
+    eprintln!("✓ everything is installed");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes sure that components can be compiled.
+pub(crate) async fn wasm_target() -> Result<()> {
+    let mut rustc = Command::new("rustc");
+    rustc
+        .args(["--print", "target-libdir", "--target", WASM_TARGET])
+        .current_dir(paths::root());
+    let output = rustc
+        .output()
+        .await
+        .context("asking rustc for its targets")?;
+    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    // Rust from a Linux distribution has no rustup, but may well have the target.
+    if output.status.success() && folder.is_dir() {
+        return Ok(());
+    }
+    ensure!(
+        find_program("rustup").is_some(),
+        "Rust's target {WASM_TARGET} is not installed, and there is no rustup to add it: see https://rustup.rs"
+    );
+    rustup(["target", "add", WASM_TARGET]).await
+}
+
+/// Makes sure that rustfmt and clippy are there.
+pub(crate) async fn lint_components() -> Result<()> {
+    for (program, component) in [("cargo-fmt", "rustfmt"), ("cargo-clippy", "clippy")] {
+        let mut command = Command::new(program);
+        let found = command
+            .arg("--version")
+            .current_dir(paths::root())
+            .output()
+            .await;
+        if !found.is_ok_and(|output| output.status.success()) {
+            rustup(["component", "add", component]).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn rustup<const N: usize>(args: [&str; N]) -> Result<()> {
+    let mut command = Command::new("rustup");
+    command.args(args).current_dir(paths::root());
+    run_step(&format!("rustup {}", args.join(" ")), command).await
+}
+
+/// Makes sure that the programs of `groups` are there, and installs what is missing.
+pub(crate) async fn tools(groups: &[&'static [Tool]]) -> Result<()> {
+    let missing = missing(groups);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let programs: Vec<&str> = missing.iter().map(|tool| tool.program).collect();
+    let programs = programs.join(", ");
+    let mut packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    if find_program("apt-get").is_none() {
+        bail!(
+            "not installed: {programs}. Install them (Debian's packages are {}), then try again",
+            packages.join(" ")
+        );
+    }
+    let Some(mut command) = as_root().await? else {
+        let by_hand = format!("sudo sh xtask/install-packages.sh {}", packages.join(" "));
+        bail!("not installed: {programs}. Run `{by_hand}`, then try again");
+    };
+    // Not killed with us: it has something to clean up, and apt is best left to finish.
+    command
+        .arg("xtask/install-packages.sh")
+        .args(&packages)
+        .current_dir(paths::root());
+    run_step(&format!("install {}", packages.join(" ")), command).await?;
+    let left: Vec<&str> = self::missing(groups)
+        .iter()
+        .map(|tool| tool.program)
+        .collect();
+    ensure!(left.is_empty(), "still not installed: {}", left.join(", "));
+    Ok(())
+}
+
+fn missing(groups: &[&'static [Tool]]) -> Vec<&'static Tool> {
+    let tools = groups.iter().flat_map(|group| group.iter());
+    tools
+        .filter(|tool| find_program(tool.program).is_none())
+        .collect()
+}
+
+/// A shell with root's rights, if we may have one without asking for a password.
+async fn as_root() -> Result<Option<Command>> {
+    let id = Command::new("id")
+        .arg("-u")
+        .output()
+        .await
+        .context("asking who we are")?;
+    if id.stdout.trim_ascii() == b"0" {
+        return Ok(Some(Command::new("sh")));
+    }
+    let sudo = Command::new("sudo").args(["-n", "true"]).output().await;
+    if !sudo.is_ok_and(|output| output.status.success()) {
+        return Ok(None);
+    }
+    let mut command = Command::new("sudo");
+    command.args(["-n", "sh"]);
+    Ok(Some(command))
+}

@@ -1,0 +1,44 @@
+//! `cargo xtask test`: all that CI runs, in the order of what fails fastest.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::build;
+use crate::cargo::{cargo, run_step};
+use crate::setup::{self, MARIADB, METRICS, PROCESSES, REDIS};
+
+/// Check format, lints and docs, build everything, run every test; stops at the first step that fails
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Run only the tests whose name contains this
+    filter: Option<String>,
+}
+
+pub(crate) async fn run(options: Options) -> Result<ExitCode> {
+    setup::wasm_target().await?;
+    setup::lint_components().await?;
+    setup::tools(&[PROCESSES, MARIADB, REDIS, METRICS]).await?;
+    run_step("format", cargo(["fmt", "--all", "--check"])).await?;
+    lint().await?;
+    let mut doc = cargo(["doc", "--workspace", "--no-deps"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    run_step("docs", doc).await?;
+    build::components().await?;
+    let mut test = cargo(["test", "--workspace"]);
+    test.args(options.filter);
+    run_step("tests", test).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The components are linted twice: natively with their unit tests, and as what they are.
+async fn lint() -> Result<()> {
+    let mut native = cargo(["clippy", "--workspace", "--all-targets"]);
+    native.args(["--", "-D", "warnings"]);
+    run_step("lints", native).await?;
+    let mut wasm = cargo(["clippy", "--target", "wasm32-wasip2"]);
+    wasm.args(build::only_components())
+        .args(["--", "-D", "warnings"]);
+    run_step("lints of the components", wasm).await
+}

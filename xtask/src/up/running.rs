@@ -1,0 +1,153 @@
+//! A store that is up: watched, and stopped in order.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use testbed::{Host, Process};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::INTERRUPTED;
+use super::follow::follow;
+use super::servers::Servers;
+use super::stop_signals::StopSignals;
+use crate::paths;
+
+/// How soon the end of a server is noticed.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Longer than a host drains by itself.
+const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+
+pub(super) struct Running {
+    pub(super) hosts: Vec<Host>,
+    pub(super) servers: Servers,
+}
+
+impl Running {
+    /// Shows the hosts' logs until a signal asks us to stop (0) or a process dies (an error), and stops the rest.
+    pub(super) async fn until_stopped(mut self, signals: &mut StopSignals) -> Result<ExitCode> {
+        self.print_addresses();
+        let (ended, followers) = self.follow_logs();
+        let death = tokio::select! {
+            death = self.first_death() => Some(death?),
+            () = signals.next() => None,
+        };
+        eprintln!("stopping (Ctrl-C again to stop at once)");
+        let stopped = tokio::select! {
+            stopped = self.stop() => stopped,
+            () = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
+        };
+        ended.send_replace(true);
+        for followed in followers.join_all().await {
+            followed?;
+        }
+        if let Some(death) = death {
+            bail!("{death}");
+        }
+        stopped?;
+        eprintln!("✓ stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn print_addresses(&self) {
+        println!("\nThe store is up. Ctrl-C stops it.\n");
+        for (number, host) in (1..).zip(&self.hosts) {
+            println!(
+                "  host {number:<8} {}   metrics {}",
+                host.url(""),
+                host.admin_url("/metrics")
+            );
+        }
+        // The password of a given database is its owner's; that of our own is no secret.
+        match self.servers.mariadb {
+            Some(_) => println!("  MariaDB       {}", self.servers.addresses.mysql_url()),
+            None => println!("  MySQL         {}", self.servers.addresses.mysql_label()),
+        }
+        println!("  Redis         {}", self.servers.addresses.redis_url());
+        println!("  logs          {}", paths::store().join("logs").display());
+        if let Some(host) = self.hosts.first() {
+            println!(
+                "\nTry   curl {}\n",
+                host.url("/orders/reports/best-sellers")
+            );
+        }
+    }
+
+    /// Starts showing the logs. Sending `true` ends that.
+    fn follow_logs(&self) -> (watch::Sender<bool>, JoinSet<Result<()>>) {
+        let (ended, receiver) = watch::channel(false);
+        let mut followers = JoinSet::new();
+        for process in self.hosts.iter().map(Host::process) {
+            let log = process.log_path().to_owned();
+            followers.spawn(follow(
+                process.name().to_owned(),
+                log,
+                process.log_start(),
+                receiver.clone(),
+            ));
+        }
+        (ended, followers)
+    }
+
+    /// Waits until one of our processes has ended, and says which, how, and with what last words.
+    async fn first_death(&self) -> Result<String> {
+        loop {
+            for process in self.processes() {
+                if let Some(status) = process.exit_status()? {
+                    let (name, log) = (process.name(), process.log_path().display());
+                    return Ok(format!(
+                        "{name} ended ({status}); {log} ends with:{}",
+                        process.log_tail()
+                    ));
+                }
+            }
+            sleep(WATCH_INTERVAL).await;
+        }
+    }
+
+    fn processes(&self) -> impl Iterator<Item = &Process> {
+        let mariadb = self
+            .servers
+            .mariadb
+            .iter()
+            .filter_map(|mariadb| mariadb.process());
+        let redis = self
+            .servers
+            .redis
+            .iter()
+            .filter_map(|redis| redis.process());
+        self.hosts
+            .iter()
+            .map(Host::process)
+            .chain(mariadb)
+            .chain(redis)
+    }
+
+    /// The hosts first, all at once, while what they need is still there.
+    async fn stop(&mut self) -> Result<()> {
+        for host in &self.hosts {
+            host.sigterm()?;
+        }
+        let mut failed = Vec::new();
+        for host in &self.hosts {
+            match host.wait_exit(DRAIN_LIMIT).await {
+                Ok(status) if status.success() => {}
+                Ok(status) => failed.push(format!("{} ended with {status}", host.process().name())),
+                Err(error) => failed.push(format!("{error:#}")),
+            }
+        }
+        if let Some(redis) = &mut self.servers.redis {
+            redis.stop().await?;
+        }
+        if let Some(mariadb) = &mut self.servers.mariadb {
+            mariadb.stop().await?;
+        }
+        if !failed.is_empty() {
+            bail!("{}", failed.join("; "));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! Where a store's MySQL and Redis are, as people write it, as clients need it and as the app's variables have it.
+
+use std::io;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use mysql_async::{Conn, Opts, OptsBuilder};
+use redis::AsyncConnectionConfig;
+use redis::aio::MultiplexedConnection;
+use tokio::time::timeout;
+use url::Url;
+
+const MYSQL_PORT: u16 = 3306;
+const REDIS_PORT: u16 = 6379;
+
+/// A server that doesn't answer a new connection for this long is down.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Long enough for a thousand commands on a busy machine; the client's own limit of 500 ms is not.
+const REDIS_ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
+/// The two servers of one store.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    mysql: Url,
+    redis: Url,
+}
+
+impl Addresses {
+    /// Reads `mysql://user:password@host:port/database` and `redis://host:port`.
+    ///
+    /// # Errors
+    /// For a URL that the app's variables can't express, in words that don't repeat its password.
+    pub fn new(mysql: &str, redis: &str) -> Result<Self> {
+        Ok(Self {
+            mysql: checked_mysql(mysql).context("the MySQL URL")?,
+            redis: checked_redis(redis).context("the Redis URL")?,
+        })
+    }
+
+    /// Whether [`Addresses::new`] would take `url` as the MySQL URL.
+    ///
+    /// # Errors
+    /// If not, with the reason.
+    pub fn check_mysql_url(url: &str) -> Result<()> {
+        checked_mysql(url).map(drop)
+    }
+
+    /// Whether [`Addresses::new`] would take `url` as the Redis URL.
+    ///
+    /// # Errors
+    /// If not, with the reason.
+    pub fn check_redis_url(url: &str) -> Result<()> {
+        checked_redis(url).map(drop)
+    }
+
+    /// The database's URL, password included.
+    pub fn mysql_url(&self) -> &str {
+        self.mysql.as_str()
+    }
+
+    /// The database as `host:port/name`, without the password.
+    pub fn mysql_label(&self) -> String {
+        format!(
+            "{}{}",
+            host_and_port(&self.mysql, MYSQL_PORT),
+            self.mysql.path()
+        )
+    }
+
+    /// Redis's URL.
+    pub fn redis_url(&self) -> &str {
+        self.redis.as_str()
+    }
+
+    /// The variables of `spin.toml` that lead a component here, under the names they have there.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        // Percent-encoded parts stay as they are: `spin.toml` puts them back into a URL.
+        let database = self.mysql.path().trim_start_matches('/');
+        let pairs = [
+            ("mysql_address", host_and_port(&self.mysql, MYSQL_PORT)),
+            ("mysql_user", self.mysql.username().to_owned()),
+            (
+                "mysql_password",
+                self.mysql.password().unwrap_or_default().to_owned(),
+            ),
+            ("mysql_database", database.to_owned()),
+            ("redis_address", host_and_port(&self.redis, REDIS_PORT)),
+        ];
+        pairs.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// A connection to the database.
+    ///
+    /// # Errors
+    /// When the server is not there or refuses us.
+    pub async fn mysql(&self) -> Result<Conn> {
+        let opts = Opts::from_url(self.mysql.as_str()).context("reading the MySQL URL")?;
+        // `localhost` would otherwise try a socket file that belongs to another server.
+        let opts = OptsBuilder::from_opts(opts).prefer_socket(false);
+        let conn = timeout(CONNECT_LIMIT, Conn::new(opts))
+            .await
+            .unwrap_or_else(|late| Err(io::Error::from(late).into()));
+        conn.with_context(|| format!("connecting to MySQL at {}", self.mysql_label()))
+    }
+
+    /// A connection to Redis.
+    ///
+    /// # Errors
+    /// When the server is not there.
+    pub async fn redis(&self) -> Result<MultiplexedConnection> {
+        let client = redis::Client::open(self.redis.as_str()).context("reading the Redis URL")?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_LIMIT))
+            .set_response_timeout(Some(REDIS_ANSWER_LIMIT));
+        let connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await;
+        connection.with_context(|| format!("connecting to Redis at {}", self.redis))
+    }
+}
+
+fn checked_mysql(text: &str) -> Result<Url> {
+    const SHAPE: &str = "expected mysql://user:password@host:port/database";
+    let url = Url::parse(text).context(SHAPE)?;
+    ensure!(url.scheme() == "mysql" && url.has_host(), SHAPE);
+    ensure!(!url.username().is_empty(), "{SHAPE}: the user is missing");
+    let database = url.path().trim_start_matches('/');
+    ensure!(
+        !database.is_empty() && !database.contains('/'),
+        "{SHAPE}: the database is missing"
+    );
+    if let Some(query) = url.query() {
+        bail!("{SHAPE}: `?{query}` is not supported");
+    }
+    Ok(url)
+}
+
+fn checked_redis(text: &str) -> Result<Url> {
+    const SHAPE: &str = "expected redis://host:port";
+    let url = Url::parse(text).context(SHAPE)?;
+    ensure!(url.scheme() == "redis" && url.has_host(), SHAPE);
+    let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    // The variable `redis_address` holds a host and a port, so anything more would be lost on the way to the app.
+    ensure!(
+        bare,
+        "{SHAPE}: users, passwords and options are not supported"
+    );
+    ensure!(
+        matches!(url.path(), "" | "/" | "/0"),
+        "{SHAPE}: only database 0 is supported"
+    );
+    Ok(url)
+}
+
+fn host_and_port(url: &Url, default_port: u16) -> String {
+    let host = url.host_str().unwrap_or_default();
+    format!("{host}:{}", url.port().unwrap_or(default_port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_become_the_variables_of_the_app() {
+        let addresses = Addresses::new("mysql://me:p%40ss@db.example/shop", "redis://[::1]:7000");
+        let variables = addresses.expect("both are good").variables();
+        let expected = [
+            ("mysql_address", "db.example:3306"),
+            ("mysql_user", "me"),
+            ("mysql_password", "p%40ss"),
+            ("mysql_database", "shop"),
+            ("redis_address", "[::1]:7000"),
+        ];
+        assert_eq!(
+            variables,
+            expected.map(|(n, v)| (n.to_owned(), v.to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_url_without_a_database_is_refused() {
+        for url in [
+            "mysql://me@db:3306",
+            "mysql://me@db/",
+            "mysql://me@db/a/b",
+            "http://me@db/a",
+            "shop",
+        ] {
+            assert!(checked_mysql(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_a_redis_address_cannot_hold_is_refused() {
+        for url in [
+            "redis://:secret@r:6379",
+            "redis://r/1",
+            "rediss://r",
+            "redis://r?protocol=3",
+        ] {
+            assert!(checked_redis(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_password_to_itself() {
+        let error = Addresses::new("mysql://me:hunter2@db", "redis://r").expect_err("no database");
+        assert!(!format!("{error:#}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,264 @@
+//! A `store-host` process.
+
+use std::env;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{self, Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::addresses::Addresses;
+use crate::polling::poll_until;
+use crate::process::Process;
+use crate::spawner::owned_command;
+
+/// The first start on a machine compiles three components; later ones find them in a cache on disk.
+const START_LIMIT: Duration = Duration::from_secs(180);
+
+/// Port 0: the host picks a free one and says which.
+const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// How to start a [`Host`].
+#[derive(Clone, Debug)]
+pub struct HostOptions {
+    /// What it is called in messages; its log is `<name>.log`.
+    pub name: String,
+    /// The `store-host` program.
+    pub binary: PathBuf,
+    /// The app's `spin.toml`.
+    pub app: PathBuf,
+    /// The folder it runs in, where it looks for `.env`.
+    pub directory: PathBuf,
+    /// The folder of its log.
+    pub logs: PathBuf,
+    /// Where it serves the app.
+    pub listen: SocketAddr,
+    /// Where it serves its metrics and status.
+    pub admin_listen: SocketAddr,
+    /// Variables of `spin.toml`, under the names they have there. They win over those that lead to MySQL and Redis.
+    pub variables: Vec<(String, String)>,
+    /// Other environment variables.
+    pub env: Vec<(String, String)>,
+    /// Further flags.
+    pub args: Vec<String>,
+    /// Whether our own `STORE_HOST_…` and `SPIN_VARIABLE_…` reach it: a person wants that, a test does not.
+    pub inherit_settings: bool,
+}
+
+impl HostOptions {
+    /// A host on free ports that inherits no settings; [`crate::Store::host`] gives it a name and folders.
+    pub fn new(binary: impl Into<PathBuf>, app: impl Into<PathBuf>) -> Self {
+        Self {
+            name: String::new(),
+            binary: binary.into(),
+            app: app.into(),
+            directory: PathBuf::new(),
+            logs: PathBuf::new(),
+            listen: ANY_PORT,
+            admin_listen: ANY_PORT,
+            variables: Vec::new(),
+            env: Vec::new(),
+            args: Vec::new(),
+            inherit_settings: false,
+        }
+    }
+
+    /// The same with the variable `name` of `spin.toml` set to `value`.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same with one more flag.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+}
+
+/// A host that listens, killed on drop.
+#[derive(Debug)]
+pub struct Host {
+    process: Process,
+    base_url: String,
+    admin_base_url: String,
+}
+
+impl Host {
+    /// Starts a host in front of the servers at `addresses` and waits until it listens.
+    ///
+    /// # Errors
+    /// When it ends instead; the message has the end of its log.
+    pub async fn start(options: &HostOptions, addresses: &Addresses) -> Result<Self> {
+        let stdout = options.logs.join(format!("{}.out", options.name));
+        let process = launch(options, addresses, &stdout)?;
+        let what = format!("the start of {}", options.name);
+        let (base_url, admin_base_url) = poll_until(START_LIMIT, &what, async || {
+            // Before looking at the process: one that has said both lines and died is found out by its user.
+            let said = fs::read_to_string(&stdout).unwrap_or_default();
+            let announced = announced_urls(&said);
+            if announced.is_none() {
+                process.check_running()?;
+            }
+            Ok(announced)
+        })
+        .await?;
+        Ok(Self {
+            process,
+            base_url,
+            admin_base_url,
+        })
+    }
+
+    /// Starts a host that is expected to end by itself, and gives its end and everything it wrote.
+    ///
+    /// # Errors
+    /// When it still runs after `limit`.
+    pub async fn run_to_end(
+        options: &HostOptions,
+        addresses: &Addresses,
+        limit: Duration,
+    ) -> Result<(ExitStatus, String)> {
+        let stdout = options.logs.join(format!("{}.out", options.name));
+        let process = launch(options, addresses, &stdout)?;
+        let status = process.wait_exit(limit).await?;
+        let said = fs::read_to_string(&stdout).unwrap_or_default();
+        Ok((status, said + &process.log()))
+    }
+
+    /// The URL of `path` (with its leading slash) on this host.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base_url)
+    }
+
+    /// The URL of `path` on its admin listener.
+    pub fn admin_url(&self, path: &str) -> String {
+        format!("{}{path}", self.admin_base_url)
+    }
+
+    /// The process, for its id, log and name.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Asks it to drain and end.
+    ///
+    /// # Errors
+    /// When the signal can't be sent.
+    pub fn sigterm(&self) -> Result<()> {
+        self.process.terminate()
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Waits until it ends.
+    ///
+    /// # Errors
+    /// When it still runs after `limit`.
+    pub async fn wait_exit(&self, limit: Duration) -> Result<ExitStatus> {
+        self.process.wait_exit(limit).await
+    }
+}
+
+/// Applies the store's migrations to the database at `mysql_url`, which is created if absent.
+///
+/// # Errors
+/// When `binary` fails; the message has what it said.
+pub fn migrate(binary: &Path, mysql_url: &str) -> Result<()> {
+    let output = Command::new(binary)
+        .args(["migrate", "--mysql-url", mysql_url])
+        .output()
+        .with_context(|| format!("running {}", binary.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "`store-host migrate` failed ({}): {}",
+        output.status,
+        said.trim()
+    );
+    Ok(())
+}
+
+fn launch(options: &HostOptions, addresses: &Addresses, stdout: &Path) -> Result<Process> {
+    // The lines of an earlier run would be taken for this one's.
+    if stdout.exists() {
+        fs::remove_file(stdout).with_context(|| format!("removing {}", stdout.display()))?;
+    }
+    let mut command = owned_command(absolute(&options.binary)?);
+    if !options.inherit_settings {
+        remove_settings(&mut command);
+    }
+    command
+        .arg("--app")
+        .arg(absolute(&options.app)?)
+        .args(["--listen", &options.listen.to_string()])
+        .args(["--admin-listen", &options.admin_listen.to_string()])
+        .args(&options.args)
+        .current_dir(&options.directory)
+        .envs(options.env.iter().cloned());
+    for (name, value) in addresses.variables().iter().chain(&options.variables) {
+        command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
+    }
+    let log = options.logs.join(format!("{}.log", options.name));
+    Process::start(&options.name, command, stdout, &log)
+}
+
+/// The host runs in another folder than we do.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    path::absolute(path).with_context(|| format!("making {} absolute", path.display()))
+}
+
+fn remove_settings(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("SPIN_VARIABLE_") || text.starts_with("STORE_HOST_") {
+            command.env_remove(&name);
+        }
+    }
+}
+
+/// The two URLs that a host prints when it is ready, once both lines are complete.
+fn announced_urls(said: &str) -> Option<(String, String)> {
+    let complete = &said[..=said.rfind('\n')?];
+    let after = |prefix: &str| {
+        complete
+            .lines()
+            .find_map(|line| line.strip_prefix(prefix).map(str::to_owned))
+    };
+    Some((after("listening on ")?, after("admin on ")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::announced_urls;
+
+    #[test]
+    fn a_host_is_ready_when_both_lines_are_complete() {
+        let listening = "listening on http://127.0.0.1:5000\n";
+        assert_eq!(announced_urls(""), None);
+        assert_eq!(announced_urls(listening), None);
+        assert_eq!(
+            announced_urls(&format!("{listening}admin on http://127.0.0.1:51")),
+            None
+        );
+        let both = announced_urls(&format!("{listening}admin on http://127.0.0.1:5100\n"));
+        let expected = (
+            "http://127.0.0.1:5000".to_owned(),
+            "http://127.0.0.1:5100".to_owned(),
+        );
+        assert_eq!(both, Some(expected));
+    }
+}

@@ -1,0 +1,32 @@
+//! Real servers on demand: a private MariaDB, a private Redis, and store hosts in front of them.
+//!
+//! This is the only place that starts server processes, for `cargo xtask up` and for every integration test. What it
+//! starts listens on loopback, keeps its files in one folder, and dies with its owner, even an owner that is killed.
+//!
+//! A test begins with [`Store::start`]: its own schema on the MariaDB that the tests of its binary share, and a Redis
+//! of its own. [`seed`] fills a store with data, [`verify`] audits one.
+
+mod addresses;
+mod host;
+mod mariadb;
+mod polling;
+mod ports;
+mod process;
+mod programs;
+mod progress;
+mod redis_keys;
+mod redis_server;
+mod run_folder;
+pub mod seed;
+mod spawner;
+mod store;
+pub mod verify;
+
+pub use addresses::Addresses;
+pub use host::{Host, HostOptions, migrate};
+pub use mariadb::{Durability, MariaDb, MariaDbOptions};
+pub use process::Process;
+pub use programs::find_program;
+pub use progress::{Progress, Step};
+pub use redis_server::{RedisOptions, RedisServer};
+pub use store::Store;

@@ -1,0 +1,31 @@
+//! Waiting for something to become true, with a deadline and never by a fixed sleep.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::time::{Instant, sleep};
+
+/// Short beside a server's start-up, long beside the cost of one look.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Calls `attempt` until it gives a value.
+///
+/// # Errors
+/// The first error of `attempt`, or one that names `what` when `limit` has passed.
+pub(crate) async fn poll_until<T, A, F>(limit: Duration, what: &str, mut attempt: A) -> Result<T>
+where
+    // Not `AsyncFnMut`: nobody could spawn a task that waits here, because its future can't be said to be `Send`.
+    A: FnMut() -> F,
+    F: Future<Output = Result<Option<T>>>,
+{
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = attempt().await? {
+            return Ok(value);
+        }
+        if Instant::now() >= deadline {
+            bail!("{what}: not within {} s", limit.as_secs_f32());
+        }
+        sleep(POLL_INTERVAL).await;
+    }
+}

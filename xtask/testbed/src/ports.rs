@@ -1,0 +1,72 @@
+//! TCP ports for servers that can't pick one by themselves.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::polling::poll_until;
+use crate::process::Process;
+
+/// How often a server is started again because another process took its port in between.
+const PORT_TRIES: usize = 5;
+
+/// How long a stopped server waits for its own port, on which a client's outgoing connection may sit for a moment.
+const OWN_PORT_LIMIT: Duration = Duration::from_secs(60);
+
+/// Starts a server on the port it had last time, remembered in `folder`, or on a free one if that is taken.
+pub(crate) async fn start_on_some_port<S, F>(folder: &Path, start: S) -> Result<(u16, Process)>
+where
+    S: Fn(u16) -> F,
+    F: Future<Output = Result<Process>>,
+{
+    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    let memory = folder.join("port");
+    let mut port = match remembered_port(&memory) {
+        Some(port) => port,
+        None => free_port()?,
+    };
+    let mut tries = 1;
+    let process = loop {
+        match start(port).await {
+            Err(error) if says_port_taken(&error) && tries < PORT_TRIES => port = free_port()?,
+            started => break started?,
+        }
+        tries += 1;
+    };
+    fs::write(&memory, port.to_string())
+        .with_context(|| format!("writing {}", memory.display()))?;
+    Ok((port, process))
+}
+
+/// Starts a server again on the port its clients know.
+pub(crate) async fn start_on_own_port<S, F>(port: u16, start: S) -> Result<Process>
+where
+    S: Fn(u16) -> F,
+    F: Future<Output = Result<Process>>,
+{
+    let what = format!("taking port {port} again");
+    poll_until(OWN_PORT_LIMIT, &what, async || match start(port).await {
+        Err(error) if says_port_taken(&error) => Ok(None),
+        started => started.map(Some),
+    })
+    .await
+}
+
+fn remembered_port(memory: &Path) -> Option<u16> {
+    fs::read_to_string(memory).ok()?.trim().parse().ok()
+}
+
+/// A port of 127.0.0.1 that was free a moment ago. The server that gets it may still find it taken.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port")?;
+    let address = listener.local_addr().context("reading the free port")?;
+    Ok(address.port())
+}
+
+/// Whether a server failed to start because of its port. Its error ends with its log, and servers say it in libc's words.
+fn says_port_taken(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("Address already in use")
+}

@@ -1,0 +1,189 @@
+//! One child process: its log file, its end, and its death when the handle is dropped.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::polling::poll_until;
+use crate::spawner;
+
+/// How much of a log is shown when something failed.
+const TAIL_LINES: usize = 40;
+
+/// A running child process. Dropping it kills the child at once; a test that panics prints the end of the log first.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    /// Where this run's lines begin: a server that was started again appends to the same log.
+    log_start: u64,
+    /// Touched by whoever waits for, signals or drops the process.
+    child: Mutex<Child>,
+}
+
+impl Process {
+    /// Starts `command`, which `owned_command` made, with what it writes appended to `stdout` and `log`.
+    pub(crate) fn start(
+        name: &str,
+        mut command: Command,
+        stdout: &Path,
+        log: &Path,
+    ) -> Result<Self> {
+        let out = append_to(stdout)?;
+        let err = append_to(log)?;
+        let log_start = err.metadata().context("reading a log's length")?.len();
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
+        let child = spawner::spawn(command).with_context(|| {
+            format!("starting {name} (through `setpriv`, of Debian's util-linux)")
+        })?;
+        Ok(Self {
+            name: name.to_owned(),
+            log: log.to_owned(),
+            log_start,
+            child: Mutex::new(child),
+        })
+    }
+
+    /// What the process is called in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child().id()
+    }
+
+    /// The file its log lines are appended to.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
+    /// Where in that file this run's lines begin, in bytes.
+    pub fn log_start(&self) -> u64 {
+        self.log_start
+    }
+
+    /// What it has logged since it was started.
+    pub fn log(&self) -> String {
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        let start = usize::try_from(self.log_start)
+            .unwrap_or(0)
+            .min(bytes.len());
+        String::from_utf8_lossy(&bytes[start..]).into_owned()
+    }
+
+    /// The last lines of its log, indented, for a message.
+    pub fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        if lines.is_empty() {
+            return " (nothing)".to_owned();
+        }
+        let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];
+        tail.iter().fold(String::new(), |mut text, line| {
+            let _ = write!(text, "\n    {line}");
+            text
+        })
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// When the kernel can't say.
+    pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
+        let status = self.child().try_wait();
+        status.with_context(|| format!("asking whether {} still runs", self.name))
+    }
+
+    /// An error with the end of the log, if the process has ended.
+    pub(crate) fn check_running(&self) -> Result<()> {
+        if let Some(status) = self.exit_status()? {
+            bail!(
+                "{} ended early ({status}); its log ends with:{}",
+                self.name,
+                self.log_tail()
+            );
+        }
+        Ok(())
+    }
+
+    /// Sends SIGTERM. A process that has ended is left alone.
+    ///
+    /// # Errors
+    /// When the signal can't be sent.
+    pub fn terminate(&self) -> Result<()> {
+        let mut child = self.child();
+        // Looking first reaps an ended child, so that its id, which may be another process's by now, is never signalled.
+        if child.try_wait().context("looking at a child")?.is_none() {
+            let pid = i32::try_from(child.id()).context("a process id is a positive i32")?;
+            kill(Pid::from_raw(pid), Signal::SIGTERM)
+                .with_context(|| format!("sending SIGTERM to {}", self.name))?;
+        }
+        Ok(())
+    }
+
+    /// Kills it, as a crash would, and waits until it is gone.
+    pub fn kill(&self) {
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// When it still runs after `limit`.
+    pub async fn wait_exit(&self, limit: Duration) -> Result<ExitStatus> {
+        let what = format!("the end of {}", self.name);
+        poll_until(limit, &what, async || self.exit_status()).await
+    }
+
+    /// SIGTERM, then a wait of up to `limit`, then SIGKILL.
+    ///
+    /// # Errors
+    /// When it had to be killed.
+    pub async fn stop(&self, limit: Duration) -> Result<ExitStatus> {
+        self.terminate()?;
+        let status = self.wait_exit(limit).await;
+        if status.is_err() {
+            self.kill();
+        }
+        status
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        // A panic while the lock was held leaves a handle that is as good as before.
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            eprintln!(
+                "--- log of {} ({}):{}",
+                self.name,
+                self.log.display(),
+                self.log_tail()
+            );
+        }
+    }
+}
+
+fn append_to(path: &Path) -> Result<File> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    file.with_context(|| format!("opening {}", path.display()))
+}

@@ -1,0 +1,43 @@
+//! Questions to Redis that both seeding and auditing ask.
+
+use anyhow::{Context, Result};
+use redis::aio::MultiplexedConnection;
+
+/// Keys that Redis looks at before it answers one `SCAN`.
+const SCAN_COUNT: usize = 1_000;
+
+/// All keys that match `pattern`. One that comes or goes meanwhile may be missed or doubled.
+pub(crate) async fn scan(redis: &mut MultiplexedConnection, pattern: &str) -> Result<Vec<String>> {
+    let mut keys = Vec::new();
+    let mut cursor = 0_u64;
+    loop {
+        let mut command = redis::cmd("SCAN");
+        command
+            .arg(cursor)
+            .arg("MATCH")
+            .arg(pattern)
+            .arg("COUNT")
+            .arg(SCAN_COUNT);
+        let (next, mut found): (u64, Vec<String>) = command
+            .query_async(redis)
+            .await
+            .with_context(|| format!("listing the keys {pattern}"))?;
+        keys.append(&mut found);
+        if next == 0 {
+            return Ok(keys);
+        }
+        cursor = next;
+    }
+}
+
+/// What names this run of the server: another one after every start.
+pub(crate) async fn run_id(redis: &mut MultiplexedConnection) -> Result<String> {
+    let mut command = redis::cmd("INFO");
+    let info: String = command
+        .arg("server")
+        .query_async(redis)
+        .await
+        .context("asking Redis who it is")?;
+    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+    id.map(str::to_owned).context("Redis didn't say its run_id")
+}

@@ -1,0 +1,67 @@
+//! A folder for the servers of one test run.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+
+/// More test binaries than this never run at once on one checkout.
+const MAX_RUNS: usize = 64;
+
+/// The run folder of this process under each base folder that was asked for, held by its open lock file.
+static RUNS: Mutex<Vec<Run>> = Mutex::new(Vec::new());
+
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+struct Run {
+    base: PathBuf,
+    folder: PathBuf,
+    /// Closed, and so unlocked, by the kernel when this process ends, however it ends.
+    _lock: File,
+}
+
+/// A new empty folder `name-N` under this process's run folder in `base`.
+///
+/// Run folders are numbered and used again, emptied first: servers that are killed with their test leave files behind,
+/// and these must not pile up.
+pub(crate) fn new_folder(base: &Path, name: &str) -> Result<PathBuf> {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let folder = run_folder(base)?.join(format!("{name}-{number}"));
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    Ok(folder)
+}
+
+fn run_folder(base: &Path) -> Result<PathBuf> {
+    let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(run) = runs.iter().find(|run| run.base == base) {
+        return Ok(run.folder.clone());
+    }
+    let run = claim(base)?;
+    let folder = run.folder.clone();
+    runs.push(run);
+    Ok(folder)
+}
+
+fn claim(base: &Path) -> Result<Run> {
+    fs::create_dir_all(base).with_context(|| format!("creating {}", base.display()))?;
+    for number in 0..MAX_RUNS {
+        let lock_path = base.join(format!("run-{number}.lock"));
+        let lock = File::create(&lock_path)
+            .with_context(|| format!("creating {}", lock_path.display()))?;
+        if lock.try_lock().is_ok() {
+            let folder = base.join(format!("run-{number}"));
+            if folder.exists() {
+                fs::remove_dir_all(&folder)
+                    .with_context(|| format!("emptying {}", folder.display()))?;
+            }
+            return Ok(Run {
+                base: base.to_owned(),
+                folder,
+                _lock: lock,
+            });
+        }
+    }
+    bail!("{MAX_RUNS} test runs are using {} already", base.display())
+}

@@ -1,0 +1,57 @@
+//! The thread that starts every child process, so that no child outlives us.
+//!
+//! `setpriv --pdeathsig KILL` makes the kernel kill the child when the thread that started it ends. Threads of a test
+//! or of a runtime come and go; this one lives exactly as long as the process, however that ends.
+
+use std::ffi::OsStr;
+use std::io;
+use std::process::{Child, Command};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+struct Request {
+    command: Command,
+    answer: Sender<io::Result<Child>>,
+}
+
+static SPAWNER: OnceLock<Sender<Request>> = OnceLock::new();
+
+/// A command for `program` that dies with us. It gets a process group of its own, so that Ctrl-C in a terminal reaches
+/// only us and we can stop our children in the right order.
+pub(crate) fn owned_command(program: impl AsRef<OsStr>) -> Command {
+    use std::os::unix::process::CommandExt;
+
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(program)
+        .process_group(0);
+    command
+}
+
+/// Starts `command` on the spawner thread.
+pub(crate) fn spawn(command: Command) -> io::Result<Child> {
+    let (answer, child) = mpsc::channel();
+    let spawner = SPAWNER.get_or_init(start_spawner);
+    let sent = spawner.send(Request { command, answer });
+    sent.map_err(|_| io::Error::other("the spawner thread has ended"))?;
+    child
+        .recv()
+        .map_err(|_| io::Error::other("the spawner thread has ended"))?
+}
+
+fn start_spawner() -> Sender<Request> {
+    let (requests, inbox) = mpsc::channel::<Request>();
+    thread::spawn(move || {
+        for mut request in inbox {
+            // An asker that has gone no longer wants the child; dropping a `Child` would leave it running.
+            if let Err(unclaimed) = request.answer.send(request.command.spawn())
+                && let Ok(mut child) = unclaimed.0
+            {
+                let _ = child.kill();
+            }
+        }
+    });
+    requests
+}

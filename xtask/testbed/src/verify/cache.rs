@@ -1,0 +1,244 @@
+//! Redis against MySQL: every order and every stock level.
+
+use std::collections::HashSet;
+
+use anyhow::{Context, Result};
+use mysql_async::Transaction;
+use mysql_async::prelude::Queryable;
+use redis::RedisResult;
+use redis::aio::MultiplexedConnection;
+use store_domain::Cents;
+use store_domain::cache::{self, ORDER_FIELDS, STOCK_FIELDS};
+use store_domain::changes::Entity;
+use store_domain::orders::{Order, OrderItem, OrderRow, assemble};
+use store_domain::stock::{StockLevel, StockedProduct};
+
+use super::findings::{Audit, Check};
+use crate::progress::{Progress, Step};
+use crate::redis_keys::scan;
+
+// Both take the last id of the batch before. The limit is the number of commands in one round trip to Redis.
+
+const ORDERS: &str = "\
+SELECT o.id, o.user_id, CAST(o.total_amount * 100 AS SIGNED), i.product_id, i.quantity,
+       CAST(i.unit_price * 100 AS SIGNED)
+FROM (SELECT id, user_id, total_amount FROM orders WHERE id > ? ORDER BY id LIMIT 1000) o
+LEFT JOIN order_items i ON i.order_id = o.id
+ORDER BY o.id, i.product_id";
+
+const STOCKS: &str = "\
+SELECT s.product_id, s.quantity, s.version, p.name, p.sku, CAST(p.price * 100 AS SIGNED)
+FROM stocks s JOIN products p ON p.id = s.product_id
+WHERE s.product_id > ? ORDER BY s.product_id LIMIT 1000";
+
+/// Compares every order.
+pub(super) async fn audit_orders(
+    conn: &mut Transaction<'_>,
+    redis: &mut MultiplexedConnection,
+    audit: &mut Audit,
+    progress: Progress,
+) -> Result<()> {
+    let step = progress.step("orders in Redis", audit.compared(Check::OrderTotals) as u64);
+    let mut comparison = Comparison::new(Check::CachedOrders, Entity::Order, audit, &step);
+    let mut last = 0;
+    loop {
+        let rows = conn
+            .exec_map(ORDERS, (last,), order_row)
+            .await
+            .context("reading orders")?;
+        let orders = assemble(rows);
+        let Some(end) = orders.last() else { break };
+        last = end.order_id;
+        let batch = orders
+            .into_iter()
+            .map(|order| (order.order_id, order))
+            .collect();
+        comparison.compare(redis, &ORDERS_IN_REDIS, batch).await?;
+    }
+    comparison.find_unknown_keys(redis).await?;
+    Ok(())
+}
+
+/// Compares every stock level.
+pub(super) async fn audit_stocks(
+    conn: &mut Transaction<'_>,
+    redis: &mut MultiplexedConnection,
+    audit: &mut Audit,
+    progress: Progress,
+) -> Result<()> {
+    let count: Option<u64> = conn
+        .query_first("SELECT COUNT(*) FROM stocks")
+        .await
+        .context("counting stocks")?;
+    let step = progress.step("stock levels in Redis", count.unwrap_or_default());
+    let mut comparison = Comparison::new(Check::CachedStocks, Entity::Product, audit, &step);
+    let mut last = 0;
+    loop {
+        let stocks = conn
+            .exec_map(STOCKS, (last,), stocked_product)
+            .await
+            .context("reading stocks")?;
+        let Some(end) = stocks.last() else { break };
+        last = end.level.product_id;
+        let batch = stocks
+            .into_iter()
+            .map(|stock| (stock.level.product_id, stock))
+            .collect();
+        comparison.compare(redis, &STOCKS_IN_REDIS, batch).await?;
+    }
+    comparison.find_unknown_keys(redis).await?;
+    Ok(())
+}
+
+/// How something is written in a hash of `N` fields.
+struct Coding<T, const N: usize> {
+    fields: [&'static str; N],
+    encode: fn(&T) -> [String; N],
+    decode: fn(i64, [Option<String>; N]) -> Option<T>,
+}
+
+const ORDERS_IN_REDIS: Coding<Order, 3> = Coding {
+    fields: ORDER_FIELDS,
+    encode: cache::order_values,
+    decode: cache::order_from_values,
+};
+
+const STOCKS_IN_REDIS: Coding<StockedProduct, 5> = Coding {
+    fields: STOCK_FIELDS,
+    encode: cache::stock_values,
+    decode: cache::stock_from_values,
+};
+
+/// The audit of one kind of key.
+struct Comparison<'a> {
+    check: Check,
+    entity: Entity,
+    audit: &'a mut Audit,
+    step: &'a Step,
+    /// The ids that MySQL has.
+    known: HashSet<i64>,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(check: Check, entity: Entity, audit: &'a mut Audit, step: &'a Step) -> Self {
+        Self {
+            check,
+            entity,
+            audit,
+            step,
+            known: HashSet::new(),
+        }
+    }
+
+    /// Compares what MySQL has with the hashes in Redis.
+    async fn compare<T: PartialEq, const N: usize>(
+        &mut self,
+        redis: &mut MultiplexedConnection,
+        coding: &Coding<T, N>,
+        expected: Vec<(i64, T)>,
+    ) -> Result<()> {
+        let mut commands = redis::pipe();
+        // A key of another type than a hash is a difference to report, not an error to stop at.
+        commands.ignore_errors();
+        for (id, _) in &expected {
+            commands.hmget(cache::key(self.entity, *id), &coding.fields);
+        }
+        let found: Vec<RedisResult<[Option<String>; N]>> = commands
+            .query_async(redis)
+            .await
+            .context("reading hashes from Redis")?;
+        self.audit.add_compared(self.check, expected.len());
+        self.step.advance(expected.len());
+        for ((id, expected), found) in expected.into_iter().zip(found) {
+            self.known.insert(id);
+            if let Some(difference) = coding.difference(id, &expected, found) {
+                self.audit.add(
+                    self.check,
+                    format!("{}: {difference}", cache::key(self.entity, id)),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports the keys that MySQL knows nothing of.
+    async fn find_unknown_keys(&mut self, redis: &mut MultiplexedConnection) -> Result<()> {
+        for key in scan(redis, &cache::pattern(self.entity)).await? {
+            let id = cache::id_in_key(self.entity, &key);
+            if id.is_none_or(|id| !self.known.contains(&id)) {
+                self.audit
+                    .add(self.check, format!("{key}: in Redis, but not in MySQL"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: PartialEq, const N: usize> Coding<T, N> {
+    fn difference(
+        &self,
+        id: i64,
+        expected: &T,
+        found: RedisResult<[Option<String>; N]>,
+    ) -> Option<String> {
+        let values = match found {
+            Ok(values) if values.iter().all(Option::is_none) => {
+                return Some("missing in Redis".to_owned());
+            }
+            Ok(values) => values,
+            Err(error) => return Some(format!("unreadable: {error}")),
+        };
+        // What counts is what a reader makes of it, not how it is spelled.
+        if (self.decode)(id, values.clone()).as_ref() == Some(expected) {
+            return None;
+        }
+        let encoded = (self.encode)(expected);
+        let fields = self.fields.iter().zip(&values).zip(&encoded);
+        let differing = fields.filter(|((_, found), expected)| found.as_ref() != Some(expected));
+        let described = differing.map(|((field, found), expected)| {
+            let found = found.as_deref().unwrap_or("missing");
+            format!("{field} is {found} in Redis, {expected} in MySQL")
+        });
+        Some(described.collect::<Vec<_>>().join("; "))
+    }
+}
+
+type OrderColumns = (i64, i64, i64, Option<i64>, Option<i64>, Option<i64>);
+
+fn order_row(
+    (order_id, user_id, total, product_id, quantity, unit_price): OrderColumns,
+) -> OrderRow {
+    let item =
+        product_id
+            .zip(quantity)
+            .zip(unit_price)
+            .map(|((product_id, quantity), unit_price)| OrderItem {
+                product_id,
+                quantity,
+                unit_price: Cents::new(unit_price),
+            });
+    OrderRow {
+        order_id,
+        user_id,
+        total_amount: Cents::new(total),
+        item,
+    }
+}
+
+type StockColumns = (i64, i64, i64, String, String, i64);
+
+fn stocked_product(
+    (product_id, quantity, version, name, sku, price): StockColumns,
+) -> StockedProduct {
+    let level = StockLevel {
+        product_id,
+        quantity,
+        version,
+    };
+    StockedProduct {
+        name,
+        sku,
+        unit_price: Cents::new(price),
+        level,
+    }
+}

@@ -1,0 +1,72 @@
+//! An audit of everything in a store that must be equal.
+
+mod cache;
+mod database;
+mod findings;
+mod reports;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use mysql_async::{Conn, TxOpts};
+use tokio::time::{Instant, sleep};
+
+pub use self::findings::{Audit, Check};
+
+use crate::addresses::Addresses;
+use crate::progress::Progress;
+
+/// Between two audits of a store that is expected to become right.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Compares orders with their items, report totals with the orders, and Redis with MySQL.
+///
+/// All of MySQL is read as it was at one moment; Redis is read after it, so that a store at work may differ for the
+/// time of a request.
+///
+/// # Errors
+/// When a server is down or has no tables.
+pub async fn audit(addresses: &Addresses, progress: Progress) -> Result<Audit> {
+    let mut conn = addresses.mysql().await?;
+    let mut redis = addresses.redis().await?;
+    let mut audit = Audit::default();
+    let mut snapshot = snapshot(&mut conn).await?;
+    database::audit_totals(&mut snapshot, &mut audit, progress).await?;
+    cache::audit_orders(&mut snapshot, &mut redis, &mut audit, progress).await?;
+    cache::audit_stocks(&mut snapshot, &mut redis, &mut audit, progress).await?;
+    reports::audit_reports(&mut snapshot, &mut redis, &mut audit, progress).await?;
+    snapshot.rollback().await.context("ending the snapshot")?;
+    conn.disconnect().await.context("disconnecting")?;
+    Ok(audit)
+}
+
+/// Audits again and again until nothing differs or `settle` has passed, and gives the last audit.
+///
+/// # Errors
+/// When a server is down or has no tables.
+pub async fn audit_until_clean(
+    addresses: &Addresses,
+    settle: Duration,
+    progress: Progress,
+) -> Result<Audit> {
+    let deadline = Instant::now() + settle;
+    let mut audit = audit(addresses, progress).await?;
+    if audit.is_clean() || settle.is_zero() {
+        return Ok(audit);
+    }
+    let step = progress.step("settle", 0);
+    while !audit.is_clean() && Instant::now() < deadline {
+        sleep(SETTLE_INTERVAL).await;
+        audit = self::audit(addresses, Progress::Silent).await?;
+    }
+    step.finish();
+    Ok(audit)
+}
+
+async fn snapshot(conn: &mut Conn) -> Result<mysql_async::Transaction<'_>> {
+    let mut options = TxOpts::default();
+    options.with_consistent_snapshot(true).with_readonly(true);
+    conn.start_transaction(options)
+        .await
+        .context("starting a snapshot")
+}

@@ -1,0 +1,80 @@
+//! The finished reports in Redis against what MySQL would report.
+
+use anyhow::{Context, Result};
+use mysql_async::Transaction;
+use mysql_async::prelude::Queryable;
+use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
+use serde_json::{Value, json};
+use store_domain::Cents;
+use store_domain::cache::report_key;
+use store_domain::reports::{BestSeller, Report, Spender, TOP};
+
+use super::findings::{Audit, Check};
+use crate::progress::Progress;
+
+// From the orders themselves, not from the tables of totals: these are audited too.
+
+const HIGHEST_SPENDERS: &str = "\
+SELECT user_id, CAST(SUM(total_amount) * 100 AS SIGNED) AS total FROM orders
+GROUP BY user_id HAVING total > 0 ORDER BY total DESC, user_id LIMIT ?";
+
+const BEST_SELLERS: &str = "\
+SELECT product_id, CAST(SUM(quantity) AS SIGNED) AS total FROM order_items
+GROUP BY product_id HAVING total > 0 ORDER BY total DESC, product_id LIMIT ?";
+
+/// Compares the reports that are there. One that is not will be made for its next reader.
+pub(super) async fn audit_reports(
+    conn: &mut Transaction<'_>,
+    redis: &mut MultiplexedConnection,
+    audit: &mut Audit,
+    progress: Progress,
+) -> Result<()> {
+    let _step = progress.step("reports in Redis", 0);
+    for report in Report::ALL {
+        let key = report_key(report);
+        let body: Option<String> = redis
+            .get(key)
+            .await
+            .with_context(|| format!("reading {key}"))?;
+        let Some(body) = body else { continue };
+        let expected = expected(conn, report).await?;
+        audit.add_compared(Check::CachedReports, 1);
+        let found: Option<Value> = serde_json::from_str(&body).ok();
+        if found.as_ref() != Some(&expected) {
+            audit.add(
+                Check::CachedReports,
+                format!("{key}: Redis has {body}, MySQL has {expected}"),
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn expected(conn: &mut Transaction<'_>, report: Report) -> Result<Value> {
+    let lines = match report {
+        Report::HighestSpenders => {
+            let spender = |(user_id, cents)| Spender {
+                user_id,
+                total_expense: Cents::new(cents),
+            };
+            json!(
+                conn.exec_map(HIGHEST_SPENDERS, (TOP,), spender)
+                    .await
+                    .context("adding up the spenders")?
+            )
+        }
+        Report::BestSellers => {
+            let seller = |(product_id, quantity_sold)| BestSeller {
+                product_id,
+                quantity_sold,
+            };
+            json!(
+                conn.exec_map(BEST_SELLERS, (TOP,), seller)
+                    .await
+                    .context("adding up the sellers")?
+            )
+        }
+    };
+    Ok(lines)
+}

@@ -1,0 +1,76 @@
+//! Filling a store.
+
+use mysql_async::prelude::Queryable;
+use redis::AsyncCommands;
+use testbed::seed::{self, Dataset};
+use testbed::verify::Check;
+
+use crate::support::{empty_store, seeded_store, small_dataset};
+
+#[tokio::test]
+async fn a_seeded_store_is_right_in_every_respect() {
+    let store = seeded_store().await;
+    let audit = store.verify().await.unwrap();
+    assert!(audit.is_clean(), "{audit}");
+    let data = small_dataset();
+    assert_eq!(audit.compared(Check::CachedOrders), data.orders.len());
+    assert_eq!(audit.compared(Check::CachedStocks), data.products.len());
+}
+
+#[tokio::test]
+async fn redis_says_that_it_is_filled_and_leaves_the_reports_to_the_refresh() {
+    let store = seeded_store().await;
+    let mut redis = store.redis().await.unwrap();
+    let info: String = redis::cmd("INFO")
+        .arg("server")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    let filled: String = redis.get("cache:filled").await.unwrap();
+    assert!(info.contains(&format!("run_id:{filled}")), "{filled}");
+    let reports: Vec<String> = redis.keys("report:*").await.unwrap();
+    assert_eq!(reports, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_store_with_users_is_not_seeded_again() {
+    let store = empty_store().await;
+    store.seed(&Dataset::sample()).await.unwrap();
+    let error = store.seed(&small_dataset()).await.unwrap_err().to_string();
+    assert!(error.contains("holds users already"), "{error}");
+    let users: Option<usize> = store
+        .mysql()
+        .await
+        .unwrap()
+        .query_first("SELECT COUNT(*) FROM users")
+        .await
+        .unwrap();
+    assert_eq!(users, Some(3));
+    assert!(store.verify().await.unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn an_emptied_store_takes_other_data_and_strangers_keep_theirs() {
+    let store = seeded_store().await;
+    let mut redis = store.redis().await.unwrap();
+    let () = redis.set("somebody:else", 1).await.unwrap();
+    seed::empty(store.addresses()).await.unwrap();
+    let keys: Vec<String> = redis.keys("*").await.unwrap();
+    assert_eq!(keys, ["somebody:else"]);
+    store.seed(&Dataset::sample()).await.unwrap();
+    let audit = store.verify().await.unwrap();
+    assert!(audit.is_clean(), "{audit}");
+    assert_eq!(
+        audit.compared(Check::OrderTotals),
+        Dataset::sample().orders.len()
+    );
+}
+
+#[tokio::test]
+async fn a_store_without_tables_is_told_to_migrate() {
+    let store = testbed::Store::start(env!("CARGO_TARGET_TMPDIR"))
+        .await
+        .unwrap();
+    let error = format!("{:#}", store.seed(&Dataset::sample()).await.unwrap_err());
+    assert!(error.contains("store-host migrate"), "{error}");
+}

@@ -1,0 +1,160 @@
+//! Differences, planted one by one and found.
+
+use mysql_async::prelude::Queryable;
+use redis::AsyncCommands;
+use testbed::Store;
+use testbed::verify::Check;
+
+use crate::support::seeded_store;
+
+/// Asserts that the audit finds exactly one difference, and where.
+async fn assert_found(store: &Store, check: Check, what: &str) {
+    let audit = store.verify().await.unwrap();
+    assert!(!audit.is_clean());
+    assert_eq!(audit.count(check), 1, "{audit}");
+    assert!(audit.to_string().contains(what), "{audit}");
+}
+
+async fn after_sql(statement: &str) -> Store {
+    let store = seeded_store().await;
+    store
+        .mysql()
+        .await
+        .unwrap()
+        .query_drop(statement)
+        .await
+        .unwrap();
+    store
+}
+
+async fn after_redis(command: &[&str]) -> Store {
+    let store = seeded_store().await;
+    let mut redis = store.redis().await.unwrap();
+    let mut planted = redis::cmd(command[0]);
+    planted
+        .arg(&command[1..])
+        .exec_async(&mut redis)
+        .await
+        .unwrap();
+    store
+}
+
+#[tokio::test]
+async fn a_wrong_order_total_is_found() {
+    let store =
+        after_sql("UPDATE orders SET total_amount = total_amount + 0.01 WHERE id = 17").await;
+    assert_found(&store, Check::OrderTotals, "order 17: total_amount is").await;
+}
+
+#[tokio::test]
+async fn wrong_and_missing_user_totals_are_found() {
+    let store = after_sql("UPDATE user_totals SET total_expense = 1 WHERE user_id = 3").await;
+    assert_found(&store, Check::UserTotals, "user 3: total_expense is 1.00").await;
+    let store = after_sql("DELETE FROM user_totals WHERE user_id = 3").await;
+    assert_found(&store, Check::UserTotals, "user 3: total_expense is 0.00").await;
+}
+
+#[tokio::test]
+async fn wrong_and_missing_product_totals_are_found() {
+    let store =
+        after_sql("UPDATE product_totals SET quantity_sold = -1 WHERE product_id = 3").await;
+    assert_found(
+        &store,
+        Check::ProductTotals,
+        "product 3: quantity_sold is -1",
+    )
+    .await;
+    let store = after_sql("DELETE FROM product_totals WHERE product_id = 3").await;
+    assert_found(
+        &store,
+        Check::ProductTotals,
+        "product 3: quantity_sold is 0",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_that_redis_lacks_is_found() {
+    let store = after_redis(&["DEL", "order:1500"]).await;
+    assert_found(&store, Check::CachedOrders, "order:1500: missing in Redis").await;
+}
+
+#[tokio::test]
+async fn an_order_that_differs_in_redis_is_found() {
+    let store = after_redis(&["HSET", "order:5", "total_amount", "0.01"]).await;
+    assert_found(
+        &store,
+        Check::CachedOrders,
+        "order:5: total_amount is 0.01 in Redis",
+    )
+    .await;
+    let store = after_redis(&["HSET", "order:6", "items", "[]"]).await;
+    assert_found(&store, Check::CachedOrders, "order:6: items is [] in Redis").await;
+    let store = after_redis(&["HDEL", "order:7", "user_id"]).await;
+    assert_found(
+        &store,
+        Check::CachedOrders,
+        "order:7: user_id is missing in Redis",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_that_only_redis_has_is_found() {
+    let store = after_redis(&["HSET", "order:1501", "user_id", "1"]).await;
+    assert_found(
+        &store,
+        Check::CachedOrders,
+        "order:1501: in Redis, but not in MySQL",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_found() {
+    let store = after_redis(&["SET", "order:8", "not a hash"]).await;
+    assert_found(&store, Check::CachedOrders, "order:8: unreadable").await;
+}
+
+#[tokio::test]
+async fn stock_levels_that_redis_lacks_or_has_wrong_or_alone_are_found() {
+    let store = after_redis(&["DEL", "stock:60"]).await;
+    assert_found(&store, Check::CachedStocks, "stock:60: missing in Redis").await;
+    let store = after_sql(
+        "UPDATE stocks SET quantity = quantity - 1, version = version + 1 WHERE product_id = 9",
+    )
+    .await;
+    assert_found(&store, Check::CachedStocks, "stock:9: quantity is").await;
+    let store = after_redis(&["HSET", "stock:61", "quantity", "5"]).await;
+    assert_found(
+        &store,
+        Check::CachedStocks,
+        "stock:61: in Redis, but not in MySQL",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_old_report_is_found_and_a_right_one_is_not() {
+    let store = seeded_store().await;
+    let best = "SELECT JSON_OBJECT('product_id', product_id, 'quantity_sold', quantity_sold) \
+                FROM product_totals ORDER BY quantity_sold DESC, product_id LIMIT 10";
+    let lines: Vec<String> = store.mysql().await.unwrap().query(best).await.unwrap();
+    let mut redis = store.redis().await.unwrap();
+    let () = redis
+        .set("report:best-sellers", format!("[{}]", lines.join(",")))
+        .await
+        .unwrap();
+    let audit = store.verify().await.unwrap();
+    assert!(
+        audit.is_clean() && audit.compared(Check::CachedReports) == 1,
+        "{audit}"
+    );
+    let () = redis.set("report:best-sellers", "[]").await.unwrap();
+    assert_found(
+        &store,
+        Check::CachedReports,
+        "report:best-sellers: Redis has []",
+    )
+    .await;
+}
