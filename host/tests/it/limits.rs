@@ -1,0 +1,115 @@
+//! What a component may not do, and what happens to a request that takes too long.
+
+use std::fs;
+
+use mysql_async::prelude::Queryable;
+
+use crate::support::{Shop, empty_store, eventually, options, order_body};
+
+/// The app with one of its lines changed, in the store's folder.
+pub(crate) fn changed_app(store: &testbed::Store, from: &str, to: &str) -> std::path::PathBuf {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .unwrap();
+    let app = fs::read_to_string(root.join("spin.toml")).unwrap();
+    assert!(app.contains(from), "spin.toml has no `{from}`");
+    let target = root.join("target/wasm32-wasip2");
+    let app = app
+        .replace(from, to)
+        .replace("target/wasm32-wasip2", &target.display().to_string());
+    let path = store.folder().join("spin.toml");
+    fs::write(&path, app).unwrap();
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_not_allowed_is_refused_without_showing_the_password() {
+    let store = empty_store().await;
+    let app = changed_app(
+        &store,
+        "allowed_outbound_hosts = [\"mysql://{{ mysql_address }}\", \"redis://{{ redis_address }}\"]",
+        "allowed_outbound_hosts = [\"redis://{{ redis_address }}\"]",
+    );
+    let mut options = options().variable("mysql_password", "hunter2-secret");
+    options.app = app;
+    // The start's own look at MySQL would find the wrong password.
+    let mut mysql = store.mysql().await.unwrap();
+    mysql
+        .query_drop("CREATE OR REPLACE USER 'guest'@'127.0.0.1' IDENTIFIED BY 'hunter2-secret'")
+        .await
+        .unwrap();
+    let schema: Option<String> = mysql.query_first("SELECT DATABASE()").await.unwrap();
+    mysql
+        .query_drop(format!(
+            "GRANT ALL ON {}.* TO 'guest'@'127.0.0.1'",
+            schema.unwrap()
+        ))
+        .await
+        .unwrap();
+    let shop = Shop::on(store, options.variable("mysql_user", "guest")).await;
+    shop.get("/users/1").await.problem(503);
+    let log = shop.host.log();
+    assert!(
+        log.contains("not among the allowed_outbound_hosts"),
+        "{log}"
+    );
+    assert!(!log.contains("hunter2-secret"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_over_its_time_limit_is_504_and_the_next_is_served() {
+    let shop = Shop::with(options().arg("--request-timeout").arg("500ms")).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    let mut blocker = shop.store.mysql().await.unwrap();
+    blocker.query_drop("BEGIN").await.unwrap();
+    blocker
+        .exec_drop(
+            "SELECT * FROM stocks WHERE product_id = ? FOR UPDATE",
+            (product,),
+        )
+        .await
+        .unwrap();
+    shop.post("/orders", &order_body(user, product, 1))
+        .await
+        .problem(504);
+    blocker.query_drop("ROLLBACK").await.unwrap();
+    shop.get(&format!("/users/{user}")).await.expect(200);
+    eventually("the connection is given back", async || {
+        shop.metric("store_mysql_pool_in_use{component=\"orders\"}")
+            .await
+            == 0.0
+    })
+    .await;
+    shop.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_requests_than_allowed_are_503_with_retry_after() {
+    let shop = Shop::with(options().arg("--max-in-flight").arg("1")).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    let mut blocker = shop.store.mysql().await.unwrap();
+    blocker.query_drop("BEGIN").await.unwrap();
+    blocker
+        .exec_drop(
+            "SELECT * FROM stocks WHERE product_id = ? FOR UPDATE",
+            (product,),
+        )
+        .await
+        .unwrap();
+    let held = shop.order(user, product, 1);
+    let turned_away = async {
+        eventually("a request is in flight", async || {
+            shop.metric("store_requests_in_flight{component=\"orders\"}")
+                .await
+                == 1.0
+        })
+        .await;
+        let answer = shop.get("/health-check").await;
+        assert_eq!(answer.headers["retry-after"], "1");
+        answer.problem(503);
+        blocker.query_drop("ROLLBACK").await.unwrap();
+    };
+    let (held, ()) = tokio::join!(held, turned_away);
+    held.expect(201);
+}

@@ -1,0 +1,128 @@
+//! `/metrics` and the log.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use reqwest::Method;
+
+use crate::support::{Shop, options, send};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_course_s_counters_count_calls() {
+    let shop = Shop::open().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    shop.order(user, product, 1).await.expect(201);
+    shop.order(user, 999, 1).await.problem(422);
+    shop.get("/orders/reports/best-sellers").await.expect(200);
+    for (series, calls) in [
+        ("orders_total", 2.0),
+        ("best_sellers_total", 1.0),
+        ("highest_spenders_total", 0.0),
+    ] {
+        assert_eq!(shop.metric(series).await, calls, "{series}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_counted_by_route_pattern() {
+    let shop = Shop::open().await;
+    for path in ["/orders/1", "/orders/2", "/anything/at/all"] {
+        shop.get(path).await.problem(404);
+    }
+    send(shop.request(Method::from_bytes(b"BREW").unwrap(), "/orders/3"))
+        .await
+        .problem(405);
+    let count = async |route: &str, method: &str, status: u16| {
+        let labels = format!("component=\"orders\",method=\"{method}\",route=\"{route}\"");
+        let seconds = format!("http_request_duration_seconds_count{{{labels}}}");
+        assert!(shop.metric(&seconds).await > 0.0, "no {seconds}");
+        shop.metric(&format!(
+            "http_requests_total{{{labels},status=\"{status}\"}}"
+        ))
+        .await
+    };
+    assert_eq!(count("/orders/:id", "GET", 404).await, 2.0);
+    assert_eq!(count("/orders/:id", "other", 405).await, 1.0);
+    assert_eq!(count("/...", "GET", 404).await, 1.0);
+    let text = shop.scrape().await;
+    assert!(!text.contains("/orders/1\""), "a raw path became a label");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_passes_promtool_and_has_every_family() {
+    let shop = Shop::open().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    shop.order(user, product, 1).await.expect(201);
+    shop.get("/orders/reports/best-sellers").await.expect(200);
+    let text = shop.scrape().await;
+    for family in [
+        "store_component_info{component=\"orders\",digest=\"",
+        "store_instances{component=\"orders\"}",
+        "store_traps_total{component=\"orders\"} 0",
+        "store_mysql_pool_size{component=\"orders\"} 16",
+        "store_mysql_pool_in_use{component=\"orders\"}",
+        "store_mysql_pool_waiting{component=\"orders\"} 0",
+        "store_mysql_pool_wait_seconds_count{component=\"orders\"}",
+        "store_redis_errors_total{component=\"orders\"} 0",
+        "process_resident_memory_bytes",
+    ] {
+        assert!(text.contains(family), "no `{family}` in\n{text}");
+    }
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is in Debian's package `prometheus`, which `cargo xtask test` installs");
+    promtool
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_listener_has_only_what_it_offers() {
+    let shop = Shop::open().await;
+    let status = async |method: Method, path: &str| {
+        let request = shop.client.request(method, shop.host.admin_url(path));
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(status(Method::GET, "/healthz").await, 200);
+    assert_eq!(status(Method::POST, "/metrics").await, 405);
+    assert_eq!(status(Method::GET, "/orders").await, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_component_writes_is_logged_with_component_and_request() {
+    // The variable is wrong, which the component writes to stderr for each request.
+    let options = options()
+        .variable("price_lookup", "telepathy")
+        .arg("--log-format")
+        .arg("json");
+    let shop = Shop::with(options).await;
+    let request = shop
+        .request(Method::POST, "/orders")
+        .header("x-request-id", "request-42")
+        .json(&crate::support::order_body(1, 1, 1));
+    send(request).await.problem(503);
+    let log = shop.host.log();
+    let line = log
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("every line is JSON"))
+        .find(|line| line["request"] == "request-42")
+        .unwrap_or_else(|| panic!("no line of the request in\n{log}"));
+    assert_eq!(
+        (&line["component"], &line["stream"]),
+        (&"orders".into(), &"stderr".into())
+    );
+    let message = line["message"].as_str().unwrap();
+    for part in ["price_lookup", "telepathy", "batched", "per_item"] {
+        assert!(message.contains(part), "no {part} in {message}");
+    }
+}

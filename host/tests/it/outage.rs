@@ -1,0 +1,115 @@
+//! Redis and MySQL go away and come back.
+
+use serde_json::json;
+use testbed::Store;
+
+use crate::support::{Shop, eventually, host_binary, options};
+
+const SELLERS: &str = "/orders/reports/best-sellers";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_orders_are_accepted_and_reports_served() {
+    let mut shop = Shop::open().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    shop.order(user, product, 1).await.expect(201);
+    shop.store.redis_server.stop().await.unwrap();
+
+    let order = shop.order(user, product, 2).await.expect(201)["order_id"].clone();
+    shop.get(&format!("/orders/{order}")).await.expect(200);
+    assert_eq!(shop.stock(product).await, 2);
+    let report = shop.get(SELLERS).await.expect(200);
+    assert_eq!(report, json!([{"product_id": product, "quantity_sold": 3}]));
+    assert!(
+        shop.metric("store_redis_errors_total{component=\"reports\"}")
+            .await
+            > 0.0
+    );
+
+    shop.store.redis_server.start_again().await.unwrap();
+    shop.assert_consistent().await;
+    eventually("the reports are cached again", async || {
+        let mut redis = shop.store.redis().await.unwrap();
+        let found: i64 = redis::cmd("EXISTS")
+            .arg(&["report:best-sellers", "report:highest-spenders"])
+            .query_async(&mut redis)
+            .await
+            .unwrap();
+        found == 2
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_mysql_requests_are_503_and_recover_by_themselves() {
+    let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+        .await
+        .unwrap();
+    store.migrate(host_binary()).unwrap();
+    let mut shop = Shop::on(store, options()).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    let acknowledged = shop.order(user, product, 1).await.expect(201)["order_id"].clone();
+    eventually("the reports are cached", async || {
+        shop.get(SELLERS).await.expect(200) != json!([])
+    })
+    .await;
+
+    let mut mariadb = shop.store.mariadb.take().unwrap();
+    mariadb.kill();
+    let refused = shop.order(user, product, 1).await;
+    assert_eq!(refused.headers["retry-after"], "1");
+    refused.problem(503);
+    shop.get("/users/1").await.problem(503);
+    shop.get(SELLERS).await.expect(200);
+    shop.get("/health-check").await.expect(200);
+
+    mariadb.start_again().await.unwrap();
+    eventually("orders are accepted again", async || {
+        shop.order(user, product, 1).await.status == 201
+    })
+    .await;
+    shop.get(&format!("/orders/{acknowledged}"))
+        .await
+        .expect(200);
+    shop.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_pool_is_503_with_retry_after_and_not_a_hang() {
+    use mysql_async::prelude::Queryable;
+    let args = ["--mysql-pool-size", "1", "--mysql-pool-wait", "300ms"];
+    let options = args
+        .into_iter()
+        .fold(options(), |options, arg| options.arg(arg));
+    let shop = Shop::with(options).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    let mut blocker = shop.store.mysql().await.unwrap();
+    blocker.query_drop("BEGIN").await.unwrap();
+    blocker
+        .exec_drop(
+            "SELECT * FROM stocks WHERE product_id = ? FOR UPDATE",
+            (product,),
+        )
+        .await
+        .unwrap();
+    let held = shop.order(user, product, 1);
+    let turned_away = async {
+        eventually("the only connection is in use", async || {
+            shop.metric("store_mysql_pool_in_use{component=\"orders\"}")
+                .await
+                == 1.0
+        })
+        .await;
+        let answer = shop.get(&format!("/users/{user}")).await;
+        assert_eq!(answer.headers["retry-after"], "1");
+        answer.problem(503);
+        blocker.query_drop("ROLLBACK").await.unwrap();
+    };
+    let (held, ()) = tokio::join!(held, turned_away);
+    held.expect(201);
+    assert_eq!(
+        shop.metric("store_mysql_pool_timeouts_total{component=\"orders\"}")
+            .await,
+        1.0
+    );
+    shop.get(&format!("/users/{user}")).await.expect(200);
+}

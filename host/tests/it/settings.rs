@@ -1,0 +1,238 @@
+//! Settings that are wrong: one line that says what, where and what to do, and the right exit code.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use testbed::{Host, HostOptions, Store};
+
+use crate::limits::changed_app;
+use crate::support::{empty_store, options};
+
+/// Starts a host that must refuse, and checks its exit code and its one line.
+async fn refuses(store: &Store, options: HostOptions, code: i32, parts: &[&str]) {
+    let options = store.placed(options);
+    let (status, said) = Host::run_to_end(&options, store.addresses(), Duration::from_secs(60))
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(code), "{said}");
+    let line = said.lines().last().unwrap_or_default();
+    for part in parts {
+        assert!(line.contains(part), "no `{part}` in {said}");
+    }
+    assert!(
+        line.starts_with("store-host: ") && !said.contains("backtrace"),
+        "{said}"
+    );
+}
+
+fn with_app(path: impl Into<std::path::PathBuf>) -> HostOptions {
+    HostOptions {
+        app: path.into(),
+        ..options()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_or_malformed_app_is_exit_code_2() {
+    let store = empty_store().await;
+    refuses(
+        &store,
+        with_app("no-such.toml"),
+        2,
+        &["no-such.toml", "--app"],
+    )
+    .await;
+    let cases = [
+        (
+            "spin_manifest_version = 2",
+            "spin_manifest_version = 2 2",
+            "spin.toml:1: not valid TOML",
+        ),
+        (
+            "spin_manifest_version = 2",
+            "spin_manifest_version = 1",
+            "`spin_manifest_version`",
+        ),
+        (
+            "route = \"/users\"",
+            "route = \"/orders\"",
+            "`/orders` stands twice",
+        ),
+        (
+            "[variables]",
+            "[variables]\napi_key = { required = true }",
+            "set SPIN_VARIABLE_API_KEY",
+        ),
+        (
+            "[component.orders.build]",
+            "[component.orders.sqlite]\n[component.orders.build]",
+            "`component.orders.sqlite`",
+        ),
+        (
+            "\"{{ price_lookup }}\"",
+            "\"{{ price_lookups }}\"",
+            "`price_lookups`",
+        ),
+    ];
+    for (from, to, part) in cases {
+        let app = changed_app(&store, from, to);
+        refuses(&store, with_app(app), 2, &["spin.toml", part]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_no_component_is_exit_code_1() {
+    let store = empty_store().await;
+    let wasm = store.folder().join("x.wasm");
+    let cases: [(&[u8], &str); 4] = [
+        (b"hello", "not a WebAssembly component"),
+        (b"", "not a WebAssembly component"),
+        (b"\0asm\x01\0\0\0", "core module"),
+        (b"\0asm\x0d\0\x01\0garbage", "does not compile"),
+    ];
+    for (bytes, part) in cases {
+        fs::write(&wasm, bytes).unwrap();
+        let app = changed_app(
+            &store,
+            "\"target/wasm32-wasip2/release/orders.wasm\"",
+            "\"x.wasm\"",
+        );
+        refuses(
+            &store,
+            with_app(app),
+            1,
+            &["`component.orders.source`", "x.wasm", part],
+        )
+        .await;
+    }
+    fs::remove_file(&wasm).unwrap();
+    let app = changed_app(
+        &store,
+        "\"target/wasm32-wasip2/release/orders.wasm\"",
+        "\"x.wasm\"",
+    );
+    refuses(&store, with_app(app), 1, &["x.wasm", "can't be read"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_imports_something_unknown_is_named() {
+    let store = empty_store().await;
+    let app = changed_app(
+        &store,
+        "\"target/wasm32-wasip2/release/orders.wasm\"",
+        "\"x.wasm\"",
+    );
+    let component = wat::parse_str(
+        r#"(component (import "alien:tools/probe@1.0.0" (instance (export "f" (func)))))"#,
+    );
+    fs::write(store.folder().join("x.wasm"), component.unwrap()).unwrap();
+    refuses(
+        &store,
+        with_app(app),
+        1,
+        &["`component.orders.source`", "alien:tools/probe@1.0.0"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_or_an_unreachable_server_stops_the_start() {
+    let store = empty_store().await;
+    let wrong = options()
+        .variable("mysql_user", "root")
+        .variable("mysql_password", "hunter2-secret");
+    refuses(
+        &store,
+        wrong,
+        1,
+        &[
+            "MySQL at 127.0.0.1",
+            "Access denied",
+            "check the user, password",
+        ],
+    )
+    .await;
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    refuses(
+        &store,
+        options().variable("redis_address", &free),
+        1,
+        &["Redis at", &free, "--allow-unreachable"],
+    )
+    .await;
+    refuses(
+        &store,
+        options().variable("mysql_address", &free),
+        1,
+        &["MySQL at", &free, "--allow-unreachable"],
+    )
+    .await;
+
+    let unreachable = options()
+        .variable("redis_address", &free)
+        .arg("--allow-unreachable");
+    let host = store.host(unreachable).await.unwrap();
+    let health = reqwest::get(host.url("/health-check")).await.unwrap();
+    assert_eq!(health.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_is_exit_code_1_and_a_bad_flag_2() {
+    let store = empty_store().await;
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap();
+    let in_use = HostOptions {
+        listen,
+        ..options()
+    };
+    refuses(
+        &store,
+        in_use,
+        1,
+        &["--listen", &listen.to_string(), "in use"],
+    )
+    .await;
+    let zero = options().variable("report_refresh_seconds", "0");
+    refuses(&store, zero, 2, &["report_refresh_seconds", "`0`"]).await;
+    for args in [
+        ["--no-such-flag", "1"],
+        ["--mysql-pool-size", "many"],
+        ["--admin-listen", "0.0.0.0:1"],
+    ] {
+        let bad = store.placed(options().arg(args[0]).arg(args[1]));
+        let run = Host::run_to_end(&bad, store.addresses(), Duration::from_secs(60));
+        let (status, said) = run.await.unwrap();
+        assert_eq!(status.code(), Some(2), "{said}");
+        assert!(said.contains(args[0]), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_come_from_the_environment_then_the_env_file_then_the_default() {
+    let store = empty_store().await;
+    let app = changed_app(
+        &store,
+        "name = \"store-manager\"",
+        "name = \"store-manager\"",
+    );
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    fs::write(
+        store.folder().join(".env"),
+        format!("SPIN_VARIABLE_REPORT_REFRESH_SECONDS=0\nSPIN_VARIABLE_REDIS_ADDRESS={free}\n"),
+    )
+    .unwrap();
+    let mut from_file = with_app(app.clone());
+    from_file.variables.clear();
+    // The address is set in the environment too, which wins; the interval is not.
+    refuses(&store, from_file, 2, &["report_refresh_seconds"]).await;
+    store.host(with_app(app)).await.unwrap();
+}

@@ -1,0 +1,201 @@
+//! A shop to test: a store of its own, a host in front of it, and a client.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use testbed::{Host, HostOptions, Store};
+
+/// Longest time for anything that is bound to happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A store, a host and a client.
+pub(crate) struct Shop {
+    pub(crate) store: Store,
+    pub(crate) host: Host,
+    pub(crate) client: Client,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    /// Checks the status and gives the body.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        self.json()
+    }
+
+    /// Checks that this is an error in the form of the contract, and gives its detail.
+    #[track_caller]
+    pub(crate) fn problem(self, status: u16) -> String {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        let body = self.json();
+        assert_eq!(body["status"], status);
+        assert_eq!(body["error"], body["detail"]);
+        let request_id = self.headers["x-request-id"].to_str().unwrap();
+        assert_eq!(body["instance"], format!("urn:request:{request_id}"));
+        for member in ["type", "title"] {
+            assert!(body[member].is_string(), "no {member} in {body}");
+        }
+        body["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A host on free ports that refreshes once a second.
+pub(crate) fn options() -> HostOptions {
+    let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spin.toml");
+    HostOptions::new(host_binary(), app).variable("report_refresh_seconds", "1")
+}
+
+/// The program under test.
+pub(crate) fn host_binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_store-host"))
+}
+
+/// A store with tables and no rows.
+pub(crate) async fn empty_store() -> Store {
+    let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    store.migrate(host_binary()).unwrap();
+    store
+}
+
+impl Shop {
+    /// A shop with the usual settings.
+    pub(crate) async fn open() -> Self {
+        Self::with(options()).await
+    }
+
+    /// A shop whose host is started so.
+    pub(crate) async fn with(options: HostOptions) -> Self {
+        Self::on(empty_store().await, options).await
+    }
+
+    /// A shop on a store of the test's own.
+    pub(crate) async fn on(store: Store, options: HostOptions) -> Self {
+        let host = store.host(options).await.unwrap();
+        let client = Client::builder()
+            .timeout(Duration::from_secs(60))
+            .build()
+            .unwrap();
+        Self {
+            store,
+            host,
+            client,
+        }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.host.url(path))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        send(self.request(Method::DELETE, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// A user, by a number that makes its e-mail address.
+    pub(crate) async fn user(&self, number: u32) -> i64 {
+        let body = json!({"name": "Ada", "email": format!("ada{number}@example.com")});
+        let user = self.post("/users", &body).await.expect(201);
+        user["user_id"].as_i64().unwrap()
+    }
+
+    /// A product with its stock.
+    pub(crate) async fn product(&self, price: f64, quantity: i64) -> i64 {
+        let body = json!({"name": "Laptop", "sku": "LP-1", "price": price});
+        let product = self.post("/products", &body).await.expect(201)["product_id"]
+            .as_i64()
+            .unwrap();
+        let stock = json!({"product_id": product, "quantity": quantity});
+        self.post("/stocks", &stock).await.expect(201);
+        product
+    }
+
+    /// Orders `quantity` of one product.
+    pub(crate) async fn order(&self, user: i64, product: i64, quantity: i64) -> Answer {
+        self.post("/orders", &order_body(user, product, quantity))
+            .await
+    }
+
+    /// What is left of a product.
+    pub(crate) async fn stock(&self, product: i64) -> i64 {
+        let stock = self.get(&format!("/stocks/{product}")).await.expect(200);
+        stock["quantity"].as_i64().unwrap()
+    }
+
+    /// Waits until everything that must be equal is.
+    pub(crate) async fn assert_consistent(&self) {
+        let started = Instant::now();
+        loop {
+            let audit = self.store.verify().await.unwrap();
+            if audit.is_clean() {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "still different: {audit:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The value of a metric, by its name and labels as they are written; 0 if it isn't there.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let text = self.scrape().await;
+        text.lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
+            .map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// All metrics.
+    pub(crate) async fn scrape(&self) -> String {
+        let response = self.client.get(self.host.admin_url("/metrics")).send();
+        response.await.unwrap().text().await.unwrap()
+    }
+}
+
+/// The body of an order of one product.
+pub(crate) fn order_body(user: i64, product: i64, quantity: i64) -> Value {
+    json!({"user_id": user, "items": [{"product_id": product, "quantity": quantity}]})
+}
+
+/// Sends a request and reads the answer.
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
+    try_send(request).await.unwrap()
+}
+
+/// Sends a request that may break with its host.
+pub(crate) async fn try_send(request: RequestBuilder) -> reqwest::Result<Answer> {
+    let response = request.send().await?;
+    Ok(Answer {
+        status: response.status(),
+        headers: response.headers().clone(),
+        text: response.text().await?,
+    })
+}
+
+/// Looks again until `holds`, for at most [`PATIENCE`].
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < PATIENCE, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
