@@ -7,6 +7,7 @@
 mod admin;
 mod app;
 mod bindings;
+mod body;
 mod component;
 pub mod config;
 mod engine;

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -24,6 +23,7 @@ use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::app::App;
+use crate::body::{Excess, LimitedBody, discard};
 use crate::component::LoadedComponent;
 use crate::metrics::{InUse, Metrics};
 use crate::problem::Problem;
@@ -172,21 +172,23 @@ async fn dispatch(
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limits.body_limit_bytes) {
+        discard(request.into_body()).await;
         return Err(too_large);
     }
-    let body_exceeded = Arc::new(AtomicBool::new(false));
+    let excess = Excess::default();
     let request = guest_request(
         request,
         &request_id,
         limits.body_limit_bytes,
-        body_exceeded.clone(),
+        excess.clone(),
     );
     let handled = tokio::time::timeout(
         limits.request_timeout,
         component.handler.handle(request_id.clone(), request),
     )
     .await;
-    if body_exceeded.load(Ordering::Relaxed) {
+    if let Some(body) = excess.take() {
+        discard(body).await;
         return Err(too_large);
     }
     match handled {
@@ -200,21 +202,13 @@ fn guest_request(
     request: Request<Incoming>,
     request_id: &str,
     limit_bytes: u64,
-    exceeded: Arc<AtomicBool>,
+    excess: Excess,
 ) -> Request<WasiBody> {
     let (mut head, body) = request.into_parts();
     if let Ok(value) = HeaderValue::from_str(request_id) {
         head.headers.insert(REQUEST_ID, value);
     }
-    let limit = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
-    let body =
-        Limited::new(body, limit).map_err(move |error| match error.downcast::<hyper::Error>() {
-            Ok(error) => Error::Hyper(*error),
-            Err(error) => {
-                exceeded.store(error.is::<LengthLimitError>(), Ordering::Relaxed);
-                Error::HttpRequestBodySize(None)
-            }
-        });
+    let body = LimitedBody::new(body, limit_bytes, excess);
     Request::from_parts(head, body.boxed_unsync())
 }
 

@@ -1,0 +1,103 @@
+//! Request bodies: cut off at the limit, without cutting the client off.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use wasmtime_wasi_http::Error;
+
+/// A client that is still sending when its connection is closed gets a reset and may never see the answer, so what it
+/// sends is read and thrown away first: this much of it, for so long.
+const DISCARDED_BYTES: usize = 16 * 1024 * 1024;
+const DISCARDED_FOR: Duration = Duration::from_secs(2);
+
+/// Where a body that passed its limit is left, for [`discard`].
+#[derive(Clone, Default)]
+pub(crate) struct Excess(Arc<Mutex<Option<Incoming>>>);
+
+impl Excess {
+    /// The body, if it passed its limit.
+    pub(crate) fn take(&self) -> Option<Incoming> {
+        self.slot().take()
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Incoming>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A body that fails once it has given more than its limit.
+pub(crate) struct LimitedBody {
+    /// Gone once the limit is passed.
+    body: Option<Incoming>,
+    left_bytes: u64,
+    excess: Excess,
+}
+
+impl LimitedBody {
+    pub(crate) fn new(body: Incoming, limit_bytes: u64, excess: Excess) -> Self {
+        Self {
+            body: Some(body),
+            left_bytes: limit_bytes,
+            excess,
+        }
+    }
+}
+
+impl Body for LimitedBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(Some(Err(Error::HttpRequestBodySize(None))));
+        };
+        let Some(frame) = ready!(Pin::new(body).poll_frame(cx)) else {
+            return Poll::Ready(None);
+        };
+        let frame = frame.map_err(Error::Hyper)?;
+        let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+        match self.left_bytes.checked_sub(bytes) {
+            Some(left_bytes) => {
+                self.left_bytes = left_bytes;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            None => {
+                *self.excess.slot() = self.body.take();
+                Poll::Ready(Some(Err(Error::HttpRequestBodySize(None))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_some_and(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map_or_else(SizeHint::new, Body::size_hint)
+    }
+}
+
+/// Reads what a client still sends, within reason.
+pub(crate) async fn discard(mut body: Incoming) {
+    let reading = async {
+        let mut read = 0;
+        while read < DISCARDED_BYTES
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            read += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    // Either way the answer follows.
+    _ = tokio::time::timeout(DISCARDED_FOR, reading).await;
+}
