@@ -4,7 +4,7 @@
 
 CREATE TABLE user_totals (
     user_id BIGINT NOT NULL PRIMARY KEY,
-    total_expense DECIMAL(14, 2) NOT NULL DEFAULT 0,
+    total_expense DECIMAL(20, 2) NOT NULL DEFAULT 0,
     KEY user_totals_rank (total_expense DESC, user_id),
     CONSTRAINT user_totals_user FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;

@@ -54,7 +54,7 @@ impl Tally {
     /// Adds an order.
     pub fn add(&mut self, order: &Order) {
         let expense = self.expenses.entry(order.user_id).or_default();
-        // DECIMAL(14, 2) holds any sum of orders that the store can have, and so do 64 bits.
+        // 64 bits hold any sum that the store will see; the column, DECIMAL(20, 2), holds the same.
         *expense = Cents::new(expense.get().saturating_add(order.total_amount.get()));
         for item in &order.items {
             let pieces = self.pieces.entry(item.product_id).or_default();

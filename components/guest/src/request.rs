@@ -96,9 +96,9 @@ impl Request {
     }
 }
 
-/// A path's parts: `/orders/7` is `["orders", "7"]`.
+/// A path's parts: `/orders/7` is `["orders", "7"]`, and so is `/orders/7/`, which hosts route the same way.
 pub fn segments(path: &str) -> Vec<&str> {
-    path.strip_prefix('/').unwrap_or(path).split('/').collect()
+    path.trim_matches('/').split('/').collect()
 }
 
 /// The id in a path: a positive 64-bit integer as the store writes it.

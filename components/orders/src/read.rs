@@ -11,11 +11,14 @@ use crate::sql;
 
 /// `GET /orders/{id}`
 pub(crate) async fn order(order_id: i64) -> Result<Reply, Problem> {
-    let redis = cache::open().await;
-    if let Some(redis) = &redis
-        && let Some(order) = cache::log_failure(cache::order(redis, order_id).await).flatten()
-    {
-        return Ok(Reply::json(StatusCode::OK, &order));
+    let mut redis = cache::open().await;
+    if let Some(open) = &redis {
+        match cache::log_failure(cache::order(open, order_id).await) {
+            Some(Some(order)) => return Ok(Reply::json(StatusCode::OK, &order)),
+            Some(None) => {}
+            // What does not answer is not healed either: that would only be a second wait.
+            None => redis = None,
+        }
     }
     let order = order_in_mysql(order_id).await?;
     let reply = Reply::json(StatusCode::OK, &order);

@@ -5,7 +5,7 @@
 //! - A report is made after the changes were read, so it shows all of them.
 //! - The changes are forgotten last, so whoever comes after a crash sees them again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use store_domain::StoreError;
 use store_domain::cache::{FILLED, REFRESHED, SEEN, report_key, report_lifetime};
@@ -64,12 +64,13 @@ impl From<RefreshError> for StoreError {
 /// # Errors
 /// What MySQL or Redis failed with. The next refresh starts over.
 pub(crate) async fn run() -> Result<Outcome, RefreshError> {
+    let started = Instant::now();
     let RefreshInterval(interval) = variables::setting().await?;
     let redis = Redis::open().await?;
     let Some(lease) = Lease::take(&redis).await? else {
         return Ok(elsewhere(Lease::left(&redis).await?));
     };
-    let outcome = refresh(&redis, &lease, interval).await;
+    let outcome = refresh(&redis, &lease, interval, started).await;
     lease.release().await;
     outcome
 }
@@ -108,6 +109,7 @@ async fn refresh(
     redis: &Redis,
     lease: &Lease<'_>,
     interval: Duration,
+    started: Instant,
 ) -> Result<Outcome, RefreshError> {
     let found = Found::read(redis).await?;
     if let Some(wait) = found.refreshed_for
@@ -135,9 +137,26 @@ async fn refresh(
     lease.renew().await?;
     redis.set(SEEN, &changes.unsettled.to_string()).await?;
     changes::forget(&connection, &changes.settled).await?;
-    connection.execute(sql::FORGET_OLD_KEYS, vec![]).await?;
-    redis.set_for(REFRESHED, "1", interval).await?;
+    forget_old_keys(&connection, lease).await?;
+    // From one beginning to the next: the work itself takes nothing from the promise to be at most an interval behind.
+    let good_for = interval.saturating_sub(started.elapsed()).max(SOON);
+    redis.set_for(REFRESHED, "1", good_for).await?;
     Ok(outcome)
+}
+
+/// Deletes in steps, so that a backlog never becomes one huge transaction.
+async fn forget_old_keys(connection: &Connection, lease: &Lease<'_>) -> Result<(), RefreshError> {
+    loop {
+        connection.execute(sql::FORGET_OLD_KEYS, vec![]).await?;
+        let deleted: Option<i64> = connection
+            .first::<(i64,)>(sql::ROW_COUNT, vec![])
+            .await?
+            .map(|(deleted,)| deleted);
+        if deleted.unwrap_or_default() < sql::OLD_KEYS_AT_ONCE {
+            return Ok(());
+        }
+        lease.renew().await?;
+    }
 }
 
 async fn fill_anew(

@@ -29,7 +29,13 @@ pub(crate) fn forget_changes(changes: usize) -> String {
     )
 }
 
-/// A bounded number, so that a backlog never becomes one huge transaction.
+/// How many rows [`FORGET_OLD_KEYS`] deletes at most.
+pub(crate) const OLD_KEYS_AT_ONCE: i64 = 10_000;
+
+/// Rows that the statement before changed, on the same connection.
+pub(crate) const ROW_COUNT: &str = "SELECT ROW_COUNT()";
+
+/// A bounded number; see [`OLD_KEYS_AT_ONCE`].
 pub(crate) const FORGET_OLD_KEYS: &str = "DELETE FROM idempotency_keys WHERE created_at < NOW() - INTERVAL 24 HOUR ORDER BY created_at LIMIT 10000";
 
 const ORDER_COLUMNS: &str = "o.id, o.user_id, CAST(o.total_amount * 100 AS SIGNED), \

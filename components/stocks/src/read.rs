@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use futures::future::join_all;
+use futures::future::try_join_all;
 use spin_sdk::http::StatusCode;
 use store_domain::products::Product;
 use store_domain::stock::{Stock, StockLevel, StockedProduct};
 use store_domain::{Cents, StoreError};
 use store_guest::cache::{self, Write};
 use store_guest::mysql::{Connection, ids};
-use store_guest::redis::Redis;
+use store_guest::redis::{Redis, RedisError};
 use store_guest::{Problem, Reply, variables};
 
 use crate::sql;
@@ -61,11 +61,16 @@ pub(crate) async fn find(product_ids: Vec<i64>) -> Result<Vec<Found>, StoreError
     if product_ids.is_empty() {
         return Ok(Vec::new());
     }
-    let redis = cache::open().await;
+    let mut redis = cache::open().await;
     let mut found = match &redis {
-        Some(redis) => find_in_redis(redis, &product_ids).await,
-        None => Vec::new(),
-    };
+        Some(open) => cache::log_failure(find_in_redis(open, &product_ids).await),
+        None => None,
+    }
+    .unwrap_or_else(|| {
+        // What does not answer is not healed either: that would only be a second wait.
+        redis = None;
+        Vec::new()
+    });
     let cached: HashSet<i64> = found.iter().map(|found| found.product.id).collect();
     let missing: Vec<i64> = product_ids
         .into_iter()
@@ -86,14 +91,10 @@ pub(crate) async fn find(product_ids: Vec<i64>) -> Result<Vec<Found>, StoreError
     Ok(found)
 }
 
-async fn find_in_redis(redis: &Redis, product_ids: &[i64]) -> Vec<Found> {
+async fn find_in_redis(redis: &Redis, product_ids: &[i64]) -> Result<Vec<Found>, RedisError> {
     let lookups = product_ids.iter().map(|&id| cache::stock(redis, id));
-    join_all(lookups)
-        .await
-        .into_iter()
-        .filter_map(|found| cache::log_failure(found).flatten())
-        .map(Found::from)
-        .collect()
+    let found = try_join_all(lookups).await?;
+    Ok(found.into_iter().flatten().map(Found::from).collect())
 }
 
 async fn find_in_mysql(product_ids: &[i64]) -> Result<Vec<Found>, StoreError> {

@@ -15,8 +15,11 @@ const LOCKED: [u16; 2] = [1205, 3572];
 const DEADLOCK: u16 = 1213;
 /// The row changed since this transaction first read (MariaDB with `innodb_snapshot_isolation`).
 const CHANGED_SINCE_READ: u16 = 1020;
-/// The server is full, going down or killed the connection, or the statement.
-const SERVER_GONE: [u16; 7] = [1040, 1053, 1079, 1152, 1203, 1317, 1927];
+/// The server is full, going down, read-only for now, out of prepared statements, or killed the connection or the
+/// statement.
+const SERVER_GONE: [u16; 11] = [
+    1040, 1053, 1079, 1152, 1203, 1290, 1317, 1461, 1836, 1927, 4031,
+];
 
 /// Why MySQL did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
