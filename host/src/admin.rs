@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::metrics::Metrics;
+use crate::serve::accepted_or_pause;
 
 /// Serves until the returned set is dropped.
 pub(crate) fn start(listener: TcpListener, metrics: Arc<Metrics>) -> JoinSet<()> {
@@ -23,7 +24,8 @@ pub(crate) fn start(listener: TcpListener, metrics: Arc<Metrics>) -> JoinSet<()>
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                Ok((stream, _)) = listener.accept() => {
+                accepted = listener.accept() => {
+                    let Some(stream) = accepted_or_pause(accepted).await else { continue };
                     let metrics = metrics.clone();
                     let service = service_fn(move |request| {
                         let answer = answer(&request, &metrics);
@@ -33,7 +35,7 @@ pub(crate) fn start(listener: TcpListener, metrics: Arc<Metrics>) -> JoinSet<()>
                         _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                     });
                 }
-                Some(_) = connections.join_next() => {}
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
             }
         }
     });

@@ -1,4 +1,4 @@
-//! Request bodies: cut off at the limit, without cutting the client off.
+//! Bodies: a request's is cut off at its limit, an answer's when the client does not read it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use wasmtime_wasi_http::Error;
+use tokio::sync::mpsc;
+use wasmtime_wasi_http::{Error, WasiBody};
 
 /// A client that is still sending when its connection is closed gets a reset and may never see the answer, so what it
 /// sends is read and thrown away first: this much of it, for so long.
@@ -100,4 +101,49 @@ pub(crate) async fn discard(mut body: Incoming) {
     };
     // Either way the answer follows.
     _ = tokio::time::timeout(DISCARDED_FOR, reading).await;
+}
+
+/// An answer's body of this many bytes or fewer fits into the system's buffers, whether the client reads or not.
+const SMALL_BYTES: u64 = 64 * 1024;
+
+/// Frames on the way between a guest and a slow client.
+const FRAMES_AHEAD: usize = 4;
+
+/// Ends a long answer that its client leaves unread for `limit`, which frees what the guest holds for it: its database
+/// connection, for one.
+pub(crate) fn unstalled(mut body: WasiBody, limit: Duration) -> WasiBody {
+    if body
+        .size_hint()
+        .upper()
+        .is_some_and(|bytes| bytes <= SMALL_BYTES)
+    {
+        return body;
+    }
+    let (sender, frames) = mpsc::channel(FRAMES_AHEAD);
+    // Ends with the body: when it is read, when the client is gone, or at the limit.
+    tokio::spawn(async move {
+        while let Some(frame) = body.frame().await {
+            if sender.send_timeout(Some(frame), limit).await.is_err() {
+                return;
+            }
+        }
+        _ = sender.send_timeout(None, limit).await;
+    });
+    Forwarded(frames).boxed_unsync()
+}
+
+/// Frames from the task above; its `None` is the body's end, and its silence is not.
+struct Forwarded(mpsc::Receiver<Option<Result<Frame<Bytes>, Error>>>);
+
+impl Body for Forwarded {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let next = ready!(self.0.poll_recv(cx));
+        Poll::Ready(next.unwrap_or(Some(Err(Error::ConnectionTerminated))))
+    }
 }

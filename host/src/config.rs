@@ -68,6 +68,19 @@ pub struct Config {
     #[arg(long, env = "STORE_HOST_DRAIN_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub drain_timeout: Duration,
 
+    /// Connections open at once; more wait in the system's queue
+    #[arg(
+        long,
+        env = "STORE_HOST_MAX_CONNECTIONS",
+        default_value_t = 8192,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub max_connections: u32,
+
+    /// How long a client may leave an answer unread before its connection is closed
+    #[arg(long, env = "STORE_HOST_SEND_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub send_timeout: Duration,
+
     /// Start even if a database or cache can't be reached; a refused password still stops the start
     #[arg(long, env = "STORE_HOST_ALLOW_UNREACHABLE")]
     pub allow_unreachable: bool,
@@ -169,6 +182,16 @@ pub struct MysqlSettings {
     )]
     pub wait: Duration,
 
+    /// Longest wait for a statement's answer, and for each further row
+    #[arg(
+        id = "mysql_statement_timeout",
+        long = "mysql-statement-timeout",
+        env = "STORE_HOST_MYSQL_STATEMENT_TIMEOUT",
+        default_value = "30s",
+        value_parser = duration
+    )]
+    pub statement: Duration,
+
     /// How long an unused connection is kept open
     #[arg(
         id = "mysql_pool_idle",
@@ -232,10 +255,14 @@ impl std::str::FromStr for Secret {
     }
 }
 
+/// Far beyond any use, and near enough that adding it to a clock never overflows.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// A duration above zero; nothing here means anything at zero.
 fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than zero".into()),
+        Ok(duration) if duration > LONGEST => Err("must be a week at most".into()),
         Ok(duration) => Ok(duration),
         Err(error) => Err(format!("{error}; write for example 500ms, 2s or 1m")),
     }
@@ -271,6 +298,7 @@ mod tests {
         for args in [
             ["store-host", "--drain-timeout", "0s"],
             ["store-host", "--drain-timeout", "soon"],
+            ["store-host", "--request-timeout", "300000000000years"],
             ["store-host", "--admin-listen", "0.0.0.0:5100"],
             ["store-host", "--mysql-pool-size", "0"],
             ["store-host", "--no-such-flag", "1"],

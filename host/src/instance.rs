@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Engine, Store, StoreContextMut};
@@ -19,6 +20,16 @@ use crate::component::Context;
 use crate::engine::EPOCH;
 use crate::metrics::InUse;
 use crate::state::State;
+
+/// How many times the limit of a request an instance may go on after its last answer, to stream bodies for example.
+const AFTER_ANSWER: u32 = 10;
+
+/// A request that was let in.
+pub(crate) struct Admitted {
+    pub(crate) id: Arc<str>,
+    /// Held until the guest has answered or its time is over, even if the client has left: the guest works on.
+    pub(crate) permit: Arc<OwnedSemaphorePermit>,
+}
 
 /// Makes instances of one component.
 pub(crate) struct Instances {
@@ -65,6 +76,7 @@ impl HandlerState for Instances {
                 idle: limits.instance_idle,
                 // The request's own limit answers the client; this one ends the instance if it won't stop.
                 busy: limits.request_timeout + 4 * EPOCH,
+                after: AFTER_ANSWER * limits.request_timeout,
                 sleep: Box::pin(tokio::time::sleep(limits.instance_idle)),
             },
             state: Worker {
@@ -79,6 +91,7 @@ impl HandlerState for Instances {
 pub(crate) struct Expiration {
     idle: Duration,
     busy: Duration,
+    after: Duration,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -91,7 +104,8 @@ impl WorkerExpiration for Expiration {
     ) -> Poll<()> {
         let limit = match status {
             WorkerStatus::Idle => self.idle,
-            WorkerStatus::Requests | WorkerStatus::PostReturn => self.busy,
+            WorkerStatus::Requests => self.busy,
+            WorkerStatus::PostReturn => self.after,
         };
         let deadline = (start + limit).into();
         if self.sleep.deadline() != deadline {
@@ -109,8 +123,7 @@ pub(crate) struct Worker {
 
 impl WorkerState for Worker {
     type StoreData = State;
-    /// The request's id.
-    type RequestData = Arc<str>;
+    type RequestData = Admitted;
 
     fn should_accept_request(&self, at_once: usize, total: usize) -> ShouldAccept {
         let limits = &self.component.limits;
@@ -126,11 +139,16 @@ impl WorkerState for Worker {
     fn on_request_start(
         &self,
         mut store: StoreContextMut<'_, State>,
-        request: Arc<str>,
+        request: Admitted,
         task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        store.data_mut().wasi.begin_request(task, request);
-        Box::pin(tokio::time::sleep(self.component.limits.request_timeout))
+        store.data_mut().wasi.begin_request(task, request.id);
+        let limit = tokio::time::sleep(self.component.limits.request_timeout);
+        let permit = request.permit;
+        Box::pin(async move {
+            limit.await;
+            drop(permit);
+        })
     }
 
     fn drop(&self, store: Store<State>, result: wasmtime::Result<()>) {

@@ -32,7 +32,6 @@ mod wasi;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -47,6 +46,7 @@ use config::Config;
 use engine::EpochTicker;
 use metrics::Metrics;
 use refresh::RefreshTasks;
+use serve::Connections;
 
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,7 @@ pub struct Host {
     app: Arc<App>,
     listener: TcpListener,
     admin: SocketAddr,
-    drain_timeout: Duration,
+    connections: Connections,
     _refresh: RefreshTasks,
     _admin_tasks: JoinSet<()>,
     _ticker: EpochTicker,
@@ -127,7 +127,11 @@ impl Host {
             app: Arc::new(app),
             listener,
             admin,
-            drain_timeout: config.drain_timeout,
+            connections: Connections {
+                most: config.max_connections as usize,
+                send_timeout: config.send_timeout,
+                drain_timeout: config.drain_timeout,
+            },
             _refresh: refresh,
             _admin_tasks: admin::start(admin_listener, metrics),
             _ticker: ticker,
@@ -149,7 +153,7 @@ impl Host {
 
     /// Serves until `stop` resolves and requests in flight are done, or the drain timeout is over.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        serve::serve(self.app, self.listener, stop, self.drain_timeout).await;
+        serve::serve(self.app, self.listener, stop, self.connections).await;
     }
 }
 

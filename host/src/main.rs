@@ -14,7 +14,10 @@ use tokio::signal::unix::{SignalKind, signal};
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return refuse(&answer),
+    };
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("can't start threads: {error}"), 1),
@@ -83,6 +86,17 @@ async fn migrate(url: &str) -> ExitCode {
             },
         ),
     }
+}
+
+/// `--help` and `--version` as they are, anything else in one line.
+fn refuse(answer: &clap::Error) -> ExitCode {
+    if !answer.use_stderr() {
+        return say(answer.to_string().trim_end());
+    }
+    let text = answer.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    fail(&format!("{line}; see `store-host --help`"), 2)
 }
 
 fn say(text: &str) -> ExitCode {

@@ -18,6 +18,9 @@ const INTERVAL_VARIABLE: &str = "report_refresh_seconds";
 /// How often when the component has no such variable.
 const USUAL_INTERVAL: Duration = Duration::from_secs(60);
 
+/// A day, as the component has it.
+const LONGEST_INTERVAL_SECONDS: u32 = 86_400;
+
 /// First pause after a failure; doubled with each further one, up to the interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
@@ -49,9 +52,11 @@ fn interval(component: &LoadedComponent) -> Result<Duration, String> {
         return Ok(USUAL_INTERVAL);
     };
     match text.parse::<u32>() {
-        Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds.into())),
+        Ok(seconds) if (1..=LONGEST_INTERVAL_SECONDS).contains(&seconds) => {
+            Ok(Duration::from_secs(seconds.into()))
+        }
         _ => Err(format!(
-            "`component.{}.variables.{INTERVAL_VARIABLE}`: `{text}` is not a whole number of seconds above zero",
+            "`component.{}.variables.{INTERVAL_VARIABLE}`: `{text}` is not a whole number of seconds from 1 to {LONGEST_INTERVAL_SECONDS}",
             context.id
         )),
     }

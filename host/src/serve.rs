@@ -1,8 +1,10 @@
 //! The accept loop and one request's way through the host.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -16,15 +18,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::app::App;
-use crate::body::{Excess, LimitedBody, discard};
+use crate::body::{self, Excess, LimitedBody, discard};
 use crate::component::LoadedComponent;
+use crate::instance::Admitted;
 use crate::metrics::{InUse, Metrics};
 use crate::problem::Problem;
 
@@ -41,51 +44,96 @@ pub(crate) async fn serve(
     app: Arc<App>,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
-    drain_timeout: Duration,
+    limits: Connections,
 ) {
+    let open = Arc::new(Semaphore::new(limits.most));
     let connections = GracefulShutdown::new();
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT);
-    server.http2().timer(TokioTimer::new());
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEADER_TIMEOUT);
 
     let mut stop = std::pin::pin!(stop);
     loop {
-        let accepted = tokio::select! {
+        let (stream, permit) = tokio::select! {
             biased;
             () = &mut stop => break,
-            accepted = listener.accept() => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of file descriptors, usually: connections that end give some back.
-                tracing::warn!("Can't accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
+            accepted = accept(&listener, &open) => accepted,
         };
         // Without this a small answer can wait 40 ms for the acknowledgement of the one before.
         _ = stream.set_nodelay(true);
         let app = app.clone();
+        let began = Arc::new(AtomicBool::new(false));
+        let seen = began.clone();
         let service = service_fn(move |request| {
+            seen.store(true, Ordering::Relaxed);
             let app = app.clone();
-            async move { Ok::<_, Infallible>(respond(&app, request).await) }
+            async move { Ok::<_, Infallible>(respond(&app, request, limits.send_timeout).await) }
         });
         let connection = server
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         let connection = connections.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let mut connection = std::pin::pin!(connection);
+            // A client may also send nothing at all, which no timer of the server's notices.
+            let ended = match tokio::time::timeout(HEADER_TIMEOUT, connection.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) if began.load(Ordering::Relaxed) => connection.await,
+                Err(_) => Ok(()),
+            };
+            if let Err(error) = ended {
                 tracing::debug!("A connection ended early: {error}");
             }
+            drop(permit);
         });
     }
     drop(listener);
-    drain(connections, drain_timeout).await;
+    drain(connections, limits.drain_timeout).await;
+}
+
+/// Limits of the listener and its connections.
+#[derive(Clone, Copy)]
+pub(crate) struct Connections {
+    /// Open at once.
+    pub(crate) most: usize,
+    /// How long a client may leave an answer unread.
+    pub(crate) send_timeout: Duration,
+    /// How long requests in flight may take at the end.
+    pub(crate) drain_timeout: Duration,
+}
+
+async fn accept(
+    listener: &TcpListener,
+    open: &Arc<Semaphore>,
+) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    // Never closed, so there always is one in the end.
+    let permit = open.clone().acquire_owned().await.ok();
+    loop {
+        if let Some(stream) = accepted_or_pause(listener.accept().await).await {
+            return (stream, permit);
+        }
+    }
+}
+
+/// The connection, or a pause before the next try: out of file descriptors, usually, and connections that end give
+/// some back.
+pub(crate) async fn accepted_or_pause(
+    accepted: std::io::Result<(TcpStream, SocketAddr)>,
+) -> Option<TcpStream> {
+    match accepted {
+        Ok((stream, _)) => Some(stream),
+        Err(error) => {
+            tracing::warn!("Can't accept a connection: {error}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
 }
 
 async fn drain(connections: GracefulShutdown, limit: Duration) {
@@ -100,7 +148,11 @@ async fn drain(connections: GracefulShutdown, limit: Duration) {
 }
 
 /// Answers one request: finds its component, keeps to the limits, counts.
-async fn respond(app: &App, request: Request<Incoming>) -> Response<WasiBody> {
+async fn respond(
+    app: &App,
+    request: Request<Incoming>,
+    send_timeout: Duration,
+) -> Response<WasiBody> {
     let request_id = request_id(&request);
     let mut response = match app.router.find(request.uri().path()) {
         Some(route) => {
@@ -108,7 +160,10 @@ async fn respond(app: &App, request: Request<Incoming>) -> Response<WasiBody> {
             let method = method_label(request.method());
             let observed = Observed::new(component, route.pattern.clone(), method);
             match dispatch(component, request, request_id.clone()).await {
-                Ok((response, in_flight)) => observed.follow(response, Some(in_flight)),
+                Ok((response, permit)) => {
+                    let response = response.map(|body| body::unstalled(body, send_timeout));
+                    observed.follow(response, Some(permit))
+                }
                 Err(problem) => observed.follow(problem.response(&request_id), None),
             }
         }
@@ -157,12 +212,13 @@ async fn dispatch(
     component: &LoadedComponent,
     request: Request<Incoming>,
     request_id: Arc<str>,
-) -> Result<(Response<WasiBody>, OwnedSemaphorePermit), Problem> {
+) -> Result<(Response<WasiBody>, Arc<OwnedSemaphorePermit>), Problem> {
     let limits = &component.context.limits;
     let permit = component
         .in_flight
         .clone()
         .try_acquire_owned()
+        .map(Arc::new)
         .map_err(|_| Problem::Overloaded)?;
     let too_large = Problem::BodyTooLarge {
         limit_bytes: limits.body_limit_bytes,
@@ -182,9 +238,13 @@ async fn dispatch(
         limits.body_limit_bytes,
         excess.clone(),
     );
+    let admitted = Admitted {
+        id: request_id.clone(),
+        permit: permit.clone(),
+    };
     let handled = tokio::time::timeout(
         limits.request_timeout,
-        component.handler.handle(request_id.clone(), request),
+        component.handler.handle(admitted, request),
     )
     .await;
     if let Some(body) = excess.take() {
@@ -217,7 +277,7 @@ fn blame(component: &LoadedComponent, request_id: &str, error: &wasmtime::Error)
     let id = &component.context.id;
     let (problem, cause) = if error.is::<ExpirationError>() {
         (Problem::TimedOut, None)
-    } else if let Some(error) = error.downcast_ref::<InstantiationError<Arc<str>>>() {
+    } else if let Some(error) = error.downcast_ref::<InstantiationError<Admitted>>() {
         (
             Problem::Overloaded,
             Some(error.error.root_cause().to_string()),
@@ -268,7 +328,7 @@ impl Observed {
     fn follow(
         mut self,
         response: Response<WasiBody>,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: Option<Arc<OwnedSemaphorePermit>>,
     ) -> Response<WasiBody> {
         self.status = response.status().as_u16();
         response.map(|body| {
@@ -298,7 +358,7 @@ impl Drop for Observed {
 struct ObservedBody {
     body: WasiBody,
     _observed: Observed,
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Body for ObservedBody {

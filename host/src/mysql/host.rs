@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use wasmtime::component::{Access, Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
 use super::pool::PooledConnection;
+use super::rows::within;
 use super::{rows, values};
 use crate::bindings::spin::mysql::mysql::{
     Column, Error, Host, HostConnection, HostConnectionWithStore, ParameterValue, Row,
@@ -88,12 +89,14 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     ) -> wasmtime::Result<Result<(), Error>> {
         let connection = accessor.with(|access| lookup(access, &connection))?;
         let mut connection = connection.lock_owned().await;
-        connection.count_statement();
+        let limit = connection.start_statement();
         // Left set if this call is abandoned: the answer to the statement would still be on the wire.
         connection.broken = true;
-        let done = connection
-            .exec_drop(statement.as_str(), values::params(params))
-            .await;
+        let done = within(
+            limit,
+            connection.exec_drop(statement.as_str(), values::params(params)),
+        )
+        .await;
         connection.broken = false;
         match done {
             Ok(()) => {

@@ -17,8 +17,15 @@ use crate::metrics::{InUse, PoolMetrics};
 /// A connection that rested longer than this is asked whether it still lives before it is given out.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
-/// Prepared statements kept on each connection. Lists of ids come in many lengths, each its own statement.
-const STATEMENTS_KEPT: usize = 256;
+/// Longest wait for the answer to that question.
+const PING_LIMIT: Duration = Duration::from_millis(500);
+
+/// The user may not use the database, is unknown or gave a wrong password, or the database is unknown.
+const REFUSALS: [u16; 4] = [1044, 1045, 1049, 1698];
+
+/// Prepared statements kept on each connection. Lists of ids come in many lengths, each its own statement, and the
+/// server allows 16,382 of them to all its clients (`max_prepared_stmt_count`).
+const STATEMENTS_KEPT: usize = 64;
 
 /// Why there is no connection. The address is told without its password.
 #[derive(Debug, thiserror::Error)]
@@ -43,13 +50,13 @@ pub(crate) enum PoolError {
 impl PoolError {
     /// Whether the server answered and turned the user or the database down: waiting does not help.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Refused {
-                source: mysql_async::Error::Server(_),
+                source: mysql_async::Error::Server(error),
                 ..
-            }
-        )
+            } => REFUSALS.contains(&error.code),
+            _ => false,
+        }
     }
 }
 
@@ -147,10 +154,16 @@ impl Pool {
     async fn live_connection(&self) -> Result<Conn, mysql_async::Error> {
         while let Some(mut idle) = self.take_idle() {
             let rested = idle.since.elapsed();
-            if rested < PING_AFTER
-                || (rested < self.settings.idle && idle.conn.ping().await.is_ok())
-            {
+            if rested < PING_AFTER {
                 return Ok(idle.conn);
+            }
+            if rested >= self.settings.idle {
+                continue;
+            }
+            match timeout(PING_LIMIT, idle.conn.ping()).await {
+                Ok(Ok(())) => return Ok(idle.conn),
+                // The others rest on the same server.
+                Ok(Err(_)) | Err(_) => self.discard_idle(None),
             }
         }
         self.metrics.opened.inc();
@@ -231,9 +244,10 @@ impl PooledConnection {
         self.pool.discard_idle(None);
     }
 
-    /// Counts one statement.
-    pub(super) fn count_statement(&self) {
+    /// Counts one statement, and says how long to wait for its answer.
+    pub(super) fn start_statement(&self) -> Duration {
         self.pool.metrics.statements.inc();
+        self.pool.settings.statement
     }
 }
 
@@ -256,20 +270,28 @@ impl Drop for PooledConnection {
         let (Some(conn), Some(lease)) = (self.conn.take(), self.lease.take()) else {
             return;
         };
+        let pool = self.pool.clone();
         if self.broken {
-            let _runtime = self.pool.runtime.enter();
-            drop(conn);
+            pool.runtime.clone().spawn(close(conn, pool, lease));
         } else if self.session.is_clean() {
-            self.pool.keep(conn);
+            pool.keep(conn);
         } else {
-            self.pool
-                .runtime
-                .spawn(clean(conn, self.session, self.pool.clone(), lease));
+            pool.runtime
+                .clone()
+                .spawn(clean(conn, self.session, pool, lease));
         }
     }
 }
 
-/// Rolls back what is open and undoes what was changed. The permit is held until then: a pool of ten never has eleven.
+/// Closes a connection that is of no more use. The permit is held meanwhile, but not for longer than the wait limit: a
+/// server that is busy with an abandoned statement notices late that nobody waits for it.
+async fn close(conn: Conn, pool: Arc<Pool>, lease: Lease) {
+    _ = timeout(pool.settings.wait, conn.disconnect()).await;
+    drop(lease);
+}
+
+/// Rolls back what is open and undoes what was changed. The permit is held until then, so that a pool of ten lends no
+/// eleventh.
 async fn clean(mut conn: Conn, session: Session, pool: Arc<Pool>, lease: Lease) {
     let cleaned = timeout(pool.settings.wait, async {
         if session.changed {

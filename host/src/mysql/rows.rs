@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
@@ -53,10 +54,10 @@ async fn read(
     params: Vec<ParameterValue>,
     head: oneshot::Sender<Result<Head, Error>>,
 ) {
-    connection.count_statement();
+    let limit = connection.start_statement();
     // Left set if this future is dropped half-way: nobody may use the connection then.
     connection.broken = true;
-    let outcome = read_rows(&mut connection, &statement, params, head).await;
+    let outcome = read_rows(&mut connection, &statement, params, limit, head).await;
     connection.broken = false;
     match outcome {
         Ok(()) => connection.session.observe(&statement),
@@ -89,12 +90,14 @@ async fn read_rows(
     connection: &mut PooledConnection,
     statement: &str,
     params: Vec<ParameterValue>,
+    limit: Duration,
     head: oneshot::Sender<Result<Head, Error>>,
 ) -> Result<(), Stop> {
-    let mut result = match connection
-        .exec_iter(statement, values::params(params))
-        .await
-    {
+    let started = within(
+        limit,
+        connection.exec_iter(statement, values::params(params)),
+    );
+    let mut result = match started.await {
         Ok(result) => result,
         Err(error) => {
             let stop = Stop::of(&error);
@@ -107,7 +110,7 @@ async fn read_rows(
     let mut rows = Vec::new();
     let mut outcome = None;
     while outcome.is_none() && rows.len() < ROWS_AT_ONCE {
-        match next_row(&mut result, &columns).await {
+        match next_row(&mut result, &columns, limit).await {
             Ok(Some(row)) => rows.push(row),
             Ok(None) => outcome = Some(Ok(())),
             Err(error) => outcome = Some(Err(error)),
@@ -125,21 +128,30 @@ async fn read_rows(
     }));
     let outcome = match outcome {
         Some(outcome) => outcome,
-        None => loop {
-            match next_row(&mut result, &columns).await {
-                Ok(Some(row)) => {
-                    if row_sender.send(row).await.is_err() {
-                        return Err(Stop::Abandoned);
-                    }
-                }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
+        None => tokio::select! {
+            outcome = read_on(&mut result, &columns, limit, &row_sender) => outcome?,
+            () = row_sender.closed() => return Err(Stop::Abandoned),
         },
     };
     let stop = outcome.as_ref().err().map(RowError::stop);
     _ = end_sender.send(outcome.map_err(RowError::into_wit));
     stop.map_or(Ok(()), Err)
+}
+
+/// Hands on the rows after the first ones.
+async fn read_on(
+    result: &mut Rows<'_>,
+    columns: &[Column],
+    limit: Duration,
+    sender: &mpsc::Sender<Row>,
+) -> Result<Result<(), RowError>, Stop> {
+    loop {
+        match next_row(result, columns, limit).await {
+            Ok(Some(row)) => sender.send(row).await.map_err(|_| Stop::Abandoned)?,
+            Ok(None) => return Ok(Ok(())),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
 }
 
 enum RowError {
@@ -164,13 +176,32 @@ impl RowError {
     }
 }
 
+type Rows<'a> = mysql_async::QueryResult<'a, 'static, mysql_async::BinaryProtocol>;
+
 async fn next_row(
-    result: &mut mysql_async::QueryResult<'_, 'static, mysql_async::BinaryProtocol>,
+    result: &mut Rows<'_>,
     columns: &[Column],
+    limit: Duration,
 ) -> Result<Option<Row>, RowError> {
-    match result.next().await.map_err(RowError::Driver)? {
+    match within(limit, result.next())
+        .await
+        .map_err(RowError::Driver)?
+    {
         Some(row) => values::row(row, columns).map(Some).map_err(RowError::Value),
         None => Ok(None),
+    }
+}
+
+/// Waits for the server, but not for ever: one that went silent counts as a connection that broke.
+pub(super) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = mysql_async::Result<T>>,
+) -> mysql_async::Result<T> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time").into())
+        }
     }
 }
 
