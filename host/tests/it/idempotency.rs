@@ -69,22 +69,14 @@ async fn a_key_in_flight_is_409_and_answers_once_it_is_done() {
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
     let body = order_body(user, product, 1);
     // The first order waits for the stock row, with its key written and not committed.
-    let mut blocker = shop.store.mysql().await.unwrap();
-    blocker.query_drop("BEGIN").await.unwrap();
-    blocker
-        .exec_drop(
-            "SELECT * FROM stocks WHERE product_id = ? FOR UPDATE",
-            (product,),
-        )
-        .await
-        .unwrap();
+    let blocker = shop.hold_stock(product).await;
     let first = order(&shop, "key-1", &body);
     let second = async {
         crate::support::eventually("the second is told to wait", async || {
             order(&shop, "key-1", &body).await.status == 409
         })
         .await;
-        blocker.query_drop("ROLLBACK").await.unwrap();
+        blocker.release().await;
     };
     let (first, ()) = tokio::join!(first, second);
     let placed = first.expect(201);
@@ -127,15 +119,7 @@ async fn a_host_killed_in_the_middle_leaves_neither_order_nor_key() {
     let shop = Shop::open().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
     let body = order_body(user, product, 1);
-    let mut blocker = shop.store.mysql().await.unwrap();
-    blocker.query_drop("BEGIN").await.unwrap();
-    blocker
-        .exec_drop(
-            "SELECT * FROM stocks WHERE product_id = ? FOR UPDATE",
-            (product,),
-        )
-        .await
-        .unwrap();
+    let blocker = shop.hold_stock(product).await;
     let request = shop
         .request(Method::POST, "/orders")
         .header("idempotency-key", "key-1")
@@ -155,7 +139,7 @@ async fn a_host_killed_in_the_middle_leaves_neither_order_nor_key() {
     .await;
     shop.host.kill();
     assert!(cut_off.await.unwrap().is_err());
-    blocker.query_drop("ROLLBACK").await.unwrap();
+    blocker.release().await;
 
     let shop = Shop::on(shop.store, crate::support::options()).await;
     let placed = order(&shop, "key-1", &body).await.expect(201);

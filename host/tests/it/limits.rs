@@ -3,6 +3,7 @@
 use std::fs;
 
 use mysql_async::prelude::Queryable;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Shop, empty_store, eventually, options, order_body};
 
@@ -61,19 +62,11 @@ async fn an_address_that_is_not_allowed_is_refused_without_showing_the_password(
 async fn a_request_over_its_time_limit_is_504_and_the_next_is_served() {
     let shop = Shop::with(options().arg("--request-timeout").arg("500ms")).await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
-    let mut blocker = shop.store.mysql().await.unwrap();
-    blocker.query_drop("BEGIN").await.unwrap();
-    blocker
-        .exec_drop(
-            "SELECT * FROM stocks WHERE product_id = ? FOR UPDATE",
-            (product,),
-        )
-        .await
-        .unwrap();
+    let blocker = shop.hold_stock(product).await;
     shop.post("/orders", &order_body(user, product, 1))
         .await
         .problem(504);
-    blocker.query_drop("ROLLBACK").await.unwrap();
+    blocker.release().await;
     shop.get(&format!("/users/{user}")).await.expect(200);
     eventually("the connection is given back", async || {
         shop.metric("store_mysql_pool_in_use{component=\"orders\"}")
@@ -85,18 +78,47 @@ async fn a_request_over_its_time_limit_is_504_and_the_next_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_stops_reading_does_not_keep_a_connection() {
+    let store = empty_store().await;
+    let size = testbed::seed::Size {
+        users: 1,
+        products: 60_000,
+        orders: 1,
+    };
+    let dataset = testbed::seed::Dataset::random(size, 42);
+    store.seed(&dataset).await.unwrap();
+    let shop = Shop::on(store, options().arg("--send-timeout").arg("500ms")).await;
+    let address = shop.host.url("").replace("http://", "").parse().unwrap();
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut client = socket.connect(address).await.unwrap();
+    client
+        .write_all(b"GET /stocks/reports/overview-stocks HTTP/1.1\r\nhost: shop\r\n\r\n")
+        .await
+        .unwrap();
+    client.readable().await.unwrap();
+
+    eventually("the connection is given back", async || {
+        let served = shop
+            .metric("store_mysql_statements_total{component=\"stocks\"}")
+            .await;
+        let in_use = shop
+            .metric("store_mysql_pool_in_use{component=\"stocks\"}")
+            .await;
+        served > 0.0 && in_use == 0.0
+    })
+    .await;
+    let mut received = Vec::new();
+    // A reset says as clearly as an end that the list is not whole.
+    _ = client.read_to_end(&mut received).await;
+    assert!(!received.ends_with(b"0\r\n\r\n"), "it was read whole");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn more_requests_than_allowed_are_503_with_retry_after() {
     let shop = Shop::with(options().arg("--max-in-flight").arg("1")).await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
-    let mut blocker = shop.store.mysql().await.unwrap();
-    blocker.query_drop("BEGIN").await.unwrap();
-    blocker
-        .exec_drop(
-            "SELECT * FROM stocks WHERE product_id = ? FOR UPDATE",
-            (product,),
-        )
-        .await
-        .unwrap();
+    let blocker = shop.hold_stock(product).await;
     let held = shop.order(user, product, 1);
     let turned_away = async {
         eventually("a request is in flight", async || {
@@ -108,7 +130,7 @@ async fn more_requests_than_allowed_are_503_with_retry_after() {
         let answer = shop.get("/health-check").await;
         assert_eq!(answer.headers["retry-after"], "1");
         answer.problem(503);
-        blocker.query_drop("ROLLBACK").await.unwrap();
+        blocker.release().await;
     };
     let (held, ()) = tokio::join!(held, turned_away);
     held.expect(201);

@@ -75,22 +75,13 @@ async fn without_mysql_requests_are_503_and_recover_by_themselves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_pool_is_503_with_retry_after_and_not_a_hang() {
-    use mysql_async::prelude::Queryable;
     let args = ["--mysql-pool-size", "1", "--mysql-pool-wait", "300ms"];
     let options = args
         .into_iter()
         .fold(options(), |options, arg| options.arg(arg));
     let shop = Shop::with(options).await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
-    let mut blocker = shop.store.mysql().await.unwrap();
-    blocker.query_drop("BEGIN").await.unwrap();
-    blocker
-        .exec_drop(
-            "SELECT * FROM stocks WHERE product_id = ? FOR UPDATE",
-            (product,),
-        )
-        .await
-        .unwrap();
+    let blocker = shop.hold_stock(product).await;
     let held = shop.order(user, product, 1);
     let turned_away = async {
         eventually("the only connection is in use", async || {
@@ -102,7 +93,7 @@ async fn a_busy_pool_is_503_with_retry_after_and_not_a_hang() {
         let answer = shop.get(&format!("/users/{user}")).await;
         assert_eq!(answer.headers["retry-after"], "1");
         answer.problem(503);
-        blocker.query_drop("ROLLBACK").await.unwrap();
+        blocker.release().await;
     };
     let (held, ()) = tokio::join!(held, turned_away);
     held.expect(201);

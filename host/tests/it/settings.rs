@@ -208,7 +208,11 @@ async fn a_port_in_use_is_exit_code_1_and_a_bad_flag_2() {
         let run = Host::run_to_end(&bad, store.addresses(), Duration::from_secs(60));
         let (status, said) = run.await.unwrap();
         assert_eq!(status.code(), Some(2), "{said}");
-        assert!(said.contains(args[0]), "{said}");
+        assert!(
+            said.starts_with("store-host: ") && said.contains(args[0]),
+            "{said}"
+        );
+        assert_eq!(said.trim().lines().count(), 1, "{said}");
     }
 }
 

@@ -1,22 +1,12 @@
 //! SIGTERM.
 
-use mysql_async::prelude::Queryable;
-
 use crate::support::{PATIENCE, Shop, eventually, options, order_body, send, try_send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_flight_is_answered_before_the_host_ends() {
     let shop = Shop::open().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
-    let mut blocker = shop.store.mysql().await.unwrap();
-    blocker.query_drop("BEGIN").await.unwrap();
-    blocker
-        .exec_drop(
-            "SELECT * FROM stocks WHERE product_id = ? FOR UPDATE",
-            (product,),
-        )
-        .await
-        .unwrap();
+    let blocker = shop.hold_stock(product).await;
     let request = shop
         .request(reqwest::Method::POST, "/orders")
         .json(&order_body(user, product, 1));
@@ -36,7 +26,7 @@ async fn a_request_in_flight_is_answered_before_the_host_ends() {
             .is_err()
     })
     .await;
-    blocker.query_drop("ROLLBACK").await.unwrap();
+    blocker.release().await;
     in_flight.await.unwrap().expect(201);
     let status = shop.host.wait_exit(PATIENCE).await.unwrap();
     assert_eq!(status.code(), Some(0));
@@ -47,15 +37,7 @@ async fn a_request_in_flight_is_answered_before_the_host_ends() {
 async fn a_drain_ends_at_its_limit() {
     let shop = Shop::with(options().arg("--drain-timeout").arg("300ms")).await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
-    let mut blocker = shop.store.mysql().await.unwrap();
-    blocker.query_drop("BEGIN").await.unwrap();
-    blocker
-        .exec_drop(
-            "SELECT * FROM stocks WHERE product_id = ? FOR UPDATE",
-            (product,),
-        )
-        .await
-        .unwrap();
+    let _blocker = shop.hold_stock(product).await;
     let request = shop
         .request(reqwest::Method::POST, "/orders")
         .json(&order_body(user, product, 1));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use mysql_async::prelude::Queryable;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use testbed::{Host, HostOptions, Store};
@@ -143,6 +144,15 @@ impl Shop {
         stock["quantity"].as_i64().unwrap()
     }
 
+    /// Locks the stock of a product, so that an order of it waits in the middle of its transaction.
+    pub(crate) async fn hold_stock(&self, product: i64) -> Blocker {
+        let mut mysql = self.store.mysql().await.unwrap();
+        mysql.query_drop("BEGIN").await.unwrap();
+        let lock = "SELECT * FROM stocks WHERE product_id = ? FOR UPDATE";
+        mysql.exec_drop(lock, (product,)).await.unwrap();
+        Blocker(mysql)
+    }
+
     /// Waits until everything that must be equal is.
     pub(crate) async fn assert_consistent(&self) {
         let started = Instant::now();
@@ -168,6 +178,15 @@ impl Shop {
     pub(crate) async fn scrape(&self) -> String {
         let response = self.client.get(self.host.admin_url("/metrics")).send();
         response.await.unwrap().text().await.unwrap()
+    }
+}
+
+/// Holds rows that others wait for.
+pub(crate) struct Blocker(mysql_async::Conn);
+
+impl Blocker {
+    pub(crate) async fn release(mut self) {
+        self.0.query_drop("ROLLBACK").await.unwrap();
     }
 }
 
