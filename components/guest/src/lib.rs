@@ -4,6 +4,7 @@
 //! connections and drops them when it ends.
 
 pub mod cache;
+pub mod changes;
 pub mod json;
 mod log;
 pub mod mysql;

@@ -4,6 +4,7 @@ use store_domain::changes::{Changed, Sale};
 use store_domain::orders::Line;
 use store_domain::settings::StockPolicy;
 use store_domain::stock::{StockLevel, after_sale};
+use store_guest::changes;
 use store_guest::mysql::{Abort, Connection, ids};
 
 use crate::sql;
@@ -36,7 +37,7 @@ pub(crate) async fn post(
         let spent = vec![user_id.into(), expense.to_string().into()];
         connection.execute(sql::ADD_TO_USER_TOTAL, spent).await?;
     }
-    note(connection, changed).await?;
+    changes::note(connection, changed).await?;
     Ok(levels)
 }
 
@@ -58,19 +59,4 @@ async fn move_stock(
         .execute(&sql::add_to_stock(lines.len()), ids(taken))
         .await?;
     Ok(after)
-}
-
-/// Leaves a note for the refresh, in case the cache is not written after the commit.
-async fn note(connection: &Connection, changed: &[Changed]) -> Result<(), Abort> {
-    for changed in changed.chunks(ROWS_AT_ONCE) {
-        let mut parameters = Vec::with_capacity(changed.len() * 2);
-        for &(entity, id) in changed {
-            parameters.push(entity.name().to_owned().into());
-            parameters.push(id.into());
-        }
-        connection
-            .execute(&sql::note_changes(changed.len()), parameters)
-            .await?;
-    }
-    Ok(())
 }

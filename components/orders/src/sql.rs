@@ -68,17 +68,6 @@ pub(crate) fn add_to_product_totals(products: usize) -> String {
 pub(crate) const ADD_TO_USER_TOTAL: &str = "INSERT INTO user_totals (user_id, total_expense) VALUES (?, ?) \
      ON DUPLICATE KEY UPDATE total_expense = total_expense + VALUES(total_expense)";
 
-pub(crate) fn note_changes(changes: usize) -> String {
-    format!(
-        "INSERT INTO cache_changes (entity, entity_id) VALUES {}",
-        row_placeholders("(?, ?)", changes)
-    )
-}
-
-pub(crate) const ORDER: &str = "SELECT o.id, o.user_id, CAST(o.total_amount * 100 AS SIGNED), \
-     i.product_id, i.quantity, CAST(i.unit_price * 100 AS SIGNED) \
-     FROM orders o LEFT JOIN order_items i ON i.order_id = o.id WHERE o.id = ? ORDER BY i.product_id";
-
 pub(crate) const INSERT_USER: &str = "INSERT INTO users (name, email) VALUES (?, ?)";
 
 /// A total of zero, so that an order only ever updates an existing row.

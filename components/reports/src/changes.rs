@@ -6,7 +6,7 @@ use store_domain::changes::Entity;
 use store_domain::orders::{OrderRow, assemble};
 use store_domain::stock::StockedProduct;
 use store_guest::cache::{self, Write};
-use store_guest::mysql::{Connection, ids};
+use store_guest::mysql::{Connection, ids, orders_by_id};
 use store_guest::redis::Redis;
 
 use crate::refresh::RefreshError;
@@ -88,7 +88,7 @@ async fn orders(connection: &Connection, changed: &[i64]) -> Result<Vec<Write>, 
     if changed.is_empty() {
         return Ok(vec![]);
     }
-    let statement = sql::orders(changed.len());
+    let statement = orders_by_id(changed.len());
     let rows: Vec<OrderRow> = connection
         .query(&statement, ids(changed.iter().copied()))
         .await?;

@@ -1,7 +1,7 @@
 //! Every statement of this component. Portable to MySQL 8.4 and MariaDB 10.11; money leaves as whole cents.
 
 use store_domain::changes::Entity;
-use store_guest::mysql::placeholders;
+use store_guest::mysql::{ORDER_COLUMNS, placeholders};
 
 /// From the summary tables: ten rows of an index, at any number of orders.
 pub(crate) const HIGHEST_SPENDERS: &str = "SELECT user_id, CAST(total_expense * 100 AS SIGNED) FROM user_totals \
@@ -37,17 +37,6 @@ pub(crate) const ROW_COUNT: &str = "SELECT ROW_COUNT()";
 
 /// A bounded number; see [`OLD_KEYS_AT_ONCE`].
 pub(crate) const FORGET_OLD_KEYS: &str = "DELETE FROM idempotency_keys WHERE created_at < NOW() - INTERVAL 24 HOUR ORDER BY created_at LIMIT 10000";
-
-const ORDER_COLUMNS: &str = "o.id, o.user_id, CAST(o.total_amount * 100 AS SIGNED), \
-     i.product_id, i.quantity, CAST(i.unit_price * 100 AS SIGNED)";
-
-pub(crate) fn orders(orders: usize) -> String {
-    format!(
-        "SELECT {ORDER_COLUMNS} FROM orders o LEFT JOIN order_items i ON i.order_id = o.id \
-         WHERE o.id IN ({}) ORDER BY o.id, i.product_id",
-        placeholders(orders)
-    )
-}
 
 /// The next orders after one, with all of their items.
 pub(crate) fn orders_page() -> String {

@@ -25,8 +25,6 @@ pub(crate) const LOCK_STOCK: &str = "SELECT version FROM stocks WHERE product_id
 pub(crate) const SET_STOCK: &str = "INSERT INTO stocks (product_id, quantity, version) VALUES (?, ?, 1) \
      ON DUPLICATE KEY UPDATE quantity = VALUES(quantity), version = version + 1";
 
-pub(crate) const NOTE_CHANGE: &str = "INSERT INTO cache_changes (entity, entity_id) VALUES (?, ?)";
-
 /// Products with their stock, or NULL where they have none.
 pub(crate) fn products_with_stock(products: usize) -> String {
     format!(

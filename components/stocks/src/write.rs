@@ -7,6 +7,7 @@ use store_domain::products::NewProduct;
 use store_domain::stock::{NewStock, StockLevel, StockedProduct};
 use store_domain::{Cents, StoreError};
 use store_guest::cache::{self, Write};
+use store_guest::changes;
 use store_guest::mysql::{Abort, Connection, MysqlError, ids, transaction};
 use store_guest::{Problem, Reply, Request, variables};
 
@@ -71,7 +72,7 @@ async fn delete_product_in(connection: &Connection, product_id: i64) -> Result<b
         .execute(sql::DELETE_PRODUCT, ids([product_id]))
         .await
         .map_err(|error| still_ordered(error, product_id))?;
-    note_change(connection, product_id).await?;
+    changes::note(connection, &[(Entity::Product, product_id)]).await?;
     Ok(true)
 }
 
@@ -126,7 +127,7 @@ async fn set_stock_in(
     connection
         .execute(sql::SET_STOCK, ids([product_id, quantity]))
         .await?;
-    note_change(connection, product_id).await?;
+    changes::note(connection, &[(Entity::Product, product_id)]).await?;
     let product = StockedProduct {
         name,
         sku,
@@ -138,10 +139,4 @@ async fn set_stock_in(
         },
     };
     Ok((product, version.is_some()))
-}
-
-/// Leaves a note for the refresh, in case the cache is not written after the commit.
-async fn note_change(connection: &Connection, product_id: i64) -> Result<(), MysqlError> {
-    let change = vec![Entity::Product.name().to_owned().into(), product_id.into()];
-    connection.execute(sql::NOTE_CHANGE, change).await
 }

@@ -14,6 +14,7 @@ use spin_sdk::mysql::{DbValue, QueryResult};
 use spin_sdk::wasip3::wit_bindgen::StreamResult;
 
 pub use error::MysqlError;
+pub use records::{ORDER_COLUMNS, orders_by_id};
 pub use row::{Column, FromRow};
 pub use spin_sdk::mysql::ParameterValue;
 pub use transaction::{Abort, transaction};

@@ -5,7 +5,7 @@ use store_domain::Cents;
 use store_domain::orders::{Line, OrderItem, OrderRow};
 use store_domain::stock::{StockLevel, StockedProduct};
 
-use super::{FromRow, MysqlError};
+use super::{FromRow, MysqlError, placeholders};
 
 /// Product and quantity.
 impl FromRow for Line {
@@ -16,6 +16,19 @@ impl FromRow for Line {
             quantity,
         })
     }
+}
+
+/// What a query of an [`OrderRow`] selects, from orders `o` joined with their items `i`.
+pub const ORDER_COLUMNS: &str = "o.id, o.user_id, CAST(o.total_amount * 100 AS SIGNED), \
+     i.product_id, i.quantity, CAST(i.unit_price * 100 AS SIGNED)";
+
+/// Queries so many orders by their ids, for [`OrderRow`]s that are in order.
+pub fn orders_by_id(orders: usize) -> String {
+    format!(
+        "SELECT {ORDER_COLUMNS} FROM orders o LEFT JOIN order_items i ON i.order_id = o.id \
+         WHERE o.id IN ({}) ORDER BY o.id, i.product_id",
+        placeholders(orders)
+    )
 }
 
 /// Order, user, total; then product, quantity and price of one item, which are NULL together.
