@@ -1,7 +1,7 @@
 //! Serves the WebAssembly components of a Spin app: pooled MySQL and Redis behind Spin's own interfaces, Prometheus
 //! metrics, limits, and a task that keeps cached reports fresh.
 //!
-//! A request's way: `serve` accepts it, `router` finds its component, `instance` runs it, `mysql` and `redis` are
+//! A request's way: `serve` accepts it, `respond` finds its component, `instance` runs it, `mysql` and `redis` are
 //! what it reaches.
 
 mod admin;
@@ -19,11 +19,13 @@ mod manifest;
 mod metrics;
 mod migrate;
 mod mysql;
+mod observed;
 mod outbound;
 mod preflight;
 mod problem;
 mod redis;
 mod refresh;
+mod respond;
 mod router;
 mod serve;
 mod state;

@@ -1,0 +1,100 @@
+//! Requests as the metrics see them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::component::LoadedComponent;
+use crate::metrics::{InUse, Metrics};
+
+/// One request as the metrics see it: from its headers to the end of its answer, however that comes.
+pub(crate) struct Observed {
+    metrics: Arc<Metrics>,
+    component: String,
+    route: String,
+    method: &'static str,
+    started: Instant,
+    /// The client left first, until an answer says otherwise. 499 is what nginx logs then.
+    status: u16,
+    _in_flight: InUse,
+}
+
+impl Observed {
+    pub(crate) fn new(component: &LoadedComponent, route: String, method: &'static str) -> Self {
+        let context = &component.context;
+        context.metrics.enter_request(method, &route);
+        Self {
+            metrics: context.metrics.clone(),
+            component: context.id.clone(),
+            route,
+            method,
+            started: Instant::now(),
+            status: 499,
+            _in_flight: context.metrics.request_in_flight(&context.id),
+        }
+    }
+
+    /// Ties itself and the in-flight permit to the answer's body.
+    pub(crate) fn follow(
+        mut self,
+        response: Response<WasiBody>,
+        permit: Option<Arc<OwnedSemaphorePermit>>,
+    ) -> Response<WasiBody> {
+        self.status = response.status().as_u16();
+        response.map(|body| {
+            ObservedBody {
+                body,
+                _observed: self,
+                _permit: permit,
+            }
+            .boxed_unsync()
+        })
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.metrics.leave_request(
+            &self.component,
+            &self.route,
+            self.method,
+            self.status,
+            seconds,
+        );
+    }
+}
+
+struct ObservedBody {
+    body: WasiBody,
+    _observed: Observed,
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Body for ObservedBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
