@@ -40,16 +40,26 @@ pub(crate) fn new(memory_limit_bytes: usize, cache: Option<&Path>) -> wasmtime::
         .epoch_interruption(true)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .memory_init_cow(true)
-        .cache(Some(compile_cache(cache)?));
+        .cache(compile_cache(cache)?);
     Engine::new(&config)
 }
 
-fn compile_cache(folder: Option<&Path>) -> wasmtime::Result<Cache> {
+/// The cache in `folder`, or in the user's own cache folder if there is one: without, each start compiles anew.
+fn compile_cache(folder: Option<&Path>) -> wasmtime::Result<Option<Cache>> {
     let mut config = CacheConfig::new();
     if let Some(folder) = folder {
         config.with_directory(std::path::absolute(folder)?);
+        return Cache::new(config).map(Some);
     }
-    Cache::new(config)
+    match Cache::new(config) {
+        Ok(cache) => Ok(Some(cache)),
+        Err(error) => {
+            tracing::warn!(
+                "Compiling without a cache: {error:#}; name a folder with --compile-cache"
+            );
+            Ok(None)
+        }
+    }
 }
 
 /// Moves the engine's epoch on from a thread of its own: a task would not run while every worker thread is busy with
