@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn a_path_is_its_parts() {
         assert_eq!(segments("/orders/7"), ["orders", "7"]);
-        assert_eq!(segments("/orders/"), ["orders", ""]);
+        assert_eq!(segments("/orders/"), ["orders"]);
         assert_eq!(segments("/"), [""]);
     }
 
