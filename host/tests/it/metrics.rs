@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use reqwest::Method;
 
-use crate::support::{Shop, options, send};
+use crate::support::{Shop, eventually, options, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_course_s_counters_count_calls() {
@@ -111,6 +111,11 @@ async fn what_a_component_writes_is_logged_with_component_and_request() {
         .header("x-request-id", "request-42")
         .json(&crate::support::order_body(1, 1, 1));
     send(request).await.problem(503);
+    // Lines are written by a thread of their own.
+    eventually("the line is written", async || {
+        shop.host.log().contains("request-42")
+    })
+    .await;
     let log = shop.host.log();
     let line = log
         .lines()
