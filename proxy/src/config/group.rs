@@ -1,0 +1,243 @@
+//! A group of upstreams: its servers, how one is picked, and how long each step may take.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::HeaderName;
+use serde::{Deserialize, Serialize};
+
+use super::duration;
+
+/// Servers that can stand in for one another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Group {
+    /// How the next server is picked.
+    pub policy: Policy,
+    /// What `consistent_hash` hashes.
+    pub hash_on: HashOn,
+    /// How long a request may wait for a server that has all its connections in use.
+    #[serde(with = "duration")]
+    pub queue_timeout: Duration,
+    /// Time for a new connection.
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+    /// Longest silence of a server that owes an answer, or the rest of one.
+    #[serde(with = "duration")]
+    pub read_timeout: Duration,
+    /// How long a server may leave a request unread.
+    #[serde(with = "duration")]
+    pub write_timeout: Duration,
+    /// How long an unused connection is kept; shorter than the server keeps it.
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+    /// Which requests may go out on a connection that was used before.
+    pub reuse: Reuse,
+    /// Active checks; none: no checks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// Time out for servers that fail requests.
+    pub ejection: Ejection,
+    /// The servers.
+    pub servers: Vec<ServerEntry>,
+}
+
+/// How the next server is picked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// One after the other, in proportion to their weights.
+    WeightedRoundRobin,
+    /// The one with the fewest requests in flight for its weight.
+    LeastConnections,
+    /// The same one for the same key, as long as it is there.
+    ConsistentHash,
+}
+
+/// What [`Policy::ConsistentHash`] hashes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum HashOn {
+    /// The client's IP address, as believed (see `forwarded.trusted`).
+    #[default]
+    ClientAddress,
+    /// The value of a request header; the client's address where it is missing.
+    Header(HeaderName),
+}
+
+/// Which requests may go out on a connection that was used before, and may so turn out to be closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reuse {
+    /// Those that may be sent again; the others always get a new connection, so that no stale one ever shows.
+    #[default]
+    Replayable,
+    /// All: faster for writes, and one of them fails now and then, when a server closes at that moment.
+    All,
+}
+
+/// One server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerEntry {
+    /// `host:port`, and the server's name everywhere: logs, metrics, `drain`.
+    pub address: String,
+    /// What [`ServerEntry::address`] resolved to when the file was read.
+    #[serde(skip, default = "unresolved")]
+    pub resolved: SocketAddr,
+    /// Share of the requests, compared with the others' weights.
+    #[serde(default = "one")]
+    pub weight: u16,
+    /// Requests in flight at once; more wait.
+    #[serde(default = "max_connections")]
+    pub max_connections: usize,
+    /// Requests that may wait; more are answered 503.
+    #[serde(default = "max_queue")]
+    pub max_queue: usize,
+}
+
+/// Active checks: a GET now and then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Health {
+    /// What is asked for.
+    pub path: String,
+    /// The status a server must answer with.
+    pub status: u16,
+    /// Time from one check to the next.
+    #[serde(with = "duration")]
+    pub interval: Duration,
+    /// Time for one check.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// Failures in a row after which a server is down.
+    pub down_after: u32,
+    /// Successes in a row after which it is up again.
+    pub up_after: u32,
+}
+
+/// Time out for servers that fail requests, without waiting for a check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ejection {
+    /// Failures in a row after which a server is left out; 0: never.
+    pub failures: u32,
+    /// How long at first; doubled each time.
+    #[serde(with = "duration")]
+    pub base: Duration,
+    /// How long at most.
+    #[serde(with = "duration")]
+    pub max: Duration,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            hash_on: HashOn::default(),
+            queue_timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            read_timeout: Duration::from_secs(35),
+            write_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(5),
+            reuse: Reuse::default(),
+            health: None,
+            ejection: Ejection::default(),
+            servers: Vec::new(),
+        }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            path: "/health-check".into(),
+            status: 200,
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            down_after: 2,
+            up_after: 2,
+        }
+    }
+}
+
+impl Default for Ejection {
+    fn default() -> Self {
+        Self {
+            failures: 3,
+            base: Duration::from_secs(1),
+            max: Duration::from_secs(60),
+        }
+    }
+}
+
+impl ServerEntry {
+    /// A server with default limits.
+    pub fn new(address: &str, resolved: SocketAddr) -> Self {
+        Self {
+            address: address.to_owned(),
+            resolved,
+            weight: one(),
+            max_connections: max_connections(),
+            max_queue: max_queue(),
+        }
+    }
+}
+
+fn unresolved() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+}
+
+fn one() -> u16 {
+    1
+}
+
+fn max_connections() -> usize {
+    1024
+}
+
+fn max_queue() -> usize {
+    256
+}
+
+impl FromStr for HashOn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "client_address" {
+            return Ok(Self::ClientAddress);
+        }
+        text.strip_prefix("header:")
+            .and_then(|name| HeaderName::from_str(name).ok())
+            .map(Self::Header)
+            .ok_or_else(|| "write \"client_address\" or \"header:NAME\"".into())
+    }
+}
+
+impl TryFrom<String> for HashOn {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<HashOn> for String {
+    fn from(on: HashOn) -> Self {
+        on.to_string()
+    }
+}
+
+impl fmt::Display for HashOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientAddress => f.write_str("client_address"),
+            Self::Header(name) => write!(f, "header:{name}"),
+        }
+    }
+}

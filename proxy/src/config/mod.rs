@@ -1,0 +1,260 @@
+//! The configuration file: its keys, their defaults, and what is checked before any of it is used.
+
+mod duration;
+mod error;
+mod group;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub use error::ConfigError;
+pub use group::{Ejection, Group, HashOn, Health, Policy, Reuse, ServerEntry};
+
+/// The whole file. Every key has a default except the servers themselves.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The process: read at start only.
+    pub server: Server,
+    /// Addresses for clients: read at start only. Certificates reload by themselves.
+    pub listen: Vec<Listen>,
+    /// What one client may ask for.
+    pub limits: Limits,
+    /// Whom to believe about a request's origin.
+    pub forwarded: Forwarded,
+    /// How often a request may be tried.
+    pub retry: Retry,
+    /// Compression of answers.
+    pub compression: Compression,
+    /// One line a request: read at start only.
+    pub access_log: AccessLog,
+    /// Which group answers what.
+    #[serde(rename = "route")]
+    pub routes: Vec<Route>,
+    /// Groups of servers that can stand in for one another, by name.
+    pub upstreams: BTreeMap<String, Group>,
+}
+
+/// The process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Threads that serve requests.
+    pub threads: usize,
+    /// Address of metrics, status and changes.
+    pub admin: SocketAddr,
+    /// Where the process id is kept; a relative path counts from the file's folder, as all paths do.
+    pub pid_file: PathBuf,
+    /// Where a new process asks the old one for its sockets.
+    pub upgrade_socket: PathBuf,
+    /// How long requests in flight may take to finish when the process stops.
+    #[serde(with = "duration")]
+    pub drain_timeout: Duration,
+}
+
+/// One address for clients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// IP address and port.
+    pub address: SocketAddr,
+    /// HTTPS instead of HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// HTTP/2 with TLS, by ALPN.
+    pub h2: bool,
+    /// HTTP/2 without TLS, for clients that begin with its preface.
+    pub h2c: bool,
+}
+
+/// A certificate and its key, PEM files that are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The server's certificate, then those of the authorities between it and the root.
+    pub certificate: PathBuf,
+    /// The certificate's private key.
+    pub key: PathBuf,
+}
+
+/// What one client may ask for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Header lines of a request.
+    pub header_count: usize,
+    /// Bytes of a request's head.
+    pub header_bytes: usize,
+    /// Bytes of a request's body.
+    pub body_bytes: u64,
+    /// Time for the whole head, from its first byte.
+    #[serde(with = "duration")]
+    pub header_timeout: Duration,
+    /// Time for the whole body.
+    #[serde(with = "duration")]
+    pub body_timeout: Duration,
+    /// Time between two requests of one connection.
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+    /// How long a client may leave an answer unread.
+    #[serde(with = "duration")]
+    pub send_timeout: Duration,
+    /// Time for a request in all, tries and answer included.
+    #[serde(with = "duration")]
+    pub request_timeout: Duration,
+    /// Client connections open at once.
+    pub connections: usize,
+    /// Requests per client address; none: as many as it likes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+}
+
+/// A token bucket per client address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Tokens that come back each second.
+    pub per_second: f64,
+    /// Tokens the bucket holds.
+    pub burst: u32,
+}
+
+/// Whom to believe about a request's origin.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Forwarded {
+    /// Proxies before this one, whose `X-Forwarded-…` and `Forwarded` headers are believed.
+    pub trusted: Vec<IpNet>,
+}
+
+/// How often a request may be tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// Retries as a share of the requests of the last ten seconds.
+    pub budget: f64,
+    /// Retries a second that are allowed whatever the traffic.
+    pub min_per_second: u32,
+    /// Tries of one request, the first included.
+    pub max_tries: usize,
+}
+
+/// Compression of answers by this proxy: levels, 0 for none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Compression {
+    /// Level 1 to 9.
+    pub gzip: u32,
+    /// Level 1 to 11.
+    pub brotli: u32,
+}
+
+/// One JSON line a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessLog {
+    /// The file lines are added to; `-` is stdout; none: no log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Share of requests that is logged; answers from 500 on always are.
+    pub sample: f64,
+}
+
+/// Sends requests to a group. The first route that matches decides; see [`Route::path_prefix`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Whole path segments a path must begin with. The route with a host comes before one without, the longer prefix
+    /// before the shorter.
+    #[serde(default = "everything")]
+    pub path_prefix: String,
+    /// Host a request must be for, without its port; none: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Name of the group.
+    pub upstreams: String,
+}
+
+fn everything() -> String {
+    "/".into()
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            pid_file: "store-proxy.pid".into(),
+            upgrade_socket: "store-proxy.upgrade".into(),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tls: None,
+            h2: true,
+            h2c: false,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_count: 100,
+            header_bytes: 32 * 1024,
+            body_bytes: 1024 * 1024,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(60),
+            connections: 8192,
+            rate: None,
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            budget: 0.2,
+            min_per_second: 10,
+            max_tries: 3,
+        }
+    }
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self {
+            path: None,
+            sample: 1.0,
+        }
+    }
+}
+
+/// Reads the file and checks it, down to names that must resolve.
+///
+/// # Errors
+/// The file can't be read, or something in it is wrong.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+        file: path.to_owned(),
+        error,
+    })?;
+    toml::from_str(&text).map_err(|error| ConfigError::Wrong {
+        file: path.to_owned(),
+        line: 0,
+        reason: error.message().to_owned(),
+    })
+}

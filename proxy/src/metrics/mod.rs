@@ -1,0 +1,198 @@
+//! Every metric of the proxy, declared once. `docs/METRICS.md` explains them to operators.
+
+mod declare;
+mod upstream;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
+
+use declare::Declare;
+pub use upstream::{ERROR, GroupMetrics, UpstreamMetrics, class};
+use upstream::{GroupVecs, UpstreamVecs};
+
+/// All metrics of one proxy.
+pub struct Metrics {
+    /// Requests answered 429.
+    pub rate_limited: IntCounter,
+    /// Requests and connections turned away before a group was asked.
+    pub refused: Refused,
+    /// Client connections that are open.
+    pub connections: IntGauge,
+    /// Access log lines that were lost because the disk was too slow.
+    pub log_lines_dropped: IntCounter,
+    registry: Registry,
+    reloads: IntCounterVec,
+    config_loaded: IntGauge,
+    upstreams: UpstreamVecs,
+    groups: GroupVecs,
+}
+
+/// What is turned away, by reason.
+pub struct Refused {
+    /// A request that servers could understand differently, or not at all.
+    pub malformed: IntCounter,
+    /// A head over its limits.
+    pub headers_too_large: IntCounter,
+    /// A body over its limit.
+    pub body_too_large: IntCounter,
+    /// A client that took too long to send.
+    pub timeout: IntCounter,
+    /// A connection over the limit.
+    pub connections: IntCounter,
+}
+
+impl Metrics {
+    /// Declares and registers everything.
+    ///
+    /// # Errors
+    /// Two metrics of one name: a mistake in this module.
+    pub fn new() -> prometheus::Result<Arc<Self>> {
+        let registry = Registry::new();
+        registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
+        let declare = Declare {
+            registry: &registry,
+        };
+        let build = declare.gauges(
+            "store_proxy_build_info",
+            "Always 1: the version that serves",
+            &["version"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let metrics = Self {
+            rate_limited: declare.counter(
+                "store_proxy_rate_limited_total",
+                "Requests answered 429 because their client asked too often",
+            )?,
+            refused: Refused::declare(&declare)?,
+            connections: declare.gauge(
+                "store_proxy_connections",
+                "Client connections that are open",
+            )?,
+            log_lines_dropped: declare.counter(
+                "store_proxy_access_log_dropped_total",
+                "Access log lines lost because the disk was too slow",
+            )?,
+            reloads: declare.counters(
+                "store_proxy_reloads_total",
+                "Times the configuration was read again",
+                &["result"],
+            )?,
+            config_loaded: declare.gauge(
+                "store_proxy_config_loaded_timestamp_seconds",
+                "When the configuration in use was read",
+            )?,
+            upstreams: UpstreamVecs::declare(&declare)?,
+            groups: GroupVecs::declare(&declare)?,
+            registry: registry.clone(),
+        };
+        // Visible before the first one, so that rates start at zero.
+        for result in ["ok", "failed"] {
+            metrics.reloads.with_label_values(&[result]);
+        }
+        metrics.note_loaded();
+        Ok(Arc::new(metrics))
+    }
+
+    /// All metrics in Prometheus's text format, version 0.0.4.
+    ///
+    /// # Errors
+    /// A metric without a name or value: a mistake in this module.
+    pub fn render(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// The metrics of one upstream; the same ones each time.
+    pub fn upstream(&self, group: &str, address: &str) -> UpstreamMetrics {
+        self.upstreams.of(group, address)
+    }
+
+    /// Removes the series of an upstream that is no longer in the file.
+    pub fn forget_upstream(&self, group: &str, address: &str) {
+        self.upstreams.forget(group, address);
+    }
+
+    /// The metrics of one group; the same ones each time.
+    pub fn group(&self, group: &str) -> GroupMetrics {
+        self.groups.of(group)
+    }
+
+    /// Counts a reload that was taken over.
+    pub fn reloaded(&self) {
+        self.reloads.with_label_values(&["ok"]).inc();
+        self.note_loaded();
+    }
+
+    /// Counts a reload that left everything as it was.
+    pub fn reload_failed(&self) {
+        self.reloads.with_label_values(&["failed"]).inc();
+    }
+
+    fn note_loaded(&self) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        self.config_loaded
+            .set(now.as_secs().try_into().unwrap_or(i64::MAX));
+    }
+}
+
+impl Refused {
+    fn declare(declare: &Declare<'_>) -> prometheus::Result<Self> {
+        let refused = declare.counters(
+            "store_proxy_refused_total",
+            "Requests and connections turned away before an upstream was asked",
+            &["reason"],
+        )?;
+        let reason = |reason| refused.with_label_values(&[reason]);
+        Ok(Self {
+            malformed: reason("malformed"),
+            headers_too_large: reason("headers_too_large"),
+            body_too_large: reason("body_too_large"),
+            timeout: reason("timeout"),
+            connections: reason("connections"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_of_a_forgotten_upstream_are_gone() {
+        let metrics = Metrics::new().expect("names are unique");
+        let (one, two) = ("127.0.0.1:5000", "127.0.0.1:5001");
+        metrics.upstream("store", one).requests[class(200)].inc();
+        metrics.upstream("store", two).healthy.set(1);
+        metrics.forget_upstream("store", one);
+        metrics.forget_upstream("store", "127.0.0.1:9");
+        let text = metrics.render().expect("renders");
+        assert!(!text.contains(one), "{text}");
+        assert!(text.contains(two), "{text}");
+    }
+
+    #[test]
+    fn statuses_are_counted_by_class() {
+        let metrics = Metrics::new().expect("names are unique");
+        let group = metrics.group("store");
+        for status in [200, 204, 503, 0, 999] {
+            group.requests[class(status)].inc();
+        }
+        let text = metrics.render().expect("renders");
+        for line in [
+            "http_requests_total{group=\"store\",status=\"2xx\"} 2",
+            "http_requests_total{group=\"store\",status=\"5xx\"} 1",
+            "http_requests_total{group=\"store\",status=\"error\"} 2",
+            "store_proxy_reloads_total{result=\"failed\"} 0",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "no `{line}` in\n{text}"
+            );
+        }
+    }
+}

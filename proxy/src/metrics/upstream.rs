@@ -1,0 +1,208 @@
+//! What is counted for each upstream and each group. Handles are looked up once, so that a request costs a few atomic
+//! additions.
+
+use prometheus::core::{MetricVec, MetricVecBuilder};
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result,
+};
+
+use super::declare::Declare;
+
+/// Bounds in seconds: the proxy adds tens of microseconds, and an upstream may take its 35 seconds.
+const SECONDS: [f64; 13] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+];
+
+/// Values of the label `status`.
+const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "error"];
+
+/// Place of a status in the arrays of counters.
+pub fn class(status: u16) -> usize {
+    match status {
+        100..600 => usize::from(status / 100) - 1,
+        _ => ERROR,
+    }
+}
+
+/// Place of requests that ended without a status: the upstream broke, or the client left.
+pub const ERROR: usize = 5;
+
+/// What one upstream counts.
+#[derive(Clone)]
+pub struct UpstreamMetrics {
+    /// Tries, by the class of the answer; see [`class`].
+    pub requests: [IntCounter; 6],
+    /// Seconds of one try.
+    pub duration: Histogram,
+    /// Tries that are not over.
+    pub in_flight: IntGauge,
+    /// 1 when requests are sent there.
+    pub healthy: IntGauge,
+    /// Times it was left out for failing.
+    pub ejections: IntCounter,
+    /// New connections.
+    pub connects: IntCounter,
+    /// Requests waiting for one of its connections.
+    pub queued: IntGauge,
+}
+
+/// What one group counts, as its clients see it.
+#[derive(Clone)]
+pub struct GroupMetrics {
+    /// Requests, by the class of the answer; see [`class`].
+    pub requests: [IntCounter; 6],
+    /// Seconds from the head's first byte to the end of the answer.
+    pub duration: Histogram,
+    /// Retries because no connection came about.
+    pub retries_connect: IntCounter,
+    /// Retries because a connection broke after sending.
+    pub retries_broken: IntCounter,
+    /// Retries because no answer came in time.
+    pub retries_timeout: IntCounter,
+    /// Retries not made because the budget was used up.
+    pub retry_budget_exhausted: IntCounter,
+    /// Requests answered 503 because no upstream could take them.
+    pub no_upstream: IntCounter,
+}
+
+pub(super) struct UpstreamVecs {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    in_flight: IntGaugeVec,
+    healthy: IntGaugeVec,
+    ejections: IntCounterVec,
+    connects: IntCounterVec,
+    queued: IntGaugeVec,
+}
+
+impl UpstreamVecs {
+    pub(super) fn declare(declare: &Declare<'_>) -> Result<Self> {
+        let labels = ["group", "upstream"];
+        Ok(Self {
+            requests: declare.counters(
+                "store_proxy_upstream_requests_total",
+                "Tries by the class of the upstream's answer; error when there was none",
+                &["group", "upstream", "status"],
+            )?,
+            duration: declare.histograms(
+                "store_proxy_upstream_duration_seconds",
+                "Time of one try, from picking the upstream to the end of its answer",
+                &SECONDS,
+                &labels,
+            )?,
+            in_flight: declare.gauges(
+                "store_proxy_upstream_in_flight",
+                "Tries that are not over",
+                &labels,
+            )?,
+            healthy: declare.gauges(
+                "store_proxy_upstream_healthy",
+                "1 when requests are sent there, 0 when it is down, ejected or drained",
+                &labels,
+            )?,
+            ejections: declare.counters(
+                "store_proxy_upstream_ejections_total",
+                "Times the upstream was left out for failing requests",
+                &labels,
+            )?,
+            connects: declare.counters(
+                "store_proxy_upstream_connects_total",
+                "New connections to the upstream",
+                &labels,
+            )?,
+            queued: declare.gauges(
+                "store_proxy_upstream_queued",
+                "Requests waiting for one of the upstream's connections",
+                &labels,
+            )?,
+        })
+    }
+
+    pub(super) fn of(&self, group: &str, address: &str) -> UpstreamMetrics {
+        let labels = [group, address];
+        UpstreamMetrics {
+            requests: CLASSES
+                .map(|status| self.requests.with_label_values(&[group, address, status])),
+            duration: self.duration.with_label_values(&labels),
+            in_flight: self.in_flight.with_label_values(&labels),
+            healthy: self.healthy.with_label_values(&labels),
+            ejections: self.ejections.with_label_values(&labels),
+            connects: self.connects.with_label_values(&labels),
+            queued: self.queued.with_label_values(&labels),
+        }
+    }
+
+    pub(super) fn forget(&self, group: &str, address: &str) {
+        let labels = [group, address];
+        for status in CLASSES {
+            forget(&self.requests, &[group, address, status]);
+        }
+        forget(&self.duration, &labels);
+        forget(&self.in_flight, &labels);
+        forget(&self.healthy, &labels);
+        forget(&self.ejections, &labels);
+        forget(&self.connects, &labels);
+        forget(&self.queued, &labels);
+    }
+}
+
+/// The only failure is a series that was never there.
+fn forget<B: MetricVecBuilder>(series: &MetricVec<B>, labels: &[&str]) {
+    _ = series.remove_label_values(labels);
+}
+
+pub(super) struct GroupVecs {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    retries: IntCounterVec,
+    retry_budget_exhausted: IntCounterVec,
+    no_upstream: IntCounterVec,
+}
+
+impl GroupVecs {
+    pub(super) fn declare(declare: &Declare<'_>) -> Result<Self> {
+        let labels = ["group"];
+        Ok(Self {
+            requests: declare.counters(
+                "http_requests_total",
+                "Requests by the class of the answer; error when the client got none",
+                &["group", "status"],
+            )?,
+            duration: declare.histograms(
+                "http_request_duration_seconds",
+                "Time from a request's head to the end of its answer",
+                &SECONDS,
+                &labels,
+            )?,
+            retries: declare.counters(
+                "store_proxy_retries_total",
+                "Further tries: no connection, broken after sending, or no answer in time",
+                &["group", "reason"],
+            )?,
+            retry_budget_exhausted: declare.counters(
+                "store_proxy_retry_budget_exhausted_total",
+                "Retries not made because there had been too many",
+                &labels,
+            )?,
+            no_upstream: declare.counters(
+                "store_proxy_no_upstream_total",
+                "Requests that no upstream could take: all down, or all full",
+                &labels,
+            )?,
+        })
+    }
+
+    pub(super) fn of(&self, group: &str) -> GroupMetrics {
+        let labels = [group];
+        let retries = |reason| self.retries.with_label_values(&[group, reason]);
+        GroupMetrics {
+            requests: CLASSES.map(|status| self.requests.with_label_values(&[group, status])),
+            duration: self.duration.with_label_values(&labels),
+            retries_connect: retries("connect"),
+            retries_broken: retries("broken"),
+            retries_timeout: retries("timeout"),
+            retry_budget_exhausted: self.retry_budget_exhausted.with_label_values(&labels),
+            no_upstream: self.no_upstream.with_label_values(&labels),
+        }
+    }
+}
