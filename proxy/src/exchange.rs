@@ -1,0 +1,200 @@
+//! What is remembered about one request while pingora takes it through its phases.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderValue, StatusCode, Version};
+use pingora_error::Error;
+use pingora_proxy::Session;
+
+use crate::access_log::{AccessLog, Entry};
+use crate::group::{Group, Tried};
+use crate::live::Table;
+use crate::metrics::{ERROR, class};
+use crate::problem::Problem;
+use crate::upstream::Lease;
+
+/// One request and its answer.
+pub(crate) struct Exchange {
+    /// The configuration the request began with, and ends with.
+    pub(crate) table: Arc<Table>,
+    pub(crate) started: Instant,
+    pub(crate) request_id: HeaderValue,
+    /// The other end of the connection.
+    pub(crate) peer: IpAddr,
+    /// The client's address, as believed.
+    pub(crate) client: IpAddr,
+    pub(crate) https: bool,
+    pub(crate) group: Option<Arc<Group>>,
+    pub(crate) tried: Tried,
+    /// When the last try began.
+    pub(crate) tried_at: Instant,
+    /// Where the request is now.
+    pub(crate) lease: Option<Lease>,
+    pub(crate) replayable: bool,
+    pub(crate) body_bytes: u64,
+    /// Why the proxy answers itself.
+    pub(crate) problem: Option<Problem>,
+}
+
+impl Exchange {
+    pub(crate) fn new(table: Arc<Table>) -> Self {
+        let nowhere = IpAddr::from([0, 0, 0, 0]);
+        let started = Instant::now();
+        Self {
+            table,
+            started,
+            request_id: HeaderValue::from_static("-"),
+            peer: nowhere,
+            client: nowhere,
+            https: false,
+            group: None,
+            tried: Tried::default(),
+            tried_at: started,
+            lease: None,
+            replayable: false,
+            body_bytes: 0,
+            problem: None,
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.request_id.to_str().unwrap_or("-")
+    }
+
+    /// What is left of the time for the whole request.
+    ///
+    /// # Errors
+    /// Nothing.
+    pub(crate) fn time_left(&self) -> Result<Duration, Problem> {
+        self.table
+            .config
+            .limits
+            .request_timeout
+            .checked_sub(self.started.elapsed())
+            .filter(|left| !left.is_zero())
+            .ok_or(Problem::UpstreamTimedOut)
+    }
+
+    /// The upstream answered.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.problem = None;
+        if let Some(lease) = &self.lease {
+            lease.upstream.standing.succeeded();
+            lease.upstream.metrics.requests[class(status.as_u16())].inc();
+        }
+    }
+
+    /// The try failed, and this is what the client is told if there is no other.
+    pub(crate) fn broke(&mut self, problem: Problem) {
+        if let (Some(group), Some(upstream)) = (&self.group, self.tried.last()) {
+            upstream.metrics.requests[ERROR].inc();
+            group.failed(upstream);
+        }
+        self.problem = Some(problem);
+    }
+
+    pub(crate) fn has_tries_left(&self) -> bool {
+        self.tried.count() < self.table.config.retry.max_tries && self.time_left().is_ok()
+    }
+
+    /// Whether what may have reached an upstream may be sent to another. Takes one from the budget if so.
+    pub(crate) fn may_replay(&self) -> bool {
+        let Some(group) = &self.group else {
+            return false;
+        };
+        if !self.replayable || !self.has_tries_left() {
+            return false;
+        }
+        let granted = group.budget.withdraw(Instant::now());
+        if !granted {
+            group.metrics.retry_budget_exhausted.inc();
+        }
+        granted
+    }
+
+    pub(crate) fn count_replay(&self, timed_out: bool) {
+        if let Some(group) = &self.group {
+            if timed_out {
+                group.metrics.retries_timeout.inc();
+            } else {
+                group.metrics.retries_broken.inc();
+            }
+        }
+    }
+
+    /// Says once, where it is handled, why the proxy answers itself or breaks off.
+    pub(crate) fn log_failure(&self, session: &Session, error: &Error, status: u16) {
+        if (400..500).contains(&status) || status == 0 {
+            tracing::debug!(request = self.id(), status, "{error}");
+            return;
+        }
+        let request = session.req_header();
+        tracing::warn!(
+            request = self.id(),
+            status,
+            tries = self.tried.count(),
+            "{} {} failed: {error}",
+            request.method,
+            request.uri.path()
+        );
+    }
+
+    /// Counts and logs the request, and gives its place back.
+    pub(crate) fn finish(&mut self, session: &Session, access_log: &AccessLog) {
+        let status = session
+            .response_written()
+            .map(|answer| answer.status.as_u16());
+        let duration = self.started.elapsed();
+        if let Some(lease) = self.lease.take() {
+            lease
+                .upstream
+                .metrics
+                .duration
+                .observe(self.tried_at.elapsed().as_secs_f64());
+        }
+        if let Some(group) = &self.group {
+            group.metrics.requests[status.map_or(ERROR, class)].inc();
+            group.metrics.duration.observe(duration.as_secs_f64());
+        }
+        let status = status.unwrap_or(0);
+        if access_log.enabled_for(status) {
+            self.log(session, access_log, status, duration);
+        }
+    }
+
+    fn log(&self, session: &Session, access_log: &AccessLog, status: u16, duration: Duration) {
+        let request = session.req_header();
+        let header = |name| {
+            request
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
+        access_log.log(&Entry {
+            time: SystemTime::now() - duration,
+            request_id: self.id(),
+            client: self.client,
+            method: request.method.as_str(),
+            path: request
+                .uri
+                .path_and_query()
+                .map_or("*", |path| path.as_str()),
+            host: header(HOST).or(request.uri.host()),
+            http_version: match request.version {
+                Version::HTTP_10 => "1.0",
+                Version::HTTP_2 => "2",
+                _ => "1.1",
+            },
+            status,
+            bytes_sent: session.body_bytes_sent() as u64,
+            duration,
+            group: self.group.as_ref().map(|group| &*group.name),
+            upstream: self.tried.last().map(|upstream| &*upstream.entry.address),
+            tries: self.tried.count(),
+            user_agent: header(USER_AGENT),
+        });
+    }
+}

@@ -1,0 +1,171 @@
+//! Where a request came from: what earlier proxies said, if they are to be believed, and what the next server is told.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use http::header::{FORWARDED, HOST};
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+use pingora_http::RequestHeader;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Whether `peer`'s headers are believed.
+pub(crate) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|network| network.contains(&peer))
+}
+
+/// The client's address: the peer's own, or, behind trusted proxies, the last one in `X-Forwarded-For` that is no
+/// trusted proxy itself.
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let mut client = peer;
+    if trusted.is_empty() {
+        return client;
+    }
+    let values = headers.get_all(FOR);
+    let hops = values
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|hop| hop.trim().parse::<IpAddr>());
+    for hop in hops.collect::<Vec<_>>().into_iter().rev() {
+        if !is_trusted(client, trusted) {
+            break;
+        }
+        match hop {
+            Ok(address) => client = address.to_canonical(),
+            Err(_) => break,
+        }
+    }
+    client
+}
+
+/// Tells the next server about the client (RFC 7239 and its older relatives). What a peer that is not trusted said is
+/// replaced; to what a trusted one said, this hop is added.
+pub(crate) fn tell(
+    request: &mut RequestHeader,
+    peer: IpAddr,
+    https: bool,
+    trusted: bool,
+) -> pingora_error::Result<()> {
+    let proto = if https { "https" } else { "http" };
+    let host = request.headers.get(HOST).cloned();
+    let mut hop = String::with_capacity(64);
+    _ = match peer {
+        IpAddr::V4(address) => write!(hop, "for={address};proto={proto}"),
+        IpAddr::V6(address) => write!(hop, "for=\"[{address}]\";proto={proto}"),
+    };
+    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()) {
+        _ = write!(hop, ";host=\"{host}\"");
+    }
+    let mut addresses = peer.to_string();
+    if trusted {
+        if let Some(before) = joined(&request.headers, &FOR) {
+            addresses = format!("{before}, {addresses}");
+        }
+        if let Some(before) = joined(&request.headers, &FORWARDED) {
+            hop = format!("{before}, {hop}");
+        }
+    }
+    request.insert_header(FOR, addresses)?;
+    request.insert_header(FORWARDED, hop)?;
+    if !trusted || !request.headers.contains_key(PROTO) {
+        request.insert_header(PROTO, proto)?;
+    }
+    if !trusted || !request.headers.contains_key(X_HOST) {
+        match host {
+            Some(host) => request.insert_header(X_HOST, host)?,
+            None => _ = request.remove_header(&X_HOST),
+        }
+    }
+    Ok(())
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let values: Vec<_> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn networks(texts: &[&str]) -> Vec<IpNet> {
+        texts
+            .iter()
+            .map(|t| t.parse().expect("a network"))
+            .collect()
+    }
+
+    fn request(fields: &[(&'static str, &'static str)]) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", b"/", None).expect("a request");
+        for (name, value) in fields {
+            request.append_header(*name, *value).expect("a header");
+        }
+        request
+    }
+
+    #[test]
+    fn only_trusted_proxies_name_the_client() {
+        let said = request(&[("x-forwarded-for", "203.0.113.9, 198.51.100.7, 10.0.0.2")]);
+        let peer = address("10.0.0.1");
+        let client = |trusted: &[&str]| client_address(peer, &said.headers, &networks(trusted));
+        assert_eq!(client(&[]), peer);
+        assert_eq!(client(&["192.0.2.0/24"]), peer);
+        assert_eq!(client(&["10.0.0.0/8"]), address("198.51.100.7"));
+        assert_eq!(client(&["0.0.0.0/0"]), address("203.0.113.9"));
+    }
+
+    #[test]
+    fn nonsense_in_the_list_ends_it() {
+        let said = request(&[("x-forwarded-for", "198.51.100.7, unknown")]);
+        let trusted = networks(&["10.0.0.0/8"]);
+        let client = client_address(address("10.0.0.1"), &said.headers, &trusted);
+        assert_eq!(client, address("10.0.0.1"));
+    }
+
+    #[test]
+    fn what_an_untrusted_peer_said_is_replaced() {
+        let mut request = request(&[
+            ("host", "shop"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "evil"),
+            ("forwarded", "for=1.2.3.4"),
+        ]);
+        tell(&mut request, address("2001:db8::1"), false, false).expect("told");
+        let value = |name: &str| request.headers[name].to_str().expect("text").to_owned();
+        assert_eq!(value("x-forwarded-for"), "2001:db8::1");
+        assert_eq!(value("x-forwarded-proto"), "http");
+        assert_eq!(value("x-forwarded-host"), "shop");
+        assert_eq!(
+            value("forwarded"),
+            "for=\"[2001:db8::1]\";proto=http;host=\"shop\""
+        );
+    }
+
+    #[test]
+    fn to_what_a_trusted_peer_said_this_hop_is_added() {
+        let mut request = request(&[
+            ("host", "inner"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "shop"),
+        ]);
+        tell(&mut request, address("10.0.0.1"), false, true).expect("told");
+        let value = |name: &str| request.headers[name].to_str().expect("text").to_owned();
+        assert_eq!(value("x-forwarded-for"), "203.0.113.9, 10.0.0.1");
+        assert_eq!(value("x-forwarded-proto"), "https");
+        assert_eq!(value("x-forwarded-host"), "shop");
+    }
+}

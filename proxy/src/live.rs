@@ -1,0 +1,249 @@
+//! The configuration in force: replaced whole on a reload, while what is known about upstreams stays.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, Guard};
+use serde::Serialize;
+
+use crate::config::{self, Config};
+use crate::group::Group;
+use crate::metrics::Metrics;
+use crate::rate::ClientRate;
+use crate::routes::Routes;
+use crate::upstream::{State, Upstream};
+
+/// Between two looks at whether a drained upstream is idle.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// The configuration in force.
+pub struct Live {
+    table: ArcSwap<Table>,
+    /// Every metric.
+    pub metrics: Arc<Metrics>,
+}
+
+/// One configuration, ready for requests.
+pub(crate) struct Table {
+    pub(crate) config: Config,
+    pub(crate) routes: Routes,
+    pub(crate) groups: BTreeMap<String, Arc<Group>>,
+    pub(crate) rate: Option<Arc<ClientRate>>,
+}
+
+/// No upstream has this address.
+#[derive(Debug, thiserror::Error)]
+#[error("no upstream is `{0}`; `store-proxy status` lists them")]
+pub struct NoSuchUpstream(String);
+
+/// What an operator sees.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The groups, by name.
+    pub groups: Vec<GroupStatus>,
+}
+
+/// One group of [`Status`].
+#[derive(Debug, Serialize)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: String,
+    /// How its upstreams are picked.
+    pub policy: config::Policy,
+    /// They, in the file's order.
+    pub upstreams: Vec<UpstreamStatus>,
+}
+
+/// One upstream of [`Status`].
+#[derive(Debug, Serialize)]
+pub struct UpstreamStatus {
+    /// As in the file.
+    pub address: String,
+    /// Its share, compared with the others'.
+    pub weight: u16,
+    /// Whether it may be picked.
+    pub state: State,
+    /// Requests it is busy with.
+    pub in_flight: usize,
+    /// Requests that wait for it.
+    pub queued: usize,
+    /// Requests sent there since the start.
+    pub requests: usize,
+}
+
+impl Live {
+    /// Takes up `config`.
+    pub fn new(config: &Config, metrics: Arc<Metrics>) -> Arc<Self> {
+        let table = Table::new(config, None, &metrics);
+        Arc::new(Self {
+            table: ArcSwap::from_pointee(table),
+            metrics,
+        })
+    }
+
+    /// Takes up `config` instead; requests in flight end as they began.
+    pub fn reload(&self, config: &Config) {
+        let before = self.table.load_full();
+        let table = Table::new(config, Some(&before), &self.metrics);
+        for (group, upstream) in before.upstreams() {
+            let stays = table
+                .upstreams()
+                .any(|(g, u)| g == group && u.entry.address == upstream.entry.address);
+            if !stays {
+                self.metrics.forget_upstream(group, &upstream.entry.address);
+            }
+        }
+        self.table.store(Arc::new(table));
+    }
+
+    pub(crate) fn table(&self) -> Guard<Arc<Table>> {
+        self.table.load()
+    }
+
+    pub(crate) fn table_to_keep(&self) -> Arc<Table> {
+        self.table.load_full()
+    }
+
+    /// What an operator sees.
+    pub fn status(&self) -> Status {
+        let now = Instant::now();
+        let table = self.table();
+        let groups = table.groups.values().map(|group| GroupStatus {
+            name: group.name.clone(),
+            policy: group.settings.policy,
+            upstreams: group
+                .upstreams
+                .iter()
+                .map(|upstream| status(upstream, now))
+                .collect(),
+        });
+        Status {
+            groups: groups.collect(),
+        }
+    }
+
+    /// Sends no more requests to the upstream and waits, at most for `limit`, until it has none in flight. Says
+    /// whether it has none.
+    ///
+    /// # Errors
+    /// There is no such upstream.
+    pub async fn drain(&self, address: &str, limit: Duration) -> Result<bool, NoSuchUpstream> {
+        let drained = self.set_draining(address, true)?;
+        let idle = async {
+            while drained.iter().any(|upstream| upstream.in_flight() > 0) {
+                tokio::time::sleep(DRAIN_LOOK).await;
+            }
+        };
+        Ok(tokio::time::timeout(limit, idle).await.is_ok())
+    }
+
+    /// Sends requests to a drained upstream again.
+    ///
+    /// # Errors
+    /// There is no such upstream.
+    pub fn undrain(&self, address: &str) -> Result<(), NoSuchUpstream> {
+        self.set_draining(address, false).map(|_| ())
+    }
+
+    fn set_draining(
+        &self,
+        address: &str,
+        draining: bool,
+    ) -> Result<Vec<Arc<Upstream>>, NoSuchUpstream> {
+        let table = self.table_to_keep();
+        let now = Instant::now();
+        let mut found = Vec::new();
+        for group in table.groups.values() {
+            for upstream in group
+                .upstreams
+                .iter()
+                .filter(|u| u.entry.address == address)
+            {
+                upstream.standing.set_draining(draining);
+                found.push(upstream.clone());
+            }
+            group.refresh(now);
+        }
+        if found.is_empty() {
+            return Err(NoSuchUpstream(address.to_owned()));
+        }
+        Ok(found)
+    }
+}
+
+fn status(upstream: &Upstream, now: Instant) -> UpstreamStatus {
+    UpstreamStatus {
+        address: upstream.entry.address.clone(),
+        weight: upstream.entry.weight,
+        state: upstream.standing.state(now),
+        in_flight: upstream.in_flight(),
+        queued: upstream.waiting(),
+        requests: upstream.standing.requests(),
+    }
+}
+
+impl Table {
+    fn new(config: &Config, before: Option<&Self>, metrics: &Metrics) -> Self {
+        let groups: BTreeMap<_, _> = config
+            .upstreams
+            .iter()
+            .map(|(name, settings)| {
+                let before = before.and_then(|table| table.groups.get(name));
+                let group = match before {
+                    Some(group) if group.settings == *settings && group.retry == config.retry => {
+                        group.clone()
+                    }
+                    _ => Arc::new(group(name, settings, config, before, metrics)),
+                };
+                (name.clone(), group)
+            })
+            .collect();
+        Self {
+            routes: Routes::new(&config.routes, |name| groups.get(name).cloned()),
+            rate: rate(config, before),
+            config: config.clone(),
+            groups,
+        }
+    }
+
+    fn upstreams(&self) -> impl Iterator<Item = (&str, &Arc<Upstream>)> {
+        self.groups.values().flat_map(|group| {
+            group
+                .upstreams
+                .iter()
+                .map(|upstream| (&*group.name, upstream))
+        })
+    }
+}
+
+/// The group anew; upstreams that were in it before keep their standing.
+fn group(
+    name: &str,
+    settings: &config::Group,
+    config: &Config,
+    before: Option<&Arc<Group>>,
+    metrics: &Metrics,
+) -> Group {
+    let upstreams = settings
+        .servers
+        .iter()
+        .map(|entry| {
+            let known = before
+                .into_iter()
+                .flat_map(|group| &group.upstreams)
+                .find(|upstream| upstream.entry.address == entry.address);
+            let standing = known.map(|u| u.standing.clone()).unwrap_or_default();
+            Arc::new(Upstream::new(name, settings, entry, standing, metrics))
+        })
+        .collect();
+    Group::new(name, settings, &config.retry, upstreams, metrics)
+}
+
+fn rate(config: &Config, before: Option<&Table>) -> Option<Arc<ClientRate>> {
+    let settings = config.limits.rate.as_ref()?;
+    match before {
+        Some(table) if table.config.limits.rate.as_ref() == Some(settings) => table.rate.clone(),
+        _ => ClientRate::new(settings).map(Arc::new),
+    }
+}

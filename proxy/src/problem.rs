@@ -1,0 +1,163 @@
+//! Answers that the proxy gives itself: RFC 9457, with one extension member, `error`, as the store's own problems have.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::json;
+
+/// Why the proxy answers instead of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// The request can't be understood, or servers could understand it differently.
+    Malformed(&'static str),
+    /// The head is over its limits.
+    HeadTooLarge(&'static str),
+    /// The method or protocol version is not served.
+    NotServed(StatusCode, &'static str),
+    /// The body is over its limit.
+    BodyTooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The client took too long to send the request.
+    TooSlow,
+    /// The client asks too often.
+    TooOften {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// No route for this host and path.
+    NoRoute,
+    /// More connections than the proxy takes.
+    TooManyConnections,
+    /// No upstream is up.
+    NoUpstream {
+        /// When one may be back.
+        retry_after: Duration,
+    },
+    /// All upstreams are busy, and so are their queues.
+    Overloaded,
+    /// The upstream failed; whether it did what was asked is unknown.
+    UpstreamBroke,
+    /// The upstream failed before it could have done anything.
+    UpstreamUnreachable,
+    /// The upstream took too long.
+    UpstreamTimedOut,
+    /// A bug.
+    Internal,
+}
+
+impl Problem {
+    /// The answer's status.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::NotServed(status, _) => *status,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::TooManyConnections | Self::NoUpstream { .. } | Self::Overloaded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::UpstreamBroke | Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What the client should know.
+    pub(crate) fn detail(&self) -> String {
+        match self {
+            Self::Malformed(reason) | Self::HeadTooLarge(reason) | Self::NotServed(_, reason) => {
+                (*reason).to_owned()
+            }
+            Self::BodyTooLarge { limit_bytes } => {
+                format!("the body is larger than {limit_bytes} bytes")
+            }
+            Self::TooSlow => "the request took too long to arrive".into(),
+            Self::TooOften { .. } => "too many requests from this address; slow down".into(),
+            Self::NoRoute => "nothing is served here".into(),
+            Self::TooManyConnections => "too many open connections; try again later".into(),
+            Self::NoUpstream { .. } => "no server is available; try again later".into(),
+            Self::Overloaded => "all servers are busy; try again later".into(),
+            Self::UpstreamBroke => {
+                "the server broke off; a request that is not idempotent may have been carried out"
+                    .into()
+            }
+            Self::UpstreamUnreachable => "the server can't be reached".into(),
+            Self::UpstreamTimedOut => {
+                "the server did not answer in time; the request may have been carried out".into()
+            }
+            Self::Internal => "the proxy failed".into(),
+        }
+    }
+
+    /// Whole seconds for `Retry-After` (RFC 9110, section 10.2.3).
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        match self {
+            Self::TooOften { retry_after } | Self::NoUpstream { retry_after } => {
+                Some(retry_after.as_secs_f64().ceil().max(1.0) as u64)
+            }
+            Self::TooManyConnections | Self::Overloaded => Some(1),
+            _ => None,
+        }
+    }
+
+    /// The body: `application/problem+json`.
+    pub(crate) fn body(&self, request_id: &str) -> Bytes {
+        let status = self.status();
+        let detail = self.detail();
+        json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or("Error"),
+            "status": status.as_u16(),
+            "detail": detail,
+            "instance": format!("urn:request:{request_id}"),
+            "error": detail,
+        })
+        .to_string()
+        .into()
+    }
+
+    /// The whole answer as bytes, for a connection that is closed after it and that pingora has not seen.
+    pub(crate) fn raw(&self, request_id: &str) -> Vec<u8> {
+        let status = self.status();
+        let body = self.body(request_id);
+        let mut answer = format!(
+            "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nX-Request-Id: {request_id}\r\nConnection: close\r\n",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or("Error"),
+            body.len(),
+        );
+        if let Some(seconds) = self.retry_after_seconds() {
+            answer.push_str(&format!("Retry-After: {seconds}\r\n"));
+        }
+        answer.push_str("\r\n");
+        let mut answer = answer.into_bytes();
+        answer.extend_from_slice(&body);
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raw_answer_is_a_whole_message() {
+        let problem = Problem::NoUpstream {
+            retry_after: Duration::from_millis(1200),
+        };
+        let text = String::from_utf8(problem.raw("id-1")).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a blank line");
+        assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+        assert!(head.contains("Retry-After: 2"));
+        assert!(head.contains(&format!("Content-Length: {}", body.len())));
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(body["error"], body["detail"]);
+        assert_eq!(body["instance"], "urn:request:id-1");
+    }
+}

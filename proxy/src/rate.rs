@@ -1,0 +1,88 @@
+//! Requests per client address: a token bucket each.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::config;
+
+/// A token bucket per client address.
+pub(crate) struct ClientRate {
+    buckets: DefaultKeyedRateLimiter<IpAddr>,
+    clock: DefaultClock,
+}
+
+impl ClientRate {
+    /// None when the settings name no rate that can be counted.
+    pub(crate) fn new(settings: &config::Rate) -> Option<Self> {
+        let quota = Quota::with_period(Duration::from_secs_f64(1.0 / settings.per_second))?
+            .allow_burst(NonZeroU32::new(settings.burst)?);
+        Some(Self {
+            buckets: RateLimiter::keyed(quota),
+            clock: DefaultClock::default(),
+        })
+    }
+
+    /// Takes a token of the client's.
+    ///
+    /// # Errors
+    /// The time until there is one.
+    pub(crate) fn take(&self, client: IpAddr) -> Result<(), Duration> {
+        self.buckets
+            .check_key(&bucket(client))
+            .map_err(|until| until.wait_time_from(self.clock.now()))
+    }
+
+    /// Forgets clients whose buckets are full again.
+    pub(crate) fn forget_idle(&self) {
+        self.buckets.retain_recent();
+        self.buckets.shrink_to_fit();
+    }
+}
+
+/// An IPv6 client usually has a whole /64 for itself, so that is what shares a bucket.
+fn bucket(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            Ipv6Addr::from(network).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_empties_per_client() {
+        let settings = config::Rate {
+            per_second: 0.01,
+            burst: 3,
+        };
+        let rate = ClientRate::new(&settings).expect("a rate");
+        let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        assert!((0..3).all(|_| rate.take(one).is_ok()));
+        let wait = rate.take(one).expect_err("empty");
+        assert!(wait > Duration::from_secs(90), "{wait:?}");
+        assert!(rate.take(other).is_ok());
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_client() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert_eq!(
+            bucket(address("2001:db8::1")),
+            bucket(address("2001:db8::2:3"))
+        );
+        assert_ne!(
+            bucket(address("2001:db8:0:1::1")),
+            bucket(address("2001:db8::1"))
+        );
+        assert_eq!(bucket(address("::ffff:192.0.2.1")), address("192.0.2.1"));
+    }
+}

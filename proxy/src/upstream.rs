@@ -1,0 +1,310 @@
+//! One upstream: where it is, what it is busy with, and whether it may be picked.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config;
+use crate::metrics::{Metrics, UpstreamMetrics};
+
+/// One upstream of a group, with the settings of one configuration.
+pub(crate) struct Upstream {
+    pub(crate) entry: config::ServerEntry,
+    /// What pingora connects to; cloned for each try.
+    pub(crate) peer: HttpPeer,
+    pub(crate) standing: Arc<Standing>,
+    pub(crate) metrics: UpstreamMetrics,
+    slots: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+/// What is known about an upstream; outlives a change of the configuration.
+pub(crate) struct Standing {
+    /// Written by health checks.
+    up: AtomicBool,
+    /// Checks in a row that said the opposite of `up`. Written by health checks.
+    opposite: AtomicU32,
+    /// Written by operators.
+    draining: AtomicBool,
+    /// Failed requests in a row. Written by requests.
+    failures: AtomicU32,
+    /// Written by requests, when failures add up.
+    ejection: Mutex<Ejection>,
+    in_flight: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Ejection {
+    /// In a row, without a success between them.
+    times: u32,
+    until: Option<Instant>,
+}
+
+/// Whether an upstream may be picked, and if not, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It may.
+    Up,
+    /// Its health checks fail.
+    Down,
+    /// Requests to it failed; it is left out for a while.
+    Ejected,
+    /// An operator takes it out, and requests are still in flight.
+    Draining,
+    /// An operator took it out, and nothing is in flight.
+    Drained,
+}
+
+impl Upstream {
+    pub(crate) fn new(
+        group: &str,
+        settings: &config::Group,
+        entry: &config::ServerEntry,
+        standing: Arc<Standing>,
+        metrics: &Metrics,
+    ) -> Self {
+        let mut peer = HttpPeer::new(entry.resolved, false, String::new());
+        peer.options.connection_timeout = Some(settings.connect_timeout);
+        peer.options.total_connection_timeout = Some(settings.connect_timeout);
+        peer.options.read_timeout = Some(settings.read_timeout);
+        peer.options.write_timeout = Some(settings.write_timeout);
+        peer.options.idle_timeout = Some(settings.idle_timeout);
+        peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
+        Self {
+            peer,
+            standing,
+            metrics: metrics.upstream(group, &entry.address),
+            slots: Arc::new(Semaphore::new(entry.max_connections)),
+            waiting: AtomicUsize::new(0),
+            entry: entry.clone(),
+        }
+    }
+
+    /// Requests that have a connection, or are getting one.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.standing.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Requests that wait for a slot.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_free_slot(&self) -> bool {
+        self.slots.available_permits() > 0
+    }
+
+    pub(crate) fn has_room_to_wait(&self) -> bool {
+        self.waiting() < self.entry.max_queue
+    }
+
+    /// A slot, if one is free.
+    pub(crate) fn try_lease(self: &Arc<Self>) -> Option<Lease> {
+        let slot = self.slots.clone().try_acquire_owned().ok()?;
+        Some(Lease::new(self.clone(), slot))
+    }
+
+    /// A slot, once one is free, in the order in which they were asked for; none after `limit`.
+    pub(crate) async fn lease(self: &Arc<Self>, limit: Duration) -> Option<Lease> {
+        let waiting = Waiting::new(self);
+        let slot = tokio::time::timeout(limit, self.slots.clone().acquire_owned()).await;
+        drop(waiting);
+        Some(Lease::new(self.clone(), slot.ok()?.ok()?))
+    }
+}
+
+/// One request in an upstream's queue.
+struct Waiting<'a>(&'a Upstream);
+
+impl<'a> Waiting<'a> {
+    fn new(upstream: &'a Upstream) -> Self {
+        upstream.waiting.fetch_add(1, Ordering::Relaxed);
+        upstream.metrics.queued.inc();
+        Self(upstream)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.queued.dec();
+    }
+}
+
+/// One request in flight at an upstream.
+pub(crate) struct Lease {
+    pub(crate) upstream: Arc<Upstream>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    fn new(upstream: Arc<Upstream>, slot: OwnedSemaphorePermit) -> Self {
+        upstream.standing.in_flight.fetch_add(1, Ordering::Relaxed);
+        upstream.standing.requests.fetch_add(1, Ordering::Relaxed);
+        upstream.metrics.in_flight.inc();
+        Self {
+            upstream,
+            _slot: slot,
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.upstream
+            .standing
+            .in_flight
+            .fetch_sub(1, Ordering::Relaxed);
+        self.upstream.metrics.in_flight.dec();
+    }
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            up: AtomicBool::new(true),
+            opposite: AtomicU32::new(0),
+            draining: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
+            ejection: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Standing {
+    /// Whether the upstream may be picked, and if not, why.
+    pub(crate) fn state(&self, now: Instant) -> State {
+        if self.draining.load(Ordering::Relaxed) {
+            if self.in_flight.load(Ordering::Relaxed) == 0 {
+                State::Drained
+            } else {
+                State::Draining
+            }
+        } else if !self.up.load(Ordering::Relaxed) {
+            State::Down
+        } else if self.ejection().until.is_some_and(|until| now < until) {
+            State::Ejected
+        } else {
+            State::Up
+        }
+    }
+
+    /// Requests sent there since the start.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
+    }
+
+    /// Takes in a check's result; says so if that changes whether the upstream is up.
+    pub(crate) fn checked(&self, good: bool, settings: &config::Health) -> bool {
+        if good == self.up.load(Ordering::Relaxed) {
+            self.opposite.store(0, Ordering::Relaxed);
+            return false;
+        }
+        let needed = if good {
+            settings.up_after
+        } else {
+            settings.down_after
+        };
+        let seen = self.opposite.fetch_add(1, Ordering::Relaxed) + 1;
+        if seen < needed {
+            return false;
+        }
+        self.opposite.store(0, Ordering::Relaxed);
+        self.up.store(good, Ordering::Relaxed);
+        if good {
+            self.succeeded();
+        }
+        true
+    }
+
+    /// A request was answered.
+    pub(crate) fn succeeded(&self) {
+        if self.failures.load(Ordering::Relaxed) > 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            *self.ejection() = Ejection::default();
+        }
+    }
+
+    /// A request failed; if that is one too many, the time for which the upstream is left out.
+    pub(crate) fn failed(&self, settings: &config::Ejection, now: Instant) -> Option<Duration> {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if settings.failures == 0 || failures < settings.failures {
+            return None;
+        }
+        let mut ejection = self.ejection();
+        if ejection.until.is_some_and(|until| now < until) {
+            return None;
+        }
+        // After its return, a single failure is enough, as no success came between.
+        let factor = 2_u32.saturating_pow(ejection.times);
+        let time = settings.base.saturating_mul(factor).min(settings.max);
+        ejection.times = ejection.times.saturating_add(1);
+        ejection.until = now.checked_add(time);
+        Some(time)
+    }
+
+    fn ejection(&self) -> std::sync::MutexGuard<'_, Ejection> {
+        self.ejection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_in_a_row_change_the_state() {
+        let standing = Standing::default();
+        let settings = config::Health {
+            down_after: 2,
+            up_after: 3,
+            ..config::Health::default()
+        };
+        let seen: Vec<bool> = [false, true, false, false, true, true, true]
+            .into_iter()
+            .map(|good| standing.checked(good, &settings))
+            .collect();
+        assert_eq!(seen, [false, false, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn each_ejection_lasts_twice_as_long_until_a_success() {
+        let standing = Standing::default();
+        let settings = config::Ejection {
+            failures: 3,
+            base: Duration::from_secs(1),
+            max: Duration::from_secs(3),
+        };
+        let start = Instant::now();
+        assert_eq!(standing.failed(&settings, start), None);
+        assert_eq!(standing.failed(&settings, start), None);
+        assert_eq!(
+            standing.failed(&settings, start),
+            Some(Duration::from_secs(1))
+        );
+        assert_eq!(standing.state(start), State::Ejected);
+        assert_eq!(standing.failed(&settings, start), None, "it is out already");
+        let mut now = start + Duration::from_secs(1);
+        assert_eq!(standing.state(now), State::Up);
+        for seconds in [2, 3, 3] {
+            assert_eq!(
+                standing.failed(&settings, now),
+                Some(Duration::from_secs(seconds))
+            );
+            now += Duration::from_secs(seconds);
+        }
+        standing.succeeded();
+        assert_eq!(standing.failed(&settings, now), None);
+    }
+}
