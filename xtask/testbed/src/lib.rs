@@ -1,4 +1,4 @@
-//! Real servers on demand: a private MariaDB, a private Redis, and store hosts in front of them.
+//! Real servers on demand: a private MariaDB, a private Redis, store hosts in front of them, and a proxy before those.
 //!
 //! This is the only place that starts server processes, for `cargo xtask up` and for every integration test. What it
 //! starts listens on loopback, keeps its files in one folder, and dies with its owner, even an owner that is killed.
@@ -14,6 +14,7 @@ mod ports;
 mod process;
 mod programs;
 mod progress;
+mod proxy;
 mod redis_keys;
 mod redis_server;
 mod run_folder;
@@ -25,8 +26,11 @@ pub mod verify;
 pub use addresses::Addresses;
 pub use host::{Host, HostOptions, migrate};
 pub use mariadb::{Durability, MariaDb, MariaDbOptions};
+pub use nix::sys::signal::Signal;
 pub use process::Process;
 pub use programs::find_program;
 pub use progress::{Progress, Step};
+pub use proxy::{Place, Proxy, ProxyOptions};
 pub use redis_server::{RedisOptions, RedisServer};
+pub use run_folder::new_folder;
 pub use store::Store;

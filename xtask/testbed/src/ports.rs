@@ -60,13 +60,13 @@ fn remembered_port(memory: &Path) -> Option<u16> {
 }
 
 /// A port of 127.0.0.1 that was free a moment ago. The server that gets it may still find it taken.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port")?;
     let address = listener.local_addr().context("reading the free port")?;
     Ok(address.port())
 }
 
 /// Whether a server failed to start because of its port. Its error ends with its log, and servers say it in libc's words.
-fn says_port_taken(error: &anyhow::Error) -> bool {
+pub(crate) fn says_port_taken(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("Address already in use")
 }

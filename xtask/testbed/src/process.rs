@@ -121,12 +121,20 @@ impl Process {
     /// # Errors
     /// When the signal can't be sent.
     pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::SIGTERM)
+    }
+
+    /// Sends a signal. A process that has ended is left alone.
+    ///
+    /// # Errors
+    /// When the signal can't be sent.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
         let mut child = self.child();
         // Looking first reaps an ended child, so that its id, which may be another process's by now, is never signalled.
         if child.try_wait().context("looking at a child")?.is_none() {
             let pid = i32::try_from(child.id()).context("a process id is a positive i32")?;
-            kill(Pid::from_raw(pid), Signal::SIGTERM)
-                .with_context(|| format!("sending SIGTERM to {}", self.name))?;
+            kill(Pid::from_raw(pid), signal)
+                .with_context(|| format!("sending {signal} to {}", self.name))?;
         }
         Ok(())
     }

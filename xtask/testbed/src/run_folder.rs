@@ -26,7 +26,10 @@ struct Run {
 ///
 /// Run folders are numbered and used again, emptied first: servers that are killed with their test leave files behind,
 /// and these must not pile up.
-pub(crate) fn new_folder(base: &Path, name: &str) -> Result<PathBuf> {
+///
+/// # Errors
+/// When a folder can't be made.
+pub fn new_folder(base: &Path, name: &str) -> Result<PathBuf> {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let folder = run_folder(base)?.join(format!("{name}-{number}"));
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
