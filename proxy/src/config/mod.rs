@@ -1,8 +1,15 @@
 //! The configuration file: its keys, their defaults, and what is checked before any of it is used.
 
+mod check;
+mod check_group;
+mod document;
 mod duration;
 mod error;
 mod group;
+mod print;
+mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -248,13 +255,5 @@ impl Default for AccessLog {
 /// # Errors
 /// The file can't be read, or something in it is wrong.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
-        file: path.to_owned(),
-        error,
-    })?;
-    toml::from_str(&text).map_err(|error| ConfigError::Wrong {
-        file: path.to_owned(),
-        line: 0,
-        reason: error.message().to_owned(),
-    })
+    read::load(path)
 }

@@ -1,0 +1,90 @@
+//! What serde can't see in a group of upstreams.
+
+use std::collections::HashSet;
+
+use super::check::{Checked, within};
+use super::read::Complaint;
+use super::{Config, Ejection, Group, HashOn, Health, Policy, ServerEntry};
+
+pub(super) fn check_groups(config: &Config) -> Checked {
+    if config.upstreams.is_empty() {
+        let reason = "no group of upstreams; write [upstreams.store] with `servers`";
+        return Err(Complaint::new(&[], reason));
+    }
+    for (name, group) in &config.upstreams {
+        // Names are labels of metrics and words of log lines.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if name.is_empty() || !name.bytes().all(plain) {
+            let reason = "a group's name is made of letters, digits, - and _";
+            return Err(Complaint::new(&["upstreams", name], reason));
+        }
+        check_group(group).map_err(|mut complaint| {
+            let above = ["upstreams".to_owned(), name.clone()];
+            complaint.path.splice(0..0, above);
+            complaint
+        })?;
+    }
+    Ok(())
+}
+
+fn check_group(group: &Group) -> Checked {
+    if group.servers.is_empty() {
+        return Err(Complaint::new(
+            &[],
+            "a group needs at least one of `servers`",
+        ));
+    }
+    if group.hash_on != HashOn::ClientAddress && group.policy != Policy::ConsistentHash {
+        let reason = "means nothing without policy = \"consistent_hash\"";
+        return Err(Complaint::new(&["hash_on"], reason));
+    }
+    let mut seen = HashSet::new();
+    for (number, server) in group.servers.iter().enumerate() {
+        let number = number.to_string();
+        if !seen.insert(&server.address) {
+            let path = ["servers", &number, "address"];
+            return Err(Complaint::new(
+                &path,
+                format!("`{}` is here twice", server.address),
+            ));
+        }
+        check_server(server, group.policy, &number)?;
+    }
+    check_ejection(&group.ejection)?;
+    group.health.as_ref().map_or(Ok(()), check_health)
+}
+
+fn check_server(server: &ServerEntry, policy: Policy, number: &str) -> Checked {
+    let weight = ["servers", number, "weight"];
+    within(&weight, server.weight, 1..=1000)?;
+    if server.weight != 1 && policy == Policy::RoundRobin {
+        let reason = "round_robin takes no weights; set policy = \"weighted_round_robin\"";
+        return Err(Complaint::new(&weight, reason));
+    }
+    let connections = ["servers", number, "max_connections"];
+    within(&connections, server.max_connections, 1..=1_000_000)?;
+    within(
+        &["servers", number, "max_queue"],
+        server.max_queue,
+        0..=1_000_000,
+    )
+}
+
+fn check_ejection(ejection: &Ejection) -> Checked {
+    if ejection.base > ejection.max {
+        let reason = "must not be longer than `ejection.max`";
+        return Err(Complaint::new(&["ejection", "base"], reason));
+    }
+    Ok(())
+}
+
+fn check_health(health: &Health) -> Checked {
+    let asked = health.path.starts_with('/') && health.path.bytes().all(|b| b.is_ascii_graphic());
+    if !asked {
+        let reason = "must begin with / and be percent-encoded";
+        return Err(Complaint::new(&["health", "path"], reason));
+    }
+    within(&["health", "status"], health.status, 200..=599)?;
+    within(&["health", "down_after"], health.down_after, 1..=1000)?;
+    within(&["health", "up_after"], health.up_after, 1..=1000)
+}

@@ -1,0 +1,177 @@
+//! From the file's text to [`Config`], with complaints that name the line, the key and what was probably meant.
+
+use std::net::ToSocketAddrs;
+use std::path::{Path, PathBuf};
+
+use super::document::{Document, line_at, name};
+use super::{Config, ConfigError, Listen, Route, ServerEntry, check};
+
+/// What is wrong, and where.
+pub(super) struct Complaint {
+    pub(super) path: super::document::Path,
+    pub(super) reason: String,
+}
+
+impl Complaint {
+    pub(super) fn new(path: &[&str], reason: impl Into<String>) -> Self {
+        Self {
+            path: path.iter().map(|&step| step.to_owned()).collect(),
+            reason: reason.into(),
+        }
+    }
+}
+
+pub(super) fn load(file: &Path) -> Result<Config, ConfigError> {
+    let unreadable = |error| ConfigError::Unreadable {
+        file: file.to_owned(),
+        error,
+    };
+    let text = std::fs::read_to_string(file).map_err(unreadable)?;
+    let absolute = std::path::absolute(file).map_err(unreadable)?;
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    parse(&text, folder).map_err(|(line, reason)| ConfigError::Wrong {
+        file: file.to_owned(),
+        line,
+        reason,
+    })
+}
+
+/// # Errors
+/// The line and what is wrong there.
+pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, (usize, String)> {
+    let document = Document::parse(text).map_err(|error| malformed(text, &error))?;
+    let mut config: Config =
+        toml::from_str(text).map_err(|error| misunderstood(&document, &error))?;
+    complete(&mut config, folder);
+    check::check(&config)
+        .and_then(|()| resolve(&mut config))
+        .map_err(|complaint| {
+            let line = document.line_of(&complaint.path);
+            let reason = match complaint.path.as_slice() {
+                [] => complaint.reason,
+                path => format!("`{}`: {}", name(path), complaint.reason),
+            };
+            (line, reason)
+        })?;
+    Ok(config)
+}
+
+/// Fills in what the file may leave out, and makes paths absolute.
+fn complete(config: &mut Config, folder: &Path) {
+    if config.listen.is_empty() {
+        config.listen.push(Listen::default());
+    }
+    if config.routes.is_empty() && config.upstreams.len() == 1 {
+        config
+            .routes
+            .extend(config.upstreams.keys().map(|name| Route {
+                path_prefix: "/".into(),
+                host: None,
+                upstreams: name.clone(),
+            }));
+    }
+    let absolute = |path: &mut PathBuf| *path = folder.join(&*path);
+    absolute(&mut config.server.pid_file);
+    absolute(&mut config.server.upgrade_socket);
+    for tls in config.listen.iter_mut().filter_map(|l| l.tls.as_mut()) {
+        absolute(&mut tls.certificate);
+        absolute(&mut tls.key);
+    }
+    let log = config.access_log.path.as_mut();
+    log.filter(|path| *path != Path::new("-")).map(absolute);
+}
+
+/// Last, as it may ask a name server.
+fn resolve(config: &mut Config) -> Result<(), Complaint> {
+    for (group, settings) in &mut config.upstreams {
+        for (number, server) in settings.servers.iter_mut().enumerate() {
+            resolve_server(server).map_err(|reason| {
+                let number = number.to_string();
+                Complaint::new(&["upstreams", group, "servers", &number, "address"], reason)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Names that mean several addresses, as `localhost` does, mean the first of IPv4: servers of ours listen there.
+fn resolve_server(server: &mut ServerEntry) -> Result<(), String> {
+    let address = &server.address;
+    let found: Vec<_> = address
+        .to_socket_addrs()
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidInput => {
+                format!("`{address}` is no address; write for example \"127.0.0.1:5000\"")
+            }
+            _ => format!("`{address}` can't be resolved: {error}"),
+        })?
+        .collect();
+    server.resolved = *found
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or(found.first())
+        .ok_or_else(|| format!("`{address}` resolves to nothing"))?;
+    match server.resolved.port() {
+        0 => Err("port 0 is no server's".into()),
+        _ => Ok(()),
+    }
+}
+
+/// The file is no TOML.
+fn malformed(text: &str, error: &toml::de::Error) -> (usize, String) {
+    let line = error.span().map_or(1, |span| line_at(text, span.start));
+    (line, one_line(error.message()))
+}
+
+/// The file is TOML, but not ours.
+fn misunderstood(document: &Document<'_>, error: &toml::de::Error) -> (usize, String) {
+    let Some(span) = error.span() else {
+        return (1, one_line(error.message()));
+    };
+    let path = document.path_at(&span);
+    let line = document.line_at(span.start);
+    let reason = explain(error.message());
+    if path.is_empty() {
+        return (line, reason);
+    }
+    (line, format!("`{}`: {reason}", name(&path)))
+}
+
+/// serde's words in ours, with a suggestion where a name is unknown.
+fn explain(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let word = quoted.next().unwrap_or_default();
+    if message.starts_with("unknown field") {
+        return format!("no such key{}", suggestion(word, quoted));
+    }
+    if message.starts_with("unknown variant") {
+        return format!("no such value: `{word}`{}", suggestion(word, quoted));
+    }
+    one_line(message)
+        .replace("expected usize", WHOLE_NUMBER)
+        .replace("expected u16", WHOLE_NUMBER)
+        .replace("expected u32", WHOLE_NUMBER)
+        .replace("expected u64", WHOLE_NUMBER)
+        .replace("expected f64", "expected a number")
+}
+
+const WHOLE_NUMBER: &str = "expected a whole number in range";
+
+/// `; did you mean …?`, or all there is when nothing is near.
+pub(super) fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.collect();
+    let nearest = known
+        .iter()
+        .map(|&name| (strsim::jaro_winkler(word, name), name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    match nearest {
+        Some((_, name)) => format!("; did you mean `{name}`?"),
+        None if known.is_empty() => String::new(),
+        None => format!("; there is {}", known.join(", ")),
+    }
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
