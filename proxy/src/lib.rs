@@ -5,7 +5,11 @@
 //! and `policy` pick the upstream, `retry` decides what happens when that one fails.
 
 pub mod access_log;
+mod admin;
+pub mod cli;
 pub mod config;
+pub mod control;
+mod entrance;
 mod exchange;
 mod forwarded;
 pub mod front;
@@ -13,12 +17,20 @@ mod group;
 mod head;
 pub mod health;
 pub mod live;
+pub mod logging;
 pub mod metrics;
+mod pid_file;
 mod policy;
 mod problem;
 mod proxy;
 mod rate;
+mod reload;
 mod request_id;
 mod retry;
 mod routes;
+pub mod server;
+mod signals;
+mod sockets;
+pub mod tls;
+pub mod upgrade;
 mod upstream;

@@ -7,8 +7,11 @@ use serde::{Deserialize, Deserializer, Serializer};
 /// Far beyond any use, and near enough that adding it to a clock never overflows.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Nothing in the file means anything at zero.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+/// A duration above zero; nothing here means anything at zero.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than zero".into()),
         Ok(duration) if duration > LONGEST => Err("must be a week at most".into()),

@@ -19,6 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use group::{Ejection, Group, HashOn, Health, Policy, Reuse, ServerEntry};
 

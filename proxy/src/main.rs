@@ -1,0 +1,142 @@
+//! `store-proxy`: serves, or tells a running one what to do.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use store_proxy::cli::{Cli, Command, Serve};
+use store_proxy::control::{Control, ControlError};
+use store_proxy::server::{self, StartError};
+use store_proxy::upgrade::{UpgradeError, upgrade};
+use store_proxy::{config, logging};
+
+/// How long the process waits for what it leaves behind, a name server's answer for example.
+const ABANDON_AFTER: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return refuse(&answer),
+    };
+    if cli.command.is_none() && cli.serve.check {
+        return check(&cli.serve);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("can't start threads: {error}"), 1),
+    };
+    let code = runtime.block_on(async {
+        match &cli.command {
+            None => serve(&cli.serve).await,
+            Some(command) => control(command, &cli.serve).await,
+        }
+    });
+    runtime.shutdown_timeout(ABANDON_AFTER);
+    code
+}
+
+async fn serve(settings: &Serve) -> ExitCode {
+    let _logging = match logging::start(settings.log_format, &settings.log) {
+        Ok(guard) => guard,
+        Err(reason) => return fail(&reason, 2),
+    };
+    match server::serve(settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, error.exit_code()),
+    }
+}
+
+/// Prints the settings as they were understood.
+fn check(settings: &Serve) -> ExitCode {
+    let understood = || {
+        let config = config::load(&settings.config)?;
+        server::check(&config)?;
+        let text = config.to_toml();
+        text.map_err(|error| StartError::Internal(error.to_string()))
+    };
+    match understood() {
+        Ok(text) => say(text.trim_end()),
+        Err(error) => fail(&error, error.exit_code()),
+    }
+}
+
+async fn control(command: &Command, serve: &Serve) -> ExitCode {
+    let done = match command {
+        Command::Upgrade { binary, target } => {
+            return match upgrade(serve, binary.as_deref(), target.admin.as_deref()).await {
+                Ok(done) => say(&format!(
+                    "process {} serves; process {} finishes what it has begun",
+                    done.new, done.old
+                )),
+                Err(UpgradeError::Config(error)) => fail(&error, 2),
+                Err(error) => fail(&error, 1),
+            };
+        }
+        command => ask(command).await,
+    };
+    match done {
+        Ok(text) => say(&text),
+        Err(error) => fail(&error, 1),
+    }
+}
+
+async fn ask(command: &Command) -> Result<String, ControlError> {
+    let proxy = match command {
+        Command::Reload { target }
+        | Command::Drain { target, .. }
+        | Command::Undrain { target, .. }
+        | Command::Status { target, .. }
+        | Command::Upgrade { target, .. } => Control::new(target.admin.as_deref())?,
+    };
+    Ok(match command {
+        Command::Drain {
+            upstream, timeout, ..
+        } => {
+            proxy.drain(upstream, *timeout).await?;
+            format!("{upstream} is drained")
+        }
+        Command::Undrain { upstream, .. } => {
+            proxy.undrain(upstream).await?;
+            format!("{upstream} gets requests again")
+        }
+        Command::Status { json: true, .. } => proxy.status_text().await?,
+        Command::Status { .. } => proxy.status().await?.table(),
+        Command::Reload { .. } | Command::Upgrade { .. } => match proxy.reload().await? {
+            sections if sections.is_empty() => "the settings are in force".into(),
+            sections => format!(
+                "the settings are in force, but {} changed, which needs `store-proxy upgrade`",
+                sections.join(", ")
+            ),
+        },
+    })
+}
+
+/// `--help` and `--version` as they are, anything else in one line.
+fn refuse(answer: &clap::Error) -> ExitCode {
+    if !answer.use_stderr() {
+        return say(answer.to_string().trim_end());
+    }
+    let text = answer.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    fail(&format!("{line}; see `store-proxy --help`"), 2)
+}
+
+fn say(text: &str) -> ExitCode {
+    _ = writeln!(std::io::stdout(), "{text}");
+    ExitCode::SUCCESS
+}
+
+fn fail(reason: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    let line = reason
+        .to_string()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    _ = writeln!(std::io::stderr(), "store-proxy: {line}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,62 @@
+//! The running process: pingora's server, and what goes on beside it.
+
+mod pingora;
+mod run;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::{Config, ConfigError};
+use crate::tls::TlsError;
+
+pub use run::serve;
+
+/// Why the proxy does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A certificate can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An address can't be listened on.
+    #[error("can't listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A file can't be written or opened.
+    #[error("{}: {error}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// pingora ended, or never began.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl StartError {
+    /// The process's exit code: 2 for a wrong setting, 1 for anything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Tls(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Everything about a configuration that can be checked without serving.
+///
+/// # Errors
+/// A certificate can't be used.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    crate::entrance::certificates(&config.listen)?;
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! pingora's server: its services, in a thread of their own.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::listeners::TcpSocketOptions;
+use pingora_core::server::configuration::{Opt, ServerConf};
+use pingora_core::server::{ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
+use pingora_core::services::background::background_service;
+use pingora_core::services::listening::Service;
+use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
+
+use super::StartError;
+use crate::access_log::AccessLog;
+use crate::admin::Admin;
+use crate::config::Config;
+use crate::entrance::{Entrance, Occupants};
+use crate::front::Front;
+use crate::health::HealthChecks;
+use crate::live::Live;
+use crate::reload::Reloader;
+use crate::sockets::{self, Listening};
+use crate::tls::Certificate;
+
+/// Connections to upstreams that are kept for each thread when unused.
+const KEPT_CONNECTIONS: usize = 1024;
+
+/// A bound of pingora's on tries, above ours.
+const MOST_RETRIES: usize = 200;
+
+/// What the services need.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) live: Arc<Live>,
+    pub(super) access_log: Arc<AccessLog>,
+    pub(super) reloader: Arc<Reloader>,
+    pub(super) certificates: &'a [Arc<Certificate>],
+    pub(super) handing_over: Arc<AtomicBool>,
+}
+
+/// A pingora server that runs.
+pub(super) struct Running {
+    /// How far it is.
+    pub(super) phases: broadcast::Receiver<ExecutionPhase>,
+    /// Told once it listens.
+    pub(super) listening: oneshot::Receiver<()>,
+    /// What keeps a stopping process from ending.
+    pub(super) occupants: Occupants,
+    stop: mpsc::Sender<ShutdownSignal>,
+}
+
+impl Running {
+    /// Starts the services, with the sockets of another process if `upgrade`.
+    pub(super) fn start(parts: Parts<'_>, upgrade: bool) -> Result<Self, StartError> {
+        let options = Opt {
+            upgrade,
+            ..Opt::default()
+        };
+        let server = Server::new_with_opt_and_conf(options, conf(parts.config)?);
+        let (tell, listening) = oneshot::channel();
+        let (stop, stopped) = mpsc::channel(1);
+        let phases = server.watch_execution_phase();
+        let (server, occupants) = with_services(server, parts, tell)?;
+        run(server, stopped)?;
+        Ok(Self {
+            phases,
+            listening,
+            occupants,
+            stop,
+        })
+    }
+
+    /// Begins to stop. Asked a second time, nothing changes.
+    pub(super) fn stop(&self, how: ShutdownSignal) {
+        _ = self.stop.try_send(how);
+    }
+}
+
+fn conf(config: &Config) -> Result<ServerConf, StartError> {
+    let text = |path: &Path| {
+        let text = path.to_str().map(str::to_owned);
+        text.ok_or_else(|| StartError::Internal(format!("{}: is not UTF-8", path.display())))
+    };
+    Ok(ServerConf {
+        threads: config.server.threads,
+        pid_file: text(&config.server.pid_file)?,
+        upgrade_sock: text(&config.server.upgrade_socket)?,
+        upstream_keepalive_pool_size: KEPT_CONNECTIONS,
+        max_retries: MOST_RETRIES,
+        // Connections stay on the thread that they began on: measured faster than moving them about.
+        work_stealing: false,
+        // Slept in full, whatever there is to do; the process ends before, once it has nothing left to do.
+        grace_period_seconds: Some(config.server.drain_timeout.as_secs() + 60),
+        graceful_shutdown_timeout_seconds: Some(0),
+        ..ServerConf::default()
+    })
+}
+
+fn with_services(
+    mut server: Server,
+    parts: Parts<'_>,
+    tell: oneshot::Sender<()>,
+) -> Result<(Server, Occupants), StartError> {
+    let config = parts.config;
+    let http2_without_tls = config.listen.iter().any(|listen| listen.h2c);
+    let front = Front::new(
+        parts.live.clone(),
+        parts.access_log,
+        server.configuration.clone(),
+        http2_without_tls,
+    );
+    let entrance = Entrance::new(
+        front,
+        parts.live.clone(),
+        &config.listen,
+        parts.certificates,
+    )
+    .map_err(|error| StartError::Internal(error.to_string()))?;
+    let occupants = entrance.occupants();
+    let mut proxy = Service::new("proxy".into(), entrance);
+    for listen in &config.listen {
+        proxy.add_tcp_with_settings(&listen.address.to_string(), sockets::options());
+    }
+    server.add_service(proxy);
+
+    let admin = Admin::new(parts.live.clone(), parts.reloader, parts.handing_over);
+    let mut admin = Service::new("admin".into(), admin);
+    admin.threads = Some(1);
+    admin.add_tcp_with_settings(
+        &config.server.admin.to_string(),
+        TcpSocketOptions::default(),
+    );
+    server.add_service(admin);
+
+    server.add_service(background_service("health", HealthChecks::new(parts.live)));
+    server.add_service(Listening {
+        addresses: sockets::addresses(config),
+        tell: Some(tell),
+    });
+    Ok((server, occupants))
+}
+
+/// Waits in a thread of its own, as pingora blocks the one it is run on.
+fn run(mut server: Server, stopped: mpsc::Receiver<ShutdownSignal>) -> Result<(), StartError> {
+    let shutdown_signal = Box::new(Stopped(Mutex::new(stopped)));
+    thread::Builder::new()
+        .name("pingora".into())
+        .spawn(move || {
+            server.bootstrap();
+            server.run(RunArgs { shutdown_signal });
+        })
+        .map(drop)
+        .map_err(|error| StartError::Internal(format!("can't start threads: {error}")))
+}
+
+/// Signals are read by us, and passed on when they are pingora's business.
+struct Stopped(Mutex<mpsc::Receiver<ShutdownSignal>>);
+
+#[async_trait]
+impl ShutdownSignalWatch for Stopped {
+    async fn recv(&self) -> ShutdownSignal {
+        match self.0.lock().await.recv().await {
+            Some(signal) => signal,
+            // Nobody is left who could stop it later.
+            None => ShutdownSignal::FastShutdown,
+        }
+    }
+}
+
+/// How long pingora waits for the sockets of another process.
+pub(super) const HAND_OVER_LIMIT: Duration = Duration::from_secs(6);

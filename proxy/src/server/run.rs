@@ -1,0 +1,277 @@
+//! One process from its start to its end.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pingora_core::server::{ExecutionPhase, ShutdownSignal};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use super::StartError;
+use super::pingora::{HAND_OVER_LIMIT, Parts, Running};
+use crate::access_log::AccessLog;
+use crate::cli::Serve;
+use crate::config::{self, Config};
+use crate::control::Control;
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::pid_file::PidFile;
+use crate::reload::Reloader;
+use crate::signals::{Signals, Told};
+use crate::sockets;
+use crate::tls::Certificate;
+
+/// Between two looks at the certificates' files.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(1);
+
+/// Until pingora listens, on addresses that were free a moment ago.
+const LISTEN_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a process that was told to hand over waits for one to hand over to.
+const SUCCESSOR_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the running process may take to say which upstreams are drained.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+/// Between two looks at whether something is done.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Looks in a row that find no connection, until there is none: one that was just accepted is not counted yet.
+const EMPTY_LOOKS: u32 = 5;
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// Why it can't begin.
+pub async fn serve(settings: &Serve) -> Result<(), StartError> {
+    let mut signals = Signals::catch().map_err(internal)?;
+    let config = config::load(&settings.config)?;
+    let certificates = crate::entrance::certificates(&config.listen)?;
+    check_place(&config, settings.upgrade)?;
+    let pid_file = PidFile::prepare(&config.server.pid_file)
+        .map_err(|error| file_error(&config.server.pid_file, error))?;
+    sockets::allow_open_files(config.limits.connections);
+
+    let metrics = Metrics::new().map_err(internal)?;
+    let log = AccessLog::start(&config.access_log, metrics.log_lines_dropped.clone());
+    let (access_log, _lines_are_written_on_drop) = log.map_err(|error| {
+        let path = config.access_log.path.clone().unwrap_or_default();
+        file_error(&path, error)
+    })?;
+    let access_log = Arc::new(access_log);
+    let live = Live::new(&config, metrics);
+    if settings.upgrade {
+        take_over_drains(&config, &live).await;
+    }
+
+    let proxy = Proxy::start(settings, config, live, access_log, certificates).await?;
+    let pid_file = pid_file.publish();
+    let _removed_on_drop = pid_file.map_err(|e| file_error(&proxy.config.server.pid_file, e))?;
+    proxy.announce();
+    proxy.follow(&mut signals).await;
+    Ok(())
+}
+
+fn internal(error: impl std::fmt::Display) -> StartError {
+    StartError::Internal(error.to_string())
+}
+
+fn file_error(file: &std::path::Path, error: io::Error) -> StartError {
+    StartError::File {
+        file: file.to_owned(),
+        error,
+    }
+}
+
+/// What would stop pingora later, and less clearly.
+fn check_place(config: &Config, upgrade: bool) -> Result<(), StartError> {
+    if upgrade {
+        let socket = &config.server.upgrade_socket;
+        return sockets::check_can_be_bound(socket).map_err(|error| file_error(socket, error));
+    }
+    sockets::check_free(&sockets::addresses(config))
+        .map_err(|(address, error)| StartError::Listen { address, error })
+}
+
+/// What an operator took out for maintenance stays out.
+async fn take_over_drains(config: &Config, live: &Live) {
+    let status = async { Control::at(config.server.admin)?.status().await };
+    let running = match timeout(ASK_LIMIT, status).await {
+        Ok(Ok(running)) => running,
+        Ok(Err(error)) => return tracing::warn!(%error, "Nobody says which upstreams are drained"),
+        Err(_) => return tracing::warn!("Nobody says in time which upstreams are drained"),
+    };
+    for upstream in running.drained() {
+        // It may have been taken out of the file since.
+        if live.drain(upstream, Duration::ZERO).await.is_ok() {
+            tracing::info!(upstream, "Stays drained");
+        }
+    }
+}
+
+/// A proxy that serves.
+struct Proxy {
+    config: Config,
+    reloader: Arc<Reloader>,
+    certificates: Vec<Arc<Certificate>>,
+    handing_over: Arc<AtomicBool>,
+    running: Running,
+}
+
+impl Proxy {
+    async fn start(
+        settings: &Serve,
+        config: Config,
+        live: Arc<Live>,
+        access_log: Arc<AccessLog>,
+        certificates: Vec<Arc<Certificate>>,
+    ) -> Result<Self, StartError> {
+        let file = std::path::absolute(&settings.config).map_err(internal)?;
+        let reloader = Reloader::new(file, config.clone(), live.clone(), access_log.clone());
+        let (reloader, handing_over) = (Arc::new(reloader), Arc::default());
+        let parts = Parts {
+            config: &config,
+            live,
+            access_log,
+            reloader: Arc::clone(&reloader),
+            certificates: &certificates,
+            handing_over: Arc::clone(&handing_over),
+        };
+        let mut running = Running::start(parts, settings.upgrade)?;
+        if settings.upgrade {
+            wait_for_hand_over(&mut running, &config).await;
+        }
+        match timeout(LISTEN_LIMIT, &mut running.listening).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(internal("the start failed; its reason is above")),
+            Err(_) => return Err(internal("can't listen on all addresses; the log says why")),
+        }
+        Ok(Self {
+            config,
+            reloader,
+            certificates,
+            handing_over,
+            running,
+        })
+    }
+
+    /// Lines on stdout, for people and for scripts.
+    fn announce(&self) {
+        let mut lines = String::new();
+        for listen in &self.config.listen {
+            let scheme = if listen.tls.is_some() {
+                "https"
+            } else {
+                "http"
+            };
+            lines.push_str(&format!("listening on {scheme}://{}\n", listen.address));
+        }
+        lines.push_str(&format!("admin on http://{}\n", self.config.server.admin));
+        // Whoever started us may have closed stdout; that is no reason to stop.
+        _ = io::stdout().write_all(lines.as_bytes());
+        _ = io::stdout().flush();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "Serving");
+    }
+
+    /// Does what signals tell, until one of them is the end.
+    async fn follow(mut self, signals: &mut Signals) {
+        let mut look = interval(CERTIFICATE_LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let how = loop {
+            let told = tokio::select! {
+                told = signals.next() => told,
+                _ = look.tick() => {
+                    self.refresh_certificates();
+                    continue;
+                }
+            };
+            match told {
+                Told::Stop => break ShutdownSignal::GracefulTerminate,
+                Told::HandOver if self.has_successor().await => {
+                    self.handing_over.store(true, Ordering::Relaxed);
+                    break ShutdownSignal::GracefulUpgrade;
+                }
+                Told::HandOver => tracing::error!(
+                    "Told to hand over, but no process asks for the sockets (see --upgrade); serving on"
+                ),
+                // A wrong file is logged, and changes nothing.
+                Told::Reload => _ = self.reloader.reload().await,
+            }
+        };
+        tracing::info!("Stopping");
+        self.running.stop(how);
+        let again = async { while signals.next().await != Told::Stop {} };
+        tokio::select! {
+            () = self.finish() => tracing::info!("Stopped"),
+            () = again => tracing::warn!("Told again to stop: requests in flight are cut off"),
+        }
+    }
+
+    fn refresh_certificates(&self) {
+        for certificate in &self.certificates {
+            if let Err(error) = certificate.refresh() {
+                tracing::error!(%error, "Certificate can't be used; the old one stays in use");
+            }
+        }
+    }
+
+    /// Whether a process asks for the sockets. It may have been started at the same moment.
+    async fn has_successor(&self) -> bool {
+        let limit = Instant::now() + SUCCESSOR_LIMIT;
+        while !sockets::is_listened_on(&self.config.server.upgrade_socket) {
+            if Instant::now() > limit {
+                return false;
+            }
+            sleep(LOOK).await;
+        }
+        true
+    }
+
+    /// Waits until nothing is left to do, or the time for it is over.
+    async fn finish(&mut self) {
+        wait_for_phase(&mut self.running, |phase| {
+            matches!(phase, ExecutionPhase::ShutdownGracePeriod)
+        })
+        .await;
+        let limit = Instant::now() + self.config.server.drain_timeout;
+        let mut empty_looks = 0;
+        while empty_looks < EMPTY_LOOKS {
+            if Instant::now() > limit {
+                let connections = self.running.occupants.count();
+                return tracing::warn!(connections, "Time to finish is over");
+            }
+            match self.running.occupants.count() {
+                0 => empty_looks += 1,
+                _ => empty_looks = 0,
+            }
+            sleep(LOOK).await;
+        }
+    }
+}
+
+/// pingora ends the process when nobody hands over; what it says is logged too late to be seen.
+async fn wait_for_hand_over(running: &mut Running, config: &Config) {
+    let socket = config.server.upgrade_socket.display();
+    tracing::info!(%socket, "Waiting for the running process to hand over; it does on SIGQUIT");
+    let done = wait_for_phase(running, |phase| {
+        matches!(phase, ExecutionPhase::BootstrapComplete)
+    });
+    if timeout(HAND_OVER_LIMIT.saturating_sub(LOOK * 10), done)
+        .await
+        .is_err()
+    {
+        tracing::error!(%socket, "No process handed over its sockets");
+    }
+}
+
+async fn wait_for_phase(running: &mut Running, reached: impl Fn(&ExecutionPhase) -> bool) {
+    loop {
+        match running.phases.recv().await {
+            Ok(phase) if reached(&phase) => return,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
