@@ -1,0 +1,117 @@
+//! Active checks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::support::{Reply, Rig, Upstream, answered_by, eventually, get, problem, shop};
+
+const CHECKS: &str = "health = { path = \"/alive\", status = 204, interval = \"50ms\", timeout = \"500ms\", down_after = 3, up_after = 2 }\nejection = { failures = 0 }";
+
+/// An upstream whose answer to checks can be switched.
+async fn switched() -> (Upstream, Arc<AtomicBool>) {
+    let alive = Arc::new(AtomicBool::new(true));
+    let shown = alive.clone();
+    let upstream = Upstream::with(move |request| match request.target() {
+        "/alive" if shown.load(Ordering::SeqCst) => Reply::Answer(204, vec![], String::new()),
+        "/alive" => Reply::Answer(200, vec![], "no longer".into()),
+        _ => Reply::Echo,
+    })
+    .await;
+    (upstream, alive)
+}
+
+fn requests(upstream: &Upstream) -> usize {
+    upstream.count() - upstream.count_of("/alive")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_goes_down_and_up_by_its_checks() {
+    let ((one, one_alive), (two, two_alive)) = (switched().await, switched().await);
+    let rig = Rig::start(&shop(CHECKS, [&one, &two])).await;
+    eventually("both are up", async || {
+        rig.state(one.address).await == "up" && rig.state(two.address).await == "up"
+    })
+    .await;
+
+    one_alive.store(false, Ordering::SeqCst);
+    eventually("one is down", async || {
+        rig.state(one.address).await == "down"
+    })
+    .await;
+    let before = requests(&one);
+    for _ in 0..20 {
+        assert_eq!(answered_by(&rig.get("/").await), two.address);
+    }
+    assert_eq!(requests(&one), before);
+    let label = format!("upstream=\"{}\"", one.address);
+    let healthy = "store_proxy_upstream_healthy";
+    assert_eq!(rig.metric(healthy, &[&label]).await, 0.0);
+
+    two_alive.store(false, Ordering::SeqCst);
+    eventually("both are down", async || {
+        rig.state(two.address).await == "down"
+    })
+    .await;
+    let answer = rig.get("/").await;
+    problem(&answer, 503);
+    assert!(answer.header("retry-after").is_some());
+
+    one_alive.store(true, Ordering::SeqCst);
+    eventually("one is up again", async || {
+        rig.state(one.address).await == "up"
+    })
+    .await;
+    assert_eq!(answered_by(&rig.get("/").await), one.address);
+    assert_eq!(rig.metric(healthy, &[&label]).await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_failed_check_is_not_enough() {
+    let (upstream, _) = switched().await;
+    let rig = Rig::start(&shop(CHECKS, [&upstream])).await;
+    let checks = std::sync::atomic::AtomicUsize::new(0);
+    upstream.behave(move |request| match request.target() {
+        // Two failures, one success, and so on: never three in a row.
+        "/alive" => match checks.fetch_add(1, Ordering::SeqCst) % 3 {
+            2 => Reply::Answer(204, vec![], String::new()),
+            _ => Reply::Close,
+        },
+        _ => Reply::Echo,
+    });
+    let before = upstream.count_of("/alive");
+    let mut client = rig.client().await;
+    eventually("a few checks have passed", async || {
+        assert_eq!(client.ask(get("/")).await.status(), 200);
+        upstream.count_of("/alive") > before + 12
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_hangs_is_found_by_its_checks() {
+    let (upstream, _) = switched().await;
+    let rig = Rig::start(&shop(CHECKS, [&upstream])).await;
+    upstream.behave(|_| Reply::Silence);
+    eventually("it is down", async || {
+        rig.state(upstream.address).await == "down"
+    })
+    .await;
+    problem(&rig.get("/").await, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_dies_and_comes_back_is_found_by_its_checks() {
+    let (upstream, _) = switched().await;
+    let rig = Rig::start(&shop(CHECKS, [&upstream])).await;
+    upstream.stop().await;
+    eventually("it is down", async || {
+        rig.state(upstream.address).await == "down"
+    })
+    .await;
+    upstream.start_again().await;
+    eventually("it is up", async || {
+        rig.state(upstream.address).await == "up"
+    })
+    .await;
+    assert_eq!(rig.get("/").await.status(), 200);
+}

@@ -1,0 +1,31 @@
+//! The real proxy before upstreams that misbehave as told, and before real store hosts.
+//!
+//! The tests with store hosts need `store-host` and the components: `cargo xtask test` builds them first.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step of a test is that test's failure"
+)]
+
+mod access_log;
+mod admission;
+mod corpus;
+mod distribution;
+mod drain;
+mod ejection;
+mod faults;
+mod forwarded;
+mod groups;
+mod health;
+mod limits;
+mod metrics;
+mod passing;
+mod queue;
+mod reload;
+mod retries;
+mod shop;
+mod slow_clients;
+mod stale;
+mod start;
+mod support;
+mod tls;
+mod upgrade;

@@ -1,0 +1,137 @@
+//! Requests and answers pass as they are.
+
+use crate::support::{Kind, Reply, Rig, Upstream, get, request, shop};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_method_target_and_body_passes_unchanged() {
+    let upstream = Upstream::start().await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let mut client = rig.client().await;
+    for (method, target, body) in [
+        (
+            "GET",
+            "/a%20b/%2e%2E/c?d=e&f=%00#"[..].trim_end_matches('#'),
+            "",
+        ),
+        ("GET", "//double//slash/", ""),
+        ("GET", "/../up", ""),
+        ("POST", "/orders", "{\"a\":1}"),
+        ("PUT", "/x", "y"),
+        ("DELETE", "/x", ""),
+        ("PATCH", "/x", "z"),
+        ("OPTIONS", "*", ""),
+        ("PROPFIND", "/x", ""),
+    ] {
+        let answer = client.ask(request(method, target, &[], body)).await;
+        assert_eq!(answer.status(), 200, "{method} {target}: {answer:?}");
+        let got = answer.json();
+        assert_eq!(
+            (&got["method"], &got["target"], &got["body"]),
+            (&method.into(), &target.into(), &body.into())
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_without_a_body_keep_the_connection() {
+    let upstream = Upstream::with(|request| match request.target() {
+        "/204" => Reply::Bytes(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()),
+        "/304" => Reply::Bytes(
+            b"HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\ncontent-length: 9\r\n\r\n".to_vec(),
+        ),
+        _ => Reply::Echo,
+    })
+    .await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let mut client = rig.client().await;
+    assert_eq!(client.ask(get("/204")).await.status(), 204);
+    let unchanged = client.ask(get("/304")).await;
+    assert_eq!(
+        (unchanged.status(), unchanged.header("etag")),
+        (304, Some("\"x\""))
+    );
+    client.send(request("HEAD", "/head", &[], "")).await;
+    let head = client.try_answer(Kind::HeadResponse).await.unwrap();
+    assert_eq!(head.status(), 200);
+    assert!(head.header("content-length").is_some());
+    assert_eq!(client.ask(get("/")).await.json()["target"], "/");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_any_length_and_framing_arrive_whole() {
+    let large = "0123456789abcdef".repeat(512 * 1024);
+    let body = large.clone();
+    let upstream = Upstream::with(move |request| match request.target() {
+        "/length" => Reply::Answer(200, vec![], body.clone()),
+        "/chunks" => {
+            let chunks = body.as_bytes().chunks(7_919);
+            let chunks =
+                chunks.map(|c| [format!("{:x}\r\n", c.len()).as_bytes(), c, b"\r\n"].concat());
+            let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+            Reply::Bytes(
+                [
+                    head,
+                    chunks.collect::<Vec<_>>().concat(),
+                    b"0\r\n\r\n".to_vec(),
+                ]
+                .concat(),
+            )
+        }
+        _ => Reply::BytesThenClose([b"HTTP/1.1 200 OK\r\n\r\n", body.as_bytes()].concat()),
+    })
+    .await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let mut client = rig.client().await;
+    for target in ["/length", "/chunks", "/until-close"] {
+        let answer = client.ask(get(target)).await;
+        assert_eq!(answer.status(), 200);
+        assert!(answer.text() == large, "{target}");
+        if answer.closes() {
+            client = rig.client().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_1_0_clients_are_served() {
+    let upstream = Upstream::start().await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let mut client = rig.client().await;
+    client.send("GET /in HTTP/1.0\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!(answer.json()["target"], "/in");
+    assert_eq!(client.rest().await, Some(Vec::new()), "it is closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_compressed_only_if_the_proxy_is_told_to() {
+    let text = "a body that is worth it. ".repeat(400);
+    let body = text.clone();
+    let upstream = Upstream::with(move |_| {
+        let headers = vec![("content-type", "application/json".to_owned())];
+        Reply::Answer(200, headers, body.clone())
+    })
+    .await;
+    let off = shop("", [&upstream]);
+    let rig = Rig::start(&off).await;
+    let ask = async |rig: &Rig, accepted: &str| {
+        let headers = [("accept-encoding", accepted)];
+        rig.ask(request("GET", "/", &headers, "")).await
+    };
+    assert_eq!(ask(&rig, "gzip, br").await.text(), text);
+    let rig = Rig::start(&format!("[compression]\ngzip = 5\nbrotli = 4\n{off}")).await;
+    for (accepted, magic) in [("gzip", Some([0x1f, 0x8b])), ("br", None)] {
+        let answer = ask(&rig, accepted).await;
+        assert_eq!(answer.header("content-encoding"), Some(accepted));
+        assert!(answer.body.len() < text.len() / 4);
+        assert!(magic.is_none_or(|magic| answer.body.starts_with(&magic)));
+        assert!(
+            answer
+                .all("vary")
+                .join(",")
+                .to_lowercase()
+                .contains("accept-encoding")
+        );
+    }
+    assert_eq!(ask(&rig, "identity").await.text(), text);
+}

@@ -1,0 +1,144 @@
+//! The command line, and what stops a start.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use testbed::{Proxy, ProxyOptions};
+
+use crate::support::{PATIENCE, binary, folder, group};
+
+fn written(text: &str) -> PathBuf {
+    let file = folder().join("store-proxy.toml");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn check(text: &str) -> Output {
+    let mut command = Command::new(binary());
+    command.arg("--check").arg("--config").arg(written(text));
+    command.output().unwrap()
+}
+
+fn good() -> String {
+    group("shop", "", ["{ address = \"127.0.0.1:5000\" }".to_owned()])
+}
+
+#[test]
+fn a_check_prints_what_was_understood_with_defaults() {
+    let output = check(&good());
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for part in [
+        "127.0.0.1:5000",
+        "127.0.0.1:8080",
+        "127.0.0.1:8081",
+        "round_robin",
+        "header_timeout",
+    ] {
+        assert!(said.contains(part), "no {part} in {said}");
+    }
+}
+
+#[test]
+fn errors_name_the_line_and_the_key_and_what_was_meant() {
+    let cases: [(String, &[&str]); 9] = [
+        (
+            good().replace("servers", "serverz"),
+            &["serverz", "servers", ":3"],
+        ),
+        (
+            format!("[limits]\nheader_size = 1\n{}", good()),
+            &["header_size", ":2"],
+        ),
+        (
+            format!("[limits]\nheader_timeout = \"soon\"\n{}", good()),
+            &["header_timeout", ":2"],
+        ),
+        (format!("[limitz]\n{}", good()), &["limitz", "limits", ":1"]),
+        (
+            group(
+                "shop",
+                "policy = \"round_robbin\"",
+                ["{ address = \"127.0.0.1:5000\" }".into()],
+            ),
+            &["round_robbin", "round_robin"],
+        ),
+        (
+            group("shop", "", ["{ address = \"127.0.0.1:0\" }".into()]),
+            &["port 0", ":3"],
+        ),
+        (group("shop", "", []), &["shop"]),
+        (
+            format!(
+                "[[route]]\npath_prefix = \"/a\"\nupstreams = \"shoop\"\n{}",
+                good()
+            ),
+            &["shoop", "shop"],
+        ),
+        ("[server\n".into(), &[":1"]),
+    ];
+    for (text, parts) in cases {
+        let output = check(&text);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}\n{said}");
+        for part in parts {
+            assert!(said.contains(part), "no {part} in {said} for\n{text}");
+        }
+        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_missing_file_and_an_unknown_flag_are_2() {
+    let missing = folder().join("none.toml");
+    let output = Command::new(binary())
+        .arg("--config")
+        .arg(&missing)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("none.toml"), "{said}");
+    let output = Command::new(binary())
+        .arg("--no-such-flag")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+/// The documented example is what an operator begins with.
+#[test]
+fn the_example_is_accepted() {
+    let example = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("store-proxy.example.toml");
+    let mut command = Command::new(binary());
+    let output = command
+        .arg("--check")
+        .arg("--config")
+        .arg(example)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn a_taken_port_is_one_clear_line_and_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().map(|address| (taken, address)).unwrap();
+    for (listen, admin) in [(taken.1, free()), (free(), taken.1)] {
+        let config = format!(
+            "[server]\nadmin = \"{admin}\"\n[[listen]]\naddress = \"{listen}\"\n{}",
+            good()
+        );
+        let options = ProxyOptions::new(binary(), written(&config));
+        let (status, said) = Proxy::run_to_end(&options, PATIENCE).await.unwrap();
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains(&taken.1.to_string()), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
