@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the components and the host.
+//! `cargo xtask build`: the components, the host and the proxy.
 
 use std::fs;
 use std::process::ExitCode;
@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cargo::{cargo, run_step};
+use crate::setup::CMAKE;
 use crate::{paths, setup};
 
-/// Build the components (release, wasm32-wasip2) and the host
+/// Build the components (release, wasm32-wasip2), the host and the proxy
 #[derive(Debug, Args)]
 pub(crate) struct Options {}
 
@@ -18,8 +19,9 @@ const COMPONENTS: [&str; 3] = ["orders", "stocks", "reports"];
 
 pub(crate) async fn run(_: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
+    setup::tools(&[CMAKE]).await?;
     components().await?;
-    host().await?;
+    servers().await?;
     for name in COMPONENTS {
         let path = paths::component(name);
         let bytes = fs::metadata(&path)
@@ -27,7 +29,9 @@ pub(crate) async fn run(_: Options) -> Result<ExitCode> {
             .len();
         println!("{:>7} KiB  {}", bytes.div_ceil(1024), path.display());
     }
-    println!("             {}", paths::host_binary().display());
+    for path in [paths::host_binary(), paths::proxy_binary()] {
+        println!("             {}", path.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -38,13 +42,11 @@ pub(crate) async fn components() -> Result<()> {
     run_step("build the components", command).await
 }
 
-/// Builds the host, in the profile that the tests use too.
-pub(crate) async fn host() -> Result<()> {
-    run_step(
-        "build the host",
-        cargo(["build", "--package", "store-host"]),
-    )
-    .await
+/// Builds the host and the proxy, in the profile that the tests use too.
+pub(crate) async fn servers() -> Result<()> {
+    let mut command = cargo(["build", "--package", "store-host"]);
+    command.args(["--package", "store-proxy"]);
+    run_step("build the host and the proxy", command).await
 }
 
 /// The flags that limit a cargo command to the components.

@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything a developer or CI does with this repository, one file per command.
 #![expect(clippy::print_stdout, reason = "a command line talks on stdout")]
 
+mod bench_proxy;
 mod build;
 mod cargo;
 mod paths;
@@ -32,6 +33,7 @@ enum Command {
     Seed(seed::Options),
     Verify(verify::Options),
     Setup(setup::Options),
+    BenchProxy(bench_proxy::Options),
 }
 
 #[tokio::main]
@@ -66,6 +68,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Seed(options) => seed::run(options).await,
         Command::Verify(options) => verify::run(options).await,
         Command::Setup(options) => setup::run(options).await,
+        Command::BenchProxy(options) => bench_proxy::run(options).await,
     }
 }
 

@@ -27,6 +27,11 @@ pub(crate) fn host_binary() -> PathBuf {
     target().join("debug/store-host")
 }
 
+/// The `store-proxy` program.
+pub(crate) fn proxy_binary() -> PathBuf {
+    target().join("debug/store-proxy")
+}
+
 /// The app.
 pub(crate) fn app() -> PathBuf {
     root().join("spin.toml")

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::cargo::run_step;
 use crate::paths;
 
-/// Install what the other commands need (they do it too): the wasm target, MariaDB, Redis, promtool
+/// Install what the other commands need (they do it too): the wasm target, cmake, MariaDB, Redis, promtool
 #[derive(Debug, Args)]
 pub(crate) struct Options {}
 
@@ -38,6 +38,16 @@ pub(crate) const MARIADB: &[Tool] = &[
 /// What a Redis of our own needs.
 pub(crate) const REDIS: &[Tool] = &[tool("redis-server", "redis-server")];
 
+/// What building the proxy needs: its gzip comes as C sources.
+pub(crate) const CMAKE: &[Tool] = &[tool("cmake", "cmake")];
+
+/// What `bench-proxy` needs.
+pub(crate) const BENCH: &[Tool] = &[
+    tool("nginx", "nginx-light"),
+    tool("wrk", "wrk"),
+    tool("taskset", "util-linux"),
+];
+
 /// What the tests need besides: the judge of our `/metrics`.
 pub(crate) const METRICS: &[Tool] = &[tool("promtool", "prometheus")];
 
@@ -45,7 +55,7 @@ const WASM_TARGET: &str = "wasm32-wasip2";
 
 pub(crate) async fn run(_: Options) -> Result<ExitCode> {
     wasm_target().await?;
-    tools(&[PROCESSES, MARIADB, REDIS, METRICS]).await?;
+    tools(&[CMAKE, PROCESSES, MARIADB, REDIS, METRICS]).await?;
     eprintln!("✓ everything is installed");
     Ok(ExitCode::SUCCESS)
 }

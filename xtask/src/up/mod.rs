@@ -1,7 +1,8 @@
-//! `cargo xtask up`: the whole store on this machine, from nothing, until Ctrl-C.
+//! `cargo xtask up`: the whole store on this machine, proxy first, from nothing, until Ctrl-C.
 
 mod follow;
 mod ports;
+mod proxy;
 mod running;
 mod servers;
 mod stop_signals;
@@ -9,6 +10,7 @@ mod stop_signals;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -19,7 +21,7 @@ use self::running::Running;
 use self::servers::Servers;
 use self::stop_signals::StopSignals;
 use crate::seed::{Data, RandomArgs};
-use crate::setup::{self, MARIADB, PROCESSES, REDIS};
+use crate::setup::{self, CMAKE, MARIADB, PROCESSES, REDIS};
 use crate::{build, paths, store_urls};
 
 /// What a shell reports for a command that Ctrl-C ended.
@@ -50,6 +52,12 @@ pub(crate) struct Options {
     /// The first host's port for metrics and status; the others get the ports after it
     #[arg(long, value_name = "PORT", default_value_t = 5100, value_parser = clap::value_parser!(u16).range(1..=65000))]
     admin_port: u16,
+    /// Where the proxy before the hosts listens; its metrics are on the port after it
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    proxy_listen: SocketAddr,
+    /// Start the proxy with this file, instead of one made for these hosts
+    #[arg(long, value_name = "FILE", conflicts_with = "proxy_listen")]
+    proxy_config: Option<PathBuf>,
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
@@ -68,8 +76,11 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 
 async fn start(options: &Options) -> Result<Running> {
     ports::check_free(options.port, options.admin_port, options.instances)?;
+    if options.proxy_config.is_none() {
+        proxy::check_free(options.proxy_listen)?;
+    }
     setup::wasm_target().await?;
-    setup::tools(&[PROCESSES]).await?;
+    setup::tools(&[CMAKE, PROCESSES]).await?;
     if options.mysql_url.is_none() {
         setup::tools(&[MARIADB]).await?;
     }
@@ -77,7 +88,7 @@ async fn start(options: &Options) -> Result<Running> {
         setup::tools(&[REDIS]).await?;
     }
     build::components().await?;
-    build::host().await?;
+    build::servers().await?;
     let servers =
         Servers::start(options.mysql_url.as_deref(), options.redis_url.as_deref()).await?;
     let step = Progress::detect().step("migrations", 0);
@@ -86,7 +97,12 @@ async fn start(options: &Options) -> Result<Running> {
     store_urls::save(&servers.addresses)?;
     fill_if_empty(&servers.addresses, options).await?;
     let hosts = start_hosts(&servers.addresses, options).await?;
-    Ok(Running { hosts, servers })
+    let proxy = proxy::start(options, &hosts).await?;
+    Ok(Running {
+        proxy,
+        hosts,
+        servers,
+    })
 }
 
 async fn fill_if_empty(addresses: &Addresses, options: &Options) -> Result<()> {

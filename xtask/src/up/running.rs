@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use testbed::{Host, Process};
+use testbed::{Host, Process, Proxy};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -18,16 +18,17 @@ use crate::paths;
 /// How soon the end of a server is noticed.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Longer than a host drains by itself.
+/// Longer than a host or the proxy drains by itself.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Running {
+    pub(super) proxy: Proxy,
     pub(super) hosts: Vec<Host>,
     pub(super) servers: Servers,
 }
 
 impl Running {
-    /// Shows the hosts' logs until a signal asks us to stop (0) or a process dies (an error), and stops the rest.
+    /// Shows the logs of the proxy and the hosts until a signal asks us to stop (0) or a process dies (an error), and stops the rest.
     pub(super) async fn until_stopped(mut self, signals: &mut StopSignals) -> Result<ExitCode> {
         self.print_addresses();
         let (ended, followers) = self.follow_logs();
@@ -54,6 +55,11 @@ impl Running {
 
     fn print_addresses(&self) {
         println!("\nThe store is up. Ctrl-C stops it.\n");
+        println!(
+            "  store         {}   metrics {}",
+            self.proxy.url(""),
+            self.proxy.admin_url("/metrics")
+        );
         for (number, host) in (1..).zip(&self.hosts) {
             println!(
                 "  host {number:<8} {}   metrics {}",
@@ -68,19 +74,18 @@ impl Running {
         }
         println!("  Redis         {}", self.servers.addresses.redis_url());
         println!("  logs          {}", paths::store().join("logs").display());
-        if let Some(host) = self.hosts.first() {
-            println!(
-                "\nTry   curl {}\n",
-                host.url("/orders/reports/best-sellers")
-            );
-        }
+        println!(
+            "\nTry   curl {}\n",
+            self.proxy.url("/orders/reports/best-sellers")
+        );
     }
 
     /// Starts showing the logs. Sending `true` ends that.
     fn follow_logs(&self) -> (watch::Sender<bool>, JoinSet<Result<()>>) {
         let (ended, receiver) = watch::channel(false);
         let mut followers = JoinSet::new();
-        for process in self.hosts.iter().map(Host::process) {
+        let hosts = self.hosts.iter().map(Host::process);
+        for process in hosts.chain([self.proxy.process()]) {
             let log = process.log_path().to_owned();
             followers.spawn(follow(
                 process.name().to_owned(),
@@ -122,16 +127,23 @@ impl Running {
         self.hosts
             .iter()
             .map(Host::process)
+            .chain([self.proxy.process()])
             .chain(mariadb)
             .chain(redis)
     }
 
-    /// The hosts first, all at once, while what they need is still there.
+    /// The proxy first, then the hosts, all at once, while what each needs is still there.
     async fn stop(&mut self) -> Result<()> {
+        let mut failed = Vec::new();
+        let proxy = self.proxy.process();
+        match proxy.stop(DRAIN_LIMIT).await {
+            Ok(status) if status.success() => {}
+            Ok(status) => failed.push(format!("{} ended with {status}", proxy.name())),
+            Err(error) => failed.push(format!("{error:#}")),
+        }
         for host in &self.hosts {
             host.sigterm()?;
         }
-        let mut failed = Vec::new();
         for host in &self.hosts {
             match host.wait_exit(DRAIN_LIMIT).await {
                 Ok(status) if status.success() => {}

@@ -27,7 +27,7 @@ pub use addresses::Addresses;
 pub use host::{Host, HostOptions, migrate};
 pub use mariadb::{Durability, MariaDb, MariaDbOptions};
 pub use nix::sys::signal::Signal;
-pub use process::Process;
+pub use process::{Process, start_program};
 pub use programs::find_program;
 pub use progress::{Progress, Step};
 pub use proxy::{Place, Proxy, ProxyOptions};

@@ -188,6 +188,16 @@ impl Drop for Process {
     }
 }
 
+/// Starts any program, found on `PATH`, with all it writes appended to `log`.
+///
+/// # Errors
+/// When it can't be started.
+pub fn start_program(name: &str, program: &str, args: &[String], log: &Path) -> Result<Process> {
+    let mut command = spawner::owned_command(program);
+    command.args(args);
+    Process::start(name, command, log, log)
+}
+
 fn append_to(path: &Path) -> Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
