@@ -60,9 +60,10 @@ pub struct Serve {
     #[arg(
         long,
         env = "STORE_PROXY_LOG",
-        // pingora tells of each request that failed, which is the access log's business, and of each second in which
-        // the running process does not hand over yet.
-        default_value = "info,pingora_core=warn,pingora_core::server::transfer_fd=off,pingora_proxy=off",
+        // pingora tells of each request that failed, which is the access log's business, of each connection that an
+        // upstream closed while nobody used it, and of each second in which a process does not hand over yet.
+        default_value = "info,pingora_core=warn,pingora_core::connectors=off,\
+                         pingora_core::server::transfer_fd=off,pingora_proxy=off",
         global = true
     )]
     pub log: String,

@@ -4,41 +4,32 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file that is written, but not in its place yet.
-pub(crate) struct Prepared {
-    new: PathBuf,
-    path: PathBuf,
-}
-
 /// Removed on drop, unless another process has taken its place by then.
 pub(crate) struct PidFile(PathBuf);
 
 impl PidFile {
-    /// Writes it beside its place: what can fail fails before anything is begun.
-    pub(crate) fn prepare(path: &Path) -> io::Result<Prepared> {
-        let mut new = path.as_os_str().to_owned();
-        new.push(format!(".{}", std::process::id()));
-        fs::write(&new, format!("{}\n", std::process::id()))?;
-        Ok(Prepared {
-            new: new.into(),
-            path: path.to_owned(),
-        })
-    }
-}
-
-impl Prepared {
     /// Replaces whatever is there in one step: a reader finds one id or the other.
-    pub(crate) fn publish(self) -> io::Result<PidFile> {
-        fs::rename(&self.new, &self.path)?;
-        Ok(PidFile(self.path.clone()))
+    pub(crate) fn write(path: &Path) -> io::Result<Self> {
+        let new = beside(path);
+        fs::write(&new, format!("{}\n", std::process::id()))?;
+        fs::rename(&new, path)?;
+        Ok(Self(path.to_owned()))
     }
 }
 
-impl Drop for Prepared {
-    fn drop(&mut self) {
-        // It is not there any more once it is in its place.
-        _ = fs::remove_file(&self.new);
-    }
+/// Whether a file can be made at `path`, without touching what is there: what will fail should do so before anything is
+/// begun.
+pub(crate) fn check_place(path: &Path) -> io::Result<()> {
+    let beside = beside(path);
+    fs::write(&beside, "")?;
+    fs::remove_file(&beside)
+}
+
+/// A name that no other process uses.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    name.into()
 }
 
 impl Drop for PidFile {
@@ -59,24 +50,19 @@ pub(crate) fn read(path: &Path) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn publish(path: &Path) -> PidFile {
-        let prepared = PidFile::prepare(path).expect("writes");
-        prepared.publish().expect("renames")
-    }
-
     #[test]
     fn only_our_own_id_is_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("pid");
-        let file = publish(&path);
+        let file = PidFile::write(&path).expect("writes");
         assert_eq!(read(&path), Some(std::process::id()));
         drop(file);
         assert_eq!(read(&path), None);
-        let file = publish(&path);
+        let file = PidFile::write(&path).expect("writes");
         fs::write(&path, "1\n").expect("writes");
         drop(file);
         assert_eq!(read(&path), Some(1));
-        drop(PidFile::prepare(&path));
+        check_place(&path).expect("can be written");
         assert_eq!(folder.path().read_dir().expect("lists").count(), 1);
     }
 }

@@ -41,14 +41,6 @@ pub(crate) fn check_free(addresses: &[SocketAddr]) -> Result<(), (SocketAddr, io
     held.map(drop)
 }
 
-/// pingora would panic where a Unix socket can't be made.
-pub(crate) fn check_can_be_bound(path: &Path) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    std::fs::write(&beside, "")?;
-    std::fs::remove_file(&beside)
-}
-
 /// For sockets that clients connect to. A client that vanished is found out after a minute and a half.
 pub(crate) fn options() -> TcpSocketOptions {
     let mut options = TcpSocketOptions::default();

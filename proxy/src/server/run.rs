@@ -17,7 +17,7 @@ use crate::config::{self, Config};
 use crate::control::Control;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::pid_file::PidFile;
+use crate::pid_file::{self, PidFile};
 use crate::reload::Reloader;
 use crate::signals::{Signals, Told};
 use crate::sockets;
@@ -50,8 +50,6 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     let config = config::load(&settings.config)?;
     let certificates = crate::entrance::certificates(&config.listen)?;
     check_place(&config, settings.upgrade)?;
-    let pid_file = PidFile::prepare(&config.server.pid_file)
-        .map_err(|error| file_error(&config.server.pid_file, error))?;
     sockets::allow_open_files(config.limits.connections);
 
     let metrics = Metrics::new().map_err(internal)?;
@@ -67,8 +65,8 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     }
 
     let proxy = Proxy::start(settings, config, live, access_log, certificates).await?;
-    let pid_file = pid_file.publish();
-    let _removed_on_drop = pid_file.map_err(|e| file_error(&proxy.config.server.pid_file, e))?;
+    let pid_file = &proxy.config.server.pid_file;
+    let _removed_on_drop = PidFile::write(pid_file).map_err(|error| file_error(pid_file, error))?;
     proxy.announce();
     proxy.follow(&mut signals).await;
     Ok(())
@@ -85,11 +83,14 @@ fn file_error(file: &std::path::Path, error: io::Error) -> StartError {
     }
 }
 
-/// What would stop pingora later, and less clearly.
+/// What would stop the process later, and less clearly or after it has taken over the sockets.
 fn check_place(config: &Config, upgrade: bool) -> Result<(), StartError> {
+    let server = &config.server;
+    for file in [&server.pid_file, &server.upgrade_socket] {
+        pid_file::check_place(file).map_err(|error| file_error(file, error))?;
+    }
     if upgrade {
-        let socket = &config.server.upgrade_socket;
-        return sockets::check_can_be_bound(socket).map_err(|error| file_error(socket, error));
+        return Ok(());
     }
     sockets::check_free(&sockets::addresses(config))
         .map_err(|(address, error)| StartError::Listen { address, error })
@@ -196,8 +197,7 @@ impl Proxy {
                 Told::HandOver => tracing::error!(
                     "Told to hand over, but no process asks for the sockets (see --upgrade); serving on"
                 ),
-                // A wrong file is logged, and changes nothing.
-                Told::Reload => _ = self.reloader.reload().await,
+                Told::Reload => self.reload(),
             }
         };
         tracing::info!("Stopping");
@@ -207,6 +207,13 @@ impl Proxy {
             () = self.finish() => tracing::info!("Stopped"),
             () = again => tracing::warn!("Told again to stop: requests in flight are cut off"),
         }
+    }
+
+    /// In a task of its own: a slow name server must not keep the next signal waiting.
+    fn reload(&self) {
+        let reloader = self.reloader.clone();
+        // A wrong file is logged, and changes nothing.
+        tokio::spawn(async move { reloader.reload().await.is_ok() });
     }
 
     fn refresh_certificates(&self) {
