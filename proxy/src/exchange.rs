@@ -34,6 +34,8 @@ pub(crate) struct Exchange {
     /// Where the request is now.
     pub(crate) lease: Option<Lease>,
     pub(crate) replayable: bool,
+    /// The next try gets a new connection, as an old one turned out to be closed.
+    pub(crate) afresh: bool,
     pub(crate) body_bytes: u64,
     /// Why the proxy answers itself.
     pub(crate) problem: Option<Problem>,
@@ -55,6 +57,7 @@ impl Exchange {
             tried_at: started,
             lease: None,
             replayable: false,
+            afresh: false,
             body_bytes: 0,
             problem: None,
         }
@@ -94,6 +97,17 @@ impl Exchange {
             group.failed(upstream);
         }
         self.problem = Some(problem);
+    }
+
+    /// A kept connection turned out to be closed. That is no fault of the upstream and costs no try: it is asked again, on
+    /// a new one, if that can't do a thing twice and was not done before.
+    pub(crate) fn asks_afresh(&mut self) -> bool {
+        if !self.replayable || self.afresh {
+            return false;
+        }
+        self.tried.take_back();
+        self.afresh = true;
+        true
     }
 
     pub(crate) fn has_tries_left(&self) -> bool {

@@ -4,7 +4,7 @@
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -15,12 +15,13 @@ use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
+use pingora_timeout::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::access_log::AccessLog;
+use crate::chunks::{Chunks, Followed};
 use crate::config::Limits;
-use crate::head::{self, HeadLimits};
+use crate::head::{self, Body, HeadLimits};
 use crate::live::Live;
 use crate::problem::Problem;
 use crate::proxy::Proxy;
@@ -77,8 +78,8 @@ impl Drop for Connection<'_> {
 
 /// How the wait for a head ended.
 enum Head {
-    /// There is one.
-    Whole(BytesMut),
+    /// There is one, at the beginning of the buffer; it is so long, and its body ends so.
+    Whole(usize, Body),
     /// The client left, or stayed idle for too long.
     None,
     /// It is answered by the proxy.
@@ -132,25 +133,34 @@ impl Front {
     }
 
     async fn serve_http1(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
-        let mut settings = None;
+        let mut settings: Option<HttpPersistentSettings> = None;
+        let mut buffer = BytesMut::new();
         let mut wait = Wait::ForFirst;
         let mut stopping = pin!(stopping(shutdown.clone()));
         loop {
             let limits = self.limits();
-            let head = match read_head(&mut stream, &limits, wait, stopping.as_mut()).await {
-                Head::Whole(head) => head,
+            let read = read_head(&mut stream, &mut buffer, &limits, wait, stopping.as_mut()).await;
+            let (head_bytes, body) = match read {
+                Head::Whole(head_bytes, body) => (head_bytes, body),
                 Head::None => return,
-                Head::Refused(problem) => {
-                    self.count_refusal(&problem);
-                    return refuse(stream, &problem).await;
-                }
+                Head::Refused(problem) => return self.refuse_request(stream, &problem).await,
             };
+            let next = take_next_request(&mut buffer, head_bytes, body);
+            if body == Body::Chunked {
+                let mut chunks = Chunks::default();
+                if let Err(reason) = chunks.follow(&buffer[head_bytes..]) {
+                    return self
+                        .refuse_request(stream, &Problem::Malformed(reason))
+                        .await;
+                }
+                stream = Followed::wrap(stream, chunks);
+            }
             let mut session = ServerSession::new_http1(stream);
             match settings.take() {
-                Some(settings) => HttpPersistentSettings::apply_to_session(settings, &mut session),
+                Some(settings) => settings.apply_to_session(&mut session),
                 None => session.set_keepalive(Some(limits.idle_timeout.as_secs().max(1))),
             }
-            session.set_pipelined_prefix(head);
+            session.set_pipelined_prefix(buffer);
             session.set_read_timeout(Some(limits.body_timeout));
             session.set_write_timeout(Some(limits.send_timeout));
             session.set_total_drain_timeout(Some(limits.body_timeout));
@@ -158,8 +168,15 @@ impl Front {
                 return;
             };
             (stream, settings) = reused.consume();
+            stream = Followed::unwrap(stream);
+            buffer = next;
             wait = Wait::ForNext;
         }
+    }
+
+    async fn refuse_request(&self, stream: Stream, problem: &Problem) {
+        self.count_refusal(problem);
+        refuse(stream, problem).await;
     }
 
     fn count_refusal(&self, problem: &Problem) {
@@ -221,9 +238,25 @@ enum Wait {
     ForNext,
 }
 
+/// Splits off what belongs to a request after this one (RFC 9112, section 9.3.2), as far as that can be told before the
+/// body is read.
+fn take_next_request(buffer: &mut BytesMut, head_bytes: usize, body: Body) -> BytesMut {
+    let Body::Length(length) = body else {
+        return BytesMut::new();
+    };
+    let end =
+        usize::try_from(length).map_or(usize::MAX, |length| head_bytes.saturating_add(length));
+    if end < buffer.len() {
+        buffer.split_off(end)
+    } else {
+        BytesMut::new()
+    }
+}
+
 /// Reads until there is a whole head. What comes after it stays in the buffer.
 async fn read_head(
     stream: &mut Stream,
+    buffer: &mut BytesMut,
     limits: &Limits,
     wait: Wait,
     stopping: Pin<&mut impl Future<Output = ()>>,
@@ -232,30 +265,27 @@ async fn read_head(
         bytes: limits.header_bytes,
         lines: limits.header_count,
     };
-    let mut buffer = BytesMut::with_capacity(HEAD_BUFFER);
-    let first_byte_in = match wait {
-        Wait::ForFirst => limits.header_timeout,
-        Wait::ForNext => limits.idle_timeout,
-    };
     let began = Instant::now();
-    if !read_first(stream, &mut buffer, first_byte_in, stopping).await {
+    if buffer.is_empty() && !read_first(stream, buffer, limits, wait, stopping).await {
         return Head::None;
     }
-    let deadline = match wait {
-        Wait::ForFirst => began + limits.header_timeout,
-        Wait::ForNext => Instant::now() + limits.header_timeout,
-    };
+    let deadline = limits.header_timeout
+        + match wait {
+            Wait::ForFirst => Duration::ZERO,
+            Wait::ForNext => began.elapsed(),
+        };
     loop {
-        match head::find(&buffer, head_limits) {
+        match head::find(buffer, head_limits) {
             Ok(Some((start, end))) => {
                 let checked = head::check(&buffer[start..end], head_limits);
                 _ = buffer.split_to(start);
-                return checked.map_or_else(Head::Refused, |()| Head::Whole(buffer));
+                return checked.map_or_else(Head::Refused, |body| Head::Whole(end - start, body));
             }
             Ok(None) => {}
             Err(problem) => return Head::Refused(problem),
         }
-        match timeout_at(deadline, stream.read_buf(&mut buffer)).await {
+        let left = deadline.saturating_sub(began.elapsed());
+        match timeout(left, stream.read_buf(buffer)).await {
             Ok(Ok(1..)) => {}
             Ok(_) => return Head::None,
             Err(_) => return Head::Refused(Problem::TooSlow),
@@ -267,9 +297,15 @@ async fn read_head(
 async fn read_first(
     stream: &mut Stream,
     buffer: &mut BytesMut,
-    limit: Duration,
+    limits: &Limits,
+    wait: Wait,
     stopping: Pin<&mut impl Future<Output = ()>>,
 ) -> bool {
+    let limit = match wait {
+        Wait::ForFirst => limits.header_timeout,
+        Wait::ForNext => limits.idle_timeout,
+    };
+    buffer.reserve(HEAD_BUFFER);
     let read = tokio::select! {
         biased;
         read = timeout(limit, stream.read_buf(buffer)) => read,

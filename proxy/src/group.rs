@@ -129,12 +129,11 @@ impl Group {
 
     /// Looks again at which upstreams may be picked. Called whenever that may have changed.
     pub(crate) fn refresh(&self, now: Instant) {
-        let eligible: Vec<_> = self
-            .upstreams
-            .iter()
-            .filter(|upstream| upstream.standing.state(now) == State::Up)
-            .cloned()
-            .collect();
+        let mut eligible = self.in_state(State::Up, now);
+        if eligible.is_empty() {
+            // Where nothing else is left, one that failed lately is better than none.
+            eligible = self.in_state(State::Ejected, now);
+        }
         for upstream in &self.upstreams {
             let up = eligible.iter().any(|other| Arc::ptr_eq(other, upstream));
             upstream.metrics.healthy.set(up.into());
@@ -143,6 +142,14 @@ impl Group {
             self.choice
                 .store(Arc::new(Choice::new(self.settings.policy, eligible)));
         }
+    }
+
+    fn in_state(&self, state: State, now: Instant) -> Vec<Arc<Upstream>> {
+        self.upstreams
+            .iter()
+            .filter(|upstream| upstream.standing.state(now) == state)
+            .cloned()
+            .collect()
     }
 
     fn is_choice(&self, eligible: &[Arc<Upstream>]) -> bool {
@@ -191,6 +198,11 @@ pub(crate) struct Tried(Vec<Arc<Upstream>>);
 impl Tried {
     pub(crate) fn add(&mut self, upstream: &Arc<Upstream>) {
         self.0.push(upstream.clone());
+    }
+
+    /// The last try does not count.
+    pub(crate) fn take_back(&mut self) {
+        self.0.pop();
     }
 
     /// Tries so far.

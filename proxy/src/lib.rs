@@ -6,6 +6,9 @@
 
 pub mod access_log;
 mod admin;
+mod admission;
+mod answer;
+mod chunks;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -14,8 +17,10 @@ mod exchange;
 mod forwarded;
 pub mod front;
 mod group;
+mod hash_key;
 mod head;
 pub mod health;
+mod hop;
 pub mod live;
 pub mod logging;
 pub mod metrics;

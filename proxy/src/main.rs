@@ -11,6 +11,10 @@ use store_proxy::server::{self, StartError};
 use store_proxy::upgrade::{UpgradeError, upgrade};
 use store_proxy::{config, logging};
 
+/// A request costs dozens of small allocations, which took 15 % of the time with the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long the process waits for what it leaves behind, a name server's answer for example.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 

@@ -40,7 +40,7 @@ pub(crate) enum Problem {
     Overloaded,
     /// The upstream failed; whether it did what was asked is unknown.
     UpstreamBroke,
-    /// The upstream failed before it could have done anything.
+    /// No connection to an upstream came about, so nothing was done.
     UpstreamUnreachable,
     /// The upstream took too long.
     UpstreamTimedOut,
@@ -59,10 +59,11 @@ impl Problem {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::TooManyConnections | Self::NoUpstream { .. } | Self::Overloaded => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::UpstreamBroke | Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
+            Self::TooManyConnections
+            | Self::NoUpstream { .. }
+            | Self::Overloaded
+            | Self::UpstreamUnreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamBroke => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -87,7 +88,9 @@ impl Problem {
                 "the server broke off; a request that is not idempotent may have been carried out"
                     .into()
             }
-            Self::UpstreamUnreachable => "the server can't be reached".into(),
+            Self::UpstreamUnreachable => {
+                "no server can be reached; nothing was done, try again later".into()
+            }
             Self::UpstreamTimedOut => {
                 "the server did not answer in time; the request may have been carried out".into()
             }
@@ -101,7 +104,7 @@ impl Problem {
             Self::TooOften { retry_after } | Self::NoUpstream { retry_after } => {
                 Some(retry_after.as_secs_f64().ceil().max(1.0) as u64)
             }
-            Self::TooManyConnections | Self::Overloaded => Some(1),
+            Self::TooManyConnections | Self::Overloaded | Self::UpstreamUnreachable => Some(1),
             _ => None,
         }
     }
