@@ -18,6 +18,7 @@ mod groups;
 mod health;
 mod limits;
 mod metrics;
+mod no_upgrade;
 mod passing;
 mod queue;
 mod reload;
