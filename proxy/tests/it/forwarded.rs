@@ -76,7 +76,7 @@ async fn headers_between_two_neighbours_end_here() {
             "content-length: 2",
         ];
         let head = format!("HTTP/1.1 200 OK\r\n{}\r\n\r\nhi", headers.join("\r\n"));
-        crate::support::Reply::Bytes(head.into_bytes())
+        crate::support::Reply::Bytes(head.into())
     })
     .await;
     let rig = Rig::start(&shop("", [&upstream])).await;

@@ -35,9 +35,9 @@ async fn any_method_target_and_body_passes_unchanged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_without_a_body_keep_the_connection() {
     let upstream = Upstream::with(|request| match request.target() {
-        "/204" => Reply::Bytes(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()),
+        "/204" => Reply::Bytes(b"HTTP/1.1 204 No Content\r\n\r\n"[..].into()),
         "/304" => Reply::Bytes(
-            b"HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\ncontent-length: 9\r\n\r\n".to_vec(),
+            b"HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\ncontent-length: 9\r\n\r\n"[..].into(),
         ),
         _ => Reply::Echo,
     })
@@ -74,7 +74,8 @@ async fn answers_of_any_length_and_framing_arrive_whole() {
                     chunks.collect::<Vec<_>>().concat(),
                     b"0\r\n\r\n".to_vec(),
                 ]
-                .concat(),
+                .concat()
+                .into(),
             )
         }
         _ => Reply::BytesThenClose([b"HTTP/1.1 200 OK\r\n\r\n", body.as_bytes()].concat()),

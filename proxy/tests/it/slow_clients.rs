@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -34,16 +35,17 @@ async fn dawdle(number: usize, address: SocketAddr) {
         return std::future::pending().await;
     }
     while stream.write_all(b"x").await.is_ok() {
-        sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(400)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_slow_clients_hold_nobody_up_and_are_cut_off() {
-    let large = vec![b'x'; 8 * 1024 * 1024];
-    let large = String::from_utf8(large).unwrap();
+    let length = 8 * 1024 * 1024;
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+    let large = Bytes::from([head.into_bytes(), vec![b'x'; length]].concat());
     let upstream = Upstream::with(move |request| match request.target() {
-        "/large" => Reply::Answer(200, vec![], large.clone()),
+        "/large" => Reply::Bytes(large.clone()),
         _ => Reply::Echo,
     })
     .await;

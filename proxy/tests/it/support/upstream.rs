@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -21,7 +22,7 @@ pub(crate) enum Reply {
     /// This status, with headers and body.
     Answer(u16, Vec<(&'static str, String)>, String),
     /// These bytes; the connection is kept.
-    Bytes(Vec<u8>),
+    Bytes(Bytes),
     /// These bytes, and the end of the connection.
     BytesThenClose(Vec<u8>),
     /// The other reply, once the test has given a permit.
