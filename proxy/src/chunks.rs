@@ -1,19 +1,6 @@
 //! The strict look at chunked bodies (RFC 9112, section 7.1), as they pass on their way to pingora, whose decoder
 //! forgives what other servers may read differently.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
-
-use async_trait::async_trait;
-use pingora_core::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
-    TimingDigest, UniqueID, UniqueIDType,
-};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
 /// Longest line between chunks, and longest trailer line.
 const LONGEST_LINE: usize = 1024;
 
@@ -45,14 +32,20 @@ enum State {
 }
 
 impl Chunks {
-    /// Takes in the next bytes. What comes after the body is not looked at.
+    /// Whether the last chunk and all trailers were there.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::End
+    }
+
+    /// Takes in the next bytes and says how many of them are the body's.
     ///
     /// # Errors
     /// They are not what must come next.
-    pub(crate) fn follow(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
+    pub(crate) fn follow(&mut self, mut bytes: &[u8]) -> Result<usize, &'static str> {
+        let given = bytes.len();
         while let Some((&first, rest)) = bytes.split_first() {
             match self.state {
-                State::End => return Ok(()),
+                State::End => break,
                 State::Data(left) => {
                     let taken = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                     bytes = &bytes[taken..];
@@ -83,7 +76,7 @@ impl Chunks {
             }
             bytes = rest;
         }
-        Ok(())
+        Ok(given - bytes.len())
     }
 
     fn end_line(&mut self) -> Result<(), &'static str> {
@@ -129,120 +122,6 @@ fn size(digits: &[u8]) -> Result<u64, &'static str> {
     u64::from_str_radix(digits, 16).map_err(|_| wrong)
 }
 
-/// A connection whose chunked body is followed while pingora reads it.
-#[derive(Debug)]
-pub(crate) struct Followed {
-    stream: Stream,
-    chunks: Chunks,
-}
-
-impl Followed {
-    pub(crate) fn wrap(stream: Stream, chunks: Chunks) -> Stream {
-        Box::new(Self { stream, chunks })
-    }
-
-    /// The connection itself, if it was followed.
-    pub(crate) fn unwrap(stream: Stream) -> Stream {
-        if !(*stream).as_any().is::<Self>() {
-            return stream;
-        }
-        match stream.into_any().downcast::<Self>() {
-            Ok(followed) => followed.stream,
-            Err(_) => unreachable!("it was just seen to be one"),
-        }
-    }
-}
-
-impl AsyncRead for Followed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        let followed = self.chunks.follow(&buffer.filled()[before..]);
-        Poll::Ready(followed.map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason)))
-    }
-}
-
-impl AsyncWrite for Followed {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
-#[async_trait]
-impl Shutdown for Followed {
-    async fn shutdown(&mut self) {
-        Shutdown::shutdown(&mut *self.stream).await;
-    }
-}
-
-impl UniqueID for Followed {
-    fn id(&self) -> UniqueIDType {
-        self.stream.id()
-    }
-}
-
-impl Ssl for Followed {
-    fn get_ssl_digest(&self) -> Option<Arc<pingora_core::protocols::tls::SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-}
-
-impl GetTimingDigest for Followed {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-
-    fn get_read_pending_time(&self) -> Duration {
-        self.stream.get_read_pending_time()
-    }
-
-    fn get_write_pending_time(&self) -> Duration {
-        self.stream.get_write_pending_time()
-    }
-}
-
-impl GetProxyDigest for Followed {
-    fn get_proxy_digest(&self) -> Option<Arc<pingora_core::protocols::raw_connect::ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Followed {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
-
-impl Peek for Followed {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,9 +131,11 @@ mod tests {
         let mut whole = Chunks::default();
         let verdict = whole.follow(body);
         let mut pieces = Chunks::default();
-        let by_byte = body.iter().try_for_each(|&byte| pieces.follow(&[byte]));
+        let by_byte = body
+            .iter()
+            .try_fold(0, |sum, &byte| Ok(sum + pieces.follow(&[byte])?));
         assert_eq!(verdict, by_byte);
-        verdict.map(|()| whole.state)
+        verdict.map(|_| whole.state)
     }
 
     #[test]
@@ -267,6 +148,7 @@ mod tests {
             assert_eq!(follow(body.as_bytes()), Ok(State::End), "{body:?}");
         }
         assert_eq!(follow(b"5\r\nhel"), Ok(State::Data(2)));
+        assert_eq!(Chunks::default().follow(b"0\r\n\r\nGET /"), Ok(5));
     }
 
     #[test]

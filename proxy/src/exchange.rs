@@ -16,6 +16,9 @@ use crate::metrics::{ERROR, class};
 use crate::problem::Problem;
 use crate::upstream::Lease;
 
+/// A kept connection that the upstream had closed breaks within a round trip.
+const STALE_SHOWS: Duration = Duration::from_millis(250);
+
 /// One request and its answer.
 pub(crate) struct Exchange {
     /// The configuration the request began with, and ends with.
@@ -36,7 +39,10 @@ pub(crate) struct Exchange {
     pub(crate) replayable: bool,
     /// The next try gets a new connection, as an old one turned out to be closed.
     pub(crate) afresh: bool,
+    /// Bytes of the body that this try has sent on.
     pub(crate) body_bytes: u64,
+    /// Whether the client has sent all of it.
+    pub(crate) body_arrived: bool,
     /// Why the proxy answers itself.
     pub(crate) problem: Option<Problem>,
 }
@@ -59,6 +65,7 @@ impl Exchange {
             replayable: false,
             afresh: false,
             body_bytes: 0,
+            body_arrived: false,
             problem: None,
         }
     }
@@ -81,11 +88,23 @@ impl Exchange {
             .ok_or(Problem::UpstreamTimedOut)
     }
 
-    /// The upstream answered.
-    pub(crate) fn answered(&mut self, status: StatusCode) {
+    /// Forgets what belongs to the try before.
+    pub(crate) fn begin_try(&mut self) {
+        self.end_try();
         self.problem = None;
+        self.body_bytes = 0;
+    }
+
+    fn end_try(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            let seconds = self.tried_at.elapsed().as_secs_f64();
+            lease.upstream.metrics.duration.observe(seconds);
+        }
+    }
+
+    /// The upstream began to answer.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
         if let Some(lease) = &self.lease {
-            lease.upstream.standing.succeeded();
             lease.upstream.metrics.requests[class(status.as_u16())].inc();
         }
     }
@@ -100,9 +119,9 @@ impl Exchange {
     }
 
     /// A kept connection turned out to be closed. That is no fault of the upstream and costs no try: it is asked again, on
-    /// a new one, if that can't do a thing twice and was not done before.
+    /// a new one, if that can't do a thing twice and was not done before. One that broke later had begun to work.
     pub(crate) fn asks_afresh(&mut self) -> bool {
-        if !self.replayable || self.afresh {
+        if !self.replayable || self.afresh || self.tried_at.elapsed() > STALE_SHOWS {
             return false;
         }
         self.tried.take_back();
@@ -157,18 +176,18 @@ impl Exchange {
     }
 
     /// Counts and logs the request, and gives its place back.
-    pub(crate) fn finish(&mut self, session: &Session, access_log: &AccessLog) {
-        let status = session
-            .response_written()
-            .map(|answer| answer.status.as_u16());
+    pub(crate) fn finish(
+        &mut self,
+        session: &Session,
+        error: Option<&Error>,
+        access_log: &AccessLog,
+    ) {
+        let status = final_status(session);
         let duration = self.started.elapsed();
-        if let Some(lease) = self.lease.take() {
-            lease
-                .upstream
-                .metrics
-                .duration
-                .observe(self.tried_at.elapsed().as_secs_f64());
+        if let (None, Some(lease)) = (error, &self.lease) {
+            lease.upstream.standing.succeeded();
         }
+        self.end_try();
         if let Some(group) = &self.group {
             group.metrics.requests[status.map_or(ERROR, class)].inc();
             group.metrics.duration.observe(duration.as_secs_f64());
@@ -211,4 +230,12 @@ impl Exchange {
             user_agent: header(USER_AGENT),
         });
     }
+}
+
+/// The status of the answer that the client got; `100 Continue` and its kin are none.
+pub(crate) fn final_status(session: &Session) -> Option<u16> {
+    session
+        .response_written()
+        .filter(|answer| !answer.status.is_informational())
+        .map(|answer| answer.status.as_u16())
 }

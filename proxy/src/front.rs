@@ -7,30 +7,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::BytesMut;
+use bytes::Buf;
 use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ServerApp};
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::http::v2::server::H2Options;
-use pingora_core::protocols::{ALPN, Stream};
+use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora_core::protocols::{ALPN, Ssl, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use pingora_timeout::timeout;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 use crate::access_log::AccessLog;
-use crate::chunks::{Chunks, Followed};
 use crate::config::Limits;
 use crate::head::{self, Body, HeadLimits};
 use crate::live::Live;
 use crate::problem::Problem;
 use crate::proxy::Proxy;
+use crate::wire::Wire;
 
 /// How a client without TLS begins HTTP/2 (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// First size of the buffer for a head; most fit.
-const HEAD_BUFFER: usize = 4096;
 
 /// How long an idle connection may still begin a request once the proxy stops. Closed at once, it could cross with one.
 const LAST_REQUEST: Duration = Duration::from_secs(2);
@@ -78,7 +75,7 @@ impl Drop for Connection<'_> {
 
 /// How the wait for a head ended.
 enum Head {
-    /// There is one, at the beginning of the buffer; it is so long, and its body ends so.
+    /// There is one, at the beginning of what is held; it is so long, and its body ends so.
     Whole(usize, Body),
     /// The client left, or stayed idle for too long.
     None,
@@ -111,20 +108,32 @@ impl Front {
         self.open.clone()
     }
 
-    async fn serve(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
+    async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) {
         let limits = self.limits();
         let connection = Connection::open(self);
+        let mut wire = Wire::new(stream);
         if self.open.count() > limits.connections {
-            self.live.metrics.refused.connections.inc();
-            return refuse(stream, &Problem::TooManyConnections).await;
+            // What is refused does not fill the place of those that follow.
+            drop(connection);
+            let problem = Problem::TooManyConnections;
+            problem.count(&self.live.metrics);
+            return refuse(wire, &problem).await;
         }
-        let http2 = stream.selected_alpn_proto() == Some(ALPN::H2)
-            || (self.http2_without_tls && begins_http2(&mut stream, &limits).await);
-        if http2 {
-            self.proxy.process_new(stream, shutdown).await;
-        } else {
-            self.serve_http1(stream, shutdown).await;
+        let http2 = wire.selected_alpn_proto() == Some(ALPN::H2);
+        let may_be_http2 = http2 || (self.http2_without_tls && wire.get_ssl_digest().is_none());
+        if may_be_http2 {
+            // Pingora would wait for it without a limit.
+            match timeout(limits.header_timeout, begins_http2(&mut wire)).await {
+                Ok(true) => {
+                    wire.pass_all();
+                    self.proxy.process_new(wire, shutdown).await;
+                    return;
+                }
+                Ok(false) if !http2 => {}
+                _ => return Problem::TooSlow.count(&self.live.metrics),
+            }
         }
+        self.serve_http1(wire, shutdown).await;
         drop(connection);
     }
 
@@ -132,59 +141,38 @@ impl Front {
         self.live.table().config.limits.clone()
     }
 
-    async fn serve_http1(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
+    async fn serve_http1(&self, mut wire: Box<Wire>, shutdown: &ShutdownWatch) {
         let mut settings: Option<HttpPersistentSettings> = None;
-        let mut buffer = BytesMut::new();
         let mut wait = Wait::ForFirst;
         let mut stopping = pin!(stopping(shutdown.clone()));
         loop {
             let limits = self.limits();
-            let read = read_head(&mut stream, &mut buffer, &limits, wait, stopping.as_mut()).await;
-            let (head_bytes, body) = match read {
-                Head::Whole(head_bytes, body) => (head_bytes, body),
+            let head = match read_head(&mut wire, &limits, wait, stopping.as_mut()).await {
+                Head::Whole(head_bytes, body) => wire.begin(head_bytes, body),
                 Head::None => return,
-                Head::Refused(problem) => return self.refuse_request(stream, &problem).await,
-            };
-            let next = take_next_request(&mut buffer, head_bytes, body);
-            if body == Body::Chunked {
-                let mut chunks = Chunks::default();
-                if let Err(reason) = chunks.follow(&buffer[head_bytes..]) {
-                    return self
-                        .refuse_request(stream, &Problem::Malformed(reason))
-                        .await;
+                Head::Refused(problem) => {
+                    problem.count(&self.live.metrics);
+                    return refuse(wire, &problem).await;
                 }
-                stream = Followed::wrap(stream, chunks);
-            }
-            let mut session = ServerSession::new_http1(stream);
+            };
+            let mut session = ServerSession::new_http1(wire);
             match settings.take() {
                 Some(settings) => settings.apply_to_session(&mut session),
                 None => session.set_keepalive(Some(limits.idle_timeout.as_secs().max(1))),
             }
-            session.set_pipelined_prefix(buffer);
+            session.set_pipelined_prefix(head);
             session.set_read_timeout(Some(limits.body_timeout));
-            session.set_write_timeout(Some(limits.send_timeout));
             session.set_total_drain_timeout(Some(limits.body_timeout));
             let Some(reused) = self.proxy.process_new_http(session, shutdown).await else {
                 return;
             };
+            let stream;
             (stream, settings) = reused.consume();
-            stream = Followed::unwrap(stream);
-            buffer = next;
+            let Some(returned) = Wire::returned(stream) else {
+                return;
+            };
+            wire = returned;
             wait = Wait::ForNext;
-        }
-    }
-
-    async fn refuse_request(&self, stream: Stream, problem: &Problem) {
-        self.count_refusal(problem);
-        refuse(stream, problem).await;
-    }
-
-    fn count_refusal(&self, problem: &Problem) {
-        let refused = &self.live.metrics.refused;
-        match problem {
-            Problem::HeadTooLarge(_) => refused.headers_too_large.inc(),
-            Problem::TooSlow => refused.timeout.inc(),
-            _ => refused.malformed.inc(),
         }
     }
 }
@@ -206,7 +194,7 @@ impl ServerApp for Front {
 }
 
 fn http2_options(limits: &Limits) -> H2Options {
-    let mut options = H2Options::new();
+    let mut options = default_h2_options();
     options.max_header_list_size(limits.header_bytes.try_into().unwrap_or(u32::MAX));
     options
 }
@@ -223,10 +211,14 @@ async fn stopping(mut shutdown: ShutdownWatch) {
     _ = shutdown.wait_for(|stop| *stop).await;
 }
 
-async fn begins_http2(stream: &mut Stream, limits: &Limits) -> bool {
-    let mut first = [0; HTTP2_PREFACE.len()];
-    let peeked = timeout(limits.header_timeout, stream.try_peek(&mut first)).await;
-    matches!(peeked, Ok(Ok(true))) && first == *HTTP2_PREFACE
+/// Reads until the client's first bytes are HTTP/2's preface, or can't become it.
+async fn begins_http2(wire: &mut Wire) -> bool {
+    while wire.held().len() < HTTP2_PREFACE.len() {
+        if !HTTP2_PREFACE.starts_with(wire.held()) || !matches!(wire.read_more().await, Ok(1..)) {
+            return false;
+        }
+    }
+    wire.held().starts_with(HTTP2_PREFACE)
 }
 
 /// How long a connection may wait for a head's first byte.
@@ -238,54 +230,38 @@ enum Wait {
     ForNext,
 }
 
-/// Splits off what belongs to a request after this one (RFC 9112, section 9.3.2), as far as that can be told before the
-/// body is read.
-fn take_next_request(buffer: &mut BytesMut, head_bytes: usize, body: Body) -> BytesMut {
-    let Body::Length(length) = body else {
-        return BytesMut::new();
-    };
-    let end =
-        usize::try_from(length).map_or(usize::MAX, |length| head_bytes.saturating_add(length));
-    if end < buffer.len() {
-        buffer.split_off(end)
-    } else {
-        BytesMut::new()
-    }
-}
-
-/// Reads until there is a whole head. What comes after it stays in the buffer.
+/// Reads until there is a whole head. What comes after it is held for later.
 async fn read_head(
-    stream: &mut Stream,
-    buffer: &mut BytesMut,
+    wire: &mut Wire,
     limits: &Limits,
     wait: Wait,
-    stopping: Pin<&mut impl Future<Output = ()>>,
+    mut stopping: Pin<&mut impl Future<Output = ()>>,
 ) -> Head {
     let head_limits = HeadLimits {
         bytes: limits.header_bytes,
         lines: limits.header_count,
     };
-    let began = Instant::now();
-    if buffer.is_empty() && !read_first(stream, buffer, limits, wait, stopping).await {
-        return Head::None;
+    let first_byte_in = match wait {
+        Wait::ForFirst => limits.header_timeout,
+        Wait::ForNext => limits.idle_timeout,
+    };
+    while !has_begun(wire) {
+        if !read_first(wire, first_byte_in, stopping.as_mut()).await {
+            return Head::None;
+        }
     }
-    let deadline = limits.header_timeout
-        + match wait {
-            Wait::ForFirst => Duration::ZERO,
-            Wait::ForNext => began.elapsed(),
-        };
+    let began = Instant::now();
     loop {
-        match head::find(buffer, head_limits) {
-            Ok(Some((start, end))) => {
-                let checked = head::check(&buffer[start..end], head_limits);
-                _ = buffer.split_to(start);
-                return checked.map_or_else(Head::Refused, |body| Head::Whole(end - start, body));
+        match head::find(wire.held(), head_limits) {
+            Ok(Some(end)) => {
+                let checked = head::check(&wire.held()[..end], head_limits);
+                return checked.map_or_else(Head::Refused, |body| Head::Whole(end, body));
             }
             Ok(None) => {}
             Err(problem) => return Head::Refused(problem),
         }
-        let left = deadline.saturating_sub(began.elapsed());
-        match timeout(left, stream.read_buf(buffer)).await {
+        let left = limits.header_timeout.saturating_sub(began.elapsed());
+        match timeout(left, wire.read_more()).await {
             Ok(Ok(1..)) => {}
             Ok(_) => return Head::None,
             Err(_) => return Head::Refused(Problem::TooSlow),
@@ -293,35 +269,40 @@ async fn read_head(
     }
 }
 
-/// Whether the client began to send.
+/// Whether there is anything but empty lines, which some clients send after a body (RFC 9112, section 2.2).
+fn has_begun(wire: &mut Wire) -> bool {
+    let held = wire.held();
+    let blank = held
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+        .count();
+    held.advance(blank);
+    !held.is_empty()
+}
+
+/// Whether the client sent something.
 async fn read_first(
-    stream: &mut Stream,
-    buffer: &mut BytesMut,
-    limits: &Limits,
-    wait: Wait,
+    wire: &mut Wire,
+    limit: Duration,
     stopping: Pin<&mut impl Future<Output = ()>>,
 ) -> bool {
-    let limit = match wait {
-        Wait::ForFirst => limits.header_timeout,
-        Wait::ForNext => limits.idle_timeout,
-    };
-    buffer.reserve(HEAD_BUFFER);
     let read = tokio::select! {
         biased;
-        read = timeout(limit, stream.read_buf(buffer)) => read,
-        () = stopping => timeout(LAST_REQUEST, stream.read_buf(buffer)).await,
+        read = timeout(limit, wire.read_more()) => read,
+        () = stopping => timeout(LAST_REQUEST, wire.read_more()).await,
     };
     matches!(read, Ok(Ok(1..)))
 }
 
 /// Answers for the proxy on a connection that pingora has not seen, and closes it.
-async fn refuse(mut stream: Stream, problem: &Problem) {
+async fn refuse(mut wire: Box<Wire>, problem: &Problem) {
     let answer = problem.raw(crate::request_id::new_id().to_str().unwrap_or("-"));
     let rest = async {
-        stream.write_all(&answer).await?;
-        stream.shutdown().await?;
-        let mut rest = [0; 1024];
-        while stream.read(&mut rest).await? > 0 {}
+        wire.write_all(&answer).await?;
+        AsyncWriteExt::shutdown(&mut wire).await?;
+        while wire.read_more().await? > 0 {
+            wire.held().clear();
+        }
         std::io::Result::Ok(())
     };
     _ = timeout(LINGER, rest).await;

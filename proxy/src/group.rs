@@ -117,14 +117,23 @@ impl Group {
                 return Ok(lease);
             }
         }
+        let lease = self.wait_for_lease(&choice, key, fresh).await;
+        if lease.is_none() {
+            self.metrics.no_upstream.inc();
+        }
+        lease.ok_or(Problem::Overloaded)
+    }
+
+    async fn wait_for_lease(
+        &self,
+        choice: &Choice,
+        key: &[u8],
+        fresh: impl Fn(&Upstream) -> bool,
+    ) -> Option<Lease> {
         let queue = choice.pick(key, |upstream| {
             fresh(upstream) && upstream.has_room_to_wait()
         });
-        match queue {
-            Some(upstream) => upstream.lease(self.settings.queue_timeout).await,
-            None => None,
-        }
-        .ok_or(Problem::Overloaded)
+        queue?.lease(self.settings.queue_timeout).await
     }
 
     /// Looks again at which upstreams may be picked. Called whenever that may have changed.

@@ -5,9 +5,6 @@ use http::StatusCode;
 
 use crate::problem::Problem;
 
-/// Most bytes of empty lines that may come before a request (RFC 9112, section 2.2).
-const BLANK_BEFORE: usize = 8;
-
 /// Limits of a head.
 #[derive(Clone, Copy)]
 pub(crate) struct HeadLimits {
@@ -15,26 +12,20 @@ pub(crate) struct HeadLimits {
     pub(crate) lines: usize,
 }
 
-/// Where the head in `bytes` begins and ends, once it is there in full. What comes before the beginning is skipped.
+/// How long the head at the beginning of `bytes` is, once it is there in full.
 ///
 /// # Errors
-/// It is larger than the limit.
-pub(crate) fn find(bytes: &[u8], limits: HeadLimits) -> Result<Option<(usize, usize)>, Problem> {
-    let start = bytes
-        .iter()
-        .take(BLANK_BEFORE)
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .count();
-    let end = memchr::memmem::find(&bytes[start..], b"\r\n\r\n").map(|at| start + at + 4);
-    let seen = end.unwrap_or(bytes.len()) - start;
-    if seen > limits.bytes {
+/// It is larger than the limit, or never ends.
+pub(crate) fn find(bytes: &[u8], limits: HeadLimits) -> Result<Option<usize>, Problem> {
+    let end = memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4);
+    if end.unwrap_or(bytes.len()) > limits.bytes {
         return Err(Problem::HeadTooLarge("the request's head is too large"));
     }
-    if end.is_none() && has_bare_line_end(&bytes[start..]) {
+    if end.is_none() && has_bare_line_end(bytes) {
         // Never a head that ends as ours do, so waiting for more is of no use.
         return Err(Problem::Malformed("lines must end with CR LF"));
     }
-    Ok(end.map(|end| (start, end)))
+    Ok(end)
 }
 
 fn has_bare_line_end(bytes: &[u8]) -> bool {
@@ -269,11 +260,12 @@ fn check_expect(value: &[u8]) -> Result<(), Problem> {
 
 /// A connection header must not ask a proxy to remove what frames or addresses the message.
 fn check_connection(value: &[u8]) -> Result<(), Problem> {
-    let protected: [&[u8]; 4] = [
+    let protected: [&[u8]; 5] = [
         b"host",
         b"content-length",
         b"transfer-encoding",
         b"authorization",
+        b"idempotency-key",
     ];
     for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
         if !option.iter().all(|&byte| is_token(byte)) {
@@ -402,7 +394,7 @@ mod tests {
     #[test]
     fn a_head_is_found_when_it_is_whole() {
         assert_eq!(find(b"GET / HTTP/1.1\r\nHost", LIMITS), Ok(None));
-        assert_eq!(find(b"\r\nGET / H\r\n\r\nrest", LIMITS), Ok(Some((2, 13))));
+        assert_eq!(find(b"GET / H\r\n\r\nrest", LIMITS), Ok(Some(11)));
         assert!(find(&[b'a'; 1025], LIMITS).is_err());
         assert!(find(b"GET / HTTP/1.1\nHost: a\n\n", LIMITS).is_err());
     }

@@ -39,3 +39,4 @@ mod sockets;
 pub mod tls;
 pub mod upgrade;
 mod upstream;
+mod wire;

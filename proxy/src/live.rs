@@ -17,6 +17,9 @@ use crate::upstream::{State, Upstream};
 /// Between two looks at whether a drained upstream is idle.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
+/// Looks in a row that find it idle, until it is: a request that was being given to it is not counted yet.
+const IDLE_LOOKS: u32 = 3;
+
 /// The configuration in force.
 pub struct Live {
     table: ArcSwap<Table>,
@@ -130,8 +133,15 @@ impl Live {
     /// There is no such upstream.
     pub async fn drain(&self, address: &str, limit: Duration) -> Result<bool, NoSuchUpstream> {
         let drained = self.set_draining(address, true)?;
+        let is_idle = |upstream: &Arc<Upstream>| upstream.in_flight() + upstream.waiting() == 0;
         let idle = async {
-            while drained.iter().any(|upstream| upstream.in_flight() > 0) {
+            let mut looks = 0;
+            while looks < IDLE_LOOKS {
+                looks = if drained.iter().all(is_idle) {
+                    looks + 1
+                } else {
+                    0
+                };
                 tokio::time::sleep(DRAIN_LOOK).await;
             }
         };
@@ -234,6 +244,9 @@ fn group(
                 .flat_map(|group| &group.upstreams)
                 .find(|upstream| upstream.entry.address == entry.address);
             let standing = known.map(|u| u.standing.clone()).unwrap_or_default();
+            if settings.health.is_none() {
+                standing.is_not_checked();
+            }
             Arc::new(Upstream::new(name, settings, entry, standing, metrics))
         })
         .collect();

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::json;
 
+use crate::metrics::Metrics;
+
 /// Why the proxy answers instead of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
@@ -106,6 +108,25 @@ impl Problem {
             }
             Self::TooManyConnections | Self::Overloaded | Self::UpstreamUnreachable => Some(1),
             _ => None,
+        }
+    }
+
+    /// Counts it, if it is the client's doing.
+    pub(crate) fn count(&self, metrics: &Metrics) {
+        match self {
+            Self::Malformed(_) | Self::NotServed(..) => metrics.refused.malformed.inc(),
+            Self::HeadTooLarge(_) => metrics.refused.headers_too_large.inc(),
+            Self::BodyTooLarge { .. } => metrics.refused.body_too_large.inc(),
+            Self::TooSlow => metrics.refused.timeout.inc(),
+            Self::TooOften { .. } => metrics.rate_limited.inc(),
+            Self::TooManyConnections => metrics.refused.connections.inc(),
+            Self::NoRoute
+            | Self::NoUpstream { .. }
+            | Self::Overloaded
+            | Self::UpstreamBroke
+            | Self::UpstreamUnreachable
+            | Self::UpstreamTimedOut
+            | Self::Internal => {}
         }
     }
 

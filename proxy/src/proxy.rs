@@ -19,7 +19,7 @@ use crate::access_log::AccessLog;
 use crate::admission::admit;
 use crate::answer::{answer, fail, problem_of};
 use crate::config::Reuse;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, final_status};
 use crate::forwarded;
 use crate::hash_key::HashKey;
 use crate::hop;
@@ -66,6 +66,8 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        let send_timeout = exchange.table.config.limits.send_timeout;
+        session.set_write_timeout(Some(send_timeout));
         // Before the module looks at what the client accepts, which it does only if it may compress.
         compress(session, exchange);
         Ok(())
@@ -76,7 +78,7 @@ impl ProxyHttp for Proxy {
         match verdict {
             Ok(()) => Ok(false),
             Err(problem) => {
-                self.count_refusal(&problem);
+                problem.count(&self.live.metrics);
                 answer(session, exchange, problem).await?;
                 Ok(true)
             }
@@ -88,8 +90,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
-        // The last try's, if this is another one.
-        exchange.lease = None;
+        exchange.begin_try();
         let left = exchange
             .time_left()
             .map_err(|problem| fail(exchange, problem))?;
@@ -152,7 +153,7 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
         let limits = &exchange.table.config.limits;
@@ -161,9 +162,11 @@ impl ProxyHttp for Proxy {
             let limit_bytes = limits.body_bytes;
             return Err(fail(exchange, Problem::BodyTooLarge { limit_bytes }));
         }
-        if exchange.started.elapsed() > limits.body_timeout {
+        // A body that is sent to another upstream had arrived before.
+        if !exchange.body_arrived && exchange.started.elapsed() > limits.body_timeout {
             return Err(fail(exchange, Problem::TooSlow));
         }
+        exchange.body_arrived |= end;
         Ok(())
     }
 
@@ -224,11 +227,16 @@ impl ProxyHttp for Proxy {
             return error;
         }
         let untouched =
-            session.response_written().is_none() && !session.as_ref().retry_buffer_truncated();
+            final_status(session).is_none() && !session.as_ref().retry_buffer_truncated();
         let timed_out = matches!(
             error.etype(),
             ErrorType::ReadTimedout | ErrorType::WriteTimedout
         );
+        if *error.etype() == ErrorType::ReadTimedout && !exchange.body_arrived {
+            // The upstream waits for the rest of the request, as we do.
+            exchange.problem = Some(Problem::TooSlow);
+            return error;
+        }
         if untouched && reused && !timed_out && exchange.asks_afresh() {
             error.set_retry(true);
             return error;
@@ -257,9 +265,9 @@ impl ProxyHttp for Proxy {
             .map_or(0, |problem| problem.status().as_u16());
         exchange.log_failure(session, error, error_code);
         if let Some(problem) = problem
-            && session.response_written().is_none()
+            && final_status(session).is_none()
         {
-            self.count_refusal(&problem);
+            problem.count(&self.live.metrics);
             _ = answer(session, exchange, problem).await;
         }
         FailToProxy {
@@ -268,13 +276,8 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn logging(
-        &self,
-        session: &mut Session,
-        _error: Option<&Error>,
-        exchange: &mut Exchange,
-    ) {
-        exchange.finish(session, &self.access_log);
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        exchange.finish(session, error, &self.access_log);
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
@@ -291,20 +294,6 @@ impl ProxyHttp for Proxy {
     ) -> bool {
         // Retries are counted.
         true
-    }
-}
-
-impl Proxy {
-    fn count_refusal(&self, problem: &Problem) {
-        let metrics = &self.live.metrics;
-        match problem {
-            Problem::TooOften { .. } => metrics.rate_limited.inc(),
-            Problem::Malformed(_) => metrics.refused.malformed.inc(),
-            Problem::HeadTooLarge(_) => metrics.refused.headers_too_large.inc(),
-            Problem::BodyTooLarge { .. } => metrics.refused.body_too_large.inc(),
-            Problem::TooSlow => metrics.refused.timeout.inc(),
-            _ => {}
-        }
     }
 }
 

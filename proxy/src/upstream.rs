@@ -113,8 +113,10 @@ impl Upstream {
     pub(crate) async fn lease(self: &Arc<Self>, limit: Duration) -> Option<Lease> {
         let waiting = Waiting::new(self);
         let slot = tokio::time::timeout(limit, self.slots.clone().acquire_owned()).await;
+        let lease = Lease::new(self.clone(), slot.ok()?.ok()?);
+        // Not before: a drain looks at both counts.
         drop(waiting);
-        Some(Lease::new(self.clone(), slot.ok()?.ok()?))
+        Some(lease)
     }
 }
 
@@ -199,6 +201,12 @@ impl Standing {
     /// Requests sent there since the start.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Nobody checks any more whether it is up.
+    pub(crate) fn is_not_checked(&self) {
+        self.up.store(true, Ordering::Relaxed);
+        self.opposite.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn set_draining(&self, draining: bool) {

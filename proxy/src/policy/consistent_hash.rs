@@ -8,9 +8,14 @@ use pingora_ketama::{Bucket, Continuum};
 
 use super::Candidate;
 
+/// How often ketama puts a candidate on the ring for each unit of its weight.
+const POINTS_OF_A_WEIGHT: usize = 160;
+
 /// A ring of candidates.
 pub(crate) struct ConsistentHash {
     ring: Continuum,
+    /// So many steps along the ring meet every candidate.
+    points: usize,
     positions: HashMap<SocketAddr, usize>,
 }
 
@@ -20,8 +25,13 @@ impl ConsistentHash {
             .iter()
             .map(|candidate| Bucket::new(candidate.address, candidate.weight.max(1).into()))
             .collect();
+        let weight: usize = candidates
+            .iter()
+            .map(|c| usize::from(c.weight.max(1)))
+            .sum();
         Self {
             ring: Continuum::new(&buckets),
+            points: POINTS_OF_A_WEIGHT * weight,
             positions: candidates
                 .iter()
                 .enumerate()
@@ -35,11 +45,9 @@ impl ConsistentHash {
         if self.positions.is_empty() {
             return None;
         }
-        // The ring names each candidate many times; this many steps meet every one of them.
-        const POINTS_OF_A_CANDIDATE: usize = 160;
         self.ring
             .node_iter(key)
-            .take(POINTS_OF_A_CANDIDATE * self.positions.len())
+            .take(self.points)
             .filter_map(|address| self.positions.get(address).copied())
             .find(|&candidate| usable(candidate))
     }
@@ -85,6 +93,17 @@ mod tests {
         let after = owners(&ring(&[5000, 5001, 5002, 5003]), |_| true);
         let moved = before.iter().zip(&after).filter(|(a, b)| a != b).count();
         assert!(moved < KEYS * 35 / 100, "{moved} of {KEYS} keys moved");
+    }
+
+    #[test]
+    fn a_light_one_is_found_behind_a_heavy_one() {
+        let candidate = |port, weight| Candidate {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            weight,
+        };
+        let policy = ConsistentHash::new(&[candidate(5000, 200), candidate(5001, 1)]);
+        let found = owners(&policy, |candidate| candidate == 1);
+        assert!(found.iter().all(|owner| *owner == Some(1)));
     }
 
     #[test]
