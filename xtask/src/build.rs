@@ -17,6 +17,9 @@ pub(crate) struct Options {}
 /// The crates in `components/` that become a `.wasm` file.
 const COMPONENTS: [&str; 3] = ["orders", "stocks", "reports"];
 
+/// The component that the host's tests swap in: `host/tests/guests`.
+const TEST_GUEST: &str = "test-guest";
+
 pub(crate) async fn run(_: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
     setup::tools(&[CMAKE]).await?;
@@ -47,6 +50,13 @@ pub(crate) async fn servers() -> Result<()> {
     let mut command = cargo(["build", "--package", "store-host"]);
     command.args(["--package", "store-proxy"]);
     run_step("build the host and the proxy", command).await
+}
+
+/// Builds the component that the tests and the swap test load beside ours.
+pub(crate) async fn test_guest() -> Result<()> {
+    let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);
+    command.args(["--package", TEST_GUEST]);
+    run_step("build the test component", command).await
 }
 
 /// The flags that limit a cargo command to the components.

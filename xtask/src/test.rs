@@ -26,6 +26,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     doc.env("RUSTDOCFLAGS", "-D warnings");
     run_step("docs", doc).await?;
     build::components().await?;
+    build::test_guest().await?;
     // There are no doc tests; cargo would close with their empty summaries.
     let mut test = cargo(["test", "--workspace", "--lib", "--bins", "--tests"]);
     test.args(options.filter);

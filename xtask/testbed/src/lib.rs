@@ -7,6 +7,7 @@
 //! of its own. [`seed`] fills a store with data, [`verify`] audits one.
 
 mod addresses;
+mod guest;
 mod host;
 mod mariadb;
 mod polling;
@@ -24,6 +25,7 @@ mod store;
 pub mod verify;
 
 pub use addresses::Addresses;
+pub use guest::{Guest, component_folder};
 pub use host::{Host, HostOptions, migrate};
 pub use mariadb::{Durability, MariaDb, MariaDbOptions};
 pub use nix::sys::signal::Signal;
