@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::client;
+
 /// Runs the WebAssembly components of a Spin app, with pooled MySQL and Redis, metrics and limits.
 ///
 /// Exit codes: 0 after a clean stop, 2 for a wrong setting, 1 for anything else.
@@ -30,6 +32,10 @@ pub enum Command {
         #[arg(long, env = "STORE_HOST_MYSQL_URL", hide_env_values = true)]
         mysql_url: Secret,
     },
+
+    /// What an operator asks running hosts for.
+    #[command(flatten)]
+    Client(client::Command),
 }
 
 /// Everything that can be set about a serving host. Durations are written as `500ms`, `2s` or `1m`.
@@ -259,7 +265,7 @@ impl std::str::FromStr for Secret {
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A duration above zero; nothing here means anything at zero.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than zero".into()),
         Ok(duration) if duration > LONGEST => Err("must be a week at most".into()),

@@ -8,6 +8,7 @@ mod admin;
 mod app;
 mod bindings;
 mod body;
+pub mod client;
 mod component;
 pub mod config;
 mod engine;

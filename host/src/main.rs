@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use store_host::config::{Cli, Command, Config};
-use store_host::{Host, StartError, logging};
+use store_host::{Host, StartError, client, logging};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     let code = runtime.block_on(async {
         match cli.command {
             Some(Command::Migrate { mysql_url }) => migrate(&mysql_url.0).await,
+            Some(Command::Client(command)) => operate(command).await,
             None => serve(&cli.config).await,
         }
     });
@@ -85,6 +86,14 @@ async fn migrate(url: &str) -> ExitCode {
                 1
             },
         ),
+    }
+}
+
+/// What an operator asked for, of hosts that run elsewhere.
+async fn operate(command: client::Command) -> ExitCode {
+    match client::run(command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, error.exit_code()),
     }
 }
 

@@ -1,0 +1,96 @@
+//! Where a host's admin interface is.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Longest path of a Unix socket that Linux takes, without its closing zero (`unix(7)`).
+const LONGEST_SOCKET_PATH: usize = 107;
+
+/// The address of an admin interface: `http://127.0.0.1:5100` or `unix:/run/store-host.sock`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminUrl {
+    /// Host and port.
+    Tcp(String),
+    /// The socket's path.
+    Unix(PathBuf),
+}
+
+impl FromStr for AdminUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return socket(path);
+        }
+        let url: http::Uri = text
+            .parse()
+            .map_err(|error| format!("{error}; write it as http://127.0.0.1:5100"))?;
+        match (url.scheme_str(), url.authority()) {
+            (Some("http"), Some(authority)) if matches!(url.path(), "" | "/") => {
+                let port = authority.port_u16().unwrap_or(80);
+                Ok(Self::Tcp(format!("{}:{port}", authority.host())))
+            }
+            _ => Err("write it as http://127.0.0.1:5100 or unix:/run/store-host.sock".into()),
+        }
+    }
+}
+
+fn socket(path: &str) -> Result<AdminUrl, String> {
+    // `unix:///run/x` is a URL with an empty host; both spellings are about.
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() {
+        return Err("names no socket: write it as unix:/run/store-host.sock".into());
+    }
+    if path.len() > LONGEST_SOCKET_PATH {
+        return Err(format!(
+            "a socket's path has {LONGEST_SOCKET_PATH} bytes at most"
+        ));
+    }
+    Ok(AdminUrl::Unix(path.into()))
+}
+
+impl fmt::Display for AdminUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(authority) => write!(f, "http://{authority}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_are_read_and_written() {
+        for (text, shown) in [
+            ("http://127.0.0.1:5100", "http://127.0.0.1:5100"),
+            ("http://127.0.0.1:5100/", "http://127.0.0.1:5100"),
+            ("http://[::1]:5100", "http://[::1]:5100"),
+            ("http://store.example", "http://store.example:80"),
+            ("unix:/run/host.sock", "unix:/run/host.sock"),
+            ("unix:///run/host.sock", "unix:/run/host.sock"),
+            ("unix:host.sock", "unix:host.sock"),
+        ] {
+            let url: AdminUrl = text.parse().expect(text);
+            assert_eq!(url.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let long = format!("unix:/{}", "x".repeat(LONGEST_SOCKET_PATH));
+        for text in [
+            "",
+            "127.0.0.1:5100",
+            "https://127.0.0.1:5100",
+            "http://127.0.0.1:5100/status",
+            "unix:",
+            &long,
+        ] {
+            assert!(text.parse::<AdminUrl>().is_err(), "{text} was taken");
+        }
+    }
+}

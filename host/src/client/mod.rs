@@ -1,0 +1,71 @@
+//! The operator's side: `store-host swap`, `status` and the rest, over a host's admin interface (`docs/ADMIN.md`).
+//!
+//! A fleet is worked through one host after the other and left alone at the first failure, so that a bad version
+//! reaches one host at most.
+
+mod action;
+mod address;
+mod error;
+mod http;
+mod reload;
+mod status;
+mod swap;
+mod targets;
+
+use clap::Subcommand;
+
+pub use action::{ActionArgs, RollbackArgs};
+pub use address::AdminUrl;
+pub use error::ClientError;
+pub use reload::ReloadArgs;
+pub use status::StatusArgs;
+pub use swap::{Percent, SwapArgs};
+pub use targets::Targets;
+
+use action::Action;
+
+/// What an operator asks running hosts for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Replace a running component by another file, without losing a request
+    ///
+    /// The host receives the file, compiles it beside the running version, checks that it links and answers a probe,
+    /// and switches. Any failure leaves the running version as it is; exit code 1, and the step that failed.
+    Swap(SwapArgs),
+
+    /// Show each component's generations: digest, since when, requests in flight, share of the traffic
+    Status(StatusArgs),
+
+    /// Switch a component back to the generation it had before
+    Rollback(RollbackArgs),
+
+    /// Give a canary all of its component's traffic now
+    Promote(ActionArgs),
+
+    /// Withdraw a canary now
+    Abort(ActionArgs),
+
+    /// Read spin.toml again (variables, routes, hosts, limits) and switch to all of it at once, or to none of it
+    Reload(ReloadArgs),
+}
+
+/// Does what `command` asks, talking on stdout.
+///
+/// # Errors
+/// The first failure; hosts after the one that failed were left alone.
+pub async fn run(command: Command) -> Result<(), ClientError> {
+    match command {
+        Command::Swap(args) => swap::run(args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Rollback(args) => action::rollback(args).await,
+        Command::Promote(args) => action::run(Action::Promote, args).await,
+        Command::Abort(args) => action::run(Action::Abort, args).await,
+        Command::Reload(args) => reload::run(args).await,
+    }
+}
+
+/// Prints a line of a result. Whoever reads may have closed the pipe; that is no reason to stop half way.
+fn say(line: &str) {
+    use std::io::Write;
+    _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,182 @@
+//! `store-host status`: a table for each host.
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::http::Call;
+use super::{ClientError, Targets, say};
+
+/// Characters of a digest that tell versions apart; `--full` shows all.
+const SHORT_DIGEST: usize = 12;
+
+const HEADINGS: [&str; 8] = [
+    "COMPONENT",
+    "GENERATION",
+    "STATE",
+    "SHARE",
+    "IN FLIGHT",
+    "SINCE",
+    "SOURCE",
+    "DIGEST",
+];
+
+/// What to show of which hosts.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Show digests whole
+    #[arg(long)]
+    pub full: bool,
+
+    /// Which hosts.
+    #[command(flatten)]
+    pub targets: Targets,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    components: Vec<Component>,
+}
+
+#[derive(Deserialize)]
+struct Component {
+    component: String,
+    generations: Vec<Generation>,
+    /// How the last attempt to change it ended.
+    last: Option<Last>,
+}
+
+#[derive(Deserialize)]
+struct Generation {
+    generation: u64,
+    digest: String,
+    state: String,
+    since: String,
+    in_flight: u64,
+    share: f64,
+    source: String,
+}
+
+#[derive(Deserialize)]
+struct Last {
+    generation: Option<u64>,
+    result: String,
+    reason: Option<String>,
+}
+
+pub(super) async fn run(args: StatusArgs) -> Result<(), ClientError> {
+    let caller = args.targets.caller()?;
+    args.targets
+        .each(async |admin| {
+            let status: Status = caller.call(admin, Call::get("/status")).await?;
+            say(&admin.to_string());
+            status.lines(args.full).iter().for_each(|line| say(line));
+            Ok(())
+        })
+        .await
+}
+
+impl Status {
+    fn lines(&self, full: bool) -> Vec<String> {
+        let rows = self.components.iter().flat_map(|component| {
+            let generations = component.generations.iter();
+            generations.map(|generation| generation.cells(&component.component, full))
+        });
+        let mut lines = table(&rows.collect::<Vec<_>>());
+        lines.extend(self.components.iter().filter_map(Component::last_line));
+        lines
+    }
+}
+
+impl Component {
+    fn last_line(&self) -> Option<String> {
+        let last = self.last.as_ref()?;
+        let generation = last
+            .generation
+            .map(|number| format!(" generation {number}"))
+            .unwrap_or_default();
+        let reason = last
+            .reason
+            .as_ref()
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default();
+        Some(format!(
+            "`{}`: last change:{generation} {}{reason}",
+            self.component, last.result
+        ))
+    }
+}
+
+impl Generation {
+    fn cells(&self, component: &str, full: bool) -> [String; 8] {
+        let length = if full {
+            self.digest.len()
+        } else {
+            SHORT_DIGEST.min(self.digest.len())
+        };
+        [
+            component.to_owned(),
+            self.generation.to_string(),
+            self.state.clone(),
+            format!("{} %", (self.share * 1000.0).round() / 10.0),
+            self.in_flight.to_string(),
+            self.since.clone(),
+            self.source.clone(),
+            self.digest.get(..length).unwrap_or_default().to_owned(),
+        ]
+    }
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+fn table(rows: &[[String; 8]]) -> Vec<String> {
+    let widths: Vec<usize> = HEADINGS
+        .iter()
+        .enumerate()
+        .map(|(column, heading)| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.max().unwrap_or(0).max(heading.len())
+        })
+        .collect();
+    let line = |cells: Vec<&str>| {
+        let padded = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let body = rows
+        .iter()
+        .map(|row| line(row.iter().map(String::as_str).collect()));
+    std::iter::once(line(HEADINGS.to_vec()))
+        .chain(body)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_s_generations_make_a_table() {
+        let status: Status = serde_json::from_value(serde_json::json!({"components": [{
+            "component": "reports",
+            "generations": [
+                {"generation": 3, "digest": "0123456789abcdef", "state": "live",
+                 "since": "2026-01-02T03:04:05Z", "in_flight": 7, "share": 0.875, "source": "file"},
+                {"generation": 4, "digest": "fedcba9876543210", "state": "canary",
+                 "since": "2026-01-02T03:04:06Z", "in_flight": 0, "share": 0.125, "source": "upload"},
+            ],
+            "last": {"generation": 2, "result": "withdrawn", "reason": "3 of 50 requests failed"},
+        }]}))
+        .expect("the documented form");
+        assert_eq!(
+            status.lines(false),
+            [
+                "COMPONENT  GENERATION  STATE   SHARE   IN FLIGHT  SINCE                 SOURCE  DIGEST",
+                "reports    3           live    87.5 %  7          2026-01-02T03:04:05Z  file    0123456789ab",
+                "reports    4           canary  12.5 %  0          2026-01-02T03:04:06Z  upload  fedcba987654",
+                "`reports`: last change: generation 2 withdrawn: 3 of 50 requests failed",
+            ]
+        );
+        assert!(status.lines(true)[1].ends_with("0123456789abcdef"));
+    }
+}

@@ -1,0 +1,70 @@
+//! Which hosts a command is for, and the token that they ask for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::http::Caller;
+use super::{AdminUrl, ClientError};
+use crate::config::{Secret, duration};
+
+/// Where the token may be instead of in a file. Not a flag: every user of a machine can read its processes' flags.
+const TOKEN_VARIABLE: &str = "STORE_HOST_ADMIN_TOKEN";
+
+/// Which hosts, and how they are asked.
+#[derive(Debug, Args)]
+pub struct Targets {
+    /// A host's admin interface, as http://host:port or unix:/path; give it several times for several hosts
+    #[arg(
+        long = "admin",
+        env = "STORE_HOST_ADMIN",
+        value_name = "URL",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:5100"
+    )]
+    pub admin: Vec<AdminUrl>,
+
+    /// File with the admin token; without it, STORE_HOST_ADMIN_TOKEN is the token
+    #[arg(long, env = "STORE_HOST_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+
+    /// Longest wait for each host's answer; a large component takes a while to compile
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+impl Targets {
+    /// Who asks: the token, and how patiently.
+    pub(super) fn caller(&self) -> Result<Caller, ClientError> {
+        Ok(Caller {
+            token: self.token()?,
+            timeout: self.timeout,
+        })
+    }
+
+    /// Asks one host after the other, and no more after the first that fails.
+    pub(super) async fn each(
+        &self,
+        mut ask: impl AsyncFnMut(&AdminUrl) -> Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
+        for (number, admin) in (1..).zip(&self.admin) {
+            ask(admin)
+                .await
+                .map_err(|error| error.before(&self.admin[number..]))?;
+        }
+        Ok(())
+    }
+
+    fn token(&self) -> Result<Option<Secret>, ClientError> {
+        let text = match &self.admin_token_file {
+            Some(path) => std::fs::read_to_string(path).map_err(|source| ClientError::File {
+                path: path.clone(),
+                source,
+            })?,
+            None => std::env::var(TOKEN_VARIABLE).unwrap_or_default(),
+        };
+        let token = text.trim();
+        Ok((!token.is_empty()).then(|| Secret(token.to_owned())))
+    }
+}
