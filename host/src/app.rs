@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use wasmtime::Engine;
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 
-use crate::component::{Context, LoadError, LoadedComponent};
-use crate::config::Config;
-use crate::manifest::{ComponentManifest, Manifest, ManifestError};
+use crate::config::{Config, Limits};
+use crate::context::Context;
+use crate::generation::Generation;
+use crate::manifest::{ComponentManifest, Manifest, ManifestError, Route};
 use crate::metrics::Metrics;
 use crate::outbound::AllowedHost;
+use crate::probe::Probe;
 use crate::router::Router;
-use crate::{mysql, redis, variables};
+use crate::slot::{Picked, Slot};
+use crate::{mysql, redis, refresh, variables};
 
 /// Why an app can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,15 @@ pub enum AppError {
     },
 }
 
+/// Why a component's file can't be served.
+#[derive(Debug, thiserror::Error)]
+#[error("`component.{id}.source`: {path}: {reason}")]
+pub struct LoadError {
+    pub(crate) id: String,
+    pub(crate) path: PathBuf,
+    pub(crate) reason: String,
+}
+
 impl AppError {
     /// Whether a setting is wrong, rather than a file it names.
     pub fn is_setting(&self) -> bool {
@@ -45,17 +58,42 @@ impl AppError {
     }
 }
 
+/// The app that serves, behind one atomic pointer: a swap or a reload makes another app and replaces it whole.
+pub(crate) type Live = ArcSwap<App>;
+
 /// Everything that serving needs.
+#[derive(Clone)]
 pub(crate) struct App {
-    pub(crate) router: Router,
-    pub(crate) components: BTreeMap<String, Arc<LoadedComponent>>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) slots: BTreeMap<String, Slot>,
 }
 
-/// An app whose settings are checked and whose components are not compiled yet.
+impl App {
+    /// The route for a path, and the generation that serves this request.
+    pub(crate) fn find(&self, path: &str) -> Option<(Arc<Route>, Picked)> {
+        let route = self.router.find(path)?;
+        let picked = self.slots.get(&route.component)?.pick();
+        Some((route, picked))
+    }
+
+    /// The stable generation of a component.
+    pub(crate) fn stable(&self, id: &str) -> Option<Arc<Generation>> {
+        self.slots.get(id).map(|slot| slot.stable.clone())
+    }
+
+    /// The same app with another slot.
+    pub(crate) fn with(&self, id: &str, slot: Slot) -> Self {
+        let mut app = self.clone();
+        app.slots.insert(id.to_owned(), slot);
+        app
+    }
+}
+
+/// An app whose settings are checked and whose components are not loaded yet.
 pub(crate) struct Plan {
-    manifest: Manifest,
-    router: Router,
-    contexts: Vec<Context>,
+    pub(crate) manifest: Manifest,
+    pub(crate) router: Arc<Router>,
+    pub(crate) contexts: BTreeMap<String, Arc<Context>>,
 }
 
 impl Plan {
@@ -69,13 +107,18 @@ impl Plan {
             path: manifest.path.clone(),
             reason,
         };
-        let router = Router::new(&manifest.routes).map_err(wrong)?;
+        let router = Arc::new(Router::new(&manifest.routes).map_err(wrong)?);
         let values = variables::app_values(&manifest).map_err(wrong)?;
         let contexts = manifest
             .components
             .iter()
-            .map(|(id, entry)| context(id, entry, &values, config, metrics).map_err(wrong))
-            .collect::<Result<_, _>>()?;
+            .map(|(id, entry)| {
+                let probe = entry.probe.clone();
+                let probe = probe.unwrap_or_else(|| Probe::usual(id, &manifest.routes));
+                let context = context(id, entry, probe, &values, config, metrics).map_err(wrong)?;
+                Ok((id.clone(), Arc::new(context)))
+            })
+            .collect::<Result<_, AppError>>()?;
         Ok(Self {
             router,
             contexts,
@@ -86,50 +129,33 @@ impl Plan {
     /// The databases and caches that the components' variables name, each once, with a component that names it.
     pub(crate) fn backends(&self) -> BTreeMap<String, String> {
         let mut backends = BTreeMap::new();
-        for context in &self.contexts {
+        for (id, context) in &self.contexts {
             for value in context.variables.values() {
                 if value.starts_with("mysql://") || value.starts_with("redis://") {
-                    backends
-                        .entry(value.clone())
-                        .or_insert_with(|| context.id.clone());
+                    backends.entry(value.clone()).or_insert_with(|| id.clone());
                 }
             }
         }
         backends
     }
 
-    /// Compiles and links the components.
-    ///
-    /// # Errors
-    /// The first component that can't be served.
-    pub(crate) fn load(self, engine: &Engine) -> Result<App, AppError> {
-        let mut components = BTreeMap::new();
-        for context in self.contexts {
-            let id = context.id.clone();
-            let source = &self.manifest.components[&id].source;
-            let component = LoadedComponent::load(engine, context, source).map_err(|source| {
-                AppError::Component {
-                    path: self.manifest.path.clone(),
-                    source,
-                }
-            })?;
-            tracing::info!(
-                component = id,
-                digest = component.digest,
-                "Loaded component `{id}`"
-            );
-            components.insert(id, Arc::new(component));
+    /// An error about a component's file.
+    pub(crate) fn load_error(&self, id: &str, reason: String) -> AppError {
+        AppError::Component {
+            path: self.manifest.path.clone(),
+            source: LoadError {
+                id: id.to_owned(),
+                path: self.manifest.components[id].source.clone(),
+                reason,
+            },
         }
-        Ok(App {
-            router: self.router,
-            components,
-        })
     }
 }
 
 fn context(
     id: &str,
     entry: &ComponentManifest,
+    probe: Probe,
     values: &BTreeMap<String, String>,
     config: &Config,
     metrics: &Arc<Metrics>,
@@ -141,15 +167,33 @@ fn context(
         .map(|template| AllowedHost::parse(&template.resolve(values)?))
         .collect::<Result<_, String>>()
         .map_err(|reason| format!("`component.{id}.allowed_outbound_hosts`: {reason}"))?;
-    Ok(Context {
+    let limits = limits(id, entry, &config.limits)?;
+    let context = Context {
         id: id.to_owned(),
         variables,
         environment: entry.environment.clone(),
         allowed_hosts,
-        limits: config.limits.clone(),
+        probe,
+        in_flight: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
+        limits,
         mysql: mysql::Pools::new(id, config.mysql.clone(), metrics.clone()),
         redis: redis::Connections::new(config.redis.clone()),
         metrics: metrics.clone(),
         outage_logged: Mutex::new(None),
-    })
+    };
+    refresh::interval(&context)?;
+    Ok(context)
+}
+
+/// The component's own limits, and the host's where it names none.
+fn limits(id: &str, entry: &ComponentManifest, host: &Limits) -> Result<Limits, String> {
+    let limits = entry.limits.over(host);
+    if limits.memory_limit_mib > host.memory_limit_mib {
+        // The engine reserves its memories at start, of the size that the flag says.
+        return Err(format!(
+            "`component.{id}.tool.store-host.limits.memory_limit_mib`: {} is more than --memory-limit-mib {}",
+            limits.memory_limit_mib, host.memory_limit_mib
+        ));
+    }
+    Ok(limits)
 }

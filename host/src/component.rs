@@ -1,175 +1,137 @@
-//! One loaded component: compiled, linked, and what its instances share.
+//! From the bytes of a component to code that can be instantiated.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use rustix::process::setpriority_process;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
-use url::Url;
+use tokio::sync::oneshot;
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime_wasi_http::handler::ProxyHandler;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::bindings::refresher::RefresherPre;
-use crate::config::Limits;
-use crate::instance::Instances;
-use crate::metrics::Metrics;
-use crate::outbound::AllowedHost;
 use crate::state::State;
 use crate::{mysql, redis};
 
 /// The export that makes a component one that the refresh task calls.
 const REFRESH_EXPORT: &str = "store:reports/refresh@1.0.0";
 
-/// Between two log lines about the same component's unreachable database or cache.
-const OUTAGE_LOG_PAUSE: Duration = Duration::from_secs(5);
+/// The lowest priority there is: the kernel gives such a thread what the others leave over, so that compiling takes
+/// longer under load and requests do not.
+const LOWEST_PRIORITY: i32 = 19;
 
-/// Why a component can't be served.
+/// Why bytes can't be served as a component.
 #[derive(Debug, thiserror::Error)]
-#[error("`component.{id}.source`: {path}: {reason}")]
-pub struct LoadError {
-    id: String,
-    path: PathBuf,
-    reason: String,
+pub(crate) enum CompileError {
+    /// They are no component.
+    #[error("{0}")]
+    Compile(String),
+    /// They ask for what this host does not offer, or do not offer what it asks for.
+    #[error("{0}")]
+    Link(String),
 }
 
-/// What all instances of a component share.
-pub(crate) struct Context {
-    pub(crate) id: String,
-    pub(crate) variables: HashMap<String, String>,
-    pub(crate) environment: BTreeMap<String, String>,
-    pub(crate) allowed_hosts: Vec<AllowedHost>,
-    pub(crate) limits: Limits,
-    pub(crate) mysql: mysql::Pools,
-    pub(crate) redis: redis::Connections,
-    pub(crate) metrics: Arc<Metrics>,
-    /// When an outage was last logged. Written by [`Context::warn_of_outage`].
-    pub(crate) outage_logged: Mutex<Option<Instant>>,
-}
-
-impl Context {
-    /// Whether the component may connect to `address`.
-    ///
-    /// # Errors
-    /// The reason, without the address's user and password.
-    pub(crate) fn check_outbound(&self, address: &str, scheme: &str) -> Result<(), String> {
-        let url = Url::parse(address)
-            .ok()
-            .filter(|url| url.scheme() == scheme)
-            .ok_or_else(|| format!("the address is not a {scheme}:// URL"))?;
-        if self
-            .allowed_hosts
-            .iter()
-            .any(|allowed| allowed.allows(&url))
-        {
-            return Ok(());
-        }
-        let host = url.host_str().unwrap_or_default();
-        let port = url
-            .port()
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
-        let reason = format!(
-            "{scheme}://{host}{port} is not among the allowed_outbound_hosts of `{}`",
-            self.id
-        );
-        tracing::warn!(component = self.id, "Refused a connection: {reason}");
-        Err(reason)
-    }
-
-    /// Logs that MySQL or Redis failed, but not once for each request.
-    pub(crate) fn warn_of_outage(&self, error: &dyn Display) {
-        let mut logged = self
-            .outage_logged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if logged.is_none_or(|at| at.elapsed() >= OUTAGE_LOG_PAUSE) {
-            *logged = Some(Instant::now());
-            tracing::warn!(component = self.id, "`{}`: {error}", self.id);
-        }
-    }
-}
-
-/// A component that is ready to serve.
-pub(crate) struct LoadedComponent {
-    pub(crate) context: Arc<Context>,
-    pub(crate) handler: ProxyHandler<Instances>,
+/// Compiled and linked code, of which instances can be made. The code is freed with it and its instances.
+pub(crate) struct Compiled {
+    pub(crate) service: ServicePre<State>,
     /// Present when the component exports the refresh function.
     pub(crate) refresher: Option<RefresherPre<State>>,
-    /// One permit for each request in flight.
-    pub(crate) in_flight: Arc<Semaphore>,
-    /// SHA-256 of the file, in hexadecimal.
+    /// SHA-256 of the component, in hexadecimal.
     pub(crate) digest: String,
+    /// How long compiling took; finding the code in the cache is quick.
+    pub(crate) took: Duration,
 }
 
-impl LoadedComponent {
-    /// Compiles and links the file at `path`.
+impl Compiled {
+    /// Compiles and links, which keeps this thread busy for up to seconds.
     ///
     /// # Errors
-    /// The file is missing, is no component, or asks for what this host does not offer.
-    pub(crate) fn load(engine: &Engine, context: Context, path: &Path) -> Result<Self, LoadError> {
-        let id = context.id.clone();
-        let error = |reason: String| LoadError {
-            id: id.clone(),
-            path: path.to_owned(),
-            reason,
-        };
-        let bytes = std::fs::read(path).map_err(|source| {
-            error(format!(
-                "can't be read: {source}; build the component first"
-            ))
-        })?;
-        let digest = format!("{:x}", Sha256::digest(&bytes));
-        let pre = link(engine, &bytes).map_err(&error)?;
+    /// The bytes are no component, or one that asks for what this host does not offer.
+    pub(crate) fn new(engine: &Engine, bytes: &[u8]) -> Result<Self, CompileError> {
+        let started = Instant::now();
+        let component = compile(engine, bytes)?;
+        let took = started.elapsed();
+        let pre = link(engine, &component)?;
         let service = ServicePre::new(pre.clone()).map_err(|_| {
-            error("exports no wasi:http/handler@0.3.0: build it with spin-sdk 7 or newer".into())
+            CompileError::Link(
+                "exports no wasi:http/handler@0.3.0: build it with spin-sdk 7 or newer".into(),
+            )
         })?;
-        let refresher = pre
-            .component()
+        let refresher = component
             .get_export_index(None, REFRESH_EXPORT)
             .map(|_| RefresherPre::new(pre))
             .transpose()
             .map_err(|cause| {
-                error(format!(
+                CompileError::Link(format!(
                     "its {REFRESH_EXPORT} has another type: {}",
                     cause.root_cause()
                 ))
             })?;
-
-        let context = Arc::new(context);
-        context.metrics.announce_component(&context.id, &digest);
         Ok(Self {
-            handler: ProxyHandler::new(Instances::new(context.clone(), engine.clone(), service)),
+            service,
             refresher,
-            in_flight: Arc::new(Semaphore::new(context.limits.max_in_flight as usize)),
-            digest,
-            context,
+            digest: digest(bytes),
+            took,
         })
+    }
+
+    /// Compiles on a thread of the lowest priority, while others serve.
+    ///
+    /// # Errors
+    /// As [`Compiled::new`].
+    pub(crate) async fn aside(engine: &Engine, bytes: Bytes) -> Result<Self, CompileError> {
+        let (sender, compiled) = oneshot::channel();
+        let engine = engine.clone();
+        let thread = std::thread::Builder::new().name("compile".into());
+        let spawned = thread.spawn(move || {
+            // On Linux a priority is the thread's own. Without it compiling only gets in the way of requests more.
+            if let Err(error) = setpriority_process(None, LOWEST_PRIORITY) {
+                tracing::debug!("Compiling at the usual priority: {error}");
+            }
+            // Whoever asked may be gone, and then nobody needs the code.
+            _ = sender.send(Compiled::new(&engine, &bytes));
+        });
+        match spawned {
+            Ok(_) => compiled
+                .await
+                .unwrap_or_else(|_| Err(CompileError::Compile("the compiler panicked".into()))),
+            Err(error) => Err(CompileError::Compile(format!(
+                "can't start a thread: {error}"
+            ))),
+        }
     }
 }
 
-fn link(engine: &Engine, bytes: &[u8]) -> Result<InstancePre<State>, String> {
+/// SHA-256, in hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, CompileError> {
     // The first eight bytes: https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md
-    match bytes.get(..8) {
-        Some(b"\0asm\x0d\0\x01\0") => {}
+    let refused = match bytes.get(..8) {
+        Some(b"\0asm\x0d\0\x01\0") => None,
         Some(b"\0asm\x01\0\0\0") => {
-            return Err("is a core module, not a component: build it for wasm32-wasip2".into());
+            Some("is a core module, not a component: build it for wasm32-wasip2")
         }
-        _ => return Err("is not a WebAssembly component".into()),
+        _ => Some("is not a WebAssembly component"),
+    };
+    if let Some(reason) = refused {
+        return Err(CompileError::Compile(reason.into()));
     }
-    let component = Component::new(engine, bytes)
-        .map_err(|cause| format!("does not compile: {}", one_line(&cause)))?;
+    Component::new(engine, bytes)
+        .map_err(|cause| CompileError::Compile(format!("does not compile: {}", one_line(&cause))))
+}
+
+fn link(engine: &Engine, component: &Component) -> Result<InstancePre<State>, CompileError> {
     linker(engine)
-        .and_then(|linker| linker.instantiate_pre(&component))
+        .and_then(|linker| linker.instantiate_pre(component))
         .map_err(|cause| {
-            format!(
+            CompileError::Link(format!(
                 "imports what this host does not offer: {}",
                 one_line(&cause)
-            )
+            ))
         })
 }
 

@@ -1,12 +1,16 @@
 //! Flags and environment into one checked [`Config`].
 
+mod swap;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::swap::{CanaryBudget, SwapSettings};
 use crate::client;
+use crate::listener::AdminAddress;
 
 /// Runs the WebAssembly components of a Spin app, with pooled MySQL and Redis, metrics and limits.
 ///
@@ -49,14 +53,13 @@ pub struct Config {
     #[arg(long, env = "STORE_HOST_LISTEN", default_value = "127.0.0.1:5000")]
     pub listen: SocketAddr,
 
-    /// Address for /metrics and /healthz; loopback only
+    /// Address for metrics, status and swaps, or unix:/path/to/a.sock; beyond loopback only with an admin token
     #[arg(
         long,
         env = "STORE_HOST_ADMIN_LISTEN",
-        default_value = "127.0.0.1:5100",
-        value_parser = loopback
+        default_value = "127.0.0.1:5100"
     )]
-    pub admin_listen: SocketAddr,
+    pub admin_listen: AdminAddress,
 
     /// Form of the log lines on stderr
     #[arg(long, env = "STORE_HOST_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
@@ -94,6 +97,10 @@ pub struct Config {
     /// Limits of each component.
     #[command(flatten)]
     pub limits: Limits,
+
+    /// Swaps, canaries and who may start them.
+    #[command(flatten)]
+    pub swap: SwapSettings,
 
     /// The MySQL pools.
     #[command(flatten)]
@@ -274,19 +281,6 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The admin listener has no authentication yet, so it stays on this machine.
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| "write it as 127.0.0.1:5100")?;
-    if address.ip().is_loopback() {
-        Ok(address)
-    } else {
-        Err(
-            "must be a loopback address: whoever reaches the admin listener reads all metrics"
-                .into(),
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,12 +294,12 @@ mod tests {
     }
 
     #[test]
-    fn zero_durations_and_public_admin_addresses_are_refused() {
+    fn zero_durations_and_malformed_addresses_are_refused() {
         for args in [
             ["store-host", "--drain-timeout", "0s"],
             ["store-host", "--drain-timeout", "soon"],
             ["store-host", "--request-timeout", "300000000000years"],
-            ["store-host", "--admin-listen", "0.0.0.0:5100"],
+            ["store-host", "--admin-listen", "5100"],
             ["store-host", "--mysql-pool-size", "0"],
             ["store-host", "--no-such-flag", "1"],
         ] {

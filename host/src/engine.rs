@@ -40,6 +40,8 @@ pub(crate) fn new(memory_limit_bytes: usize, cache: Option<&Path>) -> wasmtime::
         .epoch_interruption(true)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .memory_init_cow(true)
+        // A component is compiled on one thread, of low priority while others serve: two would leave requests none.
+        .parallel_compilation(false)
         .cache(compile_cache(cache)?);
     Engine::new(&config)
 }

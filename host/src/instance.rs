@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Engine, Store, StoreContextMut};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+    HandlerState, Instance, Proxy, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
-use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-use crate::component::Context;
+use crate::context::Context;
 use crate::engine::EPOCH;
+use crate::generation::{Life, Version};
 use crate::metrics::InUse;
 use crate::state::State;
 
@@ -27,24 +28,41 @@ const AFTER_ANSWER: u32 = 10;
 /// A request that was let in.
 pub(crate) struct Admitted {
     pub(crate) id: Arc<str>,
-    /// Held until the guest has answered or its time is over, even if the client has left: the guest works on.
-    pub(crate) permit: Arc<OwnedSemaphorePermit>,
+    /// Held until the guest has answered or its time is over, even if the client has left: the guest works on. A probe
+    /// has none.
+    pub(crate) permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
-/// Makes instances of one component.
+/// Makes instances of one generation.
 pub(crate) struct Instances {
     component: Arc<Context>,
     engine: Engine,
     service: ProxyPre<State>,
+    life: Arc<Life>,
 }
 
 impl Instances {
-    pub(crate) fn new(component: Arc<Context>, engine: Engine, service: ServicePre<State>) -> Self {
+    pub(crate) fn new(component: Arc<Context>, version: &Version, life: Arc<Life>) -> Self {
+        let service = version.compiled.service.clone();
         Self {
             component,
-            engine,
+            engine: service.engine().clone(),
             service: ProxyPre::P3(service),
+            life,
         }
+    }
+
+    /// An instance in a store of its own.
+    async fn make(&self) -> wasmtime::Result<(Store<State>, Proxy)> {
+        let mut store = new_store(&self.engine, &self.component);
+        let limit = self.component.limits.request_timeout;
+        // A start function can loop as well as a request can.
+        let proxy = tokio::select! {
+            made = self.service.instantiate_async(&mut store) => made?,
+            () = tokio::time::sleep(limit) => wasmtime::bail!("not instantiated within {limit:?}"),
+            () = self.life.cut.cancelled() => wasmtime::bail!("its generation has ended"),
+        };
+        Ok((store, proxy))
     }
 }
 
@@ -65,8 +83,7 @@ impl HandlerState for Instances {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
         let alive = self.component.metrics.instance(&self.component.id);
-        let mut store = new_store(&self.engine, &self.component);
-        let proxy = self.service.instantiate_async(&mut store).await?;
+        let (store, proxy) = self.make().await?;
         let limits = &self.component.limits;
         Ok(Instance {
             store,
@@ -78,6 +95,7 @@ impl HandlerState for Instances {
                 busy: limits.request_timeout + 4 * EPOCH,
                 after: AFTER_ANSWER * limits.request_timeout,
                 sleep: Box::pin(tokio::time::sleep(limits.instance_idle)),
+                ending: Ending::new(&self.life),
             },
             state: Worker {
                 component: self.component.clone(),
@@ -93,6 +111,34 @@ pub(crate) struct Expiration {
     busy: Duration,
     after: Duration,
     sleep: Pin<Box<Sleep>>,
+    ending: Ending,
+}
+
+/// Notices that the generation is retired, and then that its time for finishing is over.
+struct Ending {
+    life: Arc<Life>,
+    retired: bool,
+    /// The next of the two.
+    next: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Ending {
+    fn new(life: &Arc<Life>) -> Self {
+        Self {
+            life: life.clone(),
+            retired: false,
+            next: Box::pin(life.retired.clone().cancelled_owned()),
+        }
+    }
+
+    /// Whether an instance that is so busy must end now.
+    fn is_due(&mut self, cx: &mut TaskContext<'_>, status: WorkerStatus) -> bool {
+        if !self.retired && self.next.as_mut().poll(cx).is_ready() {
+            self.retired = true;
+            self.next = Box::pin(self.life.cut.clone().cancelled_owned());
+        }
+        self.retired && (status == WorkerStatus::Idle || self.next.as_mut().poll(cx).is_ready())
+    }
 }
 
 impl WorkerExpiration for Expiration {
@@ -102,6 +148,9 @@ impl WorkerExpiration for Expiration {
         status: WorkerStatus,
         start: Instant,
     ) -> Poll<()> {
+        if self.ending.is_due(cx, status) {
+            return Poll::Ready(());
+        }
         let limit = match status {
             WorkerStatus::Idle => self.idle,
             WorkerStatus::Requests => self.busy,

@@ -6,15 +6,20 @@
 
 mod admin;
 mod app;
+mod attempt;
 mod bindings;
 mod body;
 pub mod client;
 mod component;
 pub mod config;
+mod context;
+mod control;
 mod engine;
+mod generation;
 mod guest_log;
 mod instance;
 mod limits;
+pub mod listener;
 pub mod logging;
 mod manifest;
 mod metrics;
@@ -23,33 +28,45 @@ mod mysql;
 mod observed;
 mod outbound;
 mod preflight;
+mod probe;
 mod problem;
 mod redis;
 mod refresh;
 mod respond;
 mod router;
 mod serve;
+mod slot;
 mod state;
+mod state_folder;
+mod tally;
+mod token;
+mod trust;
 mod variables;
 mod wasi;
+mod watch;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-pub use app::AppError;
-pub use component::LoadError;
+pub use app::{AppError, LoadError};
 pub use manifest::ManifestError;
 pub use migrate::{MigrateError, migrate};
 
-use app::{App, Plan};
+use admin::Admin;
+use app::Plan;
 use config::Config;
+use control::{Control, Parts};
 use engine::EpochTicker;
+use listener::{AdminAddress, AdminListener};
 use metrics::Metrics;
-use refresh::RefreshTasks;
 use serve::Connections;
+use state_folder::StateFolder;
+use token::Token;
+use trust::Trust;
 
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +86,7 @@ pub enum StartError {
         /// The flag that names the address.
         flag: &'static str,
         /// The address.
-        address: SocketAddr,
+        address: String,
         /// What the system says.
         source: std::io::Error,
     },
@@ -91,12 +108,12 @@ impl StartError {
 
 /// A host whose ports are bound and whose components are ready.
 pub struct Host {
-    app: Arc<App>,
+    control: Arc<Control>,
     listener: TcpListener,
-    admin: SocketAddr,
+    admin: AdminAddress,
     connections: Connections,
-    _refresh: RefreshTasks,
-    _admin_tasks: JoinSet<()>,
+    /// The refresh, the admin listener and the watch; they end when this is dropped.
+    _tasks: [JoinSet<()>; 3],
     _ticker: EpochTicker,
 }
 
@@ -108,8 +125,12 @@ impl Host {
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let metrics = Metrics::new().map_err(|error| StartError::Internal(error.to_string()))?;
         let plan = Plan::new(config, &metrics)?;
-        let listener = bind("--listen", config.listen).await?;
-        let admin_listener = bind("--admin-listen", config.admin_listen).await?;
+        let token = admin_token(config)?;
+        let trust = Trust::new(config.swap.require_signature.as_deref());
+        let trust = trust.map_err(StartError::Setting)?;
+        let state = state_folder(config)?;
+        let listener = bind(config.listen).await?;
+        let admin_listener = bind_admin(&config.admin_listen).await?;
         preflight::check(plan.backends().iter(), config, &metrics)
             .await
             .map_err(|reason| StartError::Backend(format!("{}: {reason}", config.app.display())))?;
@@ -121,13 +142,18 @@ impl Host {
         .map_err(|error| StartError::Internal(format!("can't set up wasmtime: {error:#}")))?;
         let ticker = EpochTicker::start(engine.clone())
             .map_err(|error| StartError::Internal(format!("can't start a thread: {error}")))?;
+        let parts = Parts {
+            engine,
+            config: config.clone(),
+            metrics,
+            trust,
+            state,
+        };
         // Compiling keeps a thread busy for seconds.
-        let app = tokio::task::block_in_place(|| plan.load(&engine))?;
-        let refresh = refresh::start(&engine, app.components.values())
-            .map_err(|reason| StartError::Setting(format!("{}: {reason}", config.app.display())))?;
-        let admin = local_address(&admin_listener)?;
+        let control = tokio::task::block_in_place(|| Control::load(&plan, parts))?;
+        let address = admin_listener.address();
+        let admin = address.map_err(|error| StartError::Internal(error.to_string()))?;
         Ok(Self {
-            app: Arc::new(app),
             listener,
             admin,
             connections: Connections {
@@ -135,9 +161,9 @@ impl Host {
                 send_timeout: config.send_timeout,
                 drain_timeout: config.drain_timeout,
             },
-            _refresh: refresh,
-            _admin_tasks: admin::start(admin_listener, metrics),
+            _tasks: start_tasks(&control, config, admin_listener, token),
             _ticker: ticker,
+            control,
         })
     }
 
@@ -149,23 +175,93 @@ impl Host {
         local_address(&self.listener)
     }
 
-    /// Where metrics are served.
-    pub fn admin_address(&self) -> SocketAddr {
-        self.admin
+    /// Where metrics and status are served, and changes asked for.
+    pub fn admin_address(&self) -> &AdminAddress {
+        &self.admin
     }
 
     /// Serves until `stop` resolves and requests in flight are done, or the drain timeout is over.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        serve::serve(self.app, self.listener, stop, self.connections).await;
+        serve::serve(
+            self.control.live.clone(),
+            self.listener,
+            stop,
+            self.connections,
+        )
+        .await;
+        self.control.stop();
     }
 }
 
-async fn bind(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+fn start_tasks(
+    control: &Arc<Control>,
+    config: &Config,
+    listener: AdminListener,
+    token: Token,
+) -> [JoinSet<()>; 3] {
+    let admin = Admin {
+        control: control.clone(),
+        token,
+    };
+    let watch = if config.swap.watch {
+        watch::start(control.clone(), config.app.clone())
+    } else {
+        JoinSet::new()
+    };
+    [
+        refresh::start(control.live.clone(), control.watch_changes()),
+        admin::start(listener, Arc::new(admin)),
+        watch,
+    ]
+}
+
+/// The token; without one only this machine may reach the admin listener.
+fn admin_token(config: &Config) -> Result<Token, StartError> {
+    let token = Token::load(&config.swap).map_err(StartError::Setting)?;
+    if !token.is_set() && !config.admin_listen.is_local() {
+        return Err(StartError::Setting(format!(
+            "--admin-listen {}: beyond this machine it needs an admin token: name its file with --admin-token-file",
+            config.admin_listen
+        )));
+    }
+    Ok(token)
+}
+
+/// The folder that swaps survive in: the one that is named, or one for this host beside the app.
+fn state_folder(config: &Config) -> Result<Option<StateFolder>, StartError> {
+    let path: PathBuf = match (&config.swap.state_folder, config.listen.port()) {
+        (Some(path), _) => path.clone(),
+        // Who picks a port each time is another host each time.
+        (None, 0) => {
+            tracing::info!("Swaps end with this process: keep them with --state-folder");
+            return Ok(None);
+        }
+        (None, port) => {
+            let state = format!(".store/state/{port}");
+            config.app.with_file_name(state)
+        }
+    };
+    StateFolder::open(&path)
+        .map(Some)
+        .map_err(StartError::Setting)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| StartError::Listen {
-            flag,
-            address,
+            flag: "--listen",
+            address: address.to_string(),
+            source,
+        })
+}
+
+async fn bind_admin(address: &AdminAddress) -> Result<AdminListener, StartError> {
+    AdminListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen {
+            flag: "--admin-listen",
+            address: address.to_string(),
             source,
         })
 }

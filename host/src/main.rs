@@ -69,7 +69,7 @@ fn announce(host: &Host) -> Result<(), StartError> {
     // Whoever started us may have closed stdout; that is no reason to stop.
     _ = writeln!(
         std::io::stdout(),
-        "listening on http://{address}\nadmin on http://{admin}"
+        "listening on http://{address}\nadmin on {admin}"
     );
     Ok(())
 }

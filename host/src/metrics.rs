@@ -1,5 +1,7 @@
 //! Every metric of the host, declared once. `docs/METRICS.md` explains them to operators.
 
+mod swaps;
+
 use std::sync::Arc;
 
 use prometheus::core::Collector;
@@ -7,6 +9,8 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
+
+pub(crate) use self::swaps::{Alive, SwapMetrics, TrialMetrics};
 
 /// Bounds in seconds for requests: a cached report takes under a millisecond, a limit is usually 30 s.
 const REQUEST_SECONDS: [f64; 14] = [
@@ -42,6 +46,8 @@ pub(crate) struct Metrics {
     refreshes: IntCounterVec,
     refresh_seconds: Histogram,
     pool: PoolVecs,
+    /// Swaps, generations and canaries.
+    pub(crate) swaps: SwapMetrics,
 }
 
 struct PoolVecs {
@@ -113,6 +119,7 @@ impl Metrics {
                 &REQUEST_SECONDS,
             )?,
             pool: declare.pool()?,
+            swaps: SwapMetrics::declare(&declare)?,
             registry: registry.clone(),
         };
         Ok(Arc::new(metrics))
@@ -124,14 +131,25 @@ impl Metrics {
     }
 
     /// Makes the series of a component visible before its first request, so that rates start at zero.
-    pub(crate) fn announce_component(&self, component: &str, digest: &str) {
-        self.component_info
-            .with_label_values(&[component, digest])
-            .set(1);
+    pub(crate) fn announce_component(&self, component: &str) {
         self.instances.with_label_values(&[component]);
         self.in_flight.with_label_values(&[component]);
         self.traps.with_label_values(&[component]);
         self.redis_errors.with_label_values(&[component]);
+        self.swaps.announce(component);
+    }
+
+    /// Says which file serves, instead of the one before.
+    pub(crate) fn component_serves(&self, component: &str, before: Option<&str>, digest: &str) {
+        if let Some(before) = before.filter(|before| *before != digest) {
+            // Absent only if it never served.
+            _ = self
+                .component_info
+                .remove_label_values(&[component, before]);
+        }
+        self.component_info
+            .with_label_values(&[component, digest])
+            .set(1);
     }
 
     /// Counts a request in.

@@ -12,8 +12,16 @@ use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::component::LoadedComponent;
+use crate::context::Context as Component;
+use crate::generation::InFlight;
 use crate::metrics::{InUse, Metrics};
+
+/// What a request that was let in holds of its component until its answer has ended.
+#[expect(dead_code, reason = "held for its drop")]
+pub(crate) struct Held {
+    pub(crate) permit: Arc<OwnedSemaphorePermit>,
+    pub(crate) generation: InFlight,
+}
 
 /// One request as the metrics see it: from its headers to the end of its answer, however that comes.
 pub(crate) struct Observed {
@@ -28,8 +36,7 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    pub(crate) fn new(component: &LoadedComponent, route: String, method: &'static str) -> Self {
-        let context = &component.context;
+    pub(crate) fn new(context: &Component, route: String, method: &'static str) -> Self {
         context.metrics.enter_request(method, &route);
         Self {
             metrics: context.metrics.clone(),
@@ -42,18 +49,18 @@ impl Observed {
         }
     }
 
-    /// Ties itself and the in-flight permit to the answer's body.
+    /// Ties itself, and what the request holds of its component, to the answer's body.
     pub(crate) fn follow(
         mut self,
         response: Response<WasiBody>,
-        permit: Option<Arc<OwnedSemaphorePermit>>,
+        held: Option<Held>,
     ) -> Response<WasiBody> {
         self.status = response.status().as_u16();
         response.map(|body| {
             ObservedBody {
                 body,
                 _observed: self,
-                _permit: permit,
+                _held: held,
             }
             .boxed_unsync()
         })
@@ -76,7 +83,7 @@ impl Drop for Observed {
 struct ObservedBody {
     body: WasiBody,
     _observed: Observed,
-    _permit: Option<Arc<OwnedSemaphorePermit>>,
+    _held: Option<Held>,
 }
 
 impl Body for ObservedBody {

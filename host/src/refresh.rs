@@ -1,14 +1,17 @@
 //! The background task that keeps what Redis holds equal to MySQL, by calling the component that knows how.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use wasmtime::Engine;
 use wasmtime::component::Accessor;
 
+use crate::app::Live;
 use crate::bindings::refresher::exports::store::reports::refresh::Outcome;
-use crate::component::LoadedComponent;
+use crate::context::Context;
+use crate::generation::Generation;
 use crate::instance::new_store;
 use crate::state::State;
 
@@ -27,27 +30,45 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Longest time for one refresh. Refilling an emptied Redis is the longest work there is.
 const TIME_LIMIT: Duration = Duration::from_secs(600);
 
-/// Tasks, one for each component that exports the refresh function. They stop when this is dropped.
-pub(crate) struct RefreshTasks(#[expect(dead_code, reason = "held for its drop")] JoinSet<()>);
-
-/// Starts a task for each component that exports the refresh function.
-///
-/// # Errors
-/// An interval that is no positive number of seconds.
-pub(crate) fn start<'a>(
-    engine: &Engine,
-    components: impl Iterator<Item = &'a Arc<LoadedComponent>>,
-) -> Result<RefreshTasks, String> {
+/// Keeps fresh what the app's components keep, until the returned set is dropped. `changed` says that other components
+/// or other generations serve.
+pub(crate) fn start(live: Arc<Live>, changed: watch::Receiver<()>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    for component in components.filter(|component| component.refresher.is_some()) {
-        let interval = interval(component)?;
-        tasks.spawn(keep_fresh(engine.clone(), component.clone(), interval));
-    }
-    Ok(RefreshTasks(tasks))
+    tasks.spawn(follow(live, changed));
+    tasks
 }
 
-fn interval(component: &LoadedComponent) -> Result<Duration, String> {
-    let context = &component.context;
+/// One task for each component of the app, whatever comes and goes.
+async fn follow(live: Arc<Live>, mut changed: watch::Receiver<()>) {
+    let mut tasks = JoinSet::new();
+    let mut known = HashSet::new();
+    loop {
+        let ids: Vec<String> = live.load().slots.keys().cloned().collect();
+        for id in ids {
+            if known.insert(id.clone()) {
+                tasks.spawn(keep_fresh(id, live.clone(), changed.clone()));
+            }
+        }
+        tokio::select! {
+            Some(gone) = tasks.join_next(), if !tasks.is_empty() => {
+                if let Ok(id) = gone {
+                    known.remove(&id);
+                }
+            }
+            still_serving = changed.changed() => {
+                if still_serving.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// How often a component is called.
+///
+/// # Errors
+/// Its variable is no positive number of seconds.
+pub(crate) fn interval(context: &Context) -> Result<Duration, String> {
     let Some(text) = context.variables.get(INTERVAL_VARIABLE) else {
         return Ok(USUAL_INTERVAL);
     };
@@ -62,60 +83,88 @@ fn interval(component: &LoadedComponent) -> Result<Duration, String> {
     }
 }
 
-async fn keep_fresh(engine: Engine, component: Arc<LoadedComponent>, interval: Duration) {
-    let id = &component.context.id;
-    let metrics = &component.context.metrics;
+/// Calls whichever generation of a component is the stable one, until the app has no such component; gives its id.
+async fn keep_fresh(id: String, live: Arc<Live>, mut changed: watch::Receiver<()>) -> String {
     let mut retry = FIRST_RETRY;
     loop {
-        let started = Instant::now();
-        let outcome = tokio::time::timeout(TIME_LIMIT, refresh(&engine, &component))
-            .await
-            .unwrap_or_else(|_| Err(format!("not done within {TIME_LIMIT:?}")));
-        let took = started.elapsed();
-        let pause = match outcome {
-            Ok(Outcome::Elsewhere(wait_ms)) => {
-                metrics.refresh("elsewhere", None);
-                Duration::from_millis(wait_ms.into()).min(interval)
+        changed.mark_unchanged();
+        let Some(generation) = live.load().stable(&id) else {
+            return id;
+        };
+        if generation.version.compiled.refresher.is_none() {
+            drop(generation);
+            if changed.changed().await.is_err() {
+                return id;
             }
-            Ok(done) => {
-                let outcome = if matches!(done, Outcome::Rebuilt) {
-                    "rebuilt"
-                } else {
-                    "unchanged"
-                };
-                metrics.refresh(outcome, Some(took.as_secs_f64()));
-                tracing::debug!(
-                    component = id,
-                    outcome,
-                    elapsed_ms = took.as_millis(),
-                    "Refreshed"
-                );
-                interval.saturating_sub(took)
+            continue;
+        }
+        // Checked when the app was loaded.
+        let interval = interval(&generation.context).unwrap_or(USUAL_INTERVAL);
+        let pause = match refresh_once(generation).await {
+            Some(wait) => {
+                retry = FIRST_RETRY;
+                // Never in a tight loop, whatever a component answers.
+                wait.min(interval).max(Duration::from_millis(10))
             }
-            Err(reason) => {
-                metrics.refresh("failed", None);
-                tracing::warn!(
-                    component = id,
-                    "The refresh failed and is tried again in {retry:?}: {reason}"
-                );
+            None => {
                 let pause = retry;
                 retry = (retry * 2).min(interval);
-                tokio::time::sleep(pause).await;
-                continue;
+                tracing::warn!(component = id, "The refresh is tried again in {pause:?}");
+                pause
             }
         };
-        retry = FIRST_RETRY;
-        // Never in a tight loop, whatever a component answers.
-        tokio::time::sleep(pause.max(Duration::from_millis(10))).await;
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// One refresh, logged and counted; how long to wait for the next, or `None` if it failed.
+async fn refresh_once(generation: Arc<Generation>) -> Option<Duration> {
+    let context = &generation.context;
+    let (id, metrics) = (&context.id, &context.metrics);
+    let started = Instant::now();
+    let outcome = tokio::select! {
+        outcome = tokio::time::timeout(TIME_LIMIT, refresh(&generation)) => {
+            outcome.unwrap_or_else(|_| Err(format!("not done within {TIME_LIMIT:?}")))
+        }
+        () = generation.life.cut.cancelled() => Err("its generation has ended".into()),
+    };
+    let took = started.elapsed();
+    match outcome {
+        Ok(Outcome::Elsewhere(wait_ms)) => {
+            metrics.refresh("elsewhere", None);
+            Some(Duration::from_millis(wait_ms.into()))
+        }
+        Ok(done) => {
+            let outcome = if matches!(done, Outcome::Rebuilt) {
+                "rebuilt"
+            } else {
+                "unchanged"
+            };
+            metrics.refresh(outcome, Some(took.as_secs_f64()));
+            tracing::debug!(
+                component = id,
+                outcome,
+                elapsed_ms = took.as_millis(),
+                "Refreshed"
+            );
+            let interval = interval(context).unwrap_or(USUAL_INTERVAL);
+            Some(interval.saturating_sub(took))
+        }
+        Err(reason) => {
+            metrics.refresh("failed", None);
+            tracing::warn!(component = id, "The refresh failed: {reason}");
+            None
+        }
     }
 }
 
 /// One call in an instance of its own, so that long work shares nothing with requests.
-async fn refresh(engine: &Engine, component: &LoadedComponent) -> Result<Outcome, String> {
-    let Some(refresher) = &component.refresher else {
+async fn refresh(generation: &Generation) -> Result<Outcome, String> {
+    let compiled = &generation.version.compiled;
+    let Some(refresher) = &compiled.refresher else {
         return Err("the component exports no refresh function".into());
     };
-    let mut store = new_store(engine, &component.context);
+    let mut store = new_store(compiled.service.engine(), &generation.context);
     let call = async {
         let instance = refresher.instantiate_async(&mut store).await?;
         store

@@ -13,7 +13,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::app::App;
+use crate::app::Live;
 use crate::respond::respond;
 
 /// Longest wait for a request's headers: a client that sends them byte by byte holds a connection no longer.
@@ -21,7 +21,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves until `stop` resolves, then lets requests in flight finish for at most `drain_timeout`.
 pub(crate) async fn serve(
-    app: Arc<App>,
+    live: Arc<Live>,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
     limits: Connections,
@@ -47,13 +47,13 @@ pub(crate) async fn serve(
         };
         // Without this a small answer can wait 40 ms for the acknowledgement of the one before.
         _ = stream.set_nodelay(true);
-        let app = app.clone();
+        let live = live.clone();
         let began = Arc::new(AtomicBool::new(false));
         let seen = began.clone();
         let service = service_fn(move |request| {
             seen.store(true, Ordering::Relaxed);
-            let app = app.clone();
-            async move { Ok::<_, Infallible>(respond(&app, request, limits.send_timeout).await) }
+            let live = live.clone();
+            async move { Ok::<_, Infallible>(respond(&live, request, limits.send_timeout).await) }
         });
         let connection = server
             .serve_connection(TokioIo::new(stream), service)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 
-use crate::component::Context;
+use crate::context::Context;
 use crate::limits::MemoryLimiter;
 use crate::wasi::Wasi;
 

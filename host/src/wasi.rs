@@ -13,7 +13,7 @@ use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
-use crate::component::Context;
+use crate::context::Context;
 use crate::guest_log::GuestLog;
 use crate::state::State;
 

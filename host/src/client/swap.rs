@@ -72,7 +72,8 @@ struct Swapped {
     compile_ms: f64,
     probe: Probe,
     switch_us: f64,
-    replaced: u64,
+    /// Nothing is replaced while a canary is tried.
+    replaced: Option<u64>,
     canary: Option<Canary>,
     /// Absent or true when the new version outlives the host.
     persisted: Option<bool>,
@@ -132,18 +133,19 @@ impl Swapped {
                 probe.path, probe.status, probe.elapsed_ms
             ),
         ];
-        let (new, old) = (self.generation, self.replaced);
+        let new = self.generation;
         let switched = format!("  switched   in {:.1} µs", self.switch_us);
-        lines.push(match &self.canary {
-            None => format!("{switched}: generation {new} replaces {old}"),
-            Some(canary) => {
+        lines.push(match (&self.canary, self.replaced) {
+            (Some(canary), _) => {
                 let trial = Duration::from_millis(canary.for_ms);
                 format!(
-                    "{switched}: generation {new} is tried on {:.1} % of the requests for {} beside {old}",
-                    canary.share * 100.0,
+                    "{switched}: generation {new} is tried on {} % of the requests for {}",
+                    (canary.share * 1000.0).round() / 10.0,
                     humantime::format_duration(trial)
                 )
             }
+            (None, Some(old)) => format!("{switched}: generation {new} replaces {old}"),
+            (None, None) => format!("{switched}: generation {new} serves"),
         });
         if self.persisted == Some(false) {
             lines.push("  forgotten  when the host restarts".into());

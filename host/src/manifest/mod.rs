@@ -3,6 +3,7 @@
 //! The format is Spin's: <https://spinframework.dev/v3/manifest-reference>.
 
 mod reader;
+mod tool;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 use self::reader::{Reader, one_line};
+pub(crate) use self::tool::OwnLimits;
+use crate::probe::Probe;
 use crate::variables::{Declaration, Template};
 
 /// Why an app can't be served.
@@ -78,6 +81,10 @@ pub(crate) struct ComponentManifest {
     pub variables: BTreeMap<String, Template>,
     /// Its environment variables.
     pub environment: BTreeMap<String, String>,
+    /// What a new generation must answer; by default its first route.
+    pub probe: Option<Probe>,
+    /// Limits of its own.
+    pub limits: OwnLimits,
 }
 
 impl Manifest {

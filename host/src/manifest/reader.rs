@@ -6,8 +6,10 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::tool::Tool;
 use super::{ComponentManifest, Manifest, ManifestError, Route};
 use crate::outbound::AllowedHost;
+use crate::probe::Probe;
 use crate::variables::{Declaration, Template};
 
 /// Turns TOML into the manifest, naming each key it stumbles over.
@@ -37,10 +39,9 @@ const UNSUPPORTED: [(&str, &str); 8] = [
 ];
 
 /// What says nothing about serving: descriptions, and what `spin build` and other tools read.
-const IGNORED: [&str; 6] = [
+const IGNORED: [&str; 5] = [
     "description",
     "build",
-    "tool",
     "targets",
     "exclude_files",
     "profile",
@@ -204,6 +205,7 @@ impl Reader<'_> {
         for name in IGNORED {
             entry.remove(name);
         }
+        let (tool, probe) = self.tool(&key, entry.remove("tool"))?;
         let source = match entry.remove("source") {
             Some(Value::Table(_)) => {
                 return Err(self.error(
@@ -227,6 +229,8 @@ impl Reader<'_> {
                 .collect::<Result<_, ManifestError>>()?,
             environment: self
                 .strings(&format!("{key}.environment"), entry.remove("environment"))?,
+            probe,
+            limits: tool.limits,
         };
         match entry.keys().next() {
             Some(unknown) => {
@@ -234,6 +238,22 @@ impl Reader<'_> {
             }
             None => Ok(component),
         }
+    }
+
+    /// Our own table; those of other tools are theirs.
+    fn tool(
+        &self,
+        key: &str,
+        value: Option<Value>,
+    ) -> Result<(Tool, Option<Probe>), ManifestError> {
+        let mut tools = self.table(&format!("{key}.tool"), value)?;
+        let key = format!("{key}.tool.{}", env!("CARGO_PKG_NAME"));
+        let own = self.table(&key, tools.remove(env!("CARGO_PKG_NAME")))?;
+        let tool: Tool = Value::Table(own)
+            .try_into()
+            .map_err(|error: toml::de::Error| self.error(&key, one_line(error.message())))?;
+        let probe = tool.probe().map_err(|reason| self.error(&key, reason))?;
+        Ok((tool, probe))
     }
 
     fn allowed_hosts(

@@ -10,7 +10,7 @@ use super::values;
 use crate::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
 };
-use crate::component::Context;
+use crate::context::Context;
 use crate::state::State;
 
 /// What a component holds: a handle on the one connection to an address.

@@ -1,0 +1,123 @@
+//! The admin listener: metrics and status for all who reach it, changes for those who have the token.
+
+mod changes;
+mod reply;
+mod upload;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::task::JoinSet;
+
+use self::reply::{Problem, Reply};
+use crate::control::{Control, Peer, refused};
+use crate::listener::AdminListener;
+use crate::token::Token;
+
+/// Longest wait for a request's headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the listener answers from.
+pub(crate) struct Admin {
+    pub(crate) control: Arc<Control>,
+    pub(crate) token: Token,
+}
+
+/// Serves until the returned set is dropped.
+pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        let admin = admin.clone();
+                        let service = service_fn(move |request| {
+                            let (admin, peer) = (admin.clone(), Peer(peer.clone()));
+                            async move { Ok::<_, Infallible>(admin.answer(request, peer).await) }
+                        });
+                        connections.spawn(async move {
+                            let mut server = http1::Builder::new();
+                            server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+                            _ = server.serve_connection(TokioIo::new(stream), service).await;
+                        });
+                    }
+                    Err(error) => {
+                        // Out of file descriptors, usually, and connections that end give some back.
+                        tracing::warn!("Can't accept an admin connection: {error}");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                },
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            }
+        }
+    });
+    tasks
+}
+
+impl Admin {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Reply {
+        let path = request.uri().path().to_owned();
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        match segments.as_slice() {
+            ["metrics" | "healthz" | "status"] if is_read => self.read(&path),
+            ["metrics" | "healthz" | "status"] => Problem::method_not_allowed("GET, HEAD").reply(),
+            ["reload"] | ["components", _, "swap" | "rollback" | "promote" | "abort"]
+                if request.method() != Method::POST =>
+            {
+                Problem::method_not_allowed("POST").reply()
+            }
+            ["reload"] => match self.authorized(&request, &peer, "reload") {
+                Ok(()) => self.reload(peer).await,
+                Err(problem) => problem.reply(),
+            },
+            ["components", id, action @ ("swap" | "rollback" | "promote" | "abort")] => {
+                match self.authorized(&request, &peer, action) {
+                    Ok(()) => self.change(id, action, request, peer).await,
+                    Err(problem) => problem.reply(),
+                }
+            }
+            _ => Problem::new(
+                StatusCode::NOT_FOUND,
+                "here are /metrics, /healthz, /status, /reload and /components/ID/swap, rollback, promote, abort",
+            )
+            .reply(),
+        }
+    }
+
+    fn read(&self, path: &str) -> Reply {
+        match path {
+            "/metrics" => match self.control.render_metrics() {
+                Ok(text) => reply::text(prometheus::TEXT_FORMAT, text),
+                Err(error) => {
+                    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).reply()
+                }
+            },
+            "/status" => reply::json(&self.control.status()),
+            _ => reply::text("text/plain", "ok\n".to_owned()),
+        }
+    }
+
+    fn authorized(
+        &self,
+        request: &Request<Incoming>,
+        peer: &Peer,
+        action: &str,
+    ) -> Result<(), Problem> {
+        let given = request.headers().get(AUTHORIZATION);
+        let given = given.and_then(|value| value.to_str().ok());
+        self.token.check(given).map_err(|reason| {
+            refused(peer, action, &reason);
+            Problem::unauthorized(reason.to_string())
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! Answers of the admin listener: JSON, and problems in the form of RFC 9457 with `error` repeating `detail`.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+
+use crate::control::{ControlError, SwapStep};
+
+pub(super) type Reply = Response<Full<Bytes>>;
+
+pub(super) fn text(media_type: &'static str, body: String) -> Reply {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+pub(super) fn json(body: &impl Serialize) -> Reply {
+    match serde_json::to_string(body) {
+        Ok(body) => text("application/json", body + "\n"),
+        Err(error) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).reply(),
+    }
+}
+
+/// Why something is not done.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+    step: Option<SwapStep>,
+    header: Option<(HeaderName, &'static str)>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            step: None,
+            header: None,
+        }
+    }
+
+    pub(super) fn method_not_allowed(allowed: &'static str) -> Self {
+        Self {
+            header: Some((ALLOW, allowed)),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("this path answers {allowed} only"),
+            )
+        }
+    }
+
+    pub(super) fn unauthorized(detail: String) -> Self {
+        Self {
+            header: Some((WWW_AUTHENTICATE, "Bearer")),
+            ..Self::new(StatusCode::UNAUTHORIZED, detail)
+        }
+    }
+
+    pub(super) fn reply(self) -> Reply {
+        let mut body = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "error": self.detail,
+        });
+        if let Some(step) = self.step {
+            body["step"] = step.label().into();
+        }
+        let mut response = text("application/problem+json", body.to_string());
+        *response.status_mut() = self.status;
+        if let Some((name, value)) = self.header {
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        Self {
+            step: error.step(),
+            ..Self::new(error.status(), error.to_string())
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Receiving a component: its bytes, and what is said about them.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::body::discard;
+use crate::config::duration;
+use crate::control::{ControlError, SwapStep, Trial, Upload};
+use crate::generation::Origin;
+use crate::slot::Share;
+
+/// Longest wait for the whole of an upload.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a canary is tried unless its request says.
+const USUAL_TRIAL: Duration = Duration::from_secs(30);
+
+/// What a change's query says.
+#[derive(Debug, Default)]
+pub(super) struct Query {
+    canary: Option<Share>,
+    lasts: Option<Duration>,
+    ephemeral: bool,
+    pub(super) generation: Option<u64>,
+}
+
+impl Query {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// A name that means nothing here, or a value that makes no sense.
+    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, ControlError> {
+        let mut query = Self::default();
+        let text = request.uri().query().unwrap_or_default();
+        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            query
+                .set(&name, &value)
+                .map_err(|reason| ControlError::Malformed(format!("`{name}`: {reason}")))?;
+        }
+        if query.lasts.is_some() && query.canary.is_none() {
+            let reason = "`for`: needs `canary`, the share of the traffic to try it on";
+            return Err(ControlError::Malformed(reason.into()));
+        }
+        Ok(query)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "canary" => self.canary = Some(Share::from_percent(value)?),
+            "for" => self.lasts = Some(duration(value)?),
+            "ephemeral" => {
+                self.ephemeral = match value {
+                    "true" | "" => true,
+                    "false" => false,
+                    _ => return Err("must be true or false".into()),
+                }
+            }
+            "generation" => {
+                let number = value.parse();
+                self.generation = Some(number.map_err(|_| "must be a number".to_owned())?);
+            }
+            _ => return Err("is not known here".into()),
+        }
+        Ok(())
+    }
+}
+
+/// Receives a component in full.
+///
+/// # Errors
+/// It is larger than `most` bytes, or breaks off; or a header is malformed.
+pub(super) async fn receive(
+    request: Request<Incoming>,
+    query: &Query,
+    most: usize,
+) -> Result<Upload, ControlError> {
+    let (head, body) = request.into_parts();
+    let digest = content_digest(&head.headers)?;
+    let signature = signature(&head.headers)?;
+    let announced = head
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let bytes = if announced.is_some_and(|length| length > most as u64) {
+        discard(body).await;
+        return Err(too_large(most));
+    } else {
+        let reading = tokio::time::timeout(TIME_LIMIT, read(body, most));
+        let late = || {
+            failed(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("not received within {TIME_LIMIT:?}"),
+            )
+        };
+        reading.await.unwrap_or_else(|_| Err(late()))?
+    };
+    Ok(Upload {
+        bytes,
+        digest,
+        signature,
+        origin: if query.ephemeral {
+            Origin::Ephemeral
+        } else {
+            Origin::Stored
+        },
+        trial: query.canary.map(|share| Trial {
+            share,
+            lasts: query.lasts.unwrap_or(USUAL_TRIAL),
+        }),
+    })
+}
+
+async fn read(mut body: Incoming, most: usize) -> Result<Bytes, ControlError> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            failed(
+                StatusCode::BAD_REQUEST,
+                format!("it broke off after {} bytes: {error}", bytes.len()),
+            )
+        })?;
+        if let Some(data) = frame.data_ref() {
+            if bytes.len() + data.len() > most {
+                discard(body).await;
+                return Err(too_large(most));
+            }
+            bytes.extend_from_slice(data);
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+/// The SHA-256 in `Content-Digest` (RFC 9530), if there is one: `sha-256=:BASE64:`, among others perhaps.
+fn content_digest(headers: &HeaderMap) -> Result<Option<Vec<u8>>, ControlError> {
+    let Some(value) = headers.get("content-digest") else {
+        return Ok(None);
+    };
+    let wrong = || {
+        ControlError::at(
+            SwapStep::Digest,
+            "`Content-Digest` is not `sha-256=:BASE64:`",
+        )
+    };
+    value
+        .to_str()
+        .ok()
+        .and_then(|text| {
+            text.split(',')
+                .find_map(|one| one.trim().strip_prefix("sha-256=:")?.strip_suffix(':'))
+        })
+        .and_then(|text| STANDARD.decode(text).ok())
+        .ok_or_else(wrong)
+        .map(Some)
+}
+
+/// The text of a `.minisig` file, which has line ends and so travels in base64.
+fn signature(headers: &HeaderMap) -> Result<Option<String>, ControlError> {
+    let Some(value) = headers.get("store-signature") else {
+        return Ok(None);
+    };
+    STANDARD
+        .decode(value.as_bytes())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .map(Some)
+        .ok_or_else(|| {
+            ControlError::at(
+                SwapStep::Signature,
+                "`Store-Signature` is not a .minisig file in base64",
+            )
+        })
+}
+
+fn too_large(most: usize) -> ControlError {
+    failed(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the component is larger than {most} bytes; --component-limit-mib allows more"),
+    )
+}
+
+fn failed(status: StatusCode, reason: String) -> ControlError {
+    ControlError::Failed {
+        step: SwapStep::Receive,
+        status,
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Result<Query, String> {
+        let request = Request::builder().uri(format!("/components/c/swap?{text}"));
+        let request = request.body(()).expect("a valid request");
+        Query::of(&request).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn queries_are_read() {
+        let read = query("canary=12.5&for=2m&ephemeral=true").expect("valid");
+        assert_eq!(read.canary.map(Share::fraction), Some(0.125));
+        assert_eq!(read.lasts, Some(Duration::from_secs(120)));
+        assert!(read.ephemeral);
+        assert_eq!(query("generation=7").expect("valid").generation, Some(7));
+        assert!(!query("").expect("valid").ephemeral);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for wrong in [
+            "canary=0",
+            "canary=100",
+            "for=2m",
+            "canary=5&for=0s",
+            "ephemral=true",
+            "generation=x",
+        ] {
+            assert!(query(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn digests_are_found_among_others() {
+        let mut headers = HeaderMap::new();
+        assert!(content_digest(&headers).expect("none").is_none());
+        headers.insert(
+            "content-digest",
+            "sha-512=:eHg=:, sha-256=:AAEC:".parse().expect("a value"),
+        );
+        assert_eq!(
+            content_digest(&headers).expect("valid"),
+            Some(vec![0, 1, 2])
+        );
+        headers.insert("content-digest", "sha-256=AAEC".parse().expect("a value"));
+        assert!(content_digest(&headers).is_err());
+    }
+}

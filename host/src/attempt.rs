@@ -1,0 +1,144 @@
+//! One try of one request in one generation.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError};
+
+use crate::body::{Excess, LimitedBody, discard};
+use crate::generation::Generation;
+use crate::instance::Admitted;
+use crate::observed::Held;
+use crate::problem::Problem;
+use crate::respond::REQUEST_ID;
+use crate::tally::Tally;
+
+/// A request that was let in, and who is asked.
+pub(crate) struct Attempt {
+    pub(crate) generation: Arc<Generation>,
+    /// Present while two generations are live.
+    pub(crate) tally: Option<Arc<Tally>>,
+    pub(crate) permit: Arc<OwnedSemaphorePermit>,
+    pub(crate) request_id: Arc<str>,
+}
+
+type Outcome = Result<(Response<WasiBody>, Held), Problem>;
+
+impl Attempt {
+    /// Asks the generation.
+    pub(crate) async fn make(self, request: Request<Incoming>) -> Outcome {
+        let limit_bytes = self.generation.context.limits.body_limit_bytes;
+        let excess = Excess::default();
+        let (head, body) = request.into_parts();
+        let body = LimitedBody::new(body, limit_bytes, excess.clone()).boxed_unsync();
+        let outcome = self.ask(Request::from_parts(head, body)).await;
+        if let Some(body) = excess.take() {
+            discard(body).await;
+            return Err(Problem::BodyTooLarge { limit_bytes });
+        }
+        self.finish(outcome)
+    }
+
+    /// Asks a canary, and the stable generation if the canary fails a request that can be sent twice.
+    pub(crate) async fn or_stable(
+        mut self,
+        request: Request<Incoming>,
+        stable: Arc<Generation>,
+        tally: Arc<Tally>,
+    ) -> Outcome {
+        // Only the safe methods of RFC 9110, section 9.2.1: another may have done its work before it failed.
+        let is_safe = matches!(
+            *request.method(),
+            Method::GET | Method::HEAD | Method::OPTIONS
+        );
+        if !is_safe || !request.body().is_end_stream() {
+            return self.make(request).await;
+        }
+        let (head, _) = request.into_parts();
+        let bare = || {
+            let body = Empty::<Bytes>::new().map_err(|never| match never {});
+            Request::from_parts(head.clone(), body.boxed_unsync())
+        };
+        let outcome = self.ask(bare()).await;
+        let failed = match &outcome {
+            Ok(response) => response.status().is_server_error(),
+            // Its time is over, and so is its client's patience.
+            Err(problem) => *problem != Problem::TimedOut,
+        };
+        if !failed {
+            return self.finish(outcome);
+        }
+        let context = &self.generation.context;
+        context.metrics.swaps.retried(&context.id);
+        self.generation = stable;
+        self.tally = Some(tally);
+        let outcome = self.ask(bare()).await;
+        self.finish(outcome)
+    }
+
+    /// Ties what the request holds to its answer.
+    fn finish(self, outcome: Result<Response<WasiBody>, Problem>) -> Outcome {
+        let held = Held {
+            generation: self.generation.life.enter(),
+            permit: self.permit,
+        };
+        outcome.map(|response| (response, held))
+    }
+
+    async fn ask(&self, mut request: Request<WasiBody>) -> Result<Response<WasiBody>, Problem> {
+        let _in_flight = self.generation.life.enter();
+        if let Ok(value) = HeaderValue::from_str(&self.request_id) {
+            request.headers_mut().insert(REQUEST_ID, value);
+        }
+        let admitted = Admitted {
+            id: self.request_id.clone(),
+            permit: Some(self.permit.clone()),
+        };
+        let started = Instant::now();
+        let handled = tokio::time::timeout(
+            self.generation.context.limits.request_timeout,
+            self.generation.handler.handle(admitted, request),
+        )
+        .await;
+        let outcome = match handled {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(self.blame(&error)),
+            Err(_) => Err(Problem::TimedOut),
+        };
+        if let Some(tally) = &self.tally {
+            let status = match &outcome {
+                Ok(response) => response.status(),
+                Err(problem) => problem.status(),
+            };
+            tally.record(status, started.elapsed());
+        }
+        outcome
+    }
+
+    /// What a failed call means to the client. The cause is logged here, once.
+    fn blame(&self, error: &wasmtime::Error) -> Problem {
+        let (problem, cause) = if error.is::<ExpirationError>() {
+            let cause = "the time limit of the request was reached".to_owned();
+            (Problem::TimedOut, cause)
+        } else if let Some(error) = error.downcast_ref::<InstantiationError<Admitted>>() {
+            (Problem::Overloaded, error.error.root_cause().to_string())
+        } else {
+            (Problem::ComponentFailed, error.root_cause().to_string())
+        };
+        let id = &self.generation.context.id;
+        tracing::error!(
+            component = id,
+            generation = self.generation.version.number,
+            request = &*self.request_id,
+            "`{id}` gave no answer: {cause}"
+        );
+        problem
+    }
+}

@@ -1,0 +1,111 @@
+//! Settings of swaps, canaries and whoever may start them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::duration;
+
+/// What components may be replaced by, and how.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Swaps")]
+pub struct SwapSettings {
+    /// File that holds the admin token; STORE_HOST_ADMIN_TOKEN may hold the token itself instead
+    #[arg(long, env = "STORE_HOST_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+
+    /// Folder for accepted components, which a restart finds again, one for each host [default: .store/state/PORT
+    /// beside the app; none with port 0]
+    #[arg(long, env = "STORE_HOST_STATE_FOLDER", value_name = "FOLDER")]
+    pub state_folder: Option<PathBuf>,
+
+    /// Earlier generations of each component that stay compiled, for a rollback
+    #[arg(
+        long,
+        env = "STORE_HOST_KEEP_GENERATIONS",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(0..=100)
+    )]
+    pub keep_generations: u32,
+
+    /// How long a replaced generation may finish its requests
+    #[arg(long, env = "STORE_HOST_SWAP_DRAIN_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub swap_drain_timeout: Duration,
+
+    /// Largest component that is received, in MiB
+    #[arg(
+        long,
+        env = "STORE_HOST_COMPONENT_LIMIT_MIB",
+        default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=1024)
+    )]
+    pub component_limit_mib: u32,
+
+    /// Accept only components with a minisign signature by this public key, or by the one in this file; for a file of
+    /// the app it stands beside it, as NAME.wasm.minisig
+    #[arg(long, env = "STORE_HOST_REQUIRE_SIGNATURE", value_name = "KEY")]
+    pub require_signature: Option<String>,
+
+    /// Swap a component when its file changes, and reload the app when its manifest or `.env` does
+    #[arg(long, env = "STORE_HOST_WATCH")]
+    pub watch: bool,
+
+    /// When a canary is withdrawn.
+    #[command(flatten)]
+    pub canary: CanaryBudget,
+}
+
+impl SwapSettings {
+    /// [`SwapSettings::component_limit_mib`] in bytes.
+    pub fn component_limit_bytes(&self) -> usize {
+        self.component_limit_mib as usize * 1024 * 1024
+    }
+}
+
+/// How much worse than the stable generation a canary may be.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Canaries")]
+pub struct CanaryBudget {
+    /// Answers of 500 and above, in percentage points of the requests, beyond those of the stable generation
+    #[arg(
+        long = "canary-max-error-rate-increase",
+        env = "STORE_HOST_CANARY_MAX_ERROR_RATE_INCREASE",
+        default_value_t = 1.0,
+        value_parser = not_negative
+    )]
+    pub error_points: f64,
+
+    /// The 99th percentile of latency, as a multiple of the stable generation's
+    #[arg(
+        long = "canary-max-p99-ratio",
+        env = "STORE_HOST_CANARY_MAX_P99_RATIO",
+        default_value_t = 2.0,
+        value_parser = not_negative
+    )]
+    pub p99_ratio: f64,
+
+    /// A difference between the two percentiles that is never too much
+    #[arg(
+        long = "canary-p99-slack",
+        env = "STORE_HOST_CANARY_P99_SLACK",
+        default_value = "10ms",
+        value_parser = duration
+    )]
+    pub p99_slack: Duration,
+
+    /// Requests below which a canary has not been tried enough to be promoted
+    #[arg(
+        long = "canary-min-requests",
+        env = "STORE_HOST_CANARY_MIN_REQUESTS",
+        default_value_t = 20
+    )]
+    pub min_requests: u64,
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        _ => Err("must be a number, 0 or above".into()),
+    }
+}

@@ -1,0 +1,80 @@
+//! What all instances of a component share: its settings, its limits, its pools.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use url::Url;
+
+use crate::config::Limits;
+use crate::metrics::Metrics;
+use crate::outbound::AllowedHost;
+use crate::probe::Probe;
+use crate::{mysql, redis};
+
+/// Between two log lines about the same component's unreachable database or cache.
+const OUTAGE_LOG_PAUSE: Duration = Duration::from_secs(5);
+
+/// What all instances of a component share, whatever their generation: two generations that are alive together have
+/// one limit and one pool between them, and a swap opens no connection anew.
+pub(crate) struct Context {
+    pub(crate) id: String,
+    pub(crate) variables: HashMap<String, String>,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) allowed_hosts: Vec<AllowedHost>,
+    pub(crate) limits: Limits,
+    /// What a new generation must answer before it serves.
+    pub(crate) probe: Probe,
+    /// One permit for each request in flight.
+    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) mysql: mysql::Pools,
+    pub(crate) redis: redis::Connections,
+    pub(crate) metrics: Arc<Metrics>,
+    /// When an outage was last logged. Written by [`Context::warn_of_outage`].
+    pub(crate) outage_logged: Mutex<Option<Instant>>,
+}
+
+impl Context {
+    /// Whether the component may connect to `address`.
+    ///
+    /// # Errors
+    /// The reason, without the address's user and password.
+    pub(crate) fn check_outbound(&self, address: &str, scheme: &str) -> Result<(), String> {
+        let url = Url::parse(address)
+            .ok()
+            .filter(|url| url.scheme() == scheme)
+            .ok_or_else(|| format!("the address is not a {scheme}:// URL"))?;
+        if self
+            .allowed_hosts
+            .iter()
+            .any(|allowed| allowed.allows(&url))
+        {
+            return Ok(());
+        }
+        let host = url.host_str().unwrap_or_default();
+        let port = url
+            .port()
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
+        let reason = format!(
+            "{scheme}://{host}{port} is not among the allowed_outbound_hosts of `{}`",
+            self.id
+        );
+        tracing::warn!(component = self.id, "Refused a connection: {reason}");
+        Err(reason)
+    }
+
+    /// Logs that MySQL or Redis failed, but not once for each request.
+    pub(crate) fn warn_of_outage(&self, error: &dyn Display) {
+        let mut logged = self
+            .outage_logged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if logged.is_none_or(|at| at.elapsed() >= OUTAGE_LOG_PAUSE) {
+            *logged = Some(Instant::now());
+            tracing::warn!(component = self.id, "`{}`: {error}", self.id);
+        }
+    }
+}

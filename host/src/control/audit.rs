@@ -1,0 +1,50 @@
+//! One log line for each attempt to change what serves: who, what, and what came of it.
+
+use std::fmt;
+
+use super::{Changed, Control, ControlError};
+
+/// Who asked for a change.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer(pub(crate) String);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Control {
+    /// Logs and counts an attempt, and gives its outcome on.
+    pub(crate) fn audited(
+        &self,
+        peer: &Peer,
+        action: &str,
+        component: &str,
+        digest: Option<&str>,
+        outcome: Result<(&'static str, Changed), ControlError>,
+    ) -> Result<Changed, ControlError> {
+        match outcome {
+            Ok((result, changed)) => {
+                self.metrics.swaps.tried(component, result);
+                let (generation, digest) = (changed.generation, &changed.digest);
+                tracing::info!(target: "audit", %peer, action, component, digest, generation, result, "`{component}`: {result} generation {generation}");
+                Ok(changed)
+            }
+            Err(error) => {
+                // A component that nobody has is no label.
+                if self.live.load().slots.contains_key(component) {
+                    self.metrics.swaps.tried(component, error.label());
+                }
+                let (result, step) = ("refused", error.step().map(|step| step.label()));
+                tracing::warn!(target: "audit", %peer, action, component, digest, step, result, cause = error.label(), "`{component}`: {action} refused: {error}");
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Logs an attempt of someone without the token.
+pub(crate) fn refused(peer: &Peer, action: &str, reason: &dyn fmt::Display) {
+    tracing::warn!(target: "audit", %peer, action, result = "unauthorized", "{action} refused: {reason}");
+}

@@ -1,0 +1,93 @@
+//! The end of a generation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ledger::{Kept, Ledger};
+use super::{Control, lock};
+use crate::generation::Generation;
+
+/// How long the instances of a generation may take to end once they are told to: an epoch or two, unless a thread is
+/// starved.
+const CUT_LIMIT: Duration = Duration::from_secs(10);
+
+impl Control {
+    /// Lets a generation that serves no longer finish, and keeps its code for a rollback if `keep`.
+    pub(super) fn retire(&self, ledger: &mut Ledger, generation: Arc<Generation>, keep: bool) {
+        ledger.retired.push(Arc::downgrade(&generation.life));
+        let excess = if keep {
+            let most = self.config.swap.keep_generations as usize;
+            ledger.keep(generation.version.clone(), most)
+        } else {
+            Vec::new()
+        };
+        let id = generation.context.id.clone();
+        if keep && let Some(state) = &self.state {
+            let live = self.live.load().stable(&id);
+            let live = live.map(|live| live.version.digest().to_owned());
+            state.prune(&id, |digest| {
+                live.as_deref() == Some(digest)
+                    || ledger
+                        .kept
+                        .iter()
+                        .any(|kept| kept.version.digest() == digest)
+            });
+        }
+        self.spawn(drain(
+            generation,
+            self.config.swap.swap_drain_timeout,
+            excess,
+        ));
+    }
+
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+}
+
+/// Waits until a generation is freed, and makes it end when its time is over. `excess` is freed here too, away from
+/// whoever swapped.
+async fn drain(generation: Arc<Generation>, limit: Duration, excess: Vec<Kept>) {
+    let component = generation.context.id.clone();
+    let number = generation.version.number;
+    let life = &generation.life;
+    let (cut, freed) = (life.cut.clone(), life.freed.clone());
+    life.retired.cancel();
+    drop(generation);
+    drop(excess);
+    if tokio::time::timeout(limit, freed.cancelled())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            component,
+            generation = number,
+            "Generation {number} of `{component}` did not finish within {limit:?} and is cut off"
+        );
+        cut.cancel();
+        if tokio::time::timeout(CUT_LIMIT, freed.cancelled())
+            .await
+            .is_err()
+        {
+            tracing::error!(
+                component,
+                generation = number,
+                "Generation {number} of `{component}` is still held after it was cut off"
+            );
+            return;
+        }
+    }
+    tracing::info!(
+        component,
+        generation = number,
+        "Generation {number} of `{component}` is freed"
+    );
+}
+
+/// Ends a generation that never served.
+pub(super) fn discard(generation: &Generation) {
+    generation.life.retired.cancel();
+    generation.life.cut.cancel();
+}

@@ -1,0 +1,104 @@
+//! Why something was not changed.
+
+use http::StatusCode;
+
+/// A step of a swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Receive,
+    Digest,
+    Signature,
+    Compile,
+    Link,
+    Probe,
+    Persist,
+}
+
+impl Step {
+    /// As the admin API, the metrics and the audit log name it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Digest => "digest",
+            Self::Signature => "signature",
+            Self::Compile => "compile",
+            Self::Link => "link",
+            Self::Probe => "probe",
+            Self::Persist => "persist",
+        }
+    }
+}
+
+/// Why a change was not made. What served before serves on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlError {
+    #[error("this app has no component `{0}`")]
+    Unknown(String),
+    #[error("another change of `{0}` is under way; try again when it is done")]
+    Busy(String),
+    #[error("a canary of `{0}` is tried; promote or abort it first")]
+    OnTrial(String),
+    #[error("no canary of `{0}` is tried")]
+    NoCanary(String),
+    #[error("`{component}` has no {wanted} to roll back to; kept are: {kept}")]
+    NotKept {
+        component: String,
+        wanted: String,
+        kept: String,
+    },
+    #[error("{reason}")]
+    Failed {
+        step: Step,
+        status: StatusCode,
+        reason: String,
+    },
+    /// What is asked for makes no sense.
+    #[error("{0}")]
+    Malformed(String),
+    /// The manifest, or what it names.
+    #[error("{0}")]
+    Reload(String),
+}
+
+impl ControlError {
+    /// A step failed over what was sent.
+    pub(crate) fn at(step: Step, reason: impl Into<String>) -> Self {
+        Self::Failed {
+            step,
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn step(&self) -> Option<Step> {
+        match self {
+            Self::Failed { step, .. } => Some(*step),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Unknown(_) => StatusCode::NOT_FOUND,
+            Self::Busy(_) | Self::OnTrial(_) | Self::NoCanary(_) | Self::NotKept { .. } => {
+                StatusCode::CONFLICT
+            }
+            Self::Failed { status, .. } => *status,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Reload(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        }
+    }
+
+    /// In metrics and the audit log.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "unknown_component",
+            Self::Busy(_) | Self::OnTrial(_) => "busy",
+            Self::NoCanary(_) => "no_canary",
+            Self::NotKept { .. } => "not_kept",
+            Self::Failed { step, .. } => step.label(),
+            Self::Malformed(_) => "malformed",
+            Self::Reload(_) => "invalid",
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What the host knows of a component beside what serves it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::SystemTime;
+
+use crate::generation::{Life, Version};
+
+/// One component's.
+#[derive(Default)]
+pub(super) struct Ledger {
+    /// The highest number given.
+    pub(super) numbered: u64,
+    /// Versions that can be rolled back to, the one that served last at the end.
+    pub(super) kept: Vec<Kept>,
+    /// Generations that serve no longer, and may be freed.
+    pub(super) retired: Vec<Weak<Life>>,
+    pub(super) last: Option<Last>,
+    /// The file that the manifest names.
+    pub(super) source: PathBuf,
+    /// SHA-256 of that file when it was last loaded.
+    pub(super) file_digest: Option<String>,
+}
+
+/// A version without instances.
+pub(super) struct Kept {
+    pub(super) version: Arc<Version>,
+    pub(super) since: SystemTime,
+}
+
+/// What came of the latest change.
+#[derive(Clone, Debug)]
+pub(super) struct Last {
+    pub(super) generation: u64,
+    pub(super) result: &'static str,
+    pub(super) reason: Option<String>,
+}
+
+impl Ledger {
+    /// A number for a new version.
+    pub(super) fn number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered
+    }
+
+    /// Keeps a version, and gives those out that are one too many.
+    pub(super) fn keep(&mut self, version: Arc<Version>, most: usize) -> Vec<Kept> {
+        self.forget(version.number);
+        self.kept.push(Kept {
+            version,
+            since: SystemTime::now(),
+        });
+        let excess = self.kept.len().saturating_sub(most);
+        self.kept.drain(..excess).collect()
+    }
+
+    /// Takes a version off the kept ones: it serves.
+    pub(super) fn forget(&mut self, number: u64) {
+        self.kept.retain(|kept| kept.version.number != number);
+    }
+
+    /// The generations that are not freed yet.
+    pub(super) fn draining(&mut self) -> Vec<Arc<Life>> {
+        self.retired.retain(|life| life.strong_count() > 0);
+        self.retired.iter().filter_map(Weak::upgrade).collect()
+    }
+}

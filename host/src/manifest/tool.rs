@@ -1,0 +1,162 @@
+//! `[component.X.tool.store-host]`: what Spin has no key for. Spin ignores `tool`.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde::Deserialize;
+
+use crate::config::{Limits, duration};
+use crate::probe::Probe;
+
+/// The table as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tool {
+    probe: Option<RawProbe>,
+    #[serde(default)]
+    pub(super) limits: OwnLimits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProbe {
+    path: String,
+    method: Option<String>,
+    status: Option<u16>,
+    contains: Option<String>,
+}
+
+/// Limits that a component sets for itself; the host's flags count for the rest.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnLimits {
+    request_timeout: Option<Time>,
+    body_limit_bytes: Option<u64>,
+    memory_limit_mib: Option<Positive>,
+    max_in_flight: Option<Positive>,
+    instance_concurrency: Option<Positive>,
+    instance_requests: Option<Positive>,
+    instance_idle: Option<Time>,
+}
+
+/// A duration in the form of the flags.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Time(Duration);
+
+impl TryFrom<String> for Time {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        duration(&text).map(Self)
+    }
+}
+
+/// A count above zero that no flag would refuse.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "u32")]
+struct Positive(u32);
+
+impl TryFrom<u32> for Positive {
+    type Error = String;
+
+    fn try_from(count: u32) -> Result<Self, String> {
+        match count {
+            1..=1_000_000 => Ok(Self(count)),
+            _ => Err(format!("{count} is not from 1 to 1000000")),
+        }
+    }
+}
+
+impl OwnLimits {
+    /// These, and `host`'s where there are none.
+    pub(crate) fn over(&self, host: &Limits) -> Limits {
+        let count = |own: Option<Positive>, host| own.map_or(host, |own| own.0);
+        let time = |own: Option<Time>, host| own.map_or(host, |own| own.0);
+        Limits {
+            request_timeout: time(self.request_timeout, host.request_timeout),
+            body_limit_bytes: self.body_limit_bytes.unwrap_or(host.body_limit_bytes),
+            memory_limit_mib: count(self.memory_limit_mib, host.memory_limit_mib),
+            max_in_flight: count(self.max_in_flight, host.max_in_flight),
+            instance_concurrency: count(self.instance_concurrency, host.instance_concurrency),
+            instance_requests: count(self.instance_requests, host.instance_requests),
+            instance_idle: time(self.instance_idle, host.instance_idle),
+        }
+    }
+}
+
+impl Tool {
+    /// The probe, checked.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn probe(&self) -> Result<Option<Probe>, String> {
+        let Some(raw) = &self.probe else {
+            return Ok(None);
+        };
+        let method = raw.method.as_deref().unwrap_or("GET");
+        let method = match method.parse::<Method>() {
+            Ok(method) if method.is_safe() => method,
+            _ => {
+                return Err(format!(
+                    "`probe.method`: `{method}` may change something; use GET or HEAD"
+                ));
+            }
+        };
+        if !raw.path.starts_with('/') || raw.path.parse::<http::Uri>().is_err() {
+            return Err(format!(
+                "`probe.path`: `{}` is not a path that starts with `/`",
+                raw.path
+            ));
+        }
+        let status = raw
+            .status
+            .map(StatusCode::from_u16)
+            .transpose()
+            .map_err(|_| "`probe.status`: is not a status of HTTP".to_owned())?;
+        Ok(Some(Probe {
+            method,
+            path: raw.path.clone(),
+            status,
+            contains: raw.contains.clone(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Tool, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn probes_and_limits_are_read() {
+        let tool = read("probe = { path = \"/x\", status = 204 }\nlimits = { max_in_flight = 3, request_timeout = \"2s\" }").expect("valid");
+        let probe = tool.probe().expect("valid").expect("given");
+        assert_eq!((probe.method, probe.path.as_str()), (Method::GET, "/x"));
+        assert_eq!(probe.status, Some(StatusCode::NO_CONTENT));
+        assert_eq!(tool.limits.max_in_flight.map(|count| count.0), Some(3));
+    }
+
+    #[test]
+    fn wrong_ones_are_refused() {
+        for wrong in [
+            "prob = 1",
+            "probe = {}",
+            "limits = { max_in_flight = 0 }",
+            "limits = { request_timeout = \"soon\" }",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        for wrong in [
+            "probe = { path = \"x\" }",
+            "probe = { path = \"/x\", method = \"POST\" }",
+            "probe = { path = \"/x\", status = 7 }",
+        ] {
+            let tool = read(wrong).expect("well formed");
+            assert!(tool.probe().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Metrics of swaps, generations and canaries.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use http::StatusCode;
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
+
+use super::{Declare, REQUEST_SECONDS};
+
+/// Bounds in seconds for compiling and swapping: milliseconds from the cache, seconds under load.
+const SWAP_SECONDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+/// What a generation can be, in the label `state`.
+const STATES: [&str; 4] = ["live", "canary", "draining", "kept"];
+
+/// Statuses of a trial by their first digit. There are no others in HTTP but 1xx, which no component answers with.
+const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
+/// Declared with the rest in [`super::Metrics`].
+pub(crate) struct SwapMetrics {
+    swaps: IntCounterVec,
+    swap_seconds: HistogramVec,
+    compile_seconds: HistogramVec,
+    freed: IntCounterVec,
+    retries: IntCounterVec,
+    alive: Mutex<AliveVecs>,
+    trial_requests: IntCounterVec,
+    trial_seconds: HistogramVec,
+}
+
+/// Written anew at each scrape, from what is alive then, so that no series outlives its generation.
+struct AliveVecs {
+    generations: IntGaugeVec,
+    in_flight: IntGaugeVec,
+}
+
+/// One generation as a scrape shows it.
+pub(crate) struct Alive<'a> {
+    pub(crate) component: &'a str,
+    pub(crate) generation: u64,
+    pub(crate) state: &'a str,
+    pub(crate) in_flight: usize,
+}
+
+impl SwapMetrics {
+    pub(super) fn declare(declare: &Declare<'_>) -> prometheus::Result<Self> {
+        let component = ["component"];
+        let generation = ["component", "generation"];
+        Ok(Self {
+            swaps: declare.counters(
+                "store_component_swaps_total",
+                "Changes of a component that were tried: what came of them, or the step that failed",
+                &["component", "result"],
+            )?,
+            swap_seconds: declare.histograms(
+                "store_component_swap_duration_seconds",
+                "Time from a component's receipt to its first request",
+                &SWAP_SECONDS,
+                &component,
+            )?,
+            compile_seconds: declare.histograms(
+                "store_component_compile_duration_seconds",
+                "Time of compiling a component, on a thread of the lowest priority",
+                &SWAP_SECONDS,
+                &component,
+            )?,
+            freed: declare.counters(
+                "store_component_generations_freed_total",
+                "Generations whose last instance and request are gone",
+                &component,
+            )?,
+            retries: declare.counters(
+                "store_canary_retries_total",
+                "Requests that a canary failed and the stable generation served",
+                &component,
+            )?,
+            alive: Mutex::new(AliveVecs {
+                generations: declare.gauges(
+                    "store_component_generations",
+                    "Generations by state: live, canary, draining or kept",
+                    &["component", "state"],
+                )?,
+                in_flight: declare.gauges(
+                    "store_generation_requests_in_flight",
+                    "Requests not fully answered, by generation",
+                    &generation,
+                )?,
+            }),
+            trial_requests: declare.counters(
+                "store_generation_requests_total",
+                "Requests while a canary is tried, by generation and first digit of the status",
+                &["component", "generation", "status"],
+            )?,
+            trial_seconds: declare.histograms(
+                "store_generation_request_duration_seconds",
+                "Time to the head of an answer while a canary is tried, by generation",
+                &REQUEST_SECONDS,
+                &generation,
+            )?,
+        })
+    }
+
+    pub(super) fn announce(&self, component: &str) {
+        self.swaps.with_label_values(&[component, "swapped"]);
+        self.freed.with_label_values(&[component]);
+        self.retries.with_label_values(&[component]);
+    }
+
+    /// Counts what came of a change.
+    pub(crate) fn tried(&self, component: &str, result: &str) {
+        self.swaps.with_label_values(&[component, result]).inc();
+    }
+
+    pub(crate) fn swapped(&self, component: &str, took: Duration) {
+        self.swap_seconds
+            .with_label_values(&[component])
+            .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn compiled(&self, component: &str, took: Duration) {
+        self.compile_seconds
+            .with_label_values(&[component])
+            .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn freed(&self, component: &str) {
+        self.freed.with_label_values(&[component]).inc();
+    }
+
+    pub(crate) fn retried(&self, component: &str) {
+        self.retries.with_label_values(&[component]).inc();
+    }
+
+    /// Replaces the gauges of all generations, and calls `then` before anyone else can.
+    pub(crate) fn show_alive<'a, R>(
+        &self,
+        alive: impl Iterator<Item = Alive<'a>>,
+        then: impl FnOnce() -> R,
+    ) -> R {
+        let vecs = self
+            .alive
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        vecs.generations.reset();
+        vecs.in_flight.reset();
+        for one in alive {
+            for state in STATES {
+                let here = i64::from(state == one.state);
+                let gauge = vecs.generations.with_label_values(&[one.component, state]);
+                gauge.add(here);
+            }
+            if one.state != "kept" {
+                vecs.in_flight
+                    .with_label_values(&[one.component, &one.generation.to_string()])
+                    .add(i64::try_from(one.in_flight).unwrap_or(i64::MAX));
+            }
+        }
+        then()
+    }
+
+    /// What one of two live generations counts until [`SwapMetrics::end_trial`].
+    pub(crate) fn trial(&self, component: &str, generation: &str) -> TrialMetrics {
+        TrialMetrics {
+            requests: CLASSES.map(|class| {
+                self.trial_requests
+                    .with_label_values(&[component, generation, class])
+            }),
+            seconds: self
+                .trial_seconds
+                .with_label_values(&[component, generation]),
+        }
+    }
+
+    /// Takes the series of a generation away. A request that still counts does so unseen.
+    pub(crate) fn end_trial(&self, component: &str, generation: &str) {
+        for class in CLASSES {
+            _ = self
+                .trial_requests
+                .remove_label_values(&[component, generation, class]);
+        }
+        _ = self
+            .trial_seconds
+            .remove_label_values(&[component, generation]);
+    }
+}
+
+/// The series of one generation while two are live.
+pub(crate) struct TrialMetrics {
+    requests: [IntCounter; CLASSES.len()],
+    seconds: Histogram,
+}
+
+impl TrialMetrics {
+    pub(crate) fn record(&self, status: StatusCode, took: Duration) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(2);
+        self.requests[class.min(CLASSES.len() - 1)].inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+}

@@ -1,0 +1,105 @@
+//! The admin token: who has it may change what serves.
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::config::{Secret, SwapSettings};
+
+/// Holds the token itself. There is no flag for that: every user of a machine reads its processes' flags.
+const VARIABLE: &str = "STORE_HOST_ADMIN_TOKEN";
+
+/// A shorter one can be guessed.
+const SHORTEST: usize = 16;
+
+/// The token, or the lack of one.
+#[derive(Debug)]
+pub(crate) struct Token(Option<Secret>);
+
+/// Why a caller may not change anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error(
+        "this host has no admin token, so nobody may change it: start it with --admin-token-file FILE"
+    )]
+    NoneSet,
+    #[error("send the admin token as `Authorization: Bearer TOKEN`")]
+    Missing,
+    #[error("the admin token is wrong")]
+    Wrong,
+}
+
+impl Token {
+    /// From the file or the environment.
+    ///
+    /// # Errors
+    /// The file can't be read, or the token is too short.
+    pub(crate) fn load(settings: &SwapSettings) -> Result<Self, String> {
+        let given = match &settings.admin_token_file {
+            Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+                format!(
+                    "--admin-token-file {}: can't be read: {error}",
+                    path.display()
+                )
+            })?),
+            None => std::env::var(VARIABLE).ok(),
+        };
+        let token = given.map(|text| text.trim().to_owned());
+        if token.as_ref().is_some_and(|token| token.len() < SHORTEST) {
+            return Err(format!(
+                "--admin-token-file or {VARIABLE}: the admin token needs {SHORTEST} characters or more"
+            ));
+        }
+        Ok(Self(token.map(Secret)))
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Lets a caller through that sent this value of `Authorization`.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn check(&self, authorization: Option<&str>) -> Result<(), Refused> {
+        let Some(Secret(token)) = &self.0 else {
+            return Err(Refused::NoneSet);
+        };
+        let given = authorization
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, given)| given.trim())
+            .ok_or(Refused::Missing)?;
+        // Digests are of one length, so that the time taken tells nothing about the token's.
+        let digest = |text: &str| Sha256::digest(text.as_bytes());
+        if digest(given).ct_eq(&digest(token)).into() {
+            Ok(())
+        } else {
+            Err(Refused::Wrong)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_token_itself_is_let_through() {
+        let token = Token(Some(Secret("correct horse".into())));
+        assert_eq!(token.check(Some("Bearer correct horse")), Ok(()));
+        assert_eq!(token.check(Some("bearer correct horse")), Ok(()));
+        for wrong in ["Bearer correct", "Bearer correct horses", "Bearer "] {
+            assert_eq!(token.check(Some(wrong)), Err(Refused::Wrong), "{wrong}");
+        }
+        for missing in [None, Some("correct horse"), Some("Basic correct horse")] {
+            assert_eq!(token.check(missing), Err(Refused::Missing));
+        }
+        assert_eq!(Token(None).check(Some("Bearer x")), Err(Refused::NoneSet));
+    }
+
+    #[test]
+    fn a_token_is_never_printed() {
+        let printed = format!("{:?}", Token(Some(Secret("correct horse".into()))));
+        assert!(!printed.contains("horse"), "{printed}");
+    }
+}
