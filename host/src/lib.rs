@@ -67,6 +67,7 @@ use serve::Connections;
 use state_folder::StateFolder;
 use token::Token;
 use trust::Trust;
+use watch::Files;
 
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +125,7 @@ impl Host {
     /// See [`StartError`]; nothing is left running.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let metrics = Metrics::new().map_err(|error| StartError::Internal(error.to_string()))?;
+        let watched = config.swap.watch.then(|| Files::of(&config.app));
         let plan = Plan::new(config, &metrics)?;
         let token = admin_token(config)?;
         let trust = Trust::new(config.swap.require_signature.as_deref());
@@ -161,7 +163,7 @@ impl Host {
                 send_timeout: config.send_timeout,
                 drain_timeout: config.drain_timeout,
             },
-            _tasks: start_tasks(&control, config, admin_listener, token),
+            _tasks: start_tasks(&control, watched, admin_listener, token),
             _ticker: ticker,
             control,
         })
@@ -195,7 +197,7 @@ impl Host {
 
 fn start_tasks(
     control: &Arc<Control>,
-    config: &Config,
+    watched: Option<Files>,
     listener: AdminListener,
     token: Token,
 ) -> [JoinSet<()>; 3] {
@@ -203,15 +205,11 @@ fn start_tasks(
         control: control.clone(),
         token,
     };
-    let watch = if config.swap.watch {
-        watch::start(control.clone(), config.app.clone())
-    } else {
-        JoinSet::new()
-    };
+    let watch = watched.map(|files| watch::start(control.clone(), files));
     [
         refresh::start(control.live.clone(), control.watch_changes()),
         admin::start(listener, Arc::new(admin)),
-        watch,
+        watch.unwrap_or_default(),
     ]
 }
 

@@ -45,60 +45,82 @@ struct Watched {
     seen: Option<Stamp>,
 }
 
+/// The files of an app, as they were at the last look.
+pub(crate) struct Files {
+    /// The manifest and what is read with it.
+    app: [PathBuf; 2],
+    watched: HashMap<PathBuf, Watched>,
+}
+
+impl Files {
+    /// Looks at the manifest before it is read, so that no change in between is missed. Components are looked at later:
+    /// their digests tell whether they are what was loaded.
+    pub(crate) fn of(manifest: &Path) -> Self {
+        let app = [manifest.with_file_name(".env"), manifest.to_owned()];
+        let watched = app.iter().map(|path| {
+            let now = Stamp::of(path);
+            (
+                path.clone(),
+                Watched {
+                    done: now,
+                    seen: now,
+                },
+            )
+        });
+        Self {
+            watched: watched.collect(),
+            app,
+        }
+    }
+
+    /// Whether a file is another than the one that was acted upon, and rests since the look before.
+    fn has_changed(&mut self, path: &Path) -> bool {
+        let now = Stamp::of(path);
+        let file = self.watched.entry(path.to_owned()).or_insert(Watched {
+            done: None,
+            seen: None,
+        });
+        let rests = file.seen == now;
+        file.seen = now;
+        rests && now.is_some() && file.done != now
+    }
+
+    fn accept(&mut self, path: &Path) {
+        if let Some(file) = self.watched.get_mut(path) {
+            file.done = file.seen;
+        }
+    }
+}
+
 /// Watches until the returned set is dropped.
-pub(crate) fn start(control: Arc<Control>, manifest: PathBuf) -> JoinSet<()> {
+pub(crate) fn start(control: Arc<Control>, files: Files) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(watch(control, manifest));
+    tasks.spawn(watch(control, files));
     tasks
 }
 
-async fn watch(control: Arc<Control>, manifest: PathBuf) {
-    let mut files = HashMap::new();
-    let app_files = [manifest.with_file_name(".env"), manifest];
+async fn watch(control: Arc<Control>, mut files: Files) {
     loop {
-        let mut reload = Vec::new();
-        for path in &app_files {
-            if has_changed(&mut files, path) {
-                reload.push(path.clone());
-            }
-        }
+        tokio::time::sleep(LOOK).await;
         if control.is_on_trial() {
             // Until its end nothing else may change.
-            tokio::time::sleep(LOOK).await;
             continue;
         }
-        if !reload.is_empty() && is_concluded(&control.reload(&peer()).await) {
-            reload.iter().for_each(|path| accept(&mut files, path));
+        let app = files.app.clone();
+        let changed: Vec<_> = app.iter().filter(|path| files.has_changed(path)).collect();
+        if !changed.is_empty() && is_concluded(&control.reload(&peer()).await) {
+            changed.into_iter().for_each(|path| files.accept(path));
         }
         for (id, path) in control.sources() {
-            if has_changed(&mut files, &path) && swap(&control, &id, &path).await {
-                accept(&mut files, &path);
+            if files.has_changed(&path) && swap(&control, &id, &path).await {
+                files.accept(&path);
             }
         }
-        tokio::time::sleep(LOOK).await;
     }
 }
 
 fn peer() -> Peer {
     Peer("watch".into())
-}
-
-/// Whether a file is another than the one that was acted upon, and rests since the look before.
-fn has_changed(files: &mut HashMap<PathBuf, Watched>, path: &Path) -> bool {
-    let now = Stamp::of(path);
-    let file = files.entry(path.to_owned()).or_insert(Watched {
-        done: now,
-        seen: now,
-    });
-    let rests = file.seen == now;
-    file.seen = now;
-    rests && now.is_some() && file.done != now
-}
-
-fn accept(files: &mut HashMap<PathBuf, Watched>, path: &Path) {
-    if let Some(file) = files.get_mut(path) {
-        file.done = file.seen;
-    }
 }
 
 /// Whether trying again is of no use before the file changes again.
@@ -134,18 +156,18 @@ mod tests {
     #[test]
     fn a_file_counts_as_changed_once_it_rests() {
         let path = std::env::temp_dir().join(format!("store-host-watch-{}", std::process::id()));
-        let mut files = HashMap::new();
         fs::write(&path, "one").expect("written");
-        assert!(!has_changed(&mut files, &path), "as it was found");
+        let mut files = Files::of(&path);
+        assert!(!files.has_changed(&path), "as it was found");
         fs::write(&path, "half").expect("written");
-        assert!(!has_changed(&mut files, &path), "perhaps half written");
+        assert!(!files.has_changed(&path), "perhaps half written");
         fs::write(&path, "whole").expect("written");
-        assert!(!has_changed(&mut files, &path), "still growing");
-        assert!(has_changed(&mut files, &path), "at rest");
-        accept(&mut files, &path);
-        assert!(!has_changed(&mut files, &path), "acted upon");
+        assert!(!files.has_changed(&path), "still growing");
+        assert!(files.has_changed(&path), "at rest");
+        files.accept(&path);
+        assert!(!files.has_changed(&path), "acted upon");
         fs::remove_file(&path).expect("ours");
-        assert!(!has_changed(&mut files, &path));
-        assert!(!has_changed(&mut files, &path), "nothing to act upon");
+        assert!(!files.has_changed(&path));
+        assert!(!files.has_changed(&path), "nothing to act upon");
     }
 }

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use super::Admin;
 use super::reply::{self, Problem, Reply};
 use super::upload::{Query, receive};
+use crate::body::discard;
 use crate::control::{Changed, ControlError, Peer};
 
 impl Admin {
@@ -29,7 +30,10 @@ impl Admin {
         peer: Peer,
     ) -> Reply {
         let outcome = match Query::of(&request) {
-            Err(error) => Err(error),
+            Err(error) => {
+                discard(request.into_body()).await;
+                Err(error)
+            }
             Ok(query) => match action {
                 "swap" => return self.swap(id.to_owned(), query, request, peer).await,
                 "rollback" => tokio::task::block_in_place(|| {

@@ -17,12 +17,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::JoinSet;
 
 use self::reply::{Problem, Reply};
+use crate::body::discard;
 use crate::control::{Control, Peer, refused};
 use crate::listener::AdminListener;
 use crate::token::Token;
 
 /// Longest wait for a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What there is, for who asks for something else.
+const PATHS: &str = "here are /metrics, /healthz, /status, /reload and /components/ID/swap, rollback, promote, abort";
 
 /// What the listener answers from.
 pub(crate) struct Admin {
@@ -63,34 +67,51 @@ pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
     tasks
 }
 
+/// What a path asks for.
+enum Asked<'a> {
+    Read,
+    Reload,
+    Change { id: &'a str, action: &'a str },
+}
+
 impl Admin {
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Reply {
         let path = request.uri().path().to_owned();
+        match self.let_in(&path, &request, &peer) {
+            Ok(Asked::Read) => self.read(&path),
+            Ok(Asked::Reload) => self.reload(peer).await,
+            Ok(Asked::Change { id, action }) => self.change(id, action, request, peer).await,
+            Err(problem) => {
+                // Else a client that is still sending a component may never see why.
+                discard(request.into_body()).await;
+                problem.reply()
+            }
+        }
+    }
+
+    /// What is asked for, if it may be.
+    fn let_in<'a>(
+        &self,
+        path: &'a str,
+        request: &Request<Incoming>,
+        peer: &Peer,
+    ) -> Result<Asked<'a>, Problem> {
         let segments: Vec<&str> = path.split('/').skip(1).collect();
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        match segments.as_slice() {
-            ["metrics" | "healthz" | "status"] if is_read => self.read(&path),
-            ["metrics" | "healthz" | "status"] => Problem::method_not_allowed("GET, HEAD").reply(),
-            ["reload"] | ["components", _, "swap" | "rollback" | "promote" | "abort"]
-                if request.method() != Method::POST =>
-            {
-                Problem::method_not_allowed("POST").reply()
-            }
-            ["reload"] => match self.authorized(&request, &peer, "reload") {
-                Ok(()) => self.reload(peer).await,
-                Err(problem) => problem.reply(),
-            },
-            ["components", id, action @ ("swap" | "rollback" | "promote" | "abort")] => {
-                match self.authorized(&request, &peer, action) {
-                    Ok(()) => self.change(id, action, request, peer).await,
-                    Err(problem) => problem.reply(),
-                }
-            }
-            _ => Problem::new(
-                StatusCode::NOT_FOUND,
-                "here are /metrics, /healthz, /status, /reload and /components/ID/swap, rollback, promote, abort",
-            )
-            .reply(),
+        let (asked, action) = match *segments.as_slice() {
+            ["metrics" | "healthz" | "status"] => (Asked::Read, "read"),
+            ["reload"] => (Asked::Reload, "reload"),
+            [
+                "components",
+                id,
+                action @ ("swap" | "rollback" | "promote" | "abort"),
+            ] => (Asked::Change { id, action }, action),
+            _ => return Err(Problem::new(StatusCode::NOT_FOUND, PATHS)),
+        };
+        match (&asked, request.method()) {
+            (Asked::Read, &Method::GET | &Method::HEAD) => Ok(asked),
+            (Asked::Read, _) => Err(Problem::method_not_allowed("GET, HEAD")),
+            (_, &Method::POST) => self.authorized(request, peer, action).map(|()| asked),
+            _ => Err(Problem::method_not_allowed("POST")),
         }
     }
 

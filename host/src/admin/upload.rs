@@ -82,8 +82,6 @@ pub(super) async fn receive(
     most: usize,
 ) -> Result<Upload, ControlError> {
     let (head, body) = request.into_parts();
-    let digest = content_digest(&head.headers)?;
-    let signature = signature(&head.headers)?;
     let announced = head
         .headers
         .get(CONTENT_LENGTH)
@@ -103,8 +101,8 @@ pub(super) async fn receive(
     };
     Ok(Upload {
         bytes,
-        digest,
-        signature,
+        digest: content_digest(&head.headers)?,
+        signature: signature(&head.headers)?,
         origin: if query.ephemeral {
             Origin::Ephemeral
         } else {

@@ -16,6 +16,25 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Errors, or slow answers, that are enough to end a trial early.
 const CLEAR: u64 = 5;
 
+/// What is watched of a canary.
+pub(super) struct Watched {
+    number: u64,
+    lasts: Duration,
+    tally: Arc<Tally>,
+    stable_tally: Arc<Tally>,
+}
+
+impl Watched {
+    pub(super) fn of(canary: &Canary) -> Self {
+        Self {
+            number: canary.generation.version.number,
+            lasts: canary.lasts,
+            tally: canary.tally.clone(),
+            stable_tally: canary.stable_tally.clone(),
+        }
+    }
+}
+
 /// What becomes of a canary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -43,10 +62,15 @@ impl Control {
         self.audited(peer, "abort", id, None, outcome)
     }
 
-    /// Watches a canary until its trial is over, and concludes it.
-    pub(super) async fn judge(self: Arc<Self>, id: String, canary: Arc<Canary>) {
-        let ends = Instant::now() + canary.lasts;
-        let number = canary.generation.version.number;
+    /// Watches a canary until its trial is over, and concludes it. Holds nothing of it that would keep it alive.
+    pub(super) async fn judge(self: Arc<Self>, id: String, trial: Watched) {
+        let Watched {
+            number,
+            lasts,
+            tally,
+            stable_tally,
+        } = trial;
+        let ends = Instant::now() + lasts;
         loop {
             tokio::time::sleep(LOOK.min(ends.saturating_duration_since(Instant::now()))).await;
             if !self.is_tried(&id, number) {
@@ -54,7 +78,7 @@ impl Control {
             }
             let is_over = Instant::now() >= ends;
             let budget = &self.config.swap.canary;
-            let verdict = verdict(budget, &canary.tally, &canary.stable_tally, is_over);
+            let verdict = verdict(budget, &tally, &stable_tally, is_over);
             let Some(mut verdict) = verdict else { continue };
             if self.conclude_by_itself(&id, number, &mut verdict) {
                 return;

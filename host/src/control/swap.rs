@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::canary::Watched;
 use super::drain::discard;
 use super::error::Step;
 use super::ledger::Last;
@@ -203,14 +204,14 @@ impl Control {
         trial: Trial,
     ) -> Duration {
         let canary = Canary::new(generation, &slot.stable, trial.share, trial.lasts);
-        let canary = Arc::new(canary);
+        let watched = Watched::of(&canary);
         let slot = Slot {
             stable: slot.stable.clone(),
-            canary: Some(canary.clone()),
+            canary: Some(Arc::new(canary)),
         };
         let _ledgers = lock(&self.ledgers);
         let took = self.replace(self.live.load().with(id, slot));
-        self.spawn(self.clone().judge(id.to_owned(), canary));
+        self.spawn(self.clone().judge(id.to_owned(), watched));
         took
     }
 }
