@@ -6,17 +6,26 @@
     reason = "a failed step of a test is that test's failure"
 )]
 
+mod canary;
 mod catalogue;
 mod errors;
 mod idempotency;
 mod imports;
+mod isolation;
 mod limits;
 mod metrics;
+mod operator;
+mod operators;
 mod orders;
 mod outage;
 mod refresh;
+mod reload;
 mod reports;
+mod restart;
 mod settings;
 mod shutdown;
 mod stock_policy;
 mod support;
+mod swap;
+mod trust;
+mod watch;

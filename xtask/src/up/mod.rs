@@ -6,6 +6,7 @@ mod proxy;
 mod running;
 mod servers;
 mod stop_signals;
+mod token;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -58,6 +59,9 @@ pub(crate) struct Options {
     /// Start the proxy with this file, instead of one made for these hosts
     #[arg(long, value_name = "FILE", conflicts_with = "proxy_listen")]
     proxy_config: Option<PathBuf>,
+    /// Swap a component into the running hosts when its file changes, and reload when spin.toml does
+    #[arg(long)]
+    watch: bool,
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
@@ -115,24 +119,30 @@ async fn fill_if_empty(addresses: &Addresses, options: &Options) -> Result<()> {
 
 async fn start_hosts(addresses: &Addresses, options: &Options) -> Result<Vec<Host>> {
     let mut hosts = Vec::new();
+    let token = token::file()?.display().to_string();
     // One after the other: the first leaves compiled components in the cache for the rest.
     for number in 0..options.instances {
         let step = Progress::detect().step(&format!("host {}", number + 1), 0);
-        let host = Host::start(&host_options(number, options), addresses).await?;
+        let host = Host::start(&host_options(number, options, &token), addresses).await?;
         step.finish_with(&host.url(""));
         hosts.push(host);
     }
     Ok(hosts)
 }
 
-fn host_options(number: u16, options: &Options) -> HostOptions {
+fn host_options(number: u16, options: &Options, token: &str) -> HostOptions {
     let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    let mut args = vec!["--admin-token-file".to_owned(), token.to_owned()];
+    if options.watch {
+        args.push("--watch".to_owned());
+    }
     HostOptions {
         name: format!("host-{}", options.port + number),
         directory: paths::root().to_owned(),
         logs: paths::store().join("logs"),
         listen: loopback(options.port + number),
-        admin_listen: loopback(options.admin_port + number),
+        admin_listen: loopback(options.admin_port + number).to_string(),
+        args,
         inherit_settings: true,
         ..HostOptions::new(paths::host_binary(), paths::app())
     }

@@ -75,6 +75,10 @@ impl Running {
         println!("  Redis         {}", self.servers.addresses.redis_url());
         println!("  logs          {}", paths::store().join("logs").display());
         println!(
+            "  admin token   {}",
+            paths::store().join("admin-token").display()
+        );
+        println!(
             "\nTry   curl {}\n",
             self.proxy.url("/orders/reports/best-sellers")
         );

@@ -12,6 +12,7 @@ const HEADER_BYTES: usize = 8;
 const CUSTOM_SECTION: u8 = 0;
 const CORE_MODULE_SECTION: u8 = 1;
 const CORE_INSTANCE_SECTION: u8 = 2;
+const IMPORT_SECTION: u8 = 10;
 
 /// Length of the places in the test component's data that hold its version and its mode.
 const PLACE_BYTES: usize = 48;
@@ -49,6 +50,17 @@ impl Guest {
             )
         })?;
         Ok(Self { bytes })
+    }
+
+    /// The same, with one more import, which no host offers: a resource type.
+    #[must_use]
+    pub fn missing_import(mut self) -> Self {
+        let mut import = vec![1, 0];
+        put_bytes(&mut import, b"no-such-thing");
+        // A type, bound by nothing but being a resource.
+        import.extend([3, 1]);
+        self.append(IMPORT_SECTION, &import);
+        self
     }
 
     /// The test component that answers `version`.

@@ -36,8 +36,8 @@ pub struct HostOptions {
     pub logs: PathBuf,
     /// Where it serves the app.
     pub listen: SocketAddr,
-    /// Where it serves its metrics and status.
-    pub admin_listen: SocketAddr,
+    /// Where it serves its metrics and status, as its flag takes it: an address, or `unix:` and a path.
+    pub admin_listen: String,
     /// Variables of `spin.toml`, under the names they have there. They win over those that lead to MySQL and Redis.
     pub variables: Vec<(String, String)>,
     /// Other environment variables.
@@ -58,7 +58,7 @@ impl HostOptions {
             directory: PathBuf::new(),
             logs: PathBuf::new(),
             listen: ANY_PORT,
-            admin_listen: ANY_PORT,
+            admin_listen: ANY_PORT.to_string(),
             variables: Vec::new(),
             env: Vec::new(),
             args: Vec::new(),
@@ -205,7 +205,7 @@ fn launch(options: &HostOptions, addresses: &Addresses, stdout: &Path) -> Result
         .arg("--app")
         .arg(absolute(&options.app)?)
         .args(["--listen", &options.listen.to_string()])
-        .args(["--admin-listen", &options.admin_listen.to_string()])
+        .args(["--admin-listen", &options.admin_listen])
         .args(&options.args)
         .current_dir(&options.directory)
         .envs(options.env.iter().cloned());

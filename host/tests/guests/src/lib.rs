@@ -10,43 +10,61 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use spin_sdk::http::{IntoResponse, Request, StatusCode};
-use spin_sdk::http_service;
 use spin_sdk::wasip3::clocks::monotonic_clock;
+use spin_sdk::{http_service, variables};
 
 use mode::{Mode, marked};
 
-/// What `/ok` answers with. Overwritten in the built file.
+/// The body of every answer that has nothing else to say. Overwritten in the built file.
 static VERSION: [u8; 48] = *b"test-guest version=original.....................";
 
-/// The path that is meant for the host's probe; every mode treats it apart.
+/// The path of probes where a test says what it is.
 const PROBE_PATH: &str = "/probe";
+
+/// What the ids of our host's probes begin with, whatever their path.
+const PROBE_ID: &str = "probe-";
 
 #[http_service]
 async fn handle(request: Request) -> impl IntoResponse {
     let path = request.uri().path().to_owned();
+    let is_probe = path == PROBE_PATH || has_probe_id(&request);
+    match Mode::current() {
+        Mode::TrapOnProbe if is_probe => trap(),
+        Mode::LoopOnProbe if is_probe => endless(),
+        Mode::TrapUnlessProbe if !is_probe => trap(),
+        Mode::FailUnlessProbe if !is_probe => return failed(),
+        Mode::Slow { milliseconds } if !is_probe => sleep(milliseconds).await,
+        _ => {}
+    }
     let amount = request.uri().query().and_then(|query| query.parse().ok());
-    act(Mode::current(), path == PROBE_PATH).await;
     match path.as_str() {
         "/loop" => endless(),
-        "/bomb" => return eat(amount.unwrap_or(u64::MAX)),
         "/trap" => trap(),
+        "/fail" => return failed(),
+        "/bomb" => return eat(amount.unwrap_or(u64::MAX)),
         "/sleep" => sleep(amount.unwrap_or(u64::MAX)).await,
         // Open until the client ends its body, so that a test says how long a request is in flight.
         "/hold" => drop(request.into_body().collect().await),
-        "/fail" => return (StatusCode::INTERNAL_SERVER_ERROR, version().to_owned()),
+        "/greeting" => return greeting().await,
         _ => {}
     }
     (StatusCode::OK, version().to_owned())
 }
 
-/// What this version does to any request, whatever its path.
-async fn act(mode: Mode, is_probe: bool) {
-    match (mode, is_probe) {
-        (Mode::Well, _) => {}
-        (Mode::TrapOnProbe, true) | (Mode::TrapUnlessProbe, false) => trap(),
-        (Mode::LoopOnProbe, true) => endless(),
-        (Mode::Slow { milliseconds }, false) => sleep(milliseconds).await,
-        _ => {}
+fn has_probe_id(request: &Request) -> bool {
+    let id = request.headers().get("x-request-id");
+    id.is_some_and(|id| id.as_bytes().starts_with(PROBE_ID.as_bytes()))
+}
+
+fn failed() -> (StatusCode, String) {
+    (StatusCode::INTERNAL_SERVER_ERROR, version().to_owned())
+}
+
+/// A variable of the component.
+async fn greeting() -> (StatusCode, String) {
+    match variables::get("greeting").await {
+        Ok(greeting) => (StatusCode::OK, greeting),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) enum Mode {
     LoopOnProbe,
     /// Passes the probe and traps on everything else.
     TrapUnlessProbe,
+    /// Passes the probe and answers 500 to everything else.
+    FailUnlessProbe,
     /// Passes the probe and keeps everything else waiting.
     Slow {
         /// For this long.
@@ -35,6 +37,7 @@ impl Mode {
             "trap-on-probe" => Self::TrapOnProbe,
             "loop-on-probe" => Self::LoopOnProbe,
             "trap-unless-probe" => Self::TrapUnlessProbe,
+            "fail-unless-probe" => Self::FailUnlessProbe,
             _ => match text.strip_prefix("slow-").map(str::parse) {
                 Some(Ok(milliseconds)) => Self::Slow { milliseconds },
                 _ => panic!("the test asks for a mode that does not exist: {text}"),

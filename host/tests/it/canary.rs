@@ -1,0 +1,257 @@
+//! A new version is tried on a part of the traffic.
+
+use futures::{StreamExt, stream};
+use reqwest::Method;
+
+use crate::operator::{GuestApp, bare_store, guest, guest_in_mode, guest_shop, operated, refusal};
+use crate::support::{PATIENCE, Shop, eventually, send};
+
+/// A trial that no test waits for the end of.
+const LONG: &str = "?canary=10&for=1h";
+
+/// Sends requests until the trial of `guest` is over.
+async fn ask_until_decided(shop: &Shop) {
+    eventually("the canary is decided", async || {
+        ask(shop, 50).await;
+        shop.generations("guest", "canary").await.is_empty()
+    })
+    .await;
+}
+
+/// Sends `count` requests, some at once, and gives their answers, all of them 200.
+async fn ask(shop: &Shop, count: usize) -> Vec<String> {
+    stream::iter(0..count)
+        .map(|_| shop.answer("/x"))
+        .buffer_unordered(16)
+        .collect()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_gets_its_share_of_ten_thousand_requests() {
+    let (shop, _app) = guest_shop(&[]).await;
+    let bytes = guest("second").into_bytes();
+    let swapped = shop.swap_so("guest", LONG, bytes).await.expect(200);
+    assert_eq!(swapped["canary"]["share"], 0.1);
+    assert_eq!(swapped["canary"]["for_ms"], 3_600_000);
+    let answers = ask(&shop, 10_000).await;
+    let tried = answers.iter().filter(|answer| *answer == "second").count();
+    let stable = answers
+        .iter()
+        .filter(|answer| *answer == "original")
+        .count();
+    assert_eq!(tried + stable, 10_000);
+    assert!((900..=1100).contains(&tried), "{tried} of 10000");
+
+    // The metrics tell the two apart as long as there are two.
+    let requests = async |generation: u32| {
+        let labels = format!("{{component=\"guest\",generation=\"{generation}\",status=\"2xx\"}}");
+        let series = format!("store_generation_requests_total{labels}");
+        shop.metric(&series).await as usize
+    };
+    assert_eq!((requests(1).await, requests(2).await), (stable, tried));
+    let component = shop.component("guest").await;
+    let shares: Vec<f64> = component["generations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|generation| generation["share"].as_f64().unwrap())
+        .collect();
+    assert!(shares.contains(&0.1) && shares.contains(&0.9), "{shares:?}");
+
+    shop.operate("/components/guest/abort").await.expect(200);
+    shop.wait_freed("guest", 1).await;
+    let text = shop.scrape().await;
+    assert!(
+        !text.contains("generation=\"2\""),
+        "series were left behind:\n{text}"
+    );
+    assert!(!text.contains("store_generation_requests_total{"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_canary_is_promoted_by_itself() {
+    let (shop, _app) = guest_shop(&["--canary-p99-slack", "10s"]).await;
+    let bytes = guest("second").into_bytes();
+    let query = "?canary=50&for=1s";
+    shop.swap_so("guest", query, bytes).await.expect(200);
+    ask_until_decided(&shop).await;
+    assert_eq!(shop.generations("guest", "live").await, [2]);
+    assert!(ask(&shop, 20).await.iter().all(|answer| answer == "second"));
+    assert_eq!(shop.component("guest").await["last"]["result"], "promoted");
+    assert_eq!(shop.attempts("guest", "promoted").await, 1.0);
+    shop.wait_freed("guest", 1).await;
+    shop.operate("/components/guest/rollback").await.expect(200);
+    assert_eq!(shop.answer("/x").await, "original");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_traps_is_withdrawn_and_no_caller_sees_it() {
+    let (shop, _app) = guest_shop(&[]).await;
+    let bytes = guest_in_mode("second", "trap-unless-probe");
+    let query = "?canary=50&for=1h";
+    shop.swap_so("guest", query, bytes).await.expect(200);
+    // `ask` expects 200 of every answer.
+    ask_until_decided(&shop).await;
+    assert_eq!(shop.generations("guest", "live").await, [1]);
+    let last = &shop.component("guest").await["last"];
+    assert_eq!(last["result"], "withdrawn", "{last}");
+    assert!(
+        last["reason"].as_str().unwrap().contains("requests failed"),
+        "{last}"
+    );
+    let retries = "store_canary_retries_total{component=\"guest\"}";
+    assert!(shop.metric(retries).await > 0.0);
+    assert_eq!(shop.attempts("guest", "withdrawn").await, 1.0);
+    shop.wait_freed("guest", 1).await;
+    assert!(
+        ask(&shop, 20)
+            .await
+            .iter()
+            .all(|answer| answer == "original")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_answers_500_is_withdrawn_and_no_reader_sees_it() {
+    let (shop, _app) = guest_shop(&[]).await;
+    let bytes = guest_in_mode("second", "fail-unless-probe");
+    let query = "?canary=50&for=1h";
+    shop.swap_so("guest", query, bytes).await.expect(200);
+    ask_until_decided(&shop).await;
+    assert_eq!(shop.generations("guest", "live").await, [1]);
+    assert_eq!(shop.component("guest").await["last"]["result"], "withdrawn");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_never_sent_twice() {
+    let (shop, _app) = guest_shop(&["--canary-min-requests", "1000"]).await;
+    let bytes = guest_in_mode("second", "trap-unless-probe");
+    shop.swap_so("guest", "?canary=99&for=1h", bytes)
+        .await
+        .expect(200);
+    let request = || send(shop.request(Method::POST, "/x").body("something"));
+    let mut failed = 0;
+    for _ in 0..10 {
+        failed += u32::from(request().await.status.is_server_error());
+    }
+    assert!(failed > 0, "a failed write was answered all the same");
+    let retries = "store_canary_retries_total{component=\"guest\"}";
+    assert_eq!(shop.metric(retries).await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_is_slow_is_withdrawn() {
+    let (shop, _app) = guest_shop(&["--canary-p99-slack", "100ms"]).await;
+    let bytes = guest_in_mode("second", "slow-1000");
+    let query = "?canary=50&for=4s";
+    shop.swap_so("guest", query, bytes).await.expect(200);
+    ask_until_decided(&shop).await;
+    assert_eq!(shop.generations("guest", "live").await, [1]);
+    let last = &shop.component("guest").await["last"];
+    assert_eq!(last["result"], "withdrawn", "{last}");
+    assert!(last["reason"].as_str().unwrap().contains("p99"), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_nobody_asked_is_withdrawn() {
+    let (shop, _app) = guest_shop(&[]).await;
+    let bytes = guest("second").into_bytes();
+    let query = "?canary=10&for=100ms";
+    shop.swap_so("guest", query, bytes).await.expect(200);
+    eventually("the canary is decided", async || {
+        shop.component("guest").await["last"]["result"] == "withdrawn"
+    })
+    .await;
+    assert_eq!(shop.answer("/x").await, "original");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_may_decide_before_the_end() {
+    let (shop, _app) = guest_shop(&[]).await;
+    for word in ["promote", "abort"] {
+        let path = format!("/components/guest/{word}");
+        refusal(&shop.operate(&path).await, 409, None);
+    }
+    let second = guest("second").into_bytes();
+    shop.swap_so("guest", LONG, second).await.expect(200);
+    let aborted = shop.operate("/components/guest/abort").await.expect(200);
+    assert_eq!(aborted["component"], "guest");
+    assert_eq!(shop.generations("guest", "live").await, [1]);
+    assert!(
+        ask(&shop, 20)
+            .await
+            .iter()
+            .all(|answer| answer == "original")
+    );
+
+    let third = guest("third").into_bytes();
+    shop.swap_so("guest", LONG, third).await.expect(200);
+    shop.operate("/components/guest/promote").await.expect(200);
+    assert!(ask(&shop, 20).await.iter().all(|answer| answer == "third"));
+    assert!(shop.generations("guest", "canary").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_else_changes_a_component_during_its_trial() {
+    let (shop, _app) = guest_shop(&[]).await;
+    let second = guest("second").into_bytes();
+    shop.swap_so("guest", LONG, second).await.expect(200);
+    let third = guest("third").into_bytes();
+    refusal(&shop.swap("guest", third.clone()).await, 409, None);
+    // Other components are free.
+    shop.swap("other", third).await.expect(200);
+    shop.operate("/components/guest/abort").await.expect(200);
+    shop.swap("guest", guest("fourth").into_bytes())
+        .await
+        .expect(200);
+    assert_eq!(shop.answer("/x").await, "fourth");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_impossible_trial_is_refused() {
+    let (shop, _app) = guest_shop(&[]).await;
+    for query in [
+        "?canary=0",
+        "?canary=100",
+        "?canary=ten",
+        "?canary=10&for=soon",
+        "?canary=10&for=0s",
+        "?ephemeral=perhaps",
+        "?cannary=10",
+    ] {
+        let answer = shop
+            .swap_so("guest", query, guest("second").into_bytes())
+            .await;
+        refusal(&answer, 400, None);
+    }
+    assert_eq!(shop.generations("guest", "live").await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_during_a_trial_serves_what_was_tried_and_trusted() {
+    let store = bare_store().await;
+    let app = GuestApp::new(&store);
+    let mut options = operated(&store);
+    options.app = app.manifest.clone();
+    let shop = Shop::on(store, options.clone()).await;
+    let second = guest("second").into_bytes();
+    shop.swap_so("guest", LONG, second).await.expect(200);
+    shop.host.sigterm().unwrap();
+    shop.host.wait_exit(PATIENCE).await.unwrap();
+    let shop = Shop::on(shop.store, options.clone()).await;
+    assert!(
+        ask(&shop, 20)
+            .await
+            .iter()
+            .all(|answer| answer == "original")
+    );
+
+    let third = guest("third").into_bytes();
+    shop.swap_so("guest", LONG, third).await.expect(200);
+    shop.operate("/components/guest/promote").await.expect(200);
+    shop.host.sigterm().unwrap();
+    shop.host.wait_exit(PATIENCE).await.unwrap();
+    let shop = Shop::on(shop.store, options).await;
+    assert_eq!(shop.answer("/x").await, "third");
+}

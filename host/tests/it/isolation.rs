@@ -1,0 +1,174 @@
+//! What a component does wrong costs its own requests, never the host or anyone else. Each misbehaving version is
+//! swapped in while others serve.
+
+use reqwest::Method;
+use testbed::HostOptions;
+
+use crate::operator::{GuestApp, bare_store, guest, open_body, operated};
+use crate::support::{Shop, eventually, send};
+
+/// A host whose component `guest` has these limits, with a version swapped in.
+async fn host_with(limits: &str, version: Vec<u8>) -> Shop {
+    host_so(limits, version, |options| options).await
+}
+
+async fn host_so(
+    limits: &str,
+    version: Vec<u8>,
+    change: impl Fn(HostOptions) -> HostOptions,
+) -> Shop {
+    let store = bare_store().await;
+    let app = GuestApp::with_limits(&store, limits);
+    let mut options = change(operated(&store));
+    options.app = app.manifest.clone();
+    let shop = Shop::on(store, options).await;
+    assert_eq!(shop.answer("/x").await, "original");
+    shop.swap("guest", version).await.expect(200);
+    shop
+}
+
+async fn traps(shop: &Shop, component: &str) -> f64 {
+    let series = format!("store_traps_total{{component=\"{component}\"}}");
+    shop.metric(&series).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_loop_ends_at_its_time_limit_and_others_are_served_meanwhile() {
+    let shop = host_with(r#"request_timeout = "1s""#, guest("second").into_bytes()).await;
+    let looping = tokio::spawn(send(shop.request(Method::GET, "/loop")));
+    let other = async {
+        eventually("the loop runs", async || {
+            let series = "store_requests_in_flight{component=\"guest\"}";
+            shop.metric(series).await == 1.0
+        })
+        .await;
+        for _ in 0..5 {
+            assert_eq!(shop.answer("/other/x").await, "other");
+        }
+        assert!(
+            !looping.is_finished(),
+            "the others were not served beside the loop"
+        );
+    };
+    other.await;
+    looping.await.unwrap().problem(504);
+    // The request is over, and so is what worked on it.
+    eventually("its instance is gone", async || {
+        traps(&shop, "guest").await == 1.0
+    })
+    .await;
+    assert_eq!(shop.answer("/x").await, "second");
+    assert_eq!(traps(&shop, "other").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memory_bomb_is_refused_and_its_instance_serves_on() {
+    let shop = host_with("memory_limit_mib = 64", guest("second").into_bytes()).await;
+    let answer = shop.get("/bomb").await;
+    assert_eq!(answer.status, 507, "{answer:?}");
+    let eaten: u32 = answer
+        .text
+        .split_whitespace()
+        .nth(2)
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((48..64).contains(&eaten), "{answer:?}");
+    assert_eq!(shop.answer("/x").await, "second");
+    assert_eq!(traps(&shop, "guest").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_memory_limit_is_for_all_memories_together() {
+    // Neither memory alone comes near 64 MiB.
+    let version = guest("second").second_memory(40);
+    let shop = host_with("memory_limit_mib = 64", version.into_bytes()).await;
+    assert_eq!(shop.get("/bomb?10").await.text, "took 10 MiB");
+    let answer = shop.get("/bomb?40").await;
+    assert_eq!(answer.status, 507, "{answer:?}");
+
+    // The same request, without the second memory, is within the limit.
+    shop.swap("guest", guest("third").into_bytes())
+        .await
+        .expect(200);
+    assert_eq!(shop.get("/bomb?40").await.text, "took 40 MiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_starts_over_the_memory_limit_is_refused() {
+    let store = bare_store().await;
+    let app = GuestApp::with_limits(&store, "memory_limit_mib = 64");
+    let mut options = operated(&store);
+    options.app = app.manifest.clone();
+    let shop = Shop::on(store, options).await;
+    let answer = shop
+        .swap("guest", guest("second").second_memory(64).into_bytes())
+        .await;
+    assert_eq!(answer.status, 422, "{answer:?}");
+    assert_eq!(shop.answer("/x").await, "original");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
+    let shop = host_with("instance_concurrency = 2", guest("second").into_bytes()).await;
+    // Two requests fill the first instance, and the third needs another.
+    let mut held = Vec::new();
+    for number in 1..=3 {
+        let (end, body) = open_body();
+        let request = shop.request(Method::POST, "/hold").body(body);
+        held.push((end, tokio::spawn(send(request))));
+        eventually("the request is in flight", async || {
+            let series = "store_requests_in_flight{component=\"guest\"}";
+            shop.metric(series).await == f64::from(number)
+        })
+        .await;
+    }
+    // The one place that is left is beside the third.
+    shop.get("/trap").await.problem(500);
+    assert_eq!(shop.answer("/other/x").await, "other");
+    let mut statuses = Vec::new();
+    for (end, request) in held {
+        drop(end);
+        let answer = request.await.unwrap();
+        statuses.push(answer.status.as_u16());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 500]);
+    assert_eq!(traps(&shop, "guest").await, 1.0);
+    assert_eq!(shop.answer("/x").await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeper_does_not_keep_others_of_its_instance_waiting() {
+    let limits = r#"request_timeout = "1s", instance_concurrency = 16"#;
+    let shop = host_with(limits, guest("second").into_bytes()).await;
+    let sleeping = tokio::spawn(send(shop.request(Method::GET, "/sleep")));
+    eventually("it sleeps", async || {
+        let series = "store_requests_in_flight{component=\"guest\"}";
+        shop.metric(series).await == 1.0
+    })
+    .await;
+    for _ in 0..5 {
+        assert_eq!(shop.answer("/x").await, "second");
+    }
+    sleeping.await.unwrap().problem(504);
+    assert_eq!(shop.answer("/x").await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loops_of_one_component_leave_room_for_others() {
+    let limits = r#"request_timeout = "1s", max_in_flight = 4"#;
+    let shop = host_with(limits, guest("second").into_bytes()).await;
+    let loops: Vec<_> = (0..8)
+        .map(|_| tokio::spawn(send(shop.request(Method::GET, "/loop"))))
+        .collect();
+    for _ in 0..5 {
+        assert_eq!(shop.answer("/other/x").await, "other");
+    }
+    for request in loops {
+        // 503 over the limit, 504 at its own time limit, 500 when its instance ended over a neighbour's.
+        let status = request.await.unwrap().status;
+        assert!(status.is_server_error(), "{status}");
+    }
+    assert_eq!(shop.answer("/x").await, "second");
+}

@@ -1,0 +1,202 @@
+//! What was accepted is served after a restart too; and the way back from it.
+
+use testbed::{HostOptions, Store};
+
+use crate::operator::{GuestApp, bare_store, guest, guest_in_mode, operated, refusal};
+use crate::support::{PATIENCE, Shop, eventually};
+
+async fn start() -> (Shop, GuestApp, HostOptions) {
+    let store = bare_store().await;
+    let app = GuestApp::new(&store);
+    let mut options = operated(&store);
+    options.app = app.manifest.clone();
+    let shop = Shop::on(store, options.clone()).await;
+    (shop, app, options)
+}
+
+/// Ends the host and starts another on the same folder.
+async fn restart(shop: Shop, options: &HostOptions) -> Shop {
+    shop.host.sigterm().unwrap();
+    shop.host.wait_exit(PATIENCE).await.unwrap();
+    let Shop { store, .. } = shop;
+    Shop::on(store, options.clone()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_version_is_served_after_a_restart() {
+    let (shop, _app, options) = start().await;
+    let swapped = shop
+        .swap("guest", guest("second").into_bytes())
+        .await
+        .expect(200);
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "second");
+    assert_eq!(shop.answer("/other/x").await, "other");
+    let component = shop.component("guest").await;
+    let live = &component["generations"][0];
+    assert_eq!(live["digest"], swapped["digest"]);
+    assert_eq!(live["source"], "upload");
+    // And again: starting used nothing up.
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_version_survives_a_crash() {
+    let (shop, _app, options) = start().await;
+    shop.swap("guest", guest("second").into_bytes())
+        .await
+        .expect(200);
+    shop.host.kill();
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ephemeral_version_is_forgotten_at_a_restart() {
+    let (shop, _app, options) = start().await;
+    let bytes = guest("second").into_bytes();
+    let swapped = shop.swap_so("guest", "?ephemeral=true", bytes).await;
+    assert_eq!(swapped.expect(200)["persisted"], false);
+    assert_eq!(shop.answer("/x").await, "second");
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "original");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_version_is_not_served_after_a_restart() {
+    let (shop, _app, options) = start().await;
+    shop.swap("guest", guest("second").into_bytes())
+        .await
+        .expect(200);
+    let bad = guest_in_mode("bad", "trap-on-probe");
+    refusal(&shop.swap("guest", bad).await, 422, Some("probe"));
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_deployed_after_a_swap_wins_at_a_restart() {
+    let (shop, app, options) = start().await;
+    shop.swap("guest", guest("swapped").into_bytes())
+        .await
+        .expect(200);
+    guest("deployed").write(&app.guest).unwrap();
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "deployed");
+    eventually("the log says which was chosen", async || {
+        shop.host.log().contains("The file of `guest` has changed")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_copy_of_an_accepted_version_is_not_served() {
+    let (shop, _app, options) = start().await;
+    let swapped = shop
+        .swap("guest", guest("second").into_bytes())
+        .await
+        .expect(200);
+    let digest = swapped["digest"].as_str().unwrap();
+    let kept = shop
+        .store
+        .folder()
+        .join(format!("state/guest/{digest}.wasm"));
+    let damaged = guest("altered").into_bytes();
+    std::fs::write(&kept, damaged).unwrap();
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "original");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_serves_the_version_before() {
+    let (shop, _app, _options) = start().await;
+    for version in ["second", "third"] {
+        shop.swap("guest", guest(version).into_bytes())
+            .await
+            .expect(200);
+    }
+    let back = shop.operate("/components/guest/rollback").await.expect(200);
+    assert_eq!(
+        (&back["generation"], &back["replaced"]),
+        (&2.into(), &3.into())
+    );
+    assert_eq!(shop.answer("/x").await, "second");
+    assert_eq!(shop.generations("guest", "live").await, [2]);
+    shop.operate("/components/guest/rollback").await.expect(200);
+    assert_eq!(shop.answer("/x").await, "original");
+    let nothing = shop.operate("/components/guest/rollback").await;
+    refusal(&nothing, 409, None);
+    // The way forward is by name.
+    let third = "/components/guest/rollback?generation=3";
+    shop.operate(third).await.expect(200);
+    assert_eq!(shop.answer("/x").await, "third");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_is_kept_over_a_restart() {
+    let (shop, _app, options) = start().await;
+    for version in ["second", "third"] {
+        shop.swap("guest", guest(version).into_bytes())
+            .await
+            .expect(200);
+    }
+    shop.operate("/components/guest/rollback").await.expect(200);
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "second");
+
+    let (shop, _app, options) = start().await;
+    shop.swap("guest", guest("second").into_bytes())
+        .await
+        .expect(200);
+    shop.operate("/components/guest/rollback").await.expect(200);
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "original", "the swap came back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_no_way_back_to_what_is_not_kept() {
+    let (shop, _app, _options) = start().await;
+    refusal(&shop.operate("/components/guest/rollback").await, 409, None);
+    for round in 2..=6 {
+        let bytes = guest(&round.to_string()).into_bytes();
+        shop.swap("guest", bytes).await.expect(200);
+    }
+    for number in ["1", "2", "7"] {
+        let path = format!("/components/guest/rollback?generation={number}");
+        refusal(&shop.operate(&path).await, 409, None);
+    }
+    assert_eq!(shop.answer("/x").await, "6");
+    let path = "/components/guest/rollback?generation=3";
+    shop.operate(path).await.expect(200);
+    assert_eq!(shop.answer("/x").await, "3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_flight_outlives_a_rollback() {
+    let (shop, _app, _options) = start().await;
+    shop.swap("guest", guest("second").into_bytes())
+        .await
+        .expect(200);
+    let (end, body) = crate::operator::open_body();
+    let request = shop.request(reqwest::Method::POST, "/hold").body(body);
+    let held = tokio::spawn(crate::support::send(request));
+    eventually("the request is in flight", async || {
+        let series = "store_generation_requests_in_flight{component=\"guest\",generation=\"2\"}";
+        shop.metric(series).await == 1.0
+    })
+    .await;
+    shop.operate("/components/guest/rollback").await.expect(200);
+    assert_eq!(shop.answer("/x").await, "original");
+    drop(end);
+    assert_eq!(held.await.unwrap().text, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_folder_belongs_to_one_host() {
+    let (shop, _app, options) = start().await;
+    let second: &Store = &shop.store;
+    let refused = second.host(options).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("state"), "{refused:#}");
+    assert_eq!(shop.answer("/x").await, "original");
+}

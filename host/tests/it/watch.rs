@@ -1,0 +1,90 @@
+//! `--watch`: a component is swapped when its file changes, and the app reloaded when its manifest does.
+
+use crate::operator::{GuestApp, guest, guest_in_mode, guest_shop, missing_import};
+use crate::support::{Shop, eventually};
+
+async fn watching_shop() -> (Shop, GuestApp) {
+    guest_shop(&["--watch"]).await
+}
+
+async fn served(shop: &Shop, version: &str) {
+    eventually(&format!("`{version}` is served"), async || {
+        shop.answer("/x").await == version
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_is_swapped_in() {
+    let (shop, app) = watching_shop().await;
+    guest("second").write(&app.guest).unwrap();
+    served(&shop, "second").await;
+    // Written in place, as `cp` does.
+    std::fs::write(&app.guest, guest("third").bytes()).unwrap();
+    served(&shop, "third").await;
+    assert_eq!(shop.generations("guest", "live").await, [3]);
+    assert_eq!(
+        shop.generations("other", "live").await,
+        [1],
+        "another was swapped too"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_leaves_the_old_version_until_a_good_one_comes() {
+    let (shop, app) = watching_shop().await;
+    for (number, bad) in [
+        b"half a file".to_vec(),
+        missing_import(),
+        guest_in_mode("bad", "trap-on-probe"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        std::fs::write(&app.guest, bad).unwrap();
+        let failed = async || {
+            let mut attempts = 0.0;
+            for step in ["compile", "link", "probe"] {
+                attempts += shop.attempts("guest", step).await;
+            }
+            attempts
+        };
+        eventually("the file was tried", async || {
+            failed().await >= (number + 1) as f64
+        })
+        .await;
+        assert_eq!(shop.answer("/x").await, "original");
+    }
+    std::fs::remove_file(&app.guest).unwrap();
+    guest("good").write(&app.guest).unwrap();
+    served(&shop, "good").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_written_slowly_is_swapped_in_whole() {
+    let (shop, app) = watching_shop().await;
+    let bytes = guest("second").into_bytes();
+    let half = bytes.len() / 2;
+    std::fs::write(&app.guest, &bytes[..half]).unwrap();
+    std::fs::write(&app.guest, &bytes).unwrap();
+    served(&shop, "second").await;
+    assert_eq!(
+        shop.attempts("guest", "compile").await,
+        0.0,
+        "half of it was tried"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_changes_is_reloaded() {
+    let (shop, app) = watching_shop().await;
+    app.edit(
+        r#"greeting = { default = "hello" }"#,
+        r#"greeting = { default = "good day" }"#,
+    );
+    eventually("the new variable counts", async || {
+        shop.answer("/greeting").await == "good day"
+    })
+    .await;
+    assert_eq!(shop.answer("/x").await, "original");
+}
