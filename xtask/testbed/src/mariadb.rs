@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -155,6 +155,7 @@ fn install(options: &MariaDbOptions) -> Result<()> {
         .arg(format!("--datadir={}", unfinished.display()))
         .args(["--skip-test-db", "--skip-name-resolve"])
         .args(run_as_root()?)
+        .env("TMPDIR", temporary_folder(&options.folder)?)
         .stdout(output.try_clone().context("sharing a log")?)
         .stderr(output)
         .status()
@@ -188,7 +189,8 @@ async fn start_on(options: &MariaDbOptions, port: u16) -> Result<Process> {
         ])
         .args(["--character-set-server=utf8mb4", "--max-connections=500"])
         .args(durability_settings(options.durability))
-        .args(run_as_root()?);
+        .args(run_as_root()?)
+        .env("TMPDIR", temporary_folder(&options.folder)?);
     let process = Process::start("MariaDB", command, &options.log, &options.log)?;
     poll_until(START_LIMIT, "MariaDB's start", async || {
         process.check_running()?;
@@ -224,6 +226,13 @@ fn run_as_root() -> Result<Option<&'static str>> {
 
 fn data_folder(folder: &Path) -> PathBuf {
     folder.join("data")
+}
+
+/// Its own: a server that starts removes the temporary tables of all others in the same folder.
+fn temporary_folder(folder: &Path) -> Result<PathBuf> {
+    let folder = folder.join("tmp");
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    path::absolute(&folder).with_context(|| format!("making {} absolute", folder.display()))
 }
 
 async fn connect(port: u16) -> Result<Conn> {
