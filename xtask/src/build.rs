@@ -1,6 +1,7 @@
 //! `cargo xtask build`: the components, the host and the proxy.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -57,6 +58,14 @@ pub(crate) async fn test_guest() -> Result<()> {
     let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);
     command.args(["--package", TEST_GUEST]);
     run_step("build the test component", command).await
+}
+
+/// Builds the host as it is shipped, and says where it is.
+pub(crate) async fn dist_host() -> Result<PathBuf> {
+    let mut command = cargo(["build", "--profile", "dist"]);
+    command.args(["--package", "store-host"]);
+    run_step("build the host for release", command).await?;
+    Ok(paths::dist_host_binary())
 }
 
 /// The flags that limit a cargo command to the components.

@@ -8,6 +8,7 @@ mod paths;
 mod seed;
 mod setup;
 mod store_urls;
+mod swap_test;
 mod test;
 mod up;
 mod verify;
@@ -34,6 +35,7 @@ enum Command {
     Verify(verify::Options),
     Setup(setup::Options),
     BenchProxy(bench_proxy::Options),
+    SwapTest(swap_test::Options),
 }
 
 #[tokio::main]
@@ -69,6 +71,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Verify(options) => verify::run(options).await,
         Command::Setup(options) => setup::run(options).await,
         Command::BenchProxy(options) => bench_proxy::run(options).await,
+        Command::SwapTest(options) => swap_test::run(options).await,
     }
 }
 

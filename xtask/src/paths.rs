@@ -32,6 +32,11 @@ pub(crate) fn proxy_binary() -> PathBuf {
     target().join("debug/store-proxy")
 }
 
+/// The `store-host` program as it is shipped.
+pub(crate) fn dist_host_binary() -> PathBuf {
+    target().join("dist/store-host")
+}
+
 /// The app.
 pub(crate) fn app() -> PathBuf {
     root().join("spin.toml")

@@ -8,7 +8,7 @@ use clap::Args;
 use testbed::find_program;
 use tokio::process::Command;
 
-use crate::cargo::run_step;
+use crate::cargo::{cargo, run_step};
 use crate::paths;
 
 /// Install what the other commands need (they do it too): the wasm target, cmake, MariaDB, Redis, promtool
@@ -96,6 +96,21 @@ pub(crate) async fn lint_components() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The load generator, built in this repository's folder the first time.
+pub(crate) async fn oha() -> Result<PathBuf> {
+    const VERSION: &str = "1.16.0";
+    let folder = paths::target().join("tools");
+    let program = folder.join("bin/oha");
+    let installed = Command::new(&program).arg("--version").output().await;
+    if installed.is_ok_and(|output| output.stdout.trim_ascii_end().ends_with(VERSION.as_bytes())) {
+        return Ok(program);
+    }
+    let mut install = cargo(["install", "oha", "--version", VERSION, "--locked"]);
+    install.arg("--root").arg(&folder);
+    run_step("build oha, the load generator", install).await?;
+    Ok(program)
 }
 
 async fn rustup<const N: usize>(args: [&str; N]) -> Result<()> {

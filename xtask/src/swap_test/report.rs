@@ -1,0 +1,217 @@
+//! What a swap test found: a table for people, and JSON.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use testbed::verify::Audit;
+
+use super::admin::Freed;
+use super::load::Measured;
+use super::swaps::Tried;
+
+/// How much slower the slowest hundredth may be while swaps run.
+const P99_RATIO: f64 = 2.0;
+
+/// How much more memory the last swap may leave than the tenth, in percent.
+const MEMORY_GROWTH: f64 = 5.0;
+
+/// Longest time for a rollback, from asking to the answer.
+const ROLLBACK_MS: f64 = 100.0;
+
+/// All that was measured.
+pub(super) struct Report {
+    pub(super) rate: u32,
+    pub(super) steady: Vec<Measured>,
+    pub(super) swapping: Vec<Measured>,
+    pub(super) tried: Vec<Tried>,
+    /// From asking to the answer, under load.
+    pub(super) rollbacks_ms: Vec<f64>,
+    pub(super) freed: Freed,
+    /// Resident bytes after the tenth swap and after the last.
+    pub(super) memory: [u64; 2],
+    pub(super) audit: Audit,
+}
+
+impl Report {
+    /// What is not as it must be, one line each.
+    pub(super) fn failures(&self) -> Vec<String> {
+        let mut failures = Vec::new();
+        for (steady, swapping) in self.steady.iter().zip(&self.swapping) {
+            for measured in [steady, swapping] {
+                for (what, count) in &measured.failed {
+                    failures.push(format!("{}: {count} times {what}", measured.stream));
+                }
+            }
+            let ratio = swapping.p99_ms / steady.p99_ms;
+            // Written so that NaN fails too.
+            if !matches!(ratio.partial_cmp(&P99_RATIO), Some(order) if order.is_le()) {
+                let stream = steady.stream;
+                failures.push(format!(
+                    "{stream}: the p99 is {ratio:.2} times the steady one"
+                ));
+            }
+        }
+        if self.growth() > MEMORY_GROWTH {
+            failures.push(format!("memory grew by {:.1} %", self.growth()));
+        }
+        for took in self.rollbacks_ms.iter().filter(|took| **took > ROLLBACK_MS) {
+            failures.push(format!("a rollback took {took:.0} ms"));
+        }
+        if self.freed.counted != self.freed.expected {
+            let Freed { expected, counted } = self.freed;
+            failures.push(format!("{counted} generations were freed, not {expected}"));
+        }
+        for tried in self.tried.iter().filter(|tried| !tried.is_as_expected()) {
+            let (kind, outcome) = (tried.swap.kind, &tried.outcome);
+            let number = tried.swap.number;
+            failures.push(format!("swap {number} ({kind:?}) ended as `{outcome}`"));
+        }
+        if !self.audit.is_clean() {
+            failures.push("the data differ (below)".into());
+        }
+        failures
+    }
+
+    /// Writes all of it as JSON.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let text = format!("{:#}\n", self.json());
+        fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+    }
+
+    fn growth(&self) -> f64 {
+        let [first, last] = self.memory.map(|bytes| bytes as f64);
+        (last / first - 1.0) * 100.0
+    }
+
+    /// How often versions of each kind ended in each way.
+    fn outcomes(&self) -> Vec<(String, &str, usize)> {
+        let mut outcomes: Vec<(String, &str, usize)> = Vec::new();
+        for tried in &self.tried {
+            let kind = format!("{:?}", tried.swap.kind);
+            let outcome = tried.outcome.as_str();
+            match outcomes
+                .iter_mut()
+                .find(|(k, o, _)| *k == kind && *o == outcome)
+            {
+                Some((_, _, count)) => *count += 1,
+                None => outcomes.push((kind, outcome, 1)),
+            }
+        }
+        outcomes
+    }
+
+    /// The middle and the largest of what swaps took.
+    fn times(&self, of: impl Fn(&Tried) -> Option<f64>) -> [f64; 2] {
+        let mut times: Vec<f64> = self.tried.iter().filter_map(of).collect();
+        times.sort_unstable_by(f64::total_cmp);
+        let last = times.last().copied().unwrap_or(f64::NAN);
+        let middle = times.get(times.len() / 2).copied().unwrap_or(f64::NAN);
+        [middle, last]
+    }
+
+    fn json(&self) -> Value {
+        let stream = |measured: &Measured| {
+            json!({
+                "stream": measured.stream,
+                "requests": measured.requests,
+                "failed": measured.failed,
+                "p50_ms": measured.p50_ms,
+                "p99_ms": measured.p99_ms,
+                "max_ms": measured.max_ms,
+            })
+        };
+        let swaps = self.tried.iter().map(|tried| {
+            json!({
+                "component": tried.swap.component,
+                "kind": format!("{:?}", tried.swap.kind),
+                "outcome": tried.outcome,
+                "compile_ms": tried.compile_ms,
+                "switch_us": tried.switch_us,
+                "memory_bytes": tried.memory_bytes,
+            })
+        });
+        json!({
+            "rate": self.rate,
+            "steady": self.steady.iter().map(stream).collect::<Vec<_>>(),
+            "swapping": self.swapping.iter().map(stream).collect::<Vec<_>>(),
+            "memory_bytes": {"after_10": self.memory[0], "after_all": self.memory[1]},
+            "generations": {"to_free": self.freed.expected, "freed": self.freed.counted},
+            "rollbacks_ms": self.rollbacks_ms,
+            "data_clean": self.audit.is_clean(),
+            "failures": self.failures(),
+            "swaps": swaps.collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n{} requests a second\n", self.rate)?;
+        writeln!(
+            f,
+            "{:<9} {:<8} {:>9} {:>7} {:>9} {:>9} {:>9}",
+            "", "stream", "requests", "failed", "p50 ms", "p99 ms", "max ms"
+        )?;
+        for (phase, streams) in [("steady", &self.steady), ("swapping", &self.swapping)] {
+            for measured in streams {
+                writeln!(
+                    f,
+                    "{phase:<9} {:<8} {:>9} {:>7} {:>9.2} {:>9.2} {:>9.2}",
+                    measured.stream,
+                    measured.requests,
+                    measured.failed.values().sum::<u64>(),
+                    measured.p50_ms,
+                    measured.p99_ms,
+                    measured.max_ms
+                )?;
+            }
+        }
+        for (steady, swapping) in self.steady.iter().zip(&self.swapping) {
+            let ratio = swapping.p99_ms / steady.p99_ms;
+            writeln!(
+                f,
+                "\np99 of {}: {ratio:.2} times the steady one (at most {P99_RATIO})",
+                steady.stream
+            )?;
+        }
+        writeln!(f)?;
+        for (kind, outcome, count) in self.outcomes() {
+            writeln!(f, "{count:>4}  {kind:<15} {outcome}")?;
+        }
+        let [compile, slowest_compile] = self.times(|tried| tried.compile_ms);
+        let [switch, slowest_switch] = self.times(|tried| tried.switch_us);
+        writeln!(
+            f,
+            "\ncompiling {compile:.0} ms (slowest {slowest_compile:.0}), switching {switch:.1} µs (slowest {slowest_switch:.1})"
+        )?;
+        let rollback = self.rollbacks_ms.iter().copied().fold(0.0, f64::max);
+        writeln!(
+            f,
+            "rolling back, with the request for it, {rollback:.1} ms at most"
+        )?;
+        let [first, last] = self.memory.map(|bytes| bytes as f64 / 1_048_576.0);
+        writeln!(
+            f,
+            "memory {first:.1} MiB after 10 swaps, {last:.1} MiB after {}: {:+.1} % (at most +{MEMORY_GROWTH})",
+            self.tried.len(),
+            self.growth()
+        )?;
+        let Freed { expected, counted } = self.freed;
+        writeln!(
+            f,
+            "generations freed: {counted} of {expected}\n\n{}",
+            self.audit
+        )?;
+        let failures = self.failures();
+        if failures.is_empty() {
+            return write!(f, "\n✓ no request noticed");
+        }
+        for failure in &failures {
+            writeln!(f, "✗ {failure}")?;
+        }
+        Ok(())
+    }
+}
