@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use rustix::process::setpriority_process;
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
@@ -16,10 +13,6 @@ use crate::{mysql, redis};
 
 /// The export that makes a component one that the refresh task calls.
 const REFRESH_EXPORT: &str = "store:reports/refresh@1.0.0";
-
-/// The lowest priority there is: the kernel gives such a thread what the others leave over, so that compiling takes
-/// longer under load and requests do not.
-const LOWEST_PRIORITY: i32 = 19;
 
 /// Why bytes can't be served as a component.
 #[derive(Debug, thiserror::Error)]
@@ -74,32 +67,6 @@ impl Compiled {
             digest: digest(bytes),
             took,
         })
-    }
-
-    /// Compiles on a thread of the lowest priority, while others serve.
-    ///
-    /// # Errors
-    /// As [`Compiled::new`].
-    pub(crate) async fn aside(engine: &Engine, bytes: Bytes) -> Result<Self, CompileError> {
-        let (sender, compiled) = oneshot::channel();
-        let engine = engine.clone();
-        let thread = std::thread::Builder::new().name("compile".into());
-        let spawned = thread.spawn(move || {
-            // On Linux a priority is the thread's own. Without it compiling only gets in the way of requests more.
-            if let Err(error) = setpriority_process(None, LOWEST_PRIORITY) {
-                tracing::debug!("Compiling at the usual priority: {error}");
-            }
-            // Whoever asked may be gone, and then nobody needs the code.
-            _ = sender.send(Compiled::new(&engine, &bytes));
-        });
-        match spawned {
-            Ok(_) => compiled
-                .await
-                .unwrap_or_else(|_| Err(CompileError::Compile("the compiler panicked".into()))),
-            Err(error) => Err(CompileError::Compile(format!(
-                "can't start a thread: {error}"
-            ))),
-        }
     }
 }
 

@@ -10,6 +10,7 @@ mod attempt;
 mod bindings;
 mod body;
 pub mod client;
+mod compiler;
 mod component;
 pub mod config;
 mod context;
@@ -58,6 +59,7 @@ pub use migrate::{MigrateError, migrate};
 
 use admin::Admin;
 use app::Plan;
+use compiler::Compiler;
 use config::Config;
 use control::{Control, Parts};
 use engine::EpochTicker;
@@ -144,8 +146,11 @@ impl Host {
         .map_err(|error| StartError::Internal(format!("can't set up wasmtime: {error:#}")))?;
         let ticker = EpochTicker::start(engine.clone())
             .map_err(|error| StartError::Internal(format!("can't start a thread: {error}")))?;
+        let compiler = Compiler::start(engine.clone())
+            .map_err(|error| StartError::Internal(format!("can't start a thread: {error}")))?;
         let parts = Parts {
             engine,
+            compiler,
             config: config.clone(),
             metrics,
             trust,

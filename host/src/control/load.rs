@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wasmtime::Engine;
 
 use super::Control;
 use super::ledger::Ledger;
 use crate::app::{App, AppError, Live, Plan};
+use crate::compiler::Compiler;
 use crate::component::{Compiled, digest};
 use crate::config::Config;
 use crate::generation::{Generation, Origin, Version};
@@ -22,6 +23,7 @@ use crate::trust::{Trust, beside};
 /// What the host is made of, beside its app.
 pub(crate) struct Parts {
     pub(crate) engine: Engine,
+    pub(crate) compiler: Compiler,
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) trust: Trust,
@@ -99,7 +101,7 @@ impl Control {
         };
         Ok(Arc::new(Self {
             live: Arc::new(Live::from_pointee(app)),
-            engine: parts.engine,
+            compiler: parts.compiler,
             config: parts.config,
             metrics: parts.metrics,
             trust: parts.trust,
@@ -107,7 +109,6 @@ impl Control {
             ledgers: Mutex::new(ledgers),
             claimed: Arc::default(),
             changed: watch::Sender::new(()),
-            compiling: Semaphore::new(1),
             tasks: Mutex::new(JoinSet::new()),
         }))
     }

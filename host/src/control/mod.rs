@@ -18,13 +18,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use wasmtime::Engine;
 
 use self::error::Step;
 use self::ledger::{Last, Ledger};
 use crate::app::{App, Live};
+use crate::compiler::Compiler;
 use crate::config::Config;
 use crate::generation::{Generation, Origin, Version};
 use crate::metrics::Metrics;
@@ -40,7 +40,7 @@ pub(crate) use self::swap::{Trial, Upload};
 /// Whoever changes what serves asks this.
 pub(crate) struct Control {
     pub(crate) live: Arc<Live>,
-    engine: Engine,
+    compiler: Compiler,
     config: Config,
     metrics: Arc<Metrics>,
     trust: Trust,
@@ -51,8 +51,6 @@ pub(crate) struct Control {
     claimed: Arc<Mutex<BTreeSet<String>>>,
     /// Says that another app serves.
     changed: watch::Sender<()>,
-    /// One component is compiled at a time: more would only take longer each.
-    compiling: Semaphore,
     /// Generations that drain and canaries that are watched.
     tasks: Mutex<JoinSet<()>>,
 }

@@ -133,9 +133,7 @@ impl Control {
 
     /// Compiles and links, away from the requests.
     pub(super) async fn compile(&self, id: &str, bytes: Bytes) -> Result<Compiled, ControlError> {
-        // Never closed, so there always is a permit in the end.
-        let _turn = self.compiling.acquire().await;
-        let compiled = Compiled::aside(&self.engine, bytes).await;
+        let compiled = self.compiler.compile(bytes).await;
         let compiled = compiled.map_err(|error| match error {
             CompileError::Compile(reason) => ControlError::at(Step::Compile, reason),
             CompileError::Link(reason) => ControlError::at(Step::Link, reason),
