@@ -32,8 +32,8 @@ const FILLING: u32 = 9;
 /// Swaps after which memory is looked at for the first time.
 const FIRST_LOOK: u32 = 10;
 
-/// How long the cache may take to follow the last order.
-const SETTLE: Duration = Duration::from_secs(30);
+/// How long the cache may take to follow the last order: one refresh interval (`report_refresh_seconds`), and a little.
+const SETTLE: Duration = Duration::from_secs(70);
 
 /// The seed of the random numbers behind data and requests, so that runs can be compared.
 const RNG_SEED: u64 = 42;
