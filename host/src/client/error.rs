@@ -46,6 +46,21 @@ pub enum ClientError {
         /// The hosts after it.
         untouched: Vec<AdminUrl>,
     },
+    /// A canary that was promising no longer.
+    #[error("{admin}: generation {generation} was not promoted: {reason}{}", left_alone(.untouched))]
+    Withdrawn {
+        /// Which host.
+        admin: AdminUrl,
+        /// The canary's.
+        generation: u64,
+        /// Why, in the host's words.
+        reason: String,
+        /// The hosts after it.
+        untouched: Vec<AdminUrl>,
+    },
+    /// Several hosts, each for itself.
+    #[error("{}", one_line(.0))]
+    Several(Vec<ClientError>),
 }
 
 impl ClientError {
@@ -53,20 +68,28 @@ impl ClientError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::File { .. } | Self::Setting(_) => 2,
-            Self::NoAnswer { .. } | Self::Refused { .. } => 1,
+            Self::NoAnswer { .. }
+            | Self::Refused { .. }
+            | Self::Withdrawn { .. }
+            | Self::Several(_) => 1,
         }
     }
 
     /// The same failure, with the hosts that were not asked because of it.
     pub(super) fn before(mut self, rest: &[AdminUrl]) -> Self {
         match &mut self {
-            Self::NoAnswer { untouched, .. } | Self::Refused { untouched, .. } => {
-                *untouched = rest.to_vec();
-            }
-            Self::File { .. } | Self::Setting(_) => {}
+            Self::NoAnswer { untouched, .. }
+            | Self::Refused { untouched, .. }
+            | Self::Withdrawn { untouched, .. } => *untouched = rest.to_vec(),
+            Self::File { .. } | Self::Setting(_) | Self::Several(_) => {}
         }
         self
     }
+}
+
+fn one_line(errors: &[ClientError]) -> String {
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    texts.join("; ")
 }
 
 fn at_step(step: Option<&str>) -> String {

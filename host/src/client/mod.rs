@@ -1,7 +1,7 @@
 //! The operator's side: `store-host swap`, `status` and the rest, over a host's admin interface (`docs/ADMIN.md`).
 //!
-//! A fleet is worked through one host after the other and left alone at the first failure, so that a bad version
-//! reaches one host at most.
+//! A fleet is worked through one host after the other and left alone at the first failure, a canary that is withdrawn
+//! included, so that a bad version reaches one host at most.
 
 mod action;
 mod address;
@@ -11,6 +11,7 @@ mod reload;
 mod status;
 mod swap;
 mod targets;
+mod trial;
 
 use clap::Subcommand;
 
@@ -30,7 +31,8 @@ pub enum Command {
     /// Replace a running component by another file, without losing a request
     ///
     /// The host receives the file, compiles it beside the running version, checks that it links and answers a probe,
-    /// and switches. Any failure leaves the running version as it is; exit code 1, and the step that failed.
+    /// and switches. Any failure leaves the running version as it is; exit code 1, and the step that failed. With
+    /// --canary it waits for the end of the trial, on each host before the next; exit code 1 if it is withdrawn.
     Swap(SwapArgs),
 
     /// Show each component's generations: digest, since when, requests in flight, share of the traffic

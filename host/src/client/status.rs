@@ -66,7 +66,7 @@ struct Last {
 pub(super) async fn run(args: StatusArgs) -> Result<(), ClientError> {
     let caller = args.targets.caller()?;
     args.targets
-        .each(async |admin| {
+        .all(async |admin| {
             let status: Status = caller.call(admin, Call::get("/status")).await?;
             say(&admin.to_string());
             status.lines(args.full).iter().for_each(|line| say(line));

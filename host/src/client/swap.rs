@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use super::http::{Call, Caller};
+use super::trial::Trial;
 use super::{AdminUrl, ClientError, Targets, say};
 use crate::config::duration;
 
@@ -39,6 +40,10 @@ pub struct SwapArgs {
     /// How long it is tried before it is promoted or withdrawn
     #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub trial: Duration,
+
+    /// Do not wait for the end of the trial, and go on to the next host at once
+    #[arg(long, requires = "canary")]
+    pub no_wait: bool,
 
     /// Forget the new version when the host restarts
     #[arg(long)]
@@ -104,22 +109,32 @@ pub(super) async fn run(args: SwapArgs) -> Result<(), ClientError> {
                 body: bytes.clone(),
                 ..Call::post(&path)
             };
-            swap(&args.component, admin, &caller, call).await
+            swap(&args, admin, &caller, call).await
         })
         .await
 }
 
 async fn swap(
-    component: &str,
+    args: &SwapArgs,
     admin: &AdminUrl,
     caller: &Caller,
     call: Call<'_>,
 ) -> Result<(), ClientError> {
     let size = call.body.len().div_ceil(1024);
-    say(&format!("{admin}: `{component}`, {size} KiB"));
+    say(&format!("{admin}: `{}`, {size} KiB", args.component));
     let swapped: Swapped = caller.call(admin, call).await?;
     swapped.lines().iter().for_each(|line| say(line));
-    Ok(())
+    match &swapped.canary {
+        Some(canary) if !args.no_wait => {
+            let trial = Trial {
+                component: &args.component,
+                generation: swapped.generation,
+                lasts: Duration::from_millis(canary.for_ms),
+            };
+            trial.wait(admin, caller).await
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Swapped {

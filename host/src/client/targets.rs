@@ -56,6 +56,22 @@ impl Targets {
         Ok(())
     }
 
+    /// Asks every host, whatever the others say, and then tells of those that failed.
+    pub(super) async fn all(
+        &self,
+        mut ask: impl AsyncFnMut(&AdminUrl) -> Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
+        let mut failed = Vec::new();
+        for admin in &self.admin {
+            failed.extend(ask(admin).await.err());
+        }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(ClientError::Several(failed))
+        }
+    }
+
     fn token(&self) -> Result<Option<Secret>, ClientError> {
         let text = match &self.admin_token_file {
             Some(path) => std::fs::read_to_string(path).map_err(|source| ClientError::File {

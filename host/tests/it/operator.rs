@@ -1,5 +1,7 @@
 //! An operator of a shop: swaps, rollbacks and reloads over the admin interface, and small apps to do them to.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Output;
 
@@ -139,6 +141,7 @@ pub(crate) async fn guest_shop(flags: &[&str]) -> (Shop, GuestApp) {
 pub(crate) fn token_file(store: &Store) -> String {
     let path = store.folder().join("token");
     std::fs::write(&path, format!("{TOKEN}\n")).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     path.display().to_string()
 }
 
@@ -162,6 +165,13 @@ pub(crate) fn content_digest(bytes: &[u8]) -> String {
 }
 
 impl Shop {
+    /// Runs `store-host` as an operator of this shop's host does.
+    pub(crate) async fn typed(&self, args: &[&str]) -> Output {
+        let (admin, token) = (self.host.admin_url(""), token_file(&self.store));
+        let whom = ["--admin", &admin, "--admin-token-file", &token];
+        command_line(&[args, &whom[..]].concat()).await
+    }
+
     /// A request to the admin interface, with the token.
     pub(crate) fn admin(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, self.host.admin_url(path));

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use testbed::HostOptions;
+use testbed::{Host, HostOptions, Store};
 
 use crate::operator::{
     GuestApp, bare_store, command_line, digest, guest, guest_in_mode, guest_shop, operated,
@@ -30,21 +30,11 @@ async fn a_swap_prints_digest_times_and_the_probe_s_answer() {
     let (shop, _app) = guest_shop(&[]).await;
     let bytes = guest("second").into_bytes();
     let path = file(&shop, "second.wasm", &bytes);
-    let (admin, token) = (shop.host.admin_url(""), token_file(&shop.store));
-    let output = command_line(&[
-        "swap",
-        "guest",
-        &path,
-        "--admin",
-        &admin,
-        "--admin-token-file",
-        &token,
-    ])
-    .await;
+    let output = shop.typed(&["swap", "guest", &path]).await;
     assert!(output.status.success(), "{output:?}");
     let said = stdout(&output);
     for part in [
-        &admin,
+        &shop.host.admin_url(""),
         &digest(&bytes),
         "compiled",
         "probe      /probe answered 200",
@@ -60,17 +50,7 @@ async fn a_swap_prints_digest_times_and_the_probe_s_answer() {
 async fn a_refused_swap_exits_with_1_and_names_its_step() {
     let (shop, _app) = guest_shop(&[]).await;
     let path = file(&shop, "bad.wasm", &guest_in_mode("bad", "trap-on-probe"));
-    let (admin, token) = (shop.host.admin_url(""), token_file(&shop.store));
-    let output = command_line(&[
-        "swap",
-        "guest",
-        &path,
-        "--admin",
-        &admin,
-        "--admin-token-file",
-        &token,
-    ])
-    .await;
+    let output = shop.typed(&["swap", "guest", &path]).await;
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(
@@ -140,30 +120,18 @@ async fn a_fleet_is_swapped_one_by_one_and_left_alone_after_the_first_failure() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_shows_generations_and_shares() {
     let (shop, _app) = guest_shop(&[]).await;
-    let (admin, token) = (shop.host.admin_url(""), token_file(&shop.store));
     let bytes = guest("second").into_bytes();
     let path = file(&shop, "second.wasm", &bytes);
-    let swapped = command_line(&[
-        "swap",
-        "guest",
-        &path,
-        "--canary",
-        "12.5%",
-        "--for",
-        "90s",
-        "--admin",
-        &admin,
-        "--admin-token-file",
-        &token,
-    ])
-    .await;
+    let canary = ["--canary", "12.5%", "--for", "90s", "--no-wait"];
+    let swap = [&["swap", "guest", &path], &canary[..]].concat();
+    let swapped = shop.typed(&swap).await;
     let said = stdout(&swapped);
     assert!(
         said.contains("12.5 % of the requests for 1m 30s"),
         "{swapped:?}"
     );
 
-    let status = command_line(&["status", "--admin", &admin]).await;
+    let status = shop.typed(&["status"]).await;
     let said = stdout(&status);
     let rows: Vec<Vec<&str>> = said
         .lines()
@@ -176,25 +144,9 @@ async fn a_status_shows_generations_and_shares() {
     assert_eq!(of("2")[2..5], ["canary", "12.5", "%"], "{said}");
     assert!(said.contains(&digest(&bytes)[..12]), "{said}");
 
-    let promote = [
-        "promote",
-        "guest",
-        "--admin",
-        &admin,
-        "--admin-token-file",
-        &token,
-    ];
-    assert!(command_line(&promote).await.status.success());
+    assert!(shop.typed(&["promote", "guest"]).await.status.success());
     assert_eq!(shop.answer("/x").await, "second");
-    let back = [
-        "rollback",
-        "guest",
-        "--admin",
-        &admin,
-        "--admin-token-file",
-        &token,
-    ];
-    let output = command_line(&back).await;
+    let output = shop.typed(&["rollback", "guest"]).await;
     assert!(
         stdout(&output).contains("generation 1 replaces 2"),
         "{output:?}"
@@ -205,15 +157,13 @@ async fn a_status_shows_generations_and_shares() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_says_what_serves_now() {
     let (shop, app) = guest_shop(&[]).await;
-    let (admin, token) = (shop.host.admin_url(""), token_file(&shop.store));
-    let reload = ["reload", "--admin", &admin, "--admin-token-file", &token];
-    let output = command_line(&reload).await;
+    let output = shop.typed(&["reload"]).await;
     assert!(
         stdout(&output).contains("2 routes to guest, other"),
         "{output:?}"
     );
     app.edit("[application]", "[application");
-    let output = command_line(&reload).await;
+    let output = shop.typed(&["reload"]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("TOML"), "{output:?}");
 }
@@ -273,4 +223,83 @@ async fn two_hosts_keep_what_they_accepted_apart() {
     let other = shop.store.host(second).await.unwrap();
     let answer = shop.client.get(other.url("/x")).send().await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "original");
+}
+
+/// Two hosts of their own, and the flags that name both.
+async fn fleet(store: &Store, flags: &[&str]) -> ([Host; 2], Vec<String>) {
+    let app = GuestApp::new(store);
+    let start = async || {
+        let mut options = with_token(options());
+        options.app = app.manifest.clone();
+        options
+            .args
+            .extend(flags.iter().map(|flag| (*flag).to_owned()));
+        store.host(options).await.unwrap()
+    };
+    let hosts = [start().await, start().await];
+    let mut args = vec!["--admin-token-file".to_owned(), token_file(store)];
+    for host in &hosts {
+        args.extend(["--admin".to_owned(), host.admin_url("")]);
+    }
+    (hosts, args)
+}
+
+async fn try_on_fleet(store: &Store, whom: &[String]) -> Output {
+    let version = store.folder().join("second.wasm");
+    guest("second").write(&version).unwrap();
+    let version = version.display().to_string();
+    let swap = ["swap", "guest", &version, "--canary", "50%", "--for", "1s"];
+    let whom = whom.iter().map(String::as_str);
+    command_line(&swap.into_iter().chain(whom).collect::<Vec<_>>()).await
+}
+
+async fn versions(hosts: &[Host; 2]) -> Vec<String> {
+    let client = reqwest::Client::new();
+    let mut versions = Vec::new();
+    for host in hosts {
+        let answer = client.get(host.url("/x")).send().await.unwrap();
+        versions.push(answer.text().await.unwrap());
+    }
+    versions
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_is_withdrawn_does_not_reach_the_next_host() {
+    let store = bare_store().await;
+    // Nobody asks it anything, which is too little to be promoted.
+    let (hosts, whom) = fleet(&store, &[]).await;
+    let output = try_on_fleet(&store, &whom).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = stderr(&output);
+    let [first, second] = hosts.each_ref().map(|host| host.admin_url(""));
+    for part in [
+        format!("{first}: generation 2 was not promoted"),
+        "too few".to_owned(),
+        format!("not tried: {second}"),
+    ] {
+        assert!(said.contains(&part), "no `{part}` in: {said}");
+    }
+    assert_eq!(versions(&hosts).await, ["original", "original"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_is_promoted_goes_on_to_the_next_host() {
+    let store = bare_store().await;
+    let (hosts, whom) = fleet(&store, &["--canary-min-requests", "0"]).await;
+    let output = try_on_fleet(&store, &whom).await;
+    assert!(output.status.success(), "{output:?}");
+    let said = stdout(&output);
+    assert_eq!(said.matches("promoted   generation 2").count(), 2, "{said}");
+    assert_eq!(versions(&hosts).await, ["second", "second"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_of_a_fleet_goes_past_a_dead_host() {
+    let (shop, _app) = guest_shop(&[]).await;
+    let dead = "http://127.0.0.1:1";
+    let output = shop.typed(&["status", "--admin", dead]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = stderr(&output);
+    assert!(said.contains(&format!("{dead}: can't connect")), "{said}");
+    assert!(stdout(&output).contains("guest"), "{output:?}");
 }
