@@ -1,11 +1,11 @@
 //! The background task that keeps what Redis holds equal to MySQL, by calling the component that knows how.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use wasmtime::component::Accessor;
 
 use crate::app::Live;
@@ -41,20 +41,24 @@ pub(crate) fn start(live: Arc<Live>, changed: watch::Receiver<()>) -> JoinSet<()
 /// One task for each component of the app, whatever comes and goes.
 async fn follow(live: Arc<Live>, mut changed: watch::Receiver<()>) {
     let mut tasks = JoinSet::new();
-    let mut known = HashSet::new();
+    let mut known: HashMap<Id, String> = HashMap::new();
     loop {
         let ids: Vec<String> = live.load().slots.keys().cloned().collect();
         for id in ids {
-            if known.insert(id.clone()) {
-                tasks.spawn(keep_fresh(id, live.clone(), changed.clone()));
+            if !known.values().any(|known| *known == id) {
+                let task = tasks.spawn(keep_fresh(id.clone(), live.clone(), changed.clone()));
+                known.insert(task.id(), id);
             }
         }
         tokio::select! {
-            Some(gone) = tasks.join_next(), if !tasks.is_empty() => {
-                if let Ok(id) = gone {
-                    known.remove(&id);
+            Some(ended) = tasks.join_next_with_id(), if !tasks.is_empty() => match ended {
+                Ok((task, ())) => _ = known.remove(&task),
+                Err(error) => {
+                    let id = known.remove(&error.id()).unwrap_or_default();
+                    tracing::error!(component = id, "The refresh of `{id}` broke and starts anew: {error}");
+                    tokio::time::sleep(FIRST_RETRY).await;
                 }
-            }
+            },
             still_serving = changed.changed() => {
                 if still_serving.is_err() {
                     return;
@@ -83,21 +87,22 @@ pub(crate) fn interval(context: &Context) -> Result<Duration, String> {
     }
 }
 
-/// Calls whichever generation of a component is the stable one, until the app has no such component; gives its id.
-async fn keep_fresh(id: String, live: Arc<Live>, mut changed: watch::Receiver<()>) -> String {
+/// Calls whichever generation of a component is the stable one, until the app has no such component.
+async fn keep_fresh(id: String, live: Arc<Live>, mut changed: watch::Receiver<()>) {
     let mut retry = FIRST_RETRY;
     loop {
         changed.mark_unchanged();
         let Some(generation) = live.load().stable(&id) else {
-            return id;
+            return;
         };
         if generation.version.compiled.refresher.is_none() {
             drop(generation);
             if changed.changed().await.is_err() {
-                return id;
+                return;
             }
             continue;
         }
+        let context = Arc::downgrade(&generation.context);
         // Checked when the app was loaded.
         let interval = interval(&generation.context).unwrap_or(USUAL_INTERVAL);
         let pause = match refresh_once(generation).await {
@@ -113,7 +118,27 @@ async fn keep_fresh(id: String, live: Arc<Live>, mut changed: watch::Receiver<()
                 pause
             }
         };
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = other_settings(&id, &live, &context, &mut changed) => {}
+        }
+    }
+}
+
+/// Waits until a component is served with other settings than those of `context`: the interval may be another, or a
+/// database that failed.
+async fn other_settings(
+    id: &str,
+    live: &Live,
+    context: &Weak<Context>,
+    changed: &mut watch::Receiver<()>,
+) {
+    while changed.changed().await.is_ok() {
+        let serves = live.load().stable(id);
+        let same = |serves: Arc<Generation>| Arc::as_ptr(&serves.context) == context.as_ptr();
+        if !serves.is_some_and(same) {
+            return;
+        }
     }
 }
 
