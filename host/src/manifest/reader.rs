@@ -95,6 +95,7 @@ impl Reader<'_> {
                     format!("is missing; the route `{}` names it", route.pattern),
                 ));
             };
+            self.check_id(id)?;
             components.insert(id.clone(), self.component(id, entry)?);
         }
         Ok(Manifest {
@@ -103,6 +104,17 @@ impl Reader<'_> {
             routes,
             components,
         })
+    }
+
+    /// An id is part of paths: of the admin interface's, and of the files in which swaps survive. Spin's are words of
+    /// ASCII letters and digits with hyphens between them, and so among those that are taken here.
+    fn check_id(&self, id: &str) -> Result<(), ManifestError> {
+        let is_usual = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if !id.is_empty() && id.chars().all(is_usual) {
+            return Ok(());
+        }
+        let reason = "has an id of other characters than ASCII letters, digits, `-` and `_`";
+        Err(self.error(&format!("component.{id}"), reason))
     }
 
     fn application(&self, value: Option<Value>) -> Result<(), ManifestError> {
@@ -441,6 +453,11 @@ mod tests {
                 "redis://{{ greeting }}:6379",
                 "no address",
                 "allowed_outbound_hosts",
+            ),
+            (
+                "component = \"hello\"\n        [component.hello]",
+                "component = \"../x\"\n        [component.\"../x\"]",
+                "`component.../x`: has an id",
             ),
             (
                 "[application]",

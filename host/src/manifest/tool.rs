@@ -32,10 +32,10 @@ struct RawProbe {
 pub(crate) struct OwnLimits {
     request_timeout: Option<Time>,
     body_limit_bytes: Option<u64>,
-    memory_limit_mib: Option<Positive>,
-    max_in_flight: Option<Positive>,
-    instance_concurrency: Option<Positive>,
-    instance_requests: Option<Positive>,
+    memory_limit_mib: Option<Count<4096>>,
+    max_in_flight: Option<Count<1_000_000>>,
+    instance_concurrency: Option<Count<1024>>,
+    instance_requests: Option<Count<{ u32::MAX }>>,
     instance_idle: Option<Time>,
 }
 
@@ -52,34 +52,41 @@ impl TryFrom<String> for Time {
     }
 }
 
-/// A count above zero that no flag would refuse.
+/// A count above zero, up to what the flag of the same name takes.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "u32")]
-struct Positive(u32);
+struct Count<const MOST: u32>(u32);
 
-impl TryFrom<u32> for Positive {
+impl<const MOST: u32> TryFrom<u32> for Count<MOST> {
     type Error = String;
 
     fn try_from(count: u32) -> Result<Self, String> {
-        match count {
-            1..=1_000_000 => Ok(Self(count)),
-            _ => Err(format!("{count} is not from 1 to 1000000")),
+        if (1..=MOST).contains(&count) {
+            Ok(Self(count))
+        } else {
+            Err(format!("{count} is not from 1 to {MOST}"))
         }
+    }
+}
+
+impl<const MOST: u32> Count<MOST> {
+    /// This one, or `host`'s where there is none.
+    fn over(own: Option<Self>, host: u32) -> u32 {
+        own.map_or(host, |own| own.0)
     }
 }
 
 impl OwnLimits {
     /// These, and `host`'s where there are none.
     pub(crate) fn over(&self, host: &Limits) -> Limits {
-        let count = |own: Option<Positive>, host| own.map_or(host, |own| own.0);
         let time = |own: Option<Time>, host| own.map_or(host, |own| own.0);
         Limits {
             request_timeout: time(self.request_timeout, host.request_timeout),
             body_limit_bytes: self.body_limit_bytes.unwrap_or(host.body_limit_bytes),
-            memory_limit_mib: count(self.memory_limit_mib, host.memory_limit_mib),
-            max_in_flight: count(self.max_in_flight, host.max_in_flight),
-            instance_concurrency: count(self.instance_concurrency, host.instance_concurrency),
-            instance_requests: count(self.instance_requests, host.instance_requests),
+            memory_limit_mib: Count::over(self.memory_limit_mib, host.memory_limit_mib),
+            max_in_flight: Count::over(self.max_in_flight, host.max_in_flight),
+            instance_concurrency: Count::over(self.instance_concurrency, host.instance_concurrency),
+            instance_requests: Count::over(self.instance_requests, host.instance_requests),
             instance_idle: time(self.instance_idle, host.instance_idle),
         }
     }
@@ -146,6 +153,8 @@ mod tests {
             "prob = 1",
             "probe = {}",
             "limits = { max_in_flight = 0 }",
+            "limits = { instance_concurrency = 1025 }",
+            "limits = { memory_limit_mib = 4097 }",
             "limits = { request_timeout = \"soon\" }",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
