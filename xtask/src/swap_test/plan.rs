@@ -89,7 +89,7 @@ impl Swap {
         }
     }
 
-    /// What may become of it. The trial of a good canary is a comparison under load, and may go either way.
+    /// What may become of it. The trial of a good canary is a comparison under load, and may go either way; [`super::report`] asks for one that was promoted.
     pub(super) fn expected(&self) -> &'static [&'static str] {
         match self.kind {
             Kind::Good => &["swapped"],

@@ -69,6 +69,10 @@ impl Report {
             let number = tried.swap.number;
             failures.push(format!("swap {number} ({kind:?}) ended as `{outcome}`"));
         }
+        let mut canaries = self.tried.iter().filter(|tried| tried.is_good_canary());
+        if canaries.clone().count() > 0 && !canaries.any(|tried| tried.outcome == "promoted") {
+            failures.push("none of the good canaries was promoted".into());
+        }
         if !self.audit.is_clean() {
             failures.push("the data differ (below)".into());
         }

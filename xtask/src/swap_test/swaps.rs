@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use testbed::Step;
 
 use super::admin::Admin;
-use super::plan::Swap;
+use super::plan::{Kind, Swap};
 
 /// A swap that was tried.
 #[derive(Clone, Debug)]
@@ -22,6 +22,10 @@ pub(super) struct Tried {
 impl Tried {
     pub(super) fn is_as_expected(&self) -> bool {
         self.swap.expected().contains(&self.outcome.as_str())
+    }
+
+    pub(super) fn is_good_canary(&self) -> bool {
+        self.swap.kind == Kind::GoodCanary
     }
 
     /// Whether instances were made of it: then one generation, this one or the one before, has to be freed.
