@@ -6,6 +6,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -16,6 +18,11 @@ use wasmtime_wasi_http::{Error, WasiBody};
 /// sends is read and thrown away first: this much of it, for so long.
 const DISCARDED_BYTES: usize = 16 * 1024 * 1024;
 const DISCARDED_FOR: Duration = Duration::from_secs(2);
+
+/// The length of a body that its sender has announced.
+pub(crate) fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
 
 /// Where a body that passed its limit is left, for [`discard`].
 #[derive(Clone, Default)]

@@ -8,6 +8,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::bindings::refresher::RefresherPre;
+use crate::source::Source;
 use crate::state::State;
 use crate::{mysql, redis};
 
@@ -41,9 +42,9 @@ impl Compiled {
     ///
     /// # Errors
     /// The bytes are no component, or one that asks for what this host does not offer.
-    pub(crate) fn new(engine: &Engine, bytes: &[u8]) -> Result<Self, CompileError> {
+    pub(crate) fn new(engine: &Engine, source: &Source) -> Result<Self, CompileError> {
         let started = Instant::now();
-        let component = compile(engine, bytes)?;
+        let component = compile(engine, &source.bytes)?;
         let took = started.elapsed();
         let pre = link(engine, &component)?;
         let service = ServicePre::new(pre.clone()).map_err(|_| {
@@ -64,7 +65,7 @@ impl Compiled {
         Ok(Self {
             service,
             refresher,
-            digest: digest(bytes),
+            digest: source.digest.clone(),
             took,
         })
     }

@@ -18,7 +18,8 @@ use crate::{mysql, redis};
 const OUTAGE_LOG_PAUSE: Duration = Duration::from_secs(5);
 
 /// What all instances of a component share, whatever their generation: two generations that are alive together have
-/// one limit and one pool between them, and a swap opens no connection anew.
+/// one limit and one pool between them, and a swap opens no connection anew. A reload makes another, and until the
+/// generations of before have drained both count.
 pub(crate) struct Context {
     pub(crate) id: String,
     pub(crate) variables: HashMap<String, String>,

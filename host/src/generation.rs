@@ -37,6 +37,8 @@ pub(crate) struct Version {
     /// Counted from 1 for each component.
     pub(crate) number: u64,
     pub(crate) origin: Origin,
+    /// SHA-256 of the manifest's file when this version was accepted beside it; its own if it is that file.
+    pub(crate) file_digest: Option<String>,
     pub(crate) compiled: Compiled,
 }
 

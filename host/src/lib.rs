@@ -37,6 +37,7 @@ mod respond;
 mod router;
 mod serve;
 mod slot;
+mod source;
 mod state;
 mod state_folder;
 mod tally;
@@ -230,9 +231,13 @@ fn admin_token(config: &Config) -> Result<Token, StartError> {
     Ok(token)
 }
 
+/// Instead of a folder: a host that may write nowhere.
+const NO_FOLDER: &str = "none";
+
 /// The folder that swaps survive in: the one that is named, or one for this host beside the app.
 fn state_folder(config: &Config) -> Result<Option<StateFolder>, StartError> {
     let path: PathBuf = match (&config.swap.state_folder, config.listen.port()) {
+        (Some(path), _) if path.as_os_str() == NO_FOLDER => return Ok(None),
         (Some(path), _) => path.clone(),
         // Who picks a port each time is another host each time.
         (None, 0) => {

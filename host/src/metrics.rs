@@ -152,6 +152,14 @@ impl Metrics {
             .set(1);
     }
 
+    /// Says that a component serves no longer.
+    pub(crate) fn component_left(&self, component: &str, digest: &str) {
+        // Absent only if it never served.
+        _ = self
+            .component_info
+            .remove_label_values(&[component, digest]);
+    }
+
     /// Counts a request in.
     pub(crate) fn enter_request(&self, method: &str, route: &str) {
         for (counter, counted_method, counted_route) in &self.course {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use uuid::Uuid;
@@ -11,7 +10,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use crate::app::Live;
 use crate::attempt::Attempt;
-use crate::body::{self, discard};
+use crate::body::{self, announced_bytes, discard};
 use crate::observed::{Held, Observed};
 use crate::problem::Problem;
 use crate::slot::Picked;
@@ -98,10 +97,7 @@ async fn dispatch(
         .try_acquire_owned()
         .map(Arc::new)
         .map_err(|_| Problem::Overloaded)?;
-    let announced = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced = announced_bytes(request.headers());
     if announced.is_some_and(|length| length > limits.body_limit_bytes) {
         discard(request.into_body()).await;
         return Err(Problem::BodyTooLarge {

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::component::digest;
+use crate::source::Source;
+use crate::trust::beside;
 
 /// One host's folder, locked while the host runs. `COMPONENT.json` is a [`Record`]; `COMPONENT/DIGEST.wasm` are the
-/// files, with their signatures beside them.
+/// files, with their signatures beside them. No component's name has a dot, so none is that of another file here.
 pub(crate) struct StateFolder {
     path: PathBuf,
     _lock: File,
@@ -25,12 +26,25 @@ pub(crate) struct Record {
     pub(crate) file_digest: Option<String>,
     /// RFC 3339, UTC.
     pub(crate) accepted_at: String,
+    /// What it can be rolled back to, the one that served last at the end.
+    #[serde(default)]
+    pub(crate) earlier: Vec<Earlier>,
 }
 
-/// An accepted file.
-pub(crate) struct Accepted {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) signature: Option<String>,
+impl Record {
+    /// The highest number in it.
+    pub(crate) fn highest(&self) -> u64 {
+        let earlier = self.earlier.iter().map(|earlier| earlier.generation);
+        earlier.fold(self.generation, u64::max)
+    }
+}
+
+/// A version that served before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Earlier {
+    pub(crate) generation: u64,
+    /// SHA-256 of its file.
+    pub(crate) digest: String,
 }
 
 impl StateFolder {
@@ -39,14 +53,18 @@ impl StateFolder {
     /// # Errors
     /// It can't be written, or another host has it.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let wrong =
-            |error: &dyn std::fmt::Display| format!("--state-folder {}: {error}", path.display());
+        let wrong = |error: &dyn std::fmt::Display| {
+            format!(
+                "--state-folder {}: {error}; name another, or `none` to forget swaps at the end",
+                path.display()
+            )
+        };
         fs::create_dir_all(path).map_err(|error| wrong(&error))?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
-            .open(path.join("lock"))
+            .open(path.join(".lock"))
             .map_err(|error| wrong(&error))?;
         lock.try_lock()
             .map_err(|_| wrong(&"another host uses it; give each host its own"))?;
@@ -68,41 +86,38 @@ impl StateFolder {
         }
     }
 
-    /// The file of a record.
+    /// An accepted file.
     ///
     /// # Errors
     /// It can't be read, or is not what was accepted.
-    pub(crate) fn accepted(&self, component: &str, wanted: &str) -> io::Result<Accepted> {
-        let path = self.file_path(component, wanted);
-        let bytes = fs::read(&path)?;
-        let found = digest(&bytes);
-        if found != wanted {
-            return Err(io::Error::other(format!("its SHA-256 is {found}")));
+    pub(crate) fn accepted(&self, component: &str, wanted: &str) -> io::Result<Source> {
+        let source = Source::read(&self.file_path(component, wanted))?;
+        if source.digest == wanted {
+            Ok(source)
+        } else {
+            let found = source.digest;
+            Err(io::Error::other(format!("its SHA-256 is {found}")))
         }
-        Ok(Accepted {
-            bytes,
-            signature: fs::read_to_string(crate::trust::beside(&path)).ok(),
-        })
+    }
+
+    /// Whether there is an accepted file of this digest.
+    pub(crate) fn holds(&self, component: &str, digest: &str) -> bool {
+        self.file_path(component, digest).exists()
     }
 
     /// Keeps a file.
     ///
     /// # Errors
     /// The system's; then the folder is as before.
-    pub(crate) fn keep(
-        &self,
-        component: &str,
-        bytes: &[u8],
-        signature: Option<&str>,
-    ) -> io::Result<()> {
-        let path = self.file_path(component, &digest(bytes));
+    pub(crate) fn keep(&self, component: &str, source: &Source) -> io::Result<()> {
+        let path = self.file_path(component, &source.digest);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        if let Some(signature) = signature {
-            replace(&crate::trust::beside(&path), signature.as_bytes())?;
+        if let Some(signature) = &source.signature {
+            replace(&beside(&path), signature.as_bytes())?;
         }
-        replace(&path, bytes)
+        replace(&path, &source.bytes)
     }
 
     /// Says which file should serve from now on; `None` for the manifest's own.
@@ -120,19 +135,22 @@ impl StateFolder {
         }
     }
 
-    /// Removes the files of `component` but those that `is_needed`, by digest, and the one of its record.
+    /// Removes the files of `component` but those that `is_needed`, by digest, and those of its record.
     pub(crate) fn prune(&self, component: &str, is_needed: impl Fn(&str) -> bool) {
         let recorded = self.record(component).ok().flatten();
+        let is_recorded = |digest: &str| {
+            recorded.as_ref().is_some_and(|record| {
+                let earlier = record.earlier.iter().map(|earlier| &earlier.digest);
+                earlier.chain([&record.digest]).any(|one| one == digest)
+            })
+        };
         let Ok(entries) = fs::read_dir(self.path.join(component)) else {
             return;
         };
         for path in entries.flatten().map(|entry| entry.path()) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let digest = name.split('.').next().unwrap_or_default();
-            let is_recorded = recorded
-                .as_ref()
-                .is_some_and(|record| record.digest == digest);
-            if !is_recorded
+            if !is_recorded(digest)
                 && !is_needed(digest)
                 && let Err(error) = fs::remove_file(&path)
             {
@@ -168,6 +186,11 @@ fn sync(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::component::digest;
+
+    fn source(bytes: &'static [u8]) -> Source {
+        Source::new(bytes, Some("signed".into()))
+    }
 
     fn folder(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("store-host-{name}-{}", std::process::id()))
@@ -183,15 +206,21 @@ mod tests {
             digest: digest(b"two"),
             file_digest: None,
             accepted_at: "2026-01-01T00:00:00Z".into(),
+            earlier: vec![Earlier {
+                generation: 4,
+                digest: digest(b"four"),
+            }],
         };
-        for bytes in [&b"one"[..], b"two", b"three"] {
-            state.keep("orders", bytes, Some("signed")).expect("kept");
+        assert_eq!(record.highest(), 4);
+        for bytes in [&b"one"[..], b"two", b"three", b"four"] {
+            state.keep("orders", &source(bytes)).expect("kept");
         }
         state.point("orders", Some(&record)).expect("pointed");
         assert_eq!(state.record("orders").expect("readable"), Some(record));
         state.prune("orders", |needed| needed == digest(b"one"));
         let found = |bytes| state.accepted("orders", &digest(bytes));
-        assert_eq!(found(b"two").expect("recorded").bytes, b"two");
+        assert_eq!(&found(b"two").expect("recorded").bytes[..], b"two");
+        assert!(found(b"four").is_ok(), "recorded as an earlier one");
         assert_eq!(
             found(b"one").expect("needed").signature.as_deref(),
             Some("signed")

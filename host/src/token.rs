@@ -1,5 +1,8 @@
 //! The admin token: who has it may change what serves.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -34,16 +37,14 @@ impl Token {
     /// # Errors
     /// The file can't be read, or the token is too short.
     pub(crate) fn load(settings: &SwapSettings) -> Result<Self, String> {
-        let given = match &settings.admin_token_file {
-            Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
-                format!(
-                    "--admin-token-file {}: can't be read: {error}",
-                    path.display()
-                )
-            })?),
-            None => std::env::var(VARIABLE).ok(),
+        let token = match &settings.admin_token_file {
+            Some(path) => Some(read(path)?),
+            // An empty variable is how scripts say that there is none.
+            None => std::env::var(VARIABLE)
+                .ok()
+                .map(|text| text.trim().to_owned())
+                .filter(|token| !token.is_empty()),
         };
-        let token = given.map(|text| text.trim().to_owned());
         if token.as_ref().is_some_and(|token| token.len() < SHORTEST) {
             return Err(format!(
                 "--admin-token-file or {VARIABLE}: the admin token needs {SHORTEST} characters or more"
@@ -77,6 +78,24 @@ impl Token {
             Err(Refused::Wrong)
         }
     }
+}
+
+/// The token in a file, with a warning if others can read it too.
+fn read(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        format!(
+            "--admin-token-file {}: can't be read: {error}",
+            path.display()
+        )
+    })?;
+    let others = std::fs::metadata(path).map_or(0, |metadata| metadata.mode() & 0o077);
+    if others != 0 {
+        tracing::warn!(
+            "--admin-token-file {}: other users may read it: `chmod 600` it",
+            path.display()
+        );
+    }
+    Ok(text.trim().to_owned())
 }
 
 #[cfg(test)]

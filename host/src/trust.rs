@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use minisign_verify::{PublicKey, Signature};
 
+use crate::source::Source;
+
 /// Lets bytes through that the configured key has signed, or all if there is none.
 pub(crate) struct Trust(Option<PublicKey>);
 
@@ -27,22 +29,26 @@ impl Trust {
         Ok(Self(Some(key)))
     }
 
-    /// Checks a detached signature, in the form of a `.minisig` file.
+    /// Checks the signature of a component's bytes. It says nothing of which component they are meant for, or whether
+    /// they are the latest.
     ///
     /// # Errors
     /// A signature is required, and there is none or a wrong one.
-    pub(crate) fn check(&self, bytes: &[u8], signature: Option<&str>) -> Result<(), String> {
+    pub(crate) fn check(&self, source: &Source) -> Result<(), String> {
         let Some(key) = &self.0 else {
             return Ok(());
         };
-        let text = signature
+        let text = source
+            .signature
+            .as_deref()
             .ok_or("this host accepts signed components only, and this has no signature")?;
         let signature = Signature::decode(text)
             .map_err(|error| format!("the signature is not in minisign's form: {error}"))?;
         // The form that old versions made signs the file itself, not its hash; nobody needs to make it any more.
-        key.verify(bytes, &signature, false).map_err(|error| {
-            format!("the signature is not by the required key for these bytes: {error}")
-        })
+        key.verify(&source.bytes, &signature, false)
+            .map_err(|error| {
+                format!("the signature is not by the required key for these bytes: {error}")
+            })
     }
 }
 

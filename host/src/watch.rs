@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::component::digest;
 use crate::control::{Control, ControlError, Peer, Upload};
 use crate::generation::Origin;
+use crate::manifest::Manifest;
+use crate::source::Source;
 use crate::trust::beside;
 
 /// Between two looks at the files. Looking is one system call for each, works on every file system, and shows a file
@@ -39,57 +39,79 @@ impl Stamp {
     }
 }
 
-/// A file, and how it was when it was last acted upon and last looked at.
+/// How the files of one thing are: a component and its signature, the manifest.
+type Stamps = Vec<Option<Stamp>>;
+
+/// How something was when it was last acted upon and last looked at.
+#[derive(Default)]
 struct Watched {
-    done: Option<Stamp>,
-    seen: Option<Stamp>,
+    done: Stamps,
+    seen: Stamps,
 }
 
 /// The files of an app, as they were at the last look.
 pub(crate) struct Files {
-    /// The manifest and what is read with it.
-    app: [PathBuf; 2],
+    manifest: PathBuf,
+    /// By the first path of what is watched.
     watched: HashMap<PathBuf, Watched>,
+    /// Whether the manifest asks for what could not be loaded. Then another file may be what it lacks.
+    is_behind: bool,
 }
 
 impl Files {
     /// Looks at the manifest before it is read, so that no change in between is missed. Components are looked at later:
     /// their digests tell whether they are what was loaded.
     pub(crate) fn of(manifest: &Path) -> Self {
-        let app = [manifest.with_file_name(".env"), manifest.to_owned()];
-        let watched = app.iter().map(|path| {
-            let now = Stamp::of(path);
-            (
-                path.clone(),
-                Watched {
-                    done: now,
-                    seen: now,
-                },
-            )
-        });
-        Self {
-            watched: watched.collect(),
-            app,
+        let mut files = Self {
+            manifest: manifest.to_owned(),
+            watched: HashMap::new(),
+            is_behind: false,
+        };
+        for paths in files.app() {
+            let now: Stamps = paths.iter().map(|path| Stamp::of(path)).collect();
+            let found = Watched {
+                done: now.clone(),
+                seen: now,
+            };
+            files.watched.insert(paths[0].clone(), found);
+        }
+        files
+    }
+
+    /// The manifest, and what is read with it.
+    fn app(&self) -> [Vec<PathBuf>; 2] {
+        let variables = self.manifest.with_file_name(".env");
+        [vec![variables], vec![self.manifest.clone()]]
+    }
+
+    /// Whether files are others than those that were acted upon, and rest since the look before. Without the first of
+    /// them the rest means nothing.
+    fn have_changed(&mut self, paths: &[PathBuf]) -> bool {
+        let now: Stamps = paths.iter().map(|path| Stamp::of(path)).collect();
+        let files = self.watched.entry(paths[0].clone()).or_default();
+        let rest = files.seen == now;
+        files.seen = now;
+        rest && files.seen[0].is_some() && files.done != files.seen
+    }
+
+    fn accept(&mut self, paths: &[PathBuf]) {
+        if let Some(files) = self.watched.get_mut(&paths[0]) {
+            files.done.clone_from(&files.seen);
         }
     }
 
-    /// Whether a file is another than the one that was acted upon, and rests since the look before.
-    fn has_changed(&mut self, path: &Path) -> bool {
-        let now = Stamp::of(path);
-        let file = self.watched.entry(path.to_owned()).or_insert(Watched {
-            done: None,
-            seen: None,
-        });
-        let rests = file.seen == now;
-        file.seen = now;
-        rests && now.is_some() && file.done != now
+    /// The files that the manifest names now, of which the app may not know yet.
+    fn wanted(&self) -> Vec<PathBuf> {
+        let manifest = Manifest::load(&self.manifest).ok();
+        let components = manifest.into_iter().flat_map(|app| app.components);
+        components.map(|(_, component)| component.source).collect()
     }
+}
 
-    fn accept(&mut self, path: &Path) {
-        if let Some(file) = self.watched.get_mut(path) {
-            file.done = file.seen;
-        }
-    }
+/// A component's file, and what makes it acceptable.
+fn with_signature(path: PathBuf) -> Vec<PathBuf> {
+    let signature = beside(&path);
+    vec![path, signature]
 }
 
 /// Watches until the returned set is dropped.
@@ -102,20 +124,53 @@ pub(crate) fn start(control: Arc<Control>, files: Files) -> JoinSet<()> {
 async fn watch(control: Arc<Control>, mut files: Files) {
     loop {
         tokio::time::sleep(LOOK).await;
-        if control.is_on_trial() {
-            // Until its end nothing else may change.
-            continue;
-        }
-        let app = files.app.clone();
-        let changed: Vec<_> = app.iter().filter(|path| files.has_changed(path)).collect();
-        if !changed.is_empty() && is_concluded(&control.reload(&peer()).await) {
-            changed.into_iter().for_each(|path| files.accept(path));
-        }
+        let on_trial = control.on_trial();
+        let mut changed = Vec::new();
         for (id, path) in control.sources() {
-            if files.has_changed(&path) && swap(&control, &id, &path).await {
-                files.accept(&path);
+            let paths = with_signature(path);
+            // Nothing else may change until the end of its trial.
+            if files.have_changed(&paths) && !on_trial.contains(&id) {
+                changed.push((id, paths));
             }
         }
+        if on_trial.is_empty() {
+            reload(&control, &mut files, !changed.is_empty()).await;
+        }
+        for (id, paths) in changed {
+            if swap(&control, &id, &paths[0]).await {
+                files.accept(&paths);
+            }
+        }
+    }
+}
+
+/// Reloads if the manifest has changed, or if it did, in vain, and a file has changed since.
+async fn reload(control: &Arc<Control>, files: &mut Files, mut is_retry: bool) {
+    let mut accepted = Vec::new();
+    for paths in files.app() {
+        if files.have_changed(&paths) {
+            accepted.push(paths);
+        }
+    }
+    let has_changed = !accepted.is_empty();
+    if files.is_behind {
+        let wanted = files.wanted();
+        for paths in wanted.into_iter().map(with_signature) {
+            // Those of the app are looked at where they are swapped.
+            let known = control.sources().iter().any(|(_, path)| *path == paths[0]);
+            if !known && files.have_changed(&paths) {
+                is_retry = true;
+                accepted.push(paths);
+            }
+        }
+    }
+    if !has_changed && !(files.is_behind && is_retry) {
+        return;
+    }
+    let outcome = control.reload(&peer()).await;
+    if is_concluded(&outcome) {
+        files.is_behind = outcome.is_err();
+        accepted.iter().for_each(|paths| files.accept(paths));
     }
 }
 
@@ -123,7 +178,7 @@ fn peer() -> Peer {
     Peer("watch".into())
 }
 
-/// Whether trying again is of no use before the file changes again.
+/// Whether trying again is of no use before a file changes again.
 fn is_concluded<T>(outcome: &Result<T, ControlError>) -> bool {
     !matches!(
         outcome,
@@ -133,16 +188,15 @@ fn is_concluded<T>(outcome: &Result<T, ControlError>) -> bool {
 
 /// Whether the file was acted upon.
 async fn swap(control: &Arc<Control>, id: &str, path: &Path) -> bool {
-    let Ok(bytes) = fs::read(path) else {
+    let Ok(source) = tokio::task::block_in_place(|| Source::read(path)) else {
         return false;
     };
-    if control.has_loaded(id, &digest(&bytes)) {
+    if control.has_loaded(id, &source.digest) {
         return true;
     }
     let upload = Upload {
-        bytes: Bytes::from(bytes),
-        digest: None,
-        signature: fs::read_to_string(beside(path)).ok(),
+        source,
+        expected_digest: None,
         origin: Origin::File,
         trial: None,
     };
@@ -158,16 +212,17 @@ mod tests {
         let path = std::env::temp_dir().join(format!("store-host-watch-{}", std::process::id()));
         fs::write(&path, "one").expect("written");
         let mut files = Files::of(&path);
-        assert!(!files.has_changed(&path), "as it was found");
+        let paths = [path.clone()];
+        assert!(!files.have_changed(&paths), "as it was found");
         fs::write(&path, "half").expect("written");
-        assert!(!files.has_changed(&path), "perhaps half written");
+        assert!(!files.have_changed(&paths), "perhaps half written");
         fs::write(&path, "whole").expect("written");
-        assert!(!files.has_changed(&path), "still growing");
-        assert!(files.has_changed(&path), "at rest");
-        files.accept(&path);
-        assert!(!files.has_changed(&path), "acted upon");
+        assert!(!files.have_changed(&paths), "still growing");
+        assert!(files.have_changed(&paths), "at rest");
+        files.accept(&paths);
+        assert!(!files.have_changed(&paths), "acted upon");
         fs::remove_file(&path).expect("ours");
-        assert!(!files.has_changed(&path));
-        assert!(!files.has_changed(&path), "nothing to act upon");
+        assert!(!files.have_changed(&paths));
+        assert!(!files.have_changed(&paths), "nothing to act upon");
     }
 }

@@ -1,8 +1,10 @@
 //! What needs the token: swaps, rollbacks, the end of canaries, reloads.
+//!
+//! Each is a task of its own: hyper drops the future of a client that leaves, and no change stops halfway.
 
 use std::sync::Arc;
 
-use http::{Request, StatusCode};
+use http::Request;
 use hyper::body::Incoming;
 
 use super::Admin;
@@ -13,72 +15,64 @@ use crate::control::{Changed, ControlError, Peer};
 
 impl Admin {
     pub(super) async fn reload(self: Arc<Self>, peer: Peer) -> Reply {
-        // A task of its own, so that a client that leaves does not stop it halfway.
-        let reloading = tokio::spawn(async move { self.control.reload(&peer).await });
-        match reloading.await {
-            Ok(Ok(reloaded)) => reply::json(&reloaded),
-            Ok(Err(error)) => Problem::from(error).reply(),
-            Err(_) => broken().reply(),
+        let control = self.control.clone();
+        let by = peer.clone();
+        let reloading = tokio::spawn(async move { control.reload(&by).await });
+        let outcome = reloading.await.unwrap_or_else(|_| {
+            self.control
+                .audited_reload(&peer, Err(ControlError::BrokenOff))
+        });
+        match outcome {
+            Ok(reloaded) => reply::json(&reloaded),
+            Err(error) => Problem::from(error).reply(),
         }
     }
 
     pub(super) async fn change(
         self: Arc<Self>,
+        id: String,
+        action: String,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> Reply {
+        let changing = tokio::spawn({
+            let (admin, id, action, peer) =
+                (self.clone(), id.clone(), action.clone(), peer.clone());
+            async move { admin.changed(&id, &action, request, &peer).await }
+        });
+        let outcome = changing.await.unwrap_or_else(|_| {
+            let broken_off = Err(ControlError::BrokenOff);
+            self.control.audited(&peer, &action, &id, None, broken_off)
+        });
+        match outcome {
+            Ok(changed) => reply::json(&changed),
+            Err(error) => Problem::from(error).reply(),
+        }
+    }
+
+    async fn changed(
+        &self,
         id: &str,
         action: &str,
         request: Request<Incoming>,
-        peer: Peer,
-    ) -> Reply {
-        let outcome = match Query::of(&request) {
+        peer: &Peer,
+    ) -> Result<Changed, ControlError> {
+        let control = &self.control;
+        let query = match Query::of(&request, action) {
+            Ok(query) => query,
             Err(error) => {
                 discard(request.into_body()).await;
-                Err(error)
+                return control.audited(peer, action, id, None, Err(error));
             }
-            Ok(query) => match action {
-                "swap" => return self.swap(id.to_owned(), query, request, peer).await,
-                "rollback" => tokio::task::block_in_place(|| {
-                    self.control.rollback(id, query.generation, &peer)
-                }),
-                "promote" => tokio::task::block_in_place(|| self.control.promote(id, &peer)),
-                _ => tokio::task::block_in_place(|| self.control.abort(id, &peer)),
-            },
         };
-        said(outcome)
-    }
-
-    async fn swap(
-        self: Arc<Self>,
-        id: String,
-        query: Query,
-        request: Request<Incoming>,
-        peer: Peer,
-    ) -> Reply {
-        // A task of its own: hyper drops this future when the client leaves.
-        let swapping = tokio::spawn(async move {
-            let control = &self.control;
-            match receive(request, &query, control.component_limit_bytes()).await {
-                Ok(upload) => control.swap(&id, upload, &peer).await,
-                Err(error) => control.audited(&peer, "swap", &id, None, Err(error)),
-            }
-        });
-        match swapping.await {
-            Ok(outcome) => said(outcome),
-            Err(_) => broken().reply(),
+        match action {
+            "swap" => match receive(request, &query, control.component_limit_bytes()).await {
+                Ok(upload) => control.swap(id, upload, peer).await,
+                Err(error) => control.audited(peer, action, id, None, Err(error)),
+            },
+            "rollback" => control.rollback(id, query.generation, peer).await,
+            "promote" => tokio::task::block_in_place(|| control.promote(id, peer)),
+            _ => tokio::task::block_in_place(|| control.abort(id, peer)),
         }
     }
-}
-
-fn said(outcome: Result<Changed, ControlError>) -> Reply {
-    match outcome {
-        Ok(changed) => reply::json(&changed),
-        Err(error) => Problem::from(error).reply(),
-    }
-}
-
-/// The task panicked, or the host is about to end.
-fn broken() -> Problem {
-    Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "the change was broken off; /status shows what serves",
-    )
 }

@@ -20,7 +20,7 @@ use self::reply::{Problem, Reply};
 use crate::body::discard;
 use crate::control::{Control, Peer, refused};
 use crate::listener::AdminListener;
-use crate::token::Token;
+use crate::token::{Refused, Token};
 
 /// Longest wait for a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -80,7 +80,10 @@ impl Admin {
         match self.let_in(&path, &request, &peer) {
             Ok(Asked::Read) => self.read(&path),
             Ok(Asked::Reload) => self.reload(peer).await,
-            Ok(Asked::Change { id, action }) => self.change(id, action, request, peer).await,
+            Ok(Asked::Change { id, action }) => {
+                self.change(id.to_owned(), action.to_owned(), request, peer)
+                    .await
+            }
             Err(problem) => {
                 // Else a client that is still sending a component may never see why.
                 discard(request.into_body()).await;
@@ -97,20 +100,24 @@ impl Admin {
         peer: &Peer,
     ) -> Result<Asked<'a>, Problem> {
         let segments: Vec<&str> = path.split('/').skip(1).collect();
-        let (asked, action) = match *segments.as_slice() {
-            ["metrics" | "healthz" | "status"] => (Asked::Read, "read"),
-            ["reload"] => (Asked::Reload, "reload"),
+        let (asked, action, component) = match *segments.as_slice() {
+            ["metrics" | "healthz" | "status"] => (Asked::Read, "read", None),
+            ["reload"] => (Asked::Reload, "reload", None),
             [
                 "components",
                 id,
                 action @ ("swap" | "rollback" | "promote" | "abort"),
-            ] => (Asked::Change { id, action }, action),
+            ] => (Asked::Change { id, action }, action, Some(id)),
             _ => return Err(Problem::new(StatusCode::NOT_FOUND, PATHS)),
         };
         match (&asked, request.method()) {
             (Asked::Read, &Method::GET | &Method::HEAD) => Ok(asked),
             (Asked::Read, _) => Err(Problem::method_not_allowed("GET, HEAD")),
-            (_, &Method::POST) => self.authorized(request, peer, action).map(|()| asked),
+            (_, &Method::POST) => self
+                .authorized(request)
+                .inspect_err(|reason| refused(peer, action, component, reason))
+                .map(|()| asked)
+                .map_err(|reason| Problem::unauthorized(reason.to_string())),
             _ => Err(Problem::method_not_allowed("POST")),
         }
     }
@@ -128,17 +135,9 @@ impl Admin {
         }
     }
 
-    fn authorized(
-        &self,
-        request: &Request<Incoming>,
-        peer: &Peer,
-        action: &str,
-    ) -> Result<(), Problem> {
+    fn authorized(&self, request: &Request<Incoming>) -> Result<(), Refused> {
         let given = request.headers().get(AUTHORIZATION);
-        let given = given.and_then(|value| value.to_str().ok());
-        self.token.check(given).map_err(|reason| {
-            refused(peer, action, &reason);
-            Problem::unauthorized(reason.to_string())
-        })
+        self.token
+            .check(given.and_then(|value| value.to_str().ok()))
     }
 }

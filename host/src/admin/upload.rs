@@ -5,16 +5,16 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::body::discard;
+use crate::body::{announced_bytes, discard};
 use crate::config::duration;
 use crate::control::{ControlError, SwapStep, Trial, Upload};
 use crate::generation::Origin;
 use crate::slot::Share;
+use crate::source::Source;
 
 /// Longest wait for the whole of an upload.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
@@ -32,16 +32,16 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Reads it.
+    /// Reads that of an `action`.
     ///
     /// # Errors
-    /// A name that means nothing here, or a value that makes no sense.
-    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, ControlError> {
+    /// A name that means nothing to it, or a value that makes no sense.
+    pub(super) fn of<B>(request: &Request<B>, action: &str) -> Result<Self, ControlError> {
         let mut query = Self::default();
         let text = request.uri().query().unwrap_or_default();
         for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
             query
-                .set(&name, &value)
+                .set(action, &name, &value)
                 .map_err(|reason| ControlError::Malformed(format!("`{name}`: {reason}")))?;
         }
         if query.lasts.is_some() && query.canary.is_none() {
@@ -51,22 +51,22 @@ impl Query {
         Ok(query)
     }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        match name {
-            "canary" => self.canary = Some(Share::from_percent(value)?),
-            "for" => self.lasts = Some(duration(value)?),
-            "ephemeral" => {
+    fn set(&mut self, action: &str, name: &str, value: &str) -> Result<(), String> {
+        match (action, name) {
+            ("swap", "canary") => self.canary = Some(Share::from_percent(value)?),
+            ("swap", "for") => self.lasts = Some(duration(value)?),
+            ("swap", "ephemeral") => {
                 self.ephemeral = match value {
                     "true" | "" => true,
                     "false" => false,
                     _ => return Err("must be true or false".into()),
                 }
             }
-            "generation" => {
+            ("rollback", "generation") => {
                 let number = value.parse();
                 self.generation = Some(number.map_err(|_| "must be a number".to_owned())?);
             }
-            _ => return Err("is not known here".into()),
+            _ => return Err(format!("means nothing to {action}")),
         }
         Ok(())
     }
@@ -82,10 +82,7 @@ pub(super) async fn receive(
     most: usize,
 ) -> Result<Upload, ControlError> {
     let (head, body) = request.into_parts();
-    let announced = head
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced = announced_bytes(&head.headers);
     let bytes = if announced.is_some_and(|length| length > most as u64) {
         discard(body).await;
         return Err(too_large(most));
@@ -99,10 +96,11 @@ pub(super) async fn receive(
         };
         reading.await.unwrap_or_else(|_| Err(late()))?
     };
+    let expected_digest = content_digest(&head.headers)?;
+    let signature = signature(&head.headers)?;
     Ok(Upload {
-        bytes,
-        digest: content_digest(&head.headers)?,
-        signature: signature(&head.headers)?,
+        source: tokio::task::block_in_place(|| Source::new(bytes, signature)),
+        expected_digest,
         origin: if query.ephemeral {
             Origin::Ephemeral
         } else {
@@ -135,27 +133,28 @@ async fn read(mut body: Incoming, most: usize) -> Result<Bytes, ControlError> {
     Ok(bytes.freeze())
 }
 
-/// The SHA-256 in `Content-Digest` (RFC 9530), if there is one: `sha-256=:BASE64:`, among others perhaps.
-fn content_digest(headers: &HeaderMap) -> Result<Option<Vec<u8>>, ControlError> {
-    let Some(value) = headers.get("content-digest") else {
+/// The SHA-256 in `Content-Digest` (RFC 9530), in hexadecimal: `sha-256=:BASE64:`, perhaps among others, which do not
+/// count.
+fn content_digest(headers: &HeaderMap) -> Result<Option<String>, ControlError> {
+    let values = headers.get_all("content-digest").iter();
+    let mut members = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .filter_map(|member| member.trim().split_once('='));
+    let Some((_, value)) = members.find(|(algorithm, _)| *algorithm == "sha-256") else {
         return Ok(None);
     };
-    let wrong = || {
-        ControlError::at(
-            SwapStep::Digest,
-            "`Content-Digest` is not `sha-256=:BASE64:`",
-        )
-    };
     value
-        .to_str()
-        .ok()
-        .and_then(|text| {
-            text.split(',')
-                .find_map(|one| one.trim().strip_prefix("sha-256=:")?.strip_suffix(':'))
-        })
+        .strip_prefix(':')
+        .and_then(|value| value.strip_suffix(':'))
         .and_then(|text| STANDARD.decode(text).ok())
-        .ok_or_else(wrong)
-        .map(Some)
+        .map(|digest| Some(digest.iter().map(|byte| format!("{byte:02x}")).collect()))
+        .ok_or_else(|| {
+            ControlError::at(
+                SwapStep::Digest,
+                "`Content-Digest` is not `sha-256=:BASE64:`",
+            )
+        })
 }
 
 /// The text of a `.minisig` file, which has line ends and so travels in base64.
@@ -193,51 +192,65 @@ fn failed(status: StatusCode, reason: String) -> ControlError {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
-    fn query(text: &str) -> Result<Query, String> {
-        let request = Request::builder().uri(format!("/components/c/swap?{text}"));
+    fn query(action: &str, text: &str) -> Result<Query, String> {
+        let request = Request::builder().uri(format!("/components/c/{action}?{text}"));
         let request = request.body(()).expect("a valid request");
-        Query::of(&request).map_err(|error| error.to_string())
+        Query::of(&request, action).map_err(|error| error.to_string())
     }
 
     #[test]
     fn queries_are_read() {
-        let read = query("canary=12.5&for=2m&ephemeral=true").expect("valid");
+        let read = query("swap", "canary=12.5&for=2m&ephemeral=true").expect("valid");
         assert_eq!(read.canary.map(Share::fraction), Some(0.125));
         assert_eq!(read.lasts, Some(Duration::from_secs(120)));
         assert!(read.ephemeral);
-        assert_eq!(query("generation=7").expect("valid").generation, Some(7));
-        assert!(!query("").expect("valid").ephemeral);
+        assert_eq!(
+            query("rollback", "generation=7").expect("valid").generation,
+            Some(7)
+        );
+        assert!(!query("swap", "").expect("valid").ephemeral);
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for wrong in [
-            "canary=0",
-            "canary=100",
-            "for=2m",
-            "canary=5&for=0s",
-            "ephemral=true",
-            "generation=x",
+        for (action, wrong) in [
+            ("swap", "canary=0"),
+            ("swap", "canary=100"),
+            ("swap", "for=2m"),
+            ("swap", "canary=5&for=0s"),
+            ("swap", "ephemral=true"),
+            ("swap", "generation=7"),
+            ("rollback", "generation=x"),
+            ("rollback", "canary=10"),
+            ("promote", "generation=7"),
         ] {
-            assert!(query(wrong).is_err(), "{wrong}");
+            assert!(query(action, wrong).is_err(), "{action}?{wrong}");
         }
     }
 
     #[test]
     fn digests_are_found_among_others() {
-        let mut headers = HeaderMap::new();
-        assert!(content_digest(&headers).expect("none").is_none());
-        headers.insert(
-            "content-digest",
-            "sha-512=:eHg=:, sha-256=:AAEC:".parse().expect("a value"),
-        );
-        assert_eq!(
-            content_digest(&headers).expect("valid"),
-            Some(vec![0, 1, 2])
-        );
-        headers.insert("content-digest", "sha-256=AAEC".parse().expect("a value"));
-        assert!(content_digest(&headers).is_err());
+        let found = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("content-digest", HeaderValue::from_static(line));
+            }
+            content_digest(&headers)
+        };
+        let digest = Some("000102".to_owned());
+        assert_eq!(found(&[]).expect("none"), None);
+        assert_eq!(found(&["sha-512=:eHg=:"]).expect("none we know"), None);
+        for lines in [
+            &["sha-512=:eHg=:, sha-256=:AAEC:"][..],
+            &["sha-512=:eHg=:", "sha-256=:AAEC:"],
+        ] {
+            assert_eq!(found(lines).expect("valid"), digest, "{lines:?}");
+        }
+        assert!(found(&["sha-256=AAEC"]).is_err());
+        assert!(found(&["sha-256=:no base64:"]).is_err());
     }
 }

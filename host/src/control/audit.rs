@@ -42,9 +42,31 @@ impl Control {
             }
         }
     }
+
+    /// Logs a reload that was tried, and gives its outcome on.
+    pub(crate) fn audited_reload<T>(
+        &self,
+        peer: &Peer,
+        outcome: Result<T, ControlError>,
+    ) -> Result<T, ControlError> {
+        match &outcome {
+            Ok(_) => {
+                tracing::info!(target: "audit", %peer, action = "reload", result = "reloaded", "The app is reloaded");
+            }
+            Err(error) => {
+                tracing::warn!(target: "audit", %peer, action = "reload", result = "refused", cause = error.label(), "reload refused: {error}");
+            }
+        }
+        outcome
+    }
 }
 
 /// Logs an attempt of someone without the token.
-pub(crate) fn refused(peer: &Peer, action: &str, reason: &dyn fmt::Display) {
-    tracing::warn!(target: "audit", %peer, action, result = "unauthorized", "{action} refused: {reason}");
+pub(crate) fn refused(
+    peer: &Peer,
+    action: &str,
+    component: Option<&str>,
+    reason: &dyn fmt::Display,
+) {
+    tracing::warn!(target: "audit", %peer, action, component, result = "unauthorized", "{action} refused: {reason}");
 }

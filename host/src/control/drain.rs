@@ -21,18 +21,6 @@ impl Control {
         } else {
             Vec::new()
         };
-        let id = generation.context.id.clone();
-        if keep && let Some(state) = &self.state {
-            let live = self.live.load().stable(&id);
-            let live = live.map(|live| live.version.digest().to_owned());
-            state.prune(&id, |digest| {
-                live.as_deref() == Some(digest)
-                    || ledger
-                        .kept
-                        .iter()
-                        .any(|kept| kept.version.digest() == digest)
-            });
-        }
         self.spawn(drain(
             generation,
             self.config.swap.swap_drain_timeout,

@@ -34,7 +34,8 @@ impl Step {
 pub(crate) enum ControlError {
     #[error("this app has no component `{0}`")]
     Unknown(String),
-    #[error("another change of `{0}` is under way; try again when it is done")]
+    /// Of a component in backticks, or of all.
+    #[error("another change of {0} is under way; try again when it is done")]
     Busy(String),
     #[error("a canary of `{0}` is tried; promote or abort it first")]
     OnTrial(String),
@@ -58,6 +59,9 @@ pub(crate) enum ControlError {
     /// The manifest, or what it names.
     #[error("{0}")]
     Reload(String),
+    /// A panic, or the end of the host.
+    #[error("the change was broken off; /status shows what serves")]
+    BrokenOff,
 }
 
 impl ControlError {
@@ -86,6 +90,7 @@ impl ControlError {
             Self::Failed { status, .. } => *status,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Reload(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BrokenOff => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -99,6 +104,7 @@ impl ControlError {
             Self::Failed { step, .. } => step.label(),
             Self::Malformed(_) => "malformed",
             Self::Reload(_) => "invalid",
+            Self::BrokenOff => "broken_off",
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Ledger {
     pub(super) last: Option<Last>,
     /// The file that the manifest names.
     pub(super) source: PathBuf,
-    /// SHA-256 of that file when it was last loaded.
+    /// SHA-256 of that file when it was last loaded, or when another version was chosen over it.
     pub(super) file_digest: Option<String>,
 }
 
@@ -26,6 +26,19 @@ pub(super) struct Ledger {
 pub(super) struct Kept {
     pub(super) version: Arc<Version>,
     pub(super) since: SystemTime,
+    /// Whether it has served with the settings that are in force.
+    pub(super) is_tried: bool,
+}
+
+impl Kept {
+    /// One that was kept by a host before this.
+    pub(super) fn anew(version: Version) -> Self {
+        Self {
+            version: Arc::new(version),
+            since: SystemTime::now(),
+            is_tried: false,
+        }
+    }
 }
 
 /// What came of the latest change.
@@ -49,9 +62,17 @@ impl Ledger {
         self.kept.push(Kept {
             version,
             since: SystemTime::now(),
+            is_tried: true,
         });
         let excess = self.kept.len().saturating_sub(most);
         self.kept.drain(..excess).collect()
+    }
+
+    /// Other settings are in force from now on.
+    pub(super) fn settings_changed(&mut self) {
+        for kept in &mut self.kept {
+            kept.is_tried = false;
+        }
     }
 
     /// Takes a version off the kept ones: it serves.

@@ -9,16 +9,17 @@ use tokio::task::JoinSet;
 use wasmtime::Engine;
 
 use super::Control;
+use super::first::First;
 use super::ledger::Ledger;
 use crate::app::{App, AppError, Live, Plan};
 use crate::compiler::Compiler;
-use crate::component::{Compiled, digest};
 use crate::config::Config;
-use crate::generation::{Generation, Origin, Version};
+use crate::generation::Generation;
 use crate::metrics::Metrics;
 use crate::slot::Slot;
-use crate::state_folder::{Record, StateFolder};
-use crate::trust::{Trust, beside};
+use crate::source::Source;
+use crate::state_folder::StateFolder;
+use crate::trust::Trust;
 
 /// What the host is made of, beside its app.
 pub(crate) struct Parts {
@@ -30,28 +31,12 @@ pub(crate) struct Parts {
     pub(crate) state: Option<StateFolder>,
 }
 
-/// The file of a component that the manifest names.
-pub(super) struct Source {
-    pub(super) bytes: Vec<u8>,
-    pub(super) signature: Option<String>,
-    pub(super) digest: String,
-}
-
-impl Source {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// What is wrong, and what to do.
-    pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path)
-            .map_err(|source| format!("can't be read: {source}; build the component first"))?;
-        Ok(Self {
-            digest: digest(&bytes),
-            // Whether it must be there is for `Trust` to say.
-            signature: std::fs::read_to_string(beside(path)).ok(),
-            bytes,
-        })
-    }
+/// Reads a file that the manifest names.
+///
+/// # Errors
+/// What is wrong, and what to do.
+pub(super) fn read_source(path: &Path) -> Result<Source, String> {
+    Source::read(path).map_err(|error| format!("can't be read: {error}; build the component first"))
 }
 
 impl Control {
@@ -79,13 +64,19 @@ impl Control {
         let mut slots = BTreeMap::new();
         let mut ledgers = BTreeMap::new();
         for (id, first) in loaded {
-            let (version, file_digest) = first?;
+            let First {
+                version,
+                file_digest,
+                kept,
+                numbered,
+            } = first?;
             let digest = version.digest();
             tracing::info!(component = id, digest, "Loaded component `{id}`");
             parts.metrics.announce_component(id);
             parts.metrics.component_serves(id, None, digest);
             let ledger = Ledger {
-                numbered: version.number,
+                numbered,
+                kept,
                 source: plan.manifest.components[id].source.clone(),
                 file_digest: Some(file_digest),
                 ..Ledger::default()
@@ -107,98 +98,9 @@ impl Control {
             trust: parts.trust,
             state: parts.state,
             ledgers: Mutex::new(ledgers),
-            claimed: Arc::default(),
+            claims: Arc::default(),
             changed: watch::Sender::new(()),
             tasks: Mutex::new(JoinSet::new()),
         }))
-    }
-}
-
-impl Parts {
-    /// The first version of a component, and the digest of the manifest's file.
-    fn load_first(&self, id: &str, source: &Path) -> Result<(Version, String), String> {
-        let file = Source::read(source)?;
-        if let Some(version) = self.load_accepted(id, &file.digest) {
-            return Ok((version, file.digest));
-        }
-        self.trust.check(&file.bytes, file.signature.as_deref())?;
-        let compiled =
-            Compiled::new(&self.engine, &file.bytes).map_err(|error| error.to_string())?;
-        let version = Version {
-            number: 1,
-            origin: Origin::File,
-            compiled,
-        };
-        Ok((version, file.digest))
-    }
-
-    /// The version that was swapped in before the restart, unless the manifest's file has changed since: whoever
-    /// deploys a file means it to run.
-    fn load_accepted(&self, id: &str, file_digest: &str) -> Option<Version> {
-        let state = self.state.as_ref()?;
-        let record = match state.record(id) {
-            Ok(record) => record?,
-            Err(error) => {
-                tracing::error!(
-                    component = id,
-                    "What was swapped in for `{id}` is not known, so its own file serves: {error}"
-                );
-                return None;
-            }
-        };
-        if record.file_digest.as_deref() != Some(file_digest) {
-            tracing::warn!(
-                component = id,
-                accepted = record.digest,
-                deployed = file_digest,
-                "The file of `{id}` has changed since generation {} was swapped in, so the file serves",
-                record.generation
-            );
-            if let Err(error) = state.point(id, None) {
-                tracing::error!(component = id, "Can't forget the swap of `{id}`: {error}");
-            }
-            return None;
-        }
-        match self.compile_accepted(state, id, &record) {
-            Ok(version) => {
-                tracing::info!(
-                    component = id,
-                    digest = record.digest,
-                    "Serving generation {} of `{id}`, swapped in at {}, instead of its own file",
-                    record.generation,
-                    record.accepted_at
-                );
-                Some(version)
-            }
-            Err(reason) => {
-                tracing::error!(
-                    component = id,
-                    digest = record.digest,
-                    "Generation {} of `{id}` was swapped in and can't be loaded, so its own file serves: {reason}",
-                    record.generation
-                );
-                None
-            }
-        }
-    }
-
-    fn compile_accepted(
-        &self,
-        state: &StateFolder,
-        id: &str,
-        record: &Record,
-    ) -> Result<Version, String> {
-        let accepted = state
-            .accepted(id, &record.digest)
-            .map_err(|error| error.to_string())?;
-        self.trust
-            .check(&accepted.bytes, accepted.signature.as_deref())?;
-        let compiled =
-            Compiled::new(&self.engine, &accepted.bytes).map_err(|error| error.to_string())?;
-        Ok(Version {
-            number: record.generation,
-            origin: Origin::Stored,
-            compiled,
-        })
     }
 }

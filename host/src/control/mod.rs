@@ -3,10 +3,13 @@
 
 mod audit;
 mod canary;
+mod claim;
 mod drain;
 mod error;
+mod first;
 mod ledger;
 mod load;
+mod records;
 mod reload;
 mod rollback;
 mod status;
@@ -15,21 +18,22 @@ mod swap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::error::Step;
+use self::claim::{Claim, Claims};
 use self::ledger::{Last, Ledger};
 use crate::app::{App, Live};
 use crate::compiler::Compiler;
+use crate::component::Compiled;
 use crate::config::Config;
 use crate::generation::{Generation, Origin, Version};
 use crate::metrics::Metrics;
 use crate::slot::Slot;
-use crate::state_folder::{Record, StateFolder};
+use crate::state_folder::StateFolder;
 use crate::trust::Trust;
 
 pub(crate) use self::audit::{Peer, refused};
@@ -47,27 +51,11 @@ pub(crate) struct Control {
     state: Option<StateFolder>,
     /// What is known of each component beside what serves. Held while an app is replaced, never across an await.
     ledgers: Mutex<BTreeMap<String, Ledger>>,
-    /// Components of which a change is under way. Written by [`Claim`].
-    claimed: Arc<Mutex<BTreeSet<String>>>,
+    claims: Arc<Mutex<Claims>>,
     /// Says that another app serves.
     changed: watch::Sender<()>,
     /// Generations that drain and canaries that are watched.
     tasks: Mutex<JoinSet<()>>,
-}
-
-/// The right to change a component, given back on drop.
-struct Claim {
-    ids: Vec<String>,
-    claimed: Arc<Mutex<BTreeSet<String>>>,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let mut claimed = lock(&self.claimed);
-        for id in &self.ids {
-            claimed.remove(id);
-        }
-    }
 }
 
 /// What a change did, as the admin API says it.
@@ -88,6 +76,23 @@ pub(crate) struct Changed {
     pub(crate) canary: Option<CanaryAnswer>,
     /// Whether a restart finds it again.
     pub(crate) persisted: bool,
+}
+
+impl Changed {
+    /// A change that is about `version`, before anything is known of its switch.
+    fn of(component: &str, version: &Version) -> Self {
+        Self {
+            component: component.to_owned(),
+            generation: version.number,
+            digest: version.digest().to_owned(),
+            compile_ms: None,
+            probe: None,
+            switch_us: 0.0,
+            replaced: None,
+            canary: None,
+            persisted: version.origin != Origin::Ephemeral,
+        }
+    }
 }
 
 /// What the probe was answered.
@@ -136,10 +141,11 @@ impl Control {
         serves.is_some_and(|serves| serves.version.digest() == digest) || loaded == Some(digest)
     }
 
-    /// Whether a canary of any component is tried.
-    pub(crate) fn is_on_trial(&self) -> bool {
+    /// The components of which a canary is tried.
+    pub(crate) fn on_trial(&self) -> BTreeSet<String> {
         let live = self.live.load();
-        live.slots.values().any(|slot| slot.canary.is_some())
+        let tried = live.slots.iter().filter(|(_, slot)| slot.canary.is_some());
+        tried.map(|(id, _)| id.clone()).collect()
     }
 
     /// Ends what was started here.
@@ -147,24 +153,32 @@ impl Control {
         lock(&self.tasks).abort_all();
     }
 
-    fn claim(&self, ids: &[String]) -> Result<Claim, ControlError> {
-        let mut claimed = lock(&self.claimed);
-        if let Some(busy) = ids.iter().find(|id| claimed.contains(*id)) {
-            return Err(ControlError::Busy(busy.clone()));
-        }
-        claimed.extend(ids.iter().cloned());
-        Ok(Claim {
-            ids: ids.to_vec(),
-            claimed: self.claimed.clone(),
-        })
-    }
-
     /// The right to change one component, which is in the app.
     fn claim_one(&self, id: &str) -> Result<(Claim, Slot), ControlError> {
-        let claim = self.claim(&[id.to_owned()])?;
+        let claim = Claim::one(&self.claims, id)?;
         let slot = self.live.load().slots.get(id).cloned();
         let slot = slot.ok_or_else(|| ControlError::Unknown(id.to_owned()))?;
         Ok((claim, slot))
+    }
+
+    /// A number for code that was accepted.
+    fn version(
+        &self,
+        id: &str,
+        origin: Origin,
+        file_digest: Option<String>,
+        compiled: Compiled,
+    ) -> Arc<Version> {
+        let number = lock(&self.ledgers)
+            .entry(id.to_owned())
+            .or_default()
+            .number();
+        Arc::new(Version {
+            number,
+            origin,
+            file_digest,
+            compiled,
+        })
     }
 
     /// Makes `generation` the one that serves, after noting it for a restart.
@@ -174,7 +188,22 @@ impl Control {
         generation: Arc<Generation>,
     ) -> Result<Established, ControlError> {
         let version = generation.version.clone();
-        self.point_at(id, &version)?;
+        // What is ephemeral leaves no trace: a restart finds what it would have found before.
+        if version.origin != Origin::Ephemeral {
+            self.record(id, &version, version.file_digest.as_deref())?;
+        }
+        Ok(self.serve_with(id, generation, version.file_digest.clone()))
+    }
+
+    /// The same without a note. `file_digest` is that of the manifest's file which the generation is to serve in spite
+    /// of, or that it is.
+    fn serve_with(
+        &self,
+        id: &str,
+        generation: Arc<Generation>,
+        file_digest: Option<String>,
+    ) -> Established {
+        let version = generation.version.clone();
         let mut ledgers = lock(&self.ledgers);
         let ledger = ledgers.entry(id.to_owned()).or_default();
         let before = self.live.load().stable(id);
@@ -183,11 +212,14 @@ impl Control {
         let old_digest = before.as_ref().map(|before| before.version.digest());
         self.metrics
             .component_serves(id, old_digest, version.digest());
+        ledger.file_digest = file_digest.or(ledger.file_digest.take());
         ledger.forget(version.number);
         if let Some(before) = before {
             self.retire(ledger, before, true);
         }
-        Ok(Established { took, replaced })
+        drop(ledgers);
+        self.prune(id);
+        Established { took, replaced }
     }
 
     /// The switch: every request from here on sees `app`.
@@ -199,32 +231,6 @@ impl Control {
         drop(before);
         self.changed.send_replace(());
         took
-    }
-
-    /// Notes for a restart that `version` serves.
-    fn point_at(&self, id: &str, version: &Version) -> Result<(), ControlError> {
-        let Some(state) = &self.state else {
-            return Ok(());
-        };
-        let record = match version.origin {
-            Origin::Ephemeral => return Ok(()),
-            Origin::File => None,
-            Origin::Stored => Some(Record {
-                generation: version.number,
-                digest: version.digest().to_owned(),
-                file_digest: self.file_digest_now(id),
-                accepted_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            }),
-        };
-        tokio::task::block_in_place(|| state.point(id, record.as_ref()))
-            .map_err(|error| ControlError::at(Step::Persist, format!("can't be kept: {error}")))
-    }
-
-    /// The digest of the manifest's file as it is now, which need not be the one that was loaded.
-    fn file_digest_now(&self, id: &str) -> Option<String> {
-        let source = lock(&self.ledgers).get(id)?.source.clone();
-        let bytes = tokio::task::block_in_place(|| std::fs::read(source)).ok()?;
-        Some(crate::component::digest(&bytes))
     }
 
     fn note(&self, id: &str, last: Last) {

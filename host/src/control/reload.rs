@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use serde::Serialize;
 
+use super::claim::Claim;
 use super::drain::discard;
-use super::load::Source;
+use super::load::read_source;
 use super::{Control, ControlError, Peer, lock, millis};
 use crate::app::{App, Plan};
-use crate::generation::{Generation, Origin, Version};
+use crate::generation::{Generation, Origin};
 use crate::preflight;
 use crate::slot::Slot;
 
@@ -39,14 +39,7 @@ impl Control {
     pub(crate) async fn reload(&self, peer: &Peer) -> Result<Reloaded, ControlError> {
         let started = Instant::now();
         let outcome = self.try_reload().await;
-        match &outcome {
-            Ok(_) => {
-                tracing::info!(target: "audit", %peer, action = "reload", result = "reloaded", "The app is reloaded");
-            }
-            Err(error) => {
-                tracing::warn!(target: "audit", %peer, action = "reload", result = "refused", cause = error.label(), "reload refused: {error}");
-            }
-        }
+        let outcome = self.audited_reload(peer, outcome);
         outcome.map(|(components, routes)| Reloaded {
             components,
             routes,
@@ -55,37 +48,41 @@ impl Control {
     }
 
     async fn try_reload(&self) -> Result<(Vec<String>, usize), ControlError> {
-        let app = self.live.load_full();
-        let current: Vec<String> = app.slots.keys().cloned().collect();
-        let _claim = self.claim(&current)?;
-        if let Some((id, _)) = app.slots.iter().find(|(_, slot)| slot.canary.is_some()) {
-            return Err(ControlError::OnTrial(id.clone()));
+        let _claim = Claim::all(&self.claims)?;
+        if let Some(id) = self.on_trial().pop_first() {
+            return Err(ControlError::OnTrial(id));
         }
-        drop(app);
         let plan = tokio::task::block_in_place(|| Plan::new(&self.config, &self.metrics))
             .map_err(|error| ControlError::Reload(error.to_string()))?;
         preflight::check(plan.backends().iter(), &self.config, &self.metrics)
             .await
             .map_err(ControlError::Reload)?;
         let mut next = BTreeMap::new();
-        for id in plan.contexts.keys() {
-            match self.prepare(&plan, id).await {
-                Ok(prepared) => {
-                    next.insert(id.clone(), prepared);
-                }
-                Err(error) => {
-                    for prepared in next.values() {
-                        discard(&prepared.generation);
-                    }
-                    return Err(ControlError::Reload(error.to_string()));
-                }
+        let outcome = match self.prepare_all(&plan, &mut next).await {
+            Ok(()) => self.switch(&plan, &next),
+            Err(error) => Err(ControlError::Reload(error.to_string())),
+        };
+        if let Err(error) = outcome {
+            for prepared in next.values() {
+                discard(&prepared.generation);
             }
+            return Err(error);
         }
-        self.switch(&plan, next)?;
         Ok((
             plan.contexts.keys().cloned().collect(),
             plan.manifest.routes.len(),
         ))
+    }
+
+    async fn prepare_all(
+        &self,
+        plan: &Plan,
+        next: &mut BTreeMap<String, Next>,
+    ) -> Result<(), ControlError> {
+        for id in plan.contexts.keys() {
+            next.insert(id.clone(), self.prepare(plan, id).await?);
+        }
+        Ok(())
     }
 
     /// A generation with the new settings: of the code that serves if the manifest's file is as it was, otherwise of the
@@ -93,7 +90,7 @@ impl Control {
     async fn prepare(&self, plan: &Plan, id: &str) -> Result<Next, ControlError> {
         let failed = |reason| ControlError::Reload(plan.load_error(id, reason).to_string());
         let path = plan.manifest.components[id].source.clone();
-        let source = tokio::task::block_in_place(|| Source::read(&path)).map_err(failed)?;
+        let source = tokio::task::block_in_place(|| read_source(&path)).map_err(failed)?;
         let known = lock(&self.ledgers)
             .get(id)
             .and_then(|ledger| ledger.file_digest.clone());
@@ -103,23 +100,14 @@ impl Control {
                 (serving.version.clone(), false)
             }
             _ => {
-                self.trust
-                    .check(&source.bytes, source.signature.as_deref())
-                    .map_err(failed)?;
+                self.trust.check(&source).map_err(failed)?;
                 let compiled = self
-                    .compile(id, Bytes::from(source.bytes))
+                    .compile(id, &source)
                     .await
                     .map_err(|error| failed(error.to_string()))?;
-                let number = lock(&self.ledgers)
-                    .entry(id.to_owned())
-                    .or_default()
-                    .number();
-                let version = Version {
-                    number,
-                    origin: Origin::File,
-                    compiled,
-                };
-                (Arc::new(version), true)
+                let file_digest = Some(source.digest.clone());
+                let version = self.version(id, Origin::File, file_digest, compiled);
+                (version, true)
             }
         };
         let context = plan.contexts[id].clone();
@@ -128,6 +116,10 @@ impl Control {
             discard(&generation);
             return Err(failed(format!("its probe failed: {reason}")));
         }
+        if is_new {
+            self.keep_file(id, &source)
+                .inspect_err(|_| discard(&generation))?;
+        }
         Ok(Next {
             generation,
             file_digest: source.digest,
@@ -135,10 +127,9 @@ impl Control {
         })
     }
 
-    fn switch(&self, plan: &Plan, next: BTreeMap<String, Next>) -> Result<(), ControlError> {
-        for (id, next) in next.iter().filter(|(_, next)| next.is_new) {
-            self.point_at(id, &next.generation.version)?;
-        }
+    fn switch(&self, plan: &Plan, next: &BTreeMap<String, Next>) -> Result<(), ControlError> {
+        let new = next.iter().filter(|(_, next)| next.is_new);
+        self.record_all(new.map(|(id, next)| (id.as_str(), &*next.generation.version)))?;
         let mut ledgers = lock(&self.ledgers);
         let before = self.live.load_full();
         let slots = next
@@ -148,7 +139,7 @@ impl Control {
             router: plan.router.clone(),
             slots: slots.collect(),
         });
-        for (id, next) in &next {
+        for (id, next) in next {
             let ledger = ledgers.entry(id.clone()).or_default();
             ledger
                 .source
@@ -161,14 +152,24 @@ impl Control {
             self.metrics.announce_component(id);
             self.metrics
                 .component_serves(id, old, next.generation.version.digest());
+            if next.is_new {
+                self.metrics.swaps.tried(id, "reloaded");
+            }
         }
         for (id, slot) in &before.slots {
             let ledger = ledgers.entry(id.clone()).or_default();
             let keep = next.get(id).is_some_and(|next| next.is_new);
             if !next.contains_key(id) {
                 ledger.kept.clear();
+                self.metrics
+                    .component_left(id, slot.stable.version.digest());
             }
             self.retire(ledger, slot.stable.clone(), keep);
+            ledger.settings_changed();
+        }
+        drop(ledgers);
+        for id in before.slots.keys() {
+            self.prune(id);
         }
         Ok(())
     }

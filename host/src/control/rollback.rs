@@ -1,27 +1,33 @@
 //! Back to a generation that served before.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::drain::discard;
+use super::error::Step;
 use super::ledger::{Last, Ledger};
 use super::{Changed, Control, ControlError, Peer, lock, micros};
-use crate::generation::{Generation, Origin, Version};
+use crate::generation::{Generation, Version};
+
+/// Longest time for the probe of a version that served with other settings. Whoever rolls back is in a hurry.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 impl Control {
     /// Serves with a kept version again: the one `wanted`, or the latest before the one that serves.
     ///
     /// # Errors
-    /// It is not kept, or another change is under way.
-    pub(crate) fn rollback(
+    /// It is not kept, does not work with the settings of today, or another change is under way.
+    pub(crate) async fn rollback(
         &self,
         id: &str,
         wanted: Option<u64>,
         peer: &Peer,
     ) -> Result<Changed, ControlError> {
-        let outcome = self.try_rollback(id, wanted);
+        let outcome = self.try_rollback(id, wanted).await;
         self.audited(peer, "rollback", id, None, outcome)
     }
 
-    fn try_rollback(
+    async fn try_rollback(
         &self,
         id: &str,
         wanted: Option<u64>,
@@ -31,11 +37,11 @@ impl Control {
             return Err(ControlError::OnTrial(id.to_owned()));
         }
         let live = slot.stable.version.number;
-        let version = {
+        let found = {
             let mut ledgers = lock(&self.ledgers);
             find(ledgers.entry(id.to_owned()).or_default(), live, wanted)
         };
-        let version = version.map_err(|kept| ControlError::NotKept {
+        let (version, is_tried) = found.map_err(|kept| ControlError::NotKept {
             component: id.to_owned(),
             wanted: wanted.map_or_else(
                 || format!("generation before {live}"),
@@ -43,9 +49,15 @@ impl Control {
             ),
             kept,
         })?;
-        // It answered its probe when it came, so it serves at once.
         let generation = Generation::new(version.clone(), slot.stable.context.clone());
-        let established = self.establish(id, generation)?;
+        if !is_tried {
+            ask_again(&generation).await?;
+        }
+        let file_digest = self.file_digest_now(id);
+        let persisted = self
+            .record(id, &version, file_digest.as_deref())
+            .inspect_err(|_| discard(&generation))?;
+        let established = self.serve_with(id, generation, file_digest);
         let result = "rolled-back";
         self.note(
             id,
@@ -56,36 +68,45 @@ impl Control {
             },
         );
         let changed = Changed {
-            component: id.to_owned(),
-            generation: version.number,
-            digest: version.digest().to_owned(),
-            compile_ms: None,
-            probe: None,
             switch_us: micros(established.took),
             replaced: established.replaced,
-            canary: None,
-            persisted: version.origin != Origin::Ephemeral,
+            persisted,
+            ..Changed::of(id, &version)
         };
         Ok((result, changed))
     }
 }
 
-/// The version to go back to, or what there is.
-fn find(ledger: &Ledger, live: u64, wanted: Option<u64>) -> Result<Arc<Version>, String> {
-    let kept = ledger.kept.iter().map(|kept| &kept.version);
+/// Asks for the probe's answer once more: since it was given, a reload or a restart has brought other settings.
+async fn ask_again(generation: &Generation) -> Result<(), ControlError> {
+    let asked = generation.context.probe.ask(generation);
+    let answered = tokio::time::timeout(PROBE_LIMIT, asked)
+        .await
+        .unwrap_or_else(|_| Err(format!("no answer within {PROBE_LIMIT:?}")));
+    answered.map(drop).map_err(|reason| {
+        discard(generation);
+        ControlError::at(Step::Probe, reason)
+    })
+}
+
+/// The version to go back to, and whether it is tried, or what there is.
+fn find(ledger: &Ledger, live: u64, wanted: Option<u64>) -> Result<(Arc<Version>, bool), String> {
+    let kept = ledger.kept.iter();
     let found = match wanted {
-        Some(wanted) => kept.clone().find(|version| version.number == wanted),
+        Some(wanted) => kept.clone().find(|kept| kept.version.number == wanted),
         None => kept
             .clone()
-            .filter(|version| version.number < live)
-            .max_by_key(|version| version.number),
+            .filter(|kept| kept.version.number < live)
+            .max_by_key(|kept| kept.version.number),
     };
-    found.cloned().ok_or_else(|| {
-        let numbers: Vec<String> = kept.map(|version| version.number.to_string()).collect();
-        if numbers.is_empty() {
-            "none".into()
-        } else {
-            numbers.join(", ")
-        }
-    })
+    found
+        .map(|found| (found.version.clone(), found.is_tried))
+        .ok_or_else(|| {
+            let numbers: Vec<String> = kept.map(|kept| kept.version.number.to_string()).collect();
+            if numbers.is_empty() {
+                "none".into()
+            } else {
+                numbers.join(", ")
+            }
+        })
 }

@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
-
 use super::canary::Watched;
 use super::drain::discard;
 use super::error::Step;
@@ -14,17 +11,16 @@ use super::{
     CanaryAnswer, Changed, Control, ControlError, Peer, ProbeAnswer, lock, micros, millis,
 };
 use crate::component::{CompileError, Compiled};
-use crate::generation::{Generation, Origin, Version};
+use crate::generation::{Generation, Origin};
 use crate::probe::Probed;
 use crate::slot::{Canary, Share, Slot};
+use crate::source::Source;
 
 /// A component that somebody wants to serve.
 pub(crate) struct Upload {
-    pub(crate) bytes: Bytes,
-    /// The SHA-256 that whoever sent it says it has.
-    pub(crate) digest: Option<Vec<u8>>,
-    /// A detached signature, as in a `.minisig` file.
-    pub(crate) signature: Option<String>,
+    pub(crate) source: Source,
+    /// The SHA-256 that whoever sent it says it has, in hexadecimal.
+    pub(crate) expected_digest: Option<String>,
     pub(crate) origin: Origin,
     /// On part of the traffic first.
     pub(crate) trial: Option<Trial>,
@@ -48,7 +44,7 @@ impl Control {
         upload: Upload,
         peer: &Peer,
     ) -> Result<Changed, ControlError> {
-        let digest = crate::component::digest(&upload.bytes);
+        let digest = upload.source.digest.clone();
         let action = if upload.trial.is_some() {
             "canary"
         } else {
@@ -69,24 +65,17 @@ impl Control {
             return Err(ControlError::OnTrial(id.to_owned()));
         }
         self.check(&upload)?;
-        let compiled = self.compile(id, upload.bytes.clone()).await?;
+        let compiled = self.compile(id, &upload.source).await?;
         let compile_ms = millis(compiled.took);
         let (generation, probed) = self.try_out(id, &slot, compiled, upload.origin).await?;
-        let kept = self.keep_file(id, &upload);
-        if let Err(error) = kept {
-            discard(&generation);
-            return Err(error);
+        if generation.version.origin != Origin::Ephemeral {
+            self.keep_file(id, &upload.source)
+                .inspect_err(|_| discard(&generation))?;
         }
         let mut changed = Changed {
-            component: id.to_owned(),
-            generation: generation.version.number,
-            digest: generation.version.digest().to_owned(),
             compile_ms: Some(compile_ms),
             probe: Some(probed.into()),
-            switch_us: 0.0,
-            replaced: None,
-            canary: None,
-            persisted: generation.version.origin != Origin::Ephemeral,
+            ..Changed::of(id, &generation.version)
         };
         let result = match upload.trial {
             Some(trial) => {
@@ -119,21 +108,27 @@ impl Control {
     }
 
     fn check(&self, upload: &Upload) -> Result<(), ControlError> {
-        if let Some(given) = &upload.digest {
-            let found = Sha256::digest(&upload.bytes);
-            if given.as_slice() != found.as_slice() {
-                let reason = format!("its SHA-256 is {found:x}, not the one that was given");
-                return Err(ControlError::at(Step::Digest, reason));
-            }
+        let found = &upload.source.digest;
+        if upload
+            .expected_digest
+            .as_ref()
+            .is_some_and(|given| given != found)
+        {
+            let reason = format!("its SHA-256 is {found}, not the one that was given");
+            return Err(ControlError::at(Step::Digest, reason));
         }
         self.trust
-            .check(&upload.bytes, upload.signature.as_deref())
+            .check(&upload.source)
             .map_err(|reason| ControlError::at(Step::Signature, reason))
     }
 
     /// Compiles and links, away from the requests.
-    pub(super) async fn compile(&self, id: &str, bytes: Bytes) -> Result<Compiled, ControlError> {
-        let compiled = self.compiler.compile(bytes).await;
+    pub(super) async fn compile(
+        &self,
+        id: &str,
+        source: &Source,
+    ) -> Result<Compiled, ControlError> {
+        let compiled = self.compiler.compile(source.clone()).await;
         let compiled = compiled.map_err(|error| match error {
             CompileError::Compile(reason) => ControlError::at(Step::Compile, reason),
             CompileError::Link(reason) => ControlError::at(Step::Link, reason),
@@ -155,41 +150,17 @@ impl Control {
             None if origin == Origin::Stored => Origin::Ephemeral,
             _ => origin,
         };
-        let number = lock(&self.ledgers)
-            .entry(id.to_owned())
-            .or_default()
-            .number();
-        let version = Version {
-            number,
-            origin,
-            compiled,
+        let file_digest = match origin {
+            Origin::File => Some(compiled.digest.clone()),
+            _ => self.file_digest_now(id),
         };
-        let generation = Generation::new(Arc::new(version), context.clone());
+        let version = self.version(id, origin, file_digest, compiled);
+        let generation = Generation::new(version, context.clone());
         match context.probe.ask(&generation).await {
             Ok(probed) => Ok((generation, probed)),
             Err(reason) => {
                 discard(&generation);
                 Err(ControlError::at(Step::Probe, reason))
-            }
-        }
-    }
-
-    /// Keeps an upload's bytes for a restart.
-    fn keep_file(&self, id: &str, upload: &Upload) -> Result<(), ControlError> {
-        match &self.state {
-            Some(state) if upload.origin == Origin::Stored => {
-                let signature = upload.signature.as_deref();
-                tokio::task::block_in_place(|| state.keep(id, &upload.bytes, signature)).map_err(
-                    |error| ControlError::at(Step::Persist, format!("can't be kept: {error}")),
-                )
-            }
-            _ => {
-                if upload.origin == Origin::File
-                    && let Some(ledger) = lock(&self.ledgers).get_mut(id)
-                {
-                    ledger.file_digest = Some(crate::component::digest(&upload.bytes));
-                }
-                Ok(())
             }
         }
     }

@@ -99,6 +99,57 @@ async fn a_reload_keeps_what_was_swapped_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_keeps_what_was_swapped_in_over_a_file_that_nobody_loaded() {
+    let (shop, app) = guest_shop(&[]).await;
+    guest("deployed").write(&app.guest).unwrap();
+    shop.swap("guest", guest("second").into_bytes())
+        .await
+        .expect(200);
+    app.edit(HELLO, r#"greeting = { default = "good day" }"#);
+    shop.operate("/reload").await.expect(200);
+    assert_eq!(shop.answer("/greeting").await, "good day");
+    assert_eq!(shop.answer("/x").await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_can_not_be_noted_is_undone_whole() {
+    let (shop, app) = guest_shop(&[]).await;
+    let folder = shop.store.folder();
+    shop.swap("guest", guest("second").into_bytes())
+        .await
+        .expect(200);
+    let record = || std::fs::read_to_string(folder.join("state/guest.json")).unwrap();
+    let before = record();
+    guest("deployed").write(&app.guest).unwrap();
+    guest("newer").write(&folder.join("other.wasm")).unwrap();
+    // The record of `other` is written after that of `guest`, and can't be.
+    std::fs::create_dir(folder.join("state/other.partial")).unwrap();
+    refusal(&shop.operate("/reload").await, 422, Some("persist"));
+    assert_eq!(record(), before);
+    assert_eq!(shop.answer("/x").await, "second");
+    assert_eq!(shop.answer("/other/x").await, "other");
+    // The new one of `other` never served, and is gone; `guest` has lost its first one too.
+    shop.wait_freed("other", 1).await;
+    shop.wait_freed("guest", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_version_that_fails_with_other_settings_is_not_rolled_back_to() {
+    let (shop, app) = guest_shop(&[]).await;
+    shop.swap("guest", guest("second").into_bytes())
+        .await
+        .expect(200);
+    app.edit(
+        r#"probe = { path = "/probe", status = 200 }"#,
+        r#"probe = { path = "/probe", status = 200, contains = "second" }"#,
+    );
+    shop.operate("/reload").await.expect(200);
+    let back = shop.operate("/components/guest/rollback").await;
+    refusal(&back, 422, Some("probe"));
+    assert_eq!(shop.answer("/x").await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_component_may_come_and_go() {
     let (shop, app) = guest_shop(&[]).await;
     let text = std::fs::read_to_string(&app.manifest).unwrap();
@@ -117,6 +168,8 @@ async fn a_component_may_come_and_go() {
         None,
     );
     shop.wait_freed("other", 1).await;
+    let info = "store_component_info{component=\"other\"";
+    assert!(!shop.scrape().await.contains(info), "it is said to serve");
 
     std::fs::write(&app.manifest, text).unwrap();
     shop.operate("/reload").await.expect(200);
@@ -168,6 +221,38 @@ async fn the_store_goes_on_over_a_reload() {
     })
     .await;
     shop.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shorter_interval_counts_at_once() {
+    let store = empty_store().await;
+    let mut options = operated(&store);
+    let text = std::fs::read_to_string(&options.app).unwrap();
+    let folder = options.app.parent().unwrap().display().to_string();
+    let text = text.replace("source = \"", &format!("source = \"{folder}/"));
+    let interval = "report_refresh_seconds = \"{{ report_refresh_seconds }}\"";
+    assert!(text.contains(interval));
+    options.app = store.folder().join("spin.toml");
+    let write = |seconds: &str| {
+        let own = format!("report_refresh_seconds = \"{seconds}\"");
+        std::fs::write(&options.app, text.replace(interval, &own)).unwrap();
+    };
+    write("3600");
+    let shop = Shop::on(store, options.clone()).await;
+    eventually("the first refresh is done", async || {
+        shop.metric("store_refreshes_total{outcome=\"rebuilt\"}")
+            .await
+            == 1.0
+    })
+    .await;
+    write("1");
+    shop.operate("/reload").await.expect(200);
+    eventually("refreshes follow each other", async || {
+        shop.metric("store_refreshes_total{outcome=\"unchanged\"}")
+            .await
+            >= 2.0
+    })
+    .await;
 }
 
 /// Asks for a reload that must fail, and gives the reason.

@@ -2,7 +2,7 @@
 
 use testbed::{HostOptions, Store};
 
-use crate::operator::{GuestApp, bare_store, guest, guest_in_mode, operated, refusal};
+use crate::operator::{GuestApp, bare_store, guest, guest_in_mode, operated, refusal, with_token};
 use crate::support::{PATIENCE, Shop, eventually};
 
 async fn start() -> (Shop, GuestApp, HostOptions) {
@@ -152,6 +152,77 @@ async fn a_rollback_is_kept_over_a_restart() {
     shop.operate("/components/guest/rollback").await.expect(200);
     let shop = restart(shop, &options).await;
     assert_eq!(shop.answer("/x").await, "original", "the swap came back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_over_a_deployed_file_is_kept_over_a_restart() {
+    let (shop, app, options) = start().await;
+    guest("deployed").write(&app.guest).unwrap();
+    shop.operate("/reload").await.expect(200);
+    assert_eq!(shop.answer("/x").await, "deployed");
+    let back = shop.operate("/components/guest/rollback").await.expect(200);
+    assert_eq!(back["persisted"], true);
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "original");
+    assert_eq!(shop.generations("guest", "live").await, [1]);
+    // The file that was undone is no newer than the rollback, also for a reload.
+    shop.operate("/reload").await.expect(200);
+    assert_eq!(shop.answer("/x").await, "original");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_to_an_ephemeral_version_does_not_bring_back_what_it_undid() {
+    let (shop, _app, options) = start().await;
+    let ephemeral = guest("ephemeral").into_bytes();
+    let swapped = shop.swap_so("guest", "?ephemeral=true", ephemeral).await;
+    swapped.expect(200);
+    shop.swap("guest", guest("bad").into_bytes())
+        .await
+        .expect(200);
+    let back = shop.operate("/components/guest/rollback").await.expect(200);
+    assert_eq!(back["persisted"], false);
+    assert_eq!(shop.answer("/x").await, "ephemeral");
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "original");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_served_before_a_restart_can_be_rolled_back_to() {
+    let (shop, app, options) = start().await;
+    for version in ["second", "third"] {
+        shop.swap("guest", guest(version).into_bytes())
+            .await
+            .expect(200);
+    }
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.generations("guest", "live").await, [3]);
+    shop.operate("/components/guest/rollback").await.expect(200);
+    assert_eq!(shop.answer("/x").await, "second");
+    shop.operate("/components/guest/rollback").await.expect(200);
+    assert_eq!(shop.answer("/x").await, "original");
+
+    // A file that was deployed while the host was down is new, and can be undone too.
+    guest("deployed").write(&app.guest).unwrap();
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "deployed");
+    assert_eq!(shop.generations("guest", "live").await, [4]);
+    shop.operate("/components/guest/rollback").await.expect(200);
+    assert_eq!(shop.answer("/x").await, "third");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_may_write_nowhere_forgets_swaps() {
+    let store = bare_store().await;
+    let app = GuestApp::new(&store);
+    let mut options = with_token(crate::support::options())
+        .arg("--state-folder")
+        .arg("none");
+    options.app = app.manifest.clone();
+    let shop = Shop::on(store, options.clone()).await;
+    let swapped = shop.swap("guest", guest("second").into_bytes()).await;
+    assert_eq!(swapped.expect(200)["persisted"], false);
+    let shop = restart(shop, &options).await;
+    assert_eq!(shop.answer("/x").await, "original");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,6 +110,34 @@ async fn an_admin_listener_beyond_loopback_needs_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_empty_token_is_none() {
+    let store = bare_store().await;
+    let app = GuestApp::new(&store);
+    let mut options = options();
+    options.app = app.manifest.clone();
+    options
+        .env
+        .push(("STORE_HOST_ADMIN_TOKEN".to_owned(), String::new()));
+    let shop = Shop::on(store, options).await;
+    refusal(&shop.operate("/reload").await, 401, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_others_can_read_is_a_warning() {
+    let store = bare_store().await;
+    let app = GuestApp::new(&store);
+    let token = token_file(&store);
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let mut options = options().arg("--admin-token-file").arg(token);
+    options.app = app.manifest.clone();
+    let shop = Shop::on(store, options).await;
+    eventually("the log says so", async || {
+        shop.host.log().contains("other users may read it")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_can_be_guessed_is_refused() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
@@ -168,7 +196,7 @@ fn sign_file(keys: &KeyPair, path: &Path) {
 }
 
 /// A host that takes only what `keys` has signed.
-async fn strict_shop(keys: &KeyPair) -> (Shop, GuestApp, HostOptions) {
+async fn strict_shop(keys: &KeyPair, flags: &[&str]) -> (Shop, GuestApp, HostOptions) {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
     sign_file(keys, &app.guest);
@@ -179,6 +207,9 @@ async fn strict_shop(keys: &KeyPair) -> (Shop, GuestApp, HostOptions) {
         .arg("--require-signature")
         .arg(key.display().to_string());
     options.app = app.manifest.clone();
+    options
+        .args
+        .extend(flags.iter().map(|flag| (*flag).to_owned()));
     let shop = Shop::on(store, options.clone()).await;
     (shop, app, options)
 }
@@ -193,7 +224,7 @@ async fn swap_signed(shop: &Shop, bytes: Vec<u8>, signature: &str) -> Answer {
 async fn only_a_signed_version_is_accepted_when_signatures_are_required() {
     let keys = KeyPair::generate_unencrypted_keypair().unwrap();
     let strangers = KeyPair::generate_unencrypted_keypair().unwrap();
-    let (shop, _app, _options) = strict_shop(&keys).await;
+    let (shop, _app, _options) = strict_shop(&keys, &[]).await;
     let bytes = guest("second").into_bytes();
 
     let missing = shop.swap("guest", bytes.clone()).await;
@@ -216,7 +247,7 @@ async fn only_a_signed_version_is_accepted_when_signatures_are_required() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_signed_and_accepted_is_served_after_a_restart() {
     let keys = KeyPair::generate_unencrypted_keypair().unwrap();
-    let (shop, _app, options) = strict_shop(&keys).await;
+    let (shop, _app, options) = strict_shop(&keys, &[]).await;
     let bytes = guest("second").into_bytes();
     let signature = sign(&keys, &bytes);
     swap_signed(&shop, bytes, &signature).await.expect(200);
@@ -245,34 +276,42 @@ async fn an_app_with_an_unsigned_file_does_not_start_when_signatures_are_require
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_comes_after_its_file_is_noticed() {
+    let keys = KeyPair::generate_unencrypted_keypair().unwrap();
+    let (shop, app, _options) = strict_shop(&keys, &["--watch"]).await;
+    guest("second").write(&app.guest).unwrap();
+    eventually("the old signature is found wrong", async || {
+        shop.attempts("guest", "signature").await >= 1.0
+    })
+    .await;
+    sign_file(&keys, &app.guest);
+    eventually("the new version serves", async || {
+        shop.answer("/x").await == "second"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_sends_the_signature_beside_the_file() {
     let keys = KeyPair::generate_unencrypted_keypair().unwrap();
-    let (shop, _app, _options) = strict_shop(&keys).await;
+    let (shop, _app, _options) = strict_shop(&keys, &[]).await;
     let file = shop.store.folder().join("second.wasm");
     guest("second").write(&file).unwrap();
-    let (path, token) = (file.display().to_string(), token_file(&shop.store));
-    let admin = shop.host.admin_url("");
-    let swap = [
-        "swap",
-        "guest",
-        &path,
-        "--admin",
-        &admin,
-        "--admin-token-file",
-        &token,
-    ];
-    let unsigned = command_line(&swap).await;
+    let path = file.display().to_string();
+    let swap = ["swap", "guest", &path];
+    let unsigned = shop.typed(&swap).await;
     let said = String::from_utf8_lossy(&unsigned.stderr);
     assert!(said.contains("step `signature`"), "{said}");
     sign_file(&keys, &file);
-    let signed = command_line(&swap).await;
+    let signed = shop.typed(&swap).await;
     assert!(signed.status.success(), "{signed:?}");
     assert_eq!(shop.answer("/x").await, "second");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_attempt_is_one_line_of_the_audit_log() {
-    let (shop, _app) = guest_shop(&["--log-format", "json"]).await;
+    // Whatever else is logged.
+    let (shop, _app) = guest_shop(&["--log-format", "json", "--log", "error"]).await;
     let second = guest("second").into_bytes();
     let bad = guest_in_mode("bad", "trap-on-probe");
     let path = "/components/guest/swap";
@@ -282,12 +321,14 @@ async fn every_attempt_is_one_line_of_the_audit_log() {
         .body(second.clone());
     refusal(&send(unasked).await, 401, None);
     refusal(&shop.swap("guest", bad.clone()).await, 422, Some("probe"));
+    let mistyped = shop.swap_so("guest", "?canary=0", Vec::new()).await;
+    refusal(&mistyped, 400, None);
     shop.swap("guest", second.clone()).await.expect(200);
     shop.operate("/components/guest/rollback").await.expect(200);
     refusal(&shop.operate("/components/guest/abort").await, 409, None);
     shop.operate("/reload").await.expect(200);
 
-    eventually("the lines are written", async || audit(&shop).len() >= 6).await;
+    eventually("the lines are written", async || audit(&shop).len() >= 7).await;
     let lines = audit(&shop);
     let told: Vec<[&str; 3]> = lines
         .iter()
@@ -298,6 +339,7 @@ async fn every_attempt_is_one_line_of_the_audit_log() {
         [
             ["swap", "unauthorized", "-"],
             ["swap", "refused", "probe"],
+            ["swap", "refused", "-"],
             ["swap", "swapped", "-"],
             ["rollback", "rolled-back", "-"],
             ["abort", "refused", "-"],
@@ -311,8 +353,12 @@ async fn every_attempt_is_one_line_of_the_audit_log() {
         );
     }
     assert_eq!(lines[1]["digest"], digest(&bad));
-    assert_eq!(lines[2]["digest"], digest(&second));
-    assert_eq!(lines[2]["component"], "guest");
+    assert_eq!(lines[2]["cause"], "malformed");
+    assert_eq!(shop.attempts("guest", "malformed").await, 1.0);
+    assert_eq!(lines[3]["digest"], digest(&second));
+    for line in &lines[..6] {
+        assert_eq!(line["component"], "guest", "{line}");
+    }
 }
 
 fn audit(shop: &Shop) -> Vec<Value> {

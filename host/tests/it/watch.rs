@@ -1,5 +1,8 @@
 //! `--watch`: a component is swapped when its file changes, and the app reloaded when its manifest does.
 
+use std::io::Write;
+use std::time::Duration;
+
 use crate::operator::{GuestApp, guest, guest_in_mode, guest_shop, missing_import};
 use crate::support::{Shop, eventually};
 
@@ -64,9 +67,12 @@ async fn a_bad_file_leaves_the_old_version_until_a_good_one_comes() {
 async fn a_file_that_is_written_slowly_is_swapped_in_whole() {
     let (shop, app) = watching_shop().await;
     let bytes = guest("second").into_bytes();
-    let half = bytes.len() / 2;
-    std::fs::write(&app.guest, &bytes[..half]).unwrap();
-    std::fs::write(&app.guest, &bytes).unwrap();
+    let mut file = std::fs::File::create(&app.guest).unwrap();
+    // Slower than one look, so that each of the looks at it finds another file.
+    for piece in bytes.chunks(bytes.len().div_ceil(15)) {
+        file.write_all(piece).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     served(&shop, "second").await;
     assert_eq!(
         shop.attempts("guest", "compile").await,
@@ -87,4 +93,61 @@ async fn a_manifest_that_changes_is_reloaded() {
     })
     .await;
     assert_eq!(shop.answer("/x").await, "original");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_waits_for_a_file_is_reloaded_when_it_comes() {
+    let (shop, app) = watching_shop().await;
+    let bytes = guest("second").into_bytes();
+    std::fs::write(&app.guest, &bytes[..bytes.len() / 2]).unwrap();
+    app.edit(
+        r#"greeting = { default = "hello" }"#,
+        r#"greeting = { default = "good day" }"#,
+    );
+    eventually("the reload is refused", async || {
+        shop.host.log().contains("reload refused")
+    })
+    .await;
+    assert_eq!(shop.answer("/greeting").await, "hello");
+    std::fs::write(&app.guest, &bytes).unwrap();
+    served(&shop, "second").await;
+    eventually("the new variable counts", async || {
+        shop.answer("/greeting").await == "good day"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_the_app_does_not_have_yet_is_waited_for() {
+    let (shop, app) = watching_shop().await;
+    let newer = shop.store.folder().join("newer.wasm");
+    app.edit("other.wasm", "newer.wasm");
+    eventually("the reload is refused", async || {
+        shop.host.log().contains("reload refused")
+    })
+    .await;
+    guest("newer").write(&newer).unwrap();
+    eventually("the new component serves", async || {
+        shop.answer("/other/x").await == "newer"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_of_one_component_does_not_keep_others_waiting() {
+    let (shop, app) = watching_shop().await;
+    let canary = "?canary=10&for=10m";
+    let tried = guest("tried").into_bytes();
+    shop.swap_so("guest", canary, tried).await.expect(200);
+    guest("deployed").write(&app.guest).unwrap();
+    let other = shop.store.folder().join("other.wasm");
+    guest("newer").write(&other).unwrap();
+    eventually("the other one is swapped", async || {
+        shop.answer("/other/x").await == "newer"
+    })
+    .await;
+    assert_eq!(shop.generations("guest", "canary").await, [2]);
+    // Its own turn comes at the end of its trial.
+    shop.operate("/components/guest/abort").await.expect(200);
+    served(&shop, "deployed").await;
 }

@@ -1,0 +1,87 @@
+//! The right to change what serves: one component, or the whole app.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use super::{ControlError, lock};
+
+/// What is being changed. Written by [`Claim`].
+#[derive(Default)]
+pub(super) struct Claims {
+    /// The whole app, whatever components it has now or is about to have.
+    app: bool,
+    ids: BTreeSet<String>,
+}
+
+/// The right to a change, given back on drop.
+pub(super) struct Claim {
+    /// A component, unless it is the whole app.
+    id: Option<String>,
+    claims: Arc<Mutex<Claims>>,
+}
+
+impl Claim {
+    /// The right to change one component.
+    ///
+    /// # Errors
+    /// Somebody has it.
+    pub(super) fn one(claims: &Arc<Mutex<Claims>>, id: &str) -> Result<Self, ControlError> {
+        let mut claimed = lock(claims);
+        if claimed.app || !claimed.ids.insert(id.to_owned()) {
+            return Err(ControlError::Busy(format!("`{id}`")));
+        }
+        Ok(Self {
+            id: Some(id.to_owned()),
+            claims: claims.clone(),
+        })
+    }
+
+    /// The right to change everything.
+    ///
+    /// # Errors
+    /// Somebody has it, or that to a component.
+    pub(super) fn all(claims: &Arc<Mutex<Claims>>) -> Result<Self, ControlError> {
+        let mut claimed = lock(claims);
+        if let Some(id) = claimed.ids.first() {
+            return Err(ControlError::Busy(format!("`{id}`")));
+        }
+        if claimed.app {
+            return Err(ControlError::Busy("the app".into()));
+        }
+        claimed.app = true;
+        Ok(Self {
+            id: None,
+            claims: claims.clone(),
+        })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut claimed = lock(&self.claims);
+        match &self.id {
+            Some(id) => _ = claimed.ids.remove(id),
+            None => claimed.app = false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_app_and_its_components_are_changed_one_at_a_time() {
+        let claims = Arc::default();
+        let one = Claim::one(&claims, "a").expect("free");
+        let other = Claim::one(&claims, "b").expect("free");
+        assert!(Claim::one(&claims, "a").is_err());
+        assert!(Claim::all(&claims).is_err());
+        drop((one, other));
+        let all = Claim::all(&claims).expect("free again");
+        assert!(Claim::all(&claims).is_err());
+        assert!(Claim::one(&claims, "new").is_err());
+        drop(all);
+        assert!(Claim::one(&claims, "a").is_ok());
+    }
+}

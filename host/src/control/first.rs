@@ -1,0 +1,205 @@
+//! What a component starts with: what a host before this one accepted last, or the manifest's file.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::ledger::Kept;
+use super::load::{Parts, read_source};
+use crate::component::Compiled;
+use crate::generation::{Origin, Version};
+use crate::source::Source;
+use crate::state_folder::{Earlier, Record, StateFolder};
+
+/// What a component starts with.
+pub(super) struct First {
+    pub(super) version: Version,
+    /// SHA-256 of the manifest's file.
+    pub(super) file_digest: String,
+    /// What it can be rolled back to.
+    pub(super) kept: Vec<Kept>,
+    /// The highest number that is known to be given.
+    pub(super) numbered: u64,
+}
+
+impl Parts {
+    /// What a component starts with: what was accepted last, or else the manifest's file.
+    pub(super) fn load_first(&self, id: &str, path: &Path) -> Result<First, String> {
+        let file = read_source(path)?;
+        let file_digest = file.digest.clone();
+        let record = self
+            .record(id)
+            .map(|record| self.unless_deployed(id, record, &file.digest));
+        let accepted = record
+            .as_ref()
+            .and_then(|record| self.load_accepted(id, record, &file.digest));
+        let version = match accepted {
+            Some(version) => version,
+            None => self.load_file(id, &file, record.as_ref())?,
+        };
+        let earlier = record.iter().flat_map(|record| &record.earlier);
+        let kept = earlier
+            .filter_map(|earlier| self.load_earlier(id, earlier, &file_digest))
+            .collect();
+        Ok(First {
+            numbered: record.map_or(version.number, |record| {
+                record.highest().max(version.number)
+            }),
+            version,
+            file_digest,
+            kept,
+        })
+    }
+
+    fn record(&self, id: &str) -> Option<Record> {
+        self.state.as_ref()?.record(id).unwrap_or_else(|error| {
+            tracing::error!(
+                component = id,
+                "What was swapped in for `{id}` is not known, so its own file serves: {error}"
+            );
+            None
+        })
+    }
+
+    /// The manifest's file, kept for the time when another has taken its place.
+    fn load_file(
+        &self,
+        id: &str,
+        file: &Source,
+        record: Option<&Record>,
+    ) -> Result<Version, String> {
+        let number = match record {
+            Some(record) if record.digest == file.digest => record.generation,
+            Some(record) => record.highest() + 1,
+            None => 1,
+        };
+        self.trust.check(file)?;
+        let version = Version {
+            number,
+            origin: Origin::File,
+            file_digest: Some(file.digest.clone()),
+            compiled: self.compile(file)?,
+        };
+        if let Some(state) = &self.state
+            && !state.holds(id, &file.digest)
+            && let Err(error) = state.keep(id, file)
+        {
+            tracing::warn!(
+                component = id,
+                "The file of `{id}` can't be kept for rollbacks after a restart: {error}"
+            );
+        }
+        Ok(version)
+    }
+
+    /// The version that was swapped in before the restart, if it is not the file itself.
+    fn load_accepted(&self, id: &str, record: &Record, file_digest: &str) -> Option<Version> {
+        let state = self.state.as_ref()?;
+        if record.digest == file_digest {
+            return None;
+        }
+        match self.compile_accepted(state, id, &record.digest) {
+            Ok(compiled) => {
+                tracing::info!(
+                    component = id,
+                    digest = record.digest,
+                    "Serving generation {} of `{id}`, swapped in at {}, instead of its own file",
+                    record.generation,
+                    record.accepted_at
+                );
+                Some(Version {
+                    number: record.generation,
+                    origin: Origin::Stored,
+                    file_digest: Some(file_digest.to_owned()),
+                    compiled,
+                })
+            }
+            Err(reason) => {
+                tracing::error!(
+                    component = id,
+                    digest = record.digest,
+                    "Generation {} of `{id}` was swapped in and can't be loaded, so its own file serves: {reason}",
+                    record.generation
+                );
+                None
+            }
+        }
+    }
+
+    /// The record, unless the manifest's file has changed since: whoever deploys a file means it to run. That is noted,
+    /// so that what was swapped in before does not come back with the file of that time.
+    fn unless_deployed(&self, id: &str, record: Record, file_digest: &str) -> Record {
+        if record.file_digest.as_deref() == Some(file_digest) {
+            return record;
+        }
+        tracing::warn!(
+            component = id,
+            accepted = record.digest,
+            deployed = file_digest,
+            "The file of `{id}` has changed since generation {} began to serve, so the file serves",
+            record.generation
+        );
+        let number = record.highest() + 1;
+        let mut earlier = record.earlier;
+        earlier.push(Earlier {
+            generation: record.generation,
+            digest: record.digest,
+        });
+        let most = self.config.swap.keep_generations as usize;
+        earlier.drain(..earlier.len().saturating_sub(most));
+        let now = Record {
+            generation: number,
+            digest: file_digest.to_owned(),
+            file_digest: Some(file_digest.to_owned()),
+            accepted_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            earlier,
+        };
+        if let Some(state) = &self.state
+            && let Err(error) = state.point(id, Some(&now))
+        {
+            tracing::error!(component = id, "Can't forget the swap of `{id}`: {error}");
+        }
+        now
+    }
+
+    /// A version that served before, for a rollback.
+    fn load_earlier(&self, id: &str, earlier: &Earlier, file_digest: &str) -> Option<Kept> {
+        let state = self.state.as_ref()?;
+        match self.compile_accepted(state, id, &earlier.digest) {
+            Ok(compiled) => Some(Kept::anew(Version {
+                number: earlier.generation,
+                origin: if earlier.digest == file_digest {
+                    Origin::File
+                } else {
+                    Origin::Stored
+                },
+                file_digest: None,
+                compiled,
+            })),
+            Err(reason) => {
+                tracing::warn!(
+                    component = id,
+                    digest = earlier.digest,
+                    "Generation {} of `{id}` can't be rolled back to: {reason}",
+                    earlier.generation
+                );
+                None
+            }
+        }
+    }
+
+    fn compile_accepted(
+        &self,
+        state: &StateFolder,
+        id: &str,
+        digest: &str,
+    ) -> Result<Compiled, String> {
+        let accepted = state.accepted(id, digest);
+        let accepted = accepted.map_err(|error| error.to_string())?;
+        self.trust.check(&accepted)?;
+        self.compile(&accepted)
+    }
+
+    fn compile(&self, source: &Source) -> Result<Compiled, String> {
+        Compiled::new(&self.engine, source).map_err(|error| error.to_string())
+    }
+}

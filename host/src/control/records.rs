@@ -1,0 +1,134 @@
+//! What a restart should find: which version of each component, and the files it may need.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use super::error::Step;
+use super::{Control, ControlError, lock};
+use crate::generation::{Origin, Version};
+use crate::source::Source;
+use crate::state_folder::{Earlier, Record};
+
+impl Control {
+    /// Keeps a file, for a restart or for a rollback after one.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub(super) fn keep_file(&self, id: &str, source: &Source) -> Result<(), ControlError> {
+        match &self.state {
+            Some(state) => {
+                tokio::task::block_in_place(|| state.keep(id, source)).map_err(|error| kept(&error))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Notes for a restart that `version` serves, beside the manifest's file with `file_digest`. Gives whether a
+    /// restart will serve it too.
+    ///
+    /// # Errors
+    /// It can't be written; then a restart finds what it would have found before.
+    pub(super) fn record(
+        &self,
+        id: &str,
+        version: &Version,
+        file_digest: Option<&str>,
+    ) -> Result<bool, ControlError> {
+        let is_the_file = file_digest == Some(version.digest());
+        let Some(state) = &self.state else {
+            return Ok(is_the_file);
+        };
+        tokio::task::block_in_place(|| {
+            let is_held = version.origin != Origin::Ephemeral && state.holds(id, version.digest());
+            let is_found = is_the_file || is_held;
+            let record = is_found.then(|| self.record_of(id, version, file_digest));
+            state.point(id, record.as_ref()).map(|()| is_found)
+        })
+        .map_err(|error| kept(&error))
+    }
+
+    /// Notes several at once, or none of them.
+    ///
+    /// # Errors
+    /// As [`Control::record`].
+    pub(super) fn record_all<'a>(
+        &self,
+        versions: impl Iterator<Item = (&'a str, &'a Version)>,
+    ) -> Result<(), ControlError> {
+        let mut before = Vec::new();
+        for (id, version) in versions {
+            let old = self.state.as_ref().map(|state| state.record(id));
+            if let Err(error) = self.record(id, version, version.file_digest.as_deref()) {
+                self.restore(&before);
+                return Err(error);
+            }
+            // One that can't be read serves nobody, now or later.
+            before.push((id, old.and_then(Result::ok).flatten()));
+        }
+        Ok(())
+    }
+
+    fn restore(&self, records: &[(&str, Option<Record>)]) {
+        let Some(state) = &self.state else { return };
+        for (id, record) in records {
+            let restored = tokio::task::block_in_place(|| state.point(id, record.as_ref()));
+            if let Err(error) = restored {
+                tracing::error!(
+                    component = id,
+                    "A restart may serve another version of `{id}` than now: {error}"
+                );
+            }
+        }
+    }
+
+    fn record_of(&self, id: &str, version: &Version, file_digest: Option<&str>) -> Record {
+        let serves = self.live.load().stable(id).map(|live| live.version.clone());
+        let ledgers = lock(&self.ledgers);
+        let kept = ledgers.get(id).into_iter().flat_map(|ledger| &ledger.kept);
+        let mut earlier: Vec<Earlier> = kept
+            .map(|kept| &kept.version)
+            .chain(&serves)
+            .filter(|one| one.number != version.number && one.origin != Origin::Ephemeral)
+            .map(|one| Earlier {
+                generation: one.number,
+                digest: one.digest().to_owned(),
+            })
+            .collect();
+        let most = self.config.swap.keep_generations as usize;
+        earlier.drain(..earlier.len().saturating_sub(most));
+        Record {
+            generation: version.number,
+            digest: version.digest().to_owned(),
+            file_digest: file_digest.map(str::to_owned),
+            accepted_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            earlier,
+        }
+    }
+
+    /// Removes the files that neither serve nor are kept.
+    pub(super) fn prune(&self, id: &str) {
+        let Some(state) = &self.state else { return };
+        let mut needed = BTreeSet::new();
+        if let Some(slot) = self.live.load().slots.get(id) {
+            needed.insert(slot.stable.version.digest().to_owned());
+            let canary = slot.canary.iter();
+            needed.extend(canary.map(|canary| canary.generation.version.digest().to_owned()));
+        }
+        if let Some(ledger) = lock(&self.ledgers).get(id) {
+            let kept = ledger.kept.iter();
+            needed.extend(kept.map(|kept| kept.version.digest().to_owned()));
+        }
+        tokio::task::block_in_place(|| state.prune(id, |digest| needed.contains(digest)));
+    }
+
+    /// The digest of the manifest's file as it is now, which need not be the one that was loaded.
+    pub(super) fn file_digest_now(&self, id: &str) -> Option<String> {
+        let source = lock(&self.ledgers).get(id)?.source.clone();
+        let read = tokio::task::block_in_place(|| Source::read(&source));
+        read.ok().map(|source| source.digest)
+    }
+}
+
+fn kept(error: &std::io::Error) -> ControlError {
+    ControlError::at(Step::Persist, format!("can't be kept: {error}"))
+}
