@@ -1,7 +1,6 @@
 //! One try of one request in one generation.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
@@ -9,6 +8,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::PoolConcurrencyLimitError;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError};
 
@@ -85,11 +85,14 @@ impl Attempt {
 
     /// Ties what the request holds to its answer.
     fn finish(self, outcome: Result<Response<WasiBody>, Problem>) -> Outcome {
+        let response = outcome?;
         let held = Held {
             generation: self.generation.life.enter(),
             permit: self.permit,
+            // A failure is counted already.
+            tally: self.tally.filter(|_| !response.status().is_server_error()),
         };
-        outcome.map(|response| (response, held))
+        Ok((response, held))
     }
 
     async fn ask(&self, mut request: Request<WasiBody>) -> Result<Response<WasiBody>, Problem> {
@@ -101,7 +104,7 @@ impl Attempt {
             id: self.request_id.clone(),
             permit: Some(self.permit.clone()),
         };
-        let started = Instant::now();
+        let counted = self.tally.as_ref().map(Tally::begin);
         let handled = tokio::time::timeout(
             self.generation.context.limits.request_timeout,
             self.generation.handler.handle(admitted, request),
@@ -112,12 +115,11 @@ impl Attempt {
             Ok(Err(error)) => Err(self.blame(&error)),
             Err(_) => Err(Problem::TimedOut),
         };
-        if let Some(tally) = &self.tally {
-            let status = match &outcome {
+        if let Some(counted) = counted {
+            counted.answered(match &outcome {
                 Ok(response) => response.status(),
                 Err(problem) => problem.status(),
-            };
-            tally.record(status, started.elapsed());
+            });
         }
         outcome
     }
@@ -128,7 +130,12 @@ impl Attempt {
             let cause = "the time limit of the request was reached".to_owned();
             (Problem::TimedOut, cause)
         } else if let Some(error) = error.downcast_ref::<InstantiationError<Admitted>>() {
-            (Problem::Overloaded, error.error.root_cause().to_string())
+            let cause = error.error.root_cause().to_string();
+            if error.error.is::<PoolConcurrencyLimitError>() {
+                (Problem::Overloaded, cause)
+            } else {
+                (Problem::ComponentFailed, cause)
+            }
         } else {
             (Problem::ComponentFailed, error.root_cause().to_string())
         };

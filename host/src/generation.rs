@@ -63,7 +63,7 @@ impl Generation {
             version: version.clone(),
             component: context.id.clone(),
             since: SystemTime::now(),
-            in_flight: AtomicUsize::new(0),
+            in_flight: Arc::default(),
             retired: CancellationToken::new(),
             cut: CancellationToken::new(),
             freed: CancellationToken::new(),
@@ -79,14 +79,14 @@ impl Generation {
     }
 }
 
-/// Held by a generation, by each of its instances and by each request in it. When the last of them lets go, the
-/// generation is freed, and its drop tells.
+/// Held by a generation, by each of its instances and by each request that waits for its answer's head. When the last of
+/// them lets go, the generation is freed, and its drop tells. An answer that a client does not read holds none of it.
 pub(crate) struct Life {
     pub(crate) version: Arc<Version>,
     pub(crate) component: String,
     pub(crate) since: SystemTime,
     /// Requests not fully answered. Written by [`InFlight`].
-    in_flight: AtomicUsize,
+    in_flight: Arc<AtomicUsize>,
     /// No new requests come: instances leave when they have nothing to do.
     pub(crate) retired: CancellationToken,
     /// The time for finishing is over: instances end, whatever they do.
@@ -102,9 +102,9 @@ impl Life {
     }
 
     /// One more request in flight until the guard is dropped.
-    pub(crate) fn enter(self: &Arc<Self>) -> InFlight {
+    pub(crate) fn enter(&self) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.clone())
+        InFlight(self.in_flight.clone())
     }
 }
 
@@ -115,11 +115,11 @@ impl Drop for Life {
     }
 }
 
-/// One request in a generation.
-pub(crate) struct InFlight(Arc<Life>);
+/// One request in a generation, which it counts in and does not hold.
+pub(crate) struct InFlight(Arc<AtomicUsize>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

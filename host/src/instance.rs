@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use wasmtime::component::GuestTaskId;
-use wasmtime::{Engine, Store, StoreContextMut};
+use wasmtime::{Engine, Store, StoreContextMut, Trap};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, Proxy, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState,
@@ -84,7 +84,11 @@ impl HandlerState for Instances {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
         let alive = self.component.metrics.instance(&self.component.id);
-        let (store, proxy) = self.make().await?;
+        let (store, proxy) = self.make().await.inspect_err(|error| {
+            if error.is::<Trap>() {
+                self.component.metrics.trap(&self.component.id);
+            }
+        })?;
         let limits = &self.component.limits;
         Ok(Instance {
             store,
@@ -93,13 +97,14 @@ impl HandlerState for Instances {
             expiration: Expiration {
                 idle: limits.instance_idle,
                 // The request's own limit answers the client; this one ends the instance if it won't stop.
-                busy: limits.request_timeout + 4 * EPOCH,
+                busy: limits.request_timeout + (4 * EPOCH).min(limits.request_timeout / 20),
                 after: AFTER_ANSWER * limits.request_timeout,
                 sleep: Box::pin(tokio::time::sleep(limits.instance_idle)),
                 ending: Ending::new(&self.life),
             },
             state: Worker {
                 component: self.component.clone(),
+                cut: self.life.cut.clone(),
                 _alive: alive,
             },
         })
@@ -168,6 +173,8 @@ impl WorkerExpiration for Expiration {
 /// Decides which requests an instance takes, and reports how it ended.
 pub(crate) struct Worker {
     component: Arc<Context>,
+    /// That of its generation: what ends by it is no fault of the component.
+    cut: CancellationToken,
     _alive: InUse,
 }
 
@@ -203,7 +210,9 @@ impl WorkerState for Worker {
 
     fn drop(&self, store: Store<State>, result: wasmtime::Result<()>) {
         drop(store);
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !self.cut.is_cancelled()
+        {
             let component = &self.component.id;
             self.component.metrics.trap(component);
             tracing::error!(

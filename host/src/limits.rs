@@ -20,11 +20,18 @@ impl MemoryLimiter {
         }
     }
 
-    fn grow(&mut self, current_bytes: usize, desired_bytes: usize) -> bool {
+    /// A growth beyond `maximum`, in the same unit as the other two, fails in any case, and so it does not count.
+    fn grow(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+        unit: usize,
+    ) -> bool {
         let used = self
             .used_bytes
-            .saturating_add(desired_bytes.saturating_sub(current_bytes));
-        let granted = used <= self.limit_bytes;
+            .saturating_add(desired.saturating_sub(current).saturating_mul(unit));
+        let granted = used <= self.limit_bytes && maximum.is_none_or(|most| desired <= most);
         if granted {
             self.used_bytes = used;
         }
@@ -37,21 +44,18 @@ impl ResourceLimiter for MemoryLimiter {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.grow(current, desired))
+        Ok(self.grow(current, desired, maximum, 1))
     }
 
     fn table_growing(
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.grow(
-            current.saturating_mul(TABLE_ELEMENT_BYTES),
-            desired.saturating_mul(TABLE_ELEMENT_BYTES),
-        ))
+        Ok(self.grow(current, desired, maximum, TABLE_ELEMENT_BYTES))
     }
 }
 
@@ -75,5 +79,17 @@ mod tests {
         assert!(memory(60, 84));
         assert!(limiter.table_growing(0, 2, None).expect("never traps"));
         assert!(!limiter.table_growing(2, 3, None).expect("never traps"));
+    }
+
+    #[test]
+    fn a_growth_that_fails_anyway_is_not_counted() {
+        let mut limiter = MemoryLimiter::new(100);
+        let mut memory = |desired, maximum| {
+            limiter
+                .memory_growing(0, desired, Some(maximum))
+                .expect("never traps")
+        };
+        assert!(!memory(80, 79));
+        assert!(memory(90, 90));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -15,12 +15,16 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use crate::context::Context as Component;
 use crate::generation::InFlight;
 use crate::metrics::{InUse, Metrics};
+use crate::tally::Tally;
 
 /// What a request that was let in holds of its component until its answer has ended.
-#[expect(dead_code, reason = "held for its drop")]
 pub(crate) struct Held {
+    #[expect(dead_code, reason = "held for its drop")]
     pub(crate) permit: Arc<OwnedSemaphorePermit>,
+    #[expect(dead_code, reason = "held for its drop")]
     pub(crate) generation: InFlight,
+    /// Where it counts if the answer breaks off.
+    pub(crate) tally: Option<Arc<Tally>>,
 }
 
 /// One request as the metrics see it: from its headers to the end of its answer, however that comes.
@@ -60,7 +64,7 @@ impl Observed {
             ObservedBody {
                 body,
                 _observed: self,
-                _held: held,
+                held,
             }
             .boxed_unsync()
         })
@@ -83,7 +87,7 @@ impl Drop for Observed {
 struct ObservedBody {
     body: WasiBody,
     _observed: Observed,
-    _held: Option<Held>,
+    held: Option<Held>,
 }
 
 impl Body for ObservedBody {
@@ -94,7 +98,13 @@ impl Body for ObservedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let next = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Err(_)) = &next
+            && let Some(tally) = self.held.as_mut().and_then(|held| held.tally.take())
+        {
+            tally.broke();
+        }
+        Poll::Ready(next)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,7 +1,9 @@
 //! What one of two live generations did, for comparing them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
@@ -17,6 +19,8 @@ const BUCKETS: usize = STEPS * 33;
 pub(crate) struct Tally {
     requests: AtomicU64,
     errors: AtomicU64,
+    /// When the requests without an answer began. Written by [`Counted`].
+    open: Mutex<BTreeMap<u64, Instant>>,
     /// Requests by latency; see [`bucket`].
     latencies: Box<[AtomicU64]>,
     metrics: TrialMetrics,
@@ -27,14 +31,31 @@ impl Tally {
         Self {
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            open: Mutex::default(),
             latencies: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
             metrics,
         }
     }
 
-    /// Counts one request that was answered with `status` after `took`.
-    pub(crate) fn record(&self, status: StatusCode, took: Duration) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+    /// Counts a request that begins now.
+    pub(crate) fn begin(self: &Arc<Self>) -> Counted {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
+        self.open().insert(number, began);
+        Counted {
+            tally: self.clone(),
+            number,
+            began,
+            status: None,
+        }
+    }
+
+    /// Counts an answer that broke off, though its status promised well.
+    pub(crate) fn broke(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn end(&self, status: StatusCode, took: Duration) {
         if status.is_server_error() {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }
@@ -42,6 +63,7 @@ impl Tally {
         self.metrics.record(status, took);
     }
 
+    /// Those without an answer included.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
@@ -70,15 +92,54 @@ impl Tally {
         None
     }
 
-    /// How many requests took longer than `limit`.
+    /// How many requests took longer than `limit`, or wait for longer than that.
     pub(crate) fn slower_than(&self, limit: Duration) -> u64 {
-        self.counts().skip(bucket(limit) + 1).sum()
+        let answered: u64 = self.counts().skip(bucket(limit) + 1).sum();
+        let waiting = |began: &&Instant| began.elapsed() > limit;
+        answered + self.open().values().filter(waiting).count() as u64
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counts(&self) -> impl Iterator<Item = u64> {
         self.latencies
             .iter()
             .map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+/// A request until the head of its answer. One that is dropped before was given up by its client.
+pub(crate) struct Counted {
+    tally: Arc<Tally>,
+    number: u64,
+    began: Instant,
+    status: Option<StatusCode>,
+}
+
+impl Counted {
+    /// The head is there.
+    pub(crate) fn answered(mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.tally.open().remove(&self.number);
+        // Whoever left first counts as the client's doing, with the time that it waited.
+        let status = self.status.unwrap_or(StatusCode::REQUEST_TIMEOUT);
+        self.tally.end(status, self.began.elapsed());
+    }
+}
+
+#[cfg(test)]
+impl Tally {
+    /// Counts a whole request.
+    pub(crate) fn record(&self, status: StatusCode, took: Duration) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.end(status, took);
     }
 }
 
@@ -123,6 +184,22 @@ mod tests {
         tally.record(StatusCode::OK, Duration::from_secs(1));
         tally.record(StatusCode::OK, Duration::from_secs(1));
         assert!(tally.p99() >= Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_request_without_an_answer_counts_from_its_beginning() {
+        let metrics = Metrics::new().expect("names are unique");
+        let tally = Arc::new(Tally::new(metrics.swaps.trial("orders", "2")));
+        let (hangs, given_up) = (tally.begin(), tally.begin());
+        drop(given_up);
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(tally.requests(), 2);
+        assert_eq!(tally.slower_than(Duration::from_millis(1)), 1);
+        hangs.answered(StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(tally.slower_than(Duration::from_millis(1)), 1);
+        assert_eq!(tally.errors(), 1);
+        tally.broke();
+        assert_eq!(tally.errors(), 2);
     }
 
     #[test]

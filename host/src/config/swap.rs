@@ -81,7 +81,7 @@ pub struct CanaryBudget {
         long = "canary-max-p99-ratio",
         env = "STORE_HOST_CANARY_MAX_P99_RATIO",
         default_value_t = 2.0,
-        value_parser = not_negative
+        value_parser = ratio
     )]
     pub p99_ratio: f64,
 
@@ -94,13 +94,23 @@ pub struct CanaryBudget {
     )]
     pub p99_slack: Duration,
 
-    /// Requests below which a canary has not been tried enough to be promoted
+    /// Requests of either generation below which a canary has not been tried enough to be promoted
     #[arg(
         long = "canary-min-requests",
         env = "STORE_HOST_CANARY_MIN_REQUESTS",
         default_value_t = 20
     )]
     pub min_requests: u64,
+}
+
+/// As good as no limit, and far from what a duration can't hold.
+const HIGHEST_RATIO: f64 = 1e6;
+
+fn ratio(text: &str) -> Result<f64, String> {
+    match not_negative(text) {
+        Ok(ratio) if ratio > HIGHEST_RATIO => Err(format!("must be at most {HIGHEST_RATIO}")),
+        outcome => outcome,
+    }
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {

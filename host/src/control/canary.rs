@@ -199,7 +199,9 @@ fn verdict(
         ));
     }
     if let Some(p99) = stable.p99() {
-        let limit = p99.mul_f64(budget.p99_ratio).max(p99 + budget.p99_slack);
+        let limit = p99
+            .mul_f64(budget.p99_ratio)
+            .max(p99.saturating_add(budget.p99_slack));
         let slow = canary.slower_than(limit);
         // One in a hundred may be slower, and of few requests one.
         let allowed = if is_over {
@@ -209,20 +211,24 @@ fn verdict(
         };
         if slow > allowed {
             return withdraw(format!(
-                "{slow} of its {} requests took longer than {limit:?}; the stable generation's p99 is {p99:?}",
+                "{slow} of its {} requests took longer than {limit:?}, or still do; the stable generation's p99 is {p99:?}",
                 canary.requests()
             ));
         }
     }
-    match is_over {
-        false => None,
-        true if canary.requests() < budget.min_requests => withdraw(format!(
-            "{} requests are too few to judge by; --canary-min-requests asks for {}",
-            canary.requests(),
-            budget.min_requests
-        )),
-        true => Some(Verdict::Promote),
+    if !is_over {
+        return None;
     }
+    for (whose, tally) in [("its", canary), ("the stable generation's", stable)] {
+        if tally.requests() < budget.min_requests {
+            return withdraw(format!(
+                "{whose} {} requests are too few to judge by; --canary-min-requests asks for {}",
+                tally.requests(),
+                budget.min_requests
+            ));
+        }
+    }
+    Some(Verdict::Promote)
 }
 
 #[cfg(test)]
@@ -286,9 +292,31 @@ mod tests {
 
     #[test]
     fn one_that_was_not_tried_is_withdrawn() {
-        assert_eq!(
-            judged(&tally(19, 0, 1), &tally(900, 0, 1), true),
-            Some(false)
-        );
+        for (canary, stable) in [(19, 900), (900, 19), (900, 0)] {
+            assert_eq!(
+                judged(&tally(canary, 0, 1), &tally(stable, 0, 1), true),
+                Some(false)
+            );
+        }
+    }
+
+    #[test]
+    fn one_that_leaves_requests_without_an_answer_is_withdrawn() {
+        let canary = Arc::new(tally(30, 0, 0));
+        let hanging = [canary.begin(), canary.begin()];
+        std::thread::sleep(Duration::from_millis(15));
+        assert_eq!(judged(&canary, &tally(900, 0, 0), true), Some(false));
+        drop(hanging);
+    }
+
+    #[test]
+    fn a_budget_without_bounds_is_no_panic() {
+        let budget = CanaryBudget {
+            p99_ratio: 1e6,
+            p99_slack: Duration::MAX,
+            ..BUDGET
+        };
+        let stable = tally(100, 0, 3_600_000);
+        assert!(verdict(&budget, &tally(100, 0, 1), &stable, true).is_some());
     }
 }

@@ -1,10 +1,13 @@
 //! A new version is tried on a part of the traffic.
 
+use std::time::Duration;
+
+use futures::future::join_all;
 use futures::{StreamExt, stream};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 
 use crate::operator::{GuestApp, bare_store, guest, guest_in_mode, guest_shop, operated, refusal};
-use crate::support::{PATIENCE, Shop, eventually, send};
+use crate::support::{PATIENCE, Shop, eventually, send, try_send};
 
 /// A trial that no test waits for the end of.
 const LONG: &str = "?canary=10&for=1h";
@@ -151,6 +154,44 @@ async fn a_canary_that_is_slow_is_withdrawn() {
     let last = &shop.component("guest").await["last"];
     assert_eq!(last["result"], "withdrawn", "{last}");
     assert!(last["reason"].as_str().unwrap().contains("p99"), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_never_answers_is_withdrawn_though_its_clients_gave_up() {
+    let (shop, _app) = guest_shop(&["--canary-p99-slack", "100ms"]).await;
+    let bytes = guest_in_mode("second", "slow-3600000");
+    let query = "?canary=50&for=3s";
+    shop.swap_so("guest", query, bytes).await.expect(200);
+    eventually("the canary is decided", async || {
+        let impatient = |_| {
+            shop.request(Method::GET, "/x")
+                .timeout(Duration::from_millis(500))
+        };
+        join_all((0..50).map(impatient).map(RequestBuilder::send)).await;
+        shop.generations("guest", "canary").await.is_empty()
+    })
+    .await;
+    assert_eq!(shop.generations("guest", "live").await, [1]);
+    let last = &shop.component("guest").await["last"];
+    assert_eq!(last["result"], "withdrawn", "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_whose_answers_break_off_is_withdrawn() {
+    let (shop, _app) = guest_shop(&[]).await;
+    let bytes = guest_in_mode("second", "break-unless-probe");
+    shop.swap_so("guest", "?canary=50&for=1h", bytes)
+        .await
+        .expect(200);
+    let mut broken = 0;
+    eventually("the canary is decided", async || {
+        broken += u32::from(try_send(shop.request(Method::GET, "/x")).await.is_err());
+        shop.generations("guest", "canary").await.is_empty()
+    })
+    .await;
+    assert!(broken > 0, "no answer broke off");
+    assert_eq!(shop.generations("guest", "live").await, [1]);
+    assert_eq!(shop.component("guest").await["last"]["result"], "withdrawn");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,6 +72,11 @@ async fn a_key_in_flight_is_409_and_answers_once_it_is_done() {
     let blocker = shop.hold_stock(product).await;
     let first = order(&shop, "key-1", &body);
     let second = async {
+        crate::support::eventually("the first is in flight", async || {
+            let series = "store_requests_in_flight{component=\"orders\"}";
+            shop.metric(series).await == 1.0
+        })
+        .await;
         crate::support::eventually("the second is told to wait", async || {
             order(&shop, "key-1", &body).await.status == 409
         })

@@ -3,8 +3,10 @@
 
 use reqwest::Method;
 use testbed::HostOptions;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::operator::{GuestApp, bare_store, guest, open_body, operated};
+use crate::operator::{GuestApp, bare_store, guest, guest_shop, open_body, operated};
 use crate::support::{Shop, eventually, send};
 
 /// A host whose component `guest` has these limits, with a version swapped in.
@@ -135,6 +137,45 @@ async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 500]);
     assert_eq!(traps(&shop, "guest").await, 1.0);
+    assert_eq!(shop.answer("/x").await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shares_an_instance_with_a_loop_is_told_the_same() {
+    let limits = r#"request_timeout = "1s", instance_concurrency = 2"#;
+    let shop = host_with(limits, guest("second").into_bytes()).await;
+    let (_end, body) = open_body();
+    let held = tokio::spawn(send(shop.request(Method::POST, "/hold").body(body)));
+    eventually("the neighbour is in flight", async || {
+        let series = "store_requests_in_flight{component=\"guest\"}";
+        shop.metric(series).await == 1.0
+    })
+    .await;
+    let looping = send(shop.request(Method::GET, "/loop")).await;
+    looping.problem(504);
+    held.await.unwrap().problem(504);
+    assert_eq!(shop.answer("/x").await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_nothing_does_not_hold_a_generation() {
+    let flags = ["--swap-drain-timeout", "300ms", "--send-timeout", "1h"];
+    let (shop, _app) = guest_shop(&flags).await;
+    let address = shop.host.url("");
+    let mut client = TcpStream::connect(address.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    // More than the kernel takes for a client that reads nothing.
+    client
+        .write_all(b"GET /large?24 HTTP/1.1\r\nhost: shop\r\n\r\n")
+        .await
+        .unwrap();
+    client.readable().await.unwrap();
+    shop.swap("guest", guest("second").into_bytes())
+        .await
+        .expect(200);
+    shop.wait_freed("guest", 1).await;
+    assert_eq!(traps(&shop, "guest").await, 0.0, "a cut is no trap");
     assert_eq!(shop.answer("/x").await, "second");
 }
 

@@ -8,9 +8,12 @@ mod mode;
 use std::hint::black_box;
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full};
 use spin_sdk::http::{IntoResponse, Request, StatusCode};
 use spin_sdk::wasip3::clocks::monotonic_clock;
+use spin_sdk::wasip3::http::types::{ErrorCode, Response};
 use spin_sdk::{http_service, variables};
 
 use mode::{Mode, marked};
@@ -21,13 +24,22 @@ static VERSION: [u8; 48] = *b"test-guest version=original.....................";
 /// The path of probes where a test says what it is.
 const PROBE_PATH: &str = "/probe";
 
+const MIB: usize = 1024 * 1024;
+
 /// What the ids of our host's probes begin with, whatever their path.
 const PROBE_ID: &str = "probe-";
 
 #[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
+async fn handle(request: Request) -> Result<Response, ErrorCode> {
+    let is_probe = request.uri().path() == PROBE_PATH || has_probe_id(&request);
+    if Mode::current() == Mode::BreakUnlessProbe && !is_probe {
+        return broken();
+    }
+    answer(request, is_probe).await.into_response()
+}
+
+async fn answer(request: Request, is_probe: bool) -> (StatusCode, String) {
     let path = request.uri().path().to_owned();
-    let is_probe = path == PROBE_PATH || has_probe_id(&request);
     match Mode::current() {
         Mode::TrapOnProbe if is_probe => trap(),
         Mode::LoopOnProbe if is_probe => endless(),
@@ -42,6 +54,12 @@ async fn handle(request: Request) -> impl IntoResponse {
         "/trap" => trap(),
         "/fail" => return failed(),
         "/bomb" => return eat(amount.unwrap_or(u64::MAX)),
+        "/large" => {
+            return (
+                StatusCode::OK,
+                "x".repeat(amount.unwrap_or(1) as usize * MIB),
+            );
+        }
         "/sleep" => sleep(amount.unwrap_or(u64::MAX)).await,
         // Open until the client ends its body, so that a test says how long a request is in flight.
         "/hold" => drop(request.into_body().collect().await),
@@ -58,6 +76,12 @@ fn has_probe_id(request: &Request) -> bool {
 
 fn failed() -> (StatusCode, String) {
     (StatusCode::INTERNAL_SERVER_ERROR, version().to_owned())
+}
+
+/// An answer that begins well and ends in a trap.
+fn broken() -> Result<Response, ErrorCode> {
+    let body = Full::new(Bytes::from_static(b"so far")).map_frame(|_| -> Frame<Bytes> { trap() });
+    (StatusCode::OK, body).into_response()
 }
 
 /// A variable of the component.
@@ -92,7 +116,6 @@ async fn sleep(milliseconds: u64) {
 /// Takes up to `mib` MiB of memory and says how much it got. Memory that is refused ends a Rust program, so the last
 /// piece is asked for in a way that only fails.
 fn eat(mib: u64) -> (StatusCode, String) {
-    const MIB: usize = 1024 * 1024;
     let mut held: Vec<Vec<u8>> = Vec::new();
     for eaten in 0..mib {
         let mut piece = Vec::new();

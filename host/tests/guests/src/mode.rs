@@ -18,6 +18,8 @@ pub(crate) enum Mode {
     TrapUnlessProbe,
     /// Passes the probe and answers 500 to everything else.
     FailUnlessProbe,
+    /// Passes the probe, and begins answers to everything else that it does not end.
+    BreakUnlessProbe,
     /// Passes the probe and keeps everything else waiting.
     Slow {
         /// For this long.
@@ -38,6 +40,7 @@ impl Mode {
             "loop-on-probe" => Self::LoopOnProbe,
             "trap-unless-probe" => Self::TrapUnlessProbe,
             "fail-unless-probe" => Self::FailUnlessProbe,
+            "break-unless-probe" => Self::BreakUnlessProbe,
             _ => match text.strip_prefix("slow-").map(str::parse) {
                 Some(Ok(milliseconds)) => Self::Slow { milliseconds },
                 _ => panic!("the test asks for a mode that does not exist: {text}"),
