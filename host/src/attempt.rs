@@ -14,7 +14,7 @@ use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError};
 
 use crate::body::{Excess, LimitedBody, discard};
 use crate::generation::Generation;
-use crate::instance::Admitted;
+use crate::instance::{Admitted, Fate};
 use crate::observed::Held;
 use crate::problem::Problem;
 use crate::respond::REQUEST_ID;
@@ -68,7 +68,7 @@ impl Attempt {
         };
         let outcome = self.ask(bare()).await;
         let failed = match &outcome {
-            Ok(response) => response.status().is_server_error(),
+            Ok((response, _)) => response.status().is_server_error(),
             // Its time is over, and so is its client's patience.
             Err(problem) => *problem != Problem::TimedOut,
         };
@@ -84,25 +84,31 @@ impl Attempt {
     }
 
     /// Ties what the request holds to its answer.
-    fn finish(self, outcome: Result<Response<WasiBody>, Problem>) -> Outcome {
-        let response = outcome?;
+    fn finish(self, outcome: Result<(Response<WasiBody>, Fate), Problem>) -> Outcome {
+        let (response, fate) = outcome?;
         let held = Held {
             generation: self.generation.life.enter(),
             permit: self.permit,
+            fate,
             // A failure is counted already.
             tally: self.tally.filter(|_| !response.status().is_server_error()),
         };
         Ok((response, held))
     }
 
-    async fn ask(&self, mut request: Request<WasiBody>) -> Result<Response<WasiBody>, Problem> {
+    async fn ask(
+        &self,
+        mut request: Request<WasiBody>,
+    ) -> Result<(Response<WasiBody>, Fate), Problem> {
         let _in_flight = self.generation.life.enter();
         if let Ok(value) = HeaderValue::from_str(&self.request_id) {
             request.headers_mut().insert(REQUEST_ID, value);
         }
+        let fate = Fate::default();
         let admitted = Admitted {
             id: self.request_id.clone(),
             permit: Some(self.permit.clone()),
+            fate: fate.clone(),
         };
         let counted = self.tally.as_ref().map(Tally::begin);
         let handled = tokio::time::timeout(
@@ -111,13 +117,13 @@ impl Attempt {
         )
         .await;
         let outcome = match handled {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => Ok((response, fate)),
             Ok(Err(error)) => Err(self.blame(&error)),
             Err(_) => Err(Problem::TimedOut),
         };
         if let Some(counted) = counted {
             counted.answered(match &outcome {
-                Ok(response) => response.status(),
+                Ok((response, _)) => response.status(),
                 Err(problem) => problem.status(),
             });
         }

@@ -2,7 +2,8 @@
 //! many requests, some of them at once.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,20 @@ pub(crate) struct Admitted {
     /// Held until the guest has answered or its time is over, even if the client has left: the guest works on. A probe
     /// has none.
     pub(crate) permit: Option<Arc<OwnedSemaphorePermit>>,
+    pub(crate) fate: Fate,
+}
+
+/// Whether the instance that took a request ended in a trap or at a limit. The body of an answer only knows that
+/// nothing more comes, and would look complete to a client.
+#[derive(Clone, Default)]
+pub(crate) struct Fate(Arc<OnceLock<Arc<AtomicBool>>>);
+
+impl Fate {
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0
+            .get()
+            .is_some_and(|failed| failed.load(Ordering::Acquire))
+    }
 }
 
 /// Makes instances of one generation.
@@ -105,6 +120,7 @@ impl HandlerState for Instances {
             state: Worker {
                 component: self.component.clone(),
                 cut: self.life.cut.clone(),
+                failed: Arc::default(),
                 _alive: alive,
             },
         })
@@ -175,6 +191,8 @@ pub(crate) struct Worker {
     component: Arc<Context>,
     /// That of its generation: what ends by it is no fault of the component.
     cut: CancellationToken,
+    /// What the requests' [`Fate`] looks at. Written when the instance ends.
+    failed: Arc<AtomicBool>,
     _alive: InUse,
 }
 
@@ -200,6 +218,8 @@ impl WorkerState for Worker {
         task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         store.data_mut().wasi.begin_request(task, request.id);
+        // A request comes to one instance only.
+        _ = request.fate.0.set(self.failed.clone());
         let limit = tokio::time::sleep(self.component.limits.request_timeout);
         let permit = request.permit;
         Box::pin(async move {
@@ -209,6 +229,8 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<State>, result: wasmtime::Result<()>) {
+        self.failed.store(result.is_err(), Ordering::Release);
+        // Bodies end here.
         drop(store);
         if let Err(error) = result
             && !self.cut.is_cancelled()

@@ -14,6 +14,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::context::Context as Component;
 use crate::generation::InFlight;
+use crate::instance::Fate;
 use crate::metrics::{InUse, Metrics};
 use crate::tally::Tally;
 
@@ -23,6 +24,7 @@ pub(crate) struct Held {
     pub(crate) permit: Arc<OwnedSemaphorePermit>,
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) generation: InFlight,
+    pub(crate) fate: Fate,
     /// Where it counts if the answer breaks off.
     pub(crate) tally: Option<Arc<Tally>>,
 }
@@ -90,6 +92,15 @@ struct ObservedBody {
     held: Option<Held>,
 }
 
+impl ObservedBody {
+    /// Whether the end of the body is that of its instance.
+    fn has_failed(&self) -> bool {
+        self.held
+            .as_ref()
+            .is_some_and(|held| held.fate.has_failed())
+    }
+}
+
 impl Body for ObservedBody {
     type Data = Bytes;
     type Error = Error;
@@ -98,7 +109,10 @@ impl Body for ObservedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let next = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let mut next = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if next.is_none() && self.has_failed() {
+            next = Some(Err(Error::ConnectionTerminated));
+        }
         if let Some(Err(_)) = &next
             && let Some(tally) = self.held.as_mut().and_then(|held| held.tally.take())
         {
@@ -108,7 +122,7 @@ impl Body for ObservedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.is_end_stream() && !self.has_failed()
     }
 
     fn size_hint(&self) -> SizeHint {

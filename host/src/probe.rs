@@ -11,7 +11,7 @@ use uuid::Uuid;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::generation::Generation;
-use crate::instance::Admitted;
+use crate::instance::{Admitted, Fate};
 use crate::manifest::Route;
 
 /// Longest time for a probe. A component that is slower than this to begin with is not one to switch to.
@@ -74,12 +74,18 @@ impl Probe {
             let admitted = Admitted {
                 id: format!("probe-{}", Uuid::new_v4().hyphenated()).into(),
                 permit: None,
+                fate: Fate::default(),
             };
+            let fate = admitted.fate.clone();
             let request = self.request(&admitted.id)?;
             let response = generation.handler.handle(admitted, request).await;
             let response = response.map_err(|error| error.root_cause().to_string())?;
             let status = response.status();
-            Ok::<_, String>((status, read(response.into_body()).await?))
+            let body = read(response.into_body()).await?;
+            if fate.has_failed() {
+                return Err("its answer broke off".to_owned());
+            }
+            Ok((status, body))
         };
         let status = tokio::time::timeout(TIME_LIMIT, answer)
             .await

@@ -9,7 +9,6 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::Frame;
 use http_body_util::{BodyExt as _, Full};
 use spin_sdk::http::{IntoResponse, Request, StatusCode};
 use spin_sdk::wasip3::clocks::monotonic_clock;
@@ -78,9 +77,12 @@ fn failed() -> (StatusCode, String) {
     (StatusCode::INTERNAL_SERVER_ERROR, version().to_owned())
 }
 
-/// An answer that begins well and ends in a trap.
+/// An answer that begins well and ends in a trap, once its head is on its way.
 fn broken() -> Result<Response, ErrorCode> {
-    let body = Full::new(Bytes::from_static(b"so far")).map_frame(|_| -> Frame<Bytes> { trap() });
+    let body = Full::new(Bytes::from_static(b"so far")).with_trailers(async {
+        sleep(200).await;
+        trap()
+    });
     (StatusCode::OK, body).into_response()
 }
 
