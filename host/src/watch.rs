@@ -164,7 +164,7 @@ async fn reload(control: &Arc<Control>, files: &mut Files, mut is_retry: bool) {
             }
         }
     }
-    if !has_changed && !(files.is_behind && is_retry) {
+    if !(has_changed || files.is_behind && is_retry) {
         return;
     }
     let outcome = control.reload(&peer()).await;
