@@ -229,7 +229,7 @@ async fn a_shorter_interval_counts_at_once() {
     let mut options = operated(&store);
     let text = std::fs::read_to_string(&options.app).unwrap();
     let folder = options.app.parent().unwrap().display().to_string();
-    let text = text.replace("source = \"", &format!("source = \"{folder}/"));
+    let text = text.replace("\nsource = \"", &format!("\nsource = \"{folder}/"));
     let interval = "report_refresh_seconds = \"{{ report_refresh_seconds }}\"";
     assert!(text.contains(interval));
     options.app = store.folder().join("spin.toml");
