@@ -4,7 +4,10 @@
 mod bench_proxy;
 mod build;
 mod cargo;
+mod load;
+mod locust;
 mod paths;
+mod python;
 mod seed;
 mod setup;
 mod store_urls;
@@ -36,6 +39,7 @@ enum Command {
     Setup(setup::Options),
     BenchProxy(bench_proxy::Options),
     SwapTest(swap_test::Options),
+    Load(load::Options),
 }
 
 #[tokio::main]
@@ -72,6 +76,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Setup(options) => setup::run(options).await,
         Command::BenchProxy(options) => bench_proxy::run(options).await,
         Command::SwapTest(options) => swap_test::run(options).await,
+        Command::Load(options) => load::run(options).await,
     }
 }
 

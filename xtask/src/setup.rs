@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::cargo::{cargo, run_step};
 use crate::paths;
 
-/// Install what the other commands need (they do it too): the wasm target, cmake, MariaDB, Redis, promtool
+/// Install what the other commands need (they do it too): the wasm target, cmake, MariaDB, Redis, Prometheus, Python
 #[derive(Debug, Args)]
 pub(crate) struct Options {}
 
@@ -48,14 +48,21 @@ pub(crate) const BENCH: &[Tool] = &[
     tool("taskset", "util-linux"),
 ];
 
-/// What the tests need besides: the judge of our `/metrics`.
-pub(crate) const METRICS: &[Tool] = &[tool("promtool", "prometheus")];
+/// What `up --observe` needs, and the tests: `promtool` judges our `/metrics`.
+pub(crate) const PROMETHEUS: &[Tool] = &[
+    tool("prometheus", "prometheus"),
+    tool("promtool", "prometheus"),
+];
+
+/// What the load tests need, besides the packages that they install in a folder of their own.
+const PYTHON: &[Tool] = &[tool("python3", "python3")];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 
 pub(crate) async fn run(_: Options) -> Result<ExitCode> {
     wasm_target().await?;
-    tools(&[CMAKE, PROCESSES, MARIADB, REDIS, METRICS]).await?;
+    tools(&[CMAKE, PROCESSES, MARIADB, REDIS, PROMETHEUS]).await?;
+    python().await?;
     eprintln!("✓ everything is installed");
     Ok(ExitCode::SUCCESS)
 }
@@ -126,32 +133,55 @@ pub(crate) async fn tools(groups: &[&'static [Tool]]) -> Result<()> {
         return Ok(());
     }
     let programs: Vec<&str> = missing.iter().map(|tool| tool.program).collect();
-    let programs = programs.join(", ");
-    let mut packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
-    packages.sort_unstable();
-    packages.dedup();
-    if find_program("apt-get").is_none() {
-        bail!(
-            "not installed: {programs}. Install them (Debian's packages are {}), then try again",
-            packages.join(" ")
-        );
-    }
-    let Some(mut command) = as_root().await? else {
-        let by_hand = format!("sudo sh xtask/install-packages.sh {}", packages.join(" "));
-        bail!("not installed: {programs}. Run `{by_hand}`, then try again");
-    };
-    // Not killed with us: it has something to clean up, and apt is best left to finish.
-    command
-        .arg("xtask/install-packages.sh")
-        .args(&packages)
-        .current_dir(paths::root());
-    run_step(&format!("install {}", packages.join(" ")), command).await?;
+    let packages = missing.iter().map(|tool| tool.package).collect();
+    install(&programs.join(", "), packages).await?;
     let left: Vec<&str> = self::missing(groups)
         .iter()
         .map(|tool| tool.program)
         .collect();
     ensure!(left.is_empty(), "still not installed: {}", left.join(", "));
     Ok(())
+}
+
+/// Makes sure that a Python environment can be made.
+pub(crate) async fn python() -> Result<()> {
+    tools(&[PYTHON]).await?;
+    if !has_venv().await? {
+        // Debian's python3 comes without it.
+        install("python3's module venv", vec!["python3-venv"]).await?;
+        ensure!(
+            has_venv().await?,
+            "python3 still has no module venv: is the python3 on PATH another than Debian's?"
+        );
+    }
+    Ok(())
+}
+
+async fn has_venv() -> Result<bool> {
+    let mut python = Command::new("python3");
+    let output = python.args(["-c", "import ensurepip, venv"]).output().await;
+    Ok(output.context("running python3")?.status.success())
+}
+
+async fn install(missing: &str, mut packages: Vec<&str>) -> Result<()> {
+    packages.sort_unstable();
+    packages.dedup();
+    if find_program("apt-get").is_none() {
+        bail!(
+            "not installed: {missing}. Install them (Debian's packages are {}), then try again",
+            packages.join(" ")
+        );
+    }
+    let Some(mut command) = as_root().await? else {
+        let by_hand = format!("sudo sh xtask/install-packages.sh {}", packages.join(" "));
+        bail!("not installed: {missing}. Run `{by_hand}`, then try again");
+    };
+    // Not killed with us: it has something to clean up, and apt is best left to finish.
+    command
+        .arg("xtask/install-packages.sh")
+        .args(&packages)
+        .current_dir(paths::root());
+    run_step(&format!("install {}", packages.join(" ")), command).await
 }
 
 fn missing(groups: &[&'static [Tool]]) -> Vec<&'static Tool> {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::build;
 use crate::cargo::{cargo, run_step};
-use crate::setup::{self, CMAKE, MARIADB, METRICS, PROCESSES, REDIS};
+use crate::setup::{self, CMAKE, MARIADB, PROCESSES, PROMETHEUS, REDIS};
 
 /// Check format, lints and docs, build everything, run every test; stops at the first step that fails
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
     setup::lint_components().await?;
-    setup::tools(&[CMAKE, PROCESSES, MARIADB, REDIS, METRICS]).await?;
+    setup::tools(&[CMAKE, PROCESSES, MARIADB, REDIS, PROMETHEUS]).await?;
     run_step("format", cargo(["fmt", "--all", "--check"])).await?;
     lint().await?;
     let mut doc = cargo(["doc", "--workspace", "--no-deps"]);
