@@ -3,6 +3,7 @@
 mod swaps;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -45,6 +46,7 @@ pub(crate) struct Metrics {
     redis_errors: IntCounterVec,
     refreshes: IntCounterVec,
     refresh_seconds: Histogram,
+    refreshed: IntGauge,
     pool: PoolVecs,
     /// Swaps, generations and canaries.
     pub(crate) swaps: SwapMetrics,
@@ -117,6 +119,10 @@ impl Metrics {
                 "store_refresh_duration_seconds",
                 "Time of one refresh that this host did itself",
                 &REQUEST_SECONDS,
+            )?,
+            refreshed: declare.gauge(
+                "store_report_refreshed_timestamp_seconds",
+                "When this host last made the reports anew or found them up to date, in Unix time; 0: never",
             )?,
             pool: declare.pool()?,
             swaps: SwapMetrics::declare(&declare)?,
@@ -209,6 +215,7 @@ impl Metrics {
         self.refreshes.with_label_values(&[outcome]).inc();
         if let Some(seconds) = seconds {
             self.refresh_seconds.observe(seconds);
+            self.refreshed.set(unix_seconds());
         }
     }
 
@@ -252,6 +259,11 @@ impl PoolMetrics {
     }
 }
 
+fn unix_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs().cast_signed())
+}
+
 /// Adds one to a gauge and takes it off on drop, however the work ends.
 pub(crate) struct InUse(IntGauge);
 
@@ -290,6 +302,10 @@ impl Declare<'_> {
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
         self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.register(IntGauge::new(name, help)?)
     }
 
     fn histograms(
@@ -387,6 +403,16 @@ mod tests {
                 "no `{line}` in\n{text}"
             );
         }
+    }
+
+    #[test]
+    fn only_a_refresh_of_our_own_says_when() {
+        let metrics = Metrics::new().expect("names are unique");
+        metrics.refresh("elsewhere", None);
+        metrics.refresh("failed", None);
+        assert_eq!(metrics.refreshed.get(), 0);
+        metrics.refresh("unchanged", Some(0.01));
+        assert!(metrics.refreshed.get() > 1_700_000_000);
     }
 
     #[test]

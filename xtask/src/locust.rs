@@ -7,13 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
+use serde::Serialize;
 use testbed::{Process, start_program};
 use tokio::time::sleep;
 
 use self::history::History;
-pub(crate) use self::history::Live;
+pub(crate) use self::history::{Live, LiveRoute};
+#[cfg(test)]
+pub(crate) use self::outcome::Failure;
 pub(crate) use self::outcome::{Figures, Outcome};
 use crate::paths;
 use crate::python::Python;
@@ -30,7 +33,8 @@ const GRACE: Duration = Duration::from_secs(60 + STOP_TIMEOUT_SECONDS);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the users do: a file in `loadtest` each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Profile {
     /// A third orders, a third each report, 1 to 3 s between requests
     Course,
@@ -110,10 +114,23 @@ impl Run<'_> {
     }
 
     fn arguments(&self) -> Vec<String> {
-        let mut arguments = vec!["-m".to_owned(), "locust".to_owned()];
-        arguments.extend(["--headless", "--only-summary"].map(str::to_owned));
+        let mut arguments = self.settings();
+        arguments.extend(["--headless", "--only-summary", "--csv-full-history"].map(str::to_owned));
         // Failed requests are for us to judge: another exit code than 0 is Locust's own failure.
-        arguments.extend(["--exit-code-on-error", "0", "--csv-full-history"].map(str::to_owned));
+        arguments.extend(["--exit-code-on-error", "0", "--csv"].map(str::to_owned));
+        arguments.push(self.folder.join("live").display().to_string());
+        arguments
+    }
+
+    /// What Locust is started with to serve its page with these settings filled in.
+    pub(crate) fn page_arguments(&self, port: u16) -> Vec<String> {
+        let mut arguments = self.settings();
+        arguments.extend(["--web-host", "127.0.0.1", "--web-port"].map(str::to_owned));
+        arguments.push(port.to_string());
+        arguments
+    }
+
+    fn settings(&self) -> Vec<String> {
         let settings = [
             ("--locustfile", self.profile.file().display().to_string()),
             ("--host", self.url.to_owned()),
@@ -122,13 +139,13 @@ impl Run<'_> {
             ("--run-time", format!("{}s", self.time.as_secs())),
             ("--stop-timeout", STOP_TIMEOUT_SECONDS.to_string()),
             ("--seed", self.seed.to_string()),
-            ("--csv", self.folder.join("live").display().to_string()),
             ("--results", self.folder.display().to_string()),
         ];
-        for (flag, value) in settings {
-            arguments.extend([flag.to_owned(), value]);
-        }
-        arguments
+        let module = [("-m", "locust".to_owned())];
+        let pairs = module.into_iter().chain(settings);
+        pairs
+            .flat_map(|(flag, value)| [flag.to_owned(), value])
+            .collect()
     }
 }
 
@@ -170,15 +187,30 @@ impl Running {
             }
             sleep(LOOK_INTERVAL).await;
         };
-        ensure!(
-            status.success(),
-            "Locust failed ({status}): {}{}",
-            self.log(),
-            self.process.log_tail()
-        );
-        self.tidy()?;
-        Outcome::read(&self.folder.join("summary.json"))
-            .with_context(|| format!("Locust left no results; {}", self.log()))
+        if !status.success() {
+            let failed = format!(
+                "Locust failed ({status}), its log ends with:{}",
+                self.process.log_tail()
+            );
+            return Err(anyhow!(failed).context(self.why_no_results()));
+        }
+        let kept = self.tidy();
+        kept.and_then(|()| Outcome::read(&self.folder.join("summary.json")))
+            .with_context(|| self.why_no_results())
+    }
+
+    /// Most likely its disk is full, and the log has no room for the reason.
+    fn why_no_results(&self) -> String {
+        let probe = self.folder.join("probe");
+        let written = fs::write(&probe, [0; 1 << 16]);
+        let _ = fs::remove_file(&probe);
+        match written {
+            Err(error) => format!(
+                "nothing can be written to {}: {error}",
+                self.folder.display()
+            ),
+            Ok(()) => format!("Locust left no results; {}", self.log()),
+        }
     }
 
     fn log(&self) -> String {

@@ -10,6 +10,7 @@ mod paths;
 mod python;
 mod seed;
 mod setup;
+mod stop_signals;
 mod store_urls;
 mod swap_test;
 mod test;

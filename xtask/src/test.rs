@@ -7,6 +7,8 @@ use clap::Args;
 
 use crate::build;
 use crate::cargo::{cargo, run_step};
+use crate::locust::REQUIREMENTS;
+use crate::python::Python;
 use crate::setup::{self, CMAKE, MARIADB, PROCESSES, PROMETHEUS, REDIS};
 
 /// Check format, lints and docs, build everything, run every test; stops at the first step that fails
@@ -20,6 +22,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
     setup::lint_components().await?;
     setup::tools(&[CMAKE, PROCESSES, MARIADB, REDIS, PROMETHEUS]).await?;
+    Python::ready("locust", REQUIREMENTS).await?;
     run_step("format", cargo(["fmt", "--all", "--check"])).await?;
     lint().await?;
     let mut doc = cargo(["doc", "--workspace", "--no-deps"]);

@@ -1,11 +1,11 @@
 //! `cargo xtask up`: the whole store on this machine, proxy first, from nothing, until Ctrl-C.
 
 mod follow;
+mod observe;
 mod ports;
 mod proxy;
 mod running;
 mod servers;
-mod stop_signals;
 mod token;
 
 use std::fs::{self, File, OpenOptions};
@@ -18,15 +18,13 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use testbed::{Addresses, Host, HostOptions, Progress, migrate, seed};
 
+use self::observe::ObserveArgs;
 use self::running::Running;
 use self::servers::Servers;
-use self::stop_signals::StopSignals;
 use crate::seed::{Data, RandomArgs};
-use crate::setup::{self, CMAKE, MARIADB, PROCESSES, REDIS};
+use crate::setup::{self, CMAKE, MARIADB, PROCESSES, PROMETHEUS, REDIS};
+use crate::stop_signals::{INTERRUPTED, StopSignals};
 use crate::{build, paths, store_urls};
-
-/// What a shell reports for a command that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
 
 /// Build the store, start it with MariaDB and Redis of its own, fill it with data, and run it until Ctrl-C
 ///
@@ -62,6 +60,8 @@ pub(crate) struct Options {
     /// Swap a component into the running hosts when its file changes, and reload when spin.toml does
     #[arg(long)]
     watch: bool,
+    #[command(flatten)]
+    observe: ObserveArgs,
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
@@ -83,6 +83,7 @@ async fn start(options: &Options) -> Result<Running> {
     if options.proxy_config.is_none() {
         proxy::check_free(options.proxy_listen)?;
     }
+    options.observe.check_free()?;
     setup::wasm_target().await?;
     setup::tools(&[CMAKE, PROCESSES]).await?;
     if options.mysql_url.is_none() {
@@ -90,6 +91,9 @@ async fn start(options: &Options) -> Result<Running> {
     }
     if options.redis_url.is_none() {
         setup::tools(&[REDIS]).await?;
+    }
+    if options.observe.observe {
+        setup::tools(&[PROMETHEUS]).await?;
     }
     build::components().await?;
     build::servers().await?;
@@ -102,7 +106,9 @@ async fn start(options: &Options) -> Result<Running> {
     fill_if_empty(&servers.addresses, options).await?;
     let hosts = start_hosts(&servers.addresses, options).await?;
     let proxy = proxy::start(options, &hosts).await?;
+    let prometheus = options.observe.start(&hosts, &proxy).await?;
     Ok(Running {
+        prometheus,
         proxy,
         hosts,
         servers,

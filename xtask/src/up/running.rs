@@ -4,16 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use testbed::{Host, Process, Proxy};
+use testbed::{Host, Process, Prometheus, Proxy};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::INTERRUPTED;
 use super::follow::follow;
+use super::observe;
 use super::servers::Servers;
-use super::stop_signals::StopSignals;
 use crate::paths;
+use crate::stop_signals::{INTERRUPTED, StopSignals};
 
 /// How soon the end of a server is noticed.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
@@ -22,6 +22,8 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Running {
+    /// `None` unless asked for.
+    pub(super) prometheus: Option<Prometheus>,
     pub(super) proxy: Proxy,
     pub(super) hosts: Vec<Host>,
     pub(super) servers: Servers,
@@ -73,6 +75,10 @@ impl Running {
             None => println!("  MySQL         {}", self.servers.addresses.mysql_label()),
         }
         println!("  Redis         {}", self.servers.addresses.redis_url());
+        if let Some(prometheus) = &self.prometheus {
+            println!("  Prometheus    {}", prometheus.url(""));
+            println!("  dashboard     {}", observe::dashboard().display());
+        }
         println!("  logs          {}", paths::store().join("logs").display());
         println!(
             "  admin token   {}",
@@ -134,11 +140,17 @@ impl Running {
             .chain([self.proxy.process()])
             .chain(mariadb)
             .chain(redis)
+            .chain(self.prometheus.iter().map(Prometheus::process))
     }
 
-    /// The proxy first, then the hosts, all at once, while what each needs is still there.
+    /// Prometheus, which would see the others vanish, then the proxy, then the hosts, all at once, while what each needs is still there.
     async fn stop(&mut self) -> Result<()> {
         let mut failed = Vec::new();
+        if let Some(prometheus) = &self.prometheus
+            && let Err(error) = prometheus.stop().await
+        {
+            failed.push(format!("{error:#}"));
+        }
         let proxy = self.proxy.process();
         match proxy.stop(DRAIN_LIMIT).await {
             Ok(status) if status.success() => {}

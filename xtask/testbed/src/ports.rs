@@ -66,7 +66,8 @@ pub(crate) fn free_port() -> Result<u16> {
     Ok(address.port())
 }
 
-/// Whether a server failed to start because of its port. Its error ends with its log, and servers say it in libc's words.
+/// Whether a server failed to start because of its port. Its error ends with its log, and servers say it in libc's words,
+/// those written in Go without the capital.
 pub(crate) fn says_port_taken(error: &anyhow::Error) -> bool {
-    format!("{error:#}").contains("Address already in use")
+    format!("{error:#}").contains("ddress already in use")
 }

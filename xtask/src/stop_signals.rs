@@ -3,8 +3,11 @@
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// What a shell reports for a command that Ctrl-C ended.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// Ctrl-C, `kill`, and a terminal that was closed.
-pub(super) struct StopSignals {
+pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
@@ -12,7 +15,7 @@ pub(super) struct StopSignals {
 
 impl StopSignals {
     /// From here on these signals no longer end the process by themselves.
-    pub(super) fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let listen = |kind| signal(kind).context("listening for signals");
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
@@ -22,7 +25,7 @@ impl StopSignals {
     }
 
     /// Waits for the next of them.
-    pub(super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -1,0 +1,163 @@
+//! A run's figures while it runs: a table that updates itself in a terminal, a line now and then elsewhere.
+
+use std::fmt::{self, Display};
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use super::table::{NAME_WIDTH, milliseconds};
+use crate::locust::{Live, LiveRoute, Run};
+
+/// Between two lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Routes beyond these would push the first ones off a small terminal.
+const MOST_ROWS: usize = 16;
+
+pub(super) struct Screen {
+    started: Instant,
+    time: Duration,
+    users: u32,
+    terminal: bool,
+    /// How many lines of an earlier table are on the terminal.
+    drawn: usize,
+    last_line: Option<Instant>,
+}
+
+impl Screen {
+    pub(super) fn new(run: &Run<'_>) -> Self {
+        Self {
+            started: Instant::now(),
+            time: run.time,
+            users: run.users,
+            terminal: io::stderr().is_terminal(),
+            drawn: 0,
+            last_line: None,
+        }
+    }
+
+    /// Shows the figures of one second. A terminal that has gone away is no reason to stop.
+    pub(super) fn show(&mut self, live: &Live) {
+        if self.terminal {
+            let table = table(live, &self.head(live));
+            let _ = write!(io::stderr(), "{}{table}", erase(self.drawn));
+            self.drawn = table.lines().count();
+        } else if self
+            .last_line
+            .is_none_or(|last| last.elapsed() >= LINE_INTERVAL)
+        {
+            self.last_line = Some(Instant::now());
+            let _ = writeln!(io::stderr(), "{}, {}", self.head(live), totals(&live.total));
+        }
+    }
+
+    fn head(&self, live: &Live) -> String {
+        let elapsed = self.started.elapsed().min(self.time).as_secs();
+        format!(
+            "{elapsed:>4} s of {} s, {} of {} users",
+            self.time.as_secs(),
+            live.users,
+            self.users
+        )
+    }
+}
+
+impl Drop for Screen {
+    /// The final table takes the place of the live one.
+    fn drop(&mut self) {
+        let _ = write!(io::stderr(), "{}", erase(self.drawn));
+    }
+}
+
+impl Display for Run<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} users, {} more each second, for {} s against {} ({:?}, seed {})",
+            self.users,
+            self.spawn_rate,
+            self.time.as_secs(),
+            self.url,
+            self.profile,
+            self.seed
+        )
+    }
+}
+
+fn erase(lines: usize) -> String {
+    match lines {
+        0 => String::new(),
+        lines => format!("\x1b[{lines}A\x1b[J"),
+    }
+}
+
+fn table(live: &Live, head: &str) -> String {
+    let mut text = format!(
+        "{head}\n{:<NAME_WIDTH$}{:>9} {:>9} {:>8} {:>8}\n",
+        "", "requests", "failures", "req/s", "p95"
+    );
+    for route in live.routes.iter().take(MOST_ROWS) {
+        text += &row(&route.name, route);
+    }
+    if live.routes.len() > MOST_ROWS {
+        text += &format!("… and {} more\n", live.routes.len() - MOST_ROWS);
+    }
+    text + &row("all", &live.total)
+}
+
+fn row(name: &str, route: &LiveRoute) -> String {
+    format!(
+        "{name:<NAME_WIDTH$}{:>9} {:>9} {:>8.1} {:>8}\n",
+        route.requests,
+        route.failures,
+        route.requests_per_second,
+        p95(route)
+    )
+}
+
+fn totals(total: &LiveRoute) -> String {
+    format!(
+        "{} requests, {} failed, {:.1} a second, p95 {}",
+        total.requests,
+        total.failures,
+        total.requests_per_second,
+        p95(total)
+    )
+}
+
+fn p95(route: &LiveRoute) -> String {
+    route.p95_ms.map_or_else(|| "-".to_owned(), milliseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live(routes: usize) -> Live {
+        let route = |number| LiveRoute {
+            name: format!("GET /stocks/reports/overview-{number}"),
+            requests: 12_345,
+            failures: 3,
+            requests_per_second: 71.25,
+            p95_ms: Some(12.0),
+        };
+        Live {
+            users: 150,
+            routes: (0..routes).map(route).collect(),
+            total: route(0),
+        }
+    }
+
+    #[test]
+    fn a_table_fits_a_small_terminal() {
+        let text = table(&live(30), "head");
+        assert!(text.lines().count() <= 24, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
+        assert!(text.contains("71.2") && text.contains("12 ms"), "{text}");
+    }
+
+    #[test]
+    fn a_line_says_it_all() {
+        let line = totals(&live(0).total);
+        assert_eq!(line, "12345 requests, 3 failed, 71.2 a second, p95 12 ms");
+    }
+}

@@ -1,0 +1,153 @@
+//! A private Prometheus that scrapes hosts and a proxy.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::host::Host;
+use crate::polling::poll_until;
+use crate::ports::{free_port, says_port_taken};
+use crate::process::Process;
+use crate::programs::require_program;
+use crate::proxy::Proxy;
+use crate::spawner::owned_command;
+
+/// It reads back what it had not yet written in blocks.
+const START_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often it is started again because another process took its port in between.
+const PORT_TRIES: usize = 5;
+
+/// What it logs when it answers queries.
+const READY: &str = "Server is ready to receive web requests";
+
+/// How to start a [`Prometheus`].
+#[derive(Clone, Debug)]
+pub struct PrometheusOptions {
+    /// For its configuration and its data.
+    pub folder: PathBuf,
+    /// The file that its log is appended to.
+    pub log: PathBuf,
+    /// The port on 127.0.0.1; 0 picks a free one.
+    pub port: u16,
+    /// Seconds between two looks at the same target, and between two looks at the rules.
+    pub scrape_seconds: u32,
+    /// The recording and alert rules.
+    pub rules: PathBuf,
+}
+
+/// A running `prometheus`, killed on drop.
+#[derive(Debug)]
+pub struct Prometheus {
+    process: Process,
+    port: u16,
+}
+
+impl Prometheus {
+    /// Starts it and waits until it answers.
+    ///
+    /// # Errors
+    /// When it is not installed or doesn't start; the message has the end of its log.
+    pub async fn start(options: &PrometheusOptions, hosts: &[Host], proxy: &Proxy) -> Result<Self> {
+        fs::create_dir_all(&options.folder)
+            .with_context(|| format!("creating {}", options.folder.display()))?;
+        let config = options.folder.join("prometheus.yml");
+        fs::write(&config, configuration(options, hosts, proxy)?)
+            .with_context(|| format!("writing {}", config.display()))?;
+        let mut tries = 1;
+        loop {
+            let port = match options.port {
+                0 => free_port()?,
+                port => port,
+            };
+            match start_on(options, &config, port).await {
+                Err(error)
+                    if options.port == 0 && says_port_taken(&error) && tries < PORT_TRIES =>
+                {
+                    tries += 1;
+                }
+                started => {
+                    let process = started?;
+                    return Ok(Self { process, port });
+                }
+            }
+        }
+    }
+
+    /// The URL of `path` (with its leading slash).
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The process, for its id, log and name.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Stops it.
+    ///
+    /// # Errors
+    /// When it had to be killed.
+    pub async fn stop(&self) -> Result<()> {
+        self.process.stop(STOP_LIMIT).await.map(drop)
+    }
+}
+
+async fn start_on(options: &PrometheusOptions, config: &Path, port: u16) -> Result<Process> {
+    let mut command = owned_command(require_program("prometheus")?);
+    command
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!(
+            "--storage.tsdb.path={}",
+            options.folder.join("data").display()
+        ))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let process = Process::start("Prometheus", command, &options.log, &options.log)?;
+    poll_until(START_LIMIT, "Prometheus's start", async || {
+        process.check_running()?;
+        Ok(process.log().contains(READY).then_some(()))
+    })
+    .await
+    .with_context(|| format!("the log is {}", options.log.display()))?;
+    Ok(process)
+}
+
+/// As `loadtest/prometheus/prometheus.yml`, for these servers. JSON's strings are YAML's too.
+fn configuration(options: &PrometheusOptions, hosts: &[Host], proxy: &Proxy) -> Result<String> {
+    let seconds = options.scrape_seconds;
+    let rules = std::path::absolute(&options.rules)
+        .with_context(|| format!("making {} absolute", options.rules.display()))?;
+    let mut text = format!(
+        "# Made by `cargo xtask`, each time anew.\n\
+         global:\n  scrape_interval: {seconds}s\n  scrape_timeout: {seconds}s\n  evaluation_interval: {seconds}s\n\
+         rule_files: [{}]\n\
+         scrape_configs:\n",
+        quoted(&rules.display().to_string())
+    );
+    let hosts: Vec<String> = hosts
+        .iter()
+        .map(|host| target(&host.admin_url("")))
+        .collect();
+    for (job, targets) in [
+        ("store-host", hosts.join(", ")),
+        ("store-proxy", target(&proxy.admin_url(""))),
+    ] {
+        write!(
+            text,
+            "  - job_name: {job}\n    static_configs: [{{ targets: [{targets}] }}]\n"
+        )?;
+    }
+    Ok(text)
+}
+
+fn target(url: &str) -> String {
+    quoted(url.trim_start_matches("http://"))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,12 @@
+//! The program `xtask` itself, and what it starts, on real servers.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step of a test is that test's failure"
+)]
+
+mod dashboard;
+mod fake_store;
+mod load;
+mod observed;
+mod rules;
+mod support;

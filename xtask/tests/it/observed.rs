@@ -1,0 +1,109 @@
+//! Two hosts, a proxy and a Prometheus, under a short load.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde_json::Value;
+use testbed::seed::{Dataset, Size};
+use testbed::{Host, HostOptions, Place, Prometheus, PrometheusOptions, Proxy, Store};
+
+use crate::support::{eventually, folder, program, repository, run};
+
+/// As many users and products as the load asks for; orders are only counted here.
+const SIZE: Size = Size {
+    users: 1_000,
+    products: 10_000,
+    orders: 200,
+};
+
+pub(crate) struct Observed {
+    pub(crate) prometheus: Prometheus,
+    proxy: Proxy,
+    _hosts: Vec<Host>,
+    _store: Store,
+}
+
+impl Observed {
+    pub(crate) async fn start() -> Self {
+        let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+        let host = program("store-host");
+        store.migrate(&host).unwrap();
+        store.seed(&Dataset::random(SIZE, 42)).await.unwrap();
+        let app = repository().join("spin.toml");
+        let options = HostOptions::new(host, app).variable("report_refresh_seconds", "1");
+        let mut hosts = Vec::new();
+        for _ in 0..2 {
+            hosts.push(store.host(options.clone()).await.unwrap());
+        }
+        let proxy = proxy(&hosts).await;
+        let files = folder();
+        let options = PrometheusOptions {
+            log: files.join("prometheus.log"),
+            folder: files,
+            port: 0,
+            scrape_seconds: 1,
+            rules: repository().join("loadtest/prometheus/rules.yml"),
+        };
+        Self {
+            prometheus: Prometheus::start(&options, &hosts, &proxy).await.unwrap(),
+            proxy,
+            _hosts: hosts,
+            _store: store,
+        }
+    }
+
+    /// Runs a load through the proxy and gives its summary.
+    pub(crate) async fn load(&self, args: &[&str]) -> Value {
+        let results: PathBuf = folder().join("results");
+        let (url, shown) = (self.proxy.url(""), results.display().to_string());
+        let fixed = ["load", "--url", &url, "--results", &shown];
+        let args: Vec<&str> = fixed.iter().chain(args).copied().collect();
+        let (code, said) = run(&args).await;
+        assert_eq!(code, Some(0), "{said}");
+        let text = fs::read_to_string(results.join("summary.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// What a query gives at this moment: the values of all its series.
+    pub(crate) async fn query(&self, query: &str) -> Vec<f64> {
+        let url = self.prometheus.url("/api/v1/query");
+        let request = reqwest::Client::new().get(url).query(&[("query", query)]);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["status"], "success", "{query}: {answer}");
+        let series = answer["data"]["result"].as_array().unwrap();
+        let values = series.iter().map(|series| &series["value"][1]);
+        values
+            .map(|value| value.as_str().unwrap().parse().unwrap())
+            .collect()
+    }
+
+    /// Waits until Prometheus has looked at every target once more.
+    pub(crate) async fn scraped(&self) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.unwrap().as_secs_f64();
+        eventually("all targets are scraped again", async || {
+            // Three targets: two hosts and the proxy.
+            let looks = self.query("timestamp(up == 1)").await;
+            (looks.len() == 3 && looks.iter().all(|look| *look > now)).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn proxy(hosts: &[Host]) -> Proxy {
+    let servers: Vec<String> = hosts
+        .iter()
+        .map(|host| host.url("").replace("http://", ""))
+        .map(|address| format!("{{ address = \"{address}\" }}"))
+        .collect();
+    let servers = servers.join(", ");
+    let config = |place: &Place| {
+        format!(
+            "[server]\nadmin = \"127.0.0.1:{}\"\n[[listen]]\naddress = \"127.0.0.1:{}\"\n[upstreams.store]\nservers = [{servers}]\n",
+            place.admin_port, place.port
+        )
+    };
+    let started = Proxy::start_on_free_ports(&program("store-proxy"), &folder(), config).await;
+    started.unwrap().0
+}
