@@ -2,12 +2,16 @@
 
 import csv
 import json
+import signal
 from pathlib import Path
 
 from locust import events
 from locust.html import get_html_report
 from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
 import locust.stats
+
+# Ctrl-C and its signal end a run with its results kept. A shell that starts a program in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Locust writes its history in this folder while it runs; who follows it wants each second at once.
 locust.stats.CSV_STATS_FLUSH_INTERVAL_SEC = 0

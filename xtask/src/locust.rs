@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use serde::Serialize;
-use testbed::{Process, start_program};
+use testbed::{Process, Signal, start_program};
 use tokio::time::sleep;
 
 use self::history::History;
@@ -165,7 +165,8 @@ impl Running {
     /// When the signal can't be sent.
     pub(crate) fn end(&mut self) -> Result<()> {
         self.deadline = Instant::now() + GRACE;
-        self.process.terminate()
+        // SIGTERM kills Locust without results while a profile with a shape runs.
+        self.process.signal(Signal::SIGINT)
     }
 
     /// Waits for the end, with a look at the figures each second. May be called again when it was cancelled.
