@@ -14,7 +14,8 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 const MOST_ROWS: usize = 16;
 
 pub(super) struct Screen {
-    started: Instant,
+    /// When Locust wrote its first figures.
+    started: Option<Instant>,
     time: Duration,
     users: u32,
     terminal: bool,
@@ -26,7 +27,7 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn new(run: &Run<'_>) -> Self {
         Self {
-            started: Instant::now(),
+            started: None,
             time: run.time,
             users: run.users,
             terminal: io::stderr().is_terminal(),
@@ -38,7 +39,8 @@ impl Screen {
     /// Shows the figures of one second. A terminal that has gone away is no reason to stop.
     pub(super) fn show(&mut self, live: &Live) {
         if self.terminal {
-            let table = table(live, &self.head(live));
+            let head = self.head(live);
+            let table = table(live, &head);
             let _ = write!(io::stderr(), "{}{table}", erase(self.drawn));
             self.drawn = table.lines().count();
         } else if self
@@ -46,12 +48,14 @@ impl Screen {
             .is_none_or(|last| last.elapsed() >= LINE_INTERVAL)
         {
             self.last_line = Some(Instant::now());
-            let _ = writeln!(io::stderr(), "{}, {}", self.head(live), totals(&live.total));
+            let head = self.head(live);
+            let _ = writeln!(io::stderr(), "{head}, {}", totals(&live.total));
         }
     }
 
-    fn head(&self, live: &Live) -> String {
-        let elapsed = self.started.elapsed().min(self.time).as_secs();
+    fn head(&mut self, live: &Live) -> String {
+        let started = self.started.get_or_insert_with(Instant::now);
+        let elapsed = started.elapsed().min(self.time).as_secs();
         format!(
             "{elapsed:>4} s of {} s, {} of {} users",
             self.time.as_secs(),

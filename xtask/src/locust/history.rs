@@ -28,7 +28,7 @@ pub(crate) struct LiveRoute {
     pub(crate) failures: u64,
     /// Of the last ten seconds.
     pub(crate) requests_per_second: f64,
-    /// Of the last ten seconds; absent before the first request.
+    /// Of the last ten seconds; absent without a request in that time.
     pub(crate) p95_ms: Option<f64>,
 }
 
@@ -92,14 +92,17 @@ impl History {
             place.and_then(|place| cells.get(place)).copied()
         };
         let count = |name| cell(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let requests_per_second = cell("Requests/s")
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0.0);
+        let p95_ms = cell("95%").and_then(|text| text.parse().ok());
         let route = LiveRoute {
             name: cell("Name").unwrap_or_default().to_owned(),
             requests: count("Total Request Count"),
             failures: count("Total Failure Count"),
-            requests_per_second: cell("Requests/s")
-                .and_then(|text| text.trim().parse().ok())
-                .unwrap_or(0.0),
-            p95_ms: cell("95%").and_then(|text| text.parse().ok()),
+            requests_per_second,
+            // Locust writes 0 for a window without requests.
+            p95_ms: p95_ms.filter(|p95| *p95 > 0.0 || requests_per_second > 0.0),
         };
         if route.name != TOTAL {
             self.unfinished.push(route);
