@@ -4,6 +4,7 @@
 mod bench_proxy;
 mod build;
 mod cargo;
+mod fixed_rate;
 mod load;
 mod locust;
 mod paths;

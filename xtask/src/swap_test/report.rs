@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use testbed::verify::Audit;
 
 use super::admin::Freed;
-use super::load::Measured;
+
 use super::swaps::Tried;
+use crate::fixed_rate::Measured;
 
 /// How much slower the slowest hundredth may be while swaps run.
 const P99_RATIO: f64 = 2.0;
