@@ -68,6 +68,14 @@ pub(crate) async fn dist_host() -> Result<PathBuf> {
     Ok(paths::dist_host_binary())
 }
 
+/// Builds the proxy as it is shipped, and says where it is.
+pub(crate) async fn dist_proxy() -> Result<PathBuf> {
+    let mut command = cargo(["build", "--profile", "dist"]);
+    command.args(["--package", "store-proxy"]);
+    run_step("build the proxy for release", command).await?;
+    Ok(paths::dist_proxy_binary())
+}
+
 /// The flags that limit a cargo command to the components.
 pub(crate) fn only_components() -> impl Iterator<Item = &'static str> {
     COMPONENTS.into_iter().flat_map(|name| ["--package", name])

@@ -5,6 +5,7 @@ mod bench_proxy;
 mod build;
 mod cargo;
 mod fixed_rate;
+mod lab;
 mod load;
 mod locust;
 mod paths;
@@ -42,6 +43,7 @@ enum Command {
     BenchProxy(bench_proxy::Options),
     SwapTest(swap_test::Options),
     Load(load::Options),
+    Lab(lab::Options),
 }
 
 #[tokio::main]
@@ -79,6 +81,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::BenchProxy(options) => bench_proxy::run(options).await,
         Command::SwapTest(options) => swap_test::run(options).await,
         Command::Load(options) => load::run(options).await,
+        Command::Lab(options) => lab::run(options).await,
     }
 }
 

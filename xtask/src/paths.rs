@@ -37,6 +37,11 @@ pub(crate) fn dist_host_binary() -> PathBuf {
     target().join("dist/store-host")
 }
 
+/// The `store-proxy` program as it is shipped.
+pub(crate) fn dist_proxy_binary() -> PathBuf {
+    target().join("dist/store-proxy")
+}
+
 /// The app.
 pub(crate) fn app() -> PathBuf {
     root().join("spin.toml")

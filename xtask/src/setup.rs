@@ -57,6 +57,9 @@ pub(crate) const PROMETHEUS: &[Tool] = &[
 /// What the load tests need, besides the packages that they install in a folder of their own.
 const PYTHON: &[Tool] = &[tool("python3", "python3")];
 
+/// What the tests of the lab's report need: it is a page, and judged by a browser.
+pub(crate) const BROWSER: &[Tool] = &[tool("chromium", "chromium")];
+
 const WASM_TARGET: &str = "wasm32-wasip2";
 
 pub(crate) async fn run(_: Options) -> Result<ExitCode> {

@@ -9,7 +9,7 @@ use crate::build;
 use crate::cargo::{cargo, run_step};
 use crate::locust::REQUIREMENTS;
 use crate::python::Python;
-use crate::setup::{self, CMAKE, MARIADB, PROCESSES, PROMETHEUS, REDIS};
+use crate::setup::{self, BROWSER, CMAKE, MARIADB, PROCESSES, PROMETHEUS, REDIS};
 
 /// Check format, lints and docs, build everything, run every test; stops at the first step that fails
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
     setup::lint_components().await?;
-    setup::tools(&[CMAKE, PROCESSES, MARIADB, REDIS, PROMETHEUS]).await?;
+    setup::tools(&[CMAKE, PROCESSES, MARIADB, REDIS, PROMETHEUS, BROWSER]).await?;
     Python::ready("locust", REQUIREMENTS).await?;
     run_step("format", cargo(["fmt", "--all", "--check"])).await?;
     lint().await?;

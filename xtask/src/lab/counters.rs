@@ -1,0 +1,85 @@
+//! What the hosts themselves counted while a load ran, from their metrics.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use reqwest::Client;
+
+use super::model::Counters;
+
+/// All that was counted up to a moment.
+pub(super) async fn count(hosts: &[(String, String)]) -> Result<Counters> {
+    let client = Client::new();
+    let mut counters = Counters::default();
+    for (host, url) in hosts {
+        let response = client.get(url).send().await;
+        let response = response.and_then(reqwest::Response::error_for_status);
+        let text = response
+            .with_context(|| format!("reading {url}"))?
+            .text()
+            .await;
+        let text = text.with_context(|| format!("reading {url}"))?;
+        let requests = series(&text, "http_requests_total").map(|(_, value)| value);
+        counters
+            .requests_of_host
+            .insert(host.clone(), requests.sum());
+        let sums = [
+            ("store_mysql_statements_total", &mut counters.statements),
+            (
+                "store_mysql_pool_timeouts_total",
+                &mut counters.pool_timeouts,
+            ),
+        ];
+        for (name, sum) in sums {
+            for (component, value) in series(&text, name) {
+                *sum.entry(component.to_owned()).or_default() += value;
+            }
+        }
+    }
+    Ok(counters)
+}
+
+/// What came between two moments.
+pub(super) fn between(before: &Counters, after: &Counters) -> Counters {
+    let less = |after: &BTreeMap<String, f64>, before: &BTreeMap<String, f64>| {
+        let pairs = after.iter().map(|(name, value)| {
+            (
+                name.clone(),
+                value - before.get(name).copied().unwrap_or(0.0),
+            )
+        });
+        pairs.collect()
+    };
+    Counters {
+        statements: less(&after.statements, &before.statements),
+        requests_of_host: less(&after.requests_of_host, &before.requests_of_host),
+        pool_timeouts: less(&after.pool_timeouts, &before.pool_timeouts),
+    }
+}
+
+/// The series of a metric: the label `component`, and the value.
+fn series<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+    text.lines().filter_map(move |line| {
+        let (metric, value) = line.rsplit_once(' ')?;
+        let labels = metric.strip_prefix(name)?.strip_prefix('{')?;
+        let component = labels.split("component=\"").nth(1)?.split('"').next()?;
+        Some((component, value.parse().ok()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const METRICS: &str = "# TYPE store_mysql_statements_total counter
+store_mysql_statements_total{component=\"orders\"} 12
+store_mysql_statements_total{component=\"reports\"} 3
+store_mysql_statements_total_of_another{component=\"orders\"} 99
+";
+
+    #[test]
+    fn a_series_has_its_component_and_its_value() {
+        let found: Vec<(&str, f64)> = series(METRICS, "store_mysql_statements_total").collect();
+        assert_eq!(found, [("orders", 12.0), ("reports", 3.0)]);
+    }
+}

@@ -1,0 +1,72 @@
+//! What a run found, as a page, as Markdown and as JSON.
+
+mod answers;
+mod charts;
+mod document;
+mod html;
+mod markdown;
+mod numbers;
+mod run;
+mod stage;
+mod summary;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use self::document::{Block, Document, Section};
+use super::folder::{Folder, Run};
+use super::model::StageResult;
+use super::stage::Stage;
+
+/// All that a report is made of.
+pub(super) struct Report<'a> {
+    pub(super) run: &'a Run,
+    /// In the course's order, the reference first.
+    pub(super) stages: &'a [StageResult],
+    /// What could not be measured, and why.
+    pub(super) skipped: &'a [(Stage, String)],
+}
+
+impl Report<'_> {
+    /// Writes `report.html`, `report.md` and `report.json`, and says where the page is.
+    pub(super) fn write(&self, folder: &Folder) -> Result<PathBuf> {
+        let document = self.document();
+        let raw = json!({
+            "settings": self.run.settings,
+            "about": self.run.about,
+            "stages": self.stages,
+        });
+        let raw = serde_json::to_string(&raw).context("turning the results into JSON")?;
+        folder.write_text("report.json", &raw)?;
+        folder.write_text("report.md", &markdown::markdown(&document))?;
+        folder.write_text("report.html", &html::html(&document)?)
+    }
+
+    fn document(&self) -> Document {
+        let settings = &self.run.settings;
+        let processors = self.run.about.processors;
+        let mut sections = vec![summary::section(self)];
+        if !self.stages.is_empty() {
+            sections.push(stage::comparison(self.stages));
+            sections.push(distributions(self.stages));
+        }
+        sections.extend(stage::sections(self.stages, processors));
+        sections.push(answers::section(self.stages, settings.users, processors));
+        sections.push(run::section(self));
+        Document {
+            title: "What each optimisation was worth".into(),
+            subtitle: run::subtitle(self.run),
+            sections,
+        }
+    }
+}
+
+fn distributions(stages: &[StageResult]) -> Section {
+    let mut section = Section::new("distributions", "Latency distributions");
+    section.text("One line for each stage. A line that rises early and steeply belongs to a route that answers fast, and equally fast, every time.");
+    let charts = charts::distributions(stages).into_iter().map(Block::Chart);
+    section.blocks.extend(charts);
+    section
+}

@@ -1,0 +1,213 @@
+//! Questions 4, 5 and 7: `POST /orders`.
+
+use super::{Answer, both, of};
+use crate::lab::model::{ROUTES, Route, StageResult};
+use crate::lab::report::document::{Cell, Table};
+use crate::lab::report::numbers::{
+    UNKNOWN, change, compare_rates, compare_times, maybe_ms, number, per_second,
+};
+use crate::lab::stage::Stage;
+
+const ORDER: &str = ROUTES[0];
+
+pub(super) fn prices_in_one_query(stages: &[StageResult]) -> Answer {
+    let question = "What did reading an order's prices in one query change for POST /orders?";
+    let (before, after) = match both(stages, Stage::MysqlPerItem, Stage::MysqlBatched) {
+        Ok(found) => found,
+        Err(text) => return unknown(question, text),
+    };
+    let p95 = |result: &StageResult| result.load.route(ORDER).and_then(|route| route.p95_ms);
+    let change_of = |from: Option<f64>, to: Option<f64>| change(from?, to?);
+    let mut text = match change_of(p95(before), p95(after)) {
+        Some(change) => format!(
+            "Its p95 went from {} to {} ({change})",
+            maybe_ms(p95(before)),
+            maybe_ms(p95(after))
+        ),
+        None => "Its response times can't be compared".to_owned(),
+    };
+    let statements = (before.statements_per_order(), after.statements_per_order());
+    if let (Some(from), Some(to)) = statements {
+        text += &format!(
+            ", and the statements for one order from {} to {}",
+            number(from),
+            number(to)
+        );
+    }
+    text += ". An order of the course has 1.75 products on average, so that N+1 costs less than one statement more; with long orders it costs one for each product. Both stages read their reports from MySQL, whose work for them delays the orders too.";
+    Answer {
+        question,
+        text,
+        figures: vec![comparison(before, after)],
+    }
+}
+
+pub(super) fn a_million_products(stages: &[StageResult]) -> Answer {
+    let question = "With a million products, or more items per order, would its response time rise, fall or stay?";
+    let Some(batched) = of(stages, Stage::MysqlBatched).or_else(|| of(stages, Stage::Cached))
+    else {
+        let text = "This run can't say: no stage with batched prices was measured.";
+        return unknown(question, text.to_owned());
+    };
+    let statements = batched.statements_per_order().map(number);
+    let text = format!(
+        "This run measured 10,000 products and 1 to 5 items only, so it can't say by itself. What it rests on: an order took {} statements with prices batched, and the number of products is in none of them, since each looks products up by primary key. A million products make that index one level deeper at most, so the time should stay about the same while the index fits in memory. More items per order make it rise slowly: prices stay one query, but each item is a row to write and a stock row to lock.",
+        statements.unwrap_or_else(|| UNKNOWN.into())
+    );
+    Answer {
+        question,
+        text,
+        figures: Vec::new(),
+    }
+}
+
+pub(super) fn what_bounds_them(stages: &[StageResult], processors: usize) -> Answer {
+    let question = "POST /orders still lags behind the reports: what bounds it?";
+    let Some(cached) = of(stages, Stage::Cached) else {
+        let text = "This run can't say: the stage cached was not measured.";
+        return unknown(question, text.to_owned());
+    };
+    let mut table = Table::new(
+        "Processors busy in the stage cached",
+        &["process", "course's load", "highest rate"],
+    );
+    let best = cached.saturation.as_ref().and_then(|found| found.best());
+    let at_best = |name: &str| best.and_then(|step| step.cpu.get(name)).copied();
+    for (name, cpu) in cached.mean_cpu() {
+        let highest = at_best(&name).map_or_else(|| UNKNOWN.into(), number);
+        table.row([name, number(cpu), highest]);
+    }
+    let p95 = |name| {
+        cached
+            .load
+            .route(name)
+            .and_then(|route: &Route| route.p95_ms)
+    };
+    let mut text = format!(
+        "An order's p95 is {}, against {} and {} for the reports, which cost one GET from Redis. ",
+        maybe_ms(p95(ROUTES[0])),
+        maybe_ms(p95(ROUTES[1])),
+        maybe_ms(p95(ROUTES[2]))
+    );
+    if let Some(statements) = cached.statements_per_order() {
+        text += &format!(
+            "An order takes {} statements one after the other in a transaction, and waits for a commit. ",
+            number(statements)
+        );
+    }
+    text += &busiest(at_best("machine"), processors, best.map(|step| &step.cpu));
+    Answer {
+        question,
+        text,
+        figures: vec![table],
+    }
+}
+
+/// What ran out first at the highest rate, if anything did.
+fn busiest(
+    machine: Option<f64>,
+    processors: usize,
+    cpu: Option<&std::collections::BTreeMap<String, f64>>,
+) -> String {
+    let (Some(machine), Some(cpu)) = (machine, cpu) else {
+        return "What runs out first under more load, this run can't say: the highest rate was not searched, or none was good enough.".into();
+    };
+    let processes = cpu.iter().filter(|(name, _)| *name != "machine");
+    let Some((name, most)) = processes.max_by(|one, other| one.1.total_cmp(other.1)) else {
+        return String::new();
+    };
+    let all = processors as f64;
+    if machine > 0.85 * all {
+        format!(
+            "At the highest rate the machine's {processors} processors were {:.0} % busy, the load generator included; {name} took most ({} processors): this machine's processors bound it, not a lock or a limit of the store.",
+            machine / all * 100.0,
+            number(*most)
+        )
+    } else {
+        format!(
+            "At the highest rate only {} of {processors} processors were busy, {name} most ({}): not processors bound it but waiting, most likely for locks on stock and totals and for commits.",
+            number(machine),
+            number(*most)
+        )
+    }
+}
+
+fn comparison(before: &StageResult, after: &StageResult) -> Table {
+    let mut table = Table::new(ORDER, &["", before.stage.short(), after.stage.short()]);
+    type Time = fn(&Route) -> Option<f64>;
+    let times: [(&str, Time); 3] = [
+        ("p50", |route| route.p50_ms),
+        ("p95", |route| route.p95_ms),
+        ("p99", |route| route.p99_ms),
+    ];
+    for (name, of) in times {
+        let [from, to] = [before, after].map(|result| result.load.route(ORDER).and_then(of));
+        let cell = Cell::new(maybe_ms(to)).with(compare_times("change", from, to));
+        table
+            .rows
+            .push(vec![Cell::new(name), Cell::new(maybe_ms(from)), cell]);
+    }
+    let rate = |result: &StageResult| Some(result.load.route(ORDER)?.requests_per_second);
+    let [from, to] = [rate(before), rate(after)];
+    let shown = |value: Option<f64>| value.map_or_else(|| UNKNOWN.into(), per_second);
+    let cell = Cell::new(shown(to)).with(compare_rates("change", from, to));
+    table
+        .rows
+        .push(vec![Cell::new("requests"), Cell::new(shown(from)), cell]);
+    let [from, to] = [before, after].map(StageResult::statements_per_order);
+    let shown = |value: Option<f64>| value.map_or_else(|| UNKNOWN.into(), number);
+    table.row(["statements per order".into(), shown(from), shown(to)]);
+    table
+}
+
+fn unknown(question: &'static str, text: String) -> Answer {
+    Answer {
+        question,
+        text,
+        figures: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::testing::{result, route};
+
+    #[test]
+    fn one_query_is_compared_with_many() {
+        let before = result(Stage::MysqlPerItem);
+        let mut after = result(Stage::MysqlBatched);
+        after.load.routes[0] = route(ORDER, 0, 10.0);
+        let answer = prices_in_one_query(&[before, after]);
+        assert!(
+            answer.text.contains("from 20 ms to 10 ms (−50 %)"),
+            "{}",
+            answer.text
+        );
+        assert!(answer.text.contains("from 7.00 to 7.00"), "{}", answer.text);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_answered() {
+        let stages = [result(Stage::MysqlPerItem)];
+        for answer in [
+            prices_in_one_query(&stages),
+            a_million_products(&stages),
+            what_bounds_them(&stages, 2),
+        ] {
+            assert!(
+                answer.text.starts_with("This run can't say"),
+                "{}",
+                answer.text
+            );
+        }
+    }
+
+    #[test]
+    fn a_busy_machine_is_told_from_a_waiting_one() {
+        let busy = what_bounds_them(&[result(Stage::Cached)], 2).text;
+        assert!(busy.contains("95 % busy"), "{busy}");
+        let waiting = what_bounds_them(&[result(Stage::Cached)], 16).text;
+        assert!(waiting.contains("waiting"), "{waiting}");
+    }
+}

@@ -1,0 +1,114 @@
+//! The pictures, as traces and layouts for plotly.js.
+//!
+//! Colours are names that the page's style gives a value for the light and the dark theme: `@c0` to `@c7`, after Okabe
+//! and Ito, and `@ink`, `@muted`, `@grid`, `@paper`. No line is told by its colour alone: each has a dash or a marker too.
+
+mod over_time;
+mod stages;
+
+use serde_json::{Value, json};
+
+pub(super) use self::over_time::over_time;
+pub(super) use self::stages::{distributions, highest_rates, p95_by_route, per_request};
+use super::document::{Chart, Mark};
+
+/// A dash for each colour.
+const DASHES: [&str; 8] = [
+    "solid",
+    "dash",
+    "dot",
+    "dashdot",
+    "longdash",
+    "longdashdot",
+    "4px,2px",
+    "8px,2px,2px,2px",
+];
+
+/// A marker for each colour.
+const SYMBOLS: [&str; 8] = [
+    "circle",
+    "diamond-open",
+    "square",
+    "triangle-up",
+    "x",
+    "star",
+    "hexagon",
+    "cross",
+];
+
+fn line(index: usize) -> Value {
+    json!({"color": colour(index), "dash": DASHES[index % DASHES.len()], "width": 2})
+}
+
+fn colour(index: usize) -> String {
+    format!("@c{}", index % DASHES.len())
+}
+
+/// The entry of the legend for line `index`.
+fn mark(index: usize, label: &str) -> Mark {
+    Mark {
+        colour: index % DASHES.len(),
+        line: Some(DASHES[index % DASHES.len()]),
+        symbol: None,
+        label: label.to_owned(),
+    }
+}
+
+/// The entry of the legend for the points that line `index` has.
+fn point(index: usize, label: &str) -> Mark {
+    Mark {
+        line: None,
+        symbol: Some(SYMBOLS[index % SYMBOLS.len()]),
+        ..mark(index, label)
+    }
+}
+
+/// What all layouts share.
+fn layout(extra: Value) -> Value {
+    let mut layout = json!({
+        "paper_bgcolor": "@clear",
+        "plot_bgcolor": "@clear",
+        "font": {"color": "@ink", "size": 12, "family": "system-ui, sans-serif"},
+        "hoverlabel": {"bgcolor": "@paper", "bordercolor": "@grid", "font": {"color": "@ink"}},
+        "margin": {"l": 40, "r": 24, "t": 12, "b": 48},
+        "showlegend": false,
+    });
+    if let (Value::Object(layout), Value::Object(extra)) = (&mut layout, extra) {
+        layout.extend(extra);
+    }
+    layout
+}
+
+fn axis(title: &str, extra: Value) -> Value {
+    let mut axis = json!({
+        "title": {"text": title, "font": {"size": 12, "color": "@muted"}},
+        "gridcolor": "@grid",
+        "linecolor": "@grid",
+        "zeroline": false,
+        "automargin": true,
+        "fixedrange": false,
+    });
+    if let (Value::Object(axis), Value::Object(extra)) = (&mut axis, extra) {
+        axis.extend(extra);
+    }
+    axis
+}
+
+/// Powers of ten, so that a phone has room for the labels.
+fn log_axis(title: &str) -> Value {
+    axis(
+        title,
+        json!({"type": "log", "dtick": 1, "tickformat": ",~r", "minor": {"ticks": "inside", "dtick": "D1", "tickcolor": "@grid"}}),
+    )
+}
+
+fn chart(id: &str, caption: &str, height: u32, data: Vec<Value>, layout: Value) -> Chart {
+    Chart {
+        id: id.to_owned(),
+        caption: caption.to_owned(),
+        height,
+        legend: Vec::new(),
+        data: Value::Array(data),
+        layout,
+    }
+}

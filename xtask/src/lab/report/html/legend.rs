@@ -1,0 +1,56 @@
+//! A chart's legend, beside the picture and not in it: it wraps where there is little room.
+
+use maud::{Markup, html};
+
+use crate::lab::report::document::Mark;
+
+pub(super) fn legend(groups: &[(&'static str, Vec<Mark>)]) -> Markup {
+    html! {
+        div.legend {
+            @for (title, marks) in groups {
+                ul {
+                    @if !title.is_empty() { li.group { (title) } }
+                    @for mark in marks { li { (swatch(mark)) (mark.label) } }
+                }
+            }
+        }
+    }
+}
+
+fn swatch(mark: &Mark) -> Markup {
+    let colour = format!("color:var(--c{})", mark.colour);
+    html! {
+        svg viewBox="0 0 28 12" width="28" height="12" aria-hidden="true" style=(colour) {
+            @if let Some(line) = mark.line {
+                line x1="0" y1="6" x2="28" y2="6" stroke="currentColor" stroke-width="2.5" stroke-dasharray=(dashes(line)) {}
+            }
+            @if let Some(symbol) = mark.symbol {
+                @let fill = if symbol.ends_with("-open") { "none" } else { "currentColor" };
+                path d=(path(symbol)) fill=(fill) stroke="currentColor" stroke-width="1.5" {}
+            }
+        }
+    }
+}
+
+/// What SVG calls plotly's dashes.
+fn dashes(name: &str) -> &str {
+    match name {
+        "dash" => "7 4",
+        "dot" => "2 3",
+        "dashdot" => "7 3 2 3",
+        "longdash" => "12 4",
+        "longdashdot" => "12 3 2 3",
+        "4px,2px" => "4 2",
+        "8px,2px,2px,2px" => "8 2 2 2",
+        _ => "none",
+    }
+}
+
+/// What plotly's symbols look like.
+fn path(name: &str) -> &'static str {
+    match name {
+        "diamond-open" => "M14 1 19 6 14 11 9 6Z",
+        "square" => "M11 3H17V9H11Z",
+        _ => "M14 1a5 5 0 1 1 0 10a5 5 0 1 1 0-10Z",
+    }
+}

@@ -1,0 +1,109 @@
+//! The report as Markdown: the same words and tables, without the charts.
+
+use std::fmt::Write;
+
+use super::document::{Block, Document, Table};
+
+/// Writes a document as Markdown.
+pub(super) fn markdown(document: &Document) -> String {
+    let mut text = format!("# {}\n\n{}\n", document.title, escaped(&document.subtitle));
+    for section in &document.sections {
+        _ = write!(text, "\n## {}\n", escaped(&section.title));
+        for block in &section.blocks {
+            text.push('\n');
+            text.push_str(&self::block(block));
+        }
+    }
+    text
+}
+
+fn block(block: &Block) -> String {
+    match block {
+        Block::Heading(title) => format!("### {}\n", escaped(title)),
+        Block::Text(text) => format!("{}\n", escaped(text)),
+        Block::Note(text) => format!("*{}*\n", escaped(text)),
+        Block::List(items) => items
+            .iter()
+            .map(|item| format!("- **{}** {}\n", escaped(&item.lead), escaped(&item.text)))
+            .collect(),
+        Block::Cards(cards) => cards
+            .iter()
+            .map(|card| {
+                let (label, value) = (escaped(&card.label), escaped(&card.value));
+                format!("- {label}: **{value}** ({})\n", escaped(&card.note))
+            })
+            .collect(),
+        Block::Table(table) => self::table(table),
+        Block::Chart(chart) => format!("*Chart on the page: {}*\n", escaped(&chart.caption)),
+    }
+}
+
+fn table(table: &Table) -> String {
+    let mut text = String::new();
+    if !table.caption.is_empty() {
+        text = format!("**{}**\n\n", escaped(&table.caption));
+    }
+    let heads = table
+        .head
+        .iter()
+        .map(|head| format!(" {} |", escaped(head)));
+    _ = writeln!(text, "|{}", heads.collect::<String>());
+    let rules = table.head.iter().enumerate();
+    let rules = rules.map(|(index, _)| if index == 0 { "---|" } else { "---:|" });
+    _ = writeln!(text, "|{}", rules.collect::<String>());
+    for row in &table.rows {
+        text.push('|');
+        for cell in row {
+            let notes = cell
+                .notes
+                .iter()
+                .map(|note| format!("<br>{}", escaped(&note.text)));
+            _ = write!(
+                text,
+                " {}{} |",
+                escaped(&cell.text),
+                notes.collect::<String>()
+            );
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What comes from outside must not become a tag, a link or a new cell.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(character) = rest.next() {
+        let in_a_word =
+            before.is_alphanumeric() && rest.peek().is_some_and(|next| next.is_alphanumeric());
+        before = character;
+        match character {
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '&' => safe.push_str("&amp;"),
+            '_' if in_a_word => safe.push('_'),
+            '|' | '*' | '`' | '[' | ']' | '\\' | '_' => {
+                safe.push('\\');
+                safe.push(character);
+            }
+            '\n' | '\r' => safe.push(' '),
+            plain => safe.push(plain),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_survives_what_its_cells_hold() {
+        let mut table = Table::new("", &["route", "p95"]);
+        table.row(["a|b\n<c> _d_e_".into(), "5 ms".into()]);
+        let expected = "| route | p95 |\n|---|---:|\n| a\\|b &lt;c&gt; \\_d_e\\_ | 5 ms |\n";
+        assert_eq!(super::table(&table), expected);
+    }
+}

@@ -1,0 +1,211 @@
+//! What the report opens with: the headline, and a sentence for each step.
+
+use super::Report;
+use super::charts;
+use super::document::{Block, Card, Item, Section, Tone};
+use super::numbers::{UNKNOWN, change, count, maybe_ms, ms, percent, share, tone};
+use crate::lab::model::{ROUTES, StageResult};
+use crate::lab::stage::Stage;
+
+pub(super) fn section(report: &Report<'_>) -> Section {
+    let mut section = Section::new("summary", "Summary");
+    let own: Vec<&StageResult> = report
+        .stages
+        .iter()
+        .filter(|result| result.stage != Stage::Reference)
+        .collect();
+    if own.is_empty() {
+        section.text("No stage was measured.");
+        return section;
+    }
+    if report.run.settings.quick {
+        section.note("A quick run: little data, a short load, programs built for tests. It shows that everything works; its figures mean nothing.");
+    }
+    if let (Some(first), Some(last)) = (own.first(), own.last())
+        && own.len() > 1
+    {
+        section.blocks.push(Block::Cards(cards(first, last)));
+    }
+    section
+        .blocks
+        .extend(charts::highest_rates(report.stages).map(Block::Chart));
+    let p95 = charts::p95_by_route(report.stages);
+    section.blocks.push(Block::Chart(p95));
+    section.heading("Step by step");
+    section.blocks.push(Block::List(steps(report.stages)));
+    for (stage, reason) in report.skipped {
+        section.note(format!("{} was not measured: {reason}.", stage.name()));
+    }
+    section
+}
+
+/// The first stage against the last.
+fn cards(first: &StageResult, last: &StageResult) -> Vec<Card> {
+    let pair = format!("{} → {}", first.stage.short(), last.stage.short());
+    let mut cards = Vec::new();
+    if let (Some(from), Some(to)) = (first.highest_rate(), last.highest_rate()) {
+        let factor = f64::from(to) / f64::from(from);
+        cards.push(Card {
+            label: "Highest rate, requests/s".into(),
+            value: format!("{} → {}", count(from.into()), count(to.into())),
+            note: format!("{pair}: {factor:.1} times"),
+        });
+    }
+    for (label, p95) in [
+        (
+            "Reports, p95",
+            reports_p95 as fn(&StageResult) -> Option<f64>,
+        ),
+        ("POST /orders, p95", orders_p95),
+    ] {
+        let (from, to) = (p95(first), p95(last));
+        let change = from.zip(to).and_then(|(from, to)| change(from, to));
+        cards.push(Card {
+            label: label.into(),
+            value: format!("{} → {}", maybe_ms(from), maybe_ms(to)),
+            note: format!("{pair}: {}", change.unwrap_or_else(|| UNKNOWN.into())),
+        });
+    }
+    let failed =
+        |result: &StageResult| share(result.load.total.failures, result.load.total.requests);
+    cards.push(Card {
+        label: "Requests failed".into(),
+        value: format!("{} → {}", percent(failed(first)), percent(failed(last))),
+        note: pair,
+    });
+    cards
+}
+
+/// One sentence for each stage, compared with the one before.
+fn steps(stages: &[StageResult]) -> Vec<Item> {
+    let mut items = Vec::new();
+    let mut before: Option<&StageResult> = None;
+    for result in stages {
+        let lead = match result.stage {
+            Stage::Reference => "Reference.".to_owned(),
+            stage => format!("{}. {}.", stage.number(), stage.title()),
+        };
+        let text = match before {
+            None => alone(result),
+            Some(before) => compared(before, result),
+        };
+        items.push(Item { lead, text });
+        if result.stage != Stage::Reference {
+            before = Some(result);
+        }
+    }
+    items
+}
+
+fn alone(result: &StageResult) -> String {
+    let rate = match (&result.saturation, result.highest_rate()) {
+        (None, _) => String::new(),
+        (Some(_), Some(rate)) => format!("; {} requests/s at most", count(rate.into())),
+        (Some(_), None) => "; no rate at all stays under 100 ms".into(),
+    };
+    let total = &result.load.total;
+    format!(
+        "Orders took {} and reports {} (p95), {} of the requests failed{rate}.",
+        maybe_ms(orders_p95(result)),
+        maybe_ms(reports_p95(result)),
+        percent(share(total.failures, total.requests))
+    )
+}
+
+fn compared(before: &StageResult, result: &StageResult) -> String {
+    let mut parts = Vec::new();
+    for (label, p95) in [
+        ("orders", orders_p95 as fn(&StageResult) -> Option<f64>),
+        ("reports", reports_p95),
+    ] {
+        if let Some((from, to)) = p95(before).zip(p95(result)) {
+            let change = change(from, to).map_or_else(String::new, |change| format!(" ({change})"));
+            parts.push(format!("{label} p95 {} → {}{change}", ms(from), ms(to)));
+        }
+    }
+    let rate = |result: &StageResult| match (&result.saturation, result.highest_rate()) {
+        (None, _) => None,
+        (_, Some(rate)) => Some(format!("{}/s", count(rate.into()))),
+        (_, None) => Some("none".to_owned()),
+    };
+    if let Some((from, to)) = rate(before).zip(rate(result)) {
+        let rates = before.highest_rate().zip(result.highest_rate());
+        let change = rates.and_then(|(from, to)| change(from.into(), to.into()));
+        let change = change.map_or_else(String::new, |change| format!(" ({change})"));
+        parts.push(format!("highest rate {from} → {to}{change}"));
+    }
+    let failed =
+        |result: &StageResult| share(result.load.total.failures, result.load.total.requests);
+    if failed(before) > 0.0 || failed(result) > 0.0 {
+        parts.push(format!(
+            "failed {} → {}",
+            percent(failed(before)),
+            percent(failed(result))
+        ));
+    }
+    let name = before.stage.name();
+    format!(
+        "{} against {name}: {}.",
+        verdict(before, result),
+        parts.join(", ")
+    )
+}
+
+/// By the highest rate where it was searched, else by the slowest of the routes.
+fn verdict(before: &StageResult, result: &StageResult) -> &'static str {
+    let tone = match (&before.saturation, &result.saturation) {
+        (Some(_), Some(_)) => {
+            let rate = |result: &StageResult| f64::from(result.highest_rate().unwrap_or(1));
+            tone(rate(result), rate(before))
+        }
+        _ => {
+            let p95 = |result: &StageResult| result.load.total.p95_ms.unwrap_or(f64::NAN);
+            tone(p95(before), p95(result))
+        }
+    };
+    match tone {
+        Tone::Better => "Better",
+        Tone::Worse => "Worse",
+        Tone::Even => "No clear difference",
+    }
+}
+
+fn orders_p95(result: &StageResult) -> Option<f64> {
+    result.load.route(ROUTES[0])?.p95_ms
+}
+
+/// Of the slower one.
+fn reports_p95(result: &StageResult) -> Option<f64> {
+    let p95 = |name| result.load.route(name)?.p95_ms;
+    let of_both = ROUTES[1..].iter().filter_map(|name| p95(name));
+    of_both.max_by(f64::total_cmp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::testing::{failing, result};
+
+    #[test]
+    fn each_step_is_compared_with_the_one_before_and_never_with_the_reference() {
+        let stages = [
+            result(Stage::Reference),
+            failing(Stage::RedisNaive),
+            result(Stage::Cached),
+        ];
+        let steps = steps(&stages);
+        assert_eq!(steps[0].lead, "Reference.");
+        assert!(
+            steps[1].text.starts_with("Orders took"),
+            "{}",
+            steps[1].text
+        );
+        let text = &steps[2].text;
+        assert!(text.contains("against redis-naive"), "{text}");
+        assert!(
+            text.contains("reports p95 900 ms → 20 ms (−98 %)"),
+            "{text}"
+        );
+        assert!(text.contains("failed 20 % → 0 %"), "{text}");
+    }
+}

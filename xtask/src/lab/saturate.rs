@@ -1,0 +1,336 @@
+//! The highest rate of the course's mix that is still answered well, found by steps.
+//!
+//! The course's load asks for some 75 requests a second at most, because its users think for 1 to 3 s and wait for each
+//! answer: a faster store looks hardly different. Here `oha` sends a third each on time, whatever the answers take.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use testbed::seed::Size;
+use tokio::time::sleep;
+
+use super::model::{Saturation, Step};
+use super::usage::Watch;
+use crate::fixed_rate::{Measured, Numbers, Stream};
+
+/// What the slowest hundredth may take.
+pub(super) const P99_LIMIT_MS: f64 = 100.0;
+
+/// Bodies to choose from; oha takes one at random for each order.
+const BODIES: u64 = 5000;
+
+/// Of ten orders, how many have several items: 2 to 5 of them. As in the course.
+const SEVERAL_OF_TEN: u64 = 3;
+
+/// How long a refused step's last requests may take to end before the next one.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Of the requests of a step, how many must be answered by its end: some are always under way.
+const ANSWERED_SHARE: f64 = 0.9;
+
+/// Beyond what a step lasts, if it can't be ended by hand.
+const LEEWAY: Duration = Duration::from_secs(10);
+
+/// How a search goes.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    /// The first rate, in requests a second.
+    first: u32,
+    /// No rate above this is tried.
+    highest: u32,
+    /// Between the best rate and the worst refused one, this many halvings.
+    halvings: u32,
+    step: Duration,
+}
+
+impl Plan {
+    /// A minute or less.
+    pub(super) const FULL: Self = Self {
+        first: 48,
+        highest: 48 << 9,
+        halvings: 3,
+        step: Duration::from_secs(4),
+    };
+
+    /// Shows that it works, and finds nothing.
+    pub(super) const QUICK: Self = Self {
+        first: 15,
+        highest: 30,
+        halvings: 0,
+        step: Duration::from_secs(2),
+    };
+
+    /// About what it takes.
+    pub(super) fn about(self) -> Duration {
+        (self.step + PAUSE / 2) * (7 + self.halvings)
+    }
+}
+
+/// Looks for the next rate, told how each went: doubles until one is refused (or halves until one is not), then halves
+/// what lies between.
+struct Search {
+    plan: Plan,
+    good: Option<u32>,
+    bad: Option<u32>,
+    halvings: u32,
+}
+
+impl Search {
+    fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            good: None,
+            bad: None,
+            halvings: 0,
+        }
+    }
+
+    fn next(&mut self) -> Option<u32> {
+        match (self.good, self.bad) {
+            (None, None) => Some(self.plan.first),
+            (Some(good), None) => Some(good * 2).filter(|rate| *rate <= self.plan.highest),
+            // Three streams: less than one request a second of each is no rate.
+            (None, Some(bad)) => Some(bad / 2).filter(|rate| *rate >= 3),
+            (Some(good), Some(bad)) => {
+                self.halvings += 1;
+                let middle = (good + bad) / 2 / 3 * 3;
+                (self.halvings <= self.plan.halvings && middle > good && middle < bad)
+                    .then_some(middle)
+            }
+        }
+    }
+
+    fn tell(&mut self, rate: u32, good: bool) {
+        if good {
+            self.good = self.good.max(Some(rate));
+        } else {
+            self.bad = Some(self.bad.map_or(rate, |bad| bad.min(rate)));
+        }
+    }
+}
+
+/// What is sent, and with what.
+pub(super) struct Shooter<'a> {
+    oha: &'a Path,
+    bodies: PathBuf,
+    base: String,
+}
+
+impl<'a> Shooter<'a> {
+    /// Writes the orders' bodies to `folder`, for data of this size.
+    pub(super) fn new(
+        oha: &'a Path,
+        base: &str,
+        folder: &Path,
+        size: &Size,
+        seed: u64,
+    ) -> Result<Self> {
+        let bodies = folder.join("orders.txt");
+        fs::write(&bodies, orders(size, seed)?)
+            .with_context(|| format!("writing {}", bodies.display()))?;
+        Ok(Self {
+            oha,
+            bodies,
+            base: base.to_owned(),
+        })
+    }
+
+    /// Sends `rate` requests a second, a third of each kind, for `time`.
+    async fn send(&self, rate: u32, time: Duration) -> Result<Vec<Measured>> {
+        let each = (rate / 3).max(1);
+        let bodies = self.bodies.display().to_string();
+        let url = |path: &str| format!("{}{path}", self.base);
+        let orders = url("/orders");
+        let spenders = url("/orders/reports/highest-spenders");
+        let sellers = url("/orders/reports/best-sellers");
+        let post = [
+            "-m",
+            "POST",
+            "-T",
+            "application/json",
+            "-Z",
+            &bodies,
+            &orders,
+        ];
+        let longest = time + LEEWAY;
+        let streams = [
+            Stream::start(self.oha, "POST /orders", each, longest, &post)?,
+            Stream::start(self.oha, "highest spenders", each, longest, &[&spenders])?,
+            Stream::start(self.oha, "best sellers", each, longest, &[&sellers])?,
+        ];
+        // Not by its own clock: it would count every connection that waits for its turn as a failure.
+        sleep(time).await;
+        for stream in &streams {
+            stream.interrupt()?;
+        }
+        let mut measured = Vec::new();
+        for stream in streams {
+            measured.push(stream.measured().await?);
+        }
+        Ok(measured)
+    }
+}
+
+/// Searches.
+pub(super) async fn search(
+    shooter: &Shooter<'_>,
+    plan: Plan,
+    watch: &mut Watch,
+) -> Result<Saturation> {
+    let mut found = Saturation::default();
+    let mut search = Search::new(plan);
+    while let Some(rate) = search.next() {
+        watch.since_last()?;
+        let measured = shooter.send(rate, plan.step).await?;
+        let used = watch.since_last()?;
+        let mut step = judged(rate, plan.step, &measured);
+        let cpu = used
+            .processes
+            .into_iter()
+            .map(|usage| (usage.name, usage.cpu));
+        step.cpu = cpu.collect::<BTreeMap<_, _>>();
+        step.cpu.insert("machine".into(), used.machine_busy);
+        search.tell(rate, step.refused.is_none());
+        let refused = step.refused.is_some();
+        found.steps.push(step);
+        if refused {
+            sleep(PAUSE).await;
+        }
+    }
+    Ok(found)
+}
+
+fn judged(rate: u32, time: Duration, measured: &[Measured]) -> Step {
+    let requests: u64 = measured.iter().map(|stream| stream.requests).sum();
+    let mut failed: BTreeMap<String, u64> = BTreeMap::new();
+    for stream in measured {
+        for (what, count) in &stream.failed {
+            *failed.entry(what.clone()).or_default() += count;
+        }
+    }
+    let failures: u64 = failed.values().sum();
+    let answered_per_second = (requests - failures) as f64 / time.as_secs_f64();
+    let slowest = measured
+        .iter()
+        .max_by(|one, other| one.p99_ms.total_cmp(&other.p99_ms));
+    let p99_ms = slowest.map_or(f64::NAN, |stream| stream.p99_ms);
+    let refused = if let Some((what, _)) = failed.first_key_value() {
+        Some(format!("{failures} failures ({what})"))
+    } else if answered_per_second < ANSWERED_SHARE * f64::from(rate) {
+        Some(format!("only {answered_per_second:.0}/s were answered"))
+    } else if p99_ms < P99_LIMIT_MS {
+        None
+    } else {
+        // NaN, where nothing was answered, comes here too.
+        let name = slowest.map_or("nothing", |stream| stream.stream);
+        Some(format!("p99 of {name} is {p99_ms:.0} ms"))
+    };
+    Step {
+        rate,
+        answered_per_second,
+        p99_ms: if p99_ms.is_nan() { 0.0 } else { p99_ms },
+        failures,
+        refused,
+        cpu: BTreeMap::new(),
+    }
+}
+
+fn orders(size: &Size, seed: u64) -> Result<String> {
+    let mut numbers = Numbers(seed);
+    let mut text = String::new();
+    for _ in 0..BODIES {
+        let user = numbers.up_to(size.users as u64);
+        let several = numbers.up_to(10) <= SEVERAL_OF_TEN;
+        let count = if several { 1 + numbers.up_to(4) } else { 1 };
+        // Neighbours, so that no product comes twice in one order.
+        let first = numbers.up_to(size.products as u64 - count + 1);
+        let mut items = String::new();
+        for product in first..first + count {
+            let comma = if items.is_empty() { "" } else { "," };
+            let quantity = numbers.up_to(5);
+            write!(
+                items,
+                r#"{comma}{{"product_id":{product},"quantity":{quantity}}}"#
+            )?;
+        }
+        writeln!(text, r#"{{"user_id":{user},"items":[{items}]}}"#)?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rates that a search tries on a store that stands `limit`.
+    fn tried(limit: u32) -> Vec<u32> {
+        let mut search = Search::new(Plan::FULL);
+        let mut rates = Vec::new();
+        while let Some(rate) = search.next() {
+            search.tell(rate, rate <= limit);
+            rates.push(rate);
+        }
+        rates
+    }
+
+    #[test]
+    fn a_search_doubles_and_then_halves_what_lies_between() {
+        assert_eq!(tried(200), [48, 96, 192, 384, 288, 240, 216]);
+        assert_eq!(tried(20), [48, 24, 12, 18, 21]);
+    }
+
+    #[test]
+    fn a_search_ends_at_both_ends() {
+        assert_eq!(tried(0), [48, 24, 12, 6, 3]);
+        assert_eq!(tried(u32::MAX).last(), Some(&Plan::FULL.highest));
+    }
+
+    fn measured(p99_ms: f64, failed: &[(&str, u64)]) -> Measured {
+        Measured {
+            stream: "best sellers",
+            requests: 100,
+            failed: failed
+                .iter()
+                .map(|(what, count)| ((*what).to_owned(), *count))
+                .collect(),
+            p50_ms: 1.0,
+            p99_ms,
+            max_ms: p99_ms,
+        }
+    }
+
+    #[test]
+    fn a_step_is_refused_for_a_failure_for_being_late_and_for_silence() {
+        let judge = |one| judged(24, Duration::from_secs(4), &[one]).refused;
+        assert_eq!(judge(measured(99.0, &[])), None);
+        let late = judge(measured(101.0, &[])).expect("late");
+        assert_eq!(late, "p99 of best sellers is 101 ms");
+        let failed = judge(measured(1.0, &[("503", 2)])).expect("failed");
+        assert_eq!(failed, "2 failures (503)");
+        let behind = judged(40, Duration::from_secs(4), &[measured(1.0, &[])]).refused;
+        assert_eq!(behind.as_deref(), Some("only 25/s were answered"));
+        assert!(judge(measured(f64::NAN, &[])).is_some());
+    }
+
+    #[test]
+    fn orders_are_json_with_different_products() {
+        let size = Size {
+            users: 3,
+            products: 9,
+            orders: 0,
+        };
+        let text = orders(&size, 42).expect("written");
+        let mut several = 0;
+        for line in text.lines() {
+            let order: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let items = order["items"].as_array().expect("a list");
+            assert!((1..=5).contains(&items.len()), "{line}");
+            several += usize::from(items.len() > 1);
+        }
+        assert!((1300..1700).contains(&several), "{several}");
+    }
+}

@@ -1,0 +1,118 @@
+//! Processor time and memory of processes, from `/proc`.
+//!
+//! Read with `procfs`, which the metrics of host and proxy build on already: it reads what is asked for and keeps
+//! nothing. `sysinfo`, the alternative, refreshes lists of its own and would be one more dependency.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use procfs::process::{Process, all_processes};
+use procfs::{CurrentSI, KernelStats, page_size, ticks_per_second};
+
+use super::model::Usage;
+
+/// What the load generator is called in results.
+const LOCUST: &str = "locust";
+
+/// Looks at processes again and again, and gives what they used since the last look.
+pub(super) struct Watch {
+    processes: Vec<(String, u32)>,
+    last: Look,
+}
+
+/// What has been used so far.
+struct Look {
+    at: Instant,
+    /// Ticks of all processors that were not idle.
+    machine: u64,
+    /// Ticks and memory, by name.
+    processes: BTreeMap<String, (u64, u64)>,
+}
+
+/// What was used between two looks.
+pub(super) struct Used {
+    pub(super) machine_busy: f64,
+    pub(super) processes: Vec<Usage>,
+}
+
+impl Watch {
+    /// Begins to watch these processes (name, id), and Locust whenever it runs.
+    pub(super) fn new(processes: Vec<(String, u32)>) -> Result<Self> {
+        let last = look(&processes)?;
+        Ok(Self { processes, last })
+    }
+
+    /// What was used since the last call, or since the beginning.
+    pub(super) fn since_last(&mut self) -> Result<Used> {
+        let now = look(&self.processes)?;
+        let seconds = now.at.duration_since(self.last.at).as_secs_f64().max(0.001);
+        let per_second = |ticks: u64| ticks as f64 / ticks_per_second() as f64 / seconds;
+        let machine_busy = per_second(now.machine.saturating_sub(self.last.machine));
+        let processes = now.processes.iter().map(|(name, (ticks, memory_bytes))| {
+            // One that has just started has used all it has since then.
+            let before = self.last.processes.get(name).map_or(0, |(ticks, _)| *ticks);
+            Usage {
+                name: name.clone(),
+                cpu: per_second(ticks.saturating_sub(before)),
+                memory_bytes: *memory_bytes,
+            }
+        });
+        let processes = processes.collect();
+        self.last = now;
+        Ok(Used {
+            machine_busy,
+            processes,
+        })
+    }
+}
+
+fn look(processes: &[(String, u32)]) -> Result<Look> {
+    let mut found = BTreeMap::new();
+    for (name, id) in processes {
+        // A server that has ended is found out elsewhere.
+        if let Some(used) = i32::try_from(*id).ok().and_then(used_by) {
+            found.insert(name.clone(), used);
+        }
+    }
+    for id in locust() {
+        if let Some((ticks, memory)) = used_by(id) {
+            let sum: &mut (u64, u64) = found.entry(LOCUST.to_owned()).or_default();
+            *sum = (sum.0 + ticks, sum.1 + memory);
+        }
+    }
+    Ok(Look {
+        at: Instant::now(),
+        machine: busy_ticks()?,
+        processes: found,
+    })
+}
+
+/// Ticks and resident bytes.
+fn used_by(id: i32) -> Option<(u64, u64)> {
+    let stat = Process::new(id).ok()?.stat().ok()?;
+    Some((stat.utime + stat.stime, stat.rss * page_size()))
+}
+
+/// Children of ours that are Locust.
+fn locust() -> Vec<i32> {
+    let ours = i32::try_from(std::process::id()).unwrap_or_default();
+    let Ok(processes) = all_processes() else {
+        return Vec::new();
+    };
+    let children = processes.flatten().filter(|process| {
+        let child = process.stat().is_ok_and(|stat| stat.ppid == ours);
+        child
+            && process
+                .cmdline()
+                .is_ok_and(|args| args.iter().any(|arg| arg.contains(LOCUST)))
+    });
+    children.map(|process| process.pid).collect()
+}
+
+fn busy_ticks() -> Result<u64> {
+    let stats = KernelStats::current().context("reading /proc/stat")?;
+    let cpu = stats.total;
+    let extra = [cpu.irq, cpu.softirq, cpu.steal].map(Option::unwrap_or_default);
+    Ok(cpu.user + cpu.nice + cpu.system + extra.iter().sum::<u64>())
+}
