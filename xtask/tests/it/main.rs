@@ -4,8 +4,10 @@
     reason = "a failed step of a test is that test's failure"
 )]
 
+mod browser;
 mod dashboard;
 mod fake_store;
+mod lab;
 mod load;
 mod observed;
 mod rules;
