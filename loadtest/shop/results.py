@@ -6,8 +6,9 @@ import signal
 from pathlib import Path
 
 from locust import events
+from locust.exception import CatchResponseError
 from locust.html import get_html_report
-from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
+from locust.stats import PERCENTILES_TO_REPORT, StatsCSV, StatsError
 import locust.stats
 
 # Ctrl-C and its signal end a run with its results kept. A shell that starts a program in the background has it ignored.
@@ -53,7 +54,7 @@ def summary(environment):
         "routes": [_figures(entry) for entry in entries],
         "total": _figures(stats.total),
         "failures": [
-            {"name": error.name, "error": error.parse_error(error.error), "occurrences": error.occurrences}
+            {"name": error.name, "error": _reason(error.error), "occurrences": error.occurrences}
             for error in stats.errors.values()
         ],
         "exceptions": [
@@ -61,6 +62,11 @@ def summary(environment):
             for exception in environment.runner.exceptions.values()
         ],
     }
+
+
+def _reason(error):
+    """Our own words about an answer, or the name of what went wrong and its words."""
+    return str(error) if isinstance(error, CatchResponseError) else StatsError.parse_error(error)
 
 
 def _figures(entry):

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
 use crate::fake_store::{FakeStore, healthy};
@@ -203,14 +204,12 @@ async fn locust_s_own_page_comes_up_with_the_settings() {
     let port = free.local_addr().unwrap().port().to_string();
     drop(free);
     let short = Short::of(&store.url, &["--ui", "--ui-port", &port]);
-    let child = start(&short.args());
-    let page = eventually("the page is there", async || {
-        let response = reqwest::get(format!("http://127.0.0.1:{port}"))
-            .await
-            .ok()?;
-        response.text().await.ok()
-    })
-    .await;
+    let mut child = start(&short.args());
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().unwrap();
+    let url = format!("http://127.0.0.1:{port}");
+    assert!(line.contains(&url), "{line}");
+    let page = reqwest::get(url).await.unwrap().text().await.unwrap();
     assert!(page.contains(&store.url), "{page}");
     let locust = locust_of(&child).unwrap();
     signal(&child, "-TERM");
