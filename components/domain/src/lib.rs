@@ -14,6 +14,7 @@ pub mod reports;
 pub mod settings;
 pub mod stock;
 pub mod users;
+mod whole;
 
 pub use error::StoreError;
 pub use money::Cents;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cents, StoreError};
+use crate::{Cents, StoreError, whole};
 
 /// Most pieces of one product in one order: far above any real order, far below what the columns hold.
 pub const MAX_QUANTITY: i64 = 1_000_000;
@@ -20,6 +20,7 @@ const MAX_TOTAL: Cents = Cents::new(999_999_999_999);
 #[serde(deny_unknown_fields)]
 pub struct NewOrder {
     /// Who buys.
+    #[serde(deserialize_with = "whole::number")]
     pub user_id: i64,
     /// What is bought; the same product may come more than once.
     pub items: Vec<Line>,
@@ -30,8 +31,10 @@ pub struct NewOrder {
 #[serde(deny_unknown_fields)]
 pub struct Line {
     /// Which product.
+    #[serde(deserialize_with = "whole::number")]
     pub product_id: i64,
     /// How many pieces.
+    #[serde(deserialize_with = "whole::number")]
     pub quantity: i64,
 }
 
@@ -305,7 +308,7 @@ mod tests {
         for body in [
             r#"{"user_id":1,"items":[],"price":1}"#,
             r#"{"user_id":1,"items":[{"product_id":1,"quantity":1,"unit_price":0.01}]}"#,
-            r#"{"user_id":1,"items":[{"product_id":1,"quantity":1.0}]}"#,
+            r#"{"user_id":1,"items":[{"product_id":1,"quantity":1.5}]}"#,
             r#"{"user_id":"1","items":[]}"#,
             r#"{"user_id":9223372036854775808,"items":[]}"#,
             r#"{"items":[]}"#,

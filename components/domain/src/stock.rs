@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::orders::Line;
 use crate::settings::StockPolicy;
-use crate::{Cents, StoreError};
+use crate::{Cents, StoreError, whole};
 
 /// Most pieces that can be set: what a signed 32-bit integer holds, GraphQL's `Int`.
 const MAX_STOCK: i64 = i32::MAX as i64;
@@ -16,8 +16,10 @@ const MAX_STOCK: i64 = i32::MAX as i64;
 #[serde(deny_unknown_fields)]
 pub struct NewStock {
     /// Which product.
+    #[serde(deserialize_with = "whole::number")]
     pub product_id: i64,
     /// How many pieces there are from now on.
+    #[serde(deserialize_with = "whole::number")]
     pub quantity: i64,
 }
 
