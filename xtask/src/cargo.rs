@@ -19,6 +19,14 @@ pub(crate) fn cargo<const N: usize>(args: [&str; N]) -> Command {
         .env("CARGO_TARGET_DIR", paths::target())
         .current_dir(paths::root())
         .kill_on_drop(true);
+    // What the cargo that started us says of our own package. ring's build script would see it as a change, and with it
+    // half of the dependencies would be built anew whenever cargo is run without us in between.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
