@@ -4,6 +4,7 @@
 mod bench_proxy;
 mod build;
 mod cargo;
+mod contract;
 mod fixed_rate;
 mod lab;
 mod load;

@@ -9,9 +9,10 @@ use testbed::find_program;
 use tokio::process::Command;
 
 use crate::cargo::{cargo, run_step};
+use crate::contract;
 use crate::paths;
 
-/// Install what the other commands need (they do it too): the wasm target, cmake, MariaDB, Redis, Prometheus, Python
+/// Install what the other commands need (they do it too): the wasm target, cmake, MariaDB, Redis, Prometheus, Python, newman
 #[derive(Debug, Args)]
 pub(crate) struct Options {}
 
@@ -54,6 +55,9 @@ pub(crate) const PROMETHEUS: &[Tool] = &[
     tool("promtool", "prometheus"),
 ];
 
+/// What installs and runs newman, which walks through the Postman collection.
+pub(crate) const NODE: &[Tool] = &[tool("node", "nodejs"), tool("npm", "npm")];
+
 /// What the load tests need, besides the packages that they install in a folder of their own.
 const PYTHON: &[Tool] = &[tool("python3", "python3")];
 
@@ -66,6 +70,7 @@ pub(crate) async fn run(_: Options) -> Result<ExitCode> {
     wasm_target().await?;
     tools(&[CMAKE, PROCESSES, MARIADB, REDIS, PROMETHEUS]).await?;
     python().await?;
+    contract::ready().await?;
     eprintln!("✓ everything is installed");
     Ok(ExitCode::SUCCESS)
 }

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use crate::build;
 use crate::cargo::{cargo, run_step};
 use crate::locust::REQUIREMENTS;
 use crate::python::Python;
 use crate::setup::{self, BROWSER, CMAKE, MARIADB, PROCESSES, PROMETHEUS, REDIS};
+use crate::{build, contract};
 
 /// Check format, lints and docs, build everything, run every test; stops at the first step that fails
 #[derive(Debug, Args)]
@@ -23,6 +23,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::lint_components().await?;
     setup::tools(&[CMAKE, PROCESSES, MARIADB, REDIS, PROMETHEUS, BROWSER]).await?;
     Python::ready("locust", REQUIREMENTS).await?;
+    contract::ready().await?;
     run_step("format", cargo(["fmt", "--all", "--check"])).await?;
     lint().await?;
     let mut doc = cargo(["doc", "--workspace", "--no-deps"]);

@@ -8,6 +8,7 @@
 
 mod canary;
 mod catalogue;
+mod contract;
 mod errors;
 mod idempotency;
 mod imports;
