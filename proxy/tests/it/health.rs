@@ -115,3 +115,19 @@ async fn an_upstream_that_dies_and_comes_back_is_found_by_its_checks() {
     .await;
     assert_eq!(rig.get("/").await.status(), 200);
 }
+
+/// Nobody would ever find it up again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_is_down_is_used_once_nothing_checks_it() {
+    let (upstream, alive) = switched().await;
+    let rig = Rig::start(&shop(CHECKS, [&upstream])).await;
+    alive.store(false, Ordering::SeqCst);
+    eventually("it is down", async || {
+        rig.state(upstream.address).await == "down"
+    })
+    .await;
+    rig.reload(&shop("ejection = { failures = 0 }", [&upstream]))
+        .await;
+    assert_eq!(rig.state(upstream.address).await, "up");
+    assert_eq!(rig.get("/").await.status(), 200);
+}

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::io::AsyncReadExt;
+
 use crate::support::upstream::Unreachable;
 use crate::support::{
     Message, NO_EJECTION, Reply, Rig, Upstream, answered_by, get, group, problem, request, server,
@@ -141,6 +143,58 @@ async fn a_chunked_post_with_a_key_is_sent_again_whole() {
     assert_eq!(answer.status(), 200);
     for upstream in &upstreams {
         assert_eq!(upstream.requests()[0].text(), "hello world");
+    }
+}
+
+/// 64 KiB are kept for a second try; what is larger is not repeated, and never in part.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_near_the_size_that_is_kept_is_sent_again_whole_or_not_at_all() {
+    let key = [("idempotency-key", "k")];
+    for (length, tries) in [(65_535, 2), (65_536, 2), (65_537, 1)] {
+        let upstreams = first_fails(Reply::Close).await;
+        let rig = Rig::start(&shop(NO_EJECTION, &upstreams)).await;
+        let body = "x".repeat(length);
+        let answer = rig.ask(request("POST", "/in", &key, &body)).await;
+        let status = if tries == 2 { 200 } else { 502 };
+        assert_eq!(answer.status(), status, "{length}");
+        assert_eq!(total(&upstreams), tries, "{length}");
+        let requests = upstreams.iter().flat_map(Upstream::requests);
+        assert!(requests.map(|r| r.text()).all(|text| text == body));
+    }
+}
+
+/// The client was told to go on, and then its upstream was gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_was_waited_for_is_sent_again_too() {
+    for (key, tries) in [("idempotency-key: k\r\n", 2), ("", 1)] {
+        let upstreams = first_fails(Reply::Close).await;
+        let rig = Rig::start(&shop(NO_EJECTION, &upstreams)).await;
+        let mut client = rig.client().await;
+        let go_on = "expect: 100-continue\r\ncontent-length: 5\r\n";
+        let head = format!("POST /in HTTP/1.1\r\nhost: a\r\n{key}{go_on}\r\n");
+        client.send(head).await;
+        let mut told = [0; 25];
+        client.stream.read_exact(&mut told).await.unwrap();
+        assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+        let answer = client.ask("hello").await;
+        assert_eq!(answer.status(), if tries == 2 { 200 } else { 502 });
+        assert_eq!(total(&upstreams), tries);
+        let requests = upstreams.iter().flat_map(Upstream::requests);
+        assert!(requests.map(|r| r.text()).all(|text| text == "hello"));
+    }
+}
+
+/// The time that an upstream takes is not its client's: no 408.
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_longer_than_a_body_may_take_is_another_upstreams_turn() {
+    let limits = "[limits]\nbody_timeout = \"300ms\"\n";
+    let keys = format!("{NO_EJECTION}\nread_timeout = \"900ms\"");
+    let key = [("idempotency-key", "k")];
+    for bytes in [get("/in"), request("POST", "/in", &key, "body")] {
+        let upstreams = first_fails(Reply::Silence).await;
+        let rig = Rig::start(&format!("{limits}{}", shop(&keys, &upstreams))).await;
+        assert_eq!(rig.ask(bytes).await.status(), 200);
+        assert_eq!(total(&upstreams), 2);
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{PATIENCE, Rig, Upstream, eventually, folder, get, request, shop};
+use crate::support::{PATIENCE, Reply, Rig, Upstream, eventually, folder, get, request, shop};
 
 /// A certificate for `shop.example`, by itself.
 struct Certificate {
@@ -87,12 +87,22 @@ fn last(target: &str) -> String {
 
 /// A proxy with HTTPS and this certificate. It finds the files beside its configuration.
 async fn rig(certificate: &Certificate, upstream: &Upstream) -> (Rig, std::path::PathBuf) {
+    limited("", certificate, upstream).await
+}
+
+/// The same, with these limits.
+async fn limited(
+    limits: &str,
+    certificate: &Certificate,
+    upstream: &Upstream,
+) -> (Rig, std::path::PathBuf) {
     let files = folder();
     certificate.write(&files);
     let at = files.display();
     let listen =
         format!("tls = {{ certificate = \"{at}/certificate.pem\", key = \"{at}/key.pem\" }}");
-    let rig = Rig::with("", &listen, &shop("", [upstream])).await;
+    let config = format!("[limits]\n{limits}\n{}", shop("", [upstream]));
+    let rig = Rig::with("", &listen, &config).await;
     (rig, files)
 }
 
@@ -227,4 +237,47 @@ async fn a_handshake_that_never_comes_is_cut_off() {
     silent.send(&b"\x16\x03\x01"[..]).await;
     assert!(silent.rest().await.is_some(), "the connection stayed open");
     certificate.ask(&rig, &last("/")).await.unwrap();
+}
+
+/// It chose HTTP/2 and then doesn't begin it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http2_client_that_says_nothing_is_cut_off() {
+    let (upstream, certificate) = (Upstream::start().await, Certificate::new());
+    let limits = "header_timeout = \"500ms\"";
+    let (rig, _) = limited(limits, &certificate, &upstream).await;
+    for begin in ["", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\n"] {
+        let mut stream = certificate.connect(&rig, "h2").await.unwrap();
+        stream.write_all(begin.as_bytes()).await.unwrap();
+        let mut said = Vec::new();
+        let end = timeout(PATIENCE, stream.read_to_end(&mut said)).await;
+        assert!(end.is_ok(), "the connection stayed open after {begin:?}");
+    }
+    eventually("none is left", async || {
+        rig.metric("store_proxy_connections", &[]).await == 0.0
+    })
+    .await;
+}
+
+/// It answers pings, and never makes room for more of the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http2_client_that_does_not_read_is_cut_off() {
+    let (upstream, certificate) = (Upstream::start().await, Certificate::new());
+    let large = "x".repeat(8 * 1024 * 1024);
+    upstream.behave(move |_| Reply::Answer(200, vec![], large.clone()));
+    let limits = "send_timeout = \"500ms\"\nidle_timeout = \"1s\"";
+    let (rig, _) = limited(limits, &certificate, &upstream).await;
+    let stream = certificate.connect(&rig, "h2").await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = Request::get("https://shop.example/in").body(()).unwrap();
+    let (answer, _) = sender.send_request(request, true).unwrap();
+    let answer = timeout(PATIENCE, answer).await.unwrap().unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    eventually("it is given up", async || {
+        rig.metric("store_proxy_upstream_in_flight", &[]).await == 0.0
+            && rig.metric("store_proxy_connections", &[]).await == 0.0
+    })
+    .await;
+    drop(answer);
+    connection.abort();
 }

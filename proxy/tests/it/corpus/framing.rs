@@ -196,6 +196,11 @@ fn bodies() -> Vec<Case> {
             OneThen(BAD),
             post("Content-Length: 3\r\n", "abcdef\r\n\r\n"),
         ),
+        case(
+            "an empty line after the body",
+            One,
+            post("Content-Length: 5\r\n", "hello\r\n"),
+        ),
         finished(case(
             "less than announced",
             Nothing,
@@ -242,6 +247,14 @@ fn named_by_connection() -> Vec<Case> {
             post(
                 "Connection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n",
                 "5\r\nhello\r\n0\r\n\r\n",
+            ),
+        ),
+        case(
+            "Connection: idempotency-key",
+            Refused(BAD),
+            post(
+                "Connection: close, Idempotency-Key\r\nIdempotency-Key: k\r\nContent-Length: 5\r\n",
+                "hello",
             ),
         ),
         case(

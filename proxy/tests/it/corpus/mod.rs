@@ -9,9 +9,16 @@ mod framing;
 mod head;
 mod http2;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
 use crate::support::wire::Read;
 use crate::support::{
-    Client, Kind, NO_EJECTION, Reply, Rig, Upstream, answered_by, get, problem, request, shop, wire,
+    Client, Kind, NO_EJECTION, Reply, Rig, Upstream, answered_by, eventually, get, problem,
+    request, shop, wire,
 };
 
 /// What a smuggler wants the upstream to see.
@@ -90,6 +97,57 @@ async fn two_honest_requests_in_one_packet_are_two() {
         assert_eq!(client.answer().await.json()["target"], target);
     }
     assert_eq!(upstream.count(), 2);
+}
+
+/// The second comes in pieces, the first of them while its predecessor is under way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_follows_in_later_packets_waits_its_turn() {
+    for first in [get("/one"), request("POST", "/one", &[], "hello")] {
+        let gate = Arc::new(Semaphore::new(0));
+        let inner = gate.clone();
+        let upstream = Upstream::with(move |request| match request.target() {
+            "/one" => Reply::Held(inner.clone(), Box::new(Reply::Echo)),
+            _ => Reply::Echo,
+        })
+        .await;
+        let rig = Rig::start(&shop("", [&upstream])).await;
+        let mut client = rig.client().await;
+        client.send(first).await;
+        eventually("it is under way", async || upstream.count() == 1).await;
+        let second = request("POST", "/two", &[], "hello");
+        let (begin, rest) = second.split_at(second.len() - 2);
+        client.send(begin).await;
+        sleep(Duration::from_millis(100)).await;
+        gate.add_permits(1);
+        assert_eq!(client.answer().await.json()["target"], "/one");
+        client.send(rest).await;
+        let answer = client.answer().await.json();
+        assert_eq!(
+            (&answer["target"], &answer["body"]),
+            (&"/two".into(), &"hello".into())
+        );
+        assert_eq!(upstream.count(), 2);
+    }
+}
+
+/// Old clients send one (RFC 9112, section 2.2).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_line_between_requests_is_passed_over() {
+    let upstream = Upstream::start().await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let post = request("POST", "/one", &[], "hello") + "\r\n";
+    let mut together = rig.client().await;
+    together.send(post.clone() + &get("/two")).await;
+    let mut apart = rig.client().await;
+    apart.send(post).await;
+    for client in [&mut together, &mut apart] {
+        assert_eq!(client.answer().await.json()["body"], "hello");
+    }
+    apart.send(get("/two")).await;
+    for mut client in [together, apart] {
+        assert_eq!(client.answer().await.json()["target"], "/two");
+    }
+    assert_eq!(upstream.count(), 4);
 }
 
 async fn run(cases: Vec<Case>) {
