@@ -76,6 +76,15 @@ pub(crate) async fn dist_proxy() -> Result<PathBuf> {
     Ok(paths::dist_proxy_binary())
 }
 
+/// Builds the native twin in the host's profile, and says where it is.
+pub(crate) async fn dist_native() -> Result<PathBuf> {
+    // By itself: built together, the host would get the features that only the twin asks for.
+    let mut command = cargo(["build", "--profile", "dist"]);
+    command.args(["--package", "store-native"]);
+    run_step("build the native twin for release", command).await?;
+    Ok(paths::target().join("dist/store-native"))
+}
+
 /// The flags that limit a cargo command to the components.
 pub(crate) fn only_components() -> impl Iterator<Item = &'static str> {
     COMPONENTS.into_iter().flat_map(|name| ["--package", name])

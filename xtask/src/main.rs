@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything a developer or CI does with this repository, one file per command.
 #![expect(clippy::print_stdout, reason = "a command line talks on stdout")]
 
+mod bench;
 mod bench_proxy;
 mod build;
 mod cargo;
@@ -9,6 +10,7 @@ mod fixed_rate;
 mod lab;
 mod load;
 mod locust;
+mod measure;
 mod paths;
 mod python;
 mod seed;
@@ -41,6 +43,7 @@ enum Command {
     Seed(seed::Options),
     Verify(verify::Options),
     Setup(setup::Options),
+    Bench(bench::Options),
     BenchProxy(bench_proxy::Options),
     SwapTest(swap_test::Options),
     Load(load::Options),
@@ -79,6 +82,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Seed(options) => seed::run(options).await,
         Command::Verify(options) => verify::run(options).await,
         Command::Setup(options) => setup::run(options).await,
+        Command::Bench(options) => bench::run(options).await,
         Command::BenchProxy(options) => bench_proxy::run(options).await,
         Command::SwapTest(options) => swap_test::run(options).await,
         Command::Load(options) => load::run(options).await,

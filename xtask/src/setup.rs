@@ -64,6 +64,10 @@ const PYTHON: &[Tool] = &[tool("python3", "python3")];
 /// What the tests of the lab's report need: it is a page, and judged by a browser.
 pub(crate) const BROWSER: &[Tool] = &[tool("chromium", "chromium")];
 
+/// What `bench` needs.
+pub(crate) const LOAD: &[Tool] = &[tool("wrk", "wrk"), tool("taskset", "util-linux")];
+
+
 const WASM_TARGET: &str = "wasm32-wasip2";
 
 pub(crate) async fn run(_: Options) -> Result<ExitCode> {

@@ -19,11 +19,17 @@ pub async fn note(connection: &Connection, changed: &[Changed]) -> Result<(), My
             parameters.push(entity.name().to_owned().into());
             parameters.push(id.into());
         }
-        let statement = format!(
-            "INSERT INTO cache_changes (entity, entity_id) VALUES {}",
-            row_placeholders("(?, ?)", changed.len())
-        );
-        connection.execute(&statement, parameters).await?;
+        connection
+            .execute(&insert(changed.len()), parameters)
+            .await?;
     }
     Ok(())
+}
+
+/// Inserts so many notes: entity and id of each.
+pub fn insert(notes: usize) -> String {
+    format!(
+        "INSERT INTO cache_changes (entity, entity_id) VALUES {}",
+        row_placeholders("(?, ?)", notes)
+    )
 }

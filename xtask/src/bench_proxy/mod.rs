@@ -1,6 +1,5 @@
 //! `cargo xtask bench-proxy`: store-proxy against nginx, on the same upstreams, in one run, round by round in turn.
 
-mod load;
 mod report;
 mod servers;
 
@@ -12,10 +11,10 @@ use std::thread::available_parallelism;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use self::load::Loaders;
 use self::report::{Report, Sample};
 use self::servers::{Balancer, Upstreams};
 use crate::cargo::{cargo, run_step};
+use crate::measure::{Loaders, Target};
 use crate::paths;
 use crate::setup::{self, BENCH, CMAKE};
 
@@ -54,7 +53,6 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::tools(&[CMAKE, BENCH]).await?;
-    let loaders = Loaders::find_or_install().await?;
     let binary = match &options.binary {
         Some(binary) => binary.clone(),
         None => build().await?,
@@ -68,7 +66,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     );
     let mut report = Report::new(&options, cpus).await?;
     for &workers in &options.workers {
-        measure(&options, &loaders, &binary, workers, cpus, &mut report).await?;
+        measure(&options, &binary, workers, cpus, &mut report).await?;
     }
     println!("{report}");
     if let Some(folder) = options.output.parent() {
@@ -90,7 +88,6 @@ async fn build() -> Result<PathBuf> {
 /// All rounds with this number of workers.
 async fn measure(
     options: &Options,
-    loaders: &Loaders,
     binary: &std::path::Path,
     workers: usize,
     cpus: usize,
@@ -103,6 +100,7 @@ async fn measure(
     } else {
         format!("0-{}", cpus - 1)
     };
+    let loaders = Loaders::find_or_install(&other_cpus).await?;
     let upstreams = Upstreams::start(&other_cpus).await?;
     let balancers = [
         Balancer::nginx(workers, &proxy_cpus).await?,
@@ -120,7 +118,7 @@ async fn measure(
                 balancer.name()
             );
             eprintln!("▸ {step}");
-            let sample = sample(options, loaders, balancer, &other_cpus)
+            let sample = sample(options, &loaders, balancer)
                 .await
                 .with_context(|| step)?;
             report.add(workers, round, balancer.name(), sample);
@@ -130,30 +128,18 @@ async fn measure(
     Ok(())
 }
 
-async fn sample(
-    options: &Options,
-    loaders: &Loaders,
-    balancer: &Balancer,
-    cpus: &str,
-) -> Result<Sample> {
+async fn sample(options: &Options, loaders: &Loaders, balancer: &Balancer) -> Result<Sample> {
     // Connections and caches are warm before the clock starts.
-    loaders
-        .flood(balancer.url(), options.connections, 1, cpus)
-        .await?;
+    let target = Target::get(balancer.url());
+    loaders.flood(&target, options.connections, 1).await?;
     let before = balancer.cpu_seconds()?;
     let flood = loaders
-        .flood(balancer.url(), options.connections, options.seconds, cpus)
+        .flood(&target, options.connections, options.seconds)
         .await?;
     let cpu_seconds = balancer.cpu_seconds()? - before;
     let memory_kib = balancer.memory_kib()?;
     let latency = loaders
-        .pace(
-            balancer.url(),
-            options.connections,
-            options.seconds,
-            options.rate,
-            cpus,
-        )
+        .pace(&target, options.connections, options.seconds, options.rate)
         .await?;
     Ok(Sample {
         requests_per_second: flood.requests_per_second,

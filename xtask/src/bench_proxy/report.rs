@@ -5,10 +5,9 @@ use std::fmt;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use testbed::find_program;
-use tokio::process::Command;
 
 use super::Options;
-use crate::paths;
+use crate::measure::{commit, median, output_of, processor, spread};
 
 /// One balancer in one round.
 #[derive(Clone, Debug)]
@@ -50,11 +49,12 @@ struct Medians {
 impl Report {
     pub(super) async fn new(options: &Options, cpus: usize) -> Result<Self> {
         let nginx = find_program("nginx").context("nginx is not installed")?;
+        let nginx = output_of(&nginx.display().to_string(), &["-v"]).await;
         let about = json!({
-            "commit": output_of("git", &["describe", "--always", "--dirty"]).await,
+            "commit": commit().await,
             "processor": processor(),
             "processors": cpus,
-            "nginx": output_of(&nginx.display().to_string(), &["-v"]).await,
+            "nginx": nginx.trim_start_matches("nginx version: "),
             "rounds": options.rounds,
             "seconds": options.seconds,
             "connections": options.connections,
@@ -87,16 +87,17 @@ impl Report {
             .filter(|row| row.workers == workers && row.name == name)
             .map(|row| &row.sample)
             .collect();
-        let rates = sorted(&samples, |s| s.requests_per_second);
+        let middle = |value: fn(&Sample) -> f64| median(samples.iter().map(|sample| value(sample)));
+        let rates = spread(samples.iter().map(|sample| sample.requests_per_second))?;
         Some(Medians {
-            requests_per_second: median(&rates)?,
-            lowest: *rates.first()?,
-            highest: *rates.last()?,
-            cpu_seconds_per_100k: median(&sorted(&samples, |s| s.cpu_seconds_per_100k))?,
-            cpu_busy: median(&sorted(&samples, |s| s.cpu_busy))?,
-            p50_ms: median(&sorted(&samples, |s| s.p50_ms))?,
-            p99_ms: median(&sorted(&samples, |s| s.p99_ms))?,
-            memory_kib: median(&sorted(&samples, |s| s.memory_kib as f64))?,
+            requests_per_second: rates.median,
+            lowest: rates.lowest,
+            highest: rates.highest,
+            cpu_seconds_per_100k: middle(|s| s.cpu_seconds_per_100k)?,
+            cpu_busy: middle(|s| s.cpu_busy)?,
+            p50_ms: middle(|s| s.p50_ms)?,
+            p99_ms: middle(|s| s.p99_ms)?,
+            memory_kib: middle(|s| s.memory_kib as f64)?,
         })
     }
 }
@@ -173,53 +174,4 @@ fn row_json(row: &Row) -> Value {
         "p99_ms": row.sample.p99_ms,
         "memory_kib": row.sample.memory_kib,
     })
-}
-
-fn sorted(samples: &[&Sample], value: impl Fn(&Sample) -> f64) -> Vec<f64> {
-    let mut values: Vec<f64> = samples.iter().map(|sample| value(sample)).collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn median(sorted: &[f64]) -> Option<f64> {
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        even if even % 2 == 0 => Some((sorted[middle - 1] + sorted[middle]) / 2.0),
-        _ => Some(sorted[middle]),
-    }
-}
-
-/// What a program says of itself on either stream, or nothing.
-async fn output_of(program: &str, args: &[&str]) -> String {
-    let mut command = Command::new(program);
-    command.args(args).current_dir(paths::root());
-    let Ok(output) = command.output().await else {
-        return String::new();
-    };
-    let said = [output.stdout, output.stderr].concat();
-    String::from_utf8_lossy(&said)
-        .trim()
-        .trim_start_matches("nginx version: ")
-        .to_owned()
-}
-
-fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("model name"));
-    line.and_then(|line| line.split_once(": "))
-        .map_or("unknown processor", |(_, name)| name)
-        .to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median;
-
-    #[test]
-    fn medians_are_of_the_middle() {
-        assert_eq!(median(&[]), None);
-        assert_eq!(median(&[1.0, 2.0, 9.0]), Some(2.0));
-        assert_eq!(median(&[1.0, 2.0, 4.0, 9.0]), Some(3.0));
-    }
 }

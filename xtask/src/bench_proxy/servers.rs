@@ -10,10 +10,7 @@ use anyhow::{Context, Result, ensure};
 use testbed::{Process, find_program, start_program};
 use tokio::net::TcpStream;
 
-use crate::paths;
-
-/// The kernel counts a process's time in these.
-const TICKS_PER_SECOND: f64 = 100.0;
+use crate::{measure, paths};
 
 /// As in the files of `loadtest/proxy`.
 const NGINX_PORT: u16 = 18_010;
@@ -82,26 +79,14 @@ impl Balancer {
 
     /// User and system time of all its processes so far.
     pub(super) fn cpu_seconds(&self) -> Result<f64> {
-        let mut ticks = 0;
-        for id in self.server.processes()? {
-            let path = format!("/proc/{id}/stat");
-            let stat = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-            ticks += ticks_of(&stat).with_context(|| format!("understanding {path}"))?;
-        }
-        Ok(ticks as f64 / TICKS_PER_SECOND)
+        let processes = self.server.processes()?;
+        processes.into_iter().map(measure::cpu_seconds).sum()
     }
 
     /// Memory of all its processes, what they share divided among them.
     pub(super) fn memory_kib(&self) -> Result<u64> {
-        let mut sum = 0;
-        for id in self.server.processes()? {
-            let path = format!("/proc/{id}/smaps_rollup");
-            let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-            let pss = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-            let kib = pss.and_then(|pss| pss.trim().trim_end_matches(" kB").parse::<u64>().ok());
-            sum += kib.with_context(|| format!("no Pss in {path}"))?;
-        }
-        Ok(sum)
+        let processes = self.server.processes()?;
+        processes.into_iter().map(measure::memory_kib).sum()
     }
 }
 
@@ -189,25 +174,4 @@ fn run_folder() -> Result<PathBuf> {
     let folder = paths::target().join("bench-proxy");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     Ok(folder)
-}
-
-/// Fields 14 and 15 of `/proc/ID/stat`, counted after the name, which may hold anything.
-fn ticks_of(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ticks_of;
-
-    #[test]
-    fn the_time_of_a_process_is_found_after_any_name() {
-        let stat = "7 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 120 45 0 0 20 0";
-        assert_eq!(ticks_of(stat), Some(165));
-        assert_eq!(ticks_of("7 (a"), None);
-    }
 }

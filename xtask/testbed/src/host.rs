@@ -44,6 +44,8 @@ pub struct HostOptions {
     pub env: Vec<(String, String)>,
     /// Further flags.
     pub args: Vec<String>,
+    /// The processors that it may use, as taskset names them; `None` for all.
+    pub cpus: Option<String>,
     /// Whether our own `STORE_HOST_…` and `SPIN_VARIABLE_…` reach it: a person wants that, a test does not.
     pub inherit_settings: bool,
 }
@@ -62,6 +64,7 @@ impl HostOptions {
             variables: Vec::new(),
             env: Vec::new(),
             args: Vec::new(),
+            cpus: None,
             inherit_settings: false,
         }
     }
@@ -197,7 +200,15 @@ fn launch(options: &HostOptions, addresses: &Addresses, stdout: &Path) -> Result
     if stdout.exists() {
         fs::remove_file(stdout).with_context(|| format!("removing {}", stdout.display()))?;
     }
-    let mut command = owned_command(absolute(&options.binary)?);
+    let binary = absolute(&options.binary)?;
+    let mut command = match &options.cpus {
+        Some(cpus) => {
+            let mut command = owned_command("taskset");
+            command.args(["--cpu-list", cpus]).arg(binary);
+            command
+        }
+        None => owned_command(binary),
+    };
     if !options.inherit_settings {
         remove_settings(&mut command);
     }

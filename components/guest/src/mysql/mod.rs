@@ -17,7 +17,7 @@ pub use error::MysqlError;
 pub use records::{ORDER_COLUMNS, orders_by_id};
 pub use row::{Column, FromRow};
 pub use spin_sdk::mysql::ParameterValue;
-pub use transaction::{Abort, transaction};
+pub use transaction::{Abort, BEGIN, COMMIT, transaction};
 
 /// How many rows are taken from the host at once: each crossing costs more than each row.
 const ROWS_AT_ONCE: usize = 128;

@@ -12,11 +12,11 @@ use crate::Problem;
 const ATTEMPTS: u32 = 5;
 
 /// What every transaction starts with. MySQL refuses to prepare `START TRANSACTION`.
-const BEGIN: &str = "SET autocommit = 0";
+pub const BEGIN: &str = "SET autocommit = 0";
 
 /// Commits, since MySQL and MariaDB end an open transaction when autocommit comes back on, and leaves the session as it
 /// was found: one round trip instead of two. (MySQL 8.4 reference manual, section 15.3.1.)
-const COMMIT: &str = "SET autocommit = 1";
+pub const COMMIT: &str = "SET autocommit = 1";
 
 /// Why a transaction did not happen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

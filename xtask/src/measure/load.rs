@@ -4,119 +4,128 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use testbed::find_program;
 use tokio::process::Command;
 
-use crate::cargo::{cargo, run_step};
-use crate::paths;
+use crate::setup;
 
-/// Both programs.
-pub(super) struct Loaders {
+/// Both programs, kept to some processors.
+pub(crate) struct Loaders {
     oha: PathBuf,
+    cpus: String,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    url: String,
+    /// A script of wrk that makes the requests.
+    script: Option<PathBuf>,
+    /// oha's flags for the same requests, the URL included.
+    oha: Vec<String>,
+}
+
+impl Target {
+    /// The same URL again and again.
+    pub(crate) fn get(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            script: None,
+            oha: vec![url.to_owned()],
+        }
+    }
+
+    /// What `script` and the flags of `oha` say.
+    pub(crate) fn scripted(url: &str, script: PathBuf, oha: Vec<String>) -> Self {
+        Self {
+            url: url.to_owned(),
+            script: Some(script),
+            oha,
+        }
+    }
 }
 
 /// As much as goes.
-#[derive(Debug, PartialEq)]
-pub(super) struct Flood {
-    pub(super) requests: f64,
-    pub(super) requests_per_second: f64,
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Flood {
+    pub(crate) requests: f64,
+    pub(crate) requests_per_second: f64,
 }
 
 /// At a fixed rate.
-#[derive(Debug, PartialEq)]
-pub(super) struct Latency {
-    pub(super) p50_ms: f64,
-    pub(super) p99_ms: f64,
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Latency {
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) p999_ms: f64,
 }
 
 impl Loaders {
-    /// `oha` comes from crates, not from Debian: built once, under `target/`.
-    pub(super) async fn find_or_install() -> Result<Self> {
-        let folder = paths::target().join("tools");
-        let own = folder.join("bin/oha");
-        if let Some(oha) = find_program("oha").or_else(|| own.is_file().then(|| own.clone())) {
-            return Ok(Self { oha });
-        }
-        let mut install = cargo(["install", "oha", "--locked", "--no-default-features"]);
-        install
-            .args(["--features", "rustls", "--root"])
-            .arg(&folder)
-            .env("CARGO_TARGET_DIR", folder.join("build"));
-        run_step("install oha", install).await?;
-        Ok(Self { oha: own })
+    /// Builds `oha` if it is not there. `cpus` as taskset names them.
+    pub(crate) async fn find_or_install(cpus: &str) -> Result<Self> {
+        Ok(Self {
+            oha: setup::oha().await?,
+            cpus: cpus.to_owned(),
+        })
     }
 
-    pub(super) async fn flood(
+    pub(crate) async fn flood(
         &self,
-        url: &str,
+        target: &Target,
         connections: u32,
         seconds: u32,
-        cpus: &str,
     ) -> Result<Flood> {
         let (connections, duration) = (connections.to_string(), format!("{seconds}s"));
-        let args = [
-            "wrk",
-            "--threads",
-            "1",
-            "--connections",
-            &connections,
-            "--duration",
-            &duration,
-            url,
-        ];
-        let said = on_cpus(cpus, &args).await?;
-        understand_wrk(&said)
+        let mut args = vec!["wrk", "--threads", "1", "--connections", &connections];
+        // An answer that takes this long is an error.
+        args.extend(["--timeout", "30s", "--duration", &duration]);
+        let script = target
+            .script
+            .as_ref()
+            .map(|path| path.display().to_string());
+        if let Some(script) = &script {
+            args.extend(["--script", script]);
+        }
+        args.push(&target.url);
+        understand_wrk(&self.run(&args).await?)
     }
 
-    pub(super) async fn pace(
+    pub(crate) async fn pace(
         &self,
-        url: &str,
+        target: &Target,
         connections: u32,
         seconds: u32,
         rate: u32,
-        cpus: &str,
     ) -> Result<Latency> {
         let oha = self.oha.display().to_string();
         let (connections, duration) = (connections.to_string(), format!("{seconds}s"));
         let rate = rate.to_string();
+        let mut args = vec![oha.as_str(), "--no-tui", "--output-format", "json"];
         // Corrected: a request that could not start in time counts as slow, and not as one not sent.
-        let args = [
-            &oha,
-            "--no-tui",
-            "--output-format",
-            "json",
-            "--latency-correction",
-            "-q",
-            &rate,
-            "-c",
-            &connections,
-            "-z",
-            &duration,
-            url,
-        ];
-        let said = on_cpus(cpus, &args).await?;
-        understand_oha(&said)
+        args.extend(["--latency-correction", "-q", &rate]);
+        args.extend(["-c", &connections, "-z", &duration]);
+        args.extend(target.oha.iter().map(String::as_str));
+        understand_oha(&self.run(&args).await?)
     }
-}
 
-async fn on_cpus(cpus: &str, args: &[&str]) -> Result<String> {
-    let mut command = Command::new("taskset");
-    command
-        .args(["--cpu-list", cpus])
-        .args(args)
-        .kill_on_drop(true);
-    let program = args.first().copied().unwrap_or_default();
-    let output = command
-        .output()
-        .await
-        .with_context(|| format!("running {program}"))?;
-    ensure!(
-        output.status.success(),
-        "{program} failed ({}): {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    async fn run(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new("taskset");
+        command
+            .args(["--cpu-list", &self.cpus])
+            .args(args)
+            .kill_on_drop(true);
+        let program = args.first().copied().unwrap_or_default();
+        let output = command
+            .output()
+            .await
+            .with_context(|| format!("running {program}"))?;
+        ensure!(
+            output.status.success(),
+            "{program} failed ({}): {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
 }
 
 /// Reads what wrk prints. An error makes the numbers worthless.
@@ -145,7 +154,8 @@ fn understand_wrk(said: &str) -> Result<Flood> {
 fn understand_oha(said: &str) -> Result<Latency> {
     let report: Value = serde_json::from_str(said).context("reading oha's report")?;
     let statuses = report["statusCodeDistribution"].as_object();
-    let only_good = statuses.is_some_and(|all| all.len() == 1 && all.contains_key("200"));
+    let only_good = statuses
+        .is_some_and(|all| !all.is_empty() && all.keys().all(|status| status.starts_with('2')));
     // Requests still under way when the time is over are no errors.
     let errors = report["errorDistribution"].as_object();
     let errors = errors
@@ -165,6 +175,7 @@ fn understand_oha(said: &str) -> Result<Latency> {
     Ok(Latency {
         p50_ms: milliseconds("p50")?,
         p99_ms: milliseconds("p99")?,
+        p999_ms: milliseconds("p99.9")?,
     })
 }
 
@@ -187,11 +198,12 @@ mod tests {
 
     #[test]
     fn the_report_of_oha_is_understood() {
-        let said = r#"{"latencyPercentiles":{"p50":0.0005,"p99":0.002},
+        let said = r#"{"latencyPercentiles":{"p50":0.0005,"p99":0.002,"p99.9":0.003},
             "statusCodeDistribution":{"200":100},"errorDistribution":{"aborted due to deadline":3}}"#;
         let expected = Latency {
             p50_ms: 0.5,
             p99_ms: 2.0,
+            p999_ms: 3.0,
         };
         assert_eq!(understand_oha(said).expect("understood"), expected);
         let refused = said.replace("aborted due to deadline", "connection refused");

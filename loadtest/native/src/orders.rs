@@ -1,0 +1,240 @@
+//! Orders: placed in one transaction, and read from Redis or MySQL.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Params, Value};
+use redis::Pipeline;
+use serde::Serialize;
+use store_domain::cache::{self, ORDER_FIELDS, order_values};
+use store_domain::changes::{Entity, Sale, changed};
+use store_domain::orders::{Basket, NewOrder, Order, OrderItem, OrderRow, assemble};
+use store_domain::settings::StockPolicy;
+use store_domain::stock::{StockLevel, after_sale};
+use store_domain::{Cents, StoreError};
+use store_guest::changes;
+use store_guest::mysql::{BEGIN, COMMIT, orders_by_id};
+
+use crate::answer::Failure;
+use crate::pools::Pools;
+use crate::statements::orders as sql;
+use crate::stocks;
+
+/// How often a transaction is tried, and the errors that a new try may get past: lock wait, deadlock, and MariaDB's
+/// "changed since read".
+const ATTEMPTS: u32 = 5;
+const COLLISIONS: [u16; 3] = [1205, 1213, 1020];
+
+#[derive(Serialize)]
+pub(crate) struct Placed {
+    order_id: i64,
+}
+
+/// `POST /orders`
+pub(crate) async fn place(
+    State(pools): State<Pools>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Placed>), Failure> {
+    let order: NewOrder =
+        serde_json::from_slice(&body).map_err(|error| StoreError::Malformed(error.to_string()))?;
+    let basket = order.into_basket()?;
+    // A client that leaves must not leave a connection in the middle of its transaction.
+    let placed = tokio::spawn(async move { place_whole(&pools, &basket).await });
+    let order_id = placed
+        .await
+        .map_err(|error| StoreError::Internal(error.to_string()))??;
+    Ok((StatusCode::CREATED, Json(Placed { order_id })))
+}
+
+/// The transaction, again if it collides with another, and then the cache.
+async fn place_whole(pools: &Pools, basket: &Basket) -> Result<i64, Failure> {
+    let mut attempt = 1;
+    let (order, levels) = loop {
+        let mut connection = pools.mysql.get_conn().await?;
+        let failed = match place_in(&mut connection, basket).await {
+            Ok(placed) => break placed,
+            Err(failed) => failed,
+        };
+        // Rolls back.
+        connection.disconnect().await?;
+        if attempt == ATTEMPTS || !failed.is_collision() {
+            return Err(failed.into());
+        }
+        attempt += 1;
+    };
+    let mut pipeline = redis::pipe();
+    add_order(&mut pipeline, &order);
+    for level in &levels {
+        stocks::add_move(&mut pipeline, level);
+    }
+    // Only a cache.
+    _ = pipeline.exec_async(&mut pools.redis.clone()).await;
+    Ok(order.order_id)
+}
+
+/// Why a try failed.
+enum Abort {
+    Rejected(StoreError),
+    Database(mysql_async::Error),
+}
+
+impl Abort {
+    fn is_collision(&self) -> bool {
+        match self {
+            Self::Database(mysql_async::Error::Server(error)) => COLLISIONS.contains(&error.code),
+            _ => false,
+        }
+    }
+}
+
+impl From<StoreError> for Abort {
+    fn from(error: StoreError) -> Self {
+        Self::Rejected(error)
+    }
+}
+
+impl From<mysql_async::Error> for Abort {
+    fn from(error: mysql_async::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<Abort> for Failure {
+    fn from(abort: Abort) -> Self {
+        match abort {
+            Abort::Rejected(error) => error.into(),
+            Abort::Database(error) => error.into(),
+        }
+    }
+}
+
+/// The statements of the component `orders`, in its order.
+async fn place_in(conn: &mut Conn, basket: &Basket) -> Result<(Order, Vec<StockLevel>), Abort> {
+    conn.exec_drop(BEGIN, ()).await?;
+    let products = basket.product_ids();
+    let prices = sql::prices(products.len());
+    let prices: Vec<(i64, i64)> = conn.exec(prices, ids(products)).await?;
+    let prices: Vec<_> = prices
+        .into_iter()
+        .map(|(id, cents)| (id, Cents::new(cents)))
+        .collect();
+    let order = basket.priced(&prices)?;
+    let sale = Sale::of(&order);
+    let owner = (order.user_id, order.total_amount.to_string());
+    conn.exec_drop(sql::INSERT_ORDER, owner).await?;
+    let id: Option<i64> = conn.exec_first("SELECT LAST_INSERT_ID()", ()).await?;
+    let id = id.ok_or_else(|| StoreError::Internal("no insert id".into()))?;
+    let order = order.numbered(id);
+    let rows = order.items.iter().flat_map(|item| {
+        [
+            order.order_id.into(),
+            item.product_id.into(),
+            item.quantity.into(),
+            item.unit_price.to_string().into(),
+        ]
+    });
+    let items = sql::insert_items(order.items.len());
+    conn.exec_drop(items, Params::Positional(rows.collect()))
+        .await?;
+    let levels = post(conn, &sale).await?;
+    let changed = changed(&[order.order_id], &sale.lines);
+    let notes = changed
+        .iter()
+        .flat_map(|(entity, id)| [entity.name().into(), (*id).into()]);
+    let notes = Params::Positional(notes.collect());
+    conn.exec_drop(changes::insert(changed.len()), notes)
+        .await?;
+    conn.exec_drop(COMMIT, ()).await?;
+    Ok((order, levels))
+}
+
+/// Moves stock and totals.
+async fn post(conn: &mut Conn, sale: &Sale) -> Result<Vec<StockLevel>, Abort> {
+    let products = sale.lines.iter().map(|line| line.product_id);
+    let locked: Vec<(i64, i64, i64)> = conn
+        .exec(sql::lock_stock(sale.lines.len()), ids(products))
+        .await?;
+    let before: Vec<StockLevel> = locked.into_iter().map(level).collect();
+    let after = after_sale(StockPolicy::Backorder, &sale.lines, &before)?;
+    let lines = || sale.lines.iter();
+    let taken = ids(lines().flat_map(|line| [line.product_id, -line.quantity]));
+    conn.exec_drop(sql::add_to_stock(sale.lines.len()), taken)
+        .await?;
+    let sold = ids(lines().flat_map(|line| [line.product_id, line.quantity]));
+    conn.exec_drop(sql::add_to_product_totals(sale.lines.len()), sold)
+        .await?;
+    if let Some((user_id, expense)) = sale.buyer {
+        let spent = (user_id, expense.to_string());
+        conn.exec_drop(sql::ADD_TO_USER_TOTAL, spent).await?;
+    }
+    Ok(after)
+}
+
+fn level((product_id, quantity, version): (i64, i64, i64)) -> StockLevel {
+    StockLevel {
+        product_id,
+        quantity,
+        version,
+    }
+}
+
+fn ids(ids: impl Iterator<Item = i64>) -> Params {
+    Params::Positional(ids.map(Value::from).collect())
+}
+
+fn add_order(pipeline: &mut Pipeline, order: &Order) {
+    let command = pipeline
+        .cmd("HSET")
+        .arg(cache::key(Entity::Order, order.order_id));
+    for (field, value) in ORDER_FIELDS.iter().zip(order_values(order)) {
+        command.arg(field).arg(value);
+    }
+    command.ignore();
+}
+
+/// `GET /orders/{id}`
+pub(crate) async fn read(
+    State(pools): State<Pools>,
+    Path(order_id): Path<i64>,
+) -> Result<Json<Order>, Failure> {
+    if let Some(order) = cached(&pools, order_id).await {
+        return Ok(Json(order));
+    }
+    let mut connection = pools.mysql.get_conn().await?;
+    let rows: Vec<Row> = connection.exec(orders_by_id(1), (order_id,)).await?;
+    let order = assemble(rows.into_iter().map(row)).pop();
+    let order =
+        order.ok_or_else(|| StoreError::NotFound(format!("there is no order {order_id}")))?;
+    let mut pipeline = redis::pipe();
+    add_order(&mut pipeline, &order);
+    // Only a cache.
+    _ = pipeline.exec_async(&mut pools.redis.clone()).await;
+    Ok(Json(order))
+}
+
+async fn cached(pools: &Pools, order_id: i64) -> Option<Order> {
+    let mut command = redis::cmd("HMGET");
+    command
+        .arg(cache::key(Entity::Order, order_id))
+        .arg(&ORDER_FIELDS);
+    let values = command.query_async(&mut pools.redis.clone()).await.ok()?;
+    cache::order_from_values(order_id, values)
+}
+
+type Row = (i64, i64, i64, Option<i64>, Option<i64>, Option<i64>);
+
+fn row((order_id, user_id, total, product_id, quantity, price): Row) -> OrderRow {
+    let item = product_id.zip(quantity).zip(price);
+    OrderRow {
+        order_id,
+        user_id,
+        total_amount: Cents::new(total),
+        item: item.map(|((product_id, quantity), cents)| OrderItem {
+            product_id,
+            quantity,
+            unit_price: Cents::new(cents),
+        }),
+    }
+}

@@ -1,0 +1,270 @@
+//! `cargo xtask bench growth`: does ten times the data cost more, and what do connections cost?
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use serde_json::json;
+use testbed::seed::{Dataset, LAB, Size};
+use testbed::{Host, Store};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use super::routes::Route;
+use super::sides::{folder, host_options, start_store};
+use super::{Common, Cpus, write_json};
+use crate::measure::{Loaders, Target, commit, cpu_seconds, median, memory_kib, processor};
+
+/// How much more data the second store has.
+const TIMES: usize = 10;
+
+/// The seed behind the data.
+const RNG_SEED: u64 = 42;
+
+const CONNECTIONS: u32 = 32;
+
+/// Clients that order at once; the host's pool has 16 connections.
+const CROWD: u32 = 1000;
+
+/// Keep-alive connections that do nothing.
+const IDLE_CONNECTIONS: usize = 10_000;
+
+/// How long a host rests before its memory is looked at: longer than an instance lives without work (10 s).
+const REST: Duration = Duration::from_secs(15);
+
+/// Longest wait for a refresh; one is due each second.
+const REFRESH_LIMIT: Duration = Duration::from_secs(10);
+
+/// Costs at 80,000 and 800,000 orders; memory at rest and for idle connections; 1,000 orders at once through one pool
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Orders of the smaller store; the larger has ten times as many
+    #[arg(long, value_name = "N", default_value_t = LAB.orders as u32)]
+    orders: u32,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// A store of one size, with its host.
+struct Grown {
+    orders: usize,
+    // Before the store, whose servers it needs.
+    host: Host,
+    _store: Store,
+}
+
+/// What something costs at one size.
+#[derive(Default)]
+struct Costs {
+    report_cpu: Vec<f64>,
+    order_cpu: Vec<f64>,
+    order_rate: Vec<f64>,
+    refresh_ms: Vec<f64>,
+}
+
+pub(super) async fn run(options: Options) -> Result<ExitCode> {
+    let programs = options.common.programs().await?;
+    let cpus = Cpus::split()?;
+    let loaders = Loaders::find_or_install(&cpus.load).await?;
+    let mut grown = Vec::new();
+    for orders in [options.orders as usize, options.orders as usize * TIMES] {
+        let data = Dataset::random(Size { orders, ..LAB }, RNG_SEED);
+        let store = start_store(&programs.host, &cpus, &data).await?;
+        let host = host_options(&programs.host, &cpus)
+            .arg(format!("--max-connections={}", IDLE_CONNECTIONS + 1000))
+            .variable("report_refresh_seconds", "1");
+        let host = store.host(host).await?;
+        grown.push(Grown {
+            orders,
+            host,
+            _store: store,
+        });
+    }
+    let mut costs = [Costs::default(), Costs::default()];
+    for round in 0..options.common.rounds {
+        let mut pairs: Vec<_> = grown.iter().zip(&mut costs).collect();
+        if round % 2 == 1 {
+            pairs.reverse();
+        }
+        for (grown, costs) in pairs {
+            eprintln!("▸ {} orders, round {}", grown.orders, round + 1);
+            grown
+                .measure(&loaders, options.common.seconds, costs)
+                .await?;
+        }
+    }
+    let [small, _] = grown.as_slice() else {
+        return Ok(ExitCode::FAILURE);
+    };
+    let crowd = small.target(Route::Place)?;
+    let crowd = loaders
+        .flood(&crowd, CROWD, 2 * options.common.seconds)
+        .await
+        .with_context(|| format!("{CROWD} clients that order at once"))?;
+    sleep(REST).await;
+    let idle_kib = memory_kib(small.host.process().id())?;
+    let connection_kib = small.idle_connection_kib().await?;
+
+    let about = format!("{}, commit {}", processor(), commit().await);
+    println!(
+        "{about}\n\n| | {} orders | {} orders | ratio | goal |\n|---|---|---|---|---|",
+        grown[0].orders, grown[1].orders
+    );
+    let mut lines = Vec::new();
+    type Of = fn(&Costs) -> &Vec<f64>;
+    let rows: [(&str, Of, f64); 4] = [
+        ("refresh, ms", |costs| &costs.refresh_ms, 1.2),
+        (
+            "report read, CPU s / 100,000",
+            |costs| &costs.report_cpu,
+            1.2,
+        ),
+        (
+            "POST /orders, CPU s of the host / 100,000",
+            |costs| &costs.order_cpu,
+            1.1,
+        ),
+        (
+            "POST /orders, ms each (1 / rate)",
+            |costs| &costs.order_rate,
+            1.1,
+        ),
+    ];
+    for (name, of, goal) in rows {
+        let middle = |costs: &Costs| median(of(costs).iter().copied()).unwrap_or(f64::NAN);
+        let (small, large) = (middle(&costs[0]), middle(&costs[1]));
+        println!(
+            "| {name} | {small:.2} | {large:.2} | {:.2} | ≤ {goal:.2} |",
+            large / small
+        );
+        lines.push(json!({ "what": name, "small": of(&costs[0]), "large": of(&costs[1]) }));
+    }
+    println!("\n| | measured | goal |\n|---|---|---|");
+    println!(
+        "| memory at rest, MiB | {:.1} | ≤ 80 |",
+        idle_kib as f64 / 1024.0
+    );
+    println!("| memory of an idle connection, KiB | {connection_kib:.1} | ≤ 64 |");
+    println!(
+        "| {CROWD} clients ordering at once, errors | 0 of {:.0} | 0 |",
+        crowd.requests
+    );
+    let all = json!({
+        "about": about,
+        "costs": lines,
+        "idle_kib": idle_kib,
+        "connection_kib": connection_kib,
+        "crowd_requests": crowd.requests,
+    });
+    write_json(&options.common.output("bench-growth"), &all)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Grown {
+    fn target(&self, route: Route) -> Result<Target> {
+        route.target(&self.host.url(""), &folder()?)
+    }
+
+    async fn measure(&self, loaders: &Loaders, seconds: u32, costs: &mut Costs) -> Result<()> {
+        let process = self.host.process().id();
+        for (route, cpu) in [
+            (Route::Report, &mut costs.report_cpu),
+            (Route::Place, &mut costs.order_cpu),
+        ] {
+            let target = self.target(route)?;
+            loaders.flood(&target, CONNECTIONS, 1).await?;
+            let before = cpu_seconds(process)?;
+            let flood = loaders.flood(&target, CONNECTIONS, seconds).await?;
+            let used = cpu_seconds(process)? - before;
+            cpu.push(used / flood.requests * 100_000.0);
+            if route == Route::Place {
+                costs.order_rate.push(1000.0 / flood.requests_per_second);
+            }
+        }
+        costs.refresh_ms.push(self.refresh_ms().await?);
+        Ok(())
+    }
+
+    /// What a refresh costs that finds one new order: the mean of a few.
+    async fn refresh_ms(&self) -> Result<f64> {
+        const REFRESHES: u32 = 3;
+        // What the flood left behind is brought in line first.
+        self.next_refresh().await?;
+        let mut sum = 0.0;
+        for _ in 0..REFRESHES {
+            sum += self.next_refresh().await?;
+        }
+        Ok(sum / f64::from(REFRESHES))
+    }
+
+    /// Places an order and waits for the refresh that it causes.
+    async fn next_refresh(&self) -> Result<f64> {
+        let before = self.refreshes().await?;
+        let body = r#"{"user_id":1,"items":[{"product_id":1,"quantity":1}]}"#;
+        let order = reqwest::Client::new()
+            .post(self.host.url("/orders"))
+            .header("content-type", "application/json")
+            .body(body);
+        order.send().await.context("ordering")?.error_for_status()?;
+        let deadline = Instant::now() + REFRESH_LIMIT;
+        loop {
+            let now = self.refreshes().await?;
+            if now.0 > before.0 {
+                return Ok((now.1 - before.1) / (now.0 - before.0) * 1000.0);
+            }
+            ensure!(Instant::now() < deadline, "the refresh does not come");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// How many refreshes there were, and their seconds.
+    async fn refreshes(&self) -> Result<(f64, f64)> {
+        let text = reqwest::get(self.host.admin_url("/metrics")).await?;
+        let text = text.text().await.context("reading the metrics")?;
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|value| value.trim().parse::<f64>().ok())
+                .with_context(|| format!("the host counts no {name}"))
+        };
+        Ok((
+            value("store_refresh_duration_seconds_count")?,
+            value("store_refresh_duration_seconds_sum")?,
+        ))
+    }
+
+    /// What a connection costs that had one request and does nothing.
+    async fn idle_connection_kib(&self) -> Result<f64> {
+        let url = self.host.url("");
+        let address: SocketAddr = url
+            .trim_start_matches("http://")
+            .parse()
+            .context("understanding the host's address")?;
+        let process = self.host.process().id();
+        let before = memory_kib(process)?;
+        let mut open = Vec::with_capacity(IDLE_CONNECTIONS);
+        for _ in 0..IDLE_CONNECTIONS {
+            open.push(used_connection(address).await?);
+        }
+        let after = memory_kib(process)?;
+        drop(open);
+        Ok(after.saturating_sub(before) as f64 / IDLE_CONNECTIONS as f64)
+    }
+}
+
+async fn used_connection(address: SocketAddr) -> Result<TcpStream> {
+    const REQUEST: &[u8] = b"GET /health-check HTTP/1.1\r\nHost: store\r\n\r\n";
+    let mut stream = TcpStream::connect(address).await.context("connecting")?;
+    stream.write_all(REQUEST).await.context("asking")?;
+    let mut answer = [0; 1024];
+    let length = stream.read(&mut answer).await.context("listening")?;
+    let answer = &answer[..length];
+    ensure!(
+        answer.starts_with(b"HTTP/1.1 200"),
+        "a connection got {}",
+        String::from_utf8_lossy(answer)
+    );
+    Ok(stream)
+}

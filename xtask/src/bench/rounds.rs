@@ -1,0 +1,138 @@
+//! All rounds of one route.
+
+use anyhow::{Context, Result};
+
+use super::Options;
+use super::counters::Counters;
+use super::report::{LatencySample, Report, Sample};
+use super::routes::Route;
+use super::sides::{Bench, HOST, NATIVE, Side, folder};
+use crate::measure::{Flood, Loaders, Target, cpu_seconds, forget_peak, peak_kib};
+
+/// How much of what the slower server can do is asked for when latency is measured.
+const SHARE_OF_SATURATION: f64 = 0.7;
+
+/// A side and what is asked of it.
+type Asked<'a> = (&'a Side, Target);
+
+pub(super) async fn measure(
+    options: &Options,
+    loaders: &Loaders,
+    bench: &Bench,
+    route: Route,
+    report: &mut Report,
+) -> Result<()> {
+    let folder = folder()?;
+    let mut asked = Vec::new();
+    for side in &bench.sides {
+        asked.push((side, route.target(&side.url, &folder)?));
+    }
+    // Pools are full, caches warm and pages touched before the clock starts.
+    for (_, target) in &asked {
+        loaders.flood(target, 32, 1).await?;
+    }
+    let common = &options.common;
+    for &connections in &options.connections {
+        for round in 0..common.rounds {
+            for (side, target) in in_turn(&asked, round) {
+                let step = format!(
+                    "{}, {connections} connections, round {}, {}",
+                    route.label(),
+                    round + 1,
+                    side.name
+                );
+                eprintln!("▸ {step}");
+                let sample = sample(loaders, bench, side, target, connections, common.seconds)
+                    .await
+                    .context(step)?;
+                report.add(route, connections, round, &side.name, sample);
+            }
+        }
+    }
+    let Some(rate) = options.rate.or_else(|| rate(report, route)) else {
+        return Ok(());
+    };
+    for round in 0..common.rounds {
+        for (side, target) in in_turn(&asked, round) {
+            let step = format!(
+                "{}, {rate} requests/s, round {}, {}",
+                route.label(),
+                round + 1,
+                side.name
+            );
+            eprintln!("▸ {step}");
+            let latency = loaders
+                .pace(target, options.latency_connections, common.seconds, rate)
+                .await
+                .context(step)?;
+            report.add_latency(LatencySample {
+                route,
+                rate,
+                round,
+                side: side.name.clone(),
+                latency,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The sides in this round's order: what the machine does besides hits them alike.
+fn in_turn<'a, 'b>(asked: &'b [Asked<'a>], round: u32) -> Vec<&'b Asked<'a>> {
+    let mut order: Vec<_> = asked.iter().collect();
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
+fn rate(report: &Report, route: Route) -> Option<u32> {
+    let most = |side| report.most(route, side);
+    let slower = most(HOST)?.min(most(NATIVE)?);
+    Some(((slower * SHARE_OF_SATURATION) as u32).max(1))
+}
+
+async fn sample(
+    loaders: &Loaders,
+    bench: &Bench,
+    side: &Side,
+    target: &Target,
+    connections: u32,
+    seconds: u32,
+) -> Result<Sample> {
+    let look = {
+        let first = Counters::look(&bench.store).await?;
+        let second = Counters::look(&bench.store).await?;
+        second.since(first, Counters::default())
+    };
+    let before = Counters::look(&bench.store).await?;
+    let (flood, cpu_seconds, peak_kib) = flood(loaders, side, target, connections, seconds).await?;
+    let asked = Counters::look(&bench.store).await?.since(before, look);
+    Ok(Sample {
+        requests: flood.requests,
+        requests_per_second: flood.requests_per_second,
+        cpu_seconds,
+        cpu_busy: cpu_seconds.map(|used| used / f64::from(seconds)),
+        peak_kib,
+        asked,
+    })
+}
+
+/// A flood, and what it cost the side's process in time and memory.
+pub(super) async fn flood(
+    loaders: &Loaders,
+    side: &Side,
+    target: &Target,
+    connections: u32,
+    seconds: u32,
+) -> Result<(Flood, Option<f64>, Option<u64>)> {
+    let Some(process) = side.process() else {
+        let flood = loaders.flood(target, connections, seconds).await?;
+        return Ok((flood, None, None));
+    };
+    forget_peak(process)?;
+    let before = cpu_seconds(process)?;
+    let flood = loaders.flood(target, connections, seconds).await?;
+    let used = cpu_seconds(process)? - before;
+    Ok((flood, Some(used), Some(peak_kib(process)?)))
+}

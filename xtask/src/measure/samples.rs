@@ -1,0 +1,41 @@
+//! What samples of the same thing amount to.
+
+/// The middle of some samples, and how far apart they lie.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) lowest: f64,
+    pub(crate) highest: f64,
+}
+
+/// `None` without samples.
+pub(crate) fn spread(samples: impl IntoIterator<Item = f64>) -> Option<Spread> {
+    let mut sorted: Vec<f64> = samples.into_iter().collect();
+    sorted.sort_by(f64::total_cmp);
+    let (lowest, highest) = (*sorted.first()?, *sorted.last()?);
+    let (left, right) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
+    Some(Spread {
+        median: (left + right) / 2.0,
+        lowest,
+        highest,
+    })
+}
+
+/// `None` without samples.
+pub(crate) fn median(samples: impl IntoIterator<Item = f64>) -> Option<f64> {
+    spread(samples).map(|spread| spread.median)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_are_of_the_middle() {
+        assert_eq!(median([]), None);
+        assert_eq!(median([9.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 2.0, 9.0]), Some(3.0));
+        let ends = spread([4.0, 1.0]).map(|spread| (spread.lowest, spread.highest));
+        assert_eq!(ends, Some((1.0, 4.0)));
+    }
+}
