@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod changes;
+mod finished;
 pub mod json;
 mod log;
 pub mod mysql;

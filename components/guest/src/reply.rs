@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use futures::stream::{LocalBoxStream, Stream, StreamExt as _, TryStreamExt as _};
 use http_body::Frame;
-use http_body_util::{Either, Full, StreamBody};
+use http_body_util::StreamBody;
 use serde::Serialize;
 use spin_sdk::http::{HeaderMap, HeaderName, HeaderValue, IntoResponse as _, StatusCode};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
+
+use crate::finished;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -88,8 +90,8 @@ impl Reply {
     pub(crate) fn into_response(mut self) -> Result<Response, ErrorCode> {
         self.set_content_length();
         let body = match self.body {
-            Body::Full(bytes) => Either::Left(Full::new(bytes)),
-            Body::Streamed(frames) => Either::Right(StreamBody::new(frames)),
+            Body::Full(bytes) => return finished::response(self.status, self.headers, bytes),
+            Body::Streamed(frames) => StreamBody::new(frames),
         };
         (self.status, self.headers, body).into_response()
     }

@@ -1,11 +1,13 @@
 //! Requests: which route, which id, and bodies within the limit.
 
+use std::cell::OnceCell;
+
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use spin_sdk::http::{HeaderMap, Method};
-use spin_sdk::wasip3::http::types::ErrorCode;
+use spin_sdk::wasip3::http::types::{ErrorCode, Request as WasiRequest};
 use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 use store_domain::StoreError;
 
@@ -17,12 +19,14 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Longest request id that is repeated in a problem.
 const MAX_REQUEST_ID_LENGTH: usize = 128;
 
-/// A request that has arrived up to its headers.
+/// A request that has arrived up to its headers. Each thing that is asked of it is a call to the host, so nothing is
+/// asked before it is needed; `spin_sdk::http::Request` asks for everything at once.
 pub struct Request {
     method: Method,
     path: String,
-    headers: HeaderMap,
-    body: IncomingRequestBody,
+    /// Filled when first asked for.
+    headers: OnceCell<HeaderMap>,
+    request: WasiRequest,
 }
 
 /// A method that the store knows.
@@ -39,14 +43,18 @@ pub enum Verb {
 }
 
 impl Request {
-    pub(crate) fn new(request: spin_sdk::http::Request) -> Self {
-        let (parts, body) = request.into_parts();
-        Self {
-            method: parts.method,
-            path: parts.uri.path().to_owned(),
-            headers: parts.headers,
-            body,
-        }
+    /// # Errors
+    /// If the method is none that HTTP allows.
+    pub(crate) fn new(request: WasiRequest) -> Result<Self, ErrorCode> {
+        let method = Method::try_from(request.get_method());
+        let mut path = request.get_path_with_query().unwrap_or_default();
+        path.truncate(path.find('?').unwrap_or(path.len()));
+        Ok(Self {
+            method: method.map_err(|_| ErrorCode::HttpRequestMethodInvalid)?,
+            path,
+            headers: OnceCell::new(),
+            request,
+        })
     }
 
     /// What is to be done.
@@ -61,7 +69,10 @@ impl Request {
 
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        self.headers.get_or_init(|| {
+            // The host has parsed them, so none is refused here.
+            HeaderMap::try_from(self.request.get_headers()).unwrap_or_default()
+        })
     }
 
     pub(crate) fn is_head(&self) -> bool {
@@ -70,7 +81,7 @@ impl Request {
 
     /// The name of this request for a problem's `instance`. Our host always gives one; under plain Spin a client may.
     pub(crate) fn instance(&self) -> Option<String> {
-        let id = self.headers.get("x-request-id")?.to_str().ok()?;
+        let id = self.headers().get("x-request-id")?.to_str().ok()?;
         (1..=MAX_REQUEST_ID_LENGTH)
             .contains(&id.len())
             .then(|| format!("urn:request:{id}"))
@@ -81,10 +92,11 @@ impl Request {
     /// # Errors
     /// 415 for another media type, 413 over the limit, 400 if the body breaks off.
     pub async fn into_json_bytes(self) -> Result<Bytes, Problem> {
-        if !is_json(&self.headers) {
+        if !is_json(self.headers()) {
             return Err(Problem::UnsupportedMediaType);
         }
-        read_body(self.body).await
+        let body = IncomingRequestBody::new(self.request);
+        read_body(body.map_err(|error| broken_off(&error))?).await
     }
 
     /// The body as `T`.

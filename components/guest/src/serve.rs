@@ -1,6 +1,6 @@
 //! One request's way through a component.
 
-use spin_sdk::wasip3::http::types::{ErrorCode, Response};
+use spin_sdk::wasip3::http::types::{ErrorCode, Request as WasiRequest, Response};
 
 use crate::{Problem, Reply, Request};
 
@@ -9,10 +9,10 @@ use crate::{Problem, Reply, Request};
 /// # Errors
 /// If the host refuses the response, which then becomes a 5xx of the host's own.
 pub async fn serve(
-    request: spin_sdk::http::Request,
+    request: WasiRequest,
     route: impl AsyncFnOnce(Request) -> Result<Reply, Problem>,
 ) -> Result<Response, ErrorCode> {
-    let request = Request::new(request);
+    let request = Request::new(request)?;
     let instance = request.instance();
     let is_head = request.is_head();
     let reply = route(request)

@@ -8,13 +8,20 @@ mod users;
 mod write;
 
 use serde::Serialize;
-use spin_sdk::http::{IntoResponse, Request as SpinRequest, StatusCode};
-use spin_sdk::http_service;
+use spin_sdk::http::StatusCode;
+use spin_sdk::wasip3::exports::http::handler::Guest;
+use spin_sdk::wasip3::http::types::{ErrorCode, Request as WasiRequest, Response};
 use store_guest::{Problem, Reply, Request, Verb, parse_id, segments};
 
-#[http_service]
-async fn handle(request: SpinRequest) -> impl IntoResponse {
-    store_guest::serve(request, route).await
+struct Component;
+
+spin_sdk::wasip3::http::service::export!(Component);
+
+/// By hand: the macro `http_service` reads all of a request, needed or not, in a dozen calls to the host.
+impl Guest for Component {
+    async fn handle(request: WasiRequest) -> Result<Response, ErrorCode> {
+        store_guest::serve(request, route).await
+    }
 }
 
 async fn route(request: Request) -> Result<Reply, Problem> {
