@@ -24,6 +24,8 @@ pub mod listener;
 pub mod logging;
 mod manifest;
 mod metrics;
+#[cfg(feature = "micro")]
+pub mod micro;
 mod migrate;
 mod mysql;
 mod observed;

@@ -16,6 +16,8 @@ use wasmtime::component::{HasSelf, Linker};
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub use host::Connection;
 pub(crate) use pool::Pool;
+#[cfg(feature = "micro")]
+pub(crate) use rows::first_rows;
 
 use crate::bindings::spin::mysql::mysql;
 use crate::config::MysqlSettings;

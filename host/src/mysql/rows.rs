@@ -48,6 +48,16 @@ pub(super) async fn query(
         .unwrap_or_else(|_| Err(Error::Other("the query was abandoned".into())))
 }
 
+/// How many rows a query gives with its answer.
+#[cfg(feature = "micro")]
+pub(crate) async fn first_rows(
+    connection: OwnedMutexGuard<PooledConnection>,
+    statement: &str,
+) -> Result<usize, Error> {
+    let head = query(connection, statement.to_owned(), Vec::new()).await?;
+    Ok(head.rows.first.len())
+}
+
 async fn read(
     mut connection: OwnedMutexGuard<PooledConnection>,
     statement: String,

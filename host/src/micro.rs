@@ -1,0 +1,135 @@
+//! Doors to the crate's insides for `benches/`, with the feature `micro` only: no part of the library.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clap::Parser;
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use mysql_async::Opts;
+use tokio::sync::Mutex;
+use wasmtime::Engine;
+
+use crate::app::Plan;
+use crate::component::Compiled;
+use crate::config::{Cli, Config};
+use crate::engine::{self, EpochTicker};
+use crate::generation::{Generation, Origin, Version};
+use crate::instance::{Admitted, Fate};
+use crate::metrics::Metrics;
+use crate::mysql::Pool;
+use crate::router::Router;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// The routes of an app.
+pub struct Routes(Arc<Router>);
+
+impl Routes {
+    /// Reads the app's manifest.
+    ///
+    /// # Errors
+    /// It can't be served.
+    pub fn of(app: &Path) -> Result<Self, Failure> {
+        let config = config(app)?;
+        let plan = Plan::new(&config, &Metrics::new()?)?;
+        Ok(Self(plan.router))
+    }
+
+    /// Whether there is a route for `path`.
+    pub fn find(&self, path: &str) -> bool {
+        self.0.find(path).is_some()
+    }
+}
+
+/// A component with all of the host's limits, without HTTP around it.
+pub struct Component {
+    generation: Arc<Generation>,
+    _ticker: EpochTicker,
+}
+
+impl Component {
+    /// Compiles the component `id` of an app. Inside a runtime.
+    ///
+    /// # Errors
+    /// It can't be served.
+    pub fn load(app: &Path, id: &str) -> Result<Self, Failure> {
+        let config = config(app)?;
+        let plan = Plan::new(&config, &Metrics::new()?)?;
+        let context = plan.contexts.get(id).ok_or("no such component")?.clone();
+        let engine = engine::new(config.limits.memory_limit_bytes(), None)?;
+        let version = Version {
+            number: 1,
+            origin: Origin::File,
+            compiled: compile(&engine, &plan, id)?,
+        };
+        Ok(Self {
+            generation: Generation::new(Arc::new(version), context),
+            _ticker: EpochTicker::start(engine)?,
+        })
+    }
+
+    /// Has `GET path` answered, and reads the answer. Gives its length.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn get(&self, path: &str) -> Result<usize, Failure> {
+        let body = Empty::<Bytes>::new().map_err(|never| match never {});
+        let request = Request::get(path).body(body.boxed_unsync())?;
+        let admitted = Admitted {
+            id: "bench".into(),
+            permit: None,
+            fate: Fate::default(),
+        };
+        let answer = self.generation.handler.handle(admitted, request).await?;
+        Ok(answer.into_body().collect().await?.to_bytes().len())
+    }
+}
+
+/// A pool of connections to MySQL.
+pub struct Connections(Arc<Pool>);
+
+impl Connections {
+    /// A pool as the host makes one. Inside a runtime.
+    ///
+    /// # Errors
+    /// The URL is none.
+    pub fn to(url: &str) -> Result<Self, Failure> {
+        let config = config(Path::new("spin.toml"))?;
+        let metrics = Metrics::new()?.mysql_pool("bench");
+        let pool = Pool::new(Opts::from_url(url)?, config.mysql, metrics);
+        Ok(Self(pool))
+    }
+
+    /// Takes a connection and gives it back.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn open_and_drop(&self) -> Result<(), Failure> {
+        drop(self.0.checkout().await?);
+        Ok(())
+    }
+
+    /// Runs a query and turns its rows into what a component reads. Gives their number, of the first 256.
+    ///
+    /// # Errors
+    /// The server refuses it.
+    pub async fn rows(&self, statement: &str) -> Result<usize, Failure> {
+        let connection = Arc::new(Mutex::new(self.0.checkout().await?));
+        let rows = crate::mysql::first_rows(connection.lock_owned().await, statement).await;
+        rows.map_err(|error| format!("{error:?}").into())
+    }
+}
+
+fn config(app: &Path) -> Result<Config, Failure> {
+    let mut config = Cli::try_parse_from(["store-host"])?.config;
+    config.app = app.to_owned();
+    Ok(config)
+}
+
+fn compile(engine: &Engine, plan: &Plan, id: &str) -> Result<Compiled, Failure> {
+    let source = &plan.manifest.components[id].source;
+    let bytes = std::fs::read(source).map_err(|error| format!("{}: {error}", source.display()))?;
+    Ok(Compiled::new(engine, &bytes)?)
+}
