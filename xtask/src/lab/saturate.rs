@@ -27,7 +27,7 @@ const BODIES: u64 = 5000;
 const SEVERAL_OF_TEN: u64 = 3;
 
 /// How long a refused step's last requests may take to end before the next one.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(3);
 
 /// Of the requests of a step, how many must be answered by its end: some are always under way.
 const ANSWERED_SHARE: f64 = 0.9;
@@ -66,7 +66,7 @@ impl Plan {
 
     /// About what it takes.
     pub(super) fn about(self) -> Duration {
-        (self.step + PAUSE / 2) * (7 + self.halvings)
+        self.step * (7 + self.halvings) + PAUSE * 3
     }
 }
 
