@@ -34,7 +34,7 @@ pub(super) fn read(folder: &Path, outcome: Outcome) -> Result<Load> {
     });
     let errors = outcome.failures.into_iter().map(|failure| Failure {
         route: failure.name,
-        message: failure.error.chars().take(MESSAGE_CHARS).collect(),
+        message: bare(&failure.error).chars().take(MESSAGE_CHARS).collect(),
         count: failure.occurrences,
     });
     let (began_at, history) = history(&folder.join("stats_history.csv"))?;
@@ -48,6 +48,13 @@ pub(super) fn read(folder: &Path, outcome: Outcome) -> Result<Load> {
     load.errors
         .sort_by_key(|failure| std::cmp::Reverse(failure.count));
     Ok(load)
+}
+
+/// Without the Python exception around what a locustfile said.
+fn bare(message: &str) -> &str {
+    let inner = message.strip_prefix("CatchResponseError(");
+    let inner = inner.and_then(|rest| rest.strip_suffix(')'));
+    inner.map_or(message, |quoted| quoted.trim_matches(['\'', '"']))
 }
 
 fn route(figures: Figures, times_ms: Vec<(f64, u64)>) -> Route {
@@ -162,6 +169,15 @@ mod tests {
         let second = &moments[1];
         assert_eq!((second.second, second.users, second.failures), (2.0, 4, 1));
         assert_eq!((second.p50_ms, second.p95_ms), (Some(12.0), Some(30.0)));
+    }
+
+    #[test]
+    fn a_message_is_freed_of_its_exception() {
+        assert_eq!(bare("CatchResponseError('503: down')"), "503: down");
+        assert_eq!(
+            bare("ConnectionRefusedError(111)"),
+            "ConnectionRefusedError(111)"
+        );
     }
 
     #[test]

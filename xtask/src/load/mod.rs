@@ -46,7 +46,7 @@ pub(crate) struct Options {
     seed: u64,
     #[command(flatten)]
     limits: Limits,
-    /// Keep the results in this new folder [default: loadtest/results/<time>]
+    /// Keep the results in this new folder [default: loadtest/results/TIME]
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
     /// Start Locust's own web page instead, to begin and watch the load there
