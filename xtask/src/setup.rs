@@ -67,7 +67,6 @@ pub(crate) const BROWSER: &[Tool] = &[tool("chromium", "chromium")];
 /// What `bench` needs.
 pub(crate) const LOAD: &[Tool] = &[tool("wrk", "wrk"), tool("taskset", "util-linux")];
 
-
 const WASM_TARGET: &str = "wasm32-wasip2";
 
 pub(crate) async fn run(_: Options) -> Result<ExitCode> {

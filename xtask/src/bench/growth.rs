@@ -1,6 +1,7 @@
 //! `cargo xtask bench growth`: does ten times the data cost more, and what do connections cost?
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -61,109 +62,124 @@ struct Grown {
 struct Costs {
     report_cpu: Vec<f64>,
     order_cpu: Vec<f64>,
-    order_rate: Vec<f64>,
+    order_ms: Vec<f64>,
     refresh_ms: Vec<f64>,
 }
 
+/// What was measured once, on the smaller store.
+struct Once {
+    crowd_requests: f64,
+    idle_kib: u64,
+    connection_kib: f64,
+}
+
 pub(super) async fn run(options: Options) -> Result<ExitCode> {
-    let programs = options.common.programs().await?;
+    let common = &options.common;
+    let programs = common.programs().await?;
     let cpus = Cpus::split()?;
     let loaders = Loaders::find_or_install(&cpus.load).await?;
-    let mut grown = Vec::new();
-    for orders in [options.orders as usize, options.orders as usize * TIMES] {
-        let data = Dataset::random(Size { orders, ..LAB }, RNG_SEED);
-        let store = start_store(&programs.host, &cpus, &data).await?;
-        let host = host_options(&programs.host, &cpus)
-            .arg(format!("--max-connections={}", IDLE_CONNECTIONS + 1000))
-            .variable("report_refresh_seconds", "1");
-        let host = store.host(host).await?;
-        grown.push(Grown {
-            orders,
-            host,
-            _store: store,
-        });
-    }
+    let orders = options.orders as usize;
+    let small = Grown::start(orders, &programs.host, &cpus).await?;
+    let large = Grown::start(orders * TIMES, &programs.host, &cpus).await?;
     let mut costs = [Costs::default(), Costs::default()];
-    for round in 0..options.common.rounds {
-        let mut pairs: Vec<_> = grown.iter().zip(&mut costs).collect();
+    for round in 0..common.rounds {
+        let mut pairs: Vec<_> = [&small, &large].into_iter().zip(&mut costs).collect();
         if round % 2 == 1 {
             pairs.reverse();
         }
         for (grown, costs) in pairs {
             eprintln!("▸ {} orders, round {}", grown.orders, round + 1);
-            grown
-                .measure(&loaders, options.common.seconds, costs)
-                .await?;
+            grown.measure(&loaders, common.seconds, costs).await?;
         }
     }
-    let [small, _] = grown.as_slice() else {
-        return Ok(ExitCode::FAILURE);
-    };
-    let crowd = small.target(Route::Place)?;
-    let crowd = loaders
-        .flood(&crowd, CROWD, 2 * options.common.seconds)
-        .await
-        .with_context(|| format!("{CROWD} clients that order at once"))?;
-    sleep(REST).await;
-    let idle_kib = memory_kib(small.host.process().id())?;
-    let connection_kib = small.idle_connection_kib().await?;
-
+    let once = small.measure_once(&loaders, common.seconds).await?;
     let about = format!("{}, commit {}", processor(), commit().await);
-    println!(
-        "{about}\n\n| | {} orders | {} orders | ratio | goal |\n|---|---|---|---|---|",
-        grown[0].orders, grown[1].orders
-    );
-    let mut lines = Vec::new();
-    type Of = fn(&Costs) -> &Vec<f64>;
-    let rows: [(&str, Of, f64); 4] = [
-        ("refresh, ms", |costs| &costs.refresh_ms, 1.2),
-        (
-            "report read, CPU s / 100,000",
-            |costs| &costs.report_cpu,
-            1.2,
-        ),
-        (
-            "POST /orders, CPU s of the host / 100,000",
-            |costs| &costs.order_cpu,
-            1.1,
-        ),
-        (
-            "POST /orders, ms each (1 / rate)",
-            |costs| &costs.order_rate,
-            1.1,
-        ),
-    ];
-    for (name, of, goal) in rows {
-        let middle = |costs: &Costs| median(of(costs).iter().copied()).unwrap_or(f64::NAN);
-        let (small, large) = (middle(&costs[0]), middle(&costs[1]));
-        println!(
-            "| {name} | {small:.2} | {large:.2} | {:.2} | ≤ {goal:.2} |",
-            large / small
-        );
-        lines.push(json!({ "what": name, "small": of(&costs[0]), "large": of(&costs[1]) }));
-    }
-    println!("\n| | measured | goal |\n|---|---|---|");
-    println!(
-        "| memory at rest, MiB | {:.1} | ≤ 80 |",
-        idle_kib as f64 / 1024.0
-    );
-    println!("| memory of an idle connection, KiB | {connection_kib:.1} | ≤ 64 |");
-    println!(
-        "| {CROWD} clients ordering at once, errors | 0 of {:.0} | 0 |",
-        crowd.requests
+    print(&about, orders, &costs, &once);
+    let lines = ROWS.map(
+        |(what, of, _)| json!({ "what": what, "small": of(&costs[0]), "large": of(&costs[1]) }),
     );
     let all = json!({
         "about": about,
+        "orders": [orders, orders * TIMES],
         "costs": lines,
-        "idle_kib": idle_kib,
-        "connection_kib": connection_kib,
-        "crowd_requests": crowd.requests,
+        "idle_kib": once.idle_kib,
+        "connection_kib": once.connection_kib,
+        "crowd_requests": once.crowd_requests,
     });
-    write_json(&options.common.output("bench-growth"), &all)?;
+    write_json(&common.output("bench-growth"), &all)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// A line of the table: what it is, where its samples are, and the most that ten times the data may multiply it by.
+type Row = (&'static str, fn(&Costs) -> &Vec<f64>, f64);
+
+const ROWS: [Row; 4] = [
+    ("refresh, ms", |costs| &costs.refresh_ms, 1.2),
+    (
+        "report read, CPU s / 100,000",
+        |costs| &costs.report_cpu,
+        1.2,
+    ),
+    (
+        "POST /orders, CPU s of the host / 100,000",
+        |costs| &costs.order_cpu,
+        1.1,
+    ),
+    ("POST /orders, ms each", |costs| &costs.order_ms, 1.1),
+];
+
+fn print(about: &str, orders: usize, costs: &[Costs; 2], once: &Once) {
+    println!("{about}\n");
+    println!(
+        "| | {orders} orders | {} orders | ratio | goal |\n|---|---|---|---|---|",
+        orders * TIMES
+    );
+    for (name, of, goal) in ROWS {
+        let middle = |costs: &Costs| median(of(costs).iter().copied()).unwrap_or(f64::NAN);
+        let (small, large) = (middle(&costs[0]), middle(&costs[1]));
+        let ratio = large / small;
+        println!("| {name} | {small:.2} | {large:.2} | {ratio:.2} | ≤ {goal:.2} |");
+    }
+    println!("\n| | measured | goal |\n|---|---|---|");
+    let idle_mib = once.idle_kib as f64 / 1024.0;
+    println!("| memory at rest, MiB | {idle_mib:.1} | ≤ 80 |");
+    println!(
+        "| memory of an idle connection, KiB | {:.1} | ≤ 64 |",
+        once.connection_kib
+    );
+    println!(
+        "| errors of {CROWD} clients ordering at once | 0 of {:.0} | 0 |",
+        once.crowd_requests
+    );
+}
+
 impl Grown {
+    async fn start(orders: usize, binary: &Path, cpus: &Cpus) -> Result<Self> {
+        let data = Dataset::random(Size { orders, ..LAB }, RNG_SEED);
+        let store = start_store(binary, cpus, &data).await?;
+        let host = host_options(binary, cpus)
+            .arg(format!("--max-connections={}", IDLE_CONNECTIONS + 1000))
+            .variable("report_refresh_seconds", "1");
+        Ok(Self {
+            orders,
+            host: store.host(host).await?,
+            _store: store,
+        })
+    }
+
+    async fn measure_once(&self, loaders: &Loaders, seconds: u32) -> Result<Once> {
+        let crowd = loaders
+            .flood(&self.target(Route::Place)?, CROWD, 2 * seconds)
+            .await
+            .with_context(|| format!("{CROWD} clients that order at once"))?;
+        sleep(REST).await;
+        Ok(Once {
+            crowd_requests: crowd.requests,
+            idle_kib: memory_kib(self.host.process().id())?,
+            connection_kib: self.idle_connection_kib().await?,
+        })
+    }
+
     fn target(&self, route: Route) -> Result<Target> {
         route.target(&self.host.url(""), &folder()?)
     }
@@ -181,7 +197,7 @@ impl Grown {
             let used = cpu_seconds(process)? - before;
             cpu.push(used / flood.requests * 100_000.0);
             if route == Route::Place {
-                costs.order_rate.push(1000.0 / flood.requests_per_second);
+                costs.order_ms.push(1000.0 / flood.requests_per_second);
             }
         }
         costs.refresh_ms.push(self.refresh_ms().await?);

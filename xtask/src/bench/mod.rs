@@ -8,6 +8,7 @@ mod rounds;
 mod routes;
 mod sides;
 mod startup;
+mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};

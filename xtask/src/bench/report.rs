@@ -1,15 +1,11 @@
-//! What was measured, as tables for people and as JSON for programs.
-
-use std::fmt;
+//! What was measured, and as JSON for programs; `table` has it for people.
 
 use serde_json::{Value, json};
 
 use super::counters::Counters;
-use super::goals;
 use super::routes::Route;
-use super::sides::{HOST, NATIVE};
 use super::{Cpus, Options};
-use crate::measure::{Latency, Spread, commit, median, output_of, processor, spread};
+use crate::measure::{Latency, commit, median, output_of, processor};
 
 /// One server in one round, as much as goes.
 pub(super) struct Sample {
@@ -23,7 +19,7 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    fn cpu_seconds_per_100k(&self) -> Option<f64> {
+    pub(super) fn cpu_seconds_per_100k(&self) -> Option<f64> {
         self.cpu_seconds
             .map(|used| used / self.requests * 100_000.0)
     }
@@ -49,8 +45,9 @@ struct Row {
 /// All samples of a run.
 pub(super) struct Report {
     rows: Vec<Row>,
-    latencies: Vec<LatencySample>,
-    about: Value,
+    pub(super) latencies: Vec<LatencySample>,
+    /// The machine, the commit and the settings.
+    pub(super) about: Value,
 }
 
 impl Report {
@@ -124,7 +121,7 @@ impl Report {
         json!({ "about": self.about, "samples": samples, "latencies": latencies })
     }
 
-    fn of(
+    pub(super) fn of(
         &self,
         route: Route,
         connections: u32,
@@ -136,14 +133,19 @@ impl Report {
         rows.map(|row| &row.sample)
     }
 
-    fn latency(&self, route: Route, side: &str, value: fn(&Latency) -> f64) -> Option<f64> {
+    pub(super) fn latency(
+        &self,
+        route: Route,
+        side: &str,
+        value: fn(&Latency) -> f64,
+    ) -> Option<f64> {
         let samples = self.latencies.iter();
         let samples = samples.filter(|sample| sample.route == route && sample.side == side);
         median(samples.map(|sample| value(&sample.latency)))
     }
 
     /// What was measured, in order.
-    fn cases(&self) -> Vec<(Route, u32)> {
+    pub(super) fn cases(&self) -> Vec<(Route, u32)> {
         let mut cases: Vec<_> = self
             .rows
             .iter()
@@ -153,7 +155,7 @@ impl Report {
         cases
     }
 
-    fn sides(&self) -> Vec<&str> {
+    pub(super) fn sides(&self) -> Vec<&str> {
         let mut sides = Vec::new();
         for row in &self.rows {
             if !sides.contains(&row.side.as_str()) {
@@ -161,139 +163,6 @@ impl Report {
             }
         }
         sides
-    }
-
-    fn write_floods(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "| route | connections | | requests/s | lowest–highest | CPU s / 100,000 | busy | peak MiB | MySQL connections / 100 | MySQL round trips | prepared | Redis commands |"
-        )?;
-        writeln!(f, "|---|---|---|---|---|---|---|---|---|---|---|---|")?;
-        for (route, connections) in self.cases() {
-            for side in self.sides() {
-                self.write_flood(f, route, connections, side)?;
-            }
-            self.write_ratio(f, route, connections)?;
-        }
-        Ok(())
-    }
-
-    fn write_flood(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        route: Route,
-        connections: u32,
-        side: &str,
-    ) -> fmt::Result {
-        let samples = self.of(route, connections, side);
-        let rates = spread(samples.clone().map(|sample| sample.requests_per_second));
-        let Some(Spread {
-            median: rate,
-            lowest,
-            highest,
-        }) = rates
-        else {
-            return Ok(());
-        };
-        let shown = |value: Option<f64>, digits: usize| {
-            value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
-        };
-        let asked = |value: fn(&Counters) -> f64| {
-            median(samples.clone().map(|s| value(&s.asked) / s.requests))
-        };
-        let cpu = median(samples.clone().filter_map(Sample::cpu_seconds_per_100k));
-        let busy = median(samples.clone().filter_map(|sample| sample.cpu_busy));
-        let peak = median(
-            samples
-                .clone()
-                .filter_map(|s| s.peak_kib.map(|kib| kib as f64)),
-        );
-        writeln!(
-            f,
-            "| {} | {connections} | {side} | {rate:.0} | {lowest:.0}–{highest:.0} | {} | {} | {} | {} | {} | {} | {} |",
-            route.label(),
-            shown(cpu, 2),
-            shown(busy, 2),
-            shown(peak.map(|kib| kib / 1024.0), 0),
-            shown(asked(|c| c.mysql_connections).map(|n| n * 100.0), 2),
-            shown(asked(|c| c.mysql_round_trips), 2),
-            shown(asked(|c| c.mysql_prepared), 3),
-            shown(asked(|c| c.redis_commands), 2),
-        )
-    }
-
-    fn write_ratio(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        route: Route,
-        connections: u32,
-    ) -> fmt::Result {
-        let rate = |side| self.requests_per_second(route, connections, side);
-        let cpu = |side| {
-            let samples = self.of(route, connections, side);
-            median(samples.filter_map(Sample::cpu_seconds_per_100k))
-        };
-        let (Some(host), Some(native), Some(host_cpu), Some(native_cpu)) =
-            (rate(HOST), rate(NATIVE), cpu(HOST), cpu(NATIVE))
-        else {
-            return Ok(());
-        };
-        writeln!(
-            f,
-            "| {} | {connections} | host / native | {:.2} | | {:.2} | | | | | | |",
-            route.label(),
-            host / native,
-            host_cpu / native_cpu,
-        )
-    }
-
-    fn write_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "| route | requests/s asked | | p50 ms | p99 ms | p99.9 ms |\n|---|---|---|---|---|---|"
-        )?;
-        let mut asked: Vec<_> = self.latencies.iter().map(|s| (s.route, s.rate)).collect();
-        asked.dedup();
-        for (route, rate) in asked {
-            for side in self.sides() {
-                let of = |value| self.latency(route, side, value).unwrap_or(f64::NAN);
-                writeln!(
-                    f,
-                    "| {} | {rate} | {side} | {:.2} | {:.2} | {:.2} |",
-                    route.label(),
-                    of(|latency| latency.p50_ms),
-                    of(|latency| latency.p99_ms),
-                    of(|latency| latency.p999_ms),
-                )?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let about = |key: &str| self.about[key].as_str().unwrap_or("?").to_owned();
-        writeln!(
-            f,
-            "{}, commit {}; processors: server {}, load {}, MariaDB and Redis {}; medians of {} rounds of {} s\n",
-            about("processor"),
-            about("commit"),
-            self.about["cpus"]["server"],
-            self.about["cpus"]["load"],
-            self.about["cpus"]["stores"],
-            self.about["rounds"],
-            self.about["seconds"],
-        )?;
-        self.write_floods(f)?;
-        writeln!(
-            f,
-            "\nLatency at a fixed rate, corrected, {} connections:\n",
-            self.about["latency_connections"]
-        )?;
-        self.write_latencies(f)?;
-        writeln!(f)?;
-        goals::write(f, self)
     }
 }
 
