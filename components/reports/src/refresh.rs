@@ -112,7 +112,9 @@ async fn refresh(
     started: Instant,
 ) -> Result<Outcome, RefreshError> {
     let found = Found::read(redis).await?;
+    // One that is good for longer than an interval was made when the interval was longer.
     if let Some(wait) = found.refreshed_for
+        && wait <= interval
         && found.both_reports
         && found.filled
     {

@@ -125,7 +125,7 @@ async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
         })
         .await;
     }
-    // The one place that is left is beside the third.
+    // The one place that is left is beside the third; or else it gets an instance of its own.
     shop.get("/trap").await.problem(500);
     assert_eq!(shop.answer("/other/x").await, "other");
     let mut statuses = Vec::new();
@@ -135,7 +135,8 @@ async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
         statuses.push(answer.status.as_u16());
     }
     statuses.sort_unstable();
-    assert_eq!(statuses, [200, 200, 500]);
+    assert_eq!(statuses[..2], [200, 200], "another instance was hit");
+    assert!([200, 500].contains(&statuses[2]), "{statuses:?}");
     assert_eq!(traps(&shop, "guest").await, 1.0);
     assert_eq!(shop.answer("/x").await, "second");
 }
