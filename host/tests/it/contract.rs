@@ -55,13 +55,14 @@ async fn the_description_is_openapi() {
     assert!(check.status.success(), "{check:?}");
 }
 
-/// What the examples of the description speak of: user 1, and products 1 and 2 with stock.
+/// The users, products and orders that the description's examples and `schemathesis.toml` speak of.
 async fn shop_of_the_examples() -> Shop {
     let shop = Shop::open().await;
-    assert_eq!(shop.user(1).await, 1);
-    for product in 1..=2 {
-        assert_eq!(shop.product(49.99, 1000).await, product);
-        shop.order(1, product, 1).await.expect(201);
+    for number in 1..=8 {
+        let user = shop.user(number).await;
+        let product = shop.product(49.99, 1000).await;
+        assert_eq!((user, product), (i64::from(number), i64::from(number)));
+        shop.order(user, product, 1).await.expect(201);
     }
     shop
 }
@@ -79,6 +80,8 @@ async fn the_service_keeps_to_its_description() {
         &file("docs/openapi.yaml").display().to_string(),
         "--url",
         &shop.host.url(""),
+        "--checks",
+        "all",
     ];
     run(&shop, "schemathesis", &schemathesis, &args).await;
     shop.assert_consistent().await;
