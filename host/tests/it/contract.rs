@@ -12,7 +12,7 @@ use crate::support::Shop;
 use documents::{Operation, collection, described, description, requested, routes};
 
 /// Longest time for one of the tools.
-const TOOL_LIMIT: Duration = Duration::from_secs(300);
+const TOOL_LIMIT: Duration = Duration::from_secs(600);
 
 /// A file of the repository.
 fn file(path: &str) -> PathBuf {
