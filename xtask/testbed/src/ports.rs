@@ -66,6 +66,14 @@ pub(crate) fn free_port() -> Result<u16> {
     Ok(address.port())
 }
 
+/// Two of them, which are never the same.
+pub(crate) fn two_free_ports() -> Result<(u16, u16)> {
+    let first = TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port")?;
+    let second = free_port()?;
+    let address = first.local_addr().context("reading the free port")?;
+    Ok((address.port(), second))
+}
+
 /// Whether a server failed to start because of its port. Its error ends with its log, and servers say it in libc's words,
 /// those written in Go without the capital.
 pub(crate) fn says_port_taken(error: &anyhow::Error) -> bool {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::polling::poll_until;
-use crate::ports::{free_port, says_port_taken};
+use crate::ports::{says_port_taken, two_free_ports};
 use crate::process::Process;
 use crate::spawner::owned_command;
 
@@ -107,9 +107,10 @@ impl Proxy {
     ) -> Result<(Self, Place)> {
         let mut tries = 1;
         loop {
+            let (port, admin_port) = two_free_ports()?;
             let place = Place {
-                port: free_port()?,
-                admin_port: free_port()?,
+                port,
+                admin_port,
                 folder: folder.to_owned(),
             };
             let file = folder.join("store-proxy.toml");
