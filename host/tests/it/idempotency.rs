@@ -72,9 +72,11 @@ async fn a_key_in_flight_is_409_and_answers_once_it_is_done() {
     let blocker = shop.hold_stock(product).await;
     let first = order(&shop, "key-1", &body);
     let second = async {
-        crate::support::eventually("the first is in flight", async || {
-            let series = "store_requests_in_flight{component=\"orders\"}";
-            shop.metric(series).await == 1.0
+        let mut mysql = shop.store.mysql().await.unwrap();
+        let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
+                       WHERE db = DATABASE() AND info LIKE '%stocks%' AND id <> CONNECTION_ID()";
+        crate::support::eventually("the first waits for the stock", async || {
+            mysql.query_first(waiting).await.unwrap() == Some(1_u32)
         })
         .await;
         crate::support::eventually("the second is told to wait", async || {
