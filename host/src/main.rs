@@ -10,10 +10,6 @@ use store_host::{Host, StartError, client, logging};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A request allocates a few hundred times, mostly small and short-lived: `docs/performance.md` has what this is worth.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How long the process waits for tasks that were cut off. A component in an endless loop never gives its thread back.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
