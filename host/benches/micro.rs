@@ -10,10 +10,6 @@ use divan::{Bencher, black_box};
 use store_host::micro::{Component, Connections, Routes};
 use tokio::runtime::{Builder, Runtime};
 
-/// As in the host.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     divan::main();
 }

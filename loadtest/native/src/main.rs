@@ -24,10 +24,6 @@ use tokio::net::TcpListener;
 
 use crate::pools::Pools;
 
-/// As in the host.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A native twin of the store's busiest routes, to be measured against
 #[derive(Debug, Parser)]
 struct Cli {
