@@ -34,8 +34,8 @@ pub const fn report_key(report: Report) -> &'static str {
     }
 }
 
-/// How long a report's body lives. Twice the interval: with a refresh task it never expires, and without one, as under
-/// plain Spin, its expiry is how a reader notices.
+/// How long a report's body lives from the moment at which it was right. Twice the interval: with a refresh task it never
+/// expires, and without one, as under plain Spin, its expiry is how a reader notices. What is left of it tells its age.
 pub fn report_lifetime(interval: Duration) -> Duration {
     interval * 2
 }
@@ -139,6 +139,10 @@ local stored = redis.call('HGET', KEYS[1], 'version')
 if not stored or tonumber(stored) >= tonumber(ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[1], 'quantity', ARGV[2])
 return 1";
+
+/// A value and how many milliseconds its key lives, together: apart, a write could come between them.
+pub const GET_WITH_LIFETIME: &str =
+    "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
 
 /// Lets a lease live on if it is still the caller's. `ARGV`: the token and the lifetime in milliseconds.
 pub const RENEW_LEASE: &str = "\

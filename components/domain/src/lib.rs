@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod changes;
 mod error;
+pub mod freshness;
 pub mod idempotency;
 pub mod money;
 pub mod orders;

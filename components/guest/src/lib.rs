@@ -4,7 +4,9 @@
 //! connections and drops them when it ends.
 
 pub mod cache;
+mod caching;
 pub mod changes;
+mod conditional;
 mod finished;
 pub mod json;
 mod log;

@@ -69,7 +69,8 @@ impl Problem {
         };
         let status = self.status();
         let reply = Reply::json(status, &Body::new(status, &detail, instance))
-            .with_header("content-type", "application/problem+json");
+            .with_header("content-type", "application/problem+json")
+            .with_header("cache-control", "no-store");
         match self {
             Self::MethodNotAllowed { allow } => reply.with_header("allow", allow),
             Self::Store(StoreError::Unavailable(_)) => reply.with_header("retry-after", "1"),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use store_domain::StoreError;
+use store_domain::cache::GET_WITH_LIFETIME;
 
 use crate::variables;
 
@@ -73,6 +74,25 @@ impl Redis {
     /// If Redis is down or the key holds another type.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, RedisError> {
         Ok(self.0.get(key).await?)
+    }
+
+    /// A value, and how long its key lives; `None` if it is not there or lives for ever.
+    ///
+    /// # Errors
+    /// If Redis is down or the key holds another type.
+    pub async fn get_with_lifetime(
+        &self,
+        key: &str,
+    ) -> Result<Option<(Vec<u8>, Duration)>, RedisError> {
+        let script = [Text(GET_WITH_LIFETIME), Number(1), Text(key)];
+        match <[_; 2]>::try_from(self.command("EVAL", &script).await?) {
+            Ok([RedisResult::Binary(value), RedisResult::Int64(left)]) => {
+                let left = u64::try_from(left).ok().map(Duration::from_millis);
+                Ok(left.map(|left| (value, left)))
+            }
+            Ok([RedisResult::Nil, _]) => Ok(None),
+            _ => Err(RedisError::unexpected("EVAL")),
+        }
     }
 
     /// `SET` with a lifetime.

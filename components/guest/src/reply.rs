@@ -7,8 +7,13 @@ use http_body_util::StreamBody;
 use serde::Serialize;
 use spin_sdk::http::{HeaderMap, HeaderName, HeaderValue, IntoResponse as _, StatusCode};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
+use store_domain::freshness::Freshness;
 
-use crate::finished;
+use crate::{Request, caching, conditional, finished};
+
+const CACHE_CONTROL: HeaderName = HeaderName::from_static("cache-control");
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+const ETAG: HeaderName = HeaderName::from_static("etag");
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -20,6 +25,7 @@ pub struct Reply {
 }
 
 enum Body {
+    Absent,
     Full(Bytes),
     Streamed(LocalBoxStream<'static, Result<Frame<Bytes>, BoxError>>),
 }
@@ -83,6 +89,32 @@ impl Reply {
         self
     }
 
+    /// Says how long caches may keep it, and gives it a tag to ask about it by.
+    #[must_use]
+    pub fn with_freshness(mut self, freshness: Freshness) -> Self {
+        self.headers
+            .insert(CACHE_CONTROL, caching::for_everybody(freshness));
+        if let Some(value) = caching::for_our_own(freshness) {
+            self.headers.insert(CDN_CACHE_CONTROL, value);
+        }
+        if let Body::Full(body) = &self.body {
+            self.headers.insert(ETAG, conditional::entity_tag(body));
+        }
+        self
+    }
+
+    /// 304 if whoever asks has it already, otherwise itself.
+    #[must_use]
+    pub fn unless_known(mut self, request: &Request) -> Self {
+        let tag = self.headers.get(ETAG);
+        if tag.is_some_and(|tag| conditional::is_known(request.headers(), tag)) {
+            self.status = StatusCode::NOT_MODIFIED;
+            self.headers.remove("content-type");
+            self.body = Body::Absent;
+        }
+        self
+    }
+
     /// The response as the host wants it.
     ///
     /// # Errors
@@ -90,6 +122,7 @@ impl Reply {
     pub(crate) fn into_response(mut self) -> Result<Response, ErrorCode> {
         self.set_content_length();
         let body = match self.body {
+            Body::Absent => return self.into_head_response(),
             Body::Full(bytes) => return finished::response(self.status, self.headers, bytes),
             Body::Streamed(frames) => StreamBody::new(frames),
         };
@@ -133,7 +166,7 @@ impl Reply {
     pub(crate) fn full_body(&self) -> &[u8] {
         match &self.body {
             Body::Full(bytes) => bytes,
-            Body::Streamed(_) => panic!("this body is streamed"),
+            Body::Absent | Body::Streamed(_) => panic!("there is no finished body"),
         }
     }
 }

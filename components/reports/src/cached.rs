@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use store_domain::StoreError;
 use store_domain::cache::{SEEN, report_key, report_lifetime};
+use store_domain::freshness::Freshness;
 use store_domain::reports::Report;
 use store_domain::settings::RefreshInterval;
 use store_guest::mysql::Connection;
@@ -20,13 +21,16 @@ use crate::{changes, mysql};
 const PATIENCE: Duration = Duration::from_secs(3);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
-/// The report's body.
+/// A report's body, and how long it may be shown.
+pub(crate) type Kept = (Vec<u8>, Freshness);
+
+/// The report's body, and how long it may be shown.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if it is not in Redis and MySQL is down.
-pub(crate) async fn read(report: Report) -> Result<Vec<u8>, StoreError> {
+pub(crate) async fn read(report: Report) -> Result<Kept, StoreError> {
     match from_redis(report).await {
-        Ok(Some(body)) => return Ok(body),
+        Ok(Some(kept)) => return Ok(kept),
         Ok(None) => store_guest::log_sparsely("report not made in time, read from MySQL instead"),
         Err(RefreshError::Redis(error)) => {
             store_guest::log_sparsely(format_args!("report read from MySQL instead: {error}"));
@@ -34,21 +38,22 @@ pub(crate) async fn read(report: Report) -> Result<Vec<u8>, StoreError> {
         Err(error) => return Err(error.into()),
     }
     let connection = Connection::open(&variables::mysql_url().await?).await?;
-    Ok(mysql::summarise(&connection, report).await?.into_bytes())
+    let body = mysql::summarise(&connection, report).await?;
+    Ok((body.into_bytes(), Freshness::NONE))
 }
 
-/// The report's body, made if it is missing, or `None` if another is at it for too long.
-async fn from_redis(report: Report) -> Result<Option<Vec<u8>>, RefreshError> {
+/// The report, made if it is missing, or `None` if another is at it for too long.
+async fn from_redis(report: Report) -> Result<Option<Kept>, RefreshError> {
     let redis = Redis::open().await?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(body) = redis.get(report_key(report)).await? {
-            return Ok(Some(body));
+        if let Some(kept) = kept(&redis, report).await? {
+            return Ok(Some(kept));
         }
         if let Some(lease) = Lease::take(&redis).await? {
-            let body = make_if_missing(&redis, report).await;
+            let kept = make_if_missing(&redis, report).await;
             lease.release().await;
-            return body.map(Some);
+            return kept.map(Some);
         }
         if Instant::now() >= deadline {
             return Ok(None);
@@ -58,17 +63,39 @@ async fn from_redis(report: Report) -> Result<Option<Vec<u8>>, RefreshError> {
 }
 
 /// Makes the report, unless the last holder of the lease did between our look and our taking it.
-async fn make_if_missing(redis: &Redis, report: Report) -> Result<Vec<u8>, RefreshError> {
-    if let Some(body) = redis.get(report_key(report)).await? {
-        return Ok(body);
+async fn make_if_missing(redis: &Redis, report: Report) -> Result<Kept, RefreshError> {
+    if let Some(kept) = kept(redis, report).await? {
+        return Ok(kept);
     }
     let RefreshInterval(interval) = variables::setting().await?;
     let connection = Connection::open(&variables::mysql_url().await?).await?;
+    let right_at = Instant::now();
     let body = mysql::summarise(&connection, report).await?;
-    if let Err(error) = publish(redis, &connection, report, &body, interval).await {
+    let lifetime = lifetime(interval, right_at);
+    if let Err(error) = publish(redis, &connection, report, &body, lifetime).await {
         store_guest::log_sparsely(format_args!("report made but not kept: {error}"));
+        return Ok((body.into_bytes(), Freshness::NONE));
     }
-    Ok(body.into_bytes())
+    let freshness = Freshness::of_report(lifetime, interval);
+    Ok((body.into_bytes(), freshness))
+}
+
+/// The report that Redis holds, if it does.
+async fn kept(redis: &Redis, report: Report) -> Result<Option<Kept>, RefreshError> {
+    let Some((body, left)) = redis.get_with_lifetime(report_key(report)).await? else {
+        return Ok(None);
+    };
+    let RefreshInterval(interval) = variables::setting().await?;
+    Ok(Some((body, Freshness::of_report(left, interval))))
+}
+
+/// What is left of the lifetime of a report that was right then.
+pub(crate) fn lifetime(interval: Duration, right_at: Instant) -> Duration {
+    // Redis takes no lifetime of zero.
+    let least = Duration::from_millis(1);
+    report_lifetime(interval)
+        .saturating_sub(right_at.elapsed())
+        .max(least)
 }
 
 /// Puts the report in place, then does a part of the refresh's work: under plain Spin, this is all there is of it.
@@ -77,9 +104,9 @@ async fn publish(
     connection: &Connection,
     report: Report,
     body: &str,
-    interval: Duration,
+    lifetime: Duration,
 ) -> Result<(), RefreshError> {
-    put(redis, report, body, interval).await?;
+    put(redis, report, body, lifetime).await?;
     // Changes that are forgotten here are in this report and perhaps not in the other, so the next refresh has to make
     // both anew. Said first, since a crash may come before the changes are gone.
     redis.delete(SEEN).await?;
@@ -99,9 +126,7 @@ pub(crate) async fn put(
     redis: &Redis,
     report: Report,
     body: &str,
-    interval: Duration,
+    lifetime: Duration,
 ) -> Result<(), RedisError> {
-    redis
-        .set_for(report_key(report), body, report_lifetime(interval))
-        .await
+    redis.set_for(report_key(report), body, lifetime).await
 }

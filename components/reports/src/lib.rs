@@ -15,6 +15,7 @@ mod sql;
 use spin_sdk::http::StatusCode;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request as WasiRequest, Response};
+use store_domain::freshness::Freshness;
 use store_domain::reports::Report;
 use store_domain::settings::ReportSource;
 use store_guest::{Problem, Reply, Request, Verb, segments, variables};
@@ -40,12 +41,14 @@ async fn route(request: Request) -> Result<Reply, Problem> {
     if request.verb() != Verb::Get {
         return Err(Problem::MethodNotAllowed { allow: "GET, HEAD" });
     }
-    let body = match variables::setting().await? {
+    let (body, freshness) = match variables::setting().await? {
         ReportSource::Cached => cached::read(report).await?,
-        ReportSource::Redis => redis::read(report).await?.into_bytes(),
-        ReportSource::Mysql => mysql::add_up(report).await?.into_bytes(),
+        ReportSource::Redis => (redis::read(report).await?.into_bytes(), Freshness::NONE),
+        ReportSource::Mysql => (mysql::add_up(report).await?.into_bytes(), Freshness::NONE),
     };
-    Ok(Reply::finished_json(StatusCode::OK, body))
+    Ok(Reply::finished_json(StatusCode::OK, body)
+        .with_freshness(freshness)
+        .unless_known(&request))
 }
 
 #[expect(unsafe_code, reason = "generated from wit/world.wit")]
@@ -64,6 +67,12 @@ mod bindings {
     impl exports::store::reports::refresh::Guest for Component {
         async fn refresh() -> Result<exports::store::reports::refresh::Outcome, String> {
             crate::refresh::run()
+                .await
+                .map_err(|error| error.to_string())
+        }
+
+        async fn refresh_now() -> Result<exports::store::reports::refresh::Outcome, String> {
+            crate::refresh::run_now()
                 .await
                 .map_err(|error| error.to_string())
         }

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use store_domain::StoreError;
-use store_domain::cache::{FILLED, REFRESHED, SEEN, report_key, report_lifetime};
+use store_domain::cache::{FILLED, LEASE_LIFETIME, REFRESHED, SEEN, report_key};
 use store_domain::changes::Fingerprint;
 use store_domain::reports::Report;
 use store_domain::settings::RefreshInterval;
@@ -23,6 +23,9 @@ use crate::{cached, changes, fill, mysql, sql};
 
 /// Shortest time to ask again after, where Redis says that a lease is about to end.
 const SOON: Duration = Duration::from_millis(100);
+
+/// Between two tries to get a lease that another has.
+const BETWEEN_TRIES: Duration = Duration::from_millis(25);
 
 /// Why a refresh ended early.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +73,35 @@ pub(crate) async fn run() -> Result<Outcome, RefreshError> {
     let Some(lease) = Lease::take(&redis).await? else {
         return Ok(elsewhere(Lease::left(&redis).await?));
     };
-    let outcome = refresh(&redis, &lease, interval, started).await;
+    let outcome = match Found::read(&redis).await {
+        Ok(found) => refresh_if_due(&redis, &lease, interval, started, found).await,
+        Err(error) => Err(error.into()),
+    };
+    lease.release().await;
+    outcome
+}
+
+/// Makes the reports anew, whenever that was done last. Waits for the lease as long as one lasts without being renewed.
+///
+/// # Errors
+/// What MySQL or Redis failed with.
+pub(crate) async fn run_now() -> Result<Outcome, RefreshError> {
+    let started = Instant::now();
+    let RefreshInterval(interval) = variables::setting().await?;
+    let redis = Redis::open().await?;
+    let lease = loop {
+        if let Some(lease) = Lease::take(&redis).await? {
+            break lease;
+        }
+        if started.elapsed() > LEASE_LIFETIME {
+            return Ok(elsewhere(Lease::left(&redis).await?));
+        }
+        spin_sdk::time::sleep(BETWEEN_TRIES).await;
+    };
+    let outcome = match Found::read(&redis).await {
+        Ok(found) => refresh(&redis, &lease, interval, started, found.without_reports()).await,
+        Err(error) => Err(error.into()),
+    };
     lease.release().await;
     outcome
 }
@@ -103,6 +134,28 @@ impl Found {
             filled,
         })
     }
+
+    /// As if they were missing, so that they are made.
+    fn without_reports(self) -> Self {
+        Self {
+            both_reports: false,
+            ..self
+        }
+    }
+}
+
+async fn refresh_if_due(
+    redis: &Redis,
+    lease: &Lease<'_>,
+    interval: Duration,
+    started: Instant,
+    found: Found,
+) -> Result<Outcome, RefreshError> {
+    match found.refreshed_for {
+        // One that is good for longer than an interval was made when the interval was longer.
+        Some(wait) if wait <= interval && found.both_reports && found.filled => Ok(elsewhere(wait)),
+        _ => refresh(redis, lease, interval, started, found).await,
+    }
 }
 
 async fn refresh(
@@ -110,16 +163,8 @@ async fn refresh(
     lease: &Lease<'_>,
     interval: Duration,
     started: Instant,
+    found: Found,
 ) -> Result<Outcome, RefreshError> {
-    let found = Found::read(redis).await?;
-    // One that is good for longer than an interval was made when the interval was longer.
-    if let Some(wait) = found.refreshed_for
-        && wait <= interval
-        && found.both_reports
-        && found.filled
-    {
-        return Ok(elsewhere(wait));
-    }
     let connection = Connection::open(&variables::mysql_url().await?).await?;
     if !found.filled {
         if !found.both_reports {
@@ -128,9 +173,10 @@ async fn refresh(
         }
         fill_anew(&connection, redis, lease).await?;
     }
+    let right_at = Instant::now();
     let changes = apply_all(&connection, redis, lease).await?;
     let outcome = if found.both_reports && changes.is_seen(redis).await? {
-        keep_reports(redis, interval).await?;
+        keep_reports(redis, cached::lifetime(interval, right_at)).await?;
         Outcome::Unchanged
     } else {
         make_reports(&connection, redis, interval).await?;
@@ -222,18 +268,17 @@ async fn make_reports(
     interval: Duration,
 ) -> Result<(), RefreshError> {
     for report in Report::ALL {
+        let right_at = Instant::now();
         let body = mysql::summarise(connection, report).await?;
-        cached::put(redis, report, &body, interval).await?;
+        cached::put(redis, report, &body, cached::lifetime(interval, right_at)).await?;
     }
     Ok(())
 }
 
 /// Lets the reports live on as they are.
-async fn keep_reports(redis: &Redis, interval: Duration) -> Result<(), RedisError> {
+async fn keep_reports(redis: &Redis, lifetime: Duration) -> Result<(), RedisError> {
     for report in Report::ALL {
-        redis
-            .expire(report_key(report), report_lifetime(interval))
-            .await?;
+        redis.expire(report_key(report), lifetime).await?;
     }
     Ok(())
 }

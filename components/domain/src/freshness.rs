@@ -1,0 +1,82 @@
+//! How long an answer made from a report may be shown by whoever keeps it.
+
+use std::time::Duration;
+
+use crate::cache::report_lifetime;
+
+/// How much older than the refresh interval a report may be shown while somebody fetches the next one.
+pub const SLACK: Duration = Duration::from_secs(2);
+
+/// What may be done with one answer, in whole seconds, rounded down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freshness {
+    /// It is as good as a new one for so long: until the next refresh is due.
+    pub fresh_seconds: u64,
+    /// For so much longer it may be shown while a new one is on its way.
+    pub stale_seconds: u64,
+}
+
+impl Freshness {
+    /// Of an answer that is not to be shown again: it was made for one request, or the next is overdue.
+    pub const NONE: Self = Self {
+        fresh_seconds: 0,
+        stale_seconds: 0,
+    };
+
+    /// Of a report whose key lives for `left`: it was given a whole lifetime when the report was right.
+    pub fn of_report(left: Duration, interval: Duration) -> Self {
+        let age = report_lifetime(interval).saturating_sub(left);
+        let fresh_seconds = interval.saturating_sub(age).as_secs();
+        let shown_seconds = (interval + SLACK).saturating_sub(age).as_secs();
+        Self {
+            fresh_seconds,
+            stale_seconds: shown_seconds - fresh_seconds,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn at_age(seconds: f64) -> (u64, u64) {
+        let left = 2.0 * MINUTE.as_secs_f64() - seconds;
+        let freshness = Freshness::of_report(Duration::from_secs_f64(left), MINUTE);
+        (freshness.fresh_seconds, freshness.stale_seconds)
+    }
+
+    #[test]
+    fn a_report_is_fresh_until_the_next_refresh_and_shown_two_seconds_longer() {
+        for (age, expected) in [
+            (0.0, (60, 2)),
+            (0.001, (59, 2)),
+            (59.5, (0, 2)),
+            (60.5, (0, 1)),
+            (61.5, (0, 0)),
+            (120.0, (0, 0)),
+        ] {
+            assert_eq!(at_age(age), expected, "at {age} s");
+        }
+    }
+
+    #[test]
+    fn it_is_never_shown_beyond_the_interval_and_two_seconds() {
+        for tenths in 0..1200 {
+            let age = f64::from(tenths) / 10.0;
+            let (fresh, stale) = at_age(age);
+            let shown = (fresh + stale) as f64;
+            assert!(shown == 0.0 || age + shown <= 62.0, "at {age} s: {shown} s");
+        }
+    }
+
+    /// The interval was longer when the key was written, or shorter.
+    #[test]
+    fn after_the_interval_changed_no_more_is_promised_than_it_allows() {
+        let longer = Freshness::of_report(Duration::from_secs(7200), MINUTE);
+        assert_eq!((longer.fresh_seconds, longer.stale_seconds), (60, 2));
+        let shorter = Freshness::of_report(Duration::from_secs(20), MINUTE);
+        assert_eq!(shorter, Freshness::NONE);
+    }
+}

@@ -1,0 +1,64 @@
+//! What an answer says to caches: RFC 9111, with `stale-while-revalidate` and `stale-if-error` of RFC 5861.
+
+use spin_sdk::http::HeaderValue;
+use store_domain::freshness::Freshness;
+
+/// `Cache-Control`, for everybody. Nobody can tell a browser that a report changed, so it asks each time; most answers
+/// are 304 then.
+pub(crate) fn for_everybody(freshness: Freshness) -> HeaderValue {
+    let Freshness {
+        fresh_seconds,
+        stale_seconds,
+    } = freshness;
+    if freshness == Freshness::NONE {
+        return HeaderValue::from_static("no-cache");
+    }
+    header(&format!(
+        "public, max-age=0, s-maxage={fresh_seconds}, stale-while-revalidate={stale_seconds}"
+    ))
+}
+
+/// `CDN-Cache-Control` (RFC 9213), for the cache of whoever runs the store, which is told when a report changes. Without
+/// `s-maxage`, as that forbids what `stale-while-revalidate` allows (RFC 9111, section 5.2.2.10).
+pub(crate) fn for_our_own(freshness: Freshness) -> Option<HeaderValue> {
+    let Freshness {
+        fresh_seconds,
+        stale_seconds,
+    } = freshness;
+    (freshness != Freshness::NONE).then(|| {
+        header(&format!(
+            "max-age={fresh_seconds}, stale-while-revalidate={stale_seconds}, stale-if-error={stale_seconds}"
+        ))
+    })
+}
+
+fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("words and digits may stand in a header")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_fresh_says_for_how_long() {
+        let freshness = Freshness {
+            fresh_seconds: 57,
+            stale_seconds: 2,
+        };
+        assert_eq!(
+            for_everybody(freshness),
+            "public, max-age=0, s-maxage=57, stale-while-revalidate=2"
+        );
+        assert_eq!(
+            for_our_own(freshness).expect("it is fresh"),
+            "max-age=57, stale-while-revalidate=2, stale-if-error=2"
+        );
+    }
+
+    #[test]
+    fn what_is_not_is_asked_for_each_time() {
+        assert_eq!(for_everybody(Freshness::NONE), "no-cache");
+        assert_eq!(for_our_own(Freshness::NONE), None);
+    }
+}

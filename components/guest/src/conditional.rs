@@ -1,0 +1,108 @@
+//! Conditional requests (RFC 9110, section 13): who has the answer already need not get it again.
+
+use spin_sdk::http::{HeaderMap, HeaderValue};
+
+const IF_NONE_MATCH: &str = "if-none-match";
+
+/// The tag of a body: FNV-1a of 64 bits, and its length. Weak, as a proxy that compresses the body keeps the tag.
+pub(crate) fn entity_tag(body: &[u8]) -> HeaderValue {
+    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let hash = body.iter().fold(OFFSET_BASIS, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
+    });
+    let tag = format!("W/\"{hash:016x}-{:x}\"", body.len());
+    HeaderValue::try_from(tag).expect("hexadecimal digits may stand in a header")
+}
+
+/// Whether `If-None-Match` names the tag, by the weak comparison that it asks for (RFC 9110, section 13.1.2).
+pub(crate) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    let Some(tag) = opaque(tag.as_bytes()) else {
+        return false;
+    };
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .any(|list| list.as_bytes().trim_ascii() == b"*" || tags(list.as_bytes()).any(|t| t == tag))
+}
+
+/// The quoted parts of a list of tags. A comma may stand within one; what is malformed ends the list.
+fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        let start = rest
+            .iter()
+            .position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
+        let tag = opaque(&rest[start..])?;
+        let weak = if rest[start] == b'W' { 2 } else { 0 };
+        rest = &rest[start + weak + tag.len()..];
+        Some(tag)
+    })
+}
+
+/// The tag that the bytes begin with, with its quotes and without `W/`.
+fn opaque(bytes: &[u8]) -> Option<&[u8]> {
+    let quoted = bytes.strip_prefix(b"W/").unwrap_or(bytes);
+    let inner = quoted.strip_prefix(b"\"")?;
+    let length = inner.iter().position(|byte| *byte == b'"')?;
+    Some(&quoted[..length + 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(list: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        let list = HeaderValue::from_str(list).expect("a header");
+        headers.insert(IF_NONE_MATCH, list);
+        is_known(&headers, &HeaderValue::from_static("W/\"a,b\""))
+    }
+
+    #[test]
+    fn tags_are_compared_weakly_in_lists_of_any_form() {
+        for list in [
+            "\"a,b\"",
+            "W/\"a,b\"",
+            "*",
+            " * ",
+            "\"x\", W/\"a,b\"",
+            "\"x\",,\t\"a,b\" , \"y\"",
+        ] {
+            assert!(known(list), "{list}");
+        }
+    }
+
+    #[test]
+    fn other_tags_and_nonsense_are_not_known() {
+        for list in [
+            "",
+            "\"a\"",
+            "\"b\"",
+            "a,b",
+            "w/\"a,b\"",
+            "\"a,b",
+            "\"x\" y, \"a,b\"",
+            "\"*\"",
+            "*, \"x\"",
+        ] {
+            assert!(!known(list), "{list}");
+        }
+    }
+
+    #[test]
+    fn every_line_counts() {
+        let mut headers = HeaderMap::new();
+        assert!(!is_known(&headers, &HeaderValue::from_static("\"a\"")));
+        headers.append(IF_NONE_MATCH, HeaderValue::from_static("\"x\""));
+        headers.append(IF_NONE_MATCH, HeaderValue::from_static("\"a\""));
+        assert!(is_known(&headers, &HeaderValue::from_static("\"a\"")));
+    }
+
+    #[test]
+    fn a_tag_tells_bodies_apart() {
+        assert_eq!(entity_tag(b""), "W/\"cbf29ce484222325-0\"");
+        assert_eq!(entity_tag(b"[]"), entity_tag(b"[]"));
+        assert_ne!(entity_tag(b"[1]"), entity_tag(b"[2]"));
+    }
+}
