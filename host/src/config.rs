@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::swap::{CanaryBudget, SwapSettings};
-use crate::client;
+use crate::client::{self, AdminUrl};
 use crate::listener::AdminAddress;
 
 /// Runs the WebAssembly components of a Spin app, with pooled MySQL and Redis, metrics and limits.
@@ -93,6 +93,16 @@ pub struct Config {
     /// Start even if a database or cache can't be reached; a refused password still stops the start
     #[arg(long, env = "STORE_HOST_ALLOW_UNREACHABLE")]
     pub allow_unreachable: bool,
+
+    /// Admin listener of a store-proxy that keeps answers, as http://host:port: it is told when they change. Give it
+    /// several times for several proxies
+    #[arg(
+        long,
+        env = "STORE_HOST_PURGE",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub purge: Vec<AdminUrl>,
 
     /// Limits of each component.
     #[command(flatten)]

@@ -33,6 +33,7 @@ mod outbound;
 mod preflight;
 mod probe;
 mod problem;
+mod purge;
 mod redis;
 mod refresh;
 mod respond;
@@ -68,6 +69,7 @@ use control::{Control, Parts};
 use engine::EpochTicker;
 use listener::{AdminAddress, AdminListener};
 use metrics::Metrics;
+use purge::Purger;
 use serve::Connections;
 use state_folder::StateFolder;
 use token::Token;
@@ -155,6 +157,7 @@ impl Host {
             engine,
             compiler,
             config: config.clone(),
+            purger: Purger::new(config.purge.clone(), metrics.clone()),
             metrics,
             trust,
             state,
@@ -215,7 +218,11 @@ fn start_tasks(
     };
     let watch = watched.map(|files| watch::start(control.clone(), files));
     [
-        refresh::start(control.live.clone(), control.watch_changes()),
+        refresh::start(
+            control.live.clone(),
+            control.watch_changes(),
+            control.purger.clone(),
+        ),
         admin::start(listener, Arc::new(admin)),
         watch.unwrap_or_default(),
     ]

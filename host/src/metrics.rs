@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     refreshes: IntCounterVec,
     refresh_seconds: Histogram,
     refreshed: IntGauge,
+    purges: IntCounterVec,
     pool: PoolVecs,
     /// Swaps, generations and canaries.
     pub(crate) swaps: SwapMetrics,
@@ -124,6 +125,11 @@ impl Metrics {
                 "store_report_refreshed_timestamp_seconds",
                 "When this host last made the reports anew or found them up to date, in Unix time; 0: never",
             )?,
+            purges: declare.counters(
+                "store_purges_total",
+                "Proxies told to forget the answers they keep: done or failed",
+                &["result"],
+            )?,
             pool: declare.pool()?,
             swaps: SwapMetrics::declare(&declare)?,
             registry: registry.clone(),
@@ -166,8 +172,8 @@ impl Metrics {
             .remove_label_values(&[component, digest]);
     }
 
-    /// Counts a request in.
-    pub(crate) fn enter_request(&self, method: &str, route: &str) {
+    /// Counts a client's call, if it is one that the course counts.
+    pub(crate) fn count_call(&self, method: &str, route: &str) {
         for (counter, counted_method, counted_route) in &self.course {
             if *counted_method == method && *counted_route == route {
                 counter.inc();
@@ -217,6 +223,11 @@ impl Metrics {
             self.refresh_seconds.observe(seconds);
             self.refreshed.set(unix_seconds());
         }
+    }
+
+    /// Counts a proxy that was told to forget, or could not be.
+    pub(crate) fn purge(&self, result: &str) {
+        self.purges.with_label_values(&[result]).inc();
     }
 
     /// The metrics of one component's pools.
@@ -389,9 +400,9 @@ mod tests {
     #[test]
     fn only_the_course_s_own_calls_move_its_counters() {
         let metrics = Metrics::new().expect("names are unique");
-        metrics.enter_request("POST", "/orders");
-        metrics.enter_request("GET", "/orders");
-        metrics.enter_request("GET", "/orders/reports/best-sellers");
+        metrics.count_call("POST", "/orders");
+        metrics.count_call("GET", "/orders");
+        metrics.count_call("GET", "/orders/reports/best-sellers");
         let text = metrics.render().expect("renders");
         for line in [
             "orders_total 1",

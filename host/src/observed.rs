@@ -43,7 +43,6 @@ pub(crate) struct Observed {
 
 impl Observed {
     pub(crate) fn new(context: &Component, route: String, method: &'static str) -> Self {
-        context.metrics.enter_request(method, &route);
         Self {
             metrics: context.metrics.clone(),
             component: context.id.clone(),

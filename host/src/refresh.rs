@@ -9,10 +9,11 @@ use tokio::task::{Id, JoinSet};
 use wasmtime::component::Accessor;
 
 use crate::app::Live;
-use crate::bindings::refresher::exports::store::reports::refresh::Outcome;
+pub(crate) use crate::bindings::refresher::exports::store::reports::refresh::Outcome;
 use crate::context::Context;
 use crate::generation::Generation;
 use crate::instance::new_store;
+use crate::purge::Purger;
 use crate::state::State;
 
 /// The variable of the component that says how often.
@@ -31,22 +32,27 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const TIME_LIMIT: Duration = Duration::from_secs(600);
 
 /// Keeps fresh what the app's components keep, until the returned set is dropped. `changed` says that other components
-/// or other generations serve.
-pub(crate) fn start(live: Arc<Live>, changed: watch::Receiver<()>) -> JoinSet<()> {
+/// or other generations serve; `purger` is told of new reports.
+pub(crate) fn start(
+    live: Arc<Live>,
+    changed: watch::Receiver<()>,
+    purger: Arc<Purger>,
+) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(follow(live, changed));
+    tasks.spawn(follow(live, changed, purger));
     tasks
 }
 
 /// One task for each component of the app, whatever comes and goes.
-async fn follow(live: Arc<Live>, mut changed: watch::Receiver<()>) {
+async fn follow(live: Arc<Live>, mut changed: watch::Receiver<()>, purger: Arc<Purger>) {
     let mut tasks = JoinSet::new();
     let mut known: HashMap<Id, String> = HashMap::new();
     loop {
         let ids: Vec<String> = live.load().slots.keys().cloned().collect();
         for id in ids {
             if !known.values().any(|known| *known == id) {
-                let task = tasks.spawn(keep_fresh(id.clone(), live.clone(), changed.clone()));
+                let (changed, purger) = (changed.clone(), purger.clone());
+                let task = tasks.spawn(keep_fresh(id.clone(), live.clone(), changed, purger));
                 known.insert(task.id(), id);
             }
         }
@@ -88,7 +94,12 @@ pub(crate) fn interval(context: &Context) -> Result<Duration, String> {
 }
 
 /// Calls whichever generation of a component is the stable one, until the app has no such component.
-async fn keep_fresh(id: String, live: Arc<Live>, mut changed: watch::Receiver<()>) {
+async fn keep_fresh(
+    id: String,
+    live: Arc<Live>,
+    mut changed: watch::Receiver<()>,
+    purger: Arc<Purger>,
+) {
     let mut retry = FIRST_RETRY;
     loop {
         changed.mark_unchanged();
@@ -105,7 +116,7 @@ async fn keep_fresh(id: String, live: Arc<Live>, mut changed: watch::Receiver<()
         let context = Arc::downgrade(&generation.context);
         // Checked when the app was loaded.
         let interval = interval(&generation.context).unwrap_or(USUAL_INTERVAL);
-        let pause = match refresh_once(generation).await {
+        let pause = match refresh_once(generation, &purger).await {
             Some(wait) => {
                 retry = FIRST_RETRY;
                 // Never in a tight loop, whatever a component answers.
@@ -143,12 +154,12 @@ async fn other_settings(
 }
 
 /// One refresh, logged and counted; how long to wait for the next, or `None` if it failed.
-async fn refresh_once(generation: Arc<Generation>) -> Option<Duration> {
+async fn refresh_once(generation: Arc<Generation>, purger: &Arc<Purger>) -> Option<Duration> {
     let context = &generation.context;
     let (id, metrics) = (&context.id, &context.metrics);
     let started = Instant::now();
     let outcome = tokio::select! {
-        outcome = tokio::time::timeout(TIME_LIMIT, refresh(&generation)) => {
+        outcome = tokio::time::timeout(TIME_LIMIT, refresh(&generation, Haste::WhenDue)) => {
             outcome.unwrap_or_else(|_| Err(format!("not done within {TIME_LIMIT:?}")))
         }
         () = generation.life.cut.cancelled() => Err("its generation has ended".into()),
@@ -161,6 +172,7 @@ async fn refresh_once(generation: Arc<Generation>) -> Option<Duration> {
         }
         Ok(done) => {
             let outcome = if matches!(done, Outcome::Rebuilt) {
+                purger.start();
                 "rebuilt"
             } else {
                 "unchanged"
@@ -183,8 +195,32 @@ async fn refresh_once(generation: Arc<Generation>) -> Option<Duration> {
     }
 }
 
+/// A refresh at once, whenever the last one was; counted.
+///
+/// # Errors
+/// What the component failed with.
+pub(crate) async fn now(generation: Arc<Generation>) -> Result<Outcome, String> {
+    let metrics = &generation.context.metrics;
+    let started = Instant::now();
+    let outcome = tokio::time::timeout(TIME_LIMIT, refresh(&generation, Haste::Now))
+        .await
+        .unwrap_or_else(|_| Err(format!("not done within {TIME_LIMIT:?}")));
+    match &outcome {
+        Ok(Outcome::Elsewhere(_)) => metrics.refresh("elsewhere", None),
+        Ok(_) => metrics.refresh("rebuilt", Some(started.elapsed().as_secs_f64())),
+        Err(_) => metrics.refresh("failed", None),
+    }
+    outcome
+}
+
+/// Whether a refresh may find that it is not due.
+enum Haste {
+    WhenDue,
+    Now,
+}
+
 /// One call in an instance of its own, so that long work shares nothing with requests.
-async fn refresh(generation: &Generation) -> Result<Outcome, String> {
+async fn refresh(generation: &Generation, haste: Haste) -> Result<Outcome, String> {
     let compiled = &generation.version.compiled;
     let Some(refresher) = &compiled.refresher else {
         return Err("the component exports no refresh function".into());
@@ -194,10 +230,11 @@ async fn refresh(generation: &Generation) -> Result<Outcome, String> {
         let instance = refresher.instantiate_async(&mut store).await?;
         store
             .run_concurrent(async |accessor: &Accessor<State>| {
-                instance
-                    .store_reports_refresh()
-                    .call_refresh(accessor)
-                    .await
+                let refresher = instance.store_reports_refresh();
+                match haste {
+                    Haste::WhenDue => refresher.call_refresh(accessor).await,
+                    Haste::Now => refresher.call_refresh_now(accessor).await,
+                }
             })
             .await?
     };

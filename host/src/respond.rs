@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::CACHE_CONTROL;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use uuid::Uuid;
@@ -16,6 +17,12 @@ use crate::problem::Problem;
 use crate::slot::Picked;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A store-proxy fetches what nobody has asked for yet, or more than was asked for: no call of a client's.
+const CACHE_FILL: HeaderName = HeaderName::from_static("store-cache-fill");
+
+/// What caches of the store's own go by (RFC 9213).
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
 /// Longest request id taken over from a client or a proxy.
 const REQUEST_ID_LENGTH: usize = 128;
@@ -33,9 +40,16 @@ pub(crate) async fn respond(
         Some((route, picked)) => {
             let context = picked.generation.context.clone();
             let method = method_label(request.method());
+            if !request.headers().contains_key(CACHE_FILL) {
+                context.metrics.count_call(method, &route.pattern);
+            }
+            let is_on_trial = picked.tally.is_some();
             let observed = Observed::new(&context, route.pattern.clone(), method);
             match dispatch(picked, request, request_id.clone()).await {
-                Ok((response, held)) => {
+                Ok((mut response, held)) => {
+                    if is_on_trial {
+                        forbid_caching(&mut response);
+                    }
                     let response = response.map(|body| body::unstalled(body, send_timeout));
                     observed.follow(response, Some(held))
                 }
@@ -48,6 +62,13 @@ pub(crate) async fn respond(
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// Two generations answer for a while. What one of them says to one client is not for others.
+fn forbid_caching(response: &mut Response<WasiBody>) {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.remove(CDN_CACHE_CONTROL);
 }
 
 /// Takes over the id that a proxy gave, if it can stand in a log line, or makes one.

@@ -65,6 +65,9 @@ pub struct Entry<'a> {
     pub upstream: Option<&'a str>,
     /// Upstreams asked, one after the other.
     pub tries: usize,
+    /// What the cache did, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<&'a str>,
     /// What the client calls itself.
     pub user_agent: Option<&'a str>,
 }

@@ -47,17 +47,22 @@ enum Resource {
     Reload,
     Drain,
     Undrain,
+    Purge,
 }
 
 /// Why something is not done.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("here are /metrics, /healthz and /status to GET, /reload, /drain and /undrain to POST")]
+    #[error(
+        "here are /metrics, /healthz and /status to GET, /reload, /drain, /undrain and /cache/purge to POST"
+    )]
     NotFound,
     #[error("use {0}")]
     Method(&'static str),
     #[error("changes are made from this machine only")]
     NotLocal,
+    #[error("the cache is purged from this machine and from those of the upstreams only")]
+    NotKnown,
     #[error("changes are not made by web pages")]
     FromBrowser,
     #[error("a new process takes over; ask again")]
@@ -100,7 +105,7 @@ impl Admin {
         }
         let query = head.uri.query().unwrap_or_default();
         if resource.changes() {
-            self.check_may_change(session)?;
+            self.check_may_change(session, resource)?;
         }
         match resource {
             Resource::Metrics => self.metrics(),
@@ -109,13 +114,20 @@ impl Admin {
             Resource::Reload => self.reload().await,
             Resource::Drain => self.drain(query).await,
             Resource::Undrain => self.undrain(query),
+            Resource::Purge => self.purge(),
         }
     }
 
-    fn check_may_change(&self, session: &ServerSession) -> Result<(), Refusal> {
+    fn check_may_change(&self, session: &ServerSession, resource: Resource) -> Result<(), Refusal> {
         let client = session.client_addr().and_then(|client| client.as_inet());
-        if !client.is_some_and(|client| client.ip().to_canonical().is_loopback()) {
-            return Err(Refusal::NotLocal);
+        let address = client.map(|client| client.ip().to_canonical());
+        let is_local = address.is_some_and(|address| address.is_loopback());
+        match resource {
+            // Hosts say so when what they answer changes, wherever they run.
+            Resource::Purge if is_local || address.is_some_and(|a| self.live.is_upstream(a)) => {}
+            Resource::Purge => return Err(Refusal::NotKnown),
+            _ if is_local => {}
+            _ => return Err(Refusal::NotLocal),
         }
         // Browsers send it with every POST, and a page may well be open on this machine.
         if session.req_header().headers.contains_key(ORIGIN) {
@@ -167,6 +179,12 @@ impl Admin {
         tracing::info!(upstream, "Back from draining");
         json_text(&json!({ "upstream": upstream }))
     }
+
+    fn purge(&self) -> Result<Answer, Refusal> {
+        let purged = self.live.purge();
+        tracing::debug!(purged, "The cache is purged");
+        json_text(&json!({ "purged": purged }))
+    }
 }
 
 #[async_trait]
@@ -201,12 +219,16 @@ impl Resource {
             "/reload" => Self::Reload,
             "/drain" => Self::Drain,
             "/undrain" => Self::Undrain,
+            "/cache/purge" => Self::Purge,
             _ => return None,
         })
     }
 
     fn changes(self) -> bool {
-        matches!(self, Self::Reload | Self::Drain | Self::Undrain)
+        matches!(
+            self,
+            Self::Reload | Self::Drain | Self::Undrain | Self::Purge
+        )
     }
 
     fn methods(self) -> &'static [Method] {
@@ -227,7 +249,7 @@ impl Refusal {
         match self {
             Self::NotFound | Self::NoSuchUpstream(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotLocal | Self::FromBrowser => StatusCode::FORBIDDEN,
+            Self::NotLocal | Self::NotKnown | Self::FromBrowser => StatusCode::FORBIDDEN,
             Self::HandingOver => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoUpstreamNamed | Self::Timeout(_) => StatusCode::BAD_REQUEST,
             Self::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,

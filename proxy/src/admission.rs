@@ -33,7 +33,8 @@ pub(crate) fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()
     if request.version == Version::HTTP_2 {
         check_http2(request, limits.header_count)?;
     }
-    if let Some(rate) = &table.rate {
+    exchange.is_background = session.subrequest_ctx.is_some();
+    if let (Some(rate), false) = (&table.rate, exchange.is_background) {
         rate.take(exchange.client)
             .map_err(|retry_after| Problem::TooOften { retry_after })?;
     }

@@ -1,7 +1,7 @@
 //! Answers that the proxy gives itself, in pingora's phases.
 
 use http::Method;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use pingora_error::{BError, Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -56,6 +56,7 @@ pub(crate) async fn answer(
     let mut response = ResponseHeader::build(problem.status(), Some(5))?;
     response.insert_header(CONTENT_TYPE, "application/problem+json")?;
     response.insert_header(CONTENT_LENGTH, body.len())?;
+    response.insert_header(CACHE_CONTROL, "no-store")?;
     response.insert_header(REQUEST_ID, exchange.request_id.clone())?;
     if let Some(seconds) = problem.retry_after_seconds() {
         response.insert_header(RETRY_AFTER, seconds)?;

@@ -102,6 +102,12 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Forget the answers that are kept in memory
+    Purge {
+        /// Whom to ask.
+        #[command(flatten)]
+        target: Target,
+    },
     /// List the upstreams and how they are
     Status {
         /// As JSON

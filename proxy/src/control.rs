@@ -150,6 +150,15 @@ impl Control {
         Ok(())
     }
 
+    /// Has it forget the answers that it keeps; says how many those were.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn purge(&self) -> Result<u64, ControlError> {
+        let answer = self.change("/cache/purge", &[], ANSWER_LIMIT).await?;
+        Ok(answer["purged"].as_u64().unwrap_or(0))
+    }
+
     /// How it is, as it says it.
     ///
     /// # Errors

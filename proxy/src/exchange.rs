@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderValue, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 use pingora_error::Error;
 use pingora_proxy::Session;
 
 use crate::access_log::{AccessLog, Entry};
+use crate::cache::{self, Asked, Cache, Outcome};
 use crate::group::{Group, Tried};
 use crate::live::Table;
 use crate::metrics::{ERROR, class};
@@ -45,6 +46,13 @@ pub(crate) struct Exchange {
     pub(crate) body_arrived: bool,
     /// Why the proxy answers itself.
     pub(crate) problem: Option<Problem>,
+    /// Nobody waits for this one: it fetches what is to be in the cache when the next client asks.
+    pub(crate) is_background: bool,
+    pub(crate) caching: cache::Use,
+    /// When the upstream was asked for what may be kept.
+    pub(crate) asked: Option<Asked>,
+    /// Whether an upstream was sent the request, and so has counted it.
+    pub(crate) is_sent: bool,
 }
 
 impl Exchange {
@@ -67,11 +75,21 @@ impl Exchange {
             body_bytes: 0,
             body_arrived: false,
             problem: None,
+            is_background: false,
+            caching: cache::Use::None,
+            asked: None,
+            is_sent: false,
         }
     }
 
     pub(crate) fn id(&self) -> &str {
         self.request_id.to_str().unwrap_or("-")
+    }
+
+    /// The cache that the request uses.
+    pub(crate) fn cache(&self) -> Option<&'static Cache> {
+        let group = self.group.as_ref()?;
+        group.cache.filter(|_| self.caching == cache::Use::Full)
     }
 
     /// What is left of the time for the whole request.
@@ -184,18 +202,35 @@ impl Exchange {
     ) {
         let status = final_status(session);
         let duration = self.started.elapsed();
-        if let (None, Some(lease)) = (error, &self.lease) {
+        // An old answer may have been given in place of a failure.
+        if let (None, None, Some(lease)) = (error, &self.problem, &self.lease) {
             lease.upstream.standing.succeeded();
         }
         self.end_try();
+        let outcome = Outcome::of(&session.cache, self.caching);
         if let Some(group) = &self.group {
+            if self.is_background {
+                return group.cache.into_iter().for_each(Cache::count_background);
+            }
             group.metrics.requests[status.map_or(ERROR, class)].inc();
             group.metrics.duration.observe(duration.as_secs_f64());
+            if let (Some(cache), Some(outcome)) = (group.cache, outcome) {
+                cache.count(outcome);
+            }
         }
         let status = status.unwrap_or(0);
         if access_log.enabled_for(status) {
             self.log(session, access_log, status, duration);
         }
+    }
+
+    /// Whether this is a call that no host has counted, as the cache answered it.
+    pub(crate) fn is_uncounted_call(&self, session: &Session) -> bool {
+        let outcome = Outcome::of(&session.cache, self.caching);
+        outcome.is_some_and(Outcome::is_from_cache)
+            && !self.is_sent
+            && !self.is_background
+            && session.req_header().method == Method::GET
     }
 
     fn log(&self, session: &Session, access_log: &AccessLog, status: u16, duration: Duration) {
@@ -227,6 +262,7 @@ impl Exchange {
             group: self.group.as_ref().map(|group| &*group.name),
             upstream: self.tried.last().map(|upstream| &*upstream.entry.address),
             tries: self.tried.count(),
+            cache: Outcome::of(&session.cache, self.caching).map(Outcome::label),
             user_agent: header(USER_AGENT),
         });
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use pingora_load_balancing::health_check::HttpHealthCheck;
 
+use crate::cache::Cache;
 use crate::config;
 use crate::health;
 use crate::metrics::{GroupMetrics, Metrics};
@@ -25,6 +26,8 @@ pub(crate) struct Group {
     pub(crate) upstreams: Vec<Arc<Upstream>>,
     pub(crate) budget: Budget,
     pub(crate) metrics: GroupMetrics,
+    /// Present if the settings ask for one.
+    pub(crate) cache: Option<&'static Cache>,
     /// Present if the settings ask for checks.
     pub(crate) checker: Option<HttpHealthCheck>,
     /// Replaced whole, by [`Group::refresh`].
@@ -78,6 +81,7 @@ impl Group {
             retry: retry.clone(),
             budget: Budget::new(retry),
             metrics: metrics.group(name),
+            cache: None,
             checker: settings.health.as_ref().and_then(|health| {
                 let checker = health::checker(health);
                 checker

@@ -2,12 +2,13 @@
 //! that can't do a thing twice, and refuses what no server should see.
 //!
 //! A request's way: `front` reads its head and `head` checks it, `proxy` follows it through pingora's phases, `group`
-//! and `policy` pick the upstream, `retry` decides what happens when that one fails.
+//! and `policy` pick the upstream, `retry` decides what happens when that one fails. `cache` may have the answer already.
 
 pub mod access_log;
 mod admin;
 mod admission;
 mod answer;
+mod cache;
 mod chunks;
 pub mod cli;
 pub mod config;

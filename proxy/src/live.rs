@@ -1,12 +1,14 @@
 //! The configuration in force: replaced whole on a reload, while what is known about upstreams stays.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use serde::Serialize;
 
+use crate::cache::Caches;
 use crate::config::{self, Config};
 use crate::group::Group;
 use crate::metrics::Metrics;
@@ -23,6 +25,7 @@ const IDLE_LOOKS: u32 = 3;
 /// The configuration in force.
 pub struct Live {
     table: ArcSwap<Table>,
+    caches: Caches,
     /// Every metric.
     pub metrics: Arc<Metrics>,
 }
@@ -78,9 +81,11 @@ pub struct UpstreamStatus {
 impl Live {
     /// Takes up `config`.
     pub fn new(config: &Config, metrics: Arc<Metrics>) -> Arc<Self> {
-        let table = Table::new(config, None, &metrics);
+        let caches = Caches::default();
+        let table = Table::new(config, None, &metrics, &caches);
         Arc::new(Self {
             table: ArcSwap::from_pointee(table),
+            caches,
             metrics,
         })
     }
@@ -88,7 +93,7 @@ impl Live {
     /// Takes up `config` instead; requests in flight end as they began.
     pub fn reload(&self, config: &Config) {
         let before = self.table.load_full();
-        let table = Table::new(config, Some(&before), &self.metrics);
+        let table = Table::new(config, Some(&before), &self.metrics, &self.caches);
         for (group, upstream) in before.upstreams() {
             let stays = table
                 .upstreams()
@@ -98,6 +103,38 @@ impl Live {
             }
         }
         self.table.store(Arc::new(table));
+        // After the switch: what is asked of the old servers from here on is of requests that began before.
+        let after = self.table();
+        self.caches.purge(
+            |group| match (before.groups.get(group), after.groups.get(group)) {
+                (Some(before), Some(after)) => !Arc::ptr_eq(before, after),
+                _ => true,
+            },
+        );
+    }
+
+    /// Forgets what all groups keep; says how many answers that were.
+    pub fn purge(&self) -> usize {
+        self.caches.purge(|_| true)
+    }
+
+    /// Answers nothing from any cache from here on: this process ends, and nobody tells it of changes any more.
+    pub fn close_caches(&self) {
+        self.caches.close();
+    }
+
+    /// Whether answers may come from a cache.
+    pub(crate) fn may_use_caches(&self) -> bool {
+        !self.caches.is_closed()
+    }
+
+    /// Whether one of the upstreams has this address.
+    pub(crate) fn is_upstream(&self, address: IpAddr) -> bool {
+        let table = self.table();
+        let found = table
+            .upstreams()
+            .any(|(_, upstream)| upstream.entry.resolved.ip().to_canonical() == address);
+        found
     }
 
     pub(crate) fn table(&self) -> Guard<Arc<Table>> {
@@ -194,7 +231,7 @@ fn status(upstream: &Upstream, now: Instant) -> UpstreamStatus {
 }
 
 impl Table {
-    fn new(config: &Config, before: Option<&Self>, metrics: &Metrics) -> Self {
+    fn new(config: &Config, before: Option<&Self>, metrics: &Metrics, caches: &Caches) -> Self {
         let groups: BTreeMap<_, _> = config
             .upstreams
             .iter()
@@ -204,7 +241,12 @@ impl Table {
                     Some(group) if group.settings == *settings && group.retry == config.retry => {
                         group.clone()
                     }
-                    _ => Arc::new(group(name, settings, config, before, metrics)),
+                    _ => {
+                        let mut group = group(name, settings, config, before, metrics);
+                        let cache = settings.cache.as_ref();
+                        group.cache = cache.map(|settings| caches.of(name, settings, metrics));
+                        Arc::new(group)
+                    }
                 };
                 (name.clone(), group)
             })

@@ -93,6 +93,7 @@ async fn ask(command: &Command) -> Result<String, ControlError> {
         Command::Reload { target }
         | Command::Drain { target, .. }
         | Command::Undrain { target, .. }
+        | Command::Purge { target }
         | Command::Status { target, .. }
         | Command::Upgrade { target, .. } => Control::new(target.admin.as_deref())?,
     };
@@ -107,6 +108,7 @@ async fn ask(command: &Command) -> Result<String, ControlError> {
             proxy.undrain(upstream).await?;
             format!("{upstream} gets requests again")
         }
+        Command::Purge { .. } => format!("{} answers are forgotten", proxy.purge().await?),
         Command::Status { json: true, .. } => proxy.status_text().await?,
         Command::Status { .. } => proxy.status().await?.table(),
         Command::Reload { .. } | Command::Upgrade { .. } => match proxy.reload().await? {

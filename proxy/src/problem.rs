@@ -151,7 +151,7 @@ impl Problem {
         let status = self.status();
         let body = self.body(request_id);
         let mut answer = format!(
-            "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nX-Request-Id: {request_id}\r\nConnection: close\r\n",
+            "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nCache-Control: no-store\r\nX-Request-Id: {request_id}\r\nConnection: close\r\n",
             status.as_u16(),
             status.canonical_reason().unwrap_or("Error"),
             body.len(),

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use pingora_cache::key::HashBinary;
+use pingora_cache::{CacheKey, CacheMeta, NoCacheReason, RespCacheable};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::modules::http::compression::{ResponseCompression, ResponseCompressionBuilder};
 use pingora_core::protocols::Digest;
@@ -18,6 +20,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::access_log::AccessLog;
 use crate::admission::admit;
 use crate::answer::{answer, fail, problem_of};
+use crate::cache::{self, Cache, FILL, Outcome, STATUS};
 use crate::config::Reuse;
 use crate::exchange::{Exchange, final_status};
 use crate::forwarded;
@@ -85,12 +88,61 @@ impl ProxyHttp for Proxy {
         }
     }
 
+    fn request_cache_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+        let Some(group) = &exchange.group else {
+            return Ok(());
+        };
+        if let (Some(cache), Some(settings)) = (group.cache, &group.settings.cache)
+            && self.live.may_use_caches()
+        {
+            exchange.caching = cache.enable(session, settings);
+        }
+        Ok(())
+    }
+
+    fn cache_key_callback(&self, session: &Session, exchange: &mut Exchange) -> Result<CacheKey> {
+        Ok(cache::key(session.req_header(), exchange.https))
+    }
+
+    fn cache_vary_filter(
+        &self,
+        kept: &CacheMeta,
+        _exchange: &mut Exchange,
+        request: &RequestHeader,
+    ) -> Option<HashBinary> {
+        cache::variance(kept, request)
+    }
+
+    fn should_serve_stale(
+        &self,
+        _session: &mut Session,
+        _exchange: &mut Exchange,
+        error: Option<&Error>,
+    ) -> bool {
+        // The answer's own limits were looked at before.
+        error.is_none_or(|error| *error.esource() != ErrorSource::Downstream)
+    }
+
+    fn response_cache_filter(
+        &self,
+        _session: &Session,
+        response: &ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<RespCacheable> {
+        let cache = exchange.group.as_ref().and_then(|group| group.cache);
+        Ok(match (cache, exchange.asked) {
+            (Some(cache), Some(asked)) => cache.judge(response, asked),
+            _ => RespCacheable::Uncacheable(NoCacheReason::InternalError),
+        })
+    }
+
     async fn upstream_peer(
         &self,
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
         exchange.begin_try();
+        exchange.asked = exchange.cache().map(Cache::asked);
         let left = exchange
             .time_left()
             .map_err(|problem| fail(exchange, problem))?;
@@ -139,10 +191,15 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        request.remove_header(&FILL);
+        if exchange.is_background || request.method != session.req_header().method {
+            request.insert_header(FILL, "?1")?;
+        }
+        exchange.is_sent = true;
         let trusted =
             forwarded::is_trusted(exchange.peer, &exchange.table.config.forwarded.trusted);
         forwarded::tell(request, exchange.peer, exchange.https, trusted)?;
@@ -172,7 +229,7 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
@@ -181,6 +238,9 @@ impl ProxyHttp for Proxy {
         }
         exchange.answered(response.status);
         hop::end_hop(response);
+        if let Some(outcome) = Outcome::of(&session.cache, exchange.caching) {
+            response.append_header(STATUS, outcome.status(&session.cache))?;
+        }
         response.insert_header(REQUEST_ID, exchange.request_id.clone())
     }
 
@@ -278,6 +338,10 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         exchange.finish(session, error, &self.access_log);
+        if exchange.is_uncounted_call(session) {
+            let path = session.req_header().uri.path();
+            self.live.metrics.answered_from_cache(path);
+        }
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {

@@ -1,4 +1,5 @@
-//! What needs the token: swaps, rollbacks, the end of canaries, reloads.
+//! What needs the token: swaps, rollbacks, the end of canaries, reloads, refreshes. Each is answered when the proxies that
+//! keep answers know of it.
 //!
 //! Each is a task of its own: hyper drops the future of a client that leaves, and no change stops halfway.
 
@@ -17,13 +18,30 @@ impl Admin {
     pub(super) async fn reload(self: Arc<Self>, peer: Peer) -> Reply {
         let control = self.control.clone();
         let by = peer.clone();
-        let reloading = tokio::spawn(async move { control.reload(&by).await });
+        let reloading = tokio::spawn(async move {
+            let reloaded = control.reload(&by).await;
+            control.purger.settled().await;
+            reloaded
+        });
         let outcome = reloading.await.unwrap_or_else(|_| {
             self.control
                 .audited_reload(&peer, Err(ControlError::BrokenOff))
         });
         match outcome {
             Ok(reloaded) => reply::json(&reloaded),
+            Err(error) => Problem::from(error).reply(),
+        }
+    }
+
+    pub(super) async fn refresh(self: Arc<Self>, peer: Peer) -> Reply {
+        let control = self.control.clone();
+        let refreshing = tokio::spawn(async move {
+            let refreshed = control.refresh(&peer).await;
+            control.purger.settled().await;
+            refreshed
+        });
+        match refreshing.await.unwrap_or(Err(ControlError::BrokenOff)) {
+            Ok(refreshed) => reply::json(&refreshed),
             Err(error) => Problem::from(error).reply(),
         }
     }
@@ -65,7 +83,7 @@ impl Admin {
                 return control.audited(peer, action, id, None, Err(error));
             }
         };
-        match action {
+        let outcome = match action {
             "swap" => match receive(request, &query, control.component_limit_bytes()).await {
                 Ok(upload) => control.swap(id, upload, peer).await,
                 Err(error) => control.audited(peer, action, id, None, Err(error)),
@@ -73,6 +91,8 @@ impl Admin {
             "rollback" => control.rollback(id, query.generation, peer).await,
             "promote" => tokio::task::block_in_place(|| control.promote(id, peer)),
             _ => tokio::task::block_in_place(|| control.abort(id, peer)),
-        }
+        };
+        control.purger.settled().await;
+        outcome
     }
 }

@@ -26,7 +26,7 @@ use crate::token::{Refused, Token};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What there is, for who asks for something else.
-const PATHS: &str = "here are /metrics, /healthz, /status, /reload and /components/ID/swap, rollback, promote, abort";
+const PATHS: &str = "here are /metrics, /healthz, /status, /reload, /refresh and /components/ID/swap, rollback, promote, abort";
 
 /// What the listener answers from.
 pub(crate) struct Admin {
@@ -71,6 +71,7 @@ pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
 enum Asked<'a> {
     Read,
     Reload,
+    Refresh,
     Change { id: &'a str, action: &'a str },
 }
 
@@ -80,6 +81,7 @@ impl Admin {
         match self.let_in(&path, &request, &peer) {
             Ok(Asked::Read) => self.read(&path),
             Ok(Asked::Reload) => self.reload(peer).await,
+            Ok(Asked::Refresh) => self.refresh(peer).await,
             Ok(Asked::Change { id, action }) => {
                 self.change(id.to_owned(), action.to_owned(), request, peer)
                     .await
@@ -103,6 +105,7 @@ impl Admin {
         let (asked, action, component) = match *segments.as_slice() {
             ["metrics" | "healthz" | "status"] => (Asked::Read, "read", None),
             ["reload"] => (Asked::Reload, "reload", None),
+            ["refresh"] => (Asked::Refresh, "refresh", None),
             [
                 "components",
                 id,

@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 /// What is asked of one host.
-pub(super) struct Call<'a> {
+pub(crate) struct Call<'a> {
     pub(super) method: Method,
     /// Path and query.
     pub(super) path: &'a str,
@@ -34,10 +34,10 @@ pub(super) struct Call<'a> {
 
 /// How a host is asked.
 #[derive(Debug)]
-pub(super) struct Caller {
-    pub(super) token: Option<Secret>,
+pub(crate) struct Caller {
+    pub(crate) token: Option<Secret>,
     /// Longest wait for a whole answer.
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// RFC 9457, with the step of a swap.
@@ -52,7 +52,7 @@ impl<'a> Call<'a> {
         Self::new(Method::GET, path)
     }
 
-    pub(super) fn post(path: &'a str) -> Self {
+    pub(crate) fn post(path: &'a str) -> Self {
         Self::new(Method::POST, path)
     }
 
@@ -71,7 +71,7 @@ impl Caller {
     ///
     /// # Errors
     /// No answer, one that says no, or one that can't be read.
-    pub(super) async fn call<T: DeserializeOwned>(
+    pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         admin: &AdminUrl,
         call: Call<'_>,

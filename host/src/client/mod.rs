@@ -7,6 +7,7 @@ mod action;
 mod address;
 mod error;
 mod http;
+mod refresh;
 mod reload;
 mod status;
 mod swap;
@@ -18,6 +19,8 @@ use clap::Subcommand;
 pub use action::{ActionArgs, RollbackArgs};
 pub use address::AdminUrl;
 pub use error::ClientError;
+pub(crate) use http::{Call, Caller};
+pub use refresh::RefreshArgs;
 pub use reload::ReloadArgs;
 pub use status::StatusArgs;
 pub use swap::{Percent, SwapArgs};
@@ -49,6 +52,9 @@ pub enum Command {
 
     /// Read spin.toml again (variables, routes, hosts, limits) and switch to all of it at once, or to none of it
     Reload(ReloadArgs),
+
+    /// Make the reports anew now, instead of when the next refresh is due; one host does it for all
+    Refresh(RefreshArgs),
 }
 
 /// Does what `command` asks, talking on stdout.
@@ -63,6 +69,7 @@ pub async fn run(command: Command) -> Result<(), ClientError> {
         Command::Promote(args) => action::run(Action::Promote, args).await,
         Command::Abort(args) => action::run(Action::Abort, args).await,
         Command::Reload(args) => reload::run(args).await,
+        Command::Refresh(args) => refresh::run(args).await,
     }
 }
 

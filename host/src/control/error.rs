@@ -62,6 +62,12 @@ pub(crate) enum ControlError {
     /// A panic, or the end of the host.
     #[error("the change was broken off; /status shows what serves")]
     BrokenOff,
+    #[error(
+        "another host has been making the reports of `{0}` for too long; try again when it is done"
+    )]
+    RefreshedElsewhere(String),
+    #[error("the reports of `{component}` can't be made: {reason}")]
+    Refresh { component: String, reason: String },
 }
 
 impl ControlError {
@@ -84,13 +90,16 @@ impl ControlError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Unknown(_) => StatusCode::NOT_FOUND,
-            Self::Busy(_) | Self::OnTrial(_) | Self::NoCanary(_) | Self::NotKept { .. } => {
-                StatusCode::CONFLICT
-            }
+            Self::Busy(_)
+            | Self::OnTrial(_)
+            | Self::NoCanary(_)
+            | Self::NotKept { .. }
+            | Self::RefreshedElsewhere(_) => StatusCode::CONFLICT,
             Self::Failed { status, .. } => *status,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Reload(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BrokenOff => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Refresh { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -98,13 +107,14 @@ impl ControlError {
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Unknown(_) => "unknown_component",
-            Self::Busy(_) | Self::OnTrial(_) => "busy",
+            Self::Busy(_) | Self::OnTrial(_) | Self::RefreshedElsewhere(_) => "busy",
             Self::NoCanary(_) => "no_canary",
             Self::NotKept { .. } => "not_kept",
             Self::Failed { step, .. } => step.label(),
             Self::Malformed(_) => "malformed",
             Self::Reload(_) => "invalid",
             Self::BrokenOff => "broken_off",
+            Self::Refresh { .. } => "failed",
         }
     }
 }

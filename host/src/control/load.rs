@@ -16,6 +16,7 @@ use crate::compiler::Compiler;
 use crate::config::Config;
 use crate::generation::Generation;
 use crate::metrics::Metrics;
+use crate::purge::Purger;
 use crate::slot::Slot;
 use crate::source::Source;
 use crate::state_folder::StateFolder;
@@ -27,6 +28,7 @@ pub(crate) struct Parts {
     pub(crate) compiler: Compiler,
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) purger: Arc<Purger>,
     pub(crate) trust: Trust,
     pub(crate) state: Option<StateFolder>,
 }
@@ -97,6 +99,7 @@ impl Control {
             metrics: parts.metrics,
             trust: parts.trust,
             state: parts.state,
+            purger: parts.purger,
             ledgers: Mutex::new(ledgers),
             claims: Arc::default(),
             changed: watch::Sender::new(()),

@@ -10,6 +10,7 @@ mod first;
 mod ledger;
 mod load;
 mod records;
+mod refresh;
 mod reload;
 mod rollback;
 mod status;
@@ -32,6 +33,7 @@ use crate::component::Compiled;
 use crate::config::Config;
 use crate::generation::{Generation, Origin, Version};
 use crate::metrics::Metrics;
+use crate::purge::Purger;
 use crate::slot::Slot;
 use crate::state_folder::StateFolder;
 use crate::trust::Trust;
@@ -49,6 +51,8 @@ pub(crate) struct Control {
     metrics: Arc<Metrics>,
     trust: Trust,
     state: Option<StateFolder>,
+    /// Told after each switch.
+    pub(crate) purger: Arc<Purger>,
     /// What is known of each component beside what serves. Held while an app is replaced, never across an await.
     ledgers: Mutex<BTreeMap<String, Ledger>>,
     claims: Arc<Mutex<Claims>>,
@@ -230,6 +234,7 @@ impl Control {
         let took = started.elapsed();
         drop(before);
         self.changed.send_replace(());
+        self.purger.start();
         took
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::check::{Checked, within};
 use super::read::Complaint;
-use super::{Config, Ejection, Group, HashOn, Health, Policy, ServerEntry};
+use super::{Cache, Config, Ejection, Group, HashOn, Health, Policy, ServerEntry};
 
 pub(super) fn check_groups(config: &Config) -> Checked {
     if config.upstreams.is_empty() {
@@ -51,6 +51,7 @@ fn check_group(group: &Group) -> Checked {
         check_server(server, group.policy, &number)?;
     }
     check_ejection(&group.ejection)?;
+    group.cache.as_ref().map_or(Ok(()), check_cache)?;
     group.health.as_ref().map_or(Ok(()), check_health)
 }
 
@@ -74,6 +75,17 @@ fn check_ejection(ejection: &Ejection) -> Checked {
     if ejection.base > ejection.max {
         let reason = "must not be longer than `ejection.max`";
         return Err(Complaint::new(&["ejection", "base"], reason));
+    }
+    Ok(())
+}
+
+fn check_cache(cache: &Cache) -> Checked {
+    within(&["cache", "size_mib"], cache.size_mib, 1..=1024 * 1024)?;
+    let object = ["cache", "max_object_kib"];
+    within(&object, cache.max_object_kib, 1..=1024 * 1024)?;
+    if cache.max_object_bytes() > cache.size_bytes() {
+        let reason = "must not be more than `cache.size_mib`";
+        return Err(Complaint::new(&object, reason));
     }
     Ok(())
 }

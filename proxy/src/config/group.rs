@@ -40,6 +40,9 @@ pub struct Group {
     pub health: Option<Health>,
     /// Time out for servers that fail requests.
     pub ejection: Ejection,
+    /// Answers kept in memory; none: every request goes to a server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
     /// The servers.
     pub servers: Vec<ServerEntry>,
 }
@@ -135,6 +138,41 @@ pub struct Ejection {
     pub max: Duration,
 }
 
+/// Answers that their servers allow to be kept, in memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// What all answers may take together, in MiB; those not used for longest make room.
+    pub size_mib: usize,
+    /// The largest answer that is kept, in KiB.
+    pub max_object_kib: usize,
+    /// How long a request waits for another that fetches the same, before it goes to a server itself.
+    #[serde(with = "duration")]
+    pub fill_timeout: Duration,
+}
+
+impl Cache {
+    /// [`Cache::size_mib`] in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.size_mib * 1024 * 1024
+    }
+
+    /// [`Cache::max_object_kib`] in bytes.
+    pub fn max_object_bytes(&self) -> usize {
+        self.max_object_kib * 1024
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            size_mib: 64,
+            max_object_kib: 1024,
+            fill_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
 impl Default for Group {
     fn default() -> Self {
         Self {
@@ -148,6 +186,7 @@ impl Default for Group {
             reuse: Reuse::default(),
             health: None,
             ejection: Ejection::default(),
+            cache: None,
             servers: Vec::new(),
         }
     }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use duration::parse as parse_duration;
 pub use error::ConfigError;
-pub use group::{Ejection, Group, HashOn, Health, Policy, Reuse, ServerEntry};
+pub use group::{Cache, Ejection, Group, HashOn, Health, Policy, Reuse, ServerEntry};
 
 /// The whole file. Every key has a default except the servers themselves.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! Every metric of the proxy, declared once. `docs/METRICS.md` explains them to operators.
 
+mod cache;
+mod course;
 mod declare;
 mod upstream;
 
@@ -8,6 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
+pub use cache::CacheMetrics;
+use cache::CacheVecs;
+use course::Course;
 use declare::Declare;
 pub use upstream::{ERROR, GroupMetrics, UpstreamMetrics, class};
 use upstream::{GroupVecs, UpstreamVecs};
@@ -27,6 +32,8 @@ pub struct Metrics {
     config_loaded: IntGauge,
     upstreams: UpstreamVecs,
     groups: GroupVecs,
+    caches: CacheVecs,
+    course: Course,
 }
 
 /// What is turned away, by reason.
@@ -87,6 +94,8 @@ impl Metrics {
             )?,
             upstreams: UpstreamVecs::declare(&declare)?,
             groups: GroupVecs::declare(&declare)?,
+            caches: CacheVecs::declare(&declare)?,
+            course: Course::declare(&declare)?,
             registry: registry.clone(),
         };
         // Visible before the first one, so that rates start at zero.
@@ -118,6 +127,16 @@ impl Metrics {
     /// The metrics of one group; the same ones each time.
     pub fn group(&self, group: &str) -> GroupMetrics {
         self.groups.of(group)
+    }
+
+    /// The metrics of one group's cache; the same ones each time.
+    pub fn cache(&self, group: &str) -> CacheMetrics {
+        self.caches.of(group)
+    }
+
+    /// Counts a call that the course counts, if it is one, and that no host will see.
+    pub fn answered_from_cache(&self, path: &str) {
+        self.course.count(path);
     }
 
     /// Counts a reload that was taken over.

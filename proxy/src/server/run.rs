@@ -116,6 +116,7 @@ async fn take_over_drains(config: &Config, live: &Live) {
 struct Proxy {
     config: Config,
     reloader: Arc<Reloader>,
+    live: Arc<Live>,
     certificates: Vec<Arc<Certificate>>,
     handing_over: Arc<AtomicBool>,
     running: Running,
@@ -134,7 +135,7 @@ impl Proxy {
         let (reloader, handing_over) = (Arc::new(reloader), Arc::default());
         let parts = Parts {
             config: &config,
-            live,
+            live: Arc::clone(&live),
             access_log,
             reloader: Arc::clone(&reloader),
             certificates: &certificates,
@@ -152,6 +153,7 @@ impl Proxy {
         Ok(Self {
             config,
             reloader,
+            live,
             certificates,
             handing_over,
             running,
@@ -200,6 +202,7 @@ impl Proxy {
                 Told::Reload => self.reload(),
             }
         };
+        self.live.close_caches();
         tracing::info!("Stopping");
         self.running.stop(how);
         let again = async { while signals.next().await != Told::Stop {} };

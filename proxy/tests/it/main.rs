@@ -8,12 +8,14 @@
 
 mod access_log;
 mod admission;
+mod cache;
 mod corpus;
 mod distribution;
 mod drain;
 mod ejection;
 mod faults;
 mod forwarded;
+mod fresh;
 mod groups;
 mod health;
 mod limits;

@@ -30,7 +30,7 @@ pub(crate) enum Order {
 }
 
 /// The program beside ours. Cargo builds it with the workspace's tests, and not with ours alone.
-fn host_binary() -> PathBuf {
+pub(crate) fn host_binary() -> PathBuf {
     let path = binary().with_file_name("store-host");
     assert!(path.exists(), "build it first: cargo build -p store-host");
     path

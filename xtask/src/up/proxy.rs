@@ -36,6 +36,16 @@ pub(super) async fn start(options: &Options, hosts: &[Host]) -> Result<Proxy> {
     Ok(proxy)
 }
 
+/// The host's flag that names the proxy, which keeps reports in memory and is told when they change. The owner of another
+/// configuration knows whether theirs does, and where it listens; `STORE_HOST_PURGE` says so to the hosts.
+pub(super) fn purge_flag(options: &Options) -> Option<String> {
+    if options.proxy_config.is_some() {
+        return None;
+    }
+    let admin = admin(options.proxy_listen).ok()?;
+    Some(format!("--purge=http://{admin}"))
+}
+
 fn write_config(listen: SocketAddr, hosts: &[Host]) -> Result<PathBuf> {
     let file = paths::store().join("store-proxy.toml");
     let urls: Vec<String> = hosts.iter().map(|host| host.url("")).collect();
@@ -56,7 +66,7 @@ fn config(listen: SocketAddr, admin: SocketAddr, hosts: &[String]) -> String {
          [server]\nadmin = \"{admin}\"\n\n\
          [[listen]]\naddress = \"{listen}\"\n\n\
          [access_log]\npath = \"logs/access.log\"\n\n\
-         [upstreams.store]\npolicy = \"round_robin\"\nhealth = {{ path = \"/health-check\" }}\nservers = [\n{servers}]\n"
+         [upstreams.store]\npolicy = \"round_robin\"\nhealth = {{ path = \"/health-check\" }}\ncache = {{}}\nservers = [\n{servers}]\n"
     )
 }
 
@@ -81,6 +91,7 @@ mod tests {
         let text = config(listen, admin, &hosts);
         for line in [
             "admin = \"127.0.0.1:8081\"",
+            "cache = {}",
             "address = \"0.0.0.0:8080\"",
             "    { address = \"127.0.0.1:5001\" },",
         ] {

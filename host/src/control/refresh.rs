@@ -1,0 +1,67 @@
+//! A refresh that does not wait until it is due.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::{Control, ControlError, Peer, millis};
+use crate::refresh::{self, Outcome};
+
+/// What a refresh did, as the admin API says it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Refreshed {
+    components: Vec<Component>,
+}
+
+#[derive(Debug, Serialize)]
+struct Component {
+    component: String,
+    elapsed_ms: f64,
+}
+
+impl Control {
+    /// Has every component that keeps reports make them anew, and the proxies forget the old ones.
+    ///
+    /// # Errors
+    /// The first that failed; those before it are done.
+    pub(crate) async fn refresh(&self, peer: &Peer) -> Result<Refreshed, ControlError> {
+        let outcome = self.try_refresh().await;
+        match &outcome {
+            Ok(_) => {
+                tracing::info!(target: "audit", %peer, action = "refresh", result = "rebuilt", "The reports are made anew");
+            }
+            Err(error) => {
+                tracing::warn!(target: "audit", %peer, action = "refresh", result = "refused", cause = error.label(), "refresh refused: {error}");
+            }
+        }
+        outcome
+    }
+
+    async fn try_refresh(&self) -> Result<Refreshed, ControlError> {
+        let stable: Vec<_> = {
+            let live = self.live.load();
+            let slots = live.slots.values();
+            slots.map(|slot| slot.stable.clone()).collect()
+        };
+        let mut components = Vec::new();
+        for generation in stable {
+            if generation.version.compiled.refresher.is_none() {
+                continue;
+            }
+            let component = generation.context.id.clone();
+            let started = Instant::now();
+            match refresh::now(generation).await {
+                Ok(Outcome::Elsewhere(_)) => {
+                    return Err(ControlError::RefreshedElsewhere(component));
+                }
+                Ok(_) => components.push(Component {
+                    component,
+                    elapsed_ms: millis(started.elapsed()),
+                }),
+                Err(reason) => return Err(ControlError::Refresh { component, reason }),
+            }
+            self.purger.start();
+        }
+        Ok(Refreshed { components })
+    }
+}

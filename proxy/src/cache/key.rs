@@ -1,0 +1,77 @@
+//! What makes two requests the same: RFC 9111, sections 2 and 4.1.
+
+use http::HeaderName;
+use http::header::{HOST, VARY};
+use pingora_cache::key::HashBinary;
+use pingora_cache::{CacheKey, CacheMeta, VarianceBuilder};
+use pingora_http::RequestHeader;
+
+/// Scheme, host, path and query. The method is no part of it: HEAD is answered from what GET brought. None of the parts
+/// can hold a line feed.
+pub(crate) fn key(request: &RequestHeader, https: bool) -> CacheKey {
+    let scheme: &[u8] = if https { b"https" } else { b"http" };
+    let authority = request.uri.authority().map(|a| a.as_str().as_bytes());
+    let host = authority
+        .or_else(|| Some(request.headers.get(HOST)?.as_bytes()))
+        .unwrap_or_default();
+    let target = request
+        .uri
+        .path_and_query()
+        .map_or(b"*".as_slice(), |target| target.as_str().as_bytes());
+    let mut primary = Vec::with_capacity(scheme.len() + host.len() + target.len() + 2);
+    primary.extend_from_slice(scheme);
+    primary.push(b'\n');
+    primary.extend(host.iter().map(u8::to_ascii_lowercase));
+    primary.push(b'\n');
+    primary.extend_from_slice(target);
+    CacheKey::new(primary, String::new())
+}
+
+/// Which of the answers for one key is meant: the request's headers that `Vary` names.
+pub(crate) fn variance(kept: &CacheMeta, request: &RequestHeader) -> Option<HashBinary> {
+    let mut builder = VarianceBuilder::new();
+    let lines = kept.headers().get_all(VARY);
+    let names = lines
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','));
+    for name in names {
+        let Ok(name) = name.trim().parse::<HeaderName>() else {
+            continue;
+        };
+        let values: Vec<&[u8]> = request
+            .headers
+            .get_all(&name)
+            .iter()
+            .map(|value| value.as_bytes())
+            .collect();
+        builder.add_owned_name_value(name.as_str().to_owned(), values.join(b", ".as_slice()));
+    }
+    builder.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(target: &str, host: &str) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", target.as_bytes(), None).expect("a request");
+        request.insert_header("host", host).expect("a header");
+        request
+    }
+
+    #[test]
+    fn host_path_and_query_tell_requests_apart() {
+        let of = |target, host, https| key(&request(target, host), https).primary_key().to_vec();
+        let one = of("/a?b=1", "shop", false);
+        assert_eq!(one, of("/a?b=1", "SHOP", false));
+        for other in [
+            of("/a?b=2", "shop", false),
+            of("/a", "shop", false),
+            of("/a?b=1", "shop:81", false),
+            of("/a?b=1", "shop", true),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+}

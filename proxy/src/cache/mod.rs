@@ -1,0 +1,183 @@
+//! Answers kept in memory (RFC 9111), with pingora's cache. What may be kept is in `rules`, where it is kept in `store`,
+//! and what is said about it in `told`.
+//!
+//! A purge counts: an answer that was asked for before it is not kept after it, however late it comes.
+
+mod key;
+mod rules;
+mod store;
+mod told;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use pingora_cache::lock::CacheLock;
+use pingora_cache::predictor::Predictor;
+use pingora_cache::{CacheOptionOverrides, NoCacheReason, RespCacheable};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use self::store::Store;
+use crate::config;
+use crate::metrics::{CacheMetrics, Metrics};
+
+pub(crate) use self::key::{key, variance};
+pub(crate) use self::told::{Outcome, STATUS};
+
+/// Says to a store host that nobody asked for this but the proxy, so that it is no call to be counted.
+pub(crate) const FILL: http::HeaderName = http::HeaderName::from_static("store-cache-fill");
+
+/// A fill that takes longer is not waited for by those who come then. Longer than any request usually may take.
+const LONGEST_FILL: Duration = Duration::from_secs(60);
+
+/// How often a request waits for a fill that comes to nothing, before it goes its own way.
+const MOST_WAITS: usize = 8;
+
+/// Paths remembered as not worth looking for, in each of [`SHARDS`].
+const UNCACHEABLE_PATHS: usize = 256;
+const SHARDS: usize = 16;
+
+/// What one group keeps. Made once for each name and never freed: pingora asks for that.
+pub(crate) struct Cache {
+    store: Store,
+    lock: CacheLock,
+    /// Requests for what was not cacheable the last time need not wait for one another.
+    predictor: Predictor<SHARDS>,
+    metrics: CacheMetrics,
+}
+
+/// How one request uses the cache of its group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// There is none, or the method is none that could be answered from it.
+    #[default]
+    None,
+    /// The request asks for more than the cache could give.
+    Bypass,
+    /// The answer may come from there, and go there.
+    Full,
+}
+
+/// When an answer was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    at: SystemTime,
+    purges: u64,
+}
+
+impl Cache {
+    fn new(metrics: CacheMetrics) -> Self {
+        Self {
+            store: Store::new(metrics.bytes.clone(), metrics.entries.clone()),
+            lock: CacheLock::new(LONGEST_FILL),
+            predictor: Predictor::new(UNCACHEABLE_PATHS, None),
+            metrics,
+        }
+    }
+
+    /// Lets this request use the cache, if it may.
+    pub(crate) fn enable(&'static self, session: &mut Session, settings: &config::Cache) -> Use {
+        let wish = rules::use_for(session.req_header());
+        if wish == Use::Full {
+            let mut overrides = CacheOptionOverrides::default();
+            overrides.wait_timeout = Some(settings.fill_timeout);
+            overrides.max_lock_retries = Some(MOST_WAITS);
+            session.cache.enable(
+                &self.store,
+                None,
+                Some(&self.predictor),
+                Some(&self.lock),
+                Some(overrides),
+            );
+            session
+                .cache
+                .set_max_file_size_bytes(settings.max_object_bytes());
+            // Requests for a range have gone past the cache.
+            session.ignore_downstream_range = true;
+        }
+        wish
+    }
+
+    /// An upstream is about to be asked.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            at: SystemTime::now(),
+            purges: self.store.purges(),
+        }
+    }
+
+    /// Whether this answer is kept, and how long.
+    pub(crate) fn judge(&self, answer: &ResponseHeader, asked: Asked) -> RespCacheable {
+        if asked.purges != self.store.purges() {
+            // Whoever waits for it asks anew.
+            return RespCacheable::Uncacheable(NoCacheReason::Deferred);
+        }
+        match rules::terms(answer, asked.at) {
+            Some(terms) => RespCacheable::Cacheable(terms.meta(answer, asked.purges)),
+            None => RespCacheable::Uncacheable(NoCacheReason::OriginNotCache),
+        }
+    }
+
+    /// Counts a request that is answered.
+    pub(crate) fn count(&self, outcome: Outcome) {
+        self.metrics.requests[outcome as usize].inc();
+    }
+
+    /// Counts a request of the proxy's own.
+    pub(crate) fn count_background(&self) {
+        self.metrics.background.inc();
+    }
+
+    /// Forgets everything; says how many answers that were.
+    fn purge(&self) -> usize {
+        self.metrics.purges.inc();
+        self.store.purge()
+    }
+}
+
+/// The caches of all groups, also of those that have none any more.
+#[derive(Default)]
+pub(crate) struct Caches {
+    by_group: Mutex<BTreeMap<String, &'static Cache>>,
+    closed: AtomicBool,
+}
+
+impl Caches {
+    /// The cache of a group, with these settings; the same one each time.
+    pub(crate) fn of(
+        &self,
+        group: &str,
+        settings: &config::Cache,
+        metrics: &Metrics,
+    ) -> &'static Cache {
+        let mut by_group = self.by_group.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache: &'static Cache = match by_group.get(group) {
+            Some(cache) => cache,
+            None => {
+                let cache: &'static Cache = Box::leak(Box::new(Cache::new(metrics.cache(group))));
+                by_group.insert(group.to_owned(), cache);
+                cache
+            }
+        };
+        cache.store.limit(settings.size_bytes());
+        cache
+    }
+
+    /// Forgets everything that the groups keep for which `chosen` says so; says how many answers that were.
+    pub(crate) fn purge(&self, chosen: impl Fn(&str) -> bool) -> usize {
+        let by_group = self.by_group.lock().unwrap_or_else(PoisonError::into_inner);
+        let chosen = by_group.iter().filter(|(group, _)| chosen(group));
+        chosen.map(|(_, cache)| cache.purge()).sum()
+    }
+
+    /// From here on nothing is answered from any of them: this process ends, and is told of no change any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+}

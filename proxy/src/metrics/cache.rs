@@ -1,0 +1,64 @@
+//! What the cache of each group counts.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
+
+use super::declare::Declare;
+use crate::cache::Outcome;
+
+/// What one cache counts.
+#[derive(Clone)]
+pub struct CacheMetrics {
+    /// Requests of clients, by what the cache did.
+    pub requests: [IntCounter; 7],
+    /// Requests that the proxy made to have a new answer before one is asked for.
+    pub background: IntCounter,
+    /// Times everything was forgotten.
+    pub purges: IntCounter,
+    /// Memory in use.
+    pub bytes: IntGauge,
+    /// Answers kept.
+    pub entries: IntGauge,
+}
+
+pub(super) struct CacheVecs {
+    requests: IntCounterVec,
+    purges: IntCounterVec,
+    bytes: IntGaugeVec,
+    entries: IntGaugeVec,
+}
+
+impl CacheVecs {
+    pub(super) fn declare(declare: &Declare<'_>) -> Result<Self> {
+        let labels = ["group"];
+        Ok(Self {
+            requests: declare.counters(
+                "store_proxy_cache_requests_total",
+                "Requests that could have been answered from the cache, by what it did; background: the proxy's own",
+                &["group", "result"],
+            )?,
+            purges: declare.counters(
+                "store_proxy_cache_purges_total",
+                "Times that everything kept was forgotten, because a host said so or by a reload",
+                &labels,
+            )?,
+            bytes: declare.gauges(
+                "store_proxy_cache_bytes",
+                "Memory that the answers kept take, about",
+                &labels,
+            )?,
+            entries: declare.gauges("store_proxy_cache_entries", "Answers kept", &labels)?,
+        })
+    }
+
+    pub(super) fn of(&self, group: &str) -> CacheMetrics {
+        let labels = [group];
+        let requests = |result| self.requests.with_label_values(&[group, result]);
+        CacheMetrics {
+            requests: Outcome::LABELS.map(requests),
+            background: requests("background"),
+            purges: self.purges.with_label_values(&labels),
+            bytes: self.bytes.with_label_values(&labels),
+            entries: self.entries.with_label_values(&labels),
+        }
+    }
+}

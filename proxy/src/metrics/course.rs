@@ -1,0 +1,39 @@
+//! The calls that the course counts, under the names that hosts count them by. A host counts those that reach it, and the
+//! proxy those that it answers by itself: together, every call of a client once.
+
+use prometheus::{IntCounter, Result};
+
+use super::declare::Declare;
+
+/// Names, and the paths of those that can come from a cache.
+const COUNTERS: [(&str, Option<&str>); 3] = [
+    // Never answered from a cache, and here so that a sum over all finds it.
+    ("orders_total", None),
+    (
+        "highest_spenders_total",
+        Some("/orders/reports/highest-spenders"),
+    ),
+    ("best_sellers_total", Some("/orders/reports/best-sellers")),
+];
+
+pub(super) struct Course(Vec<(IntCounter, Option<&'static str>)>);
+
+impl Course {
+    pub(super) fn declare(declare: &Declare<'_>) -> Result<Self> {
+        let help = "Calls answered from the cache; hosts count those that reach them";
+        let counters = COUNTERS
+            .iter()
+            .map(|(name, path)| Ok((declare.counter(name, help)?, *path)));
+        counters.collect::<Result<_>>().map(Self)
+    }
+
+    /// Counts a GET. A slash at the end makes no difference, as with a host's routes.
+    pub(super) fn count(&self, path: &str) {
+        let path = path.trim_end_matches('/');
+        for (counter, counted) in &self.0 {
+            if *counted == Some(path) {
+                counter.inc();
+            }
+        }
+    }
+}
