@@ -233,6 +233,7 @@ mod tests {
             group: Some("store"),
             upstream: Some("127.0.0.1:5000"),
             tries: 1,
+            cache: None,
             user_agent: None,
         }
     }

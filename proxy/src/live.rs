@@ -130,11 +130,9 @@ impl Live {
 
     /// Whether one of the upstreams has this address.
     pub(crate) fn is_upstream(&self, address: IpAddr) -> bool {
-        let table = self.table();
-        let found = table
+        self.table()
             .upstreams()
-            .any(|(_, upstream)| upstream.entry.resolved.ip().to_canonical() == address);
-        found
+            .any(|(_, upstream)| upstream.entry.resolved.ip().to_canonical() == address)
     }
 
     pub(crate) fn table(&self) -> Guard<Arc<Table>> {

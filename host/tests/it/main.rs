@@ -10,6 +10,7 @@ mod canary;
 mod catalogue;
 mod contract;
 mod errors;
+mod freshness;
 mod idempotency;
 mod imports;
 mod isolation;

@@ -370,7 +370,7 @@ async fn an_old_answer_stands_in_for_an_error_as_long_as_it_may() {
     upstream.stop().await;
     assert_eq!(rig.get(REPORT).await.text(), "old");
     rig.purge().await;
-    assert_eq!(rig.get(REPORT).await.status(), 502);
+    assert_eq!(rig.get(REPORT).await.status(), 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,6 +39,9 @@ pub(crate) struct Options {
     /// Numbers of workers (nginx) or threads (store-proxy)
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2")]
     workers: Vec<usize>,
+    /// Measure a report that both keep in memory, instead of an answer that they fetch each time
+    #[arg(long)]
+    cached: bool,
     /// The file that all samples are written to, as JSON
     #[arg(
         long,
@@ -49,6 +52,17 @@ pub(crate) struct Options {
     /// Measure this store-proxy instead of building one
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+}
+
+impl Options {
+    /// What is asked for.
+    fn path(&self) -> &'static str {
+        if self.cached {
+            "/orders/reports/best-sellers"
+        } else {
+            "/stocks/5"
+        }
+    }
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
@@ -103,8 +117,8 @@ async fn measure(
     let loaders = Loaders::find_or_install(&other_cpus).await?;
     let upstreams = Upstreams::start(&other_cpus).await?;
     let balancers = [
-        Balancer::nginx(workers, &proxy_cpus).await?,
-        Balancer::store_proxy(binary, workers, &proxy_cpus).await?,
+        Balancer::nginx(workers, &proxy_cpus, options.path()).await?,
+        Balancer::store_proxy(binary, workers, &proxy_cpus, options.path()).await?,
     ];
     for round in 0..options.rounds {
         let mut order: Vec<&Balancer> = balancers.iter().collect();

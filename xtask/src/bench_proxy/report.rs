@@ -55,6 +55,7 @@ impl Report {
             "processor": processor(),
             "processors": cpus,
             "nginx": nginx.trim_start_matches("nginx version: "),
+            "path": options.path(),
             "rounds": options.rounds,
             "seconds": options.seconds,
             "connections": options.connections,
@@ -107,11 +108,12 @@ impl fmt::Display for Report {
         let about = |key: &str| self.about[key].as_str().unwrap_or("?").to_owned();
         writeln!(
             f,
-            "{}, {} processors, {}, commit {}; medians of {} rounds of {} s, {} connections, latency at {} requests/s\n",
+            "{}, {} processors, {}, commit {}, {}; medians of {} rounds of {} s, {} connections, latency at {} requests/s\n",
             about("processor"),
             self.about["processors"],
             about("nginx"),
             about("commit"),
+            about("path"),
             self.about["rounds"],
             self.about["seconds"],
             self.about["connections"],

@@ -40,16 +40,21 @@ pub(super) struct Balancer {
 }
 
 impl Balancer {
-    pub(super) async fn nginx(workers: usize, cpus: &str) -> Result<Self> {
+    pub(super) async fn nginx(workers: usize, cpus: &str, path: &str) -> Result<Self> {
         let globals = format!("worker_processes {workers};");
         Ok(Self {
             name: "nginx",
-            url: url(NGINX_PORT),
+            url: url(NGINX_PORT, path),
             server: nginx("nginx", cpus, &globals, &[NGINX_PORT]).await?,
         })
     }
 
-    pub(super) async fn store_proxy(binary: &Path, workers: usize, cpus: &str) -> Result<Self> {
+    pub(super) async fn store_proxy(
+        binary: &Path,
+        workers: usize,
+        cpus: &str,
+        path: &str,
+    ) -> Result<Self> {
         let source = folder().join("store-proxy.toml");
         let text =
             fs::read_to_string(&source).with_context(|| format!("reading {}", source.display()))?;
@@ -64,7 +69,7 @@ impl Balancer {
         ];
         Ok(Self {
             name: "store-proxy",
-            url: url(STORE_PROXY_PORT),
+            url: url(STORE_PROXY_PORT, path),
             server: Server::start("store-proxy", cpus, args, &[STORE_PROXY_PORT]).await?,
         })
     }
@@ -155,8 +160,8 @@ async fn nginx(name: &str, cpus: &str, globals: &str, ports: &[u16]) -> Result<S
     Server::start(name, cpus, args.into(), ports).await
 }
 
-fn url(port: u16) -> String {
-    format!("http://127.0.0.1:{port}/stocks/5")
+fn url(port: u16, path: &str) -> String {
+    format!("http://127.0.0.1:{port}{path}")
 }
 
 async fn answers(port: u16) -> bool {
