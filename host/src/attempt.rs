@@ -105,12 +105,14 @@ impl Attempt {
             request.headers_mut().insert(REQUEST_ID, value);
         }
         let fate = Fate::default();
+        let counted = self.tally.as_ref().map(Tally::begin);
+        let turn = self.generation.turn().await;
         let admitted = Admitted {
             id: self.request_id.clone(),
             permit: Some(self.permit.clone()),
             fate: fate.clone(),
+            turn,
         };
-        let counted = self.tally.as_ref().map(Tally::begin);
         let handled = tokio::time::timeout(
             self.generation.context.limits.request_timeout,
             self.generation.handler.handle(admitted, request),

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::handler::ProxyHandler;
 
@@ -11,6 +14,9 @@ use crate::component::Compiled;
 use crate::context::Context;
 use crate::instance::Instances;
 use crate::metrics::Metrics;
+
+/// Longest wait for a [turn](Generation::turn): far longer than a request waits for the others on a busy machine.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Where a version came from, and so what a restart finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +59,8 @@ pub(crate) struct Generation {
     pub(crate) version: Arc<Version>,
     pub(crate) context: Arc<Context>,
     pub(crate) handler: ProxyHandler<Instances>,
+    /// One for each thread; see [`Generation::turn`].
+    turns: Arc<Semaphore>,
     pub(crate) life: Arc<Life>,
 }
 
@@ -72,10 +80,26 @@ impl Generation {
         let instances = Instances::new(context.clone(), &version, life.clone());
         Arc::new(Self {
             handler: ProxyHandler::new(instances),
+            turns: Arc::new(Semaphore::new(Handle::current().metrics().num_workers())),
             version,
             context,
             life,
         })
+    }
+
+    /// Waits until it is a request's turn to be given to the handler; the turn ends when an instance takes the request.
+    ///
+    /// The handler makes another instance whenever requests queue up, and gives them out in rotation: as many instances as
+    /// there are clients, each cold in the processor's caches when its turn comes. Taking turns, few of them do all the
+    /// work. A request whose turn does not come goes ahead without, since an instance may be slow to start.
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(turn) = self.turns.clone().try_acquire_owned() {
+            return Some(turn);
+        }
+        timeout(LONGEST_WAIT, self.turns.clone().acquire_owned())
+            .await
+            .ok()?
+            .ok()
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Admitted {
     /// has none.
     pub(crate) permit: Option<Arc<OwnedSemaphorePermit>>,
     pub(crate) fate: Fate,
+    /// Held until an instance has the request; see [`Generation::turn`](crate::generation::Generation::turn).
+    pub(crate) turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Whether the instance that took a request ended in a trap or at a limit. The body of an answer only knows that
@@ -217,6 +219,7 @@ impl WorkerState for Worker {
         request: Admitted,
         task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        drop(request.turn);
         store.data_mut().wasi.begin_request(task, request.id);
         // A request comes to one instance only.
         _ = request.fate.0.set(self.failed.clone());

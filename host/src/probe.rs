@@ -75,6 +75,7 @@ impl Probe {
                 id: format!("probe-{}", Uuid::new_v4().hyphenated()).into(),
                 permit: None,
                 fate: Fate::default(),
+                turn: None,
             };
             let fate = admitted.fate.clone();
             let request = self.request(&admitted.id)?;
