@@ -30,6 +30,7 @@ fn expected() -> Config {
     let server = |address: &str| ServerEntry::new(address, address.parse().expect("an address"));
     let group = Group {
         health: Some(Health::default()),
+        cache: Some(Cache::default()),
         servers: vec![server("127.0.0.1:5000"), server("127.0.0.1:5001")],
         ..Group::default()
     };
