@@ -13,7 +13,7 @@ use crate::generation::{Generation, Version};
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 impl Control {
-    /// Serves with a kept version again: the one `wanted`, or the latest before the one that serves.
+    /// Serves with a kept version again: the one `wanted`, or of those older than the one that serves, which served last.
     ///
     /// # Errors
     /// It is not kept, does not work with the settings of today, or another change is under way.
@@ -94,10 +94,8 @@ fn find(ledger: &Ledger, live: u64, wanted: Option<u64>) -> Result<(Arc<Version>
     let kept = ledger.kept.iter();
     let found = match wanted {
         Some(wanted) => kept.clone().find(|kept| kept.version.number == wanted),
-        None => kept
-            .clone()
-            .filter(|kept| kept.version.number < live)
-            .max_by_key(|kept| kept.version.number),
+        // They are in the order in which they served last: what was itself rolled back from is not gone back to.
+        None => kept.clone().rfind(|kept| kept.version.number < live),
     };
     found
         .map(|found| (found.version.clone(), found.is_tried))

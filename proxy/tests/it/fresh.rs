@@ -136,8 +136,9 @@ async fn while_a_canary_is_tried_nothing_is_kept() {
     let guest = Guest::test().unwrap().version("[\"canary\"]").unwrap();
     fs::write(&file, guest.into_bytes()).unwrap();
     let file = file.display().to_string();
-    kept.operate(&["swap", "reports", &file, "--canary", "50%", "--for", "10m"])
-        .await;
+    let trial = ["--canary", "50%", "--for", "10m", "--no-wait"];
+    let swap = [&["swap", "reports", &file], trial.as_slice()].concat();
+    kept.operate(&swap).await;
     let mut seen = [false; 2];
     for _ in 0..20 {
         let report = kept.report().await;
