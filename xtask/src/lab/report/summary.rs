@@ -151,17 +151,26 @@ fn compared(before: &StageResult, result: &StageResult) -> String {
     )
 }
 
-/// By the highest rate where it was searched, else by the slowest of the routes.
+/// By the highest rate if one of the two has any; else, where requests failed, by how many did not; else by the slowest
+/// of the routes.
 fn verdict(before: &StageResult, result: &StageResult) -> &'static str {
-    let tone = match (&before.saturation, &result.saturation) {
-        (Some(_), Some(_)) => {
-            let rate = |result: &StageResult| f64::from(result.highest_rate().unwrap_or(1));
-            tone(rate(result), rate(before))
-        }
-        _ => {
-            let p95 = |result: &StageResult| result.load.total.p95_ms.unwrap_or(f64::NAN);
-            tone(p95(before), p95(result))
-        }
+    let (was, is) = (&before.load.total, &result.load.total);
+    let is_searched = before.saturation.is_some() && result.saturation.is_some();
+    let has_rate = before.highest_rate().or(result.highest_rate()).is_some();
+    let tone = if is_searched && has_rate {
+        let rate = |result: &StageResult| f64::from(result.highest_rate().unwrap_or(1));
+        tone(rate(result), rate(before))
+    } else if was.failures + is.failures > 0 {
+        let good = |requests: u64, failures: u64| (requests - failures).max(1) as f64;
+        tone(
+            good(is.requests, is.failures),
+            good(was.requests, was.failures),
+        )
+    } else {
+        tone(
+            was.p95_ms.unwrap_or(f64::NAN),
+            is.p95_ms.unwrap_or(f64::NAN),
+        )
     };
     match tone {
         Tone::Better => "Better",
@@ -207,5 +216,15 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("failed 20 % → 0 %"), "{text}");
+    }
+
+    #[test]
+    fn where_no_rate_is_good_the_requests_that_were_answered_decide() {
+        let (mut before, mut after) = (failing(Stage::MysqlBatched), failing(Stage::RedisNaive));
+        before.saturation = None;
+        after.saturation = None;
+        assert_eq!(verdict(&before, &after), "No clear difference");
+        after.load.total.failures = after.load.total.requests / 2;
+        assert_eq!(verdict(&before, &after), "Worse");
     }
 }
