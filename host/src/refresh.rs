@@ -158,12 +158,7 @@ async fn refresh_once(generation: Arc<Generation>, purger: &Arc<Purger>) -> Opti
     let context = &generation.context;
     let (id, metrics) = (&context.id, &context.metrics);
     let started = Instant::now();
-    let outcome = tokio::select! {
-        outcome = tokio::time::timeout(TIME_LIMIT, refresh(&generation, Haste::WhenDue)) => {
-            outcome.unwrap_or_else(|_| Err(format!("not done within {TIME_LIMIT:?}")))
-        }
-        () = generation.life.cut.cancelled() => Err("its generation has ended".into()),
-    };
+    let outcome = refresh_within_limits(&generation, Haste::WhenDue).await;
     let took = started.elapsed();
     match outcome {
         Ok(Outcome::Elsewhere(wait_ms)) => {
@@ -202,9 +197,7 @@ async fn refresh_once(generation: Arc<Generation>, purger: &Arc<Purger>) -> Opti
 pub(crate) async fn now(generation: Arc<Generation>) -> Result<Outcome, String> {
     let metrics = &generation.context.metrics;
     let started = Instant::now();
-    let outcome = tokio::time::timeout(TIME_LIMIT, refresh(&generation, Haste::Now))
-        .await
-        .unwrap_or_else(|_| Err(format!("not done within {TIME_LIMIT:?}")));
+    let outcome = refresh_within_limits(&generation, Haste::Now).await;
     match &outcome {
         Ok(Outcome::Elsewhere(_)) => metrics.refresh("elsewhere", None),
         Ok(_) => metrics.refresh("rebuilt", Some(started.elapsed().as_secs_f64())),
@@ -217,6 +210,16 @@ pub(crate) async fn now(generation: Arc<Generation>) -> Result<Outcome, String> 
 enum Haste {
     WhenDue,
     Now,
+}
+
+/// One that ends when its time or its generation does.
+async fn refresh_within_limits(generation: &Generation, haste: Haste) -> Result<Outcome, String> {
+    tokio::select! {
+        outcome = tokio::time::timeout(TIME_LIMIT, refresh(generation, haste)) => {
+            outcome.unwrap_or_else(|_| Err(format!("not done within {TIME_LIMIT:?}")))
+        }
+        () = generation.life.cut.cancelled() => Err("its generation has ended".into()),
+    }
 }
 
 /// One call in an instance of its own, so that long work shares nothing with requests.
