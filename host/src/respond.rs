@@ -67,8 +67,9 @@ pub(crate) async fn respond(
 /// Two generations answer for a while. What one of them says to one client is not for others.
 fn forbid_caching(response: &mut Response<WasiBody>) {
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.remove(CDN_CACHE_CONTROL);
+    for name in [CACHE_CONTROL, CDN_CACHE_CONTROL] {
+        headers.insert(name, HeaderValue::from_static("no-store"));
+    }
 }
 
 /// Takes over the id that a proxy gave, if it can stand in a log line, or makes one.

@@ -7,12 +7,13 @@ use crate::cache::report_lifetime;
 /// How much older than the refresh interval a report may be shown while somebody fetches the next one.
 pub const SLACK: Duration = Duration::from_secs(2);
 
-/// What may be done with one answer, in whole seconds, rounded down.
+/// What may be done with one answer, in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Freshness {
-    /// It is as good as a new one for so long: until the next refresh is due.
+    /// It is as good as a new one for so long: until the next refresh is due, rounded up, and at least a second, so that
+    /// nobody who keeps it asks more often than that.
     pub fresh_seconds: u64,
-    /// For so much longer it may be shown while a new one is on its way.
+    /// For so much longer it may be shown while a new one is on its way. Both together are rounded down.
     pub stale_seconds: u64,
 }
 
@@ -26,8 +27,10 @@ impl Freshness {
     /// Of a report whose key lives for `left`: it was given a whole lifetime when the report was right.
     pub fn of_report(left: Duration, interval: Duration) -> Self {
         let age = report_lifetime(interval).saturating_sub(left);
-        let fresh_seconds = interval.saturating_sub(age).as_secs();
+        let until_next = interval.saturating_sub(age);
+        let rounded_up = until_next.as_secs() + u64::from(until_next.subsec_nanos() > 0);
         let shown_seconds = (interval + SLACK).saturating_sub(age).as_secs();
+        let fresh_seconds = rounded_up.max(1).min(shown_seconds);
         Self {
             fresh_seconds,
             stale_seconds: shown_seconds - fresh_seconds,
@@ -51,9 +54,10 @@ mod tests {
     fn a_report_is_fresh_until_the_next_refresh_and_shown_two_seconds_longer() {
         for (age, expected) in [
             (0.0, (60, 2)),
-            (0.001, (59, 2)),
-            (59.5, (0, 2)),
-            (60.5, (0, 1)),
+            (0.001, (60, 1)),
+            (59.5, (1, 1)),
+            (60.0, (1, 1)),
+            (60.5, (1, 0)),
             (61.5, (0, 0)),
             (120.0, (0, 0)),
         ] {

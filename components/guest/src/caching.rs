@@ -3,6 +3,8 @@
 use spin_sdk::http::HeaderValue;
 use store_domain::freshness::Freshness;
 
+const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-cache");
+
 /// `Cache-Control`, for everybody. Nobody can tell a browser that a report changed, so it asks each time; most answers
 /// are 304 then.
 pub(crate) fn for_everybody(freshness: Freshness) -> HeaderValue {
@@ -11,7 +13,7 @@ pub(crate) fn for_everybody(freshness: Freshness) -> HeaderValue {
         stale_seconds,
     } = freshness;
     if freshness == Freshness::NONE {
-        return HeaderValue::from_static("no-cache");
+        return NOT_KEPT;
     }
     header(&format!(
         "public, max-age=0, s-maxage={fresh_seconds}, stale-while-revalidate={stale_seconds}"
@@ -19,17 +21,19 @@ pub(crate) fn for_everybody(freshness: Freshness) -> HeaderValue {
 }
 
 /// `CDN-Cache-Control` (RFC 9213), for the cache of whoever runs the store, which is told when a report changes. Without
-/// `s-maxage`, as that forbids what `stale-while-revalidate` allows (RFC 9111, section 5.2.2.10).
-pub(crate) fn for_our_own(freshness: Freshness) -> Option<HeaderValue> {
+/// `s-maxage`, as that forbids what `stale-while-revalidate` allows (RFC 9111, section 5.2.2.10). Always said: where a 304
+/// did not, what was said with the kept answer would hold on.
+pub(crate) fn for_our_own(freshness: Freshness) -> HeaderValue {
     let Freshness {
         fresh_seconds,
         stale_seconds,
     } = freshness;
-    (freshness != Freshness::NONE).then(|| {
-        header(&format!(
-            "max-age={fresh_seconds}, stale-while-revalidate={stale_seconds}, stale-if-error={stale_seconds}"
-        ))
-    })
+    if freshness == Freshness::NONE {
+        return NOT_KEPT;
+    }
+    header(&format!(
+        "max-age={fresh_seconds}, stale-while-revalidate={stale_seconds}, stale-if-error={stale_seconds}"
+    ))
 }
 
 fn header(text: &str) -> HeaderValue {
@@ -51,7 +55,7 @@ mod tests {
             "public, max-age=0, s-maxage=57, stale-while-revalidate=2"
         );
         assert_eq!(
-            for_our_own(freshness).expect("it is fresh"),
+            for_our_own(freshness),
             "max-age=57, stale-while-revalidate=2, stale-if-error=2"
         );
     }
@@ -59,6 +63,6 @@ mod tests {
     #[test]
     fn what_is_not_is_asked_for_each_time() {
         assert_eq!(for_everybody(Freshness::NONE), "no-cache");
-        assert_eq!(for_our_own(Freshness::NONE), None);
+        assert_eq!(for_our_own(Freshness::NONE), "no-cache");
     }
 }

@@ -94,9 +94,8 @@ impl Reply {
     pub fn with_freshness(mut self, freshness: Freshness) -> Self {
         self.headers
             .insert(CACHE_CONTROL, caching::for_everybody(freshness));
-        if let Some(value) = caching::for_our_own(freshness) {
-            self.headers.insert(CDN_CACHE_CONTROL, value);
-        }
+        self.headers
+            .insert(CDN_CACHE_CONTROL, caching::for_our_own(freshness));
         if let Body::Full(body) = &self.body {
             self.headers.insert(ETAG, conditional::entity_tag(body));
         }

@@ -56,12 +56,13 @@ async fn a_report_says_how_long_it_may_be_kept() {
         let control = header(&answer, "cache-control");
         assert_eq!(seconds(control, "max-age"), 0, "{control}");
         let fresh = seconds(control, "s-maxage");
-        // It has been right for less than the test's patience, and for at least a moment.
-        assert!((60 - PATIENCE.as_secs()..60).contains(&fresh), "{control}");
-        assert_eq!(seconds(control, "stale-while-revalidate"), 2);
+        // It has been right for less than the test's patience.
+        assert!((60 - PATIENCE.as_secs()..=60).contains(&fresh), "{control}");
+        let stale = seconds(control, "stale-while-revalidate");
+        assert!((1..=2).contains(&stale), "{control}");
         let own = header(&answer, "cdn-cache-control");
         assert_eq!(seconds(own, "max-age"), fresh);
-        assert_eq!(seconds(own, "stale-while-revalidate"), 2);
+        assert_eq!(seconds(own, "stale-while-revalidate"), stale);
     }
 }
 
@@ -104,7 +105,7 @@ async fn a_report_made_for_one_request_is_asked_for_each_time() {
         let shop = Shop::with(options().variable("report_source", source)).await;
         let answer = shop.get(REPORTS[1]).await;
         assert_eq!(header(&answer, "cache-control"), "no-cache", "{source}");
-        assert!(!answer.headers.contains_key("cdn-cache-control"));
+        assert_eq!(header(&answer, "cdn-cache-control"), "no-cache", "{source}");
         let tag = header(&answer, "etag").to_owned();
         let request = shop.request(Method::GET, REPORTS[1]);
         let again = send(request.header("if-none-match", tag)).await;
