@@ -75,7 +75,10 @@ fn host(request: &RequestHeader) -> &str {
         .unwrap_or_default()
 }
 
-fn address_of(client: Option<&pingora_core::protocols::l4::socket::SocketAddr>) -> IpAddr {
+/// The client's address; `0.0.0.0` if it is not known.
+pub(crate) fn address_of(
+    client: Option<&pingora_core::protocols::l4::socket::SocketAddr>,
+) -> IpAddr {
     match client.and_then(|client| client.as_inet()) {
         Some(address) => SocketAddr::ip(address).to_canonical(),
         None => IpAddr::from([0, 0, 0, 0]),

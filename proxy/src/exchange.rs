@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{HOST, USER_AGENT};
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderValue, Method, Version};
 use pingora_error::Error;
 use pingora_proxy::Session;
 
@@ -121,9 +121,9 @@ impl Exchange {
     }
 
     /// The upstream began to answer.
-    pub(crate) fn answered(&mut self, status: StatusCode) {
+    pub(crate) fn answered(&self, status: u16) {
         if let Some(lease) = &self.lease {
-            lease.upstream.metrics.requests[class(status.as_u16())].inc();
+            lease.upstream.metrics.requests[class(status)].inc();
         }
     }
 
@@ -143,6 +143,7 @@ impl Exchange {
             return false;
         }
         self.tried.take_back();
+        self.is_sent = false;
         self.afresh = true;
         true
     }

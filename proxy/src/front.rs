@@ -11,7 +11,7 @@ use bytes::Buf;
 use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ServerApp};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
-use pingora_core::protocols::{ALPN, Ssl, Stream};
+use pingora_core::protocols::{ALPN, GetSocketDigest, Ssl, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
@@ -19,11 +19,13 @@ use pingora_timeout::timeout;
 use tokio::io::AsyncWriteExt;
 
 use crate::access_log::AccessLog;
+use crate::admission::address_of;
 use crate::config::Limits;
 use crate::head::{self, Body, HeadLimits};
 use crate::live::Live;
 use crate::problem::Problem;
 use crate::proxy::Proxy;
+use crate::shortcut::{Client, Shortcut};
 use crate::wire::Wire;
 
 /// How a client without TLS begins HTTP/2 (RFC 9113, section 3.4).
@@ -41,6 +43,7 @@ pub struct Front {
     proxy: Arc<HttpProxy<Proxy>>,
     live: Arc<Live>,
     http2_without_tls: bool,
+    shortcut: Shortcut,
     open: Arc<OpenConnections>,
 }
 
@@ -91,6 +94,10 @@ impl Front {
         pingora: Arc<ServerConf>,
         http2_without_tls: bool,
     ) -> Self {
+        let shortcut = Shortcut {
+            live: live.clone(),
+            access_log: access_log.clone(),
+        };
         let mut proxy = HttpProxy::new(Proxy::new(live.clone(), access_log), pingora);
         proxy.handle_init_modules();
         proxy.h2_options = Some(http2_options(&live.table().config.limits));
@@ -99,6 +106,7 @@ impl Front {
             proxy: Arc::new(proxy),
             live,
             http2_without_tls,
+            shortcut,
             open: Arc::default(),
         }
     }
@@ -143,18 +151,32 @@ impl Front {
 
     async fn serve_http1(&self, mut wire: Box<Wire>, shutdown: &ShutdownWatch) {
         let mut settings: Option<HttpPersistentSettings> = None;
+        let client = client(&wire);
         let mut wait = Wait::ForFirst;
         let mut stopping = pin!(stopping(shutdown.clone()));
         loop {
             let limits = self.limits();
-            let head = match read_head(&mut wire, &limits, wait, stopping.as_mut()).await {
-                Head::Whole(head_bytes, body) => wire.begin(head_bytes, body),
-                Head::None => return,
-                Head::Refused(problem) => {
-                    problem.count(&self.live.metrics);
-                    return refuse(wire, &problem).await;
+            let (head_bytes, body) =
+                match read_head(&mut wire, &limits, wait, stopping.as_mut()).await {
+                    Head::Whole(head_bytes, body) => (head_bytes, body),
+                    Head::None => return,
+                    Head::Refused(problem) => {
+                        problem.count(&self.live.metrics);
+                        return refuse(wire, &problem).await;
+                    }
+                };
+            if body == Body::Length(0)
+                && !*shutdown.borrow()
+                && let Some(answer) = self.shortcut.answer(&wire.held()[..head_bytes], client)
+            {
+                wire.held().advance(head_bytes);
+                if !send(&mut wire, &answer, limits.send_timeout).await {
+                    return;
                 }
-            };
+                wait = Wait::ForNext;
+                continue;
+            }
+            let head = wire.begin(head_bytes, body);
             let mut session = ServerSession::new_http1(wire);
             match settings.take() {
                 Some(settings) => settings.apply_to_session(&mut session),
@@ -292,6 +314,24 @@ async fn read_first(
         () = stopping => timeout(LAST_REQUEST, wire.read_more()).await,
     };
     matches!(read, Ok(Ok(1..)))
+}
+
+fn client(wire: &Wire) -> Client {
+    let digest = wire.get_socket_digest();
+    let peer = digest.as_ref().and_then(|digest| digest.peer_addr());
+    Client {
+        address: address_of(peer),
+        https: wire.get_ssl_digest().is_some(),
+    }
+}
+
+/// Whether the client took all of it in time.
+async fn send(wire: &mut Wire, answer: &[u8], limit: Duration) -> bool {
+    let sent = async {
+        wire.write_all(answer).await?;
+        wire.flush().await
+    };
+    matches!(timeout(limit, sent).await, Ok(Ok(())))
 }
 
 /// Answers for the proxy on a connection that pingora has not seen, and closes it.

@@ -46,8 +46,7 @@ pub(crate) enum Body {
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn check(head: &[u8], limits: HeadLimits) -> Result<Body, Problem> {
-    let lines = head.strip_suffix(b"\r\n\r\n").unwrap_or(head);
-    let mut lines = Lines(Some(lines));
+    let mut lines = lines(head);
     let request = check_request_line(lines.next().unwrap_or_default())?;
     let mut framing = Framing::default();
     let mut count = 0;
@@ -64,8 +63,13 @@ pub(crate) fn check(head: &[u8], limits: HeadLimits) -> Result<Body, Problem> {
     framing.check(&request)
 }
 
+/// The lines of a head, without the empty one at its end.
+pub(crate) fn lines(head: &[u8]) -> Lines<'_> {
+    Lines(Some(head.strip_suffix(b"\r\n\r\n").unwrap_or(head)))
+}
+
 /// Lines divided by CR LF. A CR or LF on its own stays in its line, where no check lets it pass.
-struct Lines<'a>(Option<&'a [u8]>);
+pub(crate) struct Lines<'a>(Option<&'a [u8]>);
 
 impl<'a> Iterator for Lines<'a> {
     type Item = &'a [u8];
@@ -154,7 +158,7 @@ pub(crate) fn is_field(line: &[u8]) -> bool {
 }
 
 /// A name and a value (RFC 9112, section 5): no space before the colon, no folding, no control characters.
-fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
+pub(crate) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     if line.starts_with(b" ") || line.starts_with(b"\t") {
         return Err(Problem::Malformed(
             "a header line must not begin with a space",

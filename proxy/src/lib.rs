@@ -2,7 +2,8 @@
 //! that can't do a thing twice, and refuses what no server should see.
 //!
 //! A request's way: `front` reads its head and `head` checks it, `proxy` follows it through pingora's phases, `group`
-//! and `policy` pick the upstream, `retry` decides what happens when that one fails. `cache` may have the answer already.
+//! and `policy` pick the upstream, `retry` decides what happens when that one fails. `cache` may have the
+//! answer already; the plainest requests get it from `shortcut`, before pingora.
 
 pub mod access_log;
 mod admin;
@@ -35,6 +36,7 @@ mod request_id;
 mod retry;
 mod routes;
 pub mod server;
+mod shortcut;
 mod signals;
 mod sockets;
 pub mod tls;

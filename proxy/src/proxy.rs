@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::{StatusCode, Version};
 use pingora_cache::key::HashBinary;
 use pingora_cache::{CacheKey, CacheMeta, NoCacheReason, RespCacheable};
 use pingora_core::modules::http::HttpModules;
@@ -101,7 +102,13 @@ impl ProxyHttp for Proxy {
     }
 
     fn cache_key_callback(&self, session: &Session, exchange: &mut Exchange) -> Result<CacheKey> {
-        Ok(cache::key(session.req_header(), exchange.https))
+        let cache = exchange.cache().ok_or_else(|| {
+            Error::explain(
+                ErrorType::InternalError,
+                "there is no cache to have a key for",
+            )
+        })?;
+        Ok(cache.key(session.req_header(), exchange.https))
     }
 
     fn cache_vary_filter(
@@ -115,12 +122,23 @@ impl ProxyHttp for Proxy {
 
     fn should_serve_stale(
         &self,
-        _session: &mut Session,
-        _exchange: &mut Exchange,
+        session: &mut Session,
+        exchange: &mut Exchange,
         error: Option<&Error>,
     ) -> bool {
         // The answer's own limits were looked at before.
-        error.is_none_or(|error| *error.esource() != ErrorSource::Downstream)
+        let Some(error) = error else {
+            // Pingora can't repeat an HTTP/2 request in the background, so whoever is to fetch waits for the answer.
+            let is_http2 = session.req_header().version == Version::HTTP_2;
+            return !(is_http2 && session.cache.is_cache_lock_writer());
+        };
+        if let (ErrorType::HTTPStatus(status), ErrorSource::Upstream) =
+            (error.etype(), error.esource())
+        {
+            // Pingora shows this answer to no other hook.
+            exchange.answered(*status);
+        }
+        *error.esource() != ErrorSource::Downstream
     }
 
     fn response_cache_filter(
@@ -227,6 +245,21 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if !response.status.is_informational() {
+            exchange.answered(response.status.as_u16());
+        }
+        if response.status == StatusCode::NOT_MODIFIED {
+            cache::complete_renewal(response)?;
+        }
+        Ok(())
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
@@ -236,7 +269,6 @@ impl ProxyHttp for Proxy {
         if response.status.is_informational() {
             return Ok(());
         }
-        exchange.answered(response.status);
         hop::end_hop(response);
         if let Some(outcome) = Outcome::of(&session.cache, exchange.caching) {
             response.append_header(STATUS, outcome.status(&session.cache))?;
@@ -338,6 +370,10 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         exchange.finish(session, error, &self.access_log);
+        // Pingora forgets the lock of a request in the background that found a new answer there.
+        if let Some(background) = &mut session.subrequest_ctx {
+            background.release_write_lock();
+        }
         if exchange.is_uncounted_call(session) {
             let path = session.req_header().uri.path();
             self.live.metrics.answered_from_cache(path);

@@ -6,10 +6,8 @@ use pingora_cache::key::HashBinary;
 use pingora_cache::{CacheKey, CacheMeta, VarianceBuilder};
 use pingora_http::RequestHeader;
 
-/// Scheme, host, path and query. The method is no part of it: HEAD is answered from what GET brought. None of the parts
-/// can hold a line feed.
-pub(crate) fn key(request: &RequestHeader, https: bool) -> CacheKey {
-    let scheme: &[u8] = if https { b"https" } else { b"http" };
+/// Scheme, host, path and query, after so many purges. The method is no part of it: HEAD is answered from what GET brought.
+pub(super) fn of(request: &RequestHeader, https: bool, purges: u64) -> CacheKey {
     let authority = request.uri.authority().map(|a| a.as_str().as_bytes());
     let host = authority
         .or_else(|| Some(request.headers.get(HOST)?.as_bytes()))
@@ -18,13 +16,22 @@ pub(crate) fn key(request: &RequestHeader, https: bool) -> CacheKey {
         .uri
         .path_and_query()
         .map_or(b"*".as_slice(), |target| target.as_str().as_bytes());
-    let mut primary = Vec::with_capacity(scheme.len() + host.len() + target.len() + 2);
+    CacheKey::new(primary(host, target, https, purges), String::new())
+}
+
+/// The bytes of a key. No part after the first, whose length is fixed, can hold a line feed.
+pub(super) fn primary(host: &[u8], target: &[u8], https: bool, purges: u64) -> Vec<u8> {
+    let purges = purges.to_be_bytes();
+    let scheme: &[u8] = if https { b"https" } else { b"http" };
+    let length = purges.len() + scheme.len() + host.len() + target.len() + 2;
+    let mut primary = Vec::with_capacity(length);
+    primary.extend_from_slice(&purges);
     primary.extend_from_slice(scheme);
     primary.push(b'\n');
     primary.extend(host.iter().map(u8::to_ascii_lowercase));
     primary.push(b'\n');
     primary.extend_from_slice(target);
-    CacheKey::new(primary, String::new())
+    primary
 }
 
 /// Which of the answers for one key is meant: the request's headers that `Vary` names.
@@ -62,9 +69,14 @@ mod tests {
 
     #[test]
     fn host_path_and_query_tell_requests_apart() {
-        let of = |target, host, https| key(&request(target, host), https).primary_key().to_vec();
+        let after = |purges, target, host, https| {
+            let key = of(&request(target, host), https, purges);
+            key.primary_key().to_vec()
+        };
+        let of = |target, host, https| after(0, target, host, https);
         let one = of("/a?b=1", "shop", false);
         assert_eq!(one, of("/a?b=1", "SHOP", false));
+        assert_ne!(one, after(1, "/a?b=1", "shop", false));
         for other in [
             of("/a?b=2", "shop", false),
             of("/a", "shop", false),

@@ -1,7 +1,8 @@
 //! Answers kept in memory (RFC 9111), with pingora's cache. What may be kept is in `rules`, where it is kept in `store`,
 //! and what is said about it in `told`.
 //!
-//! A purge counts: an answer that was asked for before it is not kept after it, however late it comes.
+//! A purge counts: an answer that was asked for before it is not kept after it, however late it comes, and nobody who
+//! asks after it waits for that answer.
 
 mod key;
 mod rules;
@@ -15,22 +16,24 @@ use std::time::{Duration, SystemTime};
 
 use pingora_cache::lock::CacheLock;
 use pingora_cache::predictor::Predictor;
-use pingora_cache::{CacheOptionOverrides, NoCacheReason, RespCacheable};
-use pingora_http::ResponseHeader;
+use pingora_cache::{CacheKey, CacheOptionOverrides, NoCacheReason, RespCacheable};
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use self::store::Store;
 use crate::config;
 use crate::metrics::{CacheMetrics, Metrics};
 
-pub(crate) use self::key::{key, variance};
+pub(crate) use self::key::variance;
+pub(crate) use self::rules::complete_renewal;
+pub(crate) use self::store::Whole;
 pub(crate) use self::told::{Outcome, STATUS};
 
 /// Says to a store host that nobody asked for this but the proxy, so that it is no call to be counted.
 pub(crate) const FILL: http::HeaderName = http::HeaderName::from_static("store-cache-fill");
 
-/// A fill that takes longer is not waited for by those who come then. Longer than any request usually may take.
-const LONGEST_FILL: Duration = Duration::from_secs(60);
+/// Of a fill that takes longer nothing is expected: another begins, maybe at another upstream.
+const LONGEST_FILL: Duration = Duration::from_secs(3);
 
 /// How often a request waits for a fill that comes to nothing, before it goes its own way.
 const MOST_WAITS: usize = 8;
@@ -100,6 +103,11 @@ impl Cache {
         wish
     }
 
+    /// What makes two requests the same: the same question, since the same purge.
+    pub(crate) fn key(&self, request: &RequestHeader, https: bool) -> CacheKey {
+        key::of(request, https, self.store.purges())
+    }
+
     /// An upstream is about to be asked.
     pub(crate) fn asked(&self) -> Asked {
         Asked {
@@ -116,8 +124,19 @@ impl Cache {
         }
         match rules::terms(answer, asked.at) {
             Some(terms) => RespCacheable::Cacheable(terms.meta(answer, asked.purges)),
+            // Of those who wait for it, one tries again.
+            None if answer.status.is_server_error() => {
+                RespCacheable::Uncacheable(NoCacheReason::UpstreamError)
+            }
             None => RespCacheable::Uncacheable(NoCacheReason::OriginNotCache),
         }
+    }
+
+    /// What is kept for such a GET, if the one answer there is serves all, and its bytes need no more than an age.
+    pub(crate) fn find_whole(&self, host: &str, target: &str, https: bool) -> Option<Whole> {
+        let purges = self.store.purges();
+        let place = key::primary(host.as_bytes(), target.as_bytes(), https, purges);
+        self.store.find_whole(&place)
     }
 
     /// Counts a request that is answered.

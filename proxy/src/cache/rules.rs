@@ -9,6 +9,7 @@ use http::header::{
 use http::{HeaderMap, Method, StatusCode};
 use pingora_cache::CacheMeta;
 use pingora_cache::cache_control::{CacheControl, DirectiveKey};
+use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::Use;
@@ -88,7 +89,7 @@ pub(super) fn terms(answer: &ResponseHeader, asked: SystemTime) -> Option<Terms>
     let may_be_stale = !control.has_directive(&DirectiveKey::SMaxAge)
         && !control.must_revalidate()
         && !control.proxy_revalidate();
-    let stale = |seconds: pingora_error::Result<Option<u32>>| match seconds {
+    let stale = |seconds: Result<Option<u32>>| match seconds {
         Ok(Some(seconds)) if may_be_stale => seconds,
         _ => 0,
     };
@@ -101,6 +102,22 @@ pub(super) fn terms(answer: &ResponseHeader, asked: SystemTime) -> Option<Terms>
     };
     let used_until = terms.made + terms.fresh + Duration::from_secs(terms.longest_stale().into());
     (used_until > SystemTime::now()).then_some(terms)
+}
+
+/// Lets what a 304 says to all caches hold for us too, where it says nothing to us: merged into the kept answer, that
+/// answer's own word to us would come first.
+///
+/// # Errors
+/// None that a header which has arrived could cause.
+pub(crate) fn complete_renewal(answer: &mut ResponseHeader) -> Result<()> {
+    if answer.headers.contains_key(TARGETED) {
+        return Ok(());
+    }
+    let lines = answer.headers.get_all(CACHE_CONTROL).iter();
+    for line in lines.cloned().collect::<Vec<_>>() {
+        answer.append_header(TARGETED, line)?;
+    }
+    Ok(())
 }
 
 fn age(headers: &HeaderMap) -> Duration {

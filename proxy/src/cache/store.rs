@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use http::header::{AGE, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, VARY};
 use pingora_cache::key::HashBinary;
 use pingora_cache::storage::{HandleHit, HandleMiss, MissFinishType};
 use pingora_cache::trace::SpanHandle;
@@ -18,6 +19,8 @@ use pingora_cache::{
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use prometheus::IntGauge;
+
+use super::told::STATUS;
 
 /// What an entry costs beside its bytes, about.
 const OVERHEAD_BYTES: usize = 512;
@@ -47,8 +50,20 @@ struct Table {
     bytes: usize,
 }
 
+/// A kept answer as bytes.
+pub(crate) struct Whole {
+    /// Status line and headers, without the empty line.
+    pub(crate) head: Bytes,
+    pub(crate) body: Bytes,
+    /// When it was as new as it says.
+    pub(crate) made: SystemTime,
+    pub(crate) fresh_until: SystemTime,
+}
+
 struct Entry {
     head: ResponseHeader,
+    /// The same as bytes, if it is the only answer for its key and says all that it must.
+    head_bytes: Option<Bytes>,
     body: Bytes,
     times: Times,
     variance: Option<HashBinary>,
@@ -85,7 +100,8 @@ impl Entry {
             .map(|(name, value)| name.as_str().len() + value.len())
             .sum();
         Self {
-            bytes: key.len() + head_bytes + body.len() + OVERHEAD_BYTES,
+            bytes: key.len() + 2 * head_bytes + body.len() + OVERHEAD_BYTES,
+            head_bytes: plain_head(&head),
             head,
             body,
             times: Times::of(meta),
@@ -163,6 +179,16 @@ impl Store {
         self.show(&table);
     }
 
+    pub(super) fn find_whole(&self, key: &[u8]) -> Option<Whole> {
+        let entry = self.find(key)?;
+        Some(Whole {
+            head: entry.head_bytes.clone()?,
+            body: entry.body.clone(),
+            made: entry.times.made,
+            fresh_until: entry.times.fresh_until,
+        })
+    }
+
     fn find(&self, key: &[u8]) -> Option<Arc<Entry>> {
         let entry = self.read().entries.get(key)?.clone();
         entry.last_use.store(self.use_number(), Ordering::Relaxed);
@@ -212,6 +238,22 @@ impl Table {
             .retain(|_, entry| last_use(entry) > newest_to_go);
         self.bytes = self.entries.values().map(|entry| entry.bytes).sum();
     }
+}
+
+/// The bytes of a head that is the same for everybody.
+fn plain_head(head: &ResponseHeader) -> Option<Bytes> {
+    let headers = &head.headers;
+    let needed = [CONTENT_LENGTH, DATE];
+    let special = [VARY, AGE, TRANSFER_ENCODING, STATUS];
+    if !needed.iter().all(|name| headers.contains_key(name))
+        || special.iter().any(|name| headers.contains_key(name))
+    {
+        return None;
+    }
+    // Only 200 is kept.
+    let mut bytes = BytesMut::from("HTTP/1.1 200 OK\r\n");
+    head.header_to_h1_wire(&mut bytes);
+    Some(bytes.freeze())
 }
 
 /// The place of one answer among those for its key.
@@ -337,7 +379,8 @@ impl HandleMiss for Fill {
             asked,
         } = *self;
         entry.bytes += body.len();
-        entry.body = body.freeze();
+        // A copy of the right size: the buffer may have grown to twice that.
+        entry.body = Bytes::copy_from_slice(&body);
         let bytes = entry.bytes;
         store.put(place, entry, asked);
         Ok(MissFinishType::Created(bytes))

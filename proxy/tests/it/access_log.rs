@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::support::{Reply, Rig, Upstream, eventually, get, request, shop};
 
-fn lines(folder: &Path) -> Vec<Value> {
+/// The complete lines of a rig's log.
+pub(crate) fn lines(folder: &Path) -> Vec<Value> {
     let text = fs::read_to_string(folder.join("access.log")).unwrap_or_default();
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
     complete
@@ -17,7 +18,7 @@ fn lines(folder: &Path) -> Vec<Value> {
 }
 
 /// The file's path is relative to the configuration.
-const LOG: &str = "[access_log]\npath = \"access.log\"\n";
+pub(crate) const LOG: &str = "[access_log]\npath = \"access.log\"\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_is_one_json_line() {

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::{Message, NO_EJECTION, Reply, Rig, Upstream, eventually, get, request, shop};
+use crate::access_log::{LOG, lines};
+use crate::support::{
+    Message, NO_EJECTION, PATIENCE, Reply, Rig, Upstream, eventually, get, request, shop,
+};
 
 /// What the tests ask for.
 const REPORT: &str = "/orders/reports/best-sellers";
@@ -281,12 +285,10 @@ async fn an_answer_asked_for_before_a_purge_is_not_kept_after_it() {
     eventually("it has arrived", async || upstream.count() == 1).await;
     upstream.behave(|_| fresh("new"));
     rig.purge().await;
-    // It comes after the purge, and waits for the one that came before.
-    let mut late = rig.client().await;
-    late.send(get(REPORT)).await;
+    // It comes after the purge, and does not wait for the one that came before.
+    assert_eq!(rig.get(REPORT).await.text(), "new");
     gate.add_permits(1);
     assert_eq!(early.answer().await.text(), "old");
-    assert_eq!(late.answer().await.text(), "new");
     assert_eq!(rig.get(REPORT).await.text(), "new");
     assert_eq!(upstream.count(), 2);
 }
@@ -367,6 +369,12 @@ async fn an_old_answer_stands_in_for_an_error_as_long_as_it_may() {
         let answer = rig.get(REPORT).await;
         assert_eq!((answer.status(), answer.text()), (200, "old".into()));
     }
+    let name = "store_proxy_upstream_requests_total";
+    assert_eq!(
+        rig.metric(name, &["5xx"]).await,
+        1.0,
+        "its own answer counts"
+    );
     upstream.stop().await;
     assert_eq!(rig.get(REPORT).await.text(), "old");
     rig.purge().await;
@@ -394,6 +402,54 @@ async fn an_upstream_that_says_304_renews_the_answer() {
     assert_eq!(rig.cache_requests("hit").await, 1.0);
 }
 
+/// What it said to us with the kept answer does not outlive what it says to everybody now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_304_that_forbids_keeping_ends_what_was_allowed() {
+    let words = [
+        ("cache-control", "s-maxage=60"),
+        ("cdn-cache-control", "max-age=1"),
+        ("etag", "\"one\""),
+    ];
+    let (upstream, rig) = one(answer(&words, "x")).await;
+    assert_eq!(rig.get(REPORT).await.text(), "x");
+    upstream.behave(|request| match request.header("if-none-match") {
+        Some(_) => Reply::Bytes(
+            "HTTP/1.1 304 Not Modified\r\ncache-control: no-cache\r\netag: \"one\"\r\n\r\n".into(),
+        ),
+        None => answer(&[("cache-control", "no-cache")], "x"),
+    });
+    sleep(Duration::from_millis(1_100)).await;
+    for asked in 2..5 {
+        assert_eq!(rig.get(REPORT).await.text(), "x");
+        assert_eq!(upstream.count(), asked, "it was kept");
+    }
+    let name = "store_proxy_upstream_requests_total";
+    assert_eq!(rig.metric(name, &["3xx"]).await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_that_fails_sends_one_waiter_and_not_all() {
+    let gate = Arc::new(Semaphore::new(0));
+    let down = Reply::Answer(503, Vec::new(), "down".into());
+    let (upstream, rig) = one(Reply::Held(gate.clone(), Box::new(down))).await;
+    let mut first = rig.client().await;
+    first.send(get(REPORT)).await;
+    eventually("it has arrived", async || upstream.count() == 1).await;
+    upstream.behave(|_| fresh("up"));
+    let mut waiters = Vec::new();
+    for _ in 0..50 {
+        let mut client = rig.client().await;
+        client.send(get(REPORT)).await;
+        waiters.push(client);
+    }
+    gate.add_permits(1);
+    assert_eq!(first.answer().await.status(), 503);
+    for mut waiter in waiters {
+        assert_eq!(waiter.answer().await.text(), "up");
+    }
+    assert_eq!(upstream.count(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_that_changes_a_group_empties_its_cache() {
     let (upstream, rig) = one(fresh("x")).await;
@@ -414,4 +470,101 @@ async fn a_reload_that_changes_a_group_empties_its_cache() {
     rig.get("/a").await;
     rig.get("/a").await;
     assert_eq!(upstream.count(), 5);
+}
+
+/// The plainest are answered before pingora hears of them; a header that could mean something sends them the whole way.
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_requests_get_what_others_get_and_are_counted_and_logged_alike() {
+    let upstream = Upstream::with(|_| {
+        let date = ("date", "Mon, 23 Nov 2026 08:00:00 GMT");
+        answer(&[date, ("cache-control", "max-age=60")], "report")
+    });
+    let upstream = upstream.await;
+    let keys = format!("cache = {{}}\n{NO_EJECTION}");
+    let rig = Rig::start(&format!("{LOG}{}", shop(&keys, [&upstream]))).await;
+    let mut client = rig.client().await;
+    client.ask(get(REPORT)).await;
+    let agent = ("user-agent", "one");
+    let plain = request("GET", REPORT, &[agent], "");
+    let other = request("GET", REPORT, &[agent, ("x-other", "1")], "");
+    let mut answers = Vec::new();
+    for request in [&plain, &other, &plain, &other] {
+        answers.push(client.ask(request).await);
+    }
+    let seen = |answer: &Message| {
+        // Pingora dates answers anew; the others have the date that they were kept with.
+        let changing = ["x-request-id", "age", "cache-status", "date"];
+        assert!(changing.iter().all(|name| answer.header(name).is_some()));
+        let mut headers: Vec<_> = answer.headers.clone();
+        for (name, _) in &mut headers {
+            name.make_ascii_lowercase();
+        }
+        // That the connection stays open is what HTTP/1.1 means anyway.
+        headers.retain(|(name, _)| name != "connection" && !changing.contains(&name.as_str()));
+        headers.sort();
+        (answer.status(), headers, answer.text())
+    };
+    let first = seen(&answers[0]);
+    for answer in &answers {
+        assert_eq!(seen(answer), first);
+        assert!(cache_status(answer).starts_with("store-proxy; hit; ttl="));
+    }
+    assert_eq!(upstream.count(), 1);
+    assert_eq!(rig.cache_requests("hit").await, 4.0);
+    assert_eq!(rig.metric("best_sellers_total", &[]).await, 4.0);
+    let answered = rig.metric("http_requests_total", &["2xx"]);
+    assert_eq!(answered.await, 5.0);
+
+    eventually("all are logged", async || lines(&rig.folder).len() == 5).await;
+    let logged = lines(&rig.folder);
+    for (line, answer) in logged[1..].iter().zip(&answers) {
+        assert_eq!(line["request_id"], answer.header("x-request-id").unwrap());
+        for key in line.as_object().unwrap().keys() {
+            if !["time", "request_id", "duration_ms"].contains(&key.as_str()) {
+                assert_eq!(line[key], logged[2][key], "{key}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_sent_ahead_are_answered_in_turn_from_cache_and_upstream() {
+    let (upstream, rig) = one(fresh("x")).await;
+    rig.get("/kept").await;
+    upstream.behave(|request| answer(&[], request.target()));
+    let mut client = rig.client().await;
+    let ahead: String = ["/kept", "/new", "/kept", "/kept", "/other"]
+        .map(get)
+        .concat();
+    client.send(ahead).await;
+    for expected in ["x", "/new", "x", "x", "/other"] {
+        assert_eq!(client.answer().await.text(), expected);
+    }
+}
+
+/// Pingora can't repeat its request in the background, so the client that is to fetch waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_http2_renews_an_old_answer_too() {
+    let stale = [("cache-control", "max-age=1, stale-while-revalidate=60")];
+    let upstream = Upstream::with(move |_| answer(&stale, "old")).await;
+    let config = shop(&format!("cache = {{}}\n{NO_EJECTION}"), [&upstream]);
+    let rig = Rig::with("", "h2c = true", &config).await;
+    let stream = TcpStream::connect(rig.address).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut text = async || {
+        let uri = format!("http://shop.example{REPORT}");
+        let asked = http::Request::get(uri).body(()).unwrap();
+        let (answer, _) = sender.send_request(asked, true).unwrap();
+        let answer = timeout(PATIENCE, answer).await.unwrap().unwrap();
+        let body = answer.into_body().data().await.unwrap().unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    assert_eq!(text().await, "old");
+    upstream.behave(|_| fresh("new"));
+    sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(text().await, "new");
+    assert_eq!(rig.get(REPORT).await.text(), "new");
+    assert_eq!(upstream.count(), 2);
+    connection.abort();
 }
