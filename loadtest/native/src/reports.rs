@@ -1,10 +1,14 @@
 //! Both reports: the finished body in Redis, or ten rows of MySQL.
 
+use std::time::Duration;
+
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
 use mysql_async::prelude::Queryable;
 use serde::Serialize;
-use store_domain::cache::report_key;
+use store_domain::cache::{GET_WITH_LIFETIME, report_key};
+use store_domain::freshness::Freshness;
 use store_domain::reports::{BestSeller, Report, Spender};
 use store_domain::{Cents, StoreError};
 
@@ -12,10 +16,13 @@ use crate::answer::{Failure, finished_json};
 use crate::pools::Pools;
 use crate::statements::reports as sql;
 
+/// The default of `report_refresh_seconds`.
+const INTERVAL: Duration = Duration::from_secs(60);
+
 /// `GET /orders/reports/highest-spenders`
 pub(crate) async fn highest_spenders(State(pools): State<Pools>) -> Result<Response, Failure> {
-    if let Some(body) = cached(&pools, Report::HighestSpenders).await {
-        return Ok(finished_json(body));
+    if let Some(answer) = cached(&pools, Report::HighestSpenders).await {
+        return Ok(answer);
     }
     let mut connection = pools.mysql.get_conn().await?;
     let rows: Vec<(i64, i64)> = connection.exec(sql::HIGHEST_SPENDERS, ()).await?;
@@ -28,8 +35,8 @@ pub(crate) async fn highest_spenders(State(pools): State<Pools>) -> Result<Respo
 
 /// `GET /orders/reports/best-sellers`
 pub(crate) async fn best_sellers(State(pools): State<Pools>) -> Result<Response, Failure> {
-    if let Some(body) = cached(&pools, Report::BestSellers).await {
-        return Ok(finished_json(body));
+    if let Some(answer) = cached(&pools, Report::BestSellers).await {
+        return Ok(answer);
     }
     let mut connection = pools.mysql.get_conn().await?;
     let rows: Vec<(i64, i64)> = connection.exec(sql::BEST_SELLERS, ()).await?;
@@ -40,10 +47,24 @@ pub(crate) async fn best_sellers(State(pools): State<Pools>) -> Result<Response,
     body(rows.into_iter().map(line))
 }
 
-async fn cached(pools: &Pools, report: Report) -> Option<Vec<u8>> {
-    let mut command = redis::cmd("GET");
-    command.arg(report_key(report));
-    command.query_async(&mut pools.redis.clone()).await.ok()?
+/// The body, with what the component says of its freshness.
+async fn cached(pools: &Pools, report: Report) -> Option<Response> {
+    let mut command = redis::cmd("EVAL");
+    command
+        .arg(GET_WITH_LIFETIME)
+        .arg(1)
+        .arg(report_key(report));
+    let (body, left_ms): (Option<Vec<u8>>, i64) =
+        command.query_async(&mut pools.redis.clone()).await.ok()?;
+    let left = Duration::from_millis(u64::try_from(left_ms).ok()?);
+    let Freshness {
+        fresh_seconds,
+        stale_seconds,
+    } = Freshness::of_report(left, INTERVAL);
+    let kept = format!(
+        "public, max-age=0, s-maxage={fresh_seconds}, stale-while-revalidate={stale_seconds}"
+    );
+    Some(([(CACHE_CONTROL, kept)], finished_json(body?)).into_response())
 }
 
 fn body(lines: impl Iterator<Item: Serialize>) -> Result<Response, Failure> {

@@ -128,13 +128,18 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     } else {
         options.only.clone()
     };
+    let mut outcome = Ok(());
     for route in routes {
-        rounds::measure(&options, &loaders, &bench, route, &mut report).await?;
+        outcome = rounds::measure(&options, &loaders, &bench, route, &mut report).await;
+        if outcome.is_err() {
+            break;
+        }
     }
+    // What was measured before a failure holds.
     println!("{report}");
     let output = options.common.output("bench");
     write_json(&output, &report.json())?;
-    Ok(ExitCode::SUCCESS)
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 impl Common {
