@@ -1,43 +1,37 @@
 //! What an answer says to caches: RFC 9111, with `stale-while-revalidate` and `stale-if-error` of RFC 5861.
 
-use spin_sdk::http::HeaderValue;
 use store_domain::freshness::Freshness;
 
-const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-cache");
+/// Whoever keeps it all the same asks each time.
+const NOT_KEPT: &str = "no-cache";
 
 /// `Cache-Control`, for everybody. Nobody can tell a browser that a report changed, so it asks each time; most answers
 /// are 304 then.
-pub(crate) fn for_everybody(freshness: Freshness) -> HeaderValue {
+pub(crate) fn for_everybody(freshness: Freshness) -> String {
     let Freshness {
         fresh_seconds,
         stale_seconds,
     } = freshness;
     if freshness == Freshness::NONE {
-        return NOT_KEPT;
+        return NOT_KEPT.into();
     }
-    header(&format!(
-        "public, max-age=0, s-maxage={fresh_seconds}, stale-while-revalidate={stale_seconds}"
-    ))
+    format!("public, max-age=0, s-maxage={fresh_seconds}, stale-while-revalidate={stale_seconds}")
 }
 
 /// `CDN-Cache-Control` (RFC 9213), for the cache of whoever runs the store, which is told when a report changes. Without
 /// `s-maxage`, as that forbids what `stale-while-revalidate` allows (RFC 9111, section 5.2.2.10). Always said: where a 304
 /// did not, what was said with the kept answer would hold on.
-pub(crate) fn for_our_own(freshness: Freshness) -> HeaderValue {
+pub(crate) fn for_our_own(freshness: Freshness) -> String {
     let Freshness {
         fresh_seconds,
         stale_seconds,
     } = freshness;
     if freshness == Freshness::NONE {
-        return NOT_KEPT;
+        return NOT_KEPT.into();
     }
-    header(&format!(
+    format!(
         "max-age={fresh_seconds}, stale-while-revalidate={stale_seconds}, stale-if-error={stale_seconds}"
-    ))
-}
-
-fn header(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("words and digits may stand in a header")
+    )
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ pub mod cache;
 mod caching;
 pub mod changes;
 mod conditional;
-mod finished;
 pub mod json;
 mod log;
 pub mod mysql;
@@ -15,6 +14,7 @@ mod problem;
 pub mod redis;
 mod reply;
 mod request;
+mod response;
 mod serve;
 pub mod variables;
 

@@ -3,31 +3,24 @@
 use bytes::Bytes;
 use futures::stream::{LocalBoxStream, Stream, StreamExt as _, TryStreamExt as _};
 use http_body::Frame;
-use http_body_util::StreamBody;
 use serde::Serialize;
-use spin_sdk::http::{HeaderMap, HeaderName, HeaderValue, IntoResponse as _, StatusCode};
-use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
+use spin_sdk::http::StatusCode;
+use spin_sdk::wasip3::http::types::{ErrorCode, Response};
 use store_domain::freshness::Freshness;
 
-use crate::{Request, caching, conditional, finished};
-
-const CACHE_CONTROL: HeaderName = HeaderName::from_static("cache-control");
-const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
-const ETAG: HeaderName = HeaderName::from_static("etag");
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::{Request, caching, conditional, response};
 
 /// A response before it is handed to the host.
 pub struct Reply {
     status: StatusCode,
-    headers: HeaderMap,
+    headers: Vec<(&'static str, Vec<u8>)>,
     body: Body,
 }
 
 enum Body {
     Absent,
     Full(Bytes),
-    Streamed(LocalBoxStream<'static, Result<Frame<Bytes>, BoxError>>),
+    Streamed(LocalBoxStream<'static, Result<Frame<Bytes>, response::BoxError>>),
 }
 
 impl Reply {
@@ -42,7 +35,7 @@ impl Reply {
     pub fn finished_json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         Self {
             status,
-            headers: HeaderMap::new(),
+            headers: vec![],
             body: Body::Full(body.into()),
         }
         .with_header("content-type", "application/json")
@@ -59,7 +52,7 @@ impl Reply {
             .map(|chunk| chunk.map(Frame::data).map_err(Into::into));
         Self {
             status: StatusCode::OK,
-            headers: HeaderMap::new(),
+            headers: vec![],
             body: Body::Streamed(frames.boxed_local()),
         }
         .with_header("content-type", "application/json")
@@ -81,34 +74,36 @@ impl Reply {
 
     /// Sets a header.
     #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
+        self.remove_header(name);
+        self.headers.push((name, value.into()));
         self
+    }
+
+    fn remove_header(&mut self, name: &str) {
+        self.headers.retain(|(set, _)| *set != name);
     }
 
     /// Says how long caches may keep it, and gives it a tag to ask about it by.
     #[must_use]
-    pub fn with_freshness(mut self, freshness: Freshness) -> Self {
-        self.headers
-            .insert(CACHE_CONTROL, caching::for_everybody(freshness));
-        self.headers
-            .insert(CDN_CACHE_CONTROL, caching::for_our_own(freshness));
-        if let Body::Full(body) = &self.body {
-            self.headers.insert(ETAG, conditional::entity_tag(body));
+    pub fn with_freshness(self, freshness: Freshness) -> Self {
+        let tag = self.full_body().map(conditional::entity_tag);
+        let reply = self
+            .with_header("cache-control", caching::for_everybody(freshness))
+            .with_header("cdn-cache-control", caching::for_our_own(freshness));
+        match tag {
+            Some(tag) => reply.with_header("etag", tag),
+            None => reply,
         }
-        self
     }
 
     /// 304 if whoever asks has it already, otherwise itself.
     #[must_use]
     pub fn unless_known(mut self, request: &Request) -> Self {
-        let tag = self.headers.get(ETAG);
-        if tag.is_some_and(|tag| conditional::is_known(request.headers(), tag)) {
+        let known = |tag| conditional::is_known(&request.header("if-none-match"), tag);
+        if self.header("etag").is_some_and(known) {
             self.status = StatusCode::NOT_MODIFIED;
-            self.headers.remove("content-type");
+            self.remove_header("content-type");
             self.body = Body::Absent;
         }
         self
@@ -120,12 +115,11 @@ impl Reply {
     /// If the host refuses a header.
     pub(crate) fn into_response(mut self) -> Result<Response, ErrorCode> {
         self.set_content_length();
-        let body = match self.body {
-            Body::Absent => return self.into_head_response(),
-            Body::Full(bytes) => return finished::response(self.status, self.headers, bytes),
-            Body::Streamed(frames) => StreamBody::new(frames),
-        };
-        (self.status, self.headers, body).into_response()
+        match self.body {
+            Body::Absent => response::without_body(self.status, self.headers),
+            Body::Full(body) => response::finished(self.status, self.headers, body),
+            Body::Streamed(frames) => response::streamed(self.status, self.headers, frames),
+        }
     }
 
     /// The same response to HEAD: every header, `Content-Length` included, and no body.
@@ -134,38 +128,27 @@ impl Reply {
     /// If the host refuses a header.
     pub(crate) fn into_head_response(mut self) -> Result<Response, ErrorCode> {
         self.set_content_length();
-        let fields = Fields::try_from(self.headers)
-            .map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
-        // A body that was there but empty would contradict `Content-Length`, and the host checks that.
-        let (writer, trailers) = spin_sdk::wasip3::wit_future::new(|| Ok(None));
-        drop(writer);
-        let (response, _sent) = Response::new(fields, None, trailers);
-        // Fails only for what is no status code, and `StatusCode` always is one.
-        let _ = response.set_status_code(self.status.as_u16());
-        Ok(response)
+        response::without_body(self.status, self.headers)
     }
 
     /// Without it the host would send the body in chunks.
     fn set_content_length(&mut self) {
-        if let Body::Full(bytes) = &self.body {
-            self.headers.insert(
-                HeaderName::from_static("content-length"),
-                HeaderValue::from(bytes.len()),
-            );
+        if let Some(body) = self.full_body() {
+            let length = body.len().to_string();
+            self.headers.push(("content-length", length.into()));
         }
     }
-}
 
-#[cfg(test)]
-impl Reply {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+    pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
+        let mut headers = self.headers.iter();
+        let (_, value) = headers.find(|(set, _)| *set == name)?;
+        Some(value)
     }
 
-    pub(crate) fn full_body(&self) -> &[u8] {
+    pub(crate) fn full_body(&self) -> Option<&[u8]> {
         match &self.body {
-            Body::Full(bytes) => bytes,
-            Body::Absent | Body::Streamed(_) => panic!("there is no finished body"),
+            Body::Full(bytes) => Some(bytes),
+            Body::Absent | Body::Streamed(_) => None,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Requests: which route, which id, and bodies within the limit.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
-use spin_sdk::http::{HeaderMap, Method};
-use spin_sdk::wasip3::http::types::{ErrorCode, Request as WasiRequest};
+use spin_sdk::http::Method;
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request as WasiRequest};
 use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 use store_domain::StoreError;
 
@@ -24,9 +24,9 @@ const MAX_REQUEST_ID_LENGTH: usize = 128;
 pub struct Request {
     method: Method,
     path: String,
-    /// Filled when first asked for.
-    headers: OnceCell<HeaderMap>,
-    request: WasiRequest,
+    headers: OnceCell<Fields>,
+    /// Gone once its body is read.
+    request: Cell<Option<WasiRequest>>,
 }
 
 /// A method that the store knows.
@@ -53,7 +53,7 @@ impl Request {
             method: method.map_err(|_| ErrorCode::HttpRequestMethodInvalid)?,
             path,
             headers: OnceCell::new(),
-            request,
+            request: Cell::new(Some(request)),
         })
     }
 
@@ -67,11 +67,18 @@ impl Request {
         &self.path
     }
 
-    /// The headers.
-    pub fn headers(&self) -> &HeaderMap {
+    /// The values of a header, one for each line that has it.
+    pub fn header(&self, name: &str) -> Vec<Vec<u8>> {
+        self.headers().get(name)
+    }
+
+    /// Looked up before the body is read, and so for good.
+    fn headers(&self) -> &Fields {
         self.headers.get_or_init(|| {
-            // The host has parsed them, so none is refused here.
-            HeaderMap::try_from(self.request.get_headers()).unwrap_or_default()
+            let request = self.request.take();
+            let headers = request.as_ref().map(WasiRequest::get_headers);
+            self.request.set(request);
+            headers.unwrap_or_else(Fields::new)
         })
     }
 
@@ -81,7 +88,8 @@ impl Request {
 
     /// The name of this request for a problem's `instance`. Our host always gives one; under plain Spin a client may.
     pub(crate) fn instance(&self) -> Option<String> {
-        let id = self.headers().get("x-request-id")?.to_str().ok()?;
+        let id = self.header("x-request-id").into_iter().next()?;
+        let id = String::from_utf8(id).ok()?;
         (1..=MAX_REQUEST_ID_LENGTH)
             .contains(&id.len())
             .then(|| format!("urn:request:{id}"))
@@ -91,20 +99,24 @@ impl Request {
     ///
     /// # Errors
     /// 415 for another media type, 413 over the limit, 400 if the body breaks off.
-    pub async fn into_json_bytes(self) -> Result<Bytes, Problem> {
-        if !is_json(self.headers()) {
+    pub async fn json_bytes(&self) -> Result<Bytes, Problem> {
+        let media_type = self.header("content-type");
+        if !media_type.first().is_some_and(|value| is_json(value)) {
             return Err(Problem::UnsupportedMediaType);
         }
-        let body = IncomingRequestBody::new(self.request);
+        let Some(request) = self.request.take() else {
+            return Err(StoreError::Internal("the body was read before".into()).into());
+        };
+        let body = IncomingRequestBody::new(request);
         read_body(body.map_err(|error| broken_off(&error))?).await
     }
 
     /// The body as `T`.
     ///
     /// # Errors
-    /// Those of [`Request::into_json_bytes`], and 400 if the body is not a `T`.
-    pub async fn into_json<T: DeserializeOwned>(self) -> Result<T, Problem> {
-        Ok(json::parse(&self.into_json_bytes().await?)?)
+    /// Those of [`Request::json_bytes`], and 400 if the body is not a `T`.
+    pub async fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        Ok(json::parse(&self.json_bytes().await?)?)
     }
 }
 
@@ -134,12 +146,15 @@ fn verb(method: &Method) -> Verb {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    headers
-        .get("content-type")
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+fn is_json(content_type: &[u8]) -> bool {
+    content_type
+        .split(|&byte| byte == b';')
+        .next()
+        .is_some_and(|media_type| {
+            media_type
+                .trim_ascii()
+                .eq_ignore_ascii_case(b"application/json")
+        })
 }
 
 /// Reads a body piece by piece, so that one over the limit costs no more memory than the limit.
@@ -184,7 +199,6 @@ mod tests {
     use futures::stream;
     use http_body::Frame;
     use http_body_util::StreamBody;
-    use spin_sdk::http::HeaderValue;
 
     use super::*;
 
@@ -229,16 +243,14 @@ mod tests {
 
     #[test]
     fn json_may_have_parameters_and_any_case() {
-        let mut headers = HeaderMap::new();
-        assert!(!is_json(&headers));
         for (value, json) in [
             ("application/json", true),
             ("Application/JSON; charset=utf-8", true),
             ("application/jsonp", false),
             ("text/plain", false),
+            ("", false),
         ] {
-            headers.insert("content-type", HeaderValue::from_static(value));
-            assert_eq!(is_json(&headers), json, "{value}");
+            assert_eq!(is_json(value.as_bytes()), json, "{value}");
         }
     }
 

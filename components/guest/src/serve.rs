@@ -10,15 +10,13 @@ use crate::{Problem, Reply, Request};
 /// If the host refuses the response, which then becomes a 5xx of the host's own.
 pub async fn serve(
     request: WasiRequest,
-    route: impl AsyncFnOnce(Request) -> Result<Reply, Problem>,
+    route: impl AsyncFnOnce(&Request) -> Result<Reply, Problem>,
 ) -> Result<Response, ErrorCode> {
     let request = Request::new(request)?;
-    let instance = request.instance();
-    let is_head = request.is_head();
-    let reply = route(request)
+    let reply = route(&request)
         .await
-        .unwrap_or_else(|problem| problem.into_reply(instance));
-    if is_head {
+        .unwrap_or_else(|problem| problem.into_reply(request.instance()));
+    if request.is_head() {
         reply.into_head_response()
     } else {
         reply.into_response()

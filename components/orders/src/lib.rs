@@ -24,9 +24,8 @@ impl Guest for Component {
     }
 }
 
-async fn route(request: Request) -> Result<Reply, Problem> {
-    let path = request.path().to_owned();
-    match (request.verb(), segments(&path).as_slice()) {
+async fn route(request: &Request) -> Result<Reply, Problem> {
+    match (request.verb(), segments(request.path()).as_slice()) {
         (Verb::Get, ["health-check"]) => Ok(health()),
         (_, ["health-check"]) => Err(Problem::MethodNotAllowed { allow: "GET, HEAD" }),
 

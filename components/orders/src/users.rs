@@ -15,12 +15,12 @@ use store_guest::{Problem, Reply, Request, variables};
 use crate::{ledger, sql};
 
 /// `POST /users`
-pub(crate) async fn create(request: Request) -> Result<Reply, Problem> {
+pub(crate) async fn create(request: &Request) -> Result<Reply, Problem> {
     #[derive(Serialize)]
     struct Created {
         user_id: i64,
     }
-    let user: NewUser = request.into_json().await?;
+    let user: NewUser = request.json().await?;
     user.check()?;
     let mysql_url = variables::mysql_url().await?;
     let user_id = transaction(&mysql_url, async |connection| {

@@ -31,9 +31,8 @@ impl Guest for Component {
     }
 }
 
-async fn route(request: Request) -> Result<Reply, Problem> {
-    let path = request.path().to_owned();
-    let report = match segments(&path).as_slice() {
+async fn route(request: &Request) -> Result<Reply, Problem> {
+    let report = match segments(request.path()).as_slice() {
         ["orders", "reports", "highest-spenders"] => Report::HighestSpenders,
         ["orders", "reports", "best-sellers"] => Report::BestSellers,
         _ => return Err(Problem::no_route()),
@@ -48,7 +47,7 @@ async fn route(request: Request) -> Result<Reply, Problem> {
     };
     Ok(Reply::finished_json(StatusCode::OK, body)
         .with_freshness(freshness)
-        .unless_known(&request))
+        .unless_known(request))
 }
 
 #[expect(unsafe_code, reason = "generated from wit/world.wit")]

@@ -55,8 +55,8 @@ impl From<async_graphql::Response> for Answer {
 }
 
 /// `POST /stocks/graphql-query`
-pub(crate) async fn answer(request: Request) -> Result<Reply, Problem> {
-    let body: Body = request.into_json().await?;
+pub(crate) async fn answer(request: &Request) -> Result<Reply, Problem> {
+    let body: Body = request.json().await?;
     let response = match prepare(body) {
         Ok(request) => execute(request).await?,
         Err(refusal) => async_graphql::Response::from_errors(vec![refusal]),

@@ -21,9 +21,8 @@ impl Guest for Component {
     }
 }
 
-async fn route(request: Request) -> Result<Reply, Problem> {
-    let path = request.path().to_owned();
-    match (request.verb(), segments(&path).as_slice()) {
+async fn route(request: &Request) -> Result<Reply, Problem> {
+    match (request.verb(), segments(request.path()).as_slice()) {
         (Verb::Post, ["products"]) => write::create_product(request).await,
         (_, ["products"]) => Err(Problem::MethodNotAllowed { allow: "POST" }),
 

@@ -14,12 +14,12 @@ use store_guest::{Problem, Reply, Request, variables};
 use crate::sql;
 
 /// `POST /products`
-pub(crate) async fn create_product(request: Request) -> Result<Reply, Problem> {
+pub(crate) async fn create_product(request: &Request) -> Result<Reply, Problem> {
     #[derive(Serialize)]
     struct Created {
         product_id: i64,
     }
-    let product: NewProduct = request.into_json().await?;
+    let product: NewProduct = request.json().await?;
     let price = product.check()?;
     let mysql_url = variables::mysql_url().await?;
     let product_id = transaction(&mysql_url, async |connection| {
@@ -85,12 +85,12 @@ fn still_ordered(error: MysqlError, product_id: i64) -> Abort {
 }
 
 /// `POST /stocks`
-pub(crate) async fn set_stock(request: Request) -> Result<Reply, Problem> {
+pub(crate) async fn set_stock(request: &Request) -> Result<Reply, Problem> {
     #[derive(Serialize)]
     struct Set {
         result: String,
     }
-    let stock: NewStock = request.into_json().await?;
+    let stock: NewStock = request.json().await?;
     stock.check()?;
     let mysql_url = variables::mysql_url().await?;
     let (product, existed) = transaction(&mysql_url, async |connection| {
