@@ -10,11 +10,10 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime_wasi_http::WasiBody;
-use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError};
 
 use crate::body::{Excess, LimitedBody, discard};
 use crate::generation::Generation;
-use crate::instance::{Admitted, Fate};
+use crate::instance::{Admitted, Fate, NoAnswer};
 use crate::observed::Held;
 use crate::problem::Problem;
 use crate::respond::REQUEST_ID;
@@ -106,22 +105,15 @@ impl Attempt {
         }
         let fate = Fate::default();
         let counted = self.tally.as_ref().map(Tally::begin);
-        let turn = self.generation.turn().await;
         let admitted = Admitted {
             id: self.request_id.clone(),
             permit: Some(self.permit.clone()),
             fate: fate.clone(),
-            turn,
         };
-        let handled = tokio::time::timeout(
-            self.generation.context.limits.request_timeout,
-            self.generation.handler.handle(admitted, request),
-        )
-        .await;
-        let outcome = match handled {
-            Ok(Ok(response)) => Ok((response, fate)),
-            Ok(Err(error)) => Err(self.blame(&error)),
-            Err(_) => Err(Problem::TimedOut),
+        let answer = self.generation.instances.handle(admitted, request).await;
+        let outcome = match answer {
+            Ok(response) => Ok((response, fate)),
+            Err(error) => Err(self.blame(&error)),
         };
         if let Some(counted) = counted {
             counted.answered(match &outcome {
@@ -132,20 +124,16 @@ impl Attempt {
         outcome
     }
 
-    /// What a failed call means to the client. The cause is logged here, once.
-    fn blame(&self, error: &wasmtime::Error) -> Problem {
-        let (problem, cause) = if error.is::<ExpirationError>() {
-            let cause = "the time limit of the request was reached".to_owned();
-            (Problem::TimedOut, cause)
-        } else if let Some(error) = error.downcast_ref::<InstantiationError<Admitted>>() {
-            let cause = error.error.root_cause().to_string();
-            if error.error.is::<PoolConcurrencyLimitError>() {
-                (Problem::Overloaded, cause)
-            } else {
-                (Problem::ComponentFailed, cause)
+    /// What it means to the client that there is no answer. The cause is logged here, once.
+    fn blame(&self, cause: &NoAnswer) -> Problem {
+        let problem = match cause {
+            NoAnswer::TimedOut => Problem::TimedOut,
+            NoAnswer::NoInstance(error) if error.is::<PoolConcurrencyLimitError>() => {
+                Problem::Overloaded
             }
-        } else {
-            (Problem::ComponentFailed, error.root_cause().to_string())
+            NoAnswer::NoInstance(_) | NoAnswer::InstanceEnded | NoAnswer::Failed(_) => {
+                Problem::ComponentFailed
+            }
         };
         let id = &self.generation.context.id;
         tracing::error!(

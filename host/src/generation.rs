@@ -2,22 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use wasmtime_wasi_http::handler::ProxyHandler;
 
 use crate::component::Compiled;
 use crate::context::Context;
 use crate::instance::Instances;
 use crate::metrics::Metrics;
-
-/// Longest wait for a [turn](Generation::turn). Its holder may have to wait for an instance itself, and nobody behind it
-/// should notice: with 100 ms, a rate of 70 % of the most had a 99th percentile of 100 ms and more.
-const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
 /// Where a version came from, and so what a restart finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +51,7 @@ impl Version {
 pub(crate) struct Generation {
     pub(crate) version: Arc<Version>,
     pub(crate) context: Arc<Context>,
-    pub(crate) handler: ProxyHandler<Instances>,
-    /// One for each thread; see [`Generation::turn`].
-    turns: Arc<Semaphore>,
+    pub(crate) instances: Instances,
     pub(crate) life: Arc<Life>,
 }
 
@@ -78,29 +68,12 @@ impl Generation {
             freed: CancellationToken::new(),
             metrics: context.metrics.clone(),
         });
-        let instances = Instances::new(context.clone(), &version, life.clone());
         Arc::new(Self {
-            handler: ProxyHandler::new(instances),
-            turns: Arc::new(Semaphore::new(Handle::current().metrics().num_workers())),
+            instances: Instances::new(context.clone(), &version, life.clone()),
             version,
             context,
             life,
         })
-    }
-
-    /// Waits until it is a request's turn to be given to the handler; the turn ends when an instance takes the request.
-    ///
-    /// The handler makes another instance whenever requests queue up, and gives them out in rotation: as many instances as
-    /// there are clients, each cold in the processor's caches when its turn comes. Taking turns, few of them do all the
-    /// work. A request whose turn does not come goes ahead without, since an instance may be slow to start.
-    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(turn) = self.turns.clone().try_acquire_owned() {
-            return Some(turn);
-        }
-        timeout(LONGEST_WAIT, self.turns.clone().acquire_owned())
-            .await
-            .ok()?
-            .ok()
     }
 }
 

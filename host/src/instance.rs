@@ -1,31 +1,21 @@
-//! Instances of one component and the requests they serve, by wasmtime's own `ProxyHandler`: it reuses an instance for
-//! many requests, some of them at once.
+//! Instances of one component, and how a request comes to one.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context as TaskContext, Poll};
-use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Sleep;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use wasmtime::component::GuestTaskId;
-use wasmtime::{Engine, Store, StoreContextMut, Trap};
-use wasmtime_wasi_http::WasiHttpView;
-use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, Proxy, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState,
-    WorkerStatus,
-};
+use http::{Request, Response};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::timeout;
+use wasmtime::{Engine, Store, Trap};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 use crate::context::Context;
-use crate::engine::EPOCH;
 use crate::generation::{Life, Version};
-use crate::metrics::InUse;
+use crate::queue::{Need, PATIENCE, Queue, Seat};
 use crate::state::State;
-
-/// How many times the limit of a request an instance may go on after its last answer, to stream bodies for example.
-const AFTER_ANSWER: u32 = 10;
+use crate::worker;
 
 /// A request that was let in.
 pub(crate) struct Admitted {
@@ -34,8 +24,6 @@ pub(crate) struct Admitted {
     /// has none.
     pub(crate) permit: Option<Arc<OwnedSemaphorePermit>>,
     pub(crate) fate: Fate,
-    /// Held until an instance has the request; see [`Generation::turn`](crate::generation::Generation::turn).
-    pub(crate) turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Whether the instance that took a request ended in a trap or at a limit. The body of an answer only knows that
@@ -49,38 +37,154 @@ impl Fate {
             .get()
             .is_some_and(|failed| failed.load(Ordering::Acquire))
     }
+
+    /// Ties the request to the instance that has taken it, which tells by `failed`.
+    pub(crate) fn is_that_of(&self, failed: &Arc<AtomicBool>) {
+        // A request comes to one instance only.
+        _ = self.0.set(failed.clone());
+    }
 }
 
-/// Makes instances of one generation.
-pub(crate) struct Instances {
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    #[error("the time limit of the request was reached")]
+    TimedOut,
+    #[error("no instance could be made: {}", .0.root_cause())]
+    NoInstance(wasmtime::Error),
+    #[error("its instance ended before it had answered")]
+    InstanceEnded,
+    #[error("{}", .0.root_cause())]
+    Failed(wasmtime::Error),
+}
+
+pub(crate) type Answer = Result<Response<WasiBody>, NoAnswer>;
+
+/// A request on its way to an instance.
+pub(crate) struct Job {
+    pub(crate) admitted: Admitted,
+    pub(crate) request: Request<WasiBody>,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+/// The instances of one generation. Each lives in a task of its own.
+#[derive(Clone)]
+pub(crate) struct Instances(Arc<Inner>);
+
+struct Inner {
     component: Arc<Context>,
     engine: Engine,
-    service: ProxyPre<State>,
+    service: ServicePre<State>,
     life: Arc<Life>,
+    queue: Queue<Job>,
 }
 
 impl Instances {
+    /// None yet; the first request makes one. Inside a runtime.
     pub(crate) fn new(component: Arc<Context>, version: &Version, life: Arc<Life>) -> Self {
         let service = version.compiled.service.clone();
-        Self {
+        Self(Arc::new(Inner {
             component,
             engine: service.engine().clone(),
-            service: ProxyPre::P3(service),
+            service,
             life,
+            queue: Queue::new(Handle::current().metrics().num_workers()),
+        }))
+    }
+
+    /// Has an instance answer. The instance works on if this is dropped.
+    ///
+    /// # Errors
+    /// There is no answer, or none in time.
+    pub(crate) async fn handle(&self, admitted: Admitted, request: Request<WasiBody>) -> Answer {
+        let (sender, mut answer) = oneshot::channel();
+        let job = Job {
+            admitted,
+            request,
+            answer: sender,
+        };
+        self.meet(self.queue().push(job));
+        let limit = self.component().limits.request_timeout;
+        let patience = PATIENCE.min(limit);
+        let mut answered = timeout(patience, &mut answer).await;
+        if answered.is_err() {
+            self.meet(self.queue().hurry());
+            answered = timeout(limit - patience, answer).await;
+        }
+        match answered {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(NoAnswer::InstanceEnded),
+            Err(_) => Err(NoAnswer::TimedOut),
+        }
+    }
+
+    /// Starts an instance if one is needed.
+    pub(crate) fn meet(&self, need: Need) {
+        // Without a runtime, the process ends.
+        if let Need::Instance(seat) = need
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(self.clone().start(seat));
+        }
+    }
+
+    async fn start(self, seat: Seat) {
+        let mut seated = Seated {
+            instances: &self,
+            seat,
+        };
+        let component = self.component();
+        let _alive = component.metrics.instance(&component.id);
+        match self.make().await {
+            Ok((store, service)) => worker::run(&self, &mut seated.seat, store, service).await,
+            Err(error) => {
+                if error.is::<Trap>() {
+                    component.metrics.trap(&component.id);
+                }
+                if let Some(job) = self.queue().refuse(&mut seated.seat) {
+                    // Nobody listens if the client has left.
+                    _ = job.answer.send(Err(NoAnswer::NoInstance(error)));
+                }
+            }
         }
     }
 
     /// An instance in a store of its own.
-    async fn make(&self) -> wasmtime::Result<(Store<State>, Proxy)> {
-        let mut store = new_store(&self.engine, &self.component);
-        let limit = self.component.limits.request_timeout;
+    async fn make(&self) -> wasmtime::Result<(Store<State>, Service)> {
+        let mut store = new_store(&self.0.engine, self.component());
+        let limit = self.component().limits.request_timeout;
         // A start function can loop as well as a request can.
-        let proxy = tokio::select! {
-            made = self.service.instantiate_async(&mut store) => made?,
+        let service = tokio::select! {
+            made = self.0.service.instantiate_async(&mut store) => made?,
             () = tokio::time::sleep(limit) => wasmtime::bail!("not instantiated within {limit:?}"),
-            () = self.life.cut.cancelled() => wasmtime::bail!("its generation has ended"),
+            () = self.life().cut.cancelled() => wasmtime::bail!("its generation has ended"),
         };
-        Ok((store, proxy))
+        Ok((store, service))
+    }
+
+    pub(crate) fn component(&self) -> &Arc<Context> {
+        &self.0.component
+    }
+
+    pub(crate) fn life(&self) -> &Arc<Life> {
+        &self.0.life
+    }
+
+    pub(crate) fn queue(&self) -> &Queue<Job> {
+        &self.0.queue
+    }
+}
+
+/// An instance's seat, which calls another instance when it is left, however that comes.
+struct Seated<'a> {
+    instances: &'a Instances,
+    seat: Seat,
+}
+
+impl Drop for Seated<'_> {
+    fn drop(&mut self) {
+        self.instances
+            .meet(self.instances.queue().pass(&mut self.seat));
     }
 }
 
@@ -92,160 +196,4 @@ pub(crate) fn new_store(engine: &Engine, component: &Arc<Context>) -> Store<Stat
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
     store
-}
-
-impl HandlerState for Instances {
-    type StoreData = State;
-    type WorkerExpiration = Expiration;
-    type WorkerState = Worker;
-
-    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
-        let alive = self.component.metrics.instance(&self.component.id);
-        let (store, proxy) = self.make().await.inspect_err(|error| {
-            if error.is::<Trap>() {
-                self.component.metrics.trap(&self.component.id);
-            }
-        })?;
-        let limits = &self.component.limits;
-        Ok(Instance {
-            store,
-            proxy,
-            view: State::http,
-            expiration: Expiration {
-                idle: limits.instance_idle,
-                // The request's own limit answers the client; this one ends the instance if it won't stop.
-                busy: limits.request_timeout + (4 * EPOCH).min(limits.request_timeout / 20),
-                after: AFTER_ANSWER * limits.request_timeout,
-                sleep: Box::pin(tokio::time::sleep(limits.instance_idle)),
-                ending: Ending::new(&self.life),
-            },
-            state: Worker {
-                component: self.component.clone(),
-                cut: self.life.cut.clone(),
-                failed: Arc::default(),
-                _alive: alive,
-            },
-        })
-    }
-}
-
-/// Ends an instance that has nothing to do, or that does not stop.
-pub(crate) struct Expiration {
-    idle: Duration,
-    busy: Duration,
-    after: Duration,
-    sleep: Pin<Box<Sleep>>,
-    ending: Ending,
-}
-
-/// Notices that the generation is retired, and then that its time for finishing is over.
-struct Ending {
-    life: Arc<Life>,
-    retired: bool,
-    /// The next of the two.
-    next: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-impl Ending {
-    fn new(life: &Arc<Life>) -> Self {
-        Self {
-            life: life.clone(),
-            retired: false,
-            next: Box::pin(life.retired.clone().cancelled_owned()),
-        }
-    }
-
-    /// Whether an instance that is so busy must end now.
-    fn is_due(&mut self, cx: &mut TaskContext<'_>, status: WorkerStatus) -> bool {
-        if !self.retired && self.next.as_mut().poll(cx).is_ready() {
-            self.retired = true;
-            self.next = Box::pin(self.life.cut.clone().cancelled_owned());
-        }
-        self.retired && (status == WorkerStatus::Idle || self.next.as_mut().poll(cx).is_ready())
-    }
-}
-
-impl WorkerExpiration for Expiration {
-    fn poll(
-        mut self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-        status: WorkerStatus,
-        start: Instant,
-    ) -> Poll<()> {
-        if self.ending.is_due(cx, status) {
-            return Poll::Ready(());
-        }
-        let limit = match status {
-            WorkerStatus::Idle => self.idle,
-            WorkerStatus::Requests => self.busy,
-            WorkerStatus::PostReturn => self.after,
-        };
-        let deadline = (start + limit).into();
-        if self.sleep.deadline() != deadline {
-            self.sleep.as_mut().reset(deadline);
-        }
-        self.sleep.as_mut().poll(cx)
-    }
-}
-
-/// Decides which requests an instance takes, and reports how it ended.
-pub(crate) struct Worker {
-    component: Arc<Context>,
-    /// That of its generation: what ends by it is no fault of the component.
-    cut: CancellationToken,
-    /// What the requests' [`Fate`] looks at. Written when the instance ends.
-    failed: Arc<AtomicBool>,
-    _alive: InUse,
-}
-
-impl WorkerState for Worker {
-    type StoreData = State;
-    type RequestData = Admitted;
-
-    fn should_accept_request(&self, at_once: usize, total: usize) -> ShouldAccept {
-        let limits = &self.component.limits;
-        if total >= limits.instance_requests as usize {
-            ShouldAccept::Never
-        } else if at_once >= limits.instance_concurrency as usize {
-            ShouldAccept::No
-        } else {
-            ShouldAccept::Yes
-        }
-    }
-
-    fn on_request_start(
-        &self,
-        mut store: StoreContextMut<'_, State>,
-        request: Admitted,
-        task: GuestTaskId,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        drop(request.turn);
-        store.data_mut().wasi.begin_request(task, request.id);
-        // A request comes to one instance only.
-        _ = request.fate.0.set(self.failed.clone());
-        let limit = tokio::time::sleep(self.component.limits.request_timeout);
-        let permit = request.permit;
-        Box::pin(async move {
-            limit.await;
-            drop(permit);
-        })
-    }
-
-    fn drop(&self, store: Store<State>, result: wasmtime::Result<()>) {
-        self.failed.store(result.is_err(), Ordering::Release);
-        // Bodies end here.
-        drop(store);
-        if let Err(error) = result
-            && !self.cut.is_cancelled()
-        {
-            let component = &self.component.id;
-            self.component.metrics.trap(component);
-            tracing::error!(
-                component,
-                "An instance of `{component}` ended: {}",
-                error.root_cause()
-            );
-            tracing::debug!(component, "{error:?}");
-        }
-    }
 }

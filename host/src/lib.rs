@@ -1,12 +1,13 @@
 //! Serves the WebAssembly components of a Spin app: pooled MySQL and Redis behind Spin's own interfaces, Prometheus
 //! metrics, limits, and a task that keeps cached reports fresh.
 //!
-//! A request's way: `serve` accepts it, `respond` finds its component, `instance` runs it, `mysql` and `redis` are
-//! what it reaches.
+//! A request's way: `serve` accepts it, `respond` finds its component, `attempt` asks it, `queue` holds it until a
+//! `worker`, which is an instance, takes it; `mysql` and `redis` are what it reaches.
 
 mod admin;
 mod app;
 mod attempt;
+mod bell;
 mod bindings;
 mod body;
 pub mod client;
@@ -16,6 +17,7 @@ pub mod config;
 mod context;
 mod control;
 mod engine;
+mod expiry;
 mod generation;
 mod guest_log;
 mod instance;
@@ -34,6 +36,7 @@ mod preflight;
 mod probe;
 mod problem;
 mod purge;
+mod queue;
 mod redis;
 mod refresh;
 mod respond;
@@ -49,6 +52,7 @@ mod trust;
 mod variables;
 mod wasi;
 mod watch;
+mod worker;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -82,7 +82,7 @@ impl Component {
             permit: None,
             fate: Fate::default(),
         };
-        let answer = self.generation.handler.handle(admitted, request).await?;
+        let answer = self.generation.instances.handle(admitted, request).await?;
         Ok(answer.into_body().collect().await?.to_bytes().len())
     }
 }

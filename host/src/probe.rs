@@ -75,12 +75,11 @@ impl Probe {
                 id: format!("probe-{}", Uuid::new_v4().hyphenated()).into(),
                 permit: None,
                 fate: Fate::default(),
-                turn: None,
             };
             let fate = admitted.fate.clone();
             let request = self.request(&admitted.id)?;
-            let response = generation.handler.handle(admitted, request).await;
-            let response = response.map_err(|error| error.root_cause().to_string())?;
+            let response = generation.instances.handle(admitted, request).await;
+            let response = response.map_err(|error| error.to_string())?;
             let status = response.status();
             let body = read(response.into_body()).await?;
             if fate.has_failed() {

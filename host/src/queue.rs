@@ -1,0 +1,292 @@
+//! Requests of one generation that wait for an instance, and instances that wait for requests.
+//!
+//! An instance takes one request after the other as long as they only wait, for Redis for example. So few instances do
+//! all the work, warm in the processor's caches, and what their requests send leaves together. Others are called when
+//! those are busy or full.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// A request that waits so long has another instance called: those at work may be stuck in it.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(2);
+
+/// Requests on one side, instances on the other.
+pub(crate) struct Queue<R> {
+    inner: Mutex<Inner<R>>,
+    /// Whether another thread could take what one instance has not come to yet.
+    has_threads: bool,
+}
+
+struct Inner<R> {
+    waiting: VecDeque<(Instant, R)>,
+    /// Instances with room that sleep; the one that worked last is at the end.
+    asleep: Vec<(u64, Waker)>,
+    /// Instances that were called, or are being made, and have not looked for a request since.
+    called: usize,
+    instances: u64,
+}
+
+/// Whether an instance has to be made, which counts as called already.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    Nothing,
+    /// With the number it is known by.
+    Instance(Seat),
+}
+
+/// An instance as the queue knows it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    number: u64,
+    /// It was called, or sleeps and may have been called meanwhile.
+    is_expected: bool,
+}
+
+impl<R> Queue<R> {
+    pub(crate) fn new(threads: usize) -> Self {
+        let inner = Inner {
+            waiting: VecDeque::new(),
+            asleep: Vec::new(),
+            called: 0,
+            instances: 0,
+        };
+        Self {
+            inner: Mutex::new(inner),
+            has_threads: threads > 1,
+        }
+    }
+
+    /// Adds a request, and calls an instance unless one is on its way.
+    pub(crate) fn push(&self, request: R) -> Need {
+        let mut inner = self.lock();
+        inner.waiting.push_back((Instant::now(), request));
+        inner.call_if_none_comes()
+    }
+
+    /// Calls an instance for those that still wait.
+    pub(crate) fn hurry(&self) -> Need {
+        self.lock().call_for_the_rest()
+    }
+
+    /// The next request for an instance that has room, or none: then it sleeps until it is woken. Others are called for
+    /// what is left if it has waited long, or if another thread can take it.
+    pub(crate) fn take(&self, seat: &mut Seat, waker: &Waker) -> (Option<R>, Need) {
+        let mut inner = self.lock();
+        inner.arrived(seat);
+        let Some((_, request)) = inner.waiting.pop_front() else {
+            inner.asleep.push((seat.number, waker.clone()));
+            seat.is_expected = true;
+            return (None, Need::Nothing);
+        };
+        let Some((since, _)) = inner.waiting.front() else {
+            return (Some(request), Need::Nothing);
+        };
+        let need = if since.elapsed() >= PATIENCE {
+            inner.call_if_none_comes()
+        } else if self.has_threads && inner.called == 0 && !inner.asleep.is_empty() {
+            inner.call()
+        } else {
+            Need::Nothing
+        };
+        (Some(request), need)
+    }
+
+    /// An instance that may have been called looks later: those that wait may call others.
+    pub(crate) fn arrive(&self, seat: &mut Seat) {
+        if seat.is_expected {
+            self.lock().arrived(seat);
+        }
+    }
+
+    /// An instance takes no more for now, or for ever.
+    pub(crate) fn pass(&self, seat: &mut Seat) -> Need {
+        let mut inner = self.lock();
+        inner.arrived(seat);
+        inner.call_for_the_rest()
+    }
+
+    /// An instance could not be made: gives the request that has waited longest, which pays for it.
+    pub(crate) fn refuse(&self, seat: &mut Seat) -> Option<R> {
+        let mut inner = self.lock();
+        inner.arrived(seat);
+        inner.waiting.pop_front().map(|(_, request)| request)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<R>> {
+        // Nothing panics while it is held, and if it did, each step leaves it whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R> Inner<R> {
+    fn call_for_the_rest(&mut self) -> Need {
+        if self.waiting.is_empty() {
+            return Need::Nothing;
+        }
+        self.call_if_none_comes()
+    }
+
+    fn call_if_none_comes(&mut self) -> Need {
+        if self.called > 0 {
+            return Need::Nothing;
+        }
+        self.call()
+    }
+
+    fn call(&mut self) -> Need {
+        self.called += 1;
+        if let Some((_, waker)) = self.asleep.pop() {
+            waker.wake();
+            return Need::Nothing;
+        }
+        self.instances += 1;
+        Need::Instance(Seat {
+            number: self.instances,
+            is_expected: true,
+        })
+    }
+
+    /// Counts an instance out of those that sleep or were called.
+    fn arrived(&mut self, seat: &mut Seat) {
+        if !std::mem::take(&mut seat.is_expected) {
+            return;
+        }
+        let asleep = self.asleep.iter();
+        match asleep.rev().position(|(number, _)| *number == seat.number) {
+            Some(from_end) => {
+                let at = self.asleep.len() - 1 - from_end;
+                self.asleep.remove(at);
+            }
+            None => self.called -= 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Counts how often its instance was woken.
+    #[derive(Default)]
+    struct Bell(AtomicUsize);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Bell {
+        fn rang(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn made(need: Need) -> Seat {
+        match need {
+            Need::Instance(seat) => seat,
+            Need::Nothing => panic!("no instance was asked for"),
+        }
+    }
+
+    /// An instance that sleeps.
+    fn asleep(queue: &Queue<u32>) -> (Seat, Arc<Bell>) {
+        let mut seat = made(queue.push(0));
+        let bell = Arc::new(Bell::default());
+        let waker = bell.clone().into();
+        assert_eq!(queue.take(&mut seat, &waker), (Some(0), Need::Nothing));
+        assert_eq!(queue.take(&mut seat, &waker), (None, Need::Nothing));
+        (seat, bell)
+    }
+
+    #[test]
+    fn one_instance_is_made_for_the_first_requests() {
+        let queue = Queue::new(1);
+        let mut seat = made(queue.push(1));
+        assert_eq!(queue.push(2), Need::Nothing);
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(1));
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(2));
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, None);
+    }
+
+    #[test]
+    fn the_instance_that_slept_last_is_woken_once() {
+        let queue = Queue::new(1);
+        let mut first = made(queue.push(1));
+        let waker = Waker::noop();
+        assert_eq!(queue.take(&mut first, waker).0, Some(1));
+        let (mut second, bell) = {
+            // The first is at work, so another is made.
+            let (seat, bell) = asleep(&queue);
+            assert_eq!(queue.take(&mut first, waker).0, None);
+            (seat, bell)
+        };
+        assert_eq!(queue.push(2), Need::Nothing);
+        assert_eq!(queue.push(3), Need::Nothing);
+        assert_eq!(bell.rang(), 0, "the first slept last");
+        assert_eq!(queue.take(&mut first, waker).0, Some(2));
+        assert_eq!(queue.pass(&mut first), Need::Nothing);
+        assert_eq!(bell.rang(), 1, "the first takes no more");
+        assert_eq!(queue.take(&mut second, waker).0, Some(3));
+    }
+
+    #[test]
+    fn an_instance_may_look_without_having_been_woken() {
+        let queue = Queue::new(1);
+        let (mut seat, bell) = asleep(&queue);
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, None);
+        assert_eq!(queue.pass(&mut seat), Need::Nothing);
+        assert_eq!(bell.rang(), 0);
+        made(queue.push(1));
+    }
+
+    #[test]
+    fn what_has_waited_long_has_another_instance_made() {
+        let queue = Queue::new(1);
+        let mut seat = made(queue.push(1));
+        for request in 2..=3 {
+            assert_eq!(queue.push(request), Need::Nothing);
+        }
+        assert_eq!(queue.hurry(), Need::Nothing, "one is on its way");
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(1));
+        let mut other = made(queue.hurry());
+        std::thread::sleep(PATIENCE);
+        let (request, need) = queue.take(&mut other, Waker::noop());
+        assert_eq!(request, Some(2));
+        made(need);
+    }
+
+    #[test]
+    fn another_thread_helps() {
+        let queue = Queue::new(2);
+        let (_, bell) = asleep(&queue);
+        let mut busy = Seat {
+            number: 0,
+            is_expected: false,
+        };
+        assert_eq!(queue.push(1), Need::Nothing);
+        assert_eq!(queue.push(2), Need::Nothing);
+        assert_eq!(bell.rang(), 1);
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(2));
+    }
+
+    #[test]
+    fn an_instance_that_can_not_be_made_costs_one_request() {
+        let queue = Queue::new(1);
+        let mut seat = made(queue.push(1));
+        assert_eq!(queue.push(2), Need::Nothing);
+        assert_eq!(queue.refuse(&mut seat), Some(1));
+        let mut seat = made(queue.pass(&mut seat));
+        assert_eq!(queue.refuse(&mut seat), Some(2));
+        assert_eq!(queue.pass(&mut seat), Need::Nothing);
+        made(queue.push(3));
+    }
+}
