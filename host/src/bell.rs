@@ -47,3 +47,47 @@ impl Wake for Bell {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Task(AtomicBool);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    impl Task {
+        fn was_woken(&self) -> bool {
+            self.0.swap(false, Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn a_task_that_runs_is_not_woken_until_it_ends() {
+        let task = Arc::new(Task::default());
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::from(bell.clone());
+        bell.mute(&task.clone().into());
+        assert!(!bell.rang());
+        waker.wake_by_ref();
+        assert!(bell.rang());
+        bell.unmute();
+        assert!(!task.was_woken(), "it has seen to that");
+
+        bell.mute(&task.clone().into());
+        waker.wake_by_ref();
+        assert!(!task.was_woken());
+        bell.unmute();
+        assert!(task.was_woken());
+
+        bell.mute(&task.clone().into());
+        bell.unmute();
+        waker.wake();
+        assert!(task.was_woken());
+    }
+}

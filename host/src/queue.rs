@@ -238,6 +238,15 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_that_looks_later_holds_nobody_up() {
+        let queue = Queue::new(1);
+        let mut busy = made(queue.push(1));
+        queue.arrive(&mut busy);
+        let mut other = made(queue.hurry());
+        assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(1));
+    }
+
+    #[test]
     fn an_instance_may_look_without_having_been_woken() {
         let queue = Queue::new(1);
         let (mut seat, bell) = asleep(&queue);
@@ -266,16 +275,17 @@ mod tests {
     #[test]
     fn another_thread_helps() {
         let queue = Queue::new(2);
-        let (_, bell) = asleep(&queue);
-        let mut busy = Seat {
-            number: 0,
-            is_expected: false,
-        };
-        assert_eq!(queue.push(1), Need::Nothing);
-        assert_eq!(queue.push(2), Need::Nothing);
-        assert_eq!(bell.rang(), 1);
+        let mut busy = made(queue.push(1));
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
+        let (mut other, bell) = asleep(&queue);
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, None);
+        for request in 2..=4 {
+            assert_eq!(queue.push(request), Need::Nothing);
+        }
+        assert_eq!(bell.rang(), 0, "the one that slept last is on its way");
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(2));
+        assert_eq!(bell.rang(), 1);
+        assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(3));
     }
 
     #[test]

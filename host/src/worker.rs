@@ -164,6 +164,10 @@ impl Worker<'_> {
                     self.sleeps.store(true, Ordering::Relaxed);
                     break;
                 };
+                if job.answer.is_closed() {
+                    // Its client has left.
+                    continue;
+                }
                 took = true;
                 total += 1;
                 self.now(Activity::Answering(Instant::now()));
