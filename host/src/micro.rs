@@ -20,6 +20,7 @@ use crate::instance::{Admitted, Fate};
 use crate::metrics::Metrics;
 use crate::mysql::Pool;
 use crate::router::Router;
+use crate::source::Source;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -62,6 +63,7 @@ impl Component {
         let version = Version {
             number: 1,
             origin: Origin::File,
+            file_digest: None,
             compiled: compile(&engine, &plan, id)?,
         };
         Ok(Self {
@@ -129,7 +131,7 @@ fn config(app: &Path) -> Result<Config, Failure> {
 }
 
 fn compile(engine: &Engine, plan: &Plan, id: &str) -> Result<Compiled, Failure> {
-    let source = &plan.manifest.components[id].source;
-    let bytes = std::fs::read(source).map_err(|error| format!("{}: {error}", source.display()))?;
-    Ok(Compiled::new(engine, &bytes)?)
+    let file = &plan.manifest.components[id].source;
+    let source = Source::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(Compiled::new(engine, &source)?)
 }
