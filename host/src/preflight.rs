@@ -82,7 +82,7 @@ async fn redis(url: &str, config: &Config) -> Result<(), Failure> {
         reason: format!("Redis at {address}: {error}"),
     };
     let mut connection = redis::Connections::new(config.redis.clone())
-        .get(url)
+        .connect(url)
         .map_err(|error| failure(true, error))?;
     ::redis::cmd("PING")
         .query_async::<()>(&mut connection)

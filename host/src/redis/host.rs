@@ -35,12 +35,9 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     ) -> Answer<Resource<Connection>> {
         accessor.with(|mut access| {
             let state = access.get();
-            if let Err(reason) = state.component.check_outbound(&address, "redis") {
-                return Ok(Err(Error::Other(reason)));
-            }
-            match state.component.redis.get(&address) {
+            match connect(&state.component, &address) {
                 Ok(connection) => Ok(Ok(state.table.push(Connection(connection))?)),
-                Err(_) => Ok(Err(Error::InvalidAddress)),
+                Err(refusal) => Ok(Err(refusal)),
             }
         })
     }
@@ -138,6 +135,18 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
             run::<Value>(accessor, connection, &values::command(&command, arguments)).await?;
         Ok(reply.and_then(values::results))
     }
+}
+
+fn connect(component: &Context, address: &str) -> Result<ConnectionManager, Error> {
+    // What was allowed once is allowed as long as this context lives.
+    if let Some(connection) = component.redis.known(address) {
+        return Ok(connection);
+    }
+    component
+        .check_outbound(address, "redis")
+        .map_err(Error::Other)?;
+    let connection = component.redis.connect(address);
+    connection.map_err(|_| Error::InvalidAddress)
 }
 
 async fn run<T: FromRedisValue>(

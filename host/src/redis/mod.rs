@@ -5,7 +5,7 @@ mod host;
 mod values;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisError};
@@ -39,19 +39,27 @@ impl Connections {
         }
     }
 
-    /// The connection to `url`. It connects when the first command is sent, so a server that is down shows there.
-    pub(crate) fn get(&self, url: &str) -> Result<ConnectionManager, RedisError> {
-        let mut connections = self.by_url.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connection) = connections.get(url) {
-            return Ok(connection.clone());
-        }
+    /// The connection to `url`, if there is one.
+    pub(crate) fn known(&self, url: &str) -> Option<ConnectionManager> {
+        self.lock().get(url).cloned()
+    }
+
+    /// A connection to `url`. It connects when the first command is sent, so a server that is down shows there.
+    pub(crate) fn connect(&self, url: &str) -> Result<ConnectionManager, RedisError> {
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(self.settings.connect_timeout))
             .set_response_timeout(Some(self.settings.response_timeout))
             // One try: a component that finds the cache down goes to MySQL, and the next command tries again.
             .set_number_of_retries(0);
         let connection = ConnectionManager::new_lazy_with_config(Client::open(url)?, config)?;
-        connections.insert(url.to_owned(), connection.clone());
-        Ok(connection)
+        Ok(self
+            .lock()
+            .entry(url.to_owned())
+            .or_insert(connection)
+            .clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, ConnectionManager>> {
+        self.by_url.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
