@@ -1,17 +1,30 @@
-//! The application's variables, read anew for each request so that nothing is stale.
+//! The application's variables.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 use spin_sdk::variables;
 use store_domain::StoreError;
 use store_domain::settings::Setting;
 
+thread_local! {
+    /// Each is asked for once in the life of an instance. Hosts make new instances when variables change.
+    static KNOWN: RefCell<HashMap<&'static str, String>> = RefCell::default();
+}
+
 /// The value of a variable.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if the manifest does not give the component this variable.
-pub async fn text(name: &str) -> Result<String, StoreError> {
-    variables::get(name)
+async fn text(name: &'static str) -> Result<String, StoreError> {
+    if let Some(value) = KNOWN.with_borrow(|known| known.get(name).cloned()) {
+        return Ok(value);
+    }
+    let value = variables::get(name)
         .await
-        .map_err(|error| StoreError::Unavailable(format!("variable {name}: {error}")))
+        .map_err(|error| StoreError::Unavailable(format!("variable {name}: {error}")))?;
+    KNOWN.with_borrow_mut(|known| known.insert(name, value.clone()));
+    Ok(value)
 }
 
 /// The setting that a variable holds.
