@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cargo::{cargo, run_step};
-use crate::setup::CMAKE;
+use crate::setup::COMPILING;
 use crate::{paths, setup};
 
 /// Build the components (release, wasm32-wasip2), the host and the proxy
@@ -23,7 +23,7 @@ const TEST_GUEST: &str = "test-guest";
 
 pub(crate) async fn run(_: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
-    setup::tools(&[CMAKE]).await?;
+    setup::tools(&[COMPILING]).await?;
     components().await?;
     servers().await?;
     for name in COMPONENTS {

@@ -39,8 +39,8 @@ pub(crate) const MARIADB: &[Tool] = &[
 /// What a Redis of our own needs.
 pub(crate) const REDIS: &[Tool] = &[tool("redis-server", "redis-server")];
 
-/// What building the proxy needs: its gzip comes as C sources.
-pub(crate) const CMAKE: &[Tool] = &[tool("cmake", "cmake")];
+/// What building the proxy needs, whose gzip comes as C sources, and the host, whose allocator does.
+pub(crate) const COMPILING: &[Tool] = &[tool("cmake", "cmake"), tool("make", "make")];
 
 /// What `bench-proxy` needs.
 pub(crate) const BENCH: &[Tool] = &[
@@ -71,7 +71,7 @@ const WASM_TARGET: &str = "wasm32-wasip2";
 
 pub(crate) async fn run(_: Options) -> Result<ExitCode> {
     wasm_target().await?;
-    tools(&[CMAKE, PROCESSES, MARIADB, REDIS, PROMETHEUS]).await?;
+    tools(&[COMPILING, PROCESSES, MARIADB, REDIS, PROMETHEUS]).await?;
     python().await?;
     contract::ready().await?;
     eprintln!("✓ everything is installed");

@@ -24,6 +24,10 @@ use tokio::net::TcpListener;
 
 use crate::pools::Pools;
 
+/// The host's, with its usual settings: there is nothing here to give back.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A native twin of the store's busiest routes, to be measured against
 #[derive(Debug, Parser)]
 struct Cli {

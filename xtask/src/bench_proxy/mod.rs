@@ -16,7 +16,7 @@ use self::servers::{Balancer, Upstreams};
 use crate::cargo::{cargo, run_step};
 use crate::measure::{Loaders, Target};
 use crate::paths;
-use crate::setup::{self, BENCH, CMAKE};
+use crate::setup::{self, BENCH, COMPILING};
 
 /// Compare store-proxy with nginx: requests/s, latency at a fixed rate, CPU per request, memory
 ///
@@ -66,7 +66,7 @@ impl Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
-    setup::tools(&[CMAKE, BENCH]).await?;
+    setup::tools(&[COMPILING, BENCH]).await?;
     let binary = match &options.binary {
         Some(binary) => binary.clone(),
         None => build().await?,

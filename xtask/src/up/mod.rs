@@ -22,7 +22,7 @@ use self::observe::ObserveArgs;
 use self::running::Running;
 use self::servers::Servers;
 use crate::seed::{Data, RandomArgs};
-use crate::setup::{self, CMAKE, MARIADB, PROCESSES, PROMETHEUS, REDIS};
+use crate::setup::{self, COMPILING, MARIADB, PROCESSES, PROMETHEUS, REDIS};
 use crate::stop_signals::{INTERRUPTED, StopSignals};
 use crate::{build, paths, store_urls};
 
@@ -85,7 +85,7 @@ async fn start(options: &Options) -> Result<Running> {
     }
     options.observe.check_free()?;
     setup::wasm_target().await?;
-    setup::tools(&[CMAKE, PROCESSES]).await?;
+    setup::tools(&[COMPILING, PROCESSES]).await?;
     if options.mysql_url.is_none() {
         setup::tools(&[MARIADB]).await?;
     }
