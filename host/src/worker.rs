@@ -69,6 +69,14 @@ struct Worker<'a> {
     is_busy: AtomicBool,
 }
 
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failed.store(true, Ordering::Release);
+        }
+    }
+}
+
 impl Worker<'_> {
     /// Runs the instance's event loop, and watches it from outside: while the guest computes, nothing within runs.
     async fn work(&self, store: &mut Store<State>, seat: &mut Seat) -> wasmtime::Result<()> {
