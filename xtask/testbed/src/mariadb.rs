@@ -212,7 +212,7 @@ fn durability_settings(durability: Durability) -> [&'static str; 3] {
         ],
         Durability::Process => [
             "--innodb-flush-log-at-trx-commit=2",
-            "--innodb-buffer-pool-size=64M",
+            "--innodb-buffer-pool-size=512M",
             // With 16M, thousands of orders a second fill it, and on one processor all connections then spin for minutes
             // before the thread that would empty it gets its turn.
             "--innodb-log-file-size=96M",
