@@ -15,10 +15,11 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    /// From now on the task runs, and can be woken by `task` when it does not.
+    /// From now on the task runs, and can be woken by `task` when it does not. What rang before is why it runs.
     pub(crate) fn mute(&self, task: &Waker) {
         self.task.register(task);
         self.runs.store(true, Ordering::SeqCst);
+        self.rang.store(false, Ordering::SeqCst);
     }
 
     /// Whether it was rung since this was last asked.
@@ -89,5 +90,7 @@ mod tests {
         bell.unmute();
         waker.wake();
         assert!(task.was_woken());
+        bell.mute(&task.clone().into());
+        assert!(!bell.rang(), "that is why it runs");
     }
 }

@@ -197,7 +197,6 @@ async fn delete_in(
 
 #[cfg(test)]
 mod tests {
-    use spin_sdk::http::HeaderValue;
 
     use super::*;
 
