@@ -197,7 +197,6 @@ async fn delete_in(
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     #[test]
