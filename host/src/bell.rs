@@ -19,7 +19,7 @@ impl Bell {
     pub(crate) fn mute(&self, task: &Waker) {
         self.task.register(task);
         self.runs.store(true, Ordering::SeqCst);
-        self.rang.store(false, Ordering::SeqCst);
+        self.rang();
     }
 
     /// Whether it was rung since this was last asked.

@@ -132,11 +132,15 @@ impl Instances {
         let mut seated = Seated {
             instances: &self,
             seat,
+            was_made: false,
         };
         let component = self.component();
         let _alive = component.metrics.instance(&component.id);
         match self.make().await {
-            Ok((store, service)) => worker::run(&self, &mut seated.seat, store, service).await,
+            Ok((store, service)) => {
+                seated.was_made = true;
+                worker::run(&self, &mut seated.seat, store, service).await;
+            }
             Err(error) => {
                 if error.is::<Trap>() {
                     component.metrics.trap(&component.id);
@@ -179,12 +183,14 @@ impl Instances {
 struct Seated<'a> {
     instances: &'a Instances,
     seat: Seat,
+    was_made: bool,
 }
 
 impl Drop for Seated<'_> {
     fn drop(&mut self) {
+        let queue = self.instances.queue();
         self.instances
-            .meet(self.instances.queue().pass(&mut self.seat));
+            .meet(queue.leave(&mut self.seat, self.was_made));
     }
 }
 

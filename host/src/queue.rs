@@ -25,7 +25,10 @@ struct Inner<R> {
     asleep: Vec<(u64, Waker)>,
     /// Instances that were called, or are being made, and have not looked for a request since.
     called: usize,
+    /// Instances that were ever asked for, which is where their numbers come from.
     instances: u64,
+    /// Of those, the ones that have not left.
+    alive: usize,
 }
 
 /// Whether an instance has to be made, which counts as called already.
@@ -52,6 +55,7 @@ impl<R> Queue<R> {
             asleep: Vec::new(),
             called: 0,
             instances: 0,
+            alive: 0,
         };
         Self {
             inner: Mutex::new(inner),
@@ -66,9 +70,13 @@ impl<R> Queue<R> {
         inner.call_if_none_comes()
     }
 
-    /// Calls an instance for those that still wait.
+    /// Calls an instance for those that still wait, also if the one on its way is slow and another sleeps.
     pub(crate) fn hurry(&self) -> Need {
-        self.lock().call_for_the_rest()
+        let mut inner = self.lock();
+        if !inner.waiting.is_empty() && !inner.asleep.is_empty() {
+            return inner.call();
+        }
+        inner.call_for_the_rest()
     }
 
     /// The next request for an instance that has room, or none: then it sleeps until it is woken. Others are called for
@@ -94,18 +102,37 @@ impl<R> Queue<R> {
         (Some(request), need)
     }
 
-    /// An instance that may have been called looks later: those that wait may call others.
-    pub(crate) fn arrive(&self, seat: &mut Seat) {
-        if seat.is_expected {
-            self.lock().arrived(seat);
+    /// An instance that may have been called looks later. Others are called for what has waited long.
+    pub(crate) fn arrive(&self, seat: &mut Seat) -> Need {
+        if !seat.is_expected {
+            return Need::Nothing;
         }
+        let mut inner = self.lock();
+        inner.arrived(seat);
+        let first = inner.waiting.front();
+        if first.is_some_and(|(since, _)| since.elapsed() >= PATIENCE) {
+            return inner.call_if_none_comes();
+        }
+        Need::Nothing
     }
 
-    /// An instance takes no more for now, or for ever.
+    /// An instance takes no more, for now.
     pub(crate) fn pass(&self, seat: &mut Seat) -> Need {
         let mut inner = self.lock();
         inner.arrived(seat);
         inner.call_for_the_rest()
+    }
+
+    /// An instance takes no more, ever. One that could not be made is not tried again as long as others live.
+    pub(crate) fn leave(&self, seat: &mut Seat, was_made: bool) -> Need {
+        let mut inner = self.lock();
+        inner.arrived(seat);
+        inner.alive -= 1;
+        if was_made || inner.alive == 0 {
+            inner.call_for_the_rest()
+        } else {
+            Need::Nothing
+        }
     }
 
     /// An instance could not be made: gives the request that has waited longest, which pays for it.
@@ -143,6 +170,7 @@ impl<R> Inner<R> {
             return Need::Nothing;
         }
         self.instances += 1;
+        self.alive += 1;
         Need::Instance(Seat {
             number: self.instances,
             is_expected: true,
@@ -241,7 +269,7 @@ mod tests {
     fn an_instance_that_looks_later_holds_nobody_up() {
         let queue = Queue::new(1);
         let mut busy = made(queue.push(1));
-        queue.arrive(&mut busy);
+        assert_eq!(queue.arrive(&mut busy), Need::Nothing);
         let mut other = made(queue.hurry());
         assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(1));
     }
@@ -294,9 +322,37 @@ mod tests {
         let mut seat = made(queue.push(1));
         assert_eq!(queue.push(2), Need::Nothing);
         assert_eq!(queue.refuse(&mut seat), Some(1));
-        let mut seat = made(queue.pass(&mut seat));
+        let mut seat = made(queue.leave(&mut seat, false));
         assert_eq!(queue.refuse(&mut seat), Some(2));
-        assert_eq!(queue.pass(&mut seat), Need::Nothing);
+        assert_eq!(queue.leave(&mut seat, false), Need::Nothing);
         made(queue.push(3));
+    }
+
+    #[test]
+    fn an_instance_that_can_not_be_made_leaves_the_rest_to_those_that_live() {
+        let queue = Queue::new(1);
+        let mut busy = made(queue.push(1));
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
+        let mut failed = made(queue.push(2));
+        assert_eq!(queue.push(3), Need::Nothing);
+        assert_eq!(queue.refuse(&mut failed), Some(2));
+        assert_eq!(queue.leave(&mut failed, false), Need::Nothing);
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(3));
+    }
+
+    #[test]
+    fn who_sleeps_is_called_while_another_is_slow_to_come() {
+        let queue = Queue::new(1);
+        let mut busy = made(queue.push(1));
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
+        let mut slow = made(queue.push(2));
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(2));
+        let bell = Arc::new(Bell::default());
+        assert_eq!(queue.take(&mut busy, &bell.clone().into()).0, None);
+        assert_eq!(queue.push(3), Need::Nothing);
+        assert_eq!(queue.hurry(), Need::Nothing);
+        assert_eq!(bell.rang(), 1);
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(3));
+        assert_eq!(queue.take(&mut slow, Waker::noop()).0, None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
@@ -39,15 +39,19 @@ pub(crate) async fn run(
 ) {
     let worker = Worker {
         instances,
+        seat: Mutex::new(seat),
         service,
         failed: Arc::default(),
         activity: Mutex::new(Activity::Idle(Instant::now())),
         took: AtomicBool::new(false),
         sleeps: AtomicBool::new(false),
         is_busy: AtomicBool::new(false),
+        looked: AtomicBool::new(false),
+        ended: AtomicBool::new(false),
     };
-    let result = worker.work(&mut store, seat).await;
+    let result = worker.work(&mut store).await;
     worker.failed.store(result.is_err(), Ordering::Release);
+    worker.ended.store(true, Ordering::Relaxed);
     // Bodies end here.
     drop(store);
     if let Err(error) = result {
@@ -57,6 +61,7 @@ pub(crate) async fn run(
 
 struct Worker<'a> {
     instances: &'a Instances,
+    seat: Mutex<&'a mut Seat>,
     service: Service,
     /// What its requests' [`Fate`](crate::instance::Fate) looks at.
     failed: Arc<AtomicBool>,
@@ -67,20 +72,24 @@ struct Worker<'a> {
     sleeps: AtomicBool,
     /// Whether its guest has more to do at once.
     is_busy: AtomicBool,
+    /// Whether it has looked for requests since this was last looked at.
+    looked: AtomicBool,
+    /// Whether it has come to its end, instead of being dropped.
+    ended: AtomicBool,
 }
 
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if !self.ended.load(Ordering::Relaxed) {
             self.failed.store(true, Ordering::Release);
         }
     }
 }
 
-impl Worker<'_> {
+impl<'a> Worker<'a> {
     /// Runs the instance's event loop, and watches it from outside: while the guest computes, nothing within runs.
-    async fn work(&self, store: &mut Store<State>, seat: &mut Seat) -> wasmtime::Result<()> {
-        let inside = store.run_concurrent(async |accessor| self.serve(accessor, seat).await);
+    async fn work(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
+        let inside = store.run_concurrent(async |accessor| self.serve(accessor).await);
         let mut inside = pin!(inside);
         let limits = &self.instances.component().limits;
         let mut expiry = Expiry::new(limits, self.instances.life());
@@ -119,6 +128,10 @@ impl Worker<'_> {
             if let Poll::Ready(result) = inside.as_mut().poll(cx) {
                 return Poll::Ready(result);
             }
+            if !self.looked.swap(false, Ordering::Relaxed) {
+                // The guest computes, or the host does something for it that nothing else can go beside.
+                self.pass();
+            }
             // It has yielded, to let others run.
             let goes_on = bell.rang();
             let was_busy = self.is_busy.swap(goes_on, Ordering::Relaxed);
@@ -134,7 +147,7 @@ impl Worker<'_> {
     }
 
     /// Takes requests until there is a reason to end.
-    async fn serve(&self, accessor: &Accessor<State>, seat: &mut Seat) -> wasmtime::Result<()> {
+    async fn serve(&self, accessor: &Accessor<State>) -> wasmtime::Result<()> {
         let limits = &self.instances.component().limits;
         let queue = self.instances.queue();
         let handle = *self.service.wasi_http_handler().func_handle().func();
@@ -142,6 +155,7 @@ impl Worker<'_> {
         let mut total = 0;
         let mut is_open = true;
         std::future::poll_fn(|cx| {
+            self.looked.store(true, Ordering::Relaxed);
             let mut took = false;
             loop {
                 while let Poll::Ready(Some(in_time)) = calls.poll_next_unpin(cx) {
@@ -156,17 +170,17 @@ impl Worker<'_> {
                     return Poll::Pending;
                 }
                 if self.is_busy.load(Ordering::Relaxed) {
-                    queue.arrive(seat);
+                    self.instances.meet(queue.arrive(&mut self.seat()));
                     return Poll::Pending;
                 }
                 is_open &= total < limits.instance_requests;
                 let is_ready = accessor.poll_ready_for_concurrent_call(handle, cx);
                 let has_room = calls.len() < limits.instance_concurrency as usize;
                 if !(is_open && is_ready.is_ready() && has_room) {
-                    self.instances.meet(queue.pass(seat));
+                    self.pass();
                     break;
                 }
-                let (job, need) = queue.take(seat, cx.waker());
+                let (job, need) = queue.take(&mut self.seat(), cx.waker());
                 self.instances.meet(need);
                 let Some(job) = job else {
                     self.sleeps.store(true, Ordering::Relaxed);
@@ -196,11 +210,11 @@ impl Worker<'_> {
     }
 
     /// Calls the guest, which runs when the event loop does. The future tells whether it answers in time.
-    fn begin<'a>(
-        &'a self,
-        accessor: &'a Accessor<State>,
+    fn begin<'b>(
+        &'b self,
+        accessor: &'b Accessor<State>,
         job: Job,
-    ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + 'a> {
+    ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + 'b> {
         let Job {
             admitted: Admitted { id, permit, fate },
             request,
@@ -244,6 +258,16 @@ impl Worker<'_> {
             let response = access.as_context_mut().data_mut().table.delete(response)?;
             response.into_http(access, received)
         })
+    }
+
+    /// Leaves requests to others.
+    fn pass(&self) {
+        let need = self.instances.queue().pass(&mut self.seat());
+        self.instances.meet(need);
+    }
+
+    fn seat(&self) -> MutexGuard<'_, &'a mut Seat> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn activity(&self) -> Activity {
