@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -33,9 +33,13 @@ type Outcome = Result<(Response<WasiBody>, Held), Problem>;
 impl Attempt {
     /// Asks the generation.
     pub(crate) async fn make(self, request: Request<Incoming>) -> Outcome {
+        let (head, body) = request.into_parts();
+        if body.is_end_stream() {
+            let outcome = self.ask(bare(head)).await;
+            return self.finish(outcome);
+        }
         let limit_bytes = self.generation.context.limits.body_limit_bytes;
         let excess = Excess::default();
-        let (head, body) = request.into_parts();
         let body = LimitedBody::new(body, limit_bytes, excess.clone()).boxed_unsync();
         let outcome = self.ask(Request::from_parts(head, body)).await;
         if let Some(body) = excess.take() {
@@ -61,11 +65,7 @@ impl Attempt {
             return self.make(request).await;
         }
         let (head, _) = request.into_parts();
-        let bare = || {
-            let body = Empty::<Bytes>::new().map_err(|never| match never {});
-            Request::from_parts(head.clone(), body.boxed_unsync())
-        };
-        let outcome = self.ask(bare()).await;
+        let outcome = self.ask(bare(head.clone())).await;
         let failed = match &outcome {
             Ok((response, _)) => response.status().is_server_error(),
             // Its time is over, and so is its client's patience.
@@ -78,7 +78,7 @@ impl Attempt {
         context.metrics.swaps.retried(&context.id);
         self.generation = stable;
         self.tally = Some(tally);
-        let outcome = self.ask(bare()).await;
+        let outcome = self.ask(bare(head)).await;
         self.finish(outcome)
     }
 
@@ -144,4 +144,10 @@ impl Attempt {
         );
         problem
     }
+}
+
+/// A request without a body.
+fn bare(head: request::Parts) -> Request<WasiBody> {
+    let body = Empty::<Bytes>::new().map_err(|never| match never {});
+    Request::from_parts(head, body.boxed_unsync())
 }

@@ -1,8 +1,10 @@
 //! Instances of one component, and how a request comes to one.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use futures::FutureExt;
 use http::{Request, Response};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -13,7 +15,7 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 use crate::context::Context;
 use crate::generation::{Life, Version};
-use crate::queue::{Need, PATIENCE, Queue, Seat};
+use crate::queue::{Need, PATIENCE, Queue, Seat, Watch};
 use crate::state::State;
 use crate::worker;
 
@@ -97,24 +99,32 @@ impl Instances {
     /// # Errors
     /// There is no answer, or none in time.
     pub(crate) async fn handle(&self, admitted: Admitted, request: Request<WasiBody>) -> Answer {
-        let (sender, mut answer) = oneshot::channel();
+        let (sender, answer) = oneshot::channel();
         let job = Job {
             admitted,
             request,
             answer: sender,
         };
-        self.meet(self.queue().push(job));
-        let limit = self.component().limits.request_timeout;
-        let patience = PATIENCE.min(limit);
-        let mut answered = timeout(patience, &mut answer).await;
-        if answered.is_err() {
-            self.meet(self.queue().hurry());
-            answered = timeout(limit - patience, answer).await;
+        let (need, watch) = self.queue().push(job);
+        self.meet(need);
+        if watch == Watch::Needed {
+            tokio::spawn(self.clone().watch());
         }
-        match answered {
+        match timeout(self.component().limits.request_timeout, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(NoAnswer::InstanceEnded),
             Err(_) => Err(NoAnswer::TimedOut),
+        }
+    }
+
+    /// Sees to it that no request waits long for an instance, as long as any waits.
+    async fn watch(self) {
+        loop {
+            tokio::time::sleep(PATIENCE).await;
+            match self.queue().watch() {
+                Some(need) => self.meet(need),
+                None => return,
+            }
         }
     }
 
@@ -136,7 +146,9 @@ impl Instances {
         };
         let component = self.component();
         let _alive = component.metrics.instance(&component.id);
-        match self.make().await {
+        // A panic would have the same request tried for ever.
+        let made = AssertUnwindSafe(self.make()).catch_unwind().await;
+        match made.unwrap_or_else(|_| Err(wasmtime::format_err!("a panic; see the log"))) {
             Ok((store, service)) => {
                 seated.was_made = true;
                 worker::run(&self, &mut seated.seat, store, service).await;

@@ -15,6 +15,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use crate::context::Context as Component;
 use crate::generation::InFlight;
 use crate::instance::Fate;
+use crate::manifest::Route;
 use crate::metrics::{InUse, Metrics};
 use crate::tally::Tally;
 
@@ -33,7 +34,7 @@ pub(crate) struct Held {
 pub(crate) struct Observed {
     metrics: Arc<Metrics>,
     component: String,
-    route: String,
+    route: Arc<Route>,
     method: &'static str,
     started: Instant,
     /// The client left first, until an answer says otherwise. 499 is what nginx logs then.
@@ -42,7 +43,7 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    pub(crate) fn new(context: &Component, route: String, method: &'static str) -> Self {
+    pub(crate) fn new(context: &Component, route: Arc<Route>, method: &'static str) -> Self {
         Self {
             metrics: context.metrics.clone(),
             component: context.id.clone(),
@@ -77,7 +78,7 @@ impl Drop for Observed {
         let seconds = self.started.elapsed().as_secs_f64();
         self.metrics.leave_request(
             &self.component,
-            &self.route,
+            &self.route.pattern,
             self.method,
             self.status,
             seconds,

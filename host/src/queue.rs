@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// A request that waits so long has another instance called: those at work may be stuck in it.
+/// Another instance is called for a request that waits so long, and instead of one that was called and does not come:
+/// those at work may be stuck in a guest that computes.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Requests on one side, instances on the other.
@@ -21,17 +22,25 @@ pub(crate) struct Queue<R> {
 
 struct Inner<R> {
     waiting: VecDeque<(Instant, R)>,
+    /// Whether somebody sees to it that none waits long.
+    is_watched: bool,
     /// Instances with room that sleep; the one that worked last is at the end.
     asleep: Vec<(u64, Waker)>,
-    /// Instances that were called, or are being made, and have not looked for a request since.
+    /// Instances that were called and have not looked for a request since.
     called: usize,
+    /// Instances that are being made.
+    new: usize,
+    /// When the last instance was called or asked for.
+    called_at: Instant,
     /// Instances that were ever asked for, which is where their numbers come from.
     instances: u64,
     /// Of those, the ones that have not left.
     alive: usize,
+    /// [`PATIENCE`], but in tests.
+    patience: Duration,
 }
 
-/// Whether an instance has to be made, which counts as called already.
+/// Whether an instance has to be made.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Need {
@@ -40,22 +49,43 @@ pub(crate) enum Need {
     Instance(Seat),
 }
 
+/// Whether somebody has to [`Queue::watch`] from now on.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    Running,
+    Needed,
+}
+
 /// An instance as the queue knows it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seat {
     number: u64,
-    /// It was called, or sleeps and may have been called meanwhile.
-    is_expected: bool,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is being made.
+    New,
+    /// It sleeps, or was called since it did.
+    Expected,
+    /// It has looked for requests, and has not slept since.
+    Arrived,
 }
 
 impl<R> Queue<R> {
     pub(crate) fn new(threads: usize) -> Self {
         let inner = Inner {
             waiting: VecDeque::new(),
+            is_watched: false,
             asleep: Vec::new(),
             called: 0,
+            new: 0,
+            called_at: Instant::now(),
             instances: 0,
             alive: 0,
+            patience: PATIENCE,
         };
         Self {
             inner: Mutex::new(inner),
@@ -64,19 +94,22 @@ impl<R> Queue<R> {
     }
 
     /// Adds a request, and calls an instance unless one is on its way.
-    pub(crate) fn push(&self, request: R) -> Need {
+    pub(crate) fn push(&self, request: R) -> (Need, Watch) {
         let mut inner = self.lock();
         inner.waiting.push_back((Instant::now(), request));
-        inner.call_if_none_comes()
+        let watch = match std::mem::replace(&mut inner.is_watched, true) {
+            true => Watch::Running,
+            false => Watch::Needed,
+        };
+        (inner.call_if_none_comes(), watch)
     }
 
-    /// Calls an instance for those that still wait, also if the one on its way is slow and another sleeps.
-    pub(crate) fn hurry(&self) -> Need {
+    /// To be done once in [`PATIENCE`] until it gives nothing: calls an instance for a request that has waited long.
+    /// One timer for all, since most requests are taken at once.
+    pub(crate) fn watch(&self) -> Option<Need> {
         let mut inner = self.lock();
-        if !inner.waiting.is_empty() && !inner.asleep.is_empty() {
-            return inner.call();
-        }
-        inner.call_for_the_rest()
+        inner.is_watched = !inner.waiting.is_empty();
+        inner.is_watched.then(|| inner.call_for_who_waits_long())
     }
 
     /// The next request for an instance that has room, or none: then it sleeps until it is woken. Others are called for
@@ -86,34 +119,26 @@ impl<R> Queue<R> {
         inner.arrived(seat);
         let Some((_, request)) = inner.waiting.pop_front() else {
             inner.asleep.push((seat.number, waker.clone()));
-            seat.is_expected = true;
+            seat.standing = Standing::Expected;
             return (None, Need::Nothing);
         };
-        let Some((since, _)) = inner.waiting.front() else {
-            return (Some(request), Need::Nothing);
-        };
-        let need = if since.elapsed() >= PATIENCE {
-            inner.call_if_none_comes()
-        } else if self.has_threads && inner.called == 0 && !inner.asleep.is_empty() {
-            inner.call()
+        let others_can_help = self.has_threads && !inner.asleep.is_empty();
+        let need = if others_can_help {
+            inner.call_for_the_rest()
         } else {
-            Need::Nothing
+            inner.call_for_who_waits_long()
         };
         (Some(request), need)
     }
 
     /// An instance that may have been called looks later. Others are called for what has waited long.
     pub(crate) fn arrive(&self, seat: &mut Seat) -> Need {
-        if !seat.is_expected {
+        if seat.standing == Standing::Arrived {
             return Need::Nothing;
         }
         let mut inner = self.lock();
         inner.arrived(seat);
-        let first = inner.waiting.front();
-        if first.is_some_and(|(since, _)| since.elapsed() >= PATIENCE) {
-            return inner.call_if_none_comes();
-        }
-        Need::Nothing
+        inner.call_for_who_waits_long()
     }
 
     /// An instance takes no more, for now.
@@ -149,6 +174,14 @@ impl<R> Queue<R> {
 }
 
 impl<R> Inner<R> {
+    fn call_for_who_waits_long(&mut self) -> Need {
+        let first = self.waiting.front();
+        if first.is_some_and(|(since, _)| since.elapsed() >= self.patience) {
+            return self.call_if_none_comes();
+        }
+        Need::Nothing
+    }
+
     fn call_for_the_rest(&mut self) -> Need {
         if self.waiting.is_empty() {
             return Need::Nothing;
@@ -157,38 +190,45 @@ impl<R> Inner<R> {
     }
 
     fn call_if_none_comes(&mut self) -> Need {
-        if self.called > 0 {
+        let on_the_way = self.called + self.new;
+        if on_the_way > 0 && self.called_at.elapsed() < self.patience {
             return Need::Nothing;
         }
-        self.call()
-    }
-
-    fn call(&mut self) -> Need {
-        self.called += 1;
         if let Some((_, waker)) = self.asleep.pop() {
+            self.called += 1;
+            self.called_at = Instant::now();
             waker.wake();
             return Need::Nothing;
         }
+        if self.new > 0 {
+            // Another would take as long.
+            return Need::Nothing;
+        }
+        self.new += 1;
+        self.called_at = Instant::now();
         self.instances += 1;
         self.alive += 1;
         Need::Instance(Seat {
             number: self.instances,
-            is_expected: true,
+            standing: Standing::New,
         })
     }
 
-    /// Counts an instance out of those that sleep or were called.
+    /// Counts an instance out of those that sleep, were called or are being made.
     fn arrived(&mut self, seat: &mut Seat) {
-        if !std::mem::take(&mut seat.is_expected) {
-            return;
-        }
-        let asleep = self.asleep.iter();
-        match asleep.rev().position(|(number, _)| *number == seat.number) {
-            Some(from_end) => {
-                let at = self.asleep.len() - 1 - from_end;
-                self.asleep.remove(at);
+        match std::mem::replace(&mut seat.standing, Standing::Arrived) {
+            Standing::New => self.new -= 1,
+            Standing::Expected => {
+                let asleep = self.asleep.iter();
+                match asleep.rev().position(|(number, _)| *number == seat.number) {
+                    Some(from_end) => {
+                        let at = self.asleep.len() - 1 - from_end;
+                        self.asleep.remove(at);
+                    }
+                    None => self.called -= 1,
+                }
             }
-            None => self.called -= 1,
+            Standing::Arrived => {}
         }
     }
 }
@@ -217,6 +257,17 @@ mod tests {
         }
     }
 
+    /// A queue for which no time passes, until a test lets it.
+    fn patient(threads: usize) -> Queue<u32> {
+        let queue = Queue::new(threads);
+        queue.lock().patience = Duration::MAX;
+        queue
+    }
+
+    fn let_time_pass(queue: &Queue<u32>) {
+        queue.lock().patience = Duration::ZERO;
+    }
+
     fn made(need: Need) -> Seat {
         match need {
             Need::Instance(seat) => seat,
@@ -226,7 +277,7 @@ mod tests {
 
     /// An instance that sleeps.
     fn asleep(queue: &Queue<u32>) -> (Seat, Arc<Bell>) {
-        let mut seat = made(queue.push(0));
+        let mut seat = made(queue.push(0).0);
         let bell = Arc::new(Bell::default());
         let waker = bell.clone().into();
         assert_eq!(queue.take(&mut seat, &waker), (Some(0), Need::Nothing));
@@ -236,9 +287,9 @@ mod tests {
 
     #[test]
     fn one_instance_is_made_for_the_first_requests() {
-        let queue = Queue::new(1);
-        let mut seat = made(queue.push(1));
-        assert_eq!(queue.push(2), Need::Nothing);
+        let queue = patient(1);
+        let mut seat = made(queue.push(1).0);
+        assert_eq!(queue.push(2).0, Need::Nothing);
         assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(1));
         assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(2));
         assert_eq!(queue.take(&mut seat, Waker::noop()).0, None);
@@ -246,8 +297,8 @@ mod tests {
 
     #[test]
     fn the_instance_that_slept_last_is_woken_once() {
-        let queue = Queue::new(1);
-        let mut first = made(queue.push(1));
+        let queue = patient(1);
+        let mut first = made(queue.push(1).0);
         let waker = Waker::noop();
         assert_eq!(queue.take(&mut first, waker).0, Some(1));
         let (mut second, bell) = {
@@ -256,8 +307,8 @@ mod tests {
             assert_eq!(queue.take(&mut first, waker).0, None);
             (seat, bell)
         };
-        assert_eq!(queue.push(2), Need::Nothing);
-        assert_eq!(queue.push(3), Need::Nothing);
+        assert_eq!(queue.push(2).0, Need::Nothing);
+        assert_eq!(queue.push(3).0, Need::Nothing);
         assert_eq!(bell.rang(), 0, "the first slept last");
         assert_eq!(queue.take(&mut first, waker).0, Some(2));
         assert_eq!(queue.pass(&mut first), Need::Nothing);
@@ -267,48 +318,63 @@ mod tests {
 
     #[test]
     fn an_instance_that_looks_later_holds_nobody_up() {
-        let queue = Queue::new(1);
-        let mut busy = made(queue.push(1));
+        let queue = patient(1);
+        let mut busy = made(queue.push(1).0);
         assert_eq!(queue.arrive(&mut busy), Need::Nothing);
-        let mut other = made(queue.hurry());
+        assert_eq!(queue.watch(), Some(Need::Nothing), "it has not waited long");
+        let_time_pass(&queue);
+        let mut other = queue.watch().map(made).expect("it waits");
         assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(1));
     }
 
     #[test]
+    fn a_queue_is_watched_while_something_waits() {
+        let queue = patient(1);
+        let (need, watch) = queue.push(1);
+        assert_eq!(watch, Watch::Needed);
+        assert_eq!(queue.push(2).1, Watch::Running);
+        let mut seat = made(need);
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(1));
+        assert_eq!(queue.watch(), Some(Need::Nothing));
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(2));
+        assert_eq!(queue.watch(), None);
+        assert_eq!(queue.push(3).1, Watch::Needed);
+    }
+
+    #[test]
     fn an_instance_may_look_without_having_been_woken() {
-        let queue = Queue::new(1);
+        let queue = patient(1);
         let (mut seat, bell) = asleep(&queue);
         assert_eq!(queue.take(&mut seat, Waker::noop()).0, None);
         assert_eq!(queue.pass(&mut seat), Need::Nothing);
         assert_eq!(bell.rang(), 0);
-        made(queue.push(1));
+        made(queue.push(1).0);
     }
 
     #[test]
     fn what_has_waited_long_has_another_instance_made() {
-        let queue = Queue::new(1);
-        let mut seat = made(queue.push(1));
+        let queue = patient(1);
+        let mut seat = made(queue.push(1).0);
         for request in 2..=3 {
-            assert_eq!(queue.push(request), Need::Nothing);
+            assert_eq!(queue.push(request).0, Need::Nothing);
         }
-        assert_eq!(queue.hurry(), Need::Nothing, "one is on its way");
-        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(1));
-        let mut other = made(queue.hurry());
-        std::thread::sleep(PATIENCE);
+        let_time_pass(&queue);
+        assert_eq!(queue.watch(), Some(Need::Nothing), "one is being made");
+        let mut other = made(queue.arrive(&mut seat));
         let (request, need) = queue.take(&mut other, Waker::noop());
-        assert_eq!(request, Some(2));
+        assert_eq!(request, Some(1));
         made(need);
     }
 
     #[test]
     fn another_thread_helps() {
-        let queue = Queue::new(2);
-        let mut busy = made(queue.push(1));
+        let queue = patient(2);
+        let mut busy = made(queue.push(1).0);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
         let (mut other, bell) = asleep(&queue);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, None);
         for request in 2..=4 {
-            assert_eq!(queue.push(request), Need::Nothing);
+            assert_eq!(queue.push(request).0, Need::Nothing);
         }
         assert_eq!(bell.rang(), 0, "the one that slept last is on its way");
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(2));
@@ -318,23 +384,23 @@ mod tests {
 
     #[test]
     fn an_instance_that_can_not_be_made_costs_one_request() {
-        let queue = Queue::new(1);
-        let mut seat = made(queue.push(1));
-        assert_eq!(queue.push(2), Need::Nothing);
+        let queue = patient(1);
+        let mut seat = made(queue.push(1).0);
+        assert_eq!(queue.push(2).0, Need::Nothing);
         assert_eq!(queue.refuse(&mut seat), Some(1));
         let mut seat = made(queue.leave(&mut seat, false));
         assert_eq!(queue.refuse(&mut seat), Some(2));
         assert_eq!(queue.leave(&mut seat, false), Need::Nothing);
-        made(queue.push(3));
+        made(queue.push(3).0);
     }
 
     #[test]
     fn an_instance_that_can_not_be_made_leaves_the_rest_to_those_that_live() {
-        let queue = Queue::new(1);
-        let mut busy = made(queue.push(1));
+        let queue = patient(1);
+        let mut busy = made(queue.push(1).0);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
-        let mut failed = made(queue.push(2));
-        assert_eq!(queue.push(3), Need::Nothing);
+        let mut failed = made(queue.push(2).0);
+        assert_eq!(queue.push(3).0, Need::Nothing);
         assert_eq!(queue.refuse(&mut failed), Some(2));
         assert_eq!(queue.leave(&mut failed, false), Need::Nothing);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(3));
@@ -342,17 +408,33 @@ mod tests {
 
     #[test]
     fn who_sleeps_is_called_while_another_is_slow_to_come() {
-        let queue = Queue::new(1);
-        let mut busy = made(queue.push(1));
+        let queue = patient(1);
+        let mut busy = made(queue.push(1).0);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
-        let mut slow = made(queue.push(2));
+        let mut slow = made(queue.push(2).0);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(2));
         let bell = Arc::new(Bell::default());
         assert_eq!(queue.take(&mut busy, &bell.clone().into()).0, None);
-        assert_eq!(queue.push(3), Need::Nothing);
-        assert_eq!(queue.hurry(), Need::Nothing);
+        assert_eq!(queue.push(3).0, Need::Nothing);
+        assert_eq!(bell.rang(), 0, "the other may still come");
+        let_time_pass(&queue);
+        assert_eq!(queue.watch(), Some(Need::Nothing));
         assert_eq!(bell.rang(), 1);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(3));
         assert_eq!(queue.take(&mut slow, Waker::noop()).0, None);
+    }
+
+    #[test]
+    fn an_instance_that_was_called_and_does_not_come_holds_nobody_up() {
+        let queue = patient(1);
+        let (mut stuck, _) = asleep(&queue);
+        assert_eq!(queue.push(1).0, Need::Nothing);
+        let_time_pass(&queue);
+        let mut other = made(queue.push(2).0);
+        assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(1));
+        assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(2));
+        assert_eq!(queue.pass(&mut stuck), Need::Nothing);
+        assert_eq!(queue.take(&mut other, Waker::noop()).0, None);
+        assert_eq!(queue.push(3).0, Need::Nothing, "who sleeps is called");
     }
 }

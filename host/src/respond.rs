@@ -44,7 +44,7 @@ pub(crate) async fn respond(
                 context.metrics.count_call(method, &route.pattern);
             }
             let is_on_trial = picked.tally.is_some();
-            let observed = Observed::new(&context, route.pattern.clone(), method);
+            let observed = Observed::new(&context, route, method);
             match dispatch(picked, request, request_id.clone()).await {
                 Ok((mut response, held)) => {
                     if is_on_trial {

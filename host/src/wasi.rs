@@ -17,9 +17,6 @@ use crate::context::Context;
 use crate::guest_log::GuestLog;
 use crate::state::State;
 
-/// Tasks remembered for log lines. An instance runs at most this many requests at once; see [`crate::config::Limits`].
-const TASKS_REMEMBERED: usize = 1024;
-
 /// WASI's share of an instance: clocks, random numbers, the manifest's environment, and log lines. No files, no
 /// sockets, no outgoing HTTP.
 pub(crate) struct Wasi {
@@ -30,6 +27,8 @@ pub(crate) struct Wasi {
     stderr: GuestLog,
     /// The latest requests of this instance and the tasks that serve them.
     requests: VecDeque<(GuestTaskId, Arc<str>)>,
+    /// How many of them: twice as many as run at once, since a task may go on after its answer.
+    remembered: usize,
 }
 
 impl Wasi {
@@ -48,12 +47,13 @@ impl Wasi {
             stdout,
             stderr,
             requests: VecDeque::new(),
+            remembered: 2 * component.limits.instance_concurrency as usize,
         }
     }
 
     /// Remembers which task serves which request, for log lines.
     pub(crate) fn begin_request(&mut self, task: GuestTaskId, request: Arc<str>) {
-        if self.requests.len() == TASKS_REMEMBERED {
+        if self.requests.len() == self.remembered {
             self.requests.pop_front();
         }
         self.requests.push_back((task, request));

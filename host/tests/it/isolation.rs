@@ -1,6 +1,8 @@
 //! What a component does wrong costs its own requests, never the host or anyone else. Each misbehaving version is
 //! swapped in while others serve.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use testbed::HostOptions;
 use tokio::io::AsyncWriteExt;
@@ -195,6 +197,22 @@ async fn a_sleeper_does_not_keep_others_of_its_instance_waiting() {
     }
     sleeping.await.unwrap().problem(504);
     assert_eq!(shop.answer("/x").await, "second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_after_a_wait_keeps_nobody_of_its_component_waiting() {
+    let shop = host_with(r#"request_timeout = "2s""#, guest("second").into_bytes()).await;
+    let looping = tokio::spawn(send(shop.request(Method::GET, "/loop?50")));
+    // Its instance has looked for requests and slept by the time it loops.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for _ in 0..5 {
+        assert_eq!(shop.answer("/x").await, "second");
+    }
+    assert!(
+        !looping.is_finished(),
+        "the others were not served beside the loop"
+    );
+    looping.await.unwrap().problem(504);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,7 +49,12 @@ async fn answer(request: Request, is_probe: bool) -> (StatusCode, String) {
     }
     let amount = request.uri().query().and_then(|query| query.parse().ok());
     match path.as_str() {
-        "/loop" => endless(),
+        "/loop" => {
+            if let Some(milliseconds) = amount {
+                sleep(milliseconds).await;
+            }
+            endless()
+        }
         "/trap" => trap(),
         "/fail" => return failed(),
         "/bomb" => return eat(amount.unwrap_or(u64::MAX)),
