@@ -1,5 +1,7 @@
 //! Typed Redis over `spin:redis`. Commands sent together, as futures joined, travel together.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
@@ -55,17 +57,37 @@ impl From<&Argument<'_>> for RedisParameter {
 
 use Argument::{Number, Text};
 
-/// A connection to Redis, to be shared by everything that one request does at the same time.
-pub struct Redis(Connection);
+thread_local! {
+    /// The connection of this instance, which carries the commands of all its requests at once. One that failed is
+    /// forgotten, and the next request opens another.
+    static SHARED: RefCell<Option<Rc<Connection>>> = RefCell::default();
+}
+
+/// The instance's connection to Redis. It holds nothing of a request: no transaction, no selected database.
+pub struct Redis(Rc<Connection>);
 
 impl Redis {
-    /// Opens a connection; under our host, joins the one that all share.
+    /// Joins the instance's connection, or opens it.
     ///
     /// # Errors
     /// If Redis is down, or the variable that says where it is is missing.
     pub async fn open() -> Result<Self, RedisError> {
+        if let Some(connection) = SHARED.with_borrow(Clone::clone) {
+            return Ok(Self(connection));
+        }
         let url = variables::redis_url().await?;
-        Ok(Self(Connection::open(url).await?))
+        let connection = Rc::new(Connection::open(url).await?);
+        SHARED.set(Some(connection.clone()));
+        Ok(Self(connection))
+    }
+
+    /// What the server answered. A connection that breaks stays broken.
+    fn answered<T>(&self, answer: Result<T, Error>) -> Result<T, RedisError> {
+        if let Err(Error::Other(_)) = &answer {
+            let is_mine = |shared: &mut Rc<_>| Rc::ptr_eq(shared, &self.0);
+            SHARED.with_borrow_mut(|shared| shared.take_if(is_mine));
+        }
+        Ok(answer?)
     }
 
     /// `GET`
@@ -73,7 +95,7 @@ impl Redis {
     /// # Errors
     /// If Redis is down or the key holds another type.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, RedisError> {
-        Ok(self.0.get(key).await?)
+        self.answered(self.0.get(key).await)
     }
 
     /// A value, and how long its key lives; `None` if it is not there or lives for ever.
@@ -116,7 +138,7 @@ impl Redis {
     /// # Errors
     /// If Redis is down.
     pub async fn set(&self, key: &str, value: &str) -> Result<(), RedisError> {
-        Ok(self.0.set(key, value).await?)
+        self.answered(self.0.set(key, value).await)
     }
 
     /// `SET` with a lifetime if the key is not there. Says whether it was set.
@@ -173,8 +195,7 @@ impl Redis {
     /// # Errors
     /// If Redis is down.
     pub async fn delete(&self, key: &str) -> Result<(), RedisError> {
-        self.0.del([key]).await?;
-        Ok(())
+        self.answered(self.0.del([key]).await).map(drop)
     }
 
     /// `HSET` of several fields.
@@ -222,7 +243,7 @@ impl Redis {
     ) -> Result<i64, RedisError> {
         let parameters = [Text(script), Number(1), Text(key)];
         let parameters = parameters.iter().chain(arguments).map(RedisParameter::from);
-        let answer = self.0.execute("EVAL", parameters).await?;
+        let answer = self.answered(self.0.execute("EVAL", parameters).await)?;
         one_number("EVAL", &answer)
     }
 
@@ -275,7 +296,7 @@ impl Redis {
         arguments: &[Argument<'_>],
     ) -> Result<Vec<RedisResult>, RedisError> {
         let parameters = arguments.iter().map(RedisParameter::from);
-        Ok(self.0.execute(name, parameters).await?)
+        self.answered(self.0.execute(name, parameters).await)
     }
 }
 
