@@ -7,6 +7,9 @@ use super::routes::Route;
 use super::{Cpus, Options};
 use crate::measure::{Latency, commit, median, output_of, processor};
 
+/// How much of what a server can do it is asked for when latency is measured.
+const SHARE_OF_SATURATION: f64 = 0.7;
+
 /// One server in one round, as much as goes.
 pub(super) struct Sample {
     pub(super) requests: f64,
@@ -101,18 +104,21 @@ impl Report {
         median(rows.map(|sample| sample.requests_per_second))
     }
 
-    /// The most requests/s of a side, at whatever number of connections.
-    pub(super) fn most(&self, route: Route, side: &str) -> Option<f64> {
-        self.cases()
+    /// 70 % of the most requests/s of a side, at whatever number of connections.
+    pub(super) fn rate_of_saturation(&self, route: Route, side: &str) -> Option<u32> {
+        let most = self
+            .cases()
             .into_iter()
             .filter(|(measured, _)| *measured == route)
             .filter_map(|(_, connections)| self.requests_per_second(route, connections, side))
-            .max_by(f64::total_cmp)
+            .max_by(f64::total_cmp)?;
+        Some(((most * SHARE_OF_SATURATION) as u32).max(1))
     }
 
-    /// The median of a side's 99th percentile.
+    /// The median of a side's 99th percentile, at 70 % of what it can do.
     pub(super) fn p99_ms(&self, route: Route, side: &str) -> Option<f64> {
-        self.latency(route, side, |latency| latency.p99_ms)
+        let rate = self.rate_of_saturation(route, side)?;
+        self.latency(route, side, rate, |latency| latency.p99_ms)
     }
 
     pub(super) fn json(&self) -> Value {
@@ -137,10 +143,13 @@ impl Report {
         &self,
         route: Route,
         side: &str,
+        rate: u32,
         value: fn(&Latency) -> f64,
     ) -> Option<f64> {
-        let samples = self.latencies.iter();
-        let samples = samples.filter(|sample| sample.route == route && sample.side == side);
+        let samples = self
+            .latencies
+            .iter()
+            .filter(|sample| sample.route == route && sample.side == side && sample.rate == rate);
         median(samples.map(|sample| value(&sample.latency)))
     }
 

@@ -9,9 +9,6 @@ use super::routes::Route;
 use super::sides::{Bench, HOST, NATIVE, Side, folder};
 use crate::measure::{Flood, Loaders, Target, cpu_seconds, forget_peak, peak_kib};
 
-/// How much of what the slower server can do is asked for when latency is measured.
-const SHARE_OF_SATURATION: f64 = 0.7;
-
 /// A side and what is asked of it.
 type Asked<'a> = (&'a Side, Target);
 
@@ -49,29 +46,28 @@ pub(super) async fn measure(
             }
         }
     }
-    let Some(rate) = options.rate.or_else(|| rate(report, route)) else {
-        return Ok(());
-    };
     for round in 0..common.rounds {
         for (side, target) in in_turn(&asked, round) {
-            let step = format!(
-                "{}, {rate} requests/s, round {}, {}",
-                route.label(),
-                round + 1,
-                side.name
-            );
-            eprintln!("▸ {step}");
-            let latency = loaders
-                .pace(target, options.latency_connections, common.seconds, rate)
-                .await
-                .context(step)?;
-            report.add_latency(LatencySample {
-                route,
-                rate,
-                round,
-                side: side.name.clone(),
-                latency,
-            });
+            for rate in rates(options, report, route, &side.name) {
+                let step = format!(
+                    "{}, {rate} requests/s, round {}, {}",
+                    route.label(),
+                    round + 1,
+                    side.name
+                );
+                eprintln!("▸ {step}");
+                let latency = loaders
+                    .pace(target, options.latency_connections, common.seconds, rate)
+                    .await
+                    .context(step)?;
+                report.add_latency(LatencySample {
+                    route,
+                    rate,
+                    round,
+                    side: side.name.clone(),
+                    latency,
+                });
+            }
         }
     }
     Ok(())
@@ -86,10 +82,16 @@ fn in_turn<'a, 'b>(asked: &'b [Asked<'a>], round: u32) -> Vec<&'b Asked<'a>> {
     order
 }
 
-fn rate(report: &Report, route: Route) -> Option<u32> {
-    let most = |side| report.most(route, side);
-    let slower = most(HOST)?.min(most(NATIVE)?);
-    Some(((slower * SHARE_OF_SATURATION) as u32).max(1))
+/// At which requests/s a side's latency is measured: what all are asked, and its own share of saturation.
+fn rates(options: &Options, report: &Report, route: Route, side: &str) -> Vec<u32> {
+    if let Some(rate) = options.rate {
+        return vec![rate];
+    }
+    let of = |side| report.rate_of_saturation(route, side);
+    let slower = of(HOST).into_iter().chain(of(NATIVE)).min();
+    let mut rates: Vec<u32> = slower.into_iter().chain(of(side)).collect();
+    rates.dedup();
+    rates
 }
 
 async fn sample(

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::counters::Counters;
 use super::goals;
-use super::report::{Report, Sample};
+use super::report::{LatencySample, Report, Sample};
 use super::routes::Route;
 use super::sides::{HOST, NATIVE};
 use crate::measure::{Spread, median, spread};
@@ -125,20 +125,18 @@ impl Report {
             f,
             "| route | requests/s asked | | p50 ms | p99 ms | p99.9 ms |\n|---|---|---|---|---|---|"
         )?;
-        let mut asked: Vec<_> = self.latencies.iter().map(|s| (s.route, s.rate)).collect();
-        asked.dedup();
-        for (route, rate) in asked {
-            for side in self.sides() {
-                let of = |value| self.latency(route, side, value).unwrap_or(f64::NAN);
-                writeln!(
-                    f,
-                    "| {} | {rate} | {side} | {:.2} | {:.2} | {:.2} |",
-                    route.label(),
-                    of(|latency| latency.p50_ms),
-                    of(|latency| latency.p99_ms),
-                    of(|latency| latency.p999_ms),
-                )?;
-            }
+        let asked = |sample: &LatencySample| (sample.route, sample.rate, sample.side.clone());
+        let first_round = self.latencies.iter().filter(|sample| sample.round == 0);
+        for (route, rate, side) in first_round.map(asked) {
+            let of = |value| self.latency(route, &side, rate, value).unwrap_or(f64::NAN);
+            writeln!(
+                f,
+                "| {} | {rate} | {side} | {:.2} | {:.2} | {:.2} |",
+                route.label(),
+                of(|latency| latency.p50_ms),
+                of(|latency| latency.p99_ms),
+                of(|latency| latency.p999_ms),
+            )?;
         }
         Ok(())
     }
