@@ -10,6 +10,9 @@ use crate::measure::{Latency, commit, median, output_of, processor};
 /// How much of what a server can do it is asked for when latency is measured.
 const SHARE_OF_SATURATION: f64 = 0.7;
 
+/// If fewer of the requests asked for were answered, latency says how far behind the load generator was.
+const KEPT: f64 = 0.97;
+
 /// One server in one round, as much as goes.
 pub(super) struct Sample {
     pub(super) requests: f64,
@@ -115,9 +118,13 @@ impl Report {
         Some(((most * SHARE_OF_SATURATION) as u32).max(1))
     }
 
-    /// The median of a side's 99th percentile, at 70 % of what it can do.
+    /// The median of a side's 99th percentile, at 70 % of what it can do, if that could be asked of it.
     pub(super) fn p99_ms(&self, route: Route, side: &str) -> Option<f64> {
         let rate = self.rate_of_saturation(route, side)?;
+        let answered = self.latency(route, side, rate, |latency| latency.requests_per_second)?;
+        if answered < KEPT * f64::from(rate) {
+            return None;
+        }
         self.latency(route, side, rate, |latency| latency.p99_ms)
     }
 
@@ -200,6 +207,7 @@ fn latency_json(sample: &LatencySample) -> Value {
         "rate": sample.rate,
         "round": sample.round + 1,
         "side": sample.side,
+        "requests_per_second": sample.latency.requests_per_second,
         "p50_ms": sample.latency.p50_ms,
         "p99_ms": sample.latency.p99_ms,
         "p999_ms": sample.latency.p999_ms,

@@ -123,7 +123,7 @@ impl Report {
     fn write_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| route | requests/s asked | | p50 ms | p99 ms | p99.9 ms |\n|---|---|---|---|---|---|"
+            "| route | requests/s asked | | answered | p50 ms | p99 ms | p99.9 ms |\n|---|---|---|---|---|---|---|"
         )?;
         let asked = |sample: &LatencySample| (sample.route, sample.rate, sample.side.clone());
         let first_round = self.latencies.iter().filter(|sample| sample.round == 0);
@@ -131,8 +131,9 @@ impl Report {
             let of = |value| self.latency(route, &side, rate, value).unwrap_or(f64::NAN);
             writeln!(
                 f,
-                "| {} | {rate} | {side} | {:.2} | {:.2} | {:.2} |",
+                "| {} | {rate} | {side} | {:.0} | {:.2} | {:.2} | {:.2} |",
                 route.label(),
+                of(|latency| latency.requests_per_second),
                 of(|latency| latency.p50_ms),
                 of(|latency| latency.p99_ms),
                 of(|latency| latency.p999_ms),

@@ -54,6 +54,8 @@ pub(crate) struct Flood {
 /// At a fixed rate.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Latency {
+    /// Answered. Fewer than asked for: then the load generator could not keep up, or the server could not.
+    pub(crate) requests_per_second: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) p999_ms: f64,
@@ -172,7 +174,9 @@ fn understand_oha(said: &str) -> Result<Latency> {
             .map(|s| s * 1000.0)
             .with_context(|| format!("no {name} in oha's report"))
     };
+    let requests_per_second = report["summary"]["requestsPerSec"].as_f64();
     Ok(Latency {
+        requests_per_second: requests_per_second.context("no requestsPerSec in oha's report")?,
         p50_ms: milliseconds("p50")?,
         p99_ms: milliseconds("p99")?,
         p999_ms: milliseconds("p99.9")?,
@@ -198,9 +202,10 @@ mod tests {
 
     #[test]
     fn the_report_of_oha_is_understood() {
-        let said = r#"{"latencyPercentiles":{"p50":0.0005,"p99":0.002,"p99.9":0.003},
+        let said = r#"{"summary":{"requestsPerSec":99.5},"latencyPercentiles":{"p50":0.0005,"p99":0.002,"p99.9":0.003},
             "statusCodeDistribution":{"200":100},"errorDistribution":{"aborted due to deadline":3}}"#;
         let expected = Latency {
+            requests_per_second: 99.5,
             p50_ms: 0.5,
             p99_ms: 2.0,
             p999_ms: 3.0,
