@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use mysql_async::prelude::Queryable;
 use serde_json::json;
 use testbed::seed::{Dataset, LAB, Size};
 use testbed::{Host, Store};
@@ -36,6 +37,10 @@ const IDLE_CONNECTIONS: usize = 10_000;
 /// How long a host rests before its memory is looked at: longer than an instance lives without work (10 s).
 const REST: Duration = Duration::from_secs(15);
 
+/// Longest wait for the refreshes to be done with what a flood changed. They look at each change for some seconds, as
+/// its request may not have ended.
+const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+
 /// Longest wait for a refresh; one is due each second.
 const REFRESH_LIMIT: Duration = Duration::from_secs(10);
 
@@ -54,7 +59,7 @@ struct Grown {
     orders: usize,
     // Before the store, whose servers it needs.
     host: Host,
-    _store: Store,
+    store: Store,
 }
 
 /// What something costs at one size.
@@ -163,7 +168,7 @@ impl Grown {
         Ok(Self {
             orders,
             host: store.host(host).await?,
-            _store: store,
+            store,
         })
     }
 
@@ -200,15 +205,32 @@ impl Grown {
                 costs.order_ms.push(1000.0 / flood.requests_per_second);
             }
         }
+        self.settle().await?;
         costs.refresh_ms.push(self.refresh_ms().await?);
         Ok(())
+    }
+
+    /// Waits for the work that a flood leaves behind, which would be taken for a cost of whatever comes next: of this
+    /// store's refresh, and of the other store, whose MariaDB shares its processor with this one's.
+    async fn settle(&self) -> Result<()> {
+        let mut mysql = self.store.mysql().await?;
+        let deadline = Instant::now() + SETTLE_LIMIT;
+        loop {
+            let changes: Option<u64> = mysql
+                .query_first("SELECT COUNT(*) FROM cache_changes")
+                .await
+                .context("counting changes")?;
+            if changes == Some(0) {
+                return mysql.disconnect().await.context("disconnecting");
+            }
+            ensure!(Instant::now() < deadline, "the refresh does not catch up");
+            sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// What a refresh costs that finds one new order: the mean of a few.
     async fn refresh_ms(&self) -> Result<f64> {
         const REFRESHES: u32 = 3;
-        // What the flood left behind is brought in line first.
-        self.next_refresh().await?;
         let mut sum = 0.0;
         for _ in 0..REFRESHES {
             sum += self.next_refresh().await?;
