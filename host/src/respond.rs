@@ -86,7 +86,10 @@ fn request_id(request: &Request<Incoming>) -> Arc<str> {
         {
             id.into()
         }
-        _ => Uuid::new_v4().hyphenated().to_string().into(),
+        _ => (*Uuid::new_v4()
+            .hyphenated()
+            .encode_lower(&mut Uuid::encode_buffer()))
+        .into(),
     }
 }
 

@@ -17,6 +17,9 @@ use crate::context::Context;
 use crate::guest_log::GuestLog;
 use crate::state::State;
 
+/// The least number of tasks remembered for log lines.
+const TASKS_REMEMBERED: usize = 64;
+
 /// WASI's share of an instance: clocks, random numbers, the manifest's environment, and log lines. No files, no
 /// sockets, no outgoing HTTP.
 pub(crate) struct Wasi {
@@ -27,7 +30,7 @@ pub(crate) struct Wasi {
     stderr: GuestLog,
     /// The latest requests of this instance and the tasks that serve them.
     requests: VecDeque<(GuestTaskId, Arc<str>)>,
-    /// How many of them: twice as many as run at once, since a task may go on after its answer.
+    /// How many of them: more than run at once, since a task may go on after its answer.
     remembered: usize,
 }
 
@@ -47,7 +50,7 @@ impl Wasi {
             stdout,
             stderr,
             requests: VecDeque::new(),
-            remembered: 2 * component.limits.instance_concurrency as usize,
+            remembered: (2 * component.limits.instance_concurrency as usize).max(TASKS_REMEMBERED),
         }
     }
 

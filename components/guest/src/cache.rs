@@ -28,9 +28,9 @@ pub enum Write {
     Forget(Entity, i64),
 }
 
-/// Opens Redis for a reader, who goes on with MySQL alone if it is down.
+/// Joins Redis for a reader, who goes on with MySQL alone if it is down.
 pub async fn open() -> Option<Redis> {
-    log_failure(Redis::open().await)
+    log_failure(Redis::shared().await)
 }
 
 /// What reading or healing the cache gave, or nothing if it failed: MySQL is the truth, so a reader never fails for it.

@@ -1,8 +1,8 @@
 //! What every component needs from Spin and WASI: HTTP in and out, problems, typed MySQL and Redis, variables.
 //!
 //! Up to 16 requests share one instance, so nothing of a request is ever kept in a static: each request opens its own
-//! connections to MySQL and drops them when it ends. What an instance keeps is the same for all: variables, and a
-//! connection to Redis.
+//! connections and drops them when it ends. What an instance keeps is the same for all: variables, and the connection
+//! to Redis that readers share.
 
 pub mod cache;
 mod caching;

@@ -58,27 +58,36 @@ impl From<&Argument<'_>> for RedisParameter {
 use Argument::{Number, Text};
 
 thread_local! {
-    /// The connection of this instance, which carries the commands of all its requests at once. One that failed is
-    /// forgotten, and the next request opens another.
+    /// The connection of this instance's readers, which carries the commands of all of them at once. One that failed is
+    /// forgotten, and the next reader opens another.
     static SHARED: RefCell<Option<Rc<Connection>>> = RefCell::default();
 }
 
-/// The instance's connection to Redis. It holds nothing of a request: no transaction, no selected database.
+/// A connection to Redis. It holds nothing of a request: no transaction, no selected database.
 pub struct Redis(Rc<Connection>);
 
 impl Redis {
-    /// Joins the instance's connection, or opens it.
+    /// Opens a connection, for work that should not fail because an older one broke; under our host, joins the one that
+    /// all share.
     ///
     /// # Errors
     /// If Redis is down, or the variable that says where it is is missing.
     pub async fn open() -> Result<Self, RedisError> {
+        let url = variables::redis_url().await?;
+        Ok(Self(Rc::new(Connection::open(url).await?)))
+    }
+
+    /// Joins the connection of this instance's readers, or opens it. A reader whose connection breaks has MySQL.
+    ///
+    /// # Errors
+    /// As [`Redis::open`].
+    pub async fn shared() -> Result<Self, RedisError> {
         if let Some(connection) = SHARED.with_borrow(Clone::clone) {
             return Ok(Self(connection));
         }
-        let url = variables::redis_url().await?;
-        let connection = Rc::new(Connection::open(url).await?);
-        SHARED.set(Some(connection.clone()));
-        Ok(Self(connection))
+        let redis = Self::open().await?;
+        SHARED.set(Some(redis.0.clone()));
+        Ok(redis)
     }
 
     /// What the server answered. A connection that breaks stays broken.

@@ -44,7 +44,7 @@ pub(crate) async fn read(report: Report) -> Result<Kept, StoreError> {
 
 /// The report, made if it is missing, or `None` if another is at it for too long.
 async fn from_redis(report: Report) -> Result<Option<Kept>, RefreshError> {
-    let redis = Redis::open().await?;
+    let redis = Redis::shared().await?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(kept) = kept(&redis, report).await? {

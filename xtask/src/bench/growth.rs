@@ -177,6 +177,7 @@ impl Grown {
             .flood(&self.target(Route::Place)?, CROWD, 2 * seconds)
             .await
             .with_context(|| format!("{CROWD} clients that order at once"))?;
+        self.settle().await?;
         sleep(REST).await;
         Ok(Once {
             crowd_requests: crowd.requests,

@@ -118,14 +118,19 @@ impl Report {
         Some(((most * SHARE_OF_SATURATION) as u32).max(1))
     }
 
-    /// The median of a side's 99th percentile, at 70 % of what it can do, if that could be asked of it.
+    /// The median of a side's 99th percentile, at 70 % of what it can do.
     pub(super) fn p99_ms(&self, route: Route, side: &str) -> Option<f64> {
         let rate = self.rate_of_saturation(route, side)?;
-        let answered = self.latency(route, side, rate, |latency| latency.requests_per_second)?;
-        if answered < KEPT * f64::from(rate) {
-            return None;
-        }
         self.latency(route, side, rate, |latency| latency.p99_ms)
+    }
+
+    /// Whether 70 % of what a side can do could be asked of it.
+    pub(super) fn kept_rate(&self, route: Route, side: &str) -> bool {
+        self.rate_of_saturation(route, side).is_some_and(|rate| {
+            let answered = |latency: &Latency| latency.requests_per_second;
+            let answered = self.latency(route, side, rate, answered);
+            answered.is_some_and(|answered| answered >= KEPT * f64::from(rate))
+        })
     }
 
     pub(super) fn json(&self) -> Value {

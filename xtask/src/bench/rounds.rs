@@ -82,14 +82,18 @@ fn in_turn<'a, 'b>(asked: &'b [Asked<'a>], round: u32) -> Vec<&'b Asked<'a>> {
     order
 }
 
-/// At which requests/s a side's latency is measured: what all are asked, and its own share of saturation.
+/// At which requests/s a side's latency is measured: its own share of saturation, and the slower one's, which the host
+/// and its twin can both be asked.
 fn rates(options: &Options, report: &Report, route: Route, side: &str) -> Vec<u32> {
     if let Some(rate) = options.rate {
         return vec![rate];
     }
     let of = |side| report.rate_of_saturation(route, side);
-    let slower = of(HOST).into_iter().chain(of(NATIVE)).min();
-    let mut rates: Vec<u32> = slower.into_iter().chain(of(side)).collect();
+    let mut rates = Vec::new();
+    if [HOST, NATIVE].contains(&side) {
+        rates.extend(of(HOST).into_iter().chain(of(NATIVE)).min());
+    }
+    rates.extend(of(side));
     rates.dedup();
     rates
 }

@@ -156,6 +156,8 @@ fn understand_wrk(said: &str) -> Result<Flood> {
 fn understand_oha(said: &str) -> Result<Latency> {
     let report: Value = serde_json::from_str(said).context("reading oha's report")?;
     let statuses = report["statusCodeDistribution"].as_object();
+    let answers = statuses.into_iter().flatten();
+    let answers: f64 = answers.filter_map(|(_, count)| count.as_f64()).sum();
     let only_good = statuses
         .is_some_and(|all| !all.is_empty() && all.keys().all(|status| status.starts_with('2')));
     // Requests still under way when the time is over are no errors.
@@ -174,9 +176,9 @@ fn understand_oha(said: &str) -> Result<Latency> {
             .map(|s| s * 1000.0)
             .with_context(|| format!("no {name} in oha's report"))
     };
-    let requests_per_second = report["summary"]["requestsPerSec"].as_f64();
+    let seconds = report["summary"]["total"].as_f64();
     Ok(Latency {
-        requests_per_second: requests_per_second.context("no requestsPerSec in oha's report")?,
+        requests_per_second: answers / seconds.context("no total in oha's report")?,
         p50_ms: milliseconds("p50")?,
         p99_ms: milliseconds("p99")?,
         p999_ms: milliseconds("p99.9")?,
@@ -202,10 +204,10 @@ mod tests {
 
     #[test]
     fn the_report_of_oha_is_understood() {
-        let said = r#"{"summary":{"requestsPerSec":99.5},"latencyPercentiles":{"p50":0.0005,"p99":0.002,"p99.9":0.003},
+        let said = r#"{"summary":{"total":2.0},"latencyPercentiles":{"p50":0.0005,"p99":0.002,"p99.9":0.003},
             "statusCodeDistribution":{"200":100},"errorDistribution":{"aborted due to deadline":3}}"#;
         let expected = Latency {
-            requests_per_second: 99.5,
+            requests_per_second: 50.0,
             p50_ms: 0.5,
             p99_ms: 2.0,
             p999_ms: 3.0,
