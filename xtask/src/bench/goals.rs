@@ -9,7 +9,7 @@ use super::sides::{HOST, NATIVE};
 /// Where requests/s are compared.
 const CONNECTIONS: u32 = 32;
 
-/// The host's p99 at 70 % of what it can do, of the twin's at 70 % of what that can do.
+/// The host's p99 at 70 % of saturation, of the twin's.
 const MOST_P99: f64 = 1.5;
 
 /// A cached report, of the empty handler: what the component itself adds is small.
@@ -44,7 +44,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
             };
             writeln!(
                 f,
-                "| {} p99, each at 70 % of its own, of native | ≤ {MOST_P99:.2} | {ratio:.2} | {mark} |",
+                "| {} p99 at 70 %, of native | ≤ {MOST_P99:.2} | {ratio:.2} | {mark} |",
                 route.label(),
             )?;
         }

@@ -7,7 +7,7 @@ use super::routes::Route;
 use super::{Cpus, Options};
 use crate::measure::{Latency, commit, median, output_of, processor};
 
-/// How much of what a server can do it is asked for when latency is measured.
+/// How much of what the slower server can do is asked for when latency is measured.
 const SHARE_OF_SATURATION: f64 = 0.7;
 
 /// If fewer of the requests asked for were answered, latency says how far behind the load generator was.
@@ -107,30 +107,39 @@ impl Report {
         median(rows.map(|sample| sample.requests_per_second))
     }
 
-    /// 70 % of the most requests/s of a side, at whatever number of connections.
-    pub(super) fn rate_of_saturation(&self, route: Route, side: &str) -> Option<u32> {
-        let most = self
-            .cases()
-            .into_iter()
-            .filter(|(measured, _)| *measured == route)
-            .filter_map(|(_, connections)| self.requests_per_second(route, connections, side))
-            .max_by(f64::total_cmp)?;
-        Some(((most * SHARE_OF_SATURATION) as u32).max(1))
+    /// 70 % of the most requests/s that each of some sides did, at whatever number of connections: as many as all of
+    /// them can be asked.
+    pub(super) fn rate_of_saturation(&self, route: Route, sides: &[&str]) -> Option<u32> {
+        let most = |side: &&str| {
+            self.cases()
+                .into_iter()
+                .filter(|(measured, _)| *measured == route)
+                .filter_map(|(_, connections)| self.requests_per_second(route, connections, side))
+                .max_by(f64::total_cmp)
+        };
+        let slowest = sides.iter().filter_map(most).min_by(f64::total_cmp)?;
+        Some(((slowest * SHARE_OF_SATURATION) as u32).max(1))
     }
 
-    /// The median of a side's 99th percentile, at 70 % of what it can do.
+    /// The median of a side's 99th percentile.
     pub(super) fn p99_ms(&self, route: Route, side: &str) -> Option<f64> {
-        let rate = self.rate_of_saturation(route, side)?;
-        self.latency(route, side, rate, |latency| latency.p99_ms)
+        self.latency(route, side, |latency| latency.p99_ms)
     }
 
-    /// Whether 70 % of what a side can do could be asked of it.
+    /// Whether what was asked of a side was answered.
     pub(super) fn kept_rate(&self, route: Route, side: &str) -> bool {
-        self.rate_of_saturation(route, side).is_some_and(|rate| {
-            let answered = |latency: &Latency| latency.requests_per_second;
-            let answered = self.latency(route, side, rate, answered);
-            answered.is_some_and(|answered| answered >= KEPT * f64::from(rate))
-        })
+        let asked = self.rate_of_latency(route, side);
+        let answered = self.latency(route, side, |latency| latency.requests_per_second);
+        asked
+            .zip(answered)
+            .is_some_and(|(asked, answered)| answered >= KEPT * f64::from(asked))
+    }
+
+    /// At which requests/s a side's latency was measured.
+    pub(super) fn rate_of_latency(&self, route: Route, side: &str) -> Option<u32> {
+        let mut samples = self.latencies.iter();
+        let sample = samples.find(|sample| sample.route == route && sample.side == side)?;
+        Some(sample.rate)
     }
 
     pub(super) fn json(&self) -> Value {
@@ -155,13 +164,10 @@ impl Report {
         &self,
         route: Route,
         side: &str,
-        rate: u32,
         value: fn(&Latency) -> f64,
     ) -> Option<f64> {
-        let samples = self
-            .latencies
-            .iter()
-            .filter(|sample| sample.route == route && sample.side == side && sample.rate == rate);
+        let samples = self.latencies.iter();
+        let samples = samples.filter(|sample| sample.route == route && sample.side == side);
         median(samples.map(|sample| value(&sample.latency)))
     }
 

@@ -48,26 +48,27 @@ pub(super) async fn measure(
     }
     for round in 0..common.rounds {
         for (side, target) in in_turn(&asked, round) {
-            for rate in rates(options, report, route, &side.name) {
-                let step = format!(
-                    "{}, {rate} requests/s, round {}, {}",
-                    route.label(),
-                    round + 1,
-                    side.name
-                );
-                eprintln!("▸ {step}");
-                let latency = loaders
-                    .pace(target, options.latency_connections, common.seconds, rate)
-                    .await
-                    .context(step)?;
-                report.add_latency(LatencySample {
-                    route,
-                    rate,
-                    round,
-                    side: side.name.clone(),
-                    latency,
-                });
-            }
+            let Some(rate) = rate(options, report, route, &side.name) else {
+                return Ok(());
+            };
+            let step = format!(
+                "{}, {rate} requests/s, round {}, {}",
+                route.label(),
+                round + 1,
+                side.name
+            );
+            eprintln!("▸ {step}");
+            let latency = loaders
+                .pace(target, options.latency_connections, common.seconds, rate)
+                .await
+                .context(step)?;
+            report.add_latency(LatencySample {
+                route,
+                rate,
+                round,
+                side: side.name.clone(),
+                latency,
+            });
         }
     }
     Ok(())
@@ -82,20 +83,11 @@ fn in_turn<'a, 'b>(asked: &'b [Asked<'a>], round: u32) -> Vec<&'b Asked<'a>> {
     order
 }
 
-/// At which requests/s a side's latency is measured: its own share of saturation, and the slower one's, which the host
-/// and its twin can both be asked.
-fn rates(options: &Options, report: &Report, route: Route, side: &str) -> Vec<u32> {
-    if let Some(rate) = options.rate {
-        return vec![rate];
-    }
-    let of = |side| report.rate_of_saturation(route, side);
-    let mut rates = Vec::new();
-    if [HOST, NATIVE].contains(&side) {
-        rates.extend(of(HOST).into_iter().chain(of(NATIVE)).min());
-    }
-    rates.extend(of(side));
-    rates.dedup();
-    rates
+/// At which requests/s a side's latency is measured: the same for the host and its twin, and no more than a peer can do.
+fn rate(options: &Options, report: &Report, route: Route, side: &str) -> Option<u32> {
+    options
+        .rate
+        .or_else(|| report.rate_of_saturation(route, &[HOST, NATIVE, side]))
 }
 
 async fn sample(

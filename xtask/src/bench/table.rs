@@ -125,10 +125,11 @@ impl Report {
             f,
             "| route | requests/s asked | | answered | p50 ms | p99 ms | p99.9 ms |\n|---|---|---|---|---|---|---|"
         )?;
-        let asked = |sample: &LatencySample| (sample.route, sample.rate, sample.side.clone());
-        let first_round = self.latencies.iter().filter(|sample| sample.round == 0);
-        for (route, rate, side) in first_round.map(asked) {
-            let of = |value| self.latency(route, &side, rate, value).unwrap_or(f64::NAN);
+        for sample in self.latencies.iter().filter(|sample| sample.round == 0) {
+            let LatencySample {
+                route, side, rate, ..
+            } = sample;
+            let of = |value| self.latency(*route, side, value).unwrap_or(f64::NAN);
             writeln!(
                 f,
                 "| {} | {rate} | {side} | {:.0} | {:.2} | {:.2} | {:.2} |",
