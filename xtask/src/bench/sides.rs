@@ -103,7 +103,7 @@ pub(super) fn host_options(binary: &Path, cpus: &Cpus) -> HostOptions {
 /// MariaDB and Redis on their processors, migrated and filled.
 pub(super) async fn start_store(host: &Path, cpus: &Cpus, data: &Dataset) -> Result<Store> {
     let step = Progress::detect().step("MariaDB, Redis and data", 0);
-    let store = Store::start_with_own_mariadb(folder()?).await?;
+    let store = Store::start_for_measuring(folder()?).await?;
     store.migrate(host)?;
     store.seed(data).await?;
     let mariadb = store.mariadb.as_ref().and_then(|server| server.process());

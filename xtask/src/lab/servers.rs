@@ -45,7 +45,7 @@ impl Servers {
         dataset: &Dataset,
         programs: &UnderTest,
     ) -> Result<Self> {
-        let store = Store::start_with_own_mariadb(paths::target().join("tmp/lab")).await?;
+        let store = Store::start_for_measuring(paths::target().join("tmp/lab")).await?;
         store.migrate(&programs.host)?;
         store.seed(dataset).await.context("filling the store")?;
         let admin_port = free_port()?;

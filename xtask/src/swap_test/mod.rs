@@ -131,7 +131,7 @@ const TOKEN: &str = "the-token-of-one-swap-test";
 
 /// A store of our own with the course's data, and one host in front of it.
 async fn start(binary: &Path) -> Result<(Store, testbed::Host)> {
-    let store = Store::start_with_own_mariadb(paths::target().join("tmp/swap-test")).await?;
+    let store = Store::start_for_measuring(paths::target().join("tmp/swap-test")).await?;
     store.migrate(binary)?;
     let dataset = Dataset::random(LAB, RNG_SEED);
     testbed::seed::load(store.addresses(), &dataset, Progress::detect()).await?;

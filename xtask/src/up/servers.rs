@@ -1,9 +1,7 @@
 //! The MariaDB and the Redis of `up`: its own, or given ones.
 
 use anyhow::Result;
-use testbed::{
-    Addresses, Durability, MariaDb, MariaDbOptions, Progress, RedisOptions, RedisServer,
-};
+use testbed::{Addresses, MariaDb, MariaDbOptions, Progress, Purpose, RedisOptions, RedisServer};
 
 use crate::paths;
 
@@ -52,7 +50,7 @@ async fn start_mariadb() -> Result<MariaDb> {
     let mariadb = MariaDb::start(MariaDbOptions {
         folder: paths::store().join("mariadb"),
         log: paths::store().join("logs/mariadb.log"),
-        durability: Durability::Machine,
+        purpose: Purpose::Keeping,
     })
     .await?;
     step.finish_with(&format!("127.0.0.1:{}", mariadb.port()));

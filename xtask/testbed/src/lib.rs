@@ -28,7 +28,7 @@ pub mod verify;
 pub use addresses::Addresses;
 pub use guest::{Guest, component_folder};
 pub use host::{Host, HostOptions, migrate};
-pub use mariadb::{Durability, MariaDb, MariaDbOptions};
+pub use mariadb::{MariaDb, MariaDbOptions, Purpose};
 pub use nix::sys::signal::Signal;
 pub use process::{Process, start_program};
 pub use programs::find_program;

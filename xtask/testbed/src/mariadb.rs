@@ -29,13 +29,15 @@ GRANT ALL PRIVILEGES ON *.* TO 'store'@'%' WITH GRANT OPTION;
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// What a committed transaction survives.
+/// What a server is for, which decides what a commit survives and how much disk and memory it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// The death of the machine: each commit waits for the disk.
-    Machine,
-    /// The death of the server process, which is what tests cause. Faster.
-    Process,
+pub enum Purpose {
+    /// Data that somebody wants to find again: each commit waits for the disk, so that it survives the machine's death.
+    Keeping,
+    /// Tests: a commit survives the server's death, which is what tests cause. Small, as there may be a dozen.
+    Testing,
+    /// Measurements: as durable as for tests, with room for minutes of load.
+    Measuring,
 }
 
 /// How to start a [`MariaDb`].
@@ -45,8 +47,8 @@ pub struct MariaDbOptions {
     pub folder: PathBuf,
     /// The file that the server's log is appended to.
     pub log: PathBuf,
-    /// What a commit survives.
-    pub durability: Durability,
+    /// What it is for.
+    pub purpose: Purpose,
 }
 
 /// A running `mariadbd`, killed on drop.
@@ -188,7 +190,7 @@ async fn start_on(options: &MariaDbOptions, port: u16) -> Result<Process> {
             "--skip-log-bin",
         ])
         .args(["--character-set-server=utf8mb4", "--max-connections=500"])
-        .args(durability_settings(options.durability))
+        .args(settings(options.purpose))
         .args(run_as_root()?)
         .env("TMPDIR", temporary_folder(&options.folder)?);
     let process = Process::start("MariaDB", command, &options.log, &options.log)?;
@@ -203,14 +205,20 @@ async fn start_on(options: &MariaDbOptions, port: u16) -> Result<Process> {
     Ok(process)
 }
 
-fn durability_settings(durability: Durability) -> [&'static str; 3] {
-    match durability {
-        Durability::Machine => [
+fn settings(purpose: Purpose) -> [&'static str; 3] {
+    match purpose {
+        Purpose::Keeping => [
             "--innodb-flush-log-at-trx-commit=1",
             "--innodb-buffer-pool-size=256M",
             "--innodb-log-file-size=96M",
         ],
-        Durability::Process => [
+        Purpose::Testing => [
+            "--innodb-flush-log-at-trx-commit=2",
+            "--innodb-buffer-pool-size=128M",
+            // The server allocates it whole at its first start.
+            "--innodb-log-file-size=32M",
+        ],
+        Purpose::Measuring => [
             "--innodb-flush-log-at-trx-commit=2",
             "--innodb-buffer-pool-size=512M",
             // Minutes of thousands of orders a second fit in. When it is nearly full, all connections may spin for minutes on

@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::addresses::Addresses;
 use crate::host::{self, Host, HostOptions};
-use crate::mariadb::{Durability, MariaDb, MariaDbOptions};
+use crate::mariadb::{MariaDb, MariaDbOptions, Purpose};
 use crate::progress::Progress;
 use crate::redis_server::{RedisOptions, RedisServer};
 use crate::run_folder::new_folder;
@@ -43,7 +43,9 @@ impl Store {
     /// When a server doesn't start.
     pub async fn start(base: impl AsRef<Path>) -> Result<Self> {
         let base = base.as_ref();
-        let shared = SHARED.get_or_try_init(|| start_mariadb(base)).await?;
+        let shared = SHARED
+            .get_or_try_init(|| start_mariadb(base, Purpose::Testing))
+            .await?;
         Self::on(base, shared).await
     }
 
@@ -52,8 +54,19 @@ impl Store {
     /// # Errors
     /// When a server doesn't start.
     pub async fn start_with_own_mariadb(base: impl AsRef<Path>) -> Result<Self> {
-        let base = base.as_ref();
-        let mariadb = start_mariadb(base).await?;
+        Self::with_own_mariadb(base.as_ref(), Purpose::Testing).await
+    }
+
+    /// Like [`Store::start_with_own_mariadb`], with a MariaDB that takes minutes of load.
+    ///
+    /// # Errors
+    /// When a server doesn't start.
+    pub async fn start_for_measuring(base: impl AsRef<Path>) -> Result<Self> {
+        Self::with_own_mariadb(base.as_ref(), Purpose::Measuring).await
+    }
+
+    async fn with_own_mariadb(base: &Path, purpose: Purpose) -> Result<Self> {
+        let mariadb = start_mariadb(base, purpose).await?;
         let mut store = Self::on(base, &mariadb).await?;
         store.mariadb = Some(mariadb);
         Ok(store)
@@ -160,14 +173,14 @@ impl Drop for Store {
     }
 }
 
-async fn start_mariadb(base: &Path) -> Result<MariaDb> {
+async fn start_mariadb(base: &Path, purpose: Purpose) -> Result<MariaDb> {
     let folder = new_folder(base, "mariadb")?;
     let options = MariaDbOptions {
         log: folder.join("mariadb.log"),
         folder,
-        durability: Durability::Process,
+        purpose,
     };
     MariaDb::start(options)
         .await
-        .context("starting MariaDB for tests")
+        .context("starting a private MariaDB")
 }
