@@ -9,11 +9,18 @@ use clap::Args;
 
 use crate::cargo::{cargo, run_step};
 use crate::setup::COMPILING;
-use crate::{paths, setup};
+use crate::{paths, pgo, setup};
 
 /// Build the components (release, wasm32-wasip2), the host and the proxy
 #[derive(Debug, Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// Host and proxy as they are shipped: link-time optimisation, the host guided by a profile (minutes)
+    #[arg(long)]
+    dist: bool,
+}
+
+pub(crate) const HOST_PACKAGE: &str = "store-host";
+pub(crate) const NATIVE_PACKAGE: &str = "store-native";
 
 /// The crates in `components/` that become a `.wasm` file.
 const COMPONENTS: [&str; 3] = ["orders", "stocks", "reports"];
@@ -21,11 +28,16 @@ const COMPONENTS: [&str; 3] = ["orders", "stocks", "reports"];
 /// The component that the host's tests swap in: `host/tests/guests`.
 const TEST_GUEST: &str = "test-guest";
 
-pub(crate) async fn run(_: Options) -> Result<ExitCode> {
+pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
     setup::tools(&[COMPILING]).await?;
     components().await?;
-    servers().await?;
+    let servers = if options.dist {
+        [dist_host().await?, dist_proxy().await?]
+    } else {
+        servers().await?;
+        [paths::host_binary(), paths::proxy_binary()]
+    };
     for name in COMPONENTS {
         let path = paths::component(name);
         let bytes = fs::metadata(&path)
@@ -33,7 +45,7 @@ pub(crate) async fn run(_: Options) -> Result<ExitCode> {
             .len();
         println!("{:>7} KiB  {}", bytes.div_ceil(1024), path.display());
     }
-    for path in [paths::host_binary(), paths::proxy_binary()] {
+    for path in servers {
         println!("             {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
@@ -62,10 +74,7 @@ pub(crate) async fn test_guest() -> Result<()> {
 
 /// Builds the host as it is shipped, and says where it is.
 pub(crate) async fn dist_host() -> Result<PathBuf> {
-    let mut command = cargo(["build", "--profile", "dist"]);
-    command.args(["--package", "store-host"]);
-    run_step("build the host for release", command).await?;
-    Ok(paths::dist_host_binary())
+    pgo::build(HOST_PACKAGE).await
 }
 
 /// Builds the proxy as it is shipped, and says where it is.
@@ -76,13 +85,10 @@ pub(crate) async fn dist_proxy() -> Result<PathBuf> {
     Ok(paths::dist_proxy_binary())
 }
 
-/// Builds the native twin in the host's profile, and says where it is.
+/// Builds the native twin as the host is built, and says where it is.
 pub(crate) async fn dist_native() -> Result<PathBuf> {
     // By itself: built together, the host would get the features that only the twin asks for.
-    let mut command = cargo(["build", "--profile", "dist"]);
-    command.args(["--package", "store-native"]);
-    run_step("build the native twin for release", command).await?;
-    Ok(paths::target().join("dist/store-native"))
+    pgo::build(NATIVE_PACKAGE).await
 }
 
 /// The flags that limit a cargo command to the components.

@@ -12,6 +12,7 @@ mod load;
 mod locust;
 mod measure;
 mod paths;
+mod pgo;
 mod python;
 mod seed;
 mod setup;

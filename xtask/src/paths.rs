@@ -32,11 +32,6 @@ pub(crate) fn proxy_binary() -> PathBuf {
     target().join("debug/store-proxy")
 }
 
-/// The `store-host` program as it is shipped.
-pub(crate) fn dist_host_binary() -> PathBuf {
-    target().join("dist/store-host")
-}
-
 /// The `store-proxy` program as it is shipped.
 pub(crate) fn dist_proxy_binary() -> PathBuf {
     target().join("dist/store-proxy")

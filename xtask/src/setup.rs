@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 use crate::cargo::{cargo, run_step};
 use crate::contract;
+use crate::measure::output_of;
 use crate::paths;
 
 /// Install what the other commands need (they do it too): the wasm target, cmake, MariaDB, Redis, Prometheus, Python, newman
@@ -114,6 +115,16 @@ pub(crate) async fn lint_components() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The program that merges profiles: one of Rust's own components.
+pub(crate) async fn llvm_profdata() -> Result<PathBuf> {
+    let libraries = PathBuf::from(output_of("rustc", &["--print", "target-libdir"]).await);
+    let program = libraries.with_file_name("bin").join("llvm-profdata");
+    if !program.exists() {
+        rustup(["component", "add", "llvm-tools"]).await?;
+    }
+    Ok(program)
 }
 
 /// The load generator, built in this repository's folder the first time.

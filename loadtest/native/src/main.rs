@@ -21,6 +21,7 @@ use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use clap::Parser;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::pools::Pools;
 
@@ -46,6 +47,9 @@ struct Cli {
 async fn main() -> Result<()> {
     let cli = Cli::parse();
     let pools = Pools::new(&cli.mysql_url, &cli.redis_url)?;
+    // Before anyone knows where we are: from here on, SIGTERM ends us as it should.
+    let mut sigterm = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let terminated = async move { _ = sigterm.recv().await };
     let listener = TcpListener::bind(cli.listen)
         .await
         .with_context(|| format!("listening on {}", cli.listen))?;
@@ -54,6 +58,7 @@ async fn main() -> Result<()> {
     // A connection that can't have it works all the same.
     let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
     axum::serve(listener, routes().with_state(pools))
+        .with_graceful_shutdown(terminated)
         .await
         .context("serving")
 }

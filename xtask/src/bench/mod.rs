@@ -9,6 +9,7 @@ mod routes;
 mod sides;
 mod startup;
 mod table;
+mod train;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,11 +24,11 @@ use self::routes::Route;
 use self::sides::{Bench, Peer};
 use crate::build;
 use crate::measure::Loaders;
-use crate::setup::{self, LOAD, MARIADB, PROCESSES, REDIS};
+use crate::setup::{self, COMPILING, LOAD, MARIADB, PROCESSES, REDIS};
 
 /// Compare store-host with a native twin of it: requests/s, latency at a fixed rate, CPU per request, memory, round trips
 ///
-/// Builds both in the profile that is shipped (`dist`; minutes the first time), starts MariaDB and Redis and fills them with
+/// Builds both as they are shipped (minutes the first time), starts MariaDB and Redis and fills them with
 /// the lab's data. Each row is measured in rounds that visit all servers in alternating order. docs/performance.md says what the
 /// figures mean.
 #[derive(Debug, Args)]
@@ -62,6 +63,7 @@ pub(crate) struct Options {
 enum What {
     Startup(startup::Options),
     Growth(growth::Options),
+    Train(train::Options),
 }
 
 /// What all of the measurements take.
@@ -104,6 +106,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     match options.what {
         Some(What::Startup(options)) => return startup::run(options).await,
         Some(What::Growth(options)) => return growth::run(options).await,
+        Some(What::Train(options)) => return train::run(options).await,
         None => {}
     }
     let options = if options.quick {
@@ -146,8 +149,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 impl Common {
     /// Installs and builds what is needed.
     async fn programs(&self) -> Result<Programs> {
-        setup::wasm_target().await?;
-        setup::tools(&[PROCESSES, MARIADB, REDIS, LOAD]).await?;
+        install().await?;
         build::components().await?;
         let host = match &self.host {
             Some(host) => host.clone(),
@@ -165,6 +167,11 @@ impl Common {
             .clone()
             .unwrap_or_else(|| format!("loadtest/results/{name}.json").into())
     }
+}
+
+async fn install() -> Result<()> {
+    setup::wasm_target().await?;
+    setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS, LOAD]).await
 }
 
 impl Cpus {

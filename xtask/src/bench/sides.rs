@@ -53,13 +53,29 @@ enum Server {
     Native(Process),
 }
 
+impl Server {
+    fn process(&self) -> &Process {
+        match self {
+            Self::Host(host) => host.process(),
+            Self::Native(process) => process,
+        }
+    }
+}
+
 impl Side {
     /// Its process, if it is one of ours.
     pub(super) fn process(&self) -> Option<u32> {
-        self.server.as_ref().map(|server| match server {
-            Server::Host(host) => host.process().id(),
-            Server::Native(process) => process.id(),
-        })
+        self.server.as_ref().map(|server| server.process().id())
+    }
+
+    /// Asks it to end as it should, if it is one of ours, and waits for that.
+    pub(super) async fn stop(&self, limit: Duration) -> Result<()> {
+        let Some(server) = &self.server else {
+            return Ok(());
+        };
+        let status = server.process().stop(limit).await?;
+        ensure!(status.success(), "{} ended with {status}", self.name);
+        Ok(())
     }
 }
 

@@ -34,7 +34,7 @@ use self::settings::{Settings, fingerprint};
 use self::stage::Stage;
 use crate::locust::REQUIREMENTS;
 use crate::python::Python;
-use crate::setup::{self, MARIADB, PROCESSES, REDIS};
+use crate::setup::{self, COMPILING, MARIADB, PROCESSES, REDIS};
 use crate::stop_signals::{INTERRUPTED, StopSignals};
 use crate::{build, paths};
 
@@ -55,7 +55,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 }
 
 async fn replay(options: Options) -> Result<()> {
-    setup::tools(&[PROCESSES, MARIADB, REDIS]).await?;
+    setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS]).await?;
     let settings = options.settings();
     let oha = match settings.saturate {
         true => Some(setup::oha().await?),

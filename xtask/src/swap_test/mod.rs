@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use self::admin::Admin;
 use self::load::{Load, Work};
 use self::report::Report;
-use crate::setup::{self, MARIADB, PROCESSES, REDIS};
+use crate::setup::{self, COMPILING, MARIADB, PROCESSES, REDIS};
 use crate::{build, paths};
 
 /// Connections are opened, pools filled and pages faulted in before anything is measured.
@@ -40,7 +40,7 @@ const RNG_SEED: u64 = 42;
 
 /// Swap components under a fixed load, good and bad versions mixed, and compare with the same load without swaps
 ///
-/// Builds the host in its release profile (`dist`), which takes minutes the first time. Exits with 1 if a request
+/// Builds the host as it is shipped, which takes minutes the first time. Exits with 1 if a request
 /// failed, the 99th percentile more than doubled, memory grew by more than 5 % between the tenth swap and the last, a
 /// rollback took over 100 ms, a replaced generation was not freed, or the data differ at the end.
 /// loadtest/swap/README.md explains the figures.
@@ -62,7 +62,7 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
-    setup::tools(&[PROCESSES, MARIADB, REDIS]).await?;
+    setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS]).await?;
     let oha = setup::oha().await?;
     build::components().await?;
     build::test_guest().await?;

@@ -1,0 +1,159 @@
+//! Profile-guided optimisation: builds that count how often each piece of code is run, and builds that are laid out by such
+//! counts (<https://doc.rust-lang.org/rustc/profile-guided-optimization.html>). docs/adr/0009-profile-guided-builds.md says
+//! why the counts are kept in the repository.
+
+use std::env;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+use crate::cargo::{cargo, run_step};
+use crate::measure::output_of;
+use crate::paths;
+
+/// Builds `package` as it is shipped and says where its program is.
+pub(crate) async fn build(package: &str) -> Result<PathBuf> {
+    let rustc = Rustc::ask().await?;
+    let kept = kept_profile(package, &rustc);
+    // Cargo builds anew when the file changes: the compiler names it among what it has read.
+    let flags = if kept.exists() {
+        vec![format!("-Cprofile-use={}", kept.display())]
+    } else {
+        eprintln!(
+            "– {package} is built without a profile: `cargo xtask bench train` makes one for rustc {}",
+            rustc.release
+        );
+        Vec::new()
+    };
+    let title = format!("build {package} for release");
+    dist(&title, package, &rustc, &paths::target(), &flags).await
+}
+
+/// Builds `package` so that it counts what is run, and says where its program is. It writes the counts when it ends by itself.
+pub(crate) async fn build_counting(package: &str) -> Result<PathBuf> {
+    let rustc = Rustc::ask().await?;
+    let flags = [format!("-Cprofile-generate={}", counts().display())];
+    let title = format!("build {package}, counting");
+    // A folder of its own: this program must not be taken for the one that is shipped.
+    dist(&title, package, &rustc, &folder(), &flags).await
+}
+
+/// Forgets what programs have counted so far.
+pub(crate) fn forget_counts() -> Result<()> {
+    match fs::remove_dir_all(counts()) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).context("emptying target/pgo/raw")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes what programs have counted the profile of `package`, in place of earlier ones, and says where it is.
+pub(crate) async fn keep_counts(package: &str, llvm_profdata: &Path) -> Result<PathBuf> {
+    let kept = kept_profile(package, &Rustc::ask().await?);
+    let mut merge = Command::new(llvm_profdata);
+    // Sparse: a tenth of the size, without the functions that were never run.
+    merge.args(["merge", "--sparse", "--output"]);
+    merge.arg(&kept).arg(counts()).kill_on_drop(true);
+    run_step(&format!("keep the profile of {package}"), merge).await?;
+    for old in profiles_of(package)?.into_iter().filter(|old| *old != kept) {
+        fs::remove_file(&old).with_context(|| format!("removing {}", old.display()))?;
+    }
+    Ok(kept)
+}
+
+async fn dist(
+    title: &str,
+    package: &str,
+    rustc: &Rustc,
+    folder: &Path,
+    flags: &[String],
+) -> Result<PathBuf> {
+    let mut command = cargo(["build", "--profile", "dist", "--package", package]);
+    // With a target named, the flags are for what runs there, and not for build scripts and macros.
+    command.args(["--target", &rustc.host]).arg("--target-dir");
+    command.arg(folder);
+    let of_the_user = env::var("RUSTFLAGS").unwrap_or_default();
+    let all: Vec<&str> = of_the_user
+        .split_whitespace()
+        .chain(flags.iter().map(String::as_str))
+        .collect();
+    if !all.is_empty() {
+        command.env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"));
+    }
+    run_step(title, command).await?;
+    Ok(folder.join(&rustc.host).join("dist").join(package))
+}
+
+/// A profile is good for one version of the compiler: another gives functions other names.
+fn kept_profile(package: &str, rustc: &Rustc) -> PathBuf {
+    profiles().join(format!("{package}-rustc-{}.profdata", rustc.release))
+}
+
+fn profiles_of(package: &str) -> Result<Vec<PathBuf>> {
+    let prefix = format!("{package}-rustc-");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(profiles()).context("reading loadtest/profiles")? {
+        let path = entry.context("reading loadtest/profiles")?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(&prefix) {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn profiles() -> PathBuf {
+    paths::root().join("loadtest/profiles")
+}
+
+fn folder() -> PathBuf {
+    paths::target().join("pgo")
+}
+
+fn counts() -> PathBuf {
+    folder().join("raw")
+}
+
+/// What the compiler says of itself.
+struct Rustc {
+    release: String,
+    /// The target that it runs on.
+    host: String,
+}
+
+impl Rustc {
+    async fn ask() -> Result<Self> {
+        Self::read(&output_of("rustc", &["-vV"]).await)
+    }
+
+    fn read(said: &str) -> Result<Self> {
+        let after = |prefix| said.lines().find_map(|line| line.strip_prefix(prefix));
+        let (Some(release), Some(host)) = (after("release: "), after("host: ")) else {
+            bail!("`rustc -vV` doesn't say its release and host: {said}");
+        };
+        Ok(Self {
+            release: release.to_owned(),
+            host: host.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rustc;
+
+    #[test]
+    fn rustc_says_its_release_and_host() {
+        let said = "rustc 1.95.0 (x 2026)\nbinary: rustc\nhost: x86_64-unknown-linux-gnu\nrelease: 1.95.0\n";
+        let rustc = Rustc::read(said).expect("both are there");
+        assert_eq!(
+            (rustc.release.as_str(), rustc.host.as_str()),
+            ("1.95.0", "x86_64-unknown-linux-gnu")
+        );
+        assert!(Rustc::read("rustc 1.95.0").is_err());
+    }
+}
