@@ -177,7 +177,11 @@ fn context(
         in_flight: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
         limits,
         mysql: mysql::Pools::new(id, config.mysql.clone(), metrics.clone()),
-        redis: redis::Connections::new(config.redis.clone()),
+        redis: redis::Connections::new(
+            config.redis.clone(),
+            entry.redis_near_cache.clone(),
+            metrics.redis_near(id),
+        ),
         metrics: metrics.clone(),
         outage_logged: Mutex::new(None),
     };

@@ -44,6 +44,7 @@ pub(crate) struct Metrics {
     traps: IntCounterVec,
     component_info: IntGaugeVec,
     redis_errors: IntCounterVec,
+    redis_near_reads: IntCounterVec,
     refreshes: IntCounterVec,
     refresh_seconds: Histogram,
     refreshed: IntGauge,
@@ -110,6 +111,11 @@ impl Metrics {
                 "store_redis_errors_total",
                 "Redis commands that failed",
                 &["component"],
+            )?,
+            redis_near_reads: declare.counters(
+                "store_redis_near_cache_reads_total",
+                "Reads of keys that the component asks to be kept near: hit or miss",
+                &["component", "outcome"],
             )?,
             refreshes: declare.counters(
                 "store_refreshes_total",
@@ -216,6 +222,18 @@ impl Metrics {
         self.redis_errors.with_label_values(&[component]).inc();
     }
 
+    /// The counters of what one component's Redis connections keep near.
+    pub(crate) fn redis_near(&self, component: &str) -> NearMetrics {
+        let outcome = |outcome| {
+            self.redis_near_reads
+                .with_label_values(&[component, outcome])
+        };
+        NearMetrics {
+            hits: outcome("hit"),
+            misses: outcome("miss"),
+        }
+    }
+
     /// Counts a refresh; `seconds` is absent when another host did it.
     pub(crate) fn refresh(&self, outcome: &str, seconds: Option<f64>) {
         self.refreshes.with_label_values(&[outcome]).inc();
@@ -244,6 +262,12 @@ impl Metrics {
             statements: self.pool.statements.with_label_values(&labels),
         }
     }
+}
+
+/// What is counted of the keys that one component asks to be kept near.
+pub(crate) struct NearMetrics {
+    pub(crate) hits: IntCounter,
+    pub(crate) misses: IntCounter,
 }
 
 /// What the pools of one component count.

@@ -81,9 +81,8 @@ async fn redis(url: &str, config: &Config) -> Result<(), Failure> {
         is_final,
         reason: format!("Redis at {address}: {error}"),
     };
-    let mut connection = redis::Connections::new(config.redis.clone())
-        .connect(url)
-        .map_err(|error| failure(true, error))?;
+    let mut connection =
+        redis::manager(url, &config.redis, None).map_err(|error| failure(true, error))?;
     ::redis::cmd("PING")
         .query_async::<()>(&mut connection)
         .await

@@ -88,9 +88,10 @@ impl Reply {
     #[must_use]
     pub fn with_freshness(self, freshness: Freshness) -> Self {
         let tag = self.full_body().map(conditional::entity_tag);
+        let words = caching::words(freshness);
         let reply = self
-            .with_header("cache-control", caching::for_everybody(freshness))
-            .with_header("cdn-cache-control", caching::for_our_own(freshness));
+            .with_header("cache-control", words.for_everybody)
+            .with_header("cdn-cache-control", words.for_our_own);
         match tag {
             Some(tag) => reply.with_header("etag", tag),
             None => reply,

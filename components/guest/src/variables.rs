@@ -1,30 +1,36 @@
 //! The application's variables.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 use spin_sdk::variables;
 use store_domain::StoreError;
 use store_domain::settings::Setting;
 
 thread_local! {
-    /// Each is asked for once in the life of an instance. Hosts make new instances when variables change.
-    static KNOWN: RefCell<HashMap<&'static str, String>> = RefCell::default();
+    /// Each is asked for once in the life of an instance. Hosts make new instances when variables change. So few that
+    /// looking at one after the other is quickest.
+    static KNOWN: RefCell<Vec<(&'static str, String)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The value of a variable.
+/// What `of` makes of the value of a variable.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if the manifest does not give the component this variable.
-async fn text(name: &'static str) -> Result<String, StoreError> {
-    if let Some(value) = KNOWN.with_borrow(|known| known.get(name).cloned()) {
-        return Ok(value);
+async fn with_value<T>(name: &'static str, of: impl Fn(&str) -> T) -> Result<T, StoreError> {
+    let known = KNOWN.with_borrow(|known| {
+        let mut known = known.iter();
+        let (_, value) = known.find(|(known, _)| *known == name)?;
+        Some(of(value))
+    });
+    if let Some(made) = known {
+        return Ok(made);
     }
     let value = variables::get(name)
         .await
         .map_err(|error| StoreError::Unavailable(format!("variable {name}: {error}")))?;
-    KNOWN.with_borrow_mut(|known| known.insert(name, value.clone()));
-    Ok(value)
+    let made = of(&value);
+    KNOWN.with_borrow_mut(|known| known.push((name, value)));
+    Ok(made)
 }
 
 /// The setting that a variable holds.
@@ -32,14 +38,16 @@ async fn text(name: &'static str) -> Result<String, StoreError> {
 /// # Errors
 /// [`StoreError::Unavailable`], naming variable, value and the allowed values, if it holds none.
 pub async fn setting<S: Setting>() -> Result<S, StoreError> {
-    let value = text(S::VARIABLE).await?;
-    S::parse(&value).ok_or_else(|| {
-        StoreError::Unavailable(format!(
-            "variable {} is {value:?}, allowed: {}",
-            S::VARIABLE,
-            S::ALLOWED
-        ))
+    with_value(S::VARIABLE, |value| {
+        S::parse(value).ok_or_else(|| {
+            StoreError::Unavailable(format!(
+                "variable {} is {value:?}, allowed: {}",
+                S::VARIABLE,
+                S::ALLOWED
+            ))
+        })
     })
+    .await?
 }
 
 /// Where MySQL is.
@@ -47,7 +55,7 @@ pub async fn setting<S: Setting>() -> Result<S, StoreError> {
 /// # Errors
 /// [`StoreError::Unavailable`] if the manifest does not say.
 pub async fn mysql_url() -> Result<String, StoreError> {
-    text("mysql_url").await
+    with_value("mysql_url", str::to_owned).await
 }
 
 /// Where Redis is.
@@ -55,5 +63,5 @@ pub async fn mysql_url() -> Result<String, StoreError> {
 /// # Errors
 /// [`StoreError::Unavailable`] if the manifest does not say.
 pub async fn redis_url() -> Result<String, StoreError> {
-    text("redis_url").await
+    with_value("redis_url", str::to_owned).await
 }

@@ -1,11 +1,12 @@
 //! `report_source = cached`: the finished body in Redis. The host's refresh task keeps it there; a reader who finds it
 //! missing all the same has it made once, however many readers there are.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use store_domain::StoreError;
 use store_domain::cache::{SEEN, report_key, report_lifetime};
-use store_domain::freshness::Freshness;
+use store_domain::freshness::{Dated, Freshness};
 use store_domain::reports::Report;
 use store_domain::settings::RefreshInterval;
 use store_guest::mysql::Connection;
@@ -80,13 +81,37 @@ async fn make_if_missing(redis: &Redis, report: Report) -> Result<Kept, RefreshE
     Ok((body.into_bytes(), freshness))
 }
 
-/// The report that Redis holds, if it does.
+thread_local! {
+    /// Both reports as this instance's readers last found them. They are the same for everybody.
+    static DATED: RefCell<[Option<Dated>; 2]> = const { RefCell::new([None, None]) };
+}
+
+/// The report that Redis holds, if it does. Most readers need no more than its body, which hosts may have at hand.
 async fn kept(redis: &Redis, report: Report) -> Result<Option<Kept>, RefreshError> {
+    let RefreshInterval(interval) = variables::setting().await?;
+    if is_dated(report)
+        && let Some(body) = redis.get(report_key(report)).await?
+        && let Some(left) = left(report, &body)
+    {
+        return Ok(Some((body, Freshness::of_report(left, interval))));
+    }
+    let read_at = Instant::now();
     let Some((body, left)) = redis.get_with_lifetime(report_key(report)).await? else {
         return Ok(None);
     };
-    let RefreshInterval(interval) = variables::setting().await?;
+    let dated = Dated::new(&body, left, read_at);
+    DATED.with_borrow_mut(|all| all[report as usize] = Some(dated));
     Ok(Some((body, Freshness::of_report(left, interval))))
+}
+
+fn is_dated(report: Report) -> bool {
+    DATED.with_borrow(|all| all[report as usize].is_some())
+}
+
+/// What is left of the lifetime of a report with this body, if the last reader can tell.
+fn left(report: Report, body: &[u8]) -> Option<Duration> {
+    let now = Instant::now();
+    DATED.with_borrow(|all| all[report as usize].as_ref()?.left(body, now))
 }
 
 /// What is left of the lifetime of a report that was right then.

@@ -83,6 +83,8 @@ pub(crate) struct ComponentManifest {
     pub environment: BTreeMap<String, String>,
     /// What a new generation must answer; by default its first route.
     pub probe: Option<Probe>,
+    /// What the Redis keys begin with whose values the host keeps in memory until Redis says that they changed.
+    pub redis_near_cache: Vec<String>,
     /// Limits of its own.
     pub limits: OwnLimits,
 }

@@ -242,6 +242,7 @@ impl Reader<'_> {
             environment: self
                 .strings(&format!("{key}.environment"), entry.remove("environment"))?,
             probe,
+            redis_near_cache: tool.redis_near_cache,
             limits: tool.limits,
         };
         match entry.keys().next() {

@@ -14,6 +14,8 @@ use crate::probe::Probe;
 pub(super) struct Tool {
     probe: Option<RawProbe>,
     #[serde(default)]
+    pub(super) redis_near_cache: Vec<String>,
+    #[serde(default)]
     pub(super) limits: OwnLimits,
 }
 
@@ -139,18 +141,25 @@ mod tests {
     }
 
     #[test]
-    fn probes_and_limits_are_read() {
-        let tool = read("probe = { path = \"/x\", status = 204 }\nlimits = { max_in_flight = 3, request_timeout = \"2s\" }").expect("valid");
+    fn what_a_component_asks_for_is_read() {
+        let text = r#"
+            probe = { path = "/x", status = 204 }
+            limits = { max_in_flight = 3, request_timeout = "2s" }
+            redis_near_cache = ["report:"]
+        "#;
+        let tool = read(text).expect("valid");
         let probe = tool.probe().expect("valid").expect("given");
         assert_eq!((probe.method, probe.path.as_str()), (Method::GET, "/x"));
         assert_eq!(probe.status, Some(StatusCode::NO_CONTENT));
         assert_eq!(tool.limits.max_in_flight.map(|count| count.0), Some(3));
+        assert_eq!(tool.redis_near_cache, ["report:"]);
     }
 
     #[test]
     fn wrong_ones_are_refused() {
         for wrong in [
             "prob = 1",
+            "redis_near_cache = true",
             "probe = {}",
             "limits = { max_in_flight = 0 }",
             "limits = { instance_concurrency = 1025 }",

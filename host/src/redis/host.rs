@@ -2,20 +2,15 @@
 
 use std::sync::Arc;
 
-use redis::aio::ConnectionManager;
-use redis::{Cmd, FromRedisValue, Value};
+use redis::{Arg, Cmd, FromRedisValue, RedisError, RedisResult as Reply, Value};
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
-use super::values;
+use super::{Connection, values};
 use crate::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
 };
 use crate::context::Context;
 use crate::state::State;
-
-/// What a component holds: a handle on the one connection to an address.
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Connection(ConnectionManager);
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
@@ -36,7 +31,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         accessor.with(|mut access| {
             let state = access.get();
             match connect(&state.component, &address) {
-                Ok(connection) => Ok(Ok(state.table.push(Connection(connection))?)),
+                Ok(connection) => Ok(Ok(state.table.push(connection)?)),
                 Err(refusal) => Ok(Err(refusal)),
             }
         })
@@ -61,7 +56,11 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         connection: Resource<Connection>,
         key: String,
     ) -> Answer<Option<Payload>> {
-        run(accessor, connection, redis::cmd("GET").arg(key)).await
+        if let Some(bytes) = kept(accessor, &connection, &key)? {
+            return Ok(Ok(Some(bytes)));
+        }
+        // In a box: what few calls come to would make all of them large.
+        Box::pin(get(accessor, connection, key)).await
     }
 
     async fn set(
@@ -131,13 +130,13 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         command: String,
         arguments: Vec<RedisParameter>,
     ) -> Answer<Vec<RedisResult>> {
-        let reply =
-            run::<Value>(accessor, connection, &values::command(&command, arguments)).await?;
+        let command = values::command(&command, arguments);
+        let reply = run::<Value>(accessor, connection, &command).await?;
         Ok(reply.and_then(values::results))
     }
 }
 
-fn connect(component: &Context, address: &str) -> Result<ConnectionManager, Error> {
+fn connect(component: &Context, address: &str) -> Result<Connection, Error> {
     // What was allowed once is allowed as long as this context lives.
     if let Some(connection) = component.redis.known(address) {
         return Ok(connection);
@@ -149,27 +148,89 @@ fn connect(component: &Context, address: &str) -> Result<ConnectionManager, Erro
     connection.map_err(|_| Error::InvalidAddress)
 }
 
+/// The value of `key`, if it is kept near.
+fn kept(
+    accessor: &Accessor<State, HasSelf<State>>,
+    connection: &Resource<Connection>,
+    key: &str,
+) -> wasmtime::Result<Option<Payload>> {
+    accessor.with(|mut access| {
+        let state = access.get();
+        let near = state.table.get(connection)?.near.as_ref();
+        let bytes = near.and_then(|near| near.kept(key));
+        if bytes.is_some() {
+            state.component.redis.near_metrics.hits.inc();
+        }
+        Ok(bytes)
+    })
+}
+
+/// The value of `key` as Redis has it, to be kept near if the component asks for that.
+async fn get(
+    accessor: &Accessor<State, HasSelf<State>>,
+    connection: Resource<Connection>,
+    key: String,
+) -> Answer<Option<Payload>> {
+    let (mut held, component) = held(accessor, &connection)?;
+    if let Some(near) = &held.near
+        && component.redis.keeps_near(key.as_bytes())
+    {
+        component.redis.near_metrics.misses.inc();
+        match near.ask(&mut held.manager, &key).await {
+            // It tells of no changes, or not us; or the key holds something else, which the command itself shall say.
+            Err(error) if !is_outage(&error) => {
+                component.warn_of_outage(&format_args!("Redis values are not kept near: {error}"));
+            }
+            reply => return Ok(answer(&component, reply)),
+        }
+    }
+    let mut command = redis::cmd("GET");
+    let reply = command.arg(key).query_async(&mut held.manager).await;
+    Ok(answer(&component, reply))
+}
+
+fn held(
+    accessor: &Accessor<State, HasSelf<State>>,
+    connection: &Resource<Connection>,
+) -> wasmtime::Result<(Connection, Arc<Context>)> {
+    accessor.with(|mut access| {
+        let state = access.get();
+        let connection = state.table.get(connection)?.clone();
+        Ok((connection, state.component.clone()))
+    })
+}
+
+/// Sends a command, which may change what is kept near: whoever changed a value must find it changed, and the news of it
+/// may come after the reply.
 async fn run<T: FromRedisValue>(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: Resource<Connection>,
     command: &Cmd,
 ) -> Answer<T> {
-    let (mut connection, component) = accessor.with(|mut access| {
-        let state = access.get();
-        wasmtime::error::Ok((
-            state.table.get(&connection)?.0.clone(),
-            state.component.clone(),
-        ))
-    })?;
-    match command.query_async(&mut connection).await {
-        Ok(reply) => Ok(Ok(reply)),
-        Err(error) => Ok(Err(report(&component, &error))),
+    let (mut connection, component) = held(accessor, &connection)?;
+    let reply = command.query_async(&mut connection.manager).await;
+    if let Some(near) = &connection.near {
+        let mut arguments = command.args_iter();
+        let names_one =
+            |argument| matches!(argument, Arg::Simple(bytes) if component.redis.keeps_near(bytes));
+        if arguments.any(names_one) {
+            near.forget_all();
+        }
     }
+    Ok(answer(&component, reply))
 }
 
-fn report(component: &Arc<Context>, error: &redis::RedisError) -> Error {
+fn answer<T>(component: &Arc<Context>, reply: Reply<T>) -> Result<T, Error> {
+    reply.map_err(|error| report(component, &error))
+}
+
+fn is_outage(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+}
+
+fn report(component: &Arc<Context>, error: &RedisError) -> Error {
     component.metrics.redis_error(&component.id);
-    if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
+    if is_outage(error) {
         component.warn_of_outage(error);
     }
     values::error(error)

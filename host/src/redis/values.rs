@@ -16,7 +16,8 @@ pub(super) fn command(name: &str, arguments: Vec<RedisParameter>) -> Cmd {
     command
 }
 
-/// A reply as a flat list: nested arrays are laid out one after the other.
+/// A reply as a flat list: nested arrays are laid out one after the other, and so are maps, which only the third version
+/// of Redis's protocol has.
 pub(super) fn results(reply: Value) -> Result<Vec<RedisResult>, Error> {
     let mut results = Vec::new();
     append(&mut results, reply)?;
@@ -38,6 +39,14 @@ fn append(results: &mut Vec<RedisResult>, reply: Value) -> Result<(), Error> {
             }
             return Ok(());
         }
+        Value::Map(pairs) => {
+            for (key, value) in pairs {
+                append(results, key)?;
+                append(results, value)?;
+            }
+            return Ok(());
+        }
+        Value::VerbatimString { text, .. } => RedisResult::Binary(text.into_bytes()),
         Value::ServerError(error) => return Err(Error::Other(error.to_string())),
         _ => return Err(Error::TypeError),
     };
@@ -67,6 +76,24 @@ mod tests {
         assert_eq!(flat.len(), 3);
         assert!(matches!(&flat[1], RedisResult::Binary(key) if key == b"order:1"));
         assert!(matches!(flat[2], RedisResult::Nil));
+    }
+
+    #[test]
+    fn both_versions_of_the_protocol_give_the_same() {
+        let text = |text: &str| Value::BulkString(text.into());
+        let pairs = vec![(text("user_id"), text("7")), (text("items"), text("[]"))];
+        let flat = pairs
+            .iter()
+            .flat_map(|(field, value)| [field.clone(), value.clone()]);
+        let second = results(Value::Array(flat.collect())).expect("all parts are known");
+        let third = results(Value::Map(pairs)).expect("all parts are known");
+        assert_eq!(format!("{second:?}"), format!("{third:?}"));
+        let verbatim = Value::VerbatimString {
+            format: redis::VerbatimFormat::Text,
+            text: "run_id:1".into(),
+        };
+        let info = results(verbatim).expect("it is known");
+        assert!(matches!(&info[..], [RedisResult::Binary(info)] if info == b"run_id:1"));
     }
 
     #[test]

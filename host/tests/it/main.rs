@@ -16,6 +16,7 @@ mod imports;
 mod isolation;
 mod limits;
 mod metrics;
+mod near;
 mod operator;
 mod operators;
 mod orders;

@@ -6,6 +6,9 @@
 //! `Idempotency-Key`, no refresh (a host beside it does that), and errors in plain JSON.
 
 mod answer;
+/// The host's own: what is compared is where the logic runs.
+#[path = "../../../host/src/redis/near.rs"]
+mod near;
 mod orders;
 mod pools;
 mod reports;

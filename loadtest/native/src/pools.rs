@@ -1,11 +1,16 @@
 //! MySQL and Redis, with the settings that the host uses.
 
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mysql_async::{OptsBuilder, Pool, PoolConstraints, PoolOpts};
-use redis::Client;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, IntoConnectionInfo, ProtocolVersion, PushInfo};
+use store_domain::freshness::Dated;
+
+use crate::near::Near;
 
 /// `--mysql-pool-size`
 const CONNECTIONS: usize = 16;
@@ -22,6 +27,10 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Pools {
     pub(crate) mysql: Pool,
     pub(crate) redis: ConnectionManager,
+    /// The reports that the host keeps in memory too.
+    pub(crate) near: Arc<Near>,
+    /// As the component does.
+    pub(crate) dated: Arc<Mutex<[Option<Dated>; 2]>>,
 }
 
 impl Pools {
@@ -41,12 +50,25 @@ impl Pools {
                     // Costs a round trip and the prepared statements; `orders` leaves its connections clean.
                     .with_reset_connection(false),
             );
+        let near = Arc::<Near>::default();
+        let listener = near.clone();
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_number_of_retries(0);
-        let client = Client::open(redis_url).context("reading --redis-url")?;
+            .set_number_of_retries(0)
+            .set_push_sender(move |push: PushInfo| {
+                listener.heard(&push);
+                Ok::<_, Infallible>(())
+            });
+        let info = redis_url
+            .into_connection_info()
+            .context("reading --redis-url")?;
+        let redis = info.redis_settings().clone();
+        let info = info.set_redis_settings(redis.set_protocol(ProtocolVersion::RESP3));
+        let client = Client::open(info).context("reading --redis-url")?;
         Ok(Self {
+            near,
+            dated: Arc::default(),
             mysql: Pool::new(opts),
             redis: ConnectionManager::new_lazy_with_config(client, config)
                 .context("preparing Redis")?,

@@ -1,6 +1,6 @@
 //! Both reports: the finished body in Redis, or ten rows of MySQL.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use mysql_async::prelude::Queryable;
 use serde::Serialize;
 use store_domain::cache::{GET_WITH_LIFETIME, report_key};
-use store_domain::freshness::Freshness;
+use store_domain::freshness::{Dated, Freshness};
 use store_domain::reports::{BestSeller, Report, Spender};
 use store_domain::{Cents, StoreError};
 
@@ -49,14 +49,10 @@ pub(crate) async fn best_sellers(State(pools): State<Pools>) -> Result<Response,
 
 /// The body, with what the component says of its freshness.
 async fn cached(pools: &Pools, report: Report) -> Option<Response> {
-    let mut command = redis::cmd("EVAL");
-    command
-        .arg(GET_WITH_LIFETIME)
-        .arg(1)
-        .arg(report_key(report));
-    let (body, left_ms): (Option<Vec<u8>>, i64) =
-        command.query_async(&mut pools.redis.clone()).await.ok()?;
-    let left = Duration::from_millis(u64::try_from(left_ms).ok()?);
+    let (body, left) = match known(pools, report).await {
+        Some(known) => known,
+        None => read(pools, report).await?,
+    };
     let Freshness {
         fresh_seconds,
         stale_seconds,
@@ -64,7 +60,36 @@ async fn cached(pools: &Pools, report: Report) -> Option<Response> {
     let kept = format!(
         "public, max-age=0, s-maxage={fresh_seconds}, stale-while-revalidate={stale_seconds}"
     );
-    Some(([(CACHE_CONTROL, kept)], finished_json(body?)).into_response())
+    Some(([(CACHE_CONTROL, kept)], finished_json(body)).into_response())
+}
+
+/// The body alone, and what its last reader knows of its lifetime.
+async fn known(pools: &Pools, report: Report) -> Option<(Vec<u8>, Duration)> {
+    let key = report_key(report);
+    let body = match pools.near.kept(key) {
+        Some(body) => body,
+        None => pools.near.ask(&mut pools.redis.clone(), key).await.ok()??,
+    };
+    let dated = pools.dated.lock().ok()?;
+    let left = dated[report as usize]
+        .as_ref()?
+        .left(&body, Instant::now())?;
+    Some((body, left))
+}
+
+async fn read(pools: &Pools, report: Report) -> Option<(Vec<u8>, Duration)> {
+    let mut command = redis::cmd("EVAL");
+    command
+        .arg(GET_WITH_LIFETIME)
+        .arg(1)
+        .arg(report_key(report));
+    let read_at = Instant::now();
+    let (body, left_ms): (Option<Vec<u8>>, i64) =
+        command.query_async(&mut pools.redis.clone()).await.ok()?;
+    let (body, left) = (body?, Duration::from_millis(u64::try_from(left_ms).ok()?));
+    let dated = Dated::new(&body, left, read_at);
+    pools.dated.lock().ok()?[report as usize] = Some(dated);
+    Some((body, left))
 }
 
 fn body(lines: impl Iterator<Item: Serialize>) -> Result<Response, Failure> {

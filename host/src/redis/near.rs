@@ -1,0 +1,225 @@
+//! Values that stay in the host's memory as long as Redis says nothing of a change: server-assisted client-side caching
+//! (<https://redis.io/docs/latest/develop/reference/client-side-caching/>).
+//!
+//! A value is kept only if nothing changed between the question and its answer, so an answer that was overtaken by the
+//! news of a change is given to whoever asked and to nobody else.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::aio::ConnectionLike;
+use redis::{FromRedisValue, PushInfo, PushKind, RedisResult, Value};
+
+/// The longest time for which a value is kept, unless Redis is asked again. Redis tells of changes at once, but not always
+/// of a key that expires, and a connection may break without a word.
+const KEPT_FOR: Duration = Duration::from_secs(1);
+
+/// Most bytes that are kept, keys and values together. Beyond them all is forgotten.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+/// The values that one connection keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Near(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Written by whoever asked Redis, emptied by whoever hears of a change.
+    values: HashMap<String, KeptValue>,
+    bytes: usize,
+    /// How often something changed, as far as this connection knows.
+    changes: u64,
+}
+
+#[derive(Debug)]
+struct KeptValue {
+    bytes: Vec<u8>,
+    asked_at: Instant,
+}
+
+impl Near {
+    /// The value of `key`, if it is kept.
+    pub(crate) fn kept(&self, key: &str) -> Option<Vec<u8>> {
+        let kept = self.lock();
+        let value = kept.values.get(key)?;
+        (value.asked_at.elapsed() < KEPT_FOR).then(|| value.bytes.clone())
+    }
+
+    /// Asks Redis for the value of `key`, keeps it, and asks to be told when it changes. `connection` must be the one whose
+    /// pushes come to [`Near::heard`].
+    ///
+    /// # Errors
+    /// What Redis answered, or why it did not.
+    pub(crate) async fn ask(
+        &self,
+        connection: &mut impl ConnectionLike,
+        key: &str,
+    ) -> RedisResult<Option<Vec<u8>>> {
+        let changes = self.lock().changes;
+        let mut question = redis::pipe();
+        // Each time, as it costs next to nothing and the connection may be a new one.
+        let tracking = question.cmd("CLIENT").arg("TRACKING");
+        tracking.arg("ON").arg("OPTIN").ignore();
+        // Counts for the next command alone.
+        question.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
+        question.cmd("GET").arg(key);
+        let asked_at = Instant::now();
+        let (bytes,): (Option<Vec<u8>>,) = question.query_async(connection).await?;
+        if let Some(bytes) = bytes.clone() {
+            self.keep_unless_changed(key, KeptValue { bytes, asked_at }, changes);
+        }
+        Ok(bytes)
+    }
+
+    fn keep_unless_changed(&self, key: &str, value: KeptValue, changes: u64) {
+        let mut kept = self.lock();
+        if kept.changes != changes {
+            return;
+        }
+        kept.forget(key);
+        let bytes = key.len() + value.bytes.len();
+        if bytes > MOST_BYTES {
+            return;
+        }
+        if kept.bytes + bytes > MOST_BYTES {
+            kept.forget_all();
+        }
+        kept.bytes += bytes;
+        kept.values.insert(key.to_owned(), value);
+    }
+
+    /// Forgets what Redis says has changed, and everything once the connection is gone: then nobody will say.
+    pub(crate) fn heard(&self, push: &PushInfo) {
+        match (&push.kind, push.data.first()) {
+            (PushKind::Invalidate, Some(Value::Array(keys))) => {
+                let mut kept = self.lock();
+                kept.changes += 1;
+                for key in keys {
+                    // What is no text is the key of nothing that is kept.
+                    if let Ok(key) = String::from_redis_value_ref(key) {
+                        kept.forget(&key);
+                    }
+                }
+            }
+            // No keys: the database was emptied.
+            (PushKind::Invalidate | PushKind::Disconnection, _) => self.forget_all(),
+            _ => {}
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn forget_all(&self) {
+        let mut kept = self.lock();
+        kept.changes += 1;
+        kept.forget_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn forget(&mut self, key: &str) {
+        if let Some(value) = self.values.remove(key) {
+            self.bytes -= key.len() + value.bytes.len();
+        }
+    }
+
+    fn forget_all(&mut self) {
+        self.values.clear();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(bytes: usize) -> KeptValue {
+        KeptValue {
+            bytes: vec![b'x'; bytes],
+            asked_at: Instant::now(),
+        }
+    }
+
+    fn kept(near: &Near, key: &str) -> Option<usize> {
+        near.kept(key).map(|bytes| bytes.len())
+    }
+
+    fn push(kind: PushKind, data: Vec<Value>) -> PushInfo {
+        PushInfo { kind, data }
+    }
+
+    fn changed(key: &str) -> PushInfo {
+        let key = Value::BulkString(key.as_bytes().to_vec());
+        push(PushKind::Invalidate, vec![Value::Array(vec![key])])
+    }
+
+    #[test]
+    fn what_changed_is_forgotten_and_the_rest_is_not() {
+        let near = Near::default();
+        near.keep_unless_changed("report:a", value(3), 0);
+        near.keep_unless_changed("report:b", value(4), 0);
+        near.heard(&changed("report:a"));
+        assert_eq!(kept(&near, "report:a"), None);
+        assert_eq!(kept(&near, "report:b"), Some(4));
+        assert_eq!(near.lock().bytes, "report:b".len() + 4);
+    }
+
+    #[test]
+    fn an_answer_that_news_of_a_change_overtook_is_not_kept() {
+        let near = Near::default();
+        let asked = near.lock().changes;
+        near.heard(&changed("report:a"));
+        near.keep_unless_changed("report:a", value(3), asked);
+        assert_eq!(kept(&near, "report:a"), None);
+    }
+
+    #[test]
+    fn an_emptied_database_and_a_lost_connection_leave_nothing() {
+        for news in [
+            push(PushKind::Invalidate, vec![Value::Nil]),
+            push(PushKind::Disconnection, vec![]),
+        ] {
+            let near = Near::default();
+            near.keep_unless_changed("report:a", value(3), 0);
+            near.heard(&news);
+            assert_eq!(kept(&near, "report:a"), None);
+            assert_eq!(near.lock().bytes, 0);
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_long_ago_is_asked_for_again() {
+        let near = Near::default();
+        let now = Instant::now();
+        let old = KeptValue {
+            asked_at: now.checked_sub(KEPT_FOR).expect("the clock is older"),
+            ..value(3)
+        };
+        near.keep_unless_changed("report:a", old, 0);
+        assert_eq!(kept(&near, "report:a"), None);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let near = Near::default();
+        let most = MOST_BYTES - "report:a".len();
+        for size in [3, most, 5] {
+            near.keep_unless_changed("report:a", value(size), 0);
+            assert_eq!(
+                kept(&near, "report:a"),
+                Some(size),
+                "it takes its own place"
+            );
+        }
+        near.keep_unless_changed("report:b", value(most + 1), 0);
+        assert_eq!(kept(&near, "report:b"), None, "it is too large by itself");
+        assert_eq!(kept(&near, "report:a"), Some(5));
+        near.keep_unless_changed("report:b", value(most), 0);
+        assert_eq!(kept(&near, "report:b"), Some(most));
+        assert_eq!(kept(&near, "report:a"), None, "there was no room for both");
+        assert_eq!(near.lock().bytes, MOST_BYTES);
+    }
+}
