@@ -20,7 +20,11 @@ pub(crate) async fn build(package: &str) -> Result<PathBuf> {
     let kept = kept_profile(package, &rustc);
     // Cargo builds anew when the file changes: the compiler names it among what it has read.
     let flags = if kept.exists() {
-        vec![format!("-Cprofile-use={}", kept.display())]
+        vec![
+            format!("-Cprofile-use={}", kept.display()),
+            // A line for each function that changed since would hide what else the compiler says.
+            "-Cllvm-args=-no-pgo-warn-mismatch".to_owned(),
+        ]
     } else {
         eprintln!(
             "– {package} is built without a profile: `cargo xtask bench train` makes one for rustc {}",
