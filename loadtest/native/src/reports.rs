@@ -63,17 +63,15 @@ async fn cached(pools: &Pools, report: Report) -> Option<Response> {
     Some(([(CACHE_CONTROL, kept)], finished_json(body)).into_response())
 }
 
-/// The body alone, and what its last reader knows of its lifetime.
+/// The body alone, and what its last reader knows of its lifetime, if there was one.
 async fn known(pools: &Pools, report: Report) -> Option<(Vec<u8>, Duration)> {
+    let dated = pools.dated.lock().ok()?[report as usize]?;
     let key = report_key(report);
     let body = match pools.near.kept(key) {
         Some(body) => body,
         None => pools.near.ask(&mut pools.redis.clone(), key).await.ok()??,
     };
-    let dated = pools.dated.lock().ok()?;
-    let left = dated[report as usize]
-        .as_ref()?
-        .left(&body, Instant::now())?;
+    let left = dated.left(&body, Instant::now())?;
     Some((body, left))
 }
 
@@ -84,8 +82,10 @@ async fn read(pools: &Pools, report: Report) -> Option<(Vec<u8>, Duration)> {
         .arg(1)
         .arg(report_key(report));
     let read_at = Instant::now();
-    let (body, left_ms): (Option<Vec<u8>>, i64) =
-        command.query_async(&mut pools.redis.clone()).await.ok()?;
+    let reply = command.query_async(&mut pools.redis.clone()).await;
+    // As in the host, to which a script is a command that may change something.
+    pools.near.forget_all();
+    let (body, left_ms): (Option<Vec<u8>>, i64) = reply.ok()?;
     let (body, left) = (body?, Duration::from_millis(u64::try_from(left_ms).ok()?));
     let dated = Dated::new(&body, left, read_at);
     pools.dated.lock().ok()?[report as usize] = Some(dated);

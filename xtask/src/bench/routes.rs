@@ -17,7 +17,7 @@ const CHOICES: usize = 1000;
 pub(super) enum Route {
     /// GET /health-check: a handler that does nothing
     Empty,
-    /// GET /orders/reports/best-sellers: one Redis GET
+    /// GET /orders/reports/best-sellers: a finished report, which the host keeps in memory
     Report,
     /// GET /orders/{id}: one Redis HMGET
     Order,

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::routes::Route;
-use super::sides::{Bench, HOST, Side, folder};
+use super::sides::{Bench, HOST, NATIVE, Side, folder};
 use super::{Cpus, Programs, install};
 use crate::build::{HOST_PACKAGE, NATIVE_PACKAGE};
 use crate::measure::Loaders;
@@ -15,12 +15,16 @@ use crate::{build, pgo, setup};
 
 /// Renew the profiles that the shipped builds of host and twin are guided by, in loadtest/profiles
 ///
-/// Builds both so that they count how often each piece of code is run, and puts them under the load of `bench`. Worth it after
-/// a new Rust or wasmtime, and when what the busy routes do has changed.
+/// Builds both so that they count how often each piece of code is run, and puts them under the load of `bench`. Needed after
+/// a new Rust and after any change of the dependencies or their features, and worth it when what the busy routes do has
+/// changed.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
+    /// Renew the profile of one of the two
+    #[arg(long, value_name = "SIDE", value_parser = [HOST, NATIVE])]
+    only: Option<String>,
     /// Seconds of load on each route
-    #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=20))]
     seconds: u32,
 }
 
@@ -33,14 +37,23 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     install().await?;
     let llvm_profdata = setup::llvm_profdata().await?;
     build::components().await?;
+    let trains = |side: &str| options.only.as_deref().is_none_or(|only| only == side);
     let programs = Programs {
-        host: pgo::build_counting(HOST_PACKAGE).await?,
-        native: pgo::build_counting(NATIVE_PACKAGE).await?,
+        host: if trains(HOST) {
+            pgo::build_counting(HOST_PACKAGE).await?
+        } else {
+            build::dist_host().await?
+        },
+        native: if trains(NATIVE) {
+            pgo::build_counting(NATIVE_PACKAGE).await?
+        } else {
+            build::dist_native().await?
+        },
     };
     let cpus = Cpus::split()?;
     let loaders = Loaders::find_or_install(&cpus.load).await?;
     let bench = Bench::start(&programs, &cpus, &[]).await?;
-    for side in &bench.sides {
+    for side in bench.sides.iter().filter(|side| trains(&side.name)) {
         let package = if side.name == HOST {
             HOST_PACKAGE
         } else {

@@ -84,7 +84,7 @@ pub(super) fn what_bounds_them(stages: &[StageResult], processors: usize) -> Ans
             .and_then(|route: &Route| route.p95_ms)
     };
     let mut text = format!(
-        "An order's p95 is {}, against {} and {} for the reports, which cost one GET from Redis. ",
+        "An order's p95 is {}, against {} and {} for the reports, which are finished in Redis. ",
         maybe_ms(p95(ROUTES[0])),
         maybe_ms(p95(ROUTES[1])),
         maybe_ms(p95(ROUTES[2]))
