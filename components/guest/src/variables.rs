@@ -29,7 +29,12 @@ async fn with_value<T>(name: &'static str, of: impl Fn(&str) -> T) -> Result<T, 
         .await
         .map_err(|error| StoreError::Unavailable(format!("variable {name}: {error}")))?;
     let made = of(&value);
-    KNOWN.with_borrow_mut(|known| known.push((name, value)));
+    KNOWN.with_borrow_mut(|known| {
+        // Others may have asked for it at the same time.
+        if !known.iter().any(|(known, _)| *known == name) {
+            known.push((name, value));
+        }
+    });
     Ok(made)
 }
 

@@ -1,6 +1,8 @@
 //! Values that stay in the host's memory as long as Redis says nothing of a change: server-assisted client-side caching
 //! (<https://redis.io/docs/latest/develop/reference/client-side-caching/>).
 //!
+//! The native twin in `loadtest/native` has this file too, so it uses nothing of this crate.
+//!
 //! A value is kept only if nothing changed between the question and its answer, so an answer that was overtaken by the
 //! news of a change is given to whoever asked and to nobody else.
 

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn both_versions_of_the_protocol_give_the_same() {
+    fn maps_and_verbatim_texts_are_as_in_the_version_before() {
         let text = |text: &str| Value::BulkString(text.into());
         let pairs = vec![(text("user_id"), text("7")), (text("items"), text("[]"))];
         let flat = pairs

