@@ -88,9 +88,12 @@ pub fn order_from_values(order_id: i64, values: [Option<String>; 3]) -> Option<O
     })
 }
 
+/// The field of a product's stock hash that most readers want.
+pub const QUANTITY: &str = "quantity";
+
 /// The fields of a product's stock hash. The version guards every write: it never goes back.
 pub const STOCK_FIELDS: [&str; 5] = [
-    "quantity",
+    QUANTITY,
     "product_name",
     "product_sku",
     "product_unit_price",

@@ -96,9 +96,11 @@ impl FromStr for Cents {
         if whole.is_empty() || fraction.len() != 2 || !all_digits(whole) || !all_digits(fraction) {
             return Err(ParseCentsError);
         }
-        let cents: i64 = format!("{whole}{fraction}")
-            .parse()
-            .map_err(|_| ParseCentsError)?;
+        let number = |digits: &str| digits.parse::<i64>().map_err(|_| ParseCentsError);
+        let cents = number(whole)?
+            .checked_mul(100)
+            .and_then(|cents| cents.checked_add(number(fraction).ok()?))
+            .ok_or(ParseCentsError)?;
         Ok(Self(if negative { -cents } else { cents }))
     }
 }

@@ -2,8 +2,8 @@
 
 use futures::stream::{self, StreamExt as _};
 use store_domain::cache::{
-    self, MOVE_STOCK, ORDER_FIELDS, PUT_STOCK, STOCK_FIELDS, order_from_values, order_values,
-    stock_from_values, stock_values,
+    self, MOVE_STOCK, ORDER_FIELDS, PUT_STOCK, QUANTITY, STOCK_FIELDS, order_from_values,
+    order_values, stock_from_values, stock_values,
 };
 use store_domain::changes::Entity;
 use store_domain::orders::Order;
@@ -26,6 +26,29 @@ pub enum Write {
     MoveStock(StockLevel),
     /// The entity is gone.
     Forget(Entity, i64),
+}
+
+/// What a reader found in Redis.
+pub enum Lookup<T> {
+    /// What was looked for.
+    Found(T),
+    /// Nothing, and where to put it once it was read from MySQL. What does not answer is not healed: that would only be a
+    /// second wait.
+    Missing(Option<Redis>),
+}
+
+/// Looks in Redis for a reader, who goes on with MySQL if it is not there.
+pub async fn look_up<T>(
+    find: impl AsyncFnOnce(&Redis) -> Result<Option<T>, RedisError>,
+) -> Lookup<T> {
+    let Some(redis) = open().await else {
+        return Lookup::Missing(None);
+    };
+    match log_failure(find(&redis).await) {
+        Some(Some(found)) => Lookup::Found(found),
+        Some(None) => Lookup::Missing(Some(redis)),
+        None => Lookup::Missing(None),
+    }
 }
 
 /// Joins Redis for a reader, who goes on with MySQL alone if it is down.
@@ -58,6 +81,16 @@ pub async fn stock(redis: &Redis, product_id: i64) -> Result<Option<StockedProdu
     let key = cache::key(Entity::Product, product_id);
     let values = redis.fields(&key, &STOCK_FIELDS).await?;
     Ok(stock_from_values(product_id, values))
+}
+
+/// The quantity of a product in Redis, if it is there.
+///
+/// # Errors
+/// If Redis is down.
+pub async fn quantity(redis: &Redis, product_id: i64) -> Result<Option<i64>, RedisError> {
+    let key = cache::key(Entity::Product, product_id);
+    let [quantity] = redis.fields(&key, &[QUANTITY]).await?;
+    Ok(quantity.and_then(|quantity| quantity.parse().ok()))
 }
 
 /// Writes, all together rather than one after the other: a whole order takes one round trip.

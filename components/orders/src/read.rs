@@ -3,21 +3,16 @@
 use spin_sdk::http::StatusCode;
 use store_domain::StoreError;
 use store_domain::orders::{Order, OrderRow, assemble};
-use store_guest::cache::{self, Write};
+use store_guest::cache::{self, Lookup, Write};
 use store_guest::mysql::{Connection, ids, orders_by_id};
 use store_guest::{Problem, Reply, variables};
 
 /// `GET /orders/{id}`
 pub(crate) async fn order(order_id: i64) -> Result<Reply, Problem> {
-    let mut redis = cache::open().await;
-    if let Some(open) = &redis {
-        match cache::log_failure(cache::order(open, order_id).await) {
-            Some(Some(order)) => return Ok(Reply::json(StatusCode::OK, &order)),
-            Some(None) => {}
-            // What does not answer is not healed either: that would only be a second wait.
-            None => redis = None,
-        }
-    }
+    let redis = match cache::look_up(async |redis| cache::order(redis, order_id).await).await {
+        Lookup::Found(order) => return Ok(Reply::json(StatusCode::OK, &order)),
+        Lookup::Missing(redis) => redis,
+    };
     let order = order_in_mysql(order_id).await?;
     let reply = Reply::json(StatusCode::OK, &order);
     if let Some(redis) = &redis {

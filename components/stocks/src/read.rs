@@ -7,7 +7,7 @@ use spin_sdk::http::StatusCode;
 use store_domain::products::Product;
 use store_domain::stock::{Stock, StockLevel, StockedProduct};
 use store_domain::{Cents, StoreError};
-use store_guest::cache::{self, Write};
+use store_guest::cache::{self, Lookup, Write};
 use store_guest::mysql::{Connection, ids};
 use store_guest::redis::{Redis, RedisError};
 use store_guest::{Problem, Reply, variables};
@@ -32,18 +32,25 @@ pub(crate) async fn product(id: i64) -> Result<Reply, Problem> {
 
 /// `GET /stocks/{product_id}`
 pub(crate) async fn stock(product_id: i64) -> Result<Reply, Problem> {
-    let level = find(vec![product_id])
-        .await?
-        .pop()
-        .and_then(|found| found.level);
-    let StockLevel { quantity, .. } = level.ok_or_else(|| {
-        StoreError::NotFound(format!("there is no stock of product {product_id}"))
-    })?;
+    let quantity =
+        match cache::look_up(async |redis| cache::quantity(redis, product_id).await).await {
+            Lookup::Found(quantity) => quantity,
+            Lookup::Missing(redis) => quantity_in_mysql(redis.as_ref(), product_id).await?,
+        };
     let stock = Stock {
         product_id,
         quantity,
     };
     Ok(Reply::json(StatusCode::OK, &stock))
+}
+
+async fn quantity_in_mysql(redis: Option<&Redis>, product_id: i64) -> Result<i64, StoreError> {
+    let stored = find_in_mysql(&[product_id]).await?;
+    heal(redis, &stored).await;
+    let level = stored.into_iter().find_map(|found| found.level);
+    level
+        .map(|level| level.quantity)
+        .ok_or_else(|| StoreError::NotFound(format!("there is no stock of product {product_id}")))
 }
 
 /// A product, and its stock if any was ever set or sold.
@@ -80,15 +87,17 @@ pub(crate) async fn find(product_ids: Vec<i64>) -> Result<Vec<Found>, StoreError
         return Ok(found);
     }
     let stored = find_in_mysql(&missing).await?;
-    if let Some(redis) = &redis {
-        let healed = stored
-            .iter()
-            .filter_map(Found::stocked)
-            .map(Write::PutStock);
-        cache::log_failure(cache::write(redis, healed).await);
-    }
+    heal(redis.as_ref(), &stored).await;
     found.extend(stored);
     Ok(found)
+}
+
+/// Writes what was missing to Redis.
+async fn heal(redis: Option<&Redis>, stored: &[Found]) {
+    if let Some(redis) = redis {
+        let stocked = stored.iter().filter_map(Found::stocked);
+        cache::log_failure(cache::write(redis, stocked.map(Write::PutStock)).await);
+    }
 }
 
 async fn find_in_redis(redis: &Redis, product_ids: &[i64]) -> Result<Vec<Found>, RedisError> {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use mysql_async::prelude::Queryable;
 use redis::{Cmd, Pipeline};
-use store_domain::cache::{self, MOVE_STOCK, PUT_STOCK, STOCK_FIELDS, stock_values};
+use store_domain::cache::{self, MOVE_STOCK, PUT_STOCK, QUANTITY, STOCK_FIELDS, stock_values};
 use store_domain::changes::Entity;
 use store_domain::stock::{Stock, StockLevel, StockedProduct};
 use store_domain::{Cents, StoreError};
@@ -20,24 +20,31 @@ pub(crate) async fn read(
     State(pools): State<Pools>,
     Path(product_id): Path<i64>,
 ) -> Result<Json<Stock>, Failure> {
-    if let Some(product) = cached(&pools, product_id).await {
-        return Ok(Json(stock(product.level)));
+    let stock = |quantity| {
+        Json(Stock {
+            product_id,
+            quantity,
+        })
+    };
+    if let Some(quantity) = cached(&pools, product_id).await {
+        return Ok(stock(quantity));
     }
     let product = stored(&pools, product_id).await?.ok_or_else(|| {
         StoreError::NotFound(format!("there is no stock of product {product_id}"))
     })?;
     // Only a cache.
     _ = put(&product).exec_async(&mut pools.redis.clone()).await;
-    Ok(Json(stock(product.level)))
+    Ok(stock(product.level.quantity))
 }
 
-async fn cached(pools: &Pools, product_id: i64) -> Option<StockedProduct> {
+async fn cached(pools: &Pools, product_id: i64) -> Option<i64> {
     let mut command = redis::cmd("HMGET");
     command
         .arg(cache::key(Entity::Product, product_id))
-        .arg(&STOCK_FIELDS);
-    let values = command.query_async(&mut pools.redis.clone()).await.ok()?;
-    cache::stock_from_values(product_id, values)
+        .arg(QUANTITY);
+    let values: [Option<String>; 1] = command.query_async(&mut pools.redis.clone()).await.ok()?;
+    let [quantity] = values;
+    quantity?.parse().ok()
 }
 
 async fn stored(pools: &Pools, product_id: i64) -> Result<Option<StockedProduct>, Failure> {
@@ -59,13 +66,6 @@ async fn stored(pools: &Pools, product_id: i64) -> Result<Option<StockedProduct>
             })
         }),
     )
-}
-
-fn stock(level: StockLevel) -> Stock {
-    Stock {
-        product_id: level.product_id,
-        quantity: level.quantity,
-    }
 }
 
 fn put(product: &StockedProduct) -> Cmd {
