@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Limits};
-use crate::context::Context;
+use crate::context::{Context, Trouble};
 use crate::generation::Generation;
 use crate::manifest::{ComponentManifest, Manifest, ManifestError, Route};
 use crate::metrics::Metrics;
@@ -139,6 +139,13 @@ impl Plan {
         backends
     }
 
+    /// Whether a component that knows the Redis at `url` asks for values to be kept near.
+    pub(crate) fn keeps_near(&self, url: &str) -> bool {
+        self.contexts.values().any(|context| {
+            context.redis.keeps_any_near() && context.variables.values().any(|value| value == url)
+        })
+    }
+
     /// An error about a component's file.
     pub(crate) fn load_error(&self, id: &str, reason: String) -> AppError {
         AppError::Component {
@@ -183,7 +190,8 @@ fn context(
             metrics.redis_near(id),
         ),
         metrics: metrics.clone(),
-        outage_logged: Mutex::new(None),
+        outages: Trouble::default(),
+        near_refusals: Trouble::default(),
     };
     refresh::interval(&context)?;
     Ok(context)

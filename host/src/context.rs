@@ -14,8 +14,8 @@ use crate::outbound::AllowedHost;
 use crate::probe::Probe;
 use crate::{mysql, redis};
 
-/// Between two log lines about the same component's unreachable database or cache.
-const OUTAGE_LOG_PAUSE: Duration = Duration::from_secs(5);
+/// Between two log lines about the same trouble of the same component.
+const LOG_PAUSE: Duration = Duration::from_secs(5);
 
 /// What all instances of a component share, whatever their generation: two generations that are alive together have
 /// one limit and one pool between them, and a swap opens no connection anew. A reload makes another, and until the
@@ -33,8 +33,8 @@ pub(crate) struct Context {
     pub(crate) mysql: mysql::Pools,
     pub(crate) redis: redis::Connections,
     pub(crate) metrics: Arc<Metrics>,
-    /// When an outage was last logged. Written by [`Context::warn_of_outage`].
-    pub(crate) outage_logged: Mutex<Option<Instant>>,
+    pub(crate) outages: Trouble,
+    pub(crate) near_refusals: Trouble,
 }
 
 impl Context {
@@ -69,13 +69,40 @@ impl Context {
 
     /// Logs that MySQL or Redis failed, but not once for each request.
     pub(crate) fn warn_of_outage(&self, error: &dyn Display) {
-        let mut logged = self
-            .outage_logged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if logged.is_none_or(|at| at.elapsed() >= OUTAGE_LOG_PAUSE) {
-            *logged = Some(Instant::now());
+        if self.outages.is_to_be_logged() {
             tracing::warn!(component = self.id, "`{}`: {error}", self.id);
         }
+    }
+
+    /// Logs that Redis does not tell of changes, but not once for each request.
+    pub(crate) fn warn_of_near_refusal(&self, error: &dyn Display) {
+        if self.near_refusals.is_to_be_logged() {
+            tracing::warn!(
+                component = self.id,
+                "`{}`: Redis values are not kept near: {error}",
+                self.id
+            );
+        }
+    }
+}
+
+/// Something that every request may meet, and that is logged now and then.
+#[derive(Default)]
+pub(crate) struct Trouble {
+    logged_at: Mutex<Option<Instant>>,
+}
+
+impl Trouble {
+    /// Whether to log it now; if so, not again for a while.
+    fn is_to_be_logged(&self) -> bool {
+        let mut logged_at = self
+            .logged_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_due = logged_at.is_none_or(|at| at.elapsed() >= LOG_PAUSE);
+        if is_due {
+            *logged_at = Some(Instant::now());
+        }
+        is_due
     }
 }

@@ -144,7 +144,7 @@ impl Host {
         let state = state_folder(config)?;
         let listener = bind(config.listen).await?;
         let admin_listener = bind_admin(&config.admin_listen).await?;
-        preflight::check(plan.backends().iter(), config, &metrics)
+        preflight::check(&plan, config, &metrics)
             .await
             .map_err(|reason| StartError::Backend(format!("{}: {reason}", config.app.display())))?;
 

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use ::redis::{ErrorKind, RedisError};
 use mysql_async::Opts;
 use url::Url;
 
+use crate::app::Plan;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::{mysql, redis};
@@ -15,33 +17,29 @@ use crate::{mysql, redis};
 /// # Errors
 /// One line that says which backend, why, and what to do. An unreachable one is only a warning when the config allows
 /// it; a refused password never is.
-pub(crate) async fn check<'a>(
-    backends: impl Iterator<Item = (&'a String, &'a String)>,
+pub(crate) async fn check(
+    plan: &Plan,
     config: &Config,
     metrics: &Arc<Metrics>,
 ) -> Result<(), String> {
-    for (url, component) in backends {
+    for (url, component) in &plan.backends() {
         let checked = if url.starts_with("mysql://") {
             mysql(url, component, config, metrics).await
         } else {
-            redis(url, config).await
+            redis(url, plan.keeps_near(url), config).await
         };
         match checked {
             Ok(()) => {}
             Err(Failure {
-                is_final: false,
+                kind: Kind::Unreachable,
                 reason,
             }) if config.allow_unreachable => {
                 tracing::warn!(component, "{reason}; serving without it until it is back");
             }
-            Err(Failure { is_final, reason }) => {
-                let advice = if is_final {
-                    "check the user, password and database"
-                } else {
-                    "start it, check its address, or serve without it with --allow-unreachable"
-                };
+            Err(Failure { kind, reason }) => {
                 return Err(format!(
-                    "`component.{component}.variables`: {reason}; {advice}"
+                    "`component.{component}.variables`: {reason}; {}",
+                    kind.advice()
                 ));
             }
         }
@@ -50,9 +48,31 @@ pub(crate) async fn check<'a>(
 }
 
 struct Failure {
-    /// Waiting does not help.
-    is_final: bool,
+    kind: Kind,
     reason: String,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// The only one for which waiting may help.
+    Unreachable,
+    Refused,
+    /// It does not tell of changes.
+    CanNotKeepNear,
+}
+
+impl Kind {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Unreachable => {
+                "start it, check its address, or serve without it with --allow-unreachable"
+            }
+            Self::Refused => "check the user, password and database",
+            Self::CanNotKeepNear => {
+                "`redis_near_cache` needs Redis 6 or newer: give it one, or take the key out of the manifest"
+            }
+        }
+    }
 }
 
 async fn mysql(
@@ -62,36 +82,41 @@ async fn mysql(
     metrics: &Arc<Metrics>,
 ) -> Result<(), Failure> {
     let opts = Opts::from_url(url).map_err(|_| Failure {
-        is_final: true,
+        kind: Kind::Refused,
         reason: format!("{} is not a MySQL URL", without_password(url)),
     })?;
     let pool = mysql::Pool::new(opts, config.mysql.clone(), metrics.mysql_pool(component));
     match pool.checkout().await {
         Ok(_) => Ok(()),
         Err(error) => Err(Failure {
-            is_final: error.is_final(),
+            kind: match error.is_final() {
+                true => Kind::Refused,
+                false => Kind::Unreachable,
+            },
             reason: error.to_string(),
         }),
     }
 }
 
-async fn redis(url: &str, config: &Config) -> Result<(), Failure> {
+async fn redis(url: &str, keeps_near: bool, config: &Config) -> Result<(), Failure> {
     let address = without_password(url);
-    let failure = |is_final, error: ::redis::RedisError| Failure {
-        is_final,
+    let failure = |kind, error: RedisError| Failure {
+        kind,
         reason: format!("Redis at {address}: {error}"),
     };
+    let near = keeps_near.then(Arc::default);
     let mut connection =
-        redis::manager(url, &config.redis, None).map_err(|error| failure(true, error))?;
-    ::redis::cmd("PING")
-        .query_async::<()>(&mut connection)
-        .await
-        .map_err(|error| {
-            failure(
-                error.kind() == ::redis::ErrorKind::AuthenticationFailed,
-                error,
-            )
-        })
+        redis::manager(url, &config.redis, near).map_err(|error| failure(Kind::Refused, error))?;
+    let ping = ::redis::cmd("PING");
+    let answer = ping.query_async::<()>(&mut connection).await;
+    answer.map_err(|error| {
+        let kind = match error.kind() {
+            ErrorKind::AuthenticationFailed => Kind::Refused,
+            _ if keeps_near && !redis::is_outage(&error) => Kind::CanNotKeepNear,
+            _ => Kind::Unreachable,
+        };
+        failure(kind, error)
+    })
 }
 
 fn without_password(url: &str) -> String {

@@ -54,7 +54,7 @@ impl Control {
         }
         let plan = tokio::task::block_in_place(|| Plan::new(&self.config, &self.metrics))
             .map_err(|error| ControlError::Reload(error.to_string()))?;
-        preflight::check(plan.backends().iter(), &self.config, &self.metrics)
+        preflight::check(&plan, &self.config, &self.metrics)
             .await
             .map_err(ControlError::Reload)?;
         let mut next = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redis::{Arg, Cmd, FromRedisValue, RedisError, RedisResult as Reply, Value};
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
-use super::{Connection, values};
+use super::{Connection, is_outage, values};
 use crate::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
 };
@@ -179,7 +179,7 @@ async fn get(
         match near.ask(&mut held.manager, &key).await {
             // It tells of no changes, or not us; or the key holds something else, which the command itself shall say.
             Err(error) if !is_outage(&error) => {
-                component.warn_of_outage(&format_args!("Redis values are not kept near: {error}"));
+                component.warn_of_near_refusal(&error);
             }
             reply => return Ok(answer(&component, reply)),
         }
@@ -222,10 +222,6 @@ async fn run<T: FromRedisValue>(
 
 fn answer<T>(component: &Arc<Context>, reply: Reply<T>) -> Result<T, Error> {
     reply.map_err(|error| report(component, &error))
-}
-
-fn is_outage(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }
 
 fn report(component: &Arc<Context>, error: &RedisError) -> Error {

@@ -65,7 +65,7 @@ impl Connections {
 
     /// A connection to `url`. It connects when the first command is sent, so a server that is down shows there.
     pub(crate) fn connect(&self, url: &str) -> Result<Connection, RedisError> {
-        let near = (!self.near_prefixes.is_empty()).then(Arc::<Near>::default);
+        let near = self.keeps_any_near().then(Arc::<Near>::default);
         let manager = manager(url, &self.settings, near.clone())?;
         let connection = Connection { manager, near };
         Ok(self
@@ -73,6 +73,11 @@ impl Connections {
             .entry(url.to_owned())
             .or_insert(connection)
             .clone())
+    }
+
+    /// Whether the component asks for any value to be kept near.
+    pub(crate) fn keeps_any_near(&self) -> bool {
+        !self.near_prefixes.is_empty()
     }
 
     /// Whether the component asks for values of `key` to be kept near.
@@ -84,6 +89,11 @@ impl Connections {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Connection>> {
         self.by_url.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether Redis can't be reached, rather than refusing what it was asked.
+pub(crate) fn is_outage(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }
 
 /// Connects to `url` when the first command is sent, and again when the connection is lost. What Redis says unasked goes

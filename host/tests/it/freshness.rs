@@ -34,14 +34,6 @@ fn seconds(value: &str, directive: &str) -> u64 {
         .unwrap()
 }
 
-async fn refreshed(shop: &Shop) {
-    let series = "store_refreshes_total{outcome=\"rebuilt\"}";
-    eventually("the refresh at start", async || {
-        shop.metric(series).await > 0.0
-    })
-    .await;
-}
-
 async fn refresh(shop: &Shop) -> Answer {
     let request = shop.client.post(shop.host.admin_url("/refresh"));
     send(request.bearer_auth(TOKEN)).await
@@ -50,7 +42,7 @@ async fn refresh(shop: &Shop) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_says_how_long_it_may_be_kept() {
     let shop = Shop::with(options().variable("report_refresh_seconds", "60")).await;
-    refreshed(&shop).await;
+    shop.refreshed().await;
     for report in REPORTS {
         let answer = shop.get(report).await;
         let control = header(&answer, "cache-control");
@@ -69,7 +61,7 @@ async fn a_report_says_how_long_it_may_be_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_the_report_gets_304() {
     let shop = Shop::with(options().variable("report_refresh_seconds", "3600")).await;
-    refreshed(&shop).await;
+    shop.refreshed().await;
     let report = REPORTS[0];
     let first = shop.get(report).await;
     let tag = header(&first, "etag");
@@ -130,7 +122,7 @@ async fn errors_are_not_for_caches() {
 async fn a_refresh_by_hand_makes_the_reports_now() {
     let options = with_token(options()).variable("report_refresh_seconds", "3600");
     let shop = Shop::with(options).await;
-    refreshed(&shop).await;
+    shop.refreshed().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
     for pieces in 1..=3 {
         shop.order(user, product, 1).await.expect(201);
@@ -147,7 +139,7 @@ async fn a_refresh_by_hand_makes_the_reports_now() {
 async fn a_refresh_by_hand_waits_for_the_one_that_is_under_way() {
     let options = with_token(options()).variable("report_refresh_seconds", "3600");
     let shop = Shop::with(options).await;
-    refreshed(&shop).await;
+    shop.refreshed().await;
     let mut redis = shop.store.redis().await.unwrap();
     redis::cmd("SET")
         .arg(&["lease:report-refresh", "another", "PX", "1000"])

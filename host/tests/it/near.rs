@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
-use testbed::Store;
+use testbed::{RedisOptions, RedisServer, Store};
 
-use crate::support::{PATIENCE, Shop, empty_store, eventually, options};
+use crate::support::{PATIENCE, Shop, empty_store, eventually, options, refuses};
 
 const REPORT: &str = "/orders/reports/best-sellers";
 const KEY: &str = "report:best-sellers";
@@ -29,12 +29,7 @@ async fn put(redis: &mut MultiplexedConnection, product: i64) {
 /// A shop whose refresh has done its work, and leaves the reports alone from then on.
 async fn shop_on(store: Store) -> (Shop, MultiplexedConnection) {
     let shop = Shop::on(store, options().variable("report_refresh_seconds", "3600")).await;
-    eventually("the refresh at start", async || {
-        shop.metric("store_refreshes_total{outcome=\"rebuilt\"}")
-            .await
-            > 0.0
-    })
-    .await;
+    shop.refreshed().await;
     let redis = shop.store.redis().await.unwrap();
     (shop, redis)
 }
@@ -152,4 +147,20 @@ async fn a_redis_that_tells_of_no_changes_is_asked_each_time() {
     }
     assert_eq!(shop.metric(HITS).await, 0.0);
     assert!(shop.metric(MISSES).await > 0.0, "it is not tried");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_can_not_tell_stops_the_start() {
+    let store = empty_store().await;
+    let before_version_6 = RedisOptions {
+        folder: store.folder().join("old-redis"),
+        log: store.folder().join("old-redis.log"),
+        without: &["HELLO"],
+    };
+    let redis = RedisServer::start(before_version_6).await.unwrap();
+    let address = format!("127.0.0.1:{}", redis.port());
+    let said = [&address, "needs Redis 6 or newer"];
+    let options = options().variable("redis_address", &address);
+    refuses(&store, options.clone(), 1, &said).await;
+    refuses(&store, options.arg("--allow-unreachable"), 1, &said).await;
 }

@@ -4,26 +4,10 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use testbed::{Host, HostOptions, Store};
+use testbed::{Host, HostOptions};
 
 use crate::limits::changed_app;
-use crate::support::{empty_store, options};
-
-/// Starts a host that must refuse, and checks its exit code and its one line.
-async fn refuses(store: &Store, options: HostOptions, code: i32, parts: &[&str]) {
-    let options = store.placed(options);
-    let (status, said) = Host::run_to_end(&options, store.addresses(), Duration::from_secs(60))
-        .await
-        .unwrap();
-    assert_eq!(status.code(), Some(code), "{said}");
-    // Log lines of the start may come before or after it.
-    let line = said.lines().find(|line| line.starts_with("store-host: "));
-    let line = line.unwrap_or_default();
-    for part in parts {
-        assert!(line.contains(part), "no `{part}` in {said}");
-    }
-    assert!(!said.contains("backtrace"), "{said}");
-}
+use crate::support::{empty_store, options, refuses};
 
 fn with_app(path: impl Into<std::path::PathBuf>) -> HostOptions {
     HostOptions {

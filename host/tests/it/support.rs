@@ -174,6 +174,16 @@ impl Shop {
             .map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Returns once the host has made the reports, as it does at its start.
+    pub(crate) async fn refreshed(&self) {
+        eventually("the refresh at start", async || {
+            self.metric("store_refreshes_total{outcome=\"rebuilt\"}")
+                .await
+                > 0.0
+        })
+        .await;
+    }
+
     /// All metrics.
     pub(crate) async fn scrape(&self) -> String {
         let response = self.client.get(self.host.admin_url("/metrics")).send();
@@ -217,4 +227,20 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
         assert!(started.elapsed() < PATIENCE, "never happened: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Starts a host that must refuse, and checks its exit code and its one line.
+pub(crate) async fn refuses(store: &Store, options: HostOptions, code: i32, parts: &[&str]) {
+    let options = store.placed(options);
+    let (status, said) = Host::run_to_end(&options, store.addresses(), Duration::from_secs(60))
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(code), "{said}");
+    // Log lines of the start may come before or after it.
+    let line = said.lines().find(|line| line.starts_with("store-host: "));
+    let line = line.unwrap_or_default();
+    for part in parts {
+        assert!(line.contains(part), "no `{part}` in {said}");
+    }
+    assert!(!said.contains("backtrace"), "{said}");
 }

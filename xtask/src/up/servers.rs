@@ -62,6 +62,7 @@ async fn start_redis() -> Result<RedisServer> {
     let redis = RedisServer::start(RedisOptions {
         folder: paths::store().join("redis"),
         log: paths::store().join("logs/redis.log"),
+        without: &[],
     })
     .await?;
     step.finish_with(&format!("127.0.0.1:{}", redis.port()));

@@ -21,6 +21,8 @@ pub struct RedisOptions {
     pub folder: PathBuf,
     /// The file that the server's log is appended to.
     pub log: PathBuf,
+    /// Commands that it shall not know, as if it were older.
+    pub without: &'static [&'static str],
 }
 
 /// A running `redis-server`, killed on drop.
@@ -94,6 +96,9 @@ async fn start_on(options: &RedisOptions, port: u16) -> Result<Process> {
         .args(["--save", "", "--appendonly", "no"])
         .arg("--dir")
         .arg(&options.folder);
+    for name in options.without {
+        command.args(["--rename-command", name, ""]);
+    }
     let process = Process::start("Redis", command, &options.log, &options.log)?;
     poll_until(START_LIMIT, "Redis's start", async || {
         process.check_running()?;

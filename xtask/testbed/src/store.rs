@@ -79,6 +79,7 @@ impl Store {
         let options = RedisOptions {
             folder: folder.join("redis"),
             log: folder.join("redis.log"),
+            without: &[],
         };
         let redis_server = RedisServer::start(options).await?;
         let addresses = Addresses::new(&server.url(&schema), &redis_server.url())?;

@@ -49,6 +49,7 @@ async fn owner_of_a_server() {
     let options = RedisOptions {
         log: folder.join("redis.log"),
         folder,
+        without: &[],
     };
     let redis = RedisServer::start(options).await.unwrap();
     fs::write(&pid_file, format!("{}\n", redis.process().unwrap().id())).unwrap();
