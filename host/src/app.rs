@@ -10,11 +10,11 @@ use tokio::sync::Semaphore;
 use crate::config::{Config, Limits};
 use crate::context::{Context, Trouble};
 use crate::generation::Generation;
-use crate::manifest::{ComponentManifest, Manifest, ManifestError, Route};
+use crate::manifest::{ComponentManifest, Manifest, ManifestError};
 use crate::metrics::Metrics;
 use crate::outbound::AllowedHost;
 use crate::probe::Probe;
-use crate::router::Router;
+use crate::router::{Router, Target};
 use crate::slot::{Picked, Slot};
 use crate::{mysql, redis, refresh, variables};
 
@@ -69,11 +69,11 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// The route for a path, and the generation that serves this request.
-    pub(crate) fn find(&self, path: &str) -> Option<(Arc<Route>, Picked)> {
-        let route = self.router.find(path)?;
-        let picked = self.slots.get(&route.component)?.pick();
-        Some((route, picked))
+    /// Where a path leads, and the generation that serves this request.
+    pub(crate) fn find(&self, path: &str) -> Option<(Arc<Target>, Picked)> {
+        let target = self.router.find(path)?;
+        let picked = self.slots.get(&target.component)?.pick();
+        Some((target, picked))
     }
 
     /// The stable generation of a component.
@@ -107,7 +107,7 @@ impl Plan {
             path: manifest.path.clone(),
             reason,
         };
-        let router = Arc::new(Router::new(&manifest.routes).map_err(wrong)?);
+        let router = Router::new(&manifest.routes, &metrics.requests).map_err(wrong)?;
         let values = variables::app_values(&manifest).map_err(wrong)?;
         let contexts = manifest
             .components
@@ -120,7 +120,7 @@ impl Plan {
             })
             .collect::<Result<_, AppError>>()?;
         Ok(Self {
-            router,
+            router: Arc::new(router),
             contexts,
             manifest,
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, request};
+use http::{Method, Request, Response, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -13,10 +13,10 @@ use wasmtime_wasi_http::WasiBody;
 
 use crate::body::{Excess, LimitedBody, discard};
 use crate::generation::Generation;
-use crate::instance::{Admitted, Fate, NoAnswer};
+use crate::instance::{Admitted, NoAnswer};
 use crate::observed::Held;
 use crate::problem::Problem;
-use crate::respond::REQUEST_ID;
+use crate::request_id::RequestId;
 use crate::tally::Tally;
 
 /// A request that was let in, and who is asked.
@@ -25,7 +25,7 @@ pub(crate) struct Attempt {
     /// Present while two generations are live.
     pub(crate) tally: Option<Arc<Tally>>,
     pub(crate) permit: Arc<OwnedSemaphorePermit>,
-    pub(crate) request_id: Arc<str>,
+    pub(crate) request_id: RequestId,
 }
 
 type Outcome = Result<(Response<WasiBody>, Held), Problem>;
@@ -35,8 +35,7 @@ impl Attempt {
     pub(crate) async fn make(self, request: Request<Incoming>) -> Outcome {
         let (head, body) = request.into_parts();
         if body.is_end_stream() {
-            let outcome = self.ask(bare(head)).await;
-            return self.finish(outcome);
+            return self.ask(bare(head)).await;
         }
         let limit_bytes = self.generation.context.limits.body_limit_bytes;
         let excess = Excess::default();
@@ -46,7 +45,7 @@ impl Attempt {
             discard(body).await;
             return Err(Problem::BodyTooLarge { limit_bytes });
         }
-        self.finish(outcome)
+        outcome
     }
 
     /// Asks a canary, and the stable generation if the canary fails a request that can be sent twice.
@@ -72,56 +71,41 @@ impl Attempt {
             Err(problem) => *problem != Problem::TimedOut,
         };
         if !failed {
-            return self.finish(outcome);
+            return outcome;
         }
         let context = &self.generation.context;
         context.metrics.swaps.retried(&context.id);
         self.generation = stable;
         self.tally = Some(tally);
-        let outcome = self.ask(bare(head)).await;
-        self.finish(outcome)
+        self.ask(bare(head)).await
     }
 
-    /// Ties what the request holds to its answer.
-    fn finish(self, outcome: Result<(Response<WasiBody>, Fate), Problem>) -> Outcome {
-        let (response, fate) = outcome?;
-        let held = Held {
-            generation: self.generation.life.enter(),
-            permit: self.permit,
-            fate,
-            // A failure is counted already.
-            tally: self.tally.filter(|_| !response.status().is_server_error()),
-        };
-        Ok((response, held))
-    }
-
-    async fn ask(
-        &self,
-        mut request: Request<WasiBody>,
-    ) -> Result<(Response<WasiBody>, Fate), Problem> {
-        let _in_flight = self.generation.life.enter();
-        if let Ok(value) = HeaderValue::from_str(&self.request_id) {
-            request.headers_mut().insert(REQUEST_ID, value);
-        }
-        let fate = Fate::default();
+    async fn ask(&self, mut request: Request<WasiBody>) -> Outcome {
+        let generation = self.generation.life.enter();
+        self.request_id.put(request.headers_mut());
         let counted = self.tally.as_ref().map(Tally::begin);
         let admitted = Admitted {
             id: self.request_id.clone(),
             permit: Some(self.permit.clone()),
-            fate: fate.clone(),
         };
         let answer = self.generation.instances.handle(admitted, request).await;
-        let outcome = match answer {
-            Ok(response) => Ok((response, fate)),
-            Err(error) => Err(self.blame(&error)),
+        let answer = answer.map_err(|error| self.blame(&error));
+        let status = match &answer {
+            Ok((response, _)) => response.status(),
+            Err(problem) => problem.status(),
         };
         if let Some(counted) = counted {
-            counted.answered(match &outcome {
-                Ok((response, _)) => response.status(),
-                Err(problem) => problem.status(),
-            });
+            counted.answered(status);
         }
-        outcome
+        let (response, fate) = answer?;
+        let held = Held {
+            permit: self.permit.clone(),
+            generation,
+            fate,
+            // A failure is counted already.
+            tally: self.tally.clone().filter(|_| !status.is_server_error()),
+        };
+        Ok((response, held))
     }
 
     /// What it means to the client that there is no answer. The cause is logged here, once.
@@ -139,7 +123,7 @@ impl Attempt {
         tracing::error!(
             component = id,
             generation = self.generation.version.number,
-            request = &*self.request_id,
+            request = self.request_id.as_str(),
             "`{id}` gave no answer: {cause}"
         );
         problem

@@ -9,6 +9,8 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::request_id::RequestId;
+
 /// A line is cut here, so that a component that never writes a newline holds no memory of ours.
 const LONGEST_LINE: usize = 8 * 1024;
 
@@ -20,7 +22,7 @@ struct Inner {
     component: String,
     stream: &'static str,
     /// Set for the time of one write; see [`crate::wasi`].
-    request: Option<Arc<str>>,
+    request: Option<RequestId>,
     line: Vec<u8>,
 }
 
@@ -35,7 +37,7 @@ impl GuestLog {
     }
 
     /// Says which request writes next.
-    pub(crate) fn set_request(&self, request: Option<Arc<str>>) {
+    pub(crate) fn set_request(&self, request: Option<RequestId>) {
         self.inner().request = request;
     }
 
@@ -60,7 +62,7 @@ impl Inner {
     fn emit(&mut self) {
         let line = std::mem::take(&mut self.line);
         let line = String::from_utf8_lossy(&line);
-        let request = self.request.as_deref();
+        let request = self.request.as_ref().map(RequestId::as_str);
         tracing::info!(target: "guest", component = self.component, request, stream = self.stream, "{line}");
     }
 }

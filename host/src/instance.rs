@@ -1,8 +1,8 @@
 //! Instances of one component, and how a request comes to one.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt;
 use http::{Request, Response};
@@ -16,34 +16,30 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use crate::context::Context;
 use crate::generation::{Life, Version};
 use crate::queue::{Need, PATIENCE, Queue, Seat, Watch};
+use crate::request_id::RequestId;
 use crate::state::State;
 use crate::worker;
 
 /// A request that was let in.
 pub(crate) struct Admitted {
-    pub(crate) id: Arc<str>,
+    pub(crate) id: RequestId,
     /// Held until the guest has answered or its time is over, even if the client has left: the guest works on. A probe
     /// has none.
     pub(crate) permit: Option<Arc<OwnedSemaphorePermit>>,
-    pub(crate) fate: Fate,
 }
 
-/// Whether the instance that took a request ended in a trap or at a limit. The body of an answer only knows that
-/// nothing more comes, and would look complete to a client.
+/// Whether an instance ended in a trap or at a limit. The body of an answer only knows that nothing more comes, and would
+/// look complete to a client.
 #[derive(Clone, Default)]
-pub(crate) struct Fate(Arc<OnceLock<Arc<AtomicBool>>>);
+pub(crate) struct Fate(Arc<AtomicBool>);
 
 impl Fate {
     pub(crate) fn has_failed(&self) -> bool {
-        self.0
-            .get()
-            .is_some_and(|failed| failed.load(Ordering::Acquire))
+        self.0.load(Ordering::Acquire)
     }
 
-    /// Ties the request to the instance that has taken it, which tells by `failed`.
-    pub(crate) fn is_that_of(&self, failed: &Arc<AtomicBool>) {
-        // A request comes to one instance only.
-        _ = self.0.set(failed.clone());
+    pub(crate) fn fail(&self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 
@@ -60,7 +56,8 @@ pub(crate) enum NoAnswer {
     Failed(wasmtime::Error),
 }
 
-pub(crate) type Answer = Result<Response<WasiBody>, NoAnswer>;
+/// An answer and the fate of the instance that gives it.
+pub(crate) type Answer = Result<(Response<WasiBody>, Fate), NoAnswer>;
 
 /// A request on its way to an instance.
 pub(crate) struct Job {

@@ -39,6 +39,7 @@ mod purge;
 mod queue;
 mod redis;
 mod refresh;
+mod request_id;
 mod respond;
 mod router;
 mod serve;

@@ -1,5 +1,6 @@
 //! Every metric of the host, declared once. `docs/METRICS.md` explains them to operators.
 
+mod requests;
 mod swaps;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+pub(crate) use self::requests::{MethodMetrics, RequestMetrics, RouteMetrics};
 pub(crate) use self::swaps::{Alive, SwapMetrics, TrialMetrics};
 
 /// Bounds in seconds for requests: a cached report takes under a millisecond, a limit is usually 30 s.
@@ -21,25 +23,9 @@ const REQUEST_SECONDS: [f64; 14] = [
 /// Bounds in seconds for the wait for a pooled connection: none at all, up to the usual limit of 2 s.
 const WAIT_SECONDS: [f64; 8] = [0.0001, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
 
-/// The calls that the course counts, by method and route.
-const COURSE_COUNTERS: [(&str, &str, &str); 3] = [
-    ("orders_total", "POST", "/orders"),
-    (
-        "highest_spenders_total",
-        "GET",
-        "/orders/reports/highest-spenders",
-    ),
-    ("best_sellers_total", "GET", "/orders/reports/best-sellers"),
-];
-
 /// All metrics of one host.
 pub(crate) struct Metrics {
     registry: Registry,
-    /// Beside its counter, the method and route that it counts.
-    course: Vec<(IntCounter, &'static str, &'static str)>,
-    requests: IntCounterVec,
-    request_seconds: HistogramVec,
-    in_flight: IntGaugeVec,
     instances: IntGaugeVec,
     traps: IntCounterVec,
     component_info: IntGaugeVec,
@@ -50,6 +36,8 @@ pub(crate) struct Metrics {
     refreshed: IntGauge,
     purges: IntCounterVec,
     pool: PoolVecs,
+    /// Requests, by route.
+    pub(crate) requests: Arc<RequestMetrics>,
     /// Swaps, generations and canaries.
     pub(crate) swaps: SwapMetrics,
 }
@@ -79,23 +67,6 @@ impl Metrics {
             registry: &registry,
         };
         let metrics = Self {
-            course: declare.course()?,
-            requests: declare.counters(
-                "http_requests_total",
-                "Requests answered; the status is 499 when the client left first",
-                &["component", "route", "method", "status"],
-            )?,
-            request_seconds: declare.histograms(
-                "http_request_duration_seconds",
-                "Time from a request's headers to the end of its answer",
-                &REQUEST_SECONDS,
-                &["component", "route", "method"],
-            )?,
-            in_flight: declare.gauges(
-                "store_requests_in_flight",
-                "Requests not fully answered",
-                &["component"],
-            )?,
             instances: declare.gauges("store_instances", "Instances alive", &["component"])?,
             traps: declare.counters(
                 "store_traps_total",
@@ -137,6 +108,7 @@ impl Metrics {
                 &["result"],
             )?,
             pool: declare.pool()?,
+            requests: Arc::new(RequestMetrics::declare(&declare)?),
             swaps: SwapMetrics::declare(&declare)?,
             registry: registry.clone(),
         };
@@ -151,7 +123,7 @@ impl Metrics {
     /// Makes the series of a component visible before its first request, so that rates start at zero.
     pub(crate) fn announce_component(&self, component: &str) {
         self.instances.with_label_values(&[component]);
-        self.in_flight.with_label_values(&[component]);
+        self.requests.announce(component);
         self.traps.with_label_values(&[component]);
         self.redis_errors.with_label_values(&[component]);
         self.swaps.announce(component);
@@ -176,37 +148,6 @@ impl Metrics {
         _ = self
             .component_info
             .remove_label_values(&[component, digest]);
-    }
-
-    /// Counts a client's call, if it is one that the course counts.
-    pub(crate) fn count_call(&self, method: &str, route: &str) {
-        for (counter, counted_method, counted_route) in &self.course {
-            if *counted_method == method && *counted_route == route {
-                counter.inc();
-            }
-        }
-    }
-
-    /// Counts a request out.
-    pub(crate) fn leave_request(
-        &self,
-        component: &str,
-        route: &str,
-        method: &str,
-        status: u16,
-        seconds: f64,
-    ) {
-        self.requests
-            .with_label_values(&[component, route, method, &status.to_string()])
-            .inc();
-        self.request_seconds
-            .with_label_values(&[component, route, method])
-            .observe(seconds);
-    }
-
-    /// One more in flight until the guard is dropped.
-    pub(crate) fn request_in_flight(&self, component: &str) -> InUse {
-        InUse::new(self.in_flight.with_label_values(&[component]))
     }
 
     /// One more instance until the guard is dropped.
@@ -359,16 +300,6 @@ impl Declare<'_> {
         self.register(Histogram::with_opts(opts)?)
     }
 
-    fn course(&self) -> prometheus::Result<Vec<(IntCounter, &'static str, &'static str)>> {
-        COURSE_COUNTERS
-            .iter()
-            .map(|&(name, method, route)| {
-                let counter = IntCounter::new(name, format!("Calls to {method} {route}"))?;
-                Ok((self.register(counter)?, method, route))
-            })
-            .collect()
-    }
-
     fn pool(&self) -> prometheus::Result<PoolVecs> {
         let labels = ["component"];
         Ok(PoolVecs {
@@ -420,25 +351,6 @@ impl Declare<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_course_s_own_calls_move_its_counters() {
-        let metrics = Metrics::new().expect("names are unique");
-        metrics.count_call("POST", "/orders");
-        metrics.count_call("GET", "/orders");
-        metrics.count_call("GET", "/orders/reports/best-sellers");
-        let text = metrics.render().expect("renders");
-        for line in [
-            "orders_total 1",
-            "best_sellers_total 1",
-            "highest_spenders_total 0",
-        ] {
-            assert!(
-                text.lines().any(|found| found == line),
-                "no `{line}` in\n{text}"
-            );
-        }
-    }
 
     #[test]
     fn only_a_refresh_of_our_own_says_when() {

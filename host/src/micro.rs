@@ -16,9 +16,10 @@ use crate::component::Compiled;
 use crate::config::{Cli, Config};
 use crate::engine::{self, EpochTicker};
 use crate::generation::{Generation, Origin, Version};
-use crate::instance::{Admitted, Fate};
+use crate::instance::Admitted;
 use crate::metrics::Metrics;
 use crate::mysql::Pool;
+use crate::request_id::RequestId;
 use crate::router::Router;
 use crate::source::Source;
 
@@ -80,11 +81,10 @@ impl Component {
         let body = Empty::<Bytes>::new().map_err(|never| match never {});
         let request = Request::get(path).body(body.boxed_unsync())?;
         let admitted = Admitted {
-            id: "bench".into(),
+            id: RequestId::made("bench-"),
             permit: None,
-            fate: Fate::default(),
         };
-        let answer = self.generation.instances.handle(admitted, request).await?;
+        let (answer, _) = self.generation.instances.handle(admitted, request).await?;
         Ok(answer.into_body().collect().await?.to_bytes().len())
     }
 }

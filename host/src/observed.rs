@@ -12,11 +12,9 @@ use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::context::Context as Component;
 use crate::generation::InFlight;
 use crate::instance::Fate;
-use crate::manifest::Route;
-use crate::metrics::{InUse, Metrics};
+use crate::metrics::{InUse, MethodMetrics};
 use crate::tally::Tally;
 
 /// What a request that was let in holds of its component until its answer has ended.
@@ -32,10 +30,7 @@ pub(crate) struct Held {
 
 /// One request as the metrics see it: from its headers to the end of its answer, however that comes.
 pub(crate) struct Observed {
-    metrics: Arc<Metrics>,
-    component: String,
-    route: Arc<Route>,
-    method: &'static str,
+    metrics: Arc<MethodMetrics>,
     started: Instant,
     /// The client left first, until an answer says otherwise. 499 is what nginx logs then.
     status: u16,
@@ -43,15 +38,12 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    pub(crate) fn new(context: &Component, route: Arc<Route>, method: &'static str) -> Self {
+    pub(crate) fn new(metrics: Arc<MethodMetrics>) -> Self {
         Self {
-            metrics: context.metrics.clone(),
-            component: context.id.clone(),
-            route,
-            method,
             started: Instant::now(),
             status: 499,
-            _in_flight: context.metrics.request_in_flight(&context.id),
+            _in_flight: metrics.in_flight(),
+            metrics,
         }
     }
 
@@ -76,13 +68,7 @@ impl Observed {
 impl Drop for Observed {
     fn drop(&mut self) {
         let seconds = self.started.elapsed().as_secs_f64();
-        self.metrics.leave_request(
-            &self.component,
-            &self.route.pattern,
-            self.method,
-            self.status,
-            seconds,
-        );
+        self.metrics.leave(self.status, seconds);
     }
 }
 

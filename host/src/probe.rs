@@ -1,18 +1,17 @@
 //! The request that a new generation must answer before it serves anyone else.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
-use uuid::Uuid;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::generation::Generation;
-use crate::instance::{Admitted, Fate};
+use crate::instance::Admitted;
 use crate::manifest::Route;
+use crate::request_id::RequestId;
 
 /// Longest time for a probe. A component that is slower than this to begin with is not one to switch to.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -72,14 +71,12 @@ impl Probe {
         let started = Instant::now();
         let answer = async {
             let admitted = Admitted {
-                id: format!("probe-{}", Uuid::new_v4().hyphenated()).into(),
+                id: RequestId::made("probe-"),
                 permit: None,
-                fate: Fate::default(),
             };
-            let fate = admitted.fate.clone();
             let request = self.request(&admitted.id)?;
-            let response = generation.instances.handle(admitted, request).await;
-            let response = response.map_err(|error| error.to_string())?;
+            let answer = generation.instances.handle(admitted, request).await;
+            let (response, fate) = answer.map_err(|error| error.to_string())?;
             let status = response.status();
             let body = read(response.into_body()).await?;
             if fate.has_failed() {
@@ -99,7 +96,7 @@ impl Probe {
         })
     }
 
-    fn request(&self, id: &Arc<str>) -> Result<Request<WasiBody>, String> {
+    fn request(&self, id: &RequestId) -> Result<Request<WasiBody>, String> {
         let body = Empty::<Bytes>::new().map_err(|never| match never {});
         let mut request = Request::new(body.boxed_unsync());
         *request.method_mut() = self.method.clone();
@@ -109,9 +106,7 @@ impl Probe {
             .map_err(|_| "the probe's path is not one".to_owned())?;
         let headers = request.headers_mut();
         headers.insert(HOST, HeaderValue::from_static("localhost"));
-        if let Ok(id) = HeaderValue::from_str(id) {
-            headers.insert("x-request-id", id);
-        }
+        id.put(headers);
         Ok(request)
     }
 

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CACHE_CONTROL;
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use uuid::Uuid;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::app::Live;
@@ -14,9 +13,8 @@ use crate::attempt::Attempt;
 use crate::body::{self, announced_bytes, discard};
 use crate::observed::{Held, Observed};
 use crate::problem::Problem;
+use crate::request_id::RequestId;
 use crate::slot::Picked;
-
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A store-proxy fetches what nobody has asked for yet, or more than was asked for: no call of a client's.
 const CACHE_FILL: HeaderName = HeaderName::from_static("store-cache-fill");
@@ -24,27 +22,23 @@ const CACHE_FILL: HeaderName = HeaderName::from_static("store-cache-fill");
 /// What caches of the store's own go by (RFC 9213).
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
-/// Longest request id taken over from a client or a proxy.
-const REQUEST_ID_LENGTH: usize = 128;
-
 /// Answers one request: finds its component, keeps to the limits, counts.
 pub(crate) async fn respond(
     live: &Live,
     request: Request<Incoming>,
     send_timeout: Duration,
 ) -> Response<WasiBody> {
-    let request_id = request_id(&request);
+    let request_id = RequestId::of(request.headers());
     // The app itself is let go at once: holding it would keep generations of other components alive.
     let found = live.load().find(request.uri().path());
     let mut response = match found {
-        Some((route, picked)) => {
-            let context = picked.generation.context.clone();
-            let method = method_label(request.method());
+        Some((target, picked)) => {
+            let metrics = target.metrics.of(request.method());
             if !request.headers().contains_key(CACHE_FILL) {
-                context.metrics.count_call(method, &route.pattern);
+                metrics.count_call();
             }
             let is_on_trial = picked.tally.is_some();
-            let observed = Observed::new(&context, route, method);
+            let observed = Observed::new(metrics.clone());
             match dispatch(picked, request, request_id.clone()).await {
                 Ok((mut response, held)) => {
                     if is_on_trial {
@@ -53,14 +47,12 @@ pub(crate) async fn respond(
                     let response = response.map(|body| body::unstalled(body, send_timeout));
                     observed.follow(response, Some(held))
                 }
-                Err(problem) => observed.follow(problem.response(&request_id), None),
+                Err(problem) => observed.follow(problem.response(request_id.as_str()), None),
             }
         }
-        None => Problem::NoRoute.response(&request_id),
+        None => Problem::NoRoute.response(request_id.as_str()),
     };
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
+    request_id.put(response.headers_mut());
     response
 }
 
@@ -72,47 +64,12 @@ fn forbid_caching(response: &mut Response<WasiBody>) {
     }
 }
 
-/// Takes over the id that a proxy gave, if it can stand in a log line, or makes one.
-fn request_id(request: &Request<Incoming>) -> Arc<str> {
-    let given = request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok());
-    match given {
-        Some(id)
-            if !id.is_empty()
-                && id.len() <= REQUEST_ID_LENGTH
-                && id.bytes().all(|b| b.is_ascii_graphic()) =>
-        {
-            id.into()
-        }
-        _ => (*Uuid::new_v4()
-            .hyphenated()
-            .encode_lower(&mut Uuid::encode_buffer()))
-        .into(),
-    }
-}
-
-/// Anyone can invent methods, so only the usual ones become labels.
-fn method_label(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        _ => "other",
-    }
-}
-
 /// Keeps to the component's limits, and asks the generation that was picked. A request that a canary fails is served by
 /// the stable generation, if it can be sent twice.
 async fn dispatch(
     picked: Picked,
     request: Request<Incoming>,
-    request_id: Arc<str>,
+    request_id: RequestId,
 ) -> Result<(Response<WasiBody>, Held), Problem> {
     let context = &picked.generation.context;
     let limits = &context.limits;

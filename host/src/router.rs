@@ -6,11 +6,19 @@ use std::sync::Arc;
 use routefinder::RouteSpec;
 
 use crate::manifest::Route;
+use crate::metrics::{RequestMetrics, RouteMetrics};
 
 /// All routes of an app.
-#[derive(Debug)]
 pub(crate) struct Router {
-    routes: routefinder::Router<Arc<Route>>,
+    routes: routefinder::Router<Arc<Target>>,
+}
+
+/// Where a route leads.
+pub(crate) struct Target {
+    /// Id of the component.
+    pub(crate) component: String,
+    /// What is counted of its requests.
+    pub(crate) metrics: RouteMetrics,
 }
 
 impl Router {
@@ -18,22 +26,27 @@ impl Router {
     ///
     /// # Errors
     /// The first pattern that is malformed or stands twice.
-    pub(crate) fn new(routes: &[Route]) -> Result<Self, String> {
+    pub(crate) fn new(routes: &[Route], metrics: &Arc<RequestMetrics>) -> Result<Self, String> {
         let mut table = routefinder::Router::new();
         let mut patterns = HashSet::new();
         for route in routes {
             if !patterns.insert(route.pattern.trim_end_matches('/')) {
                 return Err(format!("the route `{}` stands twice", route.pattern));
             }
+            let Route { pattern, component } = route;
+            let target = Target {
+                component: component.clone(),
+                metrics: RouteMetrics::new(metrics.clone(), component, pattern),
+            };
             table
-                .add(spec(&route.pattern)?, Arc::new(route.clone()))
-                .map_err(|error| format!("the route `{}` is malformed: {error}", route.pattern))?;
+                .add(spec(pattern)?, Arc::new(target))
+                .map_err(|error| format!("the route `{pattern}` is malformed: {error}"))?;
         }
         Ok(Self { routes: table })
     }
 
     /// The most exact route for `path`: a literal segment goes before `:name`, and that before `/...`.
-    pub(crate) fn find(&self, path: &str) -> Option<Arc<Route>> {
+    pub(crate) fn find(&self, path: &str) -> Option<Arc<Target>> {
         self.routes
             .best_match(path)
             .map(|found| found.handler().clone())
@@ -55,16 +68,19 @@ fn spec(pattern: &str) -> Result<RouteSpec, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Metrics;
 
+    /// Each route leads to a component of its own name.
     fn router(patterns: &[&str]) -> Result<Router, String> {
         let routes: Vec<_> = patterns
             .iter()
             .map(|pattern| Route {
                 pattern: (*pattern).into(),
-                component: "c".into(),
+                component: (*pattern).into(),
             })
             .collect();
-        Router::new(&routes)
+        let metrics = Metrics::new().expect("names are unique");
+        Router::new(&routes, &metrics.requests)
     }
 
     #[test]
@@ -90,7 +106,7 @@ mod tests {
             ("/", "/..."),
         ];
         for (path, pattern) in cases {
-            assert_eq!(router.find(path).expect(path).pattern, pattern, "{path}");
+            assert_eq!(router.find(path).expect(path).component, pattern, "{path}");
         }
     }
 
@@ -106,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_route_may_not_stand_twice() {
-        let message = router(&["/orders", "/orders"]).expect_err("duplicate");
+        let message = router(&["/orders", "/orders"]).err().expect("duplicate");
         assert!(message.contains("`/orders` stands twice"), "{message}");
     }
 }

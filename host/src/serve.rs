@@ -32,7 +32,9 @@ pub(crate) async fn serve(
     server
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
+        .header_read_timeout(HEADER_TIMEOUT)
+        // Most answers are so small that a copy costs less than to have the system gather head and body.
+        .writev(false);
     server
         .http2()
         .timer(TokioTimer::new())

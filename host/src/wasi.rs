@@ -1,7 +1,6 @@
 //! Every use of WASI 0.2 and 0.3, and nothing else: wasmtime calls its 0.3 experimental, so it changes here only.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use http::Request;
 use wasmtime::StoreContextMut;
@@ -15,6 +14,7 @@ use wasmtime_wasi_http::{
 
 use crate::context::Context;
 use crate::guest_log::GuestLog;
+use crate::request_id::RequestId;
 use crate::state::State;
 
 /// The least number of tasks remembered for log lines.
@@ -29,7 +29,7 @@ pub(crate) struct Wasi {
     stdout: GuestLog,
     stderr: GuestLog,
     /// The latest requests of this instance and the tasks that serve them.
-    requests: VecDeque<(GuestTaskId, Arc<str>)>,
+    requests: VecDeque<(GuestTaskId, RequestId)>,
     /// How many of them: more than run at once, since a task may go on after its answer.
     remembered: usize,
 }
@@ -55,14 +55,14 @@ impl Wasi {
     }
 
     /// Remembers which task serves which request, for log lines.
-    pub(crate) fn begin_request(&mut self, task: GuestTaskId, request: Arc<str>) {
+    pub(crate) fn begin_request(&mut self, task: GuestTaskId, request: RequestId) {
         if self.requests.len() == self.remembered {
             self.requests.pop_front();
         }
         self.requests.push_back((task, request));
     }
 
-    fn request_of(&self, task: GuestTaskId) -> Option<Arc<str>> {
+    fn request_of(&self, task: GuestTaskId) -> Option<RequestId> {
         // Ids are used again, so the latest counts.
         let found = self.requests.iter().rev().find(|(known, _)| *known == task);
         found.map(|(_, request)| request.clone())

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Resource, TypedFuncCallConcurrent};
 use wasmtime::{AsContextMut, Store};
 use wasmtime_wasi_http::p3::bindings::Service;
@@ -17,7 +18,7 @@ use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 
 use crate::bell::Bell;
 use crate::expiry::{Activity, Expiry};
-use crate::instance::{Admitted, Instances, Job, NoAnswer};
+use crate::instance::{Admitted, Answer, Fate, Instances, Job, NoAnswer};
 use crate::queue::Seat;
 use crate::state::State;
 
@@ -41,7 +42,7 @@ pub(crate) async fn run(
         instances,
         seat: Mutex::new(seat),
         service,
-        failed: Arc::default(),
+        fate: Fate::default(),
         activity: Mutex::new(Activity::Idle(Instant::now())),
         took: AtomicBool::new(false),
         sleeps: AtomicBool::new(false),
@@ -50,7 +51,9 @@ pub(crate) async fn run(
         ended: AtomicBool::new(false),
     };
     let result = worker.work(&mut store).await;
-    worker.failed.store(result.is_err(), Ordering::Release);
+    if result.is_err() {
+        worker.fate.fail();
+    }
     worker.ended.store(true, Ordering::Relaxed);
     // Bodies end here.
     drop(store);
@@ -63,8 +66,7 @@ struct Worker<'a> {
     instances: &'a Instances,
     seat: Mutex<&'a mut Seat>,
     service: Service,
-    /// What its requests' [`Fate`](crate::instance::Fate) looks at.
-    failed: Arc<AtomicBool>,
+    fate: Fate,
     activity: Mutex<Activity>,
     /// Whether it has taken a request since this was last looked at.
     took: AtomicBool,
@@ -81,7 +83,7 @@ struct Worker<'a> {
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
         if !self.ended.load(Ordering::Relaxed) {
-            self.failed.store(true, Ordering::Release);
+            self.fate.fail();
         }
     }
 }
@@ -192,8 +194,9 @@ impl<'a> Worker<'a> {
                 }
                 took = true;
                 total += 1;
-                self.now(Activity::Answering(Instant::now()));
-                calls.push(self.begin(accessor, job)?);
+                let now = Instant::now();
+                self.now(Activity::Answering(now));
+                calls.push(self.begin(accessor, job, now)?);
             }
             if !calls.is_empty() || accessor.poll_no_interesting_tasks(cx).is_pending() {
                 return Poll::Pending;
@@ -214,13 +217,13 @@ impl<'a> Worker<'a> {
         &'b self,
         accessor: &'b Accessor<State>,
         job: Job,
+        now: Instant,
     ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + 'b> {
         let Job {
-            admitted: Admitted { id, permit, fate },
+            admitted: Admitted { id, permit },
             request,
-            answer,
+            mut answer,
         } = job;
-        fate.is_that_of(&self.failed);
         let (call, received) = accessor.with(|mut access| {
             let mut store = access.as_context_mut();
             let (request, received) = Request::from_http(store.data_mut().http().hooks, request);
@@ -231,17 +234,18 @@ impl<'a> Worker<'a> {
             store.data_mut().wasi.begin_request(call.task(), id);
             wasmtime::error::Ok((call, received))
         })?;
-        let limit = tokio::time::sleep(self.instances.component().limits.request_timeout);
+        let deadline = now + self.instances.component().limits.request_timeout;
         Ok(async move {
-            let (outcome, in_time) = tokio::select! {
+            let outcome = tokio::select! {
                 biased;
-                outcome = self.answer(accessor, call, received) => (outcome.map_err(NoAnswer::Failed), true),
-                () = limit => (Err(NoAnswer::TimedOut), false),
+                outcome = self.answer(accessor, call, received) => outcome,
+                () = abandoned(&mut answer, deadline) => return Ok(false),
             };
             drop(permit);
+            let outcome = outcome.map(|response| (response, self.fate.clone()));
             // Nobody listens if the client has left.
-            _ = answer.send(outcome);
-            Ok(in_time)
+            _ = answer.send(outcome.map_err(NoAnswer::Failed));
+            Ok(true)
         })
     }
 
@@ -293,4 +297,11 @@ impl<'a> Worker<'a> {
         );
         tracing::debug!(component, "{error:?}");
     }
+}
+
+/// Resolves when nobody waits for the answer any more and its time is over. Who waits has a timer that ends no later, so
+/// that most requests need no second one.
+async fn abandoned(answer: &mut oneshot::Sender<Answer>, deadline: Instant) {
+    answer.closed().await;
+    tokio::time::sleep_until(deadline.into()).await;
 }

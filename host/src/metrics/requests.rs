@@ -1,0 +1,243 @@
+//! What is counted of requests. The series of a route are looked up with the first request of each method and the first
+//! answer of each status, and not with every one.
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use http::Method;
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::{Declare, InUse, REQUEST_SECONDS};
+
+/// The calls that the course counts, by method and route.
+const COURSE_COUNTERS: [(&str, &str, &str); 3] = [
+    ("orders_total", "POST", "/orders"),
+    (
+        "highest_spenders_total",
+        "GET",
+        "/orders/reports/highest-spenders",
+    ),
+    ("best_sellers_total", "GET", "/orders/reports/best-sellers"),
+];
+
+/// Anyone can invent methods, so only these become labels; the last stands for all others.
+const METHODS: [&str; 8] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other",
+];
+
+/// What is counted of the requests to all routes.
+pub(crate) struct RequestMetrics {
+    answered: IntCounterVec,
+    seconds: HistogramVec,
+    in_flight: IntGaugeVec,
+    /// Beside its counter, the method and route that it counts.
+    course: Vec<(IntCounter, &'static str, &'static str)>,
+}
+
+impl RequestMetrics {
+    pub(super) fn declare(declare: &Declare<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            answered: declare.counters(
+                "http_requests_total",
+                "Requests answered; the status is 499 when the client left first",
+                &["component", "route", "method", "status"],
+            )?,
+            seconds: declare.histograms(
+                "http_request_duration_seconds",
+                "Time from a request's headers to the end of its answer",
+                &REQUEST_SECONDS,
+                &["component", "route", "method"],
+            )?,
+            in_flight: declare.gauges(
+                "store_requests_in_flight",
+                "Requests not fully answered",
+                &["component"],
+            )?,
+            course: course(declare)?,
+        })
+    }
+
+    /// Makes the series of a component visible before its first request.
+    pub(super) fn announce(&self, component: &str) {
+        self.in_flight.with_label_values(&[component]);
+    }
+}
+
+fn course(
+    declare: &Declare<'_>,
+) -> prometheus::Result<Vec<(IntCounter, &'static str, &'static str)>> {
+    COURSE_COUNTERS
+        .iter()
+        .map(|&(name, method, route)| {
+            let counter = IntCounter::new(name, format!("Calls to {method} {route}"))?;
+            Ok((declare.register(counter)?, method, route))
+        })
+        .collect()
+}
+
+/// The series of one route.
+pub(crate) struct RouteMetrics {
+    all: Arc<RequestMetrics>,
+    component: String,
+    route: String,
+    /// One for each of [`METHODS`], from its first request on.
+    by_method: [OnceLock<Arc<MethodMetrics>>; METHODS.len()],
+}
+
+impl RouteMetrics {
+    pub(crate) fn new(all: Arc<RequestMetrics>, component: &str, route: &str) -> Self {
+        Self {
+            all,
+            component: component.to_owned(),
+            route: route.to_owned(),
+            by_method: Default::default(),
+        }
+    }
+
+    /// The series of the requests with `method`.
+    pub(crate) fn of(&self, method: &Method) -> &Arc<MethodMetrics> {
+        let usual = METHODS.iter().position(|usual| *usual == method.as_str());
+        let index = usual.unwrap_or(METHODS.len() - 1);
+        self.by_method[index].get_or_init(|| Arc::new(self.look_up(METHODS[index])))
+    }
+
+    fn look_up(&self, method: &'static str) -> MethodMetrics {
+        let Self {
+            all,
+            component,
+            route,
+            ..
+        } = self;
+        let course = all.course.iter();
+        MethodMetrics {
+            all: all.clone(),
+            component: component.clone(),
+            route: route.clone(),
+            method,
+            calls: course
+                .filter(|(_, counted, of)| *counted == method && of == route)
+                .map(|(counter, ..)| counter.clone())
+                .next(),
+            in_flight: all.in_flight.with_label_values(&[component]),
+            seconds: all.seconds.with_label_values(&[component, route, method]),
+            by_status: RwLock::default(),
+        }
+    }
+}
+
+/// The series of the requests to one route with one method.
+pub(crate) struct MethodMetrics {
+    all: Arc<RequestMetrics>,
+    component: String,
+    route: String,
+    method: &'static str,
+    /// Present if the course counts these calls.
+    calls: Option<IntCounter>,
+    in_flight: IntGauge,
+    seconds: Histogram,
+    /// Those that were ever answered, which are few.
+    by_status: RwLock<Vec<(u16, IntCounter)>>,
+}
+
+impl MethodMetrics {
+    /// Counts a client's call, if it is one that the course counts.
+    pub(crate) fn count_call(&self) {
+        if let Some(calls) = &self.calls {
+            calls.inc();
+        }
+    }
+
+    /// One more in flight until the guard is dropped.
+    pub(crate) fn in_flight(&self) -> InUse {
+        InUse::new(self.in_flight.clone())
+    }
+
+    /// Counts a request out.
+    pub(crate) fn leave(&self, status: u16, seconds: f64) {
+        self.seconds.observe(seconds);
+        let known = self
+            .by_status
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, answered)) = known.iter().find(|(known, _)| *known == status) {
+            return answered.inc();
+        }
+        drop(known);
+        let labels = [
+            &self.component,
+            &self.route,
+            self.method,
+            &status.to_string(),
+        ];
+        let answered = self.all.answered.with_label_values(&labels);
+        answered.inc();
+        // Two that come here at once add it twice, which does no harm.
+        let mut known = self
+            .by_status
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.push((status, answered));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn has(metrics: &Metrics, line: &str) {
+        let text = metrics.render().expect("renders");
+        let found = text.lines().any(|found| found == line);
+        assert!(found, "no `{line}` in\n{text}");
+    }
+
+    #[test]
+    fn only_the_course_s_own_calls_move_its_counters() {
+        let metrics = Metrics::new().expect("names are unique");
+        for (method, route) in [
+            (Method::POST, "/orders"),
+            (Method::GET, "/orders"),
+            (Method::GET, "/orders/reports/best-sellers"),
+        ] {
+            let route = RouteMetrics::new(metrics.requests.clone(), "orders", route);
+            route.of(&method).count_call();
+        }
+        has(&metrics, "orders_total 1");
+        has(&metrics, "best_sellers_total 1");
+        has(&metrics, "highest_spenders_total 0");
+    }
+
+    #[test]
+    fn requests_count_by_method_and_status_whatever_counted_them_before() {
+        let metrics = Metrics::new().expect("names are unique");
+        let route = || RouteMetrics::new(metrics.requests.clone(), "orders", "/orders");
+        let before_a_reload = route();
+        let cat = Method::from_bytes(b"CAT").expect("a method");
+        for (method, status) in [
+            (&Method::GET, 200),
+            (&Method::GET, 200),
+            (&Method::GET, 404),
+            (&cat, 405),
+        ] {
+            before_a_reload.of(method).leave(status, 0.1);
+        }
+        route().of(&Method::GET).leave(200, 0.1);
+        let labels = r#"component="orders",method="GET",route="/orders""#;
+        has(
+            &metrics,
+            &format!("http_requests_total{{{labels},status=\"200\"}} 3"),
+        );
+        has(
+            &metrics,
+            &format!("http_requests_total{{{labels},status=\"404\"}} 1"),
+        );
+        has(
+            &metrics,
+            &format!("http_request_duration_seconds_count{{{labels}}} 4"),
+        );
+        let other = labels.replace("GET", "other");
+        has(
+            &metrics,
+            &format!("http_requests_total{{{other},status=\"405\"}} 1"),
+        );
+    }
+}
