@@ -104,6 +104,13 @@ pub async fn write(
     together(writes.into_iter().map(|write| write_one(redis, write))).await
 }
 
+/// Writes what a reader missed and has read from MySQL, unless Redis is down.
+pub async fn heal(redis: Option<&Redis>, missed: impl IntoIterator<Item = Write>) {
+    if let Some(redis) = redis {
+        log_failure(write(redis, missed).await);
+    }
+}
+
 /// Deletes keys, whatever they hold.
 ///
 /// # Errors

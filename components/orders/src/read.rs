@@ -15,9 +15,7 @@ pub(crate) async fn order(order_id: i64) -> Result<Reply, Problem> {
     };
     let order = order_in_mysql(order_id).await?;
     let reply = Reply::json(StatusCode::OK, &order);
-    if let Some(redis) = &redis {
-        cache::log_failure(cache::write(redis, [Write::PutOrder(order)]).await);
-    }
+    cache::heal(redis.as_ref(), [Write::PutOrder(order)]).await;
     Ok(reply)
 }
 

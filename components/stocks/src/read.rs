@@ -92,12 +92,9 @@ pub(crate) async fn find(product_ids: Vec<i64>) -> Result<Vec<Found>, StoreError
     Ok(found)
 }
 
-/// Writes what was missing to Redis.
 async fn heal(redis: Option<&Redis>, stored: &[Found]) {
-    if let Some(redis) = redis {
-        let stocked = stored.iter().filter_map(Found::stocked);
-        cache::log_failure(cache::write(redis, stocked.map(Write::PutStock)).await);
-    }
+    let stocked = stored.iter().filter_map(Found::stocked);
+    cache::heal(redis, stocked.map(Write::PutStock)).await;
 }
 
 async fn find_in_redis(redis: &Redis, product_ids: &[i64]) -> Result<Vec<Found>, RedisError> {
