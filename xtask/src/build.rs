@@ -58,10 +58,11 @@ pub(crate) async fn components() -> Result<()> {
     run_step("build the components", command).await
 }
 
-/// Builds the host and the proxy, in the profile that the tests use too.
+/// Builds the host and the proxy as the tests do: in their profile, and with the features of dependencies that the whole
+/// workspace asks for, so that wasmtime is built once for both.
 pub(crate) async fn servers() -> Result<()> {
-    let mut command = cargo(["build", "--package", "store-host"]);
-    command.args(["--package", "store-proxy"]);
+    let mut command = cargo(["build", "--workspace"]);
+    command.args(["--bin", "store-host", "--bin", "store-proxy"]);
     run_step("build the host and the proxy", command).await
 }
 
