@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::routes::Route;
-use super::sides::{folder, host_options, start_store};
+use super::sides::{host_options, start_store};
 use super::{Common, Cpus, write_json};
 use crate::measure::{Loaders, Target, commit, cpu_seconds, median, memory_kib, processor};
 
@@ -187,7 +187,7 @@ impl Grown {
     }
 
     fn target(&self, route: Route) -> Result<Target> {
-        route.target(&self.host.url(""), &folder()?)
+        route.target(&self.host.url(""), self.store.folder())
     }
 
     async fn measure(&self, loaders: &Loaders, seconds: u32, costs: &mut Costs) -> Result<()> {

@@ -6,7 +6,7 @@ use super::Options;
 use super::counters::Counters;
 use super::report::{LatencySample, Report, Sample};
 use super::routes::Route;
-use super::sides::{Bench, HOST, NATIVE, Side, folder};
+use super::sides::{Bench, HOST, NATIVE, Side};
 use crate::measure::{Flood, Loaders, Target, cpu_seconds, forget_peak, peak_kib};
 
 /// A side and what is asked of it.
@@ -19,10 +19,9 @@ pub(super) async fn measure(
     route: Route,
     report: &mut Report,
 ) -> Result<()> {
-    let folder = folder()?;
     let mut asked = Vec::new();
     for side in &bench.sides {
-        asked.push((side, route.target(&side.url, &folder)?));
+        asked.push((side, route.target(&side.url, bench.store.folder())?));
     }
     // Pools are full, caches warm and pages touched before the clock starts.
     for (_, target) in &asked {

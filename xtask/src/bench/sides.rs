@@ -187,8 +187,8 @@ async fn start_native(binary: &Path, store: &Store, cpus: &Cpus) -> Result<Side>
     }
 }
 
-/// Data, logs and scripts of a run.
-pub(super) fn folder() -> Result<PathBuf> {
+/// Under which a run has its data, logs and scripts.
+fn folder() -> Result<PathBuf> {
     let folder = paths::target().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     Ok(folder)

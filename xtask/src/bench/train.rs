@@ -1,5 +1,6 @@
 //! `cargo xtask bench train`: the profiles that guide the shipped builds.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::routes::Route;
-use super::sides::{Bench, HOST, NATIVE, Side, folder};
+use super::sides::{Bench, HOST, NATIVE, Side};
 use super::{Cpus, Programs, install};
 use crate::build::{HOST_PACKAGE, NATIVE_PACKAGE};
 use crate::measure::Loaders;
@@ -60,7 +61,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
             NATIVE_PACKAGE
         };
         pgo::forget_counts()?;
-        load(side, &loaders, options.seconds).await?;
+        load(side, &loaders, bench.store.folder(), options.seconds).await?;
         side.stop(STOP_LIMIT).await?;
         println!(
             "{}",
@@ -70,11 +71,10 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn load(side: &Side, loaders: &Loaders, seconds: u32) -> Result<()> {
-    let folder = folder()?;
+async fn load(side: &Side, loaders: &Loaders, folder: &Path, seconds: u32) -> Result<()> {
     for route in Route::ALL {
         eprintln!("▸ {}, {}", route.label(), side.name);
-        let target = route.target(&side.url, &folder)?;
+        let target = route.target(&side.url, folder)?;
         loaders.flood(&target, CONNECTIONS, seconds).await?;
     }
     Ok(())
