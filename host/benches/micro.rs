@@ -1,4 +1,5 @@
-//! `cargo bench --profile dist --package store-host --features micro`: the parts that each request goes through, one by one.
+//! The parts that each request goes through, one by one:
+//! `cargo bench --profile dist --package store-host --features micro --bench micro`.
 //!
 //! Needs the components (`cargo xtask build`), and for the last three `STORE_BENCH_MYSQL_URL`: without, they are left
 //! out. divan rather than criterion: it builds in seconds.
@@ -9,6 +10,10 @@ use std::path::{Path, PathBuf};
 use divan::{Bencher, black_box};
 use store_host::micro::{Component, Connections, Routes};
 use tokio::runtime::{Builder, Runtime};
+
+/// As in the host.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() {
     divan::main();
