@@ -87,7 +87,8 @@ fn value_of(text: &str, name: &str) -> Option<String> {
     found.next()
 }
 
-fn file() -> PathBuf {
+/// Where `up` saves the addresses.
+pub(crate) fn file() -> PathBuf {
     paths::store().join("urls.env")
 }
 

@@ -8,7 +8,7 @@ mod running;
 mod servers;
 mod token;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use testbed::{Addresses, Host, HostOptions, Progress, migrate, seed};
+use testbed::{Addresses, Host, HostOptions, Progress, migrate, private_folder, seed};
 
 use self::observe::ObserveArgs;
 use self::running::Running;
@@ -158,7 +158,8 @@ fn host_options(number: u16, options: &Options, token: &str) -> HostOptions {
 /// Keeps a second `up` out. The lock is the open file's, so that the kernel frees it however we end.
 fn lock() -> Result<File> {
     let path = paths::store().join("lock");
-    fs::create_dir_all(paths::store()).context("creating .store")?;
+    // It holds passwords, a token and everybody's data.
+    private_folder(&paths::store())?;
     let file = OpenOptions::new()
         .read(true)
         .write(true)

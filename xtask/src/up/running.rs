@@ -12,8 +12,8 @@ use tokio::time::sleep;
 use super::follow::follow;
 use super::observe;
 use super::servers::Servers;
-use crate::paths;
 use crate::stop_signals::{INTERRUPTED, StopSignals};
+use crate::{paths, store_urls};
 
 /// How soon the end of a server is noticed.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
@@ -69,11 +69,16 @@ impl Running {
                 host.admin_url("/metrics")
             );
         }
-        // The password of a given database is its owner's; that of our own is no secret.
-        match self.servers.mariadb {
-            Some(_) => println!("  MariaDB       {}", self.servers.addresses.mysql_url()),
-            None => println!("  MySQL         {}", self.servers.addresses.mysql_label()),
-        }
+        let kind = match self.servers.mariadb {
+            Some(_) => "MariaDB",
+            None => "MySQL  ",
+        };
+        // Without the password: what a terminal shows is copied and recorded.
+        println!(
+            "  {kind}       {}   with password {}",
+            self.servers.addresses.mysql_label(),
+            store_urls::file().display()
+        );
         println!("  Redis         {}", self.servers.addresses.redis_url());
         if let Some(prometheus) = &self.prometheus {
             println!("  Prometheus    {}", prometheus.url(""));

@@ -5,8 +5,19 @@ use testbed::{Addresses, MariaDb, MariaDbOptions, Progress, Purpose, RedisOption
 
 use crate::paths;
 
-/// The database's name on a MariaDB of our own.
-const DATABASE: &str = "store";
+/// What no client of the store sends to Redis, and what makes one of its users more than that.
+const REDIS_WITHOUT: &[&str] = &[
+    "BGREWRITEAOF",
+    "BGSAVE",
+    "CONFIG",
+    "DEBUG",
+    "MIGRATE",
+    "MODULE",
+    "REPLICAOF",
+    "SAVE",
+    "SHUTDOWN",
+    "SLAVEOF",
+];
 
 /// Both servers, whoever started them.
 pub(super) struct Servers {
@@ -24,7 +35,7 @@ impl Servers {
             Some(url) => (None, url.to_owned()),
             None => {
                 let mariadb = start_mariadb().await?;
-                let url = mariadb.url(DATABASE);
+                let url = mariadb.store_url();
                 (Some(mariadb), url)
             }
         };
@@ -62,7 +73,7 @@ async fn start_redis() -> Result<RedisServer> {
     let redis = RedisServer::start(RedisOptions {
         folder: paths::store().join("redis"),
         log: paths::store().join("logs/redis.log"),
-        without: &[],
+        without: REDIS_WITHOUT,
     })
     .await?;
     step.finish_with(&format!("127.0.0.1:{}", redis.port()));

@@ -182,7 +182,9 @@ impl Host {
 /// When `binary` fails; the message has what it said.
 pub fn migrate(binary: &Path, mysql_url: &str) -> Result<()> {
     let output = Command::new(binary)
-        .args(["migrate", "--mysql-url", mysql_url])
+        .arg("migrate")
+        // Not as a flag: everyone on the machine sees those.
+        .env("STORE_HOST_MYSQL_URL", mysql_url)
         .output()
         .with_context(|| format!("running {}", binary.display()))?;
     let said = String::from_utf8_lossy(&output.stderr);

@@ -6,6 +6,7 @@
 //! A test begins with [`Store::start`]: its own schema on the MariaDB that the tests of its binary share, and a Redis
 //! of its own. [`seed`] fills a store with data, [`verify`] audits one.
 
+mod account;
 mod addresses;
 mod guest;
 mod host;
@@ -20,11 +21,13 @@ mod proxy;
 mod redis_keys;
 mod redis_server;
 mod run_folder;
+mod secret;
 pub mod seed;
 mod spawner;
 mod store;
 pub mod verify;
 
+pub use account::private_folder;
 pub use addresses::Addresses;
 pub use guest::{Guest, component_folder};
 pub use host::{Host, HostOptions, migrate};
@@ -37,4 +40,5 @@ pub use prometheus::{Prometheus, PrometheusOptions};
 pub use proxy::{Place, Proxy, ProxyOptions};
 pub use redis_server::{RedisOptions, RedisServer};
 pub use run_folder::new_folder;
+pub use secret::Secret;
 pub use store::Store;

@@ -1,7 +1,6 @@
 //! A private MariaDB server: its own data folder, its own port, loopback only.
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
 use std::path::{self, Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,20 +9,21 @@ use anyhow::{Context, Result, ensure};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
 
+use crate::account::Account;
 use crate::polling::poll_until;
 use crate::ports::{start_on_own_port, start_on_some_port};
 use crate::process::Process;
 use crate::programs::require_program;
-use crate::spawner::owned_command;
+use crate::secret::{Secret, write_private};
 
-/// The account of everything that connects. It may do anything, on a server that only this machine reaches.
+/// The user that everything connects as. Others have no password, and root only a socket in the data folder.
 const USER: &str = "store";
-const PASSWORD: &str = "store";
 
-/// Run at each start, before the first connection is let in.
-const INIT_SQL: &str = "CREATE USER IF NOT EXISTS 'store'@'%' IDENTIFIED BY 'store';
-GRANT ALL PRIVILEGES ON *.* TO 'store'@'%' WITH GRANT OPTION;
-";
+/// MariaDB refuses to run as root unless told to by name.
+const AS_ROOT: &str = "--user=root";
+
+/// The database of [`Purpose::Keeping`].
+const DATABASE: &str = "store";
 
 /// A crashed server reads its whole log again before it answers.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -33,8 +33,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Data that somebody wants to find again: each commit waits for the disk, so that it survives the machine's death.
+    /// There is one database, and no one who connects may do anything outside it.
     Keeping,
-    /// Tests: a commit survives the server's death, which is what tests cause. Small, as there may be a dozen.
+    /// Tests, which may do anything: a commit survives the server's death, which is what tests cause. Small, as there may be a dozen.
     Testing,
     /// Measurements: as durable as for tests, with room for minutes of load.
     Measuring,
@@ -55,6 +56,8 @@ pub struct MariaDbOptions {
 #[derive(Debug)]
 pub struct MariaDb {
     options: MariaDbOptions,
+    account: Account,
+    password: Secret,
     port: u16,
     /// `None` while stopped.
     process: Option<Process>,
@@ -66,11 +69,17 @@ impl MariaDb {
     /// # Errors
     /// When it is not installed or doesn't start; the message has the end of its log.
     pub async fn start(options: MariaDbOptions) -> Result<Self> {
-        install(&options)?;
-        let (port, process) =
-            start_on_some_port(&options.folder, |port| start_on(&options, port)).await?;
+        let account = Account::of_server("MariaDB", &options.folder)?;
+        install(&options, account)?;
+        let password = Secret::kept_in(&options.folder.join("password"))?;
+        let (port, process) = start_on_some_port(&options.folder, |port| {
+            start_on(&options, account, &password, port)
+        })
+        .await?;
         Ok(Self {
             options,
+            account,
+            password,
             port,
             process: Some(process),
         })
@@ -81,12 +90,18 @@ impl MariaDb {
         self.port
     }
 
-    /// The URL of `database`, with the account that may do anything.
+    /// The URL of `database`, password included.
     pub fn url(&self, database: &str) -> String {
+        let password = self.password.as_str();
         format!(
-            "mysql://{USER}:{PASSWORD}@127.0.0.1:{}/{database}",
+            "mysql://{USER}:{password}@127.0.0.1:{}/{database}",
             self.port
         )
+    }
+
+    /// The URL of the database that is there from the start of a server for [`Purpose::Keeping`].
+    pub fn store_url(&self) -> String {
+        self.url(DATABASE)
     }
 
     /// The server process, unless stopped.
@@ -100,7 +115,7 @@ impl MariaDb {
     /// When the server refuses the name or is stopped.
     pub async fn create_database(&self, database: &str) -> Result<()> {
         ensure!(!database.contains('`'), "a database's name has no backtick");
-        let mut conn = connect(self.port).await?;
+        let mut conn = connect(self.port, &self.password).await?;
         let statement = format!("CREATE DATABASE IF NOT EXISTS `{database}`");
         conn.query_drop(statement)
             .await
@@ -130,8 +145,10 @@ impl MariaDb {
     /// When it doesn't start within the time limit.
     pub async fn start_again(&mut self) -> Result<()> {
         if self.process.is_none() {
-            let options = &self.options;
-            let process = start_on_own_port(self.port, |port| start_on(options, port)).await?;
+            let process = start_on_own_port(self.port, |port| {
+                start_on(&self.options, self.account, &self.password, port)
+            })
+            .await?;
             self.process = Some(process);
         }
         Ok(())
@@ -139,13 +156,11 @@ impl MariaDb {
 }
 
 /// Makes the system tables. They are made in a second folder first, so that an interrupted try leaves no half.
-fn install(options: &MariaDbOptions) -> Result<()> {
+fn install(options: &MariaDbOptions, account: Account) -> Result<()> {
     let data = data_folder(&options.folder);
     if data.exists() {
         return Ok(());
     }
-    fs::create_dir_all(&options.folder)
-        .with_context(|| format!("creating {}", options.folder.display()))?;
     let unfinished = options.folder.join("data.unfinished");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).context("removing an unfinished data folder")?;
@@ -156,8 +171,8 @@ fn install(options: &MariaDbOptions) -> Result<()> {
         .arg("--no-defaults")
         .arg(format!("--datadir={}", unfinished.display()))
         .args(["--skip-test-db", "--skip-name-resolve"])
-        .args(run_as_root()?)
-        .env("TMPDIR", temporary_folder(&options.folder)?)
+        .args((account != Account::Ours).then_some(AS_ROOT))
+        .env("TMPDIR", temporary_folder(&options.folder, account)?)
         .stdout(output.try_clone().context("sharing a log")?)
         .stderr(output)
         .status()
@@ -167,13 +182,22 @@ fn install(options: &MariaDbOptions) -> Result<()> {
         "mariadb-install-db failed ({status}); see {}",
         log.display()
     );
+    account.take(&unfinished)?;
     fs::rename(&unfinished, &data).context("moving the new data folder into place")
 }
 
-async fn start_on(options: &MariaDbOptions, port: u16) -> Result<Process> {
-    let init_file = options.folder.join("init.sql");
-    fs::write(&init_file, INIT_SQL).with_context(|| format!("writing {}", init_file.display()))?;
-    let mut command = owned_command(require_program("mariadbd")?);
+async fn start_on(
+    options: &MariaDbOptions,
+    account: Account,
+    password: &Secret,
+    port: u16,
+) -> Result<Process> {
+    let init_file = path::absolute(options.folder.join("init.sql"))
+        .context("making the server's folder absolute")?;
+    write_private(&init_file, &init_sql(options.purpose, password))
+        .with_context(|| format!("writing {}", init_file.display()))?;
+    account.take(&init_file)?;
+    let mut command = account.command(require_program("mariadbd")?);
     command
         .arg("--no-defaults")
         .arg(format!(
@@ -189,20 +213,40 @@ async fn start_on(options: &MariaDbOptions, port: u16) -> Result<Process> {
             "--skip-name-resolve",
             "--skip-log-bin",
         ])
+        // No file has a path below this one, so that SQL neither reads nor writes any.
+        .args(["--secure-file-priv=/dev/null", "--local-infile=0"])
         .args(["--character-set-server=utf8mb4", "--max-connections=500"])
         .args(settings(options.purpose))
-        .args(run_as_root()?)
-        .env("TMPDIR", temporary_folder(&options.folder)?);
+        .args((account == Account::Root).then_some(AS_ROOT))
+        .env("TMPDIR", temporary_folder(&options.folder, account)?);
     let process = Process::start("MariaDB", command, &options.log, &options.log)?;
     poll_until(START_LIMIT, "MariaDB's start", async || {
         process.check_running()?;
         // The log first: until it says so, whoever answers on this port is somebody else.
         let listening = process.log().contains("ready for connections");
-        Ok((listening && connect(port).await.is_ok()).then_some(()))
+        Ok((listening && connect(port, password).await.is_ok()).then_some(()))
     })
     .await
     .with_context(|| format!("the log is {}", options.log.display()))?;
+    fs::remove_file(&init_file).context("removing the file with the password")?;
     Ok(process)
+}
+
+/// Run at each start, before the first connection is let in. The user is made anew: what it may do and the password that
+/// it has are this start's, whatever an earlier one gave it.
+fn init_sql(purpose: Purpose, password: &Secret) -> String {
+    let rights = match purpose {
+        Purpose::Keeping => format!("GRANT ALL PRIVILEGES ON `{DATABASE}`.* TO '{USER}'@'%'"),
+        Purpose::Testing | Purpose::Measuring => {
+            format!("GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION")
+        }
+    };
+    let password = password.as_str();
+    format!(
+        "CREATE DATABASE IF NOT EXISTS `{DATABASE}`;\n\
+         CREATE OR REPLACE USER '{USER}'@'%' IDENTIFIED BY '{password}';\n\
+         {rights};\n"
+    )
 }
 
 fn settings(purpose: Purpose) -> [&'static str; 3] {
@@ -228,29 +272,24 @@ fn settings(purpose: Purpose) -> [&'static str; 3] {
     }
 }
 
-/// MariaDB refuses to run as root unless told to by name.
-fn run_as_root() -> Result<Option<&'static str>> {
-    let process = fs::metadata("/proc/self").context("looking up our own user")?;
-    Ok((process.uid() == 0).then_some("--user=root"))
-}
-
 fn data_folder(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
 /// Its own: a server that starts removes the temporary tables of all others in the same folder.
-fn temporary_folder(folder: &Path) -> Result<PathBuf> {
+fn temporary_folder(folder: &Path, account: Account) -> Result<PathBuf> {
     let folder = folder.join("tmp");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    account.take(&folder)?;
     path::absolute(&folder).with_context(|| format!("making {} absolute", folder.display()))
 }
 
-async fn connect(port: u16) -> Result<Conn> {
+async fn connect(port: u16, password: &Secret) -> Result<Conn> {
     let opts = OptsBuilder::default()
         .ip_or_hostname("127.0.0.1")
         .tcp_port(port)
         .user(Some(USER))
-        .pass(Some(PASSWORD))
+        .pass(Some(password.as_str()))
         .prefer_socket(false);
     Conn::new(opts)
         .await

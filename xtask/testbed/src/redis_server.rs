@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::account::Account;
 use crate::polling::poll_until;
 use crate::ports::{start_on_own_port, start_on_some_port};
 use crate::process::Process;
 use crate::programs::require_program;
-use crate::spawner::owned_command;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -29,6 +29,7 @@ pub struct RedisOptions {
 #[derive(Debug)]
 pub struct RedisServer {
     options: RedisOptions,
+    account: Account,
     port: u16,
     /// `None` while stopped.
     process: Option<Process>,
@@ -40,10 +41,12 @@ impl RedisServer {
     /// # Errors
     /// When it is not installed or doesn't start; the message has the end of its log.
     pub async fn start(options: RedisOptions) -> Result<Self> {
+        let account = Account::of_server("Redis", &options.folder)?;
         let (port, process) =
-            start_on_some_port(&options.folder, |port| start_on(&options, port)).await?;
+            start_on_some_port(&options.folder, |port| start_on(&options, account, port)).await?;
         Ok(Self {
             options,
+            account,
             port,
             process: Some(process),
         })
@@ -81,16 +84,18 @@ impl RedisServer {
     /// When it doesn't start within the time limit.
     pub async fn start_again(&mut self) -> Result<()> {
         if self.process.is_none() {
-            let options = &self.options;
-            let process = start_on_own_port(self.port, |port| start_on(options, port)).await?;
+            let process = start_on_own_port(self.port, |port| {
+                start_on(&self.options, self.account, port)
+            })
+            .await?;
             self.process = Some(process);
         }
         Ok(())
     }
 }
 
-async fn start_on(options: &RedisOptions, port: u16) -> Result<Process> {
-    let mut command = owned_command(require_program("redis-server")?);
+async fn start_on(options: &RedisOptions, account: Account, port: u16) -> Result<Process> {
+    let mut command = account.command(require_program("redis-server")?);
     command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])

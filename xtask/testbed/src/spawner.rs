@@ -20,11 +20,18 @@ static SPAWNER: OnceLock<Sender<Request>> = OnceLock::new();
 /// A command for `program` that dies with us. It gets a process group of its own, so that Ctrl-C in a terminal reaches
 /// only us and we can stop our children in the right order.
 pub(crate) fn owned_command(program: impl AsRef<OsStr>) -> Command {
+    owned_command_with(&[], program)
+}
+
+/// The same, with further flags of setpriv, which say as whom it runs.
+pub(crate) fn owned_command_with(flags: &[String], program: impl AsRef<OsStr>) -> Command {
     use std::os::unix::process::CommandExt;
 
     let mut command = Command::new("setpriv");
     command
-        .args(["--pdeathsig", "KILL", "--"])
+        .args(["--pdeathsig", "KILL"])
+        .args(flags)
+        .arg("--")
         .arg(program)
         .process_group(0);
     command

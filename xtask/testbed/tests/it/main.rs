@@ -6,6 +6,7 @@
 
 mod hosts;
 mod ownership;
+mod rights;
 mod seeding;
 mod servers;
 mod support;

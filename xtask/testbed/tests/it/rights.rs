@@ -1,0 +1,158 @@
+//! What those who get into the servers of `cargo xtask up` may do, and whom these run as.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+
+use mysql_async::prelude::{FromValue, Queryable};
+use mysql_async::{Conn, Opts, OptsBuilder};
+use tempfile::TempDir;
+use testbed::{
+    MariaDb, MariaDbOptions, Process, Purpose, RedisOptions, RedisServer, private_folder,
+};
+
+/// As `.store/`.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    private_folder(folder.path()).unwrap();
+    folder
+}
+
+async fn mariadb(folder: &Path, purpose: Purpose) -> MariaDb {
+    let options = MariaDbOptions {
+        folder: folder.join("mariadb"),
+        log: folder.join("mariadb.log"),
+        purpose,
+    };
+    MariaDb::start(options).await.unwrap()
+}
+
+async fn connect(url: &str) -> mysql_async::Result<Conn> {
+    let opts = OptsBuilder::from_opts(Opts::from_url(url).unwrap()).prefer_socket(false);
+    Conn::new(opts).await
+}
+
+async fn one<T: FromValue + Send + 'static>(conn: &mut Conn, query: &str) -> mysql_async::Result<T> {
+    Ok(conn.query_first(query).await?.unwrap())
+}
+
+fn code(error: &mysql_async::Error) -> u16 {
+    match error {
+        mysql_async::Error::Server(error) => error.code,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn who_is_let_in_has_the_store_s_database_and_nothing_else() {
+    let folder = folder();
+    let mariadb = mariadb(folder.path(), Purpose::Keeping).await;
+    let guessed = format!("mysql://store:store@127.0.0.1:{}/store", mariadb.port());
+    let refused = connect(&guessed).await.unwrap_err();
+    assert_eq!(code(&refused), 1045);
+
+    let mut conn = connect(&mariadb.store_url()).await.unwrap();
+    conn.query_drop("CREATE TABLE kept (id INT)").await.unwrap();
+    let read: Option<String> = one(&mut conn, "SELECT LOAD_FILE('/etc/passwd')")
+        .await
+        .unwrap();
+    assert_eq!(read, None);
+    for (statement, refusal) in [
+        ("SELECT 1 INTO OUTFILE '/tmp/store-outfile'", 1227),
+        ("LOAD DATA INFILE '/etc/passwd' INTO TABLE kept", 1045),
+        ("LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE kept", 4166),
+        ("CREATE DATABASE other", 1044),
+        ("SELECT * FROM mysql.user", 1142),
+        ("SET GLOBAL max_connections = 1", 1227),
+        ("CREATE USER mallory", 1227),
+        ("GRANT SELECT ON store.* TO 'root'@'localhost'", 1044),
+    ] {
+        let refused = conn.query_drop(statement).await.expect_err(statement);
+        assert_eq!(code(&refused), refusal, "{statement}: {refused}");
+    }
+    let files: String = one(&mut conn, "SELECT @@secure_file_priv").await.unwrap();
+    assert_eq!(files, "/dev/null/");
+}
+
+#[tokio::test]
+async fn a_store_of_before_keeps_its_data_and_loses_its_open_door() {
+    let folder = folder();
+    let mut server = mariadb(folder.path(), Purpose::Testing).await;
+    let mut conn = connect(&server.url("store")).await.unwrap();
+    for statement in [
+        "CREATE TABLE kept (id INT)",
+        "INSERT INTO kept VALUES (7)",
+        "CREATE OR REPLACE USER 'store'@'%' IDENTIFIED BY 'store'",
+        "GRANT ALL PRIVILEGES ON *.* TO 'store'@'%' WITH GRANT OPTION",
+    ] {
+        conn.query_drop(statement).await.unwrap();
+    }
+    server.stop().await.unwrap();
+    drop(server);
+    fs::remove_file(folder.path().join("mariadb/password")).unwrap();
+    if is_root() {
+        let mut chown = Command::new("chown");
+        chown.args(["-R", "0:0"]).arg(folder.path());
+        assert!(chown.status().unwrap().success());
+        private_folder(folder.path()).unwrap();
+    }
+
+    let server = mariadb(folder.path(), Purpose::Keeping).await;
+    let mut conn = connect(&server.store_url()).await.unwrap();
+    let kept: i64 = one(&mut conn, "SELECT id FROM kept").await.unwrap();
+    assert_eq!(kept, 7);
+    let rights: Vec<String> = conn.query("SHOW GRANTS").await.unwrap();
+    assert!(rights[0].starts_with("GRANT USAGE ON *.*"), "{rights:?}");
+    let all = "GRANT ALL PRIVILEGES ON `store`.* TO `store`@`%`";
+    assert_eq!(rights[1..], [all]);
+    let guessed = format!("mysql://store:store@127.0.0.1:{}/store", server.port());
+    assert_eq!(code(&connect(&guessed).await.unwrap_err()), 1045);
+}
+
+#[tokio::test]
+async fn passwords_and_data_are_closed_to_others() {
+    let folder = folder();
+    let mariadb = mariadb(folder.path(), Purpose::Keeping).await;
+    let mode = |path: &str| {
+        let found = fs::metadata(folder.path().join(path)).unwrap();
+        found.permissions().mode() & 0o777
+    };
+    assert_eq!(mode("mariadb"), 0o700);
+    assert_eq!(mode("mariadb/password"), 0o600);
+    // Root lets the account that its servers run as pass through to their folders.
+    assert_eq!(mode(""), if is_root() { 0o710 } else { 0o700 });
+    // It had the password for the server to read.
+    assert!(!folder.path().join("mariadb/init.sql").exists());
+    let pid = mariadb.process().unwrap().id();
+    let flags = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    let url = mariadb.store_url();
+    let password = url.split([':', '@']).nth(2).unwrap();
+    assert!(!flags.contains(password));
+}
+
+#[tokio::test]
+async fn no_server_runs_as_root() {
+    let folder = folder();
+    let mariadb = mariadb(folder.path(), Purpose::Keeping).await;
+    let redis = RedisServer::start(RedisOptions {
+        folder: folder.path().join("redis"),
+        log: folder.path().join("redis.log"),
+        without: &[],
+    })
+    .await
+    .unwrap();
+    for process in [mariadb.process(), redis.process()] {
+        let process = process.unwrap();
+        assert_ne!(user_of(process), 0, "{}", process.name());
+    }
+}
+
+fn user_of(process: &Process) -> u32 {
+    let found = fs::metadata(format!("/proc/{}", process.id()));
+    found.unwrap().uid()
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
