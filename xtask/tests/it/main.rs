@@ -11,4 +11,5 @@ mod lab;
 mod load;
 mod observed;
 mod rules;
+mod sql;
 mod support;

@@ -11,27 +11,27 @@ use crate::progress::Progress;
 // Each gives id, stored total and recomputed total of the rows where these differ. A missing row of totals counts as 0.
 
 const ORDER_TOTALS: &str = "\
-SELECT id, CAST(stored * 100 AS SIGNED), CAST(computed * 100 AS SIGNED) FROM (
-    SELECT o.id, o.total_amount AS stored, COALESCE(SUM(i.quantity * i.unit_price), 0) AS computed
+SELECT id, CAST(kept * 100 AS SIGNED), CAST(computed * 100 AS SIGNED) FROM (
+    SELECT o.id, o.total_amount AS kept, COALESCE(SUM(i.quantity * i.unit_price), 0) AS computed
     FROM orders o LEFT JOIN order_items i ON i.order_id = o.id
     GROUP BY o.id, o.total_amount
-) totals WHERE stored <> computed ORDER BY id";
+) totals WHERE kept <> computed ORDER BY id";
 
 const USER_TOTALS: &str = "\
-SELECT id, CAST(stored * 100 AS SIGNED), CAST(computed * 100 AS SIGNED) FROM (
-    SELECT u.id, COALESCE(t.total_expense, 0) AS stored, COALESCE(o.total, 0) AS computed
+SELECT id, CAST(kept * 100 AS SIGNED), CAST(computed * 100 AS SIGNED) FROM (
+    SELECT u.id, COALESCE(t.total_expense, 0) AS kept, COALESCE(o.total, 0) AS computed
     FROM users u
     LEFT JOIN user_totals t ON t.user_id = u.id
     LEFT JOIN (SELECT user_id, SUM(total_amount) AS total FROM orders GROUP BY user_id) o ON o.user_id = u.id
-) totals WHERE stored <> computed ORDER BY id";
+) totals WHERE kept <> computed ORDER BY id";
 
 const PRODUCT_TOTALS: &str = "\
-SELECT id, CAST(stored AS SIGNED), CAST(computed AS SIGNED) FROM (
-    SELECT p.id, COALESCE(t.quantity_sold, 0) AS stored, COALESCE(i.total, 0) AS computed
+SELECT id, CAST(kept AS SIGNED), CAST(computed AS SIGNED) FROM (
+    SELECT p.id, COALESCE(t.quantity_sold, 0) AS kept, COALESCE(i.total, 0) AS computed
     FROM products p
     LEFT JOIN product_totals t ON t.product_id = p.id
     LEFT JOIN (SELECT product_id, SUM(quantity) AS total FROM order_items GROUP BY product_id) i ON i.product_id = p.id
-) totals WHERE stored <> computed ORDER BY id";
+) totals WHERE kept <> computed ORDER BY id";
 
 /// A row of one of the queries above.
 type Total = (i64, i64, i64);
