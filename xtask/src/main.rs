@@ -6,6 +6,7 @@ mod bench_proxy;
 mod build;
 mod cargo;
 mod contract;
+mod deny;
 mod fixed_rate;
 mod lab;
 mod load;
@@ -41,6 +42,7 @@ enum Command {
     Up(up::Options),
     Test(test::Options),
     Build(build::Options),
+    Deny(deny::Options),
     Seed(seed::Options),
     Verify(verify::Options),
     Setup(setup::Options),
@@ -80,6 +82,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Up(options) => up::run(options).await,
         Command::Test(options) => test::run(options).await,
         Command::Build(options) => build::run(options).await,
+        Command::Deny(options) => deny::run(options).await,
         Command::Seed(options) => seed::run(options).await,
         Command::Verify(options) => verify::run(options).await,
         Command::Setup(options) => setup::run(options).await,

@@ -49,6 +49,11 @@ impl Python {
         self.folder.join("bin/python")
     }
 
+    /// A program that a package brought.
+    pub(crate) fn tool(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+
     fn marker(&self) -> PathBuf {
         self.folder.join("made-from.txt")
     }

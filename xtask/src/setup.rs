@@ -10,10 +10,11 @@ use tokio::process::Command;
 
 use crate::cargo::{cargo, run_step};
 use crate::contract;
+use crate::deny;
 use crate::measure::output_of;
 use crate::paths;
 
-/// Install what the other commands need (they do it too): the wasm target, cmake, MariaDB, Redis, Prometheus, Python, newman
+/// Install what the other commands need (they do it too): the wasm target, cmake, MariaDB, Redis, Prometheus, Python, newman, cargo-deny
 #[derive(Debug, Args)]
 pub(crate) struct Options {}
 
@@ -75,6 +76,7 @@ pub(crate) async fn run(_: Options) -> Result<ExitCode> {
     tools(&[COMPILING, PROCESSES, MARIADB, REDIS, PROMETHEUS]).await?;
     python().await?;
     contract::ready().await?;
+    deny::ready().await?;
     eprintln!("✓ everything is installed");
     Ok(ExitCode::SUCCESS)
 }

@@ -9,9 +9,9 @@ use crate::cargo::{cargo, run_step};
 use crate::locust::REQUIREMENTS;
 use crate::python::Python;
 use crate::setup::{self, BROWSER, COMPILING, MARIADB, PROCESSES, PROMETHEUS, REDIS};
-use crate::{build, contract};
+use crate::{build, contract, deny};
 
-/// Check format, lints and docs, build everything, run every test; stops at the first step that fails
+/// Check format, dependencies, lints and docs, build everything, run every test; stops at the first step that fails
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Run only the tests whose name contains this
@@ -25,6 +25,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     Python::ready("locust", REQUIREMENTS).await?;
     contract::ready().await?;
     run_step("format", cargo(["fmt", "--all", "--check"])).await?;
+    deny::errors_only().await?;
     lint().await?;
     let mut doc = cargo(["doc", "--workspace", "--no-deps"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");

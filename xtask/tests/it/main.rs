@@ -6,6 +6,7 @@
 
 mod browser;
 mod dashboard;
+mod deny;
 mod fake_store;
 mod lab;
 mod load;
