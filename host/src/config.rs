@@ -104,6 +104,10 @@ pub struct Config {
     )]
     pub purge: Vec<AdminUrl>,
 
+    /// File with the admin token of those proxies, which a purge needs; read at each purge, as the proxy may make it later
+    #[arg(long, env = "STORE_HOST_PROXY_TOKEN_FILE", value_name = "FILE")]
+    pub proxy_token_file: Option<PathBuf>,
+
     /// Limits of each component.
     #[command(flatten)]
     pub limits: Limits,

@@ -162,7 +162,11 @@ impl Host {
             engine,
             compiler,
             config: config.clone(),
-            purger: Purger::new(config.purge.clone(), metrics.clone()),
+            purger: Purger::new(
+                config.purge.clone(),
+                config.proxy_token_file.clone(),
+                metrics.clone(),
+            ),
             metrics,
             trust,
             state,

@@ -1,5 +1,6 @@
 //! Telling proxies that keep answers (`store-proxy`, docs/PROXY.md) that those have changed.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use serde::de::IgnoredAny;
 use tokio::sync::watch;
 
 use crate::client::{AdminUrl, Call, Caller};
+use crate::config::Secret;
 use crate::metrics::Metrics;
 
 /// What a proxy's admin listener is asked for.
@@ -28,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The proxies of a fleet.
 pub(crate) struct Purger {
     proxies: Vec<AdminUrl>,
+    /// File with the token that they ask for.
+    token_file: Option<PathBuf>,
     metrics: Arc<Metrics>,
     /// Proxies that are being told.
     under_way: watch::Sender<usize>,
@@ -50,9 +54,14 @@ impl Drop for UnderWay {
 }
 
 impl Purger {
-    pub(crate) fn new(proxies: Vec<AdminUrl>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(
+        proxies: Vec<AdminUrl>,
+        token_file: Option<PathBuf>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             proxies,
+            token_file,
             metrics,
             under_way: watch::Sender::new(0),
         })
@@ -75,14 +84,20 @@ impl Purger {
         _ = tokio::time::timeout(PATIENCE, all_know).await;
     }
 
+    /// None without a file, or as long as it can't be read: the proxy says then that it wants one.
+    async fn token(&self) -> Option<Secret> {
+        let text = tokio::fs::read_to_string(self.token_file.as_ref()?).await;
+        text.ok().map(|token| Secret(token.trim().to_owned()))
+    }
+
     async fn tell(&self, proxy: &AdminUrl) {
-        let caller = Caller {
-            token: None,
-            timeout: ANSWER_LIMIT,
-        };
         let deadline = Instant::now() + GIVE_UP_AFTER;
         let mut pause = FIRST_PAUSE;
         loop {
+            let caller = Caller {
+                token: self.token().await,
+                timeout: ANSWER_LIMIT,
+            };
             let told = caller.call::<IgnoredAny>(proxy, Call::post(PATH)).await;
             let Err(error) = told else {
                 return self.metrics.purge("done");

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -68,6 +69,9 @@ pub struct Entry<'a> {
     /// What the cache did, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<&'a str>,
+    /// Why the proxy turned it away, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<&'a str>,
     /// What the client calls itself.
     pub user_agent: Option<&'a str>,
 }
@@ -186,8 +190,11 @@ impl Write for LogFile {
     }
 }
 
+/// A new one is for its owner and group: it tells who asked for what.
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o640);
+    options.open(path)
 }
 
 /// None for all of it.
@@ -208,6 +215,8 @@ fn milliseconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::E
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn settings(path: Option<PathBuf>, sample: f64) -> config::AccessLog {
@@ -234,6 +243,7 @@ mod tests {
             upstream: Some("127.0.0.1:5000"),
             tries: 1,
             cache: None,
+            refused: None,
             user_agent: None,
         }
     }
@@ -255,6 +265,12 @@ mod tests {
         drop(guard);
         let read = |path| std::fs::read_to_string(path).expect("reads");
         assert_eq!(read(&moved), read(&path));
+        let metadata = std::fs::metadata(&path).expect("there");
+        assert_eq!(
+            metadata.permissions().mode() & 0o027,
+            0,
+            "others read nothing"
+        );
         assert_eq!(
             read(&moved),
             "{\"time\":\"1970-01-01T00:00:00.000Z\",\"request_id\":\"abc\",\"client\":\"192.0.2.1\",\

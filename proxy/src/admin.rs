@@ -1,5 +1,6 @@
 //! The admin listener: what operators and Prometheus read, and what operators change.
 
+use std::net::IpAddr;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,9 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RETRY_AFTER,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN,
+    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
 use serde::Serialize;
@@ -18,6 +20,8 @@ use serde_json::json;
 use crate::config::{ConfigError, parse_duration};
 use crate::live::{Live, NoSuchUpstream, Status};
 use crate::reload::Reloader;
+use crate::target::host_name;
+use crate::token::Token;
 
 /// How long a drain waits unless told otherwise.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -26,6 +30,9 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Admin {
     live: Arc<Live>,
     reloader: Arc<Reloader>,
+    token: Token,
+    /// Host names it may be asked by, besides `localhost` and addresses.
+    names: Vec<String>,
     handing_over: Arc<AtomicBool>,
 }
 
@@ -59,10 +66,12 @@ enum Refusal {
     NotFound,
     #[error("use {0}")]
     Method(&'static str),
-    #[error("changes are made from this machine only")]
-    NotLocal,
-    #[error("the cache is purged from this machine and from those of the upstreams only")]
-    NotKnown,
+    #[error("nobody asks for this listener by that name; names are set with `server.admin_names`")]
+    WrongHost,
+    #[error("send the token in `server.admin_token_file` as `Authorization: Bearer TOKEN`")]
+    NoToken,
+    #[error("the admin token is wrong")]
+    WrongToken,
     #[error("changes are not made by web pages")]
     FromBrowser,
     #[error("a new process takes over; ask again")]
@@ -88,24 +97,29 @@ impl Admin {
     pub(crate) fn new(
         live: Arc<Live>,
         reloader: Arc<Reloader>,
+        token: Token,
+        names: &[String],
         handing_over: Arc<AtomicBool>,
     ) -> Self {
         Self {
             live,
             reloader,
+            token,
+            names: names.to_vec(),
             handing_over,
         }
     }
 
     async fn answer(&self, session: &ServerSession) -> Result<Answer, Refusal> {
         let head = session.req_header();
+        self.check_host(&head.headers)?;
         let resource = Resource::of(head.uri.path()).ok_or(Refusal::NotFound)?;
         if !resource.methods().contains(&head.method) {
             return Err(Refusal::Method(resource.allow()));
         }
         let query = head.uri.query().unwrap_or_default();
         if resource.changes() {
-            self.check_may_change(session, resource)?;
+            self.check_may_change(&head.headers)?;
         }
         match resource {
             Resource::Metrics => self.metrics(),
@@ -118,20 +132,37 @@ impl Admin {
         }
     }
 
-    fn check_may_change(&self, session: &ServerSession, resource: Resource) -> Result<(), Refusal> {
-        let client = session.client_addr().and_then(|client| client.as_inet());
-        let address = client.map(|client| client.ip().to_canonical());
-        let is_local = address.is_some_and(|address| address.is_loopback());
-        match resource {
-            // Hosts say so when what they answer changes, wherever they run.
-            Resource::Purge if is_local || address.is_some_and(|a| self.live.is_upstream(a)) => {}
-            Resource::Purge => return Err(Refusal::NotKnown),
-            _ if is_local => {}
-            _ => return Err(Refusal::NotLocal),
+    /// A web page can give its own name this machine's address and read what answers; it can't do so with an address.
+    fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let is_known = |host: &HeaderValue| {
+            let name = host_name(host.to_str().unwrap_or_default());
+            let inside = name
+                .strip_prefix('[')
+                .and_then(|name| name.strip_suffix(']'));
+            inside.unwrap_or(name).parse::<IpAddr>().is_ok()
+                || name.eq_ignore_ascii_case("localhost")
+                || self
+                    .names
+                    .iter()
+                    .any(|known| name.eq_ignore_ascii_case(known))
+        };
+        if hosts.all(is_known) {
+            Ok(())
+        } else {
+            Err(Refusal::WrongHost)
         }
+    }
+
+    fn check_may_change(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         // Browsers send it with every POST, and a page may well be open on this machine.
-        if session.req_header().headers.contains_key(ORIGIN) {
+        if headers.contains_key(ORIGIN) {
             return Err(Refusal::FromBrowser);
+        }
+        match headers.get(AUTHORIZATION) {
+            None => return Err(Refusal::NoToken),
+            Some(given) if !self.token.is_in(given.as_bytes()) => return Err(Refusal::WrongToken),
+            Some(_) => {}
         }
         if self.handing_over.load(Ordering::Relaxed) {
             return Err(Refusal::HandingOver);
@@ -198,6 +229,7 @@ impl ServeHttp for Admin {
         let headers = answer.headers_mut();
         headers.insert(CONTENT_LENGTH, length);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if self.handing_over.load(Ordering::Relaxed) {
             // The next question is for the new process.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -249,7 +281,8 @@ impl Refusal {
         match self {
             Self::NotFound | Self::NoSuchUpstream(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotLocal | Self::NotKnown | Self::FromBrowser => StatusCode::FORBIDDEN,
+            Self::WrongHost | Self::FromBrowser => StatusCode::FORBIDDEN,
+            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::HandingOver => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoUpstreamNamed | Self::Timeout(_) => StatusCode::BAD_REQUEST,
             Self::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -275,6 +308,10 @@ impl Refusal {
                 answer
                     .headers_mut()
                     .insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::NoToken | Self::WrongToken => {
+                let scheme = HeaderValue::from_static("Bearer");
+                answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
             }
             Self::HandingOver => {
                 answer

@@ -3,18 +3,23 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{CONTENT_LENGTH, HOST, UPGRADE};
-use http::{Method, StatusCode, Version};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
+use crate::clients::Kind;
 use crate::exchange::Exchange;
 use crate::forwarded;
+use crate::live::Live;
 use crate::problem::Problem;
 use crate::request_id::request_id;
 use crate::retry::may_be_replayed;
 
 /// Finds out about the request what the later phases need, and whether it is let in.
-pub(crate) fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<(), Problem> {
+pub(crate) fn admit(
+    live: &Live,
+    session: &mut Session,
+    exchange: &mut Exchange,
+) -> Result<(), Problem> {
     exchange.peer = address_of(session.client_addr());
     exchange.https = session
         .digest()
@@ -30,13 +35,9 @@ pub(crate) fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()
         &request.headers,
         &table.config.forwarded.trusted,
     );
-    if request.version == Version::HTTP_2 {
-        check_http2(request, limits.header_count)?;
-    }
     exchange.is_background = session.subrequest_ctx.is_some();
-    if let (Some(rate), false) = (&table.rate, exchange.is_background) {
-        rate.take(exchange.client)
-            .map_err(|retry_after| Problem::TooOften { retry_after })?;
+    if !exchange.is_background {
+        take_place(live, exchange)?;
     }
     let announced = request.headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -49,30 +50,27 @@ pub(crate) fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()
         .find(host(request), request.uri.path())
         .ok_or(Problem::NoRoute)?;
     group.budget.request(exchange.started);
-    exchange.replayable = may_be_replayed(&request.method, &request.headers);
+    exchange.replayable = may_be_replayed(request, &table.config.retry.keyed_posts);
     exchange.group = Some(group.clone());
     Ok(())
 }
 
-/// HTTP/1 heads were checked before pingora saw them; HTTP/2 has its own framing, which leaves these.
-fn check_http2(request: &RequestHeader, header_count: usize) -> Result<(), Problem> {
-    if request.headers.len() > header_count {
-        return Err(Problem::HeadTooLarge(
-            "the request has too many header lines",
-        ));
+/// The client's share of all requests, over time and at the moment.
+fn take_place(live: &Live, exchange: &mut Exchange) -> Result<(), Problem> {
+    if let Some(rate) = &exchange.table.rate {
+        rate.take(exchange.client)
+            .map_err(|retry_after| Problem::TooOften { retry_after })?;
     }
-    if matches!(request.method, Method::CONNECT | Method::TRACE) {
-        let status = StatusCode::NOT_IMPLEMENTED;
-        return Err(Problem::NotServed(status, "this method is not served"));
-    }
+    let limit = exchange.table.config.limits.requests_per_client;
+    let place = live.clients.take(exchange.client, Kind::Request, limit);
+    exchange.place = Some(place.ok_or(Problem::ClientRequests)?);
     Ok(())
 }
 
+/// Heads are checked before pingora sees them; each has its host there, if any.
 fn host(request: &RequestHeader) -> &str {
-    let authority = request.uri.authority().map(http::uri::Authority::as_str);
-    authority
-        .or_else(|| request.headers.get(HOST)?.to_str().ok())
-        .unwrap_or_default()
+    let host = request.headers.get(HOST);
+    host.and_then(|host| host.to_str().ok()).unwrap_or_default()
 }
 
 /// The client's address; `0.0.0.0` if it is not known.

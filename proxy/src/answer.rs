@@ -1,7 +1,9 @@
 //! Answers that the proxy gives itself, in pingora's phases.
 
 use http::Method;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use pingora_error::{BError, Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -52,11 +54,13 @@ pub(crate) async fn answer(
     exchange: &mut Exchange,
     problem: Problem,
 ) -> Result<()> {
+    exchange.refused = problem.reason();
     let body = problem.body(exchange.id());
-    let mut response = ResponseHeader::build(problem.status(), Some(5))?;
+    let mut response = ResponseHeader::build(problem.status(), Some(6))?;
     response.insert_header(CONTENT_TYPE, "application/problem+json")?;
     response.insert_header(CONTENT_LENGTH, body.len())?;
     response.insert_header(CACHE_CONTROL, "no-store")?;
+    response.insert_header(X_CONTENT_TYPE_OPTIONS, "nosniff")?;
     response.insert_header(REQUEST_ID, exchange.request_id.clone())?;
     if let Some(seconds) = problem.retry_after_seconds() {
         response.insert_header(RETRY_AFTER, seconds)?;

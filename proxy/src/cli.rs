@@ -1,12 +1,13 @@
 //! Flags and commands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::parse_duration;
+use crate::config::{parse_duration, token_file};
 use crate::logging::LogFormat;
+use crate::token;
 
 /// A load balancer for store hosts.
 ///
@@ -134,6 +135,28 @@ pub struct Target {
     /// The admin listener of the running process [default: http://127.0.0.1:8081; for `upgrade` that of the settings]
     #[arg(long, env = "STORE_PROXY_ADMIN", value_name = "URL")]
     pub admin: Option<String>,
+
+    /// File with the proxy's admin token, which changes need [default: the one that the settings name]
+    #[arg(long, env = "STORE_PROXY_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+}
+
+impl Target {
+    /// The token to send, if there is one to be had.
+    ///
+    /// # Errors
+    /// The file that was named can't be read.
+    pub fn token(&self, config: &Path) -> Result<Option<String>, String> {
+        let named = self.admin_token_file.as_deref().map(|file| {
+            let unread = |error| format!("--admin-token-file {}: {error}", file.display());
+            token::read(file).map_err(unread)
+        });
+        match named {
+            Some(token) => token.map(Some),
+            // Without it the proxy says what is missing.
+            None => Ok(token_file(config).and_then(|file| token::read(&file).ok())),
+        }
+    }
 }
 
 #[cfg(test)]

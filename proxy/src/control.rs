@@ -22,6 +22,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// A proxy that can be asked.
 pub struct Control {
     admin: String,
+    token: Option<String>,
     client: Client,
 }
 
@@ -36,6 +37,9 @@ pub enum ControlError {
         /// What happened instead.
         reason: String,
     },
+    /// The token can't be read.
+    #[error("{0}")]
+    Token(String),
     /// The proxy refuses, in its own words.
     #[error("{detail}")]
     Refused {
@@ -84,11 +88,11 @@ pub struct UpstreamStatus {
 }
 
 impl Control {
-    /// `admin`: a URL, or none for the default.
+    /// `admin`: a URL, or none for the default; `token`: what changes need.
     ///
     /// # Errors
     /// No HTTP client can be made.
-    pub fn new(admin: Option<&str>) -> Result<Self, ControlError> {
+    pub fn new(admin: Option<&str>, token: Option<String>) -> Result<Self, ControlError> {
         let admin = admin.unwrap_or(DEFAULT).trim_end_matches('/').to_owned();
         let client = Client::builder()
             // What the environment says about proxies is meant for the world outside.
@@ -98,14 +102,18 @@ impl Control {
             .connect_timeout(Duration::from_secs(2))
             .build()
             .map_err(|error| unreachable(&admin, &error))?;
-        Ok(Self { admin, client })
+        Ok(Self {
+            admin,
+            token,
+            client,
+        })
     }
 
     /// For the process with this admin listener.
     ///
     /// # Errors
     /// No HTTP client can be made.
-    pub fn at(listener: SocketAddr) -> Result<Self, ControlError> {
+    pub fn at(listener: SocketAddr, token: Option<String>) -> Result<Self, ControlError> {
         let mut address = listener;
         if listener.ip().is_unspecified() {
             address.set_ip(match listener {
@@ -113,7 +121,7 @@ impl Control {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        Self::new(Some(&format!("http://{address}")))
+        Self::new(Some(&format!("http://{address}")), token)
     }
 
     /// Has the settings read again. Names the sections that changed but need an upgrade.
@@ -205,7 +213,11 @@ impl Control {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.admin))
+        let request = self.client.request(method, format!("{}{path}", self.admin));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<(StatusCode, String), ControlError> {

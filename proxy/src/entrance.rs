@@ -1,6 +1,6 @@
 //! From an accepted connection to the front: the TLS handshake, bounded in time like everything a client does.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,9 +14,13 @@ use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 use tokio::time::timeout;
 
+use crate::admission::address_of;
 use crate::config::Listen;
 use crate::front::{Front, OpenConnections};
 use crate::live::Live;
+use crate::metrics::Reason;
+use crate::refusal::Refused;
+use crate::request_id::new_id;
 use crate::tls::{Certificate, TlsError};
 
 /// What all listeners lead to.
@@ -111,7 +115,12 @@ impl Entrance {
             .map(|listener| &listener.acceptor)
     }
 
-    async fn shake_hands(&self, stream: Stream, acceptor: &Acceptor) -> Option<Stream> {
+    async fn shake_hands(
+        &self,
+        stream: Stream,
+        acceptor: &Acceptor,
+        client: IpAddr,
+    ) -> Option<Stream> {
         let (limit, connections) = {
             let limits = &self.live.table().config.limits;
             (limits.header_timeout, limits.connections)
@@ -119,7 +128,8 @@ impl Entrance {
         let socket = stream.into_any().downcast::<Socket>().ok()?;
         let _handshake = Handshake::begin(&self.occupants.shaking_hands);
         if self.occupants.count() > connections {
-            self.live.metrics.refused.connections.inc();
+            // Without TLS there is no way to say so.
+            self.refuse(client, Reason::Connections);
             return None;
         }
         match timeout(limit, acceptor.tls_handshake(*socket)).await {
@@ -129,11 +139,23 @@ impl Entrance {
                 None
             }
             Err(_) => {
-                self.live.metrics.refused.timeout.inc();
+                self.refuse(client, Reason::Timeout);
                 None
             }
         }
     }
+
+    /// Counts and logs a client that has not said yet what it wants.
+    fn refuse(&self, client: IpAddr, reason: Reason) {
+        let id = new_id();
+        let refused = Refused::unread(id.to_str().unwrap_or("-"), client, "-");
+        self.front.refusals().note(&refused, Some(reason));
+    }
+}
+
+fn client_of(stream: &Stream) -> IpAddr {
+    let digest = stream.get_socket_digest();
+    address_of(digest.as_ref().and_then(|digest| digest.peer_addr()))
 }
 
 /// An IPv4 address that a socket for both families has is written in IPv6's way.
@@ -148,11 +170,18 @@ impl ServerApp for Entrance {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
+        let client = client_of(&stream);
+        let place = self.front.place(client);
         let stream = match self.tls_of(&stream) {
-            Some(acceptor) => self.shake_hands(stream, acceptor).await?,
+            Some(_) if place.is_err() => {
+                self.refuse(client, Reason::ClientConnections);
+                return None;
+            }
+            Some(acceptor) => self.shake_hands(stream, acceptor, client).await?,
             None => stream,
         };
-        self.front.process_new(stream, shutdown).await
+        self.front.serve(stream, place, shutdown).await;
+        None
     }
 
     async fn cleanup(&self) {

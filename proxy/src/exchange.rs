@@ -11,9 +11,10 @@ use pingora_proxy::Session;
 
 use crate::access_log::{AccessLog, Entry};
 use crate::cache::{self, Asked, Cache, Outcome};
+use crate::clients::Place;
 use crate::group::{Group, Tried};
 use crate::live::Table;
-use crate::metrics::{ERROR, class};
+use crate::metrics::{ERROR, Reason, class};
 use crate::problem::Problem;
 use crate::upstream::Lease;
 
@@ -31,6 +32,8 @@ pub(crate) struct Exchange {
     /// The client's address, as believed.
     pub(crate) client: IpAddr,
     pub(crate) https: bool,
+    /// The request's place among its client's.
+    pub(crate) place: Option<Place>,
     pub(crate) group: Option<Arc<Group>>,
     pub(crate) tried: Tried,
     /// When the last try began.
@@ -46,6 +49,8 @@ pub(crate) struct Exchange {
     pub(crate) body_arrived: bool,
     /// Why the proxy answers itself.
     pub(crate) problem: Option<Problem>,
+    /// Why the proxy turned the request away, if it did.
+    pub(crate) refused: Option<Reason>,
     /// Nobody waits for this one: it fetches what is to be in the cache when the next client asks.
     pub(crate) is_background: bool,
     pub(crate) caching: cache::Use,
@@ -66,6 +71,7 @@ impl Exchange {
             peer: nowhere,
             client: nowhere,
             https: false,
+            place: None,
             group: None,
             tried: Tried::default(),
             tried_at: started,
@@ -75,6 +81,7 @@ impl Exchange {
             body_bytes: 0,
             body_arrived: false,
             problem: None,
+            refused: None,
             is_background: false,
             caching: cache::Use::None,
             asked: None,
@@ -264,6 +271,7 @@ impl Exchange {
             upstream: self.tried.last().map(|upstream| &*upstream.entry.address),
             tries: self.tried.count(),
             cache: Outcome::of(&session.cache, self.caching).map(Outcome::label),
+            refused: self.refused.map(Reason::label),
             user_agent: header(USER_AGENT),
         });
     }

@@ -1,16 +1,15 @@
 //! Client connections: how many, how long, and what they may begin. A head is read and checked here in full before
 //! pingora parses it.
 
-use std::pin::{Pin, pin};
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use bytes::Buf;
-use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ServerApp};
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions};
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::protocols::{ALPN, GetSocketDigest, Ssl, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
@@ -20,32 +19,41 @@ use tokio::io::AsyncWriteExt;
 
 use crate::access_log::AccessLog;
 use crate::admission::address_of;
+use crate::clients::{Kind, Place};
 use crate::config::Limits;
-use crate::head::{self, Body, HeadLimits};
+use crate::forwarded;
+use crate::head::{self, Body, Checked};
+use crate::http2::Http2;
 use crate::live::Live;
 use crate::problem::Problem;
 use crate::proxy::Proxy;
+use crate::read_head::{Head, Wait, read_head, stopping};
+use crate::refusal::{Refusals, Refused};
+use crate::request_id::new_id;
 use crate::shortcut::{Client, Shortcut};
 use crate::wire::Wire;
 
 /// How a client without TLS begins HTTP/2 (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long an idle connection may still begin a request once the proxy stops. Closed at once, it could cross with one.
-const LAST_REQUEST: Duration = Duration::from_secs(2);
-
-/// After a refusal: how long the rest of the request is read, as closing before could destroy the answer (RFC 9112,
-/// section 9.6).
-const LINGER: Duration = Duration::from_secs(1);
-
 /// The service behind every listener.
 pub struct Front {
     proxy: Arc<HttpProxy<Proxy>>,
     live: Arc<Live>,
+    refusals: Refusals,
     http2_without_tls: bool,
     shortcut: Shortcut,
     open: Arc<OpenConnections>,
 }
+
+/// What the shortcut may answer: nothing that has a body, or that had to be simplified.
+const PLAIN: Checked = Checked {
+    body: Body::Length(0),
+    is_simple: true,
+};
+
+/// A client that chose HTTP/2 must begin with its preface.
+const NO_PREFACE: Problem = Problem::Malformed("this is no HTTP/2");
 
 /// Counts client connections.
 #[derive(Default)]
@@ -76,16 +84,6 @@ impl Drop for Connection<'_> {
     }
 }
 
-/// How the wait for a head ended.
-enum Head {
-    /// There is one, at the beginning of what is held; it is so long, and its body ends so.
-    Whole(usize, Body),
-    /// The client left, or stayed idle for too long.
-    None,
-    /// It is answered by the proxy.
-    Refused(Problem),
-}
-
 impl Front {
     /// `http2_without_tls`: whether clients may begin with HTTP/2's preface.
     pub fn new(
@@ -100,9 +98,15 @@ impl Front {
         };
         let mut proxy = HttpProxy::new(Proxy::new(live.clone(), access_log), pingora);
         proxy.handle_init_modules();
-        proxy.h2_options = Some(http2_options(&live.table().config.limits));
-        proxy.server_options = Some(server_options(http2_without_tls, &live));
+        // Refused before; pingora's own refusal would not be in our words.
+        let mut options = HttpServerOptions::default();
+        options.allow_connect_method_proxying = true;
+        proxy.server_options = Some(options);
         Self {
+            refusals: Refusals {
+                live: live.clone(),
+                access_log: shortcut.access_log.clone(),
+            },
             proxy: Arc::new(proxy),
             live,
             http2_without_tls,
@@ -116,56 +120,106 @@ impl Front {
         self.open.clone()
     }
 
-    async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) {
+    /// A place for a client's connection; none is needed for trusted proxies, whose clients are many.
+    ///
+    /// # Errors
+    /// It has as many as it may.
+    pub(crate) fn place(&self, client: IpAddr) -> Result<Option<Place>, Problem> {
+        let table = self.live.table();
+        if forwarded::is_trusted(client, &table.config.forwarded.trusted) {
+            return Ok(None);
+        }
+        let limit = table.config.limits.connections_per_client;
+        let place = self.live.clients.take(client, Kind::Connection, limit);
+        place.ok_or(Problem::ClientConnections).map(Some)
+    }
+
+    /// Serves a connection with the place it got, or refuses it.
+    pub(crate) async fn serve(
+        &self,
+        stream: Stream,
+        place: Result<Option<Place>, Problem>,
+        shutdown: &ShutdownWatch,
+    ) {
+        let opened = Instant::now();
         let limits = self.limits();
         let connection = Connection::open(self);
         let mut wire = Wire::new(stream);
-        if self.open.count() > limits.connections {
+        let client = client(&wire);
+        let refused = match &place {
+            Err(problem) => Some(problem.clone()),
+            Ok(_) if self.open.count() > limits.connections => Some(Problem::TooManyConnections),
+            Ok(_) => None,
+        };
+        let is_http2 = wire.selected_alpn_proto() == Some(ALPN::H2);
+        let http2 = || Http2 {
+            proxy: &self.proxy,
+            refusals: &self.refusals,
+            client: client.address,
+        };
+        if let Some(problem) = refused {
             // What is refused does not fill the place of those that follow.
-            drop(connection);
-            let problem = Problem::TooManyConnections;
-            problem.count(&self.live.metrics);
-            return refuse(wire, &problem).await;
+            drop((connection, place));
+            return if is_http2 {
+                http2().refuse(wire, problem).await;
+            } else {
+                self.refuse(wire, &problem, client).await;
+            };
         }
-        let http2 = wire.selected_alpn_proto() == Some(ALPN::H2);
-        let may_be_http2 = http2 || (self.http2_without_tls && wire.get_ssl_digest().is_none());
-        if may_be_http2 {
-            // Pingora would wait for it without a limit.
+        if is_http2 || (self.http2_without_tls && !client.https) {
             match timeout(limits.header_timeout, begins_http2(&mut wire)).await {
                 Ok(true) => {
                     wire.pass_all();
-                    self.proxy.process_new(wire, shutdown).await;
-                    return;
+                    return http2().serve(wire, shutdown).await;
                 }
-                Ok(false) if !http2 => {}
-                _ => return Problem::TooSlow.count(&self.live.metrics),
+                Ok(false) if !is_http2 => {}
+                // No HTTP/2, or none in time.
+                in_time => {
+                    let problem = in_time.map_or(Problem::TooSlow, |_| NO_PREFACE);
+                    let (id, http_version) = (new_id(), "2");
+                    let id = id.to_str().unwrap_or("-");
+                    let refused = Refused::unread(id, client.address, http_version);
+                    return self.refusals.note(&refused, problem.reason());
+                }
             }
         }
-        self.serve_http1(wire, shutdown).await;
-        drop(connection);
+        self.serve_http1(wire, client, opened, shutdown).await;
+        drop((connection, place));
+    }
+
+    /// Counts and logs what is refused.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Lets nothing be left to do for the proxy.
+    pub(crate) async fn cleanup(&self) {
+        self.proxy.http_cleanup().await;
     }
 
     fn limits(&self) -> Limits {
         self.live.table().config.limits.clone()
     }
 
-    async fn serve_http1(&self, mut wire: Box<Wire>, shutdown: &ShutdownWatch) {
+    async fn serve_http1(
+        &self,
+        mut wire: Box<Wire>,
+        client: Client,
+        opened: Instant,
+        shutdown: &ShutdownWatch,
+    ) {
         let mut settings: Option<HttpPersistentSettings> = None;
-        let client = client(&wire);
-        let mut wait = Wait::ForFirst;
+        let mut wait = Wait::ForFirst { opened };
         let mut stopping = pin!(stopping(shutdown.clone()));
         loop {
             let limits = self.limits();
-            let (head_bytes, body) =
+            let (head_bytes, checked) =
                 match read_head(&mut wire, &limits, wait, stopping.as_mut()).await {
-                    Head::Whole(head_bytes, body) => (head_bytes, body),
+                    Head::Whole(head_bytes, checked) => (head_bytes, checked),
                     Head::None => return,
-                    Head::Refused(problem) => {
-                        problem.count(&self.live.metrics);
-                        return refuse(wire, &problem).await;
-                    }
+                    Head::Refused(problem) => return self.refuse(wire, &problem, client).await,
                 };
-            if body == Body::Length(0)
+            if checked == PLAIN
                 && !*shutdown.borrow()
                 && let Some(answer) = self.shortcut.answer(&wire.held()[..head_bytes], client)
             {
@@ -176,7 +230,10 @@ impl Front {
                 wait = Wait::ForNext;
                 continue;
             }
-            let head = wire.begin(head_bytes, body);
+            let mut head = wire.begin(head_bytes, checked.body);
+            if !checked.is_simple {
+                head = head::simplified(&head);
+            }
             let mut session = ServerSession::new_http1(wire);
             match settings.take() {
                 Some(settings) => settings.apply_to_session(&mut session),
@@ -197,40 +254,23 @@ impl Front {
             wait = Wait::ForNext;
         }
     }
-}
 
-#[async_trait]
-impl ServerApp for Front {
-    async fn process_new(
-        self: &Arc<Self>,
-        stream: Stream,
-        shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
-        self.serve(stream, shutdown).await;
-        None
+    /// Answers for the proxy on a connection that pingora has not seen, and closes it.
+    async fn refuse(&self, mut wire: Box<Wire>, problem: &Problem, client: Client) {
+        let since = Instant::now();
+        let id = new_id();
+        let id = id.to_str().unwrap_or("-");
+        let (answer, body_bytes) = problem.raw(id);
+        let head = wire.held().split();
+        let refused = Refused {
+            status: problem.status().as_u16(),
+            bytes_sent: body_bytes as u64,
+            since,
+            ..Refused::unread(id, client.address, "1.1").with_line(&head)
+        };
+        self.refusals.note(&refused, problem.reason());
+        wire.close_with(&answer).await;
     }
-
-    async fn cleanup(&self) {
-        self.proxy.http_cleanup().await;
-    }
-}
-
-fn http2_options(limits: &Limits) -> H2Options {
-    let mut options = default_h2_options();
-    options.max_header_list_size(limits.header_bytes.try_into().unwrap_or(u32::MAX));
-    options
-}
-
-fn server_options(http2_without_tls: bool, live: &Live) -> HttpServerOptions {
-    let mut options = HttpServerOptions::default();
-    options.h2c = http2_without_tls;
-    options.h2_idle_timeout = Some(live.table().config.limits.idle_timeout);
-    options
-}
-
-async fn stopping(mut shutdown: ShutdownWatch) {
-    // An error means that the server is gone, which is a stop as well.
-    _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 /// Reads until the client's first bytes are HTTP/2's preface, or can't become it.
@@ -241,79 +281,6 @@ async fn begins_http2(wire: &mut Wire) -> bool {
         }
     }
     wire.held().starts_with(HTTP2_PREFACE)
-}
-
-/// How long a connection may wait for a head's first byte.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wait {
-    /// A new connection has the time of a head for all of it.
-    ForFirst,
-    /// One that was answered may be idle first.
-    ForNext,
-}
-
-/// Reads until there is a whole head. What comes after it is held for later.
-async fn read_head(
-    wire: &mut Wire,
-    limits: &Limits,
-    wait: Wait,
-    mut stopping: Pin<&mut impl Future<Output = ()>>,
-) -> Head {
-    let head_limits = HeadLimits {
-        bytes: limits.header_bytes,
-        lines: limits.header_count,
-    };
-    let first_byte_in = match wait {
-        Wait::ForFirst => limits.header_timeout,
-        Wait::ForNext => limits.idle_timeout,
-    };
-    while !has_begun(wire) {
-        if !read_first(wire, first_byte_in, stopping.as_mut()).await {
-            return Head::None;
-        }
-    }
-    let began = Instant::now();
-    loop {
-        match head::find(wire.held(), head_limits) {
-            Ok(Some(end)) => {
-                let checked = head::check(&wire.held()[..end], head_limits);
-                return checked.map_or_else(Head::Refused, |body| Head::Whole(end, body));
-            }
-            Ok(None) => {}
-            Err(problem) => return Head::Refused(problem),
-        }
-        let left = limits.header_timeout.saturating_sub(began.elapsed());
-        match timeout(left, wire.read_more()).await {
-            Ok(Ok(1..)) => {}
-            Ok(_) => return Head::None,
-            Err(_) => return Head::Refused(Problem::TooSlow),
-        }
-    }
-}
-
-/// Whether there is anything but empty lines, which some clients send after a body (RFC 9112, section 2.2).
-fn has_begun(wire: &mut Wire) -> bool {
-    let held = wire.held();
-    let blank = held
-        .iter()
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .count();
-    held.advance(blank);
-    !held.is_empty()
-}
-
-/// Whether the client sent something.
-async fn read_first(
-    wire: &mut Wire,
-    limit: Duration,
-    stopping: Pin<&mut impl Future<Output = ()>>,
-) -> bool {
-    let read = tokio::select! {
-        biased;
-        read = timeout(limit, wire.read_more()) => read,
-        () = stopping => timeout(LAST_REQUEST, wire.read_more()).await,
-    };
-    matches!(read, Ok(Ok(1..)))
 }
 
 fn client(wire: &Wire) -> Client {
@@ -332,18 +299,4 @@ async fn send(wire: &mut Wire, answer: &[u8], limit: Duration) -> bool {
         wire.flush().await
     };
     matches!(timeout(limit, sent).await, Ok(Ok(())))
-}
-
-/// Answers for the proxy on a connection that pingora has not seen, and closes it.
-async fn refuse(mut wire: Box<Wire>, problem: &Problem) {
-    let answer = problem.raw(crate::request_id::new_id().to_str().unwrap_or("-"));
-    let rest = async {
-        wire.write_all(&answer).await?;
-        AsyncWriteExt::shutdown(&mut wire).await?;
-        while wire.read_more().await? > 0 {
-            wire.held().clear();
-        }
-        std::io::Result::Ok(())
-    };
-    _ = timeout(LINGER, rest).await;
 }

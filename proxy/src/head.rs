@@ -1,9 +1,11 @@
 //! The strict look at a request's head, before pingora's lenient one. What two servers could read differently is how
 //! requests are smuggled (RFC 9112, section 11.2), so it is refused here rather than repaired.
 
+use bytes::{BufMut, BytesMut};
 use http::StatusCode;
 
 use crate::problem::Problem;
+use crate::target;
 
 /// Limits of a head.
 #[derive(Clone, Copy)]
@@ -41,11 +43,19 @@ pub(crate) enum Body {
     Chunked,
 }
 
+/// A head that may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checked {
+    pub(crate) body: Body,
+    /// Whether it says all in the simplest way; otherwise it passes as [`simplified`].
+    pub(crate) is_simple: bool,
+}
+
 /// Checks a whole head, its last empty line included.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn check(head: &[u8], limits: HeadLimits) -> Result<Body, Problem> {
+pub(crate) fn check(head: &[u8], limits: HeadLimits) -> Result<Checked, Problem> {
     let mut lines = lines(head);
     let request = check_request_line(lines.next().unwrap_or_default())?;
     let mut framing = Framing::default();
@@ -61,6 +71,64 @@ pub(crate) fn check(head: &[u8], limits: HeadLimits) -> Result<Body, Problem> {
         framing.field(name, value)?;
     }
     framing.check(&request)
+}
+
+/// A head that was checked, with its target as a path, the target's authority in `Host`, and a length without zeros before
+/// it: servers behind need not know the other ways.
+pub(crate) fn simplified(head: &[u8]) -> BytesMut {
+    let mut simple = BytesMut::with_capacity(head.len() + 8);
+    let mut lines = lines(head);
+    let (request, authority) = simple_request_line(lines.next().unwrap_or_default());
+    put_line(&mut simple, &[&request]);
+    if let Some(authority) = authority {
+        put_line(&mut simple, &[b"Host: ", authority]);
+    }
+    for line in lines {
+        let (name, value) = split_field(line).unwrap_or((line, b""));
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let zeros = value.iter().take_while(|&&digit| digit == b'0').count();
+            let zeros = zeros.min(value.len().saturating_sub(1));
+            put_line(&mut simple, &[name, b": ", &value[zeros..]]);
+        } else if authority.is_none() || !name.eq_ignore_ascii_case(b"host") {
+            put_line(&mut simple, &[line]);
+        }
+    }
+    put_line(&mut simple, &[]);
+    simple
+}
+
+fn put_line(head: &mut BytesMut, parts: &[&[u8]]) {
+    parts.iter().for_each(|part| head.put_slice(part));
+    head.put_slice(b"\r\n");
+}
+
+/// The line with a path for its target (RFC 9112, section 3.2.1), and the target's authority if it had one.
+fn simple_request_line(line: &[u8]) -> (Vec<u8>, Option<&[u8]>) {
+    let mut parts = line.splitn(3, |&byte| byte == b' ');
+    let mut next = || parts.next().unwrap_or_default();
+    let (method, target, version) = (next(), next(), next());
+    let Some((authority, rest)) = split_absolute(target) else {
+        return (line.to_vec(), None);
+    };
+    let before: &[u8] = match rest.first() {
+        Some(b'/') => b"",
+        // Of the server itself, not of one of its resources (RFC 9112, section 3.2.4).
+        None if method == b"OPTIONS" => b"*",
+        _ => b"/",
+    };
+    let line = [method, b" ", before, rest, b" ", version].concat();
+    (line, Some(authority))
+}
+
+/// Authority, and what follows it, of a target in absolute form (RFC 9112, section 3.2.2).
+fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
+    let after = |scheme: &[u8]| {
+        let (begin, rest) = target.split_at_checked(scheme.len())?;
+        begin.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    let rest = after(b"http://").or_else(|| after(b"https://"))?;
+    let end = rest.iter().position(|byte| b"/?".contains(byte));
+    Some(rest.split_at(end.unwrap_or(rest.len())))
 }
 
 /// The lines of a head, without the empty one at its end.
@@ -105,10 +173,7 @@ fn check_request_line(line: &[u8]) -> Result<RequestLine<'_>, Problem> {
     if method.is_empty() || !method.iter().all(|&byte| is_token(byte)) {
         return Err(Problem::Malformed("the method is not a token"));
     }
-    if matches!(method, b"CONNECT" | b"TRACE") {
-        let refused = "this method is not served";
-        return Err(Problem::NotServed(StatusCode::NOT_IMPLEMENTED, refused));
-    }
+    check_method(method)?;
     let http_1_1 = match version {
         b"HTTP/1.1" => true,
         b"HTTP/1.0" => false,
@@ -132,22 +197,37 @@ fn check_request_line(line: &[u8]) -> Result<RequestLine<'_>, Problem> {
     })
 }
 
-/// The target's own authority, if it has one (absolute form, RFC 9112, section 3.2.2).
-fn check_target<'a>(method: &[u8], target: &'a [u8]) -> Result<Option<&'a [u8]>, Problem> {
-    let readable = |byte: &u8| byte.is_ascii_graphic() && *byte != b'#';
-    if !target.iter().all(readable) {
+/// # Errors
+/// A method that would make the proxy a tunnel or a mirror.
+pub(crate) fn check_method(method: &[u8]) -> Result<(), Problem> {
+    if matches!(method, b"CONNECT" | b"TRACE") {
+        let refused = "this method is not served";
+        return Err(Problem::NotServed(StatusCode::NOT_IMPLEMENTED, refused));
+    }
+    Ok(())
+}
+
+/// The target's own authority, if it has one.
+///
+/// # Errors
+/// It is no target, or one that servers can't read.
+pub(crate) fn check_target<'a>(
+    method: &[u8],
+    target: &'a [u8],
+) -> Result<Option<&'a [u8]>, Problem> {
+    if target.len() > target::LONGEST {
+        let refused = "the target is too long";
+        return Err(Problem::NotServed(StatusCode::URI_TOO_LONG, refused));
+    }
+    if !target::is_readable(target) {
         let reason = "the target has characters that must be percent-encoded";
         return Err(Problem::Malformed(reason));
     }
     if target.starts_with(b"/") || (target == b"*" && method == b"OPTIONS") {
         return Ok(None);
     }
-    let absolute = target
-        .strip_prefix(b"http://")
-        .or_else(|| target.strip_prefix(b"https://"));
-    let authority = absolute.and_then(|rest| rest.split(|b| matches!(b, b'/' | b'?')).next());
-    match authority {
-        Some(authority) if is_authority(authority) => Ok(Some(authority)),
+    match split_absolute(target) {
+        Some((authority, _)) if is_authority(authority) => Ok(Some(authority)),
         _ => Err(Problem::Malformed("the target must begin with `/`")),
     }
 }
@@ -184,6 +264,7 @@ pub(crate) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
 struct Framing<'a> {
     content_lengths: usize,
     content_length: u64,
+    has_zeros_before: bool,
     transfer_encodings: usize,
     hosts: usize,
     host: &'a [u8],
@@ -201,6 +282,7 @@ impl<'a> Framing<'a> {
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 self.content_lengths += 1;
                 self.content_length = length(value)?;
+                self.has_zeros_before = value.len() > 1 && value.starts_with(b"0");
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 self.transfer_encodings += 1;
@@ -213,7 +295,7 @@ impl<'a> Framing<'a> {
         Ok(())
     }
 
-    fn check(&self, request: &RequestLine<'_>) -> Result<Body, Problem> {
+    fn check(&self, request: &RequestLine<'_>) -> Result<Checked, Problem> {
         if self.content_lengths > 1 || self.transfer_encodings > 1 {
             return Err(Problem::Malformed(
                 "the body's length is given more than once",
@@ -232,18 +314,22 @@ impl<'a> Framing<'a> {
         if self.hosts == 1 && !is_authority(self.host) {
             return Err(Problem::Malformed("Host is no host name and port"));
         }
-        match request.authority {
-            Some(authority) if self.hosts == 1 && !authority.eq_ignore_ascii_case(self.host) => {
-                Err(Problem::Malformed("Host differs from the target's"))
-            }
-            _ if self.transfer_encodings > 0 => Ok(Body::Chunked),
-            _ => Ok(Body::Length(self.content_length)),
+        let of_target = request.authority.unwrap_or(self.host);
+        if self.hosts == 1 && !of_target.eq_ignore_ascii_case(self.host) {
+            return Err(Problem::Malformed("Host differs from the target's"));
         }
+        Ok(Checked {
+            body: match self.transfer_encodings {
+                0 => Body::Length(self.content_length),
+                _ => Body::Chunked,
+            },
+            is_simple: request.authority.is_none() && !self.has_zeros_before,
+        })
     }
 }
 
 /// One plain number: no sign, no list, not even of equal ones.
-fn length(value: &[u8]) -> Result<u64, Problem> {
+pub(crate) fn length(value: &[u8]) -> Result<u64, Problem> {
     let wrong = Problem::Malformed("Content-Length must be one plain number");
     if !value.iter().all(u8::is_ascii_digit) {
         return Err(wrong);
@@ -254,7 +340,7 @@ fn length(value: &[u8]) -> Result<u64, Problem> {
         .ok_or(wrong)
 }
 
-fn check_expect(value: &[u8]) -> Result<(), Problem> {
+pub(crate) fn check_expect(value: &[u8]) -> Result<(), Problem> {
     if value.eq_ignore_ascii_case(b"100-continue") {
         return Ok(());
     }
@@ -288,12 +374,12 @@ fn check_connection(value: &[u8]) -> Result<(), Problem> {
 }
 
 /// `tchar` (RFC 9110, section 5.6.2).
-fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// `host [":" port]`, without user information (RFC 9110, section 4.2.4).
-fn is_authority(bytes: &[u8]) -> bool {
+pub(crate) fn is_authority(bytes: &[u8]) -> bool {
     let (host, port) = match bytes.strip_prefix(b"[") {
         Some(rest) => match memchr::memchr(b']', rest) {
             Some(end) => (&rest[..end], &rest[end + 1..]),
@@ -326,7 +412,7 @@ mod tests {
         lines: 10,
     };
 
-    fn judge(head: &str) -> Result<Body, Problem> {
+    fn judge(head: &str) -> Result<Checked, Problem> {
         check(head.as_bytes(), LIMITS)
     }
 
@@ -346,6 +432,40 @@ mod tests {
             "GET / HTTP/1.0\r\n\r\n",
         ] {
             assert!(judge(head).is_ok(), "{head}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_said_in_two_ways_passes_in_the_simpler_one() {
+        for (given, expected) in [
+            (
+                "GET http://B.example:81/x?y HTTP/1.0\r\nA: b\r\n\r\n",
+                "GET /x?y HTTP/1.0\r\nHost: B.example:81\r\nA: b\r\n\r\n",
+            ),
+            (
+                "GET HTTP://a?y HTTP/1.1\r\nHOST: A\r\nA: b\r\n\r\n",
+                "GET /?y HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n",
+            ),
+            (
+                "OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n",
+                "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:  010\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 000\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            ),
+        ] {
+            let checked = judge(given).expect("may pass");
+            assert!(!checked.is_simple, "{given}");
+            assert_eq!(&simplified(given.as_bytes())[..], expected.as_bytes());
+            assert_eq!(
+                judge(expected).map(|c| (c.body, c.is_simple)),
+                Ok((checked.body, true))
+            );
         }
     }
 
@@ -372,6 +492,10 @@ mod tests {
             "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
             "GET x HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /?a=\"b\" HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http:///x HTTP/1.0\r\n\r\n",
+            "GET http://u@a/ HTTP/1.0\r\n\r\n",
             "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET /\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: content-length\r\n\r\n",
@@ -388,6 +512,11 @@ mod tests {
             status("GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n"),
             417
         );
+        let long = format!(
+            "GET /{} HTTP/1.1\r\nHost: a\r\n\r\n",
+            "x".repeat(target::LONGEST)
+        );
+        assert_eq!(status(&long), 414);
         let many = "X: y\r\n".repeat(11);
         assert_eq!(
             status(&format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n")),

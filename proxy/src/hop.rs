@@ -3,6 +3,7 @@
 use http::HeaderName;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
 
 /// Standard fields for the next hop only. Pingora sets `Connection` itself.
 const NEXT_HOP: [&str; 4] = [
@@ -28,5 +29,12 @@ pub(crate) fn end_hop(response: &mut ResponseHeader) {
     }
     for name in NEXT_HOP {
         response.remove_header(name);
+    }
+}
+
+/// HTTP/1.0 has no chunks (RFC 9112, section 6.1): an answer of unknown length ends with the connection.
+pub(crate) fn without_chunks(session: &mut Session, response: &mut ResponseHeader) {
+    if response.remove_header(&TRANSFER_ENCODING).is_some() {
+        session.set_keepalive(None);
     }
 }

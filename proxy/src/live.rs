@@ -1,7 +1,6 @@
 //! The configuration in force: replaced whole on a reload, while what is known about upstreams stays.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 use serde::Serialize;
 
 use crate::cache::Caches;
+use crate::clients::Clients;
 use crate::config::{self, Config};
 use crate::group::Group;
 use crate::metrics::Metrics;
@@ -26,6 +26,8 @@ const IDLE_LOOKS: u32 = 3;
 pub struct Live {
     table: ArcSwap<Table>,
     caches: Caches,
+    /// What each client has open.
+    pub clients: Arc<Clients>,
     /// Every metric.
     pub metrics: Arc<Metrics>,
 }
@@ -86,6 +88,7 @@ impl Live {
         Arc::new(Self {
             table: ArcSwap::from_pointee(table),
             caches,
+            clients: Arc::default(),
             metrics,
         })
     }
@@ -126,13 +129,6 @@ impl Live {
     /// Whether answers may come from a cache.
     pub(crate) fn may_use_caches(&self) -> bool {
         !self.caches.is_closed()
-    }
-
-    /// Whether one of the upstreams has this address.
-    pub(crate) fn is_upstream(&self, address: IpAddr) -> bool {
-        self.table()
-            .upstreams()
-            .any(|(_, upstream)| upstream.entry.resolved.ip().to_canonical() == address)
     }
 
     pub(crate) fn table(&self) -> Guard<Arc<Table>> {

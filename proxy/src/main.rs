@@ -1,6 +1,7 @@
 //! `store-proxy`: serves, or tells a running one what to do.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ async fn control(command: &Command, serve: &Serve) -> ExitCode {
                 Err(error) => fail(&error, 1),
             };
         }
-        command => ask(command).await,
+        command => ask(command, &serve.config).await,
     };
     match done {
         Ok(text) => say(&text),
@@ -88,15 +89,17 @@ async fn control(command: &Command, serve: &Serve) -> ExitCode {
     }
 }
 
-async fn ask(command: &Command) -> Result<String, ControlError> {
-    let proxy = match command {
+async fn ask(command: &Command, config: &Path) -> Result<String, ControlError> {
+    let target = match command {
         Command::Reload { target }
         | Command::Drain { target, .. }
         | Command::Undrain { target, .. }
         | Command::Purge { target }
         | Command::Status { target, .. }
-        | Command::Upgrade { target, .. } => Control::new(target.admin.as_deref())?,
+        | Command::Upgrade { target, .. } => target,
     };
+    let token = target.token(config).map_err(ControlError::Token)?;
+    let proxy = Control::new(target.admin.as_deref(), token)?;
     Ok(match command {
         Command::Drain {
             upstream, timeout, ..

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Reason};
 
 /// Why the proxy answers instead of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,10 @@ pub(crate) enum Problem {
     NoRoute,
     /// More connections than the proxy takes.
     TooManyConnections,
+    /// More connections than one client may have.
+    ClientConnections,
+    /// More requests in flight than one client may have.
+    ClientRequests,
     /// No upstream is up.
     NoUpstream {
         /// When one may be back.
@@ -59,7 +63,9 @@ impl Problem {
             Self::NotServed(status, _) => *status,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooOften { .. } | Self::ClientConnections | Self::ClientRequests => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::TooManyConnections
             | Self::NoUpstream { .. }
@@ -84,6 +90,12 @@ impl Problem {
             Self::TooOften { .. } => "too many requests from this address; slow down".into(),
             Self::NoRoute => "nothing is served here".into(),
             Self::TooManyConnections => "too many open connections; try again later".into(),
+            Self::ClientConnections => {
+                "too many connections from this address; close some, or try again later".into()
+            }
+            Self::ClientRequests => {
+                "too many requests of this address at once; try again later".into()
+            }
             Self::NoUpstream { .. } => "no server is available; try again later".into(),
             Self::Overloaded => "all servers are busy; try again later".into(),
             Self::UpstreamBroke => {
@@ -106,27 +118,40 @@ impl Problem {
             Self::TooOften { retry_after } | Self::NoUpstream { retry_after } => {
                 Some(retry_after.as_secs_f64().ceil().max(1.0) as u64)
             }
-            Self::TooManyConnections | Self::Overloaded | Self::UpstreamUnreachable => Some(1),
+            Self::TooManyConnections
+            | Self::ClientConnections
+            | Self::ClientRequests
+            | Self::Overloaded
+            | Self::UpstreamUnreachable => Some(1),
             _ => None,
         }
     }
 
-    /// Counts it, if it is the client's doing.
-    pub(crate) fn count(&self, metrics: &Metrics) {
-        match self {
-            Self::Malformed(_) | Self::NotServed(..) => metrics.refused.malformed.inc(),
-            Self::HeadTooLarge(_) => metrics.refused.headers_too_large.inc(),
-            Self::BodyTooLarge { .. } => metrics.refused.body_too_large.inc(),
-            Self::TooSlow => metrics.refused.timeout.inc(),
-            Self::TooOften { .. } => metrics.rate_limited.inc(),
-            Self::TooManyConnections => metrics.refused.connections.inc(),
-            Self::NoRoute
-            | Self::NoUpstream { .. }
+    /// What metric and log call it, if it is the client's doing.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        Some(match self {
+            Self::Malformed(_) | Self::NotServed(..) => Reason::Malformed,
+            Self::HeadTooLarge(_) => Reason::HeadersTooLarge,
+            Self::BodyTooLarge { .. } => Reason::BodyTooLarge,
+            Self::TooSlow => Reason::Timeout,
+            Self::TooOften { .. } => Reason::Rate,
+            Self::NoRoute => Reason::NoRoute,
+            Self::TooManyConnections => Reason::Connections,
+            Self::ClientConnections => Reason::ClientConnections,
+            Self::ClientRequests => Reason::ClientRequests,
+            Self::NoUpstream { .. }
             | Self::Overloaded
             | Self::UpstreamBroke
             | Self::UpstreamUnreachable
             | Self::UpstreamTimedOut
-            | Self::Internal => {}
+            | Self::Internal => return None,
+        })
+    }
+
+    /// Counts it, if it is the client's doing.
+    pub(crate) fn count(&self, metrics: &Metrics) {
+        if let Some(reason) = self.reason() {
+            metrics.refuse(reason);
         }
     }
 
@@ -139,19 +164,20 @@ impl Problem {
             "title": status.canonical_reason().unwrap_or("Error"),
             "status": status.as_u16(),
             "detail": detail,
-            "instance": format!("urn:request:{request_id}"),
+            "instance": urn(request_id),
             "error": detail,
         })
         .to_string()
         .into()
     }
 
-    /// The whole answer as bytes, for a connection that is closed after it and that pingora has not seen.
-    pub(crate) fn raw(&self, request_id: &str) -> Vec<u8> {
+    /// The whole answer as bytes, and how many of them are its body's, for a connection that is closed after it and that
+    /// pingora has not seen.
+    pub(crate) fn raw(&self, request_id: &str) -> (Vec<u8>, usize) {
         let status = self.status();
         let body = self.body(request_id);
         let mut answer = format!(
-            "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nCache-Control: no-store\r\nX-Request-Id: {request_id}\r\nConnection: close\r\n",
+            "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: {request_id}\r\nConnection: close\r\n",
             status.as_u16(),
             status.canonical_reason().unwrap_or("Error"),
             body.len(),
@@ -162,8 +188,22 @@ impl Problem {
         answer.push_str("\r\n");
         let mut answer = answer.into_bytes();
         answer.extend_from_slice(&body);
-        answer
+        (answer, body.len())
     }
+}
+
+/// The id as a URN: what may not stand in one is percent-encoded (RFC 8141, section 2).
+fn urn(request_id: &str) -> String {
+    let mut urn = String::with_capacity(12 + request_id.len());
+    urn.push_str("urn:request:");
+    for byte in request_id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
+            urn.push(char::from(byte));
+        } else {
+            urn.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    urn
 }
 
 #[cfg(test)]
@@ -175,7 +215,7 @@ mod tests {
         let problem = Problem::NoUpstream {
             retry_after: Duration::from_millis(1200),
         };
-        let text = String::from_utf8(problem.raw("id-1")).expect("text");
+        let text = String::from_utf8(problem.raw("id-1").0).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a blank line");
         assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
         assert!(head.contains("Retry-After: 2"));
@@ -183,5 +223,11 @@ mod tests {
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
         assert_eq!(body["error"], body["detail"]);
         assert_eq!(body["instance"], "urn:request:id-1");
+    }
+
+    #[test]
+    fn an_id_becomes_a_urn() {
+        assert_eq!(urn("abc-1:x/y"), "urn:request:abc-1:x/y");
+        assert_eq!(urn("a|b%\"?#"), "urn:request:a%7Cb%25%22%3F%23");
     }
 }

@@ -78,7 +78,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        let verdict = admit(session, exchange);
+        let verdict = admit(&self.live, session, exchange);
         match verdict {
             Ok(()) => Ok(false),
             Err(problem) => {
@@ -242,6 +242,10 @@ impl ProxyHttp for Proxy {
             return Err(fail(exchange, Problem::TooSlow));
         }
         exchange.body_arrived |= end;
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            // Pingora would write it as a last chunk, and then another last chunk, which spoils the connection.
+            *body = None;
+        }
         Ok(())
     }
 
@@ -270,6 +274,9 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         hop::end_hop(response);
+        if session.req_header().version == Version::HTTP_10 {
+            hop::without_chunks(session, response);
+        }
         if let Some(outcome) = Outcome::of(&session.cache, exchange.caching) {
             response.append_header(STATUS, outcome.status(&session.cache))?;
         }

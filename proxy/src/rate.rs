@@ -44,7 +44,7 @@ impl ClientRate {
 }
 
 /// An IPv6 client usually has a whole /64 for itself, so that is what shares a bucket.
-fn bucket(client: IpAddr) -> IpAddr {
+pub(crate) fn bucket(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

@@ -3,23 +3,32 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, Method};
+use pingora_http::RequestHeader;
 
 use crate::config;
+use crate::routes::begins_with_segments;
+use crate::target;
 
-/// Makes a `POST` repeatable: the store answers a key it has seen with what it answered before.
+/// Makes a `POST` repeatable where servers honour it: they answer a key they have seen with what they answered before.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Seconds over which retries are compared with requests.
 const WINDOW: u64 = 10;
 
-/// Whether the request may reach an upstream twice: idempotent methods (RFC 9110, section 9.2.2), and what its client
-/// marked as repeatable.
-pub(crate) fn may_be_replayed(method: &Method, headers: &HeaderMap) -> bool {
-    matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
-    ) || headers.contains_key(IDEMPOTENCY_KEY)
+/// Whether the request may reach an upstream twice: what changes nothing, and POSTs with a key to one of the paths that
+/// honour it, or below one. `DELETE` and `PUT` are idempotent in what they do (RFC 9110, section 9.2.2), but not in what they answer:
+/// the second time there would be nothing left to delete.
+pub(crate) fn may_be_replayed(request: &RequestHeader, keyed_posts: &[String]) -> bool {
+    match request.method {
+        Method::GET | Method::HEAD | Method::OPTIONS => true,
+        Method::POST if request.headers.contains_key(IDEMPOTENCY_KEY) => {
+            let path = target::normal(request.uri.path().as_bytes());
+            let mut keyed = keyed_posts.iter().map(|keyed| keyed.trim_end_matches('/'));
+            keyed.any(|keyed| begins_with_segments(&path, keyed.as_bytes()))
+        }
+        _ => false,
+    }
 }
 
 /// Keeps retries to a share of the traffic, so that an outage is not made worse by trying harder.
@@ -94,34 +103,49 @@ impl Budget {
 mod tests {
     use std::time::Duration;
 
-    use http::HeaderValue;
-
     use super::*;
 
     fn budget(budget: f64, min_per_second: u32) -> Budget {
         Budget::new(&config::Retry {
             budget,
             min_per_second,
-            max_tries: 3,
+            ..config::Retry::default()
         })
     }
 
     #[test]
     fn only_what_changes_nothing_twice_is_replayed() {
-        let mut headers = HeaderMap::new();
-        for method in [
-            Method::GET,
-            Method::HEAD,
-            Method::OPTIONS,
-            Method::PUT,
-            Method::DELETE,
-        ] {
-            assert!(may_be_replayed(&method, &headers), "{method}");
+        let keyed = ["/orders".to_owned(), "/users/".to_owned()];
+        let may = |method: &str, target: &str, key: bool| {
+            let mut request = RequestHeader::build(method, target.as_bytes(), None).expect("one");
+            if key {
+                request
+                    .insert_header(IDEMPOTENCY_KEY, "k1")
+                    .expect("a header");
+            }
+            may_be_replayed(&request, &keyed)
+        };
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            assert!(may(method, "/orders/1", false), "{method}");
         }
-        assert!(!may_be_replayed(&Method::POST, &headers));
-        assert!(!may_be_replayed(&Method::PATCH, &headers));
-        headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_static("k1"));
-        assert!(may_be_replayed(&Method::POST, &headers));
+        for method in ["POST", "PATCH", "DELETE", "PUT"] {
+            assert!(!may(method, "/orders", false), "{method}");
+        }
+        for target in [
+            "/orders",
+            "/orders/",
+            "/orders/1",
+            "/%6frders?a=b",
+            "/users",
+        ] {
+            assert!(may("POST", target, true), "{target}");
+        }
+        for target in ["/products", "//orders", "/ordersheet", "/"] {
+            assert!(!may("POST", target, true), "{target}");
+        }
+        for method in ["PATCH", "DELETE", "PUT"] {
+            assert!(!may(method, "/orders", true), "{method}");
+        }
     }
 
     #[test]

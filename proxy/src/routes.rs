@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::config;
 use crate::group::Group;
+use crate::target;
 
 /// Routes in the order in which they are tried: those with a host first, longer prefixes before shorter ones.
 pub(crate) struct Routes(Vec<Entry>);
 
 struct Entry {
     host: Option<String>,
-    prefix: String,
+    prefix: Vec<u8>,
     group: Arc<Group>,
 }
 
@@ -24,8 +25,12 @@ impl Routes {
             .iter()
             .filter_map(|route| {
                 Some(Entry {
-                    host: route.host.as_ref().map(|host| host.to_ascii_lowercase()),
-                    prefix: route.path_prefix.trim_end_matches('/').to_owned(),
+                    host: route
+                        .host
+                        .as_deref()
+                        .map(|host| target::host_name(host).to_owned()),
+                    prefix: target::normal(route.path_prefix.trim_end_matches('/').as_bytes())
+                        .into_owned(),
                     group: group(&route.upstreams)?,
                 })
             })
@@ -34,9 +39,9 @@ impl Routes {
         Self(entries)
     }
 
-    /// The group for a request; `host` may have a port.
+    /// The group for a request; `host` may have a port, and `path` any percent-encoding.
     pub(crate) fn find(&self, host: &str, path: &str) -> Option<&Arc<Group>> {
-        let name = without_port(host);
+        let (name, path) = (target::host_name(host), target::normal(path.as_bytes()));
         self.0
             .iter()
             .find(|entry| {
@@ -44,22 +49,16 @@ impl Routes {
                     .host
                     .as_ref()
                     .is_none_or(|host| host.eq_ignore_ascii_case(name))
-                    && begins_with_segments(path, &entry.prefix)
+                    && begins_with_segments(&path, &entry.prefix)
             })
             .map(|entry| &entry.group)
     }
 }
 
-fn without_port(host: &str) -> &str {
-    match host.rfind(':') {
-        Some(colon) if !host.ends_with(']') => &host[..colon],
-        _ => host,
-    }
-}
-
-fn begins_with_segments(path: &str, prefix: &str) -> bool {
+/// Whether the path is this one, or below it.
+pub(crate) fn begins_with_segments(path: &[u8], prefix: &[u8]) -> bool {
     path.strip_prefix(prefix)
-        .is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with('/'))
+        .is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with(b"/"))
 }
 
 #[cfg(test)]
@@ -68,16 +67,10 @@ mod tests {
 
     #[test]
     fn prefixes_are_whole_segments() {
-        assert!(begins_with_segments("/orders/7", "/orders"));
-        assert!(begins_with_segments("/orders", "/orders"));
-        assert!(begins_with_segments("*", ""));
-        assert!(!begins_with_segments("/ordersheet", "/orders"));
-    }
-
-    #[test]
-    fn a_port_is_no_part_of_the_host() {
-        assert_eq!(without_port("shop:8080"), "shop");
-        assert_eq!(without_port("[::1]:8080"), "[::1]");
-        assert_eq!(without_port("[::1]"), "[::1]");
+        assert!(begins_with_segments(b"/orders/7", b"/orders"));
+        assert!(begins_with_segments(b"/orders", b"/orders"));
+        assert!(begins_with_segments(b"*", b""));
+        assert!(!begins_with_segments(b"/ordersheet", b"/orders"));
+        assert!(!begins_with_segments(b"//orders/7", b"/orders"));
     }
 }

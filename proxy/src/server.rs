@@ -29,6 +29,9 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
+    /// There is no admin token to be had.
+    #[error("`server.admin_token_file`: {0}")]
+    Token(String),
     /// A file can't be written or opened.
     #[error("{}: {error}", file.display())]
     File {
@@ -46,7 +49,7 @@ impl StartError {
     /// The process's exit code: 2 for a wrong setting, 1 for anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Tls(_) => 2,
+            Self::Config(_) | Self::Tls(_) | Self::Token(_) => 2,
             _ => 1,
         }
     }

@@ -106,6 +106,7 @@ impl Shortcut {
                 upstream: None,
                 tries: 0,
                 cache: Some(Outcome::Hit.label()),
+                refused: None,
                 user_agent: plain.user_agent,
             });
         }

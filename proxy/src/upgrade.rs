@@ -93,8 +93,8 @@ pub async fn upgrade(
 ) -> Result<Upgraded, UpgradeError> {
     let server = config::load(&serve.config)?.server;
     let running = match admin {
-        Some(admin) => Control::new(Some(admin))?,
-        None => Control::at(server.admin)?,
+        Some(admin) => Control::new(Some(admin), None)?,
+        None => Control::at(server.admin, None)?,
     };
     let old = running.status().await?.pid;
     check_pid_file(old, &server)?;
@@ -179,7 +179,7 @@ async fn wait_until_ready(new: &mut Child, server: &Server) -> Result<(), Upgrad
 }
 
 async fn wait_until_serving(mut new: Child, server: &Server) -> Result<u32, UpgradeError> {
-    let control = Control::at(server.admin)?;
+    let control = Control::at(server.admin, None)?;
     let limit = Instant::now() + TAKEOVER_LIMIT;
     loop {
         // Either process may answer, for a few seconds.

@@ -15,13 +15,18 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     Stream, TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use pingora_timeout::timeout;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::chunks::Chunks;
 use crate::head::Body;
 
 /// Room made for each read; most heads fit.
 const READ: usize = 4096;
+
+/// After a last answer: how long the rest of a request is read, as closing before could destroy the answer (RFC 9112,
+/// section 9.6).
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Most that a client may send ahead; the rest waits in the system's buffers.
 const AHEAD: usize = 64 * 1024;
@@ -77,6 +82,19 @@ impl Wire {
             Body::Chunked => Rest::Chunked(Chunks::default()),
         };
         self.held.split_to(head_bytes)
+    }
+
+    /// Sends this answer, and closes.
+    pub(crate) async fn close_with(mut self: Box<Self>, answer: &[u8]) {
+        let rest = async {
+            self.write_all(answer).await?;
+            AsyncWriteExt::shutdown(&mut self).await?;
+            while self.read_more().await? > 0 {
+                self.held.clear();
+            }
+            io::Result::Ok(())
+        };
+        _ = timeout(LINGER, rest).await;
     }
 
     /// Lets pingora read everything.

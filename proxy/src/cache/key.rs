@@ -6,6 +6,8 @@ use pingora_cache::key::HashBinary;
 use pingora_cache::{CacheKey, CacheMeta, VarianceBuilder};
 use pingora_http::RequestHeader;
 
+use crate::target;
+
 /// Scheme, host, path and query, after so many purges. The method is no part of it: HEAD is answered from what GET brought.
 pub(super) fn of(request: &RequestHeader, https: bool, purges: u64) -> CacheKey {
     let authority = request.uri.authority().map(|a| a.as_str().as_bytes());
@@ -19,19 +21,28 @@ pub(super) fn of(request: &RequestHeader, https: bool, purges: u64) -> CacheKey 
     CacheKey::new(primary(host, target, https, purges), String::new())
 }
 
-/// The bytes of a key. No part after the first, whose length is fixed, can hold a line feed.
+/// The bytes of a key, the same for all ways to write a host and a target. No part after the first, whose length is fixed, can hold a line feed.
 pub(super) fn primary(host: &[u8], target: &[u8], https: bool, purges: u64) -> Vec<u8> {
     let purges = purges.to_be_bytes();
+    let target = target::normal(target);
     let scheme: &[u8] = if https { b"https" } else { b"http" };
     let length = purges.len() + scheme.len() + host.len() + target.len() + 2;
     let mut primary = Vec::with_capacity(length);
     primary.extend_from_slice(&purges);
     primary.extend_from_slice(scheme);
     primary.push(b'\n');
-    primary.extend(host.iter().map(u8::to_ascii_lowercase));
+    let (name, port) = host.split_at(end_of_name(host));
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    primary.extend(name.iter().chain(port).map(u8::to_ascii_lowercase));
     primary.push(b'\n');
-    primary.extend_from_slice(target);
+    primary.extend_from_slice(&target);
     primary
+}
+
+/// Where the port begins, if there is one.
+fn end_of_name(host: &[u8]) -> usize {
+    let last = memchr::memrchr(b':', host);
+    last.filter(|_| !host.ends_with(b"]")).unwrap_or(host.len())
 }
 
 /// Which of the answers for one key is meant: the request's headers that `Vary` names.
@@ -75,11 +86,20 @@ mod tests {
         };
         let of = |target, host, https| after(0, target, host, https);
         let one = of("/a?b=1", "shop", false);
-        assert_eq!(one, of("/a?b=1", "SHOP", false));
+        for (target, host) in [
+            ("/a?b=1", "SHOP"),
+            ("/%61?%62=1", "shop"),
+            ("/a?b=1", "shop."),
+        ] {
+            assert_eq!(one, of(target, host, false), "{host}{target}");
+        }
+        assert_eq!(of("/a", "shop:81", false), of("/a", "shop.:81", false));
         assert_ne!(one, after(1, "/a?b=1", "shop", false));
         for other in [
             of("/a?b=2", "shop", false),
             of("/a", "shop", false),
+            of("//a?b=1", "shop", false),
+            of("/b/../a?b=1", "shop", false),
             of("/a?b=1", "shop:81", false),
             of("/a?b=1", "shop", true),
         ] {

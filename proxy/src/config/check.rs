@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use super::check_group::check_groups;
 use super::read::{Complaint, suggestion};
 use super::{Config, Limits, Route};
+use crate::target;
 
 pub(super) type Checked = Result<(), Complaint>;
 
@@ -28,6 +29,10 @@ pub(super) fn check(config: &Config) -> Checked {
         0..=1_000_000,
     )?;
     within(&["retry", "max_tries"], config.retry.max_tries, 1..=100)?;
+    for (number, path) in config.retry.keyed_posts.iter().enumerate() {
+        let at = number.to_string();
+        check_prefix(path).map_err(|why| Complaint::new(&["retry", "keyed_posts", &at], why))?;
+    }
     within(&["compression", "gzip"], config.compression.gzip, 0..=9)?;
     within(
         &["compression", "brotli"],
@@ -57,6 +62,11 @@ fn check_server(config: &Config) -> Checked {
     if *socket == server.pid_file {
         let reason = "must not be the same file as `server.pid_file`";
         return Err(Complaint::new(&["server", "upgrade_socket"], reason));
+    }
+    for (number, name) in server.admin_names.iter().enumerate() {
+        let at = number.to_string();
+        check_host(Some(name))
+            .map_err(|why| Complaint::new(&["server", "admin_names", &at], why))?;
     }
     fixed_port(&["server", "admin"], server.admin)
 }
@@ -107,6 +117,12 @@ fn check_limits(limits: &Limits) -> Checked {
         limits.connections,
         1..=1_000_000,
     )?;
+    for (key, value) in [
+        ("connections_per_client", limits.connections_per_client),
+        ("requests_per_client", limits.requests_per_client),
+    ] {
+        within(&["limits", key], value, 1..=1_000_000)?;
+    }
     if let Some(rate) = &limits.rate {
         within(
             &["limits", "rate", "per_second"],
@@ -171,12 +187,10 @@ fn check_host(host: Option<&str>) -> Result<(), &'static str> {
 }
 
 /// Routes with the same of these match the same requests.
-fn matched(route: &Route) -> (Option<String>, String) {
-    let prefix = route.path_prefix.trim_end_matches('/').to_owned();
-    (
-        route.host.as_ref().map(|host| host.to_ascii_lowercase()),
-        prefix,
-    )
+fn matched(route: &Route) -> (Option<String>, Vec<u8>) {
+    let host = route.host.as_deref().map(target::host_name);
+    let prefix = target::normal(route.path_prefix.trim_end_matches('/').as_bytes());
+    (host.map(str::to_ascii_lowercase), prefix.into_owned())
 }
 
 pub(super) fn within<T: PartialOrd + Display>(

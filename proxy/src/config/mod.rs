@@ -56,6 +56,10 @@ pub struct Server {
     pub threads: usize,
     /// Address of metrics, status and changes.
     pub admin: SocketAddr,
+    /// Host names by which the admin listener may be asked, besides `localhost` and addresses.
+    pub admin_names: Vec<String>,
+    /// File with the token that changes need; made at the first start.
+    pub admin_token_file: PathBuf,
     /// Where the process id is kept; a relative path counts from the file's folder, as all paths do.
     pub pid_file: PathBuf,
     /// Where a new process asks the old one for its sockets.
@@ -117,6 +121,10 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Client connections open at once.
     pub connections: usize,
+    /// Connections open at once from one client address, other than a trusted proxy's.
+    pub connections_per_client: usize,
+    /// Requests in flight at once for one client address.
+    pub requests_per_client: usize,
     /// Requests per client address; none: as many as it likes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
@@ -150,6 +158,9 @@ pub struct Retry {
     pub min_per_second: u32,
     /// Tries of one request, the first included.
     pub max_tries: usize,
+    /// Paths, and all below them, whose servers answer a POST that comes twice with the same `Idempotency-Key` as they did
+    /// the first time.
+    pub keyed_posts: Vec<String>,
 }
 
 /// Compression of answers by this proxy: levels, 0 for none.
@@ -197,6 +208,8 @@ impl Default for Server {
         Self {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin_names: Vec::new(),
+            admin_token_file: "store-proxy.token".into(),
             pid_file: "store-proxy.pid".into(),
             upgrade_socket: "store-proxy.upgrade".into(),
             drain_timeout: Duration::from_secs(30),
@@ -227,6 +240,8 @@ impl Default for Limits {
             send_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(60),
             connections: 8192,
+            connections_per_client: 1024,
+            requests_per_client: 512,
             rate: None,
         }
     }
@@ -238,6 +253,7 @@ impl Default for Retry {
             budget: 0.2,
             min_per_second: 10,
             max_tries: 3,
+            keyed_posts: Vec::new(),
         }
     }
 }
@@ -257,4 +273,9 @@ impl Default for AccessLog {
 /// The file can't be read, or something in it is wrong.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     read::load(path)
+}
+
+/// Where the admin token of the proxy with this file is; none if the file can't be read.
+pub fn token_file(file: &Path) -> Option<PathBuf> {
+    read::token_file(file)
 }

@@ -56,6 +56,17 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, (usize, String)
     Ok(config)
 }
 
+/// Where the admin token of the proxy with this file is, whatever else is wrong with the file.
+pub(super) fn token_file(file: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let document: toml::Table = toml::from_str(&text).ok()?;
+    let server = document.get("server").and_then(toml::Value::as_table);
+    let named = server.and_then(|server| server.get("admin_token_file")?.as_str());
+    let folder = std::path::absolute(file).ok()?;
+    let default = super::Server::default().admin_token_file;
+    Some(folder.parent()?.join(named.map_or(default, PathBuf::from)))
+}
+
 /// Fills in what the file may leave out, and makes paths absolute.
 fn complete(config: &mut Config, folder: &Path) {
     if config.listen.is_empty() {
@@ -73,6 +84,7 @@ fn complete(config: &mut Config, folder: &Path) {
     let absolute = |path: &mut PathBuf| *path = folder.join(&*path);
     absolute(&mut config.server.pid_file);
     absolute(&mut config.server.upgrade_socket);
+    absolute(&mut config.server.admin_token_file);
     for tls in config.listen.iter_mut().filter_map(|l| l.tls.as_mut()) {
         absolute(&mut tls.certificate);
         absolute(&mut tls.key);

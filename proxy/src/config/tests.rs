@@ -36,11 +36,18 @@ fn expected() -> Config {
     };
     Config {
         server: Server {
+            admin_token_file: "/etc/proxy/store-proxy.token".into(),
             pid_file: "/etc/proxy/store-proxy.pid".into(),
             upgrade_socket: "/etc/proxy/store-proxy.upgrade".into(),
             ..Server::default()
         },
         listen: vec![Listen::default()],
+        retry: Retry {
+            keyed_posts: ["/orders", "/users", "/products", "/stocks"]
+                .map(str::to_owned)
+                .to_vec(),
+            ..Retry::default()
+        },
         routes: vec![Route {
             path_prefix: "/".into(),
             host: None,
@@ -126,7 +133,7 @@ const MISTAKES: [(&str, &str); 32] = [
     ),
     (
         "[limits]\nzzz = 1",
-        "4: `limits.zzz`: no such key; there is header_count, header_bytes, body_bytes, header_timeout, body_timeout, idle_timeout, send_timeout, request_timeout, connections, rate",
+        "4: `limits.zzz`: no such key; there is header_count, header_bytes, body_bytes, header_timeout, body_timeout, idle_timeout, send_timeout, request_timeout, connections, connections_per_client, requests_per_client, rate",
     ),
     (
         "[limits]\nheader_count = \"many\"",

@@ -4,6 +4,7 @@
 use prometheus::{IntCounter, Result};
 
 use super::declare::Declare;
+use crate::target;
 
 /// Names, and the paths of those that can come from a cache.
 const COUNTERS: [(&str, Option<&str>); 3] = [
@@ -29,9 +30,9 @@ impl Course {
 
     /// Counts a GET. A slash at the end makes no difference, as with a host's routes.
     pub(super) fn count(&self, path: &str) {
-        let path = path.trim_end_matches('/');
+        let path = target::normal(path.trim_end_matches('/').as_bytes());
         for (counter, counted) in &self.0 {
-            if *counted == Some(path) {
+            if counted.is_some_and(|counted| counted.as_bytes() == &*path) {
                 counter.inc();
             }
         }

@@ -3,6 +3,7 @@
 mod cache;
 mod course;
 mod declare;
+mod refusal;
 mod upstream;
 
 use std::sync::Arc;
@@ -14,19 +15,19 @@ pub use cache::CacheMetrics;
 use cache::CacheVecs;
 use course::Course;
 use declare::Declare;
+pub use refusal::Reason;
 pub use upstream::{ERROR, GroupMetrics, UpstreamMetrics, class};
 use upstream::{GroupVecs, UpstreamVecs};
 
 /// All metrics of one proxy.
 pub struct Metrics {
-    /// Requests answered 429.
-    pub rate_limited: IntCounter,
-    /// Requests and connections turned away before a group was asked.
-    pub refused: Refused,
+    /// Requests answered 429 for their rate.
+    rate_limited: IntCounter,
     /// Client connections that are open.
     pub connections: IntGauge,
     /// Access log lines that were lost because the disk was too slow.
     pub log_lines_dropped: IntCounter,
+    refused: [IntCounter; Reason::ALL.len()],
     registry: Registry,
     reloads: IntCounterVec,
     config_loaded: IntGauge,
@@ -34,20 +35,6 @@ pub struct Metrics {
     groups: GroupVecs,
     caches: CacheVecs,
     course: Course,
-}
-
-/// What is turned away, by reason.
-pub struct Refused {
-    /// A request that servers could understand differently, or not at all.
-    pub malformed: IntCounter,
-    /// A head over its limits.
-    pub headers_too_large: IntCounter,
-    /// A body over its limit.
-    pub body_too_large: IntCounter,
-    /// A client that took too long to send.
-    pub timeout: IntCounter,
-    /// A connection over the limit.
-    pub connections: IntCounter,
 }
 
 impl Metrics {
@@ -74,7 +61,7 @@ impl Metrics {
                 "store_proxy_rate_limited_total",
                 "Requests answered 429 because their client asked too often",
             )?,
-            refused: Refused::declare(&declare)?,
+            refused: refusal::declare(&declare)?,
             connections: declare.gauge(
                 "store_proxy_connections",
                 "Client connections that are open",
@@ -139,6 +126,14 @@ impl Metrics {
         self.course.count(path);
     }
 
+    /// Counts what is turned away before an upstream is asked, or while its request comes in.
+    pub fn refuse(&self, reason: Reason) {
+        self.refused[reason as usize].inc();
+        if reason == Reason::Rate {
+            self.rate_limited.inc();
+        }
+    }
+
     /// Counts a reload that was taken over.
     pub fn reloaded(&self) {
         self.reloads.with_label_values(&["ok"]).inc();
@@ -156,24 +151,6 @@ impl Metrics {
             .unwrap_or_default();
         self.config_loaded
             .set(now.as_secs().try_into().unwrap_or(i64::MAX));
-    }
-}
-
-impl Refused {
-    fn declare(declare: &Declare<'_>) -> prometheus::Result<Self> {
-        let refused = declare.counters(
-            "store_proxy_refused_total",
-            "Requests and connections turned away before an upstream was asked",
-            &["reason"],
-        )?;
-        let reason = |reason| refused.with_label_values(&[reason]);
-        Ok(Self {
-            malformed: reason("malformed"),
-            headers_too_large: reason("headers_too_large"),
-            body_too_large: reason("body_too_large"),
-            timeout: reason("timeout"),
-            connections: reason("connections"),
-        })
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 use super::StartError;
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
+use crate::admin_entrance::AdminEntrance;
 use crate::config::Config;
 use crate::entrance::{Entrance, Occupants};
 use crate::front::Front;
@@ -25,6 +26,7 @@ use crate::live::Live;
 use crate::reload::Reloader;
 use crate::sockets::{self, Listening};
 use crate::tls::Certificate;
+use crate::token::Token;
 
 /// Connections to upstreams that are kept for each thread when unused.
 const KEPT_CONNECTIONS: usize = 1024;
@@ -39,6 +41,7 @@ pub(super) struct Parts<'a> {
     pub(super) access_log: Arc<AccessLog>,
     pub(super) reloader: Arc<Reloader>,
     pub(super) certificates: &'a [Arc<Certificate>],
+    pub(super) token: Token,
     pub(super) handing_over: Arc<AtomicBool>,
 }
 
@@ -127,7 +130,14 @@ fn with_services(
     }
     server.add_service(proxy);
 
-    let admin = Admin::new(parts.live.clone(), parts.reloader, parts.handing_over);
+    let admin = Admin::new(
+        parts.live.clone(),
+        parts.reloader,
+        parts.token,
+        &config.server.admin_names,
+        parts.handing_over,
+    );
+    let admin = AdminEntrance::new(admin, parts.live.clone());
     let mut admin = Service::new("admin".into(), admin);
     admin.threads = Some(1);
     admin.add_tcp_with_settings(

@@ -22,6 +22,7 @@ use crate::reload::Reloader;
 use crate::signals::{Signals, Told};
 use crate::sockets;
 use crate::tls::Certificate;
+use crate::token::Token;
 
 /// Between two looks at the certificates' files.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(1);
@@ -50,6 +51,7 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     let config = config::load(&settings.config)?;
     let certificates = crate::entrance::certificates(&config.listen)?;
     check_place(&config, settings.upgrade)?;
+    let token = Token::load(&config.server.admin_token_file).map_err(StartError::Token)?;
     sockets::allow_open_files(config.limits.connections);
 
     let metrics = Metrics::new().map_err(internal)?;
@@ -64,7 +66,7 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
         take_over_drains(&config, &live).await;
     }
 
-    let proxy = Proxy::start(settings, config, live, access_log, certificates).await?;
+    let proxy = Proxy::start(settings, config, live, access_log, certificates, token).await?;
     let pid_file = &proxy.config.server.pid_file;
     let _removed_on_drop = PidFile::write(pid_file).map_err(|error| file_error(pid_file, error))?;
     proxy.announce();
@@ -98,7 +100,7 @@ fn check_place(config: &Config, upgrade: bool) -> Result<(), StartError> {
 
 /// What an operator took out for maintenance stays out.
 async fn take_over_drains(config: &Config, live: &Live) {
-    let status = async { Control::at(config.server.admin)?.status().await };
+    let status = async { Control::at(config.server.admin, None)?.status().await };
     let running = match timeout(ASK_LIMIT, status).await {
         Ok(Ok(running)) => running,
         Ok(Err(error)) => return tracing::warn!(%error, "Nobody says which upstreams are drained"),
@@ -129,6 +131,7 @@ impl Proxy {
         live: Arc<Live>,
         access_log: Arc<AccessLog>,
         certificates: Vec<Arc<Certificate>>,
+        token: Token,
     ) -> Result<Self, StartError> {
         let file = std::path::absolute(&settings.config).map_err(internal)?;
         let reloader = Reloader::new(file, config.clone(), live.clone(), access_log.clone());
@@ -139,6 +142,7 @@ impl Proxy {
             access_log,
             reloader: Arc::clone(&reloader),
             certificates: &certificates,
+            token,
             handing_over: Arc::clone(&handing_over),
         };
         let mut running = Running::start(parts, settings.upgrade)?;

@@ -138,3 +138,57 @@ async fn a_client_can_not_have_what_we_tell_removed() {
         }
     }
 }
+
+/// For logs, limits and hashes too, as all ask for the same address.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_proxy_may_name_the_client_in_many_ways() {
+    let upstream = Upstream::start().await;
+    let config = [
+        crate::access_log::LOG,
+        "[limits]\nrate = { per_second = 0.001, burst = 1 }\n",
+        "[forwarded]\ntrusted = [\"127.0.5.0/24\"]\n",
+        &shop("", [&upstream]),
+    ];
+    let rig = Rig::start(&config.concat()).await;
+    let named = [
+        ("x-forwarded-for", "203.0.113.1:40001", "203.0.113.1"),
+        ("x-forwarded-for", "[2001:db8::1]:4000", "2001:db8::1"),
+        ("forwarded", "for=203.0.113.2;proto=https", "203.0.113.2"),
+        ("forwarded", "for=\"[2001:db8:1::1]:_x\"", "2001:db8:1::1"),
+    ];
+    for (name, value, _) in named {
+        for status in [200, 429] {
+            // Each has a bucket of its own, for one request.
+            let mut client = Client::connect_from("127.0.5.1", rig.address).await;
+            let answer = client
+                .ask(request("GET", "/in", &[(name, value)], ""))
+                .await;
+            assert_eq!(answer.status(), status, "{value}");
+        }
+    }
+    let lines = async || crate::access_log::lines(&rig.folder);
+    crate::support::eventually("all are logged", async || lines().await.len() == 8).await;
+    let logged: Vec<_> = lines()
+        .await
+        .iter()
+        .map(|line| line["client"].clone())
+        .collect();
+    let expected = named.iter().flat_map(|(_, _, client)| [*client, *client]);
+    assert_eq!(logged, expected.collect::<Vec<_>>());
+}
+
+/// What stands in a header can't end its quotes.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_told_that_could_be_read_as_another_hop() {
+    let upstream = Upstream::start().await;
+    let trusted = "[forwarded]\ntrusted = [\"127.0.5.0/24\"]\n";
+    let rig = Rig::start(&format!("{trusted}{}", shop("", [&upstream]))).await;
+    let bad = [
+        ("forwarded", "for=\"203.0.113.7"),
+        ("x-forwarded-host", "a\";for=1.2.3.4"),
+    ];
+    let request = passed(&rig, &upstream, "127.0.5.1", &bad).await;
+    let expected = "for=127.0.5.1;proto=http;host=\"shop.example\"";
+    assert_eq!(request.header("forwarded"), Some(expected));
+    assert_eq!(request.header("x-forwarded-host"), Some("shop.example"));
+}

@@ -35,7 +35,8 @@ impl Kept {
         let options = host_options()
             .variable("report_refresh_seconds", &interval_seconds.to_string())
             .arg(format!("--admin-token-file={token}"))
-            .arg(format!("--purge={}", rig.proxy.admin_url("")));
+            .arg(format!("--purge={}", rig.proxy.admin_url("")))
+            .arg(format!("--proxy-token-file={}", rig.token().display()));
         let shop = Shop::with(hosts, options).await;
         let servers = shop.addresses.iter();
         let servers = servers.map(|address| crate::support::server_at(*address, ""));

@@ -7,6 +7,7 @@
 )]
 
 mod access_log;
+mod admin;
 mod admission;
 mod cache;
 mod corpus;
@@ -18,11 +19,13 @@ mod forwarded;
 mod fresh;
 mod groups;
 mod health;
+mod http2;
 mod limits;
 mod metrics;
 mod no_upgrade;
 mod passing;
 mod queue;
+mod refused;
 mod reload;
 mod retries;
 mod shop;

@@ -99,7 +99,10 @@ async fn the_admin_listener_is_not_the_shop_and_the_shop_not_the_admin_listener(
     );
     let admin = rig.proxy.admin_url("");
     let admin = admin.strip_prefix("http://").unwrap().parse().unwrap();
-    let ask = async |bytes: &str| Client::connect(admin).await.ask(bytes).await;
+    let ask = async |bytes: &str| {
+        let bytes = bytes.replace("shop.example", "localhost");
+        Client::connect(admin).await.ask(bytes).await
+    };
     assert_eq!(ask(&get("/healthz")).await.status(), 200);
     assert_eq!(
         ask(&get("/status")).await.json()["groups"][0]["name"],
@@ -109,6 +112,15 @@ async fn the_admin_listener_is_not_the_shop_and_the_shop_not_the_admin_listener(
     // A link in a browser must not change anything.
     assert_eq!(ask(&get("/reload")).await.status(), 405);
     assert_eq!(ask(&get("/drain?upstream=x")).await.status(), 405);
-    let unknown = ask(&request("POST", "/drain?upstream=127.0.0.1:1", &[], "")).await;
+    let token = std::fs::read_to_string(rig.token()).unwrap();
+    let token = format!("Bearer {}", token.trim());
+    let headers = [("authorization", &*token)];
+    let unknown = ask(&request(
+        "POST",
+        "/drain?upstream=127.0.0.1:1",
+        &headers,
+        "",
+    ))
+    .await;
     assert_eq!(unknown.status(), 404);
 }

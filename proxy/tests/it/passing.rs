@@ -136,3 +136,50 @@ async fn answers_are_compressed_only_if_the_proxy_is_told_to() {
     }
     assert_eq!(ask(&rig, "identity").await.text(), text);
 }
+
+/// It can't know chunks.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http_1_0_client_gets_an_answer_of_unknown_length_until_the_end() {
+    let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let kept = [
+        &b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n"[..],
+        b"5\r\nhello\r\n0\r\n\r\n",
+    ]
+    .concat();
+    let upstream = Upstream::with(move |request| match request.target() {
+        "/chunks" => Reply::Bytes(chunked[..].into()),
+        "/kept" => Reply::Bytes(kept.clone().into()),
+        _ => Reply::BytesThenClose(b"HTTP/1.0 200 OK\r\n\r\nhello".to_vec()),
+    })
+    .await;
+    let rig = Rig::start(&shop("cache = {}", [&upstream])).await;
+    for target in ["/chunks", "/closed", "/kept", "/kept"] {
+        for more in ["", "connection: keep-alive\r\n"] {
+            let mut client = rig.client().await;
+            client
+                .send(format!("GET {target} HTTP/1.0\r\nhost: a\r\n{more}\r\n"))
+                .await;
+            let said = client.rest().await.expect("the connection ends");
+            let said = String::from_utf8(said).unwrap();
+            assert!(said.ends_with("\r\n\r\nhello"), "{target}: {said}");
+            assert!(!said.to_lowercase().contains("transfer-encoding"), "{said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_with_zeros_before_it_is_passed_without_them() {
+    let upstream = Upstream::start().await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let head = "POST /in HTTP/1.1\r\nhost: a\r\ncontent-length: 0010\r\n\r\n";
+    let mut client = rig.client().await;
+    for body in ["0123456789", "abcdefghij"] {
+        assert_eq!(
+            client.ask(format!("{head}{body}")).await.json()["body"],
+            body
+        );
+    }
+    for request in upstream.requests() {
+        assert_eq!(request.header("content-length"), Some("10"));
+    }
+}

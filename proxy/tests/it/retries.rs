@@ -24,6 +24,12 @@ async fn first_fails(reply: Reply) -> [Upstream; 2] {
     ]
 }
 
+/// A configuration in which POSTs with a key may come twice.
+fn keyed(keys: &str, upstreams: &[Upstream]) -> String {
+    let retry = "[retry]\nkeyed_posts = [\"/in\"]\n";
+    format!("{retry}{}", shop(keys, upstreams))
+}
+
 fn total(upstreams: &[Upstream]) -> usize {
     upstreams.iter().map(Upstream::count).sum()
 }
@@ -68,13 +74,7 @@ async fn what_is_safe_to_repeat_is_sent_again_when_the_connection_breaks() {
         Reply::Reset,
         Reply::BytesThenClose(b"HTTP/1.1 200 OK\r\ncontent-le".to_vec()),
     ] {
-        for (method, body) in [
-            ("GET", ""),
-            ("HEAD", ""),
-            ("OPTIONS", ""),
-            ("PUT", "body"),
-            ("DELETE", ""),
-        ] {
+        for (method, body) in [("GET", ""), ("HEAD", ""), ("OPTIONS", "")] {
             let upstreams = first_fails(broken.clone()).await;
             let rig = Rig::start(&shop(NO_EJECTION, &upstreams)).await;
             let mut client = rig.client().await;
@@ -97,24 +97,43 @@ async fn what_is_safe_to_repeat_is_sent_again_when_the_connection_breaks() {
     }
 }
 
+/// The second answer to a deletion would be that there is nothing to delete.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_post_without_a_key_is_never_sent_twice() {
-    for method in ["POST", "PATCH"] {
+async fn what_may_have_been_done_is_never_sent_twice() {
+    let key = [("idempotency-key", "k")];
+    for (method, target, headers) in [
+        ("POST", "/in", &[][..]),
+        ("POST", "/elsewhere", &key),
+        ("PATCH", "/in", &key),
+        ("PUT", "/in", &key),
+        ("DELETE", "/in", &[]),
+        ("DELETE", "/in", &key),
+    ] {
         for broken in [Reply::Close, Reply::Reset] {
             let upstreams = first_fails(broken).await;
-            let rig = Rig::start(&shop(NO_EJECTION, &upstreams)).await;
-            let answer = rig.ask(request(method, "/in", &[], "body")).await;
+            let rig = Rig::start(&keyed(NO_EJECTION, &upstreams)).await;
+            let answer = rig.ask(request(method, target, headers, "body")).await;
             problem(&answer, 502);
-            assert_eq!(total(&upstreams), 1);
+            assert_eq!(total(&upstreams), 1, "{method} {target}");
         }
     }
+}
+
+/// Without being told which servers honour keys, the proxy believes it of none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_alone_makes_nothing_repeatable() {
+    let upstreams = first_fails(Reply::Close).await;
+    let rig = Rig::start(&shop(NO_EJECTION, &upstreams)).await;
+    let key = [("idempotency-key", "k")];
+    problem(&rig.ask(request("POST", "/in", &key, "body")).await, 502);
+    assert_eq!(total(&upstreams), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_with_a_key_is_sent_again_with_its_body_and_key() {
     let body = "x".repeat(50_000);
     let upstreams = first_fails(Reply::Close).await;
-    let rig = Rig::start(&shop(NO_EJECTION, &upstreams)).await;
+    let rig = Rig::start(&keyed(NO_EJECTION, &upstreams)).await;
     let key = [("idempotency-key", "key-1")];
     let answer = rig.ask(request("POST", "/in", &key, &body)).await;
     assert_eq!(answer.status(), 200);
@@ -134,7 +153,7 @@ async fn a_post_with_a_key_is_sent_again_with_its_body_and_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunked_post_with_a_key_is_sent_again_whole() {
     let upstreams = first_fails(Reply::Close).await;
-    let rig = Rig::start(&shop(NO_EJECTION, &upstreams)).await;
+    let rig = Rig::start(&keyed(NO_EJECTION, &upstreams)).await;
     let head =
         "POST /in HTTP/1.1\r\nhost: a\r\nidempotency-key: k\r\ntransfer-encoding: chunked\r\n\r\n";
     let answer = rig
@@ -152,7 +171,7 @@ async fn a_body_near_the_size_that_is_kept_is_sent_again_whole_or_not_at_all() {
     let key = [("idempotency-key", "k")];
     for (length, tries) in [(65_535, 2), (65_536, 2), (65_537, 1)] {
         let upstreams = first_fails(Reply::Close).await;
-        let rig = Rig::start(&shop(NO_EJECTION, &upstreams)).await;
+        let rig = Rig::start(&keyed(NO_EJECTION, &upstreams)).await;
         let body = "x".repeat(length);
         let answer = rig.ask(request("POST", "/in", &key, &body)).await;
         let status = if tries == 2 { 200 } else { 502 };
@@ -168,7 +187,7 @@ async fn a_body_near_the_size_that_is_kept_is_sent_again_whole_or_not_at_all() {
 async fn a_body_that_was_waited_for_is_sent_again_too() {
     for (key, tries) in [("idempotency-key: k\r\n", 2), ("", 1)] {
         let upstreams = first_fails(Reply::Close).await;
-        let rig = Rig::start(&shop(NO_EJECTION, &upstreams)).await;
+        let rig = Rig::start(&keyed(NO_EJECTION, &upstreams)).await;
         let mut client = rig.client().await;
         let go_on = "expect: 100-continue\r\ncontent-length: 5\r\n";
         let head = format!("POST /in HTTP/1.1\r\nhost: a\r\n{key}{go_on}\r\n");
@@ -192,7 +211,7 @@ async fn silence_longer_than_a_body_may_take_is_another_upstreams_turn() {
     let key = [("idempotency-key", "k")];
     for bytes in [get("/in"), request("POST", "/in", &key, "body")] {
         let upstreams = first_fails(Reply::Silence).await;
-        let rig = Rig::start(&format!("{limits}{}", shop(&keys, &upstreams))).await;
+        let rig = Rig::start(&format!("{limits}{}", keyed(&keys, &upstreams))).await;
         assert_eq!(rig.ask(bytes).await.status(), 200);
         assert_eq!(total(&upstreams), 2);
     }

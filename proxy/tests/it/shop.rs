@@ -90,7 +90,12 @@ impl Shop {
     /// A proxy before it. `keys` are those of its group.
     pub(crate) async fn proxy(&self, before: &str, keys: &str) -> Rig {
         let servers = self.addresses.iter().map(|a| server_at(*a, ""));
-        Rig::start(&format!("{before}\n{}", group("shop", keys, servers))).await
+        let retry = "[retry]\nkeyed_posts = [\"/orders\"]\n";
+        Rig::start(&format!(
+            "{retry}{before}\n{}",
+            group("shop", keys, servers)
+        ))
+        .await
     }
 
     /// Ends a host as a crash would.

@@ -56,7 +56,8 @@ fn assert_unkeyed_once(upstreams: &[Upstream]) {
 async fn where_all_connections_are_reused_what_is_repeatable_still_never_fails() {
     let upstreams = [forgetful().await, forgetful().await];
     let keys = format!("reuse = \"all\"\n{NO_EJECTION}");
-    let rig = Rig::start(&shop(&keys, &upstreams)).await;
+    let retry = "[retry]\nkeyed_posts = [\"/\"]\n";
+    let rig = Rig::start(&format!("{retry}{}", shop(&keys, &upstreams))).await;
     let load = Load::paced(rig.address, 8, Duration::from_millis(1), |n| {
         let target = format!("/{n}");
         let bytes = match n % 2 {

@@ -52,7 +52,11 @@ impl Servers {
         let mut options = HostOptions::new(&programs.host, paths::app());
         options.variables = stage.variables();
         if stage.caches_in_proxy() {
-            options.args = vec!["--purge".into(), format!("http://127.0.0.1:{admin_port}")];
+            let token = store.folder().join("store-proxy.token");
+            options.args = vec![
+                format!("--purge=http://127.0.0.1:{admin_port}"),
+                format!("--proxy-token-file={}", token.display()),
+            ];
         }
         let mut hosts = Vec::new();
         for number in 0..stage.hosts() {
@@ -163,7 +167,7 @@ fn proxy_config(stage: Stage, port: u16, admin_port: u16, hosts: &[String]) -> S
 /// Whether a host can tell a proxy to forget what it cached: hosts and proxies learned that together.
 async fn knows_purges(host: &Path) -> bool {
     let help = Command::new(host).arg("--help").output().await;
-    help.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("--purge"))
+    help.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("--proxy-token-file"))
 }
 
 /// A port that was free a moment ago: the hosts must know the proxy's before there is a proxy.

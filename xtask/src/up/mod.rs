@@ -139,7 +139,7 @@ async fn start_hosts(addresses: &Addresses, options: &Options) -> Result<Vec<Hos
 fn host_options(number: u16, options: &Options, token: &str) -> HostOptions {
     let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     let mut args = vec!["--admin-token-file".to_owned(), token.to_owned()];
-    args.extend(proxy::purge_flag(options));
+    args.extend(proxy::purge_flags(options, token));
     if options.watch {
         args.push("--watch".to_owned());
     }

@@ -36,14 +36,19 @@ pub(super) async fn start(options: &Options, hosts: &[Host]) -> Result<Proxy> {
     Ok(proxy)
 }
 
-/// The host's flag that names the proxy, which keeps reports in memory and is told when they change. The owner of another
+/// The host's flags that name the proxy and its admin token, the hosts' own. The proxy keeps reports in memory and is told when they change. The owner of another
 /// configuration knows whether theirs does, and where it listens; `STORE_HOST_PURGE` says so to the hosts.
-pub(super) fn purge_flag(options: &Options) -> Option<String> {
+pub(super) fn purge_flags(options: &Options, token: &str) -> Vec<String> {
     if options.proxy_config.is_some() {
-        return None;
+        return Vec::new();
     }
-    let admin = admin(options.proxy_listen).ok()?;
-    Some(format!("--purge=http://{admin}"))
+    let Ok(admin) = admin(options.proxy_listen) else {
+        return Vec::new();
+    };
+    vec![
+        format!("--purge=http://{admin}"),
+        format!("--proxy-token-file={token}"),
+    ]
 }
 
 fn write_config(listen: SocketAddr, hosts: &[Host]) -> Result<PathBuf> {
@@ -63,8 +68,9 @@ fn config(listen: SocketAddr, admin: SocketAddr, hosts: &[String]) -> String {
         .collect();
     format!(
         "# Made by `cargo xtask up`, each time anew. To change it, copy it and give the copy: up --proxy-config FILE\n\
-         [server]\nadmin = \"{admin}\"\n\n\
+         [server]\nadmin = \"{admin}\"\nadmin_token_file = \"admin-token\"\n\n\
          [[listen]]\naddress = \"{listen}\"\n\n\
+         [retry]\nkeyed_posts = [\"/orders\", \"/users\", \"/products\", \"/stocks\"]\n\n\
          [access_log]\npath = \"logs/access.log\"\n\n\
          [upstreams.store]\npolicy = \"round_robin\"\nhealth = {{ path = \"/health-check\" }}\ncache = {{}}\nservers = [\n{servers}]\n"
     )

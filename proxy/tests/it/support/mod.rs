@@ -98,6 +98,11 @@ impl Rig {
         self.folder.join("store-proxy.toml")
     }
 
+    /// The file with the admin token, which the proxy has made.
+    pub(crate) fn token(&self) -> PathBuf {
+        self.folder.join("store-proxy.token")
+    }
+
     /// Writes another configuration; nothing is reloaded yet.
     pub(crate) fn write(&self, config: &str) {
         let text = file(&self.place, &self.server, &self.listen, config);
@@ -116,6 +121,9 @@ impl Rig {
         let mut command = tokio::process::Command::new(binary());
         command.kill_on_drop(true).args(args);
         command.args(["--admin", &self.proxy.admin_url("")]);
+        if !args.contains(&"--config") {
+            command.arg("--config").arg(self.file());
+        }
         command.output().await.unwrap()
     }
 

@@ -1,0 +1,71 @@
+//! What is turned away, by reason.
+
+use prometheus::{IntCounter, Result};
+
+use super::declare::Declare;
+
+/// Why a request or a connection is turned away. Metric and access log use the same words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A request that servers could understand differently, or not at all, or that is not served.
+    Malformed,
+    /// A head over its limits.
+    HeadersTooLarge,
+    /// A body over its limit.
+    BodyTooLarge,
+    /// A client that took too long to send.
+    Timeout,
+    /// A client that asks too often.
+    Rate,
+    /// No route for host and path.
+    NoRoute,
+    /// A connection over the limit for all.
+    Connections,
+    /// A connection over the limit for its client.
+    ClientConnections,
+    /// A request over the limit for its client.
+    ClientRequests,
+    /// HTTP/2 whose frames or fields break the protocol: reset, without an answer.
+    Http2,
+}
+
+impl Reason {
+    pub(super) const ALL: [Self; 10] = [
+        Self::Malformed,
+        Self::HeadersTooLarge,
+        Self::BodyTooLarge,
+        Self::Timeout,
+        Self::Rate,
+        Self::NoRoute,
+        Self::Connections,
+        Self::ClientConnections,
+        Self::ClientRequests,
+        Self::Http2,
+    ];
+
+    /// The value of the label `reason`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::BodyTooLarge => "body_too_large",
+            Self::Timeout => "timeout",
+            Self::Rate => "rate",
+            Self::NoRoute => "no_route",
+            Self::Connections => "connections",
+            Self::ClientConnections => "client_connections",
+            Self::ClientRequests => "client_requests",
+            Self::Http2 => "http2",
+        }
+    }
+}
+
+/// A counter for each reason, in order; all are there from the start, so that the first refusal shows as a rise.
+pub(super) fn declare(declare: &Declare<'_>) -> Result<[IntCounter; Reason::ALL.len()]> {
+    let refused = declare.counters(
+        "store_proxy_refused_total",
+        "Requests and connections turned away by the proxy, by reason",
+        &["reason"],
+    )?;
+    Ok(Reason::ALL.map(|reason| refused.with_label_values(&[reason.label()])))
+}

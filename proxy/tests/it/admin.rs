@@ -1,0 +1,161 @@
+//! Who may ask the admin listener, and who may change the proxy.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::{Client, Message, Rig, Upstream, problem, shop};
+
+async fn ask(rig: &Rig, method: &str, target: &str, headers: &[(&str, &str)]) -> Message {
+    let admin = rig.proxy.admin_url("");
+    let admin = admin.strip_prefix("http://").unwrap().parse().unwrap();
+    let head: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let bytes = format!("{method} {target} HTTP/1.1\r\n{head}content-length: 0\r\n\r\n");
+    Client::connect(admin).await.ask(bytes).await
+}
+
+/// A page of another site can give its name this machine's address.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_known_names_are_answered() {
+    let upstream = Upstream::start().await;
+    let names = "admin_names = [\"proxy.internal\"]";
+    let rig = Rig::with(names, "", &shop("", [&upstream])).await;
+    for target in ["/metrics", "/status", "/healthz", "/nowhere"] {
+        for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil"] {
+            problem(&ask(&rig, "GET", target, &[("host", host)]).await, 403);
+        }
+    }
+    for host in [
+        "localhost",
+        "LOCALHOST:8081",
+        "localhost.",
+        "127.0.0.1",
+        "127.0.0.1:1",
+        "[::1]:8081",
+        "192.0.2.7:8081",
+        "Proxy.internal:80",
+    ] {
+        let answer = ask(&rig, "GET", "/status", &[("host", host)]).await;
+        assert_eq!(answer.status(), 200, "{host}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_need_the_token() {
+    let upstream = Upstream::start().await;
+    let rig = Rig::start(&shop("cache = {}", [&upstream])).await;
+    let mode = fs::metadata(rig.token()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "nobody else can read it");
+    let token = fs::read_to_string(rig.token()).unwrap();
+    let right = format!("Bearer {}", token.trim());
+    let drain = format!("/drain?upstream={}", upstream.address);
+    for target in ["/reload", "/cache/purge", &drain] {
+        let refused = ask(&rig, "POST", target, &[("host", "localhost")]).await;
+        problem(&refused, 401);
+        assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+        for wrong in [
+            "Bearer 0123456789abcdef",
+            "Basic YTpi",
+            &right[..right.len() - 1],
+        ] {
+            let headers = [("host", "localhost"), ("authorization", wrong)];
+            problem(&ask(&rig, "POST", target, &headers).await, 401);
+        }
+        let of_page = [
+            ("host", "localhost"),
+            ("authorization", &*right),
+            ("origin", "http://localhost"),
+        ];
+        problem(&ask(&rig, "POST", target, &of_page).await, 403);
+        let of_another = [("host", "evil.example"), ("authorization", &*right)];
+        problem(&ask(&rig, "POST", target, &of_another).await, 403);
+    }
+    assert_eq!(rig.state(upstream.address).await, "up");
+    let headers = [("host", "localhost"), ("authorization", &*right)];
+    for target in ["/reload", "/cache/purge", &drain] {
+        assert_eq!(
+            ask(&rig, "POST", target, &headers).await.status(),
+            200,
+            "{target}"
+        );
+    }
+    assert_eq!(rig.state(upstream.address).await, "drained");
+}
+
+/// The commands find it by the settings, or are told.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_present_the_token() {
+    let upstream = Upstream::start().await;
+    let file = "admin_token_file = \"secrets/token\"";
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    fs::write(&token, "a token of a test\n").unwrap();
+    let server = file.replace("secrets/token", token.to_str().unwrap());
+    let rig = Rig::with(&server, "", &shop("", [&upstream])).await;
+    let admin = rig.proxy.admin_url("");
+    let purge = async |args: &[&str]| {
+        let mut command = tokio::process::Command::new(crate::support::binary());
+        command
+            .current_dir(folder.path())
+            .args(["purge", "--admin", &admin])
+            .args(args);
+        command.output().await.unwrap()
+    };
+    let settings = rig.file();
+    assert!(
+        purge(&["--config", settings.to_str().unwrap()])
+            .await
+            .status
+            .success()
+    );
+    assert!(
+        purge(&["--admin-token-file", "token"])
+            .await
+            .status
+            .success()
+    );
+    let without = purge(&[]).await;
+    assert_eq!(without.status.code(), Some(1), "{without:?}");
+    let said = String::from_utf8_lossy(&without.stderr);
+    assert!(said.contains("admin_token_file"), "{said}");
+    let missing = purge(&["--admin-token-file", "none"]).await;
+    assert_eq!(missing.status.code(), Some(1), "{missing:?}");
+    let said = String::from_utf8_lossy(&missing.stderr);
+    assert!(
+        said.contains("none") && said.trim_end().lines().count() == 1,
+        "{said}"
+    );
+}
+
+/// Clients of the shop are no operators.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_too_short_is_refused_at_the_start() {
+    let file = crate::support::folder().join("store-proxy.toml");
+    let token = file.with_file_name("token");
+    fs::write(&token, "short").unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let admin = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let text = format!(
+        "[server]\nadmin = \"{admin}\"\nadmin_token_file = \"token\"\n[[listen]]\naddress = \"{port}\"\n{}",
+        crate::support::group("shop", "", ["{ address = \"127.0.0.1:5000\" }".to_owned()])
+    );
+    fs::write(&file, text).unwrap();
+    let options = testbed::ProxyOptions::new(crate::support::binary(), file);
+    let (status, said) = testbed::Proxy::run_to_end(&options, crate::support::PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("admin_token_file") && said.contains("token"),
+        "{said}"
+    );
+}

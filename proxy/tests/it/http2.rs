@@ -1,0 +1,433 @@
+//! HTTP/2 requests become HTTP/1.1 on their way to upstreams, and are refused in the same words.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use serde_json::Value;
+use testbed::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::access_log::{LOG, lines};
+use crate::support::{NO_EJECTION, PATIENCE, Reply, Rig, Upstream, eventually, request, shop};
+
+/// One connection.
+struct Http2 {
+    sender: SendRequest<Bytes>,
+    connection: JoinHandle<Result<(), h2::Error>>,
+}
+
+impl Http2 {
+    async fn connect(rig: &Rig) -> Self {
+        let stream = TcpStream::connect(rig.address).await.unwrap();
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        Self {
+            sender,
+            connection: tokio::spawn(connection),
+        }
+    }
+
+    /// Sends a request with these parts of a body, the last of which ends it.
+    async fn ask(&mut self, request: Request<()>, parts: &[&str]) -> Result<Answer, h2::Error> {
+        self.sender = self.sender.clone().ready().await?;
+        let (answer, mut body) = self.sender.send_request(request, parts.is_empty())?;
+        for (number, part) in parts.iter().enumerate() {
+            let is_last = number + 1 == parts.len();
+            body.send_data(Bytes::copy_from_slice(part.as_bytes()), is_last)?;
+        }
+        let answer = timeout(PATIENCE, answer).await.expect("an answer")?;
+        Answer::read(answer).await
+    }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    async fn read(answer: Response<RecvStream>) -> Result<Self, h2::Error> {
+        let (head, mut stream) = answer.into_parts();
+        let mut body = Vec::new();
+        while let Some(part) = timeout(PATIENCE, stream.data()).await.expect("the body") {
+            let part = part?;
+            stream.flow_control().release_capacity(part.len())?;
+            body.extend(part);
+        }
+        Ok(Self {
+            status: head.status,
+            headers: head.headers,
+            body: body.into(),
+        })
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+fn post(target: &str) -> Request<()> {
+    let uri = format!("http://shop.example{target}");
+    Request::post(uri).body(()).unwrap()
+}
+
+fn get(target: &str) -> Request<()> {
+    let uri = format!("http://shop.example{target}");
+    Request::get(uri).body(()).unwrap()
+}
+
+async fn h2c(config: &str) -> Rig {
+    Rig::with("", "h2c = true", config).await
+}
+
+/// `curl -T -` ends a body so. Two last chunks would spoil the connection for the next request, somebody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_an_empty_frame_ends_has_one_last_chunk() {
+    let upstream = Upstream::start().await;
+    let keys = "reuse = \"all\"";
+    let rig = h2c(&shop(keys, [&upstream])).await;
+    let mut client = Http2::connect(&rig).await;
+    for parts in [
+        &["hello", ""][..],
+        &["", "hello"],
+        &["hel", "", "", "lo", ""],
+        &[""],
+        &["", ""],
+    ] {
+        let answer = client.ask(post("/in"), parts).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.json()["body"], parts.concat());
+        let other = rig.ask(request("POST", "/other", &[], "body")).await;
+        assert_eq!(other.json()["body"], "body", "after {parts:?}");
+    }
+    assert_eq!(upstream.wrong(), Vec::<String>::new());
+    assert_eq!(upstream.count(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_with_trailers_arrives_without_them() {
+    let upstream = Upstream::start().await;
+    let rig = h2c(&shop("reuse = \"all\"", [&upstream])).await;
+    let mut client = Http2::connect(&rig).await;
+    for parts in [&["hello"][..], &["hello", ""], &[]] {
+        let sender = client.sender.clone().ready().await.unwrap();
+        client.sender = sender;
+        let (answer, mut body) = client.sender.send_request(post("/in"), false).unwrap();
+        for part in parts {
+            body.send_data(Bytes::copy_from_slice(part.as_bytes()), false)
+                .unwrap();
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "1".parse().unwrap());
+        body.send_trailers(trailers).unwrap();
+        let answer = Answer::read(timeout(PATIENCE, answer).await.unwrap().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(answer.json()["body"], parts.concat());
+    }
+    assert_eq!(upstream.wrong(), Vec::<String>::new());
+    assert!(
+        upstream
+            .requests()
+            .iter()
+            .all(|r| r.header("x-sum").is_none())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_and_answers_without_a_body_end_with_their_head() {
+    let upstream = Upstream::with(|request| match request.target() {
+        "/304" => Reply::Bytes(b"HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n"[..].into()),
+        "/204" => Reply::Bytes(b"HTTP/1.1 204 No Content\r\n\r\n"[..].into()),
+        _ => Reply::Answer(
+            200,
+            vec![
+                ("cache-control", "max-age=60".into()),
+                ("etag", "\"x\"".into()),
+            ],
+            "kept".into(),
+        ),
+    })
+    .await;
+    let rig = h2c(&shop("cache = {}", [&upstream])).await;
+    let mut client = Http2::connect(&rig).await;
+    let mut head = get("/head");
+    *head.method_mut() = Method::HEAD;
+    let mut unchanged = get("/unchanged");
+    unchanged
+        .headers_mut()
+        .insert("if-none-match", "\"x\"".parse().unwrap());
+    for (request, status) in [
+        (head, 200),
+        (unchanged, 304),
+        (get("/304"), 304),
+        (get("/204"), 204),
+    ] {
+        let target = request.uri().path().to_owned();
+        let answer = client.ask(request, &[]).await.unwrap();
+        assert_eq!(
+            (answer.status.as_u16(), answer.body.len()),
+            (status, 0),
+            "{target}"
+        );
+    }
+    let whole = client.ask(get("/head"), &[]).await.unwrap();
+    assert_eq!(whole.body, "kept");
+}
+
+/// Each is refused on its own stream, with a problem, a metric and a line in the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_http_1_refuses_http_2_refuses_too() {
+    let upstream = Upstream::start().await;
+    let limits = "[limits]\nheader_count = 20\nheader_bytes = 2000\nbody_bytes = 100\n";
+    let rig = h2c(&format!("{LOG}{limits}{}", shop("", [&upstream]))).await;
+    let mut client = Http2::connect(&rig).await;
+    let with = |mut request: Request<()>, fields: &[(&'static str, &str)]| {
+        for (name, value) in fields {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        request
+    };
+    let of = |method: &str, uri: &str| Request::builder().method(method).uri(uri).body(()).unwrap();
+    let many: Vec<_> = (0..21).map(|_| ("x-a", "b")).collect();
+    let cases: Vec<(Request<()>, u16, &str)> = vec![
+        (with(get("/"), &[("expect", "x")]), 417, "malformed"),
+        (
+            with(get("/"), &[("host", "other.example")]),
+            400,
+            "malformed",
+        ),
+        (
+            with(
+                get("/"),
+                &[("host", "shop.example"), ("host", "shop.example")],
+            ),
+            400,
+            "malformed",
+        ),
+        (
+            with(of("GET", "/"), &[("host", "a\", for=6.6.6.6;host=\"b")]),
+            400,
+            "malformed",
+        ),
+        (of("GET", "http://user@shop.example/"), 400, "malformed"),
+        (of("GET", "/"), 400, "malformed"),
+        (
+            with(of("GET", "*"), &[("host", "shop.example")]),
+            400,
+            "malformed",
+        ),
+        (of("TRACE", "http://shop.example/"), 501, "malformed"),
+        (of("CONNECT", "shop.example:80"), 501, "malformed"),
+        (with(get("/"), &many), 431, "headers_too_large"),
+        (
+            with(get("/"), &[("x-a", &"b".repeat(3000))]),
+            431,
+            "headers_too_large",
+        ),
+        (
+            with(post("/"), &[("content-length", "101")]),
+            413,
+            "body_too_large",
+        ),
+    ];
+    let count = cases.len();
+    for (request, status, reason) in cases {
+        let what = format!("{request:?}");
+        let labels = [format!("reason=\"{reason}\"")];
+        let before = rig.metric("store_proxy_refused_total", &[&labels[0]]).await;
+        let body = "x".repeat(101);
+        let parts = [body.as_str()];
+        let parts = if status == 413 { &parts[..] } else { &[] };
+        let answer = client.ask(request, parts).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(answer.status.as_u16(), status, "{what}");
+        assert_eq!(
+            answer.headers["content-type"], "application/problem+json",
+            "{what}"
+        );
+        assert_eq!(
+            answer.headers["x-content-type-options"], "nosniff",
+            "{what}"
+        );
+        let id = answer.headers["x-request-id"].to_str().unwrap();
+        assert_eq!(answer.json()["instance"], format!("urn:request:{id}"));
+        let after = rig.metric("store_proxy_refused_total", &[&labels[0]]).await;
+        assert_eq!(after, before + 1.0, "{what}");
+    }
+    // The connection and its other streams go on.
+    assert_eq!(
+        client.ask(get("/good"), &[]).await.unwrap().status,
+        StatusCode::OK
+    );
+    assert_eq!(upstream.count(), 1);
+    eventually("all are logged", async || {
+        lines(&rig.folder).len() == count + 1
+    })
+    .await;
+    for line in &lines(&rig.folder)[..count] {
+        assert!(line["refused"].is_string(), "{line}");
+        assert_eq!(line["http_version"], "2", "{line}");
+        assert!(line["status"].as_u64() >= Some(400), "{line}");
+    }
+}
+
+/// RFC 9113, section 8.1.1: the stream is reset, or the connection ended. What the library does by itself is counted and
+/// logged all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_frames_are_counted_and_logged() {
+    let upstream = Upstream::start().await;
+    let rig = h2c(&format!("{LOG}{}", shop("", [&upstream]))).await;
+    // None of the fields that a request must have; one of HTTP/1.1's; a name in capitals.
+    let blocks = [
+        &b"\0\x01x\x01y"[..],
+        b"\0\x0aconnection\x01y",
+        b"\0\x01X\x01y",
+    ];
+    for (number, block) in blocks.into_iter().enumerate() {
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        bytes.extend([0, 0, block.len() as u8, 1, 5, 0, 0, 0, 1]);
+        bytes.extend(block);
+        stream.write_all(&bytes).await.unwrap();
+        let mut received = Vec::new();
+        let reset = [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+        while !received.windows(reset.len()).any(|window| window == reset) {
+            let read = timeout(PATIENCE, stream.read_buf(&mut received)).await;
+            if read.expect("a reset or an end").unwrap() == 0 {
+                break;
+            }
+        }
+        let seen = number + 1;
+        eventually("it is counted and logged", async || {
+            let counted = rig
+                .metric("store_proxy_refused_total", &["reason=\"http2\""])
+                .await;
+            let logged = lines(&rig.folder);
+            counted == seen as f64
+                && logged.iter().filter(|l| l["refused"] == "http2").count() == seen
+        })
+        .await;
+    }
+    assert_eq!(upstream.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_is_408_for_its_stream_alone() {
+    let upstream = Upstream::start().await;
+    let limits = "[limits]\nbody_timeout = \"300ms\"\n";
+    let rig = h2c(&format!("{limits}{}", shop(NO_EJECTION, [&upstream]))).await;
+    let mut client = Http2::connect(&rig).await;
+    let sender = client.sender.clone().ready().await.unwrap();
+    client.sender = sender;
+    let (answer, body) = client.sender.send_request(post("/never"), false).unwrap();
+    assert_eq!(
+        client.ask(get("/other"), &[]).await.unwrap().status,
+        StatusCode::OK
+    );
+    let answer = timeout(PATIENCE, answer).await.unwrap().unwrap();
+    assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(
+        client.ask(get("/other"), &[]).await.unwrap().status,
+        StatusCode::OK
+    );
+    assert_eq!(rig.metric("store_proxy_upstream_in_flight", &[]).await, 0.0);
+    drop(body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_and_lengths_become_those_of_http_1() {
+    let upstream = Upstream::start().await;
+    let rig = h2c(&shop("", [&upstream])).await;
+    let mut client = Http2::connect(&rig).await;
+    let mut request = post("/in");
+    for (name, value) in [
+        ("cookie", "a=b"),
+        ("cookie", "c=d"),
+        ("content-length", "05"),
+    ] {
+        request.headers_mut().append(name, value.parse().unwrap());
+    }
+    let answer = client.ask(request, &["hello"]).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    let got = &upstream.requests()[0];
+    assert_eq!(got.header("cookie"), Some("a=b; c=d"));
+    assert_eq!(got.header("content-length"), Some("5"));
+    assert_eq!(got.header("host"), Some("shop.example"));
+    assert_eq!(got.header("x-forwarded-host"), Some("shop.example"));
+}
+
+/// Idle ones are told and closed; a request under way ends as it would have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_stops_says_so_to_http2_clients() {
+    let gate = Arc::new(Semaphore::new(0));
+    let inner = gate.clone();
+    let upstream = Upstream::with(move |request| match request.target() {
+        "/held" => Reply::Held(inner.clone(), Box::new(Reply::Echo)),
+        _ => Reply::Echo,
+    })
+    .await;
+    let rig = h2c(&shop("", [&upstream])).await;
+    let mut idle = Http2::connect(&rig).await;
+    assert_eq!(
+        idle.ask(get("/"), &[]).await.unwrap().status,
+        StatusCode::OK
+    );
+    // It answers no ping, as clients that sleep.
+    let mut silent = TcpStream::connect(rig.address).await.unwrap();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    silent.write_all(preface).await.unwrap();
+    let mut busy = Http2::connect(&rig).await;
+    let busy = tokio::spawn(async move { busy.ask(get("/held"), &[]).await });
+    eventually("it is under way", async || upstream.count_of("/held") == 1).await;
+    eventually("all are connected", async || {
+        rig.metric("store_proxy_connections", &[]).await == 3.0
+    })
+    .await;
+    rig.signal(Signal::SIGTERM);
+    let ended = timeout(PATIENCE, idle.connection)
+        .await
+        .expect("it is closed")
+        .unwrap();
+    assert!(ended.is_ok_and(|()| true), "closed in order");
+    let mut said = Vec::new();
+    let closed = timeout(PATIENCE, silent.read_to_end(&mut said)).await;
+    assert!(closed.is_ok(), "the silent one is closed");
+    const GO_AWAY: u8 = 7;
+    assert!(
+        said.windows(9)
+            .any(|frame| frame[..4] == [0, 0, 8, GO_AWAY]),
+        "{said:?}"
+    );
+    gate.add_permits(1);
+    let answer = busy.await.unwrap().unwrap();
+    assert_eq!(answer.json()["target"], "/held");
+    let status = rig.proxy.process().wait_exit(PATIENCE).await.unwrap();
+    assert!(status.success(), "{status:?}");
+}
+
+/// Giving up is no mistake of the client's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http2_client_that_leaves_a_stream_holds_nothing() {
+    let upstream = Upstream::with(|_| Reply::Silence).await;
+    let rig = h2c(&shop("", [&upstream])).await;
+    let mut client = Http2::connect(&rig).await;
+    let (answer, mut stream) = client.sender.send_request(get("/"), true).unwrap();
+    eventually("it is under way", async || upstream.count() == 1).await;
+    stream.send_reset(Reason::CANCEL);
+    drop(answer);
+    eventually("it is given up", async || {
+        rig.metric("store_proxy_upstream_in_flight", &[]).await == 0.0
+    })
+    .await;
+    assert_eq!(rig.metric("store_proxy_refused_total", &[]).await, 0.0);
+}
