@@ -27,7 +27,7 @@ use crate::http2::Http2;
 use crate::live::Live;
 use crate::problem::Problem;
 use crate::proxy::Proxy;
-use crate::read_head::{Head, Wait, read_head, stopping};
+use crate::read_head::{Head, LAST_REQUEST, Wait, read_head, stopping};
 use crate::refusal::{Refusals, Refused};
 use crate::request_id::new_id;
 use crate::shortcut::{Client, Shortcut};
@@ -152,6 +152,7 @@ impl Front {
             Ok(_) => None,
         };
         let is_http2 = wire.selected_alpn_proto() == Some(ALPN::H2);
+        let may_be_http2 = is_http2 || (self.http2_without_tls && !client.https);
         let http2 = || Http2 {
             proxy: &self.proxy,
             refusals: &self.refusals,
@@ -160,13 +161,13 @@ impl Front {
         if let Some(problem) = refused {
             // What is refused does not fill the place of those that follow.
             drop((connection, place));
-            return if is_http2 {
+            return if speaks_http2(&mut wire, is_http2, may_be_http2).await {
                 http2().refuse(wire, problem).await;
             } else {
                 self.refuse(wire, &problem, client).await;
             };
         }
-        if is_http2 || (self.http2_without_tls && !client.https) {
+        if may_be_http2 {
             match timeout(limits.header_timeout, begins_http2(&mut wire)).await {
                 Ok(true) => {
                     wire.pass_all();
@@ -271,6 +272,12 @@ impl Front {
         self.refusals.note(&refused, problem.reason());
         wire.close_with(&answer).await;
     }
+}
+
+/// Whether a client that is refused is to be told so in HTTP/2.
+async fn speaks_http2(wire: &mut Wire, is_sure: bool, may_be: bool) -> bool {
+    let begins = async { timeout(LAST_REQUEST, begins_http2(wire)).await };
+    is_sure || (may_be && matches!(begins.await, Ok(true)))
 }
 
 /// Reads until the client's first bytes are HTTP/2's preface, or can't become it.

@@ -118,9 +118,11 @@ impl Session {
     }
 
     fn send_head(&mut self, mut head: Box<ResponseHeader>, end: bool) -> Result<()> {
-        // Of informational answers none is worth a frame here.
-        if self.is_over || self.written.is_some() || head.status.is_informational() {
+        if self.is_over || self.written.is_some() {
             return Ok(());
+        }
+        if head.status.is_informational() {
+            return self.send_informational(head.status);
         }
         for name in &OF_CONNECTIONS {
             head.remove_header(name);
@@ -135,6 +137,17 @@ impl Session {
         self.written = Some(head);
         self.is_over = end;
         Ok(())
+    }
+
+    /// Clients may wait for the word to go on before they send a body; other words are not passed on.
+    fn send_informational(&mut self, status: StatusCode) -> Result<()> {
+        if status != StatusCode::CONTINUE {
+            return Ok(());
+        }
+        let mut go_on = Response::new(());
+        *go_on.status_mut() = status;
+        let sent = self.respond.send_informational(go_on);
+        sent.or_err(ErrorType::WriteError, "telling the client to go on")
     }
 
     async fn send_body(&mut self, mut data: Bytes, end: bool) -> Result<()> {

@@ -431,3 +431,68 @@ async fn an_http2_client_that_leaves_a_stream_holds_nothing() {
     .await;
     assert_eq!(rig.metric("store_proxy_refused_total", &[]).await, 0.0);
 }
+
+/// In its own protocol, on the first streams that it opens.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_over_the_share_is_told_so_in_http2() {
+    let upstream = Upstream::start().await;
+    let limits = "[limits]\nconnections_per_client = 1\n";
+    let rig = h2c(&format!("{LOG}{limits}{}", shop("", [&upstream]))).await;
+    let mut first = Http2::connect(&rig).await;
+    assert_eq!(
+        first.ask(get("/"), &[]).await.unwrap().status,
+        StatusCode::OK
+    );
+    let mut second = Http2::connect(&rig).await;
+    let refused = second.ask(get("/"), &[]).await.unwrap();
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers["content-type"], "application/problem+json");
+    assert!(refused.headers.contains_key("retry-after"));
+    let ended = timeout(PATIENCE, second.connection).await;
+    assert!(ended.is_ok(), "its connection ends");
+    assert_eq!(
+        first.ask(get("/"), &[]).await.unwrap().status,
+        StatusCode::OK
+    );
+    let reason = &["reason=\"client_connections\""];
+    assert_eq!(rig.metric("store_proxy_refused_total", reason).await, 1.0);
+    eventually("it is logged", async || {
+        lines(&rig.folder)
+            .iter()
+            .any(|line| line["refused"] == "client_connections")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_waits_for_the_word_to_go_on_gets_it() {
+    let upstream = Upstream::start().await;
+    let rig = h2c(&shop("", [&upstream])).await;
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    let mut block = vec![0x83, 0x86, 0x84];
+    for (name, value) in [(":authority", "a"), ("expect", "100-continue")] {
+        block.extend([0, name.len() as u8]);
+        block.extend(name.bytes());
+        block.push(value.len() as u8);
+        block.extend(value.bytes());
+    }
+    bytes.extend([0, 0, block.len() as u8, 1, 4, 0, 0, 0, 1]);
+    bytes.extend(block);
+    stream.write_all(&bytes).await.unwrap();
+    let mut received = Vec::new();
+    // A head on the stream that does not end it.
+    let went_on = |received: &[u8]| received.windows(6).any(|w| w == [1, 4, 0, 0, 0, 1]);
+    while !went_on(&received) {
+        let read = timeout(PATIENCE, stream.read_buf(&mut received)).await;
+        assert!(read.expect("a word").unwrap() > 0);
+    }
+    assert_eq!(upstream.count(), 0, "no body, no request");
+    stream
+        .write_all(b"\0\0\x05\0\x01\0\0\0\x01hello")
+        .await
+        .unwrap();
+    eventually("the request is whole", async || upstream.count() == 1).await;
+    assert_eq!(upstream.requests()[0].text(), "hello");
+}
