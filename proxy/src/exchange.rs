@@ -56,6 +56,8 @@ pub(crate) struct Exchange {
     pub(crate) caching: cache::Use,
     /// When the upstream was asked for what may be kept.
     pub(crate) asked: Option<Asked>,
+    /// Whether the client's answer has no body, by the request's method or its own status.
+    pub(crate) bodiless: bool,
     /// Whether an upstream was sent the request, and so has counted it.
     pub(crate) is_sent: bool,
 }
@@ -85,6 +87,7 @@ impl Exchange {
             is_background: false,
             caching: cache::Use::None,
             asked: None,
+            bodiless: false,
             is_sent: false,
         }
     }

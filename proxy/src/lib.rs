@@ -16,6 +16,7 @@ pub mod cli;
 pub mod clients;
 pub mod config;
 pub mod control;
+mod encoding;
 mod entrance;
 mod exchange;
 mod forwarded;

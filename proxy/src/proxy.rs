@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use pingora_cache::key::HashBinary;
 use pingora_cache::{CacheKey, CacheMeta, NoCacheReason, RespCacheable};
 use pingora_core::modules::http::HttpModules;
-use pingora_core::modules::http::compression::{ResponseCompression, ResponseCompressionBuilder};
+use pingora_core::modules::http::compression::ResponseCompressionBuilder;
 use pingora_core::protocols::Digest;
-use pingora_core::protocols::http::compression::Algorithm;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_error::{BError, Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -23,6 +22,7 @@ use crate::admission::admit;
 use crate::answer::{answer, fail, problem_of};
 use crate::cache::{self, Cache, FILL, Outcome, STATUS};
 use crate::config::Reuse;
+use crate::encoding;
 use crate::exchange::{Exchange, final_status};
 use crate::forwarded;
 use crate::hash_key::HashKey;
@@ -73,8 +73,7 @@ impl ProxyHttp for Proxy {
         let send_timeout = exchange.table.config.limits.send_timeout;
         session.set_write_timeout(Some(send_timeout));
         // Before the module looks at what the client accepts, which it does only if it may compress.
-        compress(session, exchange);
-        Ok(())
+        encoding::prepare(session, &exchange.table.config.compression)
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
@@ -277,6 +276,14 @@ impl ProxyHttp for Proxy {
         if session.req_header().version == Version::HTTP_10 {
             hop::without_chunks(session, response);
         }
+        exchange.bodiless = session.req_header().method == Method::HEAD
+            || matches!(
+                response.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
+        if exchange.bodiless {
+            encoding::without_body(session, response);
+        }
         if let Some(outcome) = Outcome::of(&session.cache, exchange.caching) {
             response.append_header(STATUS, outcome.status(&session.cache))?;
         }
@@ -286,10 +293,14 @@ impl ProxyHttp for Proxy {
     fn response_body_filter(
         &self,
         _session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         _end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
+        // What fills the cache has a body even where the client gets none, and over HTTP/2 pingora would send it.
+        if exchange.bodiless {
+            *body = None;
+        }
         exchange
             .time_left()
             .map_err(|problem| fail(exchange, problem))?;
@@ -402,16 +413,4 @@ impl ProxyHttp for Proxy {
         // Retries are counted.
         true
     }
-}
-
-fn compress(session: &mut Session, exchange: &Exchange) {
-    let levels = &exchange.table.config.compression;
-    let Some(compression) = session
-        .downstream_modules_ctx
-        .get_mut::<ResponseCompression>()
-    else {
-        return;
-    };
-    compression.adjust_algorithm_level(Algorithm::Gzip, levels.gzip);
-    compression.adjust_algorithm_level(Algorithm::Brotli, levels.brotli);
 }

@@ -9,6 +9,7 @@
 mod access_log;
 mod admin;
 mod admission;
+mod bodiless;
 mod cache;
 mod corpus;
 mod distribution;
