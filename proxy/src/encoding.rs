@@ -50,6 +50,13 @@ pub(crate) fn without_body(session: &mut Session, answer: &mut ResponseHeader) {
     *compression = ResponseCompressionCtx::new(0, false, false);
 }
 
+/// Leaves an answer as it is: a part of a body is no body to compress.
+pub(crate) fn off(session: &mut Session) {
+    if let Some(compression) = compression(session) {
+        *compression = ResponseCompressionCtx::new(0, false, false);
+    }
+}
+
 fn compression(session: &mut Session) -> Option<&mut ResponseCompressionCtx> {
     let modules = &mut session.downstream_modules_ctx;
     modules

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderValue, Method, Version};
 use pingora_error::Error;
+use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use crate::access_log::{AccessLog, Entry};
@@ -56,6 +57,8 @@ pub(crate) struct Exchange {
     pub(crate) caching: cache::Use,
     /// When the upstream was asked for what may be kept.
     pub(crate) asked: Option<Asked>,
+    /// The 304 that confirmed a kept answer.
+    pub(crate) renewal: Option<Box<ResponseHeader>>,
     /// Whether the client's answer has no body, by the request's method or its own status.
     pub(crate) bodiless: bool,
     /// Whether an upstream was sent the request, and so has counted it.
@@ -87,6 +90,7 @@ impl Exchange {
             is_background: false,
             caching: cache::Use::None,
             asked: None,
+            renewal: None,
             bodiless: false,
             is_sent: false,
         }
@@ -120,6 +124,7 @@ impl Exchange {
     pub(crate) fn begin_try(&mut self) {
         self.end_try();
         self.problem = None;
+        self.renewal = None;
         self.body_bytes = 0;
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::RANGE;
 use http::{Method, StatusCode, Version};
 use pingora_cache::key::HashBinary;
 use pingora_cache::{CacheKey, CacheMeta, NoCacheReason, RespCacheable};
@@ -15,7 +16,10 @@ use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_error::{BError, Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use pingora_proxy::{
+    FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
+};
 
 use crate::access_log::AccessLog;
 use crate::admission::admit;
@@ -142,15 +146,33 @@ impl ProxyHttp for Proxy {
 
     fn response_cache_filter(
         &self,
-        _session: &Session,
+        session: &Session,
         response: &ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<RespCacheable> {
-        let cache = exchange.group.as_ref().and_then(|group| group.cache);
-        Ok(match (cache, exchange.asked) {
-            (Some(cache), Some(asked)) => cache.judge(response, asked),
-            _ => RespCacheable::Uncacheable(NoCacheReason::InternalError),
-        })
+        let renewal = exchange.renewal.take();
+        if let (Some(group), Some(asked)) = (&exchange.group, exchange.asked)
+            && let (Some(cache), Some(settings)) = (group.cache, &group.settings.cache)
+        {
+            return cache.judge(session, response, renewal.as_deref(), asked, settings);
+        }
+        Ok(RespCacheable::Uncacheable(NoCacheReason::InternalError))
+    }
+
+    fn range_header_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        _exchange: &mut Exchange,
+    ) -> RangeType {
+        if !session.req_header().headers.contains_key(RANGE) {
+            return RangeType::None;
+        }
+        let range = range_header_filter(session.req_header(), response, None);
+        if !matches!(range, RangeType::None) {
+            encoding::off(session);
+        }
+        range
     }
 
     async fn upstream_peer(
@@ -250,15 +272,19 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        if !response.status.is_informational() {
-            exchange.answered(response.status.as_u16());
+        if response.status.is_informational() {
+            return Ok(());
         }
-        if response.status == StatusCode::NOT_MODIFIED {
-            cache::complete_renewal(response)?;
+        exchange.answered(response.status.as_u16());
+        if response.status == StatusCode::NOT_MODIFIED && session.cache.enabled() {
+            exchange.renewal = Some(Box::new(response.clone()));
+        }
+        if let Some(cache) = exchange.group.as_ref().and_then(|group| group.cache) {
+            cache.written(session.req_header(), response);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use pingora_cache::{CacheKey, CacheMeta, VarianceBuilder};
 use pingora_http::RequestHeader;
 
 use crate::target;
+use super::selecting;
 
 /// Scheme, host, path and query, after so many purges. The method is no part of it: HEAD is answered from what GET brought.
 pub(super) fn of(request: &RequestHeader, https: bool, purges: u64) -> CacheKey {
@@ -57,13 +58,8 @@ pub(crate) fn variance(kept: &CacheMeta, request: &RequestHeader) -> Option<Hash
         let Ok(name) = name.trim().parse::<HeaderName>() else {
             continue;
         };
-        let values: Vec<&[u8]> = request
-            .headers
-            .get_all(&name)
-            .iter()
-            .map(|value| value.as_bytes())
-            .collect();
-        builder.add_owned_name_value(name.as_str().to_owned(), values.join(b", ".as_slice()));
+        let value = selecting::normal(&name, &request.headers);
+        builder.add_owned_name_value(name.as_str().to_owned(), value);
     }
     builder.finalize()
 }

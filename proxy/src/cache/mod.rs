@@ -1,13 +1,21 @@
-//! Answers kept in memory (RFC 9111), with pingora's cache. What may be kept is in `rules`, where it is kept in `store`,
-//! and what is said about it in `told`.
+//! Answers kept in memory (RFC 9111), with pingora's cache. What may be kept, and for how long, is in `rules`, by what
+//! the answer says (`control`, `lifetime`); where it is kept, in `store` and its `table`; what a 304 does to it, in
+//! `renewal`; what makes it wrong, in `writes` and `changes`; and what is said about it, in `told`.
 //!
 //! A purge counts: an answer that was asked for before it is not kept after it, however late it comes, and nobody who
 //! asks after it waits for that answer.
 
+mod changes;
+mod control;
 mod key;
+mod lifetime;
+mod renewal;
 mod rules;
+mod selecting;
 mod store;
+mod table;
 mod told;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,16 +25,17 @@ use std::time::{Duration, SystemTime};
 use pingora_cache::lock::CacheLock;
 use pingora_cache::predictor::Predictor;
 use pingora_cache::{CacheKey, CacheOptionOverrides, NoCacheReason, RespCacheable};
+use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
+use self::changes::Seen;
 use self::store::Store;
 use crate::config;
 use crate::metrics::{CacheMetrics, Metrics};
 
 pub(crate) use self::key::variance;
-pub(crate) use self::rules::complete_renewal;
-pub(crate) use self::store::Whole;
+pub(crate) use self::table::Whole;
 pub(crate) use self::told::{Outcome, STATUS};
 
 /// Says to a store host that nobody asked for this but the proxy, so that it is no call to be counted.
@@ -67,7 +76,7 @@ pub(crate) enum Use {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     at: SystemTime,
-    purges: u64,
+    seen: Seen,
 }
 
 impl Cache {
@@ -82,7 +91,7 @@ impl Cache {
 
     /// Lets this request use the cache, if it may.
     pub(crate) fn enable(&'static self, session: &mut Session, settings: &config::Cache) -> Use {
-        let wish = rules::use_for(session.req_header());
+        let wish = rules::use_for(session.req_header(), settings);
         if wish == Use::Full {
             let mut overrides = CacheOptionOverrides::default();
             overrides.wait_timeout = Some(settings.fill_timeout);
@@ -97,46 +106,85 @@ impl Cache {
             session
                 .cache
                 .set_max_file_size_bytes(settings.max_object_bytes());
-            // Requests for a range have gone past the cache.
-            session.ignore_downstream_range = true;
+            // Requests for a range that it doesn't cut have gone past it.
+            session.ignore_downstream_range = !settings.ranges;
         }
         wish
     }
 
     /// What makes two requests the same: the same question, since the same purge.
     pub(crate) fn key(&self, request: &RequestHeader, https: bool) -> CacheKey {
-        key::of(request, https, self.store.purges())
+        key::of(request, https, self.store.changes().purges())
     }
 
     /// An upstream is about to be asked.
     pub(crate) fn asked(&self) -> Asked {
         Asked {
             at: SystemTime::now(),
-            purges: self.store.purges(),
+            seen: self.store.changes().seen(),
         }
     }
 
-    /// Whether this answer is kept, and how long.
-    pub(crate) fn judge(&self, answer: &ResponseHeader, asked: Asked) -> RespCacheable {
-        if asked.purges != self.store.purges() {
+    /// Whether this answer is kept, and how long. What a 304 says, if it was one that brought it, counts.
+    ///
+    /// # Errors
+    /// None that an answer which has arrived could cause.
+    pub(crate) fn judge(
+        &self,
+        session: &Session,
+        answer: &ResponseHeader,
+        renewal: Option<&ResponseHeader>,
+        asked: Asked,
+        settings: &config::Cache,
+    ) -> Result<RespCacheable> {
+        let key = session.cache.maybe_cache_key();
+        let primary = key.map(CacheKey::primary_key).unwrap_or_default();
+        if self.store.changes().touched(primary, asked.seen) {
             // Whoever waits for it asks anew.
-            return RespCacheable::Uncacheable(NoCacheReason::Deferred);
+            return Ok(RespCacheable::Uncacheable(NoCacheReason::Deferred));
         }
-        match rules::terms(answer, asked.at) {
-            Some(terms) => RespCacheable::Cacheable(terms.meta(answer, asked.purges)),
+        let kept = session.cache.maybe_cache_meta();
+        let renewed = renewal
+            .zip(kept)
+            .map(|(said, kept)| renewal::renewed(kept.response_header(), said));
+        let renewed = renewed.transpose()?;
+        let answer = renewed.as_ref().unwrap_or(answer);
+        if let Some(terms) = rules::terms(session.req_header(), answer, asked.at, settings) {
+            return Ok(RespCacheable::Cacheable(terms.meta(answer, asked.seen)));
+        }
+        if answer.status.is_server_error() {
             // Of those who wait for it, one tries again.
-            None if answer.status.is_server_error() => {
-                RespCacheable::Uncacheable(NoCacheReason::UpstreamError)
-            }
-            None => RespCacheable::Uncacheable(NoCacheReason::OriginNotCache),
+            return Ok(RespCacheable::Uncacheable(NoCacheReason::UpstreamError));
+        }
+        // What was kept is not what its server says now.
+        if let Some(key) = key {
+            self.store.forget(key);
+        }
+        Ok(RespCacheable::Uncacheable(NoCacheReason::OriginNotCache))
+    }
+
+    /// Forgets what a request that wrote something has made wrong, if it was answered so.
+    pub(crate) fn written(&self, request: &RequestHeader, answer: &ResponseHeader) {
+        if !writes::has_changed(&request.method, answer.status) {
+            return;
+        }
+        let keys = writes::keys(request, answer, self.store.changes().purges());
+        let forgotten: usize = keys.iter().map(|key| self.store.invalidate(key)).sum();
+        if forgotten > 0 {
+            tracing::debug!(
+                forgotten,
+                "{} {} forgets answers",
+                request.method,
+                request.uri.path()
+            );
         }
     }
 
     /// What is kept for such a GET, if the one answer there is serves all, and its bytes need no more than an age.
     pub(crate) fn find_whole(&self, host: &str, target: &str, https: bool) -> Option<Whole> {
-        let purges = self.store.purges();
-        let place = key::primary(host.as_bytes(), target.as_bytes(), https, purges);
-        self.store.find_whole(&place)
+        let purges = self.store.changes().purges();
+        let key = key::primary(host.as_bytes(), target.as_bytes(), https, purges);
+        self.store.find_whole(&key)
     }
 
     /// Counts a request that is answered.

@@ -1,15 +1,11 @@
-//! Where answers are kept: a table in memory with a limit, and a count of its purges.
+//! Where answers are kept: a table in memory with a limit, that forgets what has changed.
 
 use std::any::Any;
-use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::header::{AGE, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, VARY};
 use pingora_cache::key::HashBinary;
 use pingora_cache::storage::{HandleHit, HandleMiss, MissFinishType};
 use pingora_cache::trace::SpanHandle;
@@ -17,114 +13,25 @@ use pingora_cache::{
     CacheKey, CacheMeta, HitHandler, MissHandler, PurgeOutcome, PurgeTarget, PurgeType, Storage,
 };
 use pingora_error::Result;
-use pingora_http::ResponseHeader;
 use prometheus::IntGauge;
 
-use super::told::STATUS;
-
-/// What an entry costs beside its bytes, about.
-const OVERHEAD_BYTES: usize = 512;
+use super::changes::{Changes, Seen};
+use super::table::{Entry, Table, Whole};
 
 /// How much of a full table is freed at once, so that the search for the oldest is seldom: a tenth.
 const FREED_SHARE: usize = 10;
-
-/// How often the table had been purged when an answer was asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Purges(pub(super) u64);
 
 /// Answers of one group.
 pub(super) struct Store {
     table: RwLock<Table>,
     limit_bytes: AtomicUsize,
-    /// Written under the table's lock, so that whoever holds that knows it.
-    purges: AtomicU64,
+    /// What makes kept answers wrong. An answer is kept under the table's lock only if nothing of it came since, so one
+    /// who notes a change and then looks at the table finds all that the change makes wrong.
+    changes: Changes,
     /// Counts uses: the entry with the smallest number was not used for longest.
     uses: AtomicU64,
     bytes: IntGauge,
     entries: IntGauge,
-}
-
-#[derive(Default)]
-struct Table {
-    entries: HashMap<Box<[u8]>, Arc<Entry>>,
-    bytes: usize,
-}
-
-/// A kept answer as bytes.
-pub(crate) struct Whole {
-    /// Status line and headers, without the empty line.
-    pub(crate) head: Bytes,
-    pub(crate) body: Bytes,
-    /// When it was as new as it says.
-    pub(crate) made: SystemTime,
-    pub(crate) fresh_until: SystemTime,
-}
-
-struct Entry {
-    head: ResponseHeader,
-    /// The same as bytes, if it is the only answer for its key and says all that it must.
-    head_bytes: Option<Bytes>,
-    body: Bytes,
-    times: Times,
-    variance: Option<HashBinary>,
-    bytes: usize,
-    last_use: AtomicU64,
-}
-
-#[derive(Clone, Copy)]
-struct Times {
-    made: SystemTime,
-    kept: SystemTime,
-    fresh_until: SystemTime,
-    stale_while_revalidate: u32,
-    stale_if_error: u32,
-}
-
-impl Times {
-    fn of(meta: &CacheMeta) -> Self {
-        Self {
-            made: meta.epoch(),
-            kept: meta.created(),
-            fresh_until: meta.fresh_until(),
-            stale_while_revalidate: meta.stale_while_revalidate_sec(),
-            stale_if_error: meta.stale_if_error_sec(),
-        }
-    }
-}
-
-impl Entry {
-    fn new(key: &[u8], meta: &CacheMeta, body: Bytes) -> Self {
-        let head = meta.response_header().clone();
-        let lines = head.headers.iter();
-        let head_bytes: usize = lines
-            .map(|(name, value)| name.as_str().len() + value.len())
-            .sum();
-        Self {
-            bytes: key.len() + 2 * head_bytes + body.len() + OVERHEAD_BYTES,
-            head_bytes: plain_head(&head),
-            head,
-            body,
-            times: Times::of(meta),
-            variance: meta.variance(),
-            last_use: AtomicU64::new(0),
-        }
-    }
-
-    fn meta(&self) -> CacheMeta {
-        let times = self.times;
-        let mut meta = CacheMeta::new(
-            times.fresh_until,
-            times.kept,
-            times.stale_while_revalidate,
-            times.stale_if_error,
-            self.head.clone(),
-        );
-        meta.set_epoch_override(times.made);
-        if let Some(variance) = self.variance {
-            meta.set_variance(variance);
-        }
-        meta
-    }
 }
 
 impl Store {
@@ -132,7 +39,7 @@ impl Store {
         Self {
             table: RwLock::default(),
             limit_bytes: AtomicUsize::new(0),
-            purges: AtomicU64::new(0),
+            changes: Changes::new(),
             uses: AtomicU64::new(0),
             bytes,
             entries,
@@ -144,54 +51,69 @@ impl Store {
         self.limit_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn purges(&self) -> u64 {
-        self.purges.load(Ordering::Acquire)
+    pub(super) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// Forgets everything; says how many answers that were.
     pub(super) fn purge(&self) -> usize {
         let mut table = self.write();
-        self.purges.fetch_add(1, Ordering::AcqRel);
+        self.changes.purge();
         let before = std::mem::take(&mut *table);
         self.show(&table);
         drop(table);
-        before.entries.len()
+        before.count()
     }
 
-    /// Keeps an entry, unless there was a purge since it was asked for.
-    fn put(&self, key: Box<[u8]>, entry: Entry, asked: Option<Purges>) {
-        let limit = self.limit_bytes.load(Ordering::Relaxed);
-        if entry.bytes > limit {
+    /// Forgets all answers for a key, also those that are on their way; says how many there were.
+    pub(super) fn invalidate(&self, key: &[u8]) -> usize {
+        self.changes.write(key);
+        // Most writes go where nothing is kept, and need not stop the readers.
+        if !self.read().has(key) {
+            return 0;
+        }
+        let mut table = self.write();
+        let count = table.remove_all(key);
+        self.show(&table);
+        count
+    }
+
+    /// Forgets one answer.
+    pub(super) fn forget(&self, key: &CacheKey) {
+        let (key, variance) = (key.primary_key(), key.get_variance_key());
+        if self.read().get(key, variance).is_none() {
             return;
         }
         let mut table = self.write();
-        if asked.is_none_or(|Purges(purges)| purges != self.purges()) {
+        table.remove(key, variance);
+        self.show(&table);
+    }
+
+    /// Keeps an entry, unless something of it changed since it was asked for.
+    fn put(&self, key: Box<[u8]>, variance: Option<HashBinary>, entry: Entry, asked: Option<Seen>) {
+        let limit = self.limit_bytes.load(Ordering::Relaxed);
+        if entry.bytes() > limit {
             return;
         }
-        entry.last_use.store(self.use_number(), Ordering::Relaxed);
-        table.bytes += entry.bytes;
-        if let Some(before) = table.entries.insert(key, Arc::new(entry)) {
-            table.bytes -= before.bytes;
+        let mut table = self.write();
+        if asked.is_none_or(|seen| self.changes.touched(&key, seen)) {
+            return;
         }
-        if table.bytes > limit {
+        entry.used(self.use_number());
+        table.put(key, variance, entry);
+        if table.bytes() > limit {
             table.free(limit - limit / FREED_SHARE);
         }
         self.show(&table);
     }
 
     pub(super) fn find_whole(&self, key: &[u8]) -> Option<Whole> {
-        let entry = self.find(key)?;
-        Some(Whole {
-            head: entry.head_bytes.clone()?,
-            body: entry.body.clone(),
-            made: entry.times.made,
-            fresh_until: entry.times.fresh_until,
-        })
+        self.find(key, None)?.whole()
     }
 
-    fn find(&self, key: &[u8]) -> Option<Arc<Entry>> {
-        let entry = self.read().entries.get(key)?.clone();
-        entry.last_use.store(self.use_number(), Ordering::Relaxed);
+    fn find(&self, key: &[u8], variance: Option<&HashBinary>) -> Option<Arc<Entry>> {
+        let entry = self.read().get(key, variance)?.clone();
+        entry.used(self.use_number());
         Some(entry)
     }
 
@@ -201,8 +123,8 @@ impl Store {
 
     fn show(&self, table: &Table) {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.bytes.set(number(table.bytes));
-        self.entries.set(number(table.entries.len()));
+        self.bytes.set(number(table.bytes()));
+        self.entries.set(number(table.count()));
     }
 
     // A panic elsewhere leaves the table whole.
@@ -215,57 +137,8 @@ impl Store {
     }
 }
 
-impl Table {
-    /// Lets go of what was not used for longest, until at most so many bytes are left.
-    fn free(&mut self, goal_bytes: usize) {
-        let last_use = |entry: &Entry| entry.last_use.load(Ordering::Relaxed);
-        let mut oldest: Vec<(u64, usize)> = self
-            .entries
-            .values()
-            .map(|entry| (last_use(entry), entry.bytes))
-            .collect();
-        oldest.sort_unstable();
-        let mut bytes = self.bytes;
-        let beyond = oldest.iter().take_while(|(_, of_entry)| {
-            let too_many = bytes > goal_bytes;
-            bytes -= if too_many { *of_entry } else { 0 };
-            too_many
-        });
-        let Some((newest_to_go, _)) = beyond.last().copied() else {
-            return;
-        };
-        self.entries
-            .retain(|_, entry| last_use(entry) > newest_to_go);
-        self.bytes = self.entries.values().map(|entry| entry.bytes).sum();
-    }
-}
-
-/// The bytes of a head that is the same for everybody.
-fn plain_head(head: &ResponseHeader) -> Option<Bytes> {
-    let headers = &head.headers;
-    let needed = [CONTENT_LENGTH, DATE];
-    let special = [VARY, AGE, TRANSFER_ENCODING, STATUS];
-    if !needed.iter().all(|name| headers.contains_key(name))
-        || special.iter().any(|name| headers.contains_key(name))
-    {
-        return None;
-    }
-    // Only 200 is kept.
-    let mut bytes = BytesMut::from("HTTP/1.1 200 OK\r\n");
-    head.header_to_h1_wire(&mut bytes);
-    Some(bytes.freeze())
-}
-
-/// The place of one answer among those for its key.
-fn place(key: &CacheKey) -> Cow<'_, [u8]> {
-    match key.get_variance_key() {
-        None => Cow::Borrowed(key.primary_key()),
-        Some(variance) => Cow::Owned([key.primary_key(), b"\n", variance].concat()),
-    }
-}
-
-fn asked(meta: &CacheMeta) -> Option<Purges> {
-    meta.extensions().get::<Purges>().copied()
+fn asked(meta: &CacheMeta) -> Option<Seen> {
+    meta.extensions().get::<Seen>().copied()
 }
 
 #[async_trait]
@@ -275,8 +148,9 @@ impl Storage for Store {
         key: &CacheKey,
         _trace: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        Ok(self.find(&place(key)).map(|entry| {
-            let body: HitHandler = Box::new(Hit(Some(entry.body.clone())));
+        let entry = self.find(key.primary_key(), key.get_variance_key());
+        Ok(entry.map(|entry| {
+            let body: HitHandler = Box::new(Hit(Some(entry.body().clone())));
             (entry.meta(), body)
         }))
     }
@@ -287,11 +161,11 @@ impl Storage for Store {
         meta: &CacheMeta,
         _trace: &SpanHandle,
     ) -> Result<MissHandler> {
-        let place = place(key).into_owned().into_boxed_slice();
         Ok(Box::new(Fill {
             store: self,
-            entry: Entry::new(&place, meta, Bytes::new()),
-            place,
+            entry: Entry::new(key.primary_key(), meta, Bytes::new()),
+            key: key.primary_key().into(),
+            variance: key.get_variance_key().copied(),
             body: BytesMut::new(),
             asked: asked(meta),
         }))
@@ -313,12 +187,12 @@ impl Storage for Store {
         meta: &CacheMeta,
         _trace: &SpanHandle,
     ) -> Result<bool> {
-        let place = place(key);
-        let Some(before) = self.find(&place) else {
+        let (primary, variance) = (key.primary_key(), key.get_variance_key());
+        let Some(before) = self.find(primary, variance) else {
             return Ok(false);
         };
-        let entry = Entry::new(&place, meta, before.body.clone());
-        self.put(place.into_owned().into_boxed_slice(), entry, asked(meta));
+        let entry = Entry::new(primary, meta, before.body().clone());
+        self.put(primary.into(), variance.copied(), entry, asked(meta));
         Ok(true)
     }
 
@@ -327,13 +201,25 @@ impl Storage for Store {
     }
 }
 
-/// A body that is read once.
+/// A body that is read once, whole or one range of it.
 struct Hit(Option<Bytes>);
 
 #[async_trait]
 impl HandleHit for Hit {
     async fn read_body(&mut self) -> Result<Option<Bytes>> {
         Ok(self.0.take())
+    }
+
+    fn can_seek(&self) -> bool {
+        true
+    }
+
+    fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
+        self.0 = self.0.take().map(|body| {
+            let end = end.unwrap_or(body.len()).min(body.len());
+            body.slice(start.min(end)..end)
+        });
+        Ok(())
     }
 
     async fn finish(
@@ -357,10 +243,11 @@ impl HandleHit for Hit {
 /// An answer that arrives. Nobody sees it before it is whole.
 struct Fill {
     store: &'static Store,
-    place: Box<[u8]>,
+    key: Box<[u8]>,
+    variance: Option<HashBinary>,
     entry: Entry,
     body: BytesMut,
-    asked: Option<Purges>,
+    asked: Option<Seen>,
 }
 
 #[async_trait]
@@ -373,23 +260,25 @@ impl HandleMiss for Fill {
     async fn finish(self: Box<Self>) -> Result<MissFinishType> {
         let Self {
             store,
-            place,
+            key,
+            variance,
             mut entry,
             body,
             asked,
         } = *self;
-        entry.bytes += body.len();
         // A copy of the right size: the buffer may have grown to twice that.
-        entry.body = Bytes::copy_from_slice(&body);
-        let bytes = entry.bytes;
-        store.put(place, entry, asked);
+        entry.set_body(Bytes::copy_from_slice(&body));
+        let bytes = entry.bytes();
+        store.put(key, variance, entry, asked);
         Ok(MissFinishType::Created(bytes))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
+
+    use pingora_http::ResponseHeader;
 
     use super::*;
 
@@ -408,22 +297,47 @@ mod tests {
     }
 
     fn put(store: &Store, key: &str, body: usize) {
+        let asked = store.changes.seen();
+        put_asked(store, key, None, body, asked);
+    }
+
+    fn put_asked(store: &Store, key: &str, variance: Option<u8>, body: usize, asked: Seen) {
+        let variance = variance.map(|byte| [byte; 16]);
         let entry = entry(key.as_bytes(), body);
-        let asked = Some(Purges(store.purges()));
-        store.put(key.as_bytes().into(), entry, asked);
+        store.put(key.as_bytes().into(), variance, entry, Some(asked));
     }
 
     #[test]
     fn what_was_asked_for_before_a_purge_is_not_kept_after_it() {
         let store = store(1 << 20);
         put(&store, "a", 1);
-        let asked = Some(Purges(store.purges()));
+        let asked = store.changes.seen();
         assert_eq!(store.purge(), 1);
-        assert!(store.find(b"a").is_none());
-        store.put(b"a".as_slice().into(), entry(b"a", 1), asked);
-        assert!(store.find(b"a").is_none());
+        assert!(store.find(b"a", None).is_none());
+        put_asked(&store, "a", None, 1, asked);
+        assert!(store.find(b"a", None).is_none());
         put(&store, "a", 1);
-        assert!(store.find(b"a").is_some());
+        assert!(store.find(b"a", None).is_some());
+    }
+
+    #[test]
+    fn a_write_forgets_all_answers_for_its_key_and_those_on_their_way() {
+        let store = store(1 << 20);
+        let asked = store.changes.seen();
+        for key in ["a", "b"] {
+            put(&store, key, 1);
+            put_asked(&store, key, Some(1), 1, asked);
+        }
+        assert_eq!(store.invalidate(b"a"), 2);
+        assert_eq!(store.invalidate(b"nothing"), 0);
+        put_asked(&store, "a", Some(2), 1, asked);
+        for variance in [None, Some([1; 16]), Some([2; 16])] {
+            assert!(store.find(b"a", variance.as_ref()).is_none());
+        }
+        assert!(store.find(b"b", Some(&[1; 16])).is_some());
+        assert_eq!(store.entries.get(), 2);
+        put(&store, "a", 1);
+        assert!(store.find(b"a", None).is_some());
     }
 
     #[test]
@@ -432,12 +346,12 @@ mod tests {
         for number in 0..9 {
             put(&store, &number.to_string(), 500);
         }
-        assert!(store.find(b"0").is_some());
+        assert!(store.find(b"0", None).is_some());
         put(&store, "9", 500);
         let kept: Vec<String> = (0..10).map(|n| n.to_string()).collect();
         let kept: Vec<_> = kept
             .iter()
-            .filter(|n| store.find(n.as_bytes()).is_some())
+            .filter(|n| store.find(n.as_bytes(), None).is_some())
             .collect();
         assert_eq!(kept, ["0", "3", "4", "5", "6", "7", "8", "9"]);
         assert_eq!(store.entries.get(), 8);
@@ -448,7 +362,7 @@ mod tests {
     fn what_is_larger_than_the_table_is_not_kept() {
         let store = store(1_000);
         put(&store, "a", 1_000);
-        assert!(store.find(b"a").is_none());
+        assert!(store.find(b"a", None).is_none());
         assert_eq!(store.bytes.get(), 0);
     }
 
@@ -459,5 +373,18 @@ mod tests {
         let bytes = store.bytes.get();
         put(&store, "a", 500);
         assert_eq!(store.bytes.get(), bytes);
+        assert_eq!(store.entries.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_range_of_a_body_is_read_alone() {
+        let mut hit = Hit(Some(Bytes::from_static(b"0123456789")));
+        hit.seek(2, Some(5)).expect("it can");
+        let read = hit.read_body().await.expect("it is in memory");
+        assert_eq!(read.as_deref(), Some(b"234".as_slice()));
+        let mut hit = Hit(Some(Bytes::from_static(b"01")));
+        hit.seek(7, Some(9)).expect("it can");
+        let read = hit.read_body().await.expect("it is in memory");
+        assert_eq!(read.as_deref(), Some(b"".as_slice()));
     }
 }

@@ -87,7 +87,8 @@ fn check_cache(cache: &Cache) -> Checked {
         let reason = "must not be more than `cache.size_mib`";
         return Err(Complaint::new(&object, reason));
     }
-    Ok(())
+    let guess = ["cache", "heuristic_percent"];
+    within(&guess, cache.heuristic_percent, 0..=100)
 }
 
 fn check_health(health: &Health) -> Checked {

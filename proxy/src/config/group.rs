@@ -149,6 +149,21 @@ pub struct Cache {
     /// How long a request waits for another that fetches the same, before it goes to a server itself.
     #[serde(with = "duration")]
     pub fill_timeout: Duration,
+    /// Whether `Expires` says how long an answer is fresh, where nothing else does.
+    pub expires: bool,
+    /// Freshness of an answer that says nothing about it, in percent of the time since `Last-Modified`; 0: none.
+    pub heuristic_percent: u32,
+    /// The longest such freshness.
+    #[serde(with = "duration")]
+    pub heuristic_max: Duration,
+    /// Whether answers of other statuses than 200 are kept.
+    pub other_statuses: bool,
+    /// Whether answers are kept that may only be used after their server was asked whether they still hold.
+    pub revalidate: bool,
+    /// Whether requests for one range are answered from whole answers.
+    pub ranges: bool,
+    /// Whether requests with `Authorization` use the cache, for answers that say that all may have them.
+    pub authorized: bool,
 }
 
 impl Cache {
@@ -169,6 +184,13 @@ impl Default for Cache {
             size_mib: 64,
             max_object_kib: 1024,
             fill_timeout: Duration::from_secs(5),
+            expires: false,
+            heuristic_percent: 0,
+            heuristic_max: Duration::from_secs(60 * 60),
+            other_statuses: false,
+            revalidate: false,
+            ranges: false,
+            authorized: false,
         }
     }
 }

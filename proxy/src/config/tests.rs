@@ -122,7 +122,7 @@ fn a_resolved_name_is_printed_beside() {
 }
 
 /// Each with the complaint, which begins with the line.
-const MISTAKES: [(&str, &str); 32] = [
+const MISTAKES: [(&str, &str); 34] = [
     (
         "[limits]\nheader_cuont = 1",
         "4: `limits.header_cuont`: no such key; did you mean `header_count`?",
@@ -247,6 +247,14 @@ const MISTAKES: [(&str, &str); 32] = [
     (
         "[[upstreams.other.servers]]\naddress = \"127.0.0.1:1\"\nwheight = 2",
         "5: `upstreams.other.servers[0].wheight`: no such key; did you mean `weight`?",
+    ),
+    (
+        "[upstreams.other]\nservers = [{ address = \"127.0.0.1:1\" }]\ncache = { heuristic_percent = 101 }",
+        "5: `upstreams.other.cache.heuristic_percent`: must be from 0 to 100, not 101",
+    ),
+    (
+        "[upstreams.other.cache]\nrange = true",
+        "4: `upstreams.other.cache.range`: no such key; did you mean `ranges`?",
     ),
 ];
 

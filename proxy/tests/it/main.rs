@@ -11,6 +11,8 @@ mod admin;
 mod admission;
 mod bodiless;
 mod cache;
+mod cache_changes;
+mod cache_opened;
 mod corpus;
 mod distribution;
 mod drain;
