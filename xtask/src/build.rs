@@ -66,6 +66,14 @@ pub(crate) async fn servers() -> Result<()> {
     run_step("build the host and the proxy", command).await
 }
 
+/// Builds the proxy as the tests do, and says where it is.
+pub(crate) async fn proxy() -> Result<PathBuf> {
+    let mut command = cargo(["build", "--workspace"]);
+    command.args(["--bin", "store-proxy"]);
+    run_step("build the proxy", command).await?;
+    Ok(paths::proxy_binary())
+}
+
 /// Builds the component that the tests and the swap test load beside ours.
 pub(crate) async fn test_guest() -> Result<()> {
     let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);

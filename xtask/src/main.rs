@@ -5,6 +5,7 @@ mod bench;
 mod bench_proxy;
 mod build;
 mod cargo;
+mod conformance;
 mod contract;
 mod deny;
 mod fixed_rate;
@@ -12,6 +13,7 @@ mod lab;
 mod load;
 mod locust;
 mod measure;
+mod npm;
 mod paths;
 mod pgo;
 mod python;
@@ -49,6 +51,7 @@ enum Command {
     Bench(bench::Options),
     BenchProxy(bench_proxy::Options),
     SwapTest(swap_test::Options),
+    Conformance(conformance::Options),
     Load(load::Options),
     Lab(lab::Options),
 }
@@ -89,6 +92,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Bench(options) => bench::run(options).await,
         Command::BenchProxy(options) => bench_proxy::run(options).await,
         Command::SwapTest(options) => swap_test::run(options).await,
+        Command::Conformance(options) => conformance::run(options).await,
         Command::Load(options) => load::run(options).await,
         Command::Lab(options) => lab::run(options).await,
     }
