@@ -4,7 +4,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 
 /// In order; a file that was released is never changed, only followed by another.
-const MIGRATIONS: [(u32, &str, &str); 3] = [
+const MIGRATIONS: [(u32, &str, &str); 4] = [
     (1, "store", include_str!("../migrations/0001-store.sql")),
     (
         2,
@@ -15,6 +15,11 @@ const MIGRATIONS: [(u32, &str, &str); 3] = [
         3,
         "idempotency-and-cache-changes",
         include_str!("../migrations/0003-idempotency-and-cache-changes.sql"),
+    ),
+    (
+        4,
+        "outcomes-and-emails",
+        include_str!("../migrations/0004-outcomes-and-emails.sql"),
     ),
 ];
 

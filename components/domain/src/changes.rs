@@ -8,8 +8,8 @@ use crate::orders::{Line, PricedOrder};
 pub struct Sale {
     /// Pieces sold, by ascending product; each product once.
     pub lines: Vec<Line>,
-    /// Who bought, and for how much. Nobody if the user goes with the orders.
-    pub buyer: Option<(i64, Cents)>,
+    /// Who bought, and for how much.
+    pub buyer: (i64, Cents),
 }
 
 impl Sale {
@@ -17,23 +17,15 @@ impl Sale {
     pub fn of(order: &PricedOrder) -> Self {
         Self {
             lines: order.items.iter().map(|item| item.line()).collect(),
-            buyer: Some((order.user_id, order.total_amount)),
+            buyer: (order.user_id, order.total_amount),
         }
     }
 
-    /// What deleting one order changes.
+    /// What deleting orders of a user changes, given their total and their lines added up for each product.
     pub fn undone(user_id: i64, total_amount: Cents, lines: Vec<Line>) -> Self {
         Self {
             lines: negated(lines),
-            buyer: Some((user_id, -total_amount)),
-        }
-    }
-
-    /// What deleting a user's orders changes, given their lines added up for each product.
-    pub fn undone_with_user(lines: Vec<Line>) -> Self {
-        Self {
-            lines: negated(lines),
-            buyer: None,
+            buyer: (user_id, -total_amount),
         }
     }
 }
@@ -140,8 +132,8 @@ mod tests {
     fn undoing_an_order_is_the_opposite_of_placing_it() {
         let placed = Sale::of(&order());
         let undone = Sale::undone(9, Cents::new(500), placed.lines.clone());
-        assert_eq!(placed.buyer, Some((9, Cents::new(500))));
-        assert_eq!(undone.buyer, Some((9, Cents::new(-500))));
+        assert_eq!(placed.buyer, (9, Cents::new(500)));
+        assert_eq!(undone.buyer, (9, Cents::new(-500)));
         for (taken, given) in placed.lines.iter().zip(&undone.lines) {
             assert_eq!(taken.product_id, given.product_id);
             assert_eq!(taken.quantity + given.quantity, 0);

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: the same key and body get the first answer again, and nothing happens twice.
+//! `Idempotency-Key`: the same key, route and body get the first answer again, and nothing happens twice.
 //!
 //! Keys and bodies are kept as SHA-256: a fixed size in the database, and nothing that a client wrote.
 
@@ -34,11 +34,37 @@ impl IdempotencyKey {
         })
     }
 
-    /// What the key stands for: this request, and only one with the same body.
-    pub fn claim(self, body: &[u8]) -> Claim {
+    /// What the key stands for: this request, and only one to the same route with the same body.
+    pub fn claim(self, route: Route, body: &[u8]) -> Claim {
         Claim {
             key_sha256: self.sha256,
-            body_sha256: sha256(body),
+            request_sha256: sha256(&[route.mark(), body].concat()),
+        }
+    }
+}
+
+/// A route that honours keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// `POST /orders`
+    Orders,
+    /// `POST /users`
+    Users,
+    /// `POST /products`
+    Products,
+    /// `POST /stocks`
+    Stocks,
+}
+
+impl Route {
+    /// What is hashed before a body. Nothing for orders: they had keys first, and those are still remembered. None of the
+    /// others is the beginning of an order's body.
+    const fn mark(self) -> &'static [u8] {
+        match self {
+            Self::Orders => b"",
+            Self::Users => b"POST /users\n",
+            Self::Products => b"POST /products\n",
+            Self::Stocks => b"POST /stocks\n",
         }
     }
 }
@@ -48,17 +74,18 @@ impl IdempotencyKey {
 pub struct Claim {
     /// The key, hashed.
     pub key_sha256: String,
-    /// The request's body, hashed.
-    pub body_sha256: String,
+    /// The request's route and body, hashed.
+    pub request_sha256: String,
 }
 
 /// What the database holds under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
-    /// The first request's body, hashed.
-    pub body_sha256: String,
-    /// The order that the first request placed.
-    pub order_id: i64,
+    /// The first request's route and body, hashed.
+    pub request_sha256: String,
+    /// The number that the first request was answered: of its order, user or product. Of a stock, the product if a row
+    /// was added, and 0 otherwise.
+    pub answer: i64,
     /// Whether it is older than keys are kept: 24 hours, judged by the database's clock.
     pub expired: bool,
 }
@@ -66,7 +93,7 @@ pub struct Remembered {
 /// What to do about a key that was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recalled {
-    /// Answer with the first request's order.
+    /// Answer what the first request was answered.
     Replay(i64),
     /// Forget the key and go on as if it were new.
     Forget,
@@ -76,17 +103,17 @@ impl Claim {
     /// Compares with what is remembered.
     ///
     /// # Errors
-    /// [`StoreError::Unacceptable`] if the key stands for another body.
+    /// [`StoreError::Unacceptable`] if the key stands for another request.
     pub fn recall(&self, remembered: &Remembered) -> Result<Recalled, StoreError> {
         if remembered.expired {
             return Ok(Recalled::Forget);
         }
-        if remembered.body_sha256 != self.body_sha256 {
+        if remembered.request_sha256 != self.request_sha256 {
             return Err(StoreError::Unacceptable(
-                "this Idempotency-Key was used for another body".into(),
+                "this Idempotency-Key was used for another body or route".into(),
             ));
         }
-        Ok(Recalled::Replay(remembered.order_id))
+        Ok(Recalled::Replay(remembered.answer))
     }
 }
 
@@ -107,15 +134,19 @@ mod tests {
     use super::*;
 
     fn claim(body: &str) -> Claim {
+        claim_of(Route::Orders, body)
+    }
+
+    fn claim_of(route: Route, body: &str) -> Claim {
         IdempotencyKey::parse(b"key-1")
             .expect("it is visible ASCII")
-            .claim(body.as_bytes())
+            .claim(route, body.as_bytes())
     }
 
     fn remembered(body: &str, expired: bool) -> Remembered {
         Remembered {
-            body_sha256: claim(body).body_sha256,
-            order_id: 7,
+            request_sha256: claim(body).request_sha256,
+            answer: 7,
             expired,
         }
     }
@@ -129,9 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn hashes_are_sha256_in_hexadecimal() {
+    fn an_order_s_body_is_hashed_alone_in_hexadecimal() {
         assert_eq!(
-            claim("abc").body_sha256,
+            claim("abc").request_sha256,
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(claim("abc").key_sha256, claim("abd").key_sha256);
@@ -147,6 +178,16 @@ mod tests {
             claim("b").recall(&remembered("a", false)),
             Err(StoreError::Unacceptable(_))
         ));
+    }
+
+    #[test]
+    fn the_same_body_on_another_route_is_refused() {
+        for route in [Route::Users, Route::Products, Route::Stocks] {
+            assert!(matches!(
+                claim_of(route, "a").recall(&remembered("a", false)),
+                Err(StoreError::Unacceptable(_))
+            ));
+        }
     }
 
     #[test]

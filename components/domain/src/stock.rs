@@ -1,7 +1,5 @@
 //! Stock: what orders do to it, and what setting it means.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::orders::Line;
@@ -71,49 +69,42 @@ pub struct StockedProduct {
     pub level: StockLevel,
 }
 
-/// The levels after `sold` pieces left, or came back where the number is negative. A product without a stock row has
-/// no pieces.
+/// Says whether `sold` pieces may have left, given the levels that this left behind. Both are in the same order. A number
+/// of pieces below zero came back.
 ///
 /// # Errors
-/// [`StoreError::Conflict`] under [`StockPolicy::Reject`] if there are fewer pieces of a product than are to leave.
-pub fn after_sale(
+/// [`StoreError::Conflict`] under [`StockPolicy::Reject`] if there were fewer pieces of a product than left.
+pub fn check_sale(
     policy: StockPolicy,
     sold: &[Line],
     levels: &[StockLevel],
-) -> Result<Vec<StockLevel>, StoreError> {
-    let levels: HashMap<i64, &StockLevel> = levels
+) -> Result<(), StoreError> {
+    if policy == StockPolicy::Backorder {
+        return Ok(());
+    }
+    // Pieces that come back are welcome while earlier backorders keep the level below zero.
+    let short = sold
         .iter()
-        .map(|level| (level.product_id, level))
-        .collect();
-    sold.iter()
-        .map(|line| {
-            let level = levels.get(&line.product_id);
-            let before = level.map_or(0, |level| level.quantity);
-            // Not `> before`: pieces that come back are welcome while earlier backorders keep the level below zero.
-            if policy == StockPolicy::Reject && line.quantity > before.max(0) {
-                return Err(StoreError::Conflict(format!(
-                    "insufficient stock of product {}",
-                    line.product_id
-                )));
-            }
-            Ok(StockLevel {
-                product_id: line.product_id,
-                quantity: before - line.quantity,
-                version: level.map_or(0, |level| level.version) + 1,
-            })
-        })
-        .collect()
+        .zip(levels)
+        .find(|(line, level)| line.quantity > 0 && level.quantity < 0);
+    match short {
+        Some((line, _)) => Err(StoreError::Conflict(format!(
+            "insufficient stock of product {}",
+            line.product_id
+        ))),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn level(product_id: i64, quantity: i64, version: i64) -> StockLevel {
+    fn level(product_id: i64, quantity: i64) -> StockLevel {
         StockLevel {
             product_id,
             quantity,
-            version,
+            version: 2,
         }
     }
 
@@ -125,42 +116,38 @@ mod tests {
     }
 
     #[test]
-    fn a_sale_takes_pieces_and_counts_the_version() {
-        let after = after_sale(
-            StockPolicy::Reject,
-            &[line(1, 2), line(2, 5)],
-            &[level(1, 10, 3), level(2, 5, 8)],
-        );
-        assert_eq!(after, Ok(vec![level(1, 8, 4), level(2, 0, 9)]));
-    }
-
-    #[test]
-    fn a_backorder_goes_below_zero() {
-        let after = after_sale(
-            StockPolicy::Backorder,
-            &[line(1, 2), line(2, 1)],
-            &[level(1, 1, 1)],
-        );
-        assert_eq!(after, Ok(vec![level(1, -1, 2), level(2, -1, 1)]));
-    }
-
-    #[test]
-    fn reject_names_the_product_that_is_short() {
-        for levels in [&[level(1, 9, 1), level(2, 2, 1)][..], &[level(1, 9, 1)]] {
-            let after = after_sale(StockPolicy::Reject, &[line(1, 1), line(2, 3)], levels);
-            assert_eq!(
-                after,
-                Err(StoreError::Conflict(
-                    "insufficient stock of product 2".into()
-                ))
-            );
+    fn what_was_there_may_leave() {
+        for left in [0, 3] {
+            let checked = check_sale(StockPolicy::Reject, &[line(1, 2)], &[level(1, left)]);
+            assert_eq!(checked, Ok(()));
         }
     }
 
     #[test]
+    fn a_backorder_goes_below_zero() {
+        let checked = check_sale(StockPolicy::Backorder, &[line(1, 2)], &[level(1, -1)]);
+        assert_eq!(checked, Ok(()));
+    }
+
+    #[test]
+    fn reject_names_the_product_that_is_short() {
+        let checked = check_sale(
+            StockPolicy::Reject,
+            &[line(1, 1), line(2, 3)],
+            &[level(1, 9), level(2, -1)],
+        );
+        assert_eq!(
+            checked,
+            Err(StoreError::Conflict(
+                "insufficient stock of product 2".into()
+            ))
+        );
+    }
+
+    #[test]
     fn giving_back_is_never_rejected() {
-        let after = after_sale(StockPolicy::Reject, &[line(1, -2)], &[level(1, -5, 7)]);
-        assert_eq!(after, Ok(vec![level(1, -3, 8)]));
+        let checked = check_sale(StockPolicy::Reject, &[line(1, -2)], &[level(1, -3)]);
+        assert_eq!(checked, Ok(()));
     }
 
     #[test]

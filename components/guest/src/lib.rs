@@ -8,6 +8,7 @@ pub mod cache;
 mod caching;
 pub mod changes;
 mod conditional;
+pub mod idempotency;
 pub mod json;
 mod log;
 pub mod mysql;

@@ -8,6 +8,8 @@ use crate::Reply;
 
 /// What a client may read about our side failing. The cause is in the log, under the request id in `instance`.
 const UNAVAILABLE: &str = "the store is overloaded or a dependency is down; try again";
+const OUTCOME_UNKNOWN: &str = "the connection to the database was lost at the last step: the request may have been carried \
+     out or not; look before you repeat it, or repeat it with the Idempotency-Key that it had";
 const INTERNAL: &str = "something went wrong on our side";
 
 /// Why a request gets an error.
@@ -46,7 +48,10 @@ impl Problem {
             Self::Store(StoreError::NotFound(_)) => StatusCode::NOT_FOUND,
             Self::Store(StoreError::Conflict(_)) => StatusCode::CONFLICT,
             Self::Store(StoreError::Unacceptable(_)) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Store(StoreError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(StoreError::Unavailable(_) | StoreError::Unfinished(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Store(StoreError::OutcomeUnknown(_)) => StatusCode::GATEWAY_TIMEOUT,
             Self::Store(StoreError::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -61,6 +66,10 @@ impl Problem {
                 crate::log(format_args!("unavailable: {cause}"));
                 UNAVAILABLE.to_owned()
             }
+            Self::Store(StoreError::OutcomeUnknown(cause)) => {
+                crate::log(format_args!("outcome unknown: {cause}"));
+                OUTCOME_UNKNOWN.to_owned()
+            }
             Self::Store(StoreError::Internal(cause)) => {
                 crate::log(format_args!("internal error: {cause}"));
                 INTERNAL.to_owned()
@@ -73,7 +82,9 @@ impl Problem {
             .with_header("cache-control", "no-store");
         match self {
             Self::MethodNotAllowed { allow } => reply.with_header("allow", allow),
-            Self::Store(StoreError::Unavailable(_)) => reply.with_header("retry-after", "1"),
+            Self::Store(StoreError::Unavailable(_) | StoreError::Unfinished(_)) => {
+                reply.with_header("retry-after", "1")
+            }
             _ => reply,
         }
     }
@@ -138,6 +149,7 @@ mod tests {
     fn the_cause_of_a_5xx_stays_inside() {
         for error in [
             StoreError::Unavailable("secret".into()),
+            StoreError::OutcomeUnknown("secret".into()),
             StoreError::Internal("secret".into()),
         ] {
             let body = body(Problem::from(error), None);
@@ -150,6 +162,8 @@ mod tests {
     fn what_may_be_retried_and_what_is_allowed_is_said_in_headers() {
         let unavailable = Problem::from(StoreError::Unavailable("down".into())).into_reply(None);
         assert_eq!(unavailable.header("retry-after"), Some(&b"1"[..]));
+        let open = Problem::from(StoreError::OutcomeUnknown("lost".into())).into_reply(None);
+        assert_eq!(open.header("retry-after"), None);
         let method = Problem::MethodNotAllowed { allow: "GET, HEAD" }.into_reply(None);
         assert_eq!(method.header("allow"), Some(&b"GET, HEAD"[..]));
     }

@@ -3,9 +3,9 @@
 use store_domain::changes::{Changed, Sale};
 use store_domain::orders::Line;
 use store_domain::settings::StockPolicy;
-use store_domain::stock::{StockLevel, after_sale};
+use store_domain::stock::{StockLevel, check_sale};
 use store_guest::changes;
-use store_guest::mysql::{Abort, Connection, ids};
+use store_guest::mysql::{Abort, Connection, MysqlError, ids};
 
 use crate::sql;
 
@@ -22,9 +22,12 @@ pub(crate) async fn post(
     sale: &Sale,
     changed: &[Changed],
 ) -> Result<Vec<StockLevel>, Abort> {
-    let mut levels = Vec::with_capacity(sale.lines.len());
     for lines in sale.lines.chunks(ROWS_AT_ONCE) {
-        levels.extend(move_stock(connection, policy, lines).await?);
+        let taken = lines
+            .iter()
+            .flat_map(|line| [line.product_id, -line.quantity]);
+        let statement = sql::add_to_stock(lines.len());
+        connection.execute(&statement, ids(taken)).await?;
     }
     for lines in sale.lines.chunks(ROWS_AT_ONCE) {
         let sold = lines
@@ -33,30 +36,27 @@ pub(crate) async fn post(
         let statement = sql::add_to_product_totals(lines.len());
         connection.execute(&statement, ids(sold)).await?;
     }
-    if let Some((user_id, expense)) = sale.buyer {
-        let spent = vec![user_id.into(), expense.to_string().into()];
-        connection.execute(sql::ADD_TO_USER_TOTAL, spent).await?;
-    }
+    let (user_id, expense) = sale.buyer;
+    let spent = vec![user_id.into(), expense.to_string().into()];
+    connection.execute(sql::ADD_TO_USER_TOTAL, spent).await?;
+    let levels = levels(connection, &sale.lines).await?;
+    check_sale(policy, &sale.lines, &levels)?;
     changes::note(connection, changed).await?;
     Ok(levels)
 }
 
-/// Locks the products' stock, by ascending product, before it decides: nobody else decides on the same pieces.
-async fn move_stock(
-    connection: &Connection,
-    policy: StockPolicy,
-    lines: &[Line],
-) -> Result<Vec<StockLevel>, Abort> {
-    let products = lines.iter().map(|line| line.product_id);
-    let before: Vec<StockLevel> = connection
-        .query(&sql::lock_stock(lines.len()), ids(products))
-        .await?;
-    let after = after_sale(policy, lines, &before)?;
-    let taken = lines
-        .iter()
-        .flat_map(|line| [line.product_id, -line.quantity]);
-    connection
-        .execute(&sql::add_to_stock(lines.len()), ids(taken))
-        .await?;
-    Ok(after)
+/// The moved levels, by ascending product. The first look at a snapshot comes after the last lock: MariaDB with
+/// `innodb_snapshot_isolation` refuses to lock what has changed since the snapshot.
+async fn levels(connection: &Connection, lines: &[Line]) -> Result<Vec<StockLevel>, MysqlError> {
+    let mut levels = Vec::with_capacity(lines.len());
+    for lines in lines.chunks(ROWS_AT_ONCE) {
+        let products = lines.iter().map(|line| line.product_id);
+        let statement = sql::moved_stock(lines.len());
+        levels.extend(
+            connection
+                .query::<StockLevel>(&statement, ids(products))
+                .await?,
+        );
+    }
+    Ok(levels)
 }

@@ -1,9 +1,9 @@
 //! The component that serves orders and users.
 
-mod idempotency;
 mod ledger;
 mod read;
 mod sql;
+mod undo;
 mod users;
 mod write;
 

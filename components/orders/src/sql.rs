@@ -13,7 +13,12 @@ pub(crate) fn prices(products: usize) -> String {
     )
 }
 
-pub(crate) const INSERT_ORDER: &str = "INSERT INTO orders (user_id, total_amount) VALUES (?, ?)";
+pub(crate) const INSERT_ORDER: &str =
+    "INSERT INTO orders (user_id, total_amount, written_by) VALUES (?, ?, ?)";
+
+/// By which transaction an order was written: whether it is there, for certain.
+pub(crate) const ORDER_WRITER: &str =
+    "SELECT written_by FROM orders WHERE id = ? LOCK IN SHARE MODE";
 
 pub(crate) fn insert_items(items: usize) -> String {
     format!(
@@ -22,38 +27,52 @@ pub(crate) fn insert_items(items: usize) -> String {
     )
 }
 
-/// Fails at once if another transaction has written the key and not ended.
-pub(crate) const PROBE: &str =
-    "SELECT 1 FROM idempotency_keys WHERE key_sha256 = ? FOR UPDATE NOWAIT";
+/// A look that locks nothing: to lock an order that is not there would lock the gap into which the next orders go.
+pub(crate) const ORDER_EXISTS: &str = "SELECT id FROM orders WHERE id = ?";
 
-pub(crate) const REMEMBERED: &str = "SELECT body_sha256, order_id, created_at < NOW() - INTERVAL 24 HOUR \
-     FROM idempotency_keys WHERE key_sha256 = ?";
-
-pub(crate) const FORGET_EXPIRED: &str =
-    "DELETE FROM idempotency_keys WHERE key_sha256 = ? AND created_at < NOW() - INTERVAL 24 HOUR";
-
-pub(crate) const REMEMBER: &str = "INSERT INTO idempotency_keys (key_sha256, body_sha256, order_id) VALUES (?, ?, LAST_INSERT_ID())";
-
-pub(crate) const LOCK_ORDER: &str =
-    "SELECT user_id, CAST(total_amount * 100 AS SIGNED) FROM orders WHERE id = ? FOR UPDATE";
-
-pub(crate) const LOCK_ITEMS: &str = "SELECT product_id, quantity FROM order_items WHERE order_id = ? ORDER BY product_id FOR UPDATE";
-
-/// Its items go with it.
-pub(crate) const DELETE_ORDER: &str = "DELETE FROM orders WHERE id = ?";
-
-pub(crate) fn lock_stock(products: usize) -> String {
+/// Orders to delete. Of a small table the server would rather read, and lock, every row than look each one up, unless
+/// told otherwise.
+pub(crate) fn lock_orders(orders: usize) -> String {
     format!(
-        "SELECT product_id, quantity, version FROM stocks WHERE product_id IN ({}) ORDER BY product_id FOR UPDATE",
-        placeholders(products)
+        "SELECT id, user_id, CAST(total_amount * 100 AS SIGNED) FROM orders FORCE INDEX (PRIMARY) \
+         WHERE id IN ({}) ORDER BY id FOR UPDATE",
+        placeholders(orders)
     )
 }
 
+/// What the orders took of each product.
+pub(crate) fn lock_lines(orders: usize) -> String {
+    format!(
+        "SELECT product_id, CAST(SUM(quantity) AS SIGNED) \
+         FROM order_items FORCE INDEX (order_items_order_product) WHERE order_id IN ({}) \
+         GROUP BY product_id ORDER BY product_id LOCK IN SHARE MODE",
+        placeholders(orders)
+    )
+}
+
+/// Their items go with them. A single-table DELETE takes no hint: the limit makes the server go by the primary key.
+pub(crate) fn delete_orders(orders: usize) -> String {
+    format!(
+        "DELETE FROM orders WHERE id IN ({}) ORDER BY id LIMIT {orders}",
+        placeholders(orders)
+    )
+}
+
+/// Moves stock, and locks its rows by ascending product. It comes before any look at them: to lock rows that are not
+/// there yet would lock the gap where they go, and two orders that both hold it could never insert theirs.
 pub(crate) fn add_to_stock(products: usize) -> String {
     format!(
         "INSERT INTO stocks (product_id, quantity, version) VALUES {} \
          ON DUPLICATE KEY UPDATE quantity = quantity + VALUES(quantity), version = version + 1",
         row_placeholders("(?, ?, 1)", products)
+    )
+}
+
+/// The levels of rows that the transaction has just moved, and so locked.
+pub(crate) fn moved_stock(products: usize) -> String {
+    format!(
+        "SELECT product_id, quantity, version FROM stocks WHERE product_id IN ({}) ORDER BY product_id",
+        placeholders(products)
     )
 }
 
@@ -68,24 +87,25 @@ pub(crate) fn add_to_product_totals(products: usize) -> String {
 pub(crate) const ADD_TO_USER_TOTAL: &str = "INSERT INTO user_totals (user_id, total_expense) VALUES (?, ?) \
      ON DUPLICATE KEY UPDATE total_expense = total_expense + VALUES(total_expense)";
 
-pub(crate) const INSERT_USER: &str = "INSERT INTO users (name, email) VALUES (?, ?)";
+pub(crate) const INSERT_USER: &str = "INSERT INTO users (name, email, written_by) VALUES (?, ?, ?)";
+
+/// By which transaction a user was written: whether it is there, for certain.
+pub(crate) const USER_WRITER: &str = "SELECT written_by FROM users WHERE id = ? LOCK IN SHARE MODE";
 
 /// A total of zero, so that an order only ever updates an existing row.
 pub(crate) const INSERT_USER_TOTAL: &str = "INSERT INTO user_totals (user_id) VALUES (?)";
 
 pub(crate) const USER: &str = "SELECT id, name, email FROM users WHERE id = ?";
 
+/// A look that locks nothing, as [`ORDER_EXISTS`].
+pub(crate) const USER_EXISTS: &str = "SELECT id FROM users WHERE id = ?";
+
 /// While it is locked, the user places no order.
 pub(crate) const LOCK_USER: &str = "SELECT id FROM users WHERE id = ? FOR UPDATE";
 
-pub(crate) const LOCK_ORDERS_OF_USER: &str =
-    "SELECT id FROM orders WHERE user_id = ? ORDER BY id FOR UPDATE";
-
-pub(crate) const LOCK_LINES_OF_USER: &str = "SELECT i.product_id, CAST(SUM(i.quantity) AS SIGNED) \
-     FROM orders o JOIN order_items i ON i.order_id = o.id WHERE o.user_id = ? \
-     GROUP BY i.product_id ORDER BY i.product_id FOR UPDATE";
-
-pub(crate) const DELETE_ORDERS_OF_USER: &str = "DELETE FROM orders WHERE user_id = ?";
+/// The first of a user's orders. It locks nothing: the lock behind the last one would keep other users' orders out.
+pub(crate) const SOME_ORDERS_OF_USER: &str =
+    "SELECT id FROM orders FORCE INDEX (orders_user) WHERE user_id = ? ORDER BY id LIMIT 100";
 
 /// The user's total goes with the user.
 pub(crate) const DELETE_USER: &str = "DELETE FROM users WHERE id = ?";

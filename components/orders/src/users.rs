@@ -1,18 +1,18 @@
 //! Users: created, read, and deleted together with their orders.
 
+use std::time::{Duration, Instant};
+
 use serde::Serialize;
 use spin_sdk::http::StatusCode;
 use store_domain::StoreError;
-use store_domain::changes::{Entity, Sale, changed};
-use store_domain::orders::Line;
-use store_domain::settings::StockPolicy;
-use store_domain::stock::StockLevel;
+use store_domain::idempotency::{Claim, Route};
 use store_domain::users::{NewUser, User};
-use store_guest::cache::{self, Write};
-use store_guest::mysql::{Abort, Connection, MysqlError, ids, transaction};
-use store_guest::{Problem, Reply, Request, variables};
+use store_guest::mysql::{
+    Abort, Connection, Fate, MysqlError, exists, ids, transaction, write_token,
+};
+use store_guest::{Problem, Reply, Request, idempotency, json, variables};
 
-use crate::{ledger, sql};
+use crate::{sql, undo};
 
 /// `POST /users`
 pub(crate) async fn create(request: &Request) -> Result<Reply, Problem> {
@@ -20,18 +20,42 @@ pub(crate) async fn create(request: &Request) -> Result<Reply, Problem> {
     struct Created {
         user_id: i64,
     }
-    let user: NewUser = request.json().await?;
+    let key = idempotency::key(request)?;
+    let body = request.json_bytes().await?;
+    let user: NewUser = json::parse(&body)?;
     user.check()?;
+    let claim = key.map(|key| key.claim(Route::Users, &body));
     let mysql_url = variables::mysql_url().await?;
-    let user_id = transaction(&mysql_url, async |connection| {
-        create_in(connection, &user).await
+    let user_id = idempotency::once(&mysql_url, claim.as_ref(), async || {
+        create_new(&mysql_url, &user, claim.as_ref()).await
     })
     .await?;
     Ok(Reply::json(StatusCode::CREATED, &Created { user_id }))
 }
 
-async fn create_in(connection: &Connection, user: &NewUser) -> Result<i64, Abort> {
-    let columns = vec![user.name.clone().into(), user.email.clone().into()];
+async fn create_new(mysql_url: &str, user: &NewUser, claim: Option<&Claim>) -> Result<i64, Abort> {
+    let token = write_token();
+    transaction(
+        mysql_url,
+        async |connection| create_in(connection, user, claim, token).await,
+        async |connection, user_id| {
+            Fate::of_insert(connection, sql::USER_WRITER, *user_id, token).await
+        },
+    )
+    .await
+}
+
+async fn create_in(
+    connection: &Connection,
+    user: &NewUser,
+    claim: Option<&Claim>,
+    token: i64,
+) -> Result<i64, Abort> {
+    let columns = vec![
+        user.name.clone().into(),
+        user.email.clone().into(),
+        token.into(),
+    ];
     connection
         .execute(sql::INSERT_USER, columns)
         .await
@@ -40,6 +64,7 @@ async fn create_in(connection: &Connection, user: &NewUser) -> Result<i64, Abort
     connection
         .execute(sql::INSERT_USER_TOTAL, ids([user_id]))
         .await?;
+    idempotency::record(connection, claim, user_id).await?;
     Ok(user_id)
 }
 
@@ -61,53 +86,77 @@ pub(crate) async fn get(user_id: i64) -> Result<Reply, Problem> {
     Ok(Reply::json(StatusCode::OK, &User { id, name, email }))
 }
 
-/// `DELETE /users/{id}`
+/// When a deletion stops in the middle: well before our host's own limit for a request, which tells nobody what is left.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// `DELETE /users/{id}`: first the user's orders, a hundred in one transaction, so that others who want the same stock
+/// wait for no longer than for an order; then the user. Whatever ends it early leaves a user with fewer orders, and the
+/// next request goes on from there.
 pub(crate) async fn delete(user_id: i64) -> Result<Reply, Problem> {
     let mysql_url = variables::mysql_url().await?;
-    let undone = transaction(&mysql_url, async |connection| {
-        delete_in(connection, user_id).await
-    })
-    .await?;
-    let deleted = undone.is_some();
-    if let Some(Undone { orders, levels }) = undone {
-        let orders = orders
-            .into_iter()
-            .map(|id| Write::Forget(Entity::Order, id));
-        let stock = levels.into_iter().map(Write::MoveStock);
-        cache::write_after_commit(orders.chain(stock)).await;
+    if !exists(&mysql_url, sql::USER_EXISTS, user_id).await? {
+        return Ok(Reply::deleted(false));
     }
-    Ok(Reply::deleted(deleted))
+    let started = Instant::now();
+    while started.elapsed() < LIMIT {
+        let order_ids = some_orders(&mysql_url, user_id).await?;
+        if !order_ids.is_empty() {
+            undo::orders(&mysql_url, &order_ids).await?;
+            continue;
+        }
+        match delete_alone(&mysql_url, user_id).await? {
+            Departure::Deleted => return Ok(Reply::deleted(true)),
+            Departure::WasGone => return Ok(Reply::deleted(false)),
+            // Since the look at the orders. It was accepted, so it is one of those to delete.
+            Departure::HasOrdered => {}
+        }
+    }
+    Err(StoreError::Unfinished(format!(
+        "user {user_id} has so many orders that only some are deleted yet: repeat the request"
+    ))
+    .into())
 }
 
-/// What went with a user.
-struct Undone {
-    orders: Vec<i64>,
-    levels: Vec<StockLevel>,
-}
-
-/// Deletes the user as if each order had been deleted first. `None` if there is no such user.
-async fn delete_in(connection: &Connection, user_id: i64) -> Result<Option<Undone>, Abort> {
-    let user = || ids([user_id]);
-    let found = connection.first::<(i64,)>(sql::LOCK_USER, user()).await?;
-    if found.is_none() {
-        return Ok(None);
-    }
-    let orders: Vec<i64> = connection
-        .query::<(i64,)>(sql::LOCK_ORDERS_OF_USER, user())
+async fn some_orders(mysql_url: &str, user_id: i64) -> Result<Vec<i64>, MysqlError> {
+    let connection = Connection::open(mysql_url).await?;
+    let found = connection.query::<(i64,)>(sql::SOME_ORDERS_OF_USER, ids([user_id]));
+    Ok(found
         .await?
         .into_iter()
-        .map(|(id,)| id)
-        .collect();
-    let lines = connection
-        .query::<Line>(sql::LOCK_LINES_OF_USER, user())
-        .await?;
-    connection
-        .execute(sql::DELETE_ORDERS_OF_USER, user())
-        .await?;
-    connection.execute(sql::DELETE_USER, user()).await?;
+        .map(|(order_id,)| order_id)
+        .collect())
+}
 
-    let sale = Sale::undone_with_user(lines);
-    let changed = changed(&orders, &sale.lines);
-    let levels = ledger::post(connection, StockPolicy::Backorder, &sale, &changed).await?;
-    Ok(Some(Undone { orders, levels }))
+/// What became of a user who had no orders.
+enum Departure {
+    Deleted,
+    WasGone,
+    HasOrdered,
+}
+
+async fn delete_alone(mysql_url: &str, user_id: i64) -> Result<Departure, Abort> {
+    transaction(
+        mysql_url,
+        async |connection| delete_in(connection, user_id).await,
+        async |connection, departure| match departure {
+            Departure::Deleted => Fate::of_delete(connection, sql::USER_WRITER, user_id).await,
+            // There was nothing to commit.
+            Departure::WasGone | Departure::HasOrdered => Ok(Fate::Committed),
+        },
+    )
+    .await
+}
+
+async fn delete_in(connection: &Connection, user_id: i64) -> Result<Departure, Abort> {
+    let found = connection
+        .first::<(i64,)>(sql::LOCK_USER, ids([user_id]))
+        .await?;
+    if found.is_none() {
+        return Ok(Departure::WasGone);
+    }
+    match connection.execute(sql::DELETE_USER, ids([user_id])).await {
+        Ok(()) => Ok(Departure::Deleted),
+        Err(error) if error.is_referred_to() => Ok(Departure::HasOrdered),
+        Err(error) => Err(error.into()),
+    }
 }

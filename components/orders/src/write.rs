@@ -1,18 +1,20 @@
-//! Placing an order, and deleting one: each is one transaction, followed by the cache.
+//! Placing an order, and deleting one: one transaction, followed by the cache.
 
 use serde::Serialize;
 use spin_sdk::http::StatusCode;
-use store_domain::changes::{Entity, Sale, changed};
-use store_domain::idempotency::{Claim, IdempotencyKey};
-use store_domain::orders::{Basket, Line, NewOrder, Order};
+use store_domain::changes::{Sale, changed};
+use store_domain::idempotency::{Claim, Route};
+use store_domain::orders::{Basket, NewOrder, Order};
 use store_domain::settings::{PriceLookup, StockPolicy};
 use store_domain::stock::StockLevel;
 use store_domain::{Cents, StoreError};
 use store_guest::cache::{self, Write};
-use store_guest::mysql::{Abort, Connection, MysqlError, ids, transaction};
-use store_guest::{Problem, Reply, Request, json, variables};
+use store_guest::mysql::{
+    Abort, Connection, Fate, MysqlError, exists, ids, transaction, write_token,
+};
+use store_guest::{Problem, Reply, Request, idempotency, json, variables};
 
-use crate::{idempotency, ledger, sql};
+use crate::{ledger, sql, undo};
 
 /// How orders are placed: the variables of one request.
 struct Terms {
@@ -37,49 +39,28 @@ pub(crate) async fn place(request: &Request) -> Result<Reply, Problem> {
     struct Placed {
         order_id: i64,
     }
-    let key = idempotency_key(&request.header("idempotency-key"))?;
+    let key = idempotency::key(request)?;
     let body = request.json_bytes().await?;
     let basket = json::parse::<NewOrder>(&body)?.into_basket()?;
+    let claim = key.map(|key| key.claim(Route::Orders, &body));
     let terms = Terms::read().await?;
-    let order_id = match key {
-        Some(key) => place_once(&terms, &basket, &key.claim(&body)).await?,
-        None => place_new(&terms, &basket, None).await?,
-    };
+    let order_id = idempotency::once(&terms.mysql_url, claim.as_ref(), async || {
+        place_new(&terms, &basket, claim.as_ref()).await
+    })
+    .await?;
     Ok(Reply::json(StatusCode::CREATED, &Placed { order_id }))
-}
-
-fn idempotency_key(values: &[Vec<u8>]) -> Result<Option<IdempotencyKey>, StoreError> {
-    match values {
-        [] => Ok(None),
-        [value] => IdempotencyKey::parse(value).map(Some),
-        _ => Err(StoreError::Malformed(
-            "there must be one Idempotency-Key at most".into(),
-        )),
-    }
-}
-
-/// Places the order unless its key was used before. Both happen in one transaction, so a crash leaves both or neither.
-async fn place_once(terms: &Terms, basket: &Basket, claim: &Claim) -> Result<i64, Problem> {
-    /// The second round reads what the first one collided with. A third is for a first that was rolled back meanwhile.
-    const ROUNDS: usize = 3;
-    for _ in 0..ROUNDS {
-        if let Some(order_id) = idempotency::recall(&terms.mysql_url, claim).await? {
-            return Ok(order_id);
-        }
-        match place_new(terms, basket, Some(claim)).await {
-            // Another request with the key committed between our look and our write.
-            Err(Abort::Database(error)) if error.is_duplicate() => {}
-            outcome => return Ok(outcome?),
-        }
-    }
-    Err(idempotency::in_flight().into())
 }
 
 /// Places the order, commits, and then brings the cache in line.
 async fn place_new(terms: &Terms, basket: &Basket, claim: Option<&Claim>) -> Result<i64, Abort> {
-    let (order, levels) = transaction(&terms.mysql_url, async |connection| {
-        place_in(connection, terms, basket, claim).await
-    })
+    let token = write_token();
+    let (order, levels) = transaction(
+        &terms.mysql_url,
+        async |connection| place_in(connection, terms, basket, claim, token).await,
+        async |connection, (order, _)| {
+            Fate::of_insert(connection, sql::ORDER_WRITER, order.order_id, token).await
+        },
+    )
     .await?;
     let order_id = order.order_id;
     let stock = levels.into_iter().map(Write::MoveStock);
@@ -93,20 +74,23 @@ async fn place_in(
     terms: &Terms,
     basket: &Basket,
     claim: Option<&Claim>,
+    token: i64,
 ) -> Result<(Order, Vec<StockLevel>), Abort> {
     let prices = prices(connection, terms.price_lookup, basket).await?;
     let order = basket.priced(&prices)?;
     let sale = Sale::of(&order);
 
-    let owner = vec![order.user_id.into(), order.total_amount.to_string().into()];
+    let columns = vec![
+        order.user_id.into(),
+        order.total_amount.to_string().into(),
+        token.into(),
+    ];
     connection
-        .execute(sql::INSERT_ORDER, owner)
+        .execute(sql::INSERT_ORDER, columns)
         .await
         .map_err(|error| unknown_user(error, order.user_id))?;
-    if let Some(claim) = claim {
-        idempotency::record(connection, claim).await?;
-    }
     let order = order.numbered(connection.last_insert_id().await?);
+    idempotency::record(connection, claim, order.order_id).await?;
     insert_items(connection, &order).await?;
 
     let changed = changed(&[order.order_id], &sale.lines);
@@ -158,55 +142,7 @@ fn unknown_user(error: MysqlError, user_id: i64) -> Abort {
 /// `DELETE /orders/{id}`
 pub(crate) async fn delete(order_id: i64) -> Result<Reply, Problem> {
     let mysql_url = variables::mysql_url().await?;
-    let levels = transaction(&mysql_url, async |connection| {
-        delete_in(connection, order_id).await
-    })
-    .await?;
-    let deleted = levels.is_some();
-    if let Some(levels) = levels {
-        let order = Write::Forget(Entity::Order, order_id);
-        let stock = levels.into_iter().map(Write::MoveStock);
-        cache::write_after_commit(std::iter::once(order).chain(stock)).await;
-    }
+    let found = exists(&mysql_url, sql::ORDER_EXISTS, order_id).await?;
+    let deleted = found && undo::orders(&mysql_url, &[order_id]).await?;
     Ok(Reply::deleted(deleted))
-}
-
-/// Deletes the order and gives its stock back. `None` if there is no such order.
-async fn delete_in(
-    connection: &Connection,
-    order_id: i64,
-) -> Result<Option<Vec<StockLevel>>, Abort> {
-    let order = connection
-        .first::<(i64, Cents)>(sql::LOCK_ORDER, ids([order_id]))
-        .await?;
-    let Some((user_id, total_amount)) = order else {
-        return Ok(None);
-    };
-    let lines = connection
-        .query::<Line>(sql::LOCK_ITEMS, ids([order_id]))
-        .await?;
-    connection
-        .execute(sql::DELETE_ORDER, ids([order_id]))
-        .await?;
-
-    let sale = Sale::undone(user_id, total_amount, lines);
-    let changed = changed(&[order_id], &sale.lines);
-    let levels = ledger::post(connection, StockPolicy::Backorder, &sale, &changed).await?;
-    Ok(Some(levels))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_key_is_read_and_two_are_refused() {
-        let line = || b"a".to_vec();
-        assert_eq!(idempotency_key(&[]), Ok(None));
-        assert!(matches!(idempotency_key(&[line()]), Ok(Some(_))));
-        assert!(matches!(
-            idempotency_key(&[line(), line()]),
-            Err(StoreError::Malformed(_))
-        ));
-    }
 }

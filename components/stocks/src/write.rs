@@ -3,13 +3,15 @@
 use serde::Serialize;
 use spin_sdk::http::StatusCode;
 use store_domain::changes::Entity;
+use store_domain::idempotency::{Claim, Route};
 use store_domain::products::NewProduct;
 use store_domain::stock::{NewStock, StockLevel, StockedProduct};
 use store_domain::{Cents, StoreError};
 use store_guest::cache::{self, Write};
-use store_guest::changes;
-use store_guest::mysql::{Abort, Connection, MysqlError, ids, transaction};
-use store_guest::{Problem, Reply, Request, variables};
+use store_guest::mysql::{
+    Abort, Connection, Fate, MysqlError, exists, ids, transaction, write_token,
+};
+use store_guest::{Problem, Reply, Request, changes, idempotency, json, variables};
 
 use crate::sql;
 
@@ -19,25 +21,51 @@ pub(crate) async fn create_product(request: &Request) -> Result<Reply, Problem> 
     struct Created {
         product_id: i64,
     }
-    let product: NewProduct = request.json().await?;
+    let key = idempotency::key(request)?;
+    let body = request.json_bytes().await?;
+    let product: NewProduct = json::parse(&body)?;
     let price = product.check()?;
+    let claim = key.map(|key| key.claim(Route::Products, &body));
     let mysql_url = variables::mysql_url().await?;
-    let product_id = transaction(&mysql_url, async |connection| {
-        create_product_in(connection, &product, price).await
+    let product_id = idempotency::once(&mysql_url, claim.as_ref(), async || {
+        create_new(&mysql_url, &product, price, claim.as_ref()).await
     })
     .await?;
     Ok(Reply::json(StatusCode::CREATED, &Created { product_id }))
 }
 
-async fn create_product_in(
+async fn create_new(
+    mysql_url: &str,
+    product: &NewProduct,
+    price: Cents,
+    claim: Option<&Claim>,
+) -> Result<i64, Abort> {
+    let token = write_token();
+    transaction(
+        mysql_url,
+        async |connection| {
+            let product_id = insert_product(connection, product, price, token).await?;
+            idempotency::record(connection, claim, product_id).await?;
+            Ok(product_id)
+        },
+        async |connection, product_id| {
+            Fate::of_insert(connection, sql::PRODUCT_WRITER, *product_id, token).await
+        },
+    )
+    .await
+}
+
+async fn insert_product(
     connection: &Connection,
     product: &NewProduct,
     price: Cents,
-) -> Result<i64, Abort> {
+    token: i64,
+) -> Result<i64, MysqlError> {
     let columns = vec![
         product.name.clone().into(),
         product.sku.clone().into(),
         price.to_string().into(),
+        token.into(),
     ];
     connection.execute(sql::INSERT_PRODUCT, columns).await?;
     let product_id = connection.last_insert_id().await?;
@@ -50,9 +78,14 @@ async fn create_product_in(
 /// `DELETE /products/{id}`
 pub(crate) async fn delete_product(product_id: i64) -> Result<Reply, Problem> {
     let mysql_url = variables::mysql_url().await?;
-    let deleted = transaction(&mysql_url, async |connection| {
-        delete_product_in(connection, product_id).await
-    })
+    if !exists(&mysql_url, sql::PRODUCT_EXISTS, product_id).await? {
+        return Ok(Reply::deleted(false));
+    }
+    let deleted = transaction(
+        &mysql_url,
+        async |connection| delete_product_in(connection, product_id).await,
+        async |connection, _| Fate::of_delete(connection, sql::PRODUCT_WRITER, product_id).await,
+    )
     .await?;
     if deleted {
         cache::write_after_commit([Write::Forget(Entity::Product, product_id)]).await;
@@ -84,34 +117,65 @@ fn still_ordered(error: MysqlError, product_id: i64) -> Abort {
     }
 }
 
+/// The version of a stock row that was just added.
+const FIRST_VERSION: i64 = 1;
+
 /// `POST /stocks`
 pub(crate) async fn set_stock(request: &Request) -> Result<Reply, Problem> {
     #[derive(Serialize)]
     struct Set {
         result: String,
     }
-    let stock: NewStock = request.json().await?;
+    let key = idempotency::key(request)?;
+    let body = request.json_bytes().await?;
+    let stock: NewStock = json::parse(&body)?;
     stock.check()?;
+    let claim = key.map(|key| key.claim(Route::Stocks, &body));
     let mysql_url = variables::mysql_url().await?;
-    let (product, existed) = transaction(&mysql_url, async |connection| {
-        set_stock_in(connection, stock).await
+    let added = idempotency::once(&mysql_url, claim.as_ref(), async || {
+        set_anew(&mysql_url, stock, claim.as_ref()).await
     })
     .await?;
-    cache::write_after_commit([Write::PutStock(product)]).await;
     // The words of the older API.
-    let result = if existed {
-        "rows updated: 1".to_owned()
-    } else {
-        format!("rows added, product {}", stock.product_id)
+    let result = match added {
+        UPDATED => "rows updated: 1".to_owned(),
+        product_id => format!("rows added, product {product_id}"),
     };
     Ok(Reply::json(StatusCode::CREATED, &Set { result }))
 }
 
-/// Gives the product as it is from now on, and whether it had stock before.
+/// What is remembered of an update. No product has this id.
+const UPDATED: i64 = 0;
+
+/// Sets the stock, commits, and then brings the cache in line. Gives the product's id if it had no stock before, and
+/// [`UPDATED`] if it had.
+async fn set_anew(mysql_url: &str, stock: NewStock, claim: Option<&Claim>) -> Result<i64, Abort> {
+    let token = write_token();
+    let (product, answer) = transaction(
+        mysql_url,
+        async |connection| {
+            let product = set_stock_in(connection, stock, token).await?;
+            let answer = match product.level.version {
+                FIRST_VERSION => stock.product_id,
+                _ => UPDATED,
+            };
+            idempotency::record(connection, claim, answer).await?;
+            changes::note(connection, &[(Entity::Product, stock.product_id)]).await?;
+            Ok((product, answer))
+        },
+        async |connection, (product, _)| set_fate(connection, product.level, token).await,
+    )
+    .await?;
+    cache::write_after_commit([Write::PutStock(product)]).await;
+    Ok(answer)
+}
+
+/// Gives the product as it is from now on.
 async fn set_stock_in(
     connection: &Connection,
     stock: NewStock,
-) -> Result<(StockedProduct, bool), Abort> {
+    token: i64,
+) -> Result<StockedProduct, Abort> {
     let NewStock {
         product_id,
         quantity,
@@ -120,23 +184,37 @@ async fn set_stock_in(
         .first::<(String, String, Cents)>(sql::KEEP_PRODUCT, ids([product_id]))
         .await?
         .ok_or_else(|| StoreError::Unacceptable(format!("unknown product {product_id}")))?;
-    let version = connection
-        .first::<(i64,)>(sql::LOCK_STOCK, ids([product_id]))
-        .await?
-        .map(|(version,)| version);
     connection
-        .execute(sql::SET_STOCK, ids([product_id, quantity]))
+        .execute(sql::SET_STOCK, ids([product_id, quantity, token]))
         .await?;
-    changes::note(connection, &[(Entity::Product, product_id)]).await?;
-    let product = StockedProduct {
+    let (version,) = connection
+        .first::<(i64,)>(sql::SET_VERSION, ids([product_id]))
+        .await?
+        .ok_or_else(|| StoreError::Internal("the stock that was set is not there".into()))?;
+    Ok(StockedProduct {
         name,
         sku,
         unit_price,
         level: StockLevel {
             product_id,
             quantity,
-            version: version.unwrap_or(0) + 1,
+            version,
         },
-    };
-    Ok((product, version.is_some()))
+    })
+}
+
+/// Whether the stock was set to `level`. Once the row was changed again, by another request that set it, nobody can tell.
+async fn set_fate(
+    connection: &Connection,
+    level: StockLevel,
+    token: i64,
+) -> Result<Fate, MysqlError> {
+    let found = connection
+        .first::<(Option<i64>, i64)>(sql::STOCK_WRITER, ids([level.product_id]))
+        .await?;
+    Ok(match found {
+        Some((Some(writer), _)) if writer == token => Fate::Committed,
+        Some((_, version)) if version >= level.version => Fate::Unknown,
+        _ => Fate::RolledBack,
+    })
 }

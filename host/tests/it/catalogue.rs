@@ -1,5 +1,6 @@
 //! Health, users, products, stock and GraphQL.
 
+use mysql_async::prelude::Queryable;
 use reqwest::Method;
 use serde_json::json;
 
@@ -84,6 +85,89 @@ async fn stock_is_set_and_says_whether_it_was_there() {
     shop.post("/stocks", &json!({"product_id": 999, "quantity": 1}))
         .await
         .problem(422);
+    shop.assert_consistent().await;
+}
+
+/// `count` products without stock.
+async fn bare_products(shop: &Shop, count: usize) -> Vec<i64> {
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let values = vec!["('Mouse', 'M-1', 5)"; count].join(",");
+    let insert = format!("INSERT INTO products (name, sku, price) VALUES {values}");
+    mysql.query_drop(insert).await.unwrap();
+    mysql
+        .query_drop("INSERT IGNORE INTO product_totals (product_id) SELECT id FROM products")
+        .await
+        .unwrap();
+    let ids = "SELECT id FROM products ORDER BY id DESC LIMIT ?";
+    mysql.exec(ids, (count,)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_first_stocks_at_once_are_all_set() {
+    const WORKERS: usize = 48;
+    const EACH: usize = 8;
+    let shop = Shop::open().await;
+    let products = bare_products(&shop, WORKERS * EACH).await;
+    // Each worker's products lie between those of the others.
+    let workers = (0..WORKERS).map(|worker| {
+        let (shop, mine) = (&shop, products.iter().skip(worker).step_by(WORKERS));
+        async move {
+            for product in mine {
+                let body = json!({"product_id": product, "quantity": 5});
+                let set = shop.post("/stocks", &body).await.expect(201);
+                let words = format!("rows added, product {product}");
+                assert_eq!(set, json!({"result": words}));
+            }
+        }
+    });
+    futures::future::join_all(workers).await;
+    shop.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn products_are_deleted_under_load() {
+    const WORKERS: usize = 24;
+    const ROUNDS: usize = 8;
+    let shop = Shop::open().await;
+    let user = shop.user(1).await;
+    let shared = bare_products(&shop, 20).await;
+    let workers = (0..WORKERS).map(|worker| {
+        let (shop, shared) = (&shop, &shared);
+        async move {
+            for round in 0..ROUNDS {
+                // New products come and go between those that are ordered.
+                let body = json!({"name": "Mouse", "sku": "M-1", "price": 5});
+                let own = shop.post("/products", &body).await.expect(201)["product_id"]
+                    .as_i64()
+                    .unwrap();
+                let body = json!({"product_id": own, "quantity": 5});
+                shop.post("/stocks", &body).await.expect(201);
+                let shared = shared[(worker + round) % shared.len()];
+                let ordered = (worker + round) % 2 == 0;
+                let items = if ordered {
+                    vec![own, shared]
+                } else {
+                    vec![shared]
+                };
+                let items: Vec<_> = items
+                    .into_iter()
+                    .map(|id| json!({"product_id": id, "quantity": 1}))
+                    .collect();
+                let body = json!({"user_id": user, "items": items});
+                shop.post("/orders", &body).await.expect(201);
+                let deleted = shop.delete(&format!("/products/{own}")).await;
+                if ordered {
+                    deleted.problem(409);
+                } else {
+                    deleted.expect(200);
+                }
+                shop.delete(&format!("/products/{shared}"))
+                    .await
+                    .problem(409);
+            }
+        }
+    });
+    futures::future::join_all(workers).await;
     shop.assert_consistent().await;
 }
 

@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Shop, order_body, send};
 
 async fn order(shop: &Shop, key: &str, body: &Value) -> Answer {
-    let request = shop.request(Method::POST, "/orders").json(body);
+    post(shop, "/orders", key, body).await
+}
+
+async fn post(shop: &Shop, path: &str, key: &str, body: &Value) -> Answer {
+    let request = shop.request(Method::POST, path).json(body);
     send(request.header("idempotency-key", key)).await
 }
 
@@ -121,6 +125,121 @@ async fn a_key_is_forgotten_after_a_day() {
     assert_ne!(order(&shop, "key-1", &body).await.expect(201), first);
 }
 
+/// A body for each route but orders that honours keys.
+async fn bodies(shop: &Shop) -> [(&'static str, Value); 3] {
+    let product = json!({"name": "Mouse", "sku": "M-1", "price": 5});
+    let stocked = shop.post("/products", &product).await.expect(201)["product_id"].clone();
+    [
+        ("/users", json!({"name": "Eve", "email": "eve@example.com"})),
+        ("/products", product),
+        ("/stocks", json!({"product_id": stocked, "quantity": 3})),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_post_replays_the_first_answer_to_its_key() {
+    let shop = Shop::open().await;
+    for (path, body) in bodies(&shop).await {
+        let key = format!("key of {path}").replace(' ', "-");
+        let first = post(&shop, path, &key, &body).await.expect(201);
+        assert_eq!(post(&shop, path, &key, &body).await.expect(201), first);
+        // Another key is another request.
+        let other = post(&shop, path, path, &body).await;
+        match path {
+            "/users" => drop(other.problem(409)),
+            _ => assert_ne!(other.expect(201), first),
+        }
+    }
+    shop.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stock_that_is_set_again_under_its_key_keeps_what_was_sold_meanwhile() {
+    let shop = Shop::open().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 0).await);
+    let body = json!({"product_id": product, "quantity": 5});
+    let first = post(&shop, "/stocks", "key-1", &body).await.expect(201);
+    shop.order(user, product, 2).await.expect(201);
+    let again = post(&shop, "/stocks", "key-1", &body).await.expect(201);
+    assert_eq!((again, shop.stock(product).await), (first, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_another_route_is_422() {
+    let shop = Shop::open().await;
+    let order_body = order_body(shop.user(1).await, shop.product(10.0, 5).await, 1);
+    order(&shop, "key-1", &order_body).await.expect(201);
+    for (path, body) in bodies(&shop).await {
+        post(&shop, path, "key-1", &body).await.problem(422);
+        post(&shop, path, path, &body).await.expect(201);
+        order(&shop, path, &order_body).await.problem(422);
+    }
+    assert_eq!(orders(&shop).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_with_one_key_write_once_on_every_route() {
+    let shop = Shop::open().await;
+    for (path, body) in bodies(&shop).await {
+        let requests = (0..20).map(|_| post(&shop, path, path, &body));
+        let mut written = Vec::new();
+        for answer in futures::future::join_all(requests).await {
+            match answer.status.as_u16() {
+                201 => written.push(answer.json()),
+                // Under way, and never "the e-mail is taken": it is taken by this very request.
+                _ => assert!(answer.problem(409).contains("under way"), "{path}"),
+            }
+        }
+        assert!(!written.is_empty(), "{path}");
+        assert!(written.iter().all(|one| *one == written[0]), "{written:?}");
+    }
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let written: Option<(i64, i64)> = mysql
+        .query_first("SELECT (SELECT COUNT(*) FROM users), (SELECT COUNT(*) FROM products)")
+        .await
+        .unwrap();
+    assert_eq!(written, Some((1, 2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_lives_for_24_hours_where_clocks_are_changed() {
+    // A zone of the test's own, whose clocks went an hour ahead twelve hours ago.
+    const ZONE: [&str; 5] = [
+        "INSERT INTO mysql.time_zone (Time_zone_id, Use_leap_seconds) VALUES (9001, 'N')",
+        "INSERT INTO mysql.time_zone_name (Name, Time_zone_id) VALUES ('Test/Summer', 9001)",
+        "INSERT INTO mysql.time_zone_transition_type
+         (Time_zone_id, Transition_type_id, `Offset`, Is_DST, Abbreviation)
+         VALUES (9001, 0, 0, 0, 'TST'), (9001, 1, 3600, 1, 'TSS')",
+        "INSERT INTO mysql.time_zone_transition (Time_zone_id, Transition_time, Transition_type_id)
+         VALUES (9001, UNIX_TIMESTAMP() - 400 * 86400, 0), (9001, UNIX_TIMESTAMP() - 43200, 1)",
+        "SET GLOBAL time_zone = 'Test/Summer'",
+    ];
+    let store = testbed::Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+        .await
+        .unwrap();
+    store.migrate(crate::support::host_binary()).unwrap();
+    let mut admin = store.mysql().await.unwrap();
+    for statement in ZONE {
+        admin.query_drop(statement).await.unwrap();
+    }
+    admin.query_drop("SET time_zone = '+00:00'").await.unwrap();
+    // The refresh at the host's start deletes old keys, too. There is no other before the end.
+    let options = crate::support::options().variable("report_refresh_seconds", "3600");
+    let shop = Shop::on(store, options).await;
+    shop.refreshed().await;
+    let body = order_body(shop.user(1).await, shop.product(10.0, 5).await, 1);
+    let first = order(&shop, "key-1", &body).await.expect(201);
+    let mut age = async |hours: f64| {
+        let age =
+            "UPDATE idempotency_keys SET created_at = FROM_UNIXTIME(UNIX_TIMESTAMP() - ? * 3600)";
+        admin.exec_drop(age, (hours,)).await.unwrap();
+    };
+    age(23.5).await;
+    assert_eq!(order(&shop, "key-1", &body).await.expect(201), first);
+    age(24.5).await;
+    assert_ne!(order(&shop, "key-1", &body).await.expect(201), first);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_killed_in_the_middle_leaves_neither_order_nor_key() {
     let shop = Shop::open().await;
@@ -137,7 +256,7 @@ async fn a_host_killed_in_the_middle_leaves_neither_order_nor_key() {
         let waiting: Option<i64> = mysql
             .query_first(
                 "SELECT COUNT(*) FROM information_schema.processlist
-                 WHERE db = DATABASE() AND info LIKE 'SELECT%FROM stocks%FOR UPDATE'",
+                 WHERE db = DATABASE() AND info LIKE 'INSERT INTO stocks%'",
             )
             .await
             .unwrap();

@@ -90,6 +90,57 @@ async fn deleting_a_user_deletes_the_user_s_orders() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_s_many_orders_are_deleted_piece_by_piece() {
+    let shop = Shop::open().await;
+    let (user, other) = (shop.user(1).await, shop.user(2).await);
+    // Stock is locked by ascending product: whoever waits for `late` holds nothing of `early`.
+    let (late, early) = (shop.product(2.0, 0).await, shop.product(1.0, 0).await);
+    let order_many = async |count, product| {
+        let orders = (0..count).map(|_| shop.order(user, product, 1));
+        let mut placed = Vec::new();
+        for order in futures::future::join_all(orders).await {
+            placed.push(order.expect(201)["order_id"].as_i64().unwrap());
+        }
+        placed.sort_unstable();
+        placed
+    };
+    let first = order_many(220, early).await;
+    let last = order_many(30, late).await;
+    let kept = shop.order(other, early, 1).await.expect(201)["order_id"].clone();
+    let path = format!("/users/{user}");
+
+    let blocker = shop.hold_stock(late).await;
+    let cut_off = tokio::spawn(crate::support::try_send(
+        shop.request(reqwest::Method::DELETE, &path),
+    ));
+    let mut mysql = shop.store.mysql().await.unwrap();
+    crate::support::eventually("two pieces are deleted", async || {
+        let left = "SELECT COUNT(*) FROM orders WHERE user_id = ?";
+        mysql.exec_first(left, (user,)).await.unwrap() == Some(50)
+    })
+    .await;
+    shop.order(other, early, 1).await.expect(201);
+    shop.get(&path).await.expect(200);
+    let reads = first.iter().take(200).chain(&last);
+    for (order, gone) in reads.zip([true; 200].into_iter().chain([false; 30])) {
+        let read = shop.get(&format!("/orders/{order}")).await;
+        assert_eq!(read.status == 404, gone, "{order}: {read:?}");
+    }
+
+    // A host that dies in the middle leaves a user with fewer orders, and the next request goes on.
+    shop.host.kill();
+    assert!(cut_off.await.unwrap().is_err());
+    blocker.release().await;
+    let shop = Shop::on(shop.store, options()).await;
+    shop.assert_consistent().await;
+    shop.delete(&path).await.expect(200);
+    shop.get(&path).await.problem(404);
+    shop.get(&format!("/orders/{kept}")).await.expect(200);
+    assert_eq!((shop.stock(early).await, shop.stock(late).await), (-2, 0));
+    shop.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_leaves_nothing_behind() {
     let shop = Shop::open().await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);

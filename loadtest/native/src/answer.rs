@@ -39,7 +39,10 @@ impl IntoResponse for Failure {
             StoreError::NotFound(_) => StatusCode::NOT_FOUND,
             StoreError::Conflict(_) => StatusCode::CONFLICT,
             StoreError::Unacceptable(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            StoreError::Unavailable(_) | StoreError::Unfinished(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            StoreError::OutcomeUnknown(_) => StatusCode::GATEWAY_TIMEOUT,
             StoreError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(json!({"error": self.0.to_string()}))).into_response()

@@ -12,7 +12,7 @@ use store_domain::cache::{self, ORDER_FIELDS, order_values};
 use store_domain::changes::{Entity, Sale, changed};
 use store_domain::orders::{Basket, NewOrder, Order, OrderItem, OrderRow, assemble};
 use store_domain::settings::StockPolicy;
-use store_domain::stock::{StockLevel, after_sale};
+use store_domain::stock::{StockLevel, check_sale};
 use store_domain::{Cents, StoreError};
 use store_guest::changes;
 use store_guest::mysql::{BEGIN, COMMIT, orders_by_id};
@@ -122,8 +122,9 @@ async fn place_in(conn: &mut Conn, basket: &Basket) -> Result<(Order, Vec<StockL
         .collect();
     let order = basket.priced(&prices)?;
     let sale = Sale::of(&order);
-    let owner = (order.user_id, order.total_amount.to_string());
-    conn.exec_drop(sql::INSERT_ORDER, owner).await?;
+    // Whoever looks up lost commits finds them by a token. This one does not.
+    let columns = (order.user_id, order.total_amount.to_string(), 0_i64);
+    conn.exec_drop(sql::INSERT_ORDER, columns).await?;
     let id: Option<i64> = conn.exec_first("SELECT LAST_INSERT_ID()", ()).await?;
     let id = id.ok_or_else(|| StoreError::Internal("no insert id".into()))?;
     let order = order.numbered(id);
@@ -152,12 +153,6 @@ async fn place_in(conn: &mut Conn, basket: &Basket) -> Result<(Order, Vec<StockL
 
 /// Moves stock and totals.
 async fn post(conn: &mut Conn, sale: &Sale) -> Result<Vec<StockLevel>, Abort> {
-    let products = sale.lines.iter().map(|line| line.product_id);
-    let locked: Vec<(i64, i64, i64)> = conn
-        .exec(sql::lock_stock(sale.lines.len()), ids(products))
-        .await?;
-    let before: Vec<StockLevel> = locked.into_iter().map(level).collect();
-    let after = after_sale(StockPolicy::Backorder, &sale.lines, &before)?;
     let lines = || sale.lines.iter();
     let taken = ids(lines().flat_map(|line| [line.product_id, -line.quantity]));
     conn.exec_drop(sql::add_to_stock(sale.lines.len()), taken)
@@ -165,11 +160,16 @@ async fn post(conn: &mut Conn, sale: &Sale) -> Result<Vec<StockLevel>, Abort> {
     let sold = ids(lines().flat_map(|line| [line.product_id, line.quantity]));
     conn.exec_drop(sql::add_to_product_totals(sale.lines.len()), sold)
         .await?;
-    if let Some((user_id, expense)) = sale.buyer {
-        let spent = (user_id, expense.to_string());
-        conn.exec_drop(sql::ADD_TO_USER_TOTAL, spent).await?;
-    }
-    Ok(after)
+    let (user_id, expense) = sale.buyer;
+    let spent = (user_id, expense.to_string());
+    conn.exec_drop(sql::ADD_TO_USER_TOTAL, spent).await?;
+    let products = ids(lines().map(|line| line.product_id));
+    let moved: Vec<(i64, i64, i64)> = conn
+        .exec(sql::moved_stock(sale.lines.len()), products)
+        .await?;
+    let levels: Vec<StockLevel> = moved.into_iter().map(level).collect();
+    check_sale(StockPolicy::Backorder, &sale.lines, &levels)?;
+    Ok(levels)
 }
 
 fn level((product_id, quantity, version): (i64, i64, i64)) -> StockLevel {

@@ -80,17 +80,6 @@ impl MysqlError {
         }
     }
 
-    /// What this error means when it answers a commit. After a deadlock nothing was written, for certain; after
-    /// anything else that takes the answer away, to try again could write everything twice.
-    pub(super) fn at_commit(self) -> Self {
-        match self {
-            Self::Server { code: DEADLOCK, .. } => self,
-            Self::Server { code, text } if SERVER_GONE.contains(&code) => Self::CommitUnknown(text),
-            Self::Lost(text) => Self::CommitUnknown(text),
-            other => other,
-        }
-    }
-
     /// What a refused `open` means.
     pub(super) fn from_open(error: Error) -> Self {
         match error {
@@ -152,9 +141,8 @@ impl From<MysqlError> for StoreError {
     fn from(error: MysqlError) -> Self {
         let text = error.to_string();
         match error {
-            MysqlError::Connect(_) | MysqlError::Lost(_) | MysqlError::CommitUnknown(_) => {
-                Self::Unavailable(text)
-            }
+            MysqlError::Connect(_) | MysqlError::Lost(_) => Self::Unavailable(text),
+            MysqlError::CommitUnknown(_) => Self::OutcomeUnknown(text),
             MysqlError::Server { .. } if error.is_retryable() => Self::Unavailable(text),
             MysqlError::Server { .. } | MysqlError::Unexpected(_) => Self::Internal(text),
         }
@@ -248,10 +236,9 @@ mod tests {
 
     #[test]
     fn a_commit_without_an_answer_is_not_tried_again() {
-        assert!(failed(SPIN_DEADLOCK).at_commit().is_retryable());
-        for error in [server(1053), server(1927), failed("Io(BrokenPipe)")] {
-            assert!(!error.at_commit().is_retryable());
-        }
+        let error = MysqlError::CommitUnknown("x".into());
+        assert!(!error.is_retryable());
+        assert!(matches!(error.into(), StoreError::OutcomeUnknown(_)));
     }
 
     #[test]
@@ -259,7 +246,6 @@ mod tests {
         for error in [
             server(1213),
             failed("Io(x)"),
-            failed("Io(x)").at_commit(),
             MysqlError::Connect("x".into()),
         ] {
             assert!(matches!(error.into(), StoreError::Unavailable(_)));

@@ -4,6 +4,7 @@
 //! carry (integers and text; money as whole cents by `CAST`), and no `START TRANSACTION`, which MySQL refuses to prepare.
 
 mod error;
+mod fate;
 mod records;
 mod row;
 mod transaction;
@@ -14,10 +15,11 @@ use spin_sdk::mysql::{DbValue, QueryResult};
 use spin_sdk::wasip3::wit_bindgen::StreamResult;
 
 pub use error::MysqlError;
+pub use fate::{Fate, write_token};
 pub use records::{ORDER_COLUMNS, orders_by_id};
 pub use row::{Column, FromRow};
 pub use spin_sdk::mysql::ParameterValue;
-pub use transaction::{Abort, BEGIN, COMMIT, transaction};
+pub use transaction::{Abort, BEGIN, COMMIT, exists, transaction};
 
 /// How many rows are taken from the host at once: each crossing costs more than each row.
 const ROWS_AT_ONCE: usize = 128;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use spin_sdk::wasip3::random::random::get_random_u64;
 use store_domain::StoreError;
 
-use super::{Connection, MysqlError};
+use super::{Connection, Fate, MysqlError, fate, ids};
 use crate::Problem;
 
 /// How often a transaction is tried before its request is told to come back.
@@ -18,7 +18,11 @@ pub const BEGIN: &str = "SET autocommit = 0";
 /// was found: one round trip instead of two. (MySQL 8.4 reference manual, section 15.3.1.)
 pub const COMMIT: &str = "SET autocommit = 1";
 
-/// Why a transaction did not happen.
+/// What a server answers to a commit that it has rolled back, for certain: a deadlock, which on Galera is a conflict with
+/// another node's transaction, and Group Replication's own conflict.
+const ROLLED_BACK: [u16; 2] = [1213, 3101];
+
+/// Why a transaction did not happen, or is not known to have happened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Abort {
     /// The store refuses what was asked. Everything was rolled back.
@@ -45,18 +49,21 @@ impl From<Abort> for Problem {
 }
 
 /// Does `work` in one transaction. All of it is done again, on a new connection, if it collides with another
-/// transaction or loses its connection before the commit; so `work` must do nothing that can't be rolled back.
+/// transaction or loses its connection; so `work` must do nothing that can't be rolled back. If the connection is lost
+/// while it commits, `fate` looks on another one whether that happened, given what `work` made.
 ///
 /// # Errors
-/// What `work` rejected, or what the database failed with in the last attempt.
+/// What `work` rejected, or what the database failed with in the last attempt. [`MysqlError::CommitUnknown`] if the
+/// commit may have happened or not, and nobody can tell.
 pub async fn transaction<T>(
     url: &str,
     work: impl AsyncFn(&Connection) -> Result<T, Abort>,
+    fate: impl AsyncFn(&Connection, &T) -> Result<Fate, MysqlError>,
 ) -> Result<T, Abort> {
     let mut attempt = 0;
     loop {
-        match attempt_once(url, &work).await {
-            Err(Abort::Database(error)) if error.is_retryable() && attempt + 1 < ATTEMPTS => {
+        match attempt_once(url, &work, &fate).await {
+            Err(Abort::Database(error)) if may_pass(&error) && attempt + 1 < ATTEMPTS => {
                 spin_sdk::time::sleep(retry_delay(attempt, get_random_u64())).await;
                 attempt += 1;
             }
@@ -65,19 +72,47 @@ pub async fn transaction<T>(
     }
 }
 
+/// Whether there is a row `id`, by a `statement` that locks nothing. For whoever would lock the row next.
+///
+/// # Errors
+/// If it can't be looked for.
+pub async fn exists(url: &str, statement: &str, id: i64) -> Result<bool, MysqlError> {
+    let connection = Connection::open(url).await?;
+    let found = connection.first::<(i64,)>(statement, ids([id])).await?;
+    Ok(found.is_some())
+}
+
 /// Rolls back by dropping the connection, wherever it returns early.
 async fn attempt_once<T>(
     url: &str,
     work: &impl AsyncFn(&Connection) -> Result<T, Abort>,
+    fate: &impl AsyncFn(&Connection, &T) -> Result<Fate, MysqlError>,
 ) -> Result<T, Abort> {
     let connection = Connection::open(url).await?;
     connection.execute(BEGIN, vec![]).await?;
     let done = work(&connection).await?;
-    connection
-        .execute(COMMIT, vec![])
-        .await
-        .map_err(MysqlError::at_commit)?;
-    Ok(done)
+    let Err(error) = connection.execute(COMMIT, vec![]).await else {
+        return Ok(done);
+    };
+    // Nothing else may run in this session: its autocommit may still be off.
+    drop(connection);
+    if is_rolled_back(&error) {
+        return Err(error.into());
+    }
+    match fate::look_up(url, async |connection| fate(connection, &done).await).await {
+        Fate::Committed => Ok(done),
+        Fate::RolledBack => Err(error.into()),
+        Fate::Unknown => Err(MysqlError::CommitUnknown(error.to_string()).into()),
+    }
+}
+
+fn may_pass(error: &MysqlError) -> bool {
+    error.is_retryable() || is_rolled_back(error)
+}
+
+/// Whether this answer to a commit leaves no doubt that nothing was written.
+fn is_rolled_back(error: &MysqlError) -> bool {
+    matches!(error, MysqlError::Server { code, .. } if ROLLED_BACK.contains(code))
 }
 
 /// Wait before the next try after try `attempt`, counted from 0: up to 20 ms doubled each time, at random so that two
@@ -97,6 +132,23 @@ mod tests {
         assert_eq!(retry_delay(0, 20_000), Duration::ZERO);
         assert!(retry_delay(3, u64::MAX) < Duration::from_millis(160));
         assert!(retry_delay(u32::MAX, u64::MAX) < Duration::from_millis(1280));
+    }
+
+    #[test]
+    fn only_a_conflict_leaves_no_doubt_about_a_commit() {
+        let server = |code| MysqlError::Server {
+            code,
+            text: String::new(),
+        };
+        assert!(is_rolled_back(&server(1213)) && is_rolled_back(&server(3101)));
+        for error in [
+            server(1053),
+            server(1180),
+            server(1205),
+            MysqlError::Lost("Io(BrokenPipe)".into()),
+        ] {
+            assert!(!is_rolled_back(&error), "{error}");
+        }
     }
 
     #[test]

@@ -1,0 +1,175 @@
+//! `Idempotency-Key` in the database: looked up before a request's transaction, written inside it.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use store_domain::StoreError;
+use store_domain::idempotency::{Claim, IdempotencyKey, Recalled, Remembered};
+
+use crate::Request;
+use crate::mysql::{Abort, Connection, ParameterValue};
+
+/// How often a request looks whether another one with its key has finished, and how long it waits in between. Longer
+/// than an order takes, shorter than a client waits before it tries again.
+const LOOKS: usize = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// How long a key's row may be held up by another transaction's.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Fails at once if another transaction has written the key and not ended.
+const PROBE: &str = "SELECT 1 FROM idempotency_keys WHERE key_sha256 = ? FOR UPDATE NOWAIT";
+
+/// Ages are told in seconds of UTC: in a server's own time zone, one day a year has 23 hours and another one 25.
+const REMEMBERED: &str = "SELECT body_sha256, order_id, UNIX_TIMESTAMP(created_at) < UNIX_TIMESTAMP() - 86400 \
+     FROM idempotency_keys WHERE key_sha256 = ?";
+
+const FORGET_EXPIRED: &str = "DELETE FROM idempotency_keys WHERE key_sha256 = ? \
+     AND UNIX_TIMESTAMP(created_at) < UNIX_TIMESTAMP() - 86400";
+
+const REMEMBER: &str =
+    "INSERT INTO idempotency_keys (key_sha256, body_sha256, order_id) VALUES (?, ?, ?)";
+
+/// The key of a request, if it has one.
+///
+/// # Errors
+/// [`StoreError::Malformed`] if it has several, or one that is no key.
+pub fn key(request: &Request) -> Result<Option<IdempotencyKey>, StoreError> {
+    one_key(&request.header("idempotency-key"))
+}
+
+fn one_key(values: &[Vec<u8>]) -> Result<Option<IdempotencyKey>, StoreError> {
+    match values {
+        [] => Ok(None),
+        [value] => IdempotencyKey::parse(value).map(Some),
+        _ => Err(StoreError::Malformed(
+            "there must be one Idempotency-Key at most".into(),
+        )),
+    }
+}
+
+/// Does `work` unless its key was used before: then it gives the answer that the first request got. `work` has to
+/// [`record`] its answer in its own transaction, so that a crash leaves both or neither.
+///
+/// # Errors
+/// What `work` fails with; [`StoreError::Conflict`] while another request with the key is under way,
+/// [`StoreError::Unacceptable`] if the key stands for another request.
+pub async fn once(
+    mysql_url: &str,
+    claim: Option<&Claim>,
+    work: impl AsyncFn() -> Result<i64, Abort>,
+) -> Result<i64, StoreError> {
+    /// The second round reads what the first one collided with. A third is for a first that was rolled back meanwhile.
+    const ROUNDS: usize = 3;
+    let Some(claim) = claim else {
+        return Ok(work().await?);
+    };
+    for _ in 0..ROUNDS {
+        if let Some(answer) = recall(mysql_url, claim).await? {
+            return Ok(answer);
+        }
+        match work().await {
+            // Another request with the key committed between our look and our write.
+            Err(Abort::Database(error)) if error.is_duplicate() => {}
+            // It may be the first request with this very key that it conflicts with.
+            Err(Abort::Rejected(refusal @ StoreError::Conflict(_))) => {
+                return recall(mysql_url, claim).await?.ok_or(refusal);
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+    Err(in_flight())
+}
+
+/// The answer to a request whose key another request is still using.
+fn in_flight() -> StoreError {
+    StoreError::Conflict("a request with this Idempotency-Key is still under way".into())
+}
+
+/// The answer that the key stands for already, if any. A key past its time is forgotten on the way.
+async fn recall(mysql_url: &str, claim: &Claim) -> Result<Option<i64>, StoreError> {
+    let connection = Connection::open(mysql_url).await?;
+    wait_for_others(&connection, claim).await?;
+    let remembered = connection
+        .first::<(String, i64, bool)>(REMEMBERED, key_of(claim))
+        .await?
+        .map(|(request_sha256, answer, expired)| Remembered {
+            request_sha256,
+            answer,
+            expired,
+        });
+    let Some(remembered) = remembered else {
+        return Ok(None);
+    };
+    match claim.recall(&remembered)? {
+        Recalled::Replay(answer) => Ok(Some(answer)),
+        Recalled::Forget => {
+            connection.execute(FORGET_EXPIRED, key_of(claim)).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Waits, for a moment, until no transaction holds the key. The probe runs outside a transaction, so the lock it takes
+/// ends with it.
+async fn wait_for_others(connection: &Connection, claim: &Claim) -> Result<(), StoreError> {
+    for look in 0..LOOKS {
+        if look > 0 {
+            spin_sdk::time::sleep(BETWEEN_LOOKS).await;
+        }
+        match connection.execute(PROBE, key_of(claim)).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_locked() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(in_flight())
+}
+
+/// Writes the key, if there is one, with the answer of the transaction that this is part of.
+///
+/// # Errors
+/// [`MysqlError::is_duplicate`](crate::mysql::MysqlError::is_duplicate) if another request with the key was faster and
+/// has finished, [`StoreError::Conflict`] if it has not.
+pub async fn record(
+    connection: &Connection,
+    claim: Option<&Claim>,
+    answer: i64,
+) -> Result<(), Abort> {
+    let Some(claim) = claim else {
+        return Ok(());
+    };
+    let parameters = vec![
+        claim.key_sha256.clone().into(),
+        claim.request_sha256.clone().into(),
+        answer.into(),
+    ];
+    let written = pin!(connection.execute(REMEMBER, parameters));
+    match select(written, pin!(spin_sdk::time::sleep(PATIENCE))).await {
+        Either::Left((written, _)) => Ok(written?),
+        // The other one came between our look and this, and holds the row for as long as its transaction takes. The
+        // connection is dropped in the middle of its statement, so nobody uses it again.
+        Either::Right(_) => Err(in_flight().into()),
+    }
+}
+
+fn key_of(claim: &Claim) -> Vec<ParameterValue> {
+    vec![claim.key_sha256.clone().into()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_is_read_and_two_are_refused() {
+        let line = || b"a".to_vec();
+        assert_eq!(one_key(&[]), Ok(None));
+        assert!(matches!(one_key(&[line()]), Ok(Some(_))));
+        assert!(matches!(
+            one_key(&[line(), line()]),
+            Err(StoreError::Malformed(_))
+        ));
+    }
+}

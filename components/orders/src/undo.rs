@@ -1,0 +1,76 @@
+//! Deleting orders, which gives their stock back.
+
+use store_domain::Cents;
+use store_domain::changes::{Entity, Sale, changed};
+use store_domain::orders::Line;
+use store_domain::settings::StockPolicy;
+use store_domain::stock::StockLevel;
+use store_guest::cache::{self, Write};
+use store_guest::mysql::{Abort, Connection, Fate, MysqlError, ids, transaction};
+
+use crate::{ledger, sql};
+
+/// What one transaction deleted.
+#[derive(Default)]
+struct Undone {
+    orders: Vec<i64>,
+    levels: Vec<StockLevel>,
+}
+
+impl Undone {
+    fn into_writes(self) -> impl Iterator<Item = Write> {
+        let orders = self.orders.into_iter();
+        let orders = orders.map(|id| Write::Forget(Entity::Order, id));
+        orders.chain(self.levels.into_iter().map(Write::MoveStock))
+    }
+}
+
+/// Deletes, in one transaction, those of some orders that are there; all are of one user. Then brings the cache in line.
+/// Says whether there were any.
+///
+/// # Errors
+/// What MySQL fails with.
+pub(crate) async fn orders(mysql_url: &str, order_ids: &[i64]) -> Result<bool, Abort> {
+    let undone = transaction(
+        mysql_url,
+        async |connection| undo_in(connection, order_ids).await,
+        async |connection, undone| fate(connection, undone).await,
+    )
+    .await?;
+    let any = !undone.orders.is_empty();
+    if any {
+        cache::write_after_commit(undone.into_writes()).await;
+    }
+    Ok(any)
+}
+
+async fn undo_in(connection: &Connection, order_ids: &[i64]) -> Result<Undone, Abort> {
+    let statement = sql::lock_orders(order_ids.len());
+    let found: Vec<(i64, i64, Cents)> = connection
+        .query(&statement, ids(order_ids.iter().copied()))
+        .await?;
+    let Some(&(_, user_id, _)) = found.first() else {
+        return Ok(Undone::default());
+    };
+    let orders: Vec<i64> = found.iter().map(|(order_id, ..)| *order_id).collect();
+    let parameters = || ids(orders.iter().copied());
+    let lines: Vec<Line> = connection
+        .query(&sql::lock_lines(orders.len()), parameters())
+        .await?;
+    connection
+        .execute(&sql::delete_orders(orders.len()), parameters())
+        .await?;
+    let total_amount: Cents = found.iter().map(|(.., total_amount)| *total_amount).sum();
+    let sale = Sale::undone(user_id, total_amount, lines);
+    let changed = changed(&orders, &sale.lines);
+    let levels = ledger::post(connection, StockPolicy::Backorder, &sale, &changed).await?;
+    Ok(Undone { orders, levels })
+}
+
+/// All were deleted together, so one tells.
+async fn fate(connection: &Connection, undone: &Undone) -> Result<Fate, MysqlError> {
+    match undone.orders.first() {
+        Some(order_id) => Fate::of_delete(connection, sql::ORDER_WRITER, *order_id).await,
+        None => Ok(Fate::Committed),
+    }
+}

@@ -1,0 +1,212 @@
+//! A relay between a host and MySQL that breaks a transaction at its commit. It understands just enough of the protocol
+//! to find that: packets, and which prepared statement is the commit.
+//! (<https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html>)
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use testbed::Store;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// How every transaction of the store is committed.
+const COMMIT: &[u8] = b"SET autocommit = 1";
+
+const PREPARE: u8 = 0x16;
+const EXECUTE: u8 = 0x17;
+
+/// What happens to the next commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The server commits, and its answer is lost with the connection.
+    AnswerLost,
+    /// The commit itself is lost with the connection.
+    CommitLost,
+    /// As `AnswerLost`, and from then on MySQL can't be reached.
+    AnswerAndServerLost,
+    /// The server answers with this error, and has not committed.
+    Refused(u16),
+}
+
+/// Relays until it is dropped.
+pub(crate) struct MysqlRelay {
+    address: String,
+    control: Arc<Mutex<Control>>,
+    task: JoinHandle<()>,
+}
+
+/// Written by the test and by the connections.
+#[derive(Debug, Default)]
+struct Control {
+    /// For the next commit; taken by it.
+    fault: Option<Fault>,
+    unreachable: bool,
+}
+
+impl MysqlRelay {
+    /// A relay to the MySQL of `store`.
+    pub(crate) async fn to(store: &Store) -> Self {
+        let server = store
+            .addresses()
+            .variables()
+            .into_iter()
+            .find_map(|(name, value)| (name == "mysql_address").then_some(value))
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let control = Arc::<Mutex<Control>>::default();
+        Self {
+            address: listener.local_addr().unwrap().to_string(),
+            task: tokio::spawn(accept(listener, server, control.clone())),
+            control,
+        }
+    }
+
+    /// Where it listens, as the variable `mysql_address` has it.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Breaks the next commit.
+    pub(crate) fn break_next_commit(&self, fault: Fault) {
+        self.control.lock().unwrap().fault = Some(fault);
+    }
+
+    /// Whether a commit came and was broken since.
+    pub(crate) fn broke_one(&self) -> bool {
+        self.control.lock().unwrap().fault.is_none()
+    }
+
+    /// MySQL can be reached again.
+    pub(crate) fn mend(&self) {
+        self.control.lock().unwrap().unreachable = false;
+    }
+}
+
+impl Drop for MysqlRelay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, server: String, control: Arc<Mutex<Control>>) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        if control.lock().unwrap().unreachable {
+            continue;
+        }
+        let server = TcpStream::connect(&server).await.unwrap();
+        connections.spawn(relay(client, server, control.clone()));
+    }
+}
+
+/// One connection. It ends, on both sides, when either direction does.
+async fn relay(client: TcpStream, server: TcpStream, control: Arc<Mutex<Control>>) {
+    let statements = Mutex::new(Statements::default());
+    let (client_read, client_write) = client.into_split();
+    let (server_read, server_write) = server.into_split();
+    let client_write = tokio::sync::Mutex::new(client_write);
+    let ended = tokio::select! {
+        ended = to_server(client_read, server_write, &client_write, &statements, &control) => ended,
+        ended = to_client(server_read, &client_write, &statements) => ended,
+    };
+    // What broke is the test's doing, or a host that ended.
+    drop(ended);
+}
+
+/// What one connection has prepared.
+#[derive(Debug, Default)]
+struct Statements {
+    /// The answer to come has the number of a commit.
+    commit_prepared: bool,
+    commits: HashSet<[u8; 4]>,
+    /// The answer to come is lost.
+    lose_answer: bool,
+}
+
+async fn to_server(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    client: &tokio::sync::Mutex<OwnedWriteHalf>,
+    statements: &Mutex<Statements>,
+    control: &Mutex<Control>,
+) -> io::Result<()> {
+    loop {
+        let packet = read_packet(&mut from).await?;
+        match fault(&packet, statements, control) {
+            None => to.write_all(&packet).await?,
+            Some(Fault::CommitLost) => return Ok(()),
+            Some(Fault::AnswerLost | Fault::AnswerAndServerLost) => {
+                statements.lock().unwrap().lose_answer = true;
+                to.write_all(&packet).await?;
+            }
+            Some(Fault::Refused(code)) => {
+                client.lock().await.write_all(&refusal(code)).await?;
+            }
+        }
+    }
+}
+
+/// Looks at a packet of the client's, and gives what is to be done to it if it is a commit.
+fn fault(packet: &[u8], statements: &Mutex<Statements>, control: &Mutex<Control>) -> Option<Fault> {
+    // Commands begin a new sequence of packets.
+    let [_, _, _, 0, command, payload @ ..] = packet else {
+        return None;
+    };
+    let mut statements = statements.lock().unwrap();
+    match *command {
+        PREPARE => statements.commit_prepared = payload == COMMIT,
+        EXECUTE if statements.commits.contains(&payload[..4]) => {
+            let mut control = control.lock().unwrap();
+            let fault = control.fault.take();
+            control.unreachable |= fault == Some(Fault::AnswerAndServerLost);
+            return fault;
+        }
+        _ => {}
+    }
+    None
+}
+
+async fn to_client(
+    mut from: OwnedReadHalf,
+    to: &tokio::sync::Mutex<OwnedWriteHalf>,
+    statements: &Mutex<Statements>,
+) -> io::Result<()> {
+    loop {
+        let packet = read_packet(&mut from).await?;
+        {
+            let mut statements = statements.lock().unwrap();
+            if statements.lose_answer {
+                return Ok(());
+            }
+            if std::mem::take(&mut statements.commit_prepared)
+                && let [_, _, _, 1, 0, a, b, c, d, ..] = packet[..]
+            {
+                statements.commits.insert([a, b, c, d]);
+            }
+        }
+        to.lock().await.write_all(&packet).await?;
+    }
+}
+
+/// A packet with its head: three bytes of length and one of sequence.
+async fn read_packet(from: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
+    let mut packet = vec![0; 4];
+    from.read_exact(&mut packet).await?;
+    let length = u32::from_le_bytes([packet[0], packet[1], packet[2], 0]) as usize;
+    packet.resize(4 + length, 0);
+    from.read_exact(&mut packet[4..]).await?;
+    Ok(packet)
+}
+
+/// The server's error `code`, as the answer to a command.
+fn refusal(code: u16) -> Vec<u8> {
+    let mut payload = vec![0xff];
+    payload.extend(code.to_le_bytes());
+    payload.extend(b"#40001refused by the test");
+    let mut packet = vec![payload.len() as u8, 0, 0, 1];
+    packet.extend(payload);
+    packet
+}
