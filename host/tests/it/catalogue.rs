@@ -30,6 +30,36 @@ async fn a_user_is_created_once_for_an_email() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn emails_are_compared_byte_by_byte_but_for_the_case_of_ascii_letters() {
+    let shop = Shop::open().await;
+    let create = async |email: &str| {
+        let body = json!({"name": "Ada", "email": email});
+        shop.post("/users", &body).await
+    };
+    for email in [
+        "🍣@x.y",
+        "🍺@x.y",
+        "straße@x.y",
+        "strasse@x.y",
+        "zoé@x.y",
+        "zoe@x.y",
+        // The same letter in two characters, and the sign for kelvin beside the letter.
+        "zoe\u{301}@x.y",
+        "\u{212a}@x.y",
+        "k@x.y",
+        "ＡＤＡ@x.y",
+        "Ada@x.y",
+    ] {
+        let user = create(email).await.expect(201)["user_id"].clone();
+        let read = shop.get(&format!("/users/{user}")).await.expect(200);
+        assert_eq!(read["email"], email);
+    }
+    for taken in ["🍣@X.Y", "STRASSE@x.y", "K@x.y", "aDA@x.Y", "ada@x.y"] {
+        create(taken).await.problem(409);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_product_is_created_read_and_deleted_with_its_stock() {
     let shop = Shop::open().await;
     let product = shop.product(49.99, 5).await;

@@ -16,6 +16,7 @@ mod imports;
 mod isolation;
 mod limits;
 mod metrics;
+mod migrations;
 mod mysql_relay;
 mod near;
 mod operator;
