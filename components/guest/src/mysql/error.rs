@@ -3,6 +3,8 @@
 use spin_sdk::mysql::{Error, MysqlError as WitError};
 use store_domain::StoreError;
 
+use super::known::{Known, Status};
+
 /// A value is already there under a unique key.
 const DUPLICATE: u16 = 1062;
 /// A row is still referred to.
@@ -11,15 +13,11 @@ const REFERRED_TO: u16 = 1451;
 const REFERS_TO_NOTHING: u16 = 1452;
 /// Another transaction holds the row: lock wait timeout, which MariaDB also answers to NOWAIT, and MySQL's NOWAIT.
 const LOCKED: [u16; 2] = [1205, 3572];
-/// The transaction had to give way and was rolled back whole.
-const DEADLOCK: u16 = 1213;
-/// The row changed since this transaction first read (MariaDB with `innodb_snapshot_isolation`).
-const CHANGED_SINCE_READ: u16 = 1020;
-/// The server is full, going down, read-only for now, out of prepared statements, or killed the connection or the
-/// statement.
-const SERVER_GONE: [u16; 11] = [
-    1040, 1053, 1079, 1152, 1203, 1290, 1317, 1461, 1836, 1927, 4031,
-];
+
+/// What a client is told of a conflict that has no text of its own.
+const CONFLICT: &str = "this collides with what is stored";
+/// What a client is told of a reference to nothing that has no text of its own.
+const DANGLING: &str = "this refers to something that does not exist";
 
 /// Why MySQL did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,13 +69,17 @@ impl MysqlError {
     pub(super) fn is_retryable(&self) -> bool {
         match self {
             Self::Server { code, .. } => {
-                [DEADLOCK, CHANGED_SINCE_READ].contains(code)
-                    || LOCKED.contains(code)
-                    || SERVER_GONE.contains(code)
+                Known::of(*code).is_some_and(|known| known.is_worth_a_retry)
             }
             Self::Lost(_) => true,
             Self::Connect(_) | Self::CommitUnknown(_) | Self::Unexpected(_) => false,
         }
+    }
+
+    /// Whether this answer to a commit says, for certain, that nothing was committed.
+    pub(super) fn undoes_a_commit(&self) -> bool {
+        let known = self.code().and_then(Known::of);
+        known.is_some_and(|known| known.undoes_a_commit)
     }
 
     /// What a refused `open` means.
@@ -143,8 +145,13 @@ impl From<MysqlError> for StoreError {
         match error {
             MysqlError::Connect(_) | MysqlError::Lost(_) => Self::Unavailable(text),
             MysqlError::CommitUnknown(_) => Self::OutcomeUnknown(text),
-            MysqlError::Server { .. } if error.is_retryable() => Self::Unavailable(text),
-            MysqlError::Server { .. } | MysqlError::Unexpected(_) => Self::Internal(text),
+            MysqlError::Server { code, .. } => match Known::of(code).map(|known| known.status) {
+                Some(Status::Conflict) => Self::Conflict(CONFLICT.into()),
+                Some(Status::Unacceptable) => Self::Unacceptable(DANGLING.into()),
+                Some(Status::Unavailable) => Self::Unavailable(text),
+                None => Self::Internal(text),
+            },
+            MysqlError::Unexpected(_) => Self::Internal(text),
         }
     }
 }
@@ -213,6 +220,9 @@ mod tests {
             server(1205),
             server(1020),
             server(1927),
+            server(1792),
+            server(1047),
+            server(3101),
             failed(
                 "Io(Io(Os { code: 104, kind: ConnectionReset, message: \"Connection reset by peer\" }))",
             ),
@@ -227,6 +237,7 @@ mod tests {
         for error in [
             server(1062),
             server(1064),
+            server(1969),
             failed("Url(InvalidScheme)"),
             MysqlError::Connect("refused".into()),
         ] {
@@ -242,14 +253,35 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_known_to_undo_a_commit_leaves_no_doubt() {
+        for error in [failed(SPIN_DEADLOCK), server(1792), server(3101)] {
+            assert!(error.undoes_a_commit() && error.is_retryable(), "{error}");
+        }
+        for error in [
+            server(1053),
+            server(1180),
+            server(1927),
+            server(9999),
+            failed("Io(BrokenPipe)"),
+        ] {
+            assert!(!error.undoes_a_commit(), "{error}");
+        }
+    }
+
+    #[test]
     fn what_may_pass_is_unavailable_and_the_rest_is_a_bug() {
         for error in [
             server(1213),
+            server(1792),
+            server(1969),
+            server(1047),
             failed("Io(x)"),
             MysqlError::Connect("x".into()),
         ] {
             assert!(matches!(error.into(), StoreError::Unavailable(_)));
         }
+        assert!(matches!(server(1062).into(), StoreError::Conflict(_)));
+        assert!(matches!(server(1452).into(), StoreError::Unacceptable(_)));
         for error in [
             server(1064),
             failed("x"),

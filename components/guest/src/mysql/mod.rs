@@ -5,6 +5,7 @@
 
 mod error;
 mod fate;
+mod known;
 mod records;
 mod row;
 mod transaction;

@@ -18,10 +18,6 @@ pub const BEGIN: &str = "SET autocommit = 0";
 /// was found: one round trip instead of two. (MySQL 8.4 reference manual, section 15.3.1.)
 pub const COMMIT: &str = "SET autocommit = 1";
 
-/// What a server answers to a commit that it has rolled back, for certain: a deadlock, which on Galera is a conflict with
-/// another node's transaction, and Group Replication's own conflict.
-const ROLLED_BACK: [u16; 2] = [1213, 3101];
-
 /// Why a transaction did not happen, or is not known to have happened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Abort {
@@ -63,7 +59,7 @@ pub async fn transaction<T>(
     let mut attempt = 0;
     loop {
         match attempt_once(url, &work, &fate).await {
-            Err(Abort::Database(error)) if may_pass(&error) && attempt + 1 < ATTEMPTS => {
+            Err(Abort::Database(error)) if error.is_retryable() && attempt + 1 < ATTEMPTS => {
                 spin_sdk::time::sleep(retry_delay(attempt, get_random_u64())).await;
                 attempt += 1;
             }
@@ -96,7 +92,7 @@ async fn attempt_once<T>(
     };
     // Nothing else may run in this session: its autocommit may still be off.
     drop(connection);
-    if is_rolled_back(&error) {
+    if error.undoes_a_commit() {
         return Err(error.into());
     }
     match fate::look_up(url, async |connection| fate(connection, &done).await).await {
@@ -104,15 +100,6 @@ async fn attempt_once<T>(
         Fate::RolledBack => Err(error.into()),
         Fate::Unknown => Err(MysqlError::CommitUnknown(error.to_string()).into()),
     }
-}
-
-fn may_pass(error: &MysqlError) -> bool {
-    error.is_retryable() || is_rolled_back(error)
-}
-
-/// Whether this answer to a commit leaves no doubt that nothing was written.
-fn is_rolled_back(error: &MysqlError) -> bool {
-    matches!(error, MysqlError::Server { code, .. } if ROLLED_BACK.contains(code))
 }
 
 /// Wait before the next try after try `attempt`, counted from 0: up to 20 ms doubled each time, at random so that two
@@ -132,23 +119,6 @@ mod tests {
         assert_eq!(retry_delay(0, 20_000), Duration::ZERO);
         assert!(retry_delay(3, u64::MAX) < Duration::from_millis(160));
         assert!(retry_delay(u32::MAX, u64::MAX) < Duration::from_millis(1280));
-    }
-
-    #[test]
-    fn only_a_conflict_leaves_no_doubt_about_a_commit() {
-        let server = |code| MysqlError::Server {
-            code,
-            text: String::new(),
-        };
-        assert!(is_rolled_back(&server(1213)) && is_rolled_back(&server(3101)));
-        for error in [
-            server(1053),
-            server(1180),
-            server(1205),
-            MysqlError::Lost("Io(BrokenPipe)".into()),
-        ] {
-            assert!(!is_rolled_back(&error), "{error}");
-        }
     }
 
     #[test]
