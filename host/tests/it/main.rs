@@ -11,6 +11,7 @@ mod catalogue;
 mod contract;
 mod errors;
 mod freshness;
+mod http2;
 mod idempotency;
 mod imports;
 mod isolation;

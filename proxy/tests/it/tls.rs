@@ -17,14 +17,14 @@ use tokio_rustls::client::TlsStream;
 use crate::support::{PATIENCE, Reply, Rig, Upstream, eventually, folder, get, request, shop};
 
 /// A certificate for `shop.example`, by itself.
-struct Certificate {
+pub(crate) struct Certificate {
     der: CertificateDer<'static>,
     certificate: String,
     key: String,
 }
 
 impl Certificate {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let made = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
         Self {
             der: made.cert.der().clone(),
@@ -33,13 +33,17 @@ impl Certificate {
         }
     }
 
-    fn write(&self, folder: &Path) {
+    pub(crate) fn write(&self, folder: &Path) {
         fs::write(folder.join("key.pem"), &self.key).unwrap();
         fs::write(folder.join("certificate.pem"), &self.certificate).unwrap();
     }
 
     /// A connection by a client that believes this certificate only.
-    async fn connect(&self, rig: &Rig, alpn: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn connect(
+        &self,
+        rig: &Rig,
+        alpn: &str,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -91,7 +95,7 @@ async fn rig(certificate: &Certificate, upstream: &Upstream) -> (Rig, std::path:
 }
 
 /// The same, with these limits.
-async fn limited(
+pub(crate) async fn limited(
     limits: &str,
     certificate: &Certificate,
     upstream: &Upstream,

@@ -10,6 +10,7 @@ mod account;
 mod addresses;
 mod guest;
 mod host;
+pub mod http2;
 mod mariadb;
 mod polling;
 mod ports;

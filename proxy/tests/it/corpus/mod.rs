@@ -27,6 +27,9 @@ const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: shop.example\r\n\r\n";
 /// The target of what the upstream may see.
 const INTENDED: &str = "/in";
 
+/// Small ones, so that the cases beyond them are short.
+const LIMITS: &str = "[limits]\nheader_timeout = \"2s\"\nbody_timeout = \"2s\"\nheader_bytes = 8192\nheader_count = 40\nbody_bytes = 65536\n";
+
 /// One connection's bytes, and what must come of them.
 struct Case {
     name: &'static str,
@@ -152,8 +155,7 @@ async fn an_empty_line_between_requests_is_passed_over() {
 
 async fn run(cases: Vec<Case>) {
     let upstream = Upstream::start().await;
-    let limits = "[limits]\nheader_timeout = \"2s\"\nbody_timeout = \"2s\"\nheader_bytes = 8192\nheader_count = 40\nbody_bytes = 65536\n";
-    let rig = Rig::start(&format!("{limits}{}", shop(NO_EJECTION, [&upstream]))).await;
+    let rig = Rig::start(&format!("{LIMITS}{}", shop(NO_EJECTION, [&upstream]))).await;
     let mut failures = Vec::new();
     for case in cases {
         if let Err(failure) = judge(&case, &rig, &upstream).await {

@@ -1,0 +1,96 @@
+//! Frames as bytes (RFC 9113, section 4.1).
+
+/// What a client's connection begins with (RFC 9113, section 3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Types of frames (RFC 9113, section 6).
+pub mod kind {
+    /// A piece of a body.
+    pub const DATA: u8 = 0;
+    /// A head, or trailers.
+    pub const HEADERS: u8 = 1;
+    /// No longer used; to be ignored.
+    pub const PRIORITY: u8 = 2;
+    /// The end of one stream.
+    pub const RST_STREAM: u8 = 3;
+    /// Settings of a connection.
+    pub const SETTINGS: u8 = 4;
+    /// Only servers may send it.
+    pub const PUSH_PROMISE: u8 = 5;
+    /// Asks for a sign of life.
+    pub const PING: u8 = 6;
+    /// The end of a connection.
+    pub const GOAWAY: u8 = 7;
+    /// Room for more of a body.
+    pub const WINDOW_UPDATE: u8 = 8;
+    /// More of a head.
+    pub const CONTINUATION: u8 = 9;
+}
+
+pub(super) const ACK: u8 = 1;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
+pub(super) const PADDED: u8 = 8;
+pub(super) const PRIORITY: u8 = 0x20;
+
+/// The default of SETTINGS_MAX_FRAME_SIZE, which neither server raises.
+pub(super) const MOST_BYTES: usize = 16_384;
+
+/// One frame.
+///
+/// # Panics
+/// If `payload` has more bytes than a frame's length can say (2²⁴ − 1).
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a frame's length");
+    let [high, bytes @ ..] = length.to_be_bytes();
+    assert_eq!(high, 0, "a frame's length has 24 bits");
+    let mut frame = bytes.to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// A SETTINGS frame with these values by identifier.
+pub(super) fn settings(values: &[(u16, u32)]) -> Vec<u8> {
+    let pairs = values.iter();
+    let payload: Vec<u8> = pairs
+        .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
+        .collect();
+    frame(kind::SETTINGS, 0, 0, &payload)
+}
+
+/// A WINDOW_UPDATE frame.
+pub(super) fn window_update(stream: u32, by: u32) -> Vec<u8> {
+    frame(kind::WINDOW_UPDATE, 0, stream, &by.to_be_bytes())
+}
+
+/// An RST_STREAM frame with the code CANCEL.
+pub(super) fn reset(stream: u32) -> Vec<u8> {
+    frame(kind::RST_STREAM, 0, stream, &8_u32.to_be_bytes())
+}
+
+/// A frame that came in: type, flags, stream, payload.
+pub(super) struct Received<'a> {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) stream: u32,
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> Received<'a> {
+    /// The first whole frame of `bytes`, and what follows it.
+    pub(super) fn first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (head, rest) = bytes.split_first_chunk::<9>()?;
+        let [l0, l1, l2, kind, flags, stream @ ..] = *head;
+        let length = u32::from_be_bytes([0, l0, l1, l2]) as usize;
+        let (payload, rest) = rest.split_at_checked(length)?;
+        let received = Self {
+            kind,
+            flags,
+            stream: u32::from_be_bytes(stream) & 0x7fff_ffff,
+            payload,
+        };
+        Some((received, rest))
+    }
+}
