@@ -172,7 +172,7 @@ mod tests {
         let head = frame(kind::HEADERS, END_HEADERS, 1, &[0x88]);
         let body = frame(kind::DATA, END_STREAM, 1, b"hello");
         let answered = Outcome::Answered(Some(200), "hello".to_owned());
-        assert_eq!(heard(Expect::Served, &[head.clone()]), None);
+        assert_eq!(heard(Expect::Served, std::slice::from_ref(&head)), None);
         assert_eq!(heard(Expect::Served, &[head, body]), Some(answered));
     }
 
