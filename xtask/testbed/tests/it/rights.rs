@@ -33,7 +33,10 @@ async fn connect(url: &str) -> mysql_async::Result<Conn> {
     Conn::new(opts).await
 }
 
-async fn one<T: FromValue + Send + 'static>(conn: &mut Conn, query: &str) -> mysql_async::Result<T> {
+async fn one<T: FromValue + Send + 'static>(
+    conn: &mut Conn,
+    query: &str,
+) -> mysql_async::Result<T> {
     Ok(conn.query_first(query).await?.unwrap())
 }
 
