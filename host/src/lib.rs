@@ -18,6 +18,8 @@ mod context;
 mod control;
 mod engine;
 mod expiry;
+#[cfg(test)]
+mod fuzz;
 mod generation;
 mod guest_log;
 mod instance;

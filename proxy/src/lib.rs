@@ -21,6 +21,8 @@ mod entrance;
 mod exchange;
 mod forwarded;
 pub mod front;
+#[cfg(test)]
+mod fuzz;
 mod group;
 mod hash_key;
 mod head;

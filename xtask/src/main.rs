@@ -9,6 +9,7 @@ mod conformance;
 mod contract;
 mod deny;
 mod fixed_rate;
+mod fuzz;
 mod lab;
 mod load;
 mod locust;
@@ -45,6 +46,7 @@ enum Command {
     Test(test::Options),
     Build(build::Options),
     Deny(deny::Options),
+    Fuzz(fuzz::Options),
     Seed(seed::Options),
     Verify(verify::Options),
     Setup(setup::Options),
@@ -86,6 +88,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Test(options) => test::run(options).await,
         Command::Build(options) => build::run(options).await,
         Command::Deny(options) => deny::run(options).await,
+        Command::Fuzz(options) => fuzz::run(options).await,
         Command::Seed(options) => seed::run(options).await,
         Command::Verify(options) => verify::run(options).await,
         Command::Setup(options) => setup::run(options).await,

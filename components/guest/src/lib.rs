@@ -9,6 +9,8 @@ mod caching;
 pub mod changes;
 mod conditional;
 pub mod idempotency;
+#[cfg(test)]
+mod fuzz;
 pub mod json;
 mod log;
 pub mod mysql;

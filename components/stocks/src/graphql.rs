@@ -152,6 +152,8 @@ async fn find(context: &Context<'_>, id: &str) -> async_graphql::Result<Option<F
 
 #[cfg(test)]
 mod tests {
+    mod fuzz;
+
     use futures::executor::block_on;
     use serde_json::json;
     use store_domain::Cents;

@@ -1,6 +1,8 @@
 //! `spin:mysql`: what is linked once (here), what lives per component ([`Pools`]), what lives per instance
 //! ([`Connection`]).
 
+#[cfg(test)]
+mod fuzz;
 mod host;
 mod pool;
 mod rows;

@@ -94,7 +94,7 @@ pub(super) fn row(row: Row, columns: &[Column]) -> Result<Vec<DbValue>, Error> {
         .collect()
 }
 
-fn convert(value: Value, data_type: DbDataType) -> Option<DbValue> {
+pub(super) fn convert(value: Value, data_type: DbDataType) -> Option<DbValue> {
     Some(match (value, data_type) {
         (Value::NULL, _) => DbValue::DbNull,
         (Value::Int(v), DbDataType::Int8) => DbValue::Int8(v.try_into().ok()?),

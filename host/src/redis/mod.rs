@@ -1,6 +1,8 @@
 //! `spin:redis`: what is linked once (here), what lives per component ([`Connections`]), what lives per instance
 //! ([`Connection`]).
 
+#[cfg(test)]
+mod fuzz;
 mod host;
 mod near;
 mod values;

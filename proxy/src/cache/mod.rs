@@ -7,6 +7,8 @@
 
 mod changes;
 mod control;
+#[cfg(test)]
+mod fuzz;
 mod key;
 mod lifetime;
 mod renewal;

@@ -5,6 +5,8 @@ mod check_group;
 mod document;
 mod duration;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod group;
 mod print;
 mod read;

@@ -39,6 +39,15 @@ pub(super) fn load(file: &Path) -> Result<Config, ConfigError> {
 /// # Errors
 /// The line and what is wrong there.
 pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, (usize, String)> {
+    understand(text, folder, resolve)
+}
+
+/// The same, with what finds the servers' addresses.
+pub(super) fn understand(
+    text: &str,
+    folder: &Path,
+    resolve: fn(&mut Config) -> Result<(), Complaint>,
+) -> Result<Config, (usize, String)> {
     let document = Document::parse(text).map_err(|error| malformed(text, &error))?;
     let mut config: Config =
         toml::from_str(text).map_err(|error| misunderstood(&document, &error))?;

@@ -1,0 +1,56 @@
+//! A fuzz target: what origins and clients say to caches.
+
+use std::time::SystemTime;
+
+use http::header::{AUTHORIZATION, SET_COOKIE};
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use super::Use;
+use super::rules::{terms, use_for};
+
+const NAMES: [&str; 10] = [
+    "cache-control",
+    "cdn-cache-control",
+    "age",
+    "date",
+    "expires",
+    "vary",
+    "pragma",
+    "last-modified",
+    "range",
+    "set-cookie",
+];
+
+/// No answer for one client is kept, none is asked from the cache for one who says who he is, and no sum overflows.
+#[test]
+fn headers() {
+    store_fuzz::target("cache-headers", |input| {
+        let mut request = RequestHeader::build("GET", b"/", None).expect("a request");
+        let mut answer = ResponseHeader::build(200, None).expect("an answer");
+        for line in input.split(|&byte| byte == b'\n') {
+            let Some((&name, value)) = line.split_first() else {
+                continue;
+            };
+            // What is no field value never arrives.
+            let name = NAMES[usize::from(name) % NAMES.len()];
+            _ = request.append_header(name, value);
+            _ = answer.append_header(name, value);
+        }
+        let now = SystemTime::now();
+        _ = use_for(&request);
+        let kept = terms(&answer, now);
+        if let Some(terms) = &kept {
+            assert!(!answer.headers.contains_key(SET_COOKIE));
+            _ = terms.meta(&answer, 0);
+        }
+        request
+            .insert_header(AUTHORIZATION, "Bearer x")
+            .expect("a header");
+        assert_eq!(use_for(&request), Use::Bypass);
+        answer
+            .insert_header("cache-control", "no-store, max-age=9")
+            .expect("a header");
+        answer.remove_header("cdn-cache-control");
+        assert_eq!(terms(&answer, now), None);
+    });
+}

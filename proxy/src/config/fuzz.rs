@@ -1,0 +1,34 @@
+//! A fuzz target: the configuration file.
+
+use std::path::Path;
+
+use super::{Config, read};
+
+/// What is printed is read again as the same; what is wrong is said in one line, with a place that the file has.
+#[test]
+fn file() {
+    store_fuzz::target("proxy-toml", |input| {
+        let Ok(text) = std::str::from_utf8(input) else {
+            return;
+        };
+        match understand(text) {
+            Ok(config) => {
+                let printed = toml::to_string(&config).expect("what was read can be written");
+                let again = understand(&printed);
+                assert_eq!(again.as_ref(), Ok(&config), "{printed}");
+            }
+            Err((line, reason)) => {
+                assert!(
+                    (1..=text.matches('\n').count() + 1).contains(&line),
+                    "{line}"
+                );
+                assert!(!reason.is_empty() && !reason.contains('\n'), "{reason:?}");
+            }
+        }
+    });
+}
+
+/// Without asking a name server.
+fn understand(text: &str) -> Result<Config, (usize, String)> {
+    read::understand(text, Path::new("/etc"), |_| Ok(()))
+}
