@@ -298,10 +298,6 @@ impl ProxyHttp for Proxy {
         if response.status.is_informational() {
             return Ok(());
         }
-        hop::end_hop(response);
-        if session.req_header().version == Version::HTTP_10 {
-            hop::without_chunks(session, response);
-        }
         exchange.bodiless = session.req_header().method == Method::HEAD
             || matches!(
                 response.status,
@@ -309,6 +305,10 @@ impl ProxyHttp for Proxy {
             );
         if exchange.bodiless {
             encoding::without_body(session, response);
+        }
+        hop::end_hop(response);
+        if session.req_header().version == Version::HTTP_10 {
+            hop::without_chunks(session, response);
         }
         if let Some(outcome) = Outcome::of(&session.cache, exchange.caching) {
             response.append_header(STATUS, outcome.status(&session.cache))?;
