@@ -2,6 +2,7 @@
 //! ours, so that requests are checked like those of HTTP/1.1 and refused in the same words, and a body that does not
 //! come has a deadline.
 
+mod frames;
 mod head;
 mod refuse;
 mod session;

@@ -1,31 +1,38 @@
 //! Looks on at the frames that go out. What the library resets by itself, and why it gives up a connection, shows
-//! nowhere else.
+//! nowhere else. A request that it resets for breaking the protocol is answered before, in our words, as RFC 9113 allows
+//! (section 8.1.1).
 
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::{self, Frames, RESET_BYTES};
 use crate::metrics::Reason;
+use crate::problem::Problem;
 use crate::refusal::{Refusals, Refused};
 use crate::request_id::new_id;
 use crate::wire::Wire;
 
-/// Length, type, flags and stream (RFC 9113, section 4.1).
-const HEAD: usize = 9;
+/// What is said of a request that the library did not understand.
+const BROKEN: Problem = Problem::Malformed("the request breaks HTTP/2");
 
-const RESET: u8 = 3;
-const GO_AWAY: u8 = 7;
-
-/// Codes that blame nobody: no error, a mistake of ours, a stream that is no longer needed (RFC 9113, section 7).
-const HARMLESS: [u32; 3] = [0, 2, 8];
+/// Answers of ours on one connection. The library does not know that they use up what the client has room for, which is
+/// at least 64 KiB, so there may not be many.
+const MOST_ANSWERS: usize = 32;
 
 /// A connection whose refusals are counted and logged.
 pub(super) struct Watch {
     wire: Box<Wire>,
     frames: Frames,
+    /// An answer of ours that is not sent yet.
+    unsent: Bytes,
+    /// The stream that it is for: its reset comes next, and is said.
+    answered: Option<u32>,
+    answers: usize,
     refusals: Refusals,
     client: IpAddr,
 }
@@ -35,87 +42,80 @@ impl Watch {
         Self {
             wire,
             frames: Frames::default(),
+            unsent: Bytes::new(),
+            answered: None,
+            answers: 0,
             refusals,
             client,
         }
     }
 
-    fn look(&mut self, bytes: &[u8]) {
-        let (refusals, client) = (&self.refusals, self.client);
+    /// Takes note of what was sent.
+    fn follow(&mut self, bytes: &[u8]) {
+        let (refusals, client, answered) = (&self.refusals, self.client, &mut self.answered);
         self.frames.follow(bytes, |code| {
+            if answered.take().is_some() {
+                return;
+            }
             let id = new_id();
             let id = id.to_str().unwrap_or("-");
             tracing::debug!(request = id, %client, code, "HTTP/2 was refused by the protocol");
             refusals.note(&Refused::unread(id, client, "2"), Some(Reason::Http2));
         });
     }
-}
 
-/// Where in the frames going out one is.
-#[derive(Default)]
-struct Frames {
-    head: [u8; HEAD],
-    /// Bytes of the head that were seen.
-    seen: usize,
-    /// Bytes of the payload to come.
-    left: usize,
-    /// The last four bytes of the payload so far that may be a code.
-    code: u32,
-    /// Where the code ends in the payload, if the frame has one.
-    code_ends: Option<usize>,
-}
-
-impl Frames {
-    /// Tells the code of each reset and each end of the connection that blames the client.
-    fn follow(&mut self, mut bytes: &[u8], mut blame: impl FnMut(u32)) {
-        while !bytes.is_empty() {
-            if self.seen < HEAD {
-                let taken = bytes.len().min(HEAD - self.seen);
-                self.head[self.seen..self.seen + taken].copy_from_slice(&bytes[..taken]);
-                self.seen += taken;
-                bytes = &bytes[taken..];
-                if self.seen == HEAD {
-                    self.begin_payload();
-                }
-                continue;
+    /// How much of the bytes may be sent: all before the reset of a request that has no answer, or the rest after it was
+    /// given one.
+    fn sendable(&mut self, bytes: &[u8]) -> usize {
+        if self.answered.is_some() {
+            return bytes.len().min(RESET_BYTES);
+        }
+        if self.answers == MOST_ANSWERS {
+            return bytes.len();
+        }
+        match self.frames.unanswered_reset(bytes) {
+            None => bytes.len(),
+            Some((0, stream)) => {
+                self.answer(stream);
+                RESET_BYTES
             }
-            let taken = bytes.len().min(self.left);
-            if let Some(ends) = self.code_ends {
-                for (at, &byte) in bytes[..taken].iter().enumerate() {
-                    let place = self.length() - self.left + at;
-                    if place < ends {
-                        self.code = self.code << 8 | u32::from(byte);
-                    }
-                    if place + 1 == ends && !HARMLESS.contains(&self.code) {
-                        blame(self.code);
-                    }
-                }
-            }
-            self.left -= taken;
-            bytes = &bytes[taken..];
-            if self.left == 0 {
-                self.seen = 0;
-            }
+            Some((before, _)) => before,
         }
     }
 
-    fn length(&self) -> usize {
-        let [a, b, c, ..] = self.head.map(usize::from);
-        a << 16 | b << 8 | c
-    }
-
-    fn begin_payload(&mut self) {
-        self.left = self.length();
-        self.code = 0;
-        self.code_ends = match self.head[3] {
-            RESET => Some(4),
-            // After the last stream's number.
-            GO_AWAY => Some(8),
-            _ => None,
+    fn answer(&mut self, stream: u32) {
+        let id = new_id();
+        let id = id.to_str().unwrap_or("-");
+        let body = BROKEN.body(id);
+        let status = BROKEN.status();
+        let length = body.len().to_string();
+        let fields = [
+            ("content-type", "application/problem+json"),
+            ("content-length", &length),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            ("x-request-id", id),
+        ];
+        self.unsent = frames::answer(stream, status.as_str(), &fields, &body).into();
+        self.answered = Some(stream);
+        self.answers += 1;
+        let refused = Refused {
+            status: status.as_u16(),
+            bytes_sent: body.len() as u64,
+            ..Refused::unread(id, self.client, "2")
         };
-        if self.left == 0 {
-            self.seen = 0;
+        self.refusals.note(&refused, Some(Reason::Http2));
+    }
+
+    fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            let sent = ready!(Pin::new(&mut *self.wire).poll_write(cx, &self.unsent))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unsent.advance(sent);
         }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -135,11 +135,11 @@ impl AsyncWrite for Watch {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.wire).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(written)) = &written {
-            self.look(&bytes[..*written]);
-        }
-        written
+        let sendable = self.sendable(bytes);
+        ready!(self.poll_unsent(cx))?;
+        let sent = ready!(Pin::new(&mut *self.wire).poll_write(cx, &bytes[..sendable]))?;
+        self.follow(&bytes[..sent]);
+        Poll::Ready(Ok(sent))
     }
 
     fn poll_write_vectored(
@@ -147,16 +147,20 @@ impl AsyncWrite for Watch {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.wire).poll_write_vectored(cx, slices);
-        if let Poll::Ready(Ok(written)) = &written {
-            let mut left = *written;
-            for slice in slices {
-                let taken = left.min(slice.len());
-                self.look(&slice[..taken]);
-                left -= taken;
-            }
+        // Resets are small and stand in the first slice, with other frames that have no payload of their own.
+        let first = slices.iter().find(|slice| !slice.is_empty());
+        let first = first.map_or(&[][..], |slice| &slice[..]);
+        if self.sendable(first) < first.len() || self.answered.is_some() {
+            return self.poll_write(cx, first);
         }
-        written
+        let sent = ready!(Pin::new(&mut *self.wire).poll_write_vectored(cx, slices))?;
+        let mut left = sent;
+        for slice in slices {
+            let taken = left.min(slice.len());
+            self.follow(&slice[..taken]);
+            left -= taken;
+        }
+        Poll::Ready(Ok(sent))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -164,41 +168,11 @@ impl AsyncWrite for Watch {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_unsent(cx))?;
         Pin::new(&mut *self.wire).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.wire).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
-        let length = payload.len() as u8;
-        [&[0, 0, length, kind, 0, 0, 0, 0, 1], payload].concat()
-    }
-
-    #[test]
-    fn codes_that_blame_are_seen_however_the_bytes_come() {
-        let frames = [
-            frame(4, &[]),
-            frame(RESET, &[0, 0, 0, 1]),
-            frame(0, &[RESET; 40]),
-            frame(RESET, &[0, 0, 0, 8]),
-            frame(GO_AWAY, &[0, 0, 0, 0, 0, 0, 0, 0]),
-            frame(GO_AWAY, b"\0\0\0\x05\0\0\0\x0bwhy"),
-            frame(RESET, &[0, 0, 0, 7]),
-        ]
-        .concat();
-        for size in [1, 2, 7, 10, frames.len()] {
-            let (mut watched, mut seen) = (Frames::default(), Vec::new());
-            for part in frames.chunks(size) {
-                watched.follow(part, |code| seen.push(code));
-            }
-            assert_eq!(seen, [1, 11, 7], "in pieces of {size}");
-        }
     }
 }

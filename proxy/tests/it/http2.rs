@@ -280,32 +280,67 @@ async fn what_http_1_refuses_http_2_refuses_too() {
     }
 }
 
-/// RFC 9113, section 8.1.1: the stream is reset, or the connection ended. What the library does by itself is counted and
-/// logged all the same.
+/// What the library refuses by itself is counted and logged all the same, and answered where only a stream is reset (RFC
+/// 9113, section 8.1.1).
 #[tokio::test(flavor = "multi_thread")]
-async fn broken_frames_are_counted_and_logged() {
+async fn what_breaks_the_protocol_is_answered_counted_and_logged() {
     let upstream = Upstream::start().await;
     let rig = h2c(&format!("{LOG}{}", shop("", [&upstream]))).await;
-    // None of the fields that a request must have; one of HTTP/1.1's; a name in capitals.
-    let blocks = [
-        &b"\0\x01x\x01y"[..],
-        b"\0\x0aconnection\x01y",
-        b"\0\x01X\x01y",
+    let usual = [(":method", "GET"), (":scheme", "http"), (":authority", "a")];
+    let with = |more: &[(&'static str, &'static str)]| [&usual[..], more].concat();
+    let cases = [
+        ("no fields", vec![("x", "y")], true),
+        ("no path", usual.to_vec(), true),
+        (
+            "a quote in the query",
+            with(&[(":path", "/?a=\"b\"")]),
+            true,
+        ),
+        ("a bracket in the path", with(&[(":path", "/<b>")]), true),
+        (
+            "a field of HTTP/1.1",
+            with(&[(":path", "/"), ("connection", "close")]),
+            true,
+        ),
+        (
+            "a line feed in a value",
+            with(&[(":path", "/"), ("x", "a\nb")]),
+            false,
+        ),
+        (
+            "a name in capitals",
+            with(&[(":path", "/"), ("X", "y")]),
+            false,
+        ),
     ];
-    for (number, block) in blocks.into_iter().enumerate() {
+    for (number, (name, fields, is_stream)) in cases.into_iter().enumerate() {
         let mut stream = TcpStream::connect(rig.address).await.unwrap();
         let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            block.extend([0, name.len() as u8]);
+            block.extend(name.bytes());
+            block.push(value.len() as u8);
+            block.extend(value.bytes());
+        }
         bytes.extend([0, 0, block.len() as u8, 1, 5, 0, 0, 0, 1]);
         bytes.extend(block);
         stream.write_all(&bytes).await.unwrap();
         let mut received = Vec::new();
         let reset = [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 1];
-        while !received.windows(reset.len()).any(|window| window == reset) {
+        let is_reset = |received: &[u8]| received.windows(reset.len()).any(|w| w == reset);
+        while !is_reset(&received) {
             let read = timeout(PATIENCE, stream.read_buf(&mut received)).await;
             if read.expect("a reset or an end").unwrap() == 0 {
                 break;
             }
+        }
+        let said = String::from_utf8_lossy(&received);
+        if is_stream {
+            assert!(is_reset(&received), "{name}: {said}");
+            assert!(said.contains("application/problem+json"), "{name}: {said}");
+            assert!(said.contains("\"status\":400"), "{name}: {said}");
         }
         let seen = number + 1;
         eventually("it is counted and logged", async || {
@@ -313,12 +348,33 @@ async fn broken_frames_are_counted_and_logged() {
                 .metric("store_proxy_refused_total", &["reason=\"http2\""])
                 .await;
             let logged = lines(&rig.folder);
-            counted == seen as f64
-                && logged.iter().filter(|l| l["refused"] == "http2").count() == seen
+            let logged = logged.iter().filter(|line| line["refused"] == "http2");
+            counted == seen as f64 && logged.count() == seen
         })
         .await;
     }
     assert_eq!(upstream.count(), 0);
+}
+
+/// The answer is one to a real client, too, and its other streams go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_reads_the_answer_to_what_breaks_the_protocol() {
+    let upstream = Upstream::start().await;
+    let rig = h2c(&shop("", [&upstream])).await;
+    let mut client = Http2::connect(&rig).await;
+    for _ in 0..50 {
+        let mut bad = get("/");
+        // The body that it announces does not follow.
+        bad.headers_mut()
+            .insert("content-length", "5".parse().unwrap());
+        match client.ask(bad, &[]).await {
+            Ok(answer) => assert_eq!(answer.status, StatusCode::BAD_REQUEST),
+            // The reset may be faster read than the answer before it.
+            Err(error) => assert_eq!(error.reason(), Some(Reason::PROTOCOL_ERROR)),
+        }
+        let good = client.ask(get("/good"), &[]).await.unwrap();
+        assert_eq!(good.status, StatusCode::OK);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

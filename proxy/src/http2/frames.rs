@@ -1,0 +1,208 @@
+//! Follows the frames that go out (RFC 9113, section 4.1).
+
+use std::collections::VecDeque;
+
+/// Length, type, flags and stream.
+const HEAD: usize = 9;
+
+const HEADERS: u8 = 1;
+const RESET: u8 = 3;
+const GO_AWAY: u8 = 7;
+
+/// The request breaks the protocol (RFC 9113, sections 7 and 8.1.1).
+const PROTOCOL_ERROR: u32 = 1;
+
+/// Codes that blame nobody: no error, a mistake of ours, a stream that is no longer needed.
+const HARMLESS: [u32; 3] = [0, 2, 8];
+
+/// Streams whose answers are remembered; more than can be under way.
+const REMEMBERED: usize = 1024;
+
+/// Where in the frames one is.
+#[derive(Default)]
+pub(super) struct Frames {
+    head: [u8; HEAD],
+    /// Bytes of the head that were seen.
+    seen: usize,
+    /// Bytes of the payload to come.
+    left: usize,
+    code: u32,
+    /// Where the code ends in the payload, if the frame has one.
+    code_ends: Option<usize>,
+    /// Streams that have an answer, or the beginning of one.
+    answered: VecDeque<u32>,
+}
+
+impl Frames {
+    /// Tells the code of each reset and each end of the connection that blames the client.
+    pub(super) fn follow(&mut self, mut bytes: &[u8], mut blame: impl FnMut(u32)) {
+        while !bytes.is_empty() {
+            let taken;
+            if self.seen < HEAD {
+                taken = bytes.len().min(HEAD - self.seen);
+                self.head[self.seen..self.seen + taken].copy_from_slice(&bytes[..taken]);
+                self.seen += taken;
+                if self.seen == HEAD {
+                    self.begin_payload();
+                }
+            } else {
+                taken = bytes.len().min(self.left);
+                self.follow_code(&bytes[..taken], &mut blame);
+                self.left -= taken;
+            }
+            bytes = &bytes[taken..];
+            if self.seen == HEAD && self.left == 0 {
+                self.seen = 0;
+            }
+        }
+    }
+
+    fn begin_payload(&mut self) {
+        self.left = length(&self.head);
+        self.code = 0;
+        self.code_ends = match self.head[3] {
+            RESET => Some(4),
+            // After the last stream's number.
+            GO_AWAY => Some(8),
+            HEADERS => {
+                self.remember(stream(&self.head));
+                None
+            }
+            _ => None,
+        };
+    }
+
+    fn follow_code(&mut self, payload: &[u8], blame: &mut impl FnMut(u32)) {
+        let Some(ends) = self.code_ends else { return };
+        let before = length(&self.head) - self.left;
+        for (at, &byte) in payload.iter().enumerate() {
+            if before + at < ends {
+                self.code = self.code << 8 | u32::from(byte);
+            }
+            if before + at + 1 == ends && !HARMLESS.contains(&self.code) {
+                blame(self.code);
+            }
+        }
+    }
+
+    fn remember(&mut self, stream: u32) {
+        if self.answered.len() == REMEMBERED {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(stream);
+    }
+
+    /// Where in the bytes to come a stream is reset for its request, and the stream. At the beginning of the bytes, only
+    /// one that has no answer counts; elsewhere that is not known yet.
+    pub(super) fn unanswered_reset(&self, bytes: &[u8]) -> Option<(usize, u32)> {
+        if self.seen > 0 && self.seen < HEAD {
+            return None;
+        }
+        let mut at = self.left;
+        while let Some(frame) = bytes.get(at..at + HEAD) {
+            let end = at + HEAD + length(frame);
+            let code = PROTOCOL_ERROR.to_be_bytes();
+            if frame[3] == RESET && bytes.get(at + HEAD..end) == Some(&code[..]) {
+                let stream = stream(frame);
+                if at > 0 || self.is_unanswered(stream) {
+                    return Some((at, stream));
+                }
+            }
+            at = end;
+        }
+        None
+    }
+
+    fn is_unanswered(&self, stream: u32) -> bool {
+        let is_remembered = self.answered.len() < REMEMBERED
+            || self.answered.front().is_some_and(|&oldest| oldest < stream);
+        is_remembered && !self.answered.contains(&stream)
+    }
+}
+
+/// Bytes of a reset.
+pub(super) const RESET_BYTES: usize = HEAD + 4;
+
+fn length(head: &[u8]) -> usize {
+    usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])
+}
+
+fn stream(head: &[u8]) -> u32 {
+    u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]])
+}
+
+/// A whole answer on a stream: a head that no table remembers, so that the connection's compression is not disturbed
+/// (RFC 7541, section 6.2.2), and a body that ends the stream.
+pub(super) fn answer(stream: u32, status: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in [(":status", status)].iter().chain(fields) {
+        block.push(0);
+        for text in [name, value] {
+            // In seven bits; nothing here is longer.
+            let text = &text.as_bytes()[..text.len().min(126)];
+            block.push(text.len() as u8);
+            block.extend_from_slice(text);
+        }
+    }
+    [frame(HEADERS, 4, stream, &block), frame(0, 1, stream, body)].concat()
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let [_, length @ ..] = (payload.len() as u32).to_be_bytes();
+    let stream = stream.to_be_bytes();
+    [&length, &[kind, flags][..], &stream, payload].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames() -> Vec<u8> {
+        [
+            frame(4, 0, 0, &[]),
+            frame(RESET, 0, 3, &[0, 0, 0, 1]),
+            frame(0, 0, 1, &[RESET; 40]),
+            frame(RESET, 0, 1, &[0, 0, 0, 8]),
+            frame(GO_AWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 0]),
+            frame(GO_AWAY, 0, 0, b"\0\0\0\x05\0\0\0\x0bwhy"),
+            frame(RESET, 0, 1, &[0, 0, 0, 7]),
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn codes_that_blame_are_seen_however_the_bytes_come() {
+        let frames = frames();
+        for size in [1, 2, 7, 10, frames.len()] {
+            let (mut followed, mut seen) = (Frames::default(), Vec::new());
+            for part in frames.chunks(size) {
+                followed.follow(part, |code| seen.push(code));
+            }
+            assert_eq!(seen, [1, 11, 7], "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_reset_of_a_request_without_an_answer_is_found() {
+        let frames = frames();
+        let mut followed = Frames::default();
+        assert_eq!(followed.unanswered_reset(&frames), Some((9, 3)));
+        assert_eq!(followed.unanswered_reset(&frames[9..]), Some((0, 3)));
+        // In the middle of a head, and of a payload.
+        followed.follow(&frames[..4], |_| {});
+        assert_eq!(followed.unanswered_reset(&frames[4..]), None);
+        let data = 9 + RESET_BYTES + 9 + 20;
+        followed.follow(&frames[4..data], |_| {});
+        assert_eq!(followed.unanswered_reset(&frames[data..]), None);
+        followed = Frames::default();
+        followed.follow(&frame(HEADERS, 4, 3, b"x"), |_| {});
+        assert_eq!(followed.unanswered_reset(&frames[9..]), None);
+    }
+
+    #[test]
+    fn an_answer_is_two_frames() {
+        let answer = answer(5, "400", &[("a", "b")], b"body");
+        let expected = b"\0\0\x12\x01\x04\0\0\0\x05\0\x07:status\x03400\0\x01a\x01b\0\0\x04\0\x01\0\0\0\x05body";
+        assert_eq!(answer, expected);
+    }
+}
