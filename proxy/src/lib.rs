@@ -10,6 +10,7 @@ mod admin;
 mod admin_entrance;
 mod admission;
 mod answer;
+mod arrival;
 mod cache;
 mod chunks;
 pub mod cli;

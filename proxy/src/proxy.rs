@@ -24,6 +24,7 @@ use pingora_proxy::{
 use crate::access_log::AccessLog;
 use crate::admission::admit;
 use crate::answer::{answer, fail, problem_of};
+use crate::arrival::wait_for_body;
 use crate::cache::{self, Cache, FILL, Outcome, STATUS};
 use crate::config::Reuse;
 use crate::encoding;
@@ -83,7 +84,10 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         let verdict = admit(&self.live, session, exchange);
         match verdict {
-            Ok(()) => Ok(false),
+            Ok(()) => {
+                let limit = exchange.table.config.limits.body_timeout;
+                wait_for_body(session, limit).await.map(|()| false)
+            }
             Err(problem) => {
                 problem.count(&self.live.metrics);
                 answer(session, exchange, problem).await?;

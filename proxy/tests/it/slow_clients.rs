@@ -128,3 +128,38 @@ async fn upstream_connections_that_went_silent_are_given_up() {
     })
     .await;
 }
+
+/// A client that announces bodies and sends none takes no place at the upstream from others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_takes_no_place() {
+    let upstream = Upstream::start().await;
+    let servers = [crate::support::server_at(
+        upstream.address,
+        "max_connections = 4, max_queue = 0",
+    )];
+    let rig = Rig::start(&crate::support::group("shop", "", servers)).await;
+    let mut waiting = Vec::new();
+    for number in 0..20 {
+        let framing = ["content-length: 5", "transfer-encoding: chunked"][number % 2];
+        let mut client = rig.client().await;
+        client
+            .send(format!("POST /in HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n"))
+            .await;
+        waiting.push((client, framing));
+    }
+    eventually("they are connected", async || {
+        rig.metric("store_proxy_connections", &[]).await == 20.0
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(rig.get("/").await.status(), 200);
+    }
+    assert_eq!(upstream.count_of("/in"), 0);
+    for (mut client, framing) in waiting {
+        let body = match framing {
+            "content-length: 5" => "hello",
+            _ => "5\r\nhello\r\n0\r\n\r\n",
+        };
+        assert_eq!(client.ask(body).await.json()["body"], "hello");
+    }
+}

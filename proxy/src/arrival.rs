@@ -1,0 +1,39 @@
+//! A body begins to come before an upstream is asked: one that never comes takes no place there.
+
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, EXPECT};
+use pingora_error::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+use pingora_timeout::timeout;
+
+/// As much of a body as pingora keeps for another try, and sends from there.
+const KEPT: u64 = 64 * 1024;
+
+/// Waits for the whole of a small body, or for the first part of one that is large or does not say how long it is.
+///
+/// # Errors
+/// It does not come in time, or the client left.
+pub(crate) async fn wait_for_body(session: &mut Session, limit: Duration) -> Result<()> {
+    let headers = &session.req_header().headers;
+    let length = headers.get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    // Whoever wants a word before it sends its body gets that from the upstream.
+    if headers.contains_key(EXPECT) || session.as_mut().is_body_empty() {
+        return Ok(());
+    }
+    let is_small = length.is_some_and(|length| length <= KEPT);
+    let session = session.as_mut();
+    session.enable_retry_buffering();
+    let arrived = async {
+        while session.read_request_body().await?.is_some() && is_small {}
+        Ok(())
+    };
+    match timeout(limit, arrived).await {
+        Ok(arrived) => arrived.map_err(Error::into_down),
+        Err(_) => {
+            let late = Error::explain(ErrorType::ReadTimedout, "the body is late");
+            Err(late.into_down())
+        }
+    }
+}
