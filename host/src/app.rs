@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
+use crate::backend::{Backend, Kind};
 use crate::config::{Config, Limits};
 use crate::context::{Context, Trouble};
 use crate::generation::Generation;
@@ -131,7 +132,7 @@ impl Plan {
         let mut backends = BTreeMap::new();
         for (id, context) in &self.contexts {
             for value in context.variables.values() {
-                if value.starts_with("mysql://") || value.starts_with("redis://") {
+                if Kind::of(value).is_some() {
                     backends.entry(value.clone()).or_insert_with(|| id.clone());
                 }
             }
@@ -168,6 +169,7 @@ fn context(
     metrics: &Arc<Metrics>,
 ) -> Result<Context, String> {
     let variables: HashMap<String, String> = variables::component_values(id, entry, values)?;
+    check_addresses(id, &variables)?;
     let allowed_hosts = entry
         .allowed_outbound_hosts
         .iter()
@@ -175,6 +177,7 @@ fn context(
         .collect::<Result<_, String>>()
         .map_err(|reason| format!("`component.{id}.allowed_outbound_hosts`: {reason}"))?;
     let limits = limits(id, entry, &config.limits)?;
+    let memory = limits.memory_limit_bytes();
     let context = Context {
         id: id.to_owned(),
         variables,
@@ -183,18 +186,30 @@ fn context(
         probe,
         in_flight: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
         limits,
-        mysql: mysql::Pools::new(id, config.mysql.clone(), metrics.clone()),
-        redis: redis::Connections::new(
-            config.redis.clone(),
-            entry.redis_near_cache.clone(),
-            metrics.redis_near(id),
-        ),
+        mysql: mysql::Pools::new(id, config.mysql.clone(), memory, metrics.clone()),
+        redis: redis::Terms {
+            settings: redis::LinkSettings::new(&config.redis, memory),
+            near_prefixes: entry.redis_near_cache.clone(),
+            near_metrics: metrics.redis_near(id),
+        },
         metrics: metrics.clone(),
         outages: Trouble::default(),
         near_refusals: Trouble::default(),
+        refusals: Trouble::default(),
     };
     refresh::interval(&context)?;
     Ok(context)
+}
+
+/// Refuses an address that no connection could be made to, before the first request meets it.
+fn check_addresses(id: &str, variables: &HashMap<String, String>) -> Result<(), String> {
+    for (name, value) in variables {
+        if let Some(kind) = Kind::of(value) {
+            Backend::parse(value, kind)
+                .map_err(|reason| format!("`component.{id}.variables.{name}`: {reason}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The component's own limits, and the host's where it names none.

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use url::Url;
 
+use crate::backend::{Backend, Kind};
 use crate::config::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Refusal};
 use crate::outbound::AllowedHost;
 use crate::probe::Probe;
 use crate::{mysql, redis};
@@ -18,8 +18,8 @@ use crate::{mysql, redis};
 const LOG_PAUSE: Duration = Duration::from_secs(5);
 
 /// What all instances of a component share, whatever their generation: two generations that are alive together have
-/// one limit and one pool between them, and a swap opens no connection anew. A reload makes another, and until the
-/// generations of before have drained both count.
+/// one limit and one MySQL pool between them, from which each gets its own connections or such as were reset. A reload
+/// makes another, and until the generations of before have drained both count.
 pub(crate) struct Context {
     pub(crate) id: String,
     pub(crate) variables: HashMap<String, String>,
@@ -31,40 +31,37 @@ pub(crate) struct Context {
     /// One permit for each request in flight.
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) mysql: mysql::Pools,
-    pub(crate) redis: redis::Connections,
+    pub(crate) redis: redis::Terms,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) outages: Trouble,
     pub(crate) near_refusals: Trouble,
+    pub(crate) refusals: Trouble,
 }
 
 impl Context {
-    /// Whether the component may connect to `address`.
+    /// The backend at `address`, if the component may connect to it.
     ///
     /// # Errors
     /// The reason, without the address's user and password.
-    pub(crate) fn check_outbound(&self, address: &str, scheme: &str) -> Result<(), String> {
-        let url = Url::parse(address)
-            .ok()
-            .filter(|url| url.scheme() == scheme)
-            .ok_or_else(|| format!("the address is not a {scheme}:// URL"))?;
-        if self
-            .allowed_hosts
-            .iter()
-            .any(|allowed| allowed.allows(&url))
-        {
-            return Ok(());
+    pub(crate) fn check_outbound(&self, address: &str, kind: Kind) -> Result<Backend, String> {
+        let backend = self.allowed(address, kind);
+        backend.inspect_err(|reason| {
+            self.metrics.refused(&self.id, Refusal::Address);
+            if self.refusals.is_to_be_logged() {
+                tracing::warn!(component = self.id, "Refused a connection: {reason}");
+            }
+        })
+    }
+
+    fn allowed(&self, address: &str, kind: Kind) -> Result<Backend, String> {
+        let backend = Backend::parse(address, kind)?;
+        if self.allowed_hosts.iter().any(|host| host.allows(&backend)) {
+            return Ok(backend);
         }
-        let host = url.host_str().unwrap_or_default();
-        let port = url
-            .port()
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
-        let reason = format!(
-            "{scheme}://{host}{port} is not among the allowed_outbound_hosts of `{}`",
+        Err(format!(
+            "{backend:?} is not among the allowed_outbound_hosts of `{}`",
             self.id
-        );
-        tracing::warn!(component = self.id, "Refused a connection: {reason}");
-        Err(reason)
+        ))
     }
 
     /// Logs that MySQL or Redis failed, but not once for each request.
@@ -94,7 +91,7 @@ pub(crate) struct Trouble {
 
 impl Trouble {
     /// Whether to log it now; if so, not again for a while.
-    fn is_to_be_logged(&self) -> bool {
+    pub(crate) fn is_to_be_logged(&self) -> bool {
         let mut logged_at = self
             .logged_at
             .lock()

@@ -1,7 +1,7 @@
 //! One loaded version of a component, and what of it is alive.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,10 @@ use crate::component::Compiled;
 use crate::context::Context;
 use crate::instance::Instances;
 use crate::metrics::Metrics;
+use crate::redis;
+
+/// Counted from 1: what belongs to no generation has 0.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// Where a version came from, and so what a restart finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +63,8 @@ impl Generation {
     /// A generation without instances; the first request makes one.
     pub(crate) fn new(version: Arc<Version>, context: Arc<Context>) -> Arc<Self> {
         let life = Arc::new(Life {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            redis: redis::Connections::default(),
             version: version.clone(),
             component: context.id.clone(),
             since: SystemTime::now(),
@@ -80,6 +86,9 @@ impl Generation {
 /// Held by a generation, by each of its instances and by each request that waits for its answer's head. When the last of
 /// them lets go, the generation is freed, and its drop tells. An answer that a client does not read holds none of it.
 pub(crate) struct Life {
+    /// Unlike a version's number, never used again in this process.
+    pub(crate) id: u64,
+    pub(crate) redis: redis::Connections,
     pub(crate) version: Arc<Version>,
     pub(crate) component: String,
     pub(crate) since: SystemTime,

@@ -164,7 +164,7 @@ impl Instances {
 
     /// An instance in a store of its own.
     async fn make(&self) -> wasmtime::Result<(Store<State>, Service)> {
-        let mut store = new_store(&self.0.engine, self.component());
+        let mut store = new_store(&self.0.engine, self.component(), self.life());
         let limit = self.component().limits.request_timeout;
         // A start function can loop as well as a request can.
         let service = tokio::select! {
@@ -204,8 +204,12 @@ impl Drop for Seated<'_> {
 }
 
 /// A store for one instance of a component, with its limits set.
-pub(crate) fn new_store(engine: &Engine, component: &Arc<Context>) -> Store<State> {
-    let mut store = Store::new(engine, State::new(component.clone()));
+pub(crate) fn new_store(
+    engine: &Engine,
+    component: &Arc<Context>,
+    life: &Arc<Life>,
+) -> Store<State> {
+    let mut store = Store::new(engine, State::new(component.clone(), life.clone()));
     store.limiter(|state| &mut state.memory);
     // A busy instance gives its thread back at each tick, which is when time limits are looked at.
     store.set_epoch_deadline(1);

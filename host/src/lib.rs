@@ -7,6 +7,7 @@
 mod admin;
 mod app;
 mod attempt;
+mod backend;
 mod bell;
 mod bindings;
 mod body;
@@ -45,6 +46,7 @@ mod request_id;
 mod respond;
 mod router;
 mod serve;
+mod share;
 mod slot;
 mod source;
 mod state;

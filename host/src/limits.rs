@@ -2,21 +2,25 @@
 
 use wasmtime::ResourceLimiter;
 
+use crate::share::Share;
+
 /// Bytes that one element of a table takes on a 64-bit machine.
 const TABLE_ELEMENT_BYTES: usize = 8;
 
-/// Counts the memories and tables of one store against one limit.
+/// Counts the memories and tables of one store, and what the host holds for it, against one limit.
 #[derive(Debug)]
 pub(crate) struct MemoryLimiter {
     limit_bytes: usize,
     used_bytes: usize,
+    share: Share,
 }
 
 impl MemoryLimiter {
-    pub(crate) fn new(limit_bytes: usize) -> Self {
+    pub(crate) fn new(limit_bytes: usize, share: Share) -> Self {
         Self {
             limit_bytes,
             used_bytes: 0,
+            share,
         }
     }
 
@@ -31,7 +35,8 @@ impl MemoryLimiter {
         let used = self
             .used_bytes
             .saturating_add(desired.saturating_sub(current).saturating_mul(unit));
-        let granted = used <= self.limit_bytes && maximum.is_none_or(|most| desired <= most);
+        let with_held = used.saturating_add(self.share.held_bytes());
+        let granted = with_held <= self.limit_bytes && maximum.is_none_or(|most| desired <= most);
         if granted {
             self.used_bytes = used;
         }
@@ -63,9 +68,13 @@ impl ResourceLimiter for MemoryLimiter {
 mod tests {
     use super::*;
 
+    fn limiter(bytes: usize) -> MemoryLimiter {
+        MemoryLimiter::new(bytes, Share::of(bytes))
+    }
+
     #[test]
     fn memories_and_tables_share_one_limit() {
-        let mut limiter = MemoryLimiter::new(100);
+        let mut limiter = limiter(100);
         let mut memory = |current, desired| {
             limiter
                 .memory_growing(current, desired, None)
@@ -81,9 +90,26 @@ mod tests {
         assert!(!limiter.table_growing(2, 3, None).expect("never traps"));
     }
 
+    #[tokio::test]
+    async fn what_the_host_holds_counts_too() {
+        const MIB: usize = 1024 * 1024;
+        let share = Share::of(64 * MIB);
+        let mut limiter = MemoryLimiter::new(64 * MIB, share.clone());
+        let mut grows = |from, to| {
+            limiter
+                .memory_growing(from * MIB, to * MIB, None)
+                .expect("never traps")
+        };
+        let held = share.hold(4 * MIB, std::time::Duration::ZERO).await;
+        assert!(grows(0, 60));
+        assert!(!grows(60, 61));
+        drop(held);
+        assert!(grows(60, 64));
+    }
+
     #[test]
     fn a_growth_that_fails_anyway_is_not_counted() {
-        let mut limiter = MemoryLimiter::new(100);
+        let mut limiter = limiter(100);
         let mut memory = |desired, maximum| {
             limiter
                 .memory_growing(0, desired, Some(maximum))

@@ -31,6 +31,7 @@ pub(crate) struct Metrics {
     component_info: IntGaugeVec,
     redis_errors: IntCounterVec,
     redis_near_reads: IntCounterVec,
+    outbound_refused: IntCounterVec,
     refreshes: IntCounterVec,
     refresh_seconds: Histogram,
     refreshed: IntGauge,
@@ -51,6 +52,7 @@ struct PoolVecs {
     timeouts: IntCounterVec,
     opened: IntCounterVec,
     statements: IntCounterVec,
+    repeated: IntCounterVec,
 }
 
 impl Metrics {
@@ -87,6 +89,11 @@ impl Metrics {
                 "store_redis_near_cache_reads_total",
                 "Reads of keys that the component asks to be kept near: hit or miss",
                 &["component", "outcome"],
+            )?,
+            outbound_refused: declare.counters(
+                "store_outbound_refused_total",
+                "What a component asked MySQL or Redis for and the host refused: address, command, pools or size",
+                &["component", "reason"],
             )?,
             refreshes: declare.counters(
                 "store_refreshes_total",
@@ -126,6 +133,10 @@ impl Metrics {
         self.requests.announce(component);
         self.traps.with_label_values(&[component]);
         self.redis_errors.with_label_values(&[component]);
+        for refusal in Refusal::ALL {
+            self.outbound_refused
+                .with_label_values(&[component, refusal.label()]);
+        }
         self.swaps.announce(component);
     }
 
@@ -161,6 +172,12 @@ impl Metrics {
 
     pub(crate) fn redis_error(&self, component: &str) {
         self.redis_errors.with_label_values(&[component]).inc();
+    }
+
+    /// Counts what the host did not do for a component.
+    pub(crate) fn refused(&self, component: &str, refusal: Refusal) {
+        let labels = [component, refusal.label()];
+        self.outbound_refused.with_label_values(&labels).inc();
     }
 
     /// The counters of what one component's Redis connections keep near.
@@ -201,6 +218,33 @@ impl Metrics {
             timeouts: self.pool.timeouts.with_label_values(&labels),
             opened: self.pool.opened.with_label_values(&labels),
             statements: self.pool.statements.with_label_values(&labels),
+            repeated: self.pool.repeated.with_label_values(&labels),
+        }
+    }
+}
+
+/// Why the host does not do for a component what it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The address is not one, or not among the allowed ones.
+    Address,
+    /// A command of Redis that would block, switch or subscribe.
+    Command,
+    /// The component uses too many addresses at once.
+    Pools,
+    /// A row or an answer is larger than the host holds for the component.
+    Size,
+}
+
+impl Refusal {
+    const ALL: [Self; 4] = [Self::Address, Self::Command, Self::Pools, Self::Size];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Command => "command",
+            Self::Pools => "pools",
+            Self::Size => "size",
         }
     }
 }
@@ -221,6 +265,7 @@ pub(crate) struct PoolMetrics {
     pub(crate) timeouts: IntCounter,
     pub(crate) opened: IntCounter,
     pub(crate) statements: IntCounter,
+    pub(crate) repeated: IntCounter,
 }
 
 impl PoolMetrics {
@@ -342,6 +387,11 @@ impl Declare<'_> {
             statements: self.counters(
                 "store_mysql_statements_total",
                 "Statements run for components",
+                &labels,
+            )?,
+            repeated: self.counters(
+                "store_mysql_statements_repeated_total",
+                "Reads sent again on a new connection because theirs had been closed",
                 &labels,
             )?,
         })

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use clap::Parser;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
-use mysql_async::Opts;
 use tokio::sync::Mutex;
 use wasmtime::Engine;
 
 use crate::app::Plan;
+use crate::backend::{Backend, Kind};
 use crate::component::Compiled;
 use crate::config::{Cli, Config};
 use crate::engine::{self, EpochTicker};
@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::mysql::Pool;
 use crate::request_id::RequestId;
 use crate::router::Router;
+use crate::share::Share;
 use crate::source::Source;
 
 type Failure = Box<dyn std::error::Error>;
@@ -89,6 +90,12 @@ impl Component {
     }
 }
 
+/// The generation that all these connections serve.
+const GENERATION: u64 = 1;
+
+/// The memory limit of an instance, as it is by default.
+const MEMORY_BYTES: usize = 128 * 1024 * 1024;
+
 /// A pool of connections to MySQL.
 pub struct Connections(Arc<Pool>);
 
@@ -100,7 +107,9 @@ impl Connections {
     pub fn to(url: &str) -> Result<Self, Failure> {
         let config = config(Path::new("spin.toml"))?;
         let metrics = Metrics::new()?.mysql_pool("bench");
-        let pool = Pool::new(Opts::from_url(url)?, config.mysql, metrics);
+        let backend = Backend::parse(url, Kind::Mysql)?;
+        let memory = config.limits.memory_limit_bytes();
+        let pool = Pool::new(&backend, config.mysql, memory, metrics);
         Ok(Self(pool))
     }
 
@@ -109,7 +118,7 @@ impl Connections {
     /// # Errors
     /// There is none.
     pub async fn open_and_drop(&self) -> Result<(), Failure> {
-        drop(self.0.checkout().await?);
+        drop(self.0.checkout(GENERATION).await?);
         Ok(())
     }
 
@@ -118,8 +127,9 @@ impl Connections {
     /// # Errors
     /// The server refuses it.
     pub async fn rows(&self, statement: &str) -> Result<usize, Failure> {
-        let connection = Arc::new(Mutex::new(self.0.checkout().await?));
-        let rows = crate::mysql::first_rows(connection.lock_owned().await, statement).await;
+        let connection = Arc::new(Mutex::new(self.0.checkout(GENERATION).await?));
+        let room = Share::of(MEMORY_BYTES).stream();
+        let rows = crate::mysql::first_rows(connection.lock_owned().await, statement, room).await;
         rows.map_err(|error| format!("{error:?}").into())
     }
 }

@@ -1,6 +1,6 @@
 //! Which addresses a component may connect to: `allowed_outbound_hosts`, as Spin reads it.
 
-use url::Url;
+use crate::backend::Backend;
 
 /// One entry: `scheme://host:port`, where each part may be `*` and the host may start with `*.`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,14 +72,11 @@ impl AllowedHost {
         })
     }
 
-    /// Whether this entry lets a component connect to `url`.
-    pub(crate) fn allows(&self, url: &Url) -> bool {
-        let Some(port) = url.port().or_else(|| default_port(url.scheme())) else {
-            return false;
-        };
-        self.scheme.matches(url.scheme())
-            && url.host_str().is_some_and(|host| self.host.matches(host))
-            && self.port.contains(port)
+    /// Whether this entry lets a component connect to `backend`.
+    pub(crate) fn allows(&self, backend: &Backend) -> bool {
+        self.scheme.matches(backend.scheme())
+            && self.host.matches(&backend.host)
+            && self.port.contains(backend.port)
     }
 }
 
@@ -135,11 +132,13 @@ fn default_port(scheme: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Kind;
 
     fn allows(entry: &str, url: &str) -> bool {
+        let kind = Kind::of(url).expect("MySQL or Redis");
         AllowedHost::parse(entry)
             .expect("valid entry")
-            .allows(&url.parse().expect("valid URL"))
+            .allows(&Backend::parse(url, kind).expect("valid URL"))
     }
 
     #[test]

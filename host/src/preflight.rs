@@ -3,14 +3,19 @@
 
 use std::sync::Arc;
 
-use ::redis::{ErrorKind, RedisError};
-use mysql_async::Opts;
-use url::Url;
+use ::redis::{ErrorKind, FromRedisValue, RedisError};
 
 use crate::app::Plan;
+use crate::backend::{Backend, Kind};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::{mysql, redis};
+
+/// Stands for the generation of a connection that serves none.
+const PREFLIGHT: u64 = 0;
+
+/// What Redis says to a wrong password, to none, and to a user that may not do what is asked.
+const REFUSALS: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
 
 /// Connects to each backend once.
 ///
@@ -23,15 +28,17 @@ pub(crate) async fn check(
     metrics: &Arc<Metrics>,
 ) -> Result<(), String> {
     for (url, component) in &plan.backends() {
-        let checked = if url.starts_with("mysql://") {
-            mysql(url, component, config, metrics).await
-        } else {
-            redis(url, plan.keeps_near(url), config).await
+        let Some(kind) = Kind::of(url) else { continue };
+        // Checked when the plan was made.
+        let backend = Backend::parse(url, kind)?;
+        let checked = match kind {
+            Kind::Mysql => mysql(&backend, component, config, metrics).await,
+            Kind::Redis => redis(&backend, plan.keeps_near(url), config).await,
         };
         match checked {
             Ok(()) => {}
             Err(Failure {
-                kind: Kind::Unreachable,
+                kind: Trouble::Unreachable,
                 reason,
             }) if config.allow_unreachable => {
                 tracing::warn!(component, "{reason}; serving without it until it is back");
@@ -48,26 +55,31 @@ pub(crate) async fn check(
 }
 
 struct Failure {
-    kind: Kind,
+    kind: Trouble,
     reason: String,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum Trouble {
     /// The only one for which waiting may help.
     Unreachable,
     Refused,
     /// It does not tell of changes.
     CanNotKeepNear,
+    /// It has a part of the keys only, and sends whoever asks for another elsewhere.
+    Cluster,
 }
 
-impl Kind {
+impl Trouble {
     fn advice(self) -> &'static str {
         match self {
             Self::Unreachable => {
                 "start it, check its address, or serve without it with --allow-unreachable"
             }
             Self::Refused => "check the user, password and database",
+            Self::Cluster => {
+                "this host speaks to one server that has all keys: use one without `cluster-enabled`"
+            }
             Self::CanNotKeepNear => {
                 "`redis_near_cache` needs Redis 6 or newer: give it one, or take the key out of the manifest"
             }
@@ -76,56 +88,56 @@ impl Kind {
 }
 
 async fn mysql(
-    url: &str,
+    backend: &Backend,
     component: &str,
     config: &Config,
     metrics: &Arc<Metrics>,
 ) -> Result<(), Failure> {
-    let opts = Opts::from_url(url).map_err(|_| Failure {
-        kind: Kind::Refused,
-        reason: format!("{} is not a MySQL URL", without_password(url)),
-    })?;
-    let pool = mysql::Pool::new(opts, config.mysql.clone(), metrics.mysql_pool(component));
-    match pool.checkout().await {
+    let pool = mysql::Pool::new(
+        backend,
+        config.mysql.clone(),
+        config.limits.memory_limit_bytes(),
+        metrics.mysql_pool(component),
+    );
+    match pool.checkout(PREFLIGHT).await {
         Ok(_) => Ok(()),
         Err(error) => Err(Failure {
             kind: match error.is_final() {
-                true => Kind::Refused,
-                false => Kind::Unreachable,
+                true => Trouble::Refused,
+                false => Trouble::Unreachable,
             },
             reason: error.to_string(),
         }),
     }
 }
 
-async fn redis(url: &str, keeps_near: bool, config: &Config) -> Result<(), Failure> {
-    let address = without_password(url);
+async fn redis(backend: &Backend, keeps_near: bool, config: &Config) -> Result<(), Failure> {
     let failure = |kind, error: RedisError| Failure {
         kind,
-        reason: format!("Redis at {address}: {error}"),
+        reason: format!("Redis at {backend}: {error}"),
     };
     let near = keeps_near.then(Arc::default);
-    let mut connection =
-        redis::manager(url, &config.redis, near).map_err(|error| failure(Kind::Refused, error))?;
-    let ping = ::redis::cmd("PING");
-    let answer = ping.query_async::<()>(&mut connection).await;
+    let settings = redis::LinkSettings::new(&config.redis, config.limits.memory_limit_bytes());
+    let link = redis::Link::new(backend, settings, near)
+        .map_err(|error| failure(Trouble::Refused, error))?;
+    let answer = link.run(&::redis::cmd("PING")).await;
     answer.map_err(|error| {
         let kind = match error.kind() {
-            ErrorKind::AuthenticationFailed => Kind::Refused,
-            _ if keeps_near && !redis::is_outage(&error) => Kind::CanNotKeepNear,
-            _ => Kind::Unreachable,
+            ErrorKind::AuthenticationFailed => Trouble::Refused,
+            _ if error.code().is_some_and(|code| REFUSALS.contains(&code)) => Trouble::Refused,
+            _ if keeps_near && !redis::is_outage(&error) => Trouble::CanNotKeepNear,
+            _ => Trouble::Unreachable,
         };
         failure(kind, error)
-    })
-}
-
-fn without_password(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(url) => {
-            let host = url.host_str().unwrap_or_default();
-            url.port()
-                .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-        }
-        Err(_) => "an address that is not a URL".into(),
+    })?;
+    // A user that may not ask this is no reason to refuse the server.
+    let about_cluster = link.run(::redis::cmd("INFO").arg("cluster")).await;
+    let about_cluster = about_cluster.and_then(|info| Ok(String::from_redis_value(info)?));
+    if about_cluster.is_ok_and(|info| info.contains("cluster_enabled:1")) {
+        return Err(Failure {
+            kind: Trouble::Cluster,
+            reason: format!("Redis at {backend} is a node of a Redis Cluster"),
+        });
     }
+    Ok(())
 }

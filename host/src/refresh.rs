@@ -228,7 +228,8 @@ async fn refresh(generation: &Generation, haste: Haste) -> Result<Outcome, Strin
     let Some(refresher) = &compiled.refresher else {
         return Err("the component exports no refresh function".into());
     };
-    let mut store = new_store(compiled.service.engine(), &generation.context);
+    let (context, life) = (&generation.context, &generation.life);
+    let mut store = new_store(compiled.service.engine(), context, life);
     let call = async {
         let instance = refresher.instantiate_async(&mut store).await?;
         store

@@ -20,6 +20,10 @@ use crate::state::State;
 /// The least number of tasks remembered for log lines.
 const TASKS_REMEMBERED: usize = 64;
 
+/// How much of an answer is copied out of an instance at once. A few of these are on their way to each client, however
+/// slowly it reads; the rest stays in the instance's memory, where it counts.
+const ANSWER_CHUNK_BYTES: usize = 64 * 1024;
+
 /// WASI's share of an instance: clocks, random numbers, the manifest's environment, and log lines. No files, no
 /// sockets, no outgoing HTTP.
 pub(crate) struct Wasi {
@@ -144,5 +148,9 @@ impl WasiHttpHooks for NoOutgoingHttp {
         _transfer: Transfer,
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
         Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        ANSWER_CHUNK_BYTES
     }
 }

@@ -2,17 +2,25 @@
 
 use std::sync::Arc;
 
-use mysql_async::prelude::Queryable;
 use tokio::sync::Mutex;
-use wasmtime::component::{Access, Accessor, FutureReader, HasSelf, Resource, StreamReader};
+use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
-use super::pool::PooledConnection;
-use super::rows::within;
+use super::pool::{Pool, PooledConnection};
+use super::rows::QueryError;
+use super::statement::Statement;
 use super::{rows, values};
+use crate::backend::Kind;
 use crate::bindings::spin::mysql::mysql::{
     Column, Error, Host, HostConnection, HostConnectionWithStore, ParameterValue, Row,
 };
+use crate::context::Context;
+use crate::metrics::Refusal;
+use crate::share::{Held, Share};
 use crate::state::State;
+
+/// Said to a component that holds connections to too many addresses.
+const TOO_MANY_POOLS: &str =
+    "the component holds connections to too many addresses at once; close some first";
 
 /// What a component holds: one connection of the pool until it drops it and has read every result of it.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -38,16 +46,15 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         address: String,
     ) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
-        let component = accessor.with(|mut access| access.get().component.clone());
-        if let Err(reason) = component.check_outbound(&address, "mysql") {
-            return Ok(Err(Error::ConnectionFailed(reason)));
-        }
-        let Ok(pool) = component.mysql.get(&address) else {
-            return Ok(Err(Error::ConnectionFailed(
-                "the address is not a MySQL URL".into(),
-            )));
+        let (component, generation) = accessor.with(|mut access| {
+            let state = access.get();
+            (state.component.clone(), state.life.id)
+        });
+        let pool = match pool(&component, &address) {
+            Ok(pool) => pool,
+            Err(reason) => return Ok(Err(Error::ConnectionFailed(reason))),
         };
-        match pool.checkout().await {
+        match pool.checkout(generation).await {
             Ok(connection) => {
                 let connection = Connection(Arc::new(Mutex::new(connection)));
                 accessor.with(|mut access| Ok(Ok(access.get().table.push(connection)?)))
@@ -65,10 +72,18 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         statement: String,
         params: Vec<ParameterValue>,
     ) -> wasmtime::Result<Result<Results, Error>> {
-        let connection = accessor.with(|access| lookup(access, &connection))?;
-        let head = match rows::query(connection.lock_owned().await, statement, params).await {
-            Ok(head) => head,
+        let (connection, lent) = lookup(accessor, &connection)?;
+        let connection = connection.lock_owned().await;
+        let held = match lent.hold(&statement, &params, &connection).await {
+            Ok(held) => held,
             Err(error) => return Ok(Err(error)),
+        };
+        let room = lent.share.stream();
+        let head = rows::query(connection, statement, values::params(params), room).await;
+        drop(held);
+        let head = match head {
+            Ok(head) => head,
+            Err(error) => return Ok(Err(lent.told(error))),
         };
         let end = async move {
             let lost = |_| Err(Error::Other("the query was abandoned".into()));
@@ -87,35 +102,83 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         statement: String,
         params: Vec<ParameterValue>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let connection = accessor.with(|access| lookup(access, &connection))?;
+        let (connection, lent) = lookup(accessor, &connection)?;
         let mut connection = connection.lock_owned().await;
-        let limit = connection.start_statement();
-        // Left set if this call is abandoned: the answer to the statement would still be on the wire.
-        connection.broken = true;
-        let done = within(
-            limit,
-            connection.exec_drop(statement.as_str(), values::params(params)),
-        )
-        .await;
-        connection.broken = false;
-        match done {
+        let _held = match lent.hold(&statement, &params, &connection).await {
+            Ok(held) => held,
+            Err(error) => return Ok(Err(error)),
+        };
+        let params = values::params(params);
+        let mut running = Statement::begin(&mut connection, &statement, &params);
+        match running.execute(&mut connection, params).await {
             Ok(()) => {
-                connection.session.observe(&statement);
+                running.succeeded(&mut connection);
                 Ok(Ok(()))
             }
             Err(error) => {
-                if error.is_fatal() {
-                    connection.failed();
-                }
+                running.failed(&mut connection, &error);
                 Ok(Err(values::query_error(&error)))
             }
         }
     }
 }
 
+/// The pool for `address`, if the component may connect to it.
+fn pool(component: &Context, address: &str) -> Result<Arc<Pool>, String> {
+    // What was allowed once is allowed as long as this context lives.
+    if let Some(pool) = component.mysql.known(address) {
+        return Ok(pool);
+    }
+    let backend = component.check_outbound(address, Kind::Mysql)?;
+    component.mysql.make(address, &backend).ok_or_else(|| {
+        component.metrics.refused(&component.id, Refusal::Pools);
+        TOO_MANY_POOLS.into()
+    })
+}
+
+/// What an instance's calls have in common.
+struct Lent {
+    component: Arc<Context>,
+    share: Share,
+}
+
+impl Lent {
+    /// Takes room for a statement and its parameters.
+    async fn hold(
+        &self,
+        statement: &str,
+        params: &[ParameterValue],
+        connection: &PooledConnection,
+    ) -> Result<Held, Error> {
+        let bytes = statement.len() + values::parameters_weight(params);
+        let held = self.share.hold(bytes, connection.statement_limit()).await;
+        held.map_err(|error| self.told(QueryError::NoRoom(error)))
+    }
+
+    fn told(&self, error: QueryError) -> Error {
+        match error {
+            QueryError::NoRoom(error) => {
+                self.component
+                    .metrics
+                    .refused(&self.component.id, Refusal::Size);
+                values::no_room(error)
+            }
+            QueryError::Other(error) => error,
+        }
+    }
+}
+
 fn lookup(
-    mut access: Access<'_, State, HasSelf<State>>,
+    accessor: &Accessor<State, HasSelf<State>>,
     connection: &Resource<Connection>,
-) -> wasmtime::Result<Arc<Mutex<PooledConnection>>> {
-    Ok(access.get().table.get(connection)?.0.clone())
+) -> wasmtime::Result<(Arc<Mutex<PooledConnection>>, Lent)> {
+    accessor.with(|mut access| {
+        let state = access.get();
+        let connection = state.table.get(connection)?.0.clone();
+        let lent = Lent {
+            component: state.component.clone(),
+            share: state.share.clone(),
+        };
+        Ok((connection, lent))
+    })
 }

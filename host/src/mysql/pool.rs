@@ -1,18 +1,21 @@
 //! One pool of connections to one address. A connection and its permit are stored together, so neither can leak alone.
 
+use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder};
+use mysql_async::{Conn, DriverError, IoError, Opts};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::session::Session;
+use crate::backend::Backend;
 use crate::config::MysqlSettings;
 use crate::metrics::{InUse, PoolMetrics};
+use crate::share::largest_piece;
 
 /// A connection that rested longer than this is asked whether it still lives before it is given out.
 const PING_AFTER: Duration = Duration::from_secs(1);
@@ -26,6 +29,19 @@ const REFUSALS: [u16; 4] = [1044, 1045, 1049, 1698];
 /// Prepared statements kept on each connection. Lists of ids come in many lengths, each its own statement, and the
 /// server allows 16,382 of them to all its clients (`max_prepared_stmt_count`).
 const STATEMENTS_KEPT: usize = 64;
+
+/// The server goes down, ended the connection, killed it, or closed it because it rested for too long.
+const CLOSED: [u16; 6] = [1053, 1079, 1152, 1184, 1927, 4031];
+
+/// How long a server may take to notice by itself that a connection is closed.
+const ABANDONED: Duration = Duration::from_millis(100);
+
+/// What the protocol puts around a row.
+const PACKET_EXTRA_BYTES: usize = 64 * 1024;
+
+/// How long a server may keep connections that nobody uses, as far as the driver's own pool is concerned, which is not
+/// used. Given so that it does not ask the server.
+const WAIT_TIMEOUT_SECONDS: usize = 28_800;
 
 /// Why there is no connection. The address is told without its password.
 #[derive(Debug, thiserror::Error)]
@@ -75,17 +91,26 @@ pub(crate) struct Pool {
 struct Idle {
     conn: Conn,
     since: Instant,
+    /// Which used it last.
+    generation: u64,
 }
 
 impl Pool {
-    /// An empty pool; connections are opened when asked for.
-    pub(crate) fn new(opts: Opts, settings: MysqlSettings, metrics: PoolMetrics) -> Arc<Self> {
+    /// An empty pool for a component with this memory limit; connections are opened when asked for.
+    pub(crate) fn new(
+        backend: &Backend,
+        settings: MysqlSettings,
+        memory_limit_bytes: usize,
+        metrics: PoolMetrics,
+    ) -> Arc<Self> {
         metrics.size.add(settings.pool_size.into());
-        let opts = OptsBuilder::from_opts(opts)
+        let opts = backend
+            .mysql_opts()
             .stmt_cache_size(STATEMENTS_KEPT)
             .tcp_nodelay(true)
-            // A socket would skip the address that `allowed_outbound_hosts` was checked for.
-            .prefer_socket(false);
+            // A row larger than this is refused when it begins to arrive.
+            .max_allowed_packet(Some(largest_piece(memory_limit_bytes) + PACKET_EXTRA_BYTES))
+            .wait_timeout(Some(WAIT_TIMEOUT_SECONDS));
         let pool = Arc::new(Self {
             opts: opts.into(),
             permits: Arc::new(Semaphore::new(settings.pool_size as usize)),
@@ -98,15 +123,23 @@ impl Pool {
         pool
     }
 
-    /// Gives out a clean connection, a kept one if there is one.
+    /// Whether nobody holds a connection of it or waits for one.
+    pub(super) fn is_unused(&self) -> bool {
+        self.permits.available_permits() >= self.settings.pool_size as usize
+    }
+
+    /// Gives out a clean connection to an instance of `generation`, a kept one if there is one.
     ///
     /// # Errors
     /// None is free, or none can be opened, within the wait limit.
-    pub(crate) async fn checkout(self: &Arc<Self>) -> Result<PooledConnection, PoolError> {
+    pub(crate) async fn checkout(
+        self: &Arc<Self>,
+        generation: u64,
+    ) -> Result<PooledConnection, PoolError> {
         let started = Instant::now();
         let permit = self.permit().await?;
         let left = self.settings.wait.saturating_sub(started.elapsed());
-        let conn = match timeout(left, self.live_connection()).await {
+        let conn = match timeout(left, self.live_connection(generation)).await {
             Ok(conn) => conn.map_err(|source| PoolError::Refused {
                 address: self.address(),
                 source,
@@ -125,6 +158,9 @@ impl Pool {
             conn: Some(conn),
             session: Session::default(),
             broken: false,
+            is_untouched: true,
+            is_closed: false,
+            generation,
             lease: Some(Lease {
                 _permit: permit,
                 _in_use: self.metrics.enter(),
@@ -151,36 +187,56 @@ impl Pool {
         }
     }
 
-    async fn live_connection(&self) -> Result<Conn, mysql_async::Error> {
-        while let Some(mut idle) = self.take_idle() {
+    async fn live_connection(&self, generation: u64) -> Result<Conn, mysql_async::Error> {
+        while let Some(mut idle) = self.take_idle(generation) {
             let rested = idle.since.elapsed();
-            if rested < PING_AFTER {
+            let is_own = idle.generation == generation;
+            if rested < PING_AFTER && is_own {
                 return Ok(idle.conn);
             }
             if rested >= self.settings.idle {
                 continue;
             }
-            match timeout(PING_LIMIT, idle.conn.ping()).await {
-                Ok(Ok(())) => return Ok(idle.conn),
-                // The others rest on the same server.
-                Ok(Err(_)) | Err(_) => self.discard_idle(None),
+            let lives = async {
+                if is_own {
+                    idle.conn.ping().await.is_ok()
+                } else {
+                    // Whatever the other generation left behind, if only out of sight of those who look at statements.
+                    idle.conn.reset().await.is_ok_and(|done| done)
+                }
+            };
+            if timeout(PING_LIMIT, lives).await.unwrap_or(false) {
+                return Ok(idle.conn);
             }
+            // The others rest on the same server.
+            self.discard_idle(None);
         }
+        self.open().await
+    }
+
+    async fn open(&self) -> Result<Conn, mysql_async::Error> {
         self.metrics.opened.inc();
         Conn::new(self.opts.clone()).await
     }
 
-    fn take_idle(&self) -> Option<Idle> {
-        let taken = self.idle().pop();
+    /// A resting connection, one that the same generation used last if there is one.
+    fn take_idle(&self, generation: u64) -> Option<Idle> {
+        let mut idle = self.idle();
+        let own = idle.iter().rposition(|idle| idle.generation == generation);
+        let taken = match own {
+            Some(place) => Some(idle.remove(place)),
+            None => idle.pop(),
+        };
         self.metrics.idle.sub(taken.is_some().into());
         taken
     }
 
-    fn keep(&self, conn: Conn) {
+    fn keep(&self, conn: Conn, generation: u64) {
         self.metrics.idle.inc();
         self.idle().push(Idle {
             conn,
             since: Instant::now(),
+            generation,
         });
     }
 
@@ -226,6 +282,11 @@ pub(crate) struct PooledConnection {
     pub(super) session: Session,
     /// Set while a statement runs, and left set if it is abandoned or the connection fails.
     pub(super) broken: bool,
+    /// No statement was run since it was taken out of the pool.
+    is_untouched: bool,
+    /// The server has closed it.
+    is_closed: bool,
+    generation: u64,
     /// Taken by drop only.
     lease: Option<Lease>,
     pool: Arc<Pool>,
@@ -238,16 +299,39 @@ struct Lease {
 }
 
 impl PooledConnection {
-    /// Takes note of a connection that failed: others opened before a restart of the server would fail the same way.
-    pub(super) fn failed(&mut self) {
+    /// Takes note of a connection that can't be used any more. If it was closed, others opened before a restart of the
+    /// server were closed too.
+    pub(super) fn fail(&mut self, error: &mysql_async::Error) {
         self.broken = true;
-        self.pool.discard_idle(None);
+        if says_closed(error) {
+            self.is_closed = true;
+            self.pool.discard_idle(None);
+        }
     }
 
-    /// Counts one statement, and says how long to wait for its answer.
-    pub(super) fn start_statement(&self) -> Duration {
+    /// Counts one statement. Whether it is the first since the connection was taken out of the pool.
+    pub(super) fn start_statement(&mut self) -> bool {
         self.pool.metrics.statements.inc();
+        std::mem::take(&mut self.is_untouched)
+    }
+
+    /// The longest wait for an answer.
+    pub(super) fn statement_limit(&self) -> Duration {
         self.pool.settings.statement
+    }
+
+    /// Opens another connection in the place of this one, which was closed while nobody used it.
+    ///
+    /// # Errors
+    /// None can be opened within the wait limit.
+    pub(super) async fn renew(&mut self) -> mysql_async::Result<()> {
+        self.pool.discard_idle(None);
+        let silent = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+        let opened = timeout(self.pool.settings.wait, self.pool.open()).await;
+        self.conn = Some(opened.map_err(|_| silent())??);
+        self.pool.metrics.repeated.inc();
+        (self.broken, self.is_closed) = (true, false);
+        Ok(())
     }
 }
 
@@ -271,28 +355,58 @@ impl Drop for PooledConnection {
             return;
         };
         let pool = self.pool.clone();
-        if self.broken {
+        if self.is_closed {
+            drop(lease);
+        } else if self.broken {
             pool.runtime.clone().spawn(close(conn, pool, lease));
         } else if self.session.is_clean() {
-            pool.keep(conn);
+            pool.keep(conn, self.generation);
         } else {
-            pool.runtime
-                .clone()
-                .spawn(clean(conn, self.session, pool, lease));
+            let clean = clean(conn, self.session, self.generation, pool.clone(), lease);
+            pool.runtime.spawn(clean);
         }
     }
 }
 
-/// Closes a connection that is of no more use. The permit is held meanwhile, but not for longer than the wait limit: a
-/// server that is busy with an abandoned statement notices late that nobody waits for it.
+/// Closes a connection that is of no more use. The permit is held meanwhile, but not for longer than the wait limit. A
+/// server that is busy with an abandoned statement would notice late that nobody waits for it, and hold its locks until
+/// then, so it is told.
 async fn close(conn: Conn, pool: Arc<Pool>, lease: Lease) {
-    _ = timeout(pool.settings.wait, conn.disconnect()).await;
+    let (id, limit) = (conn.id(), pool.settings.wait);
+    // True as well of one that was left in the middle of a statement: the driver won't speak to it again.
+    let is_silent = conn.is_disconnected();
+    if is_silent || timeout(ABANDONED, conn.disconnect()).await.is_err() {
+        let kill = async {
+            let mut other = pool.open().await?;
+            // An error says that it is gone already.
+            _ = other.query_drop(format!("KILL {id}")).await;
+            other.disconnect().await
+        };
+        _ = timeout(limit, kill).await;
+    }
     drop(lease);
+}
+
+/// Whether an error says that the connection was closed by the server, or lost.
+pub(super) fn says_closed(error: &mysql_async::Error) -> bool {
+    match error {
+        mysql_async::Error::Server(error) => CLOSED.contains(&error.code),
+        mysql_async::Error::Driver(DriverError::ConnectionClosed) => true,
+        mysql_async::Error::Io(IoError::Io(error)) => matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::NotConnected
+        ),
+        _ => false,
+    }
 }
 
 /// Rolls back what is open and undoes what was changed. The permit is held until then, so that a pool of ten lends no
 /// eleventh.
-async fn clean(mut conn: Conn, session: Session, pool: Arc<Pool>, lease: Lease) {
+async fn clean(mut conn: Conn, session: Session, generation: u64, pool: Arc<Pool>, lease: Lease) {
     let cleaned = timeout(pool.settings.wait, async {
         if session.changed {
             // Costs the prepared statements, which is why it is not done each time.
@@ -302,7 +416,7 @@ async fn clean(mut conn: Conn, session: Session, pool: Arc<Pool>, lease: Lease) 
             && conn.query_drop("SET autocommit=1").await.is_ok()
     });
     if cleaned.await.unwrap_or(false) {
-        pool.keep(conn);
+        pool.keep(conn, generation);
     }
     drop(lease);
 }

@@ -4,20 +4,23 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use mysql_async::Params;
 use mysql_async::prelude::Queryable;
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
 
 use super::pool::PooledConnection;
+use super::statement::{Statement, within};
 use super::values;
-use crate::bindings::spin::mysql::mysql::{Column, Error, ParameterValue, Row};
+use crate::bindings::spin::mysql::mysql::{Column, Error, Row};
+use crate::share::{Held, NoRoom, StreamShare};
 use crate::state::State;
 
 /// Rows read before the guest gets to see any: a result this small needs no task of its own.
 const ROWS_AT_ONCE: usize = 256;
 
-/// Rows read ahead of a slow guest.
+/// Rows read ahead of a slow guest, if they are small; what large ones may take is up to the instance's [`StreamShare`].
 const ROWS_AHEAD: usize = 256;
 
 /// What is known of a query once its first rows are here.
@@ -28,24 +31,39 @@ pub(super) struct Head {
     pub(super) end: oneshot::Receiver<Result<(), Error>>,
 }
 
-/// Runs a query. Returns with the first rows; the rest is read by a task of its own that ends with the stream.
+/// Why a query has no rows.
+pub(super) enum QueryError {
+    NoRoom(NoRoom),
+    Other(Error),
+}
+
+/// A row and the room that it takes.
+type HeldRow = (Row, Held);
+
+/// Runs a query. Returns with the first rows; the rest is read by a task of its own that ends with the stream, and that
+/// reads no further than there is `room` for.
 pub(super) async fn query(
     connection: OwnedMutexGuard<PooledConnection>,
     statement: String,
-    params: Vec<ParameterValue>,
-) -> Result<Head, Error> {
+    params: Params,
+    room: StreamShare,
+) -> Result<Head, QueryError> {
     let (head_sender, mut head) = oneshot::channel();
-    let mut reading = Box::pin(read(connection, statement, params, head_sender));
+    let mut reading = Box::pin(read(connection, statement, params, room, head_sender));
+    let abandoned = |_| {
+        Err(QueryError::Other(Error::Other(
+            "the query was abandoned".into(),
+        )))
+    };
     tokio::select! {
         biased;
         () = &mut reading => {}
         first = &mut head => {
             tokio::spawn(reading);
-            return first.unwrap_or_else(|_| Err(Error::Other("the query was abandoned".into())));
+            return first.unwrap_or_else(abandoned);
         }
     }
-    head.await
-        .unwrap_or_else(|_| Err(Error::Other("the query was abandoned".into())))
+    head.await.unwrap_or_else(abandoned)
 }
 
 /// How many rows a query gives with its answer.
@@ -53,164 +71,220 @@ pub(super) async fn query(
 pub(crate) async fn first_rows(
     connection: OwnedMutexGuard<PooledConnection>,
     statement: &str,
+    room: StreamShare,
 ) -> Result<usize, Error> {
-    let head = query(connection, statement.to_owned(), Vec::new()).await?;
-    Ok(head.rows.first.len())
+    let head = query(connection, statement.to_owned(), Params::Empty, room).await;
+    match head {
+        Ok(head) => Ok(head.rows.first.len()),
+        Err(QueryError::NoRoom(error)) => Err(values::no_room(error)),
+        Err(QueryError::Other(error)) => Err(error),
+    }
 }
 
 async fn read(
     mut connection: OwnedMutexGuard<PooledConnection>,
     statement: String,
-    params: Vec<ParameterValue>,
-    head: oneshot::Sender<Result<Head, Error>>,
+    params: Params,
+    room: StreamShare,
+    head: oneshot::Sender<Result<Head, QueryError>>,
 ) {
-    let limit = connection.start_statement();
-    // Left set if this future is dropped half-way: nobody may use the connection then.
-    connection.broken = true;
-    let outcome = read_rows(&mut connection, &statement, params, limit, head).await;
-    connection.broken = false;
-    match outcome {
-        Ok(()) => connection.session.observe(&statement),
-        Err(Stop::Statement) => {}
-        Err(Stop::Connection) => connection.failed(),
-        Err(Stop::Abandoned) => connection.broken = true,
+    let mut running = Statement::begin(&mut connection, &statement, &params);
+    match read_rows(&mut connection, &mut running, params, &room, head).await {
+        Ok(()) => running.succeeded(&mut connection),
+        Err(Stop::Failed(error)) => running.failed(&mut connection, &error),
+        // It counts as broken.
+        Err(Stop::Abandoned) => {}
     }
 }
 
 /// Why reading ended before the last row.
 enum Stop {
-    /// The server turned the statement down; the connection is fine.
-    Statement,
-    Connection,
-    /// The guest stopped reading, so there are rows on the wire that nobody wants.
+    Failed(mysql_async::Error),
+    /// There are rows on the wire that nobody wants.
     Abandoned,
 }
 
-impl Stop {
-    fn of(error: &mysql_async::Error) -> Self {
-        if error.is_fatal() {
-            Self::Connection
-        } else {
-            Self::Statement
-        }
-    }
-}
-
+/// Reads all rows: sends the first to `head`, with which the rest follows.
 async fn read_rows(
     connection: &mut PooledConnection,
-    statement: &str,
-    params: Vec<ParameterValue>,
-    limit: Duration,
-    head: oneshot::Sender<Result<Head, Error>>,
+    running: &mut Statement<'_>,
+    params: Params,
+    room: &StreamShare,
+    head: oneshot::Sender<Result<Head, QueryError>>,
 ) -> Result<(), Stop> {
-    let started = within(
-        limit,
-        connection.exec_iter(statement, values::params(params)),
-    );
-    let mut result = match started.await {
+    let limit = running.limit();
+    let first_try = within(limit, connection.exec_iter(running.text(), params)).await;
+    let result = match first_try {
+        Ok(result) => Ok(result),
+        Err(error) => match running.repeat(connection, error).await {
+            Ok(params) => within(limit, connection.exec_iter(running.text(), params)).await,
+            Err(error) => Err(error),
+        },
+    };
+    let result = match result {
         Ok(result) => result,
         Err(error) => {
-            let stop = Stop::of(&error);
-            _ = head.send(Err(values::query_error(&error)));
-            return Err(stop);
+            let told = match values::is_too_large(&error) {
+                true => QueryError::NoRoom(NoRoom::RowTooLarge),
+                false => QueryError::Other(values::query_error(&error)),
+            };
+            _ = head.send(Err(told));
+            return Err(Stop::Failed(error));
         }
     };
     let columns = values::columns(result.columns_ref());
-    let (end_sender, end) = oneshot::channel();
-    let mut rows = Vec::new();
+    let mut reader = Reader {
+        result,
+        columns,
+        limit,
+        room,
+    };
+    let mut first = Vec::new();
+    let mut first_held = Vec::new();
+    let mut bytes = 0;
+    // The last row that was read, if there was no room for it beside the others.
+    let mut left = None;
     let mut outcome = None;
-    while outcome.is_none() && rows.len() < ROWS_AT_ONCE {
-        match next_row(&mut result, &columns, limit).await {
-            Ok(Some(row)) => rows.push(row),
+    while outcome.is_none() && first.len() < ROWS_AT_ONCE && bytes < room.bytes() {
+        let patience = if first.is_empty() {
+            limit
+        } else {
+            Duration::ZERO
+        };
+        match reader.next(patience).await {
+            Ok(Some(Next::Held(weight, (row, held)))) => {
+                bytes += weight;
+                first.push(row);
+                first_held.extend(held.is_counted().then_some(held));
+            }
+            Ok(Some(Next::Waits(weight, row))) => {
+                left = Some((weight, row));
+                break;
+            }
             Ok(None) => outcome = Some(Ok(())),
             Err(error) => outcome = Some(Err(error)),
         }
     }
+    if let (true, Some(Err(error))) = (first.is_empty(), &mut outcome)
+        && let Some(error) = error.take_no_room()
+    {
+        _ = head.send(Err(QueryError::NoRoom(error)));
+        return Err(Stop::Abandoned);
+    }
     let (row_sender, rest) = mpsc::channel(ROWS_AHEAD);
+    let (end_sender, end) = oneshot::channel();
     let stream = RowStream {
-        first: rows,
+        first,
+        lent: first_held,
         rest: outcome.is_none().then_some(rest),
     };
     _ = head.send(Ok(Head {
-        columns: columns.clone(),
+        columns: reader.columns.clone(),
         rows: stream,
         end,
     }));
     let outcome = match outcome {
         Some(outcome) => outcome,
         None => tokio::select! {
-            outcome = read_on(&mut result, &columns, limit, &row_sender) => outcome?,
+            outcome = reader.read_on(left, &row_sender) => outcome?,
             () = row_sender.closed() => return Err(Stop::Abandoned),
         },
     };
-    let stop = outcome.as_ref().err().map(RowError::stop);
-    _ = end_sender.send(outcome.map_err(RowError::into_wit));
-    stop.map_or(Ok(()), Err)
-}
-
-/// Hands on the rows after the first ones.
-async fn read_on(
-    result: &mut Rows<'_>,
-    columns: &[Column],
-    limit: Duration,
-    sender: &mpsc::Sender<Row>,
-) -> Result<Result<(), RowError>, Stop> {
-    loop {
-        match next_row(result, columns, limit).await {
-            Ok(Some(row)) => sender.send(row).await.map_err(|_| Stop::Abandoned)?,
-            Ok(None) => return Ok(Ok(())),
-            Err(error) => return Ok(Err(error)),
+    let (told, stop) = match outcome {
+        Ok(()) => (Ok(()), Ok(())),
+        Err(error) => {
+            let (told, stop) = error.told();
+            (Err(told), Err(stop))
         }
-    }
+    };
+    _ = end_sender.send(told);
+    stop
 }
 
 enum RowError {
     Driver(mysql_async::Error),
     Value(Error),
+    NoRoom(NoRoom),
 }
 
 impl RowError {
-    fn stop(&self) -> Stop {
+    fn of(error: mysql_async::Error) -> Self {
+        match values::is_too_large(&error) {
+            true => Self::NoRoom(NoRoom::RowTooLarge),
+            false => Self::Driver(error),
+        }
+    }
+
+    /// What the guest is told, and what becomes of the connection.
+    fn told(self) -> (Error, Stop) {
         match self {
-            Self::Driver(error) => Stop::of(error),
+            Self::Driver(error) => (values::query_error(&error), Stop::Failed(error)),
             // The rest of the rows is still on the wire.
-            Self::Value(_) => Stop::Abandoned,
+            Self::Value(error) => (error, Stop::Abandoned),
+            Self::NoRoom(error) => (values::no_room(error), Stop::Abandoned),
         }
     }
 
-    fn into_wit(self) -> Error {
+    fn take_no_room(&self) -> Option<NoRoom> {
         match self {
-            Self::Driver(error) => values::query_error(&error),
-            Self::Value(error) => error,
+            Self::NoRoom(error) => Some(*error),
+            Self::Driver(_) | Self::Value(_) => None,
         }
     }
 }
 
-type Rows<'a> = mysql_async::QueryResult<'a, 'static, mysql_async::BinaryProtocol>;
-
-async fn next_row(
-    result: &mut Rows<'_>,
-    columns: &[Column],
-    limit: Duration,
-) -> Result<Option<Row>, RowError> {
-    match within(limit, result.next())
-        .await
-        .map_err(RowError::Driver)?
-    {
-        Some(row) => values::row(row, columns).map(Some).map_err(RowError::Value),
-        None => Ok(None),
-    }
+/// A row that was read, with what it weighs.
+enum Next {
+    Held(usize, HeldRow),
+    /// There was no room for it within the time it had.
+    Waits(usize, Row),
 }
 
-/// Waits for the server, but not for ever: one that went silent counts as a connection that broke.
-pub(super) async fn within<T>(
+/// The rows of one result on their way from the driver.
+struct Reader<'a> {
+    result: mysql_async::QueryResult<'a, 'static, mysql_async::BinaryProtocol>,
+    columns: Vec<Column>,
     limit: Duration,
-    answer: impl Future<Output = mysql_async::Result<T>>,
-) -> mysql_async::Result<T> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time").into())
+    room: &'a StreamShare,
+}
+
+impl Reader<'_> {
+    /// The next row, with room for it if there is any within `patience`.
+    async fn next(&mut self, patience: Duration) -> Result<Option<Next>, RowError> {
+        let row = within(self.limit, self.result.next()).await;
+        let Some(row) = row.map_err(RowError::of)? else {
+            return Ok(None);
+        };
+        let weight = values::row_weight(&row);
+        let row = values::row(row, &self.columns).map_err(RowError::Value)?;
+        match self.room.hold(weight, patience).await {
+            Ok(held) => Ok(Some(Next::Held(weight, (row, held)))),
+            Err(NoRoom::Full) if patience.is_zero() => Ok(Some(Next::Waits(weight, row))),
+            Err(error) => Err(RowError::NoRoom(error)),
+        }
+    }
+
+    /// Hands on the rows after the first ones, the one that was `left` before all.
+    async fn read_on(
+        &mut self,
+        left: Option<(usize, Row)>,
+        sender: &mpsc::Sender<HeldRow>,
+    ) -> Result<Result<(), RowError>, Stop> {
+        let mut left = left;
+        loop {
+            let row = match left.take() {
+                Some((weight, row)) => match self.room.hold(weight, self.limit).await {
+                    Ok(held) => (row, held),
+                    Err(error) => return Ok(Err(RowError::NoRoom(error))),
+                },
+                None => match self.next(self.limit).await {
+                    Ok(Some(Next::Held(_, row))) => row,
+                    Ok(Some(Next::Waits(..))) => return Ok(Err(RowError::NoRoom(NoRoom::Full))),
+                    Ok(None) => return Ok(Ok(())),
+                    Err(error) => return Ok(Err(error)),
+                },
+            };
+            sender.send(row).await.map_err(|_| Stop::Abandoned)?;
         }
     }
 }
@@ -218,7 +292,9 @@ pub(super) async fn within<T>(
 /// The rows of one result as the guest reads them.
 pub(super) struct RowStream {
     first: Vec<Row>,
-    rest: Option<mpsc::Receiver<Row>>,
+    /// The room of the rows that the guest was given last, and may not have taken yet.
+    lent: Vec<Held>,
+    rest: Option<mpsc::Receiver<HeldRow>>,
 }
 
 impl StreamProducer<State> for RowStream {
@@ -236,7 +312,8 @@ impl StreamProducer<State> for RowStream {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
         let first = std::mem::take(&mut self.first);
-        let Some(rest) = &mut self.rest else {
+        let Self { rest, lent, .. } = &mut *self;
+        let Some(rest) = rest else {
             destination.set_buffer(first.into());
             return Poll::Ready(Ok(StreamResult::Dropped));
         };
@@ -244,13 +321,20 @@ impl StreamProducer<State> for RowStream {
             destination.set_buffer(first.into());
             return Poll::Ready(Ok(StreamResult::Completed));
         }
-        let mut rows = Vec::new();
-        match rest.poll_recv_many(cx, &mut rows, ROWS_AT_ONCE) {
+        // What was given before has been taken.
+        lent.clear();
+        let mut received = Vec::new();
+        match rest.poll_recv_many(cx, &mut received, ROWS_AT_ONCE) {
             Poll::Pending if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
             poll => {
-                let received = ready!(poll);
+                let count = ready!(poll);
+                let mut rows = Vec::with_capacity(count);
+                for (row, held) in received {
+                    rows.push(row);
+                    lent.extend(held.is_counted().then_some(held));
+                }
                 destination.set_buffer(rows.into());
-                let more = if received == 0 {
+                let more = if count == 0 {
                     StreamResult::Dropped
                 } else {
                     StreamResult::Completed

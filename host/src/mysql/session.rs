@@ -1,5 +1,10 @@
 //! What a statement leaves behind on its connection, so that the pool cleans up what must be cleaned and nothing more.
 
+use mysql_async::consts::StatusFlags;
+
+use super::errors::{AfterError, Known};
+use super::sql::Effect;
+
 /// The state of one connection between two statements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Session {
@@ -9,88 +14,81 @@ pub(super) struct Session {
     pub(super) changed: bool,
 }
 
+/// What the pool does with a connection after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Its session is as [`Session`] says.
+    Keep,
+    /// The server or the way to it is no good any more.
+    Close,
+}
+
 impl Session {
     /// Whether the next user may have the connection as it is.
     pub(super) fn is_clean(self) -> bool {
         self == Self::default()
     }
 
-    /// Takes note of a statement that succeeded.
-    pub(super) fn observe(&mut self, statement: &str) {
-        match effect(statement) {
-            Effect::None => {}
+    /// Takes note of a statement that succeeded, and of what the server says the session is like since.
+    pub(super) fn succeeded(&mut self, effect: Effect, status: Option<StatusFlags>) {
+        match effect {
+            Effect::Read | Effect::Write => {}
             Effect::OpensTransaction => self.in_transaction = true,
             Effect::EndsTransaction => self.in_transaction = false,
             Effect::ChangesSession => self.changed = true,
         }
+        let Some(status) = status else { return };
+        let is_open = !status.contains(StatusFlags::SERVER_STATUS_AUTOCOMMIT)
+            || status.contains(StatusFlags::SERVER_STATUS_IN_TRANS);
+        if is_open && !self.in_transaction {
+            // By no statement that we know to do it: so nobody knows what else was done.
+            *self = Self {
+                in_transaction: true,
+                changed: true,
+            };
+        }
     }
-}
 
-enum Effect {
-    None,
-    OpensTransaction,
-    EndsTransaction,
-    ChangesSession,
-}
-
-/// Judges by the first words. What it doesn't know counts as a change: a reset too many costs a round trip, one too
-/// few hands one request's session to another.
-fn effect(statement: &str) -> Effect {
-    let mut words = statement.split_ascii_whitespace();
-    let first = words.next().unwrap_or_default();
-    let is = |word: &str| first.eq_ignore_ascii_case(word);
-    if is("SET") {
-        return set_effect(words);
-    }
-    if is("COMMIT") && words.next().is_none() {
-        // With autocommit off the next statement opens a transaction again, so this ends nothing for good.
-        return Effect::None;
-    }
-    let known = [
-        "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "SHOW", "EXPLAIN",
-    ];
-    // `@` stands in user variables, `_LOCK` in GET_LOCK and RELEASE_LOCK.
-    let lasting = statement.contains('@') || statement.to_ascii_uppercase().contains("_LOCK");
-    if known.iter().any(|word| is(word)) && !lasting {
-        Effect::None
-    } else {
-        Effect::ChangesSession
-    }
-}
-
-fn set_effect<'a>(words: impl Iterator<Item = &'a str>) -> Effect {
-    let assignment: String = words.collect::<String>().to_ascii_lowercase();
-    match assignment.as_str() {
-        "autocommit=0" => Effect::OpensTransaction,
-        // Commits what is open: https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html
-        "autocommit=1" => Effect::EndsTransaction,
-        _ => Effect::ChangesSession,
+    /// Takes note of a statement that failed. A statement that may change the session may have done so before it
+    /// failed; one that can't leaves things as they were, if the error is one that is known to.
+    pub(super) fn failed(&mut self, effect: Effect, error: &mysql_async::Error) -> Verdict {
+        let mysql_async::Error::Server(error) = error else {
+            return Verdict::Close;
+        };
+        self.changed |= effect == Effect::ChangesSession;
+        match Known::of(error.code).map(|known| known.session) {
+            Some(AfterError::Kept) => {}
+            Some(AfterError::Reset) | None => self.changed = true,
+            Some(AfterError::Closed) => return Verdict::Close,
+        }
+        Verdict::Keep
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mysql::sql;
+
+    const USUAL: StatusFlags = StatusFlags::SERVER_STATUS_AUTOCOMMIT;
 
     fn after(statements: &[&str]) -> Session {
         let mut session = Session::default();
         for statement in statements {
-            session.observe(statement);
+            session.succeeded(sql::effect(statement), None);
         }
         session
     }
 
-    #[test]
-    fn reads_and_writes_leave_a_session_clean() {
-        assert!(
-            after(&[
-                "SELECT 1",
-                "insert into t values (?)",
-                "  UPDATE t SET a = ?",
-                "DELETE FROM t"
-            ])
-            .is_clean()
-        );
+    fn failed_with(statement: &str, code: u16) -> (Session, Verdict) {
+        let mut session = Session::default();
+        let error = mysql_async::Error::Server(mysql_async::ServerError {
+            code,
+            message: "x".into(),
+            state: "HY000".into(),
+        });
+        let verdict = session.failed(sql::effect(statement), &error);
+        (session, verdict)
     }
 
     #[test]
@@ -101,21 +99,41 @@ mod tests {
     }
 
     #[test]
-    fn what_outlives_a_transaction_is_a_change() {
-        for statement in [
-            "SET NAMES utf8mb4",
-            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-            "SELECT GET_LOCK('a', 0)",
-            "SELECT @a := 1",
-            "CREATE TEMPORARY TABLE t (a INT)",
-            "LOCK TABLES t WRITE",
-            // On MariaDB, which prepares it, `SET autocommit=1` does not end what it opened.
-            "BEGIN",
-            "SELECT GET_LOCK ('a', 0)",
-            "USE other",
-            "",
+    fn the_server_knows_of_a_transaction_that_nobody_was_seen_to_open() {
+        let mut session = Session::default();
+        session.succeeded(Effect::Read, Some(USUAL));
+        assert!(session.is_clean());
+        session.succeeded(Effect::Read, Some(StatusFlags::empty()));
+        assert!(session.changed && session.in_transaction);
+
+        let mut session = Session::default();
+        session.succeeded(
+            Effect::Write,
+            Some(USUAL | StatusFlags::SERVER_STATUS_IN_TRANS),
+        );
+        assert!(session.changed);
+
+        let mut session = after(&["SET autocommit=0"]);
+        session.succeeded(Effect::Read, Some(StatusFlags::SERVER_STATUS_IN_TRANS));
+        assert!(!session.changed && session.in_transaction);
+    }
+
+    #[test]
+    fn a_failed_statement_leaves_a_session_as_it_could_have_made_it() {
+        let insert = "INSERT INTO t VALUES (?)";
+        assert_eq!(
+            failed_with(insert, 1062),
+            (Session::default(), Verdict::Keep)
+        );
+        for (statement, code) in [
+            ("CALL p()", 1062),
+            ("SELECT GET_LOCK('x', 0), (SELECT a FROM t)", 1242),
+            (insert, 9999),
         ] {
-            assert!(after(&[statement]).changed, "{statement}");
+            let (session, verdict) = failed_with(statement, code);
+            assert!(session.changed, "{statement}");
+            assert_eq!(verdict, Verdict::Keep);
         }
+        assert_eq!(failed_with(insert, 1792).1, Verdict::Close);
     }
 }

@@ -1,12 +1,16 @@
 //! MySQL's types as `spin:mysql` names them, with the same mapping as Spin's own host.
 
 use mysql_async::consts::{ColumnFlags, ColumnType};
-use mysql_async::{Params, Row, Value};
+use mysql_async::{IoError, Params, Row, Value};
 
 use crate::bindings::spin::mysql::mysql::{Column, DbDataType, DbValue, Error, ParameterValue};
+use crate::share::NoRoom;
 
 /// The character set number that stands for bytes instead of text.
 const BINARY_CHARACTER_SET: u16 = 63;
+
+/// What a value takes beside its content.
+const VALUE_BYTES: usize = size_of::<DbValue>();
 
 /// A statement's parameters.
 pub(super) fn params(values: Vec<ParameterValue>) -> Params {
@@ -14,6 +18,30 @@ pub(super) fn params(values: Vec<ParameterValue>) -> Params {
         return Params::Empty;
     }
     Params::Positional(values.into_iter().map(parameter).collect())
+}
+
+/// About how much memory a statement's parameters take.
+pub(super) fn parameters_weight(values: &[ParameterValue]) -> usize {
+    let content = |value: &ParameterValue| match value {
+        ParameterValue::Str(text) => text.len(),
+        ParameterValue::Binary(bytes) => bytes.len(),
+        _ => 0,
+    };
+    values
+        .iter()
+        .map(|value| VALUE_BYTES + content(value))
+        .sum()
+}
+
+/// About how much memory a row takes.
+pub(super) fn row_weight(row: &Row) -> usize {
+    let content = |column| match row.as_ref(column) {
+        Some(Value::Bytes(bytes)) => bytes.len(),
+        _ => 0,
+    };
+    (0..row.len())
+        .map(|column| VALUE_BYTES + content(column))
+        .sum()
 }
 
 fn parameter(value: ParameterValue) -> Value {
@@ -113,6 +141,21 @@ pub(super) fn convert(value: Value, data_type: DbDataType) -> Option<DbValue> {
         (Value::Bytes(v), DbDataType::Binary) => DbValue::Binary(v),
         _ => return None,
     })
+}
+
+/// Whether an error says that a row was too large to be read. The driver says so by its text alone.
+pub(super) fn is_too_large(error: &mysql_async::Error) -> bool {
+    match error {
+        mysql_async::Error::Io(IoError::Io(error)) => {
+            error.to_string().contains("larger than max_allowed_packet")
+        }
+        _ => false,
+    }
+}
+
+/// Something that the host does not hold for the component.
+pub(super) fn no_room(error: NoRoom) -> Error {
+    Error::Other(error.to_string())
 }
 
 /// An error of the driver, told the way Spin tells it: the debug form, which holds a server error's code as `code: 1213`.

@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
-use redis::{Arg, Cmd, FromRedisValue, RedisError, RedisResult as Reply, Value};
+use redis::{Arg, Cmd, FromRedisValue, RedisError, Value};
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
-use super::{Connection, is_outage, values};
+use super::link::is_too_large;
+use super::{Connection, Connections, Link, commands, is_outage, values};
+use crate::backend::Kind;
 use crate::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
 };
 use crate::context::Context;
+use crate::metrics::Refusal;
+use crate::share::{NoRoom, Share};
 use crate::state::State;
+
+/// Said to a component that holds connections to too many addresses.
+const TOO_MANY: &str =
+    "the component holds connections to too many addresses at once; close some first";
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
@@ -30,7 +38,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     ) -> Answer<Resource<Connection>> {
         accessor.with(|mut access| {
             let state = access.get();
-            match connect(&state.component, &address) {
+            match connect(&state.component, &state.life.redis, &address) {
                 Ok(connection) => Ok(Ok(state.table.push(connection)?)),
                 Err(refusal) => Ok(Err(refusal)),
             }
@@ -130,22 +138,41 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         command: String,
         arguments: Vec<RedisParameter>,
     ) -> Answer<Vec<RedisResult>> {
+        let allowed = commands::check(&command, arguments.iter().map(values::bytes));
+        if let Err(refusal) = allowed {
+            let component = accessor.with(|mut access| access.get().component.clone());
+            return Ok(Err(refuse(&component, Refusal::Command, refusal)));
+        }
         let command = values::command(&command, arguments);
         let reply = run::<Value>(accessor, connection, &command).await?;
         Ok(reply.and_then(values::results))
     }
 }
 
-fn connect(component: &Context, address: &str) -> Result<Connection, Error> {
+fn connect(
+    component: &Context,
+    connections: &Connections,
+    address: &str,
+) -> Result<Connection, Error> {
     // What was allowed once is allowed as long as this context lives.
-    if let Some(connection) = component.redis.known(address) {
+    if let Some(connection) = connections.known(address) {
         return Ok(connection);
     }
-    component
-        .check_outbound(address, "redis")
-        .map_err(Error::Other)?;
-    let connection = component.redis.connect(address);
-    connection.map_err(|_| Error::InvalidAddress)
+    let backend = component.check_outbound(address, Kind::Redis);
+    let backend = backend.map_err(Error::Other)?;
+    match connections.make(&component.redis, address, &backend) {
+        Ok(Some(connection)) => Ok(connection),
+        Ok(None) => Err(refuse(component, Refusal::Pools, TOO_MANY.into())),
+        Err(_) => Err(Error::InvalidAddress),
+    }
+}
+
+fn refuse(component: &Context, refusal: Refusal, reason: String) -> Error {
+    component.metrics.refused(&component.id, refusal);
+    if component.refusals.is_to_be_logged() {
+        tracing::warn!(component = component.id, "Refused a component: {reason}");
+    }
+    Error::Other(reason)
 }
 
 /// The value of `key`, if it is kept near.
@@ -156,7 +183,7 @@ fn kept(
 ) -> wasmtime::Result<Option<Payload>> {
     accessor.with(|mut access| {
         let state = access.get();
-        let near = state.table.get(connection)?.near.as_ref();
+        let near = state.table.get(connection)?.link.near();
         let bytes = near.and_then(|near| near.kept(key));
         if bytes.is_some() {
             state.component.redis.near_metrics.hits.inc();
@@ -171,33 +198,22 @@ async fn get(
     connection: Resource<Connection>,
     key: String,
 ) -> Answer<Option<Payload>> {
-    let (mut held, component) = held(accessor, &connection)?;
-    if let Some(near) = &held.near
+    let call = Call::on(accessor, &connection)?;
+    let (link, component) = (&call.link, &call.component);
+    if let Some(near) = link.near()
         && component.redis.keeps_near(key.as_bytes())
     {
         component.redis.near_metrics.misses.inc();
-        match near.ask(&mut held.manager, &key).await {
+        match link.ask_near(near, &key).await {
             // It tells of no changes, or not us; or the key holds something else, which the command itself shall say.
-            Err(error) if !is_outage(&error) => {
+            Err(error) if !is_outage(&error) && !is_too_large(&error) => {
                 component.warn_of_near_refusal(&error);
             }
-            reply => return Ok(answer(&component, reply)),
+            reply => return Ok(reply.map_err(|error| call.report(&error))),
         }
     }
-    let mut command = redis::cmd("GET");
-    let reply = command.arg(key).query_async(&mut held.manager).await;
-    Ok(answer(&component, reply))
-}
-
-fn held(
-    accessor: &Accessor<State, HasSelf<State>>,
-    connection: &Resource<Connection>,
-) -> wasmtime::Result<(Connection, Arc<Context>)> {
-    accessor.with(|mut access| {
-        let state = access.get();
-        let connection = state.table.get(connection)?.clone();
-        Ok((connection, state.component.clone()))
-    })
+    let reply = call.run(redis::cmd("GET").arg(key)).await;
+    Ok(reply)
 }
 
 /// Sends a command, which may change what is kept near: whoever changed a value must find it changed, and the news of it
@@ -207,27 +223,62 @@ async fn run<T: FromRedisValue>(
     connection: Resource<Connection>,
     command: &Cmd,
 ) -> Answer<T> {
-    let (mut connection, component) = held(accessor, &connection)?;
-    let reply = command.query_async(&mut connection.manager).await;
-    if let Some(near) = &connection.near {
+    let call = Call::on(accessor, &connection)?;
+    let reply = call.run(command).await;
+    if let Some(near) = call.link.near() {
         let mut arguments = command.args_iter();
-        let names_one =
-            |argument| matches!(argument, Arg::Simple(bytes) if component.redis.keeps_near(bytes));
+        let names_one = |argument| matches!(argument, Arg::Simple(bytes) if call.component.redis.keeps_near(bytes));
         if arguments.any(names_one) {
             near.forget_all();
         }
     }
-    Ok(answer(&component, reply))
+    Ok(reply)
 }
 
-fn answer<T>(component: &Arc<Context>, reply: Reply<T>) -> Result<T, Error> {
-    reply.map_err(|error| report(component, &error))
+/// One command of an instance, and what it takes.
+struct Call {
+    link: Arc<Link>,
+    component: Arc<Context>,
+    share: Share,
 }
 
-fn report(component: &Arc<Context>, error: &RedisError) -> Error {
-    component.metrics.redis_error(&component.id);
-    if is_outage(error) {
-        component.warn_of_outage(error);
+impl Call {
+    fn on(
+        accessor: &Accessor<State, HasSelf<State>>,
+        connection: &Resource<Connection>,
+    ) -> wasmtime::Result<Self> {
+        accessor.with(|mut access| {
+            let state = access.get();
+            Ok(Self {
+                link: state.table.get(connection)?.link.clone(),
+                component: state.component.clone(),
+                share: state.share.clone(),
+            })
+        })
     }
-    values::error(error)
+
+    /// Sends a command. Command and reply count as what the host holds for the instance.
+    async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
+        let limit = self.link.response_timeout();
+        let no_room = |error: NoRoom| refuse(&self.component, Refusal::Size, error.to_string());
+        let size = values::command_weight(command);
+        let _sent = self.share.hold(size, limit).await.map_err(no_room)?;
+        let reply = self.link.run(command).await;
+        let reply = reply.map_err(|error| self.report(&error))?;
+        let size = values::weight(&reply);
+        let _received = self.share.hold(size, limit).await.map_err(no_room)?;
+        T::from_redis_value(reply).map_err(|error| self.report(&error.into()))
+    }
+
+    fn report(&self, error: &RedisError) -> Error {
+        let component = &self.component;
+        if is_too_large(error) {
+            return refuse(component, Refusal::Size, error.to_string());
+        }
+        component.metrics.redis_error(&component.id);
+        if is_outage(error) {
+            component.warn_of_outage(error);
+        }
+        values::error(error)
+    }
 }

@@ -1,23 +1,24 @@
-//! `spin:redis`: what is linked once (here), what lives per component ([`Connections`]), what lives per instance
-//! ([`Connection`]).
+//! `spin:redis`: what is linked once (here), what lives per component ([`Terms`]), per generation ([`Connections`]) and
+//! per instance ([`Connection`]).
 
+mod capped;
+mod commands;
 #[cfg(test)]
 mod fuzz;
 mod host;
+mod link;
 mod near;
 mod values;
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisError};
+use redis::{RedisError, RedisResult};
 use wasmtime::component::{HasSelf, Linker};
 
-use self::near::Near;
+pub(crate) use self::link::{Link, LinkSettings};
+use crate::backend::Backend;
 use crate::bindings::spin::redis::redis as wit;
-use crate::config::RedisSettings;
 use crate::metrics::NearMetrics;
 use crate::state::State;
 
@@ -26,57 +27,18 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     wit::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
 
-/// The connections of one component, by address: one each, which carries the commands of all requests at once and
-/// reconnects by itself.
-pub(crate) struct Connections {
-    settings: RedisSettings,
+/// Most addresses that one generation may have connections to.
+const MOST_LINKS: usize = 8;
+
+/// On what terms a component uses Redis.
+pub(crate) struct Terms {
+    pub(crate) settings: LinkSettings,
     /// What the keys begin with whose values are kept near.
-    near_prefixes: Vec<String>,
-    near_metrics: NearMetrics,
-    /// Written when a component names an address for the first time.
-    by_url: Mutex<HashMap<String, Connection>>,
+    pub(crate) near_prefixes: Vec<String>,
+    pub(crate) near_metrics: NearMetrics,
 }
 
-/// What a component holds: a handle on the one connection to an address.
-#[derive(Clone)]
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Connection {
-    manager: ConnectionManager,
-    /// Present when the component asks for values to be kept.
-    near: Option<Arc<Near>>,
-}
-
-impl Connections {
-    pub(crate) fn new(
-        settings: RedisSettings,
-        near_prefixes: Vec<String>,
-        near_metrics: NearMetrics,
-    ) -> Self {
-        Self {
-            settings,
-            near_prefixes,
-            near_metrics,
-            by_url: Mutex::default(),
-        }
-    }
-
-    /// The connection to `url`, if there is one.
-    pub(crate) fn known(&self, url: &str) -> Option<Connection> {
-        self.lock().get(url).cloned()
-    }
-
-    /// A connection to `url`. It connects when the first command is sent, so a server that is down shows there.
-    pub(crate) fn connect(&self, url: &str) -> Result<Connection, RedisError> {
-        let near = self.keeps_any_near().then(Arc::<Near>::default);
-        let manager = manager(url, &self.settings, near.clone())?;
-        let connection = Connection { manager, near };
-        Ok(self
-            .lock()
-            .entry(url.to_owned())
-            .or_insert(connection)
-            .clone())
-    }
-
+impl Terms {
     /// Whether the component asks for any value to be kept near.
     pub(crate) fn keeps_any_near(&self) -> bool {
         !self.near_prefixes.is_empty()
@@ -87,38 +49,88 @@ impl Connections {
         let mut prefixes = self.near_prefixes.iter();
         prefixes.any(|prefix| key.starts_with(prefix.as_bytes()))
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Connection>> {
-        self.by_url.lock().unwrap_or_else(PoisonError::into_inner)
+/// The connections of one generation, by address: one each, which carries the commands of all requests at once. They end
+/// with the generation, and so does whatever a command of it still waits for.
+#[derive(Default)]
+pub(crate) struct Connections(Mutex<ByUrl>);
+
+/// Written by whoever opens a connection.
+#[derive(Default)]
+struct ByUrl {
+    links: HashMap<String, Entry>,
+    /// How often any was asked for.
+    asked: u64,
+}
+
+struct Entry {
+    link: Arc<Link>,
+    /// When it was asked for last, by that count.
+    asked: u64,
+}
+
+/// What a component holds: a handle on the one connection to an address.
+#[derive(Clone)]
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct Connection {
+    link: Arc<Link>,
+}
+
+impl Connections {
+    /// The connection to `url`, if there is one.
+    fn known(&self, url: &str) -> Option<Connection> {
+        self.lock().known(url)
+    }
+
+    /// A connection to `url`, which is `backend`, in the place of the one that was not used for the longest time if there
+    /// are as many as there may be. `None` if all of those are held. It connects when the first command is sent, so a
+    /// server that is down shows there.
+    fn make(&self, terms: &Terms, url: &str, backend: &Backend) -> RedisResult<Option<Connection>> {
+        let near = terms.keeps_any_near().then(Arc::default);
+        let link = Arc::new(Link::new(backend, terms.settings.clone(), near)?);
+        let mut by_url = self.lock();
+        if let Some(connection) = by_url.known(url) {
+            return Ok(Some(connection));
+        }
+        if by_url.links.len() >= MOST_LINKS && by_url.forget_one().is_none() {
+            return Ok(None);
+        }
+        let entry = Entry {
+            link: link.clone(),
+            asked: by_url.asked,
+        };
+        by_url.links.insert(url.to_owned(), entry);
+        Ok(Some(Connection { link }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ByUrl> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ByUrl {
+    fn known(&mut self, url: &str) -> Option<Connection> {
+        self.asked += 1;
+        let entry = self.links.get_mut(url)?;
+        entry.asked = self.asked;
+        Some(Connection {
+            link: entry.link.clone(),
+        })
+    }
+
+    /// Closes the connection that was asked for the longest time ago, of those that nobody holds.
+    fn forget_one(&mut self) -> Option<()> {
+        let links = self.links.iter();
+        let unused = links.filter(|(_, entry)| Arc::strong_count(&entry.link) == 1);
+        let (url, _) = unused.min_by_key(|(_, entry)| entry.asked)?;
+        let url = url.clone();
+        self.links.remove(&url);
+        Some(())
     }
 }
 
 /// Whether Redis can't be reached, rather than refusing what it was asked.
 pub(crate) fn is_outage(error: &RedisError) -> bool {
     error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
-}
-
-/// Connects to `url` when the first command is sent, and again when the connection is lost. What Redis says unasked goes
-/// to `near`.
-pub(crate) fn manager(
-    url: &str,
-    settings: &RedisSettings,
-    near: Option<Arc<Near>>,
-) -> Result<ConnectionManager, RedisError> {
-    let mut info = url.into_connection_info()?;
-    let mut config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(settings.connect_timeout))
-        .set_response_timeout(Some(settings.response_timeout))
-        // One try: a component that finds the cache down goes to MySQL, and the next command tries again.
-        .set_number_of_retries(0);
-    if let Some(near) = near {
-        // In the version before, nothing is said unasked.
-        let redis = info.redis_settings().clone();
-        info = info.set_redis_settings(redis.set_protocol(ProtocolVersion::RESP3));
-        config = config.set_push_sender(move |push: PushInfo| {
-            near.heard(&push);
-            Ok::<_, Infallible>(())
-        });
-    }
-    ConnectionManager::new_lazy_with_config(Client::open(info)?, config)
 }

@@ -1,8 +1,44 @@
 //! Redis's replies as `spin:redis` names them, with the same mapping as Spin's own host.
 
-use redis::{Cmd, ErrorKind, RedisError, Value};
+use redis::{Arg, Cmd, ErrorKind, RedisError, Value};
 
 use crate::bindings::spin::redis::redis::{Error, RedisParameter, RedisResult};
+
+/// What a value takes beside its content, about.
+const VALUE_BYTES: usize = size_of::<Value>();
+
+/// An argument as it may be a word of the command; a number is none.
+pub(super) fn bytes(argument: &RedisParameter) -> &[u8] {
+    match argument {
+        RedisParameter::Int64(_) => &[],
+        RedisParameter::Binary(bytes) => bytes,
+    }
+}
+
+/// About how much memory a reply takes.
+pub(super) fn weight(reply: &Value) -> usize {
+    let all = |values: &[Value]| values.iter().map(weight).sum();
+    let content = match reply {
+        Value::BulkString(bytes) => bytes.len(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text.len(),
+        Value::Array(values) | Value::Set(values) => all(values),
+        Value::Map(pairs) => pairs
+            .iter()
+            .map(|(key, value)| weight(key) + weight(value))
+            .sum(),
+        _ => 0,
+    };
+    VALUE_BYTES + content
+}
+
+/// About how much memory a command takes.
+pub(super) fn command_weight(command: &Cmd) -> usize {
+    let arguments = command.args_iter().map(|argument| match argument {
+        Arg::Simple(bytes) => bytes.len(),
+        _ => 0,
+    });
+    arguments.sum()
+}
 
 /// Adds the arguments of an arbitrary command.
 pub(super) fn command(name: &str, arguments: Vec<RedisParameter>) -> Cmd {

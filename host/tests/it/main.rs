@@ -6,9 +6,11 @@
     reason = "a failed step of a test is that test's failure"
 )]
 
+mod backends;
 mod canary;
 mod catalogue;
 mod contract;
+mod database_errors;
 mod errors;
 mod freshness;
 mod http2;
@@ -16,6 +18,7 @@ mod idempotency;
 mod imports;
 mod isolation;
 mod limits;
+mod memory;
 mod metrics;
 mod migrations;
 mod mysql_relay;
@@ -25,10 +28,12 @@ mod operators;
 mod orders;
 mod outage;
 mod outcomes;
+mod redis_commands;
 mod refresh;
 mod reload;
 mod reports;
 mod restart;
+mod sessions;
 mod settings;
 mod shutdown;
 mod stock_policy;

@@ -3,6 +3,7 @@
 //! Its version and its mode are fixed places in its data, which tests overwrite in the built file
 //! (`testbed::Guest`): any number of versions come out of one build.
 
+mod backends;
 mod mode;
 
 use std::hint::black_box;
@@ -68,6 +69,7 @@ async fn answer(request: Request, is_probe: bool) -> (StatusCode, String) {
         // Open until the client ends its body, so that a test says how long a request is in flight.
         "/hold" => drop(request.into_body().collect().await),
         "/greeting" => return greeting().await,
+        "/backends" => return ask_backends(request).await,
         _ => {}
     }
     (StatusCode::OK, version().to_owned())
@@ -89,6 +91,16 @@ fn broken() -> Result<Response, ErrorCode> {
         trap()
     });
     (StatusCode::OK, body).into_response()
+}
+
+/// Does what the body says to MySQL and Redis.
+async fn ask_backends(request: Request) -> (StatusCode, String) {
+    let body = match request.into_body().collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error:?}")),
+    };
+    let script = String::from_utf8_lossy(&body);
+    (StatusCode::OK, backends::run(&script).await)
 }
 
 /// A variable of the component.

@@ -1,0 +1,100 @@
+//! What is known of MySQL's errors: the host's side of `wit/mysql-errors.csv`, which components read too.
+
+/// The table. Its columns are explained in `docs/MYSQL_ERRORS.md`.
+const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
+
+/// What becomes of a session after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AfterError {
+    /// It is as it was.
+    Kept,
+    /// It may be otherwise, and is reset.
+    Reset,
+    /// Server or session may be no good for a while: the connection is closed.
+    Closed,
+}
+
+/// One row of the table, as far as the host needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) session: AfterError,
+}
+
+impl Known {
+    /// What is known of an error, if it is known.
+    pub(super) fn of(code: u16) -> Option<Self> {
+        let code = code.to_string();
+        TABLE
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(','))
+            .find(|(known, _)| *known == code)
+            .and_then(|(_, rest)| Self::parse(rest))
+    }
+
+    /// Reads what follows the code.
+    fn parse(rest: &str) -> Option<Self> {
+        let mut columns = rest.split(',').skip(3);
+        let session = match columns.next()? {
+            "kept" => AfterError::Kept,
+            "reset" => AfterError::Reset,
+            "closed" => AfterError::Closed,
+            _ => return None,
+        };
+        Some(Self { session })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_well_formed() {
+        let mut lines = TABLE.lines();
+        assert_eq!(
+            lines.next(),
+            Some("code,symbol,meaning,again,session,commit,status")
+        );
+        let mut before = 0;
+        for line in lines {
+            let columns: Vec<&str> = line.split(',').collect();
+            let [code, symbol, meaning, again, session, commit, status] = columns[..] else {
+                panic!("not seven columns: {line}");
+            };
+            let code: u16 = code.parse().expect("a number");
+            assert!(code > before, "{line} is out of order");
+            before = code;
+            assert!(
+                symbol.starts_with("ER_") || symbol.starts_with("CR_"),
+                "{line}"
+            );
+            assert!(!meaning.is_empty(), "{line}");
+            assert!(["yes", "no"].contains(&again), "{line}");
+            assert!(["kept", "reset", "closed"].contains(&session), "{line}");
+            assert!(["undone", "open"].contains(&commit), "{line}");
+            assert!(["409", "422", "503"].contains(&status), "{line}");
+            assert!(Known::of(code).is_some(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_documents_have_the_same_table() {
+        let page = include_str!("../../../docs/MYSQL_ERRORS.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).collect();
+        let expected: Vec<String> = TABLE
+            .lines()
+            .map(|line| format!("| {} |", line.split(',').collect::<Vec<_>>().join(" | ")))
+            .collect();
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn an_error_says_what_becomes_of_its_session() {
+        let session = |code| Known::of(code).map(|known| known.session);
+        assert_eq!(session(1062), Some(AfterError::Kept));
+        assert_eq!(session(1792), Some(AfterError::Closed));
+        assert_eq!(session(106), None);
+        assert_eq!(session(1064), None);
+    }
+}

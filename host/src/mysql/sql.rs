@@ -1,0 +1,336 @@
+//! What a statement can do to its session, judged by its text. What is not known to be harmless counts as a change: a
+//! reset too many costs a round trip, one too few hands one request's session to another.
+//!
+//! A view or a trigger may hide a call of a stored function. Both belong to the schema, and who may change that is
+//! trusted as the schema's owner; between two generations of a component a session is reset in any case.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+/// What a statement does to its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Reads, and so could be done again.
+    Read,
+    Write,
+    OpensTransaction,
+    EndsTransaction,
+    ChangesSession,
+}
+
+impl Effect {
+    /// Whether a statement that failed because its connection was closed may be sent again on another, if nothing before
+    /// it on that connection counts.
+    pub(super) fn is_repeatable(self) -> bool {
+        matches!(self, Self::Read | Self::OpensTransaction)
+    }
+}
+
+/// Functions that change nothing but may be called, of both MySQL and MariaDB. A stored function can't have the name of
+/// one, if the name is followed by its parenthesis at once.
+const FUNCTIONS: &str = "
+    ABS ADDDATE ADDTIME ASCII AVG BIN BIT_COUNT BIT_LENGTH CAST CEIL CEILING CHAR CHARACTER_LENGTH
+    CHAR_LENGTH COALESCE CONCAT CONCAT_WS CONNECTION_ID CONV CONVERT CONVERT_TZ COUNT CRC32 CURDATE CURRENT_DATE
+    CURRENT_TIME CURRENT_TIMESTAMP CURTIME DATABASE DATE DATEDIFF DATE_ADD DATE_FORMAT DATE_SUB DAY DAYNAME
+    DAYOFMONTH DAYOFWEEK DAYOFYEAR DENSE_RANK ELT EXTRACT FIELD FIND_IN_SET FLOOR FORMAT FOUND_ROWS
+    FROM_BASE64 FROM_DAYS FROM_UNIXTIME GREATEST GROUP_CONCAT HEX HOUR IF IFNULL INSERT INSTR JSON_ARRAY
+    JSON_ARRAYAGG JSON_CONTAINS JSON_EXTRACT JSON_LENGTH JSON_OBJECT JSON_OBJECTAGG JSON_TABLE JSON_UNQUOTE
+    JSON_VALID JSON_VALUE LAG LAST_DAY LAST_INSERT_ID LCASE LEAD LEAST LEFT LENGTH LOCATE LOWER LPAD LTRIM
+    MAKEDATE MATCH MAX MD5 MICROSECOND MID MIN MINUTE MOD MONTH MONTHNAME NOW NULLIF OCTET_LENGTH POSITION
+    POW POWER QUARTER RANK REGEXP_LIKE REGEXP_REPLACE REPEAT REPLACE REVERSE RIGHT ROUND ROW_COUNT
+    ROW_NUMBER RPAD RTRIM SECOND SHA1 SHA2 SIGN SPACE SQRT STRCMP STR_TO_DATE SUBDATE SUBSTR SUBSTRING
+    SUBSTRING_INDEX SUM TIME TIMEDIFF TIMESTAMP TIMESTAMPADD TIMESTAMPDIFF TO_BASE64 TO_DAYS TRIM TRUNCATE
+    UCASE UNHEX UNIX_TIMESTAMP UPPER USER UTC_DATE UTC_TIME UTC_TIMESTAMP UUID VALUES VERSION WEEK WEEKDAY
+    YEAR
+";
+
+/// Words that may stand before a parenthesis without being called.
+const KEYWORDS: &str = "
+    AGAINST ALL AND ANY AS BETWEEN BY CASE DECIMAL DISTINCT DIV ELSE EXCEPT EXISTS FROM HAVING IN INDEX
+    INTERSECT INTERVAL INTO IS JOIN KEY LATERAL LIKE LIMIT NOT ON OR OVER PARTITION REGEXP RLIKE ROW SELECT
+    SET SOME THEN UNION USING VALUE VALUES WHEN WHERE XOR
+";
+
+/// What may stand before a parenthesis: words of the language, and functions.
+struct Words {
+    keywords: HashSet<&'static str>,
+    functions: HashSet<&'static str>,
+}
+
+static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
+    keywords: KEYWORDS.split_ascii_whitespace().collect(),
+    functions: FUNCTIONS.split_ascii_whitespace().collect(),
+});
+
+/// Judges one statement.
+pub(super) fn effect(statement: &str) -> Effect {
+    let Some(tokens) = tokens(statement) else {
+        return Effect::ChangesSession;
+    };
+    let first = tokens.first().map_or("", |token| token.text);
+    let is = |word: &str| first.eq_ignore_ascii_case(word);
+    if is("SET") {
+        return set_effect(&tokens[1..]);
+    }
+    if is("COMMIT") && tokens.len() == 1 {
+        // With autocommit off the next statement opens a transaction again, so this ends nothing for good.
+        return Effect::Write;
+    }
+    let known = [
+        "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "SHOW", "EXPLAIN",
+    ];
+    if !known.iter().any(|word| is(word)) || !tokens_are_harmless(&tokens) {
+        return Effect::ChangesSession;
+    }
+    let writes = |token: &Token<'_>| token.kind == Kind::Word && token.is("INTO");
+    if is("SELECT") && !tokens.iter().any(writes) {
+        Effect::Read
+    } else {
+        Effect::Write
+    }
+}
+
+fn set_effect(assignment: &[Token<'_>]) -> Effect {
+    match assignment {
+        [name, equals, value] if name.is("autocommit") && equals.text == "=" => match value.text {
+            "0" => Effect::OpensTransaction,
+            // Commits what is open: https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html
+            "1" => Effect::EndsTransaction,
+            _ => Effect::ChangesSession,
+        },
+        _ => Effect::ChangesSession,
+    }
+}
+
+/// Whether no variable is touched and no function called that is not on the list.
+fn tokens_are_harmless(tokens: &[Token<'_>]) -> bool {
+    tokens
+        .iter()
+        .enumerate()
+        .all(|(at, token)| match token.text {
+            // Both kinds of variables.
+            "@" if token.kind == Kind::Sign => false,
+            // What comes after it may be anything.
+            ";" if token.kind == Kind::Sign => at + 1 == tokens.len(),
+            "(" if token.kind == Kind::Sign => may_come_before_parenthesis(&tokens[..at], token),
+            _ => true,
+        })
+}
+
+fn may_come_before_parenthesis(before: &[Token<'_>], parenthesis: &Token<'_>) -> bool {
+    let Some((last, before)) = before.split_last() else {
+        return true;
+    };
+    match last.kind {
+        Kind::Sign | Kind::Number => true,
+        // A text is never called, but it may be a name: with ANSI_QUOTES.
+        Kind::Quoted => names_a_table(before),
+        Kind::Word => {
+            let is_qualified = before.last().is_some_and(|token| token.text == ".");
+            let word = last.text.to_ascii_uppercase();
+            let is_keyword = WORDS.keywords.contains(word.as_str());
+            // With a space between them, even a name like COUNT may be a stored function's.
+            let is_function = !parenthesis.after_space && WORDS.functions.contains(word.as_str());
+            (!is_qualified && (is_keyword || is_function)) || names_a_table(before)
+        }
+    }
+}
+
+/// Whether what follows is the table that an INSERT names, with a list of columns in parentheses.
+fn names_a_table(before: &[Token<'_>]) -> bool {
+    match before {
+        [.., into] if into.kind == Kind::Word && into.is("INTO") => true,
+        [.., into, _database, dot] if dot.text == "." => into.kind == Kind::Word && into.is("INTO"),
+        _ => false,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Word,
+    Number,
+    /// A text or a name in quotes. Its content says nothing.
+    Quoted,
+    Sign,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Token<'a> {
+    kind: Kind,
+    text: &'a str,
+    /// Whether a space or a comment stands before it.
+    after_space: bool,
+}
+
+impl Token<'_> {
+    fn is(&self, word: &str) -> bool {
+        self.text.eq_ignore_ascii_case(word)
+    }
+}
+
+/// The statement in pieces; `None` if it can't be told for certain: it has a comment that is executed, or a quote or a
+/// comment without end.
+fn tokens(statement: &str) -> Option<Vec<Token<'_>>> {
+    let mut tokens = Vec::new();
+    let mut rest = statement;
+    let mut after_space = false;
+    while let Some(first) = rest.chars().next() {
+        if let Some(length) = blank(rest)? {
+            rest = &rest[length..];
+            after_space = true;
+            continue;
+        }
+        // Beyond ASCII, everything may be a part of a name.
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
+        let (kind, length) = match first {
+            '\'' | '"' | '`' => (Kind::Quoted, quoted(rest, first)?),
+            c if is_word(c) => {
+                let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+                // A name may begin with digits.
+                let digits = rest[..length].chars().all(|c| c.is_ascii_digit());
+                (if digits { Kind::Number } else { Kind::Word }, length)
+            }
+            c => (Kind::Sign, c.len_utf8()),
+        };
+        let (text, after) = rest.split_at(length);
+        tokens.push(Token {
+            kind,
+            text,
+            after_space,
+        });
+        rest = after;
+        after_space = false;
+    }
+    Some(tokens)
+}
+
+/// The length of the space or comment at the start; `Some(None)` if there is neither.
+fn blank(text: &str) -> Option<Option<usize>> {
+    let is_space = |c| matches!(c, ' ' | '\t'..='\r');
+    let spaces = text.len() - text.trim_start_matches(is_space).len();
+    if spaces > 0 {
+        return Some(Some(spaces));
+    }
+    let is_line = text.starts_with('#')
+        || text
+            .strip_prefix("--")
+            .is_some_and(|after| after.is_empty() || after.starts_with(is_space));
+    if is_line {
+        return Some(Some(text.find('\n').unwrap_or(text.len())));
+    }
+    match text.strip_prefix("/*") {
+        // `/*!` and MariaDB's `/*M!` hold statements.
+        Some(comment) if comment.starts_with('!') || comment.starts_with("M!") => None,
+        Some(comment) => comment.find("*/").map(|end| Some(end + 4)),
+        None => Some(None),
+    }
+}
+
+/// The length of what stands in quotes, with them. A quote that is doubled makes two pieces of one, which says the same.
+/// Where a text with a backslash ends depends on settings, so none is judged.
+fn quoted(text: &str, quote: char) -> Option<usize> {
+    let end = text[1..].find(quote)? + 2;
+    let is_certain = quote == '`' || !text[..end].contains('\\');
+    is_certain.then_some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn all(expected: Effect, statements: &[&str]) {
+        for statement in statements {
+            assert_eq!(effect(statement), expected, "{statement}");
+        }
+    }
+
+    #[test]
+    fn reads_are_known() {
+        all(
+            Effect::Read,
+            &[
+                "SELECT 1",
+                "  select a, b FROM t WHERE id IN (?, ?) FOR UPDATE",
+                "SELECT CAST(SUM(price*100) AS SIGNED) FROM `t` WHERE a = 'f(x); @b' -- g(1)",
+                "SELECT (SELECT COUNT(*) FROM t), COALESCE(a, 0) FROM t /* h(1) */ LIMIT 5",
+                "SELECT LAST_INSERT_ID();",
+                "SELECT CAST(a AS DECIMAL(10,2)) FROM (SELECT 1 AS a) AS b WHERE (a, 1) IN ((1, 1))",
+                "SELECT 'it''s @x', `a``b` FROM t",
+            ],
+        );
+    }
+
+    #[test]
+    fn writes_are_known() {
+        all(
+            Effect::Write,
+            &[
+                "insert into t (a, b) values (?, ?) ON DUPLICATE KEY UPDATE a = VALUES(a)",
+                "INSERT INTO `db`.`t` (a) SELECT a FROM u WHERE (b = 1)",
+                "INSERT INTO db.t(a) VALUES(1)",
+                "UPDATE t SET a = a + ? WHERE id = ?",
+                "DELETE FROM t WHERE a < NOW() - INTERVAL ? SECOND",
+                "COMMIT",
+                "WITH a AS (SELECT 1) SELECT * FROM a",
+                "SELECT a FROM t INTO OUTFILE 'x'",
+            ],
+        );
+    }
+
+    #[test]
+    fn transactions_are_known() {
+        all(
+            Effect::OpensTransaction,
+            &["SET autocommit=0", "set AUTOCOMMIT = 0"],
+        );
+        all(Effect::EndsTransaction, &["SET autocommit = 1"]);
+    }
+
+    #[test]
+    fn whatever_may_last_is_a_change() {
+        all(
+            Effect::ChangesSession,
+            &[
+                "SET NAMES utf8mb4",
+                "SET autocommit = 0, sql_mode = ''",
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                "SELECT GET_LOCK('a', 0)",
+                "SELECT GET_LOCK ('a', 0)",
+                "SELECT GET_LOCK/**/('a', 0)",
+                "SELECT @a := 1",
+                "SELECT @@sql_mode",
+                "SELECT my_function(1)",
+                "SELECT 1f(1)",
+                "SELECT f•(1)",
+                "SELECT COUNT\u{a0}(1)",
+                "SELECT '\\', f(1), 'x'",
+                "SELECT `my_function`(1)",
+                "SELECT \"my_function\"(1)",
+                "SELECT db.my_function(1)",
+                "SELECT db.COUNT(1)",
+                // A space makes it a stored function's name.
+                "SELECT COUNT (1)",
+                "SELECT SLEEP(1)",
+                "UPDATE t SET a = my_function(b)",
+                "SELECT 1 /*! , GET_LOCK('a', 0) */",
+                "SELECT 1 /*M!100100 , GET_LOCK('a', 0) */",
+                "SELECT 1 /* without end",
+                "SELECT 'without end",
+                "SELECT 1; SET @a = 1",
+                "SELECT a FROM t INTO @b",
+                "CREATE TEMPORARY TABLE t (a INT)",
+                "LOCK TABLES t WRITE",
+                "CALL p()",
+                "DO 1",
+                "WITH a AS (SELECT f(1)) SELECT * FROM a",
+                // On MariaDB, which prepares it, `SET autocommit=1` does not end what it opened.
+                "BEGIN",
+                "COMMIT AND CHAIN",
+                "USE other",
+                "EXPLAIN SELECT f(1)",
+                "",
+            ],
+        );
+    }
+}

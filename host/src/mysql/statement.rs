@@ -1,0 +1,104 @@
+//! One statement on a connection out of the pool, and what it does to that connection's place in the pool.
+
+use std::time::Duration;
+
+use mysql_async::Params;
+use mysql_async::prelude::Queryable;
+
+use super::pool::{PooledConnection, says_closed};
+use super::session::Verdict;
+use super::sql::{self, Effect};
+
+/// A statement that is about to be sent.
+pub(super) struct Statement<'a> {
+    text: &'a str,
+    effect: Effect,
+    /// Its parameters once more, if it may be sent again.
+    again: Option<Params>,
+    limit: Duration,
+}
+
+impl<'a> Statement<'a> {
+    /// Takes note of it. Until [`succeeded`](Self::succeeded) or [`failed`](Self::failed) the connection counts as
+    /// broken: if the call is abandoned, the answer is still on the wire.
+    pub(super) fn begin(connection: &mut PooledConnection, text: &'a str, params: &Params) -> Self {
+        let effect = sql::effect(text);
+        let is_first = connection.start_statement();
+        connection.broken = true;
+        Self {
+            text,
+            effect,
+            again: (is_first && effect.is_repeatable()).then(|| params.clone()),
+            limit: connection.statement_limit(),
+        }
+    }
+
+    /// Runs it for its effect alone.
+    pub(super) async fn execute(
+        &mut self,
+        connection: &mut PooledConnection,
+        params: Params,
+    ) -> mysql_async::Result<()> {
+        let done = within(self.limit, connection.exec_drop(self.text, params)).await;
+        match done {
+            Err(error) => {
+                let params = self.repeat(connection, error).await?;
+                within(self.limit, connection.exec_drop(self.text, params)).await
+            }
+            done => done,
+        }
+    }
+
+    /// Puts a new connection in the place of one that was closed before the statement came, and gives the parameters to
+    /// send it with.
+    ///
+    /// # Errors
+    /// The error that the statement failed with, if that is not why, or if it may not be sent again.
+    pub(super) async fn repeat(
+        &mut self,
+        connection: &mut PooledConnection,
+        error: mysql_async::Error,
+    ) -> mysql_async::Result<Params> {
+        match self.again.take() {
+            Some(params) if says_closed(&error) && connection.renew().await.is_ok() => Ok(params),
+            _ => Err(error),
+        }
+    }
+
+    /// The statement was answered to its end.
+    pub(super) fn succeeded(self, connection: &mut PooledConnection) {
+        let status = connection.last_ok_packet().map(|ok| ok.status_flags());
+        connection.broken = false;
+        connection.session.succeeded(self.effect, status);
+    }
+
+    /// The statement failed.
+    pub(super) fn failed(self, connection: &mut PooledConnection, error: &mysql_async::Error) {
+        connection.broken = false;
+        match connection.session.failed(self.effect, error) {
+            Verdict::Keep => {}
+            Verdict::Close => connection.fail(error),
+        }
+    }
+
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+}
+
+/// Waits for the server, but not for ever: one that went silent counts as a connection that broke.
+pub(super) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = mysql_async::Result<T>>,
+) -> mysql_async::Result<T> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time").into())
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Which commands a component may send with `execute`.
+//!
+//! All requests of a generation share one connection to an address, which answers in turn. What waits, switches that
+//! connection to another database, user or protocol, subscribes it, or begins a transaction would be felt by all of
+//! them; what governs the server by every client it has. So only what reads and writes data is let through, by name.
+
+/// The commands, as Redis 8 knows them. `docs/ARCHITECTURE.md` says what is left out and why.
+const ALLOWED: &str = "
+    APPEND BITCOUNT BITFIELD BITFIELD_RO BITOP BITPOS DBSIZE DECR DECRBY DEL ECHO EVAL EVALSHA EVALSHA_RO EVAL_RO EXISTS
+    EXPIRE EXPIREAT EXPIRETIME GEOADD GEODIST GEOHASH GEOPOS GEOSEARCH GEOSEARCHSTORE GET GETBIT GETDEL GETEX GETRANGE
+    GETSET HDEL HEXISTS HEXPIRE HEXPIREAT HEXPIRETIME HGET HGETALL HGETDEL HGETEX HINCRBY HINCRBYFLOAT HKEYS HLEN HMGET
+    HMSET HPERSIST HPEXPIRE HPEXPIREAT HPEXPIRETIME HPTTL HRANDFIELD HSCAN HSET HSETEX HSETNX HSTRLEN HTTL HVALS INCR
+    INCRBY INCRBYFLOAT INFO LCS LINDEX LINSERT LLEN LMOVE LMPOP LPOP LPOS LPUSH LPUSHX LRANGE LREM LSET LTRIM MGET MSET
+    MSETNX PERSIST PEXPIRE PEXPIREAT PEXPIRETIME PFADD PFCOUNT PFMERGE PING PSETEX PTTL PUBLISH RANDOMKEY RENAME
+    RENAMENX RPOP RPOPLPUSH RPUSH RPUSHX SADD SCAN SCARD SDIFF SDIFFSTORE SET SETBIT SETEX SETNX SETRANGE SINTER
+    SINTERCARD SINTERSTORE SISMEMBER SMEMBERS SMISMEMBER SMOVE SPOP SRANDMEMBER SREM SSCAN STRLEN SUBSTR SUNION
+    SUNIONSTORE TIME TOUCH TTL TYPE UNLINK XACK XADD XAUTOCLAIM XCLAIM XDEL XLEN XPENDING XRANGE XREVRANGE XTRIM ZADD
+    ZCARD ZCOUNT ZDIFF ZDIFFSTORE ZINCRBY ZINTER ZINTERCARD ZINTERSTORE ZLEXCOUNT ZMPOP ZMSCORE ZPOPMAX ZPOPMIN
+    ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANGESTORE ZRANK ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK ZREMRANGEBYSCORE
+    ZREVRANGE ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION ZUNIONSTORE
+";
+
+/// Commands of which only some subcommands are let through.
+const PARTLY_ALLOWED: [(&str, &[&str]); 3] = [
+    // KILL and FLUSH reach into other clients' work.
+    ("SCRIPT", &["EXISTS", "LOAD"]),
+    (
+        "XGROUP",
+        &[
+            "CREATE",
+            "CREATECONSUMER",
+            "DELCONSUMER",
+            "DESTROY",
+            "SETID",
+        ],
+    ),
+    ("XINFO", &["CONSUMERS", "GROUPS", "STREAM"]),
+];
+
+/// Commands that wait only if they are asked to, by this word.
+const WAITS_IF_ASKED: [&str; 2] = ["XREAD", "XREADGROUP"];
+
+/// Whether a component may send this command.
+///
+/// # Errors
+/// What is refused, for the component.
+pub(super) fn check<'a>(
+    name: &str,
+    mut arguments: impl Iterator<Item = &'a [u8]>,
+) -> Result<(), String> {
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    if ALLOWED.split_ascii_whitespace().any(is) {
+        return Ok(());
+    }
+    if WAITS_IF_ASKED.into_iter().any(is) {
+        // What comes after this word are names of streams.
+        let mut options = arguments.take_while(|word| !word.eq_ignore_ascii_case(b"STREAMS"));
+        return match options.any(|word| word.eq_ignore_ascii_case(b"BLOCK")) {
+            false => Ok(()),
+            true => Err(refusal(name, " with BLOCK")),
+        };
+    }
+    let partly = PARTLY_ALLOWED.into_iter().find(|(known, _)| is(known));
+    let Some((_, allowed)) = partly else {
+        return Err(refusal(name, ""));
+    };
+    let subcommand = arguments.next().unwrap_or_default();
+    match allowed
+        .iter()
+        .any(|known| subcommand.eq_ignore_ascii_case(known.as_bytes()))
+    {
+        true => Ok(()),
+        false => Err(refusal(
+            name,
+            &format!(" other than {}", allowed.join(" and ")),
+        )),
+    }
+}
+
+/// Says which command, but no more of what a component sent than a command's name can have.
+fn refusal(name: &str, which: &str) -> String {
+    let is_name = name.len() <= 32 && name.bytes().all(|b| b.is_ascii_graphic());
+    let name = if is_name { name } else { "a command" };
+    format!(
+        "`{name}`{which} is not allowed: components may send Redis commands that read and write data and neither wait, \
+         subscribe, switch the connection nor govern the server"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(command: &str) -> bool {
+        let mut words = command.split(' ');
+        let name = words.next().expect("a name");
+        check(name, words.map(str::as_bytes)).is_ok()
+    }
+
+    #[test]
+    fn data_is_read_and_written() {
+        for command in [
+            "GET k",
+            "hset k f v",
+            "Eval return 0",
+            "SCRIPT LOAD x",
+            "script exists x",
+            "SCAN 0",
+            "PUBLISH c m",
+            "XREAD COUNT 1 STREAMS BLOCK 0",
+            "XREADGROUP GROUP g c STREAMS s >",
+            "XGROUP CREATE s g $",
+        ] {
+            assert!(allows(command), "{command}");
+        }
+    }
+
+    #[test]
+    fn what_others_would_feel_is_refused() {
+        for command in [
+            "BLPOP k 0",
+            "BRPOP k 0",
+            "BLMOVE a b LEFT LEFT 0",
+            "BRPOPLPUSH a b 0",
+            "BLMPOP 0 1 k LEFT",
+            "BZPOPMIN k 0",
+            "BZPOPMAX k 0",
+            "BZMPOP 0 1 k MIN",
+            "XREAD block 0 STREAMS s 0",
+            "XREADGROUP GROUP g c BLOCK 0 STREAMS s >",
+            "WAIT 1 0",
+            "WAITAOF 1 1 0",
+            "SUBSCRIBE c",
+            "PSUBSCRIBE c",
+            "SSUBSCRIBE c",
+            "UNSUBSCRIBE",
+            "MULTI",
+            "EXEC",
+            "DISCARD",
+            "WATCH k",
+            "UNWATCH",
+            "SELECT 1",
+            "AUTH p",
+            "HELLO 3",
+            "RESET",
+            "QUIT",
+            "CLIENT REPLY OFF",
+            "CLIENT KILL x",
+            "MONITOR",
+            "SYNC",
+            "PSYNC",
+            "SHUTDOWN",
+            "CONFIG SET a b",
+            "DEBUG SLEEP 9",
+            "REPLICAOF h 1",
+            "SLAVEOF h 1",
+            "FAILOVER",
+            "CLUSTER INFO",
+            "ASKING",
+            "READONLY",
+            "READWRITE",
+            "MIGRATE h 1 k 0 1",
+            "SWAPDB 0 1",
+            "MOVE k 1",
+            "COPY a b DB 1",
+            "FLUSHALL",
+            "FLUSHDB",
+            "KEYS *",
+            "SORT k",
+            "SAVE",
+            "BGSAVE",
+            "BGREWRITEAOF",
+            "ACL LIST",
+            "MODULE LIST",
+            "FUNCTION FLUSH",
+            "FCALL f 0",
+            "SCRIPT KILL",
+            "SCRIPT FLUSH",
+            "SCRIPT",
+            "LATENCY RESET",
+            "SLOWLOG GET",
+            "MEMORY PURGE",
+            "OBJECT FREQ k",
+            "PFDEBUG",
+            "RESTORE k 0 x",
+            "DUMP k",
+            "",
+            "GET\r\nBLPOP",
+        ] {
+            assert!(!allows(command), "{command}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_repeats_no_more_than_a_name() {
+        let refusal = check("SET k secret", std::iter::empty()).expect_err("no command");
+        assert!(!refusal.contains("secret"), "{refusal}");
+    }
+}

@@ -1,0 +1,262 @@
+//! One connection to Redis, which carries the commands of many requests at once and is made anew when it is no good.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo,
+    RedisError, RedisResult, ServerErrorKind, Value,
+};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::capped::Capped;
+use super::is_outage;
+use super::near::Near;
+use crate::backend::Backend;
+use crate::config::RedisSettings;
+use crate::share::largest_piece;
+
+/// Commands of one connection that wait for their reply at once. Each reply may be as large as one may be, and is counted
+/// only once it is here.
+const COMMANDS_AT_ONCE: usize = 64;
+
+/// What one link may take.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkSettings {
+    connect_timeout: Duration,
+    response_timeout: Duration,
+    largest_reply_bytes: usize,
+}
+
+impl LinkSettings {
+    /// For a component with this memory limit.
+    pub(crate) fn new(settings: &RedisSettings, memory_limit_bytes: usize) -> Self {
+        Self {
+            connect_timeout: settings.connect_timeout,
+            response_timeout: settings.response_timeout,
+            largest_reply_bytes: largest_piece(memory_limit_bytes),
+        }
+    }
+}
+
+/// A connection that is there when it is needed.
+pub(crate) struct Link {
+    host: String,
+    port: u16,
+    info: RedisConnectionInfo,
+    settings: LinkSettings,
+    near: Option<Arc<Near>>,
+    commands: Semaphore,
+    /// Written by whoever connects, emptied by whoever finds it no good.
+    open: Mutex<Option<Open>>,
+    /// Held by the one who connects.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Open {
+    connection: MultiplexedConnection,
+    driver: Arc<Driver>,
+}
+
+/// The task behind a connection, which ends with the last of its users.
+struct Driver {
+    task: AbortHandle,
+    /// Whether it ended because a reply was too large.
+    is_over: Arc<AtomicBool>,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Link {
+    /// A link that connects when the first command is sent, so a server that is down shows there. What Redis says unasked
+    /// goes to `near`.
+    ///
+    /// # Errors
+    /// The address is none.
+    pub(crate) fn new(
+        backend: &Backend,
+        settings: LinkSettings,
+        near: Option<Arc<Near>>,
+    ) -> RedisResult<Self> {
+        let mut info = backend.redis_info()?.redis_settings().clone();
+        if near.is_some() {
+            // In the version before, nothing is said unasked.
+            info = info.set_protocol(ProtocolVersion::RESP3);
+        }
+        Ok(Self {
+            host: backend.reachable_host().to_owned(),
+            port: backend.port,
+            info,
+            settings,
+            near,
+            commands: Semaphore::new(COMMANDS_AT_ONCE),
+            open: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Sends a command and waits for its reply.
+    ///
+    /// # Errors
+    /// What Redis answered, or why it did not.
+    pub(crate) async fn run(&self, command: &Cmd) -> RedisResult<Value> {
+        let _permit = self.permit().await?;
+        let (open, is_new) = self.open().await?;
+        let reply = command.query_async(&mut open.connection.clone()).await;
+        let reply = self.look_at(&open, reply);
+        match reply {
+            // It was refused, so it may be sent again; and the name may lead to the new primary by now.
+            Err(error) if is_read_only(&error) && !is_new => {
+                let (open, _) = self.open().await?;
+                let reply = command.query_async(&mut open.connection.clone()).await;
+                self.look_at(&open, reply)
+            }
+            reply => reply,
+        }
+    }
+
+    /// Asks for the value of `key`, to be kept near.
+    ///
+    /// # Errors
+    /// Those of [`Near::ask`].
+    pub(super) async fn ask_near(&self, near: &Near, key: &str) -> RedisResult<Option<Vec<u8>>> {
+        let _permit = self.permit().await?;
+        let (open, _) = self.open().await?;
+        let reply = near.ask(&mut open.connection.clone(), key).await;
+        self.look_at(&open, reply)
+    }
+
+    pub(super) fn near(&self) -> Option<&Arc<Near>> {
+        self.near.as_ref()
+    }
+
+    pub(super) fn response_timeout(&self) -> Duration {
+        self.settings.response_timeout
+    }
+
+    async fn permit(&self) -> RedisResult<tokio::sync::SemaphorePermit<'_>> {
+        if let Ok(permit) = self.commands.try_acquire() {
+            return Ok(permit);
+        }
+        let permit = timeout(self.settings.response_timeout, self.commands.acquire()).await;
+        match permit {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(timed_out("others wait for Redis already")),
+        }
+    }
+
+    /// The connection, and whether it was made for this call.
+    async fn open(&self) -> RedisResult<(Open, bool)> {
+        if let Some(open) = self.ready() {
+            return Ok((open, false));
+        }
+        let _connecting = self.connecting.lock().await;
+        if let Some(open) = self.ready() {
+            return Ok((open, false));
+        }
+        let open = self.connect().await?;
+        *self.lock() = Some(open.clone());
+        Ok((open, true))
+    }
+
+    fn ready(&self) -> Option<Open> {
+        let open = self.lock();
+        open.as_ref()
+            .filter(|open| !open.driver.task.is_finished())
+            .cloned()
+    }
+
+    async fn connect(&self) -> RedisResult<Open> {
+        let limit = self.settings.connect_timeout;
+        let silent = |_| timed_out("no connection in time");
+        let address = (self.host.as_str(), self.port);
+        let stream = timeout(limit, TcpStream::connect(address))
+            .await
+            .map_err(silent)??;
+        stream.set_nodelay(true)?;
+        let (stream, is_over) = Capped::new(stream, self.settings.largest_reply_bytes);
+        let mut config =
+            AsyncConnectionConfig::new().set_response_timeout(Some(self.settings.response_timeout));
+        if let Some(near) = self.near.clone() {
+            near.forget_all();
+            config = config.set_push_sender(move |push: PushInfo| {
+                near.heard(&push);
+                Ok::<_, Infallible>(())
+            });
+        }
+        let handshake = MultiplexedConnection::new_with_config(&self.info, stream, config);
+        let (connection, driver) = timeout(limit, handshake).await.map_err(silent)??;
+        let driver = Driver {
+            task: tokio::spawn(driver).abort_handle(),
+            is_over,
+        };
+        Ok(Open {
+            connection,
+            driver: Arc::new(driver),
+        })
+    }
+
+    /// Gives a connection up that is no good: lost, silent, or to a server that is no longer the one that is written to.
+    /// The others that wait on it have their own time for that.
+    fn look_at<T>(&self, open: &Open, reply: RedisResult<T>) -> RedisResult<T> {
+        let Err(error) = reply else { return reply };
+        if is_outage(&error) || is_read_only(&error) {
+            let mut current = self.lock();
+            if current
+                .as_ref()
+                .is_some_and(|current| Arc::ptr_eq(&current.driver, &open.driver))
+            {
+                *current = None;
+            }
+            drop(current);
+            if let Some(near) = &self.near {
+                // Nobody will say any more what changes.
+                near.forget_all();
+            }
+        }
+        if open.driver.is_over.load(Ordering::Acquire) {
+            return Err(too_large(self.settings.largest_reply_bytes));
+        }
+        Err(error)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether Redis says that another server takes writes, or that it lost that server.
+fn is_read_only(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
+    )
+}
+
+/// What became of replies that were too large is said with this.
+const TOO_LARGE: &str = "a reply is larger than the host holds for the component";
+
+fn too_large(most: usize) -> RedisError {
+    let detail = format!("{most} bytes at most, which is a part of its memory limit");
+    RedisError::from((ErrorKind::Client, TOO_LARGE, detail))
+}
+
+/// Whether an error says that a reply was too large.
+pub(super) fn is_too_large(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Client && error.to_string().contains(TOO_LARGE)
+}
+
+fn timed_out(reason: &'static str) -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, reason).into()
+}

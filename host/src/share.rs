@@ -1,0 +1,237 @@
+//! What the host holds for an instance: rows, replies and parameters on their way. They count against the instance's
+//! memory limit as its own memories do, so that a component can't make the host keep what it may not keep itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// What is counted in. Less than that is not: a request can't hold many pieces that are so small.
+const UNIT_BYTES: usize = 1024;
+
+/// Of the memory limit, what may be on its way at once. The instance needs room for what arrives, too.
+const SHARE: usize = 4;
+
+/// Of that share, what one stream of rows may have read ahead: as many requests as share an instance by default can
+/// wait for slow readers beside each other.
+const STREAM: u32 = 16;
+
+/// Of the memory limit, what one row, one reply or one command may take. While it arrives it is not counted yet.
+const PIECE: usize = 16;
+
+/// Why the host does not hold something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoRoom {
+    #[error(
+        "{bytes} bytes in one piece are more than the host holds for the component, which are {most}; it is a part of \
+         its memory limit"
+    )]
+    TooLarge { bytes: usize, most: usize },
+    #[error(
+        "a row is larger than the host holds for the component in one piece, which is a part of its memory limit"
+    )]
+    RowTooLarge,
+    #[error("what the host holds for the component is not taken by it")]
+    Full,
+}
+
+/// One instance's share.
+#[derive(Clone, Debug)]
+pub(crate) struct Share {
+    permits: Arc<Semaphore>,
+    units: u32,
+    largest_bytes: usize,
+}
+
+/// Something that the host holds, until this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    of_instance: Option<OwnedSemaphorePermit>,
+    _of_stream: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// Whether it is large enough to count.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.of_instance.is_some()
+    }
+}
+
+impl Share {
+    /// The share of an instance that has this memory limit.
+    pub(crate) fn of(memory_limit_bytes: usize) -> Self {
+        let units = units(memory_limit_bytes / SHARE).max(1);
+        Self {
+            permits: Arc::new(Semaphore::new(units as usize)),
+            units,
+            largest_bytes: largest_piece(memory_limit_bytes),
+        }
+    }
+
+    /// How much is held.
+    pub(crate) fn held_bytes(&self) -> usize {
+        (self.units as usize).saturating_sub(self.permits.available_permits()) * UNIT_BYTES
+    }
+
+    /// Takes room for `bytes`, and waits for it if there is none.
+    ///
+    /// # Errors
+    /// There is never so much room, or none within `limit`.
+    pub(crate) async fn hold(&self, bytes: usize, limit: Duration) -> Result<Held, NoRoom> {
+        let of_instance = self.permit(bytes, limit).await?;
+        Ok(Held {
+            of_instance,
+            _of_stream: None,
+        })
+    }
+
+    async fn permit(
+        &self,
+        bytes: usize,
+        limit: Duration,
+    ) -> Result<Option<OwnedSemaphorePermit>, NoRoom> {
+        if bytes < UNIT_BYTES {
+            return Ok(None);
+        }
+        if bytes > self.largest_bytes {
+            return Err(NoRoom::TooLarge {
+                bytes,
+                most: self.largest_bytes,
+            });
+        }
+        acquire(&self.permits, units(bytes).min(self.units), limit).await
+    }
+
+    /// A part of the share for one stream of rows.
+    pub(crate) fn stream(&self) -> StreamShare {
+        let units = (self.units / STREAM).max(1);
+        StreamShare {
+            share: self.clone(),
+            permits: Arc::new(Semaphore::new(units as usize)),
+            units,
+        }
+    }
+}
+
+/// What one stream may have read ahead: its part of the share, or one row that is larger.
+#[derive(Debug)]
+pub(crate) struct StreamShare {
+    share: Share,
+    permits: Arc<Semaphore>,
+    units: u32,
+}
+
+impl StreamShare {
+    /// Takes room for one row of `bytes`, once what was read before it has been taken.
+    ///
+    /// # Errors
+    /// There is never so much room, or none within `limit`.
+    pub(crate) async fn hold(&self, bytes: usize, limit: Duration) -> Result<Held, NoRoom> {
+        if bytes < UNIT_BYTES {
+            return Ok(Held::default());
+        }
+        let own = units(bytes).min(self.units);
+        let of_stream = acquire(&self.permits, own, limit).await?;
+        Ok(Held {
+            of_instance: self.share.permit(bytes, limit).await?,
+            _of_stream: of_stream,
+        })
+    }
+
+    /// What it may have read ahead.
+    pub(crate) fn bytes(&self) -> usize {
+        self.units as usize * UNIT_BYTES
+    }
+}
+
+/// The largest row, reply or command of a component with this memory limit.
+pub(crate) fn largest_piece(memory_limit_bytes: usize) -> usize {
+    memory_limit_bytes / PIECE
+}
+
+async fn acquire(
+    permits: &Arc<Semaphore>,
+    units: u32,
+    limit: Duration,
+) -> Result<Option<OwnedSemaphorePermit>, NoRoom> {
+    if let Ok(permit) = permits.clone().try_acquire_many_owned(units) {
+        return Ok(Some(permit));
+    }
+    match timeout(limit, permits.clone().acquire_many_owned(units)).await {
+        Ok(Ok(permit)) => Ok(Some(permit)),
+        Ok(Err(_)) | Err(_) => Err(NoRoom::Full),
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+    const AT_ONCE: Duration = Duration::ZERO;
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn what_is_held_counts_until_it_is_dropped() {
+        let share = Share::of(128 * MIB);
+        assert_eq!(share.held_bytes(), 0);
+        let held = share.hold(8 * MIB, AT_ONCE).await.expect("there is room");
+        assert_eq!(share.held_bytes(), 8 * MIB);
+        drop(held);
+        assert_eq!(share.held_bytes(), 0);
+        let small = share.hold(100, AT_ONCE).await.expect("it is small");
+        assert_eq!(share.held_bytes(), 0);
+        drop(small);
+    }
+
+    #[tokio::test]
+    async fn one_piece_has_a_limit_and_all_have_one() {
+        let share = Share::of(128 * MIB);
+        let refusal = share.hold(8 * MIB + 1, LONG).await.expect_err("too large");
+        assert!(matches!(refusal, NoRoom::TooLarge { most, .. } if most == 8 * MIB));
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(share.hold(8 * MIB, AT_ONCE).await.expect("there is room"));
+        }
+        let refusal = share.hold(2048, AT_ONCE).await.expect_err("no room");
+        assert_eq!(refusal, NoRoom::Full);
+        held.pop();
+        share
+            .hold(2048, AT_ONCE)
+            .await
+            .expect("there is room again");
+    }
+
+    #[tokio::test]
+    async fn a_stream_reads_ahead_its_part_or_one_large_row() {
+        let share = Share::of(128 * MIB);
+        let stream = share.stream();
+        assert_eq!(stream.bytes(), 2 * MIB);
+        let large = stream
+            .hold(5 * MIB, AT_ONCE)
+            .await
+            .expect("it is the first");
+        stream.hold(2048, AT_ONCE).await.expect_err("no room");
+        assert_eq!(share.held_bytes(), 5 * MIB);
+        drop(large);
+        let _two = stream.hold(MIB, AT_ONCE).await.expect("there is room");
+        stream.hold(MIB, AT_ONCE).await.expect("there is room");
+    }
+
+    #[tokio::test]
+    async fn the_smallest_instance_gets_its_rows_too() {
+        let share = Share::of(MIB);
+        let stream = share.stream();
+        stream.hold(MIB / 16, AT_ONCE).await.expect("a whole piece");
+        Share::of(0)
+            .stream()
+            .hold(10, AT_ONCE)
+            .await
+            .expect("small");
+    }
+}

@@ -1,0 +1,92 @@
+//! Every row of `wit/mysql-errors.csv`, on a real server: a trigger raises the error inside of an order.
+
+use mysql_async::prelude::Queryable;
+
+use crate::support::{Shop, options};
+
+const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
+const OPENED: &str = "store_mysql_connections_opened_total{component=\"orders\"}";
+
+/// How often a transaction is tried.
+const ATTEMPTS: u64 = 5;
+
+struct Row {
+    code: u16,
+    is_worth_a_retry: bool,
+    is_closed: bool,
+    status: u16,
+}
+
+fn rows() -> Vec<Row> {
+    TABLE
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let columns: Vec<&str> = line.split(',').collect();
+            Row {
+                code: columns[0].parse().unwrap(),
+                is_worth_a_retry: columns[3] == "yes",
+                is_closed: columns[4] == "closed",
+                status: columns[6].parse().unwrap(),
+            }
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_error_has_its_status_its_retries_and_its_end_of_the_session() {
+    // One connection, so that the next attempt gets the one of the attempt before, if that was kept.
+    let shop = Shop::with(options().arg("--mysql-pool-size").arg("1")).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
+    shop.order(user, product, 1).await.expect(201);
+    let mut mysql = shop.store.mysql().await.unwrap();
+    // What is written to it stays when the transaction is rolled back.
+    let tries =
+        "CREATE TABLE tries (id INT AUTO_INCREMENT PRIMARY KEY) ENGINE = Aria TRANSACTIONAL = 0";
+    mysql.query_drop(tries).await.unwrap();
+    for row in rows() {
+        let code = row.code;
+        let trigger = format!(
+            "CREATE OR REPLACE TRIGGER raises BEFORE INSERT ON orders FOR EACH ROW BEGIN INSERT INTO tries VALUES (); \
+             SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'raised'; END"
+        );
+        mysql.query_drop("TRUNCATE tries").await.unwrap();
+        mysql.query_drop(trigger).await.unwrap();
+        let before = shop.metric(OPENED).await;
+        let answer = shop.order(user, product, 1).await;
+        assert_eq!(answer.status.as_u16(), row.status, "{code}: {answer:?}");
+        if row.status == 503 {
+            assert!(
+                answer.headers.contains_key("retry-after"),
+                "{code}: {answer:?}"
+            );
+        }
+        let tried: Option<u64> = mysql
+            .query_first("SELECT COUNT(*) FROM tries")
+            .await
+            .unwrap();
+        let expected = if row.is_worth_a_retry { ATTEMPTS } else { 1 };
+        assert_eq!(tried, Some(expected), "{code}");
+        // Once it is over, the next order is as any other.
+        mysql.query_drop("DROP TRIGGER raises").await.unwrap();
+        shop.order(user, product, 1).await.expect(201);
+        let opened = shop.metric(OPENED).await - before;
+        let expected = if row.is_closed { expected } else { 0 };
+        assert_eq!(opened, expected as f64, "{code}: connections opened");
+    }
+    shop.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_nobody_knows_is_a_500_and_its_session_is_reset() {
+    let shop = Shop::with(options().arg("--mysql-pool-size").arg("1")).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let trigger = "CREATE TRIGGER raises BEFORE INSERT ON orders FOR EACH ROW \
+                   SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 30001, MESSAGE_TEXT = 'raised'";
+    mysql.query_drop(trigger).await.unwrap();
+    shop.order(user, product, 1).await.problem(500);
+    mysql.query_drop("DROP TRIGGER raises").await.unwrap();
+    shop.order(user, product, 1).await.expect(201);
+    shop.assert_consistent().await;
+}

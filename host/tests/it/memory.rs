@@ -1,0 +1,62 @@
+//! What is on its way to a component counts against its memory limit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::backends::backend_shop;
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// 256 rows of 4 MiB, as four times four times four times four.
+const GIGABYTE: &str = "SELECT REPEAT('x', 4194304) FROM \
+    (SELECT 0 UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS a, \
+    (SELECT 0 UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS b, \
+    (SELECT 0 UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS c, \
+    (SELECT 0 UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS d";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gigabyte_of_rows_passes_through_a_small_part_of_that() {
+    let shop = Arc::new(backend_shop("").await);
+    let resident = async || shop.metric("process_resident_memory_bytes").await / MIB;
+    assert_eq!(shop.last("MYSQL\nquery SELECT 1").await, "1");
+    let before = resident().await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let reading = tokio::spawn({
+        let (shop, is_over) = (shop.clone(), is_over.clone());
+        async move {
+            let answer = shop.last(&format!("MYSQL\nquery {GIGABYTE}")).await;
+            is_over.store(true, Ordering::Relaxed);
+            answer
+        }
+    });
+    let mut most = before;
+    while !is_over.load(Ordering::Relaxed) {
+        most = resident().await.max(most);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(reading.await.unwrap(), "256 values of 1073741824 bytes");
+    // The component's own 128 MiB are among these.
+    assert!(most - before < 300.0, "{before} MiB, then {most} MiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_and_a_parameter_have_a_limit_and_others_pass() {
+    let shop = backend_shop("memory_limit_mib = 64").await;
+    let answers = shop
+        .steps("MYSQL\nquery SELECT REPEAT('x', 3 * 1048576)\nsend 3\nsend 5\nquery SELECT 1")
+        .await;
+    assert_eq!(answers[1], "1 values of 3145728 bytes");
+    assert_eq!(answers[2], "ok");
+    assert!(
+        answers[3].contains("more than the host holds"),
+        "{answers:?}"
+    );
+    assert_eq!(answers[4], "1");
+    let answer = shop
+        .last("MYSQL\nquery SELECT REPEAT('x', 5 * 1048576)")
+        .await;
+    assert!(answer.contains("larger than the host holds"), "{answer}");
+    assert_eq!(shop.last("MYSQL\nquery SELECT 1").await, "1");
+    let series = "store_outbound_refused_total{component=\"guest\",reason=\"size\"}";
+    assert_eq!(shop.metric(series).await, 2.0);
+}

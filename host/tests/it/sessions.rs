@@ -1,0 +1,208 @@
+//! What one request leaves on a MySQL session is nobody else's.
+
+use mysql_async::prelude::Queryable;
+
+use crate::backends::{backend_shop, backend_shop_on};
+use crate::operator::{bare_store, guest};
+use crate::support::{Shop, eventually};
+
+const OPENED: &str = "store_mysql_connections_opened_total{component=\"guest\"}";
+const IDLE: &str = "store_mysql_pool_idle{component=\"guest\"}";
+const REFUSED: &str = "store_outbound_refused_total{component=\"guest\",reason=\"address\"}";
+
+/// A shop with one MySQL connection, so that each request gets the one of the request before, and what a schema's owner
+/// may have made.
+async fn shop() -> Shop {
+    let shop = backend_shop_on(bare_store().await, "", |options| {
+        options.arg("--mysql-pool-size").arg("1")
+    })
+    .await;
+    let mut mysql = shop.store.mysql().await.unwrap();
+    for statement in [
+        "CREATE TABLE t (id INT PRIMARY KEY, n INT)",
+        "INSERT INTO t VALUES (1, 1), (2, 2)",
+        "CREATE PROCEDURE breaks() BEGIN SET autocommit = 0; SET SESSION sql_mode = ''; \
+         SIGNAL SQLSTATE '45000'; END",
+        "CREATE FUNCTION leaves() RETURNS INT DETERMINISTIC BEGIN SET @left = 7; RETURN 1; END",
+    ] {
+        mysql.query_drop(statement).await.unwrap();
+    }
+    shop
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_request_leaves_behind_is_gone_for_the_next() {
+    let shop = shop().await;
+    // What to do, what to look at afterwards, and what a session has that nobody touched.
+    let untouched = "SELECT CONCAT(@@autocommit + 0, IFNULL(@left, '-'), IFNULL(IS_USED_LOCK('x'), '-'), @@sql_mode = '')";
+    let clean = shop.last(&format!("MYSQL\nquery {untouched}")).await;
+    assert_eq!(clean, "1--0");
+    for leaves in [
+        "execute CALL breaks()",
+        "query SELECT GET_LOCK('x', 0), (SELECT id FROM t)",
+        "execute SELECT GET_LOCK ('x', 0)",
+        "query SELECT leaves()",
+        "query SELECT `leaves`()",
+        "query SELECT id FROM t WHERE n = leaves() OR 1",
+        "query SELECT id FROM t WHERE id = leaves() AND (SELECT id FROM t)",
+        "execute UPDATE t SET n = leaves()",
+        "execute SET @left = 1",
+        "execute SET autocommit = 0",
+        "query SELECT 1 /*! , @left := 5 */",
+    ] {
+        shop.steps(&format!("MYSQL\n{leaves}")).await;
+        let found = shop.last(&format!("MYSQL\nquery {untouched}")).await;
+        assert_eq!(found, clean, "after `{leaves}`");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_session_keeps_its_connection_and_its_prepared_statements() {
+    let shop = shop().await;
+    let id = shop
+        .last("MYSQL\nquery SELECT CAST(CONNECTION_ID() AS SIGNED)")
+        .await;
+    for steps in [
+        "MYSQL\nquery SELECT id FROM t",
+        "MYSQL\nexecute SET autocommit = 0\nexecute UPDATE t SET n = 3\nexecute SET autocommit = 1",
+        "MYSQL\nexecute INSERT INTO t VALUES (1, 1)",
+    ] {
+        shop.steps(steps).await;
+    }
+    let prepared = "MYSQL\nquery SHOW SESSION STATUS LIKE 'Com_stmt_prepare'";
+    let before = shop.last(prepared).await;
+    let read = shop.last("MYSQL\nquery SELECT id FROM t").await;
+    assert_eq!(read, "1,2");
+    let after = shop.last(prepared).await;
+    assert_eq!(before, after, "it was prepared again");
+    assert_eq!(
+        shop.last("MYSQL\nquery SELECT CAST(CONNECTION_ID() AS SIGNED)")
+            .await,
+        id
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_generation_gets_no_session_of_the_one_before() {
+    let shop = shop().await;
+    // A trigger hides what an INSERT does, so that the session looks clean.
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let trigger = "CREATE TRIGGER hides BEFORE INSERT ON t FOR EACH ROW SET @left = 9";
+    mysql.query_drop(trigger).await.unwrap();
+    let left = "query SELECT IFNULL(@left, '-')";
+    shop.steps("MYSQL\nexecute INSERT INTO t VALUES (3, 3)")
+        .await;
+    shop.swap("guest", guest("second").into_bytes())
+        .await
+        .expect(200);
+    assert_eq!(shop.last(&format!("MYSQL\n{left}")).await, "-");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_whose_connection_was_closed_is_sent_again_and_a_write_is_not() {
+    let shop = shop().await;
+    let mut mysql = shop.store.mysql().await.unwrap();
+    for (step, answer) in [
+        ("query SELECT id FROM t WHERE id = 1", "1"),
+        ("execute SELECT id FROM t WHERE id = 1 FOR UPDATE", "ok"),
+        ("execute SET autocommit = 0", "ok"),
+    ] {
+        let id = shop
+            .last("MYSQL\nquery SELECT CAST(CONNECTION_ID() AS SIGNED)")
+            .await;
+        kill(&mut mysql, &id).await;
+        assert_eq!(shop.last(&format!("MYSQL\n{step}")).await, answer);
+    }
+    assert_eq!(
+        shop.metric("store_mysql_statements_repeated_total{component=\"guest\"}")
+            .await,
+        3.0
+    );
+    let id = shop
+        .last("MYSQL\nquery SELECT CAST(CONNECTION_ID() AS SIGNED)")
+        .await;
+    kill(&mut mysql, &id).await;
+    let answer = shop.last("MYSQL\nexecute UPDATE t SET n = n + 1").await;
+    assert!(answer.starts_with("error"), "{answer}");
+    // In the middle of a request, what was done before would be lost with the connection.
+    let id = shop
+        .last("MYSQL\nquery SELECT CAST(CONNECTION_ID() AS SIGNED)")
+        .await;
+    let steps = format!("MYSQL\nquery SELECT 1\nexecute KILL {id}\nquery SELECT id FROM t");
+    let answer = shop.last(&steps).await;
+    assert!(answer.starts_with("error"), "{answer}");
+}
+
+async fn kill(mysql: &mut mysql_async::Conn, id: &str) {
+    mysql.query_drop(format!("KILL {id}")).await.unwrap();
+    let gone = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {id}");
+    eventually("the connection is gone", async || {
+        let left: Option<u64> = mysql.query_first(&gone).await.unwrap();
+        left == Some(0)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_address_leads_to_a_socket_or_past_the_allowed_hosts() {
+    let shop = backend_shop("").await;
+    let url = shop.store.addresses().mysql_url().to_owned();
+    let at = url
+        .split_once('@')
+        .unwrap()
+        .1
+        .split_once('/')
+        .unwrap()
+        .0
+        .to_owned();
+    let addresses = [
+        format!("mysql {url}?socket=%2Ftmp%2Fmysql.sock"),
+        format!("mysql {url}?%73ocket=%2Ftmp%2Fmysql.sock"),
+        format!("mysql {url}?prefer_socket=true"),
+        format!("mysql {url}?max_allowed_packet=1073741824"),
+        "mysql mysql://root@%2Ftmp%2Fmysql.sock/store".to_owned(),
+        format!(
+            "mysql mysql://root@localhost:{}/store",
+            at.rsplit(':').next().unwrap()
+        ),
+        format!("mysql redis://{at}"),
+        "redis redis+unix:///tmp/redis.sock".to_owned(),
+        "redis unix:///tmp/redis.sock".to_owned(),
+        "redis redis://127.0.0.1:1?protocol=resp3".to_owned(),
+        "redis rediss://127.0.0.1:1".to_owned(),
+        "redis redis://localhost:1".to_owned(),
+    ];
+    for address in &addresses {
+        let answer = shop.last(address).await;
+        assert!(answer.starts_with("error"), "{address}: {answer}");
+        assert!(!answer.contains(":store@"), "{answer}");
+    }
+    assert_eq!(shop.metric(REFUSED).await, addresses.len() as f64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_varies_its_addresses_has_few_pools() {
+    let shop = shop().await;
+    let url = shop.store.addresses().mysql_url().to_owned();
+    let port = url
+        .split_once('@')
+        .unwrap()
+        .1
+        .split_once('/')
+        .unwrap()
+        .0
+        .to_owned();
+    for number in 0..12 {
+        // Each is another database, none of which is there.
+        shop.steps(&format!("mysql mysql://store:store@{port}/none_{number}"))
+            .await;
+    }
+    assert_eq!(
+        shop.metric("store_mysql_pool_size{component=\"guest\"}")
+            .await,
+        8.0
+    );
+    assert_eq!(shop.last("MYSQL\nquery SELECT 1").await, "1");
+    assert_eq!(shop.metric(IDLE).await, 1.0);
+    assert!(shop.metric(OPENED).await >= 1.0);
+}
