@@ -156,6 +156,7 @@ async fn a_redis_that_can_not_tell_stops_the_start() {
         folder: store.folder().join("old-redis"),
         log: store.folder().join("old-redis.log"),
         without: &["HELLO"],
+        clustered: false,
     };
     let redis = RedisServer::start(before_version_6).await.unwrap();
     let address = format!("127.0.0.1:{}", redis.port());

@@ -1,5 +1,7 @@
 //! Redis lends itself to data, and to nothing that others would feel.
 
+use testbed::{RedisOptions, RedisServer};
+
 use crate::backends::{backend_shop, backend_shop_on};
 use crate::operator::{bare_store, guest};
 use crate::support::{empty_store, eventually, options, refuses};
@@ -176,6 +178,43 @@ async fn redis_with_tls_and_a_cluster_are_refused_at_start() {
         &["variables.redis_url", "rediss://", "TLS tunnel"],
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_a_cluster_is_refused_at_start() {
+    let store = empty_store().await;
+    let node = RedisOptions {
+        folder: store.folder().join("node"),
+        log: store.folder().join("node.log"),
+        without: &[],
+        clustered: true,
+    };
+    let redis = RedisServer::start(node).await.unwrap();
+    let address = format!("127.0.0.1:{}", redis.port());
+    let said = [&address, "Redis Cluster", "cluster-enabled"];
+    let options = options().variable("redis_address", &address);
+    refuses(&store, options.clone(), 1, &said).await;
+    refuses(&store, options.arg("--allow-unreachable"), 1, &said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_holds_connections_to_few_addresses() {
+    let shop = backend_shop("").await;
+    let url = shop.store.addresses().redis_url().to_owned();
+    let open = |numbers: std::ops::Range<u32>| {
+        let steps = numbers.map(|number| format!("redis {url}/{number}"));
+        steps.collect::<Vec<_>>().join("\n")
+    };
+    // One request after the other may use any number.
+    for number in 0..12 {
+        assert_eq!(shop.last(&open(number..number + 1)).await, "ok");
+    }
+    let answers = shop.steps(&open(0..9)).await;
+    assert_eq!(answers[..8], ["ok"; 8]);
+    assert!(answers[8].contains("too many addresses"), "{answers:?}");
+    let series = "store_outbound_refused_total{component=\"guest\",reason=\"pools\"}";
+    assert_eq!(shop.metric(series).await, 1.0);
+    assert_eq!(shop.last("REDIS\ncommand PING").await, "PONG");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,12 @@
 //! What one request leaves on a MySQL session is nobody else's.
 
+use std::sync::Arc;
+
 use mysql_async::prelude::Queryable;
 
 use crate::backends::{backend_shop, backend_shop_on};
 use crate::operator::{bare_store, guest};
-use crate::support::{Shop, eventually};
+use crate::support::{Shop, eventually, try_send};
 
 const OPENED: &str = "store_mysql_connections_opened_total{component=\"guest\"}";
 const IDLE: &str = "store_mysql_pool_idle{component=\"guest\"}";
@@ -131,6 +133,42 @@ async fn a_read_whose_connection_was_closed_is_sent_again_and_a_write_is_not() {
     let steps = format!("MYSQL\nquery SELECT 1\nexecute KILL {id}\nquery SELECT id FROM t");
     let answer = shop.last(&steps).await;
     assert!(answer.starts_with("error"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_that_is_cut_off_leaves_no_statement_and_no_lock_behind() {
+    let shop = Arc::new(
+        backend_shop_on(bare_store().await, "", |options| {
+            options.arg("--swap-drain-timeout").arg("300ms")
+        })
+        .await,
+    );
+    let waiting = tokio::spawn({
+        let shop = shop.clone();
+        async move {
+            let request = shop.request(reqwest::Method::POST, "/backends");
+            let url = shop.store.addresses().mysql_url();
+            let steps = format!(
+                "mysql {url}\nexecute SELECT GET_LOCK('kept', 0)\nexecute SELECT SLEEP(1000)"
+            );
+            // It ends with its generation.
+            try_send(request.body(steps)).await.map(drop)
+        }
+    });
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let holder = "SELECT IFNULL(IS_USED_LOCK('kept'), 0)";
+    eventually("the lock is held", async || {
+        mysql.query_first(holder).await.unwrap() != Some(0_u64)
+    })
+    .await;
+    shop.swap("guest", guest("second").into_bytes())
+        .await
+        .expect(200);
+    eventually("the lock is free", async || {
+        mysql.query_first(holder).await.unwrap() == Some(0_u64)
+    })
+    .await;
+    _ = waiting.await.unwrap();
 }
 
 async fn kill(mysql: &mut mysql_async::Conn, id: &str) {

@@ -74,6 +74,7 @@ async fn start_redis() -> Result<RedisServer> {
         folder: paths::store().join("redis"),
         log: paths::store().join("logs/redis.log"),
         without: REDIS_WITHOUT,
+        clustered: false,
     })
     .await?;
     step.finish_with(&format!("127.0.0.1:{}", redis.port()));

@@ -27,7 +27,7 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Reads `mysql://user:password@host:port/database` and `redis://host:port`.
+    /// Reads `mysql://user:password@host:port/database` and `redis://user:password@host:port`.
     ///
     /// # Errors
     /// For a URL that the app's variables can't express, in words that don't repeat its password.
@@ -86,6 +86,11 @@ impl Addresses {
             ),
             ("mysql_database", database.to_owned()),
             ("redis_address", host_and_port(&self.redis, REDIS_PORT)),
+            ("redis_user", self.redis.username().to_owned()),
+            (
+                "redis_password",
+                self.redis.password().unwrap_or_default().to_owned(),
+            ),
         ];
         pairs.map(|(name, value)| (name.to_owned(), value)).into()
     }
@@ -137,15 +142,11 @@ fn checked_mysql(text: &str) -> Result<Url> {
 }
 
 fn checked_redis(text: &str) -> Result<Url> {
-    const SHAPE: &str = "expected redis://host:port";
+    const SHAPE: &str = "expected redis://user:password@host:port";
     let url = Url::parse(text).context(SHAPE)?;
     ensure!(url.scheme() == "redis" && url.has_host(), SHAPE);
-    let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-    // The variable `redis_address` holds a host and a port, so anything more would be lost on the way to the app.
-    ensure!(
-        bare,
-        "{SHAPE}: users, passwords and options are not supported"
-    );
+    // The app's variables hold address, user and password, so anything more would be lost on the way to it.
+    ensure!(url.query().is_none(), "{SHAPE}: options are not supported");
     ensure!(
         matches!(url.path(), "" | "/" | "/0"),
         "{SHAPE}: only database 0 is supported"
@@ -164,7 +165,10 @@ mod tests {
 
     #[test]
     fn urls_become_the_variables_of_the_app() {
-        let addresses = Addresses::new("mysql://me:p%40ss@db.example/shop", "redis://[::1]:7000");
+        let addresses = Addresses::new(
+            "mysql://me:p%40ss@db.example/shop",
+            "redis://:p%2Fw@[::1]:7000",
+        );
         let variables = addresses.expect("both are good").variables();
         let expected = [
             ("mysql_address", "db.example:3306"),
@@ -172,6 +176,8 @@ mod tests {
             ("mysql_password", "p%40ss"),
             ("mysql_database", "shop"),
             ("redis_address", "[::1]:7000"),
+            ("redis_user", ""),
+            ("redis_password", "p%2Fw"),
         ];
         assert_eq!(
             variables,
@@ -194,12 +200,7 @@ mod tests {
 
     #[test]
     fn what_a_redis_address_cannot_hold_is_refused() {
-        for url in [
-            "redis://:secret@r:6379",
-            "redis://r/1",
-            "rediss://r",
-            "redis://r?protocol=3",
-        ] {
+        for url in ["redis://r/1", "rediss://r", "redis://r?protocol=3"] {
             assert!(checked_redis(url).is_err(), "{url}");
         }
     }

@@ -23,6 +23,8 @@ pub struct RedisOptions {
     pub log: PathBuf,
     /// Commands that it shall not know, as if it were older.
     pub without: &'static [&'static str],
+    /// Whether it is a node of a Redis Cluster.
+    pub clustered: bool,
 }
 
 /// A running `redis-server`, killed on drop.
@@ -103,6 +105,9 @@ async fn start_on(options: &RedisOptions, account: Account, port: u16) -> Result
         .arg(&options.folder);
     for name in options.without {
         command.args(["--rename-command", name, ""]);
+    }
+    if options.clustered {
+        command.args(["--cluster-enabled", "yes"]);
     }
     let process = Process::start("Redis", command, &options.log, &options.log)?;
     poll_until(START_LIMIT, "Redis's start", async || {

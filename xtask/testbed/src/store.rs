@@ -80,6 +80,7 @@ impl Store {
             folder: folder.join("redis"),
             log: folder.join("redis.log"),
             without: &[],
+            clustered: false,
         };
         let redis_server = RedisServer::start(options).await?;
         let addresses = Addresses::new(&server.url(&schema), &redis_server.url())?;

@@ -50,6 +50,7 @@ async fn owner_of_a_server() {
         log: folder.join("redis.log"),
         folder,
         without: &[],
+        clustered: false,
     };
     let redis = RedisServer::start(options).await.unwrap();
     fs::write(&pid_file, format!("{}\n", redis.process().unwrap().id())).unwrap();
