@@ -8,9 +8,9 @@ pub mod cache;
 mod caching;
 pub mod changes;
 mod conditional;
-pub mod idempotency;
 #[cfg(test)]
 mod fuzz;
+pub mod idempotency;
 pub mod json;
 mod log;
 pub mod mysql;

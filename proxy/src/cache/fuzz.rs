@@ -6,7 +6,9 @@ use http::header::{AUTHORIZATION, SET_COOKIE};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::Use;
+use super::changes::Changes;
 use super::rules::{terms, use_for};
+use crate::config;
 
 const NAMES: [&str; 10] = [
     "cache-control",
@@ -37,20 +39,24 @@ fn headers() {
             _ = answer.append_header(name, value);
         }
         let now = SystemTime::now();
-        _ = use_for(&request);
-        let kept = terms(&answer, now);
-        if let Some(terms) = &kept {
-            assert!(!answer.headers.contains_key(SET_COOKIE));
-            _ = terms.meta(&answer, 0);
+        let careful = config::Cache::default();
+        for settings in [&careful, &config::Cache::opened()] {
+            _ = use_for(&request, settings);
+            if let Some(terms) = terms(&request, &answer, now, settings) {
+                assert!(!answer.headers.contains_key(SET_COOKIE));
+                _ = terms.meta(&answer, Changes::new().seen());
+            }
         }
         request
             .insert_header(AUTHORIZATION, "Bearer x")
             .expect("a header");
-        assert_eq!(use_for(&request), Use::Bypass);
+        assert_eq!(use_for(&request, &careful), Use::Bypass);
         answer
             .insert_header("cache-control", "no-store, max-age=9")
             .expect("a header");
         answer.remove_header("cdn-cache-control");
-        assert_eq!(terms(&answer, now), None);
+        for settings in [&careful, &config::Cache::opened()] {
+            assert_eq!(terms(&request, &answer, now, settings), None);
+        }
     });
 }

@@ -217,19 +217,6 @@ impl Terms {
 mod tests {
     use super::*;
 
-    /// All that can be opened.
-    fn open() -> config::Cache {
-        config::Cache {
-            expires: true,
-            heuristic_percent: 10,
-            other_statuses: true,
-            revalidate: true,
-            ranges: true,
-            authorized: true,
-            ..Default::default()
-        }
-    }
-
     fn wish(method: &str, headers: &[(&'static str, &'static str)]) -> Use {
         wish_with(method, headers, &config::Cache::default())
     }
@@ -347,7 +334,7 @@ mod tests {
 
     #[test]
     fn one_range_is_cut_from_what_is_kept_if_it_may_be() {
-        let open = open();
+        let open = config::Cache::opened();
         for (expected, headers) in [
             (Use::Full, [("range", "bytes=0-1")].as_slice()),
             (Use::Full, &[("range", "Bytes=-2")]),
@@ -378,7 +365,7 @@ mod tests {
 
     #[test]
     fn answers_to_known_users_are_for_all_only_if_they_say_so() {
-        let (open, known) = (open(), [("authorization", "Bearer x")]);
+        let (open, known) = (config::Cache::opened(), [("authorization", "Bearer x")]);
         assert_eq!(wish_with("GET", &known, &open), Use::Full);
         let kept = |control| {
             let headers = [("cache-control", control)];
@@ -404,15 +391,22 @@ mod tests {
         let default = config::Cache::default();
         for status in [203, 204, 301, 302, 404, 410, 500, 503, 599] {
             assert_eq!(kept_with(status, &fresh, &[], &default), None, "{status}");
-            let found = kept_with(status, &fresh, &[], &open());
+            let found = kept_with(status, &fresh, &[], &config::Cache::opened());
             assert_eq!(found, Some((9, 0, 0)), "{status}");
         }
         for status in [100, 103, 206, 304, 412, 416] {
-            assert_eq!(kept_with(status, &fresh, &[], &open()), None, "{status}");
+            assert_eq!(
+                kept_with(status, &fresh, &[], &config::Cache::opened()),
+                None,
+                "{status}"
+            );
         }
         let said = [("cache-control", "max-age=9, must-understand")];
-        assert_eq!(kept_with(599, &said, &[], &open()), None);
-        assert_eq!(kept_with(404, &said, &[], &open()), Some((9, 0, 0)));
+        assert_eq!(kept_with(599, &said, &[], &config::Cache::opened()), None);
+        assert_eq!(
+            kept_with(404, &said, &[], &config::Cache::opened()),
+            Some((9, 0, 0))
+        );
     }
 
     #[test]
@@ -421,11 +415,17 @@ mod tests {
         let tag = ("etag", "\"x\"");
         let default = config::Cache::default();
         assert_eq!(kept_with(200, &[no_cache, tag], &[], &default), None);
-        assert_eq!(kept_with(200, &[no_cache], &[], &open()), None);
-        let found = kept_with(200, &[no_cache, tag], &[], &open());
+        assert_eq!(
+            kept_with(200, &[no_cache], &[], &config::Cache::opened()),
+            None
+        );
+        let found = kept_with(200, &[no_cache, tag], &[], &config::Cache::opened());
         assert_eq!(found, Some((0, 0, 0)));
         let old = [("cache-control", "max-age=0"), tag];
-        assert_eq!(kept_with(200, &old, &[], &open()), Some((0, 0, 0)));
+        assert_eq!(
+            kept_with(200, &old, &[], &config::Cache::opened()),
+            Some((0, 0, 0))
+        );
         assert_eq!(kept_with(200, &old, &[], &default), None);
     }
 }

@@ -176,6 +176,20 @@ impl Cache {
     pub fn max_object_bytes(&self) -> usize {
         self.max_object_kib * 1024
     }
+
+    /// With all that can be opened.
+    #[cfg(test)]
+    pub(crate) fn opened() -> Self {
+        Self {
+            expires: true,
+            heuristic_percent: 10,
+            other_statuses: true,
+            revalidate: true,
+            ranges: true,
+            authorized: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Cache {

@@ -142,6 +142,7 @@ async fn no_server_runs_as_root() {
         folder: folder.path().join("redis"),
         log: folder.path().join("redis.log"),
         without: &[],
+        clustered: false,
     })
     .await
     .unwrap();
