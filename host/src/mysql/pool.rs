@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::session::Session;
+use super::sql::{self, Effect};
 use crate::backend::Backend;
 use crate::config::MysqlSettings;
 use crate::metrics::{InUse, PoolMetrics};
@@ -42,6 +44,12 @@ const PACKET_EXTRA_BYTES: usize = 64 * 1024;
 /// How long a server may keep connections that nobody uses, as far as the driver's own pool is concerned, which is not
 /// used. Given so that it does not ask the server.
 const WAIT_TIMEOUT_SECONDS: usize = 28_800;
+
+/// What views and triggers of the database do. Who may not see the text of a view gets an empty one.
+const HIDDEN_STATEMENTS: &str = "\
+    SELECT ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE() \
+    UNION ALL \
+    SELECT VIEW_DEFINITION FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()";
 
 /// Why there is no connection. The address is told without its password.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +92,8 @@ pub(crate) struct Pool {
     /// Clean connections, the one used last at the end. Written by checkout, check-in and the reaper.
     idle: Mutex<Vec<Idle>>,
     metrics: PoolMetrics,
+    /// Whether a view or a trigger may change a session, as the connection that was opened last found it.
+    hides_changes: AtomicBool,
     /// Where clean-up runs when a connection is dropped outside the runtime.
     runtime: Handle,
 }
@@ -116,6 +126,7 @@ impl Pool {
             permits: Arc::new(Semaphore::new(settings.pool_size as usize)),
             idle: Mutex::default(),
             metrics,
+            hides_changes: AtomicBool::new(false),
             runtime: Handle::current(),
             settings,
         });
@@ -216,7 +227,26 @@ impl Pool {
 
     async fn open(&self) -> Result<Conn, mysql_async::Error> {
         self.metrics.opened.inc();
-        Conn::new(self.opts.clone()).await
+        let mut conn = Conn::new(self.opts.clone()).await?;
+        let bodies = conn.query::<Option<Vec<u8>>, _>(HIDDEN_STATEMENTS).await;
+        let may_change = |body: &Option<Vec<u8>>| {
+            let text = body.as_deref().map(String::from_utf8_lossy);
+            text.is_none_or(|text| sql::effect(&text) == Effect::ChangesSession)
+        };
+        let hides_changes = match bodies {
+            Ok(bodies) => bodies.iter().any(may_change),
+            // Who may not ask does not know.
+            Err(mysql_async::Error::Server(_)) => true,
+            Err(error) => return Err(error),
+        };
+        if hides_changes && !self.hides_changes.swap(true, Ordering::Relaxed) {
+            let address = self.address();
+            tracing::warn!(
+                "For all we know, a view or trigger in the database at {address} may change a session, so each is reset after its use"
+            );
+        }
+        self.hides_changes.store(hides_changes, Ordering::Relaxed);
+        Ok(conn)
     }
 
     /// A resting connection, one that the same generation used last if there is one.
@@ -313,6 +343,16 @@ impl PooledConnection {
     pub(super) fn start_statement(&mut self) -> bool {
         self.pool.metrics.statements.inc();
         std::mem::take(&mut self.is_untouched)
+    }
+
+    /// What a statement does to its session, as far as its text and the database's views and triggers tell.
+    pub(super) fn effect(&self, statement: &str) -> Effect {
+        match sql::effect(statement) {
+            Effect::Read | Effect::Write if self.pool.hides_changes.load(Ordering::Relaxed) => {
+                Effect::ChangesSession
+            }
+            effect => effect,
+        }
     }
 
     /// The longest wait for an answer.

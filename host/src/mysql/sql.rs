@@ -1,8 +1,8 @@
 //! What a statement can do to its session, judged by its text. What is not known to be harmless counts as a change: a
 //! reset too many costs a round trip, one too few hands one request's session to another.
 //!
-//! A view or a trigger may hide a call of a stored function. Both belong to the schema, and who may change that is
-//! trusted as the schema's owner; between two generations of a component a session is reset in any case.
+//! A view or a trigger may hide a call of a stored function: the pool looks at theirs in the same way, each time that it
+//! opens a connection. Between two generations of a component a session is reset in any case.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;

@@ -7,7 +7,7 @@ use mysql_async::prelude::Queryable;
 
 use super::pool::{PooledConnection, says_closed};
 use super::session::Verdict;
-use super::sql::{self, Effect};
+use super::sql::Effect;
 
 /// A statement that is about to be sent.
 pub(super) struct Statement<'a> {
@@ -22,7 +22,7 @@ impl<'a> Statement<'a> {
     /// Takes note of it. Until [`succeeded`](Self::succeeded) or [`failed`](Self::failed) the connection counts as
     /// broken: if the call is abandoned, the answer is still on the wire.
     pub(super) fn begin(connection: &mut PooledConnection, text: &'a str, params: &Params) -> Self {
-        let effect = sql::effect(text);
+        let effect = connection.effect(text);
         let is_first = connection.start_statement();
         connection.broken = true;
         Self {

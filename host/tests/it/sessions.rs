@@ -15,6 +15,11 @@ const REFUSED: &str = "store_outbound_refused_total{component=\"guest\",reason=\
 /// A shop with one MySQL connection, so that each request gets the one of the request before, and what a schema's owner
 /// may have made.
 async fn shop() -> Shop {
+    shop_with(&[]).await
+}
+
+/// The same with more in the schema.
+async fn shop_with(more: &[&str]) -> Shop {
     let shop = backend_shop_on(bare_store().await, "", |options| {
         options.arg("--mysql-pool-size").arg("1")
     })
@@ -26,8 +31,11 @@ async fn shop() -> Shop {
         "CREATE PROCEDURE breaks() BEGIN SET autocommit = 0; SET SESSION sql_mode = ''; \
          SIGNAL SQLSTATE '45000'; END",
         "CREATE FUNCTION leaves() RETURNS INT DETERMINISTIC BEGIN SET @left = 7; RETURN 1; END",
-    ] {
-        mysql.query_drop(statement).await.unwrap();
+    ]
+    .iter()
+    .chain(more)
+    {
+        mysql.query_drop(*statement).await.unwrap();
     }
     shop
 }
@@ -55,6 +63,25 @@ async fn what_a_request_leaves_behind_is_gone_for_the_next() {
         shop.steps(&format!("MYSQL\n{leaves}")).await;
         let found = shop.last(&format!("MYSQL\nquery {untouched}")).await;
         assert_eq!(found, clean, "after `{leaves}`");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_view_or_a_trigger_leaves_behind_is_gone_too() {
+    let left = "MYSQL\nquery SELECT IFNULL(@left, '-')";
+    for (hides, step) in [
+        (
+            "CREATE VIEW hides AS SELECT leaves() AS n",
+            "query SELECT n FROM hides",
+        ),
+        (
+            "CREATE TRIGGER hides BEFORE UPDATE ON t FOR EACH ROW SET @left = 9",
+            "execute UPDATE t SET n = 5",
+        ),
+    ] {
+        let shop = shop_with(&[hides]).await;
+        shop.steps(&format!("MYSQL\n{step}")).await;
+        assert_eq!(shop.last(left).await, "-", "{hides}");
     }
 }
 
@@ -87,7 +114,8 @@ async fn a_clean_session_keeps_its_connection_and_its_prepared_statements() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_generation_gets_no_session_of_the_one_before() {
     let shop = shop().await;
-    // A trigger hides what an INSERT does, so that the session looks clean.
+    shop.steps("MYSQL\nquery SELECT 1").await;
+    // A trigger that came later hides what an INSERT does, so that the session looks clean.
     let mut mysql = shop.store.mysql().await.unwrap();
     let trigger = "CREATE TRIGGER hides BEFORE INSERT ON t FOR EACH ROW SET @left = 9";
     mysql.query_drop(trigger).await.unwrap();
