@@ -1,7 +1,7 @@
 //! One connection to Redis, which carries the commands of many requests at once and is made anew when it is no good.
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,8 +55,10 @@ pub(crate) struct Link {
     commands: Semaphore,
     /// Written by whoever connects, emptied by whoever finds it no good.
     open: Mutex<Option<Open>>,
-    /// Held by the one who connects.
-    connecting: tokio::sync::Mutex<()>,
+    /// Held by the one who connects. What the last attempt failed with, for those who waited for it.
+    connecting: tokio::sync::Mutex<Option<RedisError>>,
+    /// Attempts that ended. Written by the one who connects.
+    attempts: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -103,6 +105,7 @@ impl Link {
             commands: Semaphore::new(COMMANDS_AT_ONCE),
             open: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
+            attempts: AtomicU64::new(0),
         })
     }
 
@@ -161,11 +164,21 @@ impl Link {
         if let Some(open) = self.ready() {
             return Ok((open, false));
         }
-        let _connecting = self.connecting.lock().await;
+        let attempts = self.attempts.load(Ordering::Acquire);
+        let mut last = self.connecting.lock().await;
         if let Some(open) = self.ready() {
             return Ok((open, false));
         }
-        let open = self.connect().await?;
+        if attempts != self.attempts.load(Ordering::Acquire)
+            && let Some(error) = &*last
+        {
+            // All who waited for the same attempt share its end: one after the other would wait for ever.
+            return Err(error.clone());
+        }
+        let made = self.connect().await;
+        self.attempts.fetch_add(1, Ordering::Release);
+        *last = made.as_ref().err().cloned();
+        let open = made?;
         *self.lock() = Some(open.clone());
         Ok((open, true))
     }
