@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use mysql_async::prelude::Queryable;
+use testbed::Store;
 
 use crate::backends::{backend_shop, backend_shop_on};
 use crate::operator::{bare_store, guest};
-use crate::support::{Shop, eventually, try_send};
+use crate::support::{Shop, eventually, host_binary, options, try_send};
 
 const OPENED: &str = "store_mysql_connections_opened_total{component=\"guest\"}";
 const IDLE: &str = "store_mysql_pool_idle{component=\"guest\"}";
@@ -109,6 +110,32 @@ async fn a_clean_session_keeps_its_connection_and_its_prepared_statements() {
             .await,
         id
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_store_does_itself_costs_no_reset() {
+    let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    store.migrate(host_binary()).unwrap();
+    // No refresh comes between.
+    let options = options().variable("report_refresh_seconds", "3600");
+    let shop = Shop::on(store, options.arg("--mysql-pool-size").arg("1")).await;
+    shop.refreshed().await;
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let count = "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.GLOBAL_STATUS \
+                 WHERE VARIABLE_NAME = 'COM_STMT_PREPARE'";
+    let mut prepared = Vec::new();
+    for round in 0..3 {
+        let (user, product) = (shop.user(round).await, shop.product(10.0, 5).await);
+        let order = shop.order(user, product, 1).await.expect(201)["order_id"].clone();
+        shop.get(&format!("/users/{user}")).await.expect(200);
+        shop.get(&format!("/products/{product}")).await.expect(200);
+        shop.get("/stocks/reports/overview-stocks").await.expect(200);
+        shop.delete(&format!("/orders/{order}")).await.expect(200);
+        let so_far: Option<i64> = mysql.query_first(count).await.unwrap();
+        prepared.push(so_far.unwrap());
+    }
+    // A session that was reset would have to prepare its statements again.
+    assert_eq!(prepared[1], prepared[2], "{prepared:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
