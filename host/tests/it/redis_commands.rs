@@ -166,7 +166,7 @@ async fn a_password_comes_by_variable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_with_tls_and_a_cluster_are_refused_at_start() {
+async fn redis_with_tls_is_refused_at_start() {
     let store = empty_store().await;
     let app =
         crate::limits::changed_app(&store, "redis_url = \"redis://", "redis_url = \"rediss://");

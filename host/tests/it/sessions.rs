@@ -114,7 +114,9 @@ async fn a_clean_session_keeps_its_connection_and_its_prepared_statements() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_store_does_itself_costs_no_reset() {
-    let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+        .await
+        .unwrap();
     store.migrate(host_binary()).unwrap();
     // No refresh comes between.
     let options = options().variable("report_refresh_seconds", "3600");
@@ -129,7 +131,9 @@ async fn what_the_store_does_itself_costs_no_reset() {
         let order = shop.order(user, product, 1).await.expect(201)["order_id"].clone();
         shop.get(&format!("/users/{user}")).await.expect(200);
         shop.get(&format!("/products/{product}")).await.expect(200);
-        shop.get("/stocks/reports/overview-stocks").await.expect(200);
+        shop.get("/stocks/reports/overview-stocks")
+            .await
+            .expect(200);
         shop.delete(&format!("/orders/{order}")).await.expect(200);
         let so_far: Option<i64> = mysql.query_first(count).await.unwrap();
         prepared.push(so_far.unwrap());
