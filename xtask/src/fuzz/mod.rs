@@ -49,9 +49,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         println!("Nothing was found.");
         return Ok(ExitCode::SUCCESS);
     }
-    println!(
-        "An input that stays right is worth keeping: mend the code, and move it to fuzz/seeds/NAME."
-    );
+    println!("Mend the code, and move the input to fuzz/seeds/NAME, where the tests replay it.");
     Ok(ExitCode::FAILURE)
 }
 

@@ -134,6 +134,7 @@ fn report(log: &str, status: ExitStatus, files: &Files) -> String {
     let cause: Vec<&str> = log
         .lines()
         .skip_while(|line| !line.contains("panicked at") && !line.starts_with("=="))
+        .take_while(|line| !line.starts_with("stack backtrace"))
         .take(SHOWN_LINES)
         .collect();
     let input = log
