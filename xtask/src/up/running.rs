@@ -79,7 +79,7 @@ impl Running {
             self.servers.addresses.mysql_label(),
             store_urls::file().display()
         );
-        println!("  Redis         {}", self.servers.addresses.redis_url());
+        println!("  Redis         {}", self.servers.addresses.redis_label());
         if let Some(prometheus) = &self.prometheus {
             println!("  Prometheus    {}", prometheus.url(""));
             println!("  dashboard     {}", observe::dashboard().display());

@@ -27,7 +27,8 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Reads `mysql://user:password@host:port/database` and `redis://user:password@host:port`.
+    /// Reads `mysql://user:password@host:port/database` and `redis://user:password@host:port`, of which user and
+    /// password may be missing.
     ///
     /// # Errors
     /// For a URL that the app's variables can't express, in words that don't repeat its password.
@@ -68,7 +69,12 @@ impl Addresses {
         )
     }
 
-    /// Redis's URL.
+    /// Redis as `host:port`, without a password.
+    pub fn redis_label(&self) -> String {
+        host_and_port(&self.redis, REDIS_PORT)
+    }
+
+    /// Redis's URL, password included.
     pub fn redis_url(&self) -> &str {
         self.redis.as_str()
     }
@@ -77,7 +83,7 @@ impl Addresses {
     pub fn variables(&self) -> Vec<(String, String)> {
         // Percent-encoded parts stay as they are: `spin.toml` puts them back into a URL.
         let database = self.mysql.path().trim_start_matches('/');
-        let pairs = [
+        let mut pairs = vec![
             ("mysql_address", host_and_port(&self.mysql, MYSQL_PORT)),
             ("mysql_user", self.mysql.username().to_owned()),
             (
@@ -121,7 +127,7 @@ impl Addresses {
         let connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await;
-        connection.with_context(|| format!("connecting to Redis at {}", self.redis))
+        connection.with_context(|| format!("connecting to Redis at {}", self.redis_label()))
     }
 }
 
@@ -145,8 +151,12 @@ fn checked_redis(text: &str) -> Result<Url> {
     const SHAPE: &str = "expected redis://user:password@host:port";
     let url = Url::parse(text).context(SHAPE)?;
     ensure!(url.scheme() == "redis" && url.has_host(), SHAPE);
-    // The app's variables hold address, user and password, so anything more would be lost on the way to it.
+    // The app's variables hold no more, so the rest would be lost on the way to it.
     ensure!(url.query().is_none(), "{SHAPE}: options are not supported");
+    ensure!(
+        url.username().is_empty() || url.password().is_some(),
+        "{SHAPE}: the password is missing"
+    );
     ensure!(
         matches!(url.path(), "" | "/" | "/0"),
         "{SHAPE}: only database 0 is supported"
@@ -186,6 +196,18 @@ mod tests {
     }
 
     #[test]
+    fn a_password_of_redis_reaches_the_app_and_no_message() {
+        let addresses = Addresses::new("mysql://me@db/shop", "redis://:hunter2@r").expect("good");
+        let variables = addresses.variables();
+        let last = [("redis_user", ""), ("redis_password", "hunter2")];
+        assert_eq!(
+            variables[variables.len() - 2..],
+            last.map(|(n, v)| (n.to_owned(), v.to_owned()))
+        );
+        assert_eq!(addresses.redis_label(), "r:6379");
+    }
+
+    #[test]
     fn a_url_without_a_database_is_refused() {
         for url in [
             "mysql://me@db:3306",
@@ -200,7 +222,12 @@ mod tests {
 
     #[test]
     fn what_a_redis_address_cannot_hold_is_refused() {
-        for url in ["redis://r/1", "rediss://r", "redis://r?protocol=3"] {
+        for url in [
+            "redis://user@r:6379",
+            "redis://r/1",
+            "rediss://r",
+            "redis://r?protocol=3",
+        ] {
             assert!(checked_redis(url).is_err(), "{url}");
         }
     }

@@ -1,6 +1,7 @@
 //! A private Redis server. It is a cache, so it keeps nothing on disk: stopped and started again, it is empty.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use crate::polling::poll_until;
 use crate::ports::{start_on_own_port, start_on_some_port};
 use crate::process::Process;
 use crate::programs::require_program;
+use crate::secret::{Secret, write_private};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -32,6 +34,8 @@ pub struct RedisOptions {
 pub struct RedisServer {
     options: RedisOptions,
     account: Account,
+    /// `None` if it lets everyone in.
+    password: Option<Secret>,
     port: u16,
     /// `None` while stopped.
     process: Option<Process>,
@@ -44,11 +48,32 @@ impl RedisServer {
     /// When it is not installed or doesn't start; the message has the end of its log.
     pub async fn start(options: RedisOptions) -> Result<Self> {
         let account = Account::of_server("Redis", &options.folder)?;
-        let (port, process) =
-            start_on_some_port(&options.folder, |port| start_on(&options, account, port)).await?;
+        Self::start_as(account, options, None).await
+    }
+
+    /// The same for those only who know a password, which is made at the first start and kept in the folder.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub async fn start_with_password(options: RedisOptions) -> Result<Self> {
+        let account = Account::of_server("Redis", &options.folder)?;
+        let password = Secret::kept_in(&options.folder.join("password"))?;
+        Self::start_as(account, options, Some(password)).await
+    }
+
+    async fn start_as(
+        account: Account,
+        options: RedisOptions,
+        password: Option<Secret>,
+    ) -> Result<Self> {
+        let (port, process) = start_on_some_port(&options.folder, |port| {
+            start_on(&options, account, password.as_ref(), port)
+        })
+        .await?;
         Ok(Self {
             options,
             account,
+            password,
             port,
             process: Some(process),
         })
@@ -59,9 +84,9 @@ impl RedisServer {
         self.port
     }
 
-    /// The server's URL.
+    /// The server's URL, password included.
     pub fn url(&self) -> String {
-        url(self.port)
+        url(self.port, self.password.as_ref())
     }
 
     /// The server process, unless stopped.
@@ -87,7 +112,7 @@ impl RedisServer {
     pub async fn start_again(&mut self) -> Result<()> {
         if self.process.is_none() {
             let process = start_on_own_port(self.port, |port| {
-                start_on(&self.options, self.account, port)
+                start_on(&self.options, self.account, self.password.as_ref(), port)
             })
             .await?;
             self.process = Some(process);
@@ -96,8 +121,21 @@ impl RedisServer {
     }
 }
 
-async fn start_on(options: &RedisOptions, account: Account, port: u16) -> Result<Process> {
+async fn start_on(
+    options: &RedisOptions,
+    account: Account,
+    password: Option<&Secret>,
+    port: u16,
+) -> Result<Process> {
     let mut command = account.command(require_program("redis-server")?);
+    let settings = options.folder.join("password.conf");
+    if let Some(password) = password {
+        // Not as a flag: everyone on the machine sees those.
+        write_private(&settings, &format!("requirepass {}\n", password.as_str()))
+            .with_context(|| format!("writing {}", settings.display()))?;
+        account.take(&settings)?;
+        command.arg(&settings);
+    }
     command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])
@@ -112,17 +150,26 @@ async fn start_on(options: &RedisOptions, account: Account, port: u16) -> Result
     let process = Process::start("Redis", command, &options.log, &options.log)?;
     poll_until(START_LIMIT, "Redis's start", async || {
         process.check_running()?;
-        Ok(answers_as(port, process.id()).await.then_some(()))
+        let answers = answers_as(&url(port, password), process.id()).await;
+        Ok(answers.then_some(()))
     })
     .await
     .with_context(|| format!("the log is {}", options.log.display()))?;
+    remove_if_there(&settings)?;
     Ok(process)
 }
 
-/// Whether the server on `port` is the process `id`, and not another that took the port first.
-async fn answers_as(port: u16, id: u32) -> bool {
+fn remove_if_there(file: &Path) -> Result<()> {
+    if file.exists() {
+        fs::remove_file(file).with_context(|| format!("removing {}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// Whether the server at `url` is the process `id`, and not another that took the port first.
+async fn answers_as(url: &str, id: u32) -> bool {
     let info = async {
-        let client = redis::Client::open(url(port))?;
+        let client = redis::Client::open(url)?;
         let mut connection = client.get_multiplexed_async_connection().await?;
         redis::cmd("INFO")
             .arg("server")
@@ -134,6 +181,7 @@ async fn answers_as(port: u16, id: u32) -> bool {
         .is_ok_and(|text| text.lines().any(|found| found == line))
 }
 
-fn url(port: u16) -> String {
-    format!("redis://127.0.0.1:{port}")
+fn url(port: u16, password: Option<&Secret>) -> String {
+    let password = password.map_or(String::new(), |password| format!(":{}@", password.as_str()));
+    format!("redis://{password}127.0.0.1:{port}")
 }

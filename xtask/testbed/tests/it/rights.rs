@@ -135,6 +135,33 @@ async fn passwords_and_data_are_closed_to_others() {
 }
 
 #[tokio::test]
+async fn redis_lets_in_who_knows_its_password() {
+    let folder = folder();
+    let options = RedisOptions {
+        folder: folder.path().join("redis"),
+        log: folder.path().join("redis.log"),
+        without: &["CONFIG"],
+    };
+    let redis = RedisServer::start_with_password(options).await.unwrap();
+    let ping = async |url: String| {
+        let mut connection = redis::Client::open(url)?
+            .get_multiplexed_async_connection()
+            .await?;
+        redis::cmd("PING")
+            .query_async::<String>(&mut connection)
+            .await
+    };
+    assert_eq!(ping(redis.url()).await.unwrap(), "PONG");
+    let without = format!("redis://127.0.0.1:{}", redis.port());
+    let refused = ping(without).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("NOAUTH") || refused.contains("Authentication"),
+        "{refused}"
+    );
+    assert!(!folder.path().join("redis/password.conf").exists());
+}
+
+#[tokio::test]
 async fn no_server_runs_as_root() {
     let folder = folder();
     let mariadb = mariadb(folder.path(), Purpose::Keeping).await;
