@@ -17,7 +17,7 @@ pub(crate) struct StoreArgs {
     /// The store's MySQL, as mysql://user:password@host:port/database [default: what `up` used last]
     #[arg(long, value_name = "URL", value_parser = mysql_url)]
     mysql_url: Option<String>,
-    /// The store's Redis, as redis://host:port [default: what `up` used last]
+    /// The store's Redis, as redis://user:password@host:port [default: what `up` used last]
     #[arg(long, value_name = "URL", value_parser = redis_url)]
     redis_url: Option<String>,
 }

@@ -34,7 +34,7 @@ pub(crate) struct Options {
     /// Use this MySQL or MariaDB, as mysql://user:password@host:port/database, instead of starting one
     #[arg(long, value_name = "URL", value_parser = store_urls::mysql_url)]
     mysql_url: Option<String>,
-    /// Use this Redis, as redis://host:port, instead of starting one
+    /// Use this Redis, as redis://user:password@host:port, instead of starting one
     #[arg(long, value_name = "URL", value_parser = store_urls::redis_url)]
     redis_url: Option<String>,
     /// What to fill an empty store with

@@ -70,7 +70,7 @@ async fn start_mariadb() -> Result<MariaDb> {
 
 async fn start_redis() -> Result<RedisServer> {
     let step = Progress::detect().step("Redis", 0);
-    let redis = RedisServer::start(RedisOptions {
+    let redis = RedisServer::start_with_password(RedisOptions {
         folder: paths::store().join("redis"),
         log: paths::store().join("logs/redis.log"),
         without: REDIS_WITHOUT,
