@@ -137,7 +137,7 @@ mod tests {
             (&["br;q=0, gzip;q=0.001"], Some("gzip")),
             (&["BR ; Q=0 ,GZIP"], Some("gzip")),
             (&["deflate", "gzip"], Some("gzip")),
-            (&["*"], Some("gzip")),
+            (&["*"], Some("br")),
             (&["*;q=0.5, gzip;q=0"], Some("br")),
             (&["identity;q=0, br"], Some("br")),
             (&[], None),
