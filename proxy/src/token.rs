@@ -20,11 +20,8 @@ impl Token {
     /// The file can't be read or made, or holds no token.
     pub fn load(file: &Path) -> Result<Self, String> {
         let failed = |what: &str, error| format!("{what} {}: {error}", file.display());
-        match make(file) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(failed("can't make the admin token's file", error));
-            }
-            _ => {}
+        if !file.exists() {
+            make(file).map_err(|error| failed("can't make the admin token's file", error))?;
         }
         let token = read(file).map_err(|error| failed("can't read the admin token in", error))?;
         if token.len() < SHORTEST {
@@ -63,11 +60,21 @@ pub(crate) fn read(file: &Path) -> std::io::Result<String> {
     Ok(std::fs::read_to_string(file)?.trim().to_owned())
 }
 
+/// Another process may do the same at the same time, so nobody sees it under its name before it is whole.
 fn make(file: &Path) -> std::io::Result<()> {
-    let mut new = OpenOptions::new();
-    let mut file = new.write(true).create_new(true).mode(0o600).open(file)?;
+    let mut unfinished = file.as_os_str().to_owned();
+    unfinished.push(format!(".{}", std::process::id()));
     let random = [Uuid::new_v4(), Uuid::new_v4()].map(|part| part.simple().to_string());
-    file.write_all(format!("{}\n", random.concat()).as_bytes())
+    let mut new = OpenOptions::new();
+    new.write(true).create(true).truncate(true).mode(0o600);
+    new.open(&unfinished)?
+        .write_all(format!("{}\n", random.concat()).as_bytes())?;
+    let linked = std::fs::hard_link(&unfinished, file);
+    std::fs::remove_file(&unfinished)?;
+    match linked {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +91,7 @@ mod tests {
         assert_eq!(made.0.len(), 64);
         let mode = std::fs::metadata(&file).expect("there").mode();
         assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(&folder).expect("reads").count(), 1);
         std::fs::write(&file, "short\n").expect("writes");
         assert!(Token::load(&file).is_err());
         assert!(Token::load(Path::new("/nowhere/token")).is_err());
