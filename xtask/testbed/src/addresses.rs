@@ -83,7 +83,7 @@ impl Addresses {
     pub fn variables(&self) -> Vec<(String, String)> {
         // Percent-encoded parts stay as they are: `spin.toml` puts them back into a URL.
         let database = self.mysql.path().trim_start_matches('/');
-        let mut pairs = vec![
+        let pairs = [
             ("mysql_address", host_and_port(&self.mysql, MYSQL_PORT)),
             ("mysql_user", self.mysql.username().to_owned()),
             (
