@@ -97,7 +97,8 @@ async fn attempt_once<T>(
     }
     match fate::look_up(url, async |connection| fate(connection, &done).await).await {
         Fate::Committed => Ok(done),
-        Fate::RolledBack => Err(error.into()),
+        // Known to have left nothing, whatever the server meant: the whole may be done again.
+        Fate::RolledBack => Err(MysqlError::Lost(error.to_string()).into()),
         Fate::Unknown => Err(MysqlError::CommitUnknown(error.to_string()).into()),
     }
 }
