@@ -99,16 +99,18 @@ async fn a_client_that_stops_reading_does_not_keep_a_connection() {
         .unwrap();
     client.readable().await.unwrap();
 
-    eventually("the connection is given back", async || {
+    eventually("the request is given up", async || {
         let served = shop
             .metric("store_mysql_statements_total{component=\"stocks\"}")
             .await;
-        let in_use = shop
-            .metric("store_mysql_pool_in_use{component=\"stocks\"}")
+        let in_flight = shop
+            .metric("store_requests_in_flight{component=\"stocks\"}")
             .await;
-        served > 0.0 && in_use == 0.0
+        served > 0.0 && in_flight == 0.0
     })
     .await;
+    let in_use = shop.metric("store_mysql_pool_in_use{component=\"stocks\"}");
+    assert_eq!(in_use.await, 0.0);
     let mut received = Vec::new();
     // A reset says as clearly as an end that the list is not whole.
     _ = client.read_to_end(&mut received).await;

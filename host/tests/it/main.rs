@@ -29,6 +29,7 @@ mod orders;
 mod outage;
 mod outcomes;
 mod redis_commands;
+mod overview;
 mod refresh;
 mod reload;
 mod reports;
