@@ -5,17 +5,22 @@
 
 pub mod cache;
 pub mod changes;
+mod decimal;
+mod email;
 mod error;
 pub mod freshness;
 pub mod idempotency;
 pub mod money;
+mod object;
 pub mod orders;
 pub mod products;
 pub mod reports;
 pub mod settings;
 pub mod stock;
+mod text;
 pub mod users;
 mod whole;
 
 pub use error::StoreError;
 pub use money::Cents;
+pub use object::Object;

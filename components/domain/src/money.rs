@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::decimal;
+
 /// Beyond this many cents an `f64` no longer tells two neighbouring amounts apart (2^53, rounded down).
 const EXACT_CENTS: f64 = 9.0e15;
 
@@ -36,6 +38,11 @@ impl Cents {
         }
         // Multiplying may round, so the division decides: it gives the double nearest to the decimal, as parsing did.
         (cents / 100.0 == number).then_some(Self(cents as i64))
+    }
+
+    /// The amount that the text of a JSON number says, or `None` if it has more than two decimals or is out of range.
+    pub fn from_decimal(number: &str) -> Option<Self> {
+        decimal::scaled(number, 2).map(Self)
     }
 
     /// The amount as the number the wire carries.

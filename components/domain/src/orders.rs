@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cents, StoreError, whole};
+use crate::{Cents, StoreError, object, whole};
 
 /// Most pieces of one product in one order: far above any real order, far below what the columns hold.
 pub const MAX_QUANTITY: i64 = 1_000_000;
@@ -23,6 +23,7 @@ pub struct NewOrder {
     #[serde(deserialize_with = "whole::number")]
     pub user_id: i64,
     /// What is bought; the same product may come more than once.
+    #[serde(deserialize_with = "object::list")]
     pub items: Vec<Line>,
 }
 

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::users::{MAX_NAME_CHARS, check_text};
-use crate::{Cents, StoreError};
+use crate::users::MAX_NAME_CHARS;
+use crate::{Cents, StoreError, decimal, text};
 
 /// The width of `products.sku`.
 const MAX_SKU_CHARS: usize = 64;
@@ -12,15 +12,17 @@ const MAX_SKU_CHARS: usize = 64;
 const MAX_PRICE: Cents = Cents::new(9_999_999_999);
 
 /// The body of `POST /products`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewProduct {
     /// What the product is called.
     pub name: String,
     /// The shop's own code for it, not necessarily unique.
     pub sku: String,
-    /// What one piece costs. Any JSON number is read, so that one with three decimals is 422 and not 400.
-    pub price: f64,
+    /// What one piece costs, as the client wrote it. Any JSON number is read, so that one with three decimals is 422
+    /// and not 400.
+    #[serde(deserialize_with = "decimal::owned")]
+    pub price: String,
 }
 
 impl NewProduct {
@@ -29,9 +31,9 @@ impl NewProduct {
     /// # Errors
     /// [`StoreError::Unacceptable`], saying which field is wrong.
     pub fn check(&self) -> Result<Cents, StoreError> {
-        check_text("name", &self.name, MAX_NAME_CHARS)?;
-        check_text("sku", &self.sku, MAX_SKU_CHARS)?;
-        match Cents::from_number(self.price) {
+        text::check("name", &self.name, MAX_NAME_CHARS)?;
+        text::check("sku", &self.sku, MAX_SKU_CHARS)?;
+        match Cents::from_decimal(&self.price) {
             Some(price) if price > Cents::ZERO && price <= MAX_PRICE => Ok(price),
             _ => Err(StoreError::Unacceptable(format!(
                 "price must be more than 0, at most {MAX_PRICE}, with at most two decimals"
@@ -57,21 +59,23 @@ pub struct Product {
 mod tests {
     use super::*;
 
-    fn product(name: &str, sku: &str, price: f64) -> NewProduct {
+    fn product(name: &str, sku: &str, price: &str) -> NewProduct {
         NewProduct {
             name: name.into(),
             sku: sku.into(),
-            price,
+            price: price.into(),
         }
     }
 
     #[test]
     fn a_product_with_a_price_is_accepted() {
         for (price, cents) in [
-            (0.01, 1),
-            (49.99, 4999),
-            (10.0, 1000),
-            (99_999_999.99, 9_999_999_999),
+            ("0.01", 1),
+            ("49.99", 4999),
+            ("10", 1000),
+            ("1e1", 1000),
+            ("10.000", 1000),
+            ("99999999.99", 9_999_999_999),
         ] {
             let checked = product("Lamp", "LMP-1", price).check();
             assert_eq!(checked, Ok(Cents::new(cents)));
@@ -80,15 +84,35 @@ mod tests {
 
     #[test]
     fn a_price_out_of_range_or_too_fine_is_refused() {
-        for price in [0.0, -1.0, 0.001, 100_000_000.0] {
+        for price in [
+            "0",
+            "-0.0",
+            "-1",
+            "0.001",
+            "19.99000000000000000001",
+            "100000000",
+            "1e400",
+        ] {
             assert!(product("Lamp", "LMP-1", price).check().is_err(), "{price}");
         }
     }
 
     #[test]
+    fn a_price_is_a_number() {
+        let read = |price: &str| {
+            let json = format!(r#"{{"name":"Lamp","sku":"LMP-1","price":{price}}}"#);
+            serde_json::from_str::<NewProduct>(&json)
+        };
+        assert_eq!(read("49.990").expect("it is").price, "49.990");
+        for price in ["\"1\"", "null", "true", "[1]"] {
+            assert!(read(price).is_err(), "{price}");
+        }
+    }
+
+    #[test]
     fn an_empty_or_long_text_is_refused() {
-        assert!(product("", "LMP-1", 1.0).check().is_err());
-        assert!(product("Lamp", " ", 1.0).check().is_err());
-        assert!(product("Lamp", &"x".repeat(65), 1.0).check().is_err());
+        assert!(product("", "LMP-1", "1").check().is_err());
+        assert!(product("Lamp", " ", "1").check().is_err());
+        assert!(product("Lamp", &"x".repeat(65), "1").check().is_err());
     }
 }

@@ -1,44 +1,23 @@
 //! Whole numbers as JSON has them: `2.0` is the number `2`, and some clients write it so.
 
-use std::fmt;
-
 use serde::Deserializer;
-use serde::de::{Error, Unexpected, Visitor};
+use serde::de::{Error, Unexpected};
 
-/// Up to this, every whole number is an `f64` of its own (2^53): beyond it, a fraction may have been rounded away.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+use crate::decimal;
 
 /// Reads a whole number, for `#[serde(deserialize_with)]`.
 ///
 /// # Errors
 /// If it has a fraction, or does not fit.
 pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    deserializer.deserialize_i64(Whole)
-}
-
-struct Whole;
-
-impl Visitor<'_> for Whole {
-    type Value = i64;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number of at most 64 bits")
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<i64, E> {
-        Ok(number)
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<i64, E> {
-        i64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<i64, E> {
-        if number.fract() == 0.0 && number.abs() <= EXACT {
-            return Ok(number as i64);
-        }
-        Err(E::invalid_value(Unexpected::Float(number), &self))
-    }
+    let text = decimal::text(deserializer)?;
+    text.parse()
+        .ok()
+        .or_else(|| decimal::scaled(text, 0))
+        .ok_or_else(|| {
+            let wanted = &"a whole number of at most 64 bits";
+            D::Error::invalid_value(Unexpected::Other(text), wanted)
+        })
 }
 
 #[cfg(test)]
@@ -57,7 +36,8 @@ mod tests {
             ("2.0", 2),
             ("1e3", 1000),
             ("-0.0", 0),
-            ("9007199254740992.0", 9_007_199_254_740_992),
+            ("9007199254740993.0", 9_007_199_254_740_993),
+            ("1e16", 10_000_000_000_000_000),
             ("9223372036854775807", i64::MAX),
             ("-9223372036854775808", i64::MIN),
         ] {
@@ -66,11 +46,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_whole_or_not_exact_is_refused() {
+    fn what_is_not_whole_or_does_not_fit_is_refused() {
         for json in [
             "1.5",
             "1e-1",
-            "1e16",
+            "2.00000000000000000001",
+            "9007199254740992.5",
+            "1e400",
             "9223372036854775808",
             "\"1\"",
             "true",

@@ -1,26 +1,35 @@
 //! Reading JSON that a client sent.
 
 use serde::de::DeserializeOwned;
-use store_domain::StoreError;
+use store_domain::{Object, StoreError};
 
 /// Most characters of a parser's message that are passed on: it may quote what the client sent, at any length.
 const MAX_MESSAGE_CHARS: usize = 200;
 
-/// Reads a whole body as `T`.
+/// Reads a whole body as `T`, which every route has as an object.
 ///
 /// # Errors
-/// [`StoreError::Malformed`], saying what is wrong and where, for anything but one JSON value of the right shape.
+/// [`StoreError::Malformed`], saying what is wrong and where, for anything but one JSON object of the right shape.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(body).map_err(|error| {
-        let message: String = error.to_string().chars().take(MAX_MESSAGE_CHARS).collect();
-        StoreError::Malformed(format!("the body is not what this path reads: {message}"))
-    })
+    serde_json::from_slice(body)
+        .map(|Object(value)| value)
+        .map_err(|error| {
+            let message: String = error.to_string().chars().take(MAX_MESSAGE_CHARS).collect();
+            StoreError::Malformed(format!("the body is not what this path reads: {message}"))
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use store_domain::orders::NewOrder;
+
+    #[test]
+    fn an_object_of_the_right_shape_is_read() {
+        let body = br#" {"items":[{"quantity":2.0,"product_id":1}],"user_id":7} "#;
+        let order: NewOrder = parse(body).expect("an order");
+        assert_eq!((order.user_id, order.items[0].quantity), (7, 2));
+    }
 
     #[test]
     fn what_is_not_the_right_json_is_malformed() {
@@ -31,6 +40,9 @@ mod tests {
             b"{",
             b"null",
             b"[]",
+            b"[1,[]]",
+            b"\xef\xbb\xbf{\"user_id\":1,\"items\":[]}",
+            b"{\"user_id\":1,\"items\":[[1,2]]}",
             b"{\"user_id\":1,\"items\":[]} trailing",
             b"{\"user_id\":1,\"user_id\":1,\"items\":[]}",
             b"{\"user_id\":1e400,\"items\":[]}",

@@ -14,6 +14,7 @@ pub mod idempotency;
 pub mod json;
 mod log;
 pub mod mysql;
+mod path;
 mod problem;
 pub mod redis;
 mod reply;
@@ -23,9 +24,10 @@ mod serve;
 pub mod variables;
 
 pub use log::{log, log_sparsely};
+pub use path::{parse_id, segments};
 pub use problem::Problem;
 pub use reply::Reply;
-pub use request::{Request, Verb, parse_id, segments};
+pub use request::{Request, Verb};
 pub use serve::serve;
 
 /// Faster than wasi-libc's: docs/performance.md has by how much.

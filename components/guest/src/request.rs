@@ -1,4 +1,4 @@
-//! Requests: which route, which id, and bodies within the limit.
+//! Requests: method, path and headers as they are asked for, and bodies within the limit.
 
 use std::cell::{Cell, OnceCell};
 
@@ -11,7 +11,7 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request as WasiRequest};
 use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 use store_domain::StoreError;
 
-use crate::{Problem, json};
+use crate::{Problem, json, path};
 
 /// Longest body that is read, in bytes. The host has a limit of its own; this one holds under plain Spin too.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -51,7 +51,7 @@ impl Request {
         path.truncate(path.find('?').unwrap_or(path.len()));
         Ok(Self {
             method: method.map_err(|_| ErrorCode::HttpRequestMethodInvalid)?,
-            path,
+            path: path::decode_unreserved(path),
             headers: OnceCell::new(),
             request: Cell::new(Some(request)),
         })
@@ -62,7 +62,7 @@ impl Request {
         verb(&self.method)
     }
 
-    /// Where it is to be done, without the query.
+    /// Where it is to be done, without the query and without needless encoding.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -92,7 +92,7 @@ impl Request {
         let id = String::from_utf8(id).ok()?;
         (1..=MAX_REQUEST_ID_LENGTH)
             .contains(&id.len())
-            .then(|| format!("urn:request:{id}"))
+            .then(|| format!("urn:request:{}", encode_in_urn(&id)))
     }
 
     /// The body, which must be said to be JSON, as its bytes.
@@ -120,21 +120,17 @@ impl Request {
     }
 }
 
-/// A path's parts: `/orders/7` is `["orders", "7"]`, and so is `/orders/7/`, which hosts route the same way.
-pub fn segments(path: &str) -> Vec<&str> {
-    path.trim_matches('/').split('/').collect()
-}
-
-/// The id in a path: a positive 64-bit integer as the store writes it.
-///
-/// # Errors
-/// [`StoreError::NotFound`] for anything else, since nothing has such an id.
-pub fn parse_id(text: &str) -> Result<i64, StoreError> {
-    let canonical = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|_| canonical)
-        .ok_or_else(|| StoreError::NotFound("an id is a positive whole number".into()))
+/// A request id as part of a URN (RFC 8141, section 2): whatever could mean something there is encoded.
+fn encode_in_urn(id: &str) -> String {
+    let mut encoded = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => encoded.push(byte.into()),
+            plain if b"-._~!$&'()*+,;=:@".contains(&plain) => encoded.push(plain.into()),
+            other => encoded.push_str(&format!("%{other:02X}")),
+        }
+    }
+    encoded
 }
 
 fn verb(method: &Method) -> Verb {
@@ -210,28 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_its_parts() {
-        assert_eq!(segments("/orders/7"), ["orders", "7"]);
-        assert_eq!(segments("/orders/"), ["orders"]);
-        assert_eq!(segments("/"), [""]);
-    }
-
-    #[test]
-    fn an_id_is_a_positive_integer() {
-        assert_eq!(parse_id("7"), Ok(7));
-        assert_eq!(parse_id("9223372036854775807"), Ok(i64::MAX));
-        for text in [
-            "",
-            "0",
-            "-1",
-            "+1",
-            "07",
-            "1.0",
-            "x",
-            "9223372036854775808",
-            "%31",
+    fn a_request_id_is_encoded_in_a_urn() {
+        for (id, encoded) in [
+            ("0b6c7d2e-3c1f", "0b6c7d2e-3c1f"),
+            ("a:b@c!", "a:b@c!"),
+            ("a|b", "a%7Cb"),
+            ("50%/\"<?#", "50%25%2F%22%3C%3F%23"),
         ] {
-            assert!(parse_id(text).is_err(), "{text}");
+            assert_eq!(encode_in_urn(id), encoded);
         }
     }
 

@@ -13,6 +13,9 @@ use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Set on every answer: keeps browsers from taking it for anything but what its `Content-Type` says.
+const NO_SNIFFING: &str = "x-content-type-options";
+
 type Headers = Vec<(&'static str, Vec<u8>)>;
 
 /// A response whose body is at hand and sends itself once the host has the response.
@@ -77,6 +80,7 @@ fn response(
     let headers: Vec<_> = headers
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
+        .chain([(NO_SNIFFING.into(), b"nosniff".into())])
         .collect();
     let fields = Fields::from_list(&headers)
         .map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;

@@ -16,6 +16,7 @@ mod freshness;
 mod http2;
 mod idempotency;
 mod imports;
+mod input;
 mod isolation;
 mod limits;
 mod memory;

@@ -1,0 +1,194 @@
+//! Bodies and paths at the edges of what is accepted.
+
+use mysql_async::prelude::Queryable;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Answer, Shop, send};
+
+async fn post(shop: &Shop, path: &str, body: &str) -> Answer {
+    let request = shop
+        .request(Method::POST, path)
+        .header("content-type", "application/json");
+    send(request.body(body.to_owned())).await
+}
+
+/// How many users, products and orders there are.
+async fn rows(shop: &Shop) -> (i64, i64, i64) {
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let counts = "SELECT (SELECT COUNT(*) FROM users), (SELECT COUNT(*) FROM products), (SELECT COUNT(*) FROM orders)";
+    mysql.query_first(counts).await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_array_in_place_of_an_object_is_400() {
+    let shop = Shop::open().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    let before = rows(&shop).await;
+    for (path, body) in [
+        ("/users", r#"["Ann","a@x.y"]"#.to_owned()),
+        ("/products", r#"["Lamp","LMP-1",49.99]"#.to_owned()),
+        ("/stocks", format!("[{product},7]")),
+        ("/orders", format!("[{user},[[{product},1]]]")),
+        (
+            "/orders",
+            format!(r#"{{"user_id":{user},"items":[[{product},1]]}}"#),
+        ),
+        (
+            "/stocks/graphql-query",
+            r#"["{ stockLevel(productId: \"1\") }"]"#.to_owned(),
+        ),
+        (
+            "/stocks/graphql-query",
+            r#"{"query":"{__typename}","variables":[["id","1"]]}"#.to_owned(),
+        ),
+    ] {
+        let detail = post(&shop, path, &body).await.problem(400);
+        assert!(
+            detail.contains("object") || detail.contains("map"),
+            "{detail}"
+        );
+    }
+    assert_eq!(rows(&shop).await, before);
+    assert_eq!(shop.stock(product).await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_is_what_was_written_and_not_what_a_float_makes_of_it() {
+    let shop = Shop::open().await;
+    let product = |price: &str| format!(r#"{{"name":"Lamp","sku":"LMP-1","price":{price}}}"#);
+    for price in [
+        "19.99000000000000000001",
+        "0.00000000000000000001",
+        "-0.0",
+        "1e400",
+        "1e-400",
+    ] {
+        post(&shop, "/products", &product(price)).await.problem(422);
+    }
+    for price in ["\"19.99\"", "null", "true", "[19.99]"] {
+        post(&shop, "/products", &product(price)).await.problem(400);
+    }
+    for price in ["19.99", "19.990000000000000000000000", "1999e-2"] {
+        let made = post(&shop, "/products", &product(price)).await.expect(201);
+        let read = shop.get(&format!("/products/{}", made["product_id"])).await;
+        assert_eq!(read.expect(200)["price"], json!(19.99));
+    }
+    for quantity in [
+        "2.00000000000000000001",
+        "9007199254740992.5",
+        "1e400",
+        "9223372036854775808",
+    ] {
+        let body = format!(r#"{{"product_id":1,"quantity":{quantity}}}"#);
+        post(&shop, "/stocks", &body).await.problem(400);
+        let body = format!(r#"{{"user_id":1,"items":[{body}]}}"#);
+        post(&shop, "/orders", &body).await.problem(400);
+    }
+    post(&shop, "/stocks", r#"{"product_id":1,"quantity":2.0e0}"#)
+        .await
+        .expect(201);
+    assert_eq!(shop.stock(1).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_show_nothing_and_addresses_that_are_none_are_422() {
+    let shop = Shop::open().await;
+    for nothing in [
+        "",
+        " ",
+        "\0",
+        "\u{1}\u{7f}",
+        "\u{200b}",
+        "\u{202e}\u{feff} \u{ad}",
+    ] {
+        let user = json!({"name": nothing, "email": "a@x.y"});
+        shop.post("/users", &user).await.problem(422);
+        let product = json!({"name": nothing, "sku": "A", "price": 1});
+        shop.post("/products", &product).await.problem(422);
+        let product = json!({"name": "A", "sku": nothing, "price": 1});
+        shop.post("/products", &product).await.problem(422);
+    }
+    for email in [
+        "<x>@b",
+        "a@b..c",
+        "a..b@c",
+        "\"a\"@b",
+        "a\u{200b}@b",
+        "a@-b",
+        "Ann <a@b>",
+    ] {
+        let user = json!({"name": "Ann", "email": email});
+        shop.post("/users", &user).await.problem(422);
+    }
+    assert_eq!(rows(&shop).await, (0, 0, 0));
+    for (number, name) in ["Ann\0", "🍣", "e\u{301}"].into_iter().enumerate() {
+        let user = json!({"name": name, "email": format!("o'neill+{number}@exämple.com")});
+        let made = shop.post("/users", &user).await.expect(201);
+        let read = shop
+            .get(&format!("/users/{}", made["user_id"]))
+            .await
+            .expect(200);
+        assert_eq!(read["name"], name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn needless_encoding_of_a_path_changes_nothing_and_empty_parts_are_404() {
+    let shop = Shop::open().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    shop.order(user, product, 1).await.expect(201);
+    for path in [
+        "/orders/%31",
+        "/%6F%72ders/1",
+        "/users/%31",
+        "/products/%31",
+        "/stocks/%31",
+        "/orders/1/",
+    ] {
+        shop.get(path).await.expect(200);
+    }
+    for path in [
+        "//orders/1",
+        "/orders//1",
+        "/orders/1//",
+        "//products/1",
+        "/stocks//1",
+        "/orders%2F1",
+        "/orders/%2531",
+        "/orders/%",
+        "/orders/1%00",
+    ] {
+        shop.get(path).await.problem(404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_taken_for_what_it_says_it_is() {
+    let shop = Shop::open().await;
+    for path in [
+        "/health-check",
+        "/orders/1",
+        "/nope",
+        "/stocks/reports/overview-stocks",
+    ] {
+        let answer = shop.get(path).await;
+        let values: Vec<_> = answer
+            .headers
+            .get_all("x-content-type-options")
+            .iter()
+            .collect();
+        assert_eq!(values, ["nosniff"], "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_request_id_in_a_problem_is_part_of_a_uri() {
+    let shop = Shop::open().await;
+    let request = shop
+        .request(Method::GET, "/orders/1")
+        .header("x-request-id", "a|b%\"");
+    let answer = send(request).await;
+    assert_eq!(answer.headers["x-request-id"], "a|b%\"");
+    assert_eq!(answer.expect(404)["instance"], "urn:request:a%7Cb%25%22");
+}
