@@ -1,42 +1,34 @@
 //! `POST /stocks/graphql-query`: products and stock levels by GraphQL.
 
-mod limits;
+mod body;
+mod cost;
 mod lookups;
+mod schema;
+mod skipped;
+mod text;
 
 use std::sync::LazyLock;
 
-use async_graphql::{
-    Context, EmptyMutation, EmptySubscription, Object, Schema, ServerError, SimpleObject, Value,
-    Variables,
-};
+use async_graphql::{EmptyMutation, EmptySubscription, Response, Schema, ServerError, Value};
 use futures::future;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use spin_sdk::http::StatusCode;
 use store_domain::StoreError;
-use store_guest::{Problem, Reply, Request, parse_id};
+use store_guest::{Problem, Reply, Request};
 
 use crate::read::Found;
+use body::{Body, Prepared, Refused};
 use lookups::Lookups;
+use schema::Query;
+
+/// Most errors that are told at once: a client mends one after the other.
+const MAX_ERRORS: usize = 100;
 
 type StockSchema = Schema<Query, EmptyMutation, EmptySubscription>;
 
 /// Built once for each instance. It holds types only: what belongs to a request travels in the request's data.
 static SCHEMA: LazyLock<StockSchema> =
     LazyLock::new(|| Schema::build(Query, EmptyMutation, EmptySubscription).finish());
-
-/// The body, as GraphQL over HTTP has it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    query: String,
-    #[serde(default)]
-    variables: Option<Variables>,
-    #[serde(default, rename = "operationName")]
-    operation_name: Option<String>,
-    /// Clients send it unasked. The store has no extensions.
-    #[serde(default, rename = "extensions")]
-    _extensions: Option<serde::de::IgnoredAny>,
-}
 
 /// The answer: unlike most servers, this one says `"errors":null` where there are none, as the older API does.
 #[derive(Serialize)]
@@ -45,11 +37,13 @@ struct Answer {
     errors: Option<Vec<ServerError>>,
 }
 
-impl From<async_graphql::Response> for Answer {
-    fn from(response: async_graphql::Response) -> Self {
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        let mut errors = response.errors;
+        errors.truncate(MAX_ERRORS);
         Self {
             data: response.data,
-            errors: Some(response.errors).filter(|errors| !errors.is_empty()),
+            errors: Some(errors).filter(|errors| !errors.is_empty()),
         }
     }
 }
@@ -57,97 +51,40 @@ impl From<async_graphql::Response> for Answer {
 /// `POST /stocks/graphql-query`
 pub(crate) async fn answer(request: &Request) -> Result<Reply, Problem> {
     let body: Body = request.json().await?;
-    let response = match prepare(body) {
-        Ok(request) => execute(request).await?,
-        Err(refusal) => async_graphql::Response::from_errors(vec![refusal]),
-    };
-    Ok(Reply::json(StatusCode::OK, &Answer::from(response)))
+    let answer = answer_from(body, crate::read::find).await?;
+    Ok(Reply::json(StatusCode::OK, &answer))
 }
 
-/// Parses the query and refuses one that costs too much.
-fn prepare(body: Body) -> Result<async_graphql::Request, ServerError> {
-    limits::check_text(&body.query)?;
-    let mut request = async_graphql::Request::new(body.query);
-    if let Some(variables) = body.variables {
-        request = request.variables(variables);
-    }
-    if let Some(name) = body.operation_name {
-        request = request.operation_name(name);
-    }
-    limits::check_cost(request.parsed_query()?)?;
-    Ok(request)
-}
-
-/// Runs the query beside the lookups that its fields ask for.
+/// Runs the query beside the lookups that its fields ask `find` for.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] if a lookup failed: an outage is a 503 here as everywhere.
-async fn execute(request: async_graphql::Request) -> Result<async_graphql::Response, StoreError> {
+/// [`StoreError::Malformed`] if the body is none, and [`StoreError::Unavailable`] if a lookup failed: an outage is a 503
+/// here as everywhere.
+async fn answer_from(
+    body: Body,
+    find: impl AsyncFn(Vec<i64>) -> Result<Vec<Found>, StoreError>,
+) -> Result<Answer, StoreError> {
+    let Prepared {
+        request,
+        has_kept_objects,
+    } = match body.prepare() {
+        Ok(prepared) => prepared,
+        Err(Refused::Body(error)) => return Err(error),
+        Err(Refused::Query(error)) => return Ok(Response::from_errors(vec![error]).into()),
+    };
     let (lookups, asked) = Lookups::new();
     let query = SCHEMA.execute(request.data(lookups));
-    let (response, served) = future::join(query, asked.serve(crate::read::find)).await;
+    let (mut response, served) = future::join(query, asked.serve(find)).await;
     served?;
-    Ok(response)
-}
-
-struct Query;
-
-/// What can be asked.
-#[Object]
-impl Query {
-    /// A product and its stock, or null if there is no such product.
-    async fn product(
-        &self,
-        context: &Context<'_>,
-        id: String,
-    ) -> async_graphql::Result<Option<ProductView>> {
-        Ok(find(context, &id).await?.map(ProductView::from))
+    if has_kept_objects {
+        skipped::forget(&mut response.data);
     }
-
-    /// How many pieces of a product there are, or null if it has no stock.
-    async fn stock_level(
-        &self,
-        context: &Context<'_>,
-        product_id: String,
-    ) -> async_graphql::Result<Option<i64>> {
-        let found = find(context, &product_id).await?;
-        Ok(found
-            .and_then(|found| found.level)
-            .map(|level| level.quantity))
-    }
+    Ok(response.into())
 }
 
-/// A product and its stock.
-#[derive(SimpleObject)]
-#[graphql(name = "Product")]
-struct ProductView {
-    /// The product's number.
-    id: i64,
-    /// What it is called.
-    name: String,
-    /// The shop's own code for it.
-    sku: String,
-    /// What one piece costs.
-    price: f64,
-    /// How many pieces there are, or null if its stock was never set.
-    quantity: Option<i64>,
-}
-
-impl From<Found> for ProductView {
-    fn from(found: Found) -> Self {
-        Self {
-            id: found.product.id,
-            name: found.product.name,
-            sku: found.product.sku,
-            price: found.product.price.as_number(),
-            quantity: found.level.map(|level| level.quantity),
-        }
-    }
-}
-
-/// What the store has under an id, which GraphQL passes as text; nothing under what is no id.
-async fn find(context: &Context<'_>, id: &str) -> async_graphql::Result<Option<Found>> {
-    context.data::<Lookups>()?.find(parse_id(id).ok()).await
+/// An error of the whole query.
+fn refusal(message: String) -> ServerError {
+    ServerError::new(message, None)
 }
 
 #[cfg(test)]
@@ -162,8 +99,16 @@ mod tests {
 
     use super::*;
 
-    /// Product 1 has stock, 2 has none, others are unknown.
+    /// One more than `Int` holds.
+    const TOO_LARGE: i64 = 1 << 31;
+
+    /// Product 1 has stock, 2 has none, that with a large number has as much stock, others are unknown.
     async fn shelf(ids: Vec<i64>) -> Result<Vec<Found>, StoreError> {
+        let quantity = |id| match id {
+            1 => Some(7),
+            TOO_LARGE => Some(TOO_LARGE),
+            _ => None,
+        };
         let found = |id| Found {
             product: Product {
                 id,
@@ -171,13 +116,14 @@ mod tests {
                 sku: "LMP-1".into(),
                 price: Cents::new(4999),
             },
-            level: (id == 1).then_some(StockLevel {
+            level: quantity(id).map(|quantity| StockLevel {
                 product_id: id,
-                quantity: 7,
+                quantity,
                 version: 1,
             }),
         };
-        Ok(ids.into_iter().filter(|id| *id <= 2).map(found).collect())
+        let known = |id: &i64| [1, 2, TOO_LARGE].contains(id);
+        Ok(ids.into_iter().filter(known).map(found).collect())
     }
 
     fn ask(body: serde_json::Value) -> serde_json::Value {
@@ -185,18 +131,9 @@ mod tests {
     }
 
     fn ask_for_text(body: serde_json::Value) -> String {
-        let body: Body = serde_json::from_value(body).expect("it is a GraphQL body");
-        let response = match prepare(body) {
-            Ok(request) => {
-                let (lookups, asked) = Lookups::new();
-                let query = SCHEMA.execute(request.data(lookups));
-                let (response, served) = block_on(future::join(query, asked.serve(shelf)));
-                served.expect("the shelf never fails");
-                response
-            }
-            Err(refusal) => async_graphql::Response::from_errors(vec![refusal]),
-        };
-        serde_json::to_string(&Answer::from(response)).expect("an answer is JSON")
+        let body: Body = serde_json::from_str(&body.to_string()).expect("it is a GraphQL body");
+        let answer = block_on(answer_from(body, shelf)).expect("the shelf never fails");
+        serde_json::to_string(&answer).expect("an answer is JSON")
     }
 
     #[test]
@@ -261,20 +198,127 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_can_be_read() {
-        let answer = ask(json!({"query": limits::FULL_INTROSPECTION}));
-        assert_eq!(answer["errors"], json!(null));
-        assert_eq!(answer["data"]["__schema"]["queryType"]["name"], "Query");
+    fn a_number_that_int_does_not_hold_is_the_fields_error() {
+        let answer = ask(
+            json!({"query": "{ level: stockLevel(productId: \"2147483648\") \
+            a: product(id: \"2147483648\") { id } b: product(id: \"2147483648\") { name quantity } }"}),
+        );
+        assert_eq!(
+            answer["data"],
+            json!({"level": null, "a": null, "b": {"name": "Lamp", "quantity": null}})
+        );
+        let mut paths: Vec<String> = (0..3)
+            .map(|n| answer["errors"][n]["path"].to_string())
+            .collect();
+        paths.sort();
+        assert_eq!(paths, [r#"["a"]"#, r#"["b","quantity"]"#, r#"["level"]"#]);
     }
 
     #[test]
-    fn only_the_fields_of_a_query_are_read() {
-        for body in [
-            json!({}),
-            json!({"query": 1}),
-            json!({"query": "", "queries": ""}),
+    fn an_object_whose_fields_are_all_skipped_is_empty() {
+        for (query, data) in [
+            (
+                "{ stockLevel(productId: \"1\") @skip(if: true) }",
+                json!({}),
+            ),
+            (
+                "query ($no: Boolean = false) { product(id: \"1\") @include(if: $no) { id } }",
+                json!({}),
+            ),
+            (
+                "{ ...F @skip(if: true) } fragment F on Query { stockLevel(productId: \"1\") }",
+                json!({}),
+            ),
+            (
+                "{ ...F } fragment F on Query { ... @include(if: false) { __typename } }",
+                json!({}),
+            ),
+            (
+                "{ a: product(id: \"1\") { id @skip(if: true) } b: product(id: \"9\") { id @skip(if: true) } }",
+                json!({"a": {}, "b": null}),
+            ),
+            (
+                "{ product(id: \"1\") { id @skip(if: false) sku @include(if: true) name @skip(if: true) } }",
+                json!({"product": {"id": 1, "sku": "LMP-1"}}),
+            ),
+            (
+                "{ __type(name: \"Query\") { fields { name @skip(if: true) } } }",
+                json!({"__type": {"fields": [{}, {}]}}),
+            ),
         ] {
-            assert!(serde_json::from_value::<Body>(body).is_err());
+            let answer = ask(json!({ "query": query }));
+            assert_eq!(answer, json!({"data": data, "errors": null}), "{query}");
         }
+    }
+
+    #[test]
+    fn an_empty_operation_name_is_none() {
+        for name in [json!(""), json!(null)] {
+            let answer = ask(
+                json!({"query": "query A { stockLevel(productId: \"1\") }", "operationName": name}),
+            );
+            assert_eq!(answer, json!({"data": {"stockLevel": 7}, "errors": null}));
+        }
+        for name in ["B".to_owned(), "B".repeat(1_000_000)] {
+            let answer = ask_for_text(
+                json!({"query": "query A { stockLevel(productId: \"1\") }", "operationName": name}),
+            );
+            assert!(
+                answer.starts_with(r#"{"data":null,"errors":[{"message":"#),
+                "{answer:.80}"
+            );
+            assert!(answer.len() < 1000);
+        }
+    }
+
+    #[test]
+    fn the_schema_can_be_read() {
+        let text = ask_for_text(json!({"query": cost::FULL_INTROSPECTION}));
+        let answer: serde_json::Value = serde_json::from_str(&text).expect("an answer is JSON");
+        assert_eq!(answer["errors"], json!(null));
+        assert_eq!(answer["data"]["__schema"]["queryType"]["name"], "Query");
+        assert!(text.len() < cost::answer_bytes(cost::FULL_INTROSPECTION));
+        assert_within_bounds("data", &answer["data"]);
+    }
+
+    /// Whether the cost of a query is estimated by numbers that hold for this schema.
+    fn assert_within_bounds(field: &str, value: &serde_json::Value) {
+        use serde_json::Value;
+        match value {
+            Value::Object(fields) => {
+                for (field, value) in fields {
+                    assert_within_bounds(field, value);
+                }
+            }
+            Value::Array(values) => {
+                assert!(
+                    values.len() <= cost::members(field),
+                    "{field}: {}",
+                    values.len()
+                );
+                for value in values {
+                    assert_within_bounds(field, value);
+                }
+            }
+            // With its quotes and whatever is escaped in it.
+            scalar => assert!(
+                scalar.to_string().len() <= cost::value_bytes(field),
+                "{field}: {scalar}"
+            ),
+        }
+    }
+
+    #[test]
+    fn a_query_with_very_many_errors_is_told_of_a_few() {
+        let fields: String = (0..900).map(|n| format!("a{n}: nothing ")).collect();
+        let answer = ask(json!({"query": format!("{{ {fields} }}")}));
+        assert_eq!(answer["errors"].as_array().map(Vec::len), Some(MAX_ERRORS));
+    }
+
+    #[test]
+    fn what_the_library_panics_at_is_refused_before() {
+        let answer =
+            ask(json!({"query": "query ($a: [Nope] = [1]) { stockLevel(productId: $a) }"}));
+        assert!(answer["errors"][0]["message"].is_string(), "{answer}");
     }
 }

@@ -14,6 +14,7 @@ mod database_errors;
 mod errors;
 mod freshness;
 mod http2;
+mod graphql;
 mod idempotency;
 mod imports;
 mod input;

@@ -1,0 +1,175 @@
+//! The body of a GraphQL request.
+
+use async_graphql::parser::parse_query;
+use async_graphql::{Request, ServerError, Variables};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use store_domain::StoreError;
+
+use super::{cost, refusal, skipped, text};
+
+/// Most bytes, values and nesting of the variables: each may be copied wherever the query uses it.
+const MAX_VARIABLES_BYTES: usize = 64 * 1024;
+const MAX_VARIABLE_VALUES: usize = 1000;
+const MAX_VARIABLE_NESTING: usize = 32;
+
+/// The body, as GraphQL over HTTP has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Body {
+    query: String,
+    /// Kept as text until it is known to be small: as values they take forty times the memory.
+    #[serde(default)]
+    variables: Option<Box<RawValue>>,
+    #[serde(default, rename = "operationName")]
+    operation_name: Option<String>,
+    /// Clients send it unasked. The store has no extensions.
+    #[serde(default, rename = "extensions")]
+    _extensions: Option<serde::de::IgnoredAny>,
+}
+
+/// A query that may be executed.
+pub(super) struct Prepared {
+    pub(super) request: Request,
+    /// Whether the answer has fields that [`skipped`] added.
+    pub(super) has_kept_objects: bool,
+}
+
+/// Why a query is not executed.
+pub(super) enum Refused {
+    /// The body is none.
+    Body(StoreError),
+    /// The query is wrong or costs too much, which GraphQL answers in its own way.
+    Query(ServerError),
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Body(error)
+    }
+}
+
+impl From<ServerError> for Refused {
+    fn from(error: ServerError) -> Self {
+        Self::Query(error)
+    }
+}
+
+impl Body {
+    /// Parses the query and refuses one that costs too much.
+    ///
+    /// # Errors
+    /// What is wrong with variables, query or `operationName`.
+    pub(super) fn prepare(self) -> Result<Prepared, Refused> {
+        let variables = match &self.variables {
+            Some(raw) => read_variables(raw)?,
+            None => Variables::default(),
+        };
+        text::check(&self.query)?;
+        let mut document = parse_query(&self.query).map_err(ServerError::from)?;
+        cost::check(&document)?;
+        let has_kept_objects = skipped::keep_objects(&mut document);
+        let mut request = Request::new(self.query).variables(variables);
+        // Some clients send an empty name for none.
+        if let Some(name) = self.operation_name.filter(|name| !name.is_empty()) {
+            if name.len() > text::MAX_NAME_BYTES {
+                return Err(refusal("operationName is longer than a name can be".into()).into());
+            }
+            request = request.operation_name(name);
+        }
+        request.set_parsed_query(document);
+        Ok(Prepared {
+            request,
+            has_kept_objects,
+        })
+    }
+}
+
+/// The variables, if they are few enough to be read at all.
+fn read_variables(raw: &RawValue) -> Result<Variables, Refused> {
+    let text = raw.get();
+    if text.len() > MAX_VARIABLES_BYTES || !is_small(text) {
+        return Err(refusal(format!(
+            "variables must have at most {MAX_VARIABLES_BYTES} bytes and {MAX_VARIABLE_VALUES} values, \
+             and nest at most {MAX_VARIABLE_NESTING} deep"
+        ))
+        .into());
+    }
+    serde_json::from_str(text).map_err(|_| {
+        let wanted = "variables must be an object, its numbers in range and its texts Unicode";
+        StoreError::Malformed(wanted.into()).into()
+    })
+}
+
+/// Whether a JSON value has few values in it, and nests little.
+fn is_small(json: &str) -> bool {
+    let (mut values, mut nesting) = (1, 0_usize);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b',' => values += 1,
+            b'[' | b'{' => {
+                values += 1;
+                nesting += 1;
+            }
+            b']' | b'}' => nesting = nesting.saturating_sub(1),
+            _ => {}
+        }
+        if values > MAX_VARIABLE_VALUES || nesting > MAX_VARIABLE_NESTING {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_fields_of_a_query_are_read() {
+        for body in [
+            "{}",
+            r#"{"query":1}"#,
+            r#"{"query":"","queries":""}"#,
+            r#"{"query":"","operationName":1}"#,
+        ] {
+            assert!(serde_json::from_str::<Body>(body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn variables_are_an_object_or_nothing() {
+        let prepare = |variables: &str| {
+            let body = format!(r#"{{"query":"{{a}}","variables":{variables}}}"#);
+            serde_json::from_str::<Body>(&body)
+                .expect("a body")
+                .prepare()
+        };
+        for fine in ["null", "{}", r#"{"a":{"b":[1,"2",null]}}"#] {
+            assert!(prepare(fine).is_ok(), "{fine}");
+        }
+        for wrong in ["[]", r#"[["a","1"]]"#, "1", r#""{}""#, "true"] {
+            assert!(
+                matches!(prepare(wrong), Err(Refused::Body(StoreError::Malformed(_)))),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_small_is_counted_without_being_read() {
+        let list = |count| format!(r#"{{"a":[{}0]}}"#, "0,".repeat(count));
+        assert!(is_small(&list(MAX_VARIABLE_VALUES - 3)));
+        assert!(!is_small(&list(MAX_VARIABLE_VALUES - 2)));
+        let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(is_small(&nested(MAX_VARIABLE_NESTING)));
+        assert!(!is_small(&nested(MAX_VARIABLE_NESTING + 1)));
+        let text = r#"[\"\\,"#.repeat(MAX_VARIABLE_VALUES);
+        assert!(is_small(&format!(r#"{{"a":"{text}"}}"#)));
+    }
+}

@@ -1,0 +1,78 @@
+//! What can be asked by GraphQL.
+
+use async_graphql::{Context, Error, Object, Result, SimpleObject};
+use store_guest::parse_id;
+
+use super::lookups::Lookups;
+use crate::read::Found;
+
+pub(super) struct Query;
+
+/// A whole number as GraphQL's `Int` holds it, 32 bits, or the field's error.
+type Int = Result<i32>;
+
+fn int(number: i64) -> Int {
+    i32::try_from(number).map_err(|_| Error::new("the number does not fit into Int, 32 bits"))
+}
+
+/// What can be asked.
+#[Object]
+impl Query {
+    /// A product and its stock, or null if there is no such product.
+    async fn product(
+        &self,
+        context: &Context<'_>,
+        id: String,
+    ) -> Result<Option<Result<ProductView>>> {
+        let asks_for_id = context.look_ahead().field("id").exists();
+        let view = |found: Found| {
+            // A product without its `id: Int!` is none, so the error is the product's.
+            if asks_for_id {
+                int(found.product.id)?;
+            }
+            Ok(found.into())
+        };
+        Ok(find(context, &id).await?.map(view))
+    }
+
+    /// How many pieces of a product there are, or null if it has no stock.
+    async fn stock_level(&self, context: &Context<'_>, product_id: String) -> Result<Option<Int>> {
+        let found = find(context, &product_id).await?;
+        Ok(found
+            .and_then(|found| found.level)
+            .map(|level| int(level.quantity)))
+    }
+}
+
+/// A product and its stock.
+#[derive(SimpleObject)]
+#[graphql(name = "Product")]
+struct ProductView {
+    /// The product's number.
+    id: i64,
+    /// What it is called.
+    name: String,
+    /// The shop's own code for it.
+    sku: String,
+    /// What one piece costs.
+    price: f64,
+    /// How many pieces there are, or null if its stock was never set.
+    quantity: Option<Int>,
+}
+
+impl From<Found> for ProductView {
+    fn from(found: Found) -> Self {
+        Self {
+            id: found.product.id,
+            name: found.product.name,
+            sku: found.product.sku,
+            price: found.product.price.as_number(),
+            quantity: found.level.map(|level| int(level.quantity)),
+        }
+    }
+}
+
+/// What the store has under an id, which GraphQL passes as text; nothing under what is no id.
+async fn find(context: &Context<'_>, id: &str) -> Result<Option<Found>> {
+    context.data::<Lookups>()?.find(parse_id(id).ok()).await
+}
