@@ -67,7 +67,7 @@ impl Files {
             watched: HashMap::new(),
             is_behind: false,
         };
-        for paths in files.app() {
+        for paths in [files.variables(), vec![manifest.to_owned()]] {
             let now: Stamps = paths.iter().map(|path| Stamp::of(path)).collect();
             let found = Watched {
                 done: now.clone(),
@@ -78,20 +78,24 @@ impl Files {
         files
     }
 
-    /// The manifest, and what is read with it.
-    fn app(&self) -> [Vec<PathBuf>; 2] {
-        let variables = self.manifest.with_file_name(".env");
-        [vec![variables], vec![self.manifest.clone()]]
+    /// What is read with the manifest, which may be missing.
+    fn variables(&self) -> Vec<PathBuf> {
+        vec![self.manifest.with_file_name(".env")]
     }
 
-    /// Whether files are others than those that were acted upon, and rest since the look before. Without the first of
-    /// them the rest means nothing.
-    fn have_changed(&mut self, paths: &[PathBuf]) -> bool {
+    /// Whether files are others than those that were acted upon, and rest since the look before. One that is gone has
+    /// changed too.
+    fn differ(&mut self, paths: &[PathBuf]) -> bool {
         let now: Stamps = paths.iter().map(|path| Stamp::of(path)).collect();
         let files = self.watched.entry(paths[0].clone()).or_default();
         let rest = files.seen == now;
         files.seen = now;
-        rest && files.seen[0].is_some() && files.done != files.seen
+        rest && files.done != files.seen
+    }
+
+    /// The same for files without whose first the rest means nothing, and nothing can be done.
+    fn have_changed(&mut self, paths: &[PathBuf]) -> bool {
+        self.differ(paths) && self.watched[&paths[0]].seen[0].is_some()
     }
 
     fn accept(&mut self, paths: &[PathBuf]) {
@@ -147,10 +151,12 @@ async fn watch(control: Arc<Control>, mut files: Files) {
 /// Reloads if the manifest has changed, or if it did, in vain, and a file has changed since.
 async fn reload(control: &Arc<Control>, files: &mut Files, mut is_retry: bool) {
     let mut accepted = Vec::new();
-    for paths in files.app() {
-        if files.have_changed(&paths) {
-            accepted.push(paths);
-        }
+    let (variables, manifest) = (files.variables(), vec![files.manifest.clone()]);
+    if files.differ(&variables) {
+        accepted.push(variables);
+    }
+    if files.have_changed(&manifest) {
+        accepted.push(manifest);
     }
     let has_changed = !accepted.is_empty();
     if files.is_behind {
@@ -224,5 +230,22 @@ mod tests {
         fs::remove_file(&path).expect("ours");
         assert!(!files.have_changed(&paths));
         assert!(!files.have_changed(&paths), "nothing to act upon");
+    }
+
+    #[test]
+    fn variables_that_are_gone_have_changed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut files = Files::of(&folder.path().join("spin.toml"));
+        let paths = files.variables();
+        assert!(!files.differ(&paths), "none from the beginning");
+        fs::write(&paths[0], "A=1").expect("written");
+        assert!(!files.differ(&paths), "perhaps half written");
+        assert!(files.differ(&paths), "made anew");
+        files.accept(&paths);
+        fs::remove_file(&paths[0]).expect("ours");
+        assert!(!files.differ(&paths), "perhaps about to be replaced");
+        assert!(files.differ(&paths), "gone");
+        files.accept(&paths);
+        assert!(!files.differ(&paths), "acted upon");
     }
 }

@@ -151,3 +151,24 @@ async fn a_canary_of_one_component_does_not_keep_others_waiting() {
     shop.operate("/components/guest/abort").await.expect(200);
     served(&shop, "deployed").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_that_come_change_and_go_are_noticed() {
+    let (shop, app) = watching_shop().await;
+    let variables = app.manifest.with_file_name(".env");
+    let greets = async |greeting: &str| {
+        eventually(&format!("it says {greeting}"), async || {
+            shop.answer("/greeting").await == greeting
+        })
+        .await;
+    };
+    greets("hello").await;
+    std::fs::write(&variables, "SPIN_VARIABLE_GREETING=salut").unwrap();
+    greets("salut").await;
+    let beside = app.manifest.with_file_name("new.env");
+    std::fs::write(&beside, "SPIN_VARIABLE_GREETING=servus").unwrap();
+    std::fs::rename(&beside, &variables).unwrap();
+    greets("servus").await;
+    std::fs::remove_file(&variables).unwrap();
+    greets("hello").await;
+}
