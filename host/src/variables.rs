@@ -17,6 +17,29 @@ pub(crate) struct Declaration {
     pub default: Option<Template>,
 }
 
+/// Checks the name of a variable by Spin's rule: words of lower-case ASCII letters and digits with one underscore between
+/// them, the first of which begins with a letter.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    let is_usual = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let reason = if name.is_empty() {
+        "is empty".to_owned()
+    } else if let Some(other) = name.chars().find(|c| !is_usual(*c)) {
+        format!("has {other:?} in its name; use lower-case letters, digits and underscores only")
+    } else if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        "must begin with a lower-case letter".to_owned()
+    } else if name.ends_with('_') {
+        "must end with a lower-case letter or a digit".to_owned()
+    } else if name.contains("__") {
+        "has more than one underscore in a row in its name".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(reason)
+}
+
 /// Text with `{{ name }}` in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template(Vec<Part>);
@@ -42,11 +65,7 @@ impl Template {
                 parts.push(Part::Text(before.to_owned()));
             }
             let name = name.trim();
-            if name.is_empty()
-                || !name
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-            {
+            if check_name(name).is_err() {
                 return Err(format!("`{{{{ {name} }}}}` is not the name of a variable"));
             }
             parts.push(Part::Variable(name.to_owned()));
@@ -192,6 +211,27 @@ mod tests {
                 .expect_err("undeclared")
                 .contains("`missing`")
         );
+    }
+
+    #[test]
+    fn names_are_those_that_spin_takes() {
+        for name in ["a", "a1b2", "a_1", "pg_address"] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in [
+            "",
+            "PG_ADDRESS",
+            "aX",
+            "1bc",
+            "_x",
+            "x_",
+            "a__b",
+            "x.y",
+            "x-y",
+            "é",
+        ] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
     }
 
     #[test]

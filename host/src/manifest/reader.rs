@@ -10,7 +10,7 @@ use super::tool::Tool;
 use super::{ComponentManifest, Manifest, ManifestError, Route};
 use crate::outbound::AllowedHost;
 use crate::probe::Probe;
-use crate::variables::{Declaration, Template};
+use crate::variables::{Declaration, Template, check_name};
 
 /// Turns TOML into the manifest, naming each key it stumbles over.
 pub(super) struct Reader<'a> {
@@ -130,6 +130,7 @@ impl Reader<'_> {
         let mut variables = BTreeMap::new();
         for (name, value) in table {
             let key = format!("variables.{name}");
+            check_name(&name).map_err(|reason| self.error(&key, reason))?;
             let raw: RawDeclaration = value
                 .try_into()
                 .map_err(|error: toml::de::Error| self.error(&key, one_line(error.message())))?;
@@ -235,7 +236,9 @@ impl Reader<'_> {
                 .strings(&format!("{key}.variables"), entry.remove("variables"))?
                 .into_iter()
                 .map(|(name, text)| {
-                    let template = self.template(&format!("{key}.variables.{name}"), &text)?;
+                    let key = format!("{key}.variables.{name}");
+                    check_name(&name).map_err(|reason| self.error(&key, reason))?;
+                    let template = self.template(&key, &text)?;
                     Ok((name, template))
                 })
                 .collect::<Result<_, ManifestError>>()?,
@@ -459,6 +462,16 @@ mod tests {
                 "component = \"hello\"\n        [component.hello]",
                 "component = \"../x\"\n        [component.\"../x\"]",
                 "`component.../x`: has an id",
+            ),
+            (
+                "greeting = {",
+                "PG_ADDRESS = { default = \"\" }\n        greeting = {",
+                "`variables.PG_ADDRESS`: has 'P' in its name",
+            ),
+            (
+                "text = \"",
+                "text_ = \"",
+                "`component.hello.variables.text_`: must end",
             ),
             (
                 "[application]",
