@@ -4,7 +4,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 
 /// In order; a file that was released is never changed, only followed by another.
-const MIGRATIONS: [(u32, &str, &str); 4] = [
+const MIGRATIONS: [(u32, &str, &str); 5] = [
     (1, "store", include_str!("../migrations/0001-store.sql")),
     (
         2,
@@ -20,6 +20,11 @@ const MIGRATIONS: [(u32, &str, &str); 4] = [
         4,
         "outcomes-and-emails",
         include_str!("../migrations/0004-outcomes-and-emails.sql"),
+    ),
+    (
+        5,
+        "cache-state",
+        include_str!("../migrations/0005-cache-state.sql"),
     ),
 ];
 

@@ -28,7 +28,7 @@ const LONGEST_INTERVAL_SECONDS: u32 = 86_400;
 /// First pause after a failure; doubled with each further one, up to the interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// Longest time for one refresh. Refilling an emptied Redis is the longest work there is.
+/// Longest time for one refresh. Sweeping out old keys, for half an interval, is the longest work there is.
 const TIME_LIMIT: Duration = Duration::from_secs(600);
 
 /// Keeps fresh what the app's components keep, until the returned set is dropped. `changed` says that other components

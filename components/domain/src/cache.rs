@@ -10,7 +10,9 @@ use crate::orders::{Order, OrderItem};
 use crate::reports::Report;
 use crate::stock::{StockLevel, StockedProduct};
 
-/// Who refreshes: a random token of the one instance that does.
+pub use crate::cache_script::CacheScript;
+
+/// Who refreshes: a random token of the one instance that does. Beside it, under [`number_key`], is its holder's number.
 pub const LEASE: &str = "lease:report-refresh";
 
 /// How long a lease is good for. Its holder renews it between batches of work, each of which takes well under a second.
@@ -19,12 +21,43 @@ pub const LEASE_LIFETIME: Duration = Duration::from_secs(10);
 /// Set after a refresh for one interval: while it lives, nobody else need refresh.
 pub const REFRESHED: &str = "report:refreshed";
 
-/// The `run_id` of the Redis server into which every order and stock was written.
-/// Another id, or none, means that Redis lost its data and must be filled.
-pub const FILLED: &str = "cache:filled";
+/// Which epoch Redis is in, and the last beat it has seen: what MySQL's `cache_state` must agree with. See ADR 11.
+pub const STATE: &str = "cache:state";
 
-/// The [fingerprint](crate::changes::Fingerprint) of the changes left when the reports were last known to be right.
-pub const SEEN: &str = "cache:seen";
+/// Whoever begins a new epoch holds this, so that it is done once at a time.
+pub const CHANGING: &str = "cache:changing";
+
+/// Another epoch begins at the earliest so long after the last, and so long after the last one was doubted: where Redis
+/// refuses one write and takes the next, the cache is left alone for a while rather than doubted again and again.
+pub const EPOCH_AT_LEAST: Duration = Duration::from_secs(10);
+
+/// How long an instance believes what it read of `cache_state`.
+pub const TRUST_LIFETIME: Duration = Duration::from_millis(500);
+
+/// An epoch that has been doubted for so long is trusted by no instance: twice [`TRUST_LIFETIME`], for clocks that run at
+/// different speeds.
+pub const DOUBT_SETTLED: Duration = Duration::from_secs(1);
+
+/// How long an order or a stock level stays in Redis after it was written. Redis holds what was asked for or changed in
+/// that time, and not every order ever made.
+pub const ENTRY_LIFETIME: Duration = Duration::from_secs(600);
+
+/// How long a writer's mark holds if nobody ends it: longer than any transaction lives.
+pub const MARK_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// How long a reader has the right to write what it missed. One that died keeps others from it for no longer.
+pub const TURN_LIFETIME: Duration = Duration::from_secs(5);
+
+/// How a writer's turn at an entity that it deletes is called. A change's turn is named after what there is afterwards.
+pub const TURN_GONE: &str = "w-";
+
+/// The writer's turn at an order that it places.
+pub const TURN_PLACED: &str = "w+";
+
+/// The writer's turn at a stock level that will have this version. The next writer of the level has another.
+pub fn turn_of_version(version: i64) -> String {
+    format!("w{version}")
+}
 
 /// Where a report's finished body is.
 pub const fn report_key(report: Report) -> &'static str {
@@ -54,6 +87,11 @@ pub fn id_in_key(entity: Entity, key: &str) -> Option<i64> {
 /// A pattern for `SCAN` that finds every key of `entity`.
 pub fn pattern(entity: Entity) -> String {
     format!("{}*", prefix(entity))
+}
+
+/// Where the number of the last holder of a lease is. In braces, so that Redis Cluster keeps it with the lease.
+pub fn number_key(key: &str) -> String {
+    format!("{{{key}}}:number")
 }
 
 const fn prefix(entity: Entity) -> &'static str {
@@ -91,7 +129,10 @@ pub fn order_from_values(order_id: i64, values: [Option<String>; 3]) -> Option<O
 /// The field of a product's stock hash that most readers want.
 pub const QUANTITY: &str = "quantity";
 
-/// The fields of a product's stock hash. The version guards every write: it never goes back.
+/// The fields that a sale changes.
+pub const LEVEL_FIELDS: [&str; 2] = [QUANTITY, "version"];
+
+/// The fields of a product's stock hash.
 pub const STOCK_FIELDS: [&str; 5] = [
     QUANTITY,
     "product_name",
@@ -127,25 +168,28 @@ pub fn stock_from_values(product_id: i64, values: [Option<String>; 5]) -> Option
     })
 }
 
-/// Writes a whole stock hash unless Redis has a newer one. `KEYS[1]`: the key; `ARGV`: the version, then fields and
-/// values in turn. The same version is written again, which repairs a hash that lost a field.
-pub const PUT_STOCK: &str = "\
-local stored = redis.call('HGET', KEYS[1], 'version')
-if stored and tonumber(stored) > tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-return 1";
-
-/// Moves the quantity of an existing stock hash, unless Redis has a newer one. `KEYS[1]`: the key; `ARGV`: the version
-/// and the quantity. A missing hash stays missing: only a reader knows the product's name.
-pub const MOVE_STOCK: &str = "\
-local stored = redis.call('HGET', KEYS[1], 'version')
-if not stored or tonumber(stored) >= tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], 'version', ARGV[1], 'quantity', ARGV[2])
-return 1";
+/// The fields of an entity that a change to it makes untrue.
+pub const fn changing_fields(entity: Entity) -> &'static [&'static str] {
+    match entity {
+        Entity::Order => &ORDER_FIELDS,
+        Entity::Product => &LEVEL_FIELDS,
+    }
+}
 
 /// A value and how many milliseconds its key lives, together: apart, a write could come between them.
 pub const GET_WITH_LIFETIME: &str =
     "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
+
+/// Takes a lease if nobody has it, and gives its holder a number greater than that of any before, or 0 if it is taken.
+/// `KEYS`: the lease, and its last number; `ARGV`: the token and the lifetime in milliseconds. The number is not below
+/// the time in microseconds, so that it grows even if Redis lost the last one.
+pub const TAKE_LEASE: &str = "\
+if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
+local time = redis.call('TIME')
+local last = tonumber(redis.call('GET', KEYS[2]) or 0)
+local number = math.max(time[1] * 1000000 + time[2], last + 1)
+redis.call('SET', KEYS[2], string.format('%.0f', number))
+return number";
 
 /// Lets a lease live on if it is still the caller's. `ARGV`: the token and the lifetime in milliseconds.
 pub const RENEW_LEASE: &str = "\
@@ -156,6 +200,20 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])";
 pub const RELEASE_LEASE: &str = "\
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])";
+
+/// Puts a report in place, unless it was written by a later holder of the lease. `KEYS`: the report, and the number of who
+/// wrote it last; `ARGV`: the writer's number, the body, and the lifetime in milliseconds. Answers 1 if the report is
+/// another than before, 0 if it is the same and lives on, and -1 if it was refused.
+pub const PUT_REPORT: &str = "\
+local last = tonumber(redis.call('GET', KEYS[2]) or 0)
+if last > tonumber(ARGV[1]) then return -1 end
+redis.call('SET', KEYS[2], ARGV[1])
+if redis.call('GET', KEYS[1]) == ARGV[2] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1";
 
 #[cfg(test)]
 mod tests {

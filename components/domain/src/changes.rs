@@ -46,24 +46,7 @@ pub enum Entity {
     Product,
 }
 
-impl Entity {
-    /// Its name in `cache_changes.entity`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Order => "order",
-            Self::Product => "product",
-        }
-    }
-
-    /// The entity that `cache_changes.entity` names.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Order, Self::Product]
-            .into_iter()
-            .find(|entity| entity.name() == name)
-    }
-}
-
-/// Something that a transaction changed, and that Redis may not show yet.
+/// Something that a transaction changes, and that Redis must not show until it has.
 pub type Changed = (Entity, i64);
 
 /// What a transaction changed that placed or undid `orders`, and moved the stock of `lines`.
@@ -71,43 +54,6 @@ pub fn changed(orders: &[i64], lines: &[Line]) -> Vec<Changed> {
     let orders = orders.iter().map(|&id| (Entity::Order, id));
     let products = lines.iter().map(|line| (Entity::Product, line.product_id));
     orders.chain(products).collect()
-}
-
-/// A set of `cache_changes` rows in a few bytes, to tell whether anything changed since the reports were made.
-///
-/// Ids are given out once and rows only ever come and go, so sets of the same count, sum and largest id are the same
-/// for this purpose.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Fingerprint {
-    count: u64,
-    sum: u64,
-    max: i64,
-}
-
-impl Fingerprint {
-    /// Adds a row.
-    pub fn add(&mut self, id: i64) {
-        self.count += 1;
-        self.sum = self.sum.wrapping_add_signed(id);
-        self.max = self.max.max(id);
-    }
-}
-
-impl FromIterator<i64> for Fingerprint {
-    fn from_iter<I: IntoIterator<Item = i64>>(ids: I) -> Self {
-        let mut fingerprint = Self::default();
-        for id in ids {
-            fingerprint.add(id);
-        }
-        fingerprint
-    }
-}
-
-/// The fingerprint as Redis holds it.
-impl std::fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}", self.count, self.sum, self.max)
-    }
 }
 
 #[cfg(test)]
@@ -150,23 +96,5 @@ mod tests {
                 (Entity::Product, 4)
             ]
         );
-    }
-
-    #[test]
-    fn an_entity_is_known_by_its_name() {
-        for entity in [Entity::Order, Entity::Product] {
-            assert_eq!(Entity::from_name(entity.name()), Some(entity));
-        }
-        assert_eq!(Entity::from_name("user"), None);
-    }
-
-    #[test]
-    fn a_fingerprint_tells_sets_of_rows_apart() {
-        let of = |ids: &[i64]| ids.iter().copied().collect::<Fingerprint>();
-        assert_eq!(of(&[3, 5]), of(&[5, 3]));
-        for other in [&[][..], &[5], &[3, 5, 6], &[4, 5], &[2, 6]] {
-            assert_ne!(of(&[3, 5]), of(other), "{other:?}");
-        }
-        assert_eq!(of(&[3, 5]).to_string(), "2:8:5");
     }
 }

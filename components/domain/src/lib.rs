@@ -4,6 +4,7 @@
 //! (`orders`, `stocks`, `reports`) read, ask these functions, and write.
 
 pub mod cache;
+mod cache_script;
 pub mod changes;
 mod decimal;
 mod email;

@@ -2,27 +2,29 @@
 
 use futures::stream::{self, StreamExt as _};
 use store_domain::cache::{
-    self, MOVE_STOCK, ORDER_FIELDS, PUT_STOCK, QUANTITY, STOCK_FIELDS, order_from_values,
-    order_values, stock_from_values, stock_values,
+    self, CacheScript, ENTRY_LIFETIME, LEVEL_FIELDS, MARK_LIFETIME, ORDER_FIELDS, QUANTITY,
+    STOCK_FIELDS, TURN_GONE, TURN_LIFETIME, TURN_PLACED, changing_fields, order_from_values,
+    order_values, stock_from_values, stock_values, turn_of_version,
 };
-use store_domain::changes::Entity;
+use store_domain::changes::{Changed, Entity};
 use store_domain::orders::Order;
 use store_domain::stock::{StockLevel, StockedProduct};
 
 use crate::redis::Argument::Text;
-use crate::redis::{Redis, RedisError, pairs};
+use crate::redis::{Redis, RedisError, milliseconds};
+use crate::trust;
 
 /// How many commands are under way at once: enough to fill the pipe, few enough to hold in memory.
 const COMMANDS_AT_ONCE: usize = 256;
 
-/// A write to the cache.
+/// A write to the cache. It counts only if it is still the writer's turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
-    /// The order as MySQL holds it. Orders never change, so no version is needed.
+    /// The order as MySQL holds it.
     PutOrder(Order),
-    /// The product as MySQL holds it, unless Redis is newer.
+    /// The product as MySQL holds it.
     PutStock(StockedProduct),
-    /// The product's new level, if Redis holds the product and is older.
+    /// The product's new level, if Redis holds the product.
     MoveStock(StockLevel),
     /// The entity is gone.
     Forget(Entity, i64),
@@ -63,109 +65,169 @@ pub fn log_failure<T>(outcome: Result<T, RedisError>) -> Option<T> {
         .ok()
 }
 
-/// The order in Redis, if it is there and whole.
+/// The order in Redis, if it is there, whole, and to be trusted.
 ///
 /// # Errors
 /// If Redis is down.
 pub async fn order(redis: &Redis, id: i64) -> Result<Option<Order>, RedisError> {
-    let key = cache::key(Entity::Order, id);
-    let values = redis.fields(&key, &ORDER_FIELDS).await?;
-    Ok(order_from_values(id, values))
+    let values = read(redis, Entity::Order, id, &ORDER_FIELDS).await?;
+    Ok(values.and_then(|values| order_from_values(id, values)))
 }
 
-/// The product and its stock in Redis, if it is there and whole.
+/// The product and its stock in Redis, if it is there, whole, and to be trusted.
 ///
 /// # Errors
 /// If Redis is down.
 pub async fn stock(redis: &Redis, product_id: i64) -> Result<Option<StockedProduct>, RedisError> {
-    let key = cache::key(Entity::Product, product_id);
-    let values = redis.fields(&key, &STOCK_FIELDS).await?;
-    Ok(stock_from_values(product_id, values))
+    let values = read(redis, Entity::Product, product_id, &STOCK_FIELDS).await?;
+    Ok(values.and_then(|values| stock_from_values(product_id, values)))
 }
 
-/// The quantity of a product in Redis, if it is there.
+/// The quantity of a product in Redis, if it is there and to be trusted.
 ///
 /// # Errors
 /// If Redis is down.
 pub async fn quantity(redis: &Redis, product_id: i64) -> Result<Option<i64>, RedisError> {
-    let key = cache::key(Entity::Product, product_id);
-    let [quantity] = redis.fields(&key, &[QUANTITY]).await?;
-    Ok(quantity.and_then(|quantity| quantity.parse().ok()))
+    let values = read(redis, Entity::Product, product_id, &[QUANTITY]).await?;
+    Ok(values.and_then(|[quantity]| quantity?.parse().ok()))
 }
 
-/// Writes, all together rather than one after the other: a whole order takes one round trip.
+/// The values of an entity's fields. What is not there, its reader may put there: it has the turn from now on, unless
+/// another has.
+async fn read<const N: usize>(
+    redis: &Redis,
+    entity: Entity,
+    id: i64,
+    fields: &[&str; N],
+) -> Result<Option<[Option<String>; N]>, RedisError> {
+    let Some((epoch, script)) = trust::current(redis).await else {
+        return Ok(None);
+    };
+    let mut arguments = vec![
+        Text("read"),
+        Text(redis.turn()),
+        milliseconds(TURN_LIFETIME),
+    ];
+    arguments.extend(fields.iter().map(|field| Text(field)));
+    let answer = redis
+        .call(&script, &cache::key(entity, id), &arguments)
+        .await
+        .inspect_err(|_| trust::forget())?;
+    Ok(answer.try_into().ok().filter(|_| trust::holds(epoch)))
+}
+
+/// Marks what a transaction will change: until the end of the writer's turn, or until its mark has run out, nobody finds
+/// it in Redis and no reader puts it there. Says whether all are marked.
 ///
 /// # Errors
-/// If one write fails, after all were tried.
-pub async fn write(
+/// If one can't be marked, after all were tried.
+pub(crate) async fn mark(
     redis: &Redis,
-    writes: impl IntoIterator<Item = Write>,
-) -> Result<(), RedisError> {
-    together(writes.into_iter().map(|write| write_one(redis, write))).await
+    script: &CacheScript,
+    turns: &[(Changed, String)],
+) -> Result<bool, RedisError> {
+    let marks = turns.iter().map(async |&((entity, id), ref turn)| {
+        let mut arguments = vec![Text("mark"), Text(turn), milliseconds(MARK_LIFETIME)];
+        arguments.extend(changing_fields(entity).iter().map(|field| Text(field)));
+        let answer = redis
+            .call(script, &cache::key(entity, id), &arguments)
+            .await?;
+        Ok(answer == [Some("1".to_owned())])
+    });
+    stream::iter(marks)
+        .buffer_unordered(COMMANDS_AT_ONCE)
+        .fold(Ok(true), |all, one| std::future::ready(both(all, one)))
+        .await
 }
 
-/// Writes what a reader missed and has read from MySQL, unless Redis is down.
+fn both(all: Result<bool, RedisError>, one: Result<bool, RedisError>) -> Result<bool, RedisError> {
+    Ok(all? && one?)
+}
+
+/// Writes what a reader missed and has read from MySQL, where it has the turn.
 pub async fn heal(redis: Option<&Redis>, missed: impl IntoIterator<Item = Write>) {
-    if let Some(redis) = redis {
-        log_failure(write(redis, missed).await);
+    if let (Some(redis), Some((_, script))) = (redis, trust::known()) {
+        let turn = |_: &Write| redis.turn().to_owned();
+        log_failure(write(redis, &script, missed, turn).await);
     }
 }
 
-/// Deletes keys, whatever they hold.
-///
-/// # Errors
-/// If one can't be deleted, after all were tried.
-pub async fn delete(
-    redis: &Redis,
-    keys: impl IntoIterator<Item = &String>,
-) -> Result<(), RedisError> {
-    together(keys.into_iter().map(|key| redis.delete(key))).await
+/// Ends a writer's turns with what MySQL has committed. A failure is logged and no more: what was marked stays so.
+pub async fn write_after_commit(writes: impl IntoIterator<Item = Write>) {
+    let Some((_, script)) = trust::known() else {
+        return;
+    };
+    let written = async {
+        let redis = Redis::open().await?;
+        write(&redis, &script, writes, Write::turn).await
+    };
+    if let Err(error) = written.await {
+        crate::log_sparsely(format_args!(
+            "cache not written, readers ask MySQL: {error}"
+        ));
+    }
 }
 
-async fn together(
-    commands: impl Iterator<Item: Future<Output = Result<(), RedisError>>>,
+/// Writes, all together rather than one after the other: a whole order takes one round trip.
+async fn write(
+    redis: &Redis,
+    script: &CacheScript,
+    writes: impl IntoIterator<Item = Write>,
+    turn: impl Fn(&Write) -> String,
 ) -> Result<(), RedisError> {
-    stream::iter(commands)
+    let writes = writes.into_iter().map(|write| {
+        let turn = turn(&write);
+        write_one(redis, script, write, turn)
+    });
+    stream::iter(writes)
         .buffer_unordered(COMMANDS_AT_ONCE)
         .fold(Ok(()), |all, one| std::future::ready(all.and(one)))
         .await
 }
 
-/// Writes what MySQL has already committed. A failure is logged and no more: the refresh brings Redis in line.
-pub async fn write_after_commit(writes: impl IntoIterator<Item = Write>) {
-    let written = async {
-        let redis = Redis::open().await?;
-        write(&redis, writes).await
+async fn write_one(
+    redis: &Redis,
+    script: &CacheScript,
+    write: Write,
+    turn: String,
+) -> Result<(), RedisError> {
+    let (what, fields, values) = match &write {
+        Write::PutOrder(order) => ("put", &ORDER_FIELDS[..], order_values(order).to_vec()),
+        Write::PutStock(product) => ("put", &STOCK_FIELDS[..], stock_values(product).to_vec()),
+        Write::MoveStock(level) => {
+            let values = vec![level.quantity.to_string(), level.version.to_string()];
+            ("move", &LEVEL_FIELDS[..], values)
+        }
+        Write::Forget(..) => ("drop", &[][..], vec![]),
     };
-    if let Err(error) = written.await {
-        crate::log_sparsely(format_args!("cache not written, the refresh will: {error}"));
-    }
+    let mut arguments = vec![Text(what), Text(&turn), milliseconds(ENTRY_LIFETIME)];
+    let pairs = fields.iter().zip(&values);
+    arguments.extend(pairs.flat_map(|(field, value)| [Text(field), Text(value)]));
+    let (entity, id) = write.about();
+    redis
+        .call(script, &cache::key(entity, id), &arguments)
+        .await
+        .map(drop)
 }
 
-async fn write_one(redis: &Redis, write: Write) -> Result<(), RedisError> {
-    match write {
-        Write::PutOrder(order) => {
-            let key = cache::key(Entity::Order, order.order_id);
-            redis
-                .set_fields(&key, &ORDER_FIELDS, &order_values(&order))
-                .await
+impl Write {
+    /// What is written.
+    const fn about(&self) -> (Entity, i64) {
+        match self {
+            Self::PutOrder(order) => (Entity::Order, order.order_id),
+            Self::PutStock(product) => (Entity::Product, product.level.product_id),
+            Self::MoveStock(level) => (Entity::Product, level.product_id),
+            Self::Forget(entity, id) => (*entity, *id),
         }
-        Write::PutStock(product) => {
-            let key = cache::key(Entity::Product, product.level.product_id);
-            let version = product.level.version.to_string();
-            let values = stock_values(&product);
-            let mut arguments = vec![Text(&version)];
-            arguments.extend(pairs(&STOCK_FIELDS, &values));
-            redis.run(PUT_STOCK, &key, &arguments).await.map(drop)
+    }
+
+    /// The turn of the writer, as [`note`](crate::changes::note) has marked it.
+    fn turn(&self) -> String {
+        match self {
+            Self::PutOrder(_) => TURN_PLACED.into(),
+            Self::PutStock(product) => turn_of_version(product.level.version),
+            Self::MoveStock(level) => turn_of_version(level.version),
+            Self::Forget(..) => TURN_GONE.into(),
         }
-        Write::MoveStock(level) => {
-            let key = cache::key(Entity::Product, level.product_id);
-            let (version, quantity) = (level.version.to_string(), level.quantity.to_string());
-            redis
-                .run(MOVE_STOCK, &key, &[Text(&version), Text(&quantity)])
-                .await
-                .map(drop)
-        }
-        Write::Forget(entity, id) => redis.delete(&cache::key(entity, id)).await,
     }
 }

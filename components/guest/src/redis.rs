@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
+use spin_sdk::wasip3::random::random::get_random_u64;
 use store_domain::StoreError;
-use store_domain::cache::GET_WITH_LIFETIME;
+use store_domain::cache::{CacheScript, GET_WITH_LIFETIME, STATE};
 
 use crate::variables;
 
@@ -64,7 +65,11 @@ thread_local! {
 }
 
 /// A connection to Redis. It holds nothing of a request: no transaction, no selected database.
-pub struct Redis(Rc<Connection>);
+pub struct Redis {
+    connection: Rc<Connection>,
+    /// What its reader's turns are called.
+    turn: String,
+}
 
 impl Redis {
     /// Opens a connection, for work that should not fail because an older one broke; under our host, joins the one that
@@ -74,7 +79,19 @@ impl Redis {
     /// If Redis is down, or the variable that says where it is is missing.
     pub async fn open() -> Result<Self, RedisError> {
         let url = variables::redis_url().await?;
-        Ok(Self(Rc::new(Connection::open(url).await?)))
+        Ok(Self::on(Rc::new(Connection::open(url).await?)))
+    }
+
+    fn on(connection: Rc<Connection>) -> Self {
+        Self {
+            connection,
+            turn: format!("r{:x}", get_random_u64()),
+        }
+    }
+
+    /// The turn of whoever reads here and misses something. Nobody else has one of that name.
+    pub(crate) fn turn(&self) -> &str {
+        &self.turn
     }
 
     /// Joins the connection of this instance's readers, or opens it. A reader whose connection breaks has MySQL.
@@ -83,17 +100,17 @@ impl Redis {
     /// As [`Redis::open`].
     pub async fn shared() -> Result<Self, RedisError> {
         if let Some(connection) = SHARED.with_borrow(Clone::clone) {
-            return Ok(Self(connection));
+            return Ok(Self::on(connection));
         }
         let redis = Self::open().await?;
-        SHARED.set(Some(redis.0.clone()));
+        SHARED.set(Some(redis.connection.clone()));
         Ok(redis)
     }
 
     /// What the server answered. A connection that breaks stays broken.
     fn answered<T>(&self, answer: Result<T, Error>) -> Result<T, RedisError> {
         if let Err(Error::Other(_)) = &answer {
-            let is_mine = |shared: &mut Rc<_>| Rc::ptr_eq(shared, &self.0);
+            let is_mine = |shared: &mut Rc<_>| Rc::ptr_eq(shared, &self.connection);
             SHARED.with_borrow_mut(|shared| shared.take_if(is_mine));
         }
         Ok(answer?)
@@ -104,7 +121,7 @@ impl Redis {
     /// # Errors
     /// If Redis is down or the key holds another type.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, RedisError> {
-        self.answered(self.0.get(key).await)
+        self.answered(self.connection.get(key).await)
     }
 
     /// A value, and how long its key lives; `None` if it is not there or lives for ever.
@@ -147,7 +164,7 @@ impl Redis {
     /// # Errors
     /// If Redis is down.
     pub async fn set(&self, key: &str, value: &str) -> Result<(), RedisError> {
-        self.answered(self.0.set(key, value).await)
+        self.answered(self.connection.set(key, value).await)
     }
 
     /// `SET` with a lifetime if the key is not there. Says whether it was set.
@@ -170,16 +187,6 @@ impl Redis {
         Ok(!matches!(answer.as_slice(), [RedisResult::Nil] | []))
     }
 
-    /// `PEXPIRE`: lets an existing key live for `lifetime` from now on.
-    ///
-    /// # Errors
-    /// If Redis is down.
-    pub async fn expire(&self, key: &str, lifetime: Duration) -> Result<(), RedisError> {
-        self.command("PEXPIRE", &[Text(key), milliseconds(lifetime)])
-            .await
-            .map(drop)
-    }
-
     /// `PTTL`: how long the key lives, or `None` if it is not there or lives for ever.
     ///
     /// # Errors
@@ -199,45 +206,30 @@ impl Redis {
         Ok(one_number("EXISTS", &count)? > 0)
     }
 
-    /// `DEL` of one key.
+    /// `EVALSHA` of the script of orders and stock, which answers a list or a number.
+    ///
+    /// # Errors
+    /// If Redis is down, refuses to write, or does not know the script.
+    pub(crate) async fn call(
+        &self,
+        script: &CacheScript,
+        key: &str,
+        arguments: &[Argument<'_>],
+    ) -> Result<Vec<Option<String>>, RedisError> {
+        let parameters = [Text(&script.digest), Number(1), Text(key)];
+        let parameters = parameters.iter().chain(arguments).map(RedisParameter::from);
+        let answer = self.connection.execute("EVALSHA", parameters).await;
+        Ok(self.answered(answer)?.into_iter().map(text).collect())
+    }
+
+    /// Has Redis know the script of orders and stock, by `EVAL`.
     ///
     /// # Errors
     /// If Redis is down.
-    pub async fn delete(&self, key: &str) -> Result<(), RedisError> {
-        self.answered(self.0.del([key]).await).map(drop)
-    }
-
-    /// `HSET` of several fields.
-    ///
-    /// # Errors
-    /// If Redis is down or the key holds another type.
-    pub async fn set_fields<const N: usize>(
-        &self,
-        key: &str,
-        fields: &[&str; N],
-        values: &[String; N],
-    ) -> Result<(), RedisError> {
-        let mut arguments = vec![Text(key)];
-        arguments.extend(pairs(fields, values));
-        self.command("HSET", &arguments).await.map(drop)
-    }
-
-    /// `HMGET`: the fields' values, `None` where a field or the whole key is missing.
-    ///
-    /// # Errors
-    /// If Redis is down or the key holds another type.
-    pub async fn fields<const N: usize>(
-        &self,
-        key: &str,
-        fields: &[&str; N],
-    ) -> Result<[Option<String>; N], RedisError> {
-        let mut arguments = vec![Text(key)];
-        arguments.extend(fields.iter().map(|field| Text(field)));
-        let values = self.command("HMGET", &arguments).await?;
-        let values: Vec<_> = values.into_iter().map(text).collect();
-        values
-            .try_into()
-            .map_err(|_| RedisError::unexpected("HMGET"))
+    pub(crate) async fn load(&self, script: &CacheScript) -> Result<(), RedisError> {
+        self.run(&script.text, STATE, &[Text("load")])
+            .await
+            .map(drop)
     }
 
     /// `EVAL` of a script that works on one key and answers a number.
@@ -252,38 +244,24 @@ impl Redis {
     ) -> Result<i64, RedisError> {
         let parameters = [Text(script), Number(1), Text(key)];
         let parameters = parameters.iter().chain(arguments).map(RedisParameter::from);
-        let answer = self.answered(self.0.execute("EVAL", parameters).await)?;
+        let answer = self.answered(self.connection.execute("EVAL", parameters).await)?;
         one_number("EVAL", &answer)
     }
 
-    /// One step of `SCAN`: the keys found, some perhaps again, and the cursor to go on with unless this was the end.
+    /// As [`Redis::run`], with a second key.
     ///
     /// # Errors
-    /// If Redis is down.
-    pub async fn scan(
+    /// If Redis is down or the script fails.
+    pub async fn run_on_two(
         &self,
-        cursor: Option<&str>,
-        pattern: &str,
-    ) -> Result<(Vec<String>, Option<String>), RedisError> {
-        /// How many keys a step looks at: enough that steps are few, and few enough that Redis answers others between.
-        const KEYS_AT_ONCE: i64 = 1000;
-        let cursor = cursor.unwrap_or("0");
-        let answer = self
-            .command(
-                "SCAN",
-                &[
-                    Text(cursor),
-                    Text("MATCH"),
-                    Text(pattern),
-                    Text("COUNT"),
-                    Number(KEYS_AT_ONCE),
-                ],
-            )
-            .await?;
-        // Spin flattens the answer, a cursor and a list, into one list.
-        let mut parts = answer.into_iter().filter_map(text);
-        let next = parts.next().ok_or_else(|| RedisError::unexpected("SCAN"))?;
-        Ok((parts.collect(), (next != "0").then_some(next)))
+        script: &str,
+        [first, second]: [&str; 2],
+        arguments: &[Argument<'_>],
+    ) -> Result<i64, RedisError> {
+        let parameters = [Text(script), Number(2), Text(first), Text(second)];
+        let parameters = parameters.iter().chain(arguments).map(RedisParameter::from);
+        let answer = self.answered(self.connection.execute("EVAL", parameters).await)?;
+        one_number("EVAL", &answer)
     }
 
     /// The id that the server took when it started: another id means that what it held may be gone.
@@ -305,22 +283,12 @@ impl Redis {
         arguments: &[Argument<'_>],
     ) -> Result<Vec<RedisResult>, RedisError> {
         let parameters = arguments.iter().map(RedisParameter::from);
-        self.answered(self.0.execute(name, parameters).await)
+        self.answered(self.connection.execute(name, parameters).await)
     }
 }
 
-/// Fields and their values in turn, as `HSET` and the stock scripts take them.
-pub fn pairs<'a, const N: usize>(
-    fields: &'a [&str; N],
-    values: &'a [String; N],
-) -> impl Iterator<Item = Argument<'a>> {
-    fields
-        .iter()
-        .zip(values)
-        .flat_map(|(field, value)| [Text(field), Text(value)])
-}
-
-fn milliseconds(lifetime: Duration) -> Argument<'static> {
+/// A lifetime as an argument.
+pub fn milliseconds(lifetime: Duration) -> Argument<'static> {
     Number(i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX))
 }
 
@@ -357,17 +325,5 @@ mod tests {
         assert_eq!(one_number("PTTL", &[RedisResult::Int64(-2)]), Ok(-2));
         assert!(one_number("PTTL", &[]).is_err());
         assert!(one_number("PTTL", &[RedisResult::Nil]).is_err());
-    }
-
-    #[test]
-    fn fields_and_values_alternate() {
-        let values = ["1".to_owned(), "2".to_owned()];
-        let texts: Vec<_> = pairs(&["a", "b"], &values)
-            .map(|argument| match argument {
-                Text(text) => text.to_owned(),
-                Number(number) => number.to_string(),
-            })
-            .collect();
-        assert_eq!(texts, ["a", "1", "b", "2"]);
     }
 }

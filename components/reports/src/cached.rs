@@ -5,17 +5,17 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use store_domain::StoreError;
-use store_domain::cache::{SEEN, report_key, report_lifetime};
+use store_domain::cache::{report_key, report_lifetime};
 use store_domain::freshness::{Dated, Freshness};
 use store_domain::reports::Report;
 use store_domain::settings::RefreshInterval;
 use store_guest::mysql::Connection;
-use store_guest::redis::{Redis, RedisError};
-use store_guest::variables;
+use store_guest::redis::Redis;
+use store_guest::{trust, variables};
 
 use crate::lease::Lease;
+use crate::mysql;
 use crate::refresh::RefreshError;
-use crate::{changes, mysql};
 
 /// How long a reader waits for another to make the report, and how long between two looks. A report is ten rows, so it
 /// is normally there at the first look.
@@ -52,7 +52,7 @@ async fn from_redis(report: Report) -> Result<Option<Kept>, RefreshError> {
             return Ok(Some(kept));
         }
         if let Some(lease) = Lease::take(&redis).await? {
-            let kept = make_if_missing(&redis, report).await;
+            let kept = make_if_missing(&redis, &lease, report).await;
             lease.release().await;
             return kept.map(Some);
         }
@@ -64,7 +64,11 @@ async fn from_redis(report: Report) -> Result<Option<Kept>, RefreshError> {
 }
 
 /// Makes the report, unless the last holder of the lease did between our look and our taking it.
-async fn make_if_missing(redis: &Redis, report: Report) -> Result<Kept, RefreshError> {
+async fn make_if_missing(
+    redis: &Redis,
+    lease: &Lease<'_>,
+    report: Report,
+) -> Result<Kept, RefreshError> {
     if let Some(kept) = kept(redis, report).await? {
         return Ok(kept);
     }
@@ -73,9 +77,13 @@ async fn make_if_missing(redis: &Redis, report: Report) -> Result<Kept, RefreshE
     let right_at = Instant::now();
     let body = mysql::summarise(&connection, report).await?;
     let lifetime = lifetime(interval, right_at);
-    if let Err(error) = publish(redis, &connection, report, &body, lifetime).await {
+    if let Err(error) = lease.put(report, &body, lifetime).await {
         store_guest::log_sparsely(format_args!("report made but not kept: {error}"));
         return Ok((body.into_bytes(), Freshness::NONE));
+    }
+    // Under plain Spin, this is all that is done of the refresh's work.
+    if let Err(error) = trust::beat(&connection, redis).await {
+        store_guest::log_sparsely(error);
     }
     let freshness = Freshness::of_report(lifetime, interval);
     Ok((body.into_bytes(), freshness))
@@ -121,37 +129,4 @@ pub(crate) fn lifetime(interval: Duration, right_at: Instant) -> Duration {
     report_lifetime(interval)
         .saturating_sub(right_at.elapsed())
         .max(least)
-}
-
-/// Puts the report in place, then does a part of the refresh's work: under plain Spin, this is all there is of it.
-async fn publish(
-    redis: &Redis,
-    connection: &Connection,
-    report: Report,
-    body: &str,
-    lifetime: Duration,
-) -> Result<(), RefreshError> {
-    put(redis, report, body, lifetime).await?;
-    // Changes that are forgotten here are in this report and perhaps not in the other, so the next refresh has to make
-    // both anew. Said first, since a crash may come before the changes are gone.
-    redis.delete(SEEN).await?;
-    let page = changes::apply_page(connection, redis, 0).await?;
-    let settled = page
-        .iter()
-        .filter(|change| change.settled)
-        .map(|change| change.id);
-    changes::forget(connection, &settled.collect::<Vec<_>>()).await
-}
-
-/// Puts a report in place.
-///
-/// # Errors
-/// If Redis is down.
-pub(crate) async fn put(
-    redis: &Redis,
-    report: Report,
-    body: &str,
-    lifetime: Duration,
-) -> Result<(), RedisError> {
-    redis.set_for(report_key(report), body, lifetime).await
 }

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use spin_sdk::wasip3::random::random::get_random_u64;
-use store_domain::cache::{LEASE, LEASE_LIFETIME, RELEASE_LEASE, RENEW_LEASE};
+use store_domain::cache::{
+    LEASE, LEASE_LIFETIME, PUT_REPORT, RELEASE_LEASE, RENEW_LEASE, TAKE_LEASE, number_key,
+    report_key,
+};
+use store_domain::reports::Report;
 use store_guest::redis::Argument::{Number, Text};
-use store_guest::redis::{Redis, RedisError};
+use store_guest::redis::{Redis, RedisError, milliseconds};
 
 use crate::refresh::RefreshError;
 
@@ -14,6 +18,17 @@ pub(crate) struct Lease<'a> {
     redis: &'a Redis,
     /// Ours alone, so that we never renew or end a lease that has passed to another.
     token: String,
+    /// Greater than that of any holder before. Redis refuses a report of a holder whose lease has passed to another.
+    number: i64,
+}
+
+/// What became of a report that was put in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It is another than before.
+    Replaced,
+    /// It was right already and lives on.
+    Same,
 }
 
 impl<'a> Lease<'a> {
@@ -23,8 +38,34 @@ impl<'a> Lease<'a> {
     /// If Redis is down.
     pub(crate) async fn take(redis: &'a Redis) -> Result<Option<Self>, RedisError> {
         let token = format!("{:016x}{:016x}", get_random_u64(), get_random_u64());
-        let taken = redis.set_new_for(LEASE, &token, LEASE_LIFETIME).await?;
-        Ok(taken.then_some(Self { redis, token }))
+        let arguments = [Text(&token), milliseconds(LEASE_LIFETIME)];
+        let keys = [LEASE, &number_key(LEASE)];
+        let number = redis.run_on_two(TAKE_LEASE, keys, &arguments).await?;
+        Ok((number > 0).then_some(Self {
+            redis,
+            token,
+            number,
+        }))
+    }
+
+    /// Puts a report in place, unless a later holder did.
+    ///
+    /// # Errors
+    /// [`RefreshError::LeaseLost`] if a later holder did, or if Redis is down.
+    pub(crate) async fn put(
+        &self,
+        report: Report,
+        body: &str,
+        lifetime: Duration,
+    ) -> Result<Put, RefreshError> {
+        let key = report_key(report);
+        let arguments = [Number(self.number), Text(body), milliseconds(lifetime)];
+        let keys = [key, &number_key(key)];
+        match self.redis.run_on_two(PUT_REPORT, keys, &arguments).await? {
+            1 => Ok(Put::Replaced),
+            0 => Ok(Put::Same),
+            _ => Err(RefreshError::LeaseLost),
+        }
     }
 
     /// Keeps the lease for its whole lifetime from now on.
@@ -32,8 +73,7 @@ impl<'a> Lease<'a> {
     /// # Errors
     /// [`RefreshError::LeaseLost`] if it ran out and another may have it: then this one must stop.
     pub(crate) async fn renew(&self) -> Result<(), RefreshError> {
-        let lifetime_ms = i64::try_from(LEASE_LIFETIME.as_millis()).unwrap_or(i64::MAX);
-        let arguments = [Text(&self.token), Number(lifetime_ms)];
+        let arguments = [Text(&self.token), milliseconds(LEASE_LIFETIME)];
         match self.redis.run(RENEW_LEASE, LEASE, &arguments).await? {
             0 => Err(RefreshError::LeaseLost),
             _ => Ok(()),

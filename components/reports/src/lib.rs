@@ -1,11 +1,10 @@
-//! The component that serves the two sales reports, and keeps what Redis holds equal to MySQL.
+//! The component that serves the two sales reports, and keeps them in Redis.
 //!
 //! Readers come by HTTP. The host's refresh task comes by `store:reports/refresh`, our own interface; under plain Spin
 //! nobody calls it, and readers do what is needed.
 
 mod cached;
-mod changes;
-mod fill;
+mod keys;
 mod lease;
 mod mysql;
 mod redis;

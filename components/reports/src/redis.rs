@@ -1,82 +1,81 @@
 //! `report_source = redis`: every order's hash, for each request. Naive on purpose: it shows what the cache must not be.
 
-use std::collections::HashSet;
-
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use store_domain::StoreError;
-use store_domain::cache::{FILLED, id_in_key, pattern};
-use store_domain::changes::Entity;
+use store_domain::orders::{Order, OrderRow, assemble};
 use store_domain::reports::{Report, Tally};
-use store_guest::cache;
+use store_guest::cache::{self, Write};
+use store_guest::mysql::{Connection, ids, orders_by_id};
 use store_guest::redis::{Redis, RedisError};
+use store_guest::variables;
 
-use crate::{mysql, refresh};
+use crate::{mysql, sql};
 
 /// How many hashes are read at once.
 const READS_AT_ONCE: usize = 256;
 
-/// The report's body. Read from MySQL instead while Redis is down or not filled: never a wrong report.
+/// The report's body. Redis holds the orders that were lately asked for; MySQL says which there are, and gives the rest.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] if neither Redis nor MySQL can be read.
+/// [`StoreError::Unavailable`] if MySQL is down.
 pub(crate) async fn read(report: Report) -> Result<String, StoreError> {
-    match add_up_if_filled().await {
-        Ok(Some(tally)) => return Ok(body(report, &tally)),
-        Ok(None) => {
-            store_guest::log_sparsely("Redis is not filled: report read from MySQL instead")
-        }
-        Err(error) => {
-            store_guest::log_sparsely(format_args!("report read from MySQL instead: {error}"));
-        }
-    }
-    mysql::add_up(report).await
-}
-
-/// Every order in Redis added up, or `None` if some may be missing.
-async fn add_up_if_filled() -> Result<Option<Tally>, RedisError> {
-    let redis = Redis::open().await?;
-    if !is_filled(&redis).await? {
-        // Under plain Spin nobody else fills it. Under our host somebody is at it already, and this returns at once.
-        if let Err(error) = refresh::run().await {
-            store_guest::log_sparsely(error);
-        }
-        if !is_filled(&redis).await? {
-            return Ok(None);
-        }
-    }
-    add_up(&redis).await.map(Some)
-}
-
-/// Whether every order was written to this Redis since it started.
-pub(crate) async fn is_filled(redis: &Redis) -> Result<bool, RedisError> {
-    let (filled, run_id) = futures::try_join!(redis.get(FILLED), redis.run_id())?;
-    Ok(filled.is_some_and(|filled| filled == run_id.as_bytes()))
-}
-
-async fn add_up(redis: &Redis) -> Result<Tally, RedisError> {
-    let pattern = pattern(Entity::Order);
+    let connection = Connection::open(&variables::mysql_url().await?).await?;
+    let mut redis = cache::open().await;
     let mut tally = Tally::default();
-    // SCAN may find a key more than once.
-    let mut added = HashSet::new();
-    let mut cursor = None;
+    let mut last = 0;
     loop {
-        let (keys, next) = redis.scan(cursor.as_deref(), &pattern).await?;
-        let new = keys
-            .iter()
-            .filter_map(|key| id_in_key(Entity::Order, key))
-            .filter(|id| added.insert(*id))
-            .collect::<Vec<_>>();
-        let orders: Vec<_> = stream::iter(new)
-            .map(|id| cache::order(redis, id))
-            .buffer_unordered(READS_AT_ONCE)
-            .try_collect()
+        let page = connection
+            .query::<(i64,)>(sql::ORDER_IDS, ids([last]))
             .await?;
-        orders.iter().flatten().for_each(|order| tally.add(order));
-        match next {
-            Some(next) => cursor = Some(next),
-            None => return Ok(tally),
+        let Some(&(end,)) = page.last() else {
+            return Ok(body(report, &tally));
+        };
+        last = end;
+        let page = page.into_iter().map(|(id,)| id).collect();
+        for order in orders(&connection, &mut redis, page).await? {
+            tally.add(&order);
         }
     }
+}
+
+/// The orders of one page, from Redis as far as it has them.
+async fn orders(
+    connection: &Connection,
+    redis: &mut Option<Redis>,
+    page: Vec<i64>,
+) -> Result<Vec<Order>, StoreError> {
+    let cached = match redis {
+        Some(redis) => cache::log_failure(orders_in_redis(redis, &page).await),
+        None => None,
+    };
+    let mut orders = cached.unwrap_or_else(|| {
+        // What does not answer is not asked for the next page.
+        *redis = None;
+        Vec::new()
+    });
+    // Both are by ascending id.
+    let mut found = orders.iter().map(|order| order.order_id).peekable();
+    let missing: Vec<i64> = page
+        .into_iter()
+        .filter(|id| found.next_if_eq(id).is_none())
+        .collect();
+    if !missing.is_empty() {
+        let statement = orders_by_id(missing.len());
+        let rows: Vec<OrderRow> = connection.query(&statement, ids(missing)).await?;
+        let stored = assemble(rows);
+        cache::heal(redis.as_ref(), stored.iter().cloned().map(Write::PutOrder)).await;
+        orders.extend(stored);
+    }
+    Ok(orders)
+}
+
+async fn orders_in_redis(redis: &Redis, page: &[i64]) -> Result<Vec<Order>, RedisError> {
+    let found: Vec<Option<Order>> = stream::iter(page)
+        .map(|&id| cache::order(redis, id))
+        .buffered(READS_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 fn body(report: Report, tally: &Tally) -> String {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use mysql_async::prelude::Queryable;
 use redis::{Cmd, Pipeline};
-use store_domain::cache::{self, MOVE_STOCK, PUT_STOCK, QUANTITY, STOCK_FIELDS, stock_values};
+use store_domain::cache::{self, QUANTITY, STOCK_FIELDS, stock_values};
 use store_domain::changes::Entity;
 use store_domain::stock::{Stock, StockLevel, StockedProduct};
 use store_domain::{Cents, StoreError};
@@ -69,17 +69,20 @@ async fn stored(pools: &Pools, product_id: i64) -> Result<Option<StockedProduct>
 }
 
 fn put(product: &StockedProduct) -> Cmd {
-    let mut command = redis::cmd("EVAL");
-    command
-        .arg(PUT_STOCK)
-        .arg(1)
-        .arg(cache::key(Entity::Product, product.level.product_id))
-        .arg(product.level.version);
+    let mut command = redis::cmd("HSET");
+    command.arg(cache::key(Entity::Product, product.level.product_id));
     for (field, value) in STOCK_FIELDS.iter().zip(stock_values(product)) {
         command.arg(field).arg(value);
     }
     command
 }
+
+/// Moves the quantity of an existing hash, unless Redis has a newer one: the twin's only writer of Redis is itself.
+const MOVE_STOCK: &str = "\
+local stored = redis.call('HGET', KEYS[1], 'version')
+if not stored or tonumber(stored) >= tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'version', ARGV[1], 'quantity', ARGV[2])
+return 1";
 
 /// Adds what moves a product's level in Redis.
 pub(crate) fn add_move(pipeline: &mut Pipeline, level: &StockLevel) {

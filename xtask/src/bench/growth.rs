@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use mysql_async::prelude::Queryable;
 use serde_json::json;
 use testbed::seed::{Dataset, LAB, Size};
 use testbed::{Host, Store};
@@ -36,10 +35,6 @@ const IDLE_CONNECTIONS: usize = 10_000;
 
 /// How long a host rests before its memory is looked at: longer than an instance lives without work (10 s).
 const REST: Duration = Duration::from_secs(15);
-
-/// Longest wait for the refreshes to be done with what a flood changed. They look at each change for some seconds, as
-/// its request may not have ended.
-const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Longest wait for a refresh; one is due each second.
 const REFRESH_LIMIT: Duration = Duration::from_secs(10);
@@ -177,7 +172,6 @@ impl Grown {
             .flood(&self.target(Route::Place)?, CROWD, 2 * seconds)
             .await
             .with_context(|| format!("{CROWD} clients that order at once"))?;
-        self.settle().await?;
         sleep(REST).await;
         Ok(Once {
             crowd_requests: crowd.requests,
@@ -206,27 +200,8 @@ impl Grown {
                 costs.order_ms.push(1000.0 / flood.requests_per_second);
             }
         }
-        self.settle().await?;
         costs.refresh_ms.push(self.refresh_ms().await?);
         Ok(())
-    }
-
-    /// Waits for the work that a flood leaves behind, which would be taken for a cost of whatever comes next: of this
-    /// store's refresh, and of the other store, whose MariaDB shares its processor with this one's.
-    async fn settle(&self) -> Result<()> {
-        let mut mysql = self.store.mysql().await?;
-        let deadline = Instant::now() + SETTLE_LIMIT;
-        loop {
-            let changes: Option<u64> = mysql
-                .query_first("SELECT COUNT(*) FROM cache_changes")
-                .await
-                .context("counting changes")?;
-            if changes == Some(0) {
-                return mysql.disconnect().await.context("disconnecting");
-            }
-            ensure!(Instant::now() < deadline, "the refresh does not catch up");
-            sleep(Duration::from_millis(500)).await;
-        }
     }
 
     /// What a refresh costs that finds one new order: the mean of a few.

@@ -29,15 +29,3 @@ pub(crate) async fn scan(redis: &mut MultiplexedConnection, pattern: &str) -> Re
         cursor = next;
     }
 }
-
-/// What names this run of the server: another one after every start.
-pub(crate) async fn run_id(redis: &mut MultiplexedConnection) -> Result<String> {
-    let mut command = redis::cmd("INFO");
-    let info: String = command
-        .arg("server")
-        .query_async(redis)
-        .await
-        .context("asking Redis who it is")?;
-    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-    id.map(str::to_owned).context("Redis didn't say its run_id")
-}

@@ -6,7 +6,7 @@ use spin_sdk::wasip3::random::random::get_random_u64;
 use store_domain::StoreError;
 
 use super::{Connection, Fate, MysqlError, fate, ids};
-use crate::Problem;
+use crate::{Problem, trust};
 
 /// How often a transaction is tried before its request is told to come back.
 const ATTEMPTS: u32 = 5;
@@ -27,6 +27,9 @@ pub enum Abort {
     /// The database failed, again and again if it was worth a try.
     #[error(transparent)]
     Database(#[from] MysqlError),
+    /// What it changes could not be marked in Redis, in this epoch of the cache. Everything was rolled back.
+    #[error("changes not marked in epoch {0} of the cache")]
+    NotMarked(i64),
 }
 
 impl From<Abort> for StoreError {
@@ -34,6 +37,7 @@ impl From<Abort> for StoreError {
         match abort {
             Abort::Rejected(error) => error,
             Abort::Database(error) => error.into(),
+            Abort::NotMarked(_) => Self::Unavailable(abort.to_string()),
         }
     }
 }
@@ -61,6 +65,10 @@ pub async fn transaction<T>(
         match attempt_once(url, &work, &fate).await {
             Err(Abort::Database(error)) if error.is_retryable() && attempt + 1 < ATTEMPTS => {
                 spin_sdk::time::sleep(retry_delay(attempt, get_random_u64())).await;
+                attempt += 1;
+            }
+            Err(Abort::NotMarked(epoch)) if attempt + 1 < ATTEMPTS => {
+                trust::settle(url, epoch).await?;
                 attempt += 1;
             }
             outcome => return outcome,

@@ -1,9 +1,9 @@
-//! Filling a store with data: MySQL in one transaction, then Redis to match.
+//! Filling a store with data: MySQL in one transaction. Redis is emptied, and holds what readers ask for.
 
 mod dataset;
+mod empty_redis;
 mod lab;
 mod load_mysql;
-mod load_redis;
 
 use anyhow::{Context, Result, bail};
 use mysql_async::prelude::Queryable;
@@ -42,9 +42,7 @@ pub async fn load(addresses: &Addresses, dataset: &Dataset, progress: Progress) 
     transaction.commit().await.context("committing the data")?;
     step.finish();
     conn.disconnect().await.context("disconnecting")?;
-    let mut redis = addresses.redis().await?;
-    load_redis::forget_all(&mut redis).await?;
-    load_redis::fill(&mut redis, dataset, progress).await
+    empty_redis::forget_all(&mut addresses.redis().await?).await
 }
 
 /// Whether the store holds any user, and so any data worth keeping.
@@ -63,8 +61,7 @@ pub async fn is_empty(addresses: &Addresses) -> Result<bool> {
 /// # Errors
 /// When the store has no tables yet, or a server is down.
 pub async fn empty(addresses: &Addresses) -> Result<()> {
-    const TABLES: [&str; 9] = [
-        "cache_changes",
+    const TABLES: [&str; 8] = [
         "idempotency_keys",
         "product_totals",
         "user_totals",
@@ -86,7 +83,7 @@ pub async fn empty(addresses: &Addresses) -> Result<()> {
             .with_context(|| format!("emptying {table}"))?;
     }
     conn.disconnect().await.context("disconnecting")?;
-    load_redis::forget_all(&mut addresses.redis().await?).await
+    empty_redis::forget_all(&mut addresses.redis().await?).await
 }
 
 async fn has_users(conn: &mut Conn) -> Result<bool> {

@@ -1,4 +1,5 @@
-//! Redis against MySQL: every order and every stock level.
+//! Redis against MySQL: every order and every stock level that a reader would be shown from Redis. What is missing there,
+//! marked by a writer, or of an earlier epoch, a reader looks up in MySQL.
 
 use std::collections::HashSet;
 
@@ -39,7 +40,8 @@ pub(super) async fn audit_orders(
     progress: Progress,
 ) -> Result<()> {
     let step = progress.step("orders in Redis", audit.compared(Check::OrderTotals) as u64);
-    let mut comparison = Comparison::new(Check::CachedOrders, Entity::Order, audit, &step);
+    let epoch = epoch(conn).await?;
+    let mut comparison = Comparison::new(Check::CachedOrders, Entity::Order, epoch, audit, &step);
     let mut last = 0;
     loop {
         let rows = conn
@@ -71,7 +73,8 @@ pub(super) async fn audit_stocks(
         .await
         .context("counting stocks")?;
     let step = progress.step("stock levels in Redis", count.unwrap_or_default());
-    let mut comparison = Comparison::new(Check::CachedStocks, Entity::Product, audit, &step);
+    let epoch = epoch(conn).await?;
+    let mut comparison = Comparison::new(Check::CachedStocks, Entity::Product, epoch, audit, &step);
     let mut last = 0;
     loop {
         let stocks = conn
@@ -88,6 +91,30 @@ pub(super) async fn audit_stocks(
     }
     comparison.find_unknown_keys(redis).await?;
     Ok(())
+}
+
+/// The epoch of the cache: what was written in another counts for nothing. None at all is shown while it is doubted.
+async fn epoch(conn: &mut Transaction<'_>) -> Result<i64> {
+    const NOT_SHOWN: i64 = -1;
+    let epoch: Option<i64> = conn
+        .query_first(
+            "SELECT epoch FROM cache_state WHERE id = 1 AND epoch NOT IN (SELECT epoch FROM cache_doubts)",
+        )
+        .await
+        .context("reading the epoch of the cache")?;
+    Ok(epoch.unwrap_or(NOT_SHOWN))
+}
+
+/// The fields that say whether a hash is shown: its epoch, and whose turn it is to write it.
+const STATE_FIELDS: [&str; 2] = ["epoch", "turn"];
+
+/// Whether a hash with these [`STATE_FIELDS`] is shown.
+fn is_shown(state: &[Option<String>], now: i64) -> bool {
+    let [epoch, turn] = state else {
+        return true;
+    };
+    let epoch = epoch.as_deref().map_or(Ok(0), str::parse);
+    turn.is_none() && epoch == Ok(now)
 }
 
 /// How something is written in a hash of `N` fields.
@@ -113,6 +140,7 @@ const STOCKS_IN_REDIS: Coding<StockedProduct, 5> = Coding {
 struct Comparison<'a> {
     check: Check,
     entity: Entity,
+    epoch: i64,
     audit: &'a mut Audit,
     step: &'a Step,
     /// The ids that MySQL has.
@@ -120,10 +148,11 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    fn new(check: Check, entity: Entity, audit: &'a mut Audit, step: &'a Step) -> Self {
+    fn new(check: Check, entity: Entity, epoch: i64, audit: &'a mut Audit, step: &'a Step) -> Self {
         Self {
             check,
             entity,
+            epoch,
             audit,
             step,
             known: HashSet::new(),
@@ -140,17 +169,21 @@ impl<'a> Comparison<'a> {
         let mut commands = redis::pipe();
         // A key of another type than a hash is a difference to report, not an error to stop at.
         commands.ignore_errors();
+        let fields: Vec<&str> = coding.fields.into_iter().chain(STATE_FIELDS).collect();
         for (id, _) in &expected {
-            commands.hmget(cache::key(self.entity, *id), &coding.fields);
+            commands.hmget(cache::key(self.entity, *id), &fields);
         }
-        let found: Vec<RedisResult<[Option<String>; N]>> = commands
+        let found: Vec<RedisResult<Vec<Option<String>>>> = commands
             .query_async(redis)
             .await
             .context("reading hashes from Redis")?;
-        self.audit.add_compared(self.check, expected.len());
         self.step.advance(expected.len());
         for ((id, expected), found) in expected.into_iter().zip(found) {
             self.known.insert(id);
+            let Some(found) = shown(found, self.epoch) else {
+                continue;
+            };
+            self.audit.add_compared(self.check, 1);
             if let Some(difference) = coding.difference(id, &expected, found) {
                 self.audit.add(
                     self.check,
@@ -165,13 +198,34 @@ impl<'a> Comparison<'a> {
     async fn find_unknown_keys(&mut self, redis: &mut MultiplexedConnection) -> Result<()> {
         for key in scan(redis, &cache::pattern(self.entity)).await? {
             let id = cache::id_in_key(self.entity, &key);
-            if id.is_none_or(|id| !self.known.contains(&id)) {
+            if id.is_some_and(|id| self.known.contains(&id)) {
+                continue;
+            }
+            let mut command = redis::cmd("HMGET");
+            command.arg(&key).arg(&STATE_FIELDS);
+            let state: RedisResult<Vec<Option<String>>> = command.query_async(redis).await;
+            if state.is_ok_and(|state| is_shown(&state, self.epoch)) {
                 self.audit
                     .add(self.check, format!("{key}: in Redis, but not in MySQL"));
             }
         }
         Ok(())
     }
+}
+
+/// The values of a hash that a reader would be shown, or why they can't be read.
+fn shown<const N: usize>(
+    found: RedisResult<Vec<Option<String>>>,
+    epoch: i64,
+) -> Option<RedisResult<[Option<String>; N]>> {
+    let mut values = match found {
+        Ok(values) => values,
+        Err(error) => return Some(Err(error)),
+    };
+    let state = values.split_off(N);
+    let is_there = values.iter().any(Option::is_some);
+    let values = values.try_into().ok()?;
+    (is_there && is_shown(&state, epoch)).then_some(Ok(values))
 }
 
 impl<T: PartialEq, const N: usize> Coding<T, N> {
@@ -182,9 +236,6 @@ impl<T: PartialEq, const N: usize> Coding<T, N> {
         found: RedisResult<[Option<String>; N]>,
     ) -> Option<String> {
         let values = match found {
-            Ok(values) if values.iter().all(Option::is_none) => {
-                return Some("missing in Redis".to_owned());
-            }
             Ok(values) => values,
             Err(error) => return Some(format!("unreadable: {error}")),
         };
@@ -240,5 +291,22 @@ fn stocked_product(
         sku,
         unit_price: Cents::new(price),
         level,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_marked_or_of_an_earlier_epoch_is_not_shown() {
+        let hash = |epoch: &str, turn: Option<&str>| {
+            let values = [Some("5"), Some(epoch), turn];
+            let values = values.map(|value| value.map(str::to_owned));
+            shown::<1>(Ok(values.to_vec()), 7).is_some()
+        };
+        assert!(hash("7", None));
+        assert!(!hash("6", None));
+        assert!(!hash("7", Some("w12")));
     }
 }

@@ -1,0 +1,110 @@
+//! The script by which orders and stock are read and written in Redis. It runs as a whole, so nothing comes between its
+//! commands.
+//!
+//! Each epoch has a script of its own, called by its digest. A server into which it was never loaded, such as a replica
+//! that has become the master and lacks the last writes, or one that was restarted with old data, does not know it and
+//! refuses: what such a server holds is neither read nor relied on.
+
+use sha1::{Digest as _, Sha1};
+
+/// Works on one key, as `KEYS[1]`; `ARGV` is what to do, whose turn it is, a lifetime in milliseconds, and fields or
+/// fields and values. A hash's `epoch` says when it was written, and its `turn` who may write it: whoever has the turn
+/// knows what MySQL will hold, and as long as there is one the hash shows nothing that may change.
+///
+/// - `load`: nothing; the script is known from then on.
+/// - `read`: the fields, if all are there and it is nobody's turn. Otherwise nothing, and the reader has the turn unless
+///   another has.
+/// - `mark`: the turn of a writer, before it commits. Whoever had it before has lost it.
+/// - `put`, `move`, `drop`: the end of a turn, with the fields, with some fields of a hash that has the others, or with
+///   the end of the hash. Refused if the turn has passed to another. A writer that finds nobody's turn has lost its
+///   mark: nobody knows what was written since.
+const BODY: &str = r"
+local key, what, token, lifetime = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+if what == 'load' then return 1 end
+local stored = redis.call('HMGET', key, 'epoch', 'turn')
+local written, turn = tonumber(stored[1] or 0), stored[2]
+if written > epoch then
+  if what == 'read' then return false end
+  return 0
+end
+local ours = written == epoch
+
+if what == 'read' then
+  if ours and turn then return false end
+  if ours then
+    local values = redis.call('HMGET', key, unpack(ARGV, 4))
+    local whole = true
+    for _, value in ipairs(values) do whole = whole and value end
+    if whole then return values end
+  end
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'epoch', epoch, 'turn', token)
+  redis.call('PEXPIRE', key, lifetime)
+  return false
+end
+
+if what == 'mark' then
+  if not ours then redis.call('DEL', key) end
+  redis.call('HDEL', key, unpack(ARGV, 4))
+  redis.call('HSET', key, 'epoch', epoch, 'turn', token)
+  redis.call('PEXPIRE', key, lifetime)
+  return 1
+end
+
+if not ours then return 0 end
+local is_writer = string.sub(token, 1, 1) == 'w'
+if turn ~= token then
+  if not turn and is_writer then redis.call('DEL', key) end
+  return 0
+end
+if what == 'drop' or (what == 'move' and redis.call('HEXISTS', key, 'product_name') == 0) then
+  redis.call('DEL', key)
+  return 1
+end
+redis.call('HDEL', key, 'turn')
+redis.call('HSET', key, unpack(ARGV, 4))
+redis.call('PEXPIRE', key, lifetime)
+return 1
+";
+
+/// The script of one epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheScript {
+    /// What Redis runs.
+    pub text: String,
+    /// What it is called by once Redis knows it: its SHA-1 in hexadecimal, as Redis computes it.
+    pub digest: String,
+}
+
+impl CacheScript {
+    /// The script of `epoch`.
+    pub fn of(epoch: i64) -> Self {
+        let text = format!("local epoch = {epoch}{BODY}");
+        let digest = Sha1::digest(&text);
+        Self {
+            digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_epoch_has_a_script_of_its_own() {
+        let (first, second) = (CacheScript::of(7), CacheScript::of(8));
+        assert!(first.text.starts_with("local epoch = 7\n"));
+        assert_eq!(first.digest.len(), 40);
+        assert_ne!(first.digest, second.digest);
+        assert_eq!(first, CacheScript::of(7));
+    }
+
+    /// The test vector of RFC 3174.
+    #[test]
+    fn the_digest_is_sha_1() {
+        let digest = Sha1::digest("abc");
+        assert_eq!(digest[..4], [0xa9, 0x99, 0x3e, 0x36]);
+    }
+}

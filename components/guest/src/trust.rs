@@ -1,0 +1,377 @@
+//! Whether what Redis holds of orders and stock may be shown: ADR 11.
+//!
+//! MySQL's `cache_state` says which server the cache is on and in which epoch it is. An instance believes what it read
+//! there for half a second, and without that shows nothing from Redis. Whoever can't mark in Redis what it is about to
+//! change doubts the epoch in MySQL, waits until no instance believes in it any more, and only then commits.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use spin_sdk::wasip3::random::random::get_random_u64;
+use store_domain::StoreError;
+use store_domain::cache::{
+    CHANGING, CacheScript, DOUBT_SETTLED, EPOCH_AT_LEAST, STATE, TRUST_LIFETIME,
+};
+
+use crate::mysql::{Connection, MysqlError, ids};
+use crate::redis::{Redis, RedisError};
+use crate::variables;
+
+/// The one row of `cache_state`, the last beat, and for how long the epoch has been doubted, in milliseconds.
+pub(crate) const STATE_COLUMNS: &str = "s.epoch, s.server, \
+     COALESCE((SELECT b.beat FROM cache_beat b WHERE b.id = 1), 0), \
+     (SELECT TIMESTAMPDIFF(MICROSECOND, d.doubted_at, UTC_TIMESTAMP(3)) DIV 1000 FROM cache_doubts d WHERE d.epoch = s.epoch)";
+
+const DOUBT: &str =
+    "INSERT IGNORE INTO cache_doubts (epoch, doubted_at) VALUES (?, UTC_TIMESTAMP(3))";
+
+/// A new epoch waits for the transactions that rely on the old one, and those that come wait for it. Not for long, should
+/// one of the first never end.
+const WAIT_BRIEFLY: &str = "SET SESSION innodb_lock_wait_timeout = 1";
+
+/// Never back to an earlier epoch, however late this comes.
+const BEGIN_EPOCH: &str = "INSERT INTO cache_state (id, epoch, server) VALUES (1, ?, ?) \
+     ON DUPLICATE KEY UPDATE server = IF(VALUES(epoch) > epoch, VALUES(server), server), \
+     epoch = GREATEST(epoch, VALUES(epoch))";
+
+const FORGET_DOUBTS: &str = "DELETE FROM cache_doubts WHERE epoch < ?";
+
+const BEAT: &str =
+    "INSERT INTO cache_beat (id, beat) VALUES (1, 1) ON DUPLICATE KEY UPDATE beat = beat + 1";
+
+/// What an instance waits at least between two looks at `cache_state`.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+/// How often, and how long apart, a writer looks whether another begins a new epoch.
+const LOOKS: usize = 10;
+const BETWEEN_WRITER_LOOKS: Duration = Duration::from_millis(20);
+
+/// Why nobody knows whether to trust Redis.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrustError {
+    /// Redis failed.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    /// MySQL failed.
+    #[error(transparent)]
+    Mysql(#[from] MysqlError),
+    /// A variable is missing.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What MySQL says of the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) epoch: i64,
+    pub(crate) server: String,
+    pub(crate) beat: i64,
+    pub(crate) doubted_for: Option<Duration>,
+}
+
+/// Columns of [`STATE_COLUMNS`].
+pub(crate) type StateRow = (i64, String, i64, Option<i64>);
+
+impl From<StateRow> for State {
+    fn from((epoch, server, beat, doubted_ms): StateRow) -> Self {
+        let doubted_for =
+            doubted_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
+        Self {
+            epoch,
+            server,
+            beat,
+            doubted_for,
+        }
+    }
+}
+
+impl State {
+    /// As it was before there was any epoch.
+    fn none() -> Self {
+        (0, String::new(), 0, None).into()
+    }
+
+    async fn read(connection: &Connection) -> Result<Self, MysqlError> {
+        let statement = format!("SELECT {STATE_COLUMNS} FROM cache_state s WHERE s.id = 1");
+        let row = connection.first::<StateRow>(&statement, vec![]).await?;
+        Ok(row.map_or_else(Self::none, Self::from))
+    }
+}
+
+/// What Redis says of itself.
+struct Said {
+    run_id: String,
+    epoch: i64,
+    beat: i64,
+}
+
+impl Said {
+    async fn read(redis: &Redis) -> Result<Self, RedisError> {
+        let (run_id, state) = futures::try_join!(redis.run_id(), redis.get(STATE))?;
+        let (epoch, beat) = state.as_deref().and_then(parse).unwrap_or_default();
+        Ok(Self {
+            run_id,
+            epoch,
+            beat,
+        })
+    }
+
+    /// Whether this is the server and the epoch that MySQL names. A MySQL that is behind Redis was restored to an earlier
+    /// state, and Redis holds what never happened.
+    fn agrees(&self, state: &State) -> bool {
+        self.run_id == state.server && self.epoch == state.epoch && self.beat <= state.beat
+    }
+}
+
+fn parse(state: &[u8]) -> Option<(i64, i64)> {
+    let (epoch, beat) = str::from_utf8(state).ok()?.split_once(':')?;
+    Some((epoch.parse().ok()?, beat.parse().ok()?))
+}
+
+/// An epoch that was found to be right.
+struct Known {
+    epoch: i64,
+    script: Rc<CacheScript>,
+    until: Instant,
+}
+
+#[derive(Default)]
+struct Trust {
+    known: Option<Known>,
+    next_look: Option<Instant>,
+}
+
+thread_local! {
+    /// What this instance believes. It is the same for all of its requests.
+    static TRUST: RefCell<Trust> = const { RefCell::new(Trust { known: None, next_look: None }) };
+}
+
+/// The script of the epoch that may be trusted now, read anew if that is due.
+pub(crate) async fn current(redis: &Redis) -> Option<(i64, Rc<CacheScript>)> {
+    if is_look_due()
+        && let Err(error) = renew(redis).await
+    {
+        crate::log_sparsely(format_args!("going on without the cache: {error}"));
+    }
+    let now = Instant::now();
+    TRUST.with_borrow(|trust| {
+        let known = trust.known.as_ref().filter(|known| now < known.until)?;
+        Some((known.epoch, known.script.clone()))
+    })
+}
+
+/// Whether the epoch may still be trusted. Asked once more after Redis has answered: what it said was true then.
+pub(crate) fn holds(epoch: i64) -> bool {
+    let now = Instant::now();
+    TRUST.with_borrow(|trust| {
+        let known = trust.known.as_ref();
+        known.is_some_and(|known| known.epoch == epoch && now < known.until)
+    })
+}
+
+/// The script of the epoch that this instance knows, to be trusted or not.
+pub(crate) fn known() -> Option<(i64, Rc<CacheScript>)> {
+    TRUST.with_borrow(|trust| {
+        let known = trust.known.as_ref()?;
+        Some((known.epoch, known.script.clone()))
+    })
+}
+
+/// Redis did not do what was asked. It may be another server now.
+pub(crate) fn forget() {
+    TRUST.with_borrow_mut(|trust| trust.known = None);
+}
+
+/// Whether the caller is the one to look: early, while the others still trust what is known.
+fn is_look_due() -> bool {
+    let now = Instant::now();
+    TRUST.with_borrow_mut(|trust| {
+        let fresh_until = trust.known.as_ref().map(|known| known.until);
+        let is_fresh = fresh_until.is_some_and(|until| now + TRUST_LIFETIME / 2 < until);
+        if is_fresh || trust.next_look.is_some_and(|next| now < next) {
+            return false;
+        }
+        trust.next_look = Some(now + BETWEEN_LOOKS);
+        true
+    })
+}
+
+/// Reads anew whether Redis may be trusted, and begins a new epoch if Redis is not what MySQL says. Gives the epoch that
+/// may be trusted.
+///
+/// # Errors
+/// If MySQL or Redis fails: then nothing is trusted for longer than before.
+pub async fn renew(redis: &Redis) -> Result<Option<i64>, TrustError> {
+    // Not while a connection to MySQL is held: Redis may let us wait.
+    let said = Said::read(redis).await?;
+    let asked_at = Instant::now();
+    let connection = Connection::open(&variables::mysql_url().await?).await?;
+    let state = State::read(&connection).await?;
+    let is_right = said.agrees(&state);
+    match state.doubted_for {
+        None if is_right => {
+            believe(redis, &state, asked_at).await?;
+            return Ok(Some(state.epoch));
+        }
+        Some(doubted_for) if is_right && doubted_for < EPOCH_AT_LEAST => forget(),
+        _ => {
+            forget();
+            begin_epoch(&connection, redis, &state, &said).await?;
+        }
+    }
+    Ok(None)
+}
+
+/// The script of the epoch that a writer's transaction is in, if Redis agrees that it is that.
+pub(crate) async fn script(
+    redis: &Redis,
+    state: &State,
+    asked_at: Instant,
+) -> Result<Option<Rc<CacheScript>>, RedisError> {
+    if let Some((epoch, script)) = known()
+        && epoch == state.epoch
+    {
+        return Ok(Some(script));
+    }
+    if state.doubted_for.is_some() || !Said::read(redis).await?.agrees(state) {
+        return Ok(None);
+    }
+    believe(redis, state, asked_at).await.map(Some)
+}
+
+/// Knows the epoch from now on, and trusts it for a while from `asked_at` on.
+async fn believe(
+    redis: &Redis,
+    state: &State,
+    asked_at: Instant,
+) -> Result<Rc<CacheScript>, RedisError> {
+    let until = asked_at + TRUST_LIFETIME;
+    let renewed = TRUST.with_borrow_mut(|trust| {
+        let known = trust.known.as_mut();
+        let known = known.filter(|known| known.epoch == state.epoch)?;
+        known.until = known.until.max(until);
+        Some(known.script.clone())
+    });
+    if let Some(script) = renewed {
+        return Ok(script);
+    }
+    let script = Rc::new(CacheScript::of(state.epoch));
+    redis.load(&script).await?;
+    TRUST.with_borrow_mut(|trust| {
+        trust.known = Some(Known {
+            epoch: state.epoch,
+            script: script.clone(),
+            until,
+        });
+    });
+    Ok(script)
+}
+
+/// Begins an epoch that is later than any that MySQL or Redis knows. Nothing that was written before is shown in it.
+async fn begin_epoch(
+    connection: &Connection,
+    redis: &Redis,
+    state: &State,
+    said: &Said,
+) -> Result<(), TrustError> {
+    let token = get_random_u64().to_string();
+    if !redis.set_new_for(CHANGING, &token, EPOCH_AT_LEAST).await? {
+        return Ok(());
+    }
+    let epoch = state.epoch.max(said.epoch) + 1;
+    // Redis first: it may refuse, and then there is no new epoch.
+    redis.set(STATE, &format!("{epoch}:{}", state.beat)).await?;
+    connection.execute(WAIT_BRIEFLY, vec![]).await?;
+    let names = vec![epoch.into(), said.run_id.clone().into()];
+    connection.execute(BEGIN_EPOCH, names).await?;
+    connection.execute(FORGET_DOUBTS, ids([epoch])).await?;
+    crate::log(format_args!("the cache begins anew: epoch {epoch}"));
+    Ok(())
+}
+
+/// What a writer does that could not mark its changes in `epoch`: it has Redis agree with MySQL again, or doubts the epoch
+/// until nobody trusts it. It holds no connection meanwhile.
+///
+/// # Errors
+/// If MySQL fails.
+pub(crate) async fn settle(url: &str, epoch: i64) -> Result<(), MysqlError> {
+    for _ in 0..LOOKS {
+        match renew_for_writer().await {
+            Ok(Some(trusted)) if trusted != epoch => return Ok(()),
+            Ok(None) => spin_sdk::time::sleep(BETWEEN_WRITER_LOOKS).await,
+            Ok(Some(_)) | Err(_) => break,
+        }
+    }
+    doubt(url, epoch).await
+}
+
+async fn renew_for_writer() -> Result<Option<i64>, TrustError> {
+    renew(&Redis::open().await?).await
+}
+
+async fn doubt(url: &str, epoch: i64) -> Result<(), MysqlError> {
+    forget();
+    let connection = Connection::open(url).await?;
+    connection.execute(DOUBT, ids([epoch])).await?;
+    let state = State::read(&connection).await?;
+    drop(connection);
+    crate::log_sparsely("Redis takes no writes: nothing is read from it until it does");
+    if state.epoch == epoch {
+        let doubted_for = state.doubted_for.unwrap_or_default();
+        spin_sdk::time::sleep(DOUBT_SETTLED.saturating_sub(doubted_for)).await;
+    }
+    Ok(())
+}
+
+/// Counts a beat in MySQL and then in Redis, whereby a MySQL that is restored to before it is found out.
+///
+/// # Errors
+/// If MySQL or Redis fails.
+pub async fn beat(connection: &Connection, redis: &Redis) -> Result<(), TrustError> {
+    connection.execute(BEAT, vec![]).await?;
+    let state = State::read(connection).await?;
+    if Said::read(redis).await?.agrees(&state) {
+        redis
+            .set(STATE, &format!("{}:{}", state.epoch, state.beat))
+            .await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(epoch: i64, server: &str, beat: i64) -> State {
+        (epoch, server.to_owned(), beat, None).into()
+    }
+
+    #[test]
+    fn redis_agrees_unless_it_is_another_or_mysql_is_behind() {
+        let said = Said {
+            run_id: "a".into(),
+            epoch: 7,
+            beat: 3,
+        };
+        assert!(said.agrees(&state(7, "a", 3)));
+        assert!(said.agrees(&state(7, "a", 4)), "Redis was not told yet");
+        assert!(!said.agrees(&state(7, "b", 3)), "another server");
+        assert!(!said.agrees(&state(8, "a", 3)), "another epoch");
+        assert!(!said.agrees(&state(7, "a", 2)), "MySQL was restored");
+    }
+
+    #[test]
+    fn a_state_reads_back_and_anything_else_is_none() {
+        assert_eq!(parse(b"7:3"), Some((7, 3)));
+        for other in [&b""[..], b"7", b"7:", b"a:3", b"\xff:1"] {
+            assert_eq!(parse(other), None);
+        }
+    }
+
+    #[test]
+    fn one_of_many_looks() {
+        assert!(is_look_due());
+        assert!(!is_look_due());
+    }
+}

@@ -1,0 +1,124 @@
+//! A TCP relay between a host and a server, which can hold a command on its way, cut everything, or lead elsewhere.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::support::eventually;
+
+/// What the relay does with what clients send.
+#[derive(Debug, Clone)]
+struct Course {
+    /// Where connections lead; nowhere while cut.
+    to: Option<String>,
+    /// Whatever contains this is held, and all that its client sends after it.
+    hold: Option<Vec<u8>>,
+}
+
+/// A relay on a port of its own. Dropping it ends it.
+pub(crate) struct Relay {
+    address: String,
+    course: watch::Sender<Course>,
+    holds: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Relay {
+    pub(crate) async fn to(address: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let relay_address = listener.local_addr().unwrap().to_string();
+        let (course, followed) = watch::channel(Course {
+            to: Some(address.to_owned()),
+            hold: None,
+        });
+        let holds = Arc::new(AtomicBool::new(false));
+        let held = holds.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(relay(client, followed.clone(), held.clone()));
+            }
+        });
+        Self {
+            address: relay_address,
+            course,
+            holds,
+            task,
+        }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends all connections, and leads new ones there, or refuses them.
+    pub(crate) fn lead(&self, to: Option<&str>) {
+        let to = to.map(str::to_owned);
+        self.course.send_modify(|course| course.to = to);
+    }
+
+    /// Holds whatever contains `text` from now on.
+    pub(crate) fn hold(&self, text: &str) {
+        self.holds.store(false, Ordering::SeqCst);
+        let hold = Some(text.as_bytes().to_vec());
+        self.course.send_modify(|course| course.hold = hold);
+    }
+
+    /// Returns once something is held.
+    pub(crate) async fn holds(&self) {
+        eventually("something is held", async || {
+            self.holds.load(Ordering::SeqCst)
+        })
+        .await;
+    }
+
+    /// Lets all that is held go on.
+    pub(crate) fn release(&self) {
+        self.course.send_modify(|course| course.hold = None);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn relay(mut client: TcpStream, mut course: watch::Receiver<Course>, held: Arc<AtomicBool>) {
+    let Some(to) = course.borrow_and_update().to.clone() else {
+        return;
+    };
+    let Ok(mut server) = TcpStream::connect(&to).await else {
+        return;
+    };
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let mut changed = course.clone();
+    let there = async {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
+            let sent = &buffer[..length];
+            let is_held = |course: &Course| {
+                let hold = course.hold.as_deref();
+                hold.is_some_and(|hold| sent.windows(hold.len()).any(|part| part == hold))
+            };
+            if is_held(&course.borrow()) {
+                held.store(true, Ordering::SeqCst);
+                _ = course.wait_for(|course| !is_held(course)).await;
+            }
+            if to_server.write_all(sent).await.is_err() {
+                break;
+            }
+        }
+    };
+    let back = tokio::io::copy(&mut from_server, &mut to_client);
+    let is_led_elsewhere = changed.wait_for(|course| course.to.as_ref() != Some(&to));
+    tokio::select! {
+        () = there => {}
+        _ = back => {}
+        _ = is_led_elsewhere => {}
+    }
+}

@@ -1,0 +1,36 @@
+//! Redis without anything of the store.
+
+use anyhow::{Context, Result};
+use redis::aio::MultiplexedConnection;
+use store_domain::cache;
+use store_domain::changes::Entity;
+use store_domain::reports::Report;
+
+use crate::redis_keys::scan;
+
+/// Commands in one round trip.
+const BATCH: usize = 1_000;
+
+/// Removes all that is the store's from Redis, and nothing else: it may be shared. Whatever a host writes there meanwhile
+/// is of an epoch that ends with this.
+pub(super) async fn forget_all(redis: &mut MultiplexedConnection) -> Result<()> {
+    let reports = Report::ALL.map(cache::report_key);
+    let marks = [cache::STATE, cache::REFRESHED];
+    let mut keys: Vec<String> = marks
+        .iter()
+        .chain(&reports)
+        .map(|&key| key.to_owned())
+        .collect();
+    for entity in [Entity::Order, Entity::Product] {
+        keys.extend(scan(redis, &cache::pattern(entity)).await?);
+    }
+    for batch in keys.chunks(BATCH) {
+        // One key each, so that it works on a cluster too.
+        let mut commands = redis::pipe();
+        for key in batch {
+            commands.unlink(key).ignore();
+        }
+        commands.exec_async(redis).await.context("emptying Redis")?;
+    }
+    Ok(())
+}
