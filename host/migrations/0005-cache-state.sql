@@ -1,4 +1,4 @@
--- Whether Redis may be trusted: docs/adr/0011. One row. Whoever changes something that Redis may hold locks it in share
+-- Whether Redis may be trusted: docs/adr/0013. One row. Whoever changes something that Redis may hold locks it in share
 -- mode until the end of the transaction, so that no new epoch begins under a transaction that relies on the old one.
 CREATE TABLE cache_state (
     id TINYINT NOT NULL PRIMARY KEY,

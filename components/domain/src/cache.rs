@@ -21,7 +21,7 @@ pub const LEASE_LIFETIME: Duration = Duration::from_secs(10);
 /// Set after a refresh for one interval: while it lives, nobody else need refresh.
 pub const REFRESHED: &str = "report:refreshed";
 
-/// Which epoch Redis is in, and the last beat it has seen: what MySQL's `cache_state` must agree with. See ADR 11.
+/// Which epoch Redis is in, and the last beat it has seen: what MySQL's `cache_state` must agree with. See ADR 13.
 pub const STATE: &str = "cache:state";
 
 /// Whoever begins a new epoch holds this, so that it is done once at a time.

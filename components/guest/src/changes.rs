@@ -1,5 +1,5 @@
 //! What a transaction changes is marked in Redis before it commits: from then on readers ask MySQL, until the new value
-//! is in Redis or somebody knows better. ADR 11 says why that is enough.
+//! is in Redis or somebody knows better. ADR 13 says why that is enough.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Whether what Redis holds of orders and stock may be shown: ADR 11.
+//! Whether what Redis holds of orders and stock may be shown: ADR 13.
 //!
 //! MySQL's `cache_state` says which server the cache is on and in which epoch it is. An instance believes what it read
 //! there for half a second, and without that shows nothing from Redis. Whoever can't mark in Redis what it is about to
