@@ -51,17 +51,14 @@ impl Router {
     /// is neither.
     pub(crate) fn find(&self, path: &str) -> Option<Arc<Target>> {
         let path = plain(path);
-        let found = if path.contains("//") {
-            let path = path.replace("//", SHOWN).replace("//", SHOWN);
-            let mut matches = self.routes.match_iter(&path);
-            let found =
-                matches.find(|found| found.captures().iter().all(|(_, value)| value != EMPTY));
-            found.map(|found| found.handler().clone())
-        } else {
-            let found = self.routes.best_match(&path);
-            found.map(|found| found.handler().clone())
-        };
-        found
+        if !path.contains("//") {
+            let found = self.routes.best_match(&path)?;
+            return Some(found.handler().clone());
+        }
+        let path = path.replace("//", SHOWN).replace("//", SHOWN);
+        let mut matches = self.routes.match_iter(&path);
+        let found = matches.find(|found| found.captures().iter().all(|(_, value)| value != EMPTY));
+        found.map(|found| found.handler().clone())
     }
 }
 
