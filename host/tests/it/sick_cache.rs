@@ -198,6 +198,7 @@ async fn a_replica_that_took_over_shows_nothing_old() {
         folder: shop.store.folder().join("replica"),
         log: shop.store.folder().join("replica.log"),
         without: &[],
+        clustered: false,
     })
     .await
     .unwrap();
