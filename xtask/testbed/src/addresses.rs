@@ -27,8 +27,7 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Reads `mysql://user:password@host:port/database` and `redis://user:password@host:port`, of which user and
-    /// password may be missing.
+    /// Reads `mysql://user:password@host:port/database` and `redis://user:password@host:port`.
     ///
     /// # Errors
     /// For a URL that the app's variables can't express, in words that don't repeat its password.
@@ -151,12 +150,8 @@ fn checked_redis(text: &str) -> Result<Url> {
     const SHAPE: &str = "expected redis://user:password@host:port";
     let url = Url::parse(text).context(SHAPE)?;
     ensure!(url.scheme() == "redis" && url.has_host(), SHAPE);
-    // The app's variables hold no more, so the rest would be lost on the way to it.
+    // The app's variables hold address, user and password, so anything more would be lost on the way to it.
     ensure!(url.query().is_none(), "{SHAPE}: options are not supported");
-    ensure!(
-        url.username().is_empty() || url.password().is_some(),
-        "{SHAPE}: the password is missing"
-    );
     ensure!(
         matches!(url.path(), "" | "/" | "/0"),
         "{SHAPE}: only database 0 is supported"
@@ -196,18 +191,6 @@ mod tests {
     }
 
     #[test]
-    fn a_password_of_redis_reaches_the_app_and_no_message() {
-        let addresses = Addresses::new("mysql://me@db/shop", "redis://:hunter2@r").expect("good");
-        let variables = addresses.variables();
-        let last = [("redis_user", ""), ("redis_password", "hunter2")];
-        assert_eq!(
-            variables[variables.len() - 2..],
-            last.map(|(n, v)| (n.to_owned(), v.to_owned()))
-        );
-        assert_eq!(addresses.redis_label(), "r:6379");
-    }
-
-    #[test]
     fn a_url_without_a_database_is_refused() {
         for url in [
             "mysql://me@db:3306",
@@ -222,12 +205,7 @@ mod tests {
 
     #[test]
     fn what_a_redis_address_cannot_hold_is_refused() {
-        for url in [
-            "redis://user@r:6379",
-            "redis://r/1",
-            "rediss://r",
-            "redis://r?protocol=3",
-        ] {
+        for url in ["redis://r/1", "rediss://r", "redis://r?protocol=3"] {
             assert!(checked_redis(url).is_err(), "{url}");
         }
     }
