@@ -1,7 +1,8 @@
 //! What a restart finds again: the components that were accepted, and which of them should serve.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -59,7 +60,10 @@ impl StateFolder {
                 path.display()
             )
         };
-        fs::create_dir_all(path).map_err(|error| wrong(&error))?;
+        // What serves is nobody else's to look into.
+        let mut folder = DirBuilder::new();
+        let made = folder.recursive(true).mode(0o700).create(path);
+        made.map_err(|error| wrong(&error))?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
