@@ -70,11 +70,17 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Where a path leads, and the generation that serves this request.
-    pub(crate) fn find(&self, path: &str) -> Option<(Arc<Target>, Picked)> {
+    /// Where a path leads, and the limits of that component.
+    pub(crate) fn target(&self, path: &str) -> Option<(Arc<Target>, Arc<Context>)> {
         let target = self.router.find(path)?;
-        let picked = self.slots.get(&target.component)?.pick();
-        Some((target, picked))
+        let slot = self.slots.get(&target.component)?;
+        let context = slot.stable.context.clone();
+        Some((target, context))
+    }
+
+    /// The generation that serves a request.
+    pub(crate) fn pick(&self, target: &Target) -> Option<Picked> {
+        self.slots.get(&target.component).map(Slot::pick)
     }
 
     /// The stable generation of a component.
@@ -160,6 +166,10 @@ impl Plan {
     }
 }
 
+/// Health checks that one component answers at once beyond its limit of requests: those of some proxies, and not enough
+/// to make up for the limit.
+const HEALTH_CHECKS: usize = 16;
+
 fn context(
     id: &str,
     entry: &ComponentManifest,
@@ -176,7 +186,7 @@ fn context(
         .map(|template| AllowedHost::parse(&template.resolve(values)?))
         .collect::<Result<_, String>>()
         .map_err(|reason| format!("`component.{id}.allowed_outbound_hosts`: {reason}"))?;
-    let limits = limits(id, entry, &config.limits)?;
+    let limits = limits(id, entry, config)?;
     let memory = limits.memory_limit_bytes();
     let context = Context {
         id: id.to_owned(),
@@ -185,6 +195,7 @@ fn context(
         allowed_hosts,
         probe,
         in_flight: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
+        health_checks: Arc::new(Semaphore::new(HEALTH_CHECKS)),
         limits,
         mysql: mysql::Pools::new(id, config.mysql.clone(), memory, metrics.clone()),
         redis: redis::Terms {
@@ -213,13 +224,22 @@ fn check_addresses(id: &str, variables: &HashMap<String, String>) -> Result<(), 
 }
 
 /// The component's own limits, and the host's where it names none.
-fn limits(id: &str, entry: &ComponentManifest, host: &Limits) -> Result<Limits, String> {
-    let limits = entry.limits.over(host);
+fn limits(id: &str, entry: &ComponentManifest, config: &Config) -> Result<Limits, String> {
+    let limits = entry.limits.over(&config.limits);
+    let host = &config.limits;
     if limits.memory_limit_mib > host.memory_limit_mib {
         // The engine reserves its memories at start, of the size that the flag says.
         return Err(format!(
             "`component.{id}.tool.store-host.limits.memory_limit_mib`: {} is more than --memory-limit-mib {}",
             limits.memory_limit_mib, host.memory_limit_mib
+        ));
+    }
+    let clients = &config.clients;
+    let bodies = clients.body_bytes().min(clients.body_bytes_per_client());
+    if limits.body_limit_bytes > bodies {
+        return Err(format!(
+            "`component.{id}`: a body limit of {} bytes is more than --max-body-mib {} or --max-body-mib-per-client {} ever lets in",
+            limits.body_limit_bytes, clients.max_body_mib, clients.max_body_mib_per_client
         ));
     }
     Ok(limits)

@@ -4,18 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, request};
-use http_body::Body;
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::body::{Excess, LimitedBody, discard};
 use crate::generation::Generation;
 use crate::instance::{Admitted, NoAnswer};
 use crate::observed::Held;
 use crate::problem::Problem;
+use crate::received::Received;
 use crate::request_id::RequestId;
 use crate::tally::Tally;
 
@@ -26,44 +24,35 @@ pub(crate) struct Attempt {
     pub(crate) tally: Option<Arc<Tally>>,
     pub(crate) permit: Arc<OwnedSemaphorePermit>,
     pub(crate) request_id: RequestId,
+    /// A health check while the component has all the requests that it may.
+    pub(crate) is_urgent: bool,
 }
 
 type Outcome = Result<(Response<WasiBody>, Held), Problem>;
 
 impl Attempt {
     /// Asks the generation.
-    pub(crate) async fn make(self, request: Request<Incoming>) -> Outcome {
-        let (head, body) = request.into_parts();
-        if body.is_end_stream() {
-            return self.ask(bare(head)).await;
-        }
-        let limit_bytes = self.generation.context.limits.body_limit_bytes;
-        let excess = Excess::default();
-        let body = LimitedBody::new(body, limit_bytes, excess.clone()).boxed_unsync();
-        let outcome = self.ask(Request::from_parts(head, body)).await;
-        if let Some(body) = excess.take() {
-            discard(body).await;
-            return Err(Problem::BodyTooLarge { limit_bytes });
-        }
-        outcome
+    pub(crate) async fn make(self, head: request::Parts, body: Option<Received>) -> Outcome {
+        let request = match body {
+            Some(body) => Request::from_parts(head, body.boxed_unsync()),
+            None => bare(head),
+        };
+        self.ask(request).await
     }
 
     /// Asks a canary, and the stable generation if the canary fails a request that can be sent twice.
     pub(crate) async fn or_stable(
         mut self,
-        request: Request<Incoming>,
+        head: request::Parts,
+        body: Option<Received>,
         stable: Arc<Generation>,
         tally: Arc<Tally>,
     ) -> Outcome {
         // Only the safe methods of RFC 9110, section 9.2.1: another may have done its work before it failed.
-        let is_safe = matches!(
-            *request.method(),
-            Method::GET | Method::HEAD | Method::OPTIONS
-        );
-        if !is_safe || !request.body().is_end_stream() {
-            return self.make(request).await;
+        let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if !is_safe || body.is_some() {
+            return self.make(head, body).await;
         }
-        let (head, _) = request.into_parts();
         let outcome = self.ask(bare(head.clone())).await;
         let failed = match &outcome {
             Ok((response, _)) => response.status().is_server_error(),
@@ -87,6 +76,7 @@ impl Attempt {
         let admitted = Admitted {
             id: self.request_id.clone(),
             permit: Some(self.permit.clone()),
+            is_urgent: self.is_urgent,
         };
         let answer = self.generation.instances.handle(admitted, request).await;
         let answer = answer.map_err(|error| self.blame(&error));

@@ -1,5 +1,6 @@
 //! Flags and environment into one checked [`Config`].
 
+mod clients;
 mod swap;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::clients::{ClientSettings, Networks};
 pub use self::swap::{CanaryBudget, SwapSettings};
 use crate::client::{self, AdminUrl};
 use crate::listener::AdminAddress;
@@ -61,6 +63,15 @@ pub struct Config {
     )]
     pub admin_listen: AdminAddress,
 
+    /// Names, beside `localhost` and addresses, under which the admin listener is asked, divided by commas
+    #[arg(
+        long,
+        env = "STORE_HOST_ADMIN_NAMES",
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
+    pub admin_names: Vec<String>,
+
     /// Form of the log lines on stderr
     #[arg(long, env = "STORE_HOST_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -107,6 +118,10 @@ pub struct Config {
     /// File with the admin token of those proxies, which a purge needs; read at each purge, as the proxy may make it later
     #[arg(long, env = "STORE_HOST_PROXY_TOKEN_FILE", value_name = "FILE")]
     pub proxy_token_file: Option<PathBuf>,
+
+    /// Limits of each client.
+    #[command(flatten)]
+    pub clients: ClientSettings,
 
     /// Limits of each component.
     #[command(flatten)]
@@ -315,6 +330,8 @@ mod tests {
             ["store-host", "--request-timeout", "300000000000years"],
             ["store-host", "--admin-listen", "5100"],
             ["store-host", "--mysql-pool-size", "0"],
+            ["store-host", "--trusted-proxies", "nobody"],
+            ["store-host", "--max-requests-per-client", "0"],
             ["store-host", "--no-such-flag", "1"],
         ] {
             assert!(Cli::try_parse_from(args).is_err(), "{args:?} parsed");

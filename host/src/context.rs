@@ -30,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) probe: Probe,
     /// One permit for each request in flight.
     pub(crate) in_flight: Arc<Semaphore>,
+    /// For requests like the probe when `in_flight` has none left.
+    pub(crate) health_checks: Arc<Semaphore>,
     pub(crate) mysql: mysql::Pools,
     pub(crate) redis: redis::Terms,
     pub(crate) metrics: Arc<Metrics>,

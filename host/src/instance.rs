@@ -26,6 +26,8 @@ pub(crate) struct Admitted {
     /// Held until the guest has answered or its time is over, even if the client has left: the guest works on. A probe
     /// has none.
     pub(crate) permit: Option<Arc<OwnedSemaphorePermit>>,
+    /// Whether it goes before those that wait.
+    pub(crate) is_urgent: bool,
 }
 
 /// Whether an instance ended in a trap or at a limit. The body of an answer only knows that nothing more comes, and would
@@ -97,12 +99,17 @@ impl Instances {
     /// There is no answer, or none in time.
     pub(crate) async fn handle(&self, admitted: Admitted, request: Request<WasiBody>) -> Answer {
         let (sender, answer) = oneshot::channel();
+        let is_urgent = admitted.is_urgent;
         let job = Job {
             admitted,
             request,
             answer: sender,
         };
-        let (need, watch) = self.queue().push(job);
+        let (need, watch) = if is_urgent {
+            self.queue().push_first(job)
+        } else {
+            self.queue().push(job)
+        };
         self.meet(need);
         if watch == Watch::Needed {
             tokio::spawn(self.clone().watch());

@@ -12,17 +12,21 @@ mod bell;
 mod bindings;
 mod body;
 pub mod client;
+mod clients;
 mod compiler;
 mod component;
 pub mod config;
 mod context;
 mod control;
+mod downstream;
 mod engine;
 mod expiry;
+mod forwarded;
 #[cfg(test)]
 mod fuzz;
 mod generation;
 mod guest_log;
+mod head;
 mod instance;
 mod limits;
 pub mod listener;
@@ -40,8 +44,10 @@ mod probe;
 mod problem;
 mod purge;
 mod queue;
+mod received;
 mod redis;
 mod refresh;
+mod refusals;
 mod request_id;
 mod respond;
 mod router;
@@ -70,8 +76,9 @@ pub use app::{AppError, LoadError};
 pub use manifest::ManifestError;
 pub use migrate::{MigrateError, migrate};
 
-use admin::Admin;
+use admin::{Admin, Names};
 use app::Plan;
+use clients::Clients;
 use compiler::Compiler;
 use config::Config;
 use control::{Control, Parts};
@@ -79,7 +86,8 @@ use engine::EpochTicker;
 use listener::{AdminAddress, AdminListener};
 use metrics::Metrics;
 use purge::Purger;
-use serve::Connections;
+use refusals::Refusals;
+use serve::Server;
 use state_folder::StateFolder;
 use token::Token;
 use trust::Trust;
@@ -128,7 +136,7 @@ pub struct Host {
     control: Arc<Control>,
     listener: TcpListener,
     admin: AdminAddress,
-    connections: Connections,
+    server: Arc<Server>,
     /// The refresh, the admin listener and the watch; they end when this is dropped.
     _tasks: [JoinSet<()>; 3],
     _ticker: EpochTicker,
@@ -171,7 +179,7 @@ impl Host {
                 config.proxy_token_file.clone(),
                 metrics.clone(),
             ),
-            metrics,
+            metrics: metrics.clone(),
             trust,
             state,
         };
@@ -179,15 +187,24 @@ impl Host {
         let control = tokio::task::block_in_place(|| Control::load(&plan, parts))?;
         let address = admin_listener.address();
         let admin = address.map_err(|error| StartError::Internal(error.to_string()))?;
+        let own = Admin {
+            control: control.clone(),
+            token,
+            names: Names::of(&admin, &config.admin_names),
+        };
         Ok(Self {
             listener,
             admin,
-            connections: Connections {
-                most: config.max_connections as usize,
+            server: Arc::new(Server {
+                live: control.live.clone(),
+                clients: Clients::new(config.clients.clone()),
+                refusals: Arc::new(Refusals::new(metrics)),
+                max_connections: config.max_connections as usize,
+                receive_timeout: config.clients.receive_timeout,
                 send_timeout: config.send_timeout,
                 drain_timeout: config.drain_timeout,
-            },
-            _tasks: start_tasks(&control, watched, admin_listener, token),
+            }),
+            _tasks: start_tasks(&control, watched, admin_listener, own),
             _ticker: ticker,
             control,
         })
@@ -208,13 +225,7 @@ impl Host {
 
     /// Serves until `stop` resolves and requests in flight are done, or the drain timeout is over.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        serve::serve(
-            self.control.live.clone(),
-            self.listener,
-            stop,
-            self.connections,
-        )
-        .await;
+        serve::serve(self.server, self.listener, stop).await;
         self.control.stop();
     }
 }
@@ -223,12 +234,8 @@ fn start_tasks(
     control: &Arc<Control>,
     watched: Option<Files>,
     listener: AdminListener,
-    token: Token,
+    admin: Admin,
 ) -> [JoinSet<()>; 3] {
-    let admin = Admin {
-        control: control.clone(),
-        token,
-    };
     let watch = watched.map(|files| watch::start(control.clone(), files));
     [
         refresh::start(

@@ -14,6 +14,7 @@ use prometheus::{
 
 pub(crate) use self::requests::{MethodMetrics, RequestMetrics, RouteMetrics};
 pub(crate) use self::swaps::{Alive, SwapMetrics, TrialMetrics};
+use crate::{problem, refusals};
 
 /// Bounds in seconds for requests: a cached report takes under a millisecond, a limit is usually 30 s.
 const REQUEST_SECONDS: [f64; 14] = [
@@ -36,6 +37,7 @@ pub(crate) struct Metrics {
     refresh_seconds: Histogram,
     refreshed: IntGauge,
     purges: IntCounterVec,
+    refusals: IntCounterVec,
     pool: PoolVecs,
     /// Requests, by route.
     pub(crate) requests: Arc<RequestMetrics>,
@@ -114,12 +116,34 @@ impl Metrics {
                 "Proxies told to forget the answers they keep: done or failed",
                 &["result"],
             )?,
+            refusals: declare.counters(
+                "store_refusals_total",
+                "Requests that the host answered itself, and connections that it closed, by reason",
+                &["reason"],
+            )?,
             pool: declare.pool()?,
             requests: Arc::new(RequestMetrics::declare(&declare)?),
             swaps: SwapMetrics::declare(&declare)?,
             registry: registry.clone(),
         };
+        metrics.announce();
         Ok(Arc::new(metrics))
+    }
+
+    /// Makes series visible before anything is counted: an alert sees an increase only if there was a value before it.
+    fn announce(&self) {
+        for outcome in ["rebuilt", "unchanged", "elsewhere", "failed"] {
+            self.refreshes.with_label_values(&[outcome]);
+        }
+        for result in ["done", "failed"] {
+            self.purges.with_label_values(&[result]);
+        }
+        for reason in problem::REASONS
+            .iter()
+            .chain(&refusals::connection::REASONS)
+        {
+            self.refusals.with_label_values(&[reason]);
+        }
     }
 
     /// All metrics in Prometheus's text format, version 0.0.4.
@@ -199,6 +223,11 @@ impl Metrics {
             self.refresh_seconds.observe(seconds);
             self.refreshed.set(unix_seconds());
         }
+    }
+
+    /// Counts a request or a connection that was refused.
+    pub(crate) fn refused(&self, reason: &str) {
+        self.refusals.with_label_values(&[reason]).inc();
     }
 
     /// Counts a proxy that was told to forget, or could not be.

@@ -84,6 +84,7 @@ impl Component {
         let admitted = Admitted {
             id: RequestId::made("bench-"),
             permit: None,
+            is_urgent: false,
         };
         let (answer, _) = self.generation.instances.handle(admitted, request).await?;
         Ok(answer.into_body().collect().await?.to_bytes().len())

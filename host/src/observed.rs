@@ -1,4 +1,4 @@
-//! Requests as the metrics see them.
+//! Requests as the metrics see them, and what they hold until they are answered.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,9 +12,11 @@ use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use crate::clients::Share;
 use crate::generation::InFlight;
 use crate::instance::Fate;
 use crate::metrics::{InUse, MethodMetrics};
+use crate::serve;
 use crate::tally::Tally;
 
 /// What a request that was let in holds of its component until its answer has ended.
@@ -28,6 +30,48 @@ pub(crate) struct Held {
     pub(crate) tally: Option<Arc<Tally>>,
 }
 
+/// A guest's answer, with what it holds.
+pub(crate) struct HeldBody {
+    body: WasiBody,
+    held: Held,
+}
+
+impl HeldBody {
+    pub(crate) fn new(body: WasiBody, held: Held) -> Self {
+        Self { body, held }
+    }
+}
+
+impl Body for HeldBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut next = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        // The end of the body may be that of its instance.
+        if next.is_none() && self.held.fate.has_failed() {
+            next = Some(Err(Error::ConnectionTerminated));
+        }
+        if let Some(Err(_)) = &next
+            && let Some(tally) = self.held.tally.take()
+        {
+            tally.broke();
+        }
+        Poll::Ready(next)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream() && !self.held.fate.has_failed()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// One request as the metrics see it: from its headers to the end of its answer, however that comes.
 pub(crate) struct Observed {
     metrics: Arc<MethodMetrics>,
@@ -35,30 +79,35 @@ pub(crate) struct Observed {
     /// The client left first, until an answer says otherwise. 499 is what nginx logs then.
     status: u16,
     _in_flight: InUse,
+    _connection: serve::InUse,
 }
 
 impl Observed {
-    pub(crate) fn new(metrics: Arc<MethodMetrics>) -> Self {
+    pub(crate) fn new(metrics: Arc<MethodMetrics>, connection: serve::InUse) -> Self {
         Self {
             started: Instant::now(),
             status: 499,
             _in_flight: metrics.in_flight(),
             metrics,
+            _connection: connection,
         }
     }
 
-    /// Ties itself, and what the request holds of its component, to the answer's body.
-    pub(crate) fn follow(
+    /// Ties itself, and what the request takes of its client's share, to the answer's body.
+    pub(crate) fn follow<B>(
         mut self,
-        response: Response<WasiBody>,
-        held: Option<Held>,
-    ) -> Response<WasiBody> {
+        response: Response<B>,
+        share: Option<Share>,
+    ) -> Response<WasiBody>
+    where
+        B: Body<Data = Bytes, Error = Error> + Send + Unpin + 'static,
+    {
         self.status = response.status().as_u16();
         response.map(|body| {
             ObservedBody {
                 body,
                 _observed: self,
-                held,
+                _share: share,
             }
             .boxed_unsync()
         })
@@ -72,22 +121,16 @@ impl Drop for Observed {
     }
 }
 
-struct ObservedBody {
-    body: WasiBody,
+struct ObservedBody<B> {
+    body: B,
     _observed: Observed,
-    held: Option<Held>,
+    _share: Option<Share>,
 }
 
-impl ObservedBody {
-    /// Whether the end of the body is that of its instance.
-    fn has_failed(&self) -> bool {
-        self.held
-            .as_ref()
-            .is_some_and(|held| held.fate.has_failed())
-    }
-}
-
-impl Body for ObservedBody {
+impl<B> Body for ObservedBody<B>
+where
+    B: Body<Data = Bytes, Error = Error> + Unpin,
+{
     type Data = Bytes;
     type Error = Error;
 
@@ -95,20 +138,11 @@ impl Body for ObservedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let mut next = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if next.is_none() && self.has_failed() {
-            next = Some(Err(Error::ConnectionTerminated));
-        }
-        if let Some(Err(_)) = &next
-            && let Some(tally) = self.held.as_mut().and_then(|held| held.tally.take())
-        {
-            tally.broke();
-        }
-        Poll::Ready(next)
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream() && !self.has_failed()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

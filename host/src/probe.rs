@@ -73,6 +73,7 @@ impl Probe {
             let admitted = Admitted {
                 id: RequestId::made("probe-"),
                 permit: None,
+                is_urgent: false,
             };
             let request = self.request(&admitted.id)?;
             let answer = generation.instances.handle(admitted, request).await;
@@ -96,12 +97,16 @@ impl Probe {
         })
     }
 
+    /// Whether a client's request with `method` for `path` asks what this does.
+    pub(crate) fn is_asked_by(&self, method: &Method, path: &str) -> bool {
+        path == self.path && (*method == self.method || *method == Method::HEAD)
+    }
+
     fn request(&self, id: &RequestId) -> Result<Request<WasiBody>, String> {
         let body = Empty::<Bytes>::new().map_err(|never| match never {});
         let mut request = Request::new(body.boxed_unsync());
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self
-            .path
+        *request.uri_mut() = format!("http://localhost{}", self.path)
             .parse()
             .map_err(|_| "the probe's path is not one".to_owned())?;
         let headers = request.headers_mut();

@@ -104,11 +104,17 @@ impl<R> Queue<R> {
     pub(crate) fn push(&self, request: R) -> (Need, Watch) {
         let mut inner = self.lock();
         inner.waiting.push_back((Instant::now(), request));
-        let watch = match std::mem::replace(&mut inner.is_watched, true) {
-            true => Watch::Running,
-            false => Watch::Needed,
-        };
-        (inner.call_if_none_comes(), watch)
+        inner.pushed()
+    }
+
+    /// Adds a request before all that wait.
+    pub(crate) fn push_first(&self, request: R) -> (Need, Watch) {
+        let mut inner = self.lock();
+        // As old as the one after it, or that would wait longer until another instance is called.
+        let oldest = inner.waiting.front().map(|(since, _)| *since);
+        let since = oldest.unwrap_or_else(Instant::now);
+        inner.waiting.push_front((since, request));
+        inner.pushed()
     }
 
     /// To be done once in [`PATIENCE`] until it gives nothing: calls an instance for a request that has waited long.
@@ -184,6 +190,14 @@ impl<R> Queue<R> {
 }
 
 impl<R> Inner<R> {
+    fn pushed(&mut self) -> (Need, Watch) {
+        let watch = match std::mem::replace(&mut self.is_watched, true) {
+            true => Watch::Running,
+            false => Watch::Needed,
+        };
+        (self.call_if_none_comes(), watch)
+    }
+
     fn call_for_who_waits_long(&mut self) -> Need {
         let first = self.waiting.front();
         if first.is_some_and(|(since, _)| since.elapsed() >= self.patience) {

@@ -1,5 +1,7 @@
 //! What one request is called in headers and log lines.
 
+use std::fmt::Write;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
@@ -43,5 +45,31 @@ impl RequestId {
     /// Says it in `headers`.
     pub(crate) fn put(&self, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, self.0.clone());
+    }
+}
+
+/// A request id as a URI for a problem's `instance`. What can't stand in a URN (RFC 8141, section 2) is encoded.
+pub(crate) fn urn(request_id: &str) -> String {
+    let mut urn = String::from("urn:request:");
+    for byte in request_id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
+            urn.push(char::from(byte));
+        } else {
+            // Writing to a string never fails.
+            _ = write!(urn, "%{byte:02X}");
+        }
+    }
+    urn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_a_uri_whatever_the_id() {
+        assert_eq!(urn("a-1_b"), "urn:request:a-1_b");
+        assert_eq!(urn("a|b"), "urn:request:a%7Cb");
+        assert_eq!(urn("100%?#"), "urn:request:100%25%3F%23");
     }
 }

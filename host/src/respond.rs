@@ -1,19 +1,24 @@
 //! One request's way through the host.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::header::CACHE_CONTROL;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, Request, Response, Version, request};
+use http_body::Body;
 use hyper::body::Incoming;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::app::Live;
 use crate::attempt::Attempt;
-use crate::body::{self, announced_bytes, discard};
-use crate::observed::{Held, Observed};
+use crate::body::{Forwarded, Gathered, gathered, is_small, unstalled};
+use crate::clients::{Client, Share};
+use crate::context::Context;
+use crate::head;
+use crate::observed::{Held, HeldBody, Observed};
 use crate::problem::Problem;
+use crate::received::{self, Limits, Received};
 use crate::request_id::RequestId;
+use crate::router::Target;
+use crate::serve::{InUse, Server};
 use crate::slot::Picked;
 
 /// A store-proxy fetches what nobody has asked for yet, or more than was asked for: no call of a client's.
@@ -22,38 +27,146 @@ const CACHE_FILL: HeaderName = HeaderName::from_static("store-cache-fill");
 /// What caches of the store's own go by (RFC 9213).
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
-/// Answers one request: finds its component, keeps to the limits, counts.
+/// Who is at the other end of a connection.
+pub(crate) struct Peer {
+    pub(crate) client: Arc<Client>,
+    /// Whether it is a proxy that says for whom it sends.
+    pub(crate) is_trusted: bool,
+}
+
+/// Answers one request, and counts and logs a refusal.
 pub(crate) async fn respond(
-    live: &Live,
+    server: &Server,
+    peer: &Peer,
     request: Request<Incoming>,
-    send_timeout: Duration,
+    in_use: InUse,
 ) -> Response<WasiBody> {
     let request_id = RequestId::of(request.headers());
-    // The app itself is let go at once: holding it would keep generations of other components alive.
-    let found = live.load().find(request.uri().path());
-    let mut response = match found {
-        Some((target, picked)) => {
-            let metrics = target.metrics.of(request.method());
-            if !request.headers().contains_key(CACHE_FILL) {
-                metrics.count_call();
-            }
-            let is_on_trial = picked.tally.is_some();
-            let observed = Observed::new(metrics.clone());
-            match dispatch(picked, request, request_id.clone()).await {
-                Ok((mut response, held)) => {
-                    if is_on_trial {
-                        forbid_caching(&mut response);
-                    }
-                    let response = response.map(|body| body::unstalled(body, send_timeout));
-                    observed.follow(response, Some(held))
-                }
-                Err(problem) => observed.follow(problem.response(request_id.as_str()), None),
+    let behind = peer
+        .is_trusted
+        .then(|| server.clients.behind(request.headers()))
+        .flatten();
+    let client = behind.as_ref().unwrap_or(&peer.client);
+    let mut response = match route(server, client, request, &request_id, in_use).await {
+        Ok(response) => response,
+        Err((problem, observed)) => {
+            let refusals = &server.refusals;
+            refusals.request(problem, request_id.as_str(), client.address());
+            let response = problem.response(request_id.as_str());
+            match observed {
+                Some(observed) => observed.follow(response, None),
+                None => response,
             }
         }
-        None => Problem::NoRoute.response(request_id.as_str()),
     };
-    request_id.put(response.headers_mut());
+    let headers = response.headers_mut();
+    request_id.put(headers);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// A refusal, and where it counts if it is known for which route the request was.
+type Refused = (Problem, Option<Observed>);
+
+/// Finds the component of a request.
+async fn route(
+    server: &Server,
+    client: &Arc<Client>,
+    mut request: Request<Incoming>,
+    request_id: &RequestId,
+    in_use: InUse,
+) -> Result<Response<WasiBody>, Refused> {
+    head::complete(&mut request).map_err(|problem| (problem, None))?;
+    // The app itself is let go at once: holding it would keep generations of other components alive.
+    let found = server.live.load().target(request.uri().path());
+    let (target, context) = found.ok_or((Problem::NoRoute, None))?;
+    let metrics = target.metrics.of(request.method());
+    if !request.headers().contains_key(CACHE_FILL) {
+        metrics.count_call();
+    }
+    let observed = Observed::new(metrics.clone(), in_use);
+    let whole = match receive(server, client, request, &context).await {
+        Ok(whole) => whole,
+        Err(problem) => return Err((problem, Some(observed))),
+    };
+    match answer(server, client, whole, request_id, &target).await {
+        Ok((Answer::Small(body), share)) => Ok(observed.follow(body, share)),
+        Ok((Answer::Gathered(body), share)) => Ok(observed.follow(body, share)),
+        Ok((Answer::Long(body), share)) => Ok(observed.follow(body, share)),
+        Err(problem) => Err((problem, Some(observed))),
+    }
+}
+
+/// A request with all of its body, if it has one.
+struct Whole {
+    head: request::Parts,
+    body: Option<Received>,
+}
+
+async fn receive(
+    server: &Server,
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+    context: &Context,
+) -> Result<Whole, Problem> {
+    let (mut head, incoming) = request.into_parts();
+    if incoming.is_end_stream() {
+        return Ok(Whole { head, body: None });
+    }
+    let _arriving = client.arriving().ok_or(Problem::ClientBusy)?;
+    let limits = Limits {
+        bytes: context.limits.body_limit_bytes,
+        time: server.receive_timeout,
+    };
+    let body = received::receive(&mut head.headers, incoming, limits, client).await?;
+    let body = Some(body);
+    Ok(Whole { head, body })
+}
+
+/// What a component answered, by how it is given on.
+enum Answer {
+    Small(Response<HeldBody>),
+    Gathered(Response<Gathered>),
+    Long(Response<Forwarded>),
+}
+
+/// Takes the client's share, asks the component, and lets no client hold the component by reading slowly.
+async fn answer(
+    server: &Server,
+    client: &Arc<Client>,
+    whole: Whole,
+    request_id: &RequestId,
+    target: &Target,
+) -> Result<(Answer, Option<Share>), Problem> {
+    let Whole { head, body } = whole;
+    let version = head.version;
+    // Only now: a version is not kept alive by a body that is on its way.
+    let picked = server.live.load().pick(target).ok_or(Problem::NoRoute)?;
+    let share = client.request();
+    // Who looks whether this host is well is told, or it would be left out for one client's sake.
+    if share.is_none() && !is_health_check(&picked.generation.context, &head) {
+        return Err(Problem::ClientBusy);
+    }
+    let is_on_trial = picked.tally.is_some();
+    let (mut response, held) = dispatch(picked, head, body, request_id.clone()).await?;
+    if is_on_trial {
+        forbid_caching(&mut response);
+    }
+    let response = response.map(|body| HeldBody::new(body, held));
+    let answer = if !is_small(response.body()) {
+        Answer::Long(response.map(|body| unstalled(body, server.send_timeout)))
+    } else if version != Version::HTTP_2 {
+        Answer::Small(response)
+    } else {
+        let (head, body) = response.into_parts();
+        let body = gathered(body).await.map_err(|_| Problem::ComponentFailed)?;
+        Answer::Gathered(Response::from_parts(head, body))
+    };
+    Ok((answer, share))
+}
+
+fn is_health_check(context: &Context, head: &request::Parts) -> bool {
+    context.probe.is_asked_by(&head.method, head.uri.path())
 }
 
 /// Two generations answer for a while. What one of them says to one client is not for others.
@@ -68,37 +181,32 @@ fn forbid_caching(response: &mut Response<WasiBody>) {
 /// the stable generation, if it can be sent twice.
 async fn dispatch(
     picked: Picked,
-    request: Request<Incoming>,
+    head: request::Parts,
+    body: Option<Received>,
     request_id: RequestId,
 ) -> Result<(Response<WasiBody>, Held), Problem> {
-    let context = &picked.generation.context;
-    let limits = &context.limits;
-    let permit = context
-        .in_flight
-        .clone()
-        .try_acquire_owned()
-        .map(Arc::new)
-        .map_err(|_| Problem::Overloaded)?;
-    let announced = announced_bytes(request.headers());
-    if announced.is_some_and(|length| length > limits.body_limit_bytes) {
-        discard(request.into_body()).await;
-        return Err(Problem::BodyTooLarge {
-            limit_bytes: limits.body_limit_bytes,
-        });
-    }
     let Picked {
         generation,
         tally,
         fallback,
     } = picked;
+    let context = &generation.context;
+    let usual = context.in_flight.clone().try_acquire_owned();
+    let is_urgent = usual.is_err() && is_health_check(context, &head);
+    let permit = if is_urgent {
+        context.health_checks.clone().try_acquire_owned()
+    } else {
+        usual
+    };
     let attempt = Attempt {
+        permit: permit.map(Arc::new).map_err(|_| Problem::Overloaded)?,
         generation,
         tally,
-        permit,
         request_id,
+        is_urgent,
     };
     match fallback {
-        Some((stable, tally)) => attempt.or_stable(request, stable, tally).await,
-        None => attempt.make(request).await,
+        Some((stable, tally)) => attempt.or_stable(head, body, stable, tally).await,
+        None => attempt.make(head, body).await,
     }
 }

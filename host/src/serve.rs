@@ -1,119 +1,232 @@
 //! The accept loop: connections in, requests to [`respond`], and the end of both.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use http::{Request, Version};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::Live;
-use crate::respond::respond;
+use crate::clients::Clients;
+use crate::downstream::Downstream;
+use crate::refusals::{Refusals, connection};
+use crate::respond::{Peer, respond};
 
 /// Longest wait for a request's headers: a client that sends them byte by byte holds a connection no longer.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Serves until `stop` resolves, then lets requests in flight finish for at most `drain_timeout`.
-pub(crate) async fn serve(
-    live: Arc<Live>,
-    listener: TcpListener,
-    stop: impl Future<Output = ()>,
-    limits: Connections,
-) {
-    let open = Arc::new(Semaphore::new(limits.most));
-    let connections = GracefulShutdown::new();
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        // Most answers are so small that a copy costs less than to have the system gather head and body.
-        .writev(false);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(HEADER_TIMEOUT);
+/// Requests that a client may have open on one connection of HTTP/2. Clients wait with more.
+const MAX_STREAMS: u32 = 200;
 
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let (stream, permit) = tokio::select! {
-            biased;
-            () = &mut stop => break,
-            accepted = accept(&listener, &open) => accepted,
-        };
-        // Without this a small answer can wait 40 ms for the acknowledgement of the one before.
-        _ = stream.set_nodelay(true);
-        let live = live.clone();
-        let began = Arc::new(AtomicBool::new(false));
-        let seen = began.clone();
-        let service = service_fn(move |request| {
-            seen.store(true, Ordering::Relaxed);
-            let live = live.clone();
-            async move { Ok::<_, Infallible>(respond(&live, request, limits.send_timeout).await) }
-        });
-        let connection = server
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            let mut connection = std::pin::pin!(connection);
-            // A client may also send nothing at all, which no timer of the server's notices.
-            let ended = match tokio::time::timeout(HEADER_TIMEOUT, connection.as_mut()).await {
-                Ok(ended) => ended,
-                Err(_) if began.load(Ordering::Relaxed) => connection.await,
-                Err(_) => Ok(()),
-            };
-            if let Err(error) = ended {
-                tracing::debug!("A connection ended early: {error}");
-            }
-            drop(permit);
-        });
-    }
-    drop(listener);
-    drain(connections, limits.drain_timeout).await;
-}
+/// At the end, a connection of HTTP/2 without a request is closed after so long, even if its client has not acknowledged
+/// that it was told: until then a request may be on its way.
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
-/// Limits of the listener and its connections.
-#[derive(Clone, Copy)]
-pub(crate) struct Connections {
-    /// Open at once.
-    pub(crate) most: usize,
+/// The same once a last request was answered: the answer may be on its way.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+
+/// Between two looks whether a connection is used, at the end.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What all connections share.
+pub(crate) struct Server {
+    pub(crate) live: Arc<Live>,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) refusals: Arc<Refusals>,
+    /// Connections open at once.
+    pub(crate) max_connections: usize,
+    /// How long a client may take to send a body.
+    pub(crate) receive_timeout: Duration,
     /// How long a client may leave an answer unread.
     pub(crate) send_timeout: Duration,
     /// How long requests in flight may take at the end.
     pub(crate) drain_timeout: Duration,
 }
 
-async fn accept(
-    listener: &TcpListener,
-    open: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    // Never closed, so there always is one in the end.
-    let permit = open.clone().acquire_owned().await.ok();
+/// Serves until `stop` resolves, then lets requests in flight finish.
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) {
+    let open = Arc::new(Semaphore::new(server.max_connections));
+    let connections = GracefulShutdown::new();
+    let stopped = CancellationToken::new();
+    let http = http();
+    let mut stop = std::pin::pin!(stop);
     loop {
-        if let Some(stream) = accepted_or_pause(listener.accept().await).await {
-            return (stream, permit);
+        let (stream, address, permit) = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = accept(&listener, &open) => accepted,
+        };
+        let client = server.clients.at(address.ip());
+        let is_trusted = server.clients.trusts(address.ip());
+        let share = client.connect();
+        if share.is_none() && !is_trusted {
+            server
+                .refusals
+                .connection(connection::TOO_MANY, client.address());
+            continue;
+        }
+        // Without this a small answer can wait 40 ms for the acknowledgement of the one before.
+        _ = stream.set_nodelay(true);
+        let peer = Arc::new(Peer { client, is_trusted });
+        let used = Arc::new(Use::default());
+        let service = service_fn({
+            let (server, used) = (server.clone(), used.clone());
+            move |request: Request<Incoming>| {
+                let (server, peer) = (server.clone(), peer.clone());
+                let in_use = used.enter(request.version());
+                async move { Ok::<_, Infallible>(respond(&server, &peer, request, in_use).await) }
+            }
+        });
+        let address = address.ip();
+        let stream = Downstream::new(
+            stream,
+            address,
+            server.refusals.clone(),
+            server.send_timeout,
+        );
+        let connection = http
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
+        let connection = connections.watch(connection);
+        let (server, stopped) = (server.clone(), stopped.clone());
+        tokio::spawn(async move {
+            // A task of its own: the connection is woken often, and this hardly ever.
+            let mut unused = JoinSet::new();
+            unused.spawn(async move { used.ends(&stopped).await });
+            let ended = tokio::select! {
+                biased;
+                ended = connection => ended,
+                _ = unused.join_next() => Ok(()),
+            };
+            if let Err(error) = ended {
+                report(&server.refusals, address, &*error);
+            }
+            drop((share, permit));
+        });
+    }
+    drop(listener);
+    stopped.cancel();
+    drain(connections, server.drain_timeout).await;
+}
+
+fn http() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        // Most answers are so small that a copy costs less than to have the system gather head and body.
+        .writev(false);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEADER_TIMEOUT)
+        .max_concurrent_streams(MAX_STREAMS);
+    http
+}
+
+/// What a connection is used for.
+#[derive(Default)]
+struct Use {
+    /// Whether a request has come.
+    began: AtomicBool,
+    is_http_2: AtomicBool,
+    /// Requests that are not answered. Written by [`InUse`].
+    requests: AtomicUsize,
+}
+
+/// A request until the end of its answer.
+pub(crate) struct InUse(Arc<Use>);
+
+impl Use {
+    fn enter(self: &Arc<Self>, version: Version) -> InUse {
+        let is_http_2 = version == Version::HTTP_2;
+        self.is_http_2.store(is_http_2, Ordering::Relaxed);
+        self.began.store(true, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        InUse(self.clone())
+    }
+
+    /// Resolves when the connection is to be closed though hyper would leave it open: no request has come in time, or
+    /// at the end, when nothing is left to be answered.
+    async fn ends(&self, stopped: &CancellationToken) {
+        let began = || self.began.load(Ordering::Relaxed);
+        // No timer of hyper's notices a client that sends nothing at all.
+        if timeout(HEADER_TIMEOUT, stopped.cancelled()).await.is_err() {
+            if !began() {
+                return;
+            }
+            stopped.cancelled().await;
+        }
+        let (mut idle_since, mut grace) = (Instant::now(), GOAWAY_GRACE);
+        while idle_since.elapsed() < grace {
+            let is_over = !began() || self.is_http_2.load(Ordering::Relaxed);
+            // Hyper closes those of HTTP/1.1 as soon as nothing is left.
+            if self.requests.load(Ordering::Relaxed) > 0 || !is_over {
+                (idle_since, grace) = (Instant::now(), ANSWER_GRACE);
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 }
 
-/// The connection, or a pause before the next try: out of file descriptors, usually, and connections that end give
-/// some back.
-pub(crate) async fn accepted_or_pause(
-    accepted: std::io::Result<(TcpStream, SocketAddr)>,
-) -> Option<TcpStream> {
-    match accepted {
-        Ok((stream, _)) => Some(stream),
-        Err(error) => {
-            tracing::warn!("Can't accept a connection: {error}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            None
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tells what ended a connection, if it was not just its client's leave. Heads that hyper answers itself are told of where
+/// that is done ([`Downstream`]).
+fn report(refusals: &Refusals, client: IpAddr, error: &(dyn Error + 'static)) {
+    tracing::debug!(%client, "A connection ended early: {error}");
+    let Some(error) = error.downcast_ref::<hyper::Error>() else {
+        return;
+    };
+    let is_leave = error.is_canceled()
+        || error.is_closed()
+        || error.is_incomplete_message()
+        || error.is_body_write_aborted()
+        || error.is_user()
+        || error
+            .source()
+            .is_some_and(|cause| cause.is::<std::io::Error>());
+    if error.is_timeout() {
+        refusals.connection(connection::SLOW_HEAD, client);
+    } else if !is_leave && !error.is_parse() {
+        refusals.connection(connection::PROTOCOL, client);
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    open: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+    // Never closed, so there always is one in the end.
+    let permit = open.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => return (stream, address, permit),
+            Err(error) => {
+                // Out of file descriptors, usually, and connections that end give some back.
+                tracing::warn!("Can't accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
 }
@@ -121,10 +234,7 @@ pub(crate) async fn accepted_or_pause(
 async fn drain(connections: GracefulShutdown, limit: Duration) {
     let open = connections.count();
     tracing::info!(connections = open, "Draining");
-    if tokio::time::timeout(limit, connections.shutdown())
-        .await
-        .is_err()
-    {
+    if timeout(limit, connections.shutdown()).await.is_err() {
         tracing::warn!("Requests still in flight after {limit:?} were cut off");
     }
 }

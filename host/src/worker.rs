@@ -220,7 +220,7 @@ impl<'a> Worker<'a> {
         now: Instant,
     ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + 'b> {
         let Job {
-            admitted: Admitted { id, permit },
+            admitted: Admitted { id, permit, .. },
             request,
             mut answer,
         } = job;

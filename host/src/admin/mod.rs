@@ -3,6 +3,7 @@
 mod changes;
 mod reply;
 mod upload;
+mod visitor;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::JoinSet;
 
 use self::reply::{Problem, Reply};
+pub(crate) use self::visitor::Names;
 use crate::body::discard;
 use crate::control::{Control, Peer, refused};
 use crate::listener::AdminListener;
@@ -32,6 +34,7 @@ const PATHS: &str = "here are /metrics, /healthz, /status, /reload, /refresh and
 pub(crate) struct Admin {
     pub(crate) control: Arc<Control>,
     pub(crate) token: Token,
+    pub(crate) names: Names,
 }
 
 /// Serves until the returned set is dropped.
@@ -101,6 +104,7 @@ impl Admin {
         request: &Request<Incoming>,
         peer: &Peer,
     ) -> Result<Asked<'a>, Problem> {
+        self.names.check(request.version(), request.headers())?;
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let (asked, action, component) = match *segments.as_slice() {
             ["metrics" | "healthz" | "status"] => (Asked::Read, "read", None),
@@ -116,11 +120,13 @@ impl Admin {
         match (&asked, request.method()) {
             (Asked::Read, &Method::GET | &Method::HEAD) => Ok(asked),
             (Asked::Read, _) => Err(Problem::method_not_allowed("GET, HEAD")),
-            (_, &Method::POST) => self
-                .authorized(request)
-                .inspect_err(|reason| refused(peer, action, component, reason))
-                .map(|()| asked)
-                .map_err(|reason| Problem::unauthorized(reason.to_string())),
+            (_, &Method::POST) => {
+                visitor::check_origin(request.headers())?;
+                self.authorized(request)
+                    .inspect_err(|reason| refused(peer, action, component, reason))
+                    .map(|()| asked)
+                    .map_err(|reason| Problem::unauthorized(reason.to_string()))
+            }
             _ => Err(Problem::method_not_allowed("POST")),
         }
     }

@@ -17,6 +17,30 @@ const STATES: [&str; 4] = ["live", "canary", "draining", "kept"];
 /// Statuses of a trial by their first digit. There are no others in HTTP but 1xx, which no component answers with.
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
+/// What can come of a change, in the label `result`: it is made, a step fails, or it is refused.
+const RESULTS: [&str; 20] = [
+    "swapped",
+    "canary",
+    "promoted",
+    "withdrawn",
+    "aborted",
+    "rolled-back",
+    "reloaded",
+    "receive",
+    "digest",
+    "signature",
+    "compile",
+    "link",
+    "probe",
+    "persist",
+    "busy",
+    "no_canary",
+    "not_kept",
+    "malformed",
+    "invalid",
+    "broken_off",
+];
+
 /// Declared with the rest in [`super::Metrics`].
 pub(crate) struct SwapMetrics {
     swaps: IntCounterVec,
@@ -102,7 +126,9 @@ impl SwapMetrics {
     }
 
     pub(super) fn announce(&self, component: &str) {
-        self.swaps.with_label_values(&[component, "swapped"]);
+        for result in RESULTS {
+            self.swaps.with_label_values(&[component, result]);
+        }
         self.freed.with_label_values(&[component]);
         self.retries.with_label_values(&[component]);
     }

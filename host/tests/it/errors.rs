@@ -1,10 +1,12 @@
 //! Requests that can't be served: each error of the contract, and nothing written.
 
 use mysql_async::prelude::Queryable;
-use reqwest::Method;
-use serde_json::json;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::support::{Answer, Shop, send};
+use crate::support::{Answer, Shop, eventually, send};
 
 async fn post_raw(shop: &Shop, path: &str, body: impl Into<reqwest::Body>) -> Answer {
     let request = shop.request(Method::POST, path);
@@ -164,4 +166,157 @@ async fn a_given_request_id_comes_back_and_a_bad_one_is_replaced() {
     )
     .await;
     assert_ne!(answer.headers["x-request-id"], "a b");
+}
+
+/// Sends `text` as it is, and gives the head and the body of what comes back.
+async fn exchange(shop: &Shop, text: &str) -> (String, String) {
+    let address = shop.host.url("");
+    let mut client = TcpStream::connect(address.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    // A host that has read enough answers and closes; what it leaves unread resets the connection.
+    _ = client.write_all(text.as_bytes()).await;
+    let mut answer = Vec::new();
+    _ = client.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_lowercase(), body.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_make_no_sense_are_problems_too_and_are_logged() {
+    let shop = Shop::open().await;
+    let long = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(70_000));
+    let large = format!(
+        "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
+        "x".repeat(600_000)
+    );
+    let cases = [
+        ("GET / HTTP/1.1\r\nconnection: close\r\n\r\n", 400),
+        (
+            "GET / HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n",
+            400,
+        ),
+        (
+            "GET * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+            400,
+        ),
+        (
+            "GET / HTTP/1.1\r\nhost: a\r\nexpect: x\r\nconnection: close\r\n\r\n",
+            417,
+        ),
+        (
+            "TRACE / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+            501,
+        ),
+        // Hyper's own.
+        ("GET / HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n", 400),
+        ("GET /\" HTTP/9.1\r\nhost: a\r\n\r\n", 400),
+        (
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n",
+            400,
+        ),
+        (long.as_str(), 414),
+        (large.as_str(), 431),
+    ];
+    for (text, status) in cases {
+        let (head, body) = exchange(&shop, text).await;
+        let start: String = text.chars().take(60).collect();
+        assert!(
+            head.starts_with(&format!("http/1.1 {status} ")),
+            "{start}: {head}"
+        );
+        assert!(
+            head.contains("\r\ncontent-type: application/problem+json"),
+            "{head}"
+        );
+        assert!(
+            head.contains("\r\nx-content-type-options: nosniff"),
+            "{head}"
+        );
+        let (_, id) = head.split_once("\r\nx-request-id: ").unwrap();
+        let id = id.lines().next().unwrap();
+        let problem: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["error"], problem["detail"]);
+        assert_eq!(problem["instance"], format!("urn:request:{id}"));
+        eventually("it is logged", async || shop.host.log().contains(id)).await;
+    }
+    for reason in [
+        "malformed",
+        "unknown_expectation",
+        "method_not_served",
+        "protocol",
+    ] {
+        let series = format!("store_refusals_total{{reason=\"{reason}\"}}");
+        assert!(shop.metric(&series).await > 0.0, "{reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn space_around_a_value_is_refused_over_http_2() {
+    let shop = Shop::open().await;
+    let client = Client::builder().http2_prior_knowledge().build().unwrap();
+    for value in ["\ta", "a\t", "a "] {
+        let request = client.get(shop.host.url("/health-check"));
+        send(request.header("x", value)).await.problem(400);
+    }
+    let request = client.get(shop.host.url("/health-check"));
+    send(request.header("expect", "x")).await.problem(417);
+    send(client.get(shop.host.url("/health-check")))
+        .await
+        .expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_is_told_as_a_number() {
+    let shop = Shop::open().await;
+    let body = r#"{"name":"A","email":"a@example.com"}"#;
+    let length = body.len();
+    let head =
+        "POST /users HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nconnection: close";
+    let (head, _) = exchange(
+        &shop,
+        &format!("{head}\r\ncontent-length: 0{length}\r\n\r\n{body}"),
+    )
+    .await;
+    assert!(head.starts_with("http/1.1 201 "), "{head}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_segments_lead_nowhere() {
+    let shop = Shop::open().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    shop.order(user, product, 1).await.expect(201);
+    let labels = "component=\"orders\",method=\"GET\",route=\"/...\",status=\"404\"";
+    for path in ["//health-check", "/orders//1", "//users/1"] {
+        _ = exchange(
+            &shop,
+            &format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"),
+        )
+        .await;
+    }
+    let series = format!(
+        "http_request_duration_seconds_count{{{}}}",
+        labels.replace(",status=\"404\"", "")
+    );
+    assert_eq!(shop.metric(&series).await, 3.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_is_a_uri_and_every_answer_is_what_it_says() {
+    let shop = Shop::open().await;
+    let request = shop
+        .request(Method::POST, "/orders")
+        .body(vec![b' '; 1024 * 1024 + 1]);
+    let answer = send(request.header("x-request-id", "a|b")).await;
+    assert_eq!(answer.headers["x-request-id"], "a|b");
+    assert_eq!(answer.expect(413)["instance"], "urn:request:a%7Cb");
+    for path in ["/health-check", "/nope", "/stocks/reports/overview-stocks"] {
+        let answer = shop.get(path).await;
+        assert_eq!(
+            answer.headers["x-content-type-options"], "nosniff",
+            "{path}"
+        );
+    }
 }

@@ -8,7 +8,7 @@ use testbed::HostOptions;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::operator::{GuestApp, bare_store, guest, guest_shop, open_body, operated};
+use crate::operator::{GuestApp, HELD, bare_store, guest, guest_shop, operated};
 use crate::support::{Shop, eventually, send};
 
 /// A host whose component `guest` has these limits, with a version swapped in.
@@ -118,9 +118,7 @@ async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
     // Two requests fill the first instance, and the third needs another.
     let mut held = Vec::new();
     for number in 1..=3 {
-        let (end, body) = open_body();
-        let request = shop.request(Method::POST, "/hold").body(body);
-        held.push((end, tokio::spawn(send(request))));
+        held.push(tokio::spawn(send(shop.request(Method::GET, HELD))));
         eventually("the request is in flight", async || {
             let series = "store_requests_in_flight{component=\"guest\"}";
             shop.metric(series).await == f64::from(number)
@@ -131,8 +129,7 @@ async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
     shop.get("/trap").await.problem(500);
     assert_eq!(shop.answer("/other/x").await, "other");
     let mut statuses = Vec::new();
-    for (end, request) in held {
-        drop(end);
+    for request in held {
         let answer = request.await.unwrap();
         statuses.push(answer.status.as_u16());
     }
@@ -147,8 +144,7 @@ async fn a_trap_fails_the_requests_of_its_instance_and_no_others() {
 async fn who_shares_an_instance_with_a_loop_is_told_the_same() {
     let limits = r#"request_timeout = "1s", instance_concurrency = 2"#;
     let shop = host_with(limits, guest("second").into_bytes()).await;
-    let (_end, body) = open_body();
-    let held = tokio::spawn(send(shop.request(Method::POST, "/hold").body(body)));
+    let held = tokio::spawn(send(shop.request(Method::GET, "/sleep?600000")));
     eventually("the neighbour is in flight", async || {
         let series = "store_requests_in_flight{component=\"guest\"}";
         shop.metric(series).await == 1.0

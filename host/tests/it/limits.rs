@@ -130,12 +130,12 @@ async fn more_requests_than_allowed_are_503_with_retry_after() {
     let held = shop.order(user, product, 1);
     let turned_away = async {
         eventually("a request is in flight", async || {
-            shop.metric("store_requests_in_flight{component=\"orders\"}")
-                .await
-                == 1.0
+            let generation = "component=\"orders\",generation=\"1\"";
+            let series = format!("store_generation_requests_in_flight{{{generation}}}");
+            shop.metric(&series).await == 1.0
         })
         .await;
-        let answer = shop.get("/health-check").await;
+        let answer = shop.get("/orders/1").await;
         assert_eq!(answer.headers["retry-after"], "1");
         answer.problem(503);
         blocker.release().await;

@@ -9,6 +9,7 @@
 mod backends;
 mod canary;
 mod catalogue;
+mod clients;
 mod contract;
 mod database_errors;
 mod errors;

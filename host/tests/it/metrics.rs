@@ -131,3 +131,24 @@ async fn what_a_component_writes_is_logged_with_component_and_request() {
         assert!(message.contains(part), "no {part} in {message}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_alert_may_watch_is_there_from_the_start() {
+    let shop = Shop::open().await;
+    let text = shop.scrape().await;
+    for series in [
+        "store_component_swaps_total{component=\"orders\",result=\"withdrawn\"}",
+        "store_component_swaps_total{component=\"reports\",result=\"probe\"}",
+        "store_refreshes_total{outcome=\"failed\"}",
+        "store_purges_total{result=\"failed\"}",
+        "store_refusals_total{reason=\"overloaded\"}",
+        "store_refusals_total{reason=\"protocol\"}",
+        "store_traps_total{component=\"stocks\"}",
+        "store_redis_errors_total{component=\"orders\"}",
+        "store_mysql_pool_timeouts_total{component=\"orders\"}",
+        "store_canary_retries_total{component=\"orders\"}",
+    ] {
+        let line = format!("{series} 0");
+        assert!(text.lines().any(|found| found == line), "no `{line}`");
+    }
+}

@@ -258,12 +258,6 @@ pub(crate) fn refusal(answer: &Answer, status: u16, step: Option<&str>) -> Strin
     body["detail"].as_str().unwrap().to_owned()
 }
 
-/// A request whose body is open until the sender is dropped.
-pub(crate) fn open_body() -> (tokio::sync::oneshot::Sender<()>, reqwest::Body) {
-    let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let body = futures::stream::once(async move {
-        _ = ended.await;
-        Ok::<_, std::io::Error>("the end")
-    });
-    (end, reqwest::Body::wrap_stream(body))
-}
+/// What the test component answers after a while, longer than a test needs to change something meanwhile. A body that is
+/// on its way would not do: no component has it before it is there.
+pub(crate) const HELD: &str = "/sleep?8000";

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::operator::{guest, guest_shop, open_body, operated, refusal};
+use crate::operator::{HELD, guest, guest_shop, operated, refusal};
 use crate::support::{Shop, empty_store, eventually, send};
 
 const HELLO: &str = r#"greeting = { default = "hello" }"#;
@@ -179,8 +179,7 @@ async fn a_component_may_come_and_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_flight_outlives_a_reload() {
     let (shop, app) = guest_shop(&[]).await;
-    let (end, body) = open_body();
-    let request = shop.request(reqwest::Method::POST, "/hold").body(body);
+    let request = shop.request(reqwest::Method::GET, HELD);
     let held = tokio::spawn(send(request));
     eventually("the request is in flight", async || {
         shop.metric("store_requests_in_flight{component=\"guest\"}")
@@ -191,7 +190,6 @@ async fn a_request_in_flight_outlives_a_reload() {
     app.edit(HELLO, r#"greeting = { default = "good day" }"#);
     shop.operate("/reload").await.expect(200);
     assert_eq!(shop.answer("/greeting").await, "good day");
-    drop(end);
     assert_eq!(held.await.unwrap().text, "original");
     shop.wait_freed("guest", 1).await;
 }
@@ -262,4 +260,13 @@ async fn refusal_of_reload(shop: &Shop) -> String {
     let body = answer.json();
     assert_eq!(body["error"], body["detail"]);
     body["detail"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_is_told_scheme_and_authority() {
+    let (shop, _app) = guest_shop(&[]).await;
+    assert_eq!(shop.answer("/target?a").await, shop.host.url("/target?a"));
+    let client = reqwest::Client::builder().http2_prior_knowledge();
+    let request = client.build().unwrap().get(shop.host.url("/target"));
+    assert_eq!(send(request).await.text, shop.host.url("/target"));
 }

@@ -2,7 +2,9 @@
 
 use testbed::{HostOptions, Store};
 
-use crate::operator::{GuestApp, bare_store, guest, guest_in_mode, operated, refusal, with_token};
+use crate::operator::{
+    GuestApp, HELD, bare_store, guest, guest_in_mode, operated, refusal, with_token,
+};
 use crate::support::{PATIENCE, Shop, eventually};
 
 async fn start() -> (Shop, GuestApp, HostOptions) {
@@ -250,8 +252,7 @@ async fn a_request_in_flight_outlives_a_rollback() {
     shop.swap("guest", guest("second").into_bytes())
         .await
         .expect(200);
-    let (end, body) = crate::operator::open_body();
-    let request = shop.request(reqwest::Method::POST, "/hold").body(body);
+    let request = shop.request(reqwest::Method::GET, HELD);
     let held = tokio::spawn(crate::support::send(request));
     eventually("the request is in flight", async || {
         let series = "store_generation_requests_in_flight{component=\"guest\",generation=\"2\"}";
@@ -260,7 +261,6 @@ async fn a_request_in_flight_outlives_a_rollback() {
     .await;
     shop.operate("/components/guest/rollback").await.expect(200);
     assert_eq!(shop.answer("/x").await, "original");
-    drop(end);
     assert_eq!(held.await.unwrap().text, "second");
 }
 

@@ -1,5 +1,8 @@
 //! SIGTERM.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use crate::support::{PATIENCE, Shop, eventually, options, order_body, send, try_send};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,4 +56,62 @@ async fn a_drain_ends_at_its_limit() {
     assert_eq!(status.code(), Some(0));
     assert!(in_flight.await.unwrap().is_err());
     assert!(shop.host.log().contains("cut off"), "{}", shop.host.log());
+}
+
+/// A HEADERS frame of HTTP/2 that opens the first stream with GET for `path`, in the static table's words (RFC 7541,
+/// appendix A).
+pub(crate) fn get_frame(path: &str) -> Vec<u8> {
+    let length = |text: &str| u8::try_from(text.len()).unwrap();
+    let authority = "shop";
+    let mut block = vec![0x82, 0x86, 0x04, length(path)];
+    block.extend(path.as_bytes());
+    block.extend([0x41, length(authority)]);
+    block.extend(authority.as_bytes());
+    let bytes = u8::try_from(block.len()).unwrap();
+    let mut frame = vec![0, 0, bytes, 1, 5, 0, 0, 0, 1];
+    frame.extend(block);
+    frame
+}
+
+/// The types of the frames in `bytes`.
+fn frame_types(mut bytes: &[u8]) -> Vec<u8> {
+    let mut types = Vec::new();
+    while let [high, middle, low, kind, _, _, _, _, _, rest @ ..] = bytes {
+        let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+        types.push(*kind);
+        bytes = rest.get(length..).unwrap_or_default();
+    }
+    types
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_clients_are_told_and_closed() {
+    const HEADERS: u8 = 1;
+    const GOAWAY: u8 = 7;
+    let shop = Shop::open().await;
+    let address = shop.host.url("");
+    let address = address.trim_start_matches("http://");
+    // One that never acknowledges anything, one of HTTP/1.1, and one that says nothing at all.
+    let mut http_2 = TcpStream::connect(address).await.unwrap();
+    http_2
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    http_2.write_all(&get_frame("/health-check")).await.unwrap();
+    let mut received = Vec::new();
+    while !frame_types(&received).contains(&HEADERS) {
+        assert_ne!(http_2.read_buf(&mut received).await.unwrap(), 0);
+    }
+    shop.get("/health-check").await.expect(200);
+    let mut silent = TcpStream::connect(address).await.unwrap();
+
+    shop.host.sigterm().unwrap();
+    http_2.read_to_end(&mut received).await.unwrap();
+    let types = frame_types(&received);
+    assert!(types.contains(&GOAWAY), "{types:?}");
+    let said = silent.read_to_end(&mut received).await;
+    assert!(!matches!(said, Ok(1..)), "{said:?}");
+    let status = shop.host.wait_exit(PATIENCE).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(!shop.host.log().contains("cut off"), "{}", shop.host.log());
 }

@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::operator::{
-    TOKEN, content_digest, digest, guest, guest_in_mode, guest_shop, missing_import, open_body,
+    HELD, TOKEN, content_digest, digest, guest, guest_in_mode, guest_shop, missing_import,
     operated, refusal,
 };
 use crate::support::{Shop, empty_store, eventually, order_body, send, try_send};
@@ -46,8 +46,7 @@ async fn a_swap_serves_the_new_version_and_says_what_was_done() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_flight_ends_on_the_version_it_started_on() {
     let (shop, _app) = guest_shop(&[]).await;
-    let (end, body) = open_body();
-    let held = tokio::spawn(send(shop.request(Method::POST, "/hold").body(body)));
+    let held = tokio::spawn(send(shop.request(Method::GET, HELD)));
     eventually("the request is in flight", async || {
         shop.component("guest").await["generations"][0]["in_flight"] == 1
     })
@@ -59,7 +58,6 @@ async fn a_request_in_flight_ends_on_the_version_it_started_on() {
     assert_eq!(shop.generations("guest", "draining").await, [1]);
     assert_eq!(shop.freed("guest").await, 0.0, "freed under a request");
 
-    drop(end);
     assert_eq!(held.await.unwrap().text, "original");
     shop.wait_freed("guest", 1).await;
     assert_eq!(shop.generations("guest", "draining").await, [0_u64; 0]);
@@ -262,8 +260,7 @@ async fn an_unknown_component_or_action_is_404() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_never_returns_does_not_hold_its_generation() {
     let (shop, _app) = guest_shop(&["--swap-drain-timeout", "300ms"]).await;
-    let (_end, body) = open_body();
-    let waiting = tokio::spawn(try_send(shop.request(Method::POST, "/hold").body(body)));
+    let waiting = tokio::spawn(try_send(shop.request(Method::GET, "/sleep?600000")));
     let looping = tokio::spawn(try_send(shop.request(Method::GET, "/loop")));
     eventually("both are in flight", async || {
         shop.component("guest").await["generations"][0]["in_flight"] == 2

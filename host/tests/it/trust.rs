@@ -375,3 +375,22 @@ async fn a_signature_is_not_asked_for_where_none_is_required() {
     let bytes = Guest::test().unwrap().labelled("unsigned").into_bytes();
     shop.swap("guest", bytes).await.expect(200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn web_pages_elsewhere_see_and_change_nothing() {
+    let (shop, _app) = guest_shop(&["--admin-names", "host-a"]).await;
+    for path in ["/metrics", "/status", "/healthz"] {
+        let request = shop.admin(Method::GET, path);
+        let answer = send(request.header("host", "evil.example:5100")).await;
+        refusal(&answer, 421, None);
+        for host in ["localhost:5100", "127.0.0.1", "host-a:5100"] {
+            let answer = send(shop.admin(Method::GET, path).header("host", host)).await;
+            assert_eq!(answer.status, 200, "{host}: {answer:?}");
+            assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        }
+    }
+    let reload = shop.admin(Method::POST, "/reload");
+    let answer = send(reload.header("origin", "http://evil.example")).await;
+    refusal(&answer, 403, None);
+    shop.operate("/reload").await.expect(200);
+}

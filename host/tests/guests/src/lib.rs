@@ -66,8 +66,8 @@ async fn answer(request: Request, is_probe: bool) -> (StatusCode, String) {
             );
         }
         "/sleep" => sleep(amount.unwrap_or(u64::MAX)).await,
-        // Open until the client ends its body, so that a test says how long a request is in flight.
-        "/hold" => drop(request.into_body().collect().await),
+        // The whole target, as the host tells it.
+        "/target" => return (StatusCode::OK, request.uri().to_string()),
         "/greeting" => return greeting().await,
         "/backends" => return ask_backends(request).await,
         _ => {}

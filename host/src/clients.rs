@@ -1,0 +1,273 @@
+//! Each client's share: connections, requests in flight and bytes of bodies, counted for each client address.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::HeaderMap;
+
+use crate::config::ClientSettings;
+use crate::forwarded;
+use crate::problem::Problem;
+
+/// Clients that come and go at once don't wait for each other.
+const SHARDS: usize = 16;
+
+/// Requests of a client's whose body is on its way, for each that it may have in flight.
+const ARRIVING: u32 = 8;
+
+/// A body that is no larger is taken even if others of its client fill the client's share.
+const SMALL_BYTES: u64 = 16 * 1024;
+
+/// All clients that hold something now.
+pub(crate) struct Clients {
+    shards: [Mutex<HashMap<IpAddr, Arc<Counts>>>; SHARDS],
+    hasher: RandomState,
+    settings: ClientSettings,
+    /// Of all clients together. Written by [`Charge`].
+    body_bytes: AtomicU64,
+}
+
+/// What one client address holds. Written by [`Client`], [`Share`] and [`Charge`].
+#[derive(Default)]
+struct Counts {
+    /// Written under the lock of its shard.
+    handles: AtomicUsize,
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+    arriving: AtomicUsize,
+    body_bytes: AtomicU64,
+}
+
+/// A client address that is looked up once for each connection, not for each request.
+pub(crate) struct Client {
+    clients: Arc<Clients>,
+    address: IpAddr,
+    counts: Arc<Counts>,
+}
+
+impl Clients {
+    pub(crate) fn new(settings: ClientSettings) -> Arc<Self> {
+        Arc::new(Self {
+            shards: Default::default(),
+            hasher: RandomState::new(),
+            settings,
+            body_bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// The client at `address`. One who has an IPv6 address usually has all that share its first 64 bits.
+    pub(crate) fn at(self: &Arc<Self>, address: IpAddr) -> Arc<Client> {
+        let address = match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                let network = v6.to_bits() >> 64 << 64;
+                IpAddr::V6(Ipv6Addr::from_bits(network))
+            }
+            v4 => v4,
+        };
+        let counts = {
+            let mut shard = self.shard(address);
+            let counts = shard.entry(address).or_default();
+            counts.handles.fetch_add(1, Ordering::Relaxed);
+            counts.clone()
+        };
+        Arc::new(Client {
+            clients: self.clone(),
+            address,
+            counts,
+        })
+    }
+
+    /// Whether what `peer` says about its clients is believed, and its connections are not counted.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        self.settings.trusted_proxies.contains(peer)
+    }
+
+    /// The client for whom a trusted proxy sends a request, if it says so.
+    pub(crate) fn behind(self: &Arc<Self>, headers: &HeaderMap) -> Option<Arc<Client>> {
+        forwarded::client(headers, |address| self.trusts(address)).map(|address| self.at(address))
+    }
+
+    fn shard(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, Arc<Counts>>> {
+        let index = self.hasher.hash_one(address) as usize % SHARDS;
+        self.shards[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let mut shard = self.clients.shard(self.address);
+        if self.counts.handles.fetch_sub(1, Ordering::Relaxed) == 1 {
+            shard.remove(&self.address);
+        }
+    }
+}
+
+/// One connection or request of a client's until it is dropped.
+pub(crate) struct Share {
+    client: Arc<Client>,
+    of: fn(&Counts) -> &AtomicUsize,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        (self.of)(&self.client.counts).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Client {
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// One more connection, unless the client has as many as it may.
+    pub(crate) fn connect(self: &Arc<Self>) -> Option<Share> {
+        let most = self.clients.settings.max_connections_per_client;
+        self.take(|counts| &counts.connections, most)
+    }
+
+    /// One more request in flight, unless the client has as many as it may.
+    pub(crate) fn request(self: &Arc<Self>) -> Option<Share> {
+        let most = self.clients.settings.max_requests_per_client;
+        self.take(|counts| &counts.requests, most)
+    }
+
+    /// One more request whose body is on its way. Such a request holds memory only, and those that are whole don't wait
+    /// for it.
+    pub(crate) fn arriving(self: &Arc<Self>) -> Option<Share> {
+        let most = self.clients.settings.max_requests_per_client;
+        self.take(|counts| &counts.arriving, most.saturating_mul(ARRIVING))
+    }
+
+    fn take(self: &Arc<Self>, of: fn(&Counts) -> &AtomicUsize, most: u32) -> Option<Share> {
+        let before = of(&self.counts).fetch_add(1, Ordering::Relaxed);
+        // Takes its one back if that was too many.
+        let share = Share {
+            client: self.clone(),
+            of,
+        };
+        (before < most as usize).then_some(share)
+    }
+
+    /// For a body of this client's; nothing has arrived yet.
+    pub(crate) fn charge(self: &Arc<Self>) -> Charge {
+        Charge {
+            client: self.clone(),
+            bytes: 0,
+        }
+    }
+}
+
+/// Bytes of a body that wait for a component, until it is dropped.
+pub(crate) struct Charge {
+    client: Arc<Client>,
+    bytes: u64,
+}
+
+impl Charge {
+    /// Counts `bytes` more.
+    ///
+    /// # Errors
+    /// The client, or all together, have more than they may.
+    pub(crate) fn add(&mut self, bytes: u64) -> Result<(), Problem> {
+        self.bytes += bytes;
+        let Client {
+            clients, counts, ..
+        } = &*self.client;
+        let settings = &clients.settings;
+        let own = counts.body_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let all = clients.body_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if own > settings.body_bytes_per_client() && self.bytes > SMALL_BYTES {
+            Err(Problem::ClientBodies)
+        } else if all > settings.body_bytes() {
+            Err(Problem::AllBodies)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let Client {
+            clients, counts, ..
+        } = &*self.client;
+        counts.body_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        clients.body_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clients() -> Arc<Clients> {
+        Clients::new(ClientSettings {
+            max_connections_per_client: 2,
+            max_requests_per_client: 1,
+            max_body_mib_per_client: 1,
+            max_body_mib: 2,
+            ..ClientSettings::default()
+        })
+    }
+
+    fn at(clients: &Arc<Clients>, address: &str) -> Arc<Client> {
+        clients.at(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn a_client_has_its_share_and_leaves_others_theirs() {
+        let clients = clients();
+        let one = at(&clients, "203.0.113.1");
+        let first = one.connect().expect("the first");
+        let mapped = at(&clients, "::ffff:203.0.113.1");
+        let _second = mapped.connect().expect("the second");
+        assert!(one.connect().is_none(), "a third");
+        assert!(at(&clients, "203.0.113.2").connect().is_some());
+        drop(first);
+        assert!(one.connect().is_some(), "one was given back");
+    }
+
+    #[test]
+    fn one_network_is_one_client() {
+        let clients = clients();
+        let _held = at(&clients, "2001:db8::1").request().expect("the first");
+        assert!(at(&clients, "2001:db8::2").request().is_none());
+        assert!(at(&clients, "2001:db8:0:1::1").request().is_some());
+    }
+
+    #[test]
+    fn bodies_count_until_they_are_gone() {
+        const MIB: u64 = 1024 * 1024;
+        let clients = clients();
+        let one = at(&clients, "203.0.113.1");
+        let mut body = one.charge();
+        assert_eq!(body.add(MIB), Ok(()));
+        assert_eq!(one.charge().add(SMALL_BYTES), Ok(()), "a small one");
+        assert_eq!(
+            one.charge().add(SMALL_BYTES + 1),
+            Err(Problem::ClientBodies)
+        );
+        let mut second = at(&clients, "203.0.113.2").charge();
+        assert_eq!(second.add(MIB), Ok(()));
+        let mut third = at(&clients, "203.0.113.3").charge();
+        assert_eq!(third.add(1), Err(Problem::AllBodies));
+        drop(body);
+        assert_eq!(third.add(1), Ok(()));
+    }
+
+    #[test]
+    fn a_client_without_anything_is_forgotten() {
+        let clients = clients();
+        let client = at(&clients, "203.0.113.1");
+        drop(client.request());
+        assert_eq!(clients.shard(client.address()).len(), 1);
+        let address = client.address();
+        drop(client);
+        assert!(clients.shard(address).is_empty());
+    }
+}
