@@ -48,7 +48,7 @@ impl Context {
     pub(crate) fn check_outbound(&self, address: &str, kind: Kind) -> Result<Backend, String> {
         let backend = self.allowed(address, kind);
         backend.inspect_err(|reason| {
-            self.metrics.refused(&self.id, Refusal::Address);
+            self.metrics.refuse_outbound(&self.id, Refusal::Address);
             if self.refusals.is_to_be_logged() {
                 tracing::warn!(component = self.id, "Refused a connection: {reason}");
             }

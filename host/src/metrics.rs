@@ -199,7 +199,7 @@ impl Metrics {
     }
 
     /// Counts what the host did not do for a component.
-    pub(crate) fn refused(&self, component: &str, refusal: Refusal) {
+    pub(crate) fn refuse_outbound(&self, component: &str, refusal: Refusal) {
         let labels = [component, refusal.label()];
         self.outbound_refused.with_label_values(&labels).inc();
     }

@@ -131,7 +131,7 @@ fn pool(component: &Context, address: &str) -> Result<Arc<Pool>, String> {
     }
     let backend = component.check_outbound(address, Kind::Mysql)?;
     component.mysql.make(address, &backend).ok_or_else(|| {
-        component.metrics.refused(&component.id, Refusal::Pools);
+        component.metrics.refuse_outbound(&component.id, Refusal::Pools);
         TOO_MANY_POOLS.into()
     })
 }
@@ -160,7 +160,7 @@ impl Lent {
             QueryError::NoRoom(error) => {
                 self.component
                     .metrics
-                    .refused(&self.component.id, Refusal::Size);
+                    .refuse_outbound(&self.component.id, Refusal::Size);
                 values::no_room(error)
             }
             QueryError::Other(error) => error,

@@ -168,7 +168,7 @@ fn connect(
 }
 
 fn refuse(component: &Context, refusal: Refusal, reason: String) -> Error {
-    component.metrics.refused(&component.id, refusal);
+    component.metrics.refuse_outbound(&component.id, refusal);
     if component.refusals.is_to_be_logged() {
         tracing::warn!(component = component.id, "Refused a component: {reason}");
     }

@@ -141,6 +141,7 @@ async fn redis_lets_in_who_knows_its_password() {
         folder: folder.path().join("redis"),
         log: folder.path().join("redis.log"),
         without: &["CONFIG"],
+        clustered: false,
     };
     let redis = RedisServer::start_with_password(options).await.unwrap();
     let ping = async |url: String| {
