@@ -70,12 +70,12 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Where a path leads, and the limits of that component.
-    pub(crate) fn target(&self, path: &str) -> Option<(Arc<Target>, Arc<Context>)> {
+    /// Where a path leads, and the largest body there, in bytes.
+    pub(crate) fn target(&self, path: &str) -> Option<(Arc<Target>, u64)> {
         let target = self.router.find(path)?;
         let slot = self.slots.get(&target.component)?;
-        let context = slot.stable.context.clone();
-        Some((target, context))
+        let limits = &slot.stable.context.limits;
+        Some((target, limits.body_limit_bytes))
     }
 
     /// The generation that serves a request.

@@ -79,13 +79,13 @@ async fn route(
     head::complete(&mut request).map_err(|problem| (problem, None))?;
     // The app itself is let go at once: holding it would keep generations of other components alive.
     let found = server.live.load().target(request.uri().path());
-    let (target, context) = found.ok_or((Problem::NoRoute, None))?;
+    let (target, limit_bytes) = found.ok_or((Problem::NoRoute, None))?;
     let metrics = target.metrics.of(request.method());
     if !request.headers().contains_key(CACHE_FILL) {
         metrics.count_call();
     }
     let observed = Observed::new(metrics.clone(), in_use);
-    let whole = match receive(server, client, request, &context).await {
+    let whole = match receive(server, client, request, limit_bytes).await {
         Ok(whole) => whole,
         Err(problem) => return Err((problem, Some(observed))),
     };
@@ -107,7 +107,7 @@ async fn receive(
     server: &Server,
     client: &Arc<Client>,
     request: Request<Incoming>,
-    context: &Context,
+    limit_bytes: u64,
 ) -> Result<Whole, Problem> {
     let (mut head, incoming) = request.into_parts();
     if incoming.is_end_stream() {
@@ -115,7 +115,7 @@ async fn receive(
     }
     let _arriving = client.arriving().ok_or(Problem::ClientBusy)?;
     let limits = Limits {
-        bytes: context.limits.body_limit_bytes,
+        bytes: limit_bytes,
         time: server.receive_timeout,
     };
     let body = received::receive(&mut head.headers, incoming, limits, client).await?;
