@@ -19,7 +19,8 @@ pub(crate) fn complete<B>(request: &mut Request<B>) -> Result<(), Problem> {
             "a header's value begins or ends with white space",
         ));
     }
-    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+    // Nobody is connected to anything from here. Other methods are the components' to refuse.
+    if request.method() == Method::CONNECT {
         return Err(Problem::MethodNotServed);
     }
     if request.uri().path() == "*" && request.method() != Method::OPTIONS {

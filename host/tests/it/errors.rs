@@ -206,7 +206,7 @@ async fn heads_that_make_no_sense_are_problems_too_and_are_logged() {
             417,
         ),
         (
-            "TRACE / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+            "CONNECT a:80 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
             501,
         ),
         // Hyper's own.

@@ -226,7 +226,7 @@ async fn an_upload_that_breaks_off_changes_nothing() {
     let address = shop.host.admin_url("").replace("http://", "");
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST /components/guest/swap HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 100000\r\n\r\n"
+        "POST /components/guest/swap HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 100000\r\n\r\n"
     );
     connection.write_all(head.as_bytes()).await.unwrap();
     let half = &guest("second").into_bytes()[..1000];
