@@ -131,7 +131,9 @@ fn pool(component: &Context, address: &str) -> Result<Arc<Pool>, String> {
     }
     let backend = component.check_outbound(address, Kind::Mysql)?;
     component.mysql.make(address, &backend).ok_or_else(|| {
-        component.metrics.refuse_outbound(&component.id, Refusal::Pools);
+        component
+            .metrics
+            .refuse_outbound(&component.id, Refusal::Pools);
         TOO_MANY_POOLS.into()
     })
 }

@@ -2,6 +2,7 @@
 
 mod cache;
 mod choices;
+mod http2;
 mod report;
 mod run;
 
@@ -20,10 +21,12 @@ pub(crate) struct Options {
 #[derive(Debug, Subcommand)]
 enum Suite {
     Cache(cache::Options),
+    Http2(http2::Options),
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     match options.suite {
         Suite::Cache(options) => cache::run(options).await,
+        Suite::Http2(options) => http2::run(options).await,
     }
 }
