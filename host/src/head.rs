@@ -84,7 +84,9 @@ fn checked(authority: Authority) -> Result<Authority, Problem> {
     let host = authority.host();
     let port = text.strip_prefix(host).unwrap_or_default();
     let port = port.strip_prefix(':').unwrap_or(port);
-    let is_port = port.is_empty() || port.parse::<u16>().is_ok();
+    // A sign before it would parse too.
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port = port.is_empty() || (is_number && port.parse::<u16>().is_ok());
     if host.is_empty() || text.contains('@') || !is_port {
         return Err(Problem::Malformed("the host that it is for is malformed"));
     }

@@ -126,7 +126,7 @@ fn encode_in_urn(id: &str) -> String {
     for byte in id.bytes() {
         match byte {
             b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => encoded.push(byte.into()),
-            plain if b"-._~!$&'()*+,;=:@".contains(&plain) => encoded.push(plain.into()),
+            plain if b"-._~!$&'()*+,;=:@/".contains(&plain) => encoded.push(plain.into()),
             other => encoded.push_str(&format!("%{other:02X}")),
         }
     }
@@ -211,7 +211,7 @@ mod tests {
             ("0b6c7d2e-3c1f", "0b6c7d2e-3c1f"),
             ("a:b@c!", "a:b@c!"),
             ("a|b", "a%7Cb"),
-            ("50%/\"<?#", "50%25%2F%22%3C%3F%23"),
+            ("50%/\"<?#", "50%25/%22%3C%3F%23"),
         ] {
             assert_eq!(encode_in_urn(id), encoded);
         }

@@ -67,7 +67,9 @@ pub(super) fn effect(statement: &str) -> Effect {
     let Some(tokens) = tokens(statement) else {
         return Effect::ChangesSession;
     };
-    let first = tokens.first().map_or("", |token| token.text);
+    // One of several SELECTs may stand in parentheses.
+    let first = tokens.iter().find(|token| token.text != "(");
+    let first = first.map_or("", |token| token.text);
     let is = |word: &str| first.eq_ignore_ascii_case(word);
     if is("SET") {
         return set_effect(&tokens[1..]);
@@ -257,6 +259,7 @@ mod tests {
                 "SELECT LAST_INSERT_ID();",
                 "SELECT CAST(a AS DECIMAL(10,2)) FROM (SELECT 1 AS a) AS b WHERE (a, 1) IN ((1, 1))",
                 "SELECT 'it''s @x', `a``b` FROM t",
+                "(SELECT 1, a FROM t LOCK IN SHARE MODE) UNION ALL (SELECT 2, b FROM u WHERE id IN (?))",
             ],
         );
     }

@@ -202,9 +202,15 @@ fn targets() -> Vec<Case> {
         instead("a tab in the path (8.3.1)", Refused, ":path", "/in\tput"),
         instead(
             "a quotation mark in the path (RFC 3986, 3.3)",
-            Problem(400),
+            Either,
             ":path",
             "/in\"",
+        ),
+        instead(
+            "a quotation mark in the query (RFC 3986, 3.4)",
+            Refused,
+            ":path",
+            "/in?a=\"",
         ),
         instead("an empty path (8.3.1)", Refused, ":path", ""),
         instead("no slash in the path (8.3.1)", Refused, ":path", "in"),
@@ -348,12 +354,13 @@ fn trailers() -> Vec<Case> {
         )
     };
     vec![
+        // The h2 crate leaves these two out of what it hands on, so that nobody behind it can be misled.
         trailer(
             "a pseudo-header field in trailers (8.1)",
-            Refused,
+            Either,
             &[(":path", "/smuggled")],
         ),
-        trailer("a status in trailers (8.1)", Refused, &[(":status", "200")]),
+        trailer("a status in trailers (8.1)", Either, &[(":status", "200")]),
         trailer(
             "a length in trailers (RFC 9110, 6.5.1)",
             Either,
