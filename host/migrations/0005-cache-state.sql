@@ -6,7 +6,7 @@ CREATE TABLE cache_state (
     server VARCHAR(64) NOT NULL COMMENT 'run_id of the Redis server of this epoch'
 ) ENGINE = InnoDB DEFAULT CHARSET = ascii COLLATE = ascii_general_ci;
 
-INSERT INTO cache_state (id, epoch, server) VALUES (1, 0, '');
+INSERT IGNORE INTO cache_state (id, epoch, server) VALUES (1, 0, '');
 
 -- Epochs in which somebody could not mark in Redis what it was about to change, and since when, in UTC.
 CREATE TABLE cache_doubts (

@@ -37,6 +37,10 @@ const RECORD: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci";
 
+/// What a statement of a migration is answered that an earlier start has carried out before it was stopped: the table, the
+/// column or the key is there, or what was to go has gone. Each statement is done whole or not at all.
+const DONE_BEFORE: [u16; 5] = [1050, 1051, 1060, 1061, 1091];
+
 /// Why the database could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
@@ -71,8 +75,8 @@ pub enum MigrateError {
 /// Creates the database if it is missing and applies what it has not seen. Returns the names of what was applied.
 ///
 /// # Errors
-/// See [`MigrateError`]. DDL commits by itself in MySQL: a migration that fails half-way stays half applied, and is not
-/// recorded.
+/// See [`MigrateError`]. DDL commits by itself in MySQL: a migration that fails half-way stays half applied, and the next
+/// start goes on with it.
 pub async fn migrate(url: &str) -> Result<Vec<String>, MigrateError> {
     let opts = Opts::from_url(url).map_err(|error| MigrateError::Url(error.to_string()))?;
     let address = format!("{}:{}", opts.ip_or_hostname(), opts.tcp_port());
@@ -133,7 +137,12 @@ async fn connect(opts: Opts, database: &str) -> mysql_async::Result<Conn> {
 
 async fn apply(conn: &mut Conn, version: u32, name: &str, sql: &str) -> mysql_async::Result<()> {
     for statement in statements(sql) {
-        conn.query_drop(statement).await?;
+        match conn.query_drop(statement).await {
+            // In an empty database there is nothing that a first migration may find: it would be somebody else's.
+            Err(mysql_async::Error::Server(error))
+                if version > 1 && DONE_BEFORE.contains(&error.code) => {}
+            outcome => outcome?,
+        }
     }
     conn.exec_drop(
         "INSERT INTO schema_migrations (version, name) VALUES (?, ?)",

@@ -52,7 +52,7 @@ pub struct StockLevel {
     pub product_id: i64,
     /// How many pieces.
     pub quantity: i64,
-    /// Grows with each change, so that a late write to Redis never replaces a newer one.
+    /// Grows with each change, and names the turn of whoever writes this change to Redis.
     pub version: i64,
 }
 

@@ -37,13 +37,16 @@ async fn mark_all(connection: &Connection, changed: &[Changed]) -> Result<(), Ab
     let Some(state) = rows.iter().find_map(state) else {
         return Err(Abort::NotMarked(0));
     };
-    if state.doubted_for.is_some_and(|time| time >= DOUBT_SETTLED) {
+    match state.doubted_for {
         // Nobody trusts Redis, and nobody will as long as this transaction holds the state.
-        return Ok(());
+        Some(time) if time >= DOUBT_SETTLED => return Ok(()),
+        // Soon nobody will. Others need not wait until then for what this transaction has locked.
+        Some(_) => return Err(Abort::NotMarked(state.epoch)),
+        None => {}
     }
     let turns: Vec<_> = changed.iter().map(|&one| (one, turn(one, &rows))).collect();
     for is_last in [false, true] {
-        match try_to_mark(&state, asked_at, &turns).await {
+        match try_to_mark(&state, &turns).await {
             Ok(true) => return Ok(()),
             Ok(false) => {}
             Err(error) => log_sparsely(format_args!("changes not marked: {error}")),
@@ -58,13 +61,9 @@ async fn mark_all(connection: &Connection, changed: &[Changed]) -> Result<(), Ab
 }
 
 /// Says whether all are marked.
-async fn try_to_mark(
-    state: &State,
-    asked_at: Instant,
-    turns: &[(Changed, String)],
-) -> Result<bool, RedisError> {
+async fn try_to_mark(state: &State, turns: &[(Changed, String)]) -> Result<bool, RedisError> {
     let redis = Redis::open().await?;
-    match trust::script(&redis, state, asked_at).await? {
+    match trust::script(&redis, state).await? {
         Some(script) => cache::mark(&redis, &script, turns).await,
         None => Ok(false),
     }

@@ -23,8 +23,13 @@ pub(crate) const STATE_COLUMNS: &str = "s.epoch, s.server, \
      COALESCE((SELECT b.beat FROM cache_beat b WHERE b.id = 1), 0), \
      (SELECT TIMESTAMPDIFF(MICROSECOND, d.doubted_at, UTC_TIMESTAMP(3)) DIV 1000 FROM cache_doubts d WHERE d.epoch = s.epoch)";
 
-const DOUBT: &str =
-    "INSERT IGNORE INTO cache_doubts (epoch, doubted_at) VALUES (?, UTC_TIMESTAMP(3))";
+/// Its time is to come: it counts from when everybody can see the doubt, which may be long after this was sent.
+const DOUBT: &str = "INSERT IGNORE INTO cache_doubts (epoch, doubted_at) \
+     VALUES (?, UTC_TIMESTAMP(3) + INTERVAL 1 MINUTE)";
+
+/// Now everybody can. Whoever doubts next does this for one who could not.
+const DATE_DOUBT: &str = "UPDATE cache_doubts SET doubted_at = UTC_TIMESTAMP(3) \
+     WHERE epoch = ? AND doubted_at > UTC_TIMESTAMP(3)";
 
 /// A new epoch waits for the transactions that rely on the old one, and those that come wait for it. Not for long, should
 /// one of the first never end.
@@ -203,7 +208,7 @@ fn is_look_due() -> bool {
 /// # Errors
 /// If MySQL or Redis fails: then nothing is trusted for longer than before.
 pub async fn renew(redis: &Redis) -> Result<Option<i64>, TrustError> {
-    // Not while a connection to MySQL is held: Redis may let us wait.
+    // Before a connection to MySQL is held: Redis may let us wait.
     let said = Said::read(redis).await?;
     let asked_at = Instant::now();
     let connection = Connection::open(&variables::mysql_url().await?).await?;
@@ -211,7 +216,7 @@ pub async fn renew(redis: &Redis) -> Result<Option<i64>, TrustError> {
     let is_right = said.agrees(&state);
     match state.doubted_for {
         None if is_right => {
-            believe(redis, &state, asked_at).await?;
+            know(redis, &state, asked_at + TRUST_LIFETIME).await?;
             return Ok(Some(state.epoch));
         }
         Some(doubted_for) if is_right && doubted_for < EPOCH_AT_LEAST => forget(),
@@ -223,11 +228,11 @@ pub async fn renew(redis: &Redis) -> Result<Option<i64>, TrustError> {
     Ok(None)
 }
 
-/// The script of the epoch that a writer's transaction is in, if Redis agrees that it is that.
+/// The script of the epoch that a writer's transaction is in, if Redis agrees that it is that. Nothing is trusted for it:
+/// what a transaction reads of doubts may be as old as the transaction.
 pub(crate) async fn script(
     redis: &Redis,
     state: &State,
-    asked_at: Instant,
 ) -> Result<Option<Rc<CacheScript>>, RedisError> {
     if let Some((epoch, script)) = known()
         && epoch == state.epoch
@@ -237,16 +242,11 @@ pub(crate) async fn script(
     if state.doubted_for.is_some() || !Said::read(redis).await?.agrees(state) {
         return Ok(None);
     }
-    believe(redis, state, asked_at).await.map(Some)
+    know(redis, state, Instant::now()).await.map(Some)
 }
 
-/// Knows the epoch from now on, and trusts it for a while from `asked_at` on.
-async fn believe(
-    redis: &Redis,
-    state: &State,
-    asked_at: Instant,
-) -> Result<Rc<CacheScript>, RedisError> {
-    let until = asked_at + TRUST_LIFETIME;
+/// Knows the epoch from now on, and trusts it up to `until`.
+async fn know(redis: &Redis, state: &State, until: Instant) -> Result<Rc<CacheScript>, RedisError> {
     let renewed = TRUST.with_borrow_mut(|trust| {
         let known = trust.known.as_mut();
         let known = known.filter(|known| known.epoch == state.epoch)?;
@@ -314,6 +314,7 @@ async fn doubt(url: &str, epoch: i64) -> Result<(), MysqlError> {
     forget();
     let connection = Connection::open(url).await?;
     connection.execute(DOUBT, ids([epoch])).await?;
+    connection.execute(DATE_DOUBT, ids([epoch])).await?;
     let state = State::read(&connection).await?;
     drop(connection);
     crate::log_sparsely("Redis takes no writes: nothing is read from it until it does");

@@ -1,4 +1,4 @@
-//! What placing or undoing orders moves in the database: stock, report totals, and the list of what Redis must follow.
+//! What placing or undoing orders moves in the database: stock and report totals; and what is marked in Redis for it.
 
 use store_domain::changes::{Changed, Sale};
 use store_domain::orders::Line;

@@ -151,6 +151,24 @@ async fn large_variables_are_refused_and_harm_nobody() {
     assert_unharmed(&shop).await;
 }
 
+/// Each field has a copy of the variable, and all fields wait for MySQL together.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_id_that_many_fields_name_harms_nobody() {
+    let shop = Arc::new(Shop::open().await);
+    shop.product(10.0, 5).await;
+    let fields: String = (0..990)
+        .map(|n| format!("a{n}:stockLevel(productId:$a) "))
+        .collect();
+    let body = json!({
+        "query": format!("query($a:String!){{{fields}}}"),
+        "variables": {"a": "x".repeat(65_000)},
+    });
+    let answer = ask_at_once(&shop, body).await;
+    assert_eq!(answer["errors"], Value::Null);
+    assert_eq!(answer["data"]["a989"], Value::Null);
+    assert_unharmed(&shop).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stock_beyond_int_is_the_fields_error() {
     let shop = Shop::open().await;

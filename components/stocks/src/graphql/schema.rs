@@ -32,12 +32,12 @@ impl Query {
             }
             Ok(found.into())
         };
-        Ok(find(context, &id).await?.map(view))
+        Ok(find(context, id).await?.map(view))
     }
 
     /// How many pieces of a product there are, or null if it has no stock.
     async fn stock_level(&self, context: &Context<'_>, product_id: String) -> Result<Option<Int>> {
-        let found = find(context, &product_id).await?;
+        let found = find(context, product_id).await?;
         Ok(found
             .and_then(|found| found.level)
             .map(|level| int(level.quantity)))
@@ -73,6 +73,9 @@ impl From<Found> for ProductView {
 }
 
 /// What the store has under an id, which GraphQL passes as text; nothing under what is no id.
-async fn find(context: &Context<'_>, id: &str) -> Result<Option<Found>> {
-    context.data::<Lookups>()?.find(parse_id(id).ok()).await
+async fn find(context: &Context<'_>, text: String) -> Result<Option<Found>> {
+    let id = parse_id(&text).ok();
+    // Hundreds of fields wait at once, and each has a copy of what may be a long text.
+    drop(text);
+    context.data::<Lookups>()?.find(id).await
 }
