@@ -235,6 +235,13 @@ fn limits(id: &str, entry: &ComponentManifest, config: &Config) -> Result<Limits
         ));
     }
     let clients = &config.clients;
+    if clients.max_requests_per_client >= limits.max_in_flight {
+        tracing::warn!(
+            component = id,
+            "One client may take all {} requests of `{id}`: lower --max-requests-per-client",
+            limits.max_in_flight
+        );
+    }
     let bodies = clients.body_bytes().min(clients.body_bytes_per_client());
     if limits.body_limit_bytes > bodies {
         return Err(format!(

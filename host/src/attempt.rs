@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime_wasi_http::WasiBody;
 
+use crate::clients::Share;
 use crate::generation::Generation;
 use crate::instance::{Admitted, NoAnswer};
 use crate::observed::Held;
@@ -22,10 +23,18 @@ pub(crate) struct Attempt {
     pub(crate) generation: Arc<Generation>,
     /// Present while two generations are live.
     pub(crate) tally: Option<Arc<Tally>>,
-    pub(crate) permit: Arc<OwnedSemaphorePermit>,
+    pub(crate) place: Arc<Place>,
     pub(crate) request_id: RequestId,
     /// A health check while the component has all the requests that it may.
     pub(crate) is_urgent: bool,
+}
+
+/// What a request takes of its component and of what its client may have, until nobody works for it any more: a client
+/// that leaves early has neither back before that.
+pub(crate) struct Place {
+    pub(crate) _permit: OwnedSemaphorePermit,
+    /// None for a health check of a client that has its share already.
+    pub(crate) _share: Option<Arc<Share>>,
 }
 
 type Outcome = Result<(Response<WasiBody>, Held), Problem>;
@@ -75,7 +84,7 @@ impl Attempt {
         let counted = self.tally.as_ref().map(Tally::begin);
         let admitted = Admitted {
             id: self.request_id.clone(),
-            permit: Some(self.permit.clone()),
+            place: Some(self.place.clone()),
             is_urgent: self.is_urgent,
         };
         let answer = self.generation.instances.handle(admitted, request).await;
@@ -89,7 +98,7 @@ impl Attempt {
         }
         let (response, fate) = answer?;
         let held = Held {
-            permit: self.permit.clone(),
+            place: self.place.clone(),
             generation,
             fate,
             // A failure is counted already.

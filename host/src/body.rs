@@ -111,7 +111,13 @@ pub(crate) fn unstalled(mut body: HeldBody, limit: Duration) -> Forwarded {
     let (sender, frames) = mpsc::channel(FRAMES_AHEAD);
     // Ends with the body: when it is read, when the client is gone, or at the limit.
     tokio::spawn(async move {
-        while let Some(frame) = body.frame().await {
+        loop {
+            let frame = tokio::select! {
+                frame = body.frame() => frame,
+                // The guest may be far from its next piece.
+                () = sender.closed() => return,
+            };
+            let Some(frame) = frame else { break };
             if sender.send_timeout(Some(frame), limit).await.is_err() {
                 return;
             }

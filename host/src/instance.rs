@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::FutureExt;
 use http::{Request, Response};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use wasmtime::{Engine, Store, Trap};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
+use crate::attempt::Place;
 use crate::context::Context;
 use crate::generation::{Life, Version};
 use crate::queue::{Need, PATIENCE, Queue, Seat, Watch};
@@ -25,7 +26,7 @@ pub(crate) struct Admitted {
     pub(crate) id: RequestId,
     /// Held until the guest has answered or its time is over, even if the client has left: the guest works on. A probe
     /// has none.
-    pub(crate) permit: Option<Arc<OwnedSemaphorePermit>>,
+    pub(crate) place: Option<Arc<Place>>,
     /// Whether it goes before those that wait.
     pub(crate) is_urgent: bool,
 }

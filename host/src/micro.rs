@@ -83,7 +83,7 @@ impl Component {
         let request = Request::get(path).body(body.boxed_unsync())?;
         let admitted = Admitted {
             id: RequestId::made("bench-"),
-            permit: None,
+            place: None,
             is_urgent: false,
         };
         let (answer, _) = self.generation.instances.handle(admitted, request).await?;

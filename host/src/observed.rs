@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use crate::attempt::Place;
 use crate::clients::Share;
 use crate::generation::InFlight;
 use crate::instance::Fate;
@@ -22,7 +22,7 @@ use crate::tally::Tally;
 /// What a request that was let in holds of its component until its answer has ended.
 pub(crate) struct Held {
     #[expect(dead_code, reason = "held for its drop")]
-    pub(crate) permit: Arc<OwnedSemaphorePermit>,
+    pub(crate) place: Arc<Place>,
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) generation: InFlight,
     pub(crate) fate: Fate,
@@ -97,7 +97,7 @@ impl Observed {
     pub(crate) fn follow<B>(
         mut self,
         response: Response<B>,
-        share: Option<Share>,
+        share: Option<Arc<Share>>,
     ) -> Response<WasiBody>
     where
         B: Body<Data = Bytes, Error = Error> + Send + Unpin + 'static,
@@ -124,7 +124,7 @@ impl Drop for Observed {
 struct ObservedBody<B> {
     body: B,
     _observed: Observed,
-    _share: Option<Share>,
+    _share: Option<Arc<Share>>,
 }
 
 impl<B> Body for ObservedBody<B>

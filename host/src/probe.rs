@@ -72,7 +72,7 @@ impl Probe {
         let answer = async {
             let admitted = Admitted {
                 id: RequestId::made("probe-"),
-                permit: None,
+                place: None,
                 is_urgent: false,
             };
             let request = self.request(&admitted.id)?;

@@ -60,9 +60,9 @@ pub(crate) async fn receive(
         Err(problem) => {
             // What has arrived is gone.
             drop(charge);
-            // Who waits for a `100 Continue` sends nothing without it, and reading would send that.
-            if problem == too_large && !headers.contains_key(EXPECT) {
-                discard(body).await;
+            let may_go_on = !matches!(problem, Problem::BodyTooSlow | Problem::Malformed(_));
+            if may_go_on {
+                refuse(headers, body).await;
             }
             return Err(problem);
         }
@@ -76,6 +76,14 @@ pub(crate) async fn receive(
         trailers,
         charge: Some(charge),
     })
+}
+
+/// Reads what a client goes on to send, or it would find its connection reset instead of an answer.
+pub(crate) async fn refuse(headers: &HeaderMap, body: Incoming) {
+    // Who waits for a `100 Continue` sends nothing without it, and reading would send that.
+    if !headers.contains_key(EXPECT) {
+        discard(body).await;
+    }
 }
 
 /// A body that comes in one piece, as most do, is not copied.

@@ -8,7 +8,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Place};
 use crate::body::{Forwarded, Gathered, gathered, is_small, unstalled};
 use crate::clients::{Client, Share};
 use crate::context::Context;
@@ -113,7 +113,10 @@ async fn receive(
     if incoming.is_end_stream() {
         return Ok(Whole { head, body: None });
     }
-    let _arriving = client.arriving().ok_or(Problem::ClientBusy)?;
+    let Some(_arriving) = client.arriving() else {
+        received::refuse(&head.headers, incoming).await;
+        return Err(Problem::ClientBusy);
+    };
     let limits = Limits {
         bytes: limit_bytes,
         time: server.receive_timeout,
@@ -137,18 +140,19 @@ async fn answer(
     whole: Whole,
     request_id: &RequestId,
     target: &Target,
-) -> Result<(Answer, Option<Share>), Problem> {
+) -> Result<(Answer, Option<Arc<Share>>), Problem> {
     let Whole { head, body } = whole;
     let version = head.version;
     // Only now: a version is not kept alive by a body that is on its way.
     let picked = server.live.load().pick(target).ok_or(Problem::NoRoute)?;
-    let share = client.request();
+    let share = client.request().map(Arc::new);
     // Who looks whether this host is well is told, or it would be left out for one client's sake.
     if share.is_none() && !is_health_check(&picked.generation.context, &head) {
         return Err(Problem::ClientBusy);
     }
     let is_on_trial = picked.tally.is_some();
-    let (mut response, held) = dispatch(picked, head, body, request_id.clone()).await?;
+    let asked = dispatch(picked, head, body, request_id.clone(), share.clone());
+    let (mut response, held) = asked.await?;
     if is_on_trial {
         forbid_caching(&mut response);
     }
@@ -184,6 +188,7 @@ async fn dispatch(
     head: request::Parts,
     body: Option<Received>,
     request_id: RequestId,
+    share: Option<Arc<Share>>,
 ) -> Result<(Response<WasiBody>, Held), Problem> {
     let Picked {
         generation,
@@ -191,15 +196,21 @@ async fn dispatch(
         fallback,
     } = picked;
     let context = &generation.context;
-    let usual = context.in_flight.clone().try_acquire_owned();
-    let is_urgent = usual.is_err() && is_health_check(context, &head);
+    // A client that has its share already takes no more of the usual ones, whatever it asks for.
+    let usual = share.as_ref().map(|_| context.in_flight.clone());
+    let usual = usual.and_then(|permits| permits.try_acquire_owned().ok());
+    let is_urgent = usual.is_none() && is_health_check(context, &head);
     let permit = if is_urgent {
-        context.health_checks.clone().try_acquire_owned()
+        context.health_checks.clone().try_acquire_owned().ok()
     } else {
         usual
     };
+    let permit = permit.ok_or(Problem::Overloaded)?;
     let attempt = Attempt {
-        permit: permit.map(Arc::new).map_err(|_| Problem::Overloaded)?,
+        place: Arc::new(Place {
+            _permit: permit,
+            _share: share,
+        }),
         generation,
         tally,
         request_id,

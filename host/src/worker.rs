@@ -220,7 +220,7 @@ impl<'a> Worker<'a> {
         now: Instant,
     ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + 'b> {
         let Job {
-            admitted: Admitted { id, permit, .. },
+            admitted: Admitted { id, place, .. },
             request,
             mut answer,
         } = job;
@@ -241,7 +241,7 @@ impl<'a> Worker<'a> {
                 outcome = self.answer(accessor, call, received) => outcome,
                 () = abandoned(&mut answer, deadline) => return Ok(false),
             };
-            drop(permit);
+            drop(place);
             let outcome = outcome.map(|response| (response, self.fate.clone()));
             // Nobody listens if the client has left.
             _ = answer.send(outcome.map_err(NoAnswer::Failed));

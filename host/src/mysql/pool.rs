@@ -208,12 +208,16 @@ impl Pool {
             if rested >= self.settings.idle {
                 continue;
             }
+            if !is_own && idle.conn.opts().db_name().is_none() {
+                // There is no way back to having none.
+                continue;
+            }
             let lives = async {
                 if is_own {
                     idle.conn.ping().await.is_ok()
                 } else {
                     // Whatever the other generation left behind, if only out of sight of those who look at statements.
-                    idle.conn.reset().await.is_ok_and(|done| done)
+                    reset(&mut idle.conn).await
                 }
             };
             if timeout(PING_LIMIT, lives).await.unwrap_or(false) {
@@ -234,7 +238,8 @@ impl Pool {
             text.is_none_or(|text| sql::effect(&text) == Effect::ChangesSession)
         };
         let hides_changes = match bodies {
-            Ok(bodies) => bodies.iter().any(may_change),
+            // Without a database there are none to look at, and all to use.
+            Ok(bodies) => conn.opts().db_name().is_none() || bodies.iter().any(may_change),
             // Who may not ask does not know.
             Err(mysql_async::Error::Server(_)) => true,
             Err(error) => return Err(error),
@@ -444,13 +449,23 @@ pub(super) fn says_closed(error: &mysql_async::Error) -> bool {
     }
 }
 
+/// Makes a session as it was when it was opened. MariaDB leaves the default database as `USE` has set it
+/// (COM_RESET_CONNECTION), so that is chosen again.
+async fn reset(conn: &mut Conn) -> bool {
+    let Some(name) = conn.opts().db_name().map(|name| name.replace('`', "``")) else {
+        return false;
+    };
+    conn.reset().await.is_ok_and(|done| done)
+        && conn.query_drop(format!("USE `{name}`")).await.is_ok()
+}
+
 /// Rolls back what is open and undoes what was changed. The permit is held until then, so that a pool of ten lends no
 /// eleventh.
 async fn clean(mut conn: Conn, session: Session, generation: u64, pool: Arc<Pool>, lease: Lease) {
     let cleaned = timeout(pool.settings.wait, async {
         if session.changed {
             // Costs the prepared statements, which is why it is not done each time.
-            return conn.reset().await.is_ok_and(|done| done);
+            return reset(&mut conn).await;
         }
         conn.query_drop("ROLLBACK").await.is_ok()
             && conn.query_drop("SET autocommit=1").await.is_ok()

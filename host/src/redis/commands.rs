@@ -53,9 +53,7 @@ pub(super) fn check<'a>(
         return Ok(());
     }
     if WAITS_IF_ASKED.into_iter().any(is) {
-        // What comes after this word are names of streams.
-        let mut options = arguments.take_while(|word| !word.eq_ignore_ascii_case(b"STREAMS"));
-        return match options.any(|word| word.eq_ignore_ascii_case(b"BLOCK")) {
+        return match waits(arguments) {
             false => Ok(()),
             true => Err(refusal(name, " with BLOCK")),
         };
@@ -78,6 +76,23 @@ pub(super) fn check<'a>(
 }
 
 /// Says which command, but no more of what a component sent than a command's name can have.
+/// Whether these arguments of XREAD or XREADGROUP ask to wait.
+fn waits<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> bool {
+    let mut waits = false;
+    while let Some(word) = arguments.next() {
+        // What comes after this word are names of streams.
+        if word.eq_ignore_ascii_case(b"STREAMS") {
+            break;
+        }
+        waits |= word.eq_ignore_ascii_case(b"BLOCK");
+        if word.eq_ignore_ascii_case(b"GROUP") {
+            // The group and the consumer, which may have any name.
+            arguments.nth(1);
+        }
+    }
+    waits
+}
+
 fn refusal(name: &str, which: &str) -> String {
     let is_name = name.len() <= 32 && name.bytes().all(|b| b.is_ascii_graphic());
     let name = if is_name { name } else { "a command" };
@@ -109,6 +124,7 @@ mod tests {
             "PUBLISH c m",
             "XREAD COUNT 1 STREAMS BLOCK 0",
             "XREADGROUP GROUP g c STREAMS s >",
+            "XREADGROUP GROUP block BLOCK COUNT 1 STREAMS s >",
             "XGROUP CREATE s g $",
         ] {
             assert!(allows(command), "{command}");
@@ -128,6 +144,7 @@ mod tests {
             "BZMPOP 0 1 k MIN",
             "XREAD block 0 STREAMS s 0",
             "XREADGROUP GROUP g c BLOCK 0 STREAMS s >",
+            "XREADGROUP GROUP STREAMS streams BLOCK 0 STREAMS s >",
             "WAIT 1 0",
             "WAITAOF 1 1 0",
             "SUBSCRIBE c",

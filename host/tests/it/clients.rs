@@ -188,3 +188,30 @@ async fn an_answer_that_nobody_takes_holds_no_permit() {
     })
     .await;
 }
+
+/// What it asked for goes on, so its share is not free yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_early_has_its_share_back_no_sooner() {
+    let options = options().arg("--max-requests-per-client").arg("2");
+    let shop = Shop::with(options).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    let blocker = shop.hold_stock(product).await;
+    let in_flight = "store_generation_requests_in_flight{component=\"orders\",generation=\"1\"}";
+    let both = async { tokio::join!(shop.order(user, product, 1), shop.order(user, product, 1)) };
+    tokio::select! {
+        _ = both => panic!("the stock is held"),
+        () = eventually("both are in flight", async || shop.metric(in_flight).await == 2.0) => {}
+    }
+    eventually("the host has noticed that their client left", async || {
+        shop.metric("store_requests_in_flight{component=\"orders\"}")
+            .await
+            == 0.0
+    })
+    .await;
+    shop.get("/orders/1").await.problem(429);
+    blocker.release().await;
+    eventually("it has its share again", async || {
+        shop.get("/orders/1").await.status == 200
+    })
+    .await;
+}

@@ -112,6 +112,18 @@ async fn a_clean_session_keeps_its_connection_and_its_prepared_statements() {
     );
 }
 
+/// A reset leaves it as it is on MariaDB.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_default_database_is_not_handed_on() {
+    let shop = shop().await;
+    let ask = "MYSQL\nquery SELECT DATABASE()";
+    let own = shop.last(ask).await;
+    for _ in 0..3 {
+        shop.steps("MYSQL\nexecute USE information_schema").await;
+        assert_eq!(shop.last(ask).await, own);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_store_does_itself_costs_no_reset() {
     let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
