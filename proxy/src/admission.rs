@@ -37,8 +37,10 @@ pub(crate) fn admit(
     );
     exchange.is_background = session.subrequest_ctx.is_some();
     if !exchange.is_background {
-        take_place(live, exchange)?;
+        let is_whole = session.as_mut().is_body_empty();
+        take_place(live, exchange, is_whole)?;
     }
+    let request = session.req_header();
     let announced = request.headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limits.body_bytes) {
@@ -56,13 +58,40 @@ pub(crate) fn admit(
 }
 
 /// The client's share of all requests, over time and at the moment.
-fn take_place(live: &Live, exchange: &mut Exchange) -> Result<(), Problem> {
+fn take_place(live: &Live, exchange: &mut Exchange, is_whole: bool) -> Result<(), Problem> {
     if let Some(rate) = &exchange.table.rate {
         rate.take(exchange.client)
             .map_err(|retry_after| Problem::TooOften { retry_after })?;
     }
+    let kind = match is_whole {
+        true => Kind::Request,
+        false => Kind::Arriving,
+    };
+    take(live, exchange, kind)
+}
+
+/// Lets a request in whose body has come, as far as it is waited for.
+///
+/// # Errors
+/// Its client has its share of requests already.
+pub(crate) fn arrived(live: &Live, exchange: &mut Exchange) -> Result<(), Problem> {
+    match &exchange.place {
+        Some(place) if place.is_arriving() => take(live, exchange, Kind::Request),
+        _ => Ok(()),
+    }
+}
+
+/// Requests on their way for each that a client may have in flight: heads alone cost little, and who sends nothing else
+/// must not keep out others of the same address.
+const ARRIVING: usize = 8;
+
+fn take(live: &Live, exchange: &mut Exchange, kind: Kind) -> Result<(), Problem> {
     let limit = exchange.table.config.limits.requests_per_client;
-    let place = live.clients.take(exchange.client, Kind::Request, limit);
+    let limit = match kind {
+        Kind::Arriving => limit.saturating_mul(ARRIVING),
+        Kind::Request | Kind::Connection => limit,
+    };
+    let place = live.clients.take(exchange.client, kind, limit);
     exchange.place = Some(place.ok_or(Problem::ClientRequests)?);
     Ok(())
 }

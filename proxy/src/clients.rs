@@ -13,7 +13,7 @@ const SHARDS: usize = 16;
 /// Counts connections and requests for each address; IPv6 addresses by their /64, as rates do.
 #[derive(Default)]
 pub struct Clients {
-    shards: [Mutex<HashMap<IpAddr, [usize; 2]>>; SHARDS],
+    shards: [Mutex<HashMap<IpAddr, [usize; KINDS]>>; SHARDS],
     hash: RandomState,
 }
 
@@ -22,7 +22,11 @@ pub struct Clients {
 pub(crate) enum Kind {
     Connection,
     Request,
+    /// A request whose body is on its way: it takes nothing from anybody yet.
+    Arriving,
 }
+
+const KINDS: usize = 3;
 
 /// One of a client's places, given back on drop.
 pub(crate) struct Place {
@@ -42,7 +46,7 @@ impl Clients {
         let client = bucket(client);
         let mut shard = self.shard(client);
         let taken = &mut shard.entry(client).or_default()[kind as usize];
-        // With no place taken of either kind the address was not in the table, and the limit is at least one.
+        // With no place taken of any kind the address was not in the table, and the limit is at least one.
         if *taken >= limit {
             return None;
         }
@@ -54,11 +58,17 @@ impl Clients {
         })
     }
 
-    fn shard(&self, client: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, [usize; 2]>> {
+    fn shard(&self, client: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, [usize; KINDS]>> {
         let shard = self.hash.hash_one(client) as usize % SHARDS;
         self.shards[shard]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    pub(crate) fn is_arriving(&self) -> bool {
+        matches!(self.kind, Kind::Arriving)
     }
 }
 
@@ -69,7 +79,7 @@ impl Drop for Place {
             return;
         };
         taken[self.kind as usize] -= 1;
-        if *taken == [0, 0] {
+        if *taken == [0; KINDS] {
             shard.remove(&self.client);
         }
     }

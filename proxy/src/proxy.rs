@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::RANGE;
+use http::header::{HOST, RANGE};
 use http::{Method, StatusCode, Version};
 use pingora_cache::key::HashBinary;
 use pingora_cache::{CacheKey, CacheMeta, NoCacheReason, RespCacheable};
@@ -21,7 +21,7 @@ use pingora_proxy::{
 };
 
 use crate::access_log::AccessLog;
-use crate::admission::admit;
+use crate::admission::{admit, arrived};
 use crate::answer::{answer, fail, problem_of};
 use crate::arrival::wait_for_body;
 use crate::cache::{self, Cache, FILL, Outcome, STATUS};
@@ -81,18 +81,20 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        let verdict = admit(&self.live, session, exchange);
-        match verdict {
+        let verdict = match admit(&self.live, session, exchange) {
             Ok(()) => {
                 let limit = exchange.table.config.limits.body_timeout;
-                wait_for_body(session, limit).await.map(|()| false)
+                wait_for_body(session, limit).await?;
+                arrived(&self.live, exchange)
             }
-            Err(problem) => {
-                problem.count(&self.live.metrics);
-                answer(session, exchange, problem).await?;
-                Ok(true)
-            }
-        }
+            refused => refused,
+        };
+        let Err(problem) = verdict else {
+            return Ok(false);
+        };
+        problem.count(&self.live.metrics);
+        answer(session, exchange, problem).await?;
+        Ok(true)
     }
 
     fn request_cache_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
@@ -242,6 +244,12 @@ impl ProxyHttp for Proxy {
             request.insert_header(FILL, "?1")?;
         }
         exchange.is_sent = true;
+        // HTTP/1.0 may leave it out, and what goes on is HTTP/1.1.
+        if !request.headers.contains_key(HOST)
+            && let Some(upstream) = exchange.tried.last()
+        {
+            request.insert_header(HOST, &*upstream.entry.address)?;
+        }
         let trusted =
             forwarded::is_trusted(exchange.peer, &exchange.table.config.forwarded.trusted);
         forwarded::tell(request, exchange.peer, exchange.https, trusted)?;

@@ -76,10 +76,23 @@ async fn answer_from(
     let query = SCHEMA.execute(request.data(lookups));
     let (mut response, served) = future::join(query, asked.serve(find)).await;
     served?;
+    for error in &mut response.errors {
+        shorten(&mut error.message);
+    }
     if has_kept_objects {
         skipped::forget(&mut response.data);
     }
     Ok(response.into())
+}
+
+/// Longest message of an error, in bytes: some repeat the line of the query that they are about.
+const MAX_MESSAGE_BYTES: usize = 1024;
+
+fn shorten(message: &mut String) {
+    if message.len() > MAX_MESSAGE_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        message.push('…');
+    }
 }
 
 /// An error of the whole query.

@@ -97,10 +97,18 @@ async fn heal(redis: Option<&Redis>, stored: &[Found]) {
     cache::heal(redis, stocked.map(Write::PutStock)).await;
 }
 
+/// Products that one request asks Redis for at once. All requests of a host share the way there, and those who want one
+/// product wait behind each of these.
+const ASKED_AT_ONCE: usize = 8;
+
 async fn find_in_redis(redis: &Redis, product_ids: &[i64]) -> Result<Vec<Found>, RedisError> {
-    let lookups = product_ids.iter().map(|&id| cache::stock(redis, id));
-    let found = try_join_all(lookups).await?;
-    Ok(found.into_iter().flatten().map(Found::from).collect())
+    let mut found = Vec::new();
+    for some in product_ids.chunks(ASKED_AT_ONCE) {
+        let lookups = some.iter().map(|&id| cache::stock(redis, id));
+        let answers = try_join_all(lookups).await?;
+        found.extend(answers.into_iter().flatten().map(Found::from));
+    }
+    Ok(found)
 }
 
 async fn find_in_mysql(product_ids: &[i64]) -> Result<Vec<Found>, StoreError> {

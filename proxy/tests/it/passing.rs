@@ -101,6 +101,12 @@ async fn http_1_0_clients_are_served() {
     client.send("GET /in HTTP/1.0\r\n\r\n").await;
     let answer = client.answer().await;
     assert_eq!(answer.json()["target"], "/in");
+    // What goes on is HTTP/1.1, which must have one.
+    let passed_on = upstream.requests().pop().unwrap();
+    assert_eq!(
+        passed_on.header("host"),
+        Some(upstream.address.to_string().as_str())
+    );
     assert_eq!(client.rest().await, Some(Vec::new()), "it is closed");
 }
 

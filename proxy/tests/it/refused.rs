@@ -233,6 +233,21 @@ async fn one_address_has_its_share_of_connections_and_requests() {
     let mut proxy = from("127.0.5.1").await;
     assert_eq!(proxy.ask(named("203.0.113.9")).await.status(), 200);
     assert_eq!(refused(&rig, "client_requests").await, 2.0);
+    // Heads whose bodies don't come take nothing from others of the same address.
+    let mut heads = Vec::new();
+    for _ in 0..4 {
+        let mut client = from("127.0.2.9").await;
+        client
+            .send("POST /in HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 5\r\n\r\n")
+            .await;
+        heads.push(client);
+    }
+    eventually("all have come", async || {
+        rig.metric("store_proxy_connections", &[]).await >= 7.0
+    })
+    .await;
+    assert_eq!(from("127.0.2.9").await.ask(get("/")).await.status(), 200);
+    drop(heads);
     gate.add_permits(3);
     for client in &mut held {
         assert_eq!(client.answer().await.status(), 200);
