@@ -1,7 +1,7 @@
 //! Heads that make no sense, refused before anyone acts upon them, in every version of HTTP alike; and the scheme and
 //! authority that a component is told.
 
-use http::header::{EXPECT, HOST};
+use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Uri, Version};
 
@@ -17,6 +17,14 @@ pub(crate) fn complete<B>(request: &mut Request<B>) -> Result<(), Problem> {
     if is_http_2 && request.headers().values().any(has_space_around) {
         return Err(Problem::Malformed(
             "a header's value begins or ends with white space",
+        ));
+    }
+    // Another coding would be taken for none, and what it hides for the body (RFC 9112, section 6.1).
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_some_and(|coding| !is_chunked(coding)) || codings.next().is_some() {
+        return Err(Problem::Malformed(
+            "no transfer coding but `chunked` is understood, once",
         ));
     }
     // Nobody is connected to anything from here. Other methods are the components' to refuse.
@@ -160,6 +168,17 @@ mod tests {
             (Version::HTTP_11, "/", &[("host", "user@a")]),
             (Version::HTTP_11, "/", &[("host", "a:b")]),
             (Version::HTTP_11, "/", &[("host", "a:99999")]),
+            (Version::HTTP_11, "/", &[("host", "a:+80")]),
+            (
+                Version::HTTP_11,
+                "/",
+                &[("host", "a"), ("transfer-encoding", "gzip, chunked")],
+            ),
+            (
+                Version::HTTP_11,
+                "/",
+                &[("host", "a"), ("transfer-encoding", "chunked, chunked")],
+            ),
             (Version::HTTP_11, "*", &[("host", "a")]),
             (Version::HTTP_2, "/", &[]),
             (Version::HTTP_2, "/", &[("host", injected)]),
@@ -182,7 +201,12 @@ mod tests {
 
     #[test]
     fn space_around_a_value_is_no_part_of_it_before_http_2() {
-        let headers = [("host", "a"), ("expect", "100-Continue"), ("x", " b")];
+        let headers = [
+            ("host", "a"),
+            ("expect", "100-Continue"),
+            ("transfer-encoding", "Chunked"),
+            ("x", " b"),
+        ];
         assert_eq!(
             complete(&mut request(Version::HTTP_11, "/", &headers)),
             Ok(())
