@@ -510,12 +510,13 @@ async fn plain_requests_get_what_others_get_and_are_counted_and_logged_alike() {
         assert!(cache_status(answer).starts_with("store-proxy; hit; ttl="));
     }
     assert_eq!(upstream.count(), 1);
+    // Both are done after the answer, counting first.
+    eventually("all are logged", async || lines(&rig.folder).len() == 5).await;
     assert_eq!(rig.cache_requests("hit").await, 4.0);
     assert_eq!(rig.metric("best_sellers_total", &[]).await, 4.0);
     let answered = rig.metric("http_requests_total", &["2xx"]);
     assert_eq!(answered.await, 5.0);
 
-    eventually("all are logged", async || lines(&rig.folder).len() == 5).await;
     let logged = lines(&rig.folder);
     for (line, answer) in logged[1..].iter().zip(&answers) {
         assert_eq!(line["request_id"], answer.header("x-request-id").unwrap());
