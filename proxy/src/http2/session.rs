@@ -158,11 +158,13 @@ impl Session {
         let Some(answer) = &mut self.answer else {
             return Error::e_explain(ErrorType::WriteError, "a body before its head");
         };
+        // One deadline for all of it: a client may make room for a byte at a time.
+        let due = self.write_timeout.map(|limit| Instant::now() + limit);
         while !data.is_empty() {
             answer.reserve_capacity(data.len());
             let room = poll_fn(|cx| answer.poll_capacity(cx));
-            let room = match self.write_timeout {
-                Some(limit) => timeout(limit, room)
+            let room = match due {
+                Some(due) => timeout(due.saturating_duration_since(Instant::now()), room)
                     .await
                     .or_err(ErrorType::WriteTimedout, "the answer is not read")?,
                 None => room.await,
