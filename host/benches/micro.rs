@@ -1,5 +1,5 @@
 //! The parts that each request goes through, one by one:
-//! `cargo bench --profile dist --package store-host --features micro --bench micro`.
+//! `cargo bench --profile dist --package store-host --features micro,jemalloc --bench micro`.
 //!
 //! Needs the components (`cargo xtask build`), and for the last three `STORE_BENCH_MYSQL_URL`: without, they are left
 //! out. divan rather than criterion: it builds in seconds.
@@ -12,6 +12,7 @@ use store_host::micro::{Component, Connections, Routes};
 use tokio::runtime::{Builder, Runtime};
 
 /// As in the host.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

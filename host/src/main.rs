@@ -1,5 +1,6 @@
 //! `store-host`: serves an app, or migrates its database.
 
+#[cfg(feature = "jemalloc")]
 use std::ffi::{CStr, c_char};
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,11 +13,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// glibc's keeps seven pieces of a size at hand for each thread, fewer than requests that an instance serves at once.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What is free goes back to the system after half a second, from a thread of its own: what compiling a component leaves
 /// behind would stay otherwise. <https://jemalloc.net/jemalloc.3.html#tuning>
+#[cfg(feature = "jemalloc")]
 #[expect(unsafe_code, reason = "jemalloc looks for this name")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 static ALLOCATOR_SETTINGS: Option<&'static c_char> = {

@@ -2,15 +2,16 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::process::ExitStatus;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
-use crate::paths;
+use crate::{paths, progress};
 
 /// A cargo command in the repository's folder. It dies with us.
-pub(crate) fn cargo<const N: usize>(args: [&str; N]) -> Command {
+pub fn cargo<const N: usize>(args: [&str; N]) -> Command {
     // Set by the cargo that started us: the same one, whatever `PATH` says.
     let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
@@ -30,12 +31,26 @@ pub(crate) fn cargo<const N: usize>(args: [&str; N]) -> Command {
     command
 }
 
+/// Runs `command`, one of cargo's, to its end as the step `title`, and shows how far it is.
+///
+/// # Errors
+/// If it fails.
+pub async fn cargo_step(title: &str, command: Command) -> Result<()> {
+    step(title, progress::run(command)).await
+}
+
 /// Runs `command` to its end as the step `title`, its output shown as it comes.
-pub(crate) async fn run_step(title: &str, mut command: Command) -> Result<()> {
+///
+/// # Errors
+/// If it fails.
+pub async fn run_step(title: &str, mut command: Command) -> Result<()> {
+    step(title, async { Ok(command.status().await?) }).await
+}
+
+async fn step(title: &str, work: impl Future<Output = Result<ExitStatus>>) -> Result<()> {
     eprintln!("▸ {title}");
     let started = Instant::now();
-    let status = command
-        .status()
+    let status = work
         .await
         .with_context(|| format!("{title}: starting it"))?;
     ensure!(status.success(), "step `{title}` failed ({status})");

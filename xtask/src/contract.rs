@@ -13,7 +13,7 @@ const NPM_FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
 ///
 /// # Errors
 /// When a package can't be had.
-pub(crate) async fn ready() -> Result<()> {
+pub async fn ready() -> Result<()> {
     Python::ready("contract", "docs/contract/requirements.txt").await?;
     npm::ready("newman", "docs/contract", &NPM_FILES).await?;
     Ok(())

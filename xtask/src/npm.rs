@@ -18,7 +18,7 @@ const LOCK: &str = "package-lock.json";
 ///
 /// # Errors
 /// When a package can't be had.
-pub(crate) async fn ready(name: &str, source: &str, files: &[&str]) -> Result<PathBuf> {
+pub async fn ready(name: &str, source: &str, files: &[&str]) -> Result<PathBuf> {
     setup::tools(&[NODE]).await?;
     let source = paths::root().join(source);
     let pinned = read(&source.join(LOCK))?;

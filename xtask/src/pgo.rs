@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-use crate::cargo::{cargo, run_step};
-use crate::measure::output_of;
+use crate::cargo::{cargo, cargo_step, run_step};
 use crate::paths;
+use crate::programs::output_of;
 
 /// Builds `package` as it is shipped and says where its program is.
-pub(crate) async fn build(package: &str) -> Result<PathBuf> {
+pub async fn build(package: &str) -> Result<PathBuf> {
     let rustc = Rustc::ask().await?;
     let kept = kept_profile(package, &rustc);
     // Cargo builds anew when the file changes: the compiler names it among what it has read.
@@ -37,7 +37,7 @@ pub(crate) async fn build(package: &str) -> Result<PathBuf> {
 }
 
 /// Builds `package` so that it counts what is run, and says where its program is. It writes the counts when it ends by itself.
-pub(crate) async fn build_counting(package: &str) -> Result<PathBuf> {
+pub async fn build_counting(package: &str) -> Result<PathBuf> {
     let rustc = Rustc::ask().await?;
     let flags = [format!("-Cprofile-generate={}", counts().display())];
     let title = format!("build {package}, counting");
@@ -46,7 +46,7 @@ pub(crate) async fn build_counting(package: &str) -> Result<PathBuf> {
 }
 
 /// Forgets what programs have counted so far.
-pub(crate) fn forget_counts() -> Result<()> {
+pub fn forget_counts() -> Result<()> {
     match fs::remove_dir_all(counts()) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).context("emptying target/pgo/raw")
@@ -56,7 +56,7 @@ pub(crate) fn forget_counts() -> Result<()> {
 }
 
 /// Makes what programs have counted the profile of `package`, in place of earlier ones, and says where it is.
-pub(crate) async fn keep_counts(package: &str, llvm_profdata: &Path) -> Result<PathBuf> {
+pub async fn keep_counts(package: &str, llvm_profdata: &Path) -> Result<PathBuf> {
     let kept = kept_profile(package, &Rustc::ask().await?);
     let mut merge = Command::new(llvm_profdata);
     // Sparse: a tenth of the size, without the functions that were never run.
@@ -79,7 +79,7 @@ async fn dist(
     let mut command = cargo(["build", "--profile", "dist", "--package", package]);
     // With a target named, the flags are for what runs there, and not for build scripts and macros.
     command.args(["--target", &rustc.host]).arg("--target-dir");
-    command.arg(folder);
+    command.arg(folder).args(["--features", "jemalloc"]);
     let of_the_user = env::var("RUSTFLAGS").unwrap_or_default();
     let all: Vec<&str> = of_the_user
         .split_whitespace()
@@ -88,7 +88,7 @@ async fn dist(
     if !all.is_empty() {
         command.env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"));
     }
-    run_step(title, command).await?;
+    cargo_step(title, command).await?;
     Ok(folder.join(&rustc.host).join("dist").join(package))
 }
 

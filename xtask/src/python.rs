@@ -14,7 +14,7 @@ const OLDEST: (u32, u32) = (3, 11);
 
 /// An environment that is complete.
 #[derive(Debug)]
-pub(crate) struct Python {
+pub struct Python {
     folder: PathBuf,
 }
 
@@ -24,7 +24,7 @@ impl Python {
     ///
     /// # Errors
     /// When there is no fitting Python, or a package can't be had.
-    pub(crate) async fn ready(name: &str, requirements: &str) -> Result<Self> {
+    pub async fn ready(name: &str, requirements: &str) -> Result<Self> {
         setup::python().await?;
         let file = paths::root().join(requirements);
         let pinned =
@@ -44,13 +44,21 @@ impl Python {
         Ok(python)
     }
 
+    /// The environment of the load tests.
+    ///
+    /// # Errors
+    /// As [`Python::ready`].
+    pub async fn locust() -> Result<Self> {
+        Self::ready("locust", "loadtest/requirements.txt").await
+    }
+
     /// The interpreter; `-m locust` and the like start the packages' programs.
-    pub(crate) fn program(&self) -> PathBuf {
+    pub fn program(&self) -> PathBuf {
         self.folder.join("bin/python")
     }
 
     /// A program that a package brought.
-    pub(crate) fn tool(&self, name: &str) -> PathBuf {
+    pub fn tool(&self, name: &str) -> PathBuf {
         self.folder.join("bin").join(name)
     }
 

@@ -1,25 +1,26 @@
 //! `cargo xtask setup`: what must be on the machine. The other commands run their part of it by themselves.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::programs::find_program;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use testbed::find_program;
 use tokio::process::Command;
 
-use crate::cargo::{cargo, run_step};
+use crate::cargo::{cargo, cargo_step, run_step};
 use crate::contract;
 use crate::deny;
-use crate::measure::output_of;
 use crate::paths;
+use crate::programs::output_of;
 
 /// Install what the other commands need (they do it too): the wasm target, cmake, MariaDB, Redis, Prometheus, Python, newman, cargo-deny
 #[derive(Debug, Args)]
-pub(crate) struct Options {}
+pub struct Options {}
 
 /// A program, and the Debian package it comes in.
-pub(crate) struct Tool {
+pub struct Tool {
     program: &'static str,
     package: &'static str,
 }
@@ -29,49 +30,56 @@ const fn tool(program: &'static str, package: &'static str) -> Tool {
 }
 
 /// What starting any server needs.
-pub(crate) const PROCESSES: &[Tool] = &[tool("setpriv", "util-linux")];
+pub const PROCESSES: &[Tool] = &[tool("setpriv", "util-linux")];
 
 /// What a MariaDB of our own needs. The last is called by the second.
-pub(crate) const MARIADB: &[Tool] = &[
+pub const MARIADB: &[Tool] = &[
     tool("mariadbd", "mariadb-server-core"),
     tool("mariadb-install-db", "mariadb-server-core"),
     tool("my_print_defaults", "mariadb-client-core"),
 ];
 
 /// What a Redis of our own needs.
-pub(crate) const REDIS: &[Tool] = &[tool("redis-server", "redis-server")];
+pub const REDIS: &[Tool] = &[tool("redis-server", "redis-server")];
 
 /// What building the proxy needs, whose gzip comes as C sources, and the host, whose allocator does.
-pub(crate) const COMPILING: &[Tool] = &[tool("cmake", "cmake"), tool("make", "make")];
+pub const COMPILING: &[Tool] = &[tool("cmake", "cmake"), tool("make", "make")];
+
+/// What `fuzz` needs besides: libFuzzer comes as C++ sources.
+pub const FUZZING: &[Tool] = &[tool("c++", "g++")];
 
 /// What `bench-proxy` needs.
-pub(crate) const BENCH: &[Tool] = &[
+pub const BENCH: &[Tool] = &[
     tool("nginx", "nginx-light"),
     tool("wrk", "wrk"),
     tool("taskset", "util-linux"),
 ];
 
 /// What `up --observe` needs, and the tests: `promtool` judges our `/metrics`.
-pub(crate) const PROMETHEUS: &[Tool] = &[
+pub const PROMETHEUS: &[Tool] = &[
     tool("prometheus", "prometheus"),
     tool("promtool", "prometheus"),
 ];
 
 /// What installs and runs newman, which walks through the Postman collection.
-pub(crate) const NODE: &[Tool] = &[tool("node", "nodejs"), tool("npm", "npm")];
+pub const NODE: &[Tool] = &[tool("node", "nodejs"), tool("npm", "npm")];
 
 /// What the load tests need, besides the packages that they install in a folder of their own.
 const PYTHON: &[Tool] = &[tool("python3", "python3")];
 
 /// What the tests of the lab's report need: it is a page, and judged by a browser.
-pub(crate) const BROWSER: &[Tool] = &[tool("chromium", "chromium")];
+pub const BROWSER: &[Tool] = &[tool("chromium", "chromium")];
 
 /// What `bench` needs.
-pub(crate) const LOAD: &[Tool] = &[tool("wrk", "wrk"), tool("taskset", "util-linux")];
+pub const LOAD: &[Tool] = &[tool("wrk", "wrk"), tool("taskset", "util-linux")];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 
-pub(crate) async fn run(_: Options) -> Result<ExitCode> {
+/// Does the command.
+///
+/// # Errors
+/// If something can't be installed.
+pub async fn run(_: Options) -> Result<ExitCode> {
     wasm_target().await?;
     tools(&[COMPILING, PROCESSES, MARIADB, REDIS, PROMETHEUS]).await?;
     python().await?;
@@ -82,7 +90,7 @@ pub(crate) async fn run(_: Options) -> Result<ExitCode> {
 }
 
 /// Makes sure that components can be compiled.
-pub(crate) async fn wasm_target() -> Result<()> {
+pub async fn wasm_target() -> Result<()> {
     let mut rustc = Command::new("rustc");
     rustc
         .args(["--print", "target-libdir", "--target", WASM_TARGET])
@@ -104,7 +112,7 @@ pub(crate) async fn wasm_target() -> Result<()> {
 }
 
 /// Makes sure that rustfmt and clippy are there.
-pub(crate) async fn lint_components() -> Result<()> {
+pub async fn lint_components() -> Result<()> {
     for (program, component) in [("cargo-fmt", "rustfmt"), ("cargo-clippy", "clippy")] {
         let mut command = Command::new(program);
         let found = command
@@ -120,7 +128,7 @@ pub(crate) async fn lint_components() -> Result<()> {
 }
 
 /// The program that merges profiles: one of Rust's own components.
-pub(crate) async fn llvm_profdata() -> Result<PathBuf> {
+pub async fn llvm_profdata() -> Result<PathBuf> {
     let libraries = PathBuf::from(output_of("rustc", &["--print", "target-libdir"]).await);
     let program = libraries.with_file_name("bin").join("llvm-profdata");
     if !program.exists() {
@@ -130,7 +138,7 @@ pub(crate) async fn llvm_profdata() -> Result<PathBuf> {
 }
 
 /// The load generator, built in this repository's folder the first time.
-pub(crate) async fn oha() -> Result<PathBuf> {
+pub async fn oha() -> Result<PathBuf> {
     const VERSION: &str = "1.16.0";
     let folder = paths::target().join("tools");
     let program = folder.join("bin/oha");
@@ -140,7 +148,7 @@ pub(crate) async fn oha() -> Result<PathBuf> {
     }
     let mut install = cargo(["install", "oha", "--version", VERSION, "--locked"]);
     install.arg("--root").arg(&folder);
-    run_step("build oha, the load generator", install).await?;
+    cargo_step("build oha, the load generator", install).await?;
     Ok(program)
 }
 
@@ -151,14 +159,37 @@ async fn rustup<const N: usize>(args: [&str; N]) -> Result<()> {
 }
 
 /// Makes sure that the programs of `groups` are there, and installs what is missing.
-pub(crate) async fn tools(groups: &[&'static [Tool]]) -> Result<()> {
+///
+/// # Errors
+/// If one can't be installed.
+pub async fn tools(groups: &[&'static [Tool]]) -> Result<()> {
+    ensure_installed(groups, Output::Shown).await
+}
+
+/// The same, beside work that shows itself: only how it ended is said.
+///
+/// # Errors
+/// If one can't be installed.
+pub async fn tools_beside(groups: &[&'static [Tool]]) -> Result<()> {
+    ensure_installed(groups, Output::Kept).await
+}
+
+/// Where what apt says goes.
+#[derive(Clone, Copy)]
+enum Output {
+    Shown,
+    /// Into a file, which is named if it fails.
+    Kept,
+}
+
+async fn ensure_installed(groups: &[&'static [Tool]], output: Output) -> Result<()> {
     let missing = missing(groups);
     if missing.is_empty() {
         return Ok(());
     }
     let programs: Vec<&str> = missing.iter().map(|tool| tool.program).collect();
     let packages = missing.iter().map(|tool| tool.package).collect();
-    install(&programs.join(", "), packages).await?;
+    install(&programs.join(", "), packages, output).await?;
     let left: Vec<&str> = self::missing(groups)
         .iter()
         .map(|tool| tool.program)
@@ -168,11 +199,11 @@ pub(crate) async fn tools(groups: &[&'static [Tool]]) -> Result<()> {
 }
 
 /// Makes sure that a Python environment can be made.
-pub(crate) async fn python() -> Result<()> {
+pub async fn python() -> Result<()> {
     tools(&[PYTHON]).await?;
     if !has_venv().await? {
         // Debian's python3 comes without it.
-        install("python3's module venv", vec!["python3-venv"]).await?;
+        install("python3's module venv", vec!["python3-venv"], Output::Shown).await?;
         ensure!(
             has_venv().await?,
             "python3 still has no module venv: is the python3 on PATH another than Debian's?"
@@ -187,7 +218,7 @@ async fn has_venv() -> Result<bool> {
     Ok(output.context("running python3")?.status.success())
 }
 
-async fn install(missing: &str, mut packages: Vec<&str>) -> Result<()> {
+async fn install(missing: &str, mut packages: Vec<&str>, output: Output) -> Result<()> {
     packages.sort_unstable();
     packages.dedup();
     if find_program("apt-get").is_none() {
@@ -205,7 +236,20 @@ async fn install(missing: &str, mut packages: Vec<&str>) -> Result<()> {
         .arg("xtask/install-packages.sh")
         .args(&packages)
         .current_dir(paths::root());
-    run_step(&format!("install {}", packages.join(" ")), command).await
+    let title = format!("install {}", packages.join(" "));
+    match output {
+        Output::Shown => run_step(&title, command).await,
+        Output::Kept => {
+            let path = paths::target().join("install-packages.log");
+            let log =
+                File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+            command
+                .stdout(log.try_clone().context("sharing a log")?)
+                .stderr(log);
+            let installed = run_step(&title, command).await;
+            installed.with_context(|| format!("{} says why", path.display()))
+        }
+    }
 }
 
 fn missing(groups: &[&'static [Tool]]) -> Vec<&'static Tool> {

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use crate::cargo::{cargo, run_step};
-use crate::locust::REQUIREMENTS;
-use crate::python::Python;
-use crate::setup::{self, BROWSER, COMPILING, MARIADB, PROCESSES, PROMETHEUS, REDIS};
-use crate::{build, contract, deny};
+use xtask::cargo::{cargo, cargo_step};
+use xtask::python::Python;
+use xtask::setup::{self, BROWSER, COMPILING, MARIADB, PROCESSES, PROMETHEUS, REDIS};
+use xtask::{build, contract, deny};
 
 /// Check format, dependencies, lints and docs, build everything, run every test; stops at the first step that fails
 #[derive(Debug, Args)]
@@ -22,20 +21,20 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
     setup::lint_components().await?;
     setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS, PROMETHEUS, BROWSER]).await?;
-    Python::ready("locust", REQUIREMENTS).await?;
+    Python::locust().await?;
     contract::ready().await?;
-    run_step("format", cargo(["fmt", "--all", "--check"])).await?;
+    cargo_step("format", cargo(["fmt", "--all", "--check"])).await?;
     deny::errors_only().await?;
     lint().await?;
     let mut doc = cargo(["doc", "--workspace", "--no-deps"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
-    run_step("docs", doc).await?;
+    cargo_step("docs", doc).await?;
     build::components().await?;
     build::test_guest().await?;
     // There are no doc tests; cargo would close with their empty summaries.
     let mut test = cargo(["test", "--workspace", "--lib", "--bins", "--tests"]);
     test.args(options.filter);
-    run_step("tests", test).await?;
+    cargo_step("tests", test).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -44,9 +43,9 @@ async fn lint() -> Result<()> {
     let mut native = cargo(["clippy", "--workspace", "--all-targets"]);
     // Or nobody would notice that the micro-benchmarks no longer build.
     native.args(["--features", "store-host/micro", "--", "-D", "warnings"]);
-    run_step("lints", native).await?;
+    cargo_step("lints", native).await?;
     let mut wasm = cargo(["clippy", "--target", "wasm32-wasip2"]);
     wasm.args(build::only_components())
         .args(["--", "-D", "warnings"]);
-    run_step("lints of the components", wasm).await
+    cargo_step("lints of the components", wasm).await
 }

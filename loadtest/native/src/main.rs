@@ -29,6 +29,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::pools::Pools;
 
 /// The host's, with its usual settings: there is nothing here to give back.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

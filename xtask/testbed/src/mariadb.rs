@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
+use xtask::programs::require_program;
 
 use crate::account::Account;
 use crate::polling::poll_until;
 use crate::ports::{start_on_own_port, start_on_some_port};
 use crate::process::Process;
-use crate::programs::require_program;
 use crate::secret::{Secret, write_private};
 
 /// The user that everything connects as. Others have no password, and root only a socket in the data folder.

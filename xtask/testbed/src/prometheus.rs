@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use xtask::programs::require_program;
 
 use crate::host::Host;
 use crate::polling::poll_until;
 use crate::ports::{free_port, says_port_taken};
 use crate::process::Process;
-use crate::programs::require_program;
 use crate::proxy::Proxy;
 use crate::spawner::owned_command;
 

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use xtask::programs::require_program;
 
 use crate::account::Account;
 use crate::polling::poll_until;
 use crate::ports::{start_on_own_port, start_on_some_port};
 use crate::process::Process;
-use crate::programs::require_program;
 use crate::secret::{Secret, write_private};
 
 const START_LIMIT: Duration = Duration::from_secs(20);

@@ -1,0 +1,206 @@
+//! `cargo xtask bench`: store-host against the same logic without WebAssembly, side by side in one run.
+
+mod counters;
+mod goals;
+mod growth;
+mod report;
+mod rounds;
+mod routes;
+mod sides;
+mod startup;
+mod table;
+mod train;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread::available_parallelism;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Subcommand};
+
+use self::report::Report;
+use self::routes::Route;
+use self::sides::{Bench, Peer};
+use crate::measure::Loaders;
+use xtask::build;
+use xtask::setup::{self, COMPILING, LOAD, MARIADB, PROCESSES, REDIS};
+
+/// Compare store-host with a native twin of it: requests/s, latency at a fixed rate, CPU per request, memory, round trips
+///
+/// Builds both as they are shipped (minutes the first time), starts MariaDB and Redis and fills them with
+/// the lab's data. Each row is measured in rounds that visit all servers in alternating order. docs/performance.md says what the
+/// figures mean.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// Routes to measure [default: all]
+    #[arg(long, value_name = "ROUTE,…", value_delimiter = ',', value_enum)]
+    only: Vec<Route>,
+    /// Client connections
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,16,32,64,256", value_parser = clap::value_parser!(u32).range(1..))]
+    connections: Vec<u32>,
+    /// Connections of the latency measurement
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    latency_connections: u32,
+    /// Requests per second at which latency is measured [default: 70 % of the most that the slower of the two did; of a
+    /// peer, no more than 70 % of what it did]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// One short round at 32 connections: does it work at all?
+    #[arg(long)]
+    quick: bool,
+    /// Another server to measure in the same run: it must serve the same store's routes
+    #[arg(long = "peer", value_name = "NAME=URL", value_parser = Peer::parse)]
+    peers: Vec<Peer>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Startup(startup::Options),
+    Growth(growth::Options),
+    Train(train::Options),
+}
+
+/// What all of the measurements take.
+#[derive(Clone, Debug, Args)]
+struct Common {
+    /// Rounds; the table has their medians
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Seconds of one measurement
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// The file that all samples are written to, as JSON [default: loadtest/results/bench.json, bench-startup.json or bench-growth.json]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Measure this `store-host` instead of building one
+    #[arg(long, value_name = "PROGRAM")]
+    host: Option<PathBuf>,
+    /// Measure this `store-native` instead of building one
+    #[arg(long, value_name = "PROGRAM")]
+    native: Option<PathBuf>,
+}
+
+/// The programs that are measured.
+struct Programs {
+    host: PathBuf,
+    native: PathBuf,
+}
+
+/// Which processors do what, as taskset names them.
+struct Cpus {
+    /// One, for the server that is measured; the others are idle meanwhile.
+    server: String,
+    load: String,
+    /// MariaDB and Redis. With only two processors they share the load generator's: so the measured server has its own, and
+    /// what it uses per request shows whether it was the bottleneck.
+    stores: String,
+}
+
+pub(crate) async fn run(options: Options) -> Result<ExitCode> {
+    match options.what {
+        Some(What::Startup(options)) => return startup::run(options).await,
+        Some(What::Growth(options)) => return growth::run(options).await,
+        Some(What::Train(options)) => return train::run(options).await,
+        None => {}
+    }
+    let options = if options.quick {
+        Options {
+            connections: vec![32],
+            common: Common {
+                rounds: 1,
+                seconds: 1,
+                ..options.common
+            },
+            ..options
+        }
+    } else {
+        options
+    };
+    let programs = options.common.programs().await?;
+    let cpus = Cpus::split()?;
+    let loaders = Loaders::find_or_install(&cpus.load).await?;
+    let bench = Bench::start(&programs, &cpus, &options.peers).await?;
+    let mut report = Report::new(&options, &cpus).await;
+    let routes = if options.only.is_empty() {
+        Route::ALL.to_vec()
+    } else {
+        options.only.clone()
+    };
+    let mut outcome = Ok(());
+    for route in routes {
+        outcome = rounds::measure(&options, &loaders, &bench, route, &mut report).await;
+        if outcome.is_err() {
+            break;
+        }
+    }
+    // What was measured before a failure holds.
+    println!("{report}");
+    let output = options.common.output("bench");
+    write_json(&output, &report.json())?;
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+impl Common {
+    /// Installs and builds what is needed.
+    async fn programs(&self) -> Result<Programs> {
+        install().await?;
+        build::components().await?;
+        let host = match &self.host {
+            Some(host) => host.clone(),
+            None => build::dist_host().await?,
+        };
+        let native = match &self.native {
+            Some(native) => native.clone(),
+            None => build::dist_native().await?,
+        };
+        Ok(Programs { host, native })
+    }
+
+    fn output(&self, name: &str) -> PathBuf {
+        self.output
+            .clone()
+            .unwrap_or_else(|| format!("loadtest/results/{name}.json").into())
+    }
+}
+
+async fn install() -> Result<()> {
+    setup::wasm_target().await?;
+    setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS, LOAD]).await
+}
+
+impl Cpus {
+    fn split() -> Result<Self> {
+        let count = available_parallelism()
+            .context("counting processors")?
+            .get();
+        ensure!(
+            count >= 2,
+            "two processors are needed: one for the server, one for the load"
+        );
+        let stores = match count {
+            2 => "1".to_owned(),
+            more => format!("2-{}", more - 1),
+        };
+        Ok(Self {
+            server: "0".to_owned(),
+            load: "1".to_owned(),
+            stores,
+        })
+    }
+}
+
+fn write_json(path: &Path, json: &serde_json::Value) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    fs::write(path, format!("{json:#}\n"))
+        .with_context(|| format!("writing {}", path.display()))?;
+    eprintln!("✓ every sample is in {}", path.display());
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! What was measured, and as JSON for programs; `table` has it for people.
+
+use serde_json::{Value, json};
+
+use super::counters::Counters;
+use super::routes::Route;
+use super::{Cpus, Options};
+use xtask::programs::output_of;
+
+use crate::measure::{Latency, commit, median, processor};
+
+/// How much of what the slower server can do is asked for when latency is measured.
+const SHARE_OF_SATURATION: f64 = 0.7;
+
+/// If fewer of the requests asked for were answered, latency says how far behind the load generator was.
+const KEPT: f64 = 0.97;
+
+/// One server in one round, as much as goes.
+pub(super) struct Sample {
+    pub(super) requests: f64,
+    pub(super) requests_per_second: f64,
+    /// `None` for a server that is not ours.
+    pub(super) cpu_seconds: Option<f64>,
+    pub(super) cpu_busy: Option<f64>,
+    pub(super) peak_kib: Option<u64>,
+    pub(super) asked: Counters,
+}
+
+impl Sample {
+    pub(super) fn cpu_seconds_per_100k(&self) -> Option<f64> {
+        self.cpu_seconds
+            .map(|used| used / self.requests * 100_000.0)
+    }
+}
+
+/// One server in one round, at a fixed rate.
+pub(super) struct LatencySample {
+    pub(super) route: Route,
+    pub(super) rate: u32,
+    pub(super) round: u32,
+    pub(super) side: String,
+    pub(super) latency: Latency,
+}
+
+struct Row {
+    route: Route,
+    connections: u32,
+    round: u32,
+    side: String,
+    sample: Sample,
+}
+
+/// All samples of a run.
+pub(super) struct Report {
+    rows: Vec<Row>,
+    pub(super) latencies: Vec<LatencySample>,
+    /// The machine, the commit and the settings.
+    pub(super) about: Value,
+}
+
+impl Report {
+    pub(super) async fn new(options: &Options, cpus: &Cpus) -> Self {
+        let about = json!({
+            "commit": commit().await,
+            "processor": processor(),
+            "cpus": { "server": cpus.server, "load": cpus.load, "stores": cpus.stores },
+            "mariadb": output_of("mariadbd", &["--version"]).await,
+            "redis": output_of("redis-server", &["--version"]).await,
+            "rounds": options.common.rounds,
+            "seconds": options.common.seconds,
+            "latency_connections": options.latency_connections,
+        });
+        Self {
+            rows: Vec::new(),
+            latencies: Vec::new(),
+            about,
+        }
+    }
+
+    pub(super) fn add(
+        &mut self,
+        route: Route,
+        connections: u32,
+        round: u32,
+        side: &str,
+        sample: Sample,
+    ) {
+        self.rows.push(Row {
+            route,
+            connections,
+            round,
+            side: side.to_owned(),
+            sample,
+        });
+    }
+
+    pub(super) fn add_latency(&mut self, sample: LatencySample) {
+        self.latencies.push(sample);
+    }
+
+    /// The median of a side's requests/s.
+    pub(super) fn requests_per_second(
+        &self,
+        route: Route,
+        connections: u32,
+        side: &str,
+    ) -> Option<f64> {
+        let rows = self.of(route, connections, side);
+        median(rows.map(|sample| sample.requests_per_second))
+    }
+
+    /// 70 % of the most requests/s that each of some sides did, at whatever number of connections: as many as all of
+    /// them can be asked.
+    pub(super) fn rate_of_saturation(&self, route: Route, sides: &[&str]) -> Option<u32> {
+        let most = |side: &&str| {
+            self.cases()
+                .into_iter()
+                .filter(|(measured, _)| *measured == route)
+                .filter_map(|(_, connections)| self.requests_per_second(route, connections, side))
+                .max_by(f64::total_cmp)
+        };
+        let slowest = sides.iter().filter_map(most).min_by(f64::total_cmp)?;
+        Some(((slowest * SHARE_OF_SATURATION) as u32).max(1))
+    }
+
+    /// The median of a side's 99th percentile.
+    pub(super) fn p99_ms(&self, route: Route, side: &str) -> Option<f64> {
+        self.latency(route, side, |latency| latency.p99_ms)
+    }
+
+    /// Whether what was asked of a side was answered.
+    pub(super) fn kept_rate(&self, route: Route, side: &str) -> bool {
+        let asked = self.rate_of_latency(route, side);
+        let answered = self.latency(route, side, |latency| latency.requests_per_second);
+        asked
+            .zip(answered)
+            .is_some_and(|(asked, answered)| answered >= KEPT * f64::from(asked))
+    }
+
+    /// At which requests/s a side's latency was measured.
+    pub(super) fn rate_of_latency(&self, route: Route, side: &str) -> Option<u32> {
+        let mut samples = self.latencies.iter();
+        let sample = samples.find(|sample| sample.route == route && sample.side == side)?;
+        Some(sample.rate)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let samples: Vec<Value> = self.rows.iter().map(row_json).collect();
+        let latencies: Vec<Value> = self.latencies.iter().map(latency_json).collect();
+        json!({ "about": self.about, "samples": samples, "latencies": latencies })
+    }
+
+    pub(super) fn of(
+        &self,
+        route: Route,
+        connections: u32,
+        side: &str,
+    ) -> impl Iterator<Item = &Sample> + Clone {
+        let rows = self.rows.iter().filter(move |row| {
+            row.route == route && row.connections == connections && row.side == side
+        });
+        rows.map(|row| &row.sample)
+    }
+
+    pub(super) fn latency(
+        &self,
+        route: Route,
+        side: &str,
+        value: fn(&Latency) -> f64,
+    ) -> Option<f64> {
+        let samples = self.latencies.iter();
+        let samples = samples.filter(|sample| sample.route == route && sample.side == side);
+        median(samples.map(|sample| value(&sample.latency)))
+    }
+
+    /// What was measured, in order.
+    pub(super) fn cases(&self) -> Vec<(Route, u32)> {
+        let mut cases: Vec<_> = self
+            .rows
+            .iter()
+            .map(|row| (row.route, row.connections))
+            .collect();
+        cases.dedup();
+        cases
+    }
+
+    pub(super) fn sides(&self) -> Vec<&str> {
+        let mut sides = Vec::new();
+        for row in &self.rows {
+            if !sides.contains(&row.side.as_str()) {
+                sides.push(&row.side);
+            }
+        }
+        sides
+    }
+}
+
+fn row_json(row: &Row) -> Value {
+    let sample = &row.sample;
+    json!({
+        "route": row.route.label(),
+        "connections": row.connections,
+        "round": row.round + 1,
+        "side": row.side,
+        "requests": sample.requests,
+        "requests_per_second": sample.requests_per_second,
+        "cpu_seconds_per_100k": sample.cpu_seconds_per_100k(),
+        "cpu_busy": sample.cpu_busy,
+        "peak_kib": sample.peak_kib,
+        "mysql_connections": sample.asked.mysql_connections,
+        "mysql_round_trips": sample.asked.mysql_round_trips,
+        "mysql_prepared": sample.asked.mysql_prepared,
+        "redis_commands": sample.asked.redis_commands,
+    })
+}
+
+fn latency_json(sample: &LatencySample) -> Value {
+    json!({
+        "route": sample.route.label(),
+        "rate": sample.rate,
+        "round": sample.round + 1,
+        "side": sample.side,
+        "requests_per_second": sample.latency.requests_per_second,
+        "p50_ms": sample.latency.p50_ms,
+        "p99_ms": sample.latency.p99_ms,
+        "p999_ms": sample.latency.p999_ms,
+    })
+}

@@ -1,0 +1,212 @@
+//! What is compared: the host, its native twin, and other servers by their URL, all on one MariaDB and one Redis.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use testbed::seed::{Dataset, LAB};
+use testbed::{Host, HostOptions, Process, Progress, Store, start_program};
+use tokio::process::Command;
+
+use super::{Cpus, Programs};
+use xtask::paths;
+
+/// The seed behind the data.
+const RNG_SEED: u64 = 42;
+
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+pub(super) const HOST: &str = "store-host";
+pub(super) const NATIVE: &str = "native";
+
+/// Another server.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    name: String,
+    url: String,
+}
+
+impl Peer {
+    /// Reads `NAME=URL`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (name, url) = text.split_once('=').ok_or("must be NAME=URL")?;
+        if name.is_empty() || !url.starts_with("http://") {
+            return Err("must be NAME=http://…".to_owned());
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            url: url.trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+/// A server that is measured.
+pub(super) struct Side {
+    pub(super) name: String,
+    pub(super) url: String,
+    server: Option<Server>,
+}
+
+enum Server {
+    Host(Host),
+    Native(Process),
+}
+
+impl Server {
+    fn process(&self) -> &Process {
+        match self {
+            Self::Host(host) => host.process(),
+            Self::Native(process) => process,
+        }
+    }
+}
+
+impl Side {
+    /// Its process, if it is one of ours.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.server.as_ref().map(|server| server.process().id())
+    }
+
+    /// Asks it to end as it should, if it is one of ours, and waits for that.
+    pub(super) async fn stop(&self, limit: Duration) -> Result<()> {
+        let Some(server) = &self.server else {
+            return Ok(());
+        };
+        let status = server.process().stop(limit).await?;
+        ensure!(status.success(), "{} ended with {status}", self.name);
+        Ok(())
+    }
+}
+
+/// Everything that runs.
+pub(super) struct Bench {
+    // Before the store, whose servers they need.
+    pub(super) sides: Vec<Side>,
+    pub(super) store: Store,
+}
+
+impl Bench {
+    pub(super) async fn start(programs: &Programs, cpus: &Cpus, peers: &[Peer]) -> Result<Self> {
+        let store = start_store(&programs.host, cpus, &Dataset::random(LAB, RNG_SEED)).await?;
+        let host = store.host(host_options(&programs.host, cpus)).await?;
+        let native = start_native(&programs.native, &store, cpus).await?;
+        let mut sides = vec![
+            Side {
+                name: HOST.to_owned(),
+                url: host.url(""),
+                server: Some(Server::Host(host)),
+            },
+            native,
+        ];
+        sides.extend(peers.iter().map(|peer| Side {
+            name: peer.name.clone(),
+            url: peer.url.clone(),
+            server: None,
+        }));
+        Ok(Self { sides, store })
+    }
+}
+
+/// A host as a user has it, on its processor.
+pub(super) fn host_options(binary: &Path, cpus: &Cpus) -> HostOptions {
+    HostOptions {
+        cpus: Some(cpus.server.clone()),
+        ..HostOptions::new(binary, paths::app())
+    }
+}
+
+/// MariaDB and Redis on their processors, migrated and filled.
+pub(super) async fn start_store(host: &Path, cpus: &Cpus, data: &Dataset) -> Result<Store> {
+    let step = Progress::detect().step("MariaDB, Redis and data", 0);
+    let store = Store::start_for_measuring(folder()?).await?;
+    store.migrate(host)?;
+    store.seed(data).await?;
+    let mariadb = store.mariadb.as_ref().and_then(|server| server.process());
+    for process in [mariadb, store.redis_server.process()]
+        .into_iter()
+        .flatten()
+    {
+        pin(process, &cpus.stores).await?;
+    }
+    step.finish();
+    Ok(store)
+}
+
+/// Keeps a running server, all of its threads and those to come, to some processors.
+async fn pin(process: &Process, cpus: &str) -> Result<()> {
+    let id = process.id().to_string();
+    let mut command = Command::new("taskset");
+    command.args(["--all-tasks", "--cpu-list", "--pid", cpus, &id]);
+    let output = command.output().await.context("running taskset")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "taskset of {}: {}",
+        process.name(),
+        said.trim()
+    );
+    Ok(())
+}
+
+async fn start_native(binary: &Path, store: &Store, cpus: &Cpus) -> Result<Side> {
+    let log = store.folder().join("native.log");
+    let binary = std::path::absolute(binary).context("finding store-native")?;
+    let args = [
+        "--cpu-list",
+        &cpus.server,
+        &binary.display().to_string(),
+        "--listen",
+        "127.0.0.1:0",
+        "--mysql-url",
+        store.addresses().mysql_url(),
+        "--redis-url",
+        store.addresses().redis_url(),
+    ];
+    let process = start_program(NATIVE, "taskset", &args.map(str::to_owned), &log)?;
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        let complete = said.rsplit_once('\n').map_or("", |(lines, _)| lines);
+        let url = complete
+            .lines()
+            .find_map(|line| line.strip_prefix("listening on "));
+        if let Some(url) = url {
+            return Ok(Side {
+                name: NATIVE.to_owned(),
+                url: url.to_owned(),
+                server: Some(Server::Native(process)),
+            });
+        }
+        ensure!(
+            process.exit_status()?.is_none() && Instant::now() < deadline,
+            "{NATIVE} does not start; its log ends with:{}",
+            process.log_tail()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Under which a run has its data, logs and scripts.
+fn folder() -> Result<PathBuf> {
+    let folder = paths::target().join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Peer;
+
+    #[test]
+    fn a_peer_has_a_name_and_a_url() {
+        let peer = Peer::parse("spin=http://127.0.0.1:3000/").expect("it is one");
+        assert_eq!(
+            (peer.name, peer.url),
+            ("spin".to_owned(), "http://127.0.0.1:3000".to_owned())
+        );
+        for wrong in ["spin", "=http://x", "spin=127.0.0.1:3000"] {
+            assert!(Peer::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `cargo xtask bench train`: the profiles that guide the shipped builds.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::routes::Route;
+use super::sides::{Bench, HOST, NATIVE, Side};
+use super::{Cpus, Programs, install};
+use crate::measure::Loaders;
+use xtask::build::{HOST_PACKAGE, NATIVE_PACKAGE};
+use xtask::{build, pgo, setup};
+
+/// Renew the profiles that the shipped builds of host and twin are guided by, in loadtest/profiles
+///
+/// Builds both so that they count how often each piece of code is run, and puts them under the load of `bench`. Needed after
+/// a new Rust and after any change of the dependencies or their features, and worth it when what the busy routes do has
+/// changed.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Renew the profile of one of the two
+    #[arg(long, value_name = "SIDE", value_parser = [HOST, NATIVE])]
+    only: Option<String>,
+    /// Seconds of load on each route
+    #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=20))]
+    seconds: u32,
+}
+
+const CONNECTIONS: u32 = 32;
+
+/// A program writes its counts when it has drained.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+pub(super) async fn run(options: Options) -> Result<ExitCode> {
+    install().await?;
+    let llvm_profdata = setup::llvm_profdata().await?;
+    build::components().await?;
+    let trains = |side: &str| options.only.as_deref().is_none_or(|only| only == side);
+    let programs = Programs {
+        host: if trains(HOST) {
+            pgo::build_counting(HOST_PACKAGE).await?
+        } else {
+            build::dist_host().await?
+        },
+        native: if trains(NATIVE) {
+            pgo::build_counting(NATIVE_PACKAGE).await?
+        } else {
+            build::dist_native().await?
+        },
+    };
+    let cpus = Cpus::split()?;
+    let loaders = Loaders::find_or_install(&cpus.load).await?;
+    let bench = Bench::start(&programs, &cpus, &[]).await?;
+    for side in bench.sides.iter().filter(|side| trains(&side.name)) {
+        let package = if side.name == HOST {
+            HOST_PACKAGE
+        } else {
+            NATIVE_PACKAGE
+        };
+        pgo::forget_counts()?;
+        load(side, &loaders, bench.store.folder(), options.seconds).await?;
+        side.stop(STOP_LIMIT).await?;
+        println!(
+            "{}",
+            pgo::keep_counts(package, &llvm_profdata).await?.display()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn load(side: &Side, loaders: &Loaders, folder: &Path, seconds: u32) -> Result<()> {
+    for route in Route::ALL {
+        eprintln!("▸ {}, {}", route.label(), side.name);
+        let target = route.target(&side.url, folder)?;
+        loaders.flood(&target, CONNECTIONS, seconds).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! One target under libFuzzer.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use testbed::Progress;
+use tokio::process::Command;
+use tokio::time::interval;
+
+use super::targets::Target;
+use xtask::paths;
+
+/// An input that takes longer is a finding.
+const LONGEST_INPUT: Duration = Duration::from_secs(10);
+
+/// An input that takes more is a finding. The largest target, the host's tests, takes 200 MiB without any.
+const MOST_MEMORY_MIB: u32 = 1024;
+
+/// Longest input. Our own limits are beyond it, and longer ones are slow.
+const LONGEST_BYTES: u32 = 8192;
+
+/// Between two looks at how far it is.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Lines of libFuzzer's log that say what was found.
+const SHOWN_LINES: usize = 12;
+
+/// How a target's time ended.
+pub(super) enum Outcome {
+    Nothing,
+    /// With what was found, and where it is.
+    Found(String),
+}
+
+/// Where a target's files are.
+struct Files {
+    inputs: PathBuf,
+    found: PathBuf,
+    log: PathBuf,
+}
+
+/// Runs `target`, a test of `program`, for `time`.
+pub(super) async fn target(target: &Target, program: &Path, time: Duration) -> Result<Outcome> {
+    let files = Files::of(target)?;
+    let step = Progress::detect().step(target.name, time.as_secs());
+    let status = watched(command(target, program, time, &files)?, time, |seconds| {
+        step.advance(seconds);
+    })
+    .await?;
+    let log = fs::read_to_string(&files.log).unwrap_or_default();
+    if status.success() && log.contains(DONE) {
+        step.finish_with(&format!("{} inputs", executed(&log)));
+        return Ok(Outcome::Nothing);
+    }
+    Ok(Outcome::Found(report(&log, status, &files)))
+}
+
+/// What libFuzzer says at the end of its time.
+const DONE: &str = "Done ";
+
+impl Files {
+    fn of(target: &Target) -> Result<Self> {
+        let folder = paths::target().join("fuzz");
+        let files = Self {
+            inputs: folder.join("inputs").join(target.name),
+            found: folder.join("found").join(target.name),
+            log: folder.join(format!("{}.log", target.name)),
+        };
+        for folder in [&files.inputs, &files.found] {
+            fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        }
+        Ok(files)
+    }
+}
+
+fn command(target: &Target, program: &Path, time: Duration, files: &Files) -> Result<Command> {
+    let seeds = paths::root().join("fuzz/seeds").join(target.name);
+    // libFuzzer writes to the first folder what reaches new code, and only reads the second.
+    let arguments = [
+        files.inputs.display().to_string(),
+        seeds.display().to_string(),
+        format!("-artifact_prefix={}/", files.found.display()),
+        format!("-max_total_time={}", time.as_secs()),
+        format!("-timeout={}", LONGEST_INPUT.as_secs()),
+        format!("-rss_limit_mb={MOST_MEMORY_MIB}"),
+        format!("-max_len={LONGEST_BYTES}"),
+    ];
+    let log =
+        File::create(&files.log).with_context(|| format!("creating {}", files.log.display()))?;
+    let mut command = Command::new(program);
+    command
+        .args(["--exact", target.test, "--nocapture", "--test-threads=1"])
+        .env("STORE_FUZZ_ARGUMENTS", arguments.join("\n"))
+        .current_dir(paths::root())
+        .stdout(log.try_clone().context("sharing a log")?)
+        .stderr(log)
+        .kill_on_drop(true);
+    Ok(command)
+}
+
+/// Waits for its end, and says meanwhile how many seconds have passed since it was last said.
+async fn watched(
+    mut command: Command,
+    time: Duration,
+    advance: impl Fn(usize),
+) -> Result<ExitStatus> {
+    let mut child = command.spawn().context("starting a test program")?;
+    let started = Instant::now();
+    let mut said = 0;
+    let mut ticks = interval(TICK);
+    loop {
+        tokio::select! {
+            status = child.wait() => return status.context("waiting for a test program"),
+            _ = ticks.tick() => {
+                let seconds = started.elapsed().min(time).as_secs() as usize;
+                advance(seconds - said);
+                said = seconds;
+            }
+        }
+    }
+}
+
+/// `1234` from libFuzzer's `Done 1234 runs in 60 second(s)`.
+fn executed(log: &str) -> &str {
+    let done = log.rfind(DONE).map_or("", |at| &log[at + DONE.len()..]);
+    done.split(' ').next().unwrap_or_default()
+}
+
+fn report(log: &str, status: ExitStatus, files: &Files) -> String {
+    // The test's own words are before libFuzzer's account of the dying process.
+    let cause: Vec<&str> = log
+        .lines()
+        .skip_while(|line| !line.contains("panicked at") && !line.starts_with("=="))
+        .take_while(|line| !line.starts_with("stack backtrace"))
+        .take(SHOWN_LINES)
+        .collect();
+    let input = log
+        .lines()
+        .find_map(|line| line.split_once("Test unit written to "))
+        .map_or("see the log", |(_, path)| path);
+    format!(
+        "{status}\n    {}\n    input: {input}\n    log: {}",
+        cause.join("\n    "),
+        files.log.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::executed;
+
+    #[test]
+    fn libfuzzer_s_count_is_found() {
+        let log = "#9 NEW cov: 3\nDone 1234567 runs in 61 second(s)\n";
+        assert_eq!(executed(log), "1234567");
+        assert_eq!(executed(""), "");
+    }
+}

@@ -1,0 +1,106 @@
+//! Where a run was made: the machine and the versions, for whoever compares two reports.
+
+use std::fs;
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+use xtask::programs::find_program;
+
+use xtask::paths;
+
+/// What is said of machine and programs. What can't be found out is an empty text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct About {
+    pub(crate) processor: String,
+    pub(crate) processors: usize,
+    pub(crate) memory_bytes: u64,
+    pub(crate) kernel: String,
+    pub(crate) commit: String,
+    pub(crate) rustc: String,
+    pub(crate) mariadb: String,
+    pub(crate) redis: String,
+    pub(crate) locust: String,
+    pub(crate) oha: String,
+    /// Where the host and the proxy came from.
+    pub(crate) host: String,
+    pub(crate) proxy: String,
+}
+
+impl About {
+    /// Asks the machine and the programs.
+    pub(crate) async fn this_machine(programs: &Programs<'_>) -> Self {
+        let mariadb = find_program("mariadbd").unwrap_or_default();
+        let redis = find_program("redis-server").unwrap_or_default();
+        Self {
+            processor: processor(),
+            processors: available_parallelism().map_or(0, usize::from),
+            memory_bytes: memory_bytes(),
+            kernel: said_by(Path::new("uname"), &["-sr"]).await,
+            commit: said_by(Path::new("git"), &["describe", "--always", "--dirty"]).await,
+            rustc: said_by(Path::new("rustc"), &["--version"]).await,
+            mariadb: said_by(&mariadb, &["--version"]).await,
+            redis: said_by(&redis, &["--version"]).await,
+            locust: said_by(programs.python, &["-m", "locust", "--version"]).await,
+            oha: match programs.oha {
+                Some(oha) => said_by(oha, &["--version"]).await,
+                None => "not used".into(),
+            },
+            host: in_repository(programs.host),
+            proxy: in_repository(programs.proxy),
+        }
+    }
+}
+
+/// The programs of a run.
+pub(crate) struct Programs<'a> {
+    pub(crate) host: &'a Path,
+    pub(crate) proxy: &'a Path,
+    pub(crate) oha: Option<&'a Path>,
+    pub(crate) python: &'a Path,
+}
+
+/// The path as seen from the repository's folder: a report must not tell where that is.
+fn in_repository(path: &Path) -> String {
+    let shown = path.strip_prefix(paths::root()).unwrap_or(path);
+    shown.display().to_string()
+}
+
+/// The first line that a program says of itself, up to what is of no interest.
+async fn said_by(program: &Path, args: &[&str]) -> String {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(paths::root());
+    let Ok(output) = command.kill_on_drop(true).output().await else {
+        return String::new();
+    };
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = said.lines().next().unwrap_or_default();
+    let line = line.split(" from ").next().unwrap_or_default();
+    let line = line.rsplit_once('/').map_or(
+        line,
+        |(folders, name)| {
+            if folders.contains(' ') { line } else { name }
+        },
+    );
+    line.split(" sha=")
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("model name"));
+    line.and_then(|line| line.split_once(": "))
+        .map_or("unknown processor", |(_, name)| name)
+        .to_owned()
+}
+
+fn memory_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}

@@ -1,0 +1,243 @@
+//! One stage from its start to its result.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use reqwest::Client;
+use serde_json::json;
+use testbed::Progress;
+use testbed::seed::Dataset;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::counters;
+use super::folder::Folder;
+use super::locust_files;
+use super::model::{Load, Sample, Saturation, StageResult};
+use super::sampling::Sampler;
+use super::saturate::{self, Plan, Shooter};
+use super::servers::{Servers, UnderTest};
+use super::settings::Settings;
+use super::stage::Stage;
+use super::usage::Watch;
+use crate::locust::{Profile, Run};
+use xtask::python::Python;
+
+/// Reports are made within this time of a host's start.
+const REPORTS_LIMIT: Duration = Duration::from_secs(120);
+
+/// Pools are filled and statements prepared before anything is measured.
+const WARM_UP: Duration = Duration::from_secs(4);
+
+/// The two reports.
+const REPORTS: [&str; 2] = [
+    "/orders/reports/highest-spenders",
+    "/orders/reports/best-sellers",
+];
+
+/// What all stages of a run share.
+pub(super) struct Bench<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) programs: &'a UnderTest,
+    pub(super) python: &'a Python,
+    /// What sends the requests of the search for the highest rate, if there is to be one.
+    pub(super) oha: Option<PathBuf>,
+    pub(super) dataset: Dataset,
+    pub(super) folder: &'a Folder,
+}
+
+impl Bench<'_> {
+    /// Measures a stage. `left` says how much time is left after so many seconds of it.
+    pub(super) async fn measure(
+        &self,
+        stage: Stage,
+        left: impl Fn() -> String,
+    ) -> Result<StageResult> {
+        let step = Progress::detect().step(&format!("start, {}", left()), 0);
+        let servers = match stage {
+            Stage::Reference => None,
+            _ => Some(Servers::start(stage, &self.dataset, self.programs).await?),
+        };
+        let url = self.url(servers.as_ref());
+        reports_in_place(&url).await?;
+        step.finish_with(&url);
+        let locust = self.folder.locust(stage)?;
+        let step = Progress::detect().step("warm-up", 0);
+        warm_up(&url, self.warm_up_time()).await?;
+        step.finish();
+
+        let processes = servers.as_ref().map(Servers::processes).unwrap_or_default();
+        let hosts = servers.as_ref().map(Servers::metrics).unwrap_or_default();
+        let before = counters::count(&hosts).await?;
+        let run = Run {
+            url: &url,
+            profile: Profile::Course,
+            users: self.settings.users,
+            spawn_rate: self.settings.spawn_rate,
+            time: self.settings.time(),
+            seed: self.settings.seed,
+            folder: &locust,
+        };
+        let mut sampler =
+            Sampler::new(processes.clone(), servers.as_ref().map(|s| &s.store)).await?;
+        let (load, samples) = self.load(&run, &mut sampler, &left).await?;
+        let after = counters::count(&hosts).await?;
+        if let Some(servers) = &servers {
+            servers.check_running()?;
+        }
+        let saturation = match &self.oha {
+            Some(oha) => Some(
+                self.saturate(oha, &url, Watch::new(processes)?, &left)
+                    .await?,
+            ),
+            None => None,
+        };
+        Ok(StageResult {
+            stage,
+            finished_at: now(),
+            url: servers.is_none().then_some(url),
+            load,
+            samples,
+            counters: servers
+                .is_some()
+                .then(|| counters::between(&before, &after)),
+            saturation,
+        })
+    }
+
+    async fn load(
+        &self,
+        run: &Run<'_>,
+        sampler: &mut Sampler,
+        left: &impl Fn() -> String,
+    ) -> Result<(Load, Vec<Sample>)> {
+        let step = Progress::detect().step(&format!("load, {}", left()), self.settings.seconds);
+        let mut samples = Vec::new();
+        let outcome = tokio::select! {
+            outcome = run.start(self.python) => outcome?,
+            failed = sampler.run(&mut samples, || step.advance(1)) => bail!(
+                "the load was given up: {:#}",
+                failed.err().context("the sampler ended by itself")?
+            ),
+        };
+        let load = locust_files::read(run.folder, outcome)?;
+        // Locust takes a moment to start, and its clock is the one of the report.
+        for sample in &mut samples {
+            sample.second -= load.began_at;
+        }
+        samples.retain(|sample| sample.second > 0.0);
+        step.finish_with(&format!(
+            "{} requests, {} failed",
+            load.total.requests, load.total.failures
+        ));
+        Ok((load, samples))
+    }
+
+    async fn saturate(
+        &self,
+        oha: &Path,
+        url: &str,
+        mut watch: Watch,
+        left: &impl Fn() -> String,
+    ) -> Result<Saturation> {
+        let step = Progress::detect().step(&format!("search, {}", left()), 0);
+        let (size, seed) = (self.settings.size(), self.settings.seed);
+        let shooter = Shooter::new(oha, url, &self.folder.scratch()?, &size, seed)?;
+        let found = saturate::search(&shooter, self.plan(), &mut watch).await?;
+        step.finish_with(&match found.best() {
+            Some(best) => format!("{} requests/s", best.rate),
+            None => "none is good".to_owned(),
+        });
+        Ok(found)
+    }
+
+    /// About how long a stage takes.
+    pub(super) fn about(&self) -> Duration {
+        let saturate = if self.settings.saturate {
+            self.plan().about()
+        } else {
+            Duration::ZERO
+        };
+        let start = Duration::from_secs(if self.settings.quick { 6 } else { 20 });
+        start + self.warm_up_time() + self.settings.time() + saturate
+    }
+
+    fn plan(&self) -> Plan {
+        if self.settings.quick {
+            Plan::QUICK
+        } else {
+            Plan::FULL
+        }
+    }
+
+    fn warm_up_time(&self) -> Duration {
+        if self.settings.quick {
+            Duration::from_millis(500)
+        } else {
+            WARM_UP
+        }
+    }
+
+    fn url(&self, servers: Option<&Servers>) -> String {
+        match servers {
+            Some(servers) => servers.url(),
+            None => self.settings.reference.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Waits until both reports are answered.
+async fn reports_in_place(base: &str) -> Result<()> {
+    let client = Client::builder().timeout(REPORTS_LIMIT).build();
+    let client = client.context("making an HTTP client")?;
+    let deadline = Instant::now() + REPORTS_LIMIT;
+    for path in REPORTS {
+        loop {
+            let url = format!("{base}{path}");
+            let answer = client
+                .get(&url)
+                .send()
+                .await
+                .with_context(|| format!("asking {url}"))?;
+            if answer.status().is_success() {
+                break;
+            }
+            if Instant::now() >= deadline {
+                bail!("{url} still answers {}", answer.status());
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+    Ok(())
+}
+
+/// A few requests at once, one after the other, whatever is answered.
+async fn warm_up(base: &str, time: Duration) -> Result<()> {
+    let client = Client::builder().timeout(REPORTS_LIMIT).build();
+    let client = client.context("making an HTTP client")?;
+    let deadline = Instant::now() + time;
+    let order = json!({"user_id": 1, "items": [{"product_id": 1, "quantity": 1}]});
+    let user = async || {
+        while Instant::now() < deadline {
+            let post = client.post(format!("{base}/orders")).json(&order);
+            post.send().await.context("warming up")?;
+            for path in REPORTS {
+                let get = client.get(format!("{base}{path}"));
+                get.send().await.context("warming up")?;
+            }
+        }
+        anyhow::Ok(())
+    };
+    let users = async { tokio::try_join!(user(), user(), user(), user()) };
+    // A slow stage is left in the middle of its answers: it is warm by then.
+    match timeout(time * 2, users).await {
+        Ok(Err(failed)) => Err(failed),
+        Ok(Ok(_)) | Err(_) => Ok(()),
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

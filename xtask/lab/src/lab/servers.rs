@@ -1,0 +1,179 @@
+//! The servers of one stage: a store of its own with fresh data, the hosts, and the proxy where there is one.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use testbed::seed::Dataset;
+use testbed::{Host, HostOptions, Place, Proxy, Store};
+use tokio::process::Command;
+
+use super::stage::Stage;
+use xtask::paths;
+
+/// Everything that runs in a stage, ended when dropped.
+pub(super) struct Servers {
+    // Before the store, whose servers they need.
+    proxy: Option<Proxy>,
+    hosts: Vec<Host>,
+    pub(super) store: Store,
+}
+
+/// The programs under test.
+#[derive(Clone, Debug)]
+pub(super) struct UnderTest {
+    pub(super) host: PathBuf,
+    pub(super) proxy: PathBuf,
+}
+
+impl UnderTest {
+    /// Why a stage can't be measured with these programs, if it can't.
+    pub(super) async fn lacks(&self, stage: Stage) -> Option<&'static str> {
+        if !stage.caches_in_proxy() || knows_purges(&self.host).await {
+            None
+        } else {
+            Some("not available in this build: the proxy has no cache")
+        }
+    }
+}
+
+impl Servers {
+    /// Starts and fills the store, and starts what serves it.
+    pub(super) async fn start(
+        stage: Stage,
+        dataset: &Dataset,
+        programs: &UnderTest,
+    ) -> Result<Self> {
+        let store = Store::start_for_measuring(paths::target().join("tmp/lab")).await?;
+        store.migrate(&programs.host)?;
+        store.seed(dataset).await.context("filling the store")?;
+        let admin_port = free_port()?;
+        let mut options = HostOptions::new(&programs.host, paths::app());
+        options.variables = stage.variables();
+        if stage.caches_in_proxy() {
+            let token = store.folder().join("store-proxy.token");
+            options.args = vec![
+                format!("--purge=http://127.0.0.1:{admin_port}"),
+                format!("--proxy-token-file={}", token.display()),
+            ];
+        }
+        let mut hosts = Vec::new();
+        for number in 0..stage.hosts() {
+            // One folder for each, or the second would take the first one's state for its own.
+            let state = store.folder().join(format!("state-{number}"));
+            let one = options.clone().arg("--state-folder");
+            hosts.push(store.host(one.arg(state.display().to_string())).await?);
+        }
+        let proxy = match stage.policy() {
+            Some(_) => Some(start_proxy(stage, &programs.proxy, &store, &hosts, admin_port).await?),
+            None => None,
+        };
+        Ok(Self {
+            proxy,
+            hosts,
+            store,
+        })
+    }
+
+    /// Where clients go, without a slash at its end.
+    pub(super) fn url(&self) -> String {
+        match &self.proxy {
+            Some(proxy) => proxy.url(""),
+            None => self.hosts[0].url(""),
+        }
+    }
+
+    /// The hosts' metrics: (name, URL).
+    pub(super) fn metrics(&self) -> Vec<(String, String)> {
+        let hosts = self.hosts.iter();
+        hosts
+            .map(|host| (host.process().name().to_owned(), host.admin_url("/metrics")))
+            .collect()
+    }
+
+    /// Every process: (name, id).
+    pub(super) fn processes(&self) -> Vec<(String, u32)> {
+        let mut all = Vec::new();
+        for host in &self.hosts {
+            all.push((host.process().name().to_owned(), host.process().id()));
+        }
+        if let Some(proxy) = &self.proxy {
+            all.push(("proxy".to_owned(), proxy.process().id()));
+        }
+        let mariadb = self.store.mariadb.as_ref();
+        if let Some(process) = mariadb.and_then(testbed::MariaDb::process) {
+            all.push(("mariadbd".to_owned(), process.id()));
+        }
+        if let Some(process) = self.store.redis_server.process() {
+            all.push(("redis-server".to_owned(), process.id()));
+        }
+        all
+    }
+
+    /// An error with the end of its log if a server has ended by itself.
+    pub(super) fn check_running(&self) -> Result<()> {
+        let hosts = self.hosts.iter().map(Host::process);
+        let proxy = self.proxy.iter().map(Proxy::process);
+        for process in hosts.chain(proxy) {
+            let ended = process.exit_status()?;
+            ensure!(
+                ended.is_none(),
+                "{} ended during the stage; its log ends with:{}",
+                process.name(),
+                process.log_tail()
+            );
+        }
+        Ok(())
+    }
+}
+
+async fn start_proxy(
+    stage: Stage,
+    binary: &Path,
+    store: &Store,
+    hosts: &[Host],
+    admin_port: u16,
+) -> Result<Proxy> {
+    let urls: Vec<String> = hosts.iter().map(|host| host.url("")).collect();
+    let logs = store.folder().join("logs");
+    fs::create_dir_all(&logs).with_context(|| format!("creating {}", logs.display()))?;
+    let config = |place: &Place| proxy_config(stage, place.port, admin_port, &urls);
+    let started = Proxy::start_on_free_ports(binary, store.folder(), config).await;
+    let (proxy, _) = started.context("starting the proxy")?;
+    Ok(proxy)
+}
+
+/// As `cargo xtask up` writes it.
+fn proxy_config(stage: Stage, port: u16, admin_port: u16, hosts: &[String]) -> String {
+    let policy = stage.policy().unwrap_or_default();
+    let cache = if stage.caches_in_proxy() {
+        "cache = {}\n"
+    } else {
+        ""
+    };
+    let addresses = hosts.iter().map(|url| url.trim_start_matches("http://"));
+    let servers: String = addresses
+        .map(|address| format!("    {{ address = \"{address}\" }},\n"))
+        .collect();
+    format!(
+        "[server]\nadmin = \"127.0.0.1:{admin_port}\"\n\n\
+         [[listen]]\naddress = \"127.0.0.1:{port}\"\n\n\
+         [access_log]\npath = \"logs/access.log\"\n\n\
+         [upstreams.store]\npolicy = \"{policy}\"\n{cache}health = {{ path = \"/health-check\" }}\nservers = [\n{servers}]\n"
+    )
+}
+
+/// Whether a host can tell a proxy to forget what it cached: hosts and proxies learned that together.
+async fn knows_purges(host: &Path) -> bool {
+    let help = Command::new(host).arg("--help").output().await;
+    help.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("--proxy-token-file"))
+}
+
+/// A port that was free a moment ago: the hosts must know the proxy's before there is a proxy.
+fn free_port() -> Result<u16> {
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
+    let address = listener.local_addr().context("reading the free port")?;
+    Ok(address.port())
+}

@@ -1,0 +1,229 @@
+//! One run of Locust without its web page, as a child process that ends with us.
+
+mod history;
+mod outcome;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum;
+use serde::Serialize;
+use testbed::{Process, Signal, start_program};
+use tokio::time::sleep;
+
+use self::history::History;
+pub(crate) use self::history::{Live, LiveRoute};
+#[cfg(test)]
+pub(crate) use self::outcome::Failure;
+pub(crate) use self::outcome::{Figures, Outcome};
+use xtask::paths;
+use xtask::python::Python;
+
+/// How long users may take to finish what they do when the time is over: longer than a request may last.
+const STOP_TIMEOUT_SECONDS: u64 = 45;
+
+/// How long all else may take beyond the time asked for: starting, spawning, writing the results.
+const GRACE: Duration = Duration::from_secs(60 + STOP_TIMEOUT_SECONDS);
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What the users do: a file in `loadtest` each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Profile {
+    /// A third orders, a third each report, 1 to 3 s between requests
+    Course,
+    /// Reads alone, 1 to 3 s between requests
+    ReadOnly,
+    /// Orders that are read back and partly cancelled, among four times as many reads
+    ReadWrite,
+    /// Every route
+    Browse,
+    /// The course's mix without pauses
+    Saturate,
+    /// The course's load in ten equal steps, up to all users
+    Steps,
+}
+
+impl Profile {
+    /// Its locustfile.
+    pub(crate) fn file(self) -> PathBuf {
+        let name = match self {
+            Self::Course => "locustfile",
+            Self::ReadOnly => "read_only",
+            Self::ReadWrite => "read_write",
+            Self::Browse => "browse",
+            Self::Saturate => "saturate",
+            Self::Steps => "steps",
+        };
+        paths::root().join(format!("loadtest/{name}.py"))
+    }
+}
+
+/// One run of Locust without its web page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    /// Base URL, without a slash at the end.
+    pub(crate) url: &'a str,
+    pub(crate) profile: Profile,
+    pub(crate) users: u32,
+    /// New users a second.
+    pub(crate) spawn_rate: f64,
+    /// From the first user on; the time that users take to come is part of it.
+    pub(crate) time: Duration,
+    /// The same number makes users ask for the same things.
+    pub(crate) seed: u64,
+    /// Gets report.html, stats.csv, stats_history.csv, failures.csv, exceptions.csv, stats.json (as Locust's
+    /// --json-file, with each route's distribution), summary.json (what [`Outcome`] holds) and locust.log.
+    pub(crate) folder: &'a Path,
+}
+
+impl Run<'_> {
+    /// Runs it to its end. Ok even when requests failed: see [`Outcome`]. Dropping the future kills Locust.
+    ///
+    /// # Errors
+    /// When Locust itself could not run.
+    pub(crate) async fn start(&self, python: &Python) -> Result<Outcome> {
+        self.launch(python)?.outcome(|_| {}).await
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When there is no such program, or the folder can't be written to.
+    pub(crate) fn launch(&self, python: &Python) -> Result<Running> {
+        fs::create_dir_all(self.folder)
+            .with_context(|| format!("creating {}", self.folder.display()))?;
+        let running = Running {
+            folder: self.folder.to_owned(),
+            history: History::new(self.folder.join("live_stats_history.csv")),
+            deadline: Instant::now() + self.time + GRACE,
+            process: start_program(
+                "Locust",
+                &python.program().display().to_string(),
+                &self.arguments(),
+                &self.folder.join("locust.log"),
+            )?,
+        };
+        Ok(running)
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = self.settings();
+        arguments.extend(["--headless", "--only-summary", "--csv-full-history"].map(str::to_owned));
+        // Failed requests are for us to judge: another exit code than 0 is Locust's own failure.
+        arguments.extend(["--exit-code-on-error", "0", "--csv"].map(str::to_owned));
+        arguments.push(self.folder.join("live").display().to_string());
+        arguments
+    }
+
+    /// What Locust is started with to serve its page with these settings filled in.
+    pub(crate) fn page_arguments(&self, port: u16) -> Vec<String> {
+        let mut arguments = self.settings();
+        arguments.extend(["--web-host", "127.0.0.1", "--web-port"].map(str::to_owned));
+        arguments.push(port.to_string());
+        arguments
+    }
+
+    fn settings(&self) -> Vec<String> {
+        let settings = [
+            ("--locustfile", self.profile.file().display().to_string()),
+            ("--host", self.url.to_owned()),
+            ("--users", self.users.to_string()),
+            ("--spawn-rate", self.spawn_rate.to_string()),
+            ("--run-time", format!("{}s", self.time.as_secs())),
+            ("--stop-timeout", STOP_TIMEOUT_SECONDS.to_string()),
+            ("--seed", self.seed.to_string()),
+            ("--results", self.folder.display().to_string()),
+        ];
+        let module = [("-m", "locust".to_owned())];
+        let pairs = module.into_iter().chain(settings);
+        pairs
+            .flat_map(|(flag, value)| [flag.to_owned(), value])
+            .collect()
+    }
+}
+
+/// A run under way. Dropping it kills Locust.
+#[derive(Debug)]
+pub(crate) struct Running {
+    process: Process,
+    folder: PathBuf,
+    history: History,
+    deadline: Instant,
+}
+
+impl Running {
+    /// Asks Locust to end now: users finish what they do, and what was measured so far is kept.
+    ///
+    /// # Errors
+    /// When the signal can't be sent.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        self.deadline = Instant::now() + GRACE;
+        // SIGTERM kills Locust without results while a profile with a shape runs.
+        self.process.signal(Signal::SIGINT)
+    }
+
+    /// Waits for the end, with a look at the figures each second. May be called again when it was cancelled.
+    ///
+    /// # Errors
+    /// When Locust itself failed.
+    pub(crate) async fn outcome(&mut self, mut show: impl FnMut(&Live)) -> Result<Outcome> {
+        let status = loop {
+            let status = self.process.exit_status()?;
+            while let Some(live) = self.history.next()? {
+                show(&live);
+            }
+            if let Some(status) = status {
+                break status;
+            }
+            if Instant::now() > self.deadline {
+                self.process.kill();
+                bail!("Locust did not end in time, and was killed: {}", self.log());
+            }
+            sleep(LOOK_INTERVAL).await;
+        };
+        if !status.success() {
+            let failed = format!(
+                "Locust failed ({status}), its log ends with:{}",
+                self.process.log_tail()
+            );
+            return Err(anyhow!(failed).context(self.why_no_results()));
+        }
+        let kept = self.tidy();
+        kept.and_then(|()| Outcome::read(&self.folder.join("summary.json")))
+            .with_context(|| self.why_no_results())
+    }
+
+    /// Most likely its disk is full, and the log has no room for the reason.
+    fn why_no_results(&self) -> String {
+        let probe = self.folder.join("probe");
+        let written = fs::write(&probe, [0; 1 << 16]);
+        let _ = fs::remove_file(&probe);
+        match written {
+            Err(error) => format!(
+                "nothing can be written to {}: {error}",
+                self.folder.display()
+            ),
+            Ok(()) => format!("Locust left no results; {}", self.log()),
+        }
+    }
+
+    fn log(&self) -> String {
+        format!("see {}", self.process.log_path().display())
+    }
+
+    /// What Locust wrote on the way: its history is kept, the rest is there in a final form.
+    fn tidy(&self) -> Result<()> {
+        let of = |name: &str| self.folder.join(name);
+        fs::rename(of("live_stats_history.csv"), of("stats_history.csv"))
+            .with_context(|| format!("keeping Locust's history; {}", self.log()))?;
+        for name in ["stats", "failures", "exceptions"] {
+            let file = of(&format!("live_{name}.csv"));
+            fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! `cargo xtask swap-test`: components are replaced under load, good and bad versions mixed, and no request may notice.
+
+mod admin;
+mod load;
+mod plan;
+mod report;
+mod swaps;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use testbed::seed::{Dataset, LAB};
+use testbed::{HostOptions, Progress, Store};
+use tokio::time::sleep;
+
+use self::admin::Admin;
+use self::load::{Load, Work};
+use self::report::Report;
+use xtask::setup::{self, COMPILING, MARIADB, PROCESSES, REDIS};
+use xtask::{build, paths};
+
+/// Connections are opened, pools filled and pages faulted in before anything is measured.
+const WARM_UP: Duration = Duration::from_secs(10);
+
+/// Good swaps before the count begins: they fill what is kept for rollbacks, three generations of three components.
+const FILLING: u32 = 9;
+
+/// Swaps after which memory is looked at for the first time.
+const FIRST_LOOK: u32 = 10;
+
+/// How long the cache may take to follow the last order: one refresh interval (`report_refresh_seconds`), and a little.
+const SETTLE: Duration = Duration::from_secs(70);
+
+/// The seed of the random numbers behind data and requests, so that runs can be compared.
+const RNG_SEED: u64 = 42;
+
+/// Swap components under a fixed load, good and bad versions mixed, and compare with the same load without swaps
+///
+/// Builds the host as it is shipped, which takes minutes the first time. Exits with 1 if a request
+/// failed, the 99th percentile more than doubled, memory grew by more than 5 % between the tenth swap and the last, a
+/// rollback took over 100 ms, a replaced generation was not freed, or the data differ at the end.
+/// loadtest/swap/README.md explains the figures.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Requests a second, a tenth of them orders
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    rate: u32,
+    /// Seconds of load without swaps, to compare with
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3600))]
+    steady: u64,
+    /// How many swaps
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(20..=10_000))]
+    swaps: u32,
+    /// Test this `store-host` instead of building one
+    #[arg(long, value_name = "PROGRAM")]
+    host: Option<PathBuf>,
+}
+
+pub(crate) async fn run(options: Options) -> Result<ExitCode> {
+    setup::wasm_target().await?;
+    setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS]).await?;
+    let oha = setup::oha().await?;
+    build::components().await?;
+    build::test_guest().await?;
+    let binary = match options.host {
+        Some(binary) => binary,
+        None => build::dist_host().await?,
+    };
+    let (store, host) = start(&binary).await?;
+    let admin = Admin::new(&host, TOKEN)?;
+    let work = Work::write(store.folder(), &LAB, RNG_SEED)?;
+    let load = || Load::start(&oha, &host.url(""), &work, options.rate);
+
+    let step = Progress::detect().step("warm-up", 0);
+    let warm_up = load()?;
+    sleep(WARM_UP).await;
+    warm_up.stop().await?;
+    step.finish();
+
+    let step = Progress::detect().step("steady load", 0);
+    let steady = load()?;
+    sleep(Duration::from_secs(options.steady)).await;
+    let steady = steady.stop().await?;
+    step.finish();
+
+    let step = Progress::detect().step("filling", u64::from(FILLING));
+    let filling = swaps::run(&admin, plan::good(FILLING), &step).await?;
+    step.finish();
+    let step = Progress::detect().step("load with swaps", u64::from(options.swaps));
+    let load = load()?;
+    let mut plan = plan::mixed(options.swaps);
+    let mut tried = swaps::run(&admin, plan.by_ref().take(FIRST_LOOK as usize), &step).await?;
+    let first_memory = admin.settled_memory().await?;
+    tried.extend(swaps::run(&admin, plan, &step).await?);
+    let last_memory = admin.settled_memory().await?;
+    let mut rollbacks_ms = Vec::new();
+    for component in plan::COMPONENTS {
+        rollbacks_ms.push(admin.rollback(component).await?);
+    }
+    let swapping = load.stop().await?;
+    step.finish();
+
+    let audit = testbed::verify::audit_until_clean(store.addresses(), SETTLE, Progress::Silent);
+    let report = Report {
+        rate: options.rate,
+        steady,
+        swapping,
+        freed: admin
+            .freed(filling.iter().chain(&tried), rollbacks_ms.len())
+            .await?,
+        tried,
+        rollbacks_ms,
+        memory: [first_memory, last_memory],
+        audit: audit.await.context("comparing the data")?,
+    };
+    report.write(&results()?)?;
+    println!("{report}");
+    Ok(if report.failures().is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Good for this run on this machine.
+const TOKEN: &str = "the-token-of-one-swap-test";
+
+/// A store of our own with the course's data, and one host in front of it.
+async fn start(binary: &Path) -> Result<(Store, testbed::Host)> {
+    let store = Store::start_for_measuring(paths::target().join("tmp/swap-test")).await?;
+    store.migrate(binary)?;
+    let dataset = Dataset::random(LAB, RNG_SEED);
+    testbed::seed::load(store.addresses(), &dataset, Progress::detect()).await?;
+    let in_folder = |name: &str| store.folder().join(name).display().to_string();
+    let mut options = HostOptions::new(binary, paths::app())
+        // A cache of its own: a hundred versions are of no use to anyone afterwards.
+        .arg("--compile-cache")
+        .arg(in_folder("cache"))
+        .arg("--state-folder")
+        .arg(in_folder("state"));
+    let token = ("STORE_HOST_ADMIN_TOKEN".to_owned(), TOKEN.to_owned());
+    options.env.push(token);
+    let step = Progress::detect().step("host", 0);
+    let host = store.host(options).await?;
+    step.finish_with(&host.url(""));
+    Ok((store, host))
+}
+
+fn results() -> Result<PathBuf> {
+    let folder = paths::root().join("loadtest/results");
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    Ok(folder.join("swap.json"))
+}

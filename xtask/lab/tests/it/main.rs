@@ -1,0 +1,15 @@
+//! The program `lab` itself, and what it starts, on real servers.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step of a test is that test's failure"
+)]
+
+mod browser;
+mod dashboard;
+mod fake_store;
+mod lab;
+mod load;
+mod observed;
+mod rules;
+mod sql;
+mod support;

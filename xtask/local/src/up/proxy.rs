@@ -1,0 +1,116 @@
+//! The proxy of `up`, with a configuration made for its hosts or a given one.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use testbed::{Host, Progress, Proxy, ProxyOptions};
+
+use super::Options;
+use xtask::build::PROXY_PACKAGE;
+use xtask::paths;
+
+/// Fails if the proxy's port or that of its metrics is taken.
+pub(super) fn check_free(listen: SocketAddr) -> Result<()> {
+    for address in [listen, admin(listen)?] {
+        TcpListener::bind(address)
+            .with_context(|| format!("{address}: choose another with --proxy-listen"))?;
+    }
+    Ok(())
+}
+
+/// Starts the proxy before `hosts`.
+pub(super) async fn start(options: &Options, hosts: &[Host]) -> Result<Proxy> {
+    let step = Progress::detect().step("proxy", 0);
+    let config = match &options.proxy_config {
+        Some(file) => file.clone(),
+        None => write_config(options.proxy_listen, hosts)?,
+    };
+    let options = ProxyOptions {
+        logs: paths::store().join("logs"),
+        inherit_settings: true,
+        ..ProxyOptions::new(paths::program(PROXY_PACKAGE), config)
+    };
+    let proxy = Proxy::start(&options).await?;
+    step.finish_with(&proxy.url(""));
+    Ok(proxy)
+}
+
+/// The host's flags that name the proxy and its admin token, the hosts' own. The proxy keeps reports in memory and is told when they change. The owner of another
+/// configuration knows whether theirs does, and where it listens; `STORE_HOST_PURGE` says so to the hosts.
+pub(super) fn purge_flags(options: &Options, token: &str) -> Vec<String> {
+    if options.proxy_config.is_some() {
+        return Vec::new();
+    }
+    let Ok(admin) = admin(options.proxy_listen) else {
+        return Vec::new();
+    };
+    vec![
+        format!("--purge=http://{admin}"),
+        format!("--proxy-token-file={token}"),
+    ]
+}
+
+fn write_config(listen: SocketAddr, hosts: &[Host]) -> Result<PathBuf> {
+    let file = paths::store().join("store-proxy.toml");
+    let urls: Vec<String> = hosts.iter().map(|host| host.url("")).collect();
+    let text = config(listen, admin(listen)?, &urls);
+    fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+    Ok(file)
+}
+
+/// Other keys have defaults; `proxy/store-proxy.example.toml` explains all of them.
+fn config(listen: SocketAddr, admin: SocketAddr, hosts: &[String]) -> String {
+    let servers: String = hosts
+        .iter()
+        .map(|url| url.trim_start_matches("http://"))
+        .map(|address| format!("    {{ address = \"{address}\" }},\n"))
+        .collect();
+    format!(
+        "# Made by `cargo xtask up`, each time anew. To change it, copy it and give the copy: up --proxy-config FILE\n\
+         [server]\nadmin = \"{admin}\"\nadmin_token_file = \"admin-token\"\n\n\
+         [[listen]]\naddress = \"{listen}\"\n\n\
+         [retry]\nkeyed_posts = [\"/orders\", \"/users\", \"/products\", \"/stocks\"]\n\n\
+         [access_log]\npath = \"logs/access.log\"\n\n\
+         [upstreams.store]\npolicy = \"round_robin\"\nhealth = {{ path = \"/health-check\" }}\ncache = {{}}\nservers = [\n{servers}]\n"
+    )
+}
+
+/// The port after the one for clients, on loopback: whoever reaches it can change the proxy.
+fn admin(listen: SocketAddr) -> Result<SocketAddr> {
+    let port = listen
+        .port()
+        .checked_add(1)
+        .context("--proxy-listen: there is no port after it")?;
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_are_the_servers() {
+        let listen = SocketAddr::from(([0, 0, 0, 0], 8080));
+        let admin = admin(listen).expect("there is a port");
+        let hosts = ["http://127.0.0.1:5000", "http://127.0.0.1:5001"].map(str::to_owned);
+        let text = config(listen, admin, &hosts);
+        for line in [
+            "admin = \"127.0.0.1:8081\"",
+            "cache = {}",
+            "address = \"0.0.0.0:8080\"",
+            "    { address = \"127.0.0.1:5001\" },",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "no {line} in {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_last_port_is_refused() {
+        assert!(admin(SocketAddr::from(([127, 0, 0, 1], 65_535))).is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! The MariaDB and the Redis of `up`: its own, or given ones.
+
+use anyhow::Result;
+use testbed::{Addresses, MariaDb, MariaDbOptions, Progress, Purpose, RedisOptions, RedisServer};
+
+use xtask::paths;
+
+/// What no client of the store sends to Redis, and what makes one of its users more than that.
+const REDIS_WITHOUT: &[&str] = &[
+    "BGREWRITEAOF",
+    "BGSAVE",
+    "CONFIG",
+    "DEBUG",
+    "MIGRATE",
+    "MODULE",
+    "REPLICAOF",
+    "SAVE",
+    "SHUTDOWN",
+    "SLAVEOF",
+];
+
+/// Both servers, whoever started them.
+pub(super) struct Servers {
+    /// `None` if a URL was given.
+    pub(super) mariadb: Option<MariaDb>,
+    /// `None` if a URL was given.
+    pub(super) redis: Option<RedisServer>,
+    pub(super) addresses: Addresses,
+}
+
+impl Servers {
+    /// Starts what is not given.
+    pub(super) async fn start(mysql_url: Option<&str>, redis_url: Option<&str>) -> Result<Self> {
+        let (mariadb, mysql_url) = match mysql_url {
+            Some(url) => (None, url.to_owned()),
+            None => {
+                let mariadb = start_mariadb().await?;
+                let url = mariadb.store_url();
+                (Some(mariadb), url)
+            }
+        };
+        let (redis, redis_url) = match redis_url {
+            Some(url) => (None, url.to_owned()),
+            None => {
+                let redis = start_redis().await?;
+                let url = redis.url();
+                (Some(redis), url)
+            }
+        };
+        let addresses = Addresses::new(&mysql_url, &redis_url)?;
+        Ok(Self {
+            mariadb,
+            redis,
+            addresses,
+        })
+    }
+}
+
+async fn start_mariadb() -> Result<MariaDb> {
+    let step = Progress::detect().step("MariaDB", 0);
+    let mariadb = MariaDb::start(MariaDbOptions {
+        folder: paths::store().join("mariadb"),
+        log: paths::store().join("logs/mariadb.log"),
+        purpose: Purpose::Keeping,
+    })
+    .await?;
+    step.finish_with(&format!("127.0.0.1:{}", mariadb.port()));
+    Ok(mariadb)
+}
+
+async fn start_redis() -> Result<RedisServer> {
+    let step = Progress::detect().step("Redis", 0);
+    let redis = RedisServer::start_with_password(RedisOptions {
+        folder: paths::store().join("redis"),
+        log: paths::store().join("logs/redis.log"),
+        without: REDIS_WITHOUT,
+        clustered: false,
+    })
+    .await?;
+    step.finish_with(&format!("127.0.0.1:{}", redis.port()));
+    Ok(redis)
+}

@@ -1,0 +1,71 @@
+//! The commands, and which program does them.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::{build, deny, setup};
+
+use crate::hand_over::{Rest, hand_over};
+use crate::{test, up};
+
+/// Developers' commands of Store Manager
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build the store, start it with MariaDB and Redis of its own, fill it with data, and run it until Ctrl-C
+    Up(Rest),
+    Test(test::Options),
+    Build(build::Options),
+    Deny(deny::Options),
+    Setup(setup::Options),
+    /// Fill an empty store with data
+    Seed(Rest),
+    /// Audit a store: orders against their items, report totals against the orders, Redis against MySQL
+    Verify(Rest),
+    /// Put load on the store with Locust, and keep what was measured
+    Load(Rest),
+    /// Go through the course's steps, measured, and write a report
+    Lab(Rest),
+    /// Measure the host beside a native twin
+    Bench(Rest),
+    /// Measure the proxy beside nginx
+    BenchProxy(Rest),
+    /// Replace a component again and again under load
+    SwapTest(Rest),
+    /// Run public test suites against the host and the proxy
+    Conformance(Rest),
+    /// Look for inputs that make a fuzz target fail
+    Fuzz(Rest),
+}
+
+/// The program that runs the store on this machine.
+pub(crate) const LOCAL: &str = "store-local";
+
+/// The program that measures and tests the store.
+const LAB: &str = "lab";
+
+pub(crate) async fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up(rest) => up::run(rest).await,
+        Command::Test(options) => test::run(options).await,
+        Command::Build(options) => build::run(options).await,
+        Command::Deny(options) => deny::run(options).await,
+        Command::Setup(options) => setup::run(options).await,
+        Command::Seed(rest) => hand_over(LOCAL, "seed", rest).await,
+        Command::Verify(rest) => hand_over(LOCAL, "verify", rest).await,
+        Command::Load(rest) => hand_over(LAB, "load", rest).await,
+        Command::Lab(rest) => hand_over(LAB, "lab", rest).await,
+        Command::Bench(rest) => hand_over(LAB, "bench", rest).await,
+        Command::BenchProxy(rest) => hand_over(LAB, "bench-proxy", rest).await,
+        Command::SwapTest(rest) => hand_over(LAB, "swap-test", rest).await,
+        Command::Conformance(rest) => hand_over(LAB, "conformance", rest).await,
+        Command::Fuzz(rest) => hand_over(LAB, "fuzz", rest).await,
+    }
+}

@@ -1,0 +1,74 @@
+//! `cargo xtask up`: all that a running store needs is built and installed here, at the same time, and handed over to
+//! the program that runs it.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use xtask::build;
+use xtask::setup::{self, COMPILING, MARIADB, PROCESSES, PROMETHEUS, REDIS, Tool};
+
+use crate::commands::LOCAL;
+use crate::hand_over::{Rest, become_program, hand_over};
+
+pub(crate) async fn run(rest: Rest) -> Result<ExitCode> {
+    if given(&rest, "--help") || given(&rest, "-h") {
+        return hand_over(LOCAL, "up", rest).await;
+    }
+    setup::wasm_target().await?;
+    setup::tools(&[COMPILING, PROCESSES]).await?;
+    let servers = servers(&rest);
+    tokio::try_join!(setup::tools_beside(&servers), compile())?;
+    become_program(LOCAL, "up", rest)
+}
+
+async fn compile() -> Result<()> {
+    build::components().await?;
+    build::programs(&[build::HOST_PACKAGE, build::PROXY_PACKAGE, LOCAL]).await
+}
+
+/// What is not given by a URL, we start ourselves.
+fn servers(rest: &Rest) -> Vec<&'static [Tool]> {
+    let mut groups = Vec::new();
+    if !given(rest, "--mysql-url") {
+        groups.push(MARIADB);
+    }
+    if !given(rest, "--redis-url") {
+        groups.push(REDIS);
+    }
+    if given(rest, "--observe") {
+        groups.push(PROMETHEUS);
+    }
+    groups
+}
+
+fn given(rest: &Rest, flag: &str) -> bool {
+    rest.arguments.iter().any(|argument| {
+        let text = argument.to_string_lossy();
+        text == flag
+            || text
+                .strip_prefix(flag)
+                .is_some_and(|rest| rest.starts_with('='))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_given_is_not_installed() {
+        let rest = |arguments: &[&str]| Rest {
+            arguments: arguments.iter().map(Into::into).collect(),
+        };
+        assert_eq!(servers(&rest(&[])).len(), 2);
+        assert_eq!(
+            servers(&rest(&["--mysql-url=mysql://a", "--observe"])).len(),
+            2
+        );
+        assert_eq!(
+            servers(&rest(&["--mysql-url", "a", "--redis-url", "b"])).len(),
+            0
+        );
+        assert_eq!(servers(&rest(&["--mysql-urls"])).len(), 2);
+    }
+}
