@@ -63,6 +63,7 @@ mod state_folder;
 mod tally;
 mod token;
 mod trust;
+mod turns;
 mod variables;
 mod wasi;
 mod watch;
