@@ -21,9 +21,9 @@ use crate::request_id::RequestId;
 use crate::resets::Resets;
 use crate::serve::Use;
 
-/// What hyper is given in place of what it must not see. It is never part of a head, so hyper answers, after all that
-/// came before, with a 400 that leaves as what was found ([`Downstream::refuse`]); in a body, nothing comes after it.
-const SPOILT: &[u8] = b"\0";
+/// What hyper is given in place of what it must not see: the end of a head that is none, so hyper answers, after all that
+/// came before, with a 400 that leaves as what was found ([`Downstream::refuse`]).
+const SPOILT: &[u8] = b"\0\r\n\r\n";
 
 /// How long a client may take.
 pub(crate) struct Times {
@@ -45,6 +45,8 @@ pub(crate) struct Downstream {
     late: Option<Pin<Box<Sleep>>>,
     /// What was found in place of what hyper was given.
     fault: Option<Problem>,
+    /// What is left of [`SPOILT`] for hyper.
+    spoilt: &'static [u8],
     resets: Resets,
     /// Runs since the system took nothing more.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -69,6 +71,7 @@ impl Downstream {
             heads: Heads::default(),
             late: None,
             fault: None,
+            spoilt: SPOILT,
             resets: Resets::default(),
             stalled: None,
             refusal: None,
@@ -118,13 +121,25 @@ impl Downstream {
         }
         if let Err(fault) = looked {
             buf.set_filled(start + fault.before);
+            if self.heads.is_within_body() {
+                // So the body breaks off, whatever it has come to.
+                self.spoilt = &[];
+            }
             self.spoil(buf, Problem::Malformed(fault.detail));
         }
     }
 
     fn spoil(&mut self, buf: &mut ReadBuf<'_>, fault: Problem) {
-        buf.put_slice(SPOILT);
         self.fault = Some(fault);
+        self.give_spoilt(buf);
+    }
+
+    /// Gives nothing in the end, as if the client had left: nothing more is read of it.
+    fn give_spoilt(&mut self, buf: &mut ReadBuf<'_>) {
+        let fits = self.spoilt.len().min(buf.remaining());
+        let (given, left) = self.spoilt.split_at(fits);
+        buf.put_slice(given);
+        self.spoilt = left;
     }
 
     /// Resolves when the head that has begun should be there in full.
@@ -224,7 +239,7 @@ impl AsyncRead for Downstream {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.fault.is_some() {
-            // As if the client had left: nothing after it is read.
+            this.give_spoilt(buf);
             return Poll::Ready(Ok(()));
         }
         let start = buf.filled().len();

@@ -56,6 +56,10 @@ impl Heads {
         self.whole
     }
 
+    pub(crate) fn is_within_body(&self) -> bool {
+        matches!(self.place, Place::Body(_) | Place::Chunks(_))
+    }
+
     pub(crate) fn is_http_2(&self) -> bool {
         matches!(self.place, Place::Http2)
     }
