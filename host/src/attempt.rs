@@ -1,5 +1,6 @@
 //! One try of one request in one generation.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,7 +35,14 @@ pub(crate) struct Attempt {
 pub(crate) struct Place {
     pub(crate) _permit: OwnedSemaphorePermit,
     /// None for a health check of a client that has its share already.
-    pub(crate) _share: Option<Arc<Share>>,
+    pub(crate) share: Option<Arc<Share>>,
+}
+
+impl Place {
+    /// Whose turn the request waits for.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.share.as_ref().map(|share| share.address())
+    }
 }
 
 type Outcome = Result<(Response<WasiBody>, Held), Problem>;

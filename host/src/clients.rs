@@ -119,6 +119,12 @@ impl Drop for Share {
     }
 }
 
+impl Share {
+    pub(crate) fn address(&self) -> IpAddr {
+        self.client.address
+    }
+}
+
 impl Client {
     pub(crate) fn address(&self) -> IpAddr {
         self.address

@@ -1,11 +1,11 @@
-//! A client's connection as hyper sees it: it breaks when the client stops reading, and hyper's own refusals leave it
-//! in the form of all others.
+//! A client's connection as hyper sees it: it breaks when the client stops reading, what hyper would take and should not
+//! does not reach it, and its own refusals leave it in the form of all others.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -14,17 +14,40 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use crate::problem;
+use crate::heads::Heads;
+use crate::problem::{self, Problem};
 use crate::refusals::Refusals;
 use crate::request_id::RequestId;
+use crate::resets::Resets;
+use crate::serve::Use;
+
+/// What hyper is given in place of what it must not see: the end of a head that is none, so hyper answers, after all that
+/// came before, with a 400 that leaves as what was found ([`Downstream::refuse`]).
+const SPOILT: &[u8] = b"\0\r\n\r\n";
+
+/// How long a client may take.
+pub(crate) struct Times {
+    /// To send a head, from its first byte on.
+    pub(crate) receive: Duration,
+    /// To read anything of what is sent.
+    pub(crate) send: Duration,
+}
 
 /// A connection of a client's.
 pub(crate) struct Downstream {
     stream: TcpStream,
     client: IpAddr,
     refusals: Arc<Refusals>,
-    /// How long the client may leave unread what is sent.
-    send_timeout: Duration,
+    times: Times,
+    used: Arc<Use>,
+    heads: Heads,
+    /// Runs while a head has begun that is not there in full.
+    late: Option<Pin<Box<Sleep>>>,
+    /// What was found in place of what hyper was given.
+    fault: Option<Problem>,
+    /// What is left of [`SPOILT`] for hyper.
+    spoilt: &'static [u8],
+    resets: Resets,
     /// Runs since the system took nothing more.
     stalled: Option<Pin<Box<Sleep>>>,
     /// What is left of a refusal that is sent instead of hyper's.
@@ -36,13 +59,20 @@ impl Downstream {
         stream: TcpStream,
         client: IpAddr,
         refusals: Arc<Refusals>,
-        send_timeout: Duration,
+        times: Times,
+        used: Arc<Use>,
     ) -> Self {
         Self {
             stream,
             client,
             refusals,
-            send_timeout,
+            times,
+            used,
+            heads: Heads::default(),
+            late: None,
+            fault: None,
+            spoilt: SPOILT,
+            resets: Resets::default(),
             stalled: None,
             refusal: None,
         }
@@ -58,7 +88,7 @@ impl Downstream {
             self.stalled = None;
             return written;
         }
-        let limit = self.send_timeout;
+        let limit = self.times.send;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         stalled
             .as_mut()
@@ -68,7 +98,57 @@ impl Downstream {
 
     fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.note_resets(&bytes[..count]);
+        }
         self.unstalled(cx, written)
+    }
+
+    fn note_resets(&mut self, sent: &[u8]) {
+        if self.heads.is_http_2() {
+            let (refusals, client) = (&self.refusals, self.client);
+            self.resets
+                .follow(sent, |code| refusals.reset(code, client));
+        }
+    }
+
+    /// Looks at what has come, from `start` on.
+    fn look(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
+        let whole = self.heads.whole();
+        let looked = self.heads.follow(&buf.filled()[start..]);
+        if self.heads.whole() > whole || !self.heads.is_within_one() {
+            self.late = None;
+        }
+        if let Err(fault) = looked {
+            buf.set_filled(start + fault.before);
+            if self.heads.is_within_body() {
+                // So the body breaks off, whatever it has come to.
+                self.spoilt = &[];
+            }
+            self.spoil(buf, Problem::Malformed(fault.detail));
+        }
+    }
+
+    fn spoil(&mut self, buf: &mut ReadBuf<'_>, fault: Problem) {
+        self.fault = Some(fault);
+        self.give_spoilt(buf);
+    }
+
+    /// Gives nothing in the end, as if the client had left: nothing more is read of it.
+    fn give_spoilt(&mut self, buf: &mut ReadBuf<'_>) {
+        let fits = self.spoilt.len().min(buf.remaining());
+        let (given, left) = self.spoilt.split_at(fits);
+        buf.put_slice(given);
+        self.spoilt = left;
+    }
+
+    /// Resolves when the head that has begun should be there in full.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let late = self.late.get_or_insert_with(|| {
+            self.used.touch();
+            Box::pin(sleep(self.times.receive))
+        });
+        late.as_mut().poll(cx)
     }
 
     /// Sends a refusal of ours, and says that hyper's, of `length` bytes, was sent.
@@ -82,8 +162,14 @@ impl Downstream {
             Some(left) => left,
             None => {
                 let id = RequestId::of(&HeaderMap::new());
-                self.refusals.head(status, id.as_str(), self.client);
-                refusal(status, id.as_str())
+                let id = id.as_str();
+                if let Some(fault) = self.fault {
+                    self.refusals.request(fault, id, self.client);
+                    refusal(fault.status(), &fault.detail(), id)
+                } else {
+                    self.refusals.head(status, id, self.client);
+                    refusal(status, unread(status), id)
+                }
             }
         };
         while !left.is_empty() {
@@ -100,13 +186,17 @@ impl Downstream {
     }
 }
 
-/// A whole answer to a head that can't be read.
-fn refusal(status: StatusCode, request_id: &str) -> Bytes {
-    let detail = match status {
+/// Why hyper can't read a head.
+fn unread(status: StatusCode) -> &'static str {
+    match status {
         StatusCode::URI_TOO_LONG => "the target is too long",
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the headers are too large",
         _ => "the request can't be read",
-    };
+    }
+}
+
+/// A whole answer to a head that is refused.
+fn refusal(status: StatusCode, detail: &str, request_id: &str) -> Bytes {
     let body = problem::body(status, detail, request_id);
     format!(
         "HTTP/1.1 {status}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
@@ -147,7 +237,20 @@ impl AsyncRead for Downstream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let this = &mut *self;
+        if this.fault.is_some() {
+            this.give_spoilt(buf);
+            return Poll::Ready(Ok(()));
+        }
+        let start = buf.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if read.is_pending() && this.heads.is_within_one() {
+            ready!(this.poll_late(cx));
+            this.spoil(buf, Problem::HeadTooSlow);
+            return Poll::Ready(Ok(()));
+        }
+        this.look(buf, start);
+        read
     }
 }
 
@@ -171,6 +274,14 @@ impl AsyncWrite for Downstream {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        if let Poll::Ready(Ok(count)) = written {
+            let mut left = count;
+            for part in parts {
+                let sent = &part[..part.len().min(left)];
+                self.note_resets(sent);
+                left -= sent.len();
+            }
+        }
         self.unstalled(cx, written)
     }
 
@@ -217,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_how_long_it_is() {
-        let text = refusal(StatusCode::BAD_REQUEST, "abc");
+        let text = refusal(StatusCode::BAD_REQUEST, "what", "abc");
         let text = std::str::from_utf8(&text).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");

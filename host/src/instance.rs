@@ -101,6 +101,8 @@ impl Instances {
     pub(crate) async fn handle(&self, admitted: Admitted, request: Request<WasiBody>) -> Answer {
         let (sender, answer) = oneshot::channel();
         let is_urgent = admitted.is_urgent;
+        let place = admitted.place.as_ref();
+        let asker = place.and_then(|place| place.client());
         let job = Job {
             admitted,
             request,
@@ -109,7 +111,7 @@ impl Instances {
         let (need, watch) = if is_urgent {
             self.queue().push_first(job)
         } else {
-            self.queue().push(job)
+            self.queue().push(asker, job)
         };
         self.meet(need);
         if watch == Watch::Needed {

@@ -263,10 +263,18 @@ pub(crate) enum Refusal {
     Pools,
     /// A row or an answer is larger than the host holds for the component.
     Size,
+    /// What the host holds for the component already leaves no room.
+    Full,
 }
 
 impl Refusal {
-    const ALL: [Self; 4] = [Self::Address, Self::Command, Self::Pools, Self::Size];
+    const ALL: [Self; 5] = [
+        Self::Address,
+        Self::Command,
+        Self::Pools,
+        Self::Size,
+        Self::Full,
+    ];
 
     fn label(self) -> &'static str {
         match self {
@@ -274,6 +282,7 @@ impl Refusal {
             Self::Command => "command",
             Self::Pools => "pools",
             Self::Size => "size",
+            Self::Full => "full",
         }
     }
 }

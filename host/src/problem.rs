@@ -13,6 +13,7 @@ use crate::request_id::urn;
 pub(crate) enum Problem {
     /// What is wrong with its head or its body.
     Malformed(&'static str),
+    HeadTooSlow,
     NoRoute,
     MethodNotServed,
     UnknownExpectation,
@@ -32,7 +33,7 @@ pub(crate) enum Problem {
 }
 
 /// All that a [`Problem`] is counted as.
-pub(crate) const REASONS: [&str; 12] = [
+pub(crate) const REASONS: [&str; 13] = [
     "malformed",
     "no_route",
     "method_not_served",
@@ -45,6 +46,7 @@ pub(crate) const REASONS: [&str; 12] = [
     "overloaded",
     "timed_out",
     "component_failed",
+    "head_too_slow",
 ];
 
 impl Problem {
@@ -63,6 +65,7 @@ impl Problem {
             Self::Overloaded => 9,
             Self::TimedOut => 10,
             Self::ComponentFailed => 11,
+            Self::HeadTooSlow => 12,
         }]
     }
 
@@ -73,7 +76,7 @@ impl Problem {
             Self::MethodNotServed => StatusCode::NOT_IMPLEMENTED,
             Self::UnknownExpectation => StatusCode::EXPECTATION_FAILED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTooSlow | Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ClientBusy | Self::ClientBodies => StatusCode::TOO_MANY_REQUESTS,
             Self::AllBodies | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
@@ -81,7 +84,8 @@ impl Problem {
         }
     }
 
-    fn detail(self) -> String {
+    /// What the client is told.
+    pub(crate) fn detail(self) -> String {
         match self {
             Self::Malformed(what) => what.into(),
             Self::NoRoute => "no such resource".into(),
@@ -90,6 +94,7 @@ impl Problem {
             Self::BodyTooLarge { limit_bytes } => {
                 format!("the request body is larger than {limit_bytes} bytes")
             }
+            Self::HeadTooSlow => "the request's head did not arrive in time".into(),
             Self::BodyTooSlow => "the request body did not arrive in time".into(),
             Self::ClientBusy => "too many requests of yours at once; try again shortly".into(),
             Self::ClientBodies => "too many bodies of yours at once; try again shortly".into(),

@@ -4,10 +4,11 @@
 //! all the work, warm in the processor's caches, and what their requests send leaves together. Others are called when
 //! those are busy or full.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use crate::turns::{Asker, Turns};
 
 /// Another instance is called for a request that waits so long, and instead of one that was called and does not come:
 /// those at work may be stuck in a guest that computes.
@@ -25,7 +26,7 @@ pub(crate) struct Queue<R> {
 }
 
 struct Inner<R> {
-    waiting: VecDeque<(Instant, R)>,
+    waiting: Turns<R>,
     /// Whether somebody sees to it that none waits long.
     is_watched: bool,
     /// Instances with room that sleep; the one that worked last is at the end.
@@ -83,7 +84,7 @@ enum Standing {
 impl<R> Queue<R> {
     pub(crate) fn new(threads: usize) -> Self {
         let inner = Inner {
-            waiting: VecDeque::new(),
+            waiting: Turns::new(),
             is_watched: false,
             asleep: Vec::new(),
             called: 0,
@@ -101,19 +102,16 @@ impl<R> Queue<R> {
     }
 
     /// Adds a request, and calls an instance unless one is on its way.
-    pub(crate) fn push(&self, request: R) -> (Need, Watch) {
+    pub(crate) fn push(&self, asker: Asker, request: R) -> (Need, Watch) {
         let mut inner = self.lock();
-        inner.waiting.push_back((Instant::now(), request));
+        inner.waiting.push(asker, request);
         inner.pushed()
     }
 
     /// Adds a request before all that wait.
     pub(crate) fn push_first(&self, request: R) -> (Need, Watch) {
         let mut inner = self.lock();
-        // As old as the one after it, or that would wait longer until another instance is called.
-        let oldest = inner.waiting.front().map(|(since, _)| *since);
-        let since = oldest.unwrap_or_else(Instant::now);
-        inner.waiting.push_front((since, request));
+        inner.waiting.push_first(request);
         inner.pushed()
     }
 
@@ -130,7 +128,7 @@ impl<R> Queue<R> {
     pub(crate) fn take(&self, seat: &mut Seat, waker: &Waker) -> (Option<R>, Need) {
         let mut inner = self.lock();
         inner.arrived(seat);
-        let Some((_, request)) = inner.waiting.pop_front() else {
+        let Some(request) = inner.waiting.pop() else {
             inner.asleep.push((seat.number, waker.clone()));
             seat.standing = Standing::Expected;
             return (None, Need::Nothing);
@@ -176,11 +174,11 @@ impl<R> Queue<R> {
         }
     }
 
-    /// An instance could not be made: gives the request that has waited longest, which pays for it.
+    /// An instance could not be made: gives the request whose turn it is, which pays for it.
     pub(crate) fn refuse(&self, seat: &mut Seat) -> Option<R> {
         let mut inner = self.lock();
         inner.arrived(seat);
-        inner.waiting.pop_front().map(|(_, request)| request)
+        inner.waiting.pop()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<R>> {
@@ -199,8 +197,8 @@ impl<R> Inner<R> {
     }
 
     fn call_for_who_waits_long(&mut self) -> Need {
-        let first = self.waiting.front();
-        if first.is_some_and(|(since, _)| since.elapsed() >= self.patience) {
+        let since = self.waiting.since();
+        if since.is_some_and(|since| since.elapsed() >= self.patience) {
             return self.call_if_none_comes();
         }
         Need::Nothing
@@ -304,7 +302,7 @@ mod tests {
 
     /// An instance that sleeps.
     fn asleep(queue: &Queue<u32>) -> (Seat, Arc<Bell>) {
-        let mut seat = made(queue.push(0).0);
+        let mut seat = made(queue.push(None, 0).0);
         let bell = Arc::new(Bell::default());
         let waker = bell.clone().into();
         assert_eq!(queue.take(&mut seat, &waker), (Some(0), Need::Nothing));
@@ -315,8 +313,8 @@ mod tests {
     #[test]
     fn one_instance_is_made_for_the_first_requests() {
         let queue = patient(1);
-        let mut seat = made(queue.push(1).0);
-        assert_eq!(queue.push(2).0, Need::Nothing);
+        let mut seat = made(queue.push(None, 1).0);
+        assert_eq!(queue.push(None, 2).0, Need::Nothing);
         assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(1));
         assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(2));
         assert_eq!(queue.take(&mut seat, Waker::noop()).0, None);
@@ -325,7 +323,7 @@ mod tests {
     #[test]
     fn the_instance_that_slept_last_is_woken_once() {
         let queue = patient(1);
-        let mut first = made(queue.push(1).0);
+        let mut first = made(queue.push(None, 1).0);
         let waker = Waker::noop();
         assert_eq!(queue.take(&mut first, waker).0, Some(1));
         let (mut second, bell) = {
@@ -334,8 +332,8 @@ mod tests {
             assert_eq!(queue.take(&mut first, waker).0, None);
             (seat, bell)
         };
-        assert_eq!(queue.push(2).0, Need::Nothing);
-        assert_eq!(queue.push(3).0, Need::Nothing);
+        assert_eq!(queue.push(None, 2).0, Need::Nothing);
+        assert_eq!(queue.push(None, 3).0, Need::Nothing);
         assert_eq!(bell.rang(), 0, "the first slept last");
         assert_eq!(queue.take(&mut first, waker).0, Some(2));
         assert_eq!(queue.pass(&mut first), Need::Nothing);
@@ -346,7 +344,7 @@ mod tests {
     #[test]
     fn an_instance_that_looks_later_holds_nobody_up() {
         let queue = patient(1);
-        let mut busy = made(queue.push(1).0);
+        let mut busy = made(queue.push(None, 1).0);
         assert_eq!(queue.arrive(&mut busy), Need::Nothing);
         assert_eq!(queue.watch(), Some(Need::Nothing), "it has not waited long");
         let_time_pass(&queue);
@@ -357,15 +355,15 @@ mod tests {
     #[test]
     fn a_queue_is_watched_while_something_waits() {
         let queue = patient(1);
-        let (need, watch) = queue.push(1);
+        let (need, watch) = queue.push(None, 1);
         assert_eq!(watch, Watch::Needed);
-        assert_eq!(queue.push(2).1, Watch::Running);
+        assert_eq!(queue.push(None, 2).1, Watch::Running);
         let mut seat = made(need);
         assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(1));
         assert_eq!(queue.watch(), Some(Need::Nothing));
         assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(2));
         assert_eq!(queue.watch(), None);
-        assert_eq!(queue.push(3).1, Watch::Needed);
+        assert_eq!(queue.push(None, 3).1, Watch::Needed);
     }
 
     #[test]
@@ -375,15 +373,15 @@ mod tests {
         assert_eq!(queue.take(&mut seat, Waker::noop()).0, None);
         assert_eq!(queue.pass(&mut seat), Need::Nothing);
         assert_eq!(bell.rang(), 0);
-        made(queue.push(1).0);
+        made(queue.push(None, 1).0);
     }
 
     #[test]
     fn what_has_waited_long_has_another_instance_made() {
         let queue = patient(1);
-        let mut seat = made(queue.push(1).0);
+        let mut seat = made(queue.push(None, 1).0);
         for request in 2..=3 {
-            assert_eq!(queue.push(request).0, Need::Nothing);
+            assert_eq!(queue.push(None, request).0, Need::Nothing);
         }
         let_time_pass(&queue);
         assert_eq!(queue.watch(), Some(Need::Nothing), "one is being made");
@@ -396,12 +394,12 @@ mod tests {
     #[test]
     fn another_thread_helps() {
         let queue = patient(2);
-        let mut busy = made(queue.push(1).0);
+        let mut busy = made(queue.push(None, 1).0);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
         let (mut other, bell) = asleep(&queue);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, None);
         for request in 2..=4 {
-            assert_eq!(queue.push(request).0, Need::Nothing);
+            assert_eq!(queue.push(None, request).0, Need::Nothing);
         }
         assert_eq!(bell.rang(), 0, "the one that slept last is on its way");
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(2));
@@ -412,40 +410,40 @@ mod tests {
     #[test]
     fn an_instance_that_can_not_be_made_costs_one_request() {
         let queue = patient(1);
-        let mut seat = made(queue.push(1).0);
-        assert_eq!(queue.push(2).0, Need::Nothing);
+        let mut seat = made(queue.push(None, 1).0);
+        assert_eq!(queue.push(None, 2).0, Need::Nothing);
         assert_eq!(queue.refuse(&mut seat), Some(1));
         let mut seat = made(queue.leave(&mut seat, false));
         assert_eq!(queue.refuse(&mut seat), Some(2));
         assert_eq!(queue.leave(&mut seat, false), Need::Nothing);
-        made(queue.push(3).0);
+        made(queue.push(None, 3).0);
     }
 
     #[test]
     fn an_instance_that_can_not_be_made_leaves_the_rest_to_those_that_live() {
         let queue = patient(1);
-        let mut busy = made(queue.push(1).0);
+        let mut busy = made(queue.push(None, 1).0);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
-        let mut failed = made(queue.push(2).0);
-        assert_eq!(queue.push(3).0, Need::Nothing);
+        let mut failed = made(queue.push(None, 2).0);
+        assert_eq!(queue.push(None, 3).0, Need::Nothing);
         assert_eq!(queue.refuse(&mut failed), Some(2));
         assert_eq!(queue.leave(&mut failed, false), Need::Nothing);
-        assert_eq!(queue.push(4).0, Need::Nothing, "it would fail again");
+        assert_eq!(queue.push(None, 4).0, Need::Nothing, "it would fail again");
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(3));
         let_time_pass(&queue);
-        made(queue.push(5).0);
+        made(queue.push(None, 5).0);
     }
 
     #[test]
     fn who_sleeps_is_called_while_another_is_made() {
         let queue = patient(1);
-        let mut busy = made(queue.push(1).0);
+        let mut busy = made(queue.push(None, 1).0);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
-        let mut slow = made(queue.push(2).0);
+        let mut slow = made(queue.push(None, 2).0);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(2));
         let bell = Arc::new(Bell::default());
         assert_eq!(queue.take(&mut busy, &bell.clone().into()).0, None);
-        assert_eq!(queue.push(3).0, Need::Nothing);
+        assert_eq!(queue.push(None, 3).0, Need::Nothing);
         assert_eq!(bell.rang(), 1);
         assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(3));
         assert_eq!(queue.take(&mut slow, Waker::noop()).0, None);
@@ -455,13 +453,13 @@ mod tests {
     fn an_instance_that_was_called_and_does_not_come_holds_nobody_up() {
         let queue = patient(1);
         let (mut stuck, _) = asleep(&queue);
-        assert_eq!(queue.push(1).0, Need::Nothing);
+        assert_eq!(queue.push(None, 1).0, Need::Nothing);
         let_time_pass(&queue);
-        let mut other = made(queue.push(2).0);
+        let mut other = made(queue.push(None, 2).0);
         assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(1));
         assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(2));
         assert_eq!(queue.pass(&mut stuck), Need::Nothing);
         assert_eq!(queue.take(&mut other, Waker::noop()).0, None);
-        assert_eq!(queue.push(3).0, Need::Nothing, "who sleeps is called");
+        assert_eq!(queue.push(None, 3).0, Need::Nothing, "who sleeps is called");
     }
 }

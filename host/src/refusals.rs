@@ -17,12 +17,12 @@ const LINES_PER_SECOND: u64 = 100;
 pub(crate) mod connection {
     /// The client has as many connections as it may.
     pub(crate) const TOO_MANY: &str = "client_connections";
-    /// Its head did not arrive in time.
-    pub(crate) const SLOW_HEAD: &str = "head_too_slow";
     /// It is not HTTP, or breaks its rules.
     pub(crate) const PROTOCOL: &str = "protocol";
+    /// A request of HTTP/2 that the library reset: it breaks the rules, or there are too many.
+    pub(crate) const RESET: &str = "http2_reset";
     /// All of them.
-    pub(crate) const REASONS: [&str; 3] = [TOO_MANY, SLOW_HEAD, PROTOCOL];
+    pub(crate) const REASONS: [&str; 3] = [TOO_MANY, PROTOCOL, RESET];
 }
 
 /// Counts and logs what is refused.
@@ -61,6 +61,15 @@ impl Refusals {
         if self.may_log() {
             let status = status.as_u16();
             tracing::info!(%client, request = request_id, status, reason, "Refused a request");
+        }
+    }
+
+    /// A request that the library reset with `code` (RFC 9113, section 7).
+    pub(crate) fn reset(&self, code: u32, client: IpAddr) {
+        let reason = connection::RESET;
+        self.metrics.refused(reason);
+        if self.may_log() {
+            tracing::info!(%client, reason, code, "Reset a request");
         }
     }
 

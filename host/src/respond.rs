@@ -209,7 +209,7 @@ async fn dispatch(
     let attempt = Attempt {
         place: Arc::new(Place {
             _permit: permit,
-            _share: share,
+            share,
         }),
         generation,
         tally,

@@ -21,11 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::Live;
 use crate::clients::Clients;
-use crate::downstream::Downstream;
+use crate::downstream::{Downstream, Times};
 use crate::refusals::{Refusals, connection};
 use crate::respond::{Peer, respond};
 
-/// Longest wait for a request's headers: a client that sends them byte by byte holds a connection no longer.
+/// Longest wait for a request's head: a client that sends it byte by byte holds a connection no longer. A connection that
+/// is not used is closed after as long, or up to twice as long between two requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Requests that a client may have open on one connection of HTTP/2. Clients wait with more.
@@ -48,7 +49,7 @@ pub(crate) struct Server {
     pub(crate) refusals: Arc<Refusals>,
     /// Connections open at once.
     pub(crate) max_connections: usize,
-    /// How long a client may take to send a body.
+    /// How long a client may take to send a body, or a head if that is less than [`HEADER_TIMEOUT`].
     pub(crate) receive_timeout: Duration,
     /// How long a client may leave an answer unread.
     pub(crate) send_timeout: Duration,
@@ -99,7 +100,11 @@ pub(crate) async fn serve(
             stream,
             address,
             server.refusals.clone(),
-            server.send_timeout,
+            Times {
+                receive: server.receive_timeout.min(HEADER_TIMEOUT),
+                send: server.send_timeout,
+            },
+            used.clone(),
         );
         let connection = http
             .serve_connection(TokioIo::new(stream), service)
@@ -130,7 +135,8 @@ fn http() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        // Ours answers ([`Downstream`]).
+        .header_read_timeout(None)
         // Most answers are so small that a copy costs less than to have the system gather head and body.
         .writev(false);
     http.http2()
@@ -142,10 +148,12 @@ fn http() -> auto::Builder<TokioExecutor> {
 
 /// What a connection is used for.
 #[derive(Default)]
-struct Use {
+pub(crate) struct Use {
     /// Whether a request has come.
     began: AtomicBool,
     is_http_2: AtomicBool,
+    /// Whether a head or a request came, or an answer ended, since this was last looked at.
+    is_recent: AtomicBool,
     /// Requests that are not answered. Written by [`InUse`].
     requests: AtomicUsize,
 }
@@ -159,19 +167,30 @@ impl Use {
         self.is_http_2.store(is_http_2, Ordering::Relaxed);
         self.began.store(true, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
+        self.touch();
         InUse(self.clone())
+    }
+
+    /// Takes note that something goes on.
+    pub(crate) fn touch(&self) {
+        self.is_recent.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing has gone on since this was last asked. Clients of HTTP/2 are asked whether they are still there.
+    fn is_idle(&self) -> bool {
+        let is_recent = self.is_recent.swap(false, Ordering::Relaxed);
+        let is_asked = self.is_http_2.load(Ordering::Relaxed);
+        !is_recent && !is_asked && self.requests.load(Ordering::Relaxed) == 0
     }
 
     /// Resolves when the connection is to be closed though hyper would leave it open: no request has come in time, or
     /// at the end, when nothing is left to be answered.
     async fn ends(&self, stopped: &CancellationToken) {
         let began = || self.began.load(Ordering::Relaxed);
-        // No timer of hyper's notices a client that sends nothing at all.
-        if timeout(HEADER_TIMEOUT, stopped.cancelled()).await.is_err() {
-            if !began() {
+        while timeout(HEADER_TIMEOUT, stopped.cancelled()).await.is_err() {
+            if self.is_idle() {
                 return;
             }
-            stopped.cancelled().await;
         }
         let (mut idle_since, mut grace) = (Instant::now(), GOAWAY_GRACE);
         while idle_since.elapsed() < grace {
@@ -187,6 +206,7 @@ impl Use {
 
 impl Drop for InUse {
     fn drop(&mut self) {
+        self.0.touch();
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -198,7 +218,9 @@ fn report(refusals: &Refusals, client: IpAddr, error: &(dyn Error + 'static)) {
     let Some(error) = error.downcast_ref::<hyper::Error>() else {
         return;
     };
+    // Those of HTTP/2 that don't answer pings have left as well.
     let is_leave = error.is_canceled()
+        || error.is_timeout()
         || error.is_closed()
         || error.is_incomplete_message()
         || error.is_body_write_aborted()
@@ -206,9 +228,7 @@ fn report(refusals: &Refusals, client: IpAddr, error: &(dyn Error + 'static)) {
         || error
             .source()
             .is_some_and(|cause| cause.is::<std::io::Error>());
-    if error.is_timeout() {
-        refusals.connection(connection::SLOW_HEAD, client);
-    } else if !is_leave && !error.is_parse() {
+    if !is_leave && !error.is_parse() {
         refusals.connection(connection::PROTOCOL, client);
     }
 }

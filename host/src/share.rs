@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::metrics::Refusal;
+
 /// What is counted in. Less than that is not: a request can't hold many pieces that are so small.
 const UNIT_BYTES: usize = 1024;
 
@@ -34,6 +36,16 @@ pub(crate) enum NoRoom {
     RowTooLarge,
     #[error("what the host holds for the component is not taken by it")]
     Full,
+}
+
+impl NoRoom {
+    /// What it is counted as.
+    pub(crate) fn refusal(self) -> Refusal {
+        match self {
+            Self::TooLarge { .. } | Self::RowTooLarge => Refusal::Size,
+            Self::Full => Refusal::Full,
+        }
+    }
 }
 
 /// One instance's share.

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use pingora_core::apps::ServerApp;
 use pingora_core::listeners::tls::Acceptor;
-use pingora_core::protocols::Stream;
 use pingora_core::protocols::l4::stream::Stream as Socket;
+use pingora_core::protocols::{Peek, Stream};
 use pingora_core::server::ShutdownWatch;
+use pingora_error::{Error, ErrorType};
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 use tokio::time::timeout;
@@ -19,8 +20,6 @@ use crate::config::Listen;
 use crate::front::{Front, OpenConnections};
 use crate::live::Live;
 use crate::metrics::Reason;
-use crate::refusal::Refused;
-use crate::request_id::new_id;
 use crate::tls::{Certificate, TlsError};
 
 /// What all listeners lead to.
@@ -125,31 +124,34 @@ impl Entrance {
             let limits = &self.live.table().config.limits;
             (limits.header_timeout, limits.connections)
         };
-        let socket = stream.into_any().downcast::<Socket>().ok()?;
+        let mut socket = stream.into_any().downcast::<Socket>().ok()?;
         let _handshake = Handshake::begin(&self.occupants.shaking_hands);
         if self.occupants.count() > connections {
             // Without TLS there is no way to say so.
             self.refuse(client, Reason::Connections);
             return None;
         }
-        match timeout(limit, acceptor.tls_handshake(*socket)).await {
-            Ok(Ok(stream)) => Some(Box::new(stream)),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "TLS handshake failed");
-                None
-            }
-            Err(_) => {
-                self.refuse(client, Reason::Timeout);
-                None
-            }
+        let mut has_begun = false;
+        let handshake = async {
+            let silent = |error| Error::because(ErrorType::ConnectionClosed, "no byte came", error);
+            socket.try_peek(&mut [0]).await.map_err(silent)?;
+            has_begun = true;
+            acceptor.tls_handshake(*socket).await
+        };
+        let shaken = timeout(limit, handshake).await;
+        match shaken {
+            Ok(Ok(stream)) => return Some(Box::new(stream)),
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) if has_begun => self.refuse(client, Reason::Timeout),
+            // Who says nothing asks for nothing.
+            Err(_) => {}
         }
+        None
     }
 
-    /// Counts and logs a client that has not said yet what it wants.
     fn refuse(&self, client: IpAddr, reason: Reason) {
-        let id = new_id();
-        let refused = Refused::unread(id.to_str().unwrap_or("-"), client, "-");
-        self.front.refusals().note(&refused, Some(reason));
+        let refusals = self.front.refusals();
+        refusals.note_unread(client, "-", Some(reason));
     }
 }
 

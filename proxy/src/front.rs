@@ -21,6 +21,7 @@ use crate::access_log::AccessLog;
 use crate::admission::address_of;
 use crate::clients::{Kind, Place};
 use crate::config::Limits;
+use crate::farewell::Farewells;
 use crate::forwarded;
 use crate::head::{self, Body, Checked};
 use crate::http2::Http2;
@@ -44,6 +45,7 @@ pub struct Front {
     http2_without_tls: bool,
     shortcut: Shortcut,
     open: Arc<OpenConnections>,
+    farewells: Farewells,
 }
 
 /// What the shortcut may answer: nothing that has a body, or that had to be simplified.
@@ -54,6 +56,14 @@ const PLAIN: Checked = Checked {
 
 /// A client that chose HTTP/2 must begin with its preface.
 const NO_PREFACE: Problem = Problem::Malformed("this is no HTTP/2");
+
+/// What a client may begin with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Versions {
+    Http1,
+    Http2,
+    Both,
+}
 
 /// Counts client connections.
 #[derive(Default)]
@@ -112,6 +122,7 @@ impl Front {
             http2_without_tls,
             shortcut,
             open: Arc::default(),
+            farewells: Farewells::default(),
         }
     }
 
@@ -151,41 +162,68 @@ impl Front {
             Ok(_) if self.open.count() > limits.connections => Some(Problem::TooManyConnections),
             Ok(_) => None,
         };
-        let is_http2 = wire.selected_alpn_proto() == Some(ALPN::H2);
-        let may_be_http2 = is_http2 || (self.http2_without_tls && !client.https);
-        let http2 = || Http2 {
-            proxy: &self.proxy,
-            refusals: &self.refusals,
-            client: client.address,
-        };
+        let versions = self.versions(&wire, client);
         if let Some(problem) = refused {
             // What is refused does not fill the place of those that follow.
             drop((connection, place));
-            return if speaks_http2(&mut wire, is_http2, may_be_http2).await {
-                http2().refuse(wire, problem).await;
-            } else {
-                self.refuse(wire, &problem, client).await;
-            };
+            return self.turn_away(wire, problem, client, versions).await;
         }
-        if may_be_http2 {
-            match timeout(limits.header_timeout, begins_http2(&mut wire)).await {
-                Ok(true) => {
-                    wire.pass_all();
-                    return http2().serve(wire, shutdown).await;
+        if versions != Versions::Http1 {
+            let begins = timeout(limits.header_timeout, begins_http2(&mut wire)).await;
+            if matches!(begins, Ok(true)) {
+                wire.pass_all();
+                return self.http2(client).serve(wire, shutdown).await;
+            }
+            if versions == Versions::Http2 {
+                // Who says nothing asks for nothing.
+                if !wire.held().is_empty() {
+                    let problem = begins.map_or(Problem::TooSlow, |_| NO_PREFACE);
+                    let reason = problem.reason();
+                    self.refusals.note_unread(client.address, "2", reason);
                 }
-                Ok(false) if !is_http2 => {}
-                // No HTTP/2, or none in time.
-                in_time => {
-                    let problem = in_time.map_or(Problem::TooSlow, |_| NO_PREFACE);
-                    let (id, http_version) = (new_id(), "2");
-                    let id = id.to_str().unwrap_or("-");
-                    let refused = Refused::unread(id, client.address, http_version);
-                    return self.refusals.note(&refused, problem.reason());
-                }
+                return;
             }
         }
+        // Whoever has sent too little for either version by now is late.
         self.serve_http1(wire, client, opened, shutdown).await;
         drop((connection, place));
+    }
+
+    fn versions(&self, wire: &Wire, client: Client) -> Versions {
+        if wire.selected_alpn_proto() == Some(ALPN::H2) {
+            Versions::Http2
+        } else if self.http2_without_tls && !client.https {
+            Versions::Both
+        } else {
+            Versions::Http1
+        }
+    }
+
+    fn http2(&self, client: Client) -> Http2<'_> {
+        Http2 {
+            proxy: &self.proxy,
+            refusals: &self.refusals,
+            client: client.address,
+        }
+    }
+
+    /// Tells the client that its connection is refused, if there is time for that.
+    async fn turn_away(
+        &self,
+        mut wire: Box<Wire>,
+        problem: Problem,
+        client: Client,
+        versions: Versions,
+    ) {
+        let Some(_farewell) = self.farewells.begin() else {
+            let reason = problem.reason();
+            return self.refusals.note_unread(client.address, "-", reason);
+        };
+        if speaks_http2(&mut wire, versions).await {
+            self.http2(client).refuse(wire, problem).await;
+        } else {
+            self.refuse(wire, &problem, client).await;
+        }
     }
 
     /// Counts and logs what is refused.
@@ -275,9 +313,12 @@ impl Front {
 }
 
 /// Whether a client that is refused is to be told so in HTTP/2.
-async fn speaks_http2(wire: &mut Wire, is_sure: bool, may_be: bool) -> bool {
-    let begins = async { timeout(LAST_REQUEST, begins_http2(wire)).await };
-    is_sure || (may_be && matches!(begins.await, Ok(true)))
+async fn speaks_http2(wire: &mut Wire, versions: Versions) -> bool {
+    match versions {
+        Versions::Http1 => false,
+        Versions::Http2 => true,
+        Versions::Both => matches!(timeout(LAST_REQUEST, begins_http2(wire)).await, Ok(true)),
+    }
 }
 
 /// Reads until the client's first bytes are HTTP/2's preface, or can't become it.

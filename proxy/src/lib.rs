@@ -20,6 +20,7 @@ pub mod control;
 mod encoding;
 mod entrance;
 mod exchange;
+mod farewell;
 mod forwarded;
 pub mod front;
 #[cfg(test)]

@@ -130,16 +130,12 @@ impl ProxyHttp for Proxy {
 
     fn should_serve_stale(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         exchange: &mut Exchange,
         error: Option<&Error>,
     ) -> bool {
         // The answer's own limits were looked at before.
-        let Some(error) = error else {
-            // Pingora can't repeat an HTTP/2 request in the background, so whoever is to fetch waits for the answer.
-            let is_http2 = session.req_header().version == Version::HTTP_2;
-            return !(is_http2 && session.cache.is_cache_lock_writer());
-        };
+        let Some(error) = error else { return true };
         if let (ErrorType::HTTPStatus(status), ErrorSource::Upstream) =
             (error.etype(), error.esource())
         {

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use crate::access_log::{AccessLog, Entry};
 use crate::live::Live;
 use crate::metrics::Reason;
+use crate::request_id::new_id;
 
 /// Longest part of a target that was refused that is worth a log line.
 const LONGEST_TARGET: usize = 1024;
@@ -93,6 +94,13 @@ impl Refusals {
             refused: reason.map(Reason::label),
             user_agent: None,
         });
+    }
+
+    /// The same for a client that has not said yet what it wants, or not so that it could be told.
+    pub(crate) fn note_unread(&self, client: IpAddr, http_version: &str, reason: Option<Reason>) {
+        let id = new_id();
+        let id = id.to_str().unwrap_or("-");
+        self.note(&Refused::unread(id, client, http_version), reason);
     }
 }
 

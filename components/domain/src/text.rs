@@ -2,14 +2,19 @@
 
 use crate::StoreError;
 
-/// Checks that a text shows something, and is not longer than its column.
+/// Checks that a text shows something, is of one line without control characters, and is not longer than its column.
 ///
 /// # Errors
-/// [`StoreError::Unacceptable`], saying which of the two is wrong.
+/// [`StoreError::Unacceptable`], saying what of that is wrong.
 pub(crate) fn check(field: &str, text: &str, max_chars: usize) -> Result<(), StoreError> {
     if !text.chars().any(is_visible) {
         return Err(StoreError::Unacceptable(format!(
             "{field} must not be empty: it needs a visible character"
+        )));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(StoreError::Unacceptable(format!(
+            "{field} must not have control characters"
         )));
     }
     if text.chars().count() > max_chars {
@@ -22,7 +27,7 @@ pub(crate) fn check(field: &str, text: &str, max_chars: usize) -> Result<(), Sto
 
 /// Whether a character shows anything by itself.
 pub(crate) fn is_visible(c: char) -> bool {
-    !(c.is_whitespace() || c.is_control() || is_ignorable(c))
+    !(c.is_whitespace() || c.is_control() || is_ignorable(c) || is_blank(c))
 }
 
 /// Unicode's `Default_Ignorable_Code_Point`, and the marks of interlinear annotations: characters that only tell others
@@ -36,13 +41,22 @@ fn is_ignorable(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Signs that are drawn as nothing, though no property of Unicode says so: those of Braille, Khitan, Egyptian and musical
+/// notation.
+fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        '\u{2800}' | '\u{16fe4}' | '\u{13441}'..='\u{13442}' | '\u{1d159}'
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_text_shows_something() {
-        for text in ["A", "  A", "é", "名", "🍺", "A\u{200b}", "\0A"] {
+        for text in ["A", "  A", "é", "名", "🍺", "A\u{200b}", "A\u{2800}B", "⠓"] {
             assert_eq!(check("name", text, 8), Ok(()), "{text:?}");
         }
         for text in [
@@ -54,6 +68,14 @@ mod tests {
             "\u{200b} \u{feff}\u{ad}",
             "\u{202e}\u{2066}",
             "\u{e0041}",
+            "\u{2800}",
+            "\u{2800}\u{3164} \u{1d159}\u{16fe4}\u{13441}",
+            "A\0",
+            "\u{7}A",
+            "A\nB",
+            "A\tB",
+            "A\u{1b}[0m",
+            "A\u{9f}",
         ] {
             assert!(check("name", text, 8).is_err(), "{text:?}");
         }

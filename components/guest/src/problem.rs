@@ -33,6 +33,9 @@ pub enum Problem {
     /// The body is not said to be JSON.
     #[error("Content-Type must be application/json")]
     UnsupportedMediaType,
+    /// The body is compressed, or in another coding.
+    #[error("Content-Encoding must be identity: bodies are read as they are")]
+    UnsupportedCoding,
 }
 
 impl Problem {
@@ -55,7 +58,9 @@ impl Problem {
             Self::Store(StoreError::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType | Self::UnsupportedCoding => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
         }
     }
 
@@ -82,6 +87,8 @@ impl Problem {
             .with_header("cache-control", "no-store");
         match self {
             Self::MethodNotAllowed { allow } => reply.with_header("allow", allow),
+            // RFC 9110, section 12.5.3.
+            Self::UnsupportedCoding => reply.with_header("accept-encoding", "identity"),
             Self::Store(StoreError::Unavailable(_) | StoreError::Unfinished(_)) => {
                 reply.with_header("retry-after", "1")
             }
@@ -164,6 +171,8 @@ mod tests {
         assert_eq!(unavailable.header("retry-after"), Some(&b"1"[..]));
         let open = Problem::from(StoreError::OutcomeUnknown("lost".into())).into_reply(None);
         assert_eq!(open.header("retry-after"), None);
+        let coding = Problem::UnsupportedCoding.into_reply(None);
+        assert_eq!(coding.header("accept-encoding"), Some(&b"identity"[..]));
         let method = Problem::MethodNotAllowed { allow: "GET, HEAD" }.into_reply(None);
         assert_eq!(method.header("allow"), Some(&b"GET, HEAD"[..]));
     }

@@ -98,11 +98,15 @@ impl Request {
     /// The body, which must be said to be JSON, as its bytes.
     ///
     /// # Errors
-    /// 415 for another media type, 413 over the limit, 400 if the body breaks off.
+    /// 415 for another media type or coding, 413 over the limit, 400 if the body breaks off.
     pub async fn json_bytes(&self) -> Result<Bytes, Problem> {
         let media_type = self.header("content-type");
         if !media_type.first().is_some_and(|value| is_json(value)) {
             return Err(Problem::UnsupportedMediaType);
+        }
+        let codings = self.header("content-encoding");
+        if !codings.iter().all(|value| is_identity(value)) {
+            return Err(Problem::UnsupportedCoding);
         }
         let Some(request) = self.request.take() else {
             return Err(StoreError::Internal("the body was read before".into()).into());
@@ -151,6 +155,15 @@ fn is_json(content_type: &[u8]) -> bool {
                 .trim_ascii()
                 .eq_ignore_ascii_case(b"application/json")
         })
+}
+
+/// Whether the codings change nothing (RFC 9110, section 8.4).
+fn is_identity(content_encoding: &[u8]) -> bool {
+    let mut codings = content_encoding.split(|&byte| byte == b',');
+    codings.all(|coding| {
+        let coding = coding.trim_ascii();
+        coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
+    })
 }
 
 /// Reads a body piece by piece, so that one over the limit costs no more memory than the limit.
@@ -233,6 +246,20 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(is_json(value.as_bytes()), json, "{value}");
+        }
+    }
+
+    #[test]
+    fn only_identity_is_no_coding() {
+        for (value, identity) in [
+            ("identity", true),
+            ("Identity, ", true),
+            ("", true),
+            ("gzip", false),
+            ("identity, gzip", false),
+            ("x-identity", false),
+        ] {
+            assert_eq!(is_identity(value.as_bytes()), identity, "{value}");
         }
     }
 

@@ -162,7 +162,7 @@ impl Lent {
             QueryError::NoRoom(error) => {
                 self.component
                     .metrics
-                    .refuse_outbound(&self.component.id, Refusal::Size);
+                    .refuse_outbound(&self.component.id, error.refusal());
                 values::no_room(error)
             }
             QueryError::Other(error) => error,

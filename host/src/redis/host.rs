@@ -13,7 +13,7 @@ use crate::bindings::spin::redis::redis::{
 };
 use crate::context::Context;
 use crate::metrics::Refusal;
-use crate::share::{NoRoom, Share};
+use crate::share::{Held, Share};
 use crate::state::State;
 
 /// Said to a component that holds connections to too many addresses.
@@ -209,7 +209,7 @@ async fn get(
             Err(error) if !is_outage(&error) && !is_too_large(&error) => {
                 component.warn_of_near_refusal(&error);
             }
-            reply => return Ok(reply.map_err(|error| call.report(&error))),
+            reply => return Ok(call.take_near(reply).await),
         }
     }
     let reply = call.run(redis::cmd("GET").arg(key)).await;
@@ -259,15 +259,27 @@ impl Call {
 
     /// Sends a command. Command and reply count as what the host holds for the instance.
     async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
-        let limit = self.link.response_timeout();
-        let no_room = |error: NoRoom| refuse(&self.component, Refusal::Size, error.to_string());
-        let size = values::command_weight(command);
-        let _sent = self.share.hold(size, limit).await.map_err(no_room)?;
+        let _sent = self.hold(values::command_weight(command)).await?;
         let reply = self.link.run(command).await;
         let reply = reply.map_err(|error| self.report(&error))?;
-        let size = values::weight(&reply);
-        let _received = self.share.hold(size, limit).await.map_err(no_room)?;
+        let _received = self.hold(values::weight(&reply)).await?;
         T::from_redis_value(reply).map_err(|error| self.report(&error.into()))
+    }
+
+    /// Gives on a value that is kept near from now on. It counts as any other reply.
+    async fn take_near(
+        &self,
+        reply: redis::RedisResult<Option<Payload>>,
+    ) -> Result<Option<Payload>, Error> {
+        let value = reply.map_err(|error| self.report(&error))?;
+        let bytes = value.as_ref().map_or(0, Vec::len);
+        let _received = self.hold(bytes).await?;
+        Ok(value)
+    }
+
+    async fn hold(&self, bytes: usize) -> Result<Held, Error> {
+        let held = self.share.hold(bytes, self.link.response_timeout()).await;
+        held.map_err(|error| refuse(&self.component, error.refusal(), error.to_string()))
     }
 
     fn report(&self, error: &RedisError) -> Error {

@@ -8,6 +8,7 @@ use reqwest::{Body, Client, Method};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::support::{Answer, Shop, eventually, options, order_body, send};
 
@@ -25,6 +26,17 @@ async fn get_for(shop: &Shop, client: &str, path: &str) -> Answer {
             .header("x-forwarded-for", client),
     )
     .await
+}
+
+/// What comes until the connection is closed.
+async fn read_all(connection: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let reading = connection.read_to_end(&mut answer);
+    timeout(Duration::from_secs(60), reading)
+        .await
+        .expect("it is closed")
+        .expect("it is not reset");
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 async fn refusals(shop: &Shop, reason: &str) -> f64 {
@@ -166,6 +178,89 @@ async fn a_body_that_does_not_come_is_408() {
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
     let order = shop.post("/orders", &order_body(user, product, 1)).await;
     order.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_does_not_come_is_408_and_silence_is_closed_without_a_word() {
+    let shop = Shop::with(options().arg("--receive-timeout").arg("300ms")).await;
+    for begun in ["GET /health-check HTTP/1.1\r\nhost: sh", "P"] {
+        let mut slow = connect(&shop).await;
+        slow.write_all(begun.as_bytes()).await.unwrap();
+        let answer = read_all(&mut slow).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        assert!(answer.contains("application/problem+json"), "{answer}");
+        assert!(answer.contains("x-request-id: "), "{answer}");
+    }
+    assert_eq!(refusals(&shop, "head_too_slow").await, 2.0);
+    let mut silent = connect(&shop).await;
+    // One whose second head does not come has its first answer before.
+    let mut second = connect(&shop).await;
+    let heads = b"GET /health-check HTTP/1.1\r\nhost: shop\r\n\r\nGET /";
+    second.write_all(heads).await.unwrap();
+    let answers = read_all(&mut second).await;
+    assert!(answers.starts_with("HTTP/1.1 200 "), "{answers}");
+    assert!(answers.contains("HTTP/1.1 408 "), "{answers}");
+    assert_eq!(read_all(&mut silent).await, "");
+    assert_eq!(refusals(&shop, "head_too_slow").await, 3.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_could_read_differently_is_400_and_ends_the_connection() {
+    let shop = Shop::open().await;
+    let post = |fields: &str| format!("POST /orders HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n");
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n");
+    let closing = [
+        post("content-length: 5\r\ntransfer-encoding: chunked") + "0\r\n\r\n",
+        post("transfer-encoding: chunked\r\ncontent-length: 5") + "0\r\n\r\n",
+        post("content-length: 5\r\ncontent-length: 5"),
+        post("transfer-encoding: gzip, chunked"),
+        "GET /health-check HTTP/1.1\nhost: a\n\n".into(),
+        "GET /health-check HTTP/1.1\r\nhost: a\nx: y\r\n\r\n".into(),
+        get("/health-check#a"),
+    ];
+    let others = [
+        get("/health-check?\u{e9}"),
+        get("/\u{e9}"),
+        get("ftp://a/health-check"),
+        get("http://b/health-check"),
+    ];
+    let before = refusals(&shop, "malformed").await;
+    for (wrong, closes) in closing
+        .iter()
+        .map(|wrong| (wrong, true))
+        .chain(others.iter().map(|wrong| (wrong, false)))
+    {
+        // After one that is in order, and before another.
+        let sent = format!(
+            "{0}{wrong}{1}",
+            get("http://A/health-check"),
+            get("/health-check")
+        );
+        let sent = match closes {
+            true => sent,
+            false => sent.replace(
+                "GET /health-check HTTP/1.1\r\n",
+                "GET /health-check HTTP/1.1\r\nconnection: close\r\n",
+            ),
+        };
+        let mut connection = connect(&shop).await;
+        connection.write_all(sent.as_bytes()).await.unwrap();
+        let answers = read_all(&mut connection).await;
+        let statuses: Vec<&str> = answers
+            .split("HTTP/1.1 ")
+            .skip(1)
+            .map(|one| &one[..3])
+            .collect();
+        let expected: &[&str] = if closes {
+            &["200", "400"]
+        } else {
+            &["200", "400", "200"]
+        };
+        assert_eq!(statuses, expected, "{wrong:?}: {answers}");
+        assert!(answers.contains("application/problem+json"), "{answers}");
+    }
+    let refused = refusals(&shop, "malformed").await - before;
+    assert_eq!(refused, (closing.len() + others.len()) as f64);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,4 +27,6 @@ async fn doubtful_http2_is_served_or_refused_and_leaves_nothing_behind() {
         );
     }
     assert!(failures.is_empty(), "{failures:#?}");
+    let resets = "store_refusals_total{reason=\"http2_reset\"}";
+    assert!(shop.metric(resets).await > 0.0, "the library resets some");
 }

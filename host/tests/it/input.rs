@@ -4,7 +4,7 @@ use mysql_async::prelude::Queryable;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Answer, Shop, send};
+use crate::support::{Answer, Shop, order_body, send};
 
 async fn post(shop: &Shop, path: &str, body: &str) -> Answer {
     let request = shop
@@ -101,6 +101,10 @@ async fn names_that_show_nothing_and_addresses_that_are_none_are_422() {
         "\u{1}\u{7f}",
         "\u{200b}",
         "\u{202e}\u{feff} \u{ad}",
+        "\u{2800}",
+        "Ann\0",
+        "\u{7}Ann",
+        "Ann\nLee",
     ] {
         let user = json!({"name": nothing, "email": "a@x.y"});
         shop.post("/users", &user).await.problem(422);
@@ -122,7 +126,7 @@ async fn names_that_show_nothing_and_addresses_that_are_none_are_422() {
         shop.post("/users", &user).await.problem(422);
     }
     assert_eq!(rows(&shop).await, (0, 0, 0));
-    for (number, name) in ["Ann\0", "🍣", "e\u{301}"].into_iter().enumerate() {
+    for (number, name) in ["Ann\u{200d}", "🍣", "e\u{301}"].into_iter().enumerate() {
         let user = json!({"name": name, "email": format!("o'neill+{number}@exämple.com")});
         let made = shop.post("/users", &user).await.expect(201);
         let read = shop
@@ -130,6 +134,35 @@ async fn names_that_show_nothing_and_addresses_that_are_none_are_422() {
             .await
             .expect(200);
         assert_eq!(read["name"], name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_in_another_coding_is_415() {
+    let shop = Shop::open().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    let before = rows(&shop).await;
+    let bodies = [
+        ("/users", json!({"name": "Ann", "email": "a@x.y"})),
+        ("/products", json!({"name": "Lamp", "sku": "A", "price": 1})),
+        ("/stocks", json!({"product_id": product, "quantity": 7})),
+        ("/orders", order_body(user, product, 1)),
+        ("/stocks/graphql-query", json!({"query": "{__typename}"})),
+    ];
+    for (path, body) in &bodies {
+        for coding in ["gzip", "identity, br", "x"] {
+            let request = shop.request(Method::POST, path).json(body);
+            let answer = send(request.header("content-encoding", coding)).await;
+            let accepted = answer.headers.get("accept-encoding").cloned();
+            assert_eq!(accepted.unwrap(), "identity", "{path} {coding}");
+            answer.problem(415);
+        }
+    }
+    assert_eq!(rows(&shop).await, before);
+    for (path, body) in &bodies {
+        let request = shop.request(Method::POST, path).json(body);
+        let answer = send(request.header("content-encoding", "Identity")).await;
+        assert!(answer.status.is_success(), "{path}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What makes two requests the same: RFC 9111, sections 2 and 4.1.
 
-use http::HeaderName;
 use http::header::{HOST, VARY};
+use http::{HeaderMap, HeaderName};
 use pingora_cache::key::HashBinary;
 use pingora_cache::{CacheKey, CacheMeta, VarianceBuilder};
 use pingora_http::RequestHeader;
@@ -49,19 +49,22 @@ fn end_of_name(host: &[u8]) -> usize {
 /// Which of the answers for one key is meant: the request's headers that `Vary` names.
 pub(crate) fn variance(kept: &CacheMeta, request: &RequestHeader) -> Option<HashBinary> {
     let mut builder = VarianceBuilder::new();
-    let lines = kept.headers().get_all(VARY);
-    let names = lines
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','));
-    for name in names {
-        let Ok(name) = name.trim().parse::<HeaderName>() else {
-            continue;
-        };
+    // What can't be read is not kept.
+    for name in varied(kept.headers()).flatten() {
         let value = selecting::normal(&name, &request.headers);
         builder.add_owned_name_value(name.as_str().to_owned(), value);
     }
     builder.finalize()
+}
+
+/// The names that `Vary` lists (RFC 9110, sections 5.6.1 and 12.5.5); none in place of one that is no name.
+pub(super) fn varied(answer: &HeaderMap) -> impl Iterator<Item = Option<HeaderName>> {
+    let lines = answer.get_all(VARY).iter();
+    let names = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    let names = names
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.is_empty());
+    names.map(|name| HeaderName::from_bytes(name).ok())
 }
 
 #[cfg(test)]

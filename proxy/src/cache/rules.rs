@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, ETAG, IF_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, LAST_MODIFIED, PRAGMA, RANGE, SET_COOKIE, TRANSFER_ENCODING, VARY,
+    IF_UNMODIFIED_SINCE, LAST_MODIFIED, PRAGMA, RANGE, SET_COOKIE, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use pingora_cache::CacheMeta;
@@ -15,6 +15,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use super::Use;
 use super::changes::Seen;
 use super::control::Control;
+use super::key;
 use super::lifetime::{age, freshness};
 use crate::config;
 use crate::hop;
@@ -156,11 +157,12 @@ fn may_keep(
         .iter()
         .any(|key| control.has(key));
     let understood = UNDERSTOOD.contains(&answer.status.as_u16());
-    let mut varies = headers.get_all(VARY).iter();
+    // Nobody knows what a name that can't be read stands for; `*` stands for all.
+    let is_for_some = key::varied(headers).any(|name| name.is_none_or(|name| name == "*"));
     keeps_status(answer.status, settings)
         && for_all
         && !headers.contains_key(SET_COOKIE)
-        && !varies.any(|vary| vary.as_bytes().contains(&b'*'))
+        && !is_for_some
         && !control.has(&DirectiveKey::NoStore)
         && !control.has(&DirectiveKey::Private)
         && (understood || !control.has(&DirectiveKey::MustUnderstand))
@@ -304,6 +306,15 @@ mod tests {
         assert_eq!(kept(&[plain, ("set-cookie", "a=b")]), None);
         assert_eq!(kept(&[plain, ("vary", "accept, *")]), None);
         assert_eq!(kept(&[plain, ("vary", "accept")]), Some((9, 0, 0)));
+        assert_eq!(kept(&[plain, ("vary", "accept, ,")]), Some((9, 0, 0)));
+        for unreadable in [
+            "accept language",
+            "accept, \"a\"",
+            "accept; a=b",
+            "x-l\u{e4}nge",
+        ] {
+            assert_eq!(kept(&[plain, ("vary", unreadable)]), None, "{unreadable}");
+        }
         assert_eq!(kept(&[plain, ("age", "4")]), Some((5, 0, 0)));
         assert_eq!(kept(&[plain, ("age", "9")]), None);
     }

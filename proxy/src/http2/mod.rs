@@ -141,10 +141,10 @@ impl Http2<'_> {
     pub(crate) async fn refuse(&self, mut wire: Box<Wire>, problem: Problem) {
         let limits = self.limits();
         wire.pass_all();
-        let Some(mut connection) = self.shake_hands(wire, &limits).await else {
-            return;
-        };
         let answered = async {
+            let Some(mut connection) = self.shake_hands(wire, &limits).await else {
+                return;
+            };
             while let Some(Ok((request, respond))) = connection.accept().await {
                 self.answer(&request.into_parts().0, respond, &problem);
                 connection.graceful_shutdown();

@@ -208,21 +208,22 @@ impl Session {
     }
 
     /// Whether that was the answer's end.
+    ///
+    /// # Errors
+    /// Those of the upstream as they are, and those of the client as such.
     async fn do_task(&mut self, task: HttpTask) -> Result<bool> {
-        match task {
+        let done = match task {
             HttpTask::Header(head, end) => self.send_head(head, end).map(|()| end),
-            HttpTask::Body(Some(data), end) => {
-                self.send_body(data, false).await?;
-                Ok(end)
-            }
+            HttpTask::Body(Some(data), end) => self.send_body(data, false).await.map(|()| end),
             HttpTask::Body(None, end) => Ok(end),
             HttpTask::Trailer(Some(trailers)) => self.send_trailers(*trailers).map(|()| true),
             HttpTask::Trailer(None) | HttpTask::Done => Ok(true),
-            HttpTask::Failed(error) => Err(error),
+            HttpTask::Failed(error) => return Err(error),
             HttpTask::UpgradedBody(..) => {
                 Error::e_explain(ErrorType::InternalError, "HTTP/2 has no upgrades")
             }
-        }
+        };
+        done.map_err(Error::into_down)
     }
 }
 
@@ -284,7 +285,7 @@ impl CustomSession for Session {
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let mut is_over = false;
         for task in tasks {
-            is_over |= self.do_task(task).await.map_err(Error::into_down)?;
+            is_over |= self.do_task(task).await?;
         }
         if is_over {
             self.end().map_err(Error::into_down)?;

@@ -1,5 +1,6 @@
 //! How many connections there may be, and how often one address may ask.
 
+use crate::access_log::{LOG, lines};
 use crate::support::{Client, NO_EJECTION, Rig, Upstream, eventually, get, problem, request, shop};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,6 +36,43 @@ async fn connections_over_the_limit_are_refused_until_others_end() {
         answer.is_ok_and(|answer| answer.status() == 200)
     })
     .await;
+}
+
+/// Each that is refused takes some seconds to hear it, so only so many are told at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_refused_connections_hold_nothing() {
+    let upstream = Upstream::start().await;
+    let config = format!("{LOG}[limits]\nconnections = 1\n{}", shop("", [&upstream]));
+    // Where the version is not known yet, it is waited for as well.
+    let rig = Rig::with("", "h2c = true", &config).await;
+    let mut first = rig.client().await;
+    assert_eq!(first.ask(get("/")).await.status(), 200);
+    let mut refused = Vec::new();
+    for _ in 0..400 {
+        refused.push(rig.client().await);
+    }
+    let (mut told, mut untold) = (0, 0);
+    for mut client in refused {
+        let said = client.rest().await.expect("it is closed");
+        match said.starts_with(b"HTTP/1.1 503") {
+            true => told += 1,
+            false if said.is_empty() => untold += 1,
+            false => panic!("{:?}", String::from_utf8_lossy(&said)),
+        }
+    }
+    assert!(told >= 256, "{told} were told");
+    assert!(untold > 0, "all were told");
+    let reason = &["reason=\"connections\""];
+    assert_eq!(rig.metric("store_proxy_refused_total", reason).await, 400.0);
+    eventually("each is logged", async || {
+        let logged = lines(&rig.folder);
+        let logged = logged
+            .iter()
+            .filter(|line| line["refused"] == "connections");
+        logged.count() == 400
+    })
+    .await;
+    assert_eq!(first.ask(get("/")).await.status(), 200);
 }
 
 const SLOW_REFILL: &str = "[limits]\nrate = { per_second = 0.01, burst = 10 }\n";

@@ -15,7 +15,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::access_log::{LOG, lines};
-use crate::support::{NO_EJECTION, PATIENCE, Reply, Rig, Upstream, eventually, request, shop};
+use crate::support::{
+    NO_EJECTION, PATIENCE, Reply, Rig, Upstream, eventually, group, request, server_at, shop,
+};
 
 /// One connection.
 struct Http2 {
@@ -400,6 +402,30 @@ async fn a_body_that_does_not_come_is_408_for_its_stream_alone() {
     drop(body);
 }
 
+/// What an upstream does wrong is not taken for its client's doing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_breaks_off_is_another_ones_turn_or_502() {
+    let (broken, good) = (
+        Upstream::with(|_| Reply::Close).await,
+        Upstream::start().await,
+    );
+    let rig = h2c(&shop(NO_EJECTION, [&broken, &good])).await;
+    let mut client = Http2::connect(&rig).await;
+    for _ in 0..6 {
+        let answer = client.ask(get("/in"), &[]).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    assert!(broken.count() > 0);
+    good.behave(|_| Reply::Close);
+    let answer = client.ask(post("/in"), &["body"]).await.unwrap();
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    let errors = rig
+        .metric("store_proxy_upstream_requests_total", &["error"])
+        .await;
+    assert!(errors > 0.0, "it counts as the upstream's");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cookies_and_lengths_become_those_of_http_1() {
     let upstream = Upstream::start().await;
@@ -523,7 +549,8 @@ async fn a_connection_over_the_share_is_told_so_in_http2() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_waits_for_the_word_to_go_on_gets_it() {
     let upstream = Upstream::start().await;
-    let rig = h2c(&shop("", [&upstream])).await;
+    let only = server_at(upstream.address, "max_connections = 1, max_queue = 0");
+    let rig = h2c(&group("shop", "", [only])).await;
     let mut stream = TcpStream::connect(rig.address).await.unwrap();
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
@@ -544,11 +571,14 @@ async fn a_client_that_waits_for_the_word_to_go_on_gets_it() {
         let read = timeout(PATIENCE, stream.read_buf(&mut received)).await;
         assert!(read.expect("a word").unwrap() > 0);
     }
-    assert_eq!(upstream.count(), 0, "no body, no request");
+    assert_eq!(rig.get("/other").await.status(), 200, "it has no place yet");
+    assert_eq!(upstream.count_of("/"), 0, "no body, no request");
     stream
         .write_all(b"\0\0\x05\0\x01\0\0\0\x01hello")
         .await
         .unwrap();
-    eventually("the request is whole", async || upstream.count() == 1).await;
-    assert_eq!(upstream.requests()[0].text(), "hello");
+    eventually("the request is whole", async || upstream.count() == 2).await;
+    let request = &upstream.requests()[1];
+    assert_eq!(request.text(), "hello");
+    assert_eq!(request.header("expect"), None);
 }

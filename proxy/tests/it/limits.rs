@@ -81,6 +81,20 @@ async fn who_asks_before_sending_a_body_is_told() {
     assert_eq!(answer.json()["body"], "hello");
 }
 
+/// HTTP/1.0 knows no word to go on, so nothing may come before the answer (RFC 9110, section 10.1.1).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_http_1_0_is_not_told_to_go_on() {
+    let (upstream, rig) = rig("").await;
+    let mut client = rig.client().await;
+    let head = "POST /in HTTP/1.0\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n";
+    client.send(format!("{head}hello")).await;
+    let said = client.rest().await.unwrap();
+    let said = String::from_utf8_lossy(&said);
+    let status = said.split(' ').nth(1);
+    assert_eq!(status, Some("200"), "{said}");
+    assert_eq!(upstream.requests()[0].header("expect"), None);
+}
+
 /// One byte now and then keeps a connection busy, not a request alive.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_trickles_in_is_cut_off() {

@@ -23,6 +23,7 @@ mod fresh;
 mod groups;
 mod health;
 mod http2;
+mod http2_takers;
 mod limits;
 mod metrics;
 mod no_upgrade;

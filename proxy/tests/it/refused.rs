@@ -193,6 +193,33 @@ async fn empty_lines_hold_no_connection_open() {
     }
 }
 
+/// Whether or not it could have become HTTP/2: half a head is late, and nothing at all is no request.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_head_is_408_and_silence_is_no_refusal() {
+    let upstream = Upstream::start().await;
+    let limits = "[limits]\nheader_timeout = \"500ms\"\n";
+    let config = format!("{LOG}{limits}{}", shop("", [&upstream]));
+    for listen in ["", "h2c = true"] {
+        let rig = Rig::with("", listen, &config).await;
+        let mut silent = rig.client().await;
+        assert_eq!(silent.rest().await, Some(Vec::new()));
+        let reason = &["reason=\"timeout\""];
+        assert_eq!(rig.metric("store_proxy_refused_total", reason).await, 0.0);
+        let halves = ["P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\n"];
+        for half in halves {
+            let answer = rig.ask(half).await;
+            problem(&answer, 408);
+        }
+        let refused = rig.metric("store_proxy_refused_total", reason).await;
+        assert_eq!(refused, halves.len() as f64, "{listen}");
+        eventually("each is logged", async || {
+            let logged = lines(&rig.folder);
+            logged.iter().all(|line| line["status"] == 408) && logged.len() == halves.len()
+        })
+        .await;
+    }
+}
+
 /// A client may have its share, and leaves the rest to others.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_address_has_its_share_of_connections_and_requests() {

@@ -140,7 +140,12 @@ async fn a_body_that_does_not_come_takes_no_place() {
     let rig = Rig::start(&crate::support::group("shop", "", servers)).await;
     let mut waiting = Vec::new();
     for number in 0..20 {
-        let framing = ["content-length: 5", "transfer-encoding: chunked"][number % 2];
+        let framing = [
+            "content-length: 5",
+            "transfer-encoding: chunked",
+            "expect: 100-continue\r\ncontent-length: 5",
+            "expect: 100-continue\r\ntransfer-encoding: chunked",
+        ][number % 4];
         let mut client = rig.client().await;
         client
             .send(format!("POST /in HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n"))
@@ -156,10 +161,12 @@ async fn a_body_that_does_not_come_takes_no_place() {
     }
     assert_eq!(upstream.count_of("/in"), 0);
     for (mut client, framing) in waiting {
-        let body = match framing {
-            "content-length: 5" => "hello",
-            _ => "5\r\nhello\r\n0\r\n\r\n",
+        let body = match framing.ends_with("chunked") {
+            false => "hello",
+            true => "5\r\nhello\r\n0\r\n\r\n",
         };
         assert_eq!(client.ask(body).await.json()["body"], "hello");
     }
+    let requests = upstream.requests();
+    assert!(requests.iter().all(|r| r.header("expect").is_none()));
 }

@@ -237,9 +237,14 @@ async fn a_handshake_that_never_comes_is_cut_off() {
         shop("", [&upstream])
     ))
     .await;
-    let mut silent = rig.client().await;
-    silent.send(&b"\x16\x03\x01"[..]).await;
-    assert!(silent.rest().await.is_some(), "the connection stayed open");
+    let reason = &["reason=\"timeout\""];
+    for (begin, refused) in [(&b""[..], 0.0), (b"\x16\x03\x01", 1.0)] {
+        let mut silent = rig.client().await;
+        silent.send(begin).await;
+        assert!(silent.rest().await.is_some(), "the connection stayed open");
+        let counted = rig.metric("store_proxy_refused_total", reason).await;
+        assert_eq!(counted, refused, "after {begin:?}");
+    }
     certificate.ask(&rig, &last("/")).await.unwrap();
 }
 

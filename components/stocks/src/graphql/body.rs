@@ -61,11 +61,11 @@ impl Body {
     /// # Errors
     /// What is wrong with variables, query or `operationName`.
     pub(super) fn prepare(self) -> Result<Prepared, Refused> {
+        text::check(&self.query)?;
         let variables = match &self.variables {
             Some(raw) => read_variables(raw)?,
             None => Variables::default(),
         };
-        text::check(&self.query)?;
         let mut document = parse_query(&self.query).map_err(ServerError::from)?;
         cost::check(&document)?;
         let has_kept_objects = skipped::keep_objects(&mut document);

@@ -192,12 +192,10 @@ impl Drop for Open {
 async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut bytes = Vec::new();
-    let mut expected = false;
     loop {
         match wire::read(&bytes, Kind::Request, false) {
             Read::Message(message, length) => {
                 bytes.drain(..length);
-                expected = false;
                 let behaviour = shared.behaviour.lock().unwrap().clone();
                 let reply = behaviour(&message);
                 shared.requests.lock().unwrap().push(message.clone());
@@ -206,7 +204,6 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
                 }
             }
             Read::Partial => {
-                expected = go_on(&mut stream, &bytes, expected).await?;
                 if stream.read_buf(&mut bytes).await? == 0 {
                     return Ok(());
                 }
@@ -218,16 +215,6 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             }
         }
     }
-}
-
-/// A request that waits for it is told to send its body.
-async fn go_on(stream: &mut TcpStream, bytes: &[u8], already: bool) -> std::io::Result<bool> {
-    let text = String::from_utf8_lossy(bytes).to_lowercase();
-    if !already && text.contains("\r\n\r\n") && text.contains("expect: 100-continue") {
-        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
-        return Ok(true);
-    }
-    Ok(already)
 }
 
 /// Whether the connection goes on.
