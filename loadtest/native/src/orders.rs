@@ -11,8 +11,7 @@ use serde::Serialize;
 use store_domain::cache::{self, ORDER_FIELDS, order_values};
 use store_domain::changes::{Entity, Sale, changed};
 use store_domain::orders::{Basket, NewOrder, Order, OrderItem, OrderRow, assemble};
-use store_domain::settings::StockPolicy;
-use store_domain::stock::{StockLevel, check_sale};
+use store_domain::stock::StockLevel;
 use store_domain::{Cents, StoreError};
 use store_guest::changes;
 use store_guest::mysql::{BEGIN, COMMIT, orders_by_id};
@@ -121,13 +120,13 @@ async fn place_in(conn: &mut Conn, basket: &Basket) -> Result<(Order, Vec<StockL
         .map(|(id, cents)| (id, Cents::new(cents)))
         .collect();
     let order = basket.priced(&prices)?;
-    let sale = Sale::of(&order);
     // Whoever looks up lost commits finds them by a token. This one does not.
     let columns = (order.user_id, order.total_amount.to_string(), 0_i64);
-    conn.exec_drop(sql::INSERT_ORDER, columns).await?;
+    conn.exec_drop(sql::insert_orders(1), columns).await?;
     let id: Option<i64> = conn.exec_first("SELECT LAST_INSERT_ID()", ()).await?;
     let id = id.ok_or_else(|| StoreError::Internal("no insert id".into()))?;
     let order = order.numbered(id);
+    let sale = Sale::of([&order]);
     let rows = order.items.iter().flat_map(|item| {
         [
             order.order_id.into(),
@@ -158,16 +157,15 @@ async fn post(conn: &mut Conn, sale: &Sale) -> Result<Vec<StockLevel>, Abort> {
     let sold = ids(lines().flat_map(|line| [line.product_id, line.quantity]));
     conn.exec_drop(sql::add_to_product_totals(sale.lines.len()), sold)
         .await?;
-    let (user_id, expense) = sale.buyer;
-    let spent = (user_id, expense.to_string());
-    conn.exec_drop(sql::ADD_TO_USER_TOTAL, spent).await?;
+    for (user_id, expense) in &sale.buyers {
+        let spent = (user_id, expense.to_string());
+        conn.exec_drop(sql::add_to_user_totals(1), spent).await?;
+    }
     let products = ids(lines().map(|line| line.product_id));
     let moved: Vec<(i64, i64, i64)> = conn
         .exec(sql::moved_stock(sale.lines.len()), products)
         .await?;
-    let levels: Vec<StockLevel> = moved.into_iter().map(level).collect();
-    check_sale(StockPolicy::Backorder, &sale.lines, &levels)?;
-    Ok(levels)
+    Ok(moved.into_iter().map(level).collect())
 }
 
 fn level((product_id, quantity, version): (i64, i64, i64)) -> StockLevel {
