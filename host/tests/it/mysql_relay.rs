@@ -117,6 +117,10 @@ async fn accept(listener: TcpListener, server: String, control: Arc<Mutex<Contro
             continue;
         }
         let server = TcpStream::connect(&server).await.unwrap();
+        // A packet must not wait for the one before it to be acknowledged.
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).unwrap();
+        }
         connections.spawn(relay(client, server, control.clone()));
     }
 }

@@ -18,9 +18,12 @@ use crate::sql;
 /// How often a group is tried before it is divided.
 const GROUP_ATTEMPTS: u32 = 2;
 
+/// How many parts of a group are placed at once, where they are: a quarter of what a host's pool has.
+const PARTS_AT_ONCE: usize = 4;
+
 /// How long a group may take up to its commit. What holds it up is the lock of somebody else, as a rule on what one of
 /// its orders wants; from then on each waits for itself, and the next group goes.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs one group, until all of its members know what became of them.
 pub(super) async fn group(terms: Terms, under_way: UnderWay) {
@@ -161,23 +164,21 @@ async fn settle(terms: &Terms, members: &[Rc<Member>], outcome: Result<Placed, F
 }
 
 async fn in_parts(terms: &Terms, members: &[Rc<Member>], cause: Cause) {
-    let each_alone = |members: &[Rc<Member>]| {
-        let members: Vec<_> = members.iter().map(|member| vec![member.clone()]).collect();
-        join_all(
-            members
-                .into_iter()
-                .map(|member| async move { part(terms, &member).await }),
-        )
-    };
-    let (keyed, keyless): (Vec<_>, Vec<_>) = members
-        .iter()
-        .cloned()
-        .partition(|member| member.claim.is_some());
     match cause {
-        Cause::Stuck => _ = each_alone(members).await,
-        Cause::Keys if !keyed.is_empty() => {
+        Cause::Stuck => {
+            // At once, or those after the one that waits would wait too. Not each alone at once: it may be the database
+            // that is slow.
+            let parts = members.chunks(members.len().div_ceil(PARTS_AT_ONCE));
+            join_all(parts.map(|members| part(terms, members))).await;
+        }
+        Cause::Keys if members.iter().any(|member| member.claim.is_some()) => {
+            let keyed = |member: &Rc<Member>| member.claim.is_some();
+            let (keyed, keyless): (Vec<_>, Vec<_>) = members.iter().cloned().partition(keyed);
             part(terms, &keyless).await;
-            each_alone(&keyed).await;
+            for keyed in keyed.chunks(PARTS_AT_ONCE) {
+                let alone = keyed.iter().map(std::slice::from_ref);
+                join_all(alone.map(|member| part(terms, member))).await;
+            }
         }
         _ => {
             let (first, second) = members.split_at(members.len() / 2);
