@@ -7,6 +7,7 @@ mod build;
 mod cargo;
 mod conformance;
 mod contract;
+mod crash_test;
 mod deny;
 mod fixed_rate;
 mod fuzz;
@@ -53,6 +54,7 @@ enum Command {
     Bench(bench::Options),
     BenchProxy(bench_proxy::Options),
     SwapTest(swap_test::Options),
+    CrashTest(crash_test::Options),
     Conformance(conformance::Options),
     Load(load::Options),
     Lab(lab::Options),
@@ -95,6 +97,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Bench(options) => bench::run(options).await,
         Command::BenchProxy(options) => bench_proxy::run(options).await,
         Command::SwapTest(options) => swap_test::run(options).await,
+        Command::CrashTest(options) => crash_test::run(options).await,
         Command::Conformance(options) => conformance::run(options).await,
         Command::Load(options) => load::run(options).await,
         Command::Lab(options) => lab::run(options).await,

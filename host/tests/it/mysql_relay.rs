@@ -41,8 +41,8 @@ pub(crate) struct MysqlRelay {
 /// Written by the test and by the connections.
 #[derive(Debug, Default)]
 struct Control {
-    /// For the next commit; taken by it.
-    fault: Option<Fault>,
+    /// For the commit after so many; taken by it.
+    fault: Option<(u32, Fault)>,
     unreachable: bool,
     /// Before which of the statements to come the connection is cut.
     cut_in: Option<u32>,
@@ -75,7 +75,13 @@ impl MysqlRelay {
 
     /// Breaks the next commit.
     pub(crate) fn break_next_commit(&self, fault: Fault) {
-        self.control.lock().unwrap().fault = Some(fault);
+        self.break_commit_after(0, fault);
+    }
+
+    /// Breaks the commit that comes after `commits` others.
+    pub(crate) fn break_commit_after(&self, commits: u32, fault: Fault) {
+        let mut control = self.control.lock().unwrap();
+        control.fault = Some((control.commits + commits, fault));
     }
 
     /// Whether a commit came and was broken since.
@@ -194,8 +200,10 @@ fn fault(packet: &[u8], statements: &Mutex<Statements>, control: &Mutex<Control>
         PREPARE => statements.commit_prepared = payload == COMMIT,
         EXECUTE if statements.commits.contains(&payload[..4]) => {
             let mut control = control.lock().unwrap();
+            let number = control.commits;
             control.commits += 1;
-            let fault = control.fault.take();
+            let fault = control.fault.take_if(|(at, _)| *at == number);
+            let fault = fault.map(|(_, fault)| fault);
             control.unreachable |= fault == Some(Fault::AnswerAndServerLost);
             return fault;
         }

@@ -212,9 +212,12 @@ async fn id_increment(connection: &Connection) -> Result<i64, MysqlError> {
         return Ok(known);
     }
     let variable = connection.first::<(String, String)>(sql::ID_INCREMENT, vec![]);
-    let increment = variable.await?.and_then(|(_, value)| value.parse().ok());
-    let increment =
-        increment.ok_or_else(|| MysqlError::Unexpected("no auto_increment_increment".into()))?;
+    let increment = match variable.await {
+        // What is usual, where it can't be told: a wrong one is found out.
+        Ok(None) | Err(MysqlError::Server { .. }) => 1,
+        Ok(Some((_, value))) => value.parse().unwrap_or(1),
+        Err(error) => return Err(error),
+    };
     ID_INCREMENT.set(Some(increment));
     Ok(increment)
 }
