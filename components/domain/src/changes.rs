@@ -1,40 +1,58 @@
 //! What placing and undoing orders changes besides the orders themselves: stock, report totals, Redis.
 
-use crate::Cents;
-use crate::orders::{Line, PricedOrder};
+use std::collections::BTreeMap;
 
-/// What a user and the stock owe to one or more orders. Negative where orders are undone.
+use crate::Cents;
+use crate::orders::{Line, Order};
+
+/// What users and the stock owe to one or more orders. Negative where orders are undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sale {
     /// Pieces sold, by ascending product; each product once.
     pub lines: Vec<Line>,
-    /// Who bought, and for how much.
-    pub buyer: (i64, Cents),
+    /// Who bought, and for how much, by ascending user; each user once.
+    pub buyers: Vec<(i64, Cents)>,
 }
 
 impl Sale {
-    /// What placing `order` changes.
-    pub fn of(order: &PricedOrder) -> Self {
+    /// What placing `orders` changes.
+    pub fn of<'a>(orders: impl IntoIterator<Item = &'a Order>) -> Self {
+        let mut pieces = BTreeMap::<i64, i64>::new();
+        let mut expenses = BTreeMap::<i64, Cents>::new();
+        for order in orders {
+            for item in &order.items {
+                *pieces.entry(item.product_id).or_default() += item.quantity;
+            }
+            let expense = expenses.entry(order.user_id).or_insert(Cents::ZERO);
+            *expense = [*expense, order.total_amount].into_iter().sum();
+        }
+        let line = |(product_id, quantity)| Line {
+            product_id,
+            quantity,
+        };
         Self {
-            lines: order.items.iter().map(|item| item.line()).collect(),
-            buyer: (order.user_id, order.total_amount),
+            lines: pieces.into_iter().map(line).collect(),
+            buyers: expenses.into_iter().collect(),
         }
     }
 
     /// What deleting orders of a user changes, given their total and their lines added up for each product.
     pub fn undone(user_id: i64, total_amount: Cents, lines: Vec<Line>) -> Self {
-        Self {
-            lines: negated(lines),
-            buyer: (user_id, -total_amount),
-        }
+        let buyers = vec![(user_id, total_amount)];
+        Self { lines, buyers }.reversed()
     }
-}
 
-fn negated(mut lines: Vec<Line>) -> Vec<Line> {
-    for line in &mut lines {
-        line.quantity = -line.quantity;
+    /// The opposite.
+    #[must_use]
+    pub fn reversed(mut self) -> Self {
+        for line in &mut self.lines {
+            line.quantity = -line.quantity;
+        }
+        for (_, expense) in &mut self.buyers {
+            *expense = -*expense;
+        }
+        self
     }
-    lines
 }
 
 /// A thing in Redis that has to follow MySQL.
@@ -61,35 +79,50 @@ mod tests {
     use super::*;
     use crate::orders::OrderItem;
 
-    fn order() -> PricedOrder {
-        let item = |product_id, quantity| OrderItem {
+    fn order(order_id: i64, user_id: i64, lines: &[(i64, i64)]) -> Order {
+        let item = |&(product_id, quantity)| OrderItem {
             product_id,
             quantity,
             unit_price: Cents::new(100),
         };
-        PricedOrder {
-            user_id: 9,
+        Order {
+            order_id,
+            user_id,
             total_amount: Cents::new(500),
-            items: vec![item(3, 1), item(4, 4)],
+            items: lines.iter().map(item).collect(),
         }
+    }
+
+    fn lines(sale: &Sale) -> Vec<(i64, i64)> {
+        let lines = sale.lines.iter();
+        lines.map(|line| (line.product_id, line.quantity)).collect()
+    }
+
+    #[test]
+    fn orders_are_added_up_for_each_product_and_user() {
+        let orders = [
+            order(1, 9, &[(4, 4)]),
+            order(2, 8, &[(3, 1)]),
+            order(3, 9, &[(3, 2), (5, 1)]),
+        ];
+        let sale = Sale::of(&orders);
+        assert_eq!(lines(&sale), [(3, 3), (4, 4), (5, 1)]);
+        assert_eq!(sale.buyers, [(8, Cents::new(500)), (9, Cents::new(1000))]);
     }
 
     #[test]
     fn undoing_an_order_is_the_opposite_of_placing_it() {
-        let placed = Sale::of(&order());
+        let placed = Sale::of([&order(7, 9, &[(3, 1), (4, 4)])]);
         let undone = Sale::undone(9, Cents::new(500), placed.lines.clone());
-        assert_eq!(placed.buyer, (9, Cents::new(500)));
-        assert_eq!(undone.buyer, (9, Cents::new(-500)));
-        for (taken, given) in placed.lines.iter().zip(&undone.lines) {
-            assert_eq!(taken.product_id, given.product_id);
-            assert_eq!(taken.quantity + given.quantity, 0);
-        }
+        assert_eq!(lines(&undone), [(3, -1), (4, -4)]);
+        assert_eq!(undone.buyers, [(9, Cents::new(-500))]);
+        assert_eq!(placed.reversed(), undone);
     }
 
     #[test]
     fn an_order_changes_itself_and_its_products() {
         assert_eq!(
-            changed(&[7], &Sale::of(&order()).lines),
+            changed(&[7], &Sale::of([&order(7, 9, &[(3, 1), (4, 4)])]).lines),
             [
                 (Entity::Order, 7),
                 (Entity::Product, 3),

@@ -57,6 +57,74 @@ impl Setting for StockPolicy {
     }
 }
 
+/// How orders are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderCommit {
+    /// Those that wait at the same time, in one transaction.
+    Grouped,
+    /// Each in a transaction of its own, kept to measure what groups are worth.
+    Single,
+}
+
+impl Setting for OrderCommit {
+    const VARIABLE: &'static str = "order_commit";
+    const ALLOWED: &'static str = "grouped, single";
+
+    fn parse(value: &str) -> Option<Self> {
+        match value {
+            "grouped" => Some(Self::Grouped),
+            "single" => Some(Self::Single),
+            _ => None,
+        }
+    }
+}
+
+/// Most orders in one group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupOrders(pub usize);
+
+impl Setting for GroupOrders {
+    const VARIABLE: &'static str = "order_group_max_orders";
+    const ALLOWED: &'static str = "a whole number from 1 to 500";
+
+    fn parse(value: &str) -> Option<Self> {
+        up_to(500, value).map(Self)
+    }
+}
+
+/// Most lines of orders in one group, those of the same product in different orders counted each. An order with more
+/// goes alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupItems(pub usize);
+
+impl Setting for GroupItems {
+    const VARIABLE: &'static str = "order_group_max_items";
+    const ALLOWED: &'static str = "a whole number from 1 to 5000";
+
+    fn parse(value: &str) -> Option<Self> {
+        up_to(5000, value).map(Self)
+    }
+}
+
+/// Most bytes of request bodies in one group. An order with more goes alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupBytes(pub usize);
+
+impl Setting for GroupBytes {
+    const VARIABLE: &'static str = "order_group_max_bytes";
+    const ALLOWED: &'static str = "a whole number of bytes from 1 to 16777216";
+
+    fn parse(value: &str) -> Option<Self> {
+        up_to(16_777_216, value).map(Self)
+    }
+}
+
+/// A whole number from 1 to `most`.
+fn up_to(most: usize, value: &str) -> Option<usize> {
+    let number = value.parse().ok()?;
+    (1..=most).contains(&number).then_some(number)
+}
+
 /// Where a report comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportSource {
@@ -112,6 +180,7 @@ mod tests {
         assert_all::<PriceLookup>();
         assert_all::<StockPolicy>();
         assert_all::<ReportSource>();
+        assert_all::<OrderCommit>();
     }
 
     #[test]
@@ -119,9 +188,24 @@ mod tests {
         assert_eq!(StockPolicy::parse("Reject"), None);
         assert_eq!(PriceLookup::parse(""), None);
         assert_eq!(ReportSource::parse("mysql "), None);
+        assert_eq!(OrderCommit::parse("Grouped"), None);
+        for value in ["0", "-1", "", "many", "16777217", "99999999999999999999"] {
+            assert_eq!(GroupOrders::parse(value), None, "{value}");
+            assert_eq!(GroupItems::parse(value), None, "{value}");
+            assert_eq!(GroupBytes::parse(value), None, "{value}");
+        }
         for value in ["0", "-1", "1.5", "86401", "a minute"] {
             assert_eq!(RefreshInterval::parse(value), None, "{value}");
         }
+    }
+
+    #[test]
+    fn the_bounds_of_a_group_are_whole_numbers() {
+        assert_eq!(GroupOrders::parse("500"), Some(GroupOrders(500)));
+        assert_eq!(GroupOrders::parse("501"), None);
+        assert_eq!(GroupItems::parse("1"), Some(GroupItems(1)));
+        assert_eq!(GroupItems::parse("5001"), None);
+        assert_eq!(GroupBytes::parse("262144"), Some(GroupBytes(262_144)));
     }
 
     #[test]

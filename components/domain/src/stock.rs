@@ -1,9 +1,10 @@
 //! Stock: what orders do to it, and what setting it means.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::orders::Line;
-use crate::settings::StockPolicy;
+use crate::orders::Order;
 use crate::{Cents, StoreError, whole};
 
 /// Most pieces that can be set: what a signed 32-bit integer holds, GraphQL's `Int`.
@@ -69,36 +70,41 @@ pub struct StockedProduct {
     pub level: StockLevel,
 }
 
-/// Says whether `sold` pieces may have left, given the levels that this left behind. Both are in the same order. A number
-/// of pieces below zero came back.
-///
-/// # Errors
-/// [`StoreError::Conflict`] under [`StockPolicy::Reject`] if there were fewer pieces of a product than left.
-pub fn check_sale(
-    policy: StockPolicy,
-    sold: &[Line],
-    levels: &[StockLevel],
-) -> Result<(), StoreError> {
-    if policy == StockPolicy::Backorder {
-        return Ok(());
+/// Which of `orders`, in the order in which they came, can't have what they want, given the levels that all of them
+/// together left behind: an order that would take more than those before it have left gets nothing, and leaves it to the
+/// next.
+pub fn shortages(orders: &[Order], levels: &[StockLevel]) -> Vec<Option<StoreError>> {
+    if levels.iter().all(|level| level.quantity >= 0) {
+        return vec![None; orders.len()];
     }
-    // Pieces that come back are welcome while earlier backorders keep the level below zero.
-    let short = sold
-        .iter()
-        .zip(levels)
-        .find(|(line, level)| line.quantity > 0 && level.quantity < 0);
-    match short {
-        Some((line, _)) => Err(StoreError::Conflict(format!(
-            "insufficient stock of product {}",
-            line.product_id
-        ))),
-        None => Ok(()),
+    let levels = levels.iter();
+    let mut left: HashMap<i64, i64> = levels
+        .map(|level| (level.product_id, level.quantity))
+        .collect();
+    for item in orders.iter().flat_map(|order| &order.items) {
+        *left.entry(item.product_id).or_default() += item.quantity;
     }
+    let mut take = |order: &Order| {
+        let mut items = order.items.iter();
+        let short = items.find(|item| left.get(&item.product_id) < Some(&item.quantity));
+        if let Some(item) = short {
+            return Some(StoreError::Conflict(format!(
+                "insufficient stock of product {}",
+                item.product_id
+            )));
+        }
+        for item in &order.items {
+            *left.entry(item.product_id).or_default() -= item.quantity;
+        }
+        None
+    };
+    orders.iter().map(&mut take).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::orders::OrderItem;
 
     fn level(product_id: i64, quantity: i64) -> StockLevel {
         StockLevel {
@@ -108,46 +114,60 @@ mod tests {
         }
     }
 
-    fn line(product_id: i64, quantity: i64) -> Line {
-        Line {
+    fn order(lines: &[(i64, i64)]) -> Order {
+        let item = |&(product_id, quantity)| OrderItem {
             product_id,
             quantity,
+            unit_price: Cents::new(100),
+        };
+        Order {
+            order_id: 1,
+            user_id: 1,
+            total_amount: Cents::new(100),
+            items: lines.iter().map(item).collect(),
         }
+    }
+
+    fn short_of(orders: &[Order], levels: &[StockLevel]) -> Vec<bool> {
+        let shortages = shortages(orders, levels);
+        shortages.iter().map(Option::is_some).collect()
     }
 
     #[test]
     fn what_was_there_may_leave() {
         for left in [0, 3] {
-            let checked = check_sale(StockPolicy::Reject, &[line(1, 2)], &[level(1, left)]);
-            assert_eq!(checked, Ok(()));
+            assert_eq!(short_of(&[order(&[(1, 2)])], &[level(1, left)]), [false]);
         }
     }
 
     #[test]
-    fn a_backorder_goes_below_zero() {
-        let checked = check_sale(StockPolicy::Backorder, &[line(1, 2)], &[level(1, -1)]);
-        assert_eq!(checked, Ok(()));
+    fn the_product_that_is_short_is_named() {
+        let short = shortages(&[order(&[(1, 1), (2, 3)])], &[level(1, 9), level(2, -1)]);
+        let expected = StoreError::Conflict("insufficient stock of product 2".into());
+        assert_eq!(short, [Some(expected)]);
     }
 
     #[test]
-    fn reject_names_the_product_that_is_short() {
-        let checked = check_sale(
-            StockPolicy::Reject,
-            &[line(1, 1), line(2, 3)],
-            &[level(1, 9), level(2, -1)],
-        );
+    fn who_comes_first_gets_it_and_who_gets_nothing_leaves_it_to_the_next() {
+        let orders = [
+            order(&[(1, 2)]),
+            order(&[(1, 4)]),
+            order(&[(1, 1), (2, 9)]),
+            order(&[(1, 1)]),
+            order(&[(1, 1)]),
+        ];
+        // There were 3 pieces of the first product and 5 of the second.
+        let levels = [level(1, 3 - 9), level(2, 5 - 9)];
+        assert_eq!(short_of(&orders, &levels), [false, true, true, false, true]);
+    }
+
+    #[test]
+    fn of_what_was_owed_already_nobody_gets_any() {
+        let orders = [order(&[(1, 1)]), order(&[(2, 1)])];
         assert_eq!(
-            checked,
-            Err(StoreError::Conflict(
-                "insufficient stock of product 2".into()
-            ))
+            short_of(&orders, &[level(1, -3), level(2, 0)]),
+            [true, false]
         );
-    }
-
-    #[test]
-    fn giving_back_is_never_rejected() {
-        let checked = check_sale(StockPolicy::Reject, &[line(1, -2)], &[level(1, -3)]);
-        assert_eq!(checked, Ok(()));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What a transaction changes is marked in Redis before it commits: from then on readers ask MySQL, until the new value
 //! is in Redis or somebody knows better. ADR 13 says why that is enough.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use store_domain::cache::{DOUBT_SETTLED, TURN_GONE, TURN_PLACED, turn_of_version};
 use store_domain::changes::{Changed, Entity};
 
-use crate::mysql::{Abort, Connection, ids, placeholders};
+use crate::mysql::{Abort, Connection, ids, padded, placeholders, rung};
 use crate::redis::{Redis, RedisError};
 use crate::trust::{self, STATE_COLUMNS, State};
 use crate::{cache, log_sparsely};
@@ -44,6 +45,7 @@ async fn mark_all(connection: &Connection, changed: &[Changed]) -> Result<(), Ab
         Some(_) => return Err(Abort::NotMarked(state.epoch)),
         None => {}
     }
+    let rows: HashMap<(i64, i64), &Row> = rows.iter().map(|row| ((row.0, row.1), row)).collect();
     let turns: Vec<_> = changed.iter().map(|&one| (one, turn(one, &rows))).collect();
     for is_last in [false, true] {
         match try_to_mark(&state, &turns).await {
@@ -96,7 +98,7 @@ pub fn outcome(changed: &[Changed]) -> String {
             "product_id",
         ),
     ] {
-        let count = of(entity, changed).count();
+        let count = rung(of(entity, changed).count());
         if count > 0 {
             let (about, some) = (about(entity), placeholders(count));
             statement += &format!(
@@ -109,7 +111,8 @@ pub fn outcome(changed: &[Changed]) -> String {
 
 /// The parameters of [`outcome`].
 pub fn ids_of(changed: &[Changed]) -> impl Iterator<Item = i64> {
-    of(Entity::Order, changed).chain(of(Entity::Product, changed))
+    let ids = |entity| padded(of(entity, changed).collect());
+    ids(Entity::Order).into_iter().chain(ids(Entity::Product))
 }
 
 fn of(entity: Entity, changed: &[Changed]) -> impl Iterator<Item = i64> {
@@ -122,11 +125,8 @@ fn state((about, epoch, server, beat, doubted_ms): &Row) -> Option<State> {
 }
 
 /// Whose turn it is to write a thing once the transaction has committed.
-fn turn((entity, id): Changed, rows: &[Row]) -> String {
-    let found = rows
-        .iter()
-        .find(|row| (row.0, row.1) == (about(entity), id));
-    match (found, entity) {
+fn turn((entity, id): Changed, rows: &HashMap<(i64, i64), &Row>) -> String {
+    match (rows.get(&(about(entity), id)), entity) {
         (None, _) => TURN_GONE.into(),
         (Some(_), Entity::Order) => TURN_PLACED.into(),
         (Some((_, _, _, version, _)), Entity::Product) => turn_of_version(*version),
@@ -145,12 +145,13 @@ mod tests {
             thing(Entity::Order, 5, 0),
             thing(Entity::Product, 7, 12),
         ];
+        let found = rows.iter().find_map(state).expect("it is there");
+        assert_eq!((found.epoch, found.beat), (7, 3));
+        let rows = rows.iter().map(|row| ((row.0, row.1), row)).collect();
         assert_eq!(turn((Entity::Order, 5), &rows), TURN_PLACED);
         assert_eq!(turn((Entity::Order, 7), &rows), TURN_GONE);
         assert_eq!(turn((Entity::Product, 7), &rows), "w12");
         assert_eq!(turn((Entity::Product, 5), &rows), TURN_GONE);
-        let found = rows.iter().find_map(state).expect("it is there");
-        assert_eq!((found.epoch, found.beat), (7, 3));
     }
 
     #[test]

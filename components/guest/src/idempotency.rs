@@ -8,7 +8,7 @@ use store_domain::StoreError;
 use store_domain::idempotency::{Claim, IdempotencyKey, Recalled, Remembered};
 
 use crate::Request;
-use crate::mysql::{Abort, Connection, ParameterValue};
+use crate::mysql::{Abort, Connection, MysqlError, ParameterValue, placeholders, row_placeholders};
 
 /// How often a request looks whether another one with its key has finished, and how long it waits in between. Longer
 /// than an order takes, shorter than a client waits before it tries again.
@@ -16,7 +16,7 @@ const LOOKS: usize = 3;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// How long a key's row may be held up by another transaction's.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Fails at once if another transaction has written the key and not ended.
 const PROBE: &str = "SELECT 1 FROM idempotency_keys WHERE key_sha256 = ? FOR UPDATE NOWAIT";
@@ -28,8 +28,19 @@ const REMEMBERED: &str = "SELECT body_sha256, order_id, UNIX_TIMESTAMP(created_a
 const FORGET_EXPIRED: &str = "DELETE FROM idempotency_keys WHERE key_sha256 = ? \
      AND UNIX_TIMESTAMP(created_at) < UNIX_TIMESTAMP() - 86400";
 
-const REMEMBER: &str =
-    "INSERT INTO idempotency_keys (key_sha256, body_sha256, order_id) VALUES (?, ?, ?)";
+fn remember(keys: usize) -> String {
+    format!(
+        "INSERT INTO idempotency_keys (key_sha256, body_sha256, order_id) VALUES {}",
+        row_placeholders("(?, ?, ?)", keys)
+    )
+}
+
+fn forget(keys: usize) -> String {
+    format!(
+        "DELETE FROM idempotency_keys WHERE key_sha256 IN ({})",
+        placeholders(keys)
+    )
+}
 
 /// The key of a request, if it has one.
 ///
@@ -80,6 +91,12 @@ pub async fn once(
         }
     }
     Err(in_flight())
+}
+
+/// What `work` fails with where it is known without asking that another request with the key came first and has ended:
+/// [`once`] then looks up what that one was answered.
+pub fn taken() -> Abort {
+    MysqlError::duplicate("another request of the group has the key").into()
 }
 
 /// The answer to a request whose key another request is still using.
@@ -137,21 +154,55 @@ pub async fn record(
     claim: Option<&Claim>,
     answer: i64,
 ) -> Result<(), Abort> {
-    let Some(claim) = claim else {
+    let claim = claim.map(|claim| (claim, answer));
+    record_all(connection, claim.into_iter().collect(), PATIENCE).await
+}
+
+/// As [`record`], of several requests with different keys, which wait for no longer than `patience`.
+///
+/// # Errors
+/// Those of [`record`], which don't say whose key it is.
+pub async fn record_all(
+    connection: &Connection,
+    mut claims: Vec<(&Claim, i64)>,
+    patience: Duration,
+) -> Result<(), Abort> {
+    if claims.is_empty() {
         return Ok(());
+    }
+    // Two that write the same keys then don't wait for each other in a circle.
+    claims.sort_by(|(one, _), (other, _)| one.key_sha256.cmp(&other.key_sha256));
+    let statement = remember(claims.len());
+    let columns = |(claim, answer): (&Claim, i64)| {
+        [
+            claim.key_sha256.clone().into(),
+            claim.request_sha256.clone().into(),
+            answer.into(),
+        ]
     };
-    let parameters = vec![
-        claim.key_sha256.clone().into(),
-        claim.request_sha256.clone().into(),
-        answer.into(),
-    ];
-    let written = pin!(connection.execute(REMEMBER, parameters));
-    match select(written, pin!(spin_sdk::time::sleep(PATIENCE))).await {
+    let parameters = claims.into_iter().flat_map(columns).collect();
+    let written = pin!(connection.execute(&statement, parameters));
+    match select(written, pin!(spin_sdk::time::sleep(patience))).await {
         Either::Left((written, _)) => Ok(written?),
         // The other one came between our look and this, and holds the row for as long as its transaction takes. The
         // connection is dropped in the middle of its statement, so nobody uses it again.
         Either::Right(_) => Err(in_flight().into()),
     }
+}
+
+/// Takes back what [`record_all`] wrote in the same transaction.
+///
+/// # Errors
+/// What MySQL fails with.
+pub async fn take_back<'a>(
+    connection: &Connection,
+    claims: impl IntoIterator<Item = &'a Claim>,
+) -> Result<(), Abort> {
+    let keys: Vec<ParameterValue> = claims.into_iter().flat_map(key_of).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    Ok(connection.execute(&forget(keys.len()), keys).await?)
 }
 
 fn key_of(claim: &Claim) -> Vec<ParameterValue> {

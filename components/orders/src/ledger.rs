@@ -1,57 +1,67 @@
-//! What placing or undoing orders moves in the database: stock and report totals; and what is marked in Redis for it.
+//! What placing or undoing orders moves in the database: stock and report totals.
 
-use store_domain::changes::{Changed, Sale};
+use store_domain::Cents;
+use store_domain::changes::Sale;
 use store_domain::orders::Line;
-use store_domain::settings::StockPolicy;
-use store_domain::stock::{StockLevel, check_sale};
-use store_guest::changes;
-use store_guest::mysql::{Abort, Connection, MysqlError, ids};
+use store_domain::stock::StockLevel;
+use store_guest::mysql::{Connection, MysqlError, ids, padded, rung};
 
 use crate::sql;
 
-/// Most rows in one statement: an order has no more, and a deleted user's orders may have any number.
-const ROWS_AT_ONCE: usize = 500;
+/// Most rows in one statement: an order has no more, and a group or a deleted user's orders may have any number.
+pub(crate) const ROWS_AT_ONCE: usize = 500;
 
-/// Moves stock and totals by `sale`, and notes what `changed`. Gives the stock levels from now on.
+/// Moves stock and totals by `sale`.
 ///
 /// # Errors
-/// [`Abort::Rejected`] if `policy` forbids to take that much.
-pub(crate) async fn post(
-    connection: &Connection,
-    policy: StockPolicy,
-    sale: &Sale,
-    changed: &[Changed],
-) -> Result<Vec<StockLevel>, Abort> {
+/// What MySQL fails with.
+pub(crate) async fn post(connection: &Connection, sale: &Sale) -> Result<(), MysqlError> {
     for lines in sale.lines.chunks(ROWS_AT_ONCE) {
-        let taken = lines
-            .iter()
-            .flat_map(|line| [line.product_id, -line.quantity]);
-        let statement = sql::add_to_stock(lines.len());
+        let statement = sql::add_to_stock(rung(lines.len()));
+        let taken = rows(lines, |line| -line.quantity);
         connection.execute(&statement, ids(taken)).await?;
     }
     for lines in sale.lines.chunks(ROWS_AT_ONCE) {
-        let sold = lines
-            .iter()
-            .flat_map(|line| [line.product_id, line.quantity]);
-        let statement = sql::add_to_product_totals(lines.len());
+        let statement = sql::add_to_product_totals(rung(lines.len()));
+        let sold = rows(lines, |line| line.quantity);
         connection.execute(&statement, ids(sold)).await?;
     }
-    let (user_id, expense) = sale.buyer;
-    let spent = vec![user_id.into(), expense.to_string().into()];
-    connection.execute(sql::ADD_TO_USER_TOTAL, spent).await?;
-    let levels = levels(connection, &sale.lines).await?;
-    check_sale(policy, &sale.lines, &levels)?;
-    changes::note(connection, changed).await?;
-    Ok(levels)
+    for buyers in sale.buyers.chunks(ROWS_AT_ONCE) {
+        let rows = rung(buyers.len());
+        let last = buyers.last().map(|&(user_id, _)| (user_id, Cents::ZERO));
+        let spent = buyers.iter().copied().chain(last.into_iter().cycle());
+        let spent = spent
+            .take(rows)
+            .flat_map(|(user_id, expense)| [user_id.into(), expense.to_string().into()]);
+        let statement = sql::add_to_user_totals(rows);
+        connection.execute(&statement, spent.collect()).await?;
+    }
+    Ok(())
+}
+
+/// Product and quantity of each line, padded by rows of zero pieces.
+fn rows(lines: &[Line], quantity: impl Fn(&Line) -> i64) -> impl Iterator<Item = i64> {
+    let last = lines.last().map(|line| [line.product_id, 0]);
+    let rows = lines
+        .iter()
+        .map(move |line| [line.product_id, quantity(line)]);
+    let padded = rows.chain(last.into_iter().cycle());
+    padded.take(rung(lines.len())).flatten()
 }
 
 /// The moved levels, by ascending product. The first look at a snapshot comes after the last lock: MariaDB with
 /// `innodb_snapshot_isolation` refuses to lock what has changed since the snapshot.
-async fn levels(connection: &Connection, lines: &[Line]) -> Result<Vec<StockLevel>, MysqlError> {
+///
+/// # Errors
+/// What MySQL fails with.
+pub(crate) async fn levels(
+    connection: &Connection,
+    lines: &[Line],
+) -> Result<Vec<StockLevel>, MysqlError> {
     let mut levels = Vec::with_capacity(lines.len());
     for lines in lines.chunks(ROWS_AT_ONCE) {
-        let products = lines.iter().map(|line| line.product_id);
-        let statement = sql::moved_stock(lines.len());
+        let products = padded(lines.iter().map(|line| line.product_id).collect());
+        let statement = sql::moved_stock(products.len());
         levels.extend(
             connection
                 .query::<StockLevel>(&statement, ids(products))
@@ -59,4 +69,21 @@ async fn levels(connection: &Connection, lines: &[Line]) -> Result<Vec<StockLeve
         );
     }
     Ok(levels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_padded_by_nothing() {
+        let line = |product_id| Line {
+            product_id,
+            quantity: 7,
+        };
+        let lines: Vec<Line> = (1..=5).map(line).collect();
+        let padded: Vec<i64> = rows(&lines, |line| -line.quantity).collect();
+        assert_eq!(padded, [1, -7, 2, -7, 3, -7, 4, -7, 5, -7, 5, 0]);
+        assert_eq!(rows(&[], |line| line.quantity).count(), 0);
+    }
 }

@@ -1,5 +1,6 @@
 //! The component that serves orders and users.
 
+mod group;
 mod ledger;
 mod read;
 mod sql;

@@ -13,8 +13,24 @@ pub(crate) fn prices(products: usize) -> String {
     )
 }
 
-pub(crate) const INSERT_ORDER: &str =
-    "INSERT INTO orders (user_id, total_amount, written_by) VALUES (?, ?, ?)";
+/// Which users there are, locked as the foreign key locks them.
+pub(crate) fn users(users: usize) -> String {
+    format!(
+        "SELECT id FROM users WHERE id IN ({}) ORDER BY id LOCK IN SHARE MODE",
+        placeholders(users)
+    )
+}
+
+pub(crate) fn insert_orders(orders: usize) -> String {
+    format!(
+        "INSERT INTO orders (user_id, total_amount, written_by) VALUES {}",
+        row_placeholders("(?, ?, ?)", orders)
+    )
+}
+
+/// How far the ids lie apart that one INSERT of several rows gives out: name and value. As a SELECT of the variable it
+/// would count as a change of the session.
+pub(crate) const ID_INCREMENT: &str = "SHOW VARIABLES LIKE 'auto_increment_increment'";
 
 /// By which transaction an order was written: whether it is there, for certain.
 pub(crate) const ORDER_WRITER: &str =
@@ -58,12 +74,13 @@ pub(crate) fn delete_orders(orders: usize) -> String {
     )
 }
 
-/// Moves stock, and locks its rows by ascending product. It comes before any look at them: to lock rows that are not
+/// Moves stock, and locks its rows by ascending product. A row of zero pieces changes nothing. It comes before any look at them: to lock rows that are not
 /// there yet would lock the gap where they go, and two orders that both hold it could never insert theirs.
 pub(crate) fn add_to_stock(products: usize) -> String {
     format!(
         "INSERT INTO stocks (product_id, quantity, version) VALUES {} \
-         ON DUPLICATE KEY UPDATE quantity = quantity + VALUES(quantity), version = version + 1",
+         ON DUPLICATE KEY UPDATE quantity = quantity + VALUES(quantity), \
+         version = version + (VALUES(quantity) <> 0)",
         row_placeholders("(?, ?, 1)", products)
     )
 }
@@ -76,6 +93,22 @@ pub(crate) fn moved_stock(products: usize) -> String {
     )
 }
 
+/// Which transactions wrote some orders: a look at rows that the caller has written, if their ids are right.
+pub(crate) fn writers(orders: usize) -> String {
+    format!(
+        "SELECT id, COALESCE(written_by, 0) FROM orders WHERE id IN ({})",
+        placeholders(orders)
+    )
+}
+
+/// Stock rows that the transaction has added.
+pub(crate) fn delete_stock(products: usize) -> String {
+    format!(
+        "DELETE FROM stocks WHERE product_id IN ({}) ORDER BY product_id LIMIT {products}",
+        placeholders(products)
+    )
+}
+
 pub(crate) fn add_to_product_totals(products: usize) -> String {
     format!(
         "INSERT INTO product_totals (product_id, quantity_sold) VALUES {} \
@@ -84,8 +117,13 @@ pub(crate) fn add_to_product_totals(products: usize) -> String {
     )
 }
 
-pub(crate) const ADD_TO_USER_TOTAL: &str = "INSERT INTO user_totals (user_id, total_expense) VALUES (?, ?) \
-     ON DUPLICATE KEY UPDATE total_expense = total_expense + VALUES(total_expense)";
+pub(crate) fn add_to_user_totals(users: usize) -> String {
+    format!(
+        "INSERT INTO user_totals (user_id, total_expense) VALUES {} \
+         ON DUPLICATE KEY UPDATE total_expense = total_expense + VALUES(total_expense)",
+        row_placeholders("(?, ?)", users)
+    )
+}
 
 pub(crate) const INSERT_USER: &str = "INSERT INTO users (name, email, written_by) VALUES (?, ?, ?)";
 

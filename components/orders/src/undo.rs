@@ -3,9 +3,9 @@
 use store_domain::Cents;
 use store_domain::changes::{Entity, Sale, changed};
 use store_domain::orders::Line;
-use store_domain::settings::StockPolicy;
 use store_domain::stock::StockLevel;
 use store_guest::cache::{self, Write};
+use store_guest::changes;
 use store_guest::mysql::{Abort, Connection, Fate, MysqlError, ids, transaction};
 
 use crate::{ledger, sql};
@@ -63,7 +63,9 @@ async fn undo_in(connection: &Connection, order_ids: &[i64]) -> Result<Undone, A
     let total_amount: Cents = found.iter().map(|(.., total_amount)| *total_amount).sum();
     let sale = Sale::undone(user_id, total_amount, lines);
     let changed = changed(&orders, &sale.lines);
-    let levels = ledger::post(connection, StockPolicy::Backorder, &sale, &changed).await?;
+    ledger::post(connection, &sale).await?;
+    let levels = ledger::levels(connection, &sale.lines).await?;
+    changes::note(connection, &changed).await?;
     Ok(Undone { orders, levels })
 }
 

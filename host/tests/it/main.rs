@@ -15,6 +15,8 @@ mod database_errors;
 mod errors;
 mod freshness;
 mod graphql;
+mod group_orders;
+mod group_rounds;
 mod http2;
 mod idempotency;
 mod imports;

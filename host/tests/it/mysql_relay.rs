@@ -1,5 +1,5 @@
-//! A relay between a host and MySQL that breaks a transaction at its commit. It understands just enough of the protocol
-//! to find that: packets, and which prepared statement is the commit.
+//! A relay between a host and MySQL that breaks a transaction at its commit or at any other statement, and counts commits.
+//! It understands just enough of the protocol to do that: packets, and which prepared statement is the commit.
 //! (<https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html>)
 
 use std::collections::HashSet;
@@ -23,7 +23,7 @@ const EXECUTE: u8 = 0x17;
 pub(crate) enum Fault {
     /// The server commits, and its answer is lost with the connection.
     AnswerLost,
-    /// The commit itself is lost with the connection.
+    /// The commit, or what else comes, is lost with the connection.
     CommitLost,
     /// As `AnswerLost`, and from then on MySQL can't be reached.
     AnswerAndServerLost,
@@ -41,9 +41,13 @@ pub(crate) struct MysqlRelay {
 /// Written by the test and by the connections.
 #[derive(Debug, Default)]
 struct Control {
-    /// For the next commit; taken by it.
-    fault: Option<Fault>,
+    /// For the commit after so many; taken by it.
+    fault: Option<(u32, Fault)>,
     unreachable: bool,
+    /// Before which of the statements to come the connection is cut.
+    cut_in: Option<u32>,
+    /// Commits that came.
+    commits: u32,
 }
 
 impl MysqlRelay {
@@ -71,12 +75,33 @@ impl MysqlRelay {
 
     /// Breaks the next commit.
     pub(crate) fn break_next_commit(&self, fault: Fault) {
-        self.control.lock().unwrap().fault = Some(fault);
+        self.break_commit_after(0, fault);
+    }
+
+    /// Breaks the commit that comes after `commits` others.
+    pub(crate) fn break_commit_after(&self, commits: u32, fault: Fault) {
+        let mut control = self.control.lock().unwrap();
+        control.fault = Some((control.commits + commits, fault));
     }
 
     /// Whether a commit came and was broken since.
     pub(crate) fn broke_one(&self) -> bool {
         self.control.lock().unwrap().fault.is_none()
+    }
+
+    /// Cuts a connection instead of letting the statement through that comes after `statements` others, on any connection.
+    pub(crate) fn cut_after(&self, statements: u32) {
+        self.control.lock().unwrap().cut_in = Some(statements);
+    }
+
+    /// Lets all statements through, and says whether none was cut since [`cut_after`](Self::cut_after).
+    pub(crate) fn cut_no_more(&self) -> bool {
+        self.control.lock().unwrap().cut_in.take().is_some()
+    }
+
+    /// How many commits have come.
+    pub(crate) fn commits(&self) -> u32 {
+        self.control.lock().unwrap().commits
     }
 
     /// MySQL can be reached again.
@@ -98,6 +123,10 @@ async fn accept(listener: TcpListener, server: String, control: Arc<Mutex<Contro
             continue;
         }
         let server = TcpStream::connect(&server).await.unwrap();
+        // A packet must not wait for the one before it to be acknowledged.
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).unwrap();
+        }
         connections.spawn(relay(client, server, control.clone()));
     }
 }
@@ -149,18 +178,32 @@ async fn to_server(
     }
 }
 
-/// Looks at a packet of the client's, and gives what is to be done to it if it is a commit.
+/// Looks at a packet of the client's, and gives what is to be done to it if it is a commit or one to cut at.
 fn fault(packet: &[u8], statements: &Mutex<Statements>, control: &Mutex<Control>) -> Option<Fault> {
     // Commands begin a new sequence of packets.
     let [_, _, _, 0, command, payload @ ..] = packet else {
         return None;
     };
     let mut statements = statements.lock().unwrap();
+    if *command == EXECUTE {
+        let mut control = control.lock().unwrap();
+        match control.cut_in {
+            Some(0) => {
+                control.cut_in = None;
+                return Some(Fault::CommitLost);
+            }
+            Some(left) => control.cut_in = Some(left - 1),
+            None => {}
+        }
+    }
     match *command {
         PREPARE => statements.commit_prepared = payload == COMMIT,
         EXECUTE if statements.commits.contains(&payload[..4]) => {
             let mut control = control.lock().unwrap();
-            let fault = control.fault.take();
+            let number = control.commits;
+            control.commits += 1;
+            let fault = control.fault.take_if(|(at, _)| *at == number);
+            let fault = fault.map(|(_, fault)| fault);
             control.unreachable |= fault == Some(Fault::AnswerAndServerLost);
             return fault;
         }

@@ -153,6 +153,21 @@ impl Shop {
         Blocker(mysql)
     }
 
+    /// Has `requests` wait in the component at the same time, and answers them. An order of a product whose stock is locked
+    /// comes first: who comes meanwhile gathers.
+    pub(crate) async fn gathered(&self, requests: Vec<RequestBuilder>) -> Vec<Answer> {
+        let gate = Gate::close(self).await;
+        let count = requests.len();
+        let requests: Vec<_> = requests
+            .into_iter()
+            .map(|request| tokio::spawn(send(request)))
+            .collect();
+        gate.wait_for(self, count).await;
+        gate.open().await;
+        let answers = futures::future::join_all(requests).await;
+        answers.into_iter().map(Result::unwrap).collect()
+    }
+
     /// Waits until everything that must be equal is.
     pub(crate) async fn assert_consistent(&self) {
         let started = Instant::now();
@@ -188,6 +203,50 @@ impl Shop {
     pub(crate) async fn scrape(&self) -> String {
         let response = self.client.get(self.host.admin_url("/metrics")).send();
         response.await.unwrap().text().await.unwrap()
+    }
+}
+
+/// An order that waits for its stock.
+pub(crate) struct Gate {
+    blocker: Blocker,
+    first: tokio::task::JoinHandle<Answer>,
+}
+
+impl Gate {
+    pub(crate) async fn close(shop: &Shop) -> Self {
+        let mut mysql = shop.store.mysql().await.unwrap();
+        let user = "INSERT INTO users (name, email) VALUES ('Gate', UUID())";
+        mysql.query_drop(user).await.unwrap();
+        let user = mysql.last_insert_id().unwrap() as i64;
+        let totals = "INSERT INTO user_totals (user_id) VALUES (?)";
+        mysql.exec_drop(totals, (user,)).await.unwrap();
+        let product = shop.product(1.0, 1).await;
+        let blocker = shop.hold_stock(product).await;
+        let body = order_body(user, product, 1);
+        let first = tokio::spawn(send(shop.request(Method::POST, "/orders").json(&body)));
+        let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
+                       WHERE db = DATABASE() AND info LIKE '%INTO stocks%' AND id <> CONNECTION_ID()";
+        eventually("the first waits for its stock", async || {
+            mysql.query_first(waiting).await.unwrap() == Some(1_u32)
+        })
+        .await;
+        Self { blocker, first }
+    }
+
+    /// Waits until so many requests wait for the gate. Not for long: a gate that does not open holds nobody up for ever.
+    pub(crate) async fn wait_for(&self, shop: &Shop, requests: usize) {
+        const IN_FLIGHT: &str = "store_requests_in_flight{component=\"orders\"}";
+        for _ in 0..50 {
+            if shop.metric(IN_FLIGHT).await > requests as f64 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) async fn open(self) {
+        self.blocker.release().await;
+        self.first.await.unwrap().expect(201);
     }
 }
 

@@ -6,6 +6,7 @@
 //! `Idempotency-Key`, no refresh (a host beside it does that), and errors in plain JSON.
 
 mod answer;
+mod groups;
 /// The host's own: what is compared is where the logic runs.
 #[path = "../../../host/src/redis/near.rs"]
 mod near;
@@ -45,12 +46,15 @@ struct Cli {
     /// The store's Redis
     #[arg(long, value_name = "URL", env = "STORE_NATIVE_REDIS_URL")]
     redis_url: String,
+    /// Commit orders together that wait at the same time
+    #[arg(long)]
+    grouped: bool,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let cli = Cli::parse();
-    let pools = Pools::new(&cli.mysql_url, &cli.redis_url)?;
+    let pools = Pools::new(&cli.mysql_url, &cli.redis_url, cli.grouped)?;
     // Before anyone knows where we are: from here on, SIGTERM ends us as it should.
     let mut sigterm = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let terminated = async move { _ = sigterm.recv().await };

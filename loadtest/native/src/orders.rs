@@ -1,5 +1,7 @@
 //! Orders: placed in one transaction, and read from Redis or MySQL.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -10,12 +12,13 @@ use redis::Pipeline;
 use serde::Serialize;
 use store_domain::cache::{self, ORDER_FIELDS, order_values};
 use store_domain::changes::{Entity, Sale, changed};
-use store_domain::orders::{Basket, NewOrder, Order, OrderItem, OrderRow, assemble};
-use store_domain::settings::StockPolicy;
-use store_domain::stock::{StockLevel, check_sale};
+use store_domain::orders::{
+    Basket, Line, NewOrder, Order, OrderItem, OrderRow, PricedOrder, assemble,
+};
+use store_domain::stock::StockLevel;
 use store_domain::{Cents, StoreError};
 use store_guest::changes;
-use store_guest::mysql::{BEGIN, COMMIT, orders_by_id};
+use store_guest::mysql::{BEGIN, COMMIT, orders_by_id, padded, rung};
 
 use crate::answer::Failure;
 use crate::pools::Pools;
@@ -41,19 +44,28 @@ pub(crate) async fn place(
         serde_json::from_slice(&body).map_err(|error| StoreError::Malformed(error.to_string()))?;
     let basket = order.into_basket()?;
     // A client that leaves must not leave a connection in the middle of its transaction.
-    let placed = tokio::spawn(async move { place_whole(&pools, &basket).await });
+    let placed = match pools.groups.clone() {
+        Some(groups) => groups.join(pools, basket),
+        None => tokio::spawn(async move {
+            let placed = place_whole(&pools, || vec![basket.clone()]).await;
+            placed.map(|ids| ids[0])
+        }),
+    };
     let order_id = placed
         .await
         .map_err(|error| StoreError::Internal(error.to_string()))??;
     Ok((StatusCode::CREATED, Json(Placed { order_id })))
 }
 
-/// The transaction, again if it collides with another, and then the cache.
-async fn place_whole(pools: &Pools, basket: &Basket) -> Result<i64, Failure> {
+/// The transaction of what `baskets` gives once it has begun, again if it collides with another, and then the cache.
+pub(crate) async fn place_whole(
+    pools: &Pools,
+    baskets: impl Fn() -> Vec<Basket>,
+) -> Result<Vec<i64>, Failure> {
     let mut attempt = 1;
-    let (order, levels) = loop {
+    let (orders, levels) = loop {
         let mut connection = pools.mysql.get_conn().await?;
-        let failed = match place_in(&mut connection, basket).await {
+        let failed = match place_in(&mut connection, &baskets).await {
             Ok(placed) => break placed,
             Err(failed) => failed,
         };
@@ -65,13 +77,15 @@ async fn place_whole(pools: &Pools, basket: &Basket) -> Result<i64, Failure> {
         attempt += 1;
     };
     let mut pipeline = redis::pipe();
-    add_order(&mut pipeline, &order);
+    for order in &orders {
+        add_order(&mut pipeline, order);
+    }
     for level in &levels {
         stocks::add_move(&mut pipeline, level);
     }
     // Only a cache.
     _ = pipeline.exec_async(&mut pools.redis.clone()).await;
-    Ok(order.order_id)
+    Ok(orders.iter().map(|order| order.order_id).collect())
 }
 
 /// Why a try failed.
@@ -110,64 +124,102 @@ impl From<Abort> for Failure {
     }
 }
 
-/// The statements of the component `orders`, in its order.
-async fn place_in(conn: &mut Conn, basket: &Basket) -> Result<(Order, Vec<StockLevel>), Abort> {
+/// The statements of the component `orders`, in its order. Of a group, all are placed or none, and their ids are taken to
+/// follow one another.
+async fn place_in(
+    conn: &mut Conn,
+    baskets: impl Fn() -> Vec<Basket>,
+) -> Result<(Vec<Order>, Vec<StockLevel>), Abort> {
     conn.exec_drop(BEGIN, ()).await?;
-    let products = basket.product_ids();
+    let baskets = baskets();
+    let products = baskets.iter().flat_map(Basket::product_ids);
+    let products: BTreeSet<i64> = products.collect();
+    let products = padded(products.into_iter().collect());
     let prices = sql::prices(products.len());
     let prices: Vec<(i64, i64)> = conn.exec(prices, ids(products)).await?;
     let prices: Vec<_> = prices
         .into_iter()
         .map(|(id, cents)| (id, Cents::new(cents)))
         .collect();
-    let order = basket.priced(&prices)?;
-    let sale = Sale::of(&order);
+    let priced = baskets.iter().map(|basket| basket.priced(&prices));
+    let priced: Vec<PricedOrder> = priced.collect::<Result<_, _>>()?;
     // Whoever looks up lost commits finds them by a token. This one does not.
-    let columns = (order.user_id, order.total_amount.to_string(), 0_i64);
-    conn.exec_drop(sql::INSERT_ORDER, columns).await?;
-    let id: Option<i64> = conn.exec_first("SELECT LAST_INSERT_ID()", ()).await?;
-    let id = id.ok_or_else(|| StoreError::Internal("no insert id".into()))?;
-    let order = order.numbered(id);
-    let rows = order.items.iter().flat_map(|item| {
-        [
-            order.order_id.into(),
-            item.product_id.into(),
-            item.quantity.into(),
-            item.unit_price.to_string().into(),
-        ]
+    let rows = priced.iter().flat_map(|order| {
+        let total: Value = order.total_amount.to_string().into();
+        [order.user_id.into(), total, 0_i64.into()]
     });
-    let items = sql::insert_items(order.items.len());
-    conn.exec_drop(items, Params::Positional(rows.collect()))
+    let rows = Params::Positional(rows.collect());
+    conn.exec_drop(sql::insert_orders(priced.len()), rows)
         .await?;
+    let id: Option<i64> = conn.exec_first("SELECT LAST_INSERT_ID()", ()).await?;
+    let first = id.ok_or_else(|| StoreError::Internal("no insert id".into()))?;
+    let numbered = priced.into_iter().zip(first..);
+    let orders: Vec<Order> = numbered.map(|(order, id)| order.numbered(id)).collect();
+    insert_items(conn, &orders).await?;
+    let sale = Sale::of(&orders);
     let levels = post(conn, &sale).await?;
-    let changed = changed(&[order.order_id], &sale.lines);
+    let order_ids: Vec<i64> = orders.iter().map(|order| order.order_id).collect();
+    let changed = changed(&order_ids, &sale.lines);
     // What the components ask before they mark in Redis what changes; they mark it in one more round trip.
     let _: Vec<mysql_async::Row> = conn
         .exec(changes::outcome(&changed), ids(changes::ids_of(&changed)))
         .await?;
     conn.exec_drop(COMMIT, ()).await?;
-    Ok((order, levels))
+    Ok((orders, levels))
 }
 
-/// Moves stock and totals.
+async fn insert_items(conn: &mut Conn, orders: &[Order]) -> Result<(), Abort> {
+    let mut rows: Vec<Value> = Vec::new();
+    for order in orders {
+        for item in &order.items {
+            rows.extend([
+                order.order_id.into(),
+                item.product_id.into(),
+                item.quantity.into(),
+                item.unit_price.to_string().into(),
+            ]);
+        }
+    }
+    let statement = sql::insert_items(rows.len() / 4);
+    conn.exec_drop(statement, Params::Positional(rows)).await?;
+    Ok(())
+}
+
+/// Moves stock and totals. Lists have few lengths, as the component's.
 async fn post(conn: &mut Conn, sale: &Sale) -> Result<Vec<StockLevel>, Abort> {
-    let lines = || sale.lines.iter();
-    let taken = ids(lines().flat_map(|line| [line.product_id, -line.quantity]));
-    conn.exec_drop(sql::add_to_stock(sale.lines.len()), taken)
+    let lines = |quantity: fn(&Line) -> i64| {
+        let mut rows: Vec<_> = sale
+            .lines
+            .iter()
+            .map(|l| (l.product_id, quantity(l)))
+            .collect();
+        let last = rows.last().map_or(0, |(product_id, _)| *product_id);
+        rows.resize(rung(rows.len()), (last, 0));
+        ids(rows.into_iter().flat_map(|(id, quantity)| [id, quantity]))
+    };
+    let rows = rung(sale.lines.len());
+    conn.exec_drop(sql::add_to_stock(rows), lines(|line| -line.quantity))
         .await?;
-    let sold = ids(lines().flat_map(|line| [line.product_id, line.quantity]));
-    conn.exec_drop(sql::add_to_product_totals(sale.lines.len()), sold)
+    conn.exec_drop(
+        sql::add_to_product_totals(rows),
+        lines(|line| line.quantity),
+    )
+    .await?;
+    let mut buyers = sale.buyers.clone();
+    let last = buyers.last().map_or(0, |(user_id, _)| *user_id);
+    buyers.resize(rung(buyers.len()), (last, Cents::ZERO));
+    let statement = sql::add_to_user_totals(buyers.len());
+    let spent = buyers.into_iter().flat_map(|(user_id, expense)| {
+        let expense: Value = expense.to_string().into();
+        [user_id.into(), expense]
+    });
+    conn.exec_drop(statement, Params::Positional(spent.collect()))
         .await?;
-    let (user_id, expense) = sale.buyer;
-    let spent = (user_id, expense.to_string());
-    conn.exec_drop(sql::ADD_TO_USER_TOTAL, spent).await?;
-    let products = ids(lines().map(|line| line.product_id));
+    let products = padded(sale.lines.iter().map(|line| line.product_id).collect());
     let moved: Vec<(i64, i64, i64)> = conn
-        .exec(sql::moved_stock(sale.lines.len()), products)
+        .exec(sql::moved_stock(products.len()), ids(products))
         .await?;
-    let levels: Vec<StockLevel> = moved.into_iter().map(level).collect();
-    check_sale(StockPolicy::Backorder, &sale.lines, &levels)?;
-    Ok(levels)
+    Ok(moved.into_iter().map(level).collect())
 }
 
 fn level((product_id, quantity, version): (i64, i64, i64)) -> StockLevel {
@@ -178,8 +230,8 @@ fn level((product_id, quantity, version): (i64, i64, i64)) -> StockLevel {
     }
 }
 
-fn ids(ids: impl Iterator<Item = i64>) -> Params {
-    Params::Positional(ids.map(Value::from).collect())
+fn ids(ids: impl IntoIterator<Item = i64>) -> Params {
+    Params::Positional(ids.into_iter().map(Value::from).collect())
 }
 
 fn add_order(pipeline: &mut Pipeline, order: &Order) {

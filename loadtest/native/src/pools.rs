@@ -10,6 +10,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, IntoConnectionInfo, ProtocolVersion, PushInfo};
 use store_domain::freshness::Dated;
 
+use crate::groups::Groups;
 use crate::near::Near;
 
 /// `--mysql-pool-size`
@@ -27,6 +28,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Pools {
     pub(crate) mysql: Pool,
     pub(crate) redis: ConnectionManager,
+    /// Orders that wait for each other, if they do.
+    pub(crate) groups: Option<Arc<Groups>>,
     /// The reports that the host keeps in memory too.
     pub(crate) near: Arc<Near>,
     /// As the component does.
@@ -35,7 +38,7 @@ pub(crate) struct Pools {
 
 impl Pools {
     /// Connects when first asked.
-    pub(crate) fn new(mysql_url: &str, redis_url: &str) -> Result<Self> {
+    pub(crate) fn new(mysql_url: &str, redis_url: &str, grouped: bool) -> Result<Self> {
         let opts = mysql_async::Opts::from_url(mysql_url).context("reading --mysql-url")?;
         // Fewer than the first number of idle connections are never closed.
         let constraints = PoolConstraints::new(CONNECTIONS, CONNECTIONS);
@@ -67,6 +70,7 @@ impl Pools {
         let info = info.set_redis_settings(redis.set_protocol(ProtocolVersion::RESP3));
         let client = Client::open(info).context("reading --redis-url")?;
         Ok(Self {
+            groups: grouped.then(Arc::default),
             near,
             dated: Arc::default(),
             mysql: Pool::new(opts),

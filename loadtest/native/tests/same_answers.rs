@@ -34,6 +34,15 @@ const ORDERS: [&str; 4] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_twin_answers_what_the_host_answers() {
+    assert_same_answers(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_twin_that_groups_orders_answers_the_same() {
+    assert_same_answers(&["--grouped"]).await;
+}
+
+async fn assert_same_answers(flags: &[&str]) {
     let binary = Path::new(env!("CARGO_BIN_EXE_store-native")).with_file_name("store-host");
     assert!(binary.exists(), "build it first: cargo build -p store-host");
     let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spin.toml");
@@ -41,7 +50,7 @@ async fn the_twin_answers_what_the_host_answers() {
     store.migrate(&binary).unwrap();
     store.seed(&Dataset::sample()).await.unwrap();
     let host = store.host(HostOptions::new(binary, app)).await.unwrap();
-    let twin = Twin::start(&store).await;
+    let twin = Twin::start(&store, flags).await;
 
     assert_same_reads(&host.url(""), &twin.url).await;
     let mut last = 0;
@@ -105,7 +114,7 @@ struct Twin {
 }
 
 impl Twin {
-    async fn start(store: &Store) -> Self {
+    async fn start(store: &Store, flags: &[&str]) -> Self {
         let log: PathBuf = store.folder().join("native.log");
         let args = [
             "--listen",
@@ -115,7 +124,11 @@ impl Twin {
             "--redis-url",
             store.addresses().redis_url(),
         ];
-        let args = args.map(str::to_owned);
+        let args: Vec<_> = args
+            .iter()
+            .chain(flags)
+            .map(|arg| (*arg).to_owned())
+            .collect();
         let program = env!("CARGO_BIN_EXE_store-native");
         let process = start_program("native", program, &args, &log).unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);

@@ -4,6 +4,7 @@
 mod bench;
 mod bench_proxy;
 mod conformance;
+mod crash_test;
 mod fixed_rate;
 mod fuzz;
 mod lab;
@@ -31,6 +32,7 @@ enum Command {
     Bench(bench::Options),
     BenchProxy(bench_proxy::Options),
     SwapTest(swap_test::Options),
+    CrashTest(crash_test::Options),
     Conformance(conformance::Options),
     Fuzz(fuzz::Options),
 }
@@ -43,6 +45,7 @@ async fn main() -> ExitCode {
         Command::Bench(options) => bench::run(options).await,
         Command::BenchProxy(options) => bench_proxy::run(options).await,
         Command::SwapTest(options) => swap_test::run(options).await,
+        Command::CrashTest(options) => crash_test::run(options).await,
         Command::Conformance(options) => conformance::run(options).await,
         Command::Fuzz(options) => fuzz::run(options).await,
     })

@@ -45,6 +45,14 @@ pub enum MysqlError {
 }
 
 impl MysqlError {
+    /// What the server says when a unique key has the value already.
+    pub(crate) fn duplicate(text: &str) -> Self {
+        Self::Server {
+            code: DUPLICATE,
+            text: text.into(),
+        }
+    }
+
     /// Whether a unique key has the value already.
     pub fn is_duplicate(&self) -> bool {
         self.code() == Some(DUPLICATE)

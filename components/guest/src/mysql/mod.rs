@@ -20,7 +20,9 @@ pub use fate::{Fate, write_token};
 pub use records::{ORDER_COLUMNS, orders_by_id};
 pub use row::{Column, FromRow};
 pub use spin_sdk::mysql::ParameterValue;
-pub use transaction::{Abort, BEGIN, COMMIT, exists, transaction};
+pub use transaction::{
+    ATTEMPTS, Abort, BEGIN, COMMIT, Ending, exists, transaction, transaction_of,
+};
 
 /// How many rows are taken from the host at once: each crossing costs more than each row.
 const ROWS_AT_ONCE: usize = 128;
@@ -156,6 +158,25 @@ pub fn row_placeholders(row: &str, count: usize) -> String {
     vec![row; count].join(", ")
 }
 
+/// To how many values a list of `count` is [padded]: up to four as many, then 6, 8, 12, 16, 24 and so on. Lists of ids come
+/// in many lengths, and each length is a statement that the server has to prepare.
+pub fn rung(count: usize) -> usize {
+    if count <= 4 {
+        return count;
+    }
+    let power = count.next_power_of_two();
+    let between = power / 4 * 3;
+    if count <= between { between } else { power }
+}
+
+/// A list with its last value repeated up to its [rung].
+pub fn padded<T: Clone>(mut list: Vec<T>) -> Vec<T> {
+    if let Some(last) = list.last().cloned() {
+        list.resize(rung(list.len()), last);
+    }
+    list
+}
+
 /// Ids as parameters.
 pub fn ids(ids: impl IntoIterator<Item = i64>) -> Vec<ParameterValue> {
     ids.into_iter().map(ParameterValue::from).collect()
@@ -170,5 +191,18 @@ mod tests {
         assert_eq!(placeholders(1), "?");
         assert_eq!(placeholders(3), "?, ?, ?");
         assert_eq!(row_placeholders("(?, 1)", 2), "(?, 1), (?, 1)");
+    }
+
+    #[test]
+    fn lists_are_padded_to_few_lengths() {
+        let rungs: Vec<usize> = (0..=17).map(rung).collect();
+        assert_eq!(
+            rungs,
+            [
+                0, 1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 12, 12, 16, 16, 16, 16, 24
+            ]
+        );
+        assert_eq!(padded(vec![1, 2, 3, 4, 5]), [1, 2, 3, 4, 5, 5]);
+        assert!(padded(Vec::<i64>::new()).is_empty());
     }
 }

@@ -9,7 +9,7 @@ use super::{Connection, Fate, MysqlError, fate, ids};
 use crate::{Problem, trust};
 
 /// How often a transaction is tried before its request is told to come back.
-const ATTEMPTS: u32 = 5;
+pub const ATTEMPTS: u32 = 5;
 
 /// What every transaction starts with. MySQL refuses to prepare `START TRANSACTION`.
 pub const BEGIN: &str = "SET autocommit = 0";
@@ -60,14 +60,36 @@ pub async fn transaction<T>(
     work: impl AsyncFn(&Connection) -> Result<T, Abort>,
     fate: impl AsyncFn(&Connection, &T) -> Result<Fate, MysqlError>,
 ) -> Result<T, Abort> {
+    let work = async |connection: &Connection| work(connection).await.map(Ending::Commit);
+    transaction_of(url, || ATTEMPTS, work, fate).await
+}
+
+/// How a transaction is to end, with what it made.
+pub enum Ending<T> {
+    /// It happens.
+    Commit(T),
+    /// There is nothing to commit.
+    RollBack(T),
+}
+
+/// As [`transaction`], by `work` that says how it is to end. After each that fails, `attempts` says how many there may be.
+///
+/// # Errors
+/// Those of [`transaction`].
+pub async fn transaction_of<T>(
+    url: &str,
+    attempts: impl Fn() -> u32,
+    work: impl AsyncFn(&Connection) -> Result<Ending<T>, Abort>,
+    fate: impl AsyncFn(&Connection, &T) -> Result<Fate, MysqlError>,
+) -> Result<T, Abort> {
     let mut attempt = 0;
     loop {
         match attempt_once(url, &work, &fate).await {
-            Err(Abort::Database(error)) if error.is_retryable() && attempt + 1 < ATTEMPTS => {
+            Err(Abort::Database(error)) if error.is_retryable() && attempt + 1 < attempts() => {
                 spin_sdk::time::sleep(retry_delay(attempt, get_random_u64())).await;
                 attempt += 1;
             }
-            Err(Abort::NotMarked(epoch)) if attempt + 1 < ATTEMPTS => {
+            Err(Abort::NotMarked(epoch)) if attempt + 1 < attempts() => {
                 trust::settle(url, epoch).await?;
                 attempt += 1;
             }
@@ -89,12 +111,15 @@ pub async fn exists(url: &str, statement: &str, id: i64) -> Result<bool, MysqlEr
 /// Rolls back by dropping the connection, wherever it returns early.
 async fn attempt_once<T>(
     url: &str,
-    work: &impl AsyncFn(&Connection) -> Result<T, Abort>,
+    work: &impl AsyncFn(&Connection) -> Result<Ending<T>, Abort>,
     fate: &impl AsyncFn(&Connection, &T) -> Result<Fate, MysqlError>,
 ) -> Result<T, Abort> {
     let connection = Connection::open(url).await?;
     connection.execute(BEGIN, vec![]).await?;
-    let done = work(&connection).await?;
+    let done = match work(&connection).await? {
+        Ending::Commit(done) => done,
+        Ending::RollBack(done) => return Ok(done),
+    };
     let Err(error) = connection.execute(COMMIT, vec![]).await else {
         return Ok(done);
     };

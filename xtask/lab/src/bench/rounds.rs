@@ -20,7 +20,7 @@ pub(super) async fn measure(
     report: &mut Report,
 ) -> Result<()> {
     let mut asked = Vec::new();
-    for side in &bench.sides {
+    for side in bench.sides.iter().filter(|side| side.serves(route)) {
         asked.push((side, route.target(&side.url, bench.store.folder())?));
     }
     // Pools are full, caches warm and pages touched before the clock starts.

@@ -25,16 +25,23 @@ pub(super) enum Route {
     Stock,
     /// POST /orders: a transaction
     Place,
+    /// POST /orders of one product by everybody
+    FlashSale,
 }
 
 impl Route {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Empty,
         Self::Report,
         Self::Order,
         Self::Stock,
         Self::Place,
+        Self::FlashSale,
     ];
+
+    pub(super) fn places_orders(self) -> bool {
+        matches!(self, Self::Place | Self::FlashSale)
+    }
 
     /// As people write it.
     pub(super) fn label(self) -> &'static str {
@@ -44,6 +51,7 @@ impl Route {
             Self::Order => "GET /orders/{id}",
             Self::Stock => "GET /stocks/{id}",
             Self::Place => "POST /orders",
+            Self::FlashSale => "POST /orders, one product",
         }
     }
 
@@ -55,7 +63,8 @@ impl Route {
             Self::Report => Ok(Target::get(&format!("{base}/orders/reports/best-sellers"))),
             Self::Order => reads(base, folder, "orders", || random.up_to(LAB.orders as u64)),
             Self::Stock => reads(base, folder, "stocks", || random.up_to(LAB.products as u64)),
-            Self::Place => orders(base, folder, &mut random),
+            Self::Place => orders(base, folder, "place", || body(&mut random)),
+            Self::FlashSale => orders(base, folder, "flash-sale", || one_product(&mut random)),
         }
     }
 }
@@ -75,17 +84,21 @@ fn reads(base: &str, folder: &Path, name: &str, mut id: impl FnMut() -> u64) -> 
     Ok(Target::scripted(base, script, oha))
 }
 
-/// Orders of one to five products, as the lab's data have them.
-fn orders(base: &str, folder: &Path, random: &mut Random) -> Result<Target> {
-    let bodies: Vec<String> = (0..CHOICES).map(|_| body(random)).collect();
-    let script = folder.join("place.lua");
+fn orders(
+    base: &str,
+    folder: &Path,
+    name: &str,
+    mut body: impl FnMut() -> String,
+) -> Result<Target> {
+    let bodies: Vec<String> = (0..CHOICES).map(|_| body()).collect();
+    let script = folder.join(format!("{name}.lua"));
     let requests = bodies.iter().map(|body| {
         format!(
             "  wrk.format(\"POST\", \"/orders\", {{[\"content-type\"]=\"application/json\"}}, [[{body}]]),"
         )
     });
     write(&script, &lua(requests))?;
-    let list = folder.join("place.txt");
+    let list = folder.join(format!("{name}.txt"));
     write(&list, &bodies.join("\n"))?;
     let oha = [
         "-m",
@@ -103,6 +116,13 @@ fn orders(base: &str, folder: &Path, random: &mut Random) -> Result<Target> {
     ))
 }
 
+/// An order of one piece of the one product that everybody wants.
+fn one_product(random: &mut Random) -> String {
+    let user = random.up_to(LAB.users as u64);
+    format!("{{\"user_id\":{user},\"items\":[{{\"product_id\":1,\"quantity\":1}}]}}")
+}
+
+/// An order of one to five products, as the lab's data have them.
 fn body(random: &mut Random) -> String {
     let items: Vec<String> = (0..random.up_to(5))
         .map(|_| {

@@ -9,6 +9,7 @@ use testbed::seed::{Dataset, LAB};
 use testbed::{Host, HostOptions, Process, Progress, Store, start_program};
 use tokio::process::Command;
 
+use super::routes::Route;
 use super::{Cpus, Programs};
 use xtask::paths;
 
@@ -19,6 +20,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) const HOST: &str = "store-host";
 pub(super) const NATIVE: &str = "native";
+/// The twin that commits orders together, as the host does. Only orders are asked of it.
+pub(super) const NATIVE_GROUPED: &str = "native-grouped";
 
 /// Another server.
 #[derive(Clone, Debug)]
@@ -63,6 +66,11 @@ impl Server {
 }
 
 impl Side {
+    /// Whether it is asked for a route.
+    pub(super) fn serves(&self, route: Route) -> bool {
+        self.name != NATIVE_GROUPED || route.places_orders()
+    }
+
     /// Its process, if it is one of ours.
     pub(super) fn process(&self) -> Option<u32> {
         self.server.as_ref().map(|server| server.process().id())
@@ -90,7 +98,15 @@ impl Bench {
     pub(super) async fn start(programs: &Programs, cpus: &Cpus, peers: &[Peer]) -> Result<Self> {
         let store = start_store(&programs.host, cpus, &Dataset::random(LAB, RNG_SEED)).await?;
         let host = store.host(host_options(&programs.host, cpus)).await?;
-        let native = start_native(&programs.native, &store, cpus).await?;
+        let native = start_native(NATIVE, &[], &programs.native, &store, cpus).await?;
+        let grouped = start_native(
+            NATIVE_GROUPED,
+            &["--grouped"],
+            &programs.native,
+            &store,
+            cpus,
+        )
+        .await?;
         let mut sides = vec![
             Side {
                 name: HOST.to_owned(),
@@ -98,6 +114,7 @@ impl Bench {
                 server: Some(Server::Host(host)),
             },
             native,
+            grouped,
         ];
         sides.extend(peers.iter().map(|peer| Side {
             name: peer.name.clone(),
@@ -149,8 +166,14 @@ async fn pin(process: &Process, cpus: &str) -> Result<()> {
     Ok(())
 }
 
-async fn start_native(binary: &Path, store: &Store, cpus: &Cpus) -> Result<Side> {
-    let log = store.folder().join("native.log");
+async fn start_native(
+    name: &str,
+    flags: &[&str],
+    binary: &Path,
+    store: &Store,
+    cpus: &Cpus,
+) -> Result<Side> {
+    let log = store.folder().join(format!("{name}.log"));
     let binary = std::path::absolute(binary).context("finding store-native")?;
     let args = [
         "--cpu-list",
@@ -163,7 +186,12 @@ async fn start_native(binary: &Path, store: &Store, cpus: &Cpus) -> Result<Side>
         "--redis-url",
         store.addresses().redis_url(),
     ];
-    let process = start_program(NATIVE, "taskset", &args.map(str::to_owned), &log)?;
+    let args: Vec<_> = args
+        .iter()
+        .chain(flags)
+        .map(|arg| (*arg).to_owned())
+        .collect();
+    let process = start_program(name, "taskset", &args, &log)?;
     let deadline = Instant::now() + START_LIMIT;
     loop {
         let said = fs::read_to_string(&log).unwrap_or_default();
@@ -173,14 +201,14 @@ async fn start_native(binary: &Path, store: &Store, cpus: &Cpus) -> Result<Side>
             .find_map(|line| line.strip_prefix("listening on "));
         if let Some(url) = url {
             return Ok(Side {
-                name: NATIVE.to_owned(),
+                name: name.to_owned(),
                 url: url.to_owned(),
                 server: Some(Server::Native(process)),
             });
         }
         ensure!(
             process.exit_status()?.is_none() && Instant::now() < deadline,
-            "{NATIVE} does not start; its log ends with:{}",
+            "{name} does not start; its log ends with:{}",
             process.log_tail()
         );
         tokio::time::sleep(Duration::from_millis(20)).await;

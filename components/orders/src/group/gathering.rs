@@ -1,0 +1,254 @@
+//! Who waits for a group, and when the next one goes: as soon as one comes and none is on its way, or when one has
+//! committed. No timer adds delay.
+
+use std::collections::{HashSet, VecDeque};
+use std::ops::Deref;
+
+use super::Placement;
+
+/// How many groups of one instance are on their way at once. With two, each is half as large: docs/adr/0015.
+const GROUPS_AT_ONCE: usize = 1;
+
+/// What one group may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) orders: usize,
+    /// Lines of all orders.
+    pub(super) items: usize,
+    /// Bytes of all bodies.
+    pub(super) bytes: usize,
+}
+
+impl Bounds {
+    /// Whether a group may have the order in it.
+    pub(super) fn fit(&self, order: &Placement) -> bool {
+        let (_, items, bytes) = order.size();
+        items <= self.items && bytes <= self.bytes
+    }
+}
+
+/// What is gathered.
+pub(super) trait Gathered {
+    /// Orders, lines and bytes.
+    fn size(&self) -> (usize, usize, usize);
+
+    /// Its `Idempotency-Key`, hashed.
+    fn key(&self) -> Option<&str>;
+}
+
+impl Gathered for Placement {
+    fn size(&self) -> (usize, usize, usize) {
+        (1, self.basket.product_ids().len(), self.bytes)
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.claim.as_ref().map(|claim| claim.key_sha256.as_str())
+    }
+}
+
+/// Those who wait, in the order in which they came.
+pub(super) struct Gathering<M> {
+    waiting: VecDeque<M>,
+    /// Groups that were called and have not committed yet.
+    under_way: usize,
+}
+
+/// A group that waits no more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Sealed<M> {
+    /// Its members, in the order in which they came.
+    pub(super) members: Vec<M>,
+    /// Those whose key is a member's. They are answered as that one was.
+    pub(super) echoes: Vec<M>,
+}
+
+impl<M> Gathering<M> {
+    pub(super) const fn new() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            under_way: 0,
+        }
+    }
+
+    /// One comes. Says whether a group has to go, which then is under way.
+    #[must_use]
+    pub(super) fn enter(&mut self, member: M) -> bool {
+        self.waiting.push_back(member);
+        self.call().is_some()
+    }
+
+    /// One leaves before its group was sealed, if it is still there.
+    pub(super) fn leave(&mut self, is_it: impl Fn(&M) -> bool) {
+        self.waiting.retain(|member| !is_it(member));
+    }
+
+    /// A group has committed or given up. If another has to go, which then is under way, gives its first member.
+    #[must_use]
+    pub(super) fn finish(&mut self) -> Option<&M> {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.call()
+    }
+
+    fn call(&mut self) -> Option<&M> {
+        if self.under_way >= GROUPS_AT_ONCE {
+            return None;
+        }
+        let first = self.waiting.front()?;
+        self.under_way += 1;
+        Some(first)
+    }
+}
+
+impl<M: Deref<Target: Gathered>> Gathering<M> {
+    /// Those who go now: as many as the bounds allow, and nobody before one who came earlier.
+    pub(super) fn seal(&mut self, bounds: Bounds) -> Sealed<M> {
+        let mut keys = HashSet::new();
+        let mut sealed = Sealed {
+            members: vec![],
+            echoes: vec![],
+        };
+        let (mut orders, mut items, mut bytes) = (0, 0, 0);
+        while let Some(next) = self.waiting.front() {
+            let size = next.size();
+            (orders, items, bytes) = (orders + size.0, items + size.1, bytes + size.2);
+            let has_room =
+                orders <= bounds.orders && items <= bounds.items && bytes <= bounds.bytes;
+            if !(has_room || sealed.members.is_empty()) {
+                break;
+            }
+            let is_echo = next.key().is_some_and(|key| !keys.insert(key.to_owned()));
+            let list = if is_echo {
+                &mut sealed.echoes
+            } else {
+                &mut sealed.members
+            };
+            list.extend(self.waiting.pop_front());
+        }
+        sealed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Order {
+        number: u32,
+        items: usize,
+        bytes: usize,
+        key: Option<&'static str>,
+    }
+
+    impl Gathered for Order {
+        fn size(&self) -> (usize, usize, usize) {
+            (1, self.items, self.bytes)
+        }
+
+        fn key(&self) -> Option<&str> {
+            self.key
+        }
+    }
+
+    const BOUNDS: Bounds = Bounds {
+        orders: 3,
+        items: 10,
+        bytes: 100,
+    };
+
+    fn order(number: u32, items: usize, bytes: usize) -> Rc<Order> {
+        keyed(number, items, bytes, None)
+    }
+
+    fn keyed(number: u32, items: usize, bytes: usize, key: Option<&'static str>) -> Rc<Order> {
+        Rc::new(Order {
+            number,
+            items,
+            bytes,
+            key,
+        })
+    }
+
+    fn gathering(orders: impl IntoIterator<Item = Rc<Order>>) -> Gathering<Rc<Order>> {
+        let mut gathering = Gathering::new();
+        for order in orders {
+            _ = gathering.enter(order);
+        }
+        gathering
+    }
+
+    fn numbers(orders: &[Rc<Order>]) -> Vec<u32> {
+        orders.iter().map(|order| order.number).collect()
+    }
+
+    fn seal(gathering: &mut Gathering<Rc<Order>>) -> Vec<u32> {
+        numbers(&gathering.seal(BOUNDS).members)
+    }
+
+    #[test]
+    fn the_first_goes_at_once_and_others_when_it_has_committed() {
+        let mut gathering = Gathering::new();
+        assert!(gathering.enter(order(1, 1, 1)));
+        assert_eq!(seal(&mut gathering), [1]);
+        assert!(!gathering.enter(order(2, 1, 1)));
+        assert!(!gathering.enter(order(3, 1, 1)));
+        assert_eq!(gathering.finish().map(|first| first.number), Some(2));
+        assert_eq!(seal(&mut gathering), [2, 3]);
+        assert_eq!(gathering.finish(), None);
+        assert!(gathering.enter(order(4, 1, 1)));
+    }
+
+    #[test]
+    fn a_group_keeps_its_bounds_and_the_order_in_which_they_came() {
+        let mut by_orders = gathering((1..=4).map(|number| order(number, 1, 1)));
+        assert_eq!(seal(&mut by_orders), [1, 2, 3]);
+        assert_eq!(seal(&mut by_orders), [4]);
+        let mut by_items = gathering([order(1, 4, 1), order(2, 7, 1), order(3, 1, 1)]);
+        assert_eq!(seal(&mut by_items), [1], "and not the small one before it");
+        assert_eq!(seal(&mut by_items), [2, 3]);
+        let mut by_bytes = gathering([order(1, 1, 50), order(2, 1, 50), order(3, 1, 1)]);
+        assert_eq!(seal(&mut by_bytes), [1, 2]);
+        assert_eq!(seal(&mut by_bytes), [3]);
+    }
+
+    #[test]
+    fn nobody_is_too_large_to_go_some_time() {
+        let mut gathering = gathering([order(1, 11, 101), order(2, 1, 1)]);
+        assert_eq!(seal(&mut gathering), [1]);
+        assert_eq!(seal(&mut gathering), [2]);
+        assert!(seal(&mut gathering).is_empty());
+    }
+
+    #[test]
+    fn who_has_a_members_key_is_its_echo() {
+        let mut gathering = gathering([
+            keyed(1, 1, 1, Some("a")),
+            keyed(2, 1, 1, Some("a")),
+            keyed(3, 1, 1, Some("b")),
+        ]);
+        let sealed = gathering.seal(BOUNDS);
+        assert_eq!(numbers(&sealed.members), [1, 3]);
+        assert_eq!(numbers(&sealed.echoes), [2]);
+    }
+
+    #[test]
+    fn who_leaves_is_not_called() {
+        let mut gathering = gathering([order(1, 1, 1), order(2, 1, 1), order(3, 1, 1)]);
+        assert_eq!(
+            gathering
+                .seal(Bounds {
+                    orders: 1,
+                    ..BOUNDS
+                })
+                .members
+                .len(),
+            1
+        );
+        gathering.leave(|order| order.number == 2);
+        assert_eq!(gathering.finish().map(|first| first.number), Some(3));
+        gathering.leave(|order| order.number == 3);
+        assert_eq!(gathering.finish(), None);
+    }
+}

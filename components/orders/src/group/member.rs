@@ -1,0 +1,174 @@
+//! One order's way through a group, from its own request's point of view.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use spin_sdk::wasip3::wit_bindgen::{StreamReader, StreamWriter};
+use spin_sdk::wasip3::{spawn, wit_stream};
+use store_guest::mysql::Abort;
+
+use super::gathering::{Gathered, Gathering, Sealed};
+use super::{Placement, Terms, run};
+
+thread_local! {
+    /// The orders of this instance that wait. They are the one thing of requests that a static holds: each takes its own
+    /// out when it ends, however that comes.
+    static GATHERING: RefCell<Gathering<Rc<Member>>> = const { RefCell::new(Gathering::new()) };
+}
+
+/// An order in the gathering or in a group.
+pub(super) struct Member {
+    order: Placement,
+    state: RefCell<State>,
+    /// Its request sleeps until this ends. A task can't wake another by a waker, only by what the host knows of: so a
+    /// request waits for the end of a stream that nothing is ever written to.
+    sleep: RefCell<Option<StreamWriter<u8>>>,
+}
+
+enum State {
+    /// It waits.
+    Waiting,
+    /// Its request has to start a group.
+    Called,
+    /// What became of it.
+    Done(Result<i64, Abort>),
+}
+
+impl Deref for Member {
+    type Target = Placement;
+
+    fn deref(&self) -> &Placement {
+        &self.order
+    }
+}
+
+impl Gathered for Member {
+    fn size(&self) -> (usize, usize, usize) {
+        self.order.size()
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.order.key()
+    }
+}
+
+impl Member {
+    /// Tells its request what became of it, which is told once.
+    pub(super) fn done(&self, outcome: Result<i64, Abort>) {
+        if !self.is_done() {
+            self.wake(State::Done(outcome));
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Done(_))
+    }
+
+    fn wake(&self, state: State) {
+        self.state.replace(state);
+        self.sleep.take();
+    }
+}
+
+/// A request's hold on its order. Without it, nobody waits for the outcome.
+struct Seat(Rc<Member>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        GATHERING.with_borrow_mut(|gathering| gathering.leave(|other| Rc::ptr_eq(other, &self.0)));
+        if matches!(&*self.0.state.borrow(), State::Called) {
+            // It was to start a group and does not come to it.
+            drop(UnderWay);
+        }
+    }
+}
+
+/// What a request does next.
+enum Step {
+    Return(Result<i64, Abort>),
+    Lead,
+    Wait(StreamReader<u8>),
+}
+
+impl Seat {
+    fn step(&self) -> Step {
+        let mut state = self.0.state.borrow_mut();
+        match &*state {
+            State::Done(outcome) => Step::Return(outcome.clone()),
+            State::Called => {
+                *state = State::Waiting;
+                Step::Lead
+            }
+            State::Waiting => {
+                let (writer, reader) = wit_stream::new();
+                self.0.sleep.replace(Some(writer));
+                Step::Wait(reader)
+            }
+        }
+    }
+}
+
+/// Places an order in a group.
+///
+/// # Errors
+/// What the order would fail with if it were alone.
+pub(super) async fn join(terms: &Terms, order: Placement) -> Result<i64, Abort> {
+    let member = Rc::new(Member {
+        order,
+        state: RefCell::new(State::Waiting),
+        sleep: RefCell::new(None),
+    });
+    let seat = Seat(member.clone());
+    if GATHERING.with_borrow_mut(|gathering| gathering.enter(member.clone())) {
+        member.wake(State::Called);
+    }
+    loop {
+        match seat.step() {
+            Step::Return(outcome) => return outcome,
+            // Goes on when this request has its answer: a part of its group may take longer.
+            Step::Lead => spawn(run::group(terms.clone(), UnderWay)),
+            Step::Wait(mut end) => _ = end.read(Vec::with_capacity(1)).await,
+        }
+    }
+}
+
+/// A group that is under way. When this is dropped, the next one goes.
+pub(super) struct UnderWay;
+
+impl UnderWay {
+    /// Who belongs to the group: those who wait now.
+    pub(super) fn seal(terms: &Terms) -> Group {
+        Group(GATHERING.with_borrow_mut(|gathering| gathering.seal(terms.bounds)))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let next = GATHERING.with_borrow_mut(|gathering| gathering.finish().cloned());
+        if let Some(next) = next {
+            next.wake(State::Called);
+        }
+    }
+}
+
+/// The members of a group. Whoever of them was told nothing until it is dropped is told that nobody knows.
+pub(super) struct Group(Sealed<Rc<Member>>);
+
+impl Group {
+    pub(super) fn members(&self) -> &[Rc<Member>] {
+        &self.0.members
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for member in &self.0.members {
+            member.done(Err(run::broken_off()));
+        }
+        // After the members: what their keys stand for is known now.
+        for echo in &self.0.echoes {
+            echo.done(Err(store_guest::idempotency::taken()));
+        }
+    }
+}

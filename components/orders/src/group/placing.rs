@@ -1,0 +1,337 @@
+//! What one transaction does for some orders. Each keeps its own fate: one that is refused leaves nothing behind, and the
+//! others go on.
+
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use store_domain::changes::{Entity, Sale, changed};
+use store_domain::orders::{Order, PricedOrder};
+use store_domain::settings::{PriceLookup, StockPolicy};
+use store_domain::stock::{StockLevel, shortages};
+use store_domain::{Cents, StoreError};
+use store_guest::cache::Write;
+use store_guest::mysql::{Abort, Connection, Ending, MysqlError, ids, padded};
+use store_guest::{changes, idempotency};
+
+use super::{Placement, Terms};
+use crate::ledger::ROWS_AT_ONCE;
+use crate::{ledger, sql};
+
+/// How long a group's keys may be held up by another transaction's: its other orders wait meanwhile.
+const PATIENCE_OF_GROUP: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// How far ids lie apart that one INSERT gives out, once this instance has asked. The same for all requests, and
+    /// found out where it changes.
+    static ID_INCREMENT: Cell<Option<i64>> = const { Cell::new(None) };
+}
+
+/// What became of some orders.
+pub(super) struct Placed {
+    /// An id, or why there is none, of each, in the order in which they were given.
+    pub(super) outcomes: Vec<Result<i64, StoreError>>,
+    /// What the cache is to be told after the commit.
+    pub(super) writes: Vec<Write>,
+    /// Id and token of one that was written: whether it is there tells whether all are.
+    pub(super) witness: Option<(i64, i64)>,
+}
+
+/// An order under way, with its place among those that were given.
+type At<T> = (usize, T);
+
+/// Does everything that an order is for each of them, in the order in which every transaction locks: products, users,
+/// orders, stock, totals.
+///
+/// # Errors
+/// What fails for all of them.
+pub(super) async fn place_in(
+    connection: &Connection,
+    terms: &Terms,
+    given: &[&Placement],
+) -> Result<Ending<Placed>, Abort> {
+    let mut refused = Vec::new();
+    let prices = prices(connection, terms.price_lookup, given).await?;
+    let mut priced = Vec::with_capacity(given.len());
+    for (at, placement) in given.iter().enumerate() {
+        match placement.basket.priced(&prices) {
+            Ok(order) => priced.push((at, order)),
+            Err(refusal) => refused.push((at, refusal)),
+        }
+    }
+    let mut orders = insert_orders(connection, given, priced, &mut refused).await?;
+    if orders.is_empty() {
+        return Ok(Ending::RollBack(placed(given, orders, vec![], refused)));
+    }
+    record_keys(connection, given, &orders).await?;
+    insert_items(connection, &orders).await?;
+    let sale = Sale::of(orders.iter().map(|(_, order)| order));
+    ledger::post(connection, &sale).await?;
+    let mut levels = ledger::levels(connection, &sale.lines).await?;
+    check_ids(connection, given, &orders).await?;
+
+    let mut gone = vec![];
+    if terms.stock_policy == StockPolicy::Reject {
+        let short = take_short(&mut orders, &levels, &mut refused);
+        if orders.is_empty() {
+            return Ok(Ending::RollBack(placed(given, orders, vec![], refused)));
+        }
+        if !short.is_empty() {
+            gone = take_back(connection, given, &short, &levels).await?;
+            levels = ledger::levels(connection, &sale.lines).await?;
+        }
+    }
+    let order_ids: Vec<i64> = orders.iter().map(|(_, order)| order.order_id).collect();
+    changes::note(connection, &changed(&order_ids, &sale.lines)).await?;
+    let moved = levels.into_iter().map(Write::MoveStock);
+    let gone = gone
+        .into_iter()
+        .map(|id| Write::Forget(Entity::Product, id));
+    let writes = moved.chain(gone).collect();
+    Ok(Ending::Commit(placed(given, orders, writes, refused)))
+}
+
+fn placed(
+    given: &[&Placement],
+    orders: Vec<At<Order>>,
+    mut writes: Vec<Write>,
+    refused: Vec<At<StoreError>>,
+) -> Placed {
+    let untold = || Err(StoreError::Internal("an order without an outcome".into()));
+    let mut outcomes: Vec<_> = given.iter().map(|_| untold()).collect();
+    for (at, refusal) in refused {
+        outcomes[at] = Err(refusal);
+    }
+    let first = orders.first();
+    let witness = first.map(|(at, order)| (order.order_id, given[*at].token));
+    for (at, order) in orders {
+        outcomes[at] = Ok(order.order_id);
+        writes.push(Write::PutOrder(order));
+    }
+    Placed {
+        outcomes,
+        writes,
+        witness,
+    }
+}
+
+async fn prices(
+    connection: &Connection,
+    lookup: PriceLookup,
+    given: &[&Placement],
+) -> Result<Vec<(i64, Cents)>, MysqlError> {
+    let products = given.iter().flat_map(|order| order.basket.product_ids());
+    let products: Vec<i64> = products.collect::<BTreeSet<i64>>().into_iter().collect();
+    let mut prices = Vec::with_capacity(products.len());
+    let at_once = match lookup {
+        PriceLookup::Batched => ROWS_AT_ONCE,
+        PriceLookup::PerItem => 1,
+    };
+    for products in products.chunks(at_once) {
+        let products = padded(products.to_vec());
+        let statement = sql::prices(products.len());
+        let some: Vec<(i64, Cents)> = connection.query(&statement, ids(products)).await?;
+        prices.extend(some);
+    }
+    Ok(prices)
+}
+
+/// Writes the orders of users that there are, and gives them with their ids.
+async fn insert_orders(
+    connection: &Connection,
+    given: &[&Placement],
+    mut priced: Vec<At<PricedOrder>>,
+    refused: &mut Vec<At<StoreError>>,
+) -> Result<Vec<At<Order>>, Abort> {
+    if priced.is_empty() {
+        return Ok(vec![]);
+    }
+    match insert_rows(connection, given, &priced).await {
+        Err(error) if error.refers_to_nothing() => {
+            let known = users(connection, &priced).await?;
+            let (of_known, of_unknown): (Vec<_>, Vec<_>) = priced
+                .into_iter()
+                .partition(|(_, order)| known.contains(&order.user_id));
+            if of_unknown.is_empty() {
+                return Err(error.into());
+            }
+            refused.extend(of_unknown.into_iter().map(|(at, order)| {
+                let text = format!("unknown user {}", order.user_id);
+                (at, StoreError::Unacceptable(text))
+            }));
+            priced = of_known;
+            if priced.is_empty() {
+                return Ok(vec![]);
+            }
+            insert_rows(connection, given, &priced).await?;
+        }
+        inserted => inserted?,
+    }
+    let first = connection.last_insert_id().await?;
+    let increment = match priced.len() {
+        1 => 0,
+        _ => id_increment(connection).await?,
+    };
+    let numbers = (0..).map(|index| first + index * increment);
+    let numbered = priced.into_iter().zip(numbers);
+    Ok(numbered
+        .map(|((at, order), id)| (at, order.numbered(id)))
+        .collect())
+}
+
+async fn insert_rows(
+    connection: &Connection,
+    given: &[&Placement],
+    priced: &[At<PricedOrder>],
+) -> Result<(), MysqlError> {
+    let columns = priced.iter().flat_map(|(at, order)| {
+        [
+            order.user_id.into(),
+            order.total_amount.to_string().into(),
+            given[*at].token.into(),
+        ]
+    });
+    let statement = sql::insert_orders(priced.len());
+    connection.execute(&statement, columns.collect()).await
+}
+
+async fn users(
+    connection: &Connection,
+    priced: &[At<PricedOrder>],
+) -> Result<HashSet<i64>, MysqlError> {
+    let users = priced.iter().map(|(_, order)| order.user_id);
+    let users: BTreeSet<i64> = users.collect();
+    let users = padded(users.into_iter().collect());
+    let statement = sql::users(users.len());
+    let found: Vec<(i64,)> = connection.query(&statement, ids(users)).await?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
+}
+
+async fn id_increment(connection: &Connection) -> Result<i64, MysqlError> {
+    if let Some(known) = ID_INCREMENT.get() {
+        return Ok(known);
+    }
+    let variable = connection.first::<(String, String)>(sql::ID_INCREMENT, vec![]);
+    let increment = match variable.await {
+        // What is usual, where it can't be told: a wrong one is found out.
+        Ok(None) | Err(MysqlError::Server { .. }) => 1,
+        Ok(Some((_, value))) => value.parse().unwrap_or(1),
+        Err(error) => return Err(error),
+    };
+    ID_INCREMENT.set(Some(increment));
+    Ok(increment)
+}
+
+/// Where ids don't lie as far apart as this instance believes, others' orders may have some of them. Then nothing of
+/// this may be committed.
+async fn check_ids(
+    connection: &Connection,
+    given: &[&Placement],
+    orders: &[At<Order>],
+) -> Result<(), MysqlError> {
+    if orders.len() <= 1 {
+        // The server itself named the one.
+        return Ok(());
+    }
+    let order_ids = padded(orders.iter().map(|(_, order)| order.order_id).collect());
+    let statement = sql::writers(order_ids.len());
+    let writers: Vec<(i64, i64)> = connection.query(&statement, ids(order_ids)).await?;
+    let writers: HashMap<i64, i64> = writers.into_iter().collect();
+    let is_own = |(at, order): &At<Order>| writers.get(&order.order_id) == Some(&given[*at].token);
+    if orders.iter().all(is_own) {
+        return Ok(());
+    }
+    ID_INCREMENT.set(None);
+    Err(MysqlError::Unexpected(
+        "ids that lie apart otherwise than expected".into(),
+    ))
+}
+
+async fn record_keys(
+    connection: &Connection,
+    given: &[&Placement],
+    orders: &[At<Order>],
+) -> Result<(), Abort> {
+    let claims = orders.iter().filter_map(|(at, order)| {
+        let claim = given[*at].claim.as_ref()?;
+        Some((claim, order.order_id))
+    });
+    let patience = match given.len() {
+        1 => idempotency::PATIENCE,
+        _ => PATIENCE_OF_GROUP,
+    };
+    idempotency::record_all(connection, claims.collect(), patience).await
+}
+
+async fn insert_items(connection: &Connection, orders: &[At<Order>]) -> Result<(), MysqlError> {
+    let items = orders.iter().flat_map(|(_, order)| {
+        let items = order.items.iter();
+        items.map(|item| (order.order_id, item))
+    });
+    let items: Vec<_> = items.collect();
+    for items in items.chunks(ROWS_AT_ONCE) {
+        let mut parameters = Vec::with_capacity(items.len() * 4);
+        for (order_id, item) in items {
+            parameters.extend(ids([*order_id, item.product_id, item.quantity]));
+            parameters.push(item.unit_price.to_string().into());
+        }
+        let statement = sql::insert_items(items.len());
+        connection.execute(&statement, parameters).await?;
+    }
+    Ok(())
+}
+
+/// Takes the orders that the stock is too short for out of `orders`.
+fn take_short(
+    orders: &mut Vec<At<Order>>,
+    levels: &[StockLevel],
+    refused: &mut Vec<At<StoreError>>,
+) -> Vec<At<Order>> {
+    let (places, all): (Vec<usize>, Vec<Order>) = orders.drain(..).unzip();
+    let shortages = shortages(&all, levels);
+    let mut short = vec![];
+    for ((at, order), shortage) in places.into_iter().zip(all).zip(shortages) {
+        match shortage {
+            None => orders.push((at, order)),
+            Some(refusal) => {
+                refused.push((at, refusal));
+                short.push((at, order));
+            }
+        }
+    }
+    short
+}
+
+/// Takes back what the transaction wrote of some orders, and gives the products whose stock that ends: it was added by
+/// what is taken back.
+async fn take_back(
+    connection: &Connection,
+    given: &[&Placement],
+    short: &[At<Order>],
+    levels: &[StockLevel],
+) -> Result<Vec<i64>, Abort> {
+    let order_ids: Vec<i64> = short.iter().map(|(_, order)| order.order_id).collect();
+    let statement = sql::delete_orders(order_ids.len());
+    connection.execute(&statement, ids(order_ids)).await?;
+    let claims = short.iter().filter_map(|(at, _)| given[*at].claim.as_ref());
+    idempotency::take_back(connection, claims).await?;
+    ledger::post(
+        connection,
+        &Sale::of(short.iter().map(|(_, order)| order)).reversed(),
+    )
+    .await?;
+    let is_new = |level: &&StockLevel| level.version == FIRST_VERSION;
+    let added: Vec<i64> = levels
+        .iter()
+        .filter(is_new)
+        .map(|level| level.product_id)
+        .collect();
+    for added in added.chunks(ROWS_AT_ONCE) {
+        let statement = sql::delete_stock(added.len());
+        connection.execute(&statement, ids(added.to_vec())).await?;
+    }
+    Ok(added)
+}
+
+/// The version of a stock row that was just added. It holds nothing, so nobody takes any of it.
+const FIRST_VERSION: i64 = 1;

@@ -1,0 +1,225 @@
+//! A group's way through its transactions: all of it in one, and where that fails in parts, down to each order alone.
+
+use std::cell::{Cell, OnceCell};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::future::{Either, join_all, select};
+use store_domain::StoreError;
+use store_guest::cache;
+use store_guest::mysql::{ATTEMPTS, Abort, Connection, Fate, MysqlError, transaction_of};
+
+use super::member::{Member, UnderWay};
+use super::placing::{self, Placed};
+use super::{Placement, Terms};
+use crate::sql;
+
+/// How often a group is tried before it is divided.
+const GROUP_ATTEMPTS: u32 = 2;
+
+/// How many parts of a group are placed at once, where they are: a quarter of what a host's pool has.
+const PARTS_AT_ONCE: usize = 4;
+
+/// How long a group may take up to its commit. What holds it up is the lock of somebody else, as a rule on what one of
+/// its orders wants; from then on each waits for itself, and the next group goes.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Runs one group, until all of its members know what became of them.
+pub(super) async fn group(terms: Terms, under_way: UnderWay) {
+    let sealed = OnceCell::new();
+    // Who comes while the transaction begins still belongs to it.
+    let orders = || placements(sealed.get_or_init(|| UnderWay::seal(&terms)).members());
+    let under_way = Cell::new(Some(under_way));
+    // The next group need not wait for the cache, nor for those of this one that are held up.
+    let let_others_go = || drop(under_way.take());
+    let outcome = attempt(&terms, orders, let_others_go).await;
+    let group = sealed
+        .into_inner()
+        .unwrap_or_else(|| UnderWay::seal(&terms));
+    let_others_go();
+    settle(&terms, group.members(), outcome).await;
+}
+
+/// Places an order without a group.
+///
+/// # Errors
+/// What it fails with.
+pub(super) async fn alone(terms: &Terms, order: &Placement) -> Result<i64, Abort> {
+    let placed = attempt(terms, || vec![order], || {}).await;
+    let Placed {
+        outcomes, writes, ..
+    } = placed.map_err(|failure| failure.abort)?;
+    cache::write_after_commit(writes).await;
+    let outcome = outcomes.into_iter().next();
+    Ok(outcome.unwrap_or_else(|| Err(no_outcome()))?)
+}
+
+/// What is said of an order whose group ended without a word, as it would if the host ended its task.
+pub(super) fn broken_off() -> Abort {
+    MysqlError::CommitUnknown("its group was broken off".into()).into()
+}
+
+fn no_outcome() -> StoreError {
+    StoreError::Internal("a transaction without an outcome".into())
+}
+
+fn placements(members: &[Rc<Member>]) -> Vec<&Placement> {
+    members.iter().map(|member| &***member).collect()
+}
+
+/// Why a transaction failed as a whole.
+struct Failure {
+    abort: Abort,
+    cause: Cause,
+}
+
+/// What to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// It would be the same for each order.
+    Common,
+    /// Somebody else has one of the keys.
+    Keys,
+    /// It took too long.
+    Stuck,
+    /// Any other, for which one of the orders may be to blame.
+    Unknown,
+}
+
+impl Cause {
+    fn of(abort: &Abort, is_stuck: bool) -> Self {
+        match abort {
+            _ if is_stuck => Self::Stuck,
+            Abort::Database(MysqlError::Connect(_) | MysqlError::CommitUnknown(_)) => Self::Common,
+            Abort::Database(error) if error.is_duplicate() => Self::Keys,
+            Abort::Rejected(StoreError::Conflict(_)) => Self::Keys,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// One transaction for some orders, tried again where that may help. Where something holds up a single one, that goes on
+/// and `on_delay` is called.
+async fn attempt<'a>(
+    terms: &Terms,
+    orders: impl Fn() -> Vec<&'a Placement>,
+    on_delay: impl Fn(),
+) -> Result<Placed, Failure> {
+    let is_stuck = Cell::new(false);
+    let attempts = Cell::new(ATTEMPTS);
+    let placed = transaction_of(
+        &terms.mysql_url,
+        || attempts.get(),
+        async |connection: &Connection| {
+            let orders = orders();
+            let is_group = orders.len() > 1;
+            if is_group {
+                attempts.set(GROUP_ATTEMPTS);
+            }
+            let placing = pin!(placing::place_in(connection, terms, &orders));
+            let patience = pin!(spin_sdk::time::sleep(PATIENCE));
+            match select(placing, patience).await {
+                Either::Left((placed, _)) => placed,
+                Either::Right(((), placing)) if !is_group => {
+                    on_delay();
+                    placing.await
+                }
+                Either::Right(_) => {
+                    is_stuck.set(true);
+                    Err(StoreError::Unavailable("a group is held up".into()).into())
+                }
+            }
+        },
+        async |connection, placed| match placed.witness {
+            // All were written together, so one tells.
+            Some((order_id, token)) => {
+                Fate::of_insert(connection, sql::ORDER_WRITER, order_id, token).await
+            }
+            None => Ok(Fate::Committed),
+        },
+    );
+    placed.await.map_err(|abort| Failure {
+        cause: Cause::of(&abort, is_stuck.get()),
+        abort,
+    })
+}
+
+/// Brings the cache in line and tells the members what became of them, once that is known of each.
+async fn settle(terms: &Terms, members: &[Rc<Member>], outcome: Result<Placed, Failure>) {
+    match outcome {
+        Ok(placed) => {
+            cache::write_after_commit(placed.writes).await;
+            for (member, outcome) in members.iter().zip(placed.outcomes) {
+                member.done(outcome.map_err(Abort::from));
+            }
+        }
+        Err(Failure { abort, cause }) if members.len() <= 1 || cause == Cause::Common => {
+            for member in members {
+                member.done(Err(abort.clone()));
+            }
+        }
+        Err(Failure { cause, .. }) => in_parts(terms, members, cause).await,
+    }
+}
+
+async fn in_parts(terms: &Terms, members: &[Rc<Member>], cause: Cause) {
+    match cause {
+        Cause::Stuck => {
+            // At once, or those after the one that waits would wait too. Not each alone at once: it may be the database
+            // that is slow.
+            let parts = members.chunks(members.len().div_ceil(PARTS_AT_ONCE));
+            join_all(parts.map(|members| part(terms, members))).await;
+        }
+        Cause::Keys if members.iter().any(|member| member.claim.is_some()) => {
+            let keyed = |member: &Rc<Member>| member.claim.is_some();
+            let (keyed, keyless): (Vec<_>, Vec<_>) = members.iter().cloned().partition(keyed);
+            part(terms, &keyless).await;
+            for keyed in keyed.chunks(PARTS_AT_ONCE) {
+                let alone = keyed.iter().map(std::slice::from_ref);
+                join_all(alone.map(|member| part(terms, member))).await;
+            }
+        }
+        _ => {
+            let (first, second) = members.split_at(members.len() / 2);
+            // One after the other: who came first is served first.
+            part(terms, first).await;
+            part(terms, second).await;
+        }
+    }
+}
+
+/// A part of a group.
+fn part<'a>(terms: &'a Terms, members: &'a [Rc<Member>]) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+    Box::pin(async move {
+        if !members.is_empty() {
+            let outcome = attempt(terms, || placements(members), || {}).await;
+            settle(terms, members, outcome).await;
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_same_for_all_divides_no_group() {
+        let cause = |error: MysqlError| Cause::of(&error.into(), false);
+        assert_eq!(cause(MysqlError::Connect("x".into())), Cause::Common);
+        assert_eq!(cause(MysqlError::CommitUnknown("x".into())), Cause::Common);
+        assert_eq!(cause(MysqlError::Lost("x".into())), Cause::Unknown);
+        assert_eq!(cause(MysqlError::Unexpected("x".into())), Cause::Unknown);
+    }
+
+    #[test]
+    fn keys_and_locks_of_others_are_told_apart() {
+        let conflict = || Abort::from(StoreError::Conflict("x".into()));
+        assert_eq!(Cause::of(&conflict(), false), Cause::Keys);
+        assert_eq!(
+            Cause::of(&store_guest::idempotency::taken(), false),
+            Cause::Keys
+        );
+        assert_eq!(Cause::of(&conflict(), true), Cause::Stuck);
+    }
+}

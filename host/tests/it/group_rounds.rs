@@ -1,0 +1,213 @@
+//! Random groups against a model that places orders one by one: the same answers up to who came first, the same tables.
+
+use std::collections::HashMap;
+
+use mysql_async::prelude::Queryable;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::mysql_relay::MysqlRelay;
+use crate::support::{Shop, empty_store, options, send};
+
+const ROUNDS: u64 = 12;
+const USERS: u64 = 4;
+
+/// Products from which each order takes one piece or, together with all others of its round, any number that is there.
+const PRODUCTS: u64 = 6;
+
+const UNKNOWN: i64 = 999_999;
+
+/// The same numbers in each run (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}
+
+/// An order of a round.
+#[derive(Clone, Debug)]
+struct Wish {
+    user: i64,
+    items: Vec<(i64, i64)>,
+    key: Option<String>,
+}
+
+impl Wish {
+    fn body(&self) -> Value {
+        let item = |&(product, quantity)| json!({"product_id": product, "quantity": quantity});
+        let items: Vec<_> = self.items.iter().map(item).collect();
+        json!({"user_id": self.user, "items": items})
+    }
+
+    fn request(&self, shop: &Shop) -> RequestBuilder {
+        let request = shop.request(Method::POST, "/orders").json(&self.body());
+        match &self.key {
+            Some(key) => request.header("idempotency-key", key),
+            None => request,
+        }
+    }
+}
+
+/// Orders one after the other. Stock is `None` where there is no row.
+#[derive(Default)]
+struct Model {
+    users: Vec<i64>,
+    stock: HashMap<i64, Option<i64>>,
+    spent: HashMap<i64, i64>,
+    keys: HashMap<String, (Value, u64)>,
+    orders: u64,
+}
+
+impl Model {
+    /// The status, and which of the model's orders it was if there is one.
+    fn place(&mut self, wish: &Wish) -> (u16, Option<u64>) {
+        if let Some((body, order)) = wish.key.as_ref().and_then(|key| self.keys.get(key)) {
+            return match *body == wish.body() {
+                true => (201, Some(*order)),
+                false => (422, None),
+            };
+        }
+        let mut products = wish.items.iter().map(|(product, _)| product);
+        if !self.users.contains(&wish.user) || products.any(|it| !self.stock.contains_key(it)) {
+            return (422, None);
+        }
+        let has = |&(product, quantity)| self.stock[&product].unwrap_or(0) >= quantity;
+        if !wish.items.iter().all(has) {
+            return (409, None);
+        }
+        for &(product, quantity) in &wish.items {
+            *self.stock.get_mut(&product).unwrap().as_mut().unwrap() -= quantity;
+            *self.spent.entry(wish.user).or_default() += quantity;
+        }
+        self.orders += 1;
+        if let Some(key) = &wish.key {
+            self.keys.insert(key.clone(), (wish.body(), self.orders));
+        }
+        (201, Some(self.orders))
+    }
+}
+
+/// Orders of which it does not matter who comes first: of each product that is short, everybody wants one piece and
+/// nothing else.
+fn round(number: u64, model: &Model, products: &[i64], random: &mut Random) -> Vec<Wish> {
+    let (short, plenty) = products.split_at(2);
+    let mut wishes: Vec<Wish> = Vec::new();
+    for at in 0..8 + random.below(24) {
+        let user = match random.below(10) {
+            0 => UNKNOWN,
+            other => model.users[(other % USERS) as usize],
+        };
+        let items = match random.below(8) {
+            0..=2 => vec![(short[random.below(2) as usize], 1)],
+            3 => vec![(UNKNOWN, 1), (plenty[0], 1)],
+            _ => {
+                let first = random.below(3) as usize;
+                let all = plenty[first..].iter();
+                all.map(|&product| (product, 1 + random.below(3) as i64))
+                    .collect()
+            }
+        };
+        let is_short = short.contains(&items[0].0);
+        let user = if is_short { model.users[0] } else { user };
+        let key = match random.below(4) {
+            // Who gets the last piece under a key is not known before.
+            0 if !is_short => Some(format!("{number}-{at}")),
+            _ => None,
+        };
+        wishes.push(Wish { user, items, key });
+        // The same once more, beside the first or with the key of an earlier round.
+        if random.below(6) == 0 {
+            wishes.extend(wishes.last().cloned().filter(|wish| wish.key.is_some()));
+        }
+    }
+    wishes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_groups_end_as_orders_that_are_placed_one_by_one() {
+    for cuts in [false, true] {
+        let store = empty_store().await;
+        let relay = MysqlRelay::to(&store).await;
+        let options = options()
+            .arg("--instance-concurrency")
+            .arg("64")
+            .variable("stock_policy", "reject")
+            .variable("mysql_address", relay.address());
+        let shop = Shop::on(store, options).await;
+        let mut random = Random(19);
+        let mut model = Model::default();
+        for number in 0..USERS {
+            model.users.push(shop.user(number as u32).await);
+        }
+        let mut products = Vec::new();
+        for at in 0..PRODUCTS {
+            let stock = if at < 2 { 25 } else { 1_000_000 };
+            let product = shop.product(1.0, stock).await;
+            model.stock.insert(product, Some(stock));
+            products.push(product);
+        }
+        for number in 0..ROUNDS {
+            let wishes = round(number, &model, &products, &mut random);
+            if cuts {
+                relay.cut_after(30 + random.below(30) as u32);
+            }
+            let requests = wishes.iter().map(|wish| wish.request(&shop));
+            let mut answers = shop.gathered(requests.collect()).await;
+            for (wish, answer) in wishes.iter().zip(&mut answers) {
+                // A connection that breaks while a key is looked up, and a key in flight, are told to the client, who may try again.
+                while wish.key.is_some() && [503, 409].contains(&answer.status.as_u16()) {
+                    *answer = send(wish.request(&shop)).await;
+                }
+            }
+            relay.cut_no_more();
+            let mut expected: HashMap<(String, u16), i32> = HashMap::new();
+            let mut ids: HashMap<u64, String> = HashMap::new();
+            for (wish, answer) in wishes.iter().zip(answers) {
+                let kind = format!("{:?}", wish.items);
+                let (status, order) = model.place(wish);
+                *expected.entry((kind.clone(), status)).or_default() += 1;
+                *expected.entry((kind, answer.status.as_u16())).or_default() -= 1;
+                if let (Some(order), Some(_)) = (order, &wish.key) {
+                    // One key, one order.
+                    let known = ids.entry(order).or_insert_with(|| answer.text.clone());
+                    assert_eq!(*known, answer.text, "{wish:?}");
+                }
+            }
+            expected.retain(|_, count| *count != 0);
+            assert!(expected.is_empty(), "round {number}: {expected:?}");
+        }
+        let mut mysql = shop.store.mysql().await.unwrap();
+        for (&product, &stock) in &model.stock {
+            let found: Option<i64> = mysql
+                .exec_first(
+                    "SELECT quantity FROM stocks WHERE product_id = ?",
+                    (product,),
+                )
+                .await
+                .unwrap();
+            assert_eq!(found, stock, "product {product}");
+        }
+        for (&user, &spent) in &model.spent {
+            let found: Option<i64> = mysql
+                .exec_first(
+                    "SELECT CAST(total_expense AS SIGNED) FROM user_totals WHERE user_id = ?",
+                    (user,),
+                )
+                .await
+                .unwrap();
+            assert_eq!(found, Some(spent), "user {user}");
+        }
+        let orders: Option<u64> = mysql
+            .query_first("SELECT COUNT(*) FROM orders")
+            .await
+            .unwrap();
+        // Each round had one more, that the others waited for.
+        assert_eq!(orders, Some(model.orders + ROUNDS));
+        shop.assert_consistent().await;
+    }
+}
