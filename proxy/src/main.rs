@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use store_proxy::cli::{Cli, Command, Serve};
-use store_proxy::control::{Control, ControlError};
+use store_proxy::operate::cli::{Cli, Command, Serve};
+use store_proxy::operate::client::{Control, ControlError};
+use store_proxy::operate::upgrade::{UpgradeError, upgrade};
 use store_proxy::server::{self, StartError};
-use store_proxy::upgrade::{UpgradeError, upgrade};
 use store_proxy::{config, logging};
 
 /// A request costs dozens of small allocations, which took 15 % of the time with the system's allocator.

@@ -225,7 +225,8 @@ impl Caches {
         let cache: &'static Cache = match by_group.get(group) {
             Some(cache) => cache,
             None => {
-                let cache: &'static Cache = Box::leak(Box::new(Cache::new(metrics.cache(group))));
+                let cache: &'static Cache =
+                    Box::leak(Box::new(Cache::new(metrics.cache(group, Outcome::LABELS))));
                 by_group.insert(group.to_owned(), cache);
                 cache
             }

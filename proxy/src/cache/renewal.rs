@@ -10,8 +10,8 @@ use pingora_http::ResponseHeader;
 
 use super::control::TARGETED;
 use super::told::STATUS;
-use crate::hop;
-use crate::request_id::REQUEST_ID;
+use crate::message::hop;
+use crate::message::request_id::REQUEST_ID;
 
 /// What describes the kept body, or how it was found, and so stays as it is; and what is for one client, or one
 /// connection, only.

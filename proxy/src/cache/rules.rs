@@ -18,8 +18,8 @@ use super::control::Control;
 use super::key;
 use super::lifetime::{age, freshness};
 use crate::config;
-use crate::hop;
-use crate::request_id::REQUEST_ID;
+use crate::message::hop;
+use crate::message::request_id::REQUEST_ID;
 
 /// Statuses whose meaning for caches we know (RFC 9111, section 5.2.2.3).
 const UNDERSTOOD: [u16; 14] = [

@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 use pingora_cache::{CachePhase, HttpCache, NoCacheReason};
 
 use super::Use;
+use crate::metrics::RESULTS;
 
 /// Where clients are told.
 pub(crate) const STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -31,7 +32,7 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     /// Values of the label `result`.
-    pub(crate) const LABELS: [&'static str; 7] = [
+    pub(crate) const LABELS: [&'static str; RESULTS] = [
         "hit",
         "stale",
         "revalidated",

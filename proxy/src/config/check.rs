@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use super::check_group::check_groups;
 use super::read::{Complaint, suggestion};
 use super::{Config, Limits, Route};
-use crate::target;
+use crate::message::target;
 
 pub(super) type Checked = Result<(), Complaint>;
 

@@ -15,18 +15,18 @@ use pingora_core::services::listening::Service;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
 use super::StartError;
-use crate::access_log::AccessLog;
-use crate::admin::Admin;
-use crate::admin_entrance::AdminEntrance;
+use super::sockets::{self, Listening};
 use crate::config::Config;
-use crate::entrance::{Entrance, Occupants};
-use crate::front::Front;
-use crate::health::HealthChecks;
-use crate::live::Live;
-use crate::reload::Reloader;
-use crate::sockets::{self, Listening};
-use crate::tls::Certificate;
-use crate::token::Token;
+use crate::downstream::entrance::{Entrance, Occupants};
+use crate::downstream::front::Front;
+use crate::downstream::tls::Certificate;
+use crate::operate::admin::Admin;
+use crate::operate::entrance::AdminEntrance;
+use crate::operate::reload::Reloader;
+use crate::operate::token::Token;
+use crate::request::access_log::AccessLog;
+use crate::table::checks::HealthChecks;
+use crate::table::live::Live;
 
 /// Connections to upstreams that are kept for each thread when unused.
 const KEPT_CONNECTIONS: usize = 1024;

@@ -11,18 +11,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::StartError;
 use super::pingora::{HAND_OVER_LIMIT, Parts, Running};
-use crate::access_log::AccessLog;
-use crate::cli::Serve;
+use super::signals::{Signals, Told};
+use super::sockets;
 use crate::config::{self, Config};
-use crate::control::Control;
-use crate::live::Live;
+use crate::downstream::tls::Certificate;
 use crate::metrics::Metrics;
-use crate::pid_file::{self, PidFile};
-use crate::reload::Reloader;
-use crate::signals::{Signals, Told};
-use crate::sockets;
-use crate::tls::Certificate;
-use crate::token::Token;
+use crate::operate::cli::Serve;
+use crate::operate::client::Control;
+use crate::operate::pid_file::{self, PidFile};
+use crate::operate::reload::Reloader;
+use crate::operate::token::Token;
+use crate::operate::upgrade::is_listened_on;
+use crate::request::access_log::AccessLog;
+use crate::table::live::Live;
 
 /// Between two looks at the certificates' files.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(1);
@@ -49,7 +50,7 @@ const EMPTY_LOOKS: u32 = 5;
 pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     let mut signals = Signals::catch().map_err(internal)?;
     let config = config::load(&settings.config)?;
-    let certificates = crate::entrance::certificates(&config.listen)?;
+    let certificates = crate::downstream::entrance::certificates(&config.listen)?;
     check_place(&config, settings.upgrade)?;
     let token = Token::load(&config.server.admin_token_file).map_err(StartError::Token)?;
     sockets::allow_open_files(config.limits.connections);
@@ -234,7 +235,7 @@ impl Proxy {
     /// Whether a process asks for the sockets. It may have been started at the same moment.
     async fn has_successor(&self) -> bool {
         let limit = Instant::now() + SUCCESSOR_LIMIT;
-        while !sockets::is_listened_on(&self.config.server.upgrade_socket) {
+        while !is_listened_on(&self.config.server.upgrade_socket) {
             if Instant::now() > limit {
                 return false;
             }
