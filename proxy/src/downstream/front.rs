@@ -20,14 +20,14 @@ use tokio::io::AsyncWriteExt;
 use super::farewell::Farewells;
 use super::http2::Http2;
 use super::read_head::{Head, LAST_REQUEST, Wait, read_head, stopping};
-use super::refusals::{Refusals, Refused};
+use super::refusals::{Refusal, Refusals};
 use super::shortcut::{Client, Shortcut};
 use super::wire::Wire;
 use crate::clients::address_of;
 use crate::clients::{Kind, Place};
 use crate::config::Limits;
 use crate::message::forwarded;
-use crate::message::head::{self, Body, Checked};
+use crate::message::head::{self, Body, HeadForm};
 use crate::message::problem::Problem;
 use crate::message::request_id::new_id;
 use crate::request::access_log::AccessLog;
@@ -49,7 +49,7 @@ pub(crate) struct Front {
 }
 
 /// What the shortcut may answer: nothing that has a body, or that had to be simplified.
-const PLAIN: Checked = Checked {
+const PLAIN: HeadForm = HeadForm {
     body: Body::Length(0),
     is_simple: true,
 };
@@ -301,11 +301,11 @@ impl Front {
         let id = id.to_str().unwrap_or("-");
         let (answer, body_bytes) = problem.raw(id);
         let head = wire.held().split();
-        let refused = Refused {
+        let refused = Refusal {
             status: problem.status().as_u16(),
             bytes_sent: body_bytes as u64,
             since,
-            ..Refused::unread(id, client.address, "1.1").with_line(&head)
+            ..Refusal::unread(id, client.address, "1.1").with_line(&head)
         };
         self.refusals.note(&refused, problem.reason());
         wire.close_with(&answer).await;

@@ -9,7 +9,7 @@ use pingora_timeout::timeout;
 
 use super::wire::Wire;
 use crate::config::Limits;
-use crate::message::head::{self, Checked, HeadLimits};
+use crate::message::head::{self, HeadForm, HeadLimits};
 use crate::message::problem::Problem;
 
 /// How long an idle connection may still begin a request once the proxy stops. Closed at once, it could cross with one.
@@ -21,7 +21,7 @@ const MOST_BLANK: usize = 16;
 /// How the wait for a head ended.
 pub(crate) enum Head {
     /// There is one of so many bytes, at the beginning of what is held.
-    Whole(usize, Checked),
+    Whole(usize, HeadForm),
     /// The client left, or stayed idle for too long.
     None,
     /// It is answered by the proxy.

@@ -21,7 +21,7 @@ pub(crate) struct Refusals {
 
 /// What is known of a request that is refused.
 #[derive(Clone, Copy)]
-pub(crate) struct Refused<'a> {
+pub(crate) struct Refusal<'a> {
     pub(crate) request_id: &'a str,
     pub(crate) client: IpAddr,
     pub(crate) method: &'a str,
@@ -34,7 +34,7 @@ pub(crate) struct Refused<'a> {
     pub(crate) since: Instant,
 }
 
-impl<'a> Refused<'a> {
+impl<'a> Refusal<'a> {
     /// One of which nothing was read that could be told.
     pub(crate) fn unread(request_id: &'a str, client: IpAddr, http_version: &'a str) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl<'a> Refused<'a> {
 
 impl Refusals {
     /// Counts a refusal that has a reason, and logs it.
-    pub(crate) fn note(&self, refused: &Refused<'_>, reason: Option<Reason>) {
+    pub(crate) fn note(&self, refused: &Refusal<'_>, reason: Option<Reason>) {
         if let Some(reason) = reason {
             self.live.metrics.refuse(reason);
         }
@@ -100,7 +100,7 @@ impl Refusals {
     pub(crate) fn note_unread(&self, client: IpAddr, http_version: &str, reason: Option<Reason>) {
         let id = new_id();
         let id = id.to_str().unwrap_or("-");
-        self.note(&Refused::unread(id, client, http_version), reason);
+        self.note(&Refusal::unread(id, client, http_version), reason);
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
             ("\u{1}\u{2} /x HTTP/1.1\r\n", ("-", "/x")),
             ("", ("-", "-")),
         ] {
-            let unread = Refused::unread("id", [192, 0, 2, 1].into(), "1.1");
+            let unread = Refusal::unread("id", [192, 0, 2, 1].into(), "1.1");
             let told = unread.with_line(head.as_bytes());
             assert_eq!((told.method, told.target), expected, "{head:?}");
         }

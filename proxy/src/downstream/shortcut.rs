@@ -46,7 +46,7 @@ pub(crate) struct Client {
 
 /// A GET with nothing but harmless headers.
 #[derive(Debug, PartialEq, Eq)]
-struct Plain<'a> {
+struct PlainRequest<'a> {
     target: &'a str,
     host: &'a str,
     user_agent: Option<&'a str>,
@@ -117,7 +117,7 @@ impl Shortcut {
 }
 
 /// The parts of such a head.
-fn plain(head: &[u8]) -> Option<Plain<'_>> {
+fn plain(head: &[u8]) -> Option<PlainRequest<'_>> {
     let mut lines = head::lines(head);
     let target = lines.next()?.strip_prefix(b"GET ")?;
     let target = target.strip_suffix(b" HTTP/1.1")?;
@@ -140,7 +140,7 @@ fn plain(head: &[u8]) -> Option<Plain<'_>> {
             return None;
         }
     }
-    Some(Plain {
+    Some(PlainRequest {
         target: std::str::from_utf8(target).ok()?,
         host: std::str::from_utf8(host?).ok()?,
         user_agent,
@@ -155,7 +155,7 @@ mod tests {
     fn only_the_plainest_requests_are_answered_here() {
         let head =
             b"GET /a?b HTTP/1.1\r\nHost: shop\r\nUser-Agent: x\r\nConnection: keep-alive\r\n\r\n";
-        let expected = Plain {
+        let expected = PlainRequest {
             target: "/a?b",
             host: "shop",
             user_agent: Some("x"),

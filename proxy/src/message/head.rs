@@ -45,7 +45,7 @@ pub(crate) enum Body {
 
 /// A head that may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Checked {
+pub(crate) struct HeadForm {
     pub(crate) body: Body,
     /// Whether it says all in the simplest way; otherwise it passes as [`simplified`].
     pub(crate) is_simple: bool,
@@ -55,7 +55,7 @@ pub(crate) struct Checked {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn check(head: &[u8], limits: HeadLimits) -> Result<Checked, Problem> {
+pub(crate) fn check(head: &[u8], limits: HeadLimits) -> Result<HeadForm, Problem> {
     let mut lines = lines(head);
     let request = check_request_line(lines.next().unwrap_or_default())?;
     let mut framing = Framing::default();
@@ -295,7 +295,7 @@ impl<'a> Framing<'a> {
         Ok(())
     }
 
-    fn check(&self, request: &RequestLine<'_>) -> Result<Checked, Problem> {
+    fn check(&self, request: &RequestLine<'_>) -> Result<HeadForm, Problem> {
         if self.content_lengths > 1 || self.transfer_encodings > 1 {
             return Err(Problem::Malformed(
                 "the body's length is given more than once",
@@ -318,7 +318,7 @@ impl<'a> Framing<'a> {
         if self.hosts == 1 && !of_target.eq_ignore_ascii_case(self.host) {
             return Err(Problem::Malformed("Host differs from the target's"));
         }
-        Ok(Checked {
+        Ok(HeadForm {
             body: match self.transfer_encodings {
                 0 => Body::Length(self.content_length),
                 _ => Body::Chunked,
@@ -412,7 +412,7 @@ mod tests {
         lines: 10,
     };
 
-    fn judge(head: &str) -> Result<Checked, Problem> {
+    fn judge(head: &str) -> Result<HeadForm, Problem> {
         check(head.as_bytes(), LIMITS)
     }
 

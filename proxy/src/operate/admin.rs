@@ -1,4 +1,14 @@
-//! The admin listener: what operators and Prometheus read, and what operators change.
+//! What the admin listener answers.
+//!
+//! - `GET /metrics`: all metrics, in Prometheus's text format.
+//! - `GET /healthz`: `ok`, as long as the process answers.
+//! - `GET /status`: version, process id, groups and their upstreams, as JSON.
+//! - `POST /reload`: reads the file again; names the sections that need an upgrade.
+//! - `POST /drain?upstream=A[&timeout=T]`: gives upstream A no more requests, and waits until it has none left.
+//! - `POST /undrain?upstream=A`: gives it requests again.
+//! - `POST /cache/purge`: forgets all kept answers; says how many those were.
+//!
+//! A POST needs the admin token, and none comes from a web page.
 
 use std::net::IpAddr;
 use std::process;
@@ -59,7 +69,7 @@ enum Resource {
 
 /// Why something is not done.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum AdminError {
     #[error(
         "here are /metrics, /healthz and /status to GET, /reload, /drain, /undrain and /cache/purge to POST"
     )]
@@ -110,12 +120,12 @@ impl Admin {
         }
     }
 
-    async fn answer(&self, session: &ServerSession) -> Result<Answer, Refusal> {
+    async fn answer(&self, session: &ServerSession) -> Result<Answer, AdminError> {
         let head = session.req_header();
         self.check_host(&head.headers)?;
-        let resource = Resource::of(head.uri.path()).ok_or(Refusal::NotFound)?;
+        let resource = Resource::of(head.uri.path()).ok_or(AdminError::NotFound)?;
         if !resource.methods().contains(&head.method) {
-            return Err(Refusal::Method(resource.allow()));
+            return Err(AdminError::Method(resource.allow()));
         }
         let query = head.uri.query().unwrap_or_default();
         if resource.changes() {
@@ -133,7 +143,7 @@ impl Admin {
     }
 
     /// A web page can give its own name this machine's address and read what answers; it can't do so with an address.
-    fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check_host(&self, headers: &HeaderMap) -> Result<(), AdminError> {
         let mut hosts = headers.get_all(HOST).iter();
         let is_known = |host: &HeaderValue| {
             let name = host_name(host.to_str().unwrap_or_default());
@@ -150,33 +160,35 @@ impl Admin {
         if hosts.all(is_known) {
             Ok(())
         } else {
-            Err(Refusal::WrongHost)
+            Err(AdminError::WrongHost)
         }
     }
 
-    fn check_may_change(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check_may_change(&self, headers: &HeaderMap) -> Result<(), AdminError> {
         // Browsers send it with every POST, and a page may well be open on this machine.
         if headers.contains_key(ORIGIN) {
-            return Err(Refusal::FromBrowser);
+            return Err(AdminError::FromBrowser);
         }
         match headers.get(AUTHORIZATION) {
-            None => return Err(Refusal::NoToken),
-            Some(given) if !self.token.is_in(given.as_bytes()) => return Err(Refusal::WrongToken),
+            None => return Err(AdminError::NoToken),
+            Some(given) if !self.token.is_in(given.as_bytes()) => {
+                return Err(AdminError::WrongToken);
+            }
             Some(_) => {}
         }
         if self.handing_over.load(Ordering::Relaxed) {
-            return Err(Refusal::HandingOver);
+            return Err(AdminError::HandingOver);
         }
         Ok(())
     }
 
-    fn metrics(&self) -> Result<Answer, Refusal> {
+    fn metrics(&self) -> Result<Answer, AdminError> {
         let metrics = self.live.metrics.render();
-        let metrics = metrics.map_err(|error| Refusal::Internal(error.to_string()))?;
+        let metrics = metrics.map_err(|error| AdminError::Internal(error.to_string()))?;
         Ok(text(prometheus::TEXT_FORMAT, metrics))
     }
 
-    fn status(&self) -> Result<Answer, Refusal> {
+    fn status(&self) -> Result<Answer, AdminError> {
         let status = ProxyStatus {
             version: env!("CARGO_PKG_VERSION"),
             pid: process::id(),
@@ -185,33 +197,33 @@ impl Admin {
         json_text(&status)
     }
 
-    async fn reload(&self) -> Result<Answer, Refusal> {
+    async fn reload(&self) -> Result<Answer, AdminError> {
         let not_taken_up = self.reloader.reload().await?;
         json_text(&json!({ "reloaded": true, "needs_upgrade": not_taken_up }))
     }
 
-    async fn drain(&self, query: &str) -> Result<Answer, Refusal> {
-        let upstream = argument(query, "upstream").ok_or(Refusal::NoUpstreamNamed)?;
+    async fn drain(&self, query: &str) -> Result<Answer, AdminError> {
+        let upstream = argument(query, "upstream").ok_or(AdminError::NoUpstreamNamed)?;
         let limit = match argument(query, "timeout") {
-            Some(limit) => parse_duration(&limit).map_err(Refusal::Timeout)?,
+            Some(limit) => parse_duration(&limit).map_err(AdminError::Timeout)?,
             None => DRAIN_TIMEOUT,
         };
         if !self.live.drain(&upstream, limit).await? {
             tracing::warn!(upstream, "Drained, but not idle in time");
-            return Err(Refusal::NotIdle(upstream));
+            return Err(AdminError::NotIdle(upstream));
         }
         tracing::info!(upstream, "Drained");
         json_text(&json!({ "upstream": upstream, "state": "drained" }))
     }
 
-    fn undrain(&self, query: &str) -> Result<Answer, Refusal> {
-        let upstream = argument(query, "upstream").ok_or(Refusal::NoUpstreamNamed)?;
+    fn undrain(&self, query: &str) -> Result<Answer, AdminError> {
+        let upstream = argument(query, "upstream").ok_or(AdminError::NoUpstreamNamed)?;
         self.live.undrain(&upstream)?;
         tracing::info!(upstream, "Back from draining");
         json_text(&json!({ "upstream": upstream }))
     }
 
-    fn purge(&self) -> Result<Answer, Refusal> {
+    fn purge(&self) -> Result<Answer, AdminError> {
         let purged = self.live.purge();
         tracing::debug!(purged, "The cache is purged");
         json_text(&json!({ "purged": purged }))
@@ -276,7 +288,7 @@ impl Resource {
     }
 }
 
-impl Refusal {
+impl AdminError {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound | Self::NoSuchUpstream(_) => StatusCode::NOT_FOUND,
@@ -331,8 +343,8 @@ fn argument(query: &str, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-fn json_text(value: &impl Serialize) -> Result<Answer, Refusal> {
-    let text_of = serde_json::to_string(value).map_err(|e| Refusal::Internal(e.to_string()))?;
+fn json_text(value: &impl Serialize) -> Result<Answer, AdminError> {
+    let text_of = serde_json::to_string(value).map_err(|e| AdminError::Internal(e.to_string()))?;
     Ok(text("application/json", text_of))
 }
 

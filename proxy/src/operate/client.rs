@@ -10,17 +10,17 @@ use serde_json::Value;
 /// Where a proxy with the default settings is asked.
 const DEFAULT: &str = "http://127.0.0.1:8081";
 
-/// For everything but waiting for an upstream to be idle.
+/// Longest wait for an answer, but for one that comes once an upstream is idle.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a process that hands over is asked again. Meant for the moment in which both have the sockets.
 const HANDING_OVER: Duration = Duration::from_secs(15);
 
-/// Between two such questions.
+/// Wait between two such questions.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A proxy that can be asked.
-pub struct Control {
+pub struct AdminClient {
     admin: String,
     token: Option<String>,
     client: Client,
@@ -28,7 +28,7 @@ pub struct Control {
 
 /// Why an answer is not what was hoped for.
 #[derive(Debug, thiserror::Error)]
-pub enum ControlError {
+pub enum ClientError {
     /// Nobody answers there, or not in HTTP.
     #[error("no proxy answers at {admin}: {reason}")]
     Unreachable {
@@ -45,12 +45,12 @@ pub enum ControlError {
     Refused {
         /// The status it refuses with.
         status: StatusCode,
-        /// Why.
+        /// The reason it gives.
         detail: String,
     },
 }
 
-/// What is known about a running proxy.
+/// What a running proxy says about itself.
 #[derive(Debug, Deserialize)]
 pub struct Status {
     /// Its process id.
@@ -66,7 +66,7 @@ pub struct GroupStatus {
     pub name: String,
     /// How its upstreams are picked.
     pub policy: String,
-    /// They, in the file's order.
+    /// Its upstreams, in the file's order.
     pub upstreams: Vec<UpstreamStatus>,
 }
 
@@ -87,12 +87,12 @@ pub struct UpstreamStatus {
     pub requests: usize,
 }
 
-impl Control {
+impl AdminClient {
     /// `admin`: a URL, or none for the default; `token`: what changes need.
     ///
     /// # Errors
     /// No HTTP client can be made.
-    pub fn new(admin: Option<&str>, token: Option<String>) -> Result<Self, ControlError> {
+    pub fn new(admin: Option<&str>, token: Option<String>) -> Result<Self, ClientError> {
         let admin = admin.unwrap_or(DEFAULT).trim_end_matches('/').to_owned();
         let client = Client::builder()
             // What the environment says about proxies is meant for the world outside.
@@ -113,7 +113,7 @@ impl Control {
     ///
     /// # Errors
     /// No HTTP client can be made.
-    pub fn at(listener: SocketAddr, token: Option<String>) -> Result<Self, ControlError> {
+    pub fn at(listener: SocketAddr, token: Option<String>) -> Result<Self, ClientError> {
         let mut address = listener;
         if listener.ip().is_unspecified() {
             address.set_ip(match listener {
@@ -124,11 +124,11 @@ impl Control {
         Self::new(Some(&format!("http://{address}")), token)
     }
 
-    /// Has the settings read again. Names the sections that changed but need an upgrade.
+    /// Makes the proxy read its settings again. Returns the sections that changed but need an upgrade.
     ///
     /// # Errors
     /// The settings are wrong, or nobody answers.
-    pub async fn reload(&self) -> Result<Vec<String>, ControlError> {
+    pub async fn reload(&self) -> Result<Vec<String>, ClientError> {
         let answer = self.change("/reload", &[], ANSWER_LIMIT).await?;
         let sections = answer["needs_upgrade"].as_array().into_iter().flatten();
         Ok(sections
@@ -140,7 +140,7 @@ impl Control {
     ///
     /// # Errors
     /// It is still busy then, there is no such upstream, or nobody answers.
-    pub async fn drain(&self, upstream: &str, limit: Duration) -> Result<(), ControlError> {
+    pub async fn drain(&self, upstream: &str, limit: Duration) -> Result<(), ClientError> {
         let timeout = humantime::format_duration(limit).to_string();
         let arguments = [("upstream", upstream), ("timeout", &timeout)];
         self.change("/drain", &arguments, limit + ANSWER_LIMIT)
@@ -152,26 +152,26 @@ impl Control {
     ///
     /// # Errors
     /// There is no such upstream, or nobody answers.
-    pub async fn undrain(&self, upstream: &str) -> Result<(), ControlError> {
+    pub async fn undrain(&self, upstream: &str) -> Result<(), ClientError> {
         self.change("/undrain", &[("upstream", upstream)], ANSWER_LIMIT)
             .await?;
         Ok(())
     }
 
-    /// Has it forget the answers that it keeps; says how many those were.
+    /// Makes the proxy forget the answers that it keeps; returns how many those were.
     ///
     /// # Errors
     /// Nobody answers.
-    pub async fn purge(&self) -> Result<u64, ControlError> {
+    pub async fn purge(&self) -> Result<u64, ClientError> {
         let answer = self.change("/cache/purge", &[], ANSWER_LIMIT).await?;
         Ok(answer["purged"].as_u64().unwrap_or(0))
     }
 
-    /// How it is, as it says it.
+    /// What `GET /status` answers, word for word.
     ///
     /// # Errors
     /// Nobody answers, or somebody else.
-    pub async fn status_text(&self) -> Result<String, ControlError> {
+    pub async fn status_text(&self) -> Result<String, ClientError> {
         let request = self.request(Method::GET, "/status").timeout(ANSWER_LIMIT);
         let (status, text) = self.send(request).await?;
         if status != StatusCode::OK {
@@ -180,11 +180,11 @@ impl Control {
         Ok(text)
     }
 
-    /// How it is.
+    /// What `GET /status` answers.
     ///
     /// # Errors
     /// Nobody answers, or somebody else.
-    pub async fn status(&self) -> Result<Status, ControlError> {
+    pub async fn status(&self) -> Result<Status, ClientError> {
         let text = self.status_text().await?;
         serde_json::from_str(&text).map_err(|error| unreachable(&self.admin, &error))
     }
@@ -194,7 +194,7 @@ impl Control {
         path: &str,
         arguments: &[(&str, &str)],
         limit: Duration,
-    ) -> Result<Value, ControlError> {
+    ) -> Result<Value, ClientError> {
         let began = Instant::now();
         loop {
             let request = self.request(Method::POST, path);
@@ -220,7 +220,7 @@ impl Control {
         }
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<(StatusCode, String), ControlError> {
+    async fn send(&self, request: RequestBuilder) -> Result<(StatusCode, String), ClientError> {
         let failed = |error: reqwest::Error| unreachable(&self.admin, &error);
         let answer = request.send().await.map_err(failed)?;
         let status = answer.status();
@@ -287,24 +287,24 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn unreachable(admin: &str, error: &dyn std::error::Error) -> ControlError {
+fn unreachable(admin: &str, error: &dyn std::error::Error) -> ClientError {
     // The cause at the end of the chain says it best: what comes before repeats the address.
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    ControlError::Unreachable {
+    ClientError::Unreachable {
         admin: admin.to_owned(),
         reason: cause.to_string(),
     }
 }
 
-fn refused(status: StatusCode, text: &str) -> ControlError {
+fn refused(status: StatusCode, text: &str) -> ClientError {
     let problem: Option<Value> = serde_json::from_str(text).ok();
     let detail = problem
         .as_ref()
         .and_then(|problem| problem["detail"].as_str());
-    ControlError::Refused {
+    ClientError::Refused {
         status,
         detail: detail.map_or_else(|| format!("answered {status}"), str::to_owned),
     }

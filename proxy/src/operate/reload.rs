@@ -20,9 +20,6 @@ pub(crate) struct Reloader {
     turn: Mutex<()>,
 }
 
-/// Sections that changed but need a new process.
-pub(crate) type NotTakenUp = Vec<&'static str>;
-
 impl Reloader {
     pub(crate) fn new(
         file: PathBuf,
@@ -39,9 +36,11 @@ impl Reloader {
         }
     }
 
+    /// Takes the file up. Returns the sections that changed but need a new process.
+    ///
     /// # Errors
     /// What is wrong with the file; everything stays as it was.
-    pub(crate) async fn reload(&self) -> Result<NotTakenUp, ConfigError> {
+    pub(crate) async fn reload(&self) -> Result<Vec<&'static str>, ConfigError> {
         let _turn = self.turn.lock().await;
         // It was moved away, perhaps, and that is a reason to reload of its own.
         self.access_log.reopen();
@@ -64,7 +63,7 @@ impl Reloader {
         }
     }
 
-    fn take_up(&self, config: &Config) -> NotTakenUp {
+    fn take_up(&self, config: &Config) -> Vec<&'static str> {
         self.live.reload(config);
         self.live.metrics.reloaded();
         let not_taken_up = needs_new_process(&self.at_start, config);
@@ -79,7 +78,7 @@ impl Reloader {
     }
 }
 
-fn needs_new_process(old: &Config, new: &Config) -> NotTakenUp {
+fn needs_new_process(old: &Config, new: &Config) -> Vec<&'static str> {
     let off = |config: &Config| config.compression.gzip == 0 && config.compression.brotli == 0;
     [
         ("[server]", old.server != new.server),

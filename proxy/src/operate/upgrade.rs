@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
 use super::cli::Serve;
-use super::client::{Control, ControlError};
+use super::client::{AdminClient, ClientError};
 use super::pid_file;
 use crate::config::{self, ConfigError, Server};
 use crate::logging::LogFormat;
@@ -35,7 +35,7 @@ pub enum UpgradeError {
     Config(#[from] ConfigError),
     /// There is no running process to take over from.
     #[error(transparent)]
-    Control(#[from] ControlError),
+    Control(#[from] ClientError),
     /// Its file names another process than the one that answers.
     #[error("process {answering} answers, but {} names {}", file.display(), named(*.in_file))]
     WrongPid {
@@ -74,11 +74,11 @@ fn named(pid: Option<u32>) -> String {
     pid.map_or_else(|| "none".into(), |pid| pid.to_string())
 }
 
-/// The processes before and after.
-pub struct Upgraded {
-    /// It finishes what it has begun, and ends.
+/// The processes before and after an upgrade.
+pub struct Handover {
+    /// The old process, which finishes what it has begun, and ends.
     pub old: u32,
-    /// It serves.
+    /// The new process, which serves.
     pub new: u32,
 }
 
@@ -91,11 +91,11 @@ pub async fn upgrade(
     serve: &Serve,
     binary: Option<&Path>,
     admin: Option<&str>,
-) -> Result<Upgraded, UpgradeError> {
+) -> Result<Handover, UpgradeError> {
     let server = config::load(&serve.config)?.server;
     let running = match admin {
-        Some(admin) => Control::new(Some(admin), None)?,
-        None => Control::at(server.admin, None)?,
+        Some(admin) => AdminClient::new(Some(admin), None)?,
+        None => AdminClient::at(server.admin, None)?,
     };
     let old = running.status().await?.pid;
     check_pid_file(old, &server)?;
@@ -108,7 +108,7 @@ pub async fn upgrade(
         return Err(UpgradeError::Signal(old, error));
     }
     let new = wait_until_serving(new, &server).await?;
-    Ok(Upgraded { old, new })
+    Ok(Handover { old, new })
 }
 
 fn check_pid_file(answering: u32, server: &Server) -> Result<(), UpgradeError> {
@@ -180,7 +180,7 @@ async fn wait_until_ready(new: &mut Child, server: &Server) -> Result<(), Upgrad
 }
 
 async fn wait_until_serving(mut new: Child, server: &Server) -> Result<u32, UpgradeError> {
-    let control = Control::at(server.admin, None)?;
+    let control = AdminClient::at(server.admin, None)?;
     let limit = Instant::now() + TAKEOVER_LIMIT;
     loop {
         // Either process may answer, for a few seconds.

@@ -19,7 +19,7 @@ const NEVER: &str = "zstd";
 /// only if it may compress.
 ///
 /// # Errors
-/// None that a request could cause.
+/// A header can't be written; those written here always can.
 pub(crate) fn prepare(session: &mut Session, levels: &Compression) -> Result<()> {
     let headers = &session.req_header().headers;
     let asked = headers.contains_key(ACCEPT_ENCODING);

@@ -11,13 +11,13 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::access_log::{AccessLog, Entry};
-use crate::cache::{self, Asked, Cache, Outcome};
+use crate::cache::{self, Cache, FetchStart, Outcome};
 use crate::clients::Place;
 use crate::message::problem::Problem;
 use crate::metrics::{ERROR, Reason, class};
 use crate::table::live::Table;
 use crate::upstream::Lease;
-use crate::upstream::{Group, Tried};
+use crate::upstream::{Group, Tries};
 
 /// A kept connection that the upstream had closed breaks within a round trip.
 const STALE_SHOWS: Duration = Duration::from_millis(250);
@@ -36,7 +36,7 @@ pub(crate) struct Exchange {
     /// The request's place among its client's.
     pub(crate) place: Option<Place>,
     pub(crate) group: Option<Arc<Group>>,
-    pub(crate) tried: Tried,
+    pub(crate) tried: Tries,
     /// When the last try began.
     pub(crate) tried_at: Instant,
     /// Where the request is now.
@@ -56,7 +56,7 @@ pub(crate) struct Exchange {
     pub(crate) is_background: bool,
     pub(crate) caching: cache::Use,
     /// When the upstream was asked for what may be kept.
-    pub(crate) asked: Option<Asked>,
+    pub(crate) asked: Option<FetchStart>,
     /// The 304 that confirmed a kept answer.
     pub(crate) renewal: Option<Box<ResponseHeader>>,
     /// Whether the client's answer has no body, by the request's method or its own status.
@@ -78,7 +78,7 @@ impl Exchange {
             https: false,
             place: None,
             group: None,
-            tried: Tried::default(),
+            tried: Tries::default(),
             tried_at: started,
             lease: None,
             replayable: false,

@@ -183,7 +183,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
         exchange.begin_try();
-        exchange.asked = exchange.cache().map(Cache::asked);
+        exchange.asked = exchange.cache().map(Cache::fetch_start);
         let left = exchange
             .time_left()
             .map_err(|problem| fail(exchange, problem))?;

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal means here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Instruction {
     /// SIGTERM or SIGINT: finish and end.
     Stop,
     /// SIGQUIT: hand the sockets to a new process, finish and end.
@@ -35,12 +35,12 @@ impl Signals {
     }
 
     /// The next one.
-    pub(crate) async fn next(&mut self) -> Told {
+    pub(crate) async fn next(&mut self) -> Instruction {
         tokio::select! {
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.quit.recv() => Told::HandOver,
-            _ = self.hang_up.recv() => Told::Reload,
+            _ = self.terminate.recv() => Instruction::Stop,
+            _ = self.interrupt.recv() => Instruction::Stop,
+            _ = self.quit.recv() => Instruction::HandOver,
+            _ = self.hang_up.recv() => Instruction::Reload,
         }
     }
 }

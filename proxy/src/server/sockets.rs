@@ -53,13 +53,13 @@ pub(crate) fn options() -> TcpSocketOptions {
 }
 
 /// Tells when pingora has all sockets: bound by itself, or taken over from another process.
-pub(crate) struct Listening {
+pub(crate) struct ListenWatch {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) tell: Option<oneshot::Sender<()>>,
 }
 
 #[async_trait]
-impl Service for Listening {
+impl Service for ListenWatch {
     async fn start_service(&mut self, fds: Option<ListenFds>, _: ShutdownWatch, _: usize) {
         let Some(fds) = fds else { return };
         let names: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();

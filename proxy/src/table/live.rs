@@ -45,7 +45,7 @@ pub(crate) struct Table {
 #[error("no upstream is `{0}`; `store-proxy status` lists them")]
 pub(crate) struct NoSuchUpstream(String);
 
-/// What an operator sees.
+/// The groups and upstreams as an operator sees them.
 #[derive(Debug, Serialize)]
 pub(crate) struct Status {
     /// The groups, by name.
@@ -59,7 +59,7 @@ pub(crate) struct GroupStatus {
     pub(crate) name: String,
     /// How its upstreams are picked.
     pub(crate) policy: config::Policy,
-    /// They, in the file's order.
+    /// Its upstreams, in the file's order.
     pub(crate) upstreams: Vec<UpstreamStatus>,
 }
 
@@ -139,7 +139,7 @@ impl Live {
         self.table.load_full()
     }
 
-    /// What an operator sees.
+    /// The groups and upstreams as an operator sees them.
     pub(crate) fn status(&self) -> Status {
         let now = Instant::now();
         let table = self.table();

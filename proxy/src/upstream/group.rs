@@ -110,7 +110,7 @@ impl Group {
     ///
     /// # Errors
     /// No upstream is up, or all their slots and queues are full.
-    pub(crate) async fn lease(&self, key: &[u8], tried: &Tried) -> Result<Lease, LeaseError> {
+    pub(crate) async fn lease(&self, key: &[u8], tried: &Tries) -> Result<Lease, LeaseError> {
         let choice = self.choice.load_full();
         if choice.eligible.is_empty() {
             self.metrics.no_upstream.inc();
@@ -215,11 +215,11 @@ impl Group {
     }
 }
 
-/// Upstreams that a request was sent to already.
+/// The upstreams that a request was sent to, in their order.
 #[derive(Default)]
-pub(crate) struct Tried(Vec<Arc<Upstream>>);
+pub(crate) struct Tries(Vec<Arc<Upstream>>);
 
-impl Tried {
+impl Tries {
     pub(crate) fn add(&mut self, upstream: &Arc<Upstream>) {
         self.0.push(upstream.clone());
     }

@@ -73,7 +73,7 @@ impl Upstream {
 
     /// A slot, once one is free, in the order in which they were asked for; none after `limit`.
     pub(crate) async fn lease(self: &Arc<Self>, limit: Duration) -> Option<Lease> {
-        let waiting = Waiting::new(self);
+        let waiting = QueuePlace::new(self);
         let slot = tokio::time::timeout(limit, self.slots.clone().acquire_owned()).await;
         let lease = Lease::new(self.clone(), slot.ok()?.ok()?);
         // Not before: a drain looks at both counts.
@@ -83,9 +83,9 @@ impl Upstream {
 }
 
 /// One request in an upstream's queue.
-struct Waiting<'a>(&'a Upstream);
+struct QueuePlace<'a>(&'a Upstream);
 
-impl<'a> Waiting<'a> {
+impl<'a> QueuePlace<'a> {
     fn new(upstream: &'a Upstream) -> Self {
         upstream.waiting.fetch_add(1, Ordering::Relaxed);
         upstream.metrics.queued.inc();
@@ -93,7 +93,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
         self.0.metrics.queued.dec();

@@ -12,7 +12,7 @@ mod member;
 mod policy;
 mod standing;
 
-pub(crate) use group::{Group, LeaseError, Tried};
+pub(crate) use group::{Group, LeaseError, Tries};
 pub(crate) use health::check;
 pub(crate) use member::{Lease, Upstream};
 pub(crate) use standing::State;

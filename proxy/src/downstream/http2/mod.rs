@@ -48,7 +48,7 @@ pub(crate) struct Http2<'a> {
     pub(crate) client: IpAddr,
 }
 
-type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
+type IncomingStream = (Request<RecvStream>, SendResponse<Bytes>);
 
 impl Http2<'_> {
     /// Serves until the client leaves, is idle for too long, or the proxy stops.
@@ -113,7 +113,7 @@ impl Http2<'_> {
     }
 
     /// Hands a request to pingora, in a task of its own, or refuses it.
-    fn begin(&self, accepted: Accepted, digest: &Arc<Digest>, shutdown: &ShutdownWatch) {
+    fn begin(&self, accepted: IncomingStream, digest: &Arc<Digest>, shutdown: &ShutdownWatch) {
         let (request, mut respond) = accepted;
         let limits = self.limits();
         let head_limits = HeadLimits {

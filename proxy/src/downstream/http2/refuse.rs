@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{Method, Response};
 
 use super::Http2;
-use crate::downstream::refusals::Refused;
+use crate::downstream::refusals::Refusal;
 use crate::message::problem::Problem;
 use crate::message::request_id::{REQUEST_ID, request_id};
 
@@ -27,14 +27,14 @@ impl Http2<'_> {
         let authority = request.uri.authority().map(|authority| authority.as_str());
         let host = || request.headers.get(HOST)?.to_str().ok();
         self.refusals.note(
-            &Refused {
+            &Refusal {
                 method: request.method.as_str(),
                 target: target.map_or("-", |target| target.as_str()),
                 host: authority.or_else(host),
                 status: problem.status().as_u16(),
                 bytes_sent,
                 since,
-                ..Refused::unread(id, self.client, "2")
+                ..Refusal::unread(id, self.client, "2")
             },
             problem.reason(),
         );

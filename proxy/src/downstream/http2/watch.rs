@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{self, Frames, RESET_BYTES};
-use crate::downstream::refusals::{Refusals, Refused};
+use crate::downstream::refusals::{Refusal, Refusals};
 use crate::downstream::wire::Wire;
 use crate::message::problem::Problem;
 use crate::message::request_id::new_id;
@@ -60,7 +60,7 @@ impl Watch {
             let id = new_id();
             let id = id.to_str().unwrap_or("-");
             tracing::debug!(request = id, %client, code, "HTTP/2 was refused by the protocol");
-            refusals.note(&Refused::unread(id, client, "2"), Some(Reason::Http2));
+            refusals.note(&Refusal::unread(id, client, "2"), Some(Reason::Http2));
         });
     }
 
@@ -99,10 +99,10 @@ impl Watch {
         self.unsent = frames::answer(stream, status.as_str(), &fields, &body).into();
         self.answered = Some(stream);
         self.answers += 1;
-        let refused = Refused {
+        let refused = Refusal {
             status: status.as_u16(),
             bytes_sent: body.len() as u64,
-            ..Refused::unread(id, self.client, "2")
+            ..Refusal::unread(id, self.client, "2")
         };
         self.refusals.note(&refused, Some(Reason::Http2));
     }

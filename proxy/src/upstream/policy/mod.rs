@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 pub(crate) use consistent_hash::ConsistentHash;
 pub(crate) use least_connections::LeastConnections;
 pub(crate) use round_robin::RoundRobin;
-pub(crate) use weighted::Weighted;
+pub(crate) use weighted::WeightedTurns;
 
 use crate::config;
 
@@ -26,7 +26,7 @@ pub(crate) struct Candidate {
 /// A policy, ready for one list of candidates.
 pub(crate) enum Picker {
     RoundRobin(RoundRobin),
-    Weighted(Weighted),
+    Weighted(WeightedTurns),
     LeastConnections(LeastConnections),
     ConsistentHash(ConsistentHash),
 }
@@ -36,7 +36,7 @@ impl Picker {
     pub(crate) fn new(policy: config::Policy, candidates: &[Candidate]) -> Self {
         match policy {
             config::Policy::RoundRobin => Self::RoundRobin(RoundRobin::default()),
-            config::Policy::WeightedRoundRobin => Self::Weighted(Weighted::new(candidates)),
+            config::Policy::WeightedRoundRobin => Self::Weighted(WeightedTurns::new(candidates)),
             config::Policy::LeastConnections => {
                 Self::LeastConnections(LeastConnections::new(candidates))
             }

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::Candidate;
 
 /// A round in which each candidate has as many turns as it has weight.
-pub(crate) struct Weighted {
+pub(crate) struct WeightedTurns {
     round: Vec<usize>,
     next: AtomicUsize,
 }
 
-impl Weighted {
+impl WeightedTurns {
     pub(crate) fn new(candidates: &[Candidate]) -> Self {
         let weights: Vec<i64> = candidates.iter().map(|c| c.weight.into()).collect();
         let common = weights.iter().copied().fold(0, greatest_common_divisor);
@@ -69,13 +69,13 @@ mod tests {
 
     use super::*;
 
-    fn weighted(weights: &[u16]) -> Weighted {
+    fn weighted(weights: &[u16]) -> WeightedTurns {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let candidates: Vec<Candidate> = weights
             .iter()
             .map(|&weight| Candidate { address, weight })
             .collect();
-        Weighted::new(&candidates)
+        WeightedTurns::new(&candidates)
     }
 
     #[test]

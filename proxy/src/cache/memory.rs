@@ -1,4 +1,4 @@
-//! Where answers are kept: a table in memory with a limit, that forgets what has changed.
+//! Where answers are kept: a answers in memory with a limit, that forgets what has changed.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,18 +15,18 @@ use pingora_cache::{
 use pingora_error::Result;
 use prometheus::IntGauge;
 
-use super::changes::{Changes, Seen};
-use super::table::{Entry, Table, Whole};
+use super::changes::{Changes, Counts};
+use super::entries::{Entries, Entry, WholeAnswer};
 
-/// How much of a full table is freed at once, so that the search for the oldest is seldom: a tenth.
+/// How much of a full answers is freed at once, so that the search for the oldest is seldom: a tenth.
 const FREED_SHARE: usize = 10;
 
 /// Answers of one group.
-pub(super) struct Store {
-    table: RwLock<Table>,
+pub(super) struct Memory {
+    answers: RwLock<Entries>,
     limit_bytes: AtomicUsize,
-    /// What makes kept answers wrong. An answer is kept under the table's lock only if nothing of it came since, so one
-    /// who notes a change and then looks at the table finds all that the change makes wrong.
+    /// What makes kept answers wrong. An answer is kept under the answers's lock only if nothing of it came since, so one
+    /// who notes a change and then looks at the answers finds all that the change makes wrong.
     changes: Changes,
     /// Counts uses: the entry with the smallest number was not used for longest.
     uses: AtomicU64,
@@ -34,10 +34,10 @@ pub(super) struct Store {
     entries: IntGauge,
 }
 
-impl Store {
+impl Memory {
     pub(super) fn new(bytes: IntGauge, entries: IntGauge) -> Self {
         Self {
-            table: RwLock::default(),
+            answers: RwLock::default(),
             limit_bytes: AtomicUsize::new(0),
             changes: Changes::new(),
             uses: AtomicU64::new(0),
@@ -57,11 +57,11 @@ impl Store {
 
     /// Forgets everything; says how many answers that were.
     pub(super) fn purge(&self) -> usize {
-        let mut table = self.write();
+        let mut answers = self.write();
         self.changes.purge();
-        let before = std::mem::take(&mut *table);
-        self.show(&table);
-        drop(table);
+        let before = std::mem::take(&mut *answers);
+        self.show(&answers);
+        drop(answers);
         before.count()
     }
 
@@ -72,9 +72,9 @@ impl Store {
         if !self.read().has(key) {
             return 0;
         }
-        let mut table = self.write();
-        let count = table.remove_all(key);
-        self.show(&table);
+        let mut answers = self.write();
+        let count = answers.remove_all(key);
+        self.show(&answers);
         count
     }
 
@@ -84,30 +84,36 @@ impl Store {
         if self.read().get(key, variance).is_none() {
             return;
         }
-        let mut table = self.write();
-        table.remove(key, variance);
-        self.show(&table);
+        let mut answers = self.write();
+        answers.remove(key, variance);
+        self.show(&answers);
     }
 
     /// Keeps an entry, unless something of it changed since it was asked for.
-    fn put(&self, key: Box<[u8]>, variance: Option<HashBinary>, entry: Entry, asked: Option<Seen>) {
+    fn put(
+        &self,
+        key: Box<[u8]>,
+        variance: Option<HashBinary>,
+        entry: Entry,
+        asked: Option<Counts>,
+    ) {
         let limit = self.limit_bytes.load(Ordering::Relaxed);
         if entry.bytes() > limit {
             return;
         }
-        let mut table = self.write();
+        let mut answers = self.write();
         if asked.is_none_or(|seen| self.changes.touched(&key, seen)) {
             return;
         }
         entry.used(self.use_number());
-        table.put(key, variance, entry);
-        if table.bytes() > limit {
-            table.free(limit - limit / FREED_SHARE);
+        answers.put(key, variance, entry);
+        if answers.bytes() > limit {
+            answers.free(limit - limit / FREED_SHARE);
         }
-        self.show(&table);
+        self.show(&answers);
     }
 
-    pub(super) fn find_whole(&self, key: &[u8]) -> Option<Whole> {
+    pub(super) fn find_whole(&self, key: &[u8]) -> Option<WholeAnswer> {
         self.find(key, None)?.whole()
     }
 
@@ -121,28 +127,28 @@ impl Store {
         self.uses.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn show(&self, table: &Table) {
+    fn show(&self, answers: &Entries) {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.bytes.set(number(table.bytes()));
-        self.entries.set(number(table.count()));
+        self.bytes.set(number(answers.bytes()));
+        self.entries.set(number(answers.count()));
     }
 
-    // A panic elsewhere leaves the table whole.
-    fn read(&self) -> RwLockReadGuard<'_, Table> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    // A panic elsewhere leaves the answers whole.
+    fn read(&self) -> RwLockReadGuard<'_, Entries> {
+        self.answers.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Entries> {
+        self.answers.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn asked(meta: &CacheMeta) -> Option<Seen> {
-    meta.extensions().get::<Seen>().copied()
+fn asked(meta: &CacheMeta) -> Option<Counts> {
+    meta.extensions().get::<Counts>().copied()
 }
 
 #[async_trait]
-impl Storage for Store {
+impl Storage for Memory {
     async fn lookup(
         &'static self,
         key: &CacheKey,
@@ -162,7 +168,7 @@ impl Storage for Store {
         _trace: &SpanHandle,
     ) -> Result<MissHandler> {
         Ok(Box::new(Fill {
-            store: self,
+            memory: self,
             entry: Entry::new(key.primary_key(), meta, Bytes::new()),
             key: key.primary_key().into(),
             variance: key.get_variance_key().copied(),
@@ -171,7 +177,7 @@ impl Storage for Store {
         }))
     }
 
-    /// Not asked for: purges are of the whole table.
+    /// Not asked for: purges are of the whole answers.
     async fn purge(
         &'static self,
         _target: PurgeTarget<'_>,
@@ -242,12 +248,12 @@ impl HandleHit for Hit {
 
 /// An answer that arrives. Nobody sees it before it is whole.
 struct Fill {
-    store: &'static Store,
+    memory: &'static Memory,
     key: Box<[u8]>,
     variance: Option<HashBinary>,
     entry: Entry,
     body: BytesMut,
-    asked: Option<Seen>,
+    asked: Option<Counts>,
 }
 
 #[async_trait]
@@ -259,7 +265,7 @@ impl HandleMiss for Fill {
 
     async fn finish(self: Box<Self>) -> Result<MissFinishType> {
         let Self {
-            store,
+            memory,
             key,
             variance,
             mut entry,
@@ -269,7 +275,7 @@ impl HandleMiss for Fill {
         // A copy of the right size: the buffer may have grown to twice that.
         entry.set_body(Bytes::copy_from_slice(&body));
         let bytes = entry.bytes();
-        store.put(key, variance, entry, asked);
+        memory.put(key, variance, entry, asked);
         Ok(MissFinishType::Created(bytes))
     }
 }
@@ -282,11 +288,11 @@ mod tests {
 
     use super::*;
 
-    fn store(limit: usize) -> Store {
+    fn memory(limit: usize) -> Memory {
         let gauge = |name: &str| IntGauge::new(name, "of a test").expect("a gauge");
-        let store = Store::new(gauge("bytes"), gauge("entries"));
-        store.limit(limit);
-        store
+        let memory = Memory::new(gauge("bytes"), gauge("entries"));
+        memory.limit(limit);
+        memory
     }
 
     fn entry(key: &[u8], body: usize) -> Entry {
@@ -296,84 +302,84 @@ mod tests {
         Entry::new(key, &meta, Bytes::from(vec![b'x'; body]))
     }
 
-    fn put(store: &Store, key: &str, body: usize) {
-        let asked = store.changes.seen();
-        put_asked(store, key, None, body, asked);
+    fn put(memory: &Memory, key: &str, body: usize) {
+        let asked = memory.changes.counts();
+        put_asked(memory, key, None, body, asked);
     }
 
-    fn put_asked(store: &Store, key: &str, variance: Option<u8>, body: usize, asked: Seen) {
+    fn put_asked(memory: &Memory, key: &str, variance: Option<u8>, body: usize, asked: Counts) {
         let variance = variance.map(|byte| [byte; 16]);
         let entry = entry(key.as_bytes(), body);
-        store.put(key.as_bytes().into(), variance, entry, Some(asked));
+        memory.put(key.as_bytes().into(), variance, entry, Some(asked));
     }
 
     #[test]
     fn what_was_asked_for_before_a_purge_is_not_kept_after_it() {
-        let store = store(1 << 20);
-        put(&store, "a", 1);
-        let asked = store.changes.seen();
-        assert_eq!(store.purge(), 1);
-        assert!(store.find(b"a", None).is_none());
-        put_asked(&store, "a", None, 1, asked);
-        assert!(store.find(b"a", None).is_none());
-        put(&store, "a", 1);
-        assert!(store.find(b"a", None).is_some());
+        let memory = memory(1 << 20);
+        put(&memory, "a", 1);
+        let asked = memory.changes.counts();
+        assert_eq!(memory.purge(), 1);
+        assert!(memory.find(b"a", None).is_none());
+        put_asked(&memory, "a", None, 1, asked);
+        assert!(memory.find(b"a", None).is_none());
+        put(&memory, "a", 1);
+        assert!(memory.find(b"a", None).is_some());
     }
 
     #[test]
     fn a_write_forgets_all_answers_for_its_key_and_those_on_their_way() {
-        let store = store(1 << 20);
-        let asked = store.changes.seen();
+        let memory = memory(1 << 20);
+        let asked = memory.changes.counts();
         for key in ["a", "b"] {
-            put(&store, key, 1);
-            put_asked(&store, key, Some(1), 1, asked);
+            put(&memory, key, 1);
+            put_asked(&memory, key, Some(1), 1, asked);
         }
-        assert_eq!(store.invalidate(b"a"), 2);
-        assert_eq!(store.invalidate(b"nothing"), 0);
-        put_asked(&store, "a", Some(2), 1, asked);
+        assert_eq!(memory.invalidate(b"a"), 2);
+        assert_eq!(memory.invalidate(b"nothing"), 0);
+        put_asked(&memory, "a", Some(2), 1, asked);
         for variance in [None, Some([1; 16]), Some([2; 16])] {
-            assert!(store.find(b"a", variance.as_ref()).is_none());
+            assert!(memory.find(b"a", variance.as_ref()).is_none());
         }
-        assert!(store.find(b"b", Some(&[1; 16])).is_some());
-        assert_eq!(store.entries.get(), 2);
-        put(&store, "a", 1);
-        assert!(store.find(b"a", None).is_some());
+        assert!(memory.find(b"b", Some(&[1; 16])).is_some());
+        assert_eq!(memory.entries.get(), 2);
+        put(&memory, "a", 1);
+        assert!(memory.find(b"a", None).is_some());
     }
 
     #[test]
     fn what_was_used_last_stays_when_the_table_is_full() {
-        let store = store(10_000);
+        let memory = memory(10_000);
         for number in 0..9 {
-            put(&store, &number.to_string(), 500);
+            put(&memory, &number.to_string(), 500);
         }
-        assert!(store.find(b"0", None).is_some());
-        put(&store, "9", 500);
+        assert!(memory.find(b"0", None).is_some());
+        put(&memory, "9", 500);
         let kept: Vec<String> = (0..10).map(|n| n.to_string()).collect();
         let kept: Vec<_> = kept
             .iter()
-            .filter(|n| store.find(n.as_bytes(), None).is_some())
+            .filter(|n| memory.find(n.as_bytes(), None).is_some())
             .collect();
         assert_eq!(kept, ["0", "3", "4", "5", "6", "7", "8", "9"]);
-        assert_eq!(store.entries.get(), 8);
-        assert!(store.bytes.get() <= 9_000);
+        assert_eq!(memory.entries.get(), 8);
+        assert!(memory.bytes.get() <= 9_000);
     }
 
     #[test]
     fn what_is_larger_than_the_table_is_not_kept() {
-        let store = store(1_000);
-        put(&store, "a", 1_000);
-        assert!(store.find(b"a", None).is_none());
-        assert_eq!(store.bytes.get(), 0);
+        let memory = memory(1_000);
+        put(&memory, "a", 1_000);
+        assert!(memory.find(b"a", None).is_none());
+        assert_eq!(memory.bytes.get(), 0);
     }
 
     #[test]
     fn an_answer_that_is_replaced_counts_once() {
-        let store = store(10_000);
-        put(&store, "a", 500);
-        let bytes = store.bytes.get();
-        put(&store, "a", 500);
-        assert_eq!(store.bytes.get(), bytes);
-        assert_eq!(store.entries.get(), 1);
+        let memory = memory(10_000);
+        put(&memory, "a", 500);
+        let bytes = memory.bytes.get();
+        put(&memory, "a", 500);
+        assert_eq!(memory.bytes.get(), bytes);
+        assert_eq!(memory.entries.get(), 1);
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ const SECONDS: [DirectiveKey; 4] = [
 
 /// What holds for us.
 #[derive(Debug)]
-pub(super) enum Control {
+pub(super) enum Directives {
     /// It is meant for us, and nothing else counts, not even `Expires`.
     Targeted(CacheControl),
     /// It is meant for all caches.
@@ -29,7 +29,7 @@ pub(super) enum Control {
     Silent,
 }
 
-impl Control {
+impl Directives {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         if let Some(targeted) = targeted(headers) {
             return Self::Targeted(targeted);
@@ -38,7 +38,7 @@ impl Control {
             .map_or(Self::Silent, Self::General)
     }
 
-    pub(super) fn directives(&self) -> Option<&CacheControl> {
+    pub(super) fn cache_control(&self) -> Option<&CacheControl> {
         match self {
             Self::Targeted(control) | Self::General(control) => Some(control),
             Self::Silent => None,
@@ -47,7 +47,7 @@ impl Control {
 
     /// Whether a directive is there, with or without a value: one that names fields is taken to mean the whole answer.
     pub(super) fn has(&self, key: &DirectiveKey) -> bool {
-        let directives = self.directives();
+        let directives = self.cache_control();
         directives.is_some_and(|control| control.has_directive(key))
     }
 }
@@ -90,16 +90,16 @@ fn seconds(value: BareItem) -> Option<DirectiveValue> {
 mod tests {
     use super::*;
 
-    fn of(lines: &[(&'static str, &'static str)]) -> Control {
+    fn of(lines: &[(&'static str, &'static str)]) -> Directives {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(*name, value.parse().expect("a value"));
         }
-        Control::of(&headers)
+        Directives::of(&headers)
     }
 
-    fn max_age(control: &Control) -> Option<u32> {
-        control.directives()?.max_age().ok()?
+    fn max_age(control: &Directives) -> Option<u32> {
+        control.cache_control()?.max_age().ok()?
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
             ("max-age=99999999999", DELTA_SECONDS_OVERFLOW_VALUE),
         ] {
             let control = of(&[general, (TARGETED, targeted)]);
-            assert!(matches!(control, Control::Targeted(_)), "{targeted}");
+            assert!(matches!(control, Directives::Targeted(_)), "{targeted}");
             assert_eq!(max_age(&control), Some(expected), "{targeted}");
         }
         let lines = [general, (TARGETED, "no-store"), (TARGETED, "private")];
@@ -135,7 +135,7 @@ mod tests {
             assert!(control.has(&DirectiveKey::NoStore), "{targeted}");
             assert_eq!(max_age(&control), None, "{targeted}");
         }
-        assert!(matches!(of(&[(TARGETED, "&")]), Control::Silent));
+        assert!(matches!(of(&[(TARGETED, "&")]), Directives::Silent));
         let silent = of(&[(TARGETED, "max-age=9, no-store=?0")]);
         assert!(!silent.has(&DirectiveKey::NoStore));
         let named = of(&[(TARGETED, "max-age=9, private=\"x-a\"")]);

@@ -12,14 +12,14 @@ use pingora_cache::CacheMeta;
 use pingora_cache::key::HashBinary;
 use pingora_http::ResponseHeader;
 
-use super::told::STATUS;
+use super::outcome::STATUS;
 
 /// What an entry costs beside its bytes, about.
 const OVERHEAD_BYTES: usize = 512;
 
 /// All answers of one group.
 #[derive(Default)]
-pub(super) struct Table {
+pub(super) struct Entries {
     families: HashMap<Box<[u8]>, Family>,
     count: usize,
     bytes: usize,
@@ -34,7 +34,7 @@ struct Family {
 }
 
 /// A kept answer as bytes.
-pub(crate) struct Whole {
+pub(crate) struct WholeAnswer {
     /// Status line and headers, without the empty line.
     pub(crate) head: Bytes,
     pub(crate) body: Bytes,
@@ -118,8 +118,8 @@ impl Entry {
         self.last_use.load(Ordering::Relaxed)
     }
 
-    pub(super) fn whole(&self) -> Option<Whole> {
-        Some(Whole {
+    pub(super) fn whole(&self) -> Option<WholeAnswer> {
+        Some(WholeAnswer {
             head: self.head_bytes.clone()?,
             body: self.body.clone(),
             made: self.times.made,
@@ -144,7 +144,7 @@ impl Entry {
     }
 }
 
-impl Table {
+impl Entries {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
