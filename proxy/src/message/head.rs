@@ -197,6 +197,8 @@ fn check_request_line(line: &[u8]) -> Result<RequestLine<'_>, Problem> {
     })
 }
 
+/// Checks a method.
+///
 /// # Errors
 /// A method that would make the proxy a tunnel or a mirror.
 pub(crate) fn check_method(method: &[u8]) -> Result<(), Problem> {

@@ -1,10 +1,11 @@
 //! Whether a request is let in, and what has to be known about it first.
 
 use http::header::{CONTENT_LENGTH, HOST, UPGRADE};
+use ipnet::IpNet;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Origin, Route};
 use super::replay::may_be_replayed;
 use crate::clients::{Kind, address_of};
 use crate::message::forwarded;
@@ -18,23 +19,12 @@ pub(crate) fn admit(
     session: &mut Session,
     exchange: &mut Exchange,
 ) -> Result<(), Problem> {
-    exchange.peer = address_of(session.client_addr());
-    exchange.https = session
-        .digest()
-        .is_some_and(|digest| digest.ssl_digest.is_some());
     // No upgrade is forwarded, so pingora need not expect one (RFC 9110, section 7.8).
     session.req_header_mut().remove_header(&UPGRADE);
     let table = exchange.table.clone();
     let limits = &table.config.limits;
-    let request = session.req_header();
-    exchange.request_id = request_id(&request.headers);
-    exchange.client = forwarded::client_address(
-        exchange.peer,
-        &request.headers,
-        &table.config.forwarded.trusted,
-    );
-    exchange.is_background = session.subrequest_ctx.is_some();
-    if !exchange.is_background {
+    exchange.origin = origin(session, &table.config.forwarded.trusted);
+    if !exchange.origin.is_background {
         let is_whole = session.as_mut().is_body_empty();
         take_place(live, exchange, is_whole)?;
     }
@@ -50,15 +40,31 @@ pub(crate) fn admit(
         .find(host(request), request.uri.path())
         .ok_or(Problem::NoRoute)?;
     group.budget.request(exchange.started);
-    exchange.replayable = may_be_replayed(request, &table.config.retry.keyed_posts);
-    exchange.group = Some(group.clone());
+    exchange.route = Some(Route {
+        group: group.clone(),
+        replayable: may_be_replayed(request, &table.config.retry.keyed_posts),
+    });
     Ok(())
+}
+
+fn origin(session: &Session, trusted: &[IpNet]) -> Origin {
+    let peer = address_of(session.client_addr());
+    let headers = &session.req_header().headers;
+    Origin {
+        request_id: request_id(headers),
+        peer,
+        client: forwarded::client_address(peer, headers, trusted),
+        https: session
+            .digest()
+            .is_some_and(|digest| digest.ssl_digest.is_some()),
+        is_background: session.subrequest_ctx.is_some(),
+    }
 }
 
 /// The client's share of all requests, over time and at the moment.
 fn take_place(live: &Live, exchange: &mut Exchange, is_whole: bool) -> Result<(), Problem> {
     if let Some(rate) = &exchange.table.rate {
-        rate.take(exchange.client)
+        rate.take(exchange.origin.client)
             .map_err(|retry_after| Problem::TooOften { retry_after })?;
     }
     let kind = match is_whole {
@@ -89,7 +95,7 @@ fn take(live: &Live, exchange: &mut Exchange, kind: Kind) -> Result<(), Problem>
         Kind::Arriving => limit.saturating_mul(ARRIVING),
         Kind::Request | Kind::Connection => limit,
     };
-    let place = live.clients.take(exchange.client, kind, limit);
+    let place = live.clients.take(exchange.origin.client, kind, limit);
     exchange.place = Some(place.ok_or(Problem::ClientRequests)?);
     Ok(())
 }

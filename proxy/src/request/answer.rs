@@ -25,7 +25,7 @@ impl From<LeaseError> for Problem {
 /// Ends the phase with a problem that `fail_to_proxy` will answer.
 pub(crate) fn fail(exchange: &mut Exchange, problem: Problem) -> BError {
     let error = Error::new_in(ErrorType::HTTPStatus(problem.status().as_u16()));
-    exchange.problem = Some(problem);
+    exchange.ending.problem = Some(problem);
     error
 }
 
@@ -64,14 +64,14 @@ pub(crate) async fn answer(
     exchange: &mut Exchange,
     problem: Problem,
 ) -> Result<()> {
-    exchange.refused = problem.reason();
+    exchange.ending.refused = problem.reason();
     let body = problem.body(exchange.id());
     let mut response = ResponseHeader::build(problem.status(), Some(6))?;
     response.insert_header(CONTENT_TYPE, "application/problem+json")?;
     response.insert_header(CONTENT_LENGTH, body.len())?;
     response.insert_header(CACHE_CONTROL, "no-store")?;
     response.insert_header(X_CONTENT_TYPE_OPTIONS, "nosniff")?;
-    response.insert_header(REQUEST_ID, exchange.request_id.clone())?;
+    response.insert_header(REQUEST_ID, exchange.origin.request_id.clone())?;
     if let Some(seconds) = problem.retry_after_seconds() {
         response.insert_header(RETRY_AFTER, seconds)?;
     }

@@ -11,105 +11,123 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::access_log::{AccessLog, Entry};
+use super::attempts::Attempts;
 use crate::cache::{self, Cache, FetchStart, Outcome};
 use crate::clients::Place;
 use crate::message::problem::Problem;
 use crate::metrics::{ERROR, Reason, class};
 use crate::table::live::Table;
-use crate::upstream::Lease;
-use crate::upstream::{Group, Tries};
+use crate::upstream::Group;
 
-/// A kept connection that the upstream had closed breaks within a round trip.
-const STALE_SHOWS: Duration = Duration::from_millis(250);
-
-/// One request and its answer.
+/// One request and its answer, by what each phase finds out.
 pub(crate) struct Exchange {
     /// The configuration the request began with, and ends with.
     pub(crate) table: Arc<Table>,
     pub(crate) started: Instant,
+    /// Found out first of all, whether the request is let in or not.
+    pub(crate) origin: Origin,
+    /// The request's place among its client's, once it has one.
+    pub(crate) place: Option<Place>,
+    /// Present once the request is let in.
+    pub(crate) route: Option<Route>,
+    pub(crate) caching: Caching,
+    pub(crate) attempts: Attempts,
+    pub(crate) ending: Ending,
+}
+
+/// Where a request comes from.
+pub(crate) struct Origin {
     pub(crate) request_id: HeaderValue,
     /// The other end of the connection.
     pub(crate) peer: IpAddr,
     /// The client's address, as believed.
     pub(crate) client: IpAddr,
     pub(crate) https: bool,
-    /// The request's place among its client's.
-    pub(crate) place: Option<Place>,
-    pub(crate) group: Option<Arc<Group>>,
-    pub(crate) tried: Tries,
-    /// When the last try began.
-    pub(crate) tried_at: Instant,
-    /// Where the request is now.
-    pub(crate) lease: Option<Lease>,
+    /// Nobody waits for this one: it fetches what is to be in the cache when the next client asks.
+    pub(crate) is_background: bool,
+}
+
+/// Where a request goes to.
+pub(crate) struct Route {
+    pub(crate) group: Arc<Group>,
+    /// Whether the request may reach an upstream twice.
     pub(crate) replayable: bool,
-    /// The next try gets a new connection, as an old one turned out to be closed.
-    pub(crate) afresh: bool,
-    /// Bytes of the body that this try has sent on.
-    pub(crate) body_bytes: u64,
-    /// Whether the client has sent all of it.
-    pub(crate) body_arrived: bool,
+}
+
+/// What the cache has to do with a request.
+#[derive(Default)]
+pub(crate) struct Caching {
+    pub(crate) usage: cache::Use,
+    /// When the upstream was asked for what may be kept.
+    pub(crate) fetch: Option<FetchStart>,
+    /// The 304 that confirmed a kept answer.
+    pub(crate) renewal: Option<Box<ResponseHeader>>,
+}
+
+/// What is known of the client's answer.
+#[derive(Default)]
+pub(crate) struct Ending {
     /// Why the proxy answers itself.
     pub(crate) problem: Option<Problem>,
     /// Why the proxy turned the request away, if it did.
     pub(crate) refused: Option<Reason>,
-    /// Nobody waits for this one: it fetches what is to be in the cache when the next client asks.
-    pub(crate) is_background: bool,
-    pub(crate) caching: cache::Use,
-    /// When the upstream was asked for what may be kept.
-    pub(crate) asked: Option<FetchStart>,
-    /// The 304 that confirmed a kept answer.
-    pub(crate) renewal: Option<Box<ResponseHeader>>,
-    /// Whether the client's answer has no body, by the request's method or its own status.
+    /// Whether the answer has no body, by the request's method or its own status.
     pub(crate) bodiless: bool,
-    /// Whether an upstream was sent the request, and so has counted it.
-    pub(crate) is_sent: bool,
 }
 
-impl Exchange {
-    pub(crate) fn new(table: Arc<Table>) -> Self {
+impl Origin {
+    /// Of a request that nothing is known about yet.
+    fn unknown() -> Self {
         let nowhere = IpAddr::from([0, 0, 0, 0]);
-        let started = Instant::now();
         Self {
-            table,
-            started,
             request_id: HeaderValue::from_static("-"),
             peer: nowhere,
             client: nowhere,
             https: false,
-            place: None,
-            group: None,
-            tried: Tries::default(),
-            tried_at: started,
-            lease: None,
-            replayable: false,
-            afresh: false,
-            body_bytes: 0,
-            body_arrived: false,
-            problem: None,
-            refused: None,
             is_background: false,
-            caching: cache::Use::None,
-            asked: None,
-            renewal: None,
-            bodiless: false,
-            is_sent: false,
+        }
+    }
+}
+
+impl Exchange {
+    pub(crate) fn new(table: Arc<Table>) -> Self {
+        let started = Instant::now();
+        Self {
+            table,
+            started,
+            origin: Origin::unknown(),
+            place: None,
+            route: None,
+            caching: Caching::default(),
+            attempts: Attempts::none(started),
+            ending: Ending::default(),
         }
     }
 
     pub(crate) fn id(&self) -> &str {
-        self.request_id.to_str().unwrap_or("-")
+        self.origin.request_id.to_str().unwrap_or("-")
+    }
+
+    /// The group that the request is routed to.
+    pub(crate) fn group(&self) -> Option<&Arc<Group>> {
+        self.route.as_ref().map(|route| &route.group)
     }
 
     /// The cache that the request uses.
     pub(crate) fn cache(&self) -> Option<&'static Cache> {
-        let group = self.group.as_ref()?;
-        group.cache.filter(|_| self.caching == cache::Use::Full)
+        let cache = self.group()?.cache;
+        cache.filter(|_| self.caching.usage == cache::Use::Full)
+    }
+
+    /// What the cache did; none where there is no cache.
+    pub(crate) fn outcome(&self, session: &Session) -> Option<Outcome> {
+        Outcome::of(&session.cache, self.caching.usage)
     }
 
     /// What is left of the time for the whole request.
     ///
     /// # Errors
-    /// Nothing.
+    /// [`Problem::UpstreamTimedOut`] if nothing is left.
     pub(crate) fn time_left(&self) -> Result<Duration, Problem> {
         self.table
             .config
@@ -122,57 +140,49 @@ impl Exchange {
 
     /// Forgets what belongs to the try before.
     pub(crate) fn begin_try(&mut self) {
-        self.end_try();
-        self.problem = None;
-        self.renewal = None;
-        self.body_bytes = 0;
-    }
-
-    fn end_try(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            let seconds = self.tried_at.elapsed().as_secs_f64();
-            lease.upstream.metrics.duration.observe(seconds);
-        }
+        self.attempts.end();
+        self.attempts.body.sent_bytes = 0;
+        self.ending.problem = None;
+        self.caching.renewal = None;
+        self.caching.fetch = self.cache().map(Cache::fetch_start);
     }
 
     /// The upstream began to answer.
     pub(crate) fn answered(&self, status: u16) {
-        if let Some(lease) = &self.lease {
+        if let Some(lease) = self.attempts.lease() {
             lease.upstream.metrics.requests[class(status)].inc();
         }
     }
 
     /// The try failed, and this is what the client is told if there is no other.
     pub(crate) fn broke(&mut self, problem: Problem) {
-        if let (Some(group), Some(upstream)) = (&self.group, self.tried.last()) {
+        if let (Some(group), Some(upstream)) = (self.group(), self.attempts.tries.last()) {
             upstream.metrics.requests[ERROR].inc();
             group.failed(upstream);
         }
-        self.problem = Some(problem);
+        self.ending.problem = Some(problem);
     }
 
-    /// A kept connection turned out to be closed. That is no fault of the upstream and costs no try: it is asked again, on
-    /// a new one, if that can't do a thing twice and was not done before. One that broke later had begun to work.
+    /// Whether the request may reach an upstream twice.
+    pub(crate) fn is_replayable(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| route.replayable)
+    }
+
+    /// A kept connection broke. Whether the upstream is asked again, on a new one.
     pub(crate) fn asks_afresh(&mut self) -> bool {
-        if !self.replayable || self.afresh || self.tried_at.elapsed() > STALE_SHOWS {
-            return false;
-        }
-        self.tried.take_back();
-        self.is_sent = false;
-        self.afresh = true;
-        true
+        self.is_replayable() && self.attempts.take_back_stale()
     }
 
     pub(crate) fn has_tries_left(&self) -> bool {
-        self.tried.count() < self.table.config.retry.max_tries && self.time_left().is_ok()
+        self.attempts.tries.count() < self.table.config.retry.max_tries && self.time_left().is_ok()
     }
 
     /// Whether what may have reached an upstream may be sent to another. Takes one from the budget if so.
     pub(crate) fn may_replay(&self) -> bool {
-        let Some(group) = &self.group else {
+        let Some(group) = self.group() else {
             return false;
         };
-        if !self.replayable || !self.has_tries_left() {
+        if !self.is_replayable() || !self.has_tries_left() {
             return false;
         }
         let granted = group.budget.withdraw(Instant::now());
@@ -183,7 +193,7 @@ impl Exchange {
     }
 
     pub(crate) fn count_replay(&self, timed_out: bool) {
-        if let Some(group) = &self.group {
+        if let Some(group) = self.group() {
             if timed_out {
                 group.metrics.retries_timeout.inc();
             } else {
@@ -202,7 +212,7 @@ impl Exchange {
         tracing::warn!(
             request = self.id(),
             status,
-            tries = self.tried.count(),
+            tries = self.attempts.tries.count(),
             "{} {} failed: {error}",
             request.method,
             request.uri.path()
@@ -219,13 +229,14 @@ impl Exchange {
         let status = final_status(session);
         let duration = self.started.elapsed();
         // An old answer may have been given in place of a failure.
-        if let (None, None, Some(lease)) = (error, &self.problem, &self.lease) {
+        let (problem, lease) = (&self.ending.problem, self.attempts.lease());
+        if let (None, None, Some(lease)) = (error, problem, lease) {
             lease.upstream.standing.succeeded();
         }
-        self.end_try();
-        let outcome = Outcome::of(&session.cache, self.caching);
-        if let Some(group) = &self.group {
-            if self.is_background {
+        self.attempts.end();
+        let outcome = self.outcome(session);
+        if let Some(group) = self.group() {
+            if self.origin.is_background {
                 return group.cache.into_iter().for_each(Cache::count_background);
             }
             group.metrics.requests[status.map_or(ERROR, class)].inc();
@@ -242,10 +253,9 @@ impl Exchange {
 
     /// Whether this is a call that no host has counted, as the cache answered it.
     pub(crate) fn is_uncounted_call(&self, session: &Session) -> bool {
-        let outcome = Outcome::of(&session.cache, self.caching);
-        outcome.is_some_and(Outcome::is_from_cache)
-            && !self.is_sent
-            && !self.is_background
+        self.outcome(session).is_some_and(Outcome::is_from_cache)
+            && !self.attempts.is_sent
+            && !self.origin.is_background
             && session.req_header().method == Method::GET
     }
 
@@ -257,10 +267,11 @@ impl Exchange {
                 .get(name)
                 .and_then(|value| value.to_str().ok())
         };
+        let tries = &self.attempts.tries;
         access_log.log(&Entry {
             time: SystemTime::now() - duration,
             request_id: self.id(),
-            client: self.client,
+            client: self.origin.client,
             method: request.method.as_str(),
             path: request
                 .uri
@@ -275,11 +286,11 @@ impl Exchange {
             status,
             bytes_sent: session.body_bytes_sent() as u64,
             duration,
-            group: self.group.as_ref().map(|group| &*group.name),
-            upstream: self.tried.last().map(|upstream| &*upstream.entry.address),
-            tries: self.tried.count(),
-            cache: Outcome::of(&session.cache, self.caching).map(Outcome::label),
-            refused: self.refused.map(Reason::label),
+            group: self.group().map(|group| &*group.name),
+            upstream: tries.last().map(|upstream| &*upstream.entry.address),
+            tries: tries.count(),
+            cache: self.outcome(session).map(Outcome::label),
+            refused: self.ending.refused.map(Reason::label),
             user_agent: header(USER_AGENT),
         });
     }

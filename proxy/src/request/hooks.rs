@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,7 +27,7 @@ use super::arrival::wait_for_body;
 use super::encoding;
 use super::exchange::{Exchange, final_status};
 use super::hash_key::HashKey;
-use crate::cache::{self, Cache, FILL, Outcome, STATUS};
+use crate::cache::{self, FILL, STATUS};
 use crate::config::Reuse;
 use crate::message::forwarded;
 use crate::message::hop;
@@ -99,13 +99,13 @@ impl ProxyHttp for Proxy {
     }
 
     fn request_cache_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
-        let Some(group) = &exchange.group else {
+        let Some(group) = exchange.group() else {
             return Ok(());
         };
         if let (Some(cache), Some(settings)) = (group.cache, &group.settings.cache)
             && self.live.may_use_caches()
         {
-            exchange.caching = cache.enable(session, settings);
+            exchange.caching.usage = cache.enable(session, settings);
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl ProxyHttp for Proxy {
                 "there is no cache to have a key for",
             )
         })?;
-        Ok(cache.key(session.req_header(), exchange.https))
+        Ok(cache.key(session.req_header(), exchange.origin.https))
     }
 
     fn cache_vary_filter(
@@ -152,11 +152,11 @@ impl ProxyHttp for Proxy {
         response: &ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<RespCacheable> {
-        let renewal = exchange.renewal.take();
-        if let (Some(group), Some(asked)) = (&exchange.group, exchange.asked)
+        let renewal = exchange.caching.renewal.take();
+        if let (Some(group), Some(fetch)) = (exchange.group(), exchange.caching.fetch)
             && let (Some(cache), Some(settings)) = (group.cache, &group.settings.cache)
         {
-            return cache.judge(session, response, renewal.as_deref(), asked, settings);
+            return cache.judge(session, response, renewal.as_deref(), fetch, settings);
         }
         Ok(RespCacheable::Uncacheable(NoCacheReason::InternalError))
     }
@@ -183,19 +183,18 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
         exchange.begin_try();
-        exchange.asked = exchange.cache().map(Cache::fetch_start);
         let left = exchange
             .time_left()
             .map_err(|problem| fail(exchange, problem))?;
-        let Some(group) = exchange.group.clone() else {
+        let Some(group) = exchange.group().cloned() else {
             return Err(fail(exchange, Problem::NoRoute));
         };
         let key = HashKey::new(
             &group.settings.hash_on,
             &session.req_header().headers,
-            exchange.client,
+            exchange.origin.client,
         );
-        let lease = match group.lease(key.as_ref(), &exchange.tried).await {
+        let lease = match group.lease(key.as_ref(), &exchange.attempts.tries).await {
             Ok(lease) => lease,
             Err(error) => return Err(fail(exchange, error.into())),
         };
@@ -204,14 +203,12 @@ impl ProxyHttp for Proxy {
         if left < read {
             peer.options.read_timeout = Some(left);
         }
-        let lone = group.settings.reuse == Reuse::Replayable && !exchange.replayable;
-        if lone || exchange.afresh {
+        let lone = group.settings.reuse == Reuse::Replayable && !exchange.is_replayable();
+        if lone || exchange.attempts.afresh {
             peer.group_key = self.lone.fetch_add(1, Ordering::Relaxed) + 1;
             peer.options.idle_timeout = Some(Duration::ZERO);
         }
-        exchange.tried.add(&lease.upstream);
-        exchange.tried_at = Instant::now();
-        exchange.lease = Some(lease);
+        exchange.attempts.begin(lease);
         Ok(peer)
     }
 
@@ -224,7 +221,7 @@ impl ProxyHttp for Proxy {
         _digest: Option<&Digest>,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        if let (false, Some(lease)) = (reused, &exchange.lease) {
+        if let (false, Some(lease)) = (reused, exchange.attempts.lease()) {
             lease.upstream.metrics.connects.inc();
         }
         Ok(())
@@ -237,20 +234,20 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<()> {
         request.remove_header(&FILL);
-        if exchange.is_background || request.method != session.req_header().method {
+        if exchange.origin.is_background || request.method != session.req_header().method {
             request.insert_header(FILL, "?1")?;
         }
-        exchange.is_sent = true;
+        exchange.attempts.is_sent = true;
         // HTTP/1.0 may leave it out, and what goes on is HTTP/1.1.
         if !request.headers.contains_key(HOST)
-            && let Some(upstream) = exchange.tried.last()
+            && let Some(upstream) = exchange.attempts.tries.last()
         {
             request.insert_header(HOST, &*upstream.entry.address)?;
         }
-        let trusted =
-            forwarded::is_trusted(exchange.peer, &exchange.table.config.forwarded.trusted);
-        forwarded::tell(request, exchange.peer, exchange.https, trusted)?;
-        request.insert_header(REQUEST_ID, exchange.request_id.clone())
+        let origin = &exchange.origin;
+        let trusted = forwarded::is_trusted(origin.peer, &exchange.table.config.forwarded.trusted);
+        forwarded::tell(request, origin.peer, origin.https, trusted)?;
+        request.insert_header(REQUEST_ID, origin.request_id.clone())
     }
 
     async fn request_body_filter(
@@ -261,16 +258,17 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<()> {
         let limits = &exchange.table.config.limits;
-        exchange.body_bytes += body.as_ref().map_or(0, |body| body.len() as u64);
-        if exchange.body_bytes > limits.body_bytes {
+        let progress = &mut exchange.attempts.body;
+        progress.sent_bytes += body.as_ref().map_or(0, |body| body.len() as u64);
+        if progress.sent_bytes > limits.body_bytes {
             let limit_bytes = limits.body_bytes;
             return Err(fail(exchange, Problem::BodyTooLarge { limit_bytes }));
         }
         // A body that is sent to another upstream had arrived before.
-        if !exchange.body_arrived && exchange.started.elapsed() > limits.body_timeout {
+        if !progress.has_arrived && exchange.started.elapsed() > limits.body_timeout {
             return Err(fail(exchange, Problem::TooSlow));
         }
-        exchange.body_arrived |= end;
+        progress.has_arrived |= end;
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
             // Pingora would write it as a last chunk, and then another last chunk, which spoils the connection.
             *body = None;
@@ -289,9 +287,9 @@ impl ProxyHttp for Proxy {
         }
         exchange.answered(response.status.as_u16());
         if response.status == StatusCode::NOT_MODIFIED && session.cache.enabled() {
-            exchange.renewal = Some(Box::new(response.clone()));
+            exchange.caching.renewal = Some(Box::new(response.clone()));
         }
-        if let Some(cache) = exchange.group.as_ref().and_then(|group| group.cache) {
+        if let Some(cache) = exchange.group().and_then(|group| group.cache) {
             cache.written(session.req_header(), response);
         }
         Ok(())
@@ -306,22 +304,22 @@ impl ProxyHttp for Proxy {
         if response.status.is_informational() {
             return Ok(());
         }
-        exchange.bodiless = session.req_header().method == Method::HEAD
+        exchange.ending.bodiless = session.req_header().method == Method::HEAD
             || matches!(
                 response.status,
                 StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
             );
-        if exchange.bodiless {
+        if exchange.ending.bodiless {
             encoding::without_body(session, response);
         }
         hop::end_hop(response);
         if session.req_header().version == Version::HTTP_10 && hop::remove_chunks(response) {
             session.set_keepalive(None);
         }
-        if let Some(outcome) = Outcome::of(&session.cache, exchange.caching) {
+        if let Some(outcome) = exchange.outcome(session) {
             response.append_header(STATUS, outcome.status(&session.cache))?;
         }
-        response.insert_header(REQUEST_ID, exchange.request_id.clone())
+        response.insert_header(REQUEST_ID, exchange.origin.request_id.clone())
     }
 
     fn response_body_filter(
@@ -332,7 +330,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
         // What fills the cache has a body even where the client gets none, and over HTTP/2 pingora would send it.
-        if exchange.bodiless {
+        if exchange.ending.bodiless {
             *body = None;
         }
         exchange
@@ -350,7 +348,7 @@ impl ProxyHttp for Proxy {
     ) -> BError {
         exchange.broke(Problem::UpstreamUnreachable);
         let again = exchange.has_tries_left();
-        if let (true, Some(group)) = (again, &exchange.group) {
+        if let (true, Some(group)) = (again, exchange.group()) {
             group.metrics.retries_connect.inc();
         }
         error.set_retry(again);
@@ -376,9 +374,9 @@ impl ProxyHttp for Proxy {
             error.etype(),
             ErrorType::ReadTimedout | ErrorType::WriteTimedout
         );
-        if *error.etype() == ErrorType::ReadTimedout && !exchange.body_arrived {
+        if *error.etype() == ErrorType::ReadTimedout && !exchange.attempts.body.has_arrived {
             // The upstream waits for the rest of the request, as we do.
-            exchange.problem = Some(Problem::TooSlow);
+            exchange.ending.problem = Some(Problem::TooSlow);
             return error;
         }
         if untouched && reused && !timed_out && exchange.asks_afresh() {
@@ -403,7 +401,7 @@ impl ProxyHttp for Proxy {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        let problem = exchange.problem.take().or_else(|| problem_of(error));
+        let problem = exchange.ending.problem.take().or_else(|| problem_of(error));
         let error_code = problem
             .as_ref()
             .map_or(0, |problem| problem.status().as_u16());

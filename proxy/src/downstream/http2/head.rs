@@ -13,6 +13,8 @@ use crate::message::problem::Problem;
 /// What a field counts for besides its name and value (RFC 9113, section 6.5.2).
 const FIELD_BYTES: usize = 32;
 
+/// Checks a head that came over HTTP/2, by the rules for those of HTTP/1.
+///
 /// # Errors
 /// What is wrong with the head.
 pub(super) fn check(request: &Parts, limits: HeadLimits) -> Result<(), Problem> {
