@@ -18,14 +18,14 @@ const SECONDS: [DirectiveKey; 4] = [
     DirectiveKey::StaleIfError,
 ];
 
-/// What holds for us.
+/// The directives that hold for this cache.
 #[derive(Debug)]
 pub(super) enum Directives {
-    /// It is meant for us, and nothing else counts, not even `Expires`.
+    /// `CDN-Cache-Control` has some. Nothing else counts then, not even `Expires`.
     Targeted(CacheControl),
-    /// It is meant for all caches.
+    /// `Cache-Control` has some, which are meant for all caches.
     General(CacheControl),
-    /// Nothing.
+    /// The answer has none.
     Silent,
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Entries {
 /// The answers for one key.
 #[derive(Default)]
 struct Family {
-    /// The one that is looked at first. What it varies on tells which of the others is meant.
+    /// The answer that is looked at first. What it varies on tells which of the others is meant.
     first: Option<Arc<Entry>>,
     others: HashMap<HashBinary, Arc<Entry>>,
 }
@@ -38,7 +38,7 @@ pub(crate) struct WholeAnswer {
     /// Status line and headers, without the empty line.
     pub(crate) head: Bytes,
     pub(crate) body: Bytes,
-    /// When it was as new as it says.
+    /// When the answer was made.
     pub(crate) made: SystemTime,
     pub(crate) fresh_until: SystemTime,
 }
@@ -46,13 +46,13 @@ pub(crate) struct WholeAnswer {
 /// A kept answer.
 pub(super) struct Entry {
     head: ResponseHeader,
-    /// The same as bytes, if it is the only answer for its key and says all that it must.
+    /// The head as bytes, if this is the only answer for its key and says all that it must.
     head_bytes: Option<Bytes>,
     body: Bytes,
     times: Times,
     variance: Option<HashBinary>,
     bytes: usize,
-    /// Written whenever it is used.
+    /// The number of its last use. Written whenever it is used.
     last_use: AtomicU64,
 }
 

@@ -45,7 +45,7 @@ pub(crate) use self::outcome::{Outcome, STATUS};
 /// Says to a store host that nobody asked for this but the proxy, so that it is no call to be counted.
 pub(crate) const FILL: http::HeaderName = http::HeaderName::from_static("store-cache-fill");
 
-/// Of a fill that takes longer nothing is expected: another begins, maybe at another upstream.
+/// Longest wait for a fill. After it another begins, maybe at another upstream.
 const LONGEST_FILL: Duration = Duration::from_secs(3);
 
 /// How often a request waits for a fill that comes to nothing, before it goes its own way.
@@ -76,7 +76,7 @@ pub(crate) enum Use {
     Full,
 }
 
-/// When an answer was asked for.
+/// The moment at which an upstream was asked, and what had changed until then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FetchStart {
     at: SystemTime,

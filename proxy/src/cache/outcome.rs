@@ -14,19 +14,19 @@ pub(crate) const STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// What the cache did. The order is that of [`Outcome::LABELS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It had a fresh answer.
+    /// The cache had a fresh answer.
     Hit,
-    /// It had an old answer, that may be given while another is fetched, or because none can be had.
+    /// The cache had an old answer, which may be given while another is fetched, or because none can be had.
     Stale,
-    /// It had an old answer, and an upstream said that it is still right.
+    /// The cache had an old answer, and an upstream said that it is still right.
     Revalidated,
-    /// It had an old answer, and an upstream gave another.
+    /// The cache had an old answer, and an upstream gave another.
     Expired,
-    /// It had none, and keeps the upstream's.
+    /// The cache had no answer, and keeps the upstream's.
     Miss,
-    /// It had none, and keeps none.
+    /// The cache had no answer, and does not keep the upstream's.
     Uncacheable,
-    /// It was not asked.
+    /// The cache was not asked.
     Bypass,
 }
 

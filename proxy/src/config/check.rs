@@ -15,7 +15,7 @@ pub(super) type CheckResult = Result<(), Complaint>;
 /// Longest path of a Unix socket, by its address structure, less the final zero.
 const SOCKET_PATH_BYTES: usize = 107;
 
-/// As many sockets as one message of an upgrade carries, less the admin listener's.
+/// Sockets that one message of an upgrade carries, less the admin listener's.
 const MAX_LISTENERS: usize = 31;
 
 pub(super) fn check(config: &Config) -> CheckResult {

@@ -9,7 +9,7 @@ const MOST: usize = 256;
 #[derive(Default)]
 pub(crate) struct Farewells(AtomicUsize);
 
-/// One of them; counted until it is dropped.
+/// One refused connection on its way out; counted until it is dropped.
 pub(crate) struct Farewell<'a>(&'a AtomicUsize);
 
 impl Farewells {

@@ -24,7 +24,7 @@ pub(crate) enum Head {
     Whole(usize, HeadForm),
     /// The client left, or stayed idle for too long.
     None,
-    /// It is answered by the proxy.
+    /// The head breaks a rule or is late: the proxy answers with this.
     Refused(Problem),
 }
 

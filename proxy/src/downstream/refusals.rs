@@ -19,7 +19,7 @@ pub(crate) struct Refusals {
     pub(crate) access_log: Arc<AccessLog>,
 }
 
-/// What is known of a request that is refused.
+/// A request that is refused, as far as it is known.
 #[derive(Clone, Copy)]
 pub(crate) struct Refusal<'a> {
     pub(crate) request_id: &'a str,
@@ -35,7 +35,7 @@ pub(crate) struct Refusal<'a> {
 }
 
 impl<'a> Refusal<'a> {
-    /// One of which nothing was read that could be told.
+    /// A request of which nothing was read.
     pub(crate) fn unread(request_id: &'a str, client: IpAddr, http_version: &'a str) -> Self {
         Self {
             request_id,
@@ -50,7 +50,7 @@ impl<'a> Refusal<'a> {
         }
     }
 
-    /// The same with method and target as far as the first line of an HTTP/1 head, or its beginning, tells them.
+    /// Adds method and target, as far as the first line of an HTTP/1 head, or its beginning, tells them.
     pub(crate) fn with_line(mut self, head: &'a [u8]) -> Self {
         let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
         let mut words = line.splitn(3, |&byte| byte == b' ');
@@ -96,7 +96,7 @@ impl Refusals {
         });
     }
 
-    /// The same for a client that has not said yet what it wants, or not so that it could be told.
+    /// Counts and logs the refusal of a client that has not said what it wants, or said it unreadably.
     pub(crate) fn note_unread(&self, client: IpAddr, http_version: &str, reason: Option<Reason>) {
         let id = new_id();
         let id = id.to_str().unwrap_or("-");

@@ -42,7 +42,7 @@ pub(crate) struct Wire {
 /// What pingora may still read of the request.
 #[derive(Debug)]
 enum Rest {
-    /// So many bytes.
+    /// A body of so many bytes.
     Length(u64),
     /// Chunks that are not over.
     Chunked(Chunks),

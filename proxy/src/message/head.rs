@@ -37,17 +37,17 @@ fn has_bare_line_end(bytes: &[u8]) -> bool {
 /// How a request's body ends (RFC 9112, section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
-    /// After so many bytes; zero when there is none.
+    /// The body ends after so many bytes; zero when there is none.
     Length(u64),
-    /// With its last chunk.
+    /// The body ends with its last chunk.
     Chunked,
 }
 
-/// A head that may pass.
+/// The form of a head that may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeadForm {
     pub(crate) body: Body,
-    /// Whether it says all in the simplest way; otherwise it passes as [`simplified`].
+    /// Whether the head says all in the simplest way; otherwise it passes as [`simplified`].
     pub(crate) is_simple: bool,
 }
 

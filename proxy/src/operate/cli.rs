@@ -75,7 +75,7 @@ pub struct Serve {
 pub enum Command {
     /// Read the settings again
     Reload {
-        /// Whom to ask.
+        /// The proxy to ask.
         #[command(flatten)]
         target: Target,
     },
@@ -91,7 +91,7 @@ pub enum Command {
             value_parser = parse_duration
         )]
         timeout: Duration,
-        /// Whom to ask.
+        /// The proxy to ask.
         #[command(flatten)]
         target: Target,
     },
@@ -99,13 +99,13 @@ pub enum Command {
     Undrain {
         /// The upstream, as in the settings: host:port
         upstream: String,
-        /// Whom to ask.
+        /// The proxy to ask.
         #[command(flatten)]
         target: Target,
     },
     /// Forget the answers that are kept in memory
     Purge {
-        /// Whom to ask.
+        /// The proxy to ask.
         #[command(flatten)]
         target: Target,
     },
@@ -114,7 +114,7 @@ pub enum Command {
         /// As JSON
         #[arg(long, env = "STORE_PROXY_JSON")]
         json: bool,
-        /// Whom to ask.
+        /// The proxy to ask.
         #[command(flatten)]
         target: Target,
     },
@@ -123,7 +123,7 @@ pub enum Command {
         /// The program to start [default: this one]
         #[arg(long, env = "STORE_PROXY_BINARY")]
         binary: Option<PathBuf>,
-        /// Whom to ask; by default what the settings say.
+        /// The proxy to ask; by default the one that the settings name.
         #[command(flatten)]
         target: Target,
     },

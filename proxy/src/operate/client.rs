@@ -32,7 +32,7 @@ pub enum ClientError {
     /// Nobody answers there, or not in HTTP.
     #[error("no proxy answers at {admin}: {reason}")]
     Unreachable {
-        /// Where it was looked for.
+        /// The URL that was tried.
         admin: String,
         /// What happened instead.
         reason: String,
@@ -73,7 +73,7 @@ pub struct GroupStatus {
 /// One upstream of [`Status`].
 #[derive(Debug, Deserialize)]
 pub struct UpstreamStatus {
-    /// As in the file.
+    /// The address, as in the file.
     pub address: String,
     /// Its share, compared with the others'.
     pub weight: u16,
@@ -88,7 +88,7 @@ pub struct UpstreamStatus {
 }
 
 impl AdminClient {
-    /// `admin`: a URL, or none for the default; `token`: what changes need.
+    /// Asks the process at the URL `admin`, or the default one; `token` is what changes need.
     ///
     /// # Errors
     /// No HTTP client can be made.
@@ -109,7 +109,7 @@ impl AdminClient {
         })
     }
 
-    /// For the process with this admin listener.
+    /// Asks the process with this admin listener.
     ///
     /// # Errors
     /// No HTTP client can be made.

@@ -18,13 +18,13 @@ use super::pid_file;
 use crate::config::{self, ConfigError, Server};
 use crate::logging::LogFormat;
 
-/// Until the new process asks for the sockets: it reads its file and certificates before.
+/// Longest wait until the new process asks for the sockets: it reads its file and certificates before.
 const START_LIMIT: Duration = Duration::from_secs(15);
 
-/// Until the new process answers, once the old one was told.
+/// Longest wait until the new process answers, once the old one was told.
 const TAKEOVER_LIMIT: Duration = Duration::from_secs(15);
 
-/// Between two looks.
+/// Wait between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Why there is no new process, or no certainty about it.

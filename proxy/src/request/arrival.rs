@@ -8,7 +8,7 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use pingora_timeout::timeout;
 
-/// As much of a body as pingora keeps for another try, and sends from there.
+/// Bytes of a body that pingora keeps for another try, and sends from there.
 const KEPT: u64 = 64 * 1024;
 
 /// Waits for the whole of a small body, or for the first part of one that is large or does not say how long it is. A

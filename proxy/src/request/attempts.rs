@@ -32,7 +32,7 @@ pub(crate) struct BodyProgress {
 }
 
 impl Attempts {
-    /// Of a request that came in at `now`, and was sent nowhere yet.
+    /// The attempts of a request that came in at `now` and was sent nowhere yet.
     pub(crate) fn none(now: Instant) -> Self {
         Self {
             tries: Tries::default(),

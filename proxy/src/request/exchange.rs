@@ -76,7 +76,7 @@ pub(crate) struct Ending {
 }
 
 impl Origin {
-    /// Of a request that nothing is known about yet.
+    /// The origin of a request that nothing is known about yet.
     fn unknown() -> Self {
         let nowhere = IpAddr::from([0, 0, 0, 0]);
         Self {

@@ -25,10 +25,10 @@ use crate::operate::upgrade::is_listened_on;
 use crate::request::access_log::AccessLog;
 use crate::table::live::Live;
 
-/// Between two looks at the certificates' files.
+/// Wait between two looks at the certificates' files.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(1);
 
-/// Until pingora listens, on addresses that were free a moment ago.
+/// Longest wait until pingora listens, on addresses that were free a moment ago.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a process that was told to hand over waits for one to hand over to.
@@ -37,7 +37,7 @@ const SUCCESSOR_LIMIT: Duration = Duration::from_secs(5);
 /// How long the running process may take to say which upstreams are drained.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 
-/// Between two looks at whether something is done.
+/// Wait between two looks at whether something is done.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Looks in a row that find no connection, until there is none: one that was just accepted is not counted yet.

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::config::Config;
 
-/// Between two looks at whether the sockets are there.
+/// Wait between two looks at whether the sockets are there.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Files besides client connections: one for each at the other side, and some for logs, checks and the like.
@@ -39,7 +39,7 @@ pub(crate) fn check_free(addresses: &[SocketAddr]) -> Result<(), (SocketAddr, io
     held.map(drop)
 }
 
-/// For sockets that clients connect to. A client that vanished is found out after a minute and a half.
+/// Options of the sockets that clients connect to. A client that vanished is found out after a minute and a half.
 pub(crate) fn options() -> TcpSocketOptions {
     let mut options = TcpSocketOptions::default();
     options.tcp_keepalive = Some(TcpKeepalive {

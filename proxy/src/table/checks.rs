@@ -13,10 +13,10 @@ use tokio::time::MissedTickBehavior;
 use super::live::Live;
 use crate::upstream::check;
 
-/// Between two looks at what is due.
+/// Wait between two looks at what is due.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Between two looks at which clients' rates can be forgotten.
+/// Wait between two looks at which clients' rates can be forgotten.
 const FORGET_CLIENTS: Duration = Duration::from_secs(60);
 
 /// Checks upstreams until the proxy stops.
@@ -25,7 +25,7 @@ pub(crate) struct HealthChecks {
 }
 
 impl HealthChecks {
-    /// For all upstreams of the configuration in force.
+    /// Checks all upstreams of the configuration in force.
     pub(crate) fn new(live: Arc<Live>) -> Self {
         Self { live }
     }

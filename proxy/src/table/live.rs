@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::upstream::Group;
 use crate::upstream::{State, Upstream};
 
-/// Between two looks at whether a drained upstream is idle.
+/// Wait between two looks at whether a drained upstream is idle.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
 /// Looks in a row that find it idle, until it is: a request that was being given to it is not counted yet.
@@ -66,7 +66,7 @@ pub(crate) struct GroupStatus {
 /// One upstream of [`Status`].
 #[derive(Debug, Serialize)]
 pub(crate) struct UpstreamStatus {
-    /// As in the file.
+    /// The address, as in the file.
     pub(crate) address: String,
     /// Its share, compared with the others'.
     pub(crate) weight: u16,

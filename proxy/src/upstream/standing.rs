@@ -24,7 +24,7 @@ pub(crate) struct Standing {
 
 #[derive(Default)]
 struct Ejection {
-    /// In a row, without a success between them.
+    /// Ejections without a success between them.
     times: u32,
     until: Option<Instant>,
 }
@@ -33,7 +33,7 @@ struct Ejection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
-    /// It may.
+    /// It may be picked.
     Up,
     /// Its health checks fail.
     Down,

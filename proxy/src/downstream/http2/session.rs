@@ -371,7 +371,7 @@ impl CustomSession for Session {
         self.digest.socket_digest.as_ref()?.local_addr()
     }
 
-    /// For requests in the background, which pingora reads from such a head.
+    /// The head as HTTP/1 would have it: pingora makes its requests in the background from one.
     fn pseudo_raw_h1_request_header(&self) -> Bytes {
         let mut head = BytesMut::new();
         head.extend_from_slice(self.request.method.as_str().as_bytes());

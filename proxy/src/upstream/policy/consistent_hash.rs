@@ -14,7 +14,7 @@ const POINTS_OF_A_WEIGHT: usize = 160;
 /// A ring of candidates.
 pub(crate) struct ConsistentHash {
     ring: Continuum,
-    /// So many steps along the ring meet every candidate.
+    /// Steps along the ring within which every candidate is met.
     points: usize,
     positions: HashMap<SocketAddr, usize>,
 }
