@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use store_proxy::cli::{Cli, Command, Serve};
-use store_proxy::control::{Control, ControlError};
+use store_proxy::operate::cli::{Cli, Command, Serve};
+use store_proxy::operate::client::{AdminClient, ClientError};
+use store_proxy::operate::upgrade::{UpgradeError, upgrade};
 use store_proxy::server::{self, StartError};
-use store_proxy::upgrade::{UpgradeError, upgrade};
 use store_proxy::{config, logging};
 
 /// A request costs dozens of small allocations, which took 15 % of the time with the system's allocator.
@@ -89,7 +89,7 @@ async fn control(command: &Command, serve: &Serve) -> ExitCode {
     }
 }
 
-async fn ask(command: &Command, config: &Path) -> Result<String, ControlError> {
+async fn ask(command: &Command, config: &Path) -> Result<String, ClientError> {
     let target = match command {
         Command::Reload { target }
         | Command::Drain { target, .. }
@@ -98,8 +98,8 @@ async fn ask(command: &Command, config: &Path) -> Result<String, ControlError> {
         | Command::Status { target, .. }
         | Command::Upgrade { target, .. } => target,
     };
-    let token = target.token(config).map_err(ControlError::Token)?;
-    let proxy = Control::new(target.admin.as_deref(), token)?;
+    let token = target.token(config).map_err(ClientError::Token)?;
+    let proxy = AdminClient::new(target.admin.as_deref(), token)?;
     Ok(match command {
         Command::Drain {
             upstream, timeout, ..

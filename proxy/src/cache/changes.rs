@@ -19,9 +19,9 @@ pub(super) struct Changes {
     hasher: RandomState,
 }
 
-/// The counts when an answer was asked for.
+/// The counts at one time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub(super) struct Counts {
     purges: u64,
     writes: u64,
 }
@@ -40,8 +40,8 @@ impl Changes {
         self.purges.load(Ordering::Acquire)
     }
 
-    pub(super) fn seen(&self) -> Seen {
-        Seen {
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
             purges: self.purges(),
             writes: self.writes.load(Ordering::Acquire),
         }
@@ -58,7 +58,7 @@ impl Changes {
     }
 
     /// Whether what has this key may have changed since.
-    pub(super) fn touched(&self, key: &[u8], since: Seen) -> bool {
+    pub(super) fn touched(&self, key: &[u8], since: Counts) -> bool {
         self.purges() != since.purges || self.slot(key).load(Ordering::Acquire) > since.writes
     }
 
@@ -76,14 +76,14 @@ mod tests {
     #[test]
     fn a_purge_touches_everything_and_a_write_its_own_key() {
         let changes = Changes::new();
-        let before = changes.seen();
+        let before = changes.counts();
         assert!(!changes.touched(b"a", before));
         changes.write(b"a");
         assert!(changes.touched(b"a", before));
-        assert!(!changes.touched(b"a", changes.seen()));
+        assert!(!changes.touched(b"a", changes.counts()));
         let others = (0..100u8).filter(|n| changes.touched(&[*n, 0], before));
         assert!(others.count() < 5, "more than share a slot by chance");
-        let after = changes.seen();
+        let after = changes.counts();
         changes.purge();
         assert!(changes.touched(b"b", after));
     }

@@ -44,7 +44,7 @@ fn headers() {
             _ = use_for(&request, settings);
             if let Some(terms) = terms(&request, &answer, now, settings) {
                 assert!(!answer.headers.contains_key(SET_COOKIE));
-                _ = terms.meta(&answer, Changes::new().seen());
+                _ = terms.meta(&answer, Changes::new().counts());
             }
         }
         request

@@ -7,7 +7,7 @@ use pingora_cache::{CacheKey, CacheMeta, VarianceBuilder};
 use pingora_http::RequestHeader;
 
 use super::selecting;
-use crate::target;
+use crate::message::target;
 
 /// Scheme, host, path and query, after so many purges. The method is no part of it: HEAD is answered from what GET brought.
 pub(super) fn of(request: &RequestHeader, https: bool, purges: u64) -> CacheKey {

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use httpdate::parse_http_date;
 use pingora_cache::cache_control::DirectiveKey;
 
-use super::control::Control;
+use super::directives::Directives;
 use crate::config;
 
 /// Longest age and freshness that are believed, so that no sum overflows.
@@ -33,17 +33,17 @@ pub(super) fn age(headers: &HeaderMap) -> Duration {
 pub(super) fn freshness(
     status: StatusCode,
     headers: &HeaderMap,
-    control: &Control,
+    control: &Directives,
     asked: SystemTime,
     settings: &config::Cache,
 ) -> Option<Duration> {
-    if let Some(directives) = control.directives() {
+    if let Some(directives) = control.cache_control() {
         let shared = directives.s_maxage().ok()?;
         if let Some(seconds) = shared.or(directives.max_age().ok()?) {
             return Some(Duration::from_secs(seconds.into()).min(LONGEST));
         }
     }
-    if matches!(control, Control::Targeted(_)) {
+    if matches!(control, Directives::Targeted(_)) {
         return None;
     }
     let dated = date(headers, &DATE).unwrap_or(asked);
@@ -123,7 +123,7 @@ mod tests {
     ) -> Option<u64> {
         let headers = headers(lines);
         let status = StatusCode::from_u16(status).expect("a status");
-        let control = Control::of(&headers);
+        let control = Directives::of(&headers);
         let now = SystemTime::now();
         freshness(status, &headers, &control, now, settings).map(|fresh| fresh.as_secs())
     }

@@ -1,22 +1,24 @@
-//! Answers kept in memory (RFC 9111), with pingora's cache. What may be kept, and for how long, is in `rules`, by what
-//! the answer says (`control`, `lifetime`); where it is kept, in `store` and its `table`; what a 304 does to it, in
-//! `renewal`; what makes it wrong, in `writes` and `changes`; and what is said about it, in `told`.
+//! Answers kept in memory (RFC 9111), with pingora's cache, and what is done with them.
+//!
+//! `rules` say what may be kept and for how long, from what an answer says (`directives`, `lifetime`). `memory` keeps the
+//! answers, as `entries` under a `key`; `selecting` finds what they vary on. `renewal` is what a 304 does to one, `writes`
+//! and `changes` are what makes them wrong, `outcome` is what is said about each use. Nothing here asks an upstream.
 //!
 //! A purge counts: an answer that was asked for before it is not kept after it, however late it comes, and nobody who
 //! asks after it waits for that answer.
 
 mod changes;
-mod control;
+mod directives;
+mod entries;
 #[cfg(test)]
 mod fuzz;
 mod key;
 mod lifetime;
+mod memory;
+mod outcome;
 mod renewal;
 mod rules;
 mod selecting;
-mod store;
-mod table;
-mod told;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -31,19 +33,19 @@ use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
-use self::changes::Seen;
-use self::store::Store;
+use self::changes::Counts;
+use self::memory::Memory;
 use crate::config;
 use crate::metrics::{CacheMetrics, Metrics};
 
+pub(crate) use self::entries::WholeAnswer;
 pub(crate) use self::key::variance;
-pub(crate) use self::table::Whole;
-pub(crate) use self::told::{Outcome, STATUS};
+pub(crate) use self::outcome::{Outcome, STATUS};
 
 /// Says to a store host that nobody asked for this but the proxy, so that it is no call to be counted.
 pub(crate) const FILL: http::HeaderName = http::HeaderName::from_static("store-cache-fill");
 
-/// Of a fill that takes longer nothing is expected: another begins, maybe at another upstream.
+/// Longest wait for a fill. After it another begins, maybe at another upstream.
 const LONGEST_FILL: Duration = Duration::from_secs(3);
 
 /// How often a request waits for a fill that comes to nothing, before it goes its own way.
@@ -55,7 +57,7 @@ const SHARDS: usize = 16;
 
 /// What one group keeps. Made once for each name and never freed: pingora asks for that.
 pub(crate) struct Cache {
-    store: Store,
+    memory: Memory,
     lock: CacheLock,
     /// Requests for what was not cacheable the last time need not wait for one another.
     predictor: Predictor<SHARDS>,
@@ -74,17 +76,17 @@ pub(crate) enum Use {
     Full,
 }
 
-/// When an answer was asked for.
+/// The moment at which an upstream was asked, and what had changed until then.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct FetchStart {
     at: SystemTime,
-    seen: Seen,
+    counts: Counts,
 }
 
 impl Cache {
     fn new(metrics: CacheMetrics) -> Self {
         Self {
-            store: Store::new(metrics.bytes.clone(), metrics.entries.clone()),
+            memory: Memory::new(metrics.bytes.clone(), metrics.entries.clone()),
             lock: CacheLock::new(LONGEST_FILL),
             predictor: Predictor::new(UNCACHEABLE_PATHS, None),
             metrics,
@@ -99,7 +101,7 @@ impl Cache {
             overrides.wait_timeout = Some(settings.fill_timeout);
             overrides.max_lock_retries = Some(MOST_WAITS);
             session.cache.enable(
-                &self.store,
+                &self.memory,
                 None,
                 Some(&self.predictor),
                 Some(&self.lock),
@@ -116,32 +118,32 @@ impl Cache {
 
     /// What makes two requests the same: the same question, since the same purge.
     pub(crate) fn key(&self, request: &RequestHeader, https: bool) -> CacheKey {
-        key::of(request, https, self.store.changes().purges())
+        key::of(request, https, self.memory.changes().purges())
     }
 
     /// An upstream is about to be asked.
-    pub(crate) fn asked(&self) -> Asked {
-        Asked {
+    pub(crate) fn fetch_start(&self) -> FetchStart {
+        FetchStart {
             at: SystemTime::now(),
-            seen: self.store.changes().seen(),
+            counts: self.memory.changes().counts(),
         }
     }
 
     /// Whether this answer is kept, and how long. What a 304 says, if it was one that brought it, counts.
     ///
     /// # Errors
-    /// None that an answer which has arrived could cause.
+    /// A header can't be written, which one that has arrived always can.
     pub(crate) fn judge(
         &self,
         session: &Session,
         answer: &ResponseHeader,
         renewal: Option<&ResponseHeader>,
-        asked: Asked,
+        start: FetchStart,
         settings: &config::Cache,
     ) -> Result<RespCacheable> {
         let key = session.cache.maybe_cache_key();
         let primary = key.map(CacheKey::primary_key).unwrap_or_default();
-        if self.store.changes().touched(primary, asked.seen) {
+        if self.memory.changes().touched(primary, start.counts) {
             // Whoever waits for it asks anew.
             return Ok(RespCacheable::Uncacheable(NoCacheReason::Deferred));
         }
@@ -151,8 +153,8 @@ impl Cache {
             .map(|(said, kept)| renewal::renewed(kept.response_header(), said));
         let renewed = renewed.transpose()?;
         let answer = renewed.as_ref().unwrap_or(answer);
-        if let Some(terms) = rules::terms(session.req_header(), answer, asked.at, settings) {
-            return Ok(RespCacheable::Cacheable(terms.meta(answer, asked.seen)));
+        if let Some(terms) = rules::terms(session.req_header(), answer, start.at, settings) {
+            return Ok(RespCacheable::Cacheable(terms.meta(answer, start.counts)));
         }
         if answer.status.is_server_error() {
             // Of those who wait for it, one tries again.
@@ -160,7 +162,7 @@ impl Cache {
         }
         // What was kept is not what its server says now.
         if let Some(key) = key {
-            self.store.forget(key);
+            self.memory.forget(key);
         }
         Ok(RespCacheable::Uncacheable(NoCacheReason::OriginNotCache))
     }
@@ -170,8 +172,8 @@ impl Cache {
         if !writes::has_changed(&request.method, answer.status) {
             return;
         }
-        let keys = writes::keys(request, answer, self.store.changes().purges());
-        let forgotten: usize = keys.iter().map(|key| self.store.invalidate(key)).sum();
+        let keys = writes::keys(request, answer, self.memory.changes().purges());
+        let forgotten: usize = keys.iter().map(|key| self.memory.invalidate(key)).sum();
         if forgotten > 0 {
             tracing::debug!(
                 forgotten,
@@ -183,10 +185,10 @@ impl Cache {
     }
 
     /// What is kept for such a GET, if the one answer there is serves all, and its bytes need no more than an age.
-    pub(crate) fn find_whole(&self, host: &str, target: &str, https: bool) -> Option<Whole> {
-        let purges = self.store.changes().purges();
+    pub(crate) fn find_whole(&self, host: &str, target: &str, https: bool) -> Option<WholeAnswer> {
+        let purges = self.memory.changes().purges();
         let key = key::primary(host.as_bytes(), target.as_bytes(), https, purges);
-        self.store.find_whole(&key)
+        self.memory.find_whole(&key)
     }
 
     /// Counts a request that is answered.
@@ -202,7 +204,7 @@ impl Cache {
     /// Forgets everything; says how many answers that were.
     fn purge(&self) -> usize {
         self.metrics.purges.inc();
-        self.store.purge()
+        self.memory.purge()
     }
 }
 
@@ -225,12 +227,13 @@ impl Caches {
         let cache: &'static Cache = match by_group.get(group) {
             Some(cache) => cache,
             None => {
-                let cache: &'static Cache = Box::leak(Box::new(Cache::new(metrics.cache(group))));
+                let cache: &'static Cache =
+                    Box::leak(Box::new(Cache::new(metrics.cache(group, Outcome::LABELS))));
                 by_group.insert(group.to_owned(), cache);
                 cache
             }
         };
-        cache.store.limit(settings.size_bytes());
+        cache.memory.limit(settings.size_bytes());
         cache
     }
 

@@ -8,10 +8,10 @@ use http::header::{
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
-use super::control::TARGETED;
-use super::told::STATUS;
-use crate::hop;
-use crate::request_id::REQUEST_ID;
+use super::directives::TARGETED;
+use super::outcome::STATUS;
+use crate::message::hop;
+use crate::message::request_id::REQUEST_ID;
 
 /// What describes the kept body, or how it was found, and so stays as it is; and what is for one client, or one
 /// connection, only.
@@ -32,7 +32,7 @@ const UNCHANGED: [HeaderName; 11] = [
 /// The kept head with all that the 304 says anew.
 ///
 /// # Errors
-/// None that a header which has arrived could cause.
+/// A header can't be written, which one that has arrived always can.
 pub(super) fn renewed(kept: &ResponseHeader, said: &ResponseHeader) -> Result<ResponseHeader> {
     let mut head = kept.clone();
     let mut said = said.clone();

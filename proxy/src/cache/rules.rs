@@ -13,13 +13,13 @@ use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::Use;
-use super::changes::Seen;
-use super::control::Control;
+use super::changes::Counts;
+use super::directives::Directives;
 use super::key;
 use super::lifetime::{age, freshness};
 use crate::config;
-use crate::hop;
-use crate::request_id::REQUEST_ID;
+use crate::message::hop;
+use crate::message::request_id::REQUEST_ID;
 
 /// Statuses whose meaning for caches we know (RFC 9111, section 5.2.2.3).
 const UNDERSTOOD: [u16; 14] = [
@@ -107,7 +107,7 @@ pub(super) fn terms(
     settings: &config::Cache,
 ) -> Option<Terms> {
     let headers = &answer.headers;
-    let control = Control::of(headers);
+    let control = Directives::of(headers);
     if !may_keep(request, answer, &control, settings) {
         return None;
     }
@@ -130,7 +130,7 @@ pub(super) fn terms(
         Some(Ok(Some(seconds))) if may_be_stale => seconds,
         _ => 0,
     };
-    let directives = control.directives();
+    let directives = control.cache_control();
     let terms = Terms {
         made,
         fresh_until: made + fresh,
@@ -144,7 +144,7 @@ pub(super) fn terms(
 fn may_keep(
     request: &RequestHeader,
     answer: &ResponseHeader,
-    control: &Control,
+    control: &Directives,
     settings: &config::Cache,
 ) -> bool {
     let headers = &answer.headers;
@@ -198,7 +198,7 @@ impl Terms {
     }
 
     /// What is kept beside the body.
-    pub(super) fn meta(&self, answer: &ResponseHeader, seen: Seen) -> CacheMeta {
+    pub(super) fn meta(&self, answer: &ResponseHeader, counts: Counts) -> CacheMeta {
         let mut head = answer.clone();
         hop::end_hop(&mut head);
         head.remove_header(&REQUEST_ID);
@@ -210,7 +210,7 @@ impl Terms {
             head,
         );
         meta.set_epoch_override(self.made);
-        meta.extensions_mut().insert(seen);
+        meta.extensions_mut().insert(counts);
         meta
     }
 }

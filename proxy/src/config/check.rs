@@ -8,17 +8,17 @@ use std::ops::RangeInclusive;
 use super::check_group::check_groups;
 use super::read::{Complaint, suggestion};
 use super::{Config, Limits, Route};
-use crate::target;
+use crate::message::target;
 
-pub(super) type Checked = Result<(), Complaint>;
+pub(super) type CheckResult = Result<(), Complaint>;
 
 /// Longest path of a Unix socket, by its address structure, less the final zero.
 const SOCKET_PATH_BYTES: usize = 107;
 
-/// As many sockets as one message of an upgrade carries, less the admin listener's.
+/// Sockets that one message of an upgrade carries, less the admin listener's.
 const MAX_LISTENERS: usize = 31;
 
-pub(super) fn check(config: &Config) -> Checked {
+pub(super) fn check(config: &Config) -> CheckResult {
     check_server(config)?;
     check_listeners(config)?;
     check_limits(&config.limits)?;
@@ -48,7 +48,7 @@ pub(super) fn check(config: &Config) -> Checked {
     check_routes(config)
 }
 
-fn check_server(config: &Config) -> Checked {
+fn check_server(config: &Config) -> CheckResult {
     let server = &config.server;
     within(&["server", "threads"], server.threads, 1..=1024)?;
     let socket = &server.upgrade_socket;
@@ -71,7 +71,7 @@ fn check_server(config: &Config) -> Checked {
     fixed_port(&["server", "admin"], server.admin)
 }
 
-fn check_listeners(config: &Config) -> Checked {
+fn check_listeners(config: &Config) -> CheckResult {
     if config.listen.len() > MAX_LISTENERS {
         let reason = format!("at most {MAX_LISTENERS} addresses");
         return Err(Complaint::new(&["listen"], reason));
@@ -93,7 +93,7 @@ fn check_listeners(config: &Config) -> Checked {
 }
 
 /// A port that the system picks would be another one after an upgrade.
-fn fixed_port(path: &[&str], address: SocketAddr) -> Checked {
+fn fixed_port(path: &[&str], address: SocketAddr) -> CheckResult {
     match address.port() {
         0 => Err(Complaint::new(
             path,
@@ -103,7 +103,7 @@ fn fixed_port(path: &[&str], address: SocketAddr) -> Checked {
     }
 }
 
-fn check_limits(limits: &Limits) -> Checked {
+fn check_limits(limits: &Limits) -> CheckResult {
     // What pingora reads at most.
     within(&["limits", "header_count"], limits.header_count, 1..=256)?;
     within(
@@ -134,7 +134,7 @@ fn check_limits(limits: &Limits) -> Checked {
     Ok(())
 }
 
-fn check_routes(config: &Config) -> Checked {
+fn check_routes(config: &Config) -> CheckResult {
     if config.routes.is_empty() {
         let reason = "with several groups, say which requests go where: [[route]]";
         return Err(Complaint::new(&["upstreams"], reason));
@@ -197,7 +197,7 @@ pub(super) fn within<T: PartialOrd + Display>(
     path: &[&str],
     value: T,
     range: RangeInclusive<T>,
-) -> Checked {
+) -> CheckResult {
     // Not a number is in no range.
     if range.contains(&value) {
         return Ok(());

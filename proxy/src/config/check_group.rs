@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::check::{Checked, within};
+use super::check::{CheckResult, within};
 use super::read::Complaint;
 use super::{Cache, Config, Ejection, Group, HashOn, Health, Policy, ServerEntry};
 
-pub(super) fn check_groups(config: &Config) -> Checked {
+pub(super) fn check_groups(config: &Config) -> CheckResult {
     if config.upstreams.is_empty() {
         let reason = "no group of upstreams; write [upstreams.store] with `servers`";
         return Err(Complaint::new(&[], reason));
@@ -27,7 +27,7 @@ pub(super) fn check_groups(config: &Config) -> Checked {
     Ok(())
 }
 
-fn check_group(group: &Group) -> Checked {
+fn check_group(group: &Group) -> CheckResult {
     if group.servers.is_empty() {
         return Err(Complaint::new(
             &[],
@@ -55,7 +55,7 @@ fn check_group(group: &Group) -> Checked {
     group.health.as_ref().map_or(Ok(()), check_health)
 }
 
-fn check_server(server: &ServerEntry, policy: Policy, number: &str) -> Checked {
+fn check_server(server: &ServerEntry, policy: Policy, number: &str) -> CheckResult {
     let weight = ["servers", number, "weight"];
     within(&weight, server.weight, 1..=1000)?;
     if server.weight != 1 && policy == Policy::RoundRobin {
@@ -71,7 +71,7 @@ fn check_server(server: &ServerEntry, policy: Policy, number: &str) -> Checked {
     )
 }
 
-fn check_ejection(ejection: &Ejection) -> Checked {
+fn check_ejection(ejection: &Ejection) -> CheckResult {
     if ejection.base > ejection.max {
         let reason = "must not be longer than `ejection.max`";
         return Err(Complaint::new(&["ejection", "base"], reason));
@@ -79,7 +79,7 @@ fn check_ejection(ejection: &Ejection) -> Checked {
     Ok(())
 }
 
-fn check_cache(cache: &Cache) -> Checked {
+fn check_cache(cache: &Cache) -> CheckResult {
     within(&["cache", "size_mib"], cache.size_mib, 1..=1024 * 1024)?;
     let object = ["cache", "max_object_kib"];
     within(&object, cache.max_object_kib, 1..=1024 * 1024)?;
@@ -91,7 +91,7 @@ fn check_cache(cache: &Cache) -> Checked {
     within(&guess, cache.heuristic_percent, 0..=100)
 }
 
-fn check_health(health: &Health) -> Checked {
+fn check_health(health: &Health) -> CheckResult {
     let asked = health.path.starts_with('/') && health.path.bytes().all(|b| b.is_ascii_graphic());
     if !asked {
         let reason = "must begin with / and be percent-encoded";

@@ -36,7 +36,7 @@ impl<'a> Document<'a> {
 
     /// The setting whose name or value is at `span`, and its line.
     pub(super) fn path_at(&self, span: &Range<usize>) -> Path {
-        let mut found = Found::default();
+        let mut found = Innermost::default();
         search_table(self.root.get_ref(), &mut Vec::new(), span, &mut found);
         found.path
     }
@@ -91,12 +91,12 @@ fn child<'t, 'a>(
 
 /// The narrowest setting so far.
 #[derive(Default)]
-struct Found {
+struct Innermost {
     path: Path,
     width: Option<usize>,
 }
 
-fn search_table(table: &DeTable<'_>, path: &mut Path, span: &Range<usize>, found: &mut Found) {
+fn search_table(table: &DeTable<'_>, path: &mut Path, span: &Range<usize>, found: &mut Innermost) {
     for (key, value) in table {
         path.push(key.get_ref().to_string());
         consider(&key.span(), path, span, found);
@@ -109,7 +109,7 @@ fn search_value(
     value: &Spanned<DeValue<'_>>,
     path: &mut Path,
     span: &Range<usize>,
-    found: &mut Found,
+    found: &mut Innermost,
 ) {
     consider(&value.span(), path, span, found);
     match value.get_ref() {
@@ -125,7 +125,7 @@ fn search_value(
     }
 }
 
-fn consider(place: &Range<usize>, path: &Path, span: &Range<usize>, found: &mut Found) {
+fn consider(place: &Range<usize>, path: &Path, span: &Range<usize>, found: &mut Innermost) {
     let width = place.len();
     let inside = place.start <= span.start && span.end <= place.end;
     // Of a table and its only key, which may be as wide, the key comes later and is meant.

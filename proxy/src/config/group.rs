@@ -54,11 +54,11 @@ pub enum Policy {
     /// One after the other.
     #[default]
     RoundRobin,
-    /// One after the other, in proportion to their weights.
+    /// One upstream after the other, in proportion to their weights.
     WeightedRoundRobin,
-    /// The one with the fewest requests in flight for its weight.
+    /// The upstream with the fewest requests in flight for its weight.
     LeastConnections,
-    /// The same one for the same key, as long as it is there.
+    /// The same upstream for the same key, as long as it is up.
     ConsistentHash,
 }
 
@@ -177,7 +177,7 @@ impl Cache {
         self.max_object_kib * 1024
     }
 
-    /// With all that can be opened.
+    /// Settings with everything opened that can be.
     #[cfg(test)]
     pub(crate) fn opened() -> Self {
         Self {

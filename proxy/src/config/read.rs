@@ -36,6 +36,8 @@ pub(super) fn load(file: &Path) -> Result<Config, ConfigError> {
     })
 }
 
+/// Parses and checks the settings; paths in them are taken from `folder`.
+///
 /// # Errors
 /// The line and what is wrong there.
 pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, (usize, String)> {

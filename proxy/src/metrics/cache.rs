@@ -3,21 +3,23 @@
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
 
 use super::declare::Declare;
-use crate::cache::Outcome;
+
+/// Things that a cache can do for a request.
+pub(crate) const RESULTS: usize = 7;
 
 /// What one cache counts.
 #[derive(Clone)]
-pub struct CacheMetrics {
+pub(crate) struct CacheMetrics {
     /// Requests of clients, by what the cache did.
-    pub requests: [IntCounter; 7],
+    pub(crate) requests: [IntCounter; RESULTS],
     /// Requests that the proxy made to have a new answer before one is asked for.
-    pub background: IntCounter,
+    pub(crate) background: IntCounter,
     /// Times everything was forgotten.
-    pub purges: IntCounter,
+    pub(crate) purges: IntCounter,
     /// Memory in use.
-    pub bytes: IntGauge,
+    pub(crate) bytes: IntGauge,
     /// Answers kept.
-    pub entries: IntGauge,
+    pub(crate) entries: IntGauge,
 }
 
 pub(super) struct CacheVecs {
@@ -50,11 +52,11 @@ impl CacheVecs {
         })
     }
 
-    pub(super) fn of(&self, group: &str) -> CacheMetrics {
+    pub(super) fn of(&self, group: &str, results: [&str; RESULTS]) -> CacheMetrics {
         let labels = [group];
         let requests = |result| self.requests.with_label_values(&[group, result]);
         CacheMetrics {
-            requests: Outcome::LABELS.map(requests),
+            requests: results.map(requests),
             background: requests("background"),
             purges: self.purges.with_label_values(&labels),
             bytes: self.bytes.with_label_values(&labels),

@@ -4,7 +4,6 @@
 use prometheus::{IntCounter, Result};
 
 use super::declare::Declare;
-use crate::target;
 
 /// Names, and the paths of those that can come from a cache.
 const COUNTERS: [(&str, Option<&str>); 3] = [
@@ -28,11 +27,12 @@ impl Course {
         counters.collect::<Result<_>>().map(Self)
     }
 
-    /// Counts a GET. A slash at the end makes no difference, as with a host's routes.
-    pub(super) fn count(&self, path: &str) {
-        let path = target::normal(path.trim_end_matches('/').as_bytes());
+    /// Counts a GET of a path in its normal form. A slash at the end makes no difference, as with a host's routes.
+    pub(super) fn count(&self, path: &[u8]) {
+        let length = path.iter().rposition(|&byte| byte != b'/');
+        let path = &path[..length.map_or(0, |last| last + 1)];
         for (counter, counted) in &self.0 {
-            if counted.is_some_and(|counted| counted.as_bytes() == &*path) {
+            if counted.is_some_and(|counted| counted.as_bytes() == path) {
                 counter.inc();
             }
         }

@@ -11,22 +11,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
-pub use cache::CacheMetrics;
 use cache::CacheVecs;
+pub(crate) use cache::{CacheMetrics, RESULTS};
 use course::Course;
 use declare::Declare;
-pub use refusal::Reason;
-pub use upstream::{ERROR, GroupMetrics, UpstreamMetrics, class};
+pub(crate) use refusal::Reason;
+pub(crate) use upstream::{ERROR, GroupMetrics, UpstreamMetrics, class};
 use upstream::{GroupVecs, UpstreamVecs};
 
 /// All metrics of one proxy.
-pub struct Metrics {
+pub(crate) struct Metrics {
     /// Requests answered 429 for their rate.
     rate_limited: IntCounter,
     /// Client connections that are open.
-    pub connections: IntGauge,
+    pub(crate) connections: IntGauge,
     /// Access log lines that were lost because the disk was too slow.
-    pub log_lines_dropped: IntCounter,
+    pub(crate) log_lines_dropped: IntCounter,
     refused: [IntCounter; Reason::ALL.len()],
     registry: Registry,
     reloads: IntCounterVec,
@@ -42,7 +42,7 @@ impl Metrics {
     ///
     /// # Errors
     /// Two metrics of one name: a mistake in this module.
-    pub fn new() -> prometheus::Result<Arc<Self>> {
+    pub(crate) fn new() -> prometheus::Result<Arc<Self>> {
         let registry = Registry::new();
         registry.register(Box::new(
             prometheus::process_collector::ProcessCollector::for_self(),
@@ -97,37 +97,37 @@ impl Metrics {
     ///
     /// # Errors
     /// A metric without a name or value: a mistake in this module.
-    pub fn render(&self) -> prometheus::Result<String> {
+    pub(crate) fn render(&self) -> prometheus::Result<String> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
     /// The metrics of one upstream; the same ones each time.
-    pub fn upstream(&self, group: &str, address: &str) -> UpstreamMetrics {
+    pub(crate) fn upstream(&self, group: &str, address: &str) -> UpstreamMetrics {
         self.upstreams.of(group, address)
     }
 
     /// Removes the series of an upstream that is no longer in the file.
-    pub fn forget_upstream(&self, group: &str, address: &str) {
+    pub(crate) fn forget_upstream(&self, group: &str, address: &str) {
         self.upstreams.forget(group, address);
     }
 
     /// The metrics of one group; the same ones each time.
-    pub fn group(&self, group: &str) -> GroupMetrics {
+    pub(crate) fn group(&self, group: &str) -> GroupMetrics {
         self.groups.of(group)
     }
 
-    /// The metrics of one group's cache; the same ones each time.
-    pub fn cache(&self, group: &str) -> CacheMetrics {
-        self.caches.of(group)
+    /// The metrics of one group's cache, which counts requests by these results; the same ones each time.
+    pub(crate) fn cache(&self, group: &str, results: [&str; RESULTS]) -> CacheMetrics {
+        self.caches.of(group, results)
     }
 
-    /// Counts a call that the course counts, if it is one, and that no host will see.
-    pub fn answered_from_cache(&self, path: &str) {
+    /// Counts a call that the course counts, if it is one, and that no host will see. `path` has its normal form.
+    pub(crate) fn answered_from_cache(&self, path: &[u8]) {
         self.course.count(path);
     }
 
     /// Counts what is turned away before an upstream is asked, or while its request comes in.
-    pub fn refuse(&self, reason: Reason) {
+    pub(crate) fn refuse(&self, reason: Reason) {
         self.refused[reason as usize].inc();
         if reason == Reason::Rate {
             self.rate_limited.inc();
@@ -135,13 +135,13 @@ impl Metrics {
     }
 
     /// Counts a reload that was taken over.
-    pub fn reloaded(&self) {
+    pub(crate) fn reloaded(&self) {
         self.reloads.with_label_values(&["ok"]).inc();
         self.note_loaded();
     }
 
     /// Counts a reload that left everything as it was.
-    pub fn reload_failed(&self) {
+    pub(crate) fn reload_failed(&self) {
         self.reloads.with_label_values(&["failed"]).inc();
     }
 

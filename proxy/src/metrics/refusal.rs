@@ -6,7 +6,7 @@ use super::declare::Declare;
 
 /// Why a request or a connection is turned away. Metric and access log use the same words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// A request that servers could understand differently, or not at all, or that is not served.
     Malformed,
     /// A head over its limits.
@@ -44,7 +44,7 @@ impl Reason {
     ];
 
     /// The value of the label `reason`.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
             Self::HeadersTooLarge => "headers_too_large",

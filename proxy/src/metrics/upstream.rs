@@ -17,7 +17,7 @@ const SECONDS: [f64; 13] = [
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "error"];
 
 /// Place of a status in the arrays of counters.
-pub fn class(status: u16) -> usize {
+pub(crate) fn class(status: u16) -> usize {
     match status {
         100..600 => usize::from(status / 100) - 1,
         _ => ERROR,
@@ -25,44 +25,44 @@ pub fn class(status: u16) -> usize {
 }
 
 /// Place of requests that ended without a status: the upstream broke, or the client left.
-pub const ERROR: usize = 5;
+pub(crate) const ERROR: usize = 5;
 
 /// What one upstream counts.
 #[derive(Clone)]
-pub struct UpstreamMetrics {
+pub(crate) struct UpstreamMetrics {
     /// Tries, by the class of the answer; see [`class`].
-    pub requests: [IntCounter; 6],
+    pub(crate) requests: [IntCounter; 6],
     /// Seconds of one try.
-    pub duration: Histogram,
+    pub(crate) duration: Histogram,
     /// Tries that are not over.
-    pub in_flight: IntGauge,
+    pub(crate) in_flight: IntGauge,
     /// 1 when requests are sent there.
-    pub healthy: IntGauge,
+    pub(crate) healthy: IntGauge,
     /// Times it was left out for failing.
-    pub ejections: IntCounter,
+    pub(crate) ejections: IntCounter,
     /// New connections.
-    pub connects: IntCounter,
+    pub(crate) connects: IntCounter,
     /// Requests waiting for one of its connections.
-    pub queued: IntGauge,
+    pub(crate) queued: IntGauge,
 }
 
 /// What one group counts, as its clients see it.
 #[derive(Clone)]
-pub struct GroupMetrics {
+pub(crate) struct GroupMetrics {
     /// Requests, by the class of the answer; see [`class`].
-    pub requests: [IntCounter; 6],
+    pub(crate) requests: [IntCounter; 6],
     /// Seconds from the head's first byte to the end of the answer.
-    pub duration: Histogram,
+    pub(crate) duration: Histogram,
     /// Retries because no connection came about.
-    pub retries_connect: IntCounter,
+    pub(crate) retries_connect: IntCounter,
     /// Retries because a connection broke after sending.
-    pub retries_broken: IntCounter,
+    pub(crate) retries_broken: IntCounter,
     /// Retries because no answer came in time.
-    pub retries_timeout: IntCounter,
+    pub(crate) retries_timeout: IntCounter,
     /// Retries not made because the budget was used up.
-    pub retry_budget_exhausted: IntCounter,
+    pub(crate) retry_budget_exhausted: IntCounter,
     /// Requests answered 503 because no upstream could take them.
-    pub no_upstream: IntCounter,
+    pub(crate) no_upstream: IntCounter,
 }
 
 pub(super) struct UpstreamVecs {

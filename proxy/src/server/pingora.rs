@@ -15,18 +15,18 @@ use pingora_core::services::listening::Service;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
 use super::StartError;
-use crate::access_log::AccessLog;
-use crate::admin::Admin;
-use crate::admin_entrance::AdminEntrance;
+use super::sockets::{self, ListenWatch};
 use crate::config::Config;
-use crate::entrance::{Entrance, Occupants};
-use crate::front::Front;
-use crate::health::HealthChecks;
-use crate::live::Live;
-use crate::reload::Reloader;
-use crate::sockets::{self, Listening};
-use crate::tls::Certificate;
-use crate::token::Token;
+use crate::downstream::entrance::{Entrance, Occupants};
+use crate::downstream::front::Front;
+use crate::downstream::tls::Certificate;
+use crate::operate::admin::Admin;
+use crate::operate::entrance::AdminEntrance;
+use crate::operate::reload::Reloader;
+use crate::operate::token::Token;
+use crate::request::access_log::AccessLog;
+use crate::table::checks::HealthChecks;
+use crate::table::live::Live;
 
 /// Connections to upstreams that are kept for each thread when unused.
 const KEPT_CONNECTIONS: usize = 1024;
@@ -46,7 +46,7 @@ pub(super) struct Parts<'a> {
 }
 
 /// A pingora server that runs.
-pub(super) struct Running {
+pub(super) struct PingoraServer {
     /// How far it is.
     pub(super) phases: broadcast::Receiver<ExecutionPhase>,
     /// Told once it listens.
@@ -56,7 +56,7 @@ pub(super) struct Running {
     stop: mpsc::Sender<ShutdownSignal>,
 }
 
-impl Running {
+impl PingoraServer {
     /// Starts the services, with the sockets of another process if `upgrade`.
     pub(super) fn start(parts: Parts<'_>, upgrade: bool) -> Result<Self, StartError> {
         let options = Opt {
@@ -147,7 +147,7 @@ fn with_services(
     server.add_service(admin);
 
     server.add_service(background_service("health", HealthChecks::new(parts.live)));
-    server.add_service(Listening {
+    server.add_service(ListenWatch {
         addresses: sockets::addresses(config),
         tell: Some(tell),
     });
@@ -156,7 +156,7 @@ fn with_services(
 
 /// Waits in a thread of its own, as pingora blocks the one it is run on.
 fn run(mut server: Server, stopped: mpsc::Receiver<ShutdownSignal>) -> Result<(), StartError> {
-    let shutdown_signal = Box::new(Stopped(Mutex::new(stopped)));
+    let shutdown_signal = Box::new(StopSignal(Mutex::new(stopped)));
     thread::Builder::new()
         .name("pingora".into())
         .spawn(move || {
@@ -168,10 +168,10 @@ fn run(mut server: Server, stopped: mpsc::Receiver<ShutdownSignal>) -> Result<()
 }
 
 /// Signals are read by us, and passed on when they are pingora's business.
-struct Stopped(Mutex<mpsc::Receiver<ShutdownSignal>>);
+struct StopSignal(Mutex<mpsc::Receiver<ShutdownSignal>>);
 
 #[async_trait]
-impl ShutdownSignalWatch for Stopped {
+impl ShutdownSignalWatch for StopSignal {
     async fn recv(&self) -> ShutdownSignal {
         match self.0.lock().await.recv().await {
             Some(signal) => signal,

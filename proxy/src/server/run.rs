@@ -10,24 +10,25 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::StartError;
-use super::pingora::{HAND_OVER_LIMIT, Parts, Running};
-use crate::access_log::AccessLog;
-use crate::cli::Serve;
+use super::pingora::{HAND_OVER_LIMIT, Parts, PingoraServer};
+use super::signals::{Instruction, Signals};
+use super::sockets;
 use crate::config::{self, Config};
-use crate::control::Control;
-use crate::live::Live;
+use crate::downstream::tls::Certificate;
 use crate::metrics::Metrics;
-use crate::pid_file::{self, PidFile};
-use crate::reload::Reloader;
-use crate::signals::{Signals, Told};
-use crate::sockets;
-use crate::tls::Certificate;
-use crate::token::Token;
+use crate::operate::cli::Serve;
+use crate::operate::client::AdminClient;
+use crate::operate::pid_file::{self, PidFile};
+use crate::operate::reload::Reloader;
+use crate::operate::token::Token;
+use crate::operate::upgrade::is_listened_on;
+use crate::request::access_log::AccessLog;
+use crate::table::live::Live;
 
-/// Between two looks at the certificates' files.
+/// Wait between two looks at the certificates' files.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(1);
 
-/// Until pingora listens, on addresses that were free a moment ago.
+/// Longest wait until pingora listens, on addresses that were free a moment ago.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a process that was told to hand over waits for one to hand over to.
@@ -36,7 +37,7 @@ const SUCCESSOR_LIMIT: Duration = Duration::from_secs(5);
 /// How long the running process may take to say which upstreams are drained.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 
-/// Between two looks at whether something is done.
+/// Wait between two looks at whether something is done.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Looks in a row that find no connection, until there is none: one that was just accepted is not counted yet.
@@ -49,7 +50,7 @@ const EMPTY_LOOKS: u32 = 5;
 pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     let mut signals = Signals::catch().map_err(internal)?;
     let config = config::load(&settings.config)?;
-    let certificates = crate::entrance::certificates(&config.listen)?;
+    let certificates = crate::downstream::entrance::certificates(&config.listen)?;
     check_place(&config, settings.upgrade)?;
     let token = Token::load(&config.server.admin_token_file).map_err(StartError::Token)?;
     sockets::allow_open_files(config.limits.connections);
@@ -100,7 +101,7 @@ fn check_place(config: &Config, upgrade: bool) -> Result<(), StartError> {
 
 /// What an operator took out for maintenance stays out.
 async fn take_over_drains(config: &Config, live: &Live) {
-    let status = async { Control::at(config.server.admin, None)?.status().await };
+    let status = async { AdminClient::at(config.server.admin, None)?.status().await };
     let running = match timeout(ASK_LIMIT, status).await {
         Ok(Ok(running)) => running,
         Ok(Err(error)) => return tracing::warn!(%error, "Nobody says which upstreams are drained"),
@@ -121,7 +122,7 @@ struct Proxy {
     live: Arc<Live>,
     certificates: Vec<Arc<Certificate>>,
     handing_over: Arc<AtomicBool>,
-    running: Running,
+    running: PingoraServer,
 }
 
 impl Proxy {
@@ -145,7 +146,7 @@ impl Proxy {
             token,
             handing_over: Arc::clone(&handing_over),
         };
-        let mut running = Running::start(parts, settings.upgrade)?;
+        let mut running = PingoraServer::start(parts, settings.upgrade)?;
         if settings.upgrade {
             wait_for_hand_over(&mut running, &config).await;
         }
@@ -187,29 +188,29 @@ impl Proxy {
         let mut look = interval(CERTIFICATE_LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let how = loop {
-            let told = tokio::select! {
-                told = signals.next() => told,
+            let instruction = tokio::select! {
+                instruction = signals.next() => instruction,
                 _ = look.tick() => {
                     self.refresh_certificates();
                     continue;
                 }
             };
-            match told {
-                Told::Stop => break ShutdownSignal::GracefulTerminate,
-                Told::HandOver if self.has_successor().await => {
+            match instruction {
+                Instruction::Stop => break ShutdownSignal::GracefulTerminate,
+                Instruction::HandOver if self.has_successor().await => {
                     self.handing_over.store(true, Ordering::Relaxed);
                     break ShutdownSignal::GracefulUpgrade;
                 }
-                Told::HandOver => tracing::error!(
+                Instruction::HandOver => tracing::error!(
                     "Told to hand over, but no process asks for the sockets (see --upgrade); serving on"
                 ),
-                Told::Reload => self.reload(),
+                Instruction::Reload => self.reload(),
             }
         };
         self.live.close_caches();
         tracing::info!("Stopping");
         self.running.stop(how);
-        let again = async { while signals.next().await != Told::Stop {} };
+        let again = async { while signals.next().await != Instruction::Stop {} };
         tokio::select! {
             () = self.finish() => tracing::info!("Stopped"),
             () = again => tracing::warn!("Told again to stop: requests in flight are cut off"),
@@ -234,7 +235,7 @@ impl Proxy {
     /// Whether a process asks for the sockets. It may have been started at the same moment.
     async fn has_successor(&self) -> bool {
         let limit = Instant::now() + SUCCESSOR_LIMIT;
-        while !sockets::is_listened_on(&self.config.server.upgrade_socket) {
+        while !is_listened_on(&self.config.server.upgrade_socket) {
             if Instant::now() > limit {
                 return false;
             }
@@ -266,7 +267,7 @@ impl Proxy {
 }
 
 /// pingora ends the process when nobody hands over; what it says is logged too late to be seen.
-async fn wait_for_hand_over(running: &mut Running, config: &Config) {
+async fn wait_for_hand_over(running: &mut PingoraServer, config: &Config) {
     let socket = config.server.upgrade_socket.display();
     tracing::info!(%socket, "Waiting for the running process to hand over; it does on SIGQUIT");
     let done = wait_for_phase(running, |phase| {
@@ -280,7 +281,7 @@ async fn wait_for_hand_over(running: &mut Running, config: &Config) {
     }
 }
 
-async fn wait_for_phase(running: &mut Running, reached: impl Fn(&ExecutionPhase) -> bool) {
+async fn wait_for_phase(running: &mut PingoraServer, reached: impl Fn(&ExecutionPhase) -> bool) {
     loop {
         match running.phases.recv().await {
             Ok(phase) if reached(&phase) => return,

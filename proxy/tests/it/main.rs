@@ -32,6 +32,7 @@ mod queue;
 mod refused;
 mod reload;
 mod retries;
+mod rooms;
 mod shop;
 mod slow_clients;
 mod stale;

@@ -17,9 +17,9 @@ const fn target(name: &'static str, krate: &'static str, test: &'static str) -> 
 
 /// In the order in which they run.
 pub(super) const TARGETS: [Target; 10] = [
-    target("head", "store_proxy", "fuzz::head"),
-    target("chunks", "store_proxy", "fuzz::chunks"),
-    target("forwarded", "store_proxy", "fuzz::forwarded"),
+    target("head", "store_proxy", "message::fuzz::head"),
+    target("chunks", "store_proxy", "message::fuzz::chunks"),
+    target("forwarded", "store_proxy", "message::fuzz::forwarded"),
     target("cache-headers", "store_proxy", "cache::fuzz::headers"),
     target("proxy-toml", "store_proxy", "config::fuzz::file"),
     target("spin-toml", "store_host", "fuzz::manifest"),

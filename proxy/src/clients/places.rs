@@ -1,0 +1,120 @@
+//! What each client address has open at the moment, so that one can't take the places of all.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::rate::bucket;
+
+/// Parts of the table, each with a lock of its own, so that threads seldom wait for one another.
+const SHARDS: usize = 16;
+
+/// Counts connections and requests for each address; IPv6 addresses by their /64, as rates do.
+#[derive(Default)]
+pub(crate) struct Clients {
+    shards: [Mutex<HashMap<IpAddr, [usize; KINDS]>>; SHARDS],
+    hash: RandomState,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Connection,
+    Request,
+    /// A request whose body is on its way: it takes nothing from anybody yet.
+    Arriving,
+}
+
+const KINDS: usize = 3;
+
+/// One of a client's places, given back on drop.
+pub(crate) struct Place {
+    clients: Arc<Clients>,
+    client: IpAddr,
+    kind: Kind,
+}
+
+impl Clients {
+    /// Takes one of a client's `limit` places; none if all are taken.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        client: IpAddr,
+        kind: Kind,
+        limit: usize,
+    ) -> Option<Place> {
+        let client = bucket(client);
+        let mut shard = self.shard(client);
+        let taken = &mut shard.entry(client).or_default()[kind as usize];
+        // With no place taken of any kind the address was not in the table, and the limit is at least one.
+        if *taken >= limit {
+            return None;
+        }
+        *taken += 1;
+        Some(Place {
+            clients: self.clone(),
+            client,
+            kind,
+        })
+    }
+
+    fn shard(&self, client: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, [usize; KINDS]>> {
+        let shard = self.hash.hash_one(client) as usize % SHARDS;
+        self.shards[shard]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    pub(crate) fn is_arriving(&self) -> bool {
+        matches!(self.kind, Kind::Arriving)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut shard = self.clients.shard(self.client);
+        let Some(taken) = shard.get_mut(&self.client) else {
+            return;
+        };
+        taken[self.kind as usize] -= 1;
+        if *taken == [0; KINDS] {
+            shard.remove(&self.client);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_each_clients_own_and_come_back() {
+        let clients = Arc::new(Clients::default());
+        let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let take = |client, kind| clients.take(client, kind, 2);
+        let first = take(one, Kind::Request).expect("free");
+        let _second = take(one, Kind::Request).expect("free");
+        assert!(take(one, Kind::Request).is_none());
+        assert!(take(one, Kind::Connection).is_some());
+        assert!(take(other, Kind::Request).is_some());
+        drop(first);
+        assert!(take(one, Kind::Request).is_some());
+    }
+
+    #[test]
+    fn nobody_is_remembered_who_has_nothing_open() {
+        let clients = Arc::new(Clients::default());
+        for last in 0..=255 {
+            let place = clients.take([192, 0, 2, last].into(), Kind::Connection, 1);
+            assert!(place.is_some());
+        }
+        assert!(
+            clients
+                .shards
+                .iter()
+                .all(|s| s.lock().expect("whole").is_empty())
+        );
+    }
+}

@@ -1,0 +1,350 @@
+//! Client connections: how many, how long, and what they may begin. A head is read and checked here in full before
+//! pingora parses it.
+
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Buf;
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions};
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::{ALPN, GetSocketDigest, Ssl, Stream};
+use pingora_core::server::ShutdownWatch;
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::HttpProxy;
+use pingora_timeout::timeout;
+use tokio::io::AsyncWriteExt;
+
+use super::farewell::Farewells;
+use super::http2::Http2;
+use super::read_head::{Head, LAST_REQUEST, Wait, read_head, stopping};
+use super::refusals::{Refusal, Refusals};
+use super::shortcut::{Client, Shortcut};
+use super::wire::Wire;
+use crate::clients::address_of;
+use crate::clients::{Kind, Place};
+use crate::config::Limits;
+use crate::message::forwarded;
+use crate::message::head::{self, Body, HeadForm};
+use crate::message::problem::Problem;
+use crate::message::request_id::new_id;
+use crate::request::access_log::AccessLog;
+use crate::request::hooks::Proxy;
+use crate::table::live::Live;
+
+/// How a client without TLS begins HTTP/2 (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The service behind every listener.
+pub(crate) struct Front {
+    proxy: Arc<HttpProxy<Proxy>>,
+    live: Arc<Live>,
+    refusals: Refusals,
+    http2_without_tls: bool,
+    shortcut: Shortcut,
+    open: Arc<OpenConnections>,
+    farewells: Farewells,
+}
+
+/// What the shortcut may answer: nothing that has a body, or that had to be simplified.
+const PLAIN: HeadForm = HeadForm {
+    body: Body::Length(0),
+    is_simple: true,
+};
+
+/// A client that chose HTTP/2 must begin with its preface.
+const NO_PREFACE: Problem = Problem::Malformed("this is no HTTP/2");
+
+/// What a client may begin with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Versions {
+    Http1,
+    Http2,
+    Both,
+}
+
+/// Counts client connections.
+#[derive(Default)]
+pub(crate) struct OpenConnections(AtomicUsize);
+
+impl OpenConnections {
+    /// Open at the moment.
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One client connection; counted until it is dropped.
+struct Connection<'a>(&'a Front);
+
+impl<'a> Connection<'a> {
+    fn open(front: &'a Front) -> Self {
+        front.open.0.fetch_add(1, Ordering::Relaxed);
+        front.live.metrics.connections.inc();
+        Self(front)
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        self.0.open.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.live.metrics.connections.dec();
+    }
+}
+
+impl Front {
+    /// `http2_without_tls`: whether clients may begin with HTTP/2's preface.
+    pub(crate) fn new(
+        live: Arc<Live>,
+        access_log: Arc<AccessLog>,
+        pingora: Arc<ServerConf>,
+        http2_without_tls: bool,
+    ) -> Self {
+        let shortcut = Shortcut {
+            live: live.clone(),
+            access_log: access_log.clone(),
+        };
+        let mut proxy = HttpProxy::new(Proxy::new(live.clone(), access_log), pingora);
+        proxy.handle_init_modules();
+        // Refused before; pingora's own refusal would not be in our words.
+        let mut options = HttpServerOptions::default();
+        options.allow_connect_method_proxying = true;
+        proxy.server_options = Some(options);
+        Self {
+            refusals: Refusals {
+                live: live.clone(),
+                access_log: shortcut.access_log.clone(),
+            },
+            proxy: Arc::new(proxy),
+            live,
+            http2_without_tls,
+            shortcut,
+            open: Arc::default(),
+            farewells: Farewells::default(),
+        }
+    }
+
+    /// The count of client connections, which tells when a stopping proxy has nothing left to do.
+    pub(crate) fn open_connections(&self) -> Arc<OpenConnections> {
+        self.open.clone()
+    }
+
+    /// A place for a client's connection; none is needed for trusted proxies, whose clients are many.
+    ///
+    /// # Errors
+    /// It has as many as it may.
+    pub(crate) fn place(&self, client: IpAddr) -> Result<Option<Place>, Problem> {
+        let table = self.live.table();
+        if forwarded::is_trusted(client, &table.config.forwarded.trusted) {
+            return Ok(None);
+        }
+        let limit = table.config.limits.connections_per_client;
+        let place = self.live.clients.take(client, Kind::Connection, limit);
+        place.ok_or(Problem::ClientConnections).map(Some)
+    }
+
+    /// Serves a connection with the place it got, or refuses it.
+    pub(crate) async fn serve(
+        &self,
+        stream: Stream,
+        place: Result<Option<Place>, Problem>,
+        shutdown: &ShutdownWatch,
+    ) {
+        let opened = Instant::now();
+        let limits = self.limits();
+        let connection = Connection::open(self);
+        let mut wire = Wire::new(stream);
+        let client = client(&wire);
+        let refused = match &place {
+            Err(problem) => Some(problem.clone()),
+            Ok(_) if self.open.count() > limits.connections => Some(Problem::TooManyConnections),
+            Ok(_) => None,
+        };
+        let versions = self.versions(&wire, client);
+        if let Some(problem) = refused {
+            // What is refused does not fill the place of those that follow.
+            drop((connection, place));
+            return self.turn_away(wire, problem, client, versions).await;
+        }
+        if versions != Versions::Http1 {
+            let begins = timeout(limits.header_timeout, begins_http2(&mut wire)).await;
+            if matches!(begins, Ok(true)) {
+                wire.pass_all();
+                return self.http2(client).serve(wire, shutdown).await;
+            }
+            if versions == Versions::Http2 {
+                // Who says nothing asks for nothing.
+                if !wire.held().is_empty() {
+                    let problem = begins.map_or(Problem::TooSlow, |_| NO_PREFACE);
+                    let reason = problem.reason();
+                    self.refusals.note_unread(client.address, "2", reason);
+                }
+                return;
+            }
+        }
+        // Whoever has sent too little for either version by now is late.
+        self.serve_http1(wire, client, opened, shutdown).await;
+        drop((connection, place));
+    }
+
+    fn versions(&self, wire: &Wire, client: Client) -> Versions {
+        if wire.selected_alpn_proto() == Some(ALPN::H2) {
+            Versions::Http2
+        } else if self.http2_without_tls && !client.https {
+            Versions::Both
+        } else {
+            Versions::Http1
+        }
+    }
+
+    fn http2(&self, client: Client) -> Http2<'_> {
+        Http2 {
+            proxy: &self.proxy,
+            refusals: &self.refusals,
+            client: client.address,
+        }
+    }
+
+    /// Tells the client that its connection is refused, if there is time for that.
+    async fn turn_away(
+        &self,
+        mut wire: Box<Wire>,
+        problem: Problem,
+        client: Client,
+        versions: Versions,
+    ) {
+        let Some(_farewell) = self.farewells.begin() else {
+            let reason = problem.reason();
+            return self.refusals.note_unread(client.address, "-", reason);
+        };
+        if speaks_http2(&mut wire, versions).await {
+            self.http2(client).refuse(wire, problem).await;
+        } else {
+            self.refuse(wire, &problem, client).await;
+        }
+    }
+
+    /// Counts and logs what is refused.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Lets nothing be left to do for the proxy.
+    pub(crate) async fn cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+
+    fn limits(&self) -> Limits {
+        self.live.table().config.limits.clone()
+    }
+
+    async fn serve_http1(
+        &self,
+        mut wire: Box<Wire>,
+        client: Client,
+        opened: Instant,
+        shutdown: &ShutdownWatch,
+    ) {
+        let mut settings: Option<HttpPersistentSettings> = None;
+        let mut wait = Wait::ForFirst { opened };
+        let mut stopping = pin!(stopping(shutdown.clone()));
+        loop {
+            let limits = self.limits();
+            let (head_bytes, checked) =
+                match read_head(&mut wire, &limits, wait, stopping.as_mut()).await {
+                    Head::Whole(head_bytes, checked) => (head_bytes, checked),
+                    Head::None => return,
+                    Head::Refused(problem) => return self.refuse(wire, &problem, client).await,
+                };
+            if checked == PLAIN
+                && !*shutdown.borrow()
+                && let Some(answer) = self.shortcut.answer(&wire.held()[..head_bytes], client)
+            {
+                wire.held().advance(head_bytes);
+                if !send(&mut wire, &answer, limits.send_timeout).await {
+                    return;
+                }
+                wait = Wait::ForNext;
+                continue;
+            }
+            let mut head = wire.begin(head_bytes, checked.body);
+            if !checked.is_simple {
+                head = head::simplified(&head);
+            }
+            let mut session = ServerSession::new_http1(wire);
+            match settings.take() {
+                Some(settings) => settings.apply_to_session(&mut session),
+                None => session.set_keepalive(Some(limits.idle_timeout.as_secs().max(1))),
+            }
+            session.set_pipelined_prefix(head);
+            session.set_read_timeout(Some(limits.body_timeout));
+            session.set_total_drain_timeout(Some(limits.body_timeout));
+            let Some(reused) = self.proxy.process_new_http(session, shutdown).await else {
+                return;
+            };
+            let stream;
+            (stream, settings) = reused.consume();
+            let Some(returned) = Wire::returned(stream) else {
+                return;
+            };
+            wire = returned;
+            wait = Wait::ForNext;
+        }
+    }
+
+    /// Answers for the proxy on a connection that pingora has not seen, and closes it.
+    async fn refuse(&self, mut wire: Box<Wire>, problem: &Problem, client: Client) {
+        let since = Instant::now();
+        let id = new_id();
+        let id = id.to_str().unwrap_or("-");
+        let (answer, body_bytes) = problem.raw(id);
+        let head = wire.held().split();
+        let refused = Refusal {
+            status: problem.status().as_u16(),
+            bytes_sent: body_bytes as u64,
+            since,
+            ..Refusal::unread(id, client.address, "1.1").with_line(&head)
+        };
+        self.refusals.note(&refused, problem.reason());
+        wire.close_with(&answer).await;
+    }
+}
+
+/// Whether a client that is refused is to be told so in HTTP/2.
+async fn speaks_http2(wire: &mut Wire, versions: Versions) -> bool {
+    match versions {
+        Versions::Http1 => false,
+        Versions::Http2 => true,
+        Versions::Both => matches!(timeout(LAST_REQUEST, begins_http2(wire)).await, Ok(true)),
+    }
+}
+
+/// Reads until the client's first bytes are HTTP/2's preface, or can't become it.
+async fn begins_http2(wire: &mut Wire) -> bool {
+    while wire.held().len() < HTTP2_PREFACE.len() {
+        if !HTTP2_PREFACE.starts_with(wire.held()) || !matches!(wire.read_more().await, Ok(1..)) {
+            return false;
+        }
+    }
+    wire.held().starts_with(HTTP2_PREFACE)
+}
+
+fn client(wire: &Wire) -> Client {
+    let digest = wire.get_socket_digest();
+    let peer = digest.as_ref().and_then(|digest| digest.peer_addr());
+    Client {
+        address: address_of(peer),
+        https: wire.get_ssl_digest().is_some(),
+    }
+}
+
+/// Whether the client took all of it in time.
+async fn send(wire: &mut Wire, answer: &[u8], limit: Duration) -> bool {
+    let sent = async {
+        wire.write_all(answer).await?;
+        wire.flush().await
+    };
+    matches!(timeout(limit, sent).await, Ok(Ok(())))
+}

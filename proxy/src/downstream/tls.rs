@@ -1,0 +1,213 @@
+//! Certificates: read at the start, and again when their files change.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use crate::config::Tls;
+
+/// Why a certificate can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file is missing or can't be read.
+    #[error("{}: {error}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A file holds something else.
+    #[error("{}: no {what} in PEM form: {error}", file.display())]
+    NotPem {
+        /// The file.
+        file: PathBuf,
+        /// What was expected.
+        what: &'static str,
+        /// What was found.
+        error: rustls::pki_types::pem::Error,
+    },
+    /// The certificate and the key don't go together, or are of a kind that is not supported.
+    #[error("{} and {}: {error}", files.certificate.display(), files.key.display())]
+    Unusable {
+        /// The files.
+        files: Tls,
+        /// Why.
+        error: rustls::Error,
+    },
+}
+
+/// The certificate of one listener.
+pub(crate) struct Certificate {
+    files: Tls,
+    current: ArcSwap<CertifiedKey>,
+    /// What the files looked like when they were last read.
+    read: Mutex<Stamp>,
+}
+
+/// Tells whether a file was written or replaced.
+type Stamp = [Option<(u64, i64, i64, u64)>; 2];
+
+impl Certificate {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// They hold no certificate and key that go together.
+    pub(crate) fn load(files: &Tls) -> Result<Arc<Self>, TlsError> {
+        let read = stamp(files);
+        let current = ArcSwap::from_pointee(read_files(files)?);
+        Ok(Arc::new(Self {
+            files: files.clone(),
+            current,
+            read: Mutex::new(read),
+        }))
+    }
+
+    /// Reads the files again if they changed. Handshakes from then on use the new certificate.
+    ///
+    /// # Errors
+    /// What is there now can't be used; the old certificate stays in use. Told once for each change.
+    pub(crate) fn refresh(&self) -> Result<(), TlsError> {
+        let found = stamp(&self.files);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if *read == found {
+            return Ok(());
+        }
+        *read = found;
+        let certified = read_files(&self.files)?;
+        self.current.store(Arc::new(certified));
+        tracing::info!(certificate = %self.files.certificate.display(), "Certificate read again");
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.load_full())
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+fn stamp(files: &Tls) -> Stamp {
+    [&files.certificate, &files.key].map(|file| {
+        // Follows links: certificate tools replace the link's target.
+        let found = fs::metadata(file).ok()?;
+        Some((found.ino(), found.mtime(), found.mtime_nsec(), found.size()))
+    })
+}
+
+fn read_files(files: &Tls) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates(&files.certificate)?;
+    let text = read(&files.key)?;
+    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| TlsError::NotPem {
+        file: files.key.clone(),
+        what: "private key",
+        error,
+    })?;
+    let provider = rustls::crypto::ring::default_provider();
+    CertifiedKey::from_der(chain, key, &provider).map_err(|error| TlsError::Unusable {
+        files: files.clone(),
+        error,
+    })
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read(file)?;
+    let not_pem = |error| TlsError::NotPem {
+        file: file.to_owned(),
+        what: "certificate",
+        error,
+    };
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(not_pem)?;
+    if chain.is_empty() {
+        return Err(not_pem(rustls::pki_types::pem::Error::NoItemsFound));
+    }
+    Ok(chain)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(file).map_err(|error| TlsError::Unreadable {
+        file: file.to_owned(),
+        error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, name: &str) -> Tls {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("generates");
+        let files = Tls {
+            certificate: folder.join("certificate.pem"),
+            key: folder.join("key.pem"),
+        };
+        fs::write(&files.certificate, made.cert.pem()).expect("writes");
+        fs::write(&files.key, made.signing_key.serialize_pem()).expect("writes");
+        files
+    }
+
+    fn serves(certificate: &Certificate) -> CertificateDer<'static> {
+        certificate.current.load().cert[0].clone()
+    }
+
+    #[test]
+    fn a_changed_certificate_is_taken_up_once_its_key_is_there_too() {
+        let (folder, other) = (tempfile::tempdir(), tempfile::tempdir());
+        let (folder, other) = (folder.expect("a folder"), other.expect("a folder"));
+        let files = write(folder.path(), "one.example");
+        let certificate = Certificate::load(&files).expect("loads");
+        let first = serves(&certificate);
+        certificate.refresh().expect("nothing changed");
+
+        let next = write(other.path(), "two.example");
+        fs::rename(&next.certificate, &files.certificate).expect("moves");
+        let error = certificate.refresh().expect_err("the old key").to_string();
+        assert!(error.contains("key.pem"), "{error}");
+        assert_eq!(serves(&certificate), first);
+        certificate.refresh().expect("is told only once");
+
+        fs::rename(&next.key, &files.key).expect("moves");
+        certificate.refresh().expect("goes together");
+        assert_ne!(serves(&certificate), first);
+    }
+
+    #[test]
+    fn files_that_hold_something_else_are_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = write(folder.path(), "one.example");
+        let tell = || Certificate::load(&files).expect_err("wrong").to_string();
+        fs::write(&files.key, "none").expect("writes");
+        assert!(
+            tell().contains("key.pem: no private key in PEM form"),
+            "{}",
+            tell()
+        );
+        fs::write(&files.certificate, "none").expect("writes");
+        let told = tell();
+        assert!(
+            told.contains("certificate.pem: no certificate in PEM form"),
+            "{told}"
+        );
+        fs::remove_file(&files.certificate).expect("removes");
+        assert!(tell().contains("No such file"), "{}", tell());
+    }
+}

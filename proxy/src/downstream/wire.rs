@@ -1,0 +1,248 @@
+//! A client connection as pingora sees it: one request at a time. What a client sends after a request waits here for the
+//! next one, so that every head is checked, whenever it arrives.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::tls::SslDigest;
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    Stream, TimingDigest, UniqueID, UniqueIDType,
+};
+use pingora_timeout::timeout;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use crate::message::chunks::Chunks;
+use crate::message::head::Body;
+
+/// Room made for each read; most heads fit.
+const READ: usize = 4096;
+
+/// After a last answer: how long the rest of a request is read, as closing before could destroy the answer (RFC 9112,
+/// section 9.6).
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Most that a client may send ahead; the rest waits in the system's buffers.
+const AHEAD: usize = 64 * 1024;
+
+/// A connection, and what was read from it.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    stream: Stream,
+    held: BytesMut,
+    rest: Rest,
+}
+
+/// What pingora may still read of the request.
+#[derive(Debug)]
+enum Rest {
+    /// A body of so many bytes.
+    Length(u64),
+    /// Chunks that are not over.
+    Chunked(Chunks),
+    /// All there is: HTTP/2 has its own framing.
+    All,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: Stream) -> Box<Self> {
+        Box::new(Self {
+            stream,
+            held: BytesMut::new(),
+            rest: Rest::Length(0),
+        })
+    }
+
+    /// The connection back from pingora.
+    pub(crate) fn returned(stream: Stream) -> Option<Box<Self>> {
+        stream.into_any().downcast().ok()
+    }
+
+    /// What was read and not handed on.
+    pub(crate) fn held(&mut self) -> &mut BytesMut {
+        &mut self.held
+    }
+
+    /// Reads more, and says how much; nothing once the client has closed its side.
+    pub(crate) async fn read_more(&mut self) -> io::Result<usize> {
+        self.held.reserve(READ);
+        self.stream.read_buf(&mut self.held).await
+    }
+
+    /// Takes out a head of so many bytes; pingora may read the body that follows it.
+    pub(crate) fn begin(&mut self, head_bytes: usize, body: Body) -> BytesMut {
+        self.rest = match body {
+            Body::Length(length) => Rest::Length(length),
+            Body::Chunked => Rest::Chunked(Chunks::default()),
+        };
+        self.held.split_to(head_bytes)
+    }
+
+    /// Sends this answer, and closes.
+    pub(crate) async fn close_with(mut self: Box<Self>, answer: &[u8]) {
+        let rest = async {
+            self.write_all(answer).await?;
+            AsyncWriteExt::shutdown(&mut self).await?;
+            while self.read_more().await? > 0 {
+                self.held.clear();
+            }
+            io::Result::Ok(())
+        };
+        _ = timeout(LINGER, rest).await;
+    }
+
+    /// Lets pingora read everything.
+    pub(crate) fn pass_all(&mut self) {
+        self.rest = Rest::All;
+    }
+
+    /// Hands over what of the request is held already.
+    fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
+        let most = self.held.len().min(buffer.remaining());
+        let given = match &mut self.rest {
+            Rest::Length(left) => {
+                let given = most.min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= given as u64;
+                given
+            }
+            Rest::Chunked(chunks) => chunks
+                .follow(&self.held[..most])
+                .map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))?,
+            Rest::All => most,
+        };
+        buffer.put_slice(&self.held[..given]);
+        self.held.advance(given);
+        Ok(given)
+    }
+
+    fn is_at_end(&self) -> bool {
+        match &self.rest {
+            Rest::Length(left) => *left == 0,
+            Rest::Chunked(chunks) => chunks.is_done(),
+            Rest::All => false,
+        }
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.held.reserve(READ);
+        let more = std::pin::pin!(self.stream.read_buf(&mut self.held));
+        more.poll(cx)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.hand_over(buffer)? > 0 || buffer.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            // After the end it is still looked out for a client that leaves.
+            if self.is_at_end() && self.held.len() >= AHEAD {
+                return Poll::Pending;
+            }
+            if ready!(self.poll_more(cx))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Shutdown for Wire {
+    async fn shutdown(&mut self) {
+        Shutdown::shutdown(&mut *self.stream).await;
+    }
+}
+
+#[async_trait]
+impl Peek for Wire {
+    async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        let enough = self.held.len() >= buffer.len();
+        if enough {
+            buffer.copy_from_slice(&self.held[..buffer.len()]);
+        }
+        Ok(enough)
+    }
+}
+
+impl UniqueID for Wire {
+    fn id(&self) -> UniqueIDType {
+        self.stream.id()
+    }
+}
+
+impl Ssl for Wire {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Wire {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.stream.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.stream.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Wire {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Wire {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}

@@ -1,0 +1,280 @@
+//! Where a request came from: what earlier proxies said, if they are to be believed, and what the next server is told.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use http::header::{FORWARDED, HOST};
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+use pingora_http::RequestHeader;
+
+use self::elements::elements;
+use super::head;
+
+mod elements;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Whether `peer`'s headers are believed.
+pub(crate) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|network| network.contains(&peer))
+}
+
+/// The client's address: the peer's own, or, behind trusted proxies, the last one they name that is no trusted proxy
+/// itself. What is no address ends the list.
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    if !is_trusted(peer, trusted) {
+        return peer;
+    }
+    let (mut client, mut nodes) = (peer, nodes(headers));
+    while let Some(Some(before)) = nodes.pop() {
+        client = before;
+        if !is_trusted(client, trusted) {
+            break;
+        }
+    }
+    client
+}
+
+/// All that the request was sent for, as `X-Forwarded-For` or else `Forwarded` names them, the nearest last.
+fn nodes(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let nodes = headers.get_all(FOR).iter().flat_map(|line| {
+        let line = line.to_str().unwrap_or_default();
+        line.split(',').map(|node| address(node.trim()))
+    });
+    let nodes: Vec<_> = nodes.collect();
+    if !nodes.is_empty() {
+        return nodes;
+    }
+    let lines = headers.get_all(FORWARDED).iter();
+    lines
+        .flat_map(|line| elements(line.as_bytes()).unwrap_or_else(|| vec![None]))
+        .map(|node| address(&node?))
+        .collect()
+}
+
+/// The address of a node, with or without a port; IPv6 in brackets (RFC 7239, section 6) or, as some write it, without.
+fn address(node: &str) -> Option<IpAddr> {
+    let (ip, port) = match node.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?,
+        None if node.matches(':').count() == 1 => node.split_at(node.find(':')?),
+        None => (node, ""),
+    };
+    // It may be hidden behind a name.
+    let is_port = |port: &str| {
+        port.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    let port = if port.is_empty() {
+        Some("")
+    } else {
+        port.strip_prefix(':')
+    };
+    let parsed: IpAddr = port.filter(|port| is_port(port)).and(ip.parse().ok())?;
+    Some(parsed.to_canonical())
+}
+
+/// Tells the next server about the client (RFC 7239 and its older relatives). What a peer that is not trusted said is
+/// replaced; to what a trusted one said, this hop is added.
+pub(crate) fn tell(
+    request: &mut RequestHeader,
+    peer: IpAddr,
+    https: bool,
+    trusted: bool,
+) -> pingora_error::Result<()> {
+    let proto = if https { "https" } else { "http" };
+    let host = request.headers.get(HOST).cloned();
+    let mut hop = String::with_capacity(64);
+    _ = match peer {
+        IpAddr::V4(address) => write!(hop, "for={address};proto={proto}"),
+        IpAddr::V6(address) => write!(hop, "for=\"[{address}]\";proto={proto}"),
+    };
+    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()) {
+        _ = write!(hop, ";host=\"{host}\"");
+    }
+    let mut addresses = peer.to_string();
+    if trusted {
+        if let Some(before) = joined(&request.headers, &FOR, is_plain_list) {
+            addresses = format!("{before}, {addresses}");
+        }
+        // A quote that is left open would swallow what is added.
+        if let Some(before) = joined(&request.headers, &FORWARDED, |l| elements(l).is_some()) {
+            hop = format!("{before}, {hop}");
+        }
+    }
+    request.insert_header(FOR, addresses)?;
+    request.insert_header(FORWARDED, hop)?;
+    let kept = |name, is_good: fn(&[u8]) -> bool| {
+        let mut lines = request.headers.get_all(name).iter();
+        let (said, more) = (lines.next(), lines.next());
+        trusted && more.is_none() && said.is_some_and(|said| is_good(said.as_bytes()))
+    };
+    let (keeps_proto, keeps_host) = (kept(&PROTO, is_scheme), kept(&X_HOST, head::is_authority));
+    if !keeps_proto {
+        request.insert_header(PROTO, proto)?;
+    }
+    if !keeps_host {
+        match host {
+            Some(host) => request.insert_header(X_HOST, host)?,
+            None => _ = request.remove_header(&X_HOST),
+        }
+    }
+    Ok(())
+}
+
+/// The lines that are good, as one.
+fn joined(headers: &HeaderMap, name: &HeaderName, is_good: fn(&[u8]) -> bool) -> Option<String> {
+    let values: Vec<_> = headers
+        .get_all(name)
+        .iter()
+        .filter(|value| is_good(value.as_bytes()))
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+/// Nodes and commas, without quotes.
+fn is_plain_list(line: &[u8]) -> bool {
+    let plain = |&byte: &u8| byte.is_ascii_alphanumeric() || b" ,.:[]_-%".contains(&byte);
+    line.iter().all(plain)
+}
+
+fn is_scheme(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_alphanumeric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn networks(texts: &[&str]) -> Vec<IpNet> {
+        texts
+            .iter()
+            .map(|t| t.parse().expect("a network"))
+            .collect()
+    }
+
+    fn request(fields: &[(&'static str, &'static str)]) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", b"/", None).expect("a request");
+        for (name, value) in fields {
+            request.append_header(*name, *value).expect("a header");
+        }
+        request
+    }
+
+    #[test]
+    fn only_trusted_proxies_name_the_client() {
+        let said = request(&[("x-forwarded-for", "203.0.113.9, 198.51.100.7, 10.0.0.2")]);
+        let peer = address("10.0.0.1");
+        let client = |trusted: &[&str]| client_address(peer, &said.headers, &networks(trusted));
+        assert_eq!(client(&[]), peer);
+        assert_eq!(client(&["192.0.2.0/24"]), peer);
+        assert_eq!(client(&["10.0.0.0/8"]), address("198.51.100.7"));
+        assert_eq!(client(&["0.0.0.0/0"]), address("203.0.113.9"));
+    }
+
+    #[test]
+    fn nonsense_in_the_list_ends_it() {
+        let said = request(&[("x-forwarded-for", "198.51.100.7, unknown")]);
+        let trusted = networks(&["10.0.0.0/8"]);
+        let client = client_address(address("10.0.0.1"), &said.headers, &trusted);
+        assert_eq!(client, address("10.0.0.1"));
+    }
+
+    #[test]
+    fn a_client_may_be_named_in_many_ways() {
+        let trusted = networks(&["10.0.0.0/8"]);
+        let client = |name: &'static str, value: &'static str| {
+            let said = request(&[(name, value)]);
+            client_address(address("10.0.0.1"), &said.headers, &trusted).to_string()
+        };
+        for (value, expected) in [
+            ("203.0.113.1:40001", "203.0.113.1"),
+            (
+                "198.51.100.7, 203.0.113.1:40001, 10.0.0.2:80",
+                "203.0.113.1",
+            ),
+            ("[2001:db8::1]:4000", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("::ffff:203.0.113.1", "203.0.113.1"),
+            ("203.0.113.1:x y", "10.0.0.1"),
+            ("[2001:db8::1]4000", "10.0.0.1"),
+            ("", "10.0.0.1"),
+        ] {
+            assert_eq!(client("x-forwarded-for", value), expected, "{value}");
+        }
+        for (value, expected) in [
+            ("for=203.0.113.1", "203.0.113.1"),
+            (
+                "FOR=198.51.100.7, proto=https;For=\"203.0.113.1:40001\" ;by=_x",
+                "203.0.113.1",
+            ),
+            ("for=\"[2001:db8::1]:_port\",for=10.0.0.2", "2001:db8::1"),
+            ("for=198.51.100.7, for=unknown", "10.0.0.1"),
+            ("for=198.51.100.7, for=_hidden", "10.0.0.1"),
+            ("for=198.51.100.7, proto=http", "10.0.0.1"),
+            ("for=\"198.51.100.7", "10.0.0.1"),
+        ] {
+            assert_eq!(client("forwarded", value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_a_trusted_peer_says_badly_is_replaced() {
+        let mut request = request(&[
+            ("host", "shop"),
+            ("x-forwarded-for", "203.0.113.9\""),
+            ("x-forwarded-proto", "https, \""),
+            ("x-forwarded-host", "evil\";for=1.2.3.4"),
+            ("forwarded", "for=\"1.2.3.4"),
+        ]);
+        tell(&mut request, address("10.0.0.1"), false, true).expect("told");
+        let value = |name: &str| request.headers[name].to_str().expect("text").to_owned();
+        assert_eq!(value("x-forwarded-for"), "10.0.0.1");
+        assert_eq!(value("x-forwarded-proto"), "http");
+        assert_eq!(value("x-forwarded-host"), "shop");
+        assert_eq!(value("forwarded"), "for=10.0.0.1;proto=http;host=\"shop\"");
+    }
+
+    #[test]
+    fn what_an_untrusted_peer_said_is_replaced() {
+        let mut request = request(&[
+            ("host", "shop"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "evil"),
+            ("forwarded", "for=1.2.3.4"),
+        ]);
+        tell(&mut request, address("2001:db8::1"), false, false).expect("told");
+        let value = |name: &str| request.headers[name].to_str().expect("text").to_owned();
+        assert_eq!(value("x-forwarded-for"), "2001:db8::1");
+        assert_eq!(value("x-forwarded-proto"), "http");
+        assert_eq!(value("x-forwarded-host"), "shop");
+        assert_eq!(
+            value("forwarded"),
+            "for=\"[2001:db8::1]\";proto=http;host=\"shop\""
+        );
+    }
+
+    #[test]
+    fn to_what_a_trusted_peer_said_this_hop_is_added() {
+        let mut request = request(&[
+            ("host", "inner"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "shop"),
+        ]);
+        tell(&mut request, address("10.0.0.1"), false, true).expect("told");
+        let value = |name: &str| request.headers[name].to_str().expect("text").to_owned();
+        assert_eq!(value("x-forwarded-for"), "203.0.113.9, 10.0.0.1");
+        assert_eq!(value("x-forwarded-proto"), "https");
+        assert_eq!(value("x-forwarded-host"), "shop");
+    }
+}

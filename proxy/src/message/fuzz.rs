@@ -1,0 +1,126 @@
+//! Fuzz targets: what a client may send, read by us and by others.
+
+use std::net::IpAddr;
+
+use http::header::FORWARDED;
+use pingora_http::RequestHeader;
+
+use super::chunks::Chunks;
+use super::forwarded;
+use super::head::{self, HeadLimits};
+
+const LIMITS: HeadLimits = HeadLimits {
+    bytes: 4096,
+    lines: 64,
+};
+
+/// What passes is read by httparse, as pingora and hyper do, and to the same method, target and fields.
+#[test]
+fn head() {
+    store_fuzz::target("head", |input| {
+        let Ok(Some(end)) = head::find(input, LIMITS) else {
+            return;
+        };
+        let head = &input[..end];
+        if head::check(head, LIMITS).is_err() {
+            return;
+        }
+        let mut fields = [httparse::EMPTY_HEADER; LIMITS.lines];
+        let mut request = httparse::Request::new(&mut fields);
+        assert_eq!(request.parse(head), Ok(httparse::Status::Complete(end)));
+        let mut lines = head::lines(head);
+        let line = format!(
+            "{} {} HTTP/1.{}",
+            request.method.unwrap_or_default(),
+            request.path.unwrap_or_default(),
+            request.version.unwrap_or_default()
+        );
+        assert_eq!(lines.next(), Some(line.as_bytes()));
+        for field in request.headers.iter() {
+            let read = lines.next().map(head::split_field);
+            let expected = (field.name.as_bytes(), field.value.trim_ascii());
+            assert_eq!(read, Some(Ok(expected)));
+        }
+        assert_eq!(lines.next(), None);
+    });
+}
+
+/// However a body arrives in pieces, it ends where it does for one who has all of it and reads RFC 9112 plainly.
+#[test]
+fn chunks() {
+    store_fuzz::target("chunks", |input| {
+        let Some((&size, body)) = input.split_first() else {
+            return;
+        };
+        let mut whole = Chunks::default();
+        let at_once = whole.follow(body);
+        let mut pieces = Chunks::default();
+        let one_by_one = body
+            .chunks(usize::from(size).max(1))
+            .try_fold(0, |sum, piece| Ok(sum + pieces.follow(piece)?));
+        assert_eq!(at_once, one_by_one);
+        assert_eq!(whole.is_done(), pieces.is_done());
+        if let Ok(length) = at_once {
+            let expected = whole.is_done().then_some(length);
+            assert_eq!(chunked_length(&body[..length]), expected);
+        }
+    });
+}
+
+/// How long a chunked body is (RFC 9112, section 7.1); none if it isn't whole.
+fn chunked_length(body: &[u8]) -> Option<usize> {
+    let line_at = |at: usize| {
+        let rest = body.get(at..)?;
+        let length = memchr::memmem::find(rest, b"\r\n")?;
+        Some((&rest[..length], at + length + 2))
+    };
+    let mut at = 0;
+    loop {
+        let (line, after) = line_at(at)?;
+        let digits = line.split(|&byte| byte == b';').next()?;
+        let size = usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        at = after;
+        if size == 0 {
+            break;
+        }
+        at = at.checked_add(size)?.checked_add(2)?;
+    }
+    loop {
+        let (line, after) = line_at(at)?;
+        at = after;
+        if line.is_empty() {
+            return Some(at);
+        }
+    }
+}
+
+/// Whom nobody trusts says nothing; what a trusted one says ends with what we know ourselves.
+#[test]
+fn forwarded() {
+    store_fuzz::target("forwarded", |input| {
+        let mut request = RequestHeader::build("GET", b"/", None).expect("a request");
+        for (number, line) in input.split(|&byte| byte == b'\n').enumerate() {
+            let names = ["x-forwarded-for", "forwarded", "x-forwarded-proto"];
+            // What is no field value never arrives.
+            _ = request.append_header(names[number % names.len()], line);
+        }
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        let (ours, others) = (["10.0.0.0/8"], ["192.0.2.0/24"]);
+        let networks = |texts: [&str; 1]| texts.map(|text| text.parse().expect("a network"));
+        let client =
+            |trusted: &[ipnet::IpNet]| forwarded::client_address(peer, &request.headers, trusted);
+        assert_eq!(client(&[]), peer);
+        assert_eq!(client(&networks(others)), peer);
+        _ = client(&networks(ours));
+        for trusted in [false, true] {
+            let mut told = request.clone();
+            forwarded::tell(&mut told, peer, false, trusted).expect("it can be told");
+            let fields: Vec<_> = told.headers.get_all(FORWARDED).iter().collect();
+            let addresses: Vec<_> = told.headers.get_all("x-forwarded-for").iter().collect();
+            assert_eq!((fields.len(), addresses.len()), (1, 1));
+            let (field, address) = (fields[0].as_bytes(), addresses[0].as_bytes());
+            assert!(field.ends_with(b"for=10.0.0.1;proto=http") && address.ends_with(b"10.0.0.1"));
+            assert!(trusted || (field.starts_with(b"for=10") && address == b"10.0.0.1"));
+        }
+    });
+}

@@ -1,0 +1,15 @@
+//! HTTP messages as bytes and fields: what a head, a chunked body, a target and their headers may look like, and the
+//! problems that are told to clients.
+//!
+//! Here live rules that can be tested with literals, most of them from an RFC. Nothing here holds a connection, waits,
+//! or keeps anything between two requests; whoever reads or writes a message calls these.
+
+pub(crate) mod chunks;
+pub(crate) mod forwarded;
+#[cfg(test)]
+mod fuzz;
+pub(crate) mod head;
+pub(crate) mod hop;
+pub(crate) mod problem;
+pub(crate) mod request_id;
+pub(crate) mod target;

@@ -1,0 +1,357 @@
+//! What the admin listener answers.
+//!
+//! - `GET /metrics`: all metrics, in Prometheus's text format.
+//! - `GET /healthz`: `ok`, as long as the process answers.
+//! - `GET /status`: version, process id, groups and their upstreams, as JSON.
+//! - `POST /reload`: reads the file again; names the sections that need an upgrade.
+//! - `POST /drain?upstream=A[&timeout=T]`: gives upstream A no more requests, and waits until it has none left.
+//! - `POST /undrain?upstream=A`: gives it requests again.
+//! - `POST /cache/purge`: forgets all kept answers; says how many those were.
+//!
+//! A POST needs the admin token, and none comes from a web page.
+
+use std::net::IpAddr;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN,
+    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::protocols::http::ServerSession;
+use serde::Serialize;
+use serde_json::json;
+
+use super::reload::Reloader;
+use super::token::Token;
+use crate::config::{ConfigError, parse_duration};
+use crate::message::target::host_name;
+use crate::table::live::{Live, NoSuchUpstream, Status};
+
+/// How long a drain waits unless told otherwise.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Answers the admin listener's requests.
+pub(crate) struct Admin {
+    live: Arc<Live>,
+    reloader: Arc<Reloader>,
+    token: Token,
+    /// Host names it may be asked by, besides `localhost` and addresses.
+    names: Vec<String>,
+    handing_over: Arc<AtomicBool>,
+}
+
+/// What `/status` tells.
+#[derive(Serialize)]
+struct ProxyStatus {
+    version: &'static str,
+    pid: u32,
+    #[serde(flatten)]
+    groups: Status,
+}
+
+/// What can be asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Resource {
+    Metrics,
+    Health,
+    Status,
+    Reload,
+    Drain,
+    Undrain,
+    Purge,
+}
+
+/// Why something is not done.
+#[derive(Debug, thiserror::Error)]
+enum AdminError {
+    #[error(
+        "here are /metrics, /healthz and /status to GET, /reload, /drain, /undrain and /cache/purge to POST"
+    )]
+    NotFound,
+    #[error("use {0}")]
+    Method(&'static str),
+    #[error("nobody asks for this listener by that name; names are set with `server.admin_names`")]
+    WrongHost,
+    #[error("send the token in `server.admin_token_file` as `Authorization: Bearer TOKEN`")]
+    NoToken,
+    #[error("the admin token is wrong")]
+    WrongToken,
+    #[error("changes are not made by web pages")]
+    FromBrowser,
+    #[error("a new process takes over; ask again")]
+    HandingOver,
+    #[error("write it as ?upstream=127.0.0.1:5000")]
+    NoUpstreamNamed,
+    #[error("timeout: {0}")]
+    Timeout(String),
+    #[error(transparent)]
+    NoSuchUpstream(#[from] NoSuchUpstream),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("`{0}` gets no more requests, but still has some after the time given")]
+    NotIdle(String),
+    #[error("{0}")]
+    Internal(String),
+}
+
+type Answer = Response<Vec<u8>>;
+
+impl Admin {
+    /// Once `handing_over` is set, changes are left to the new process.
+    pub(crate) fn new(
+        live: Arc<Live>,
+        reloader: Arc<Reloader>,
+        token: Token,
+        names: &[String],
+        handing_over: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            live,
+            reloader,
+            token,
+            names: names.to_vec(),
+            handing_over,
+        }
+    }
+
+    async fn answer(&self, session: &ServerSession) -> Result<Answer, AdminError> {
+        let head = session.req_header();
+        self.check_host(&head.headers)?;
+        let resource = Resource::of(head.uri.path()).ok_or(AdminError::NotFound)?;
+        if !resource.methods().contains(&head.method) {
+            return Err(AdminError::Method(resource.allow()));
+        }
+        let query = head.uri.query().unwrap_or_default();
+        if resource.changes() {
+            self.check_may_change(&head.headers)?;
+        }
+        match resource {
+            Resource::Metrics => self.metrics(),
+            Resource::Health => Ok(text("text/plain", "ok\n".into())),
+            Resource::Status => self.status(),
+            Resource::Reload => self.reload().await,
+            Resource::Drain => self.drain(query).await,
+            Resource::Undrain => self.undrain(query),
+            Resource::Purge => self.purge(),
+        }
+    }
+
+    /// A web page can give its own name this machine's address and read what answers; it can't do so with an address.
+    fn check_host(&self, headers: &HeaderMap) -> Result<(), AdminError> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let is_known = |host: &HeaderValue| {
+            let name = host_name(host.to_str().unwrap_or_default());
+            let inside = name
+                .strip_prefix('[')
+                .and_then(|name| name.strip_suffix(']'));
+            inside.unwrap_or(name).parse::<IpAddr>().is_ok()
+                || name.eq_ignore_ascii_case("localhost")
+                || self
+                    .names
+                    .iter()
+                    .any(|known| name.eq_ignore_ascii_case(known))
+        };
+        if hosts.all(is_known) {
+            Ok(())
+        } else {
+            Err(AdminError::WrongHost)
+        }
+    }
+
+    fn check_may_change(&self, headers: &HeaderMap) -> Result<(), AdminError> {
+        // Browsers send it with every POST, and a page may well be open on this machine.
+        if headers.contains_key(ORIGIN) {
+            return Err(AdminError::FromBrowser);
+        }
+        match headers.get(AUTHORIZATION) {
+            None => return Err(AdminError::NoToken),
+            Some(given) if !self.token.is_in(given.as_bytes()) => {
+                return Err(AdminError::WrongToken);
+            }
+            Some(_) => {}
+        }
+        if self.handing_over.load(Ordering::Relaxed) {
+            return Err(AdminError::HandingOver);
+        }
+        Ok(())
+    }
+
+    fn metrics(&self) -> Result<Answer, AdminError> {
+        let metrics = self.live.metrics.render();
+        let metrics = metrics.map_err(|error| AdminError::Internal(error.to_string()))?;
+        Ok(text(prometheus::TEXT_FORMAT, metrics))
+    }
+
+    fn status(&self) -> Result<Answer, AdminError> {
+        let status = ProxyStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: process::id(),
+            groups: self.live.status(),
+        };
+        json_text(&status)
+    }
+
+    async fn reload(&self) -> Result<Answer, AdminError> {
+        let not_taken_up = self.reloader.reload().await?;
+        json_text(&json!({ "reloaded": true, "needs_upgrade": not_taken_up }))
+    }
+
+    async fn drain(&self, query: &str) -> Result<Answer, AdminError> {
+        let upstream = argument(query, "upstream").ok_or(AdminError::NoUpstreamNamed)?;
+        let limit = match argument(query, "timeout") {
+            Some(limit) => parse_duration(&limit).map_err(AdminError::Timeout)?,
+            None => DRAIN_TIMEOUT,
+        };
+        if !self.live.drain(&upstream, limit).await? {
+            tracing::warn!(upstream, "Drained, but not idle in time");
+            return Err(AdminError::NotIdle(upstream));
+        }
+        tracing::info!(upstream, "Drained");
+        json_text(&json!({ "upstream": upstream, "state": "drained" }))
+    }
+
+    fn undrain(&self, query: &str) -> Result<Answer, AdminError> {
+        let upstream = argument(query, "upstream").ok_or(AdminError::NoUpstreamNamed)?;
+        self.live.undrain(&upstream)?;
+        tracing::info!(upstream, "Back from draining");
+        json_text(&json!({ "upstream": upstream }))
+    }
+
+    fn purge(&self) -> Result<Answer, AdminError> {
+        let purged = self.live.purge();
+        tracing::debug!(purged, "The cache is purged");
+        json_text(&json!({ "purged": purged }))
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Answer {
+        let mut answer = self
+            .answer(session)
+            .await
+            .unwrap_or_else(|refusal| refusal.answer());
+        let length = HeaderValue::from(answer.body().len());
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_LENGTH, length);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if self.handing_over.load(Ordering::Relaxed) {
+            // The next question is for the new process.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            session.set_keepalive(None);
+        }
+        if session.req_header().method == Method::HEAD {
+            answer.body_mut().clear();
+        }
+        answer
+    }
+}
+
+impl Resource {
+    fn of(path: &str) -> Option<Self> {
+        Some(match path {
+            "/metrics" => Self::Metrics,
+            "/healthz" => Self::Health,
+            "/status" => Self::Status,
+            "/reload" => Self::Reload,
+            "/drain" => Self::Drain,
+            "/undrain" => Self::Undrain,
+            "/cache/purge" => Self::Purge,
+            _ => return None,
+        })
+    }
+
+    fn changes(self) -> bool {
+        matches!(
+            self,
+            Self::Reload | Self::Drain | Self::Undrain | Self::Purge
+        )
+    }
+
+    fn methods(self) -> &'static [Method] {
+        if self.changes() {
+            &[Method::POST]
+        } else {
+            &[Method::GET, Method::HEAD]
+        }
+    }
+
+    fn allow(self) -> &'static str {
+        if self.changes() { "POST" } else { "GET, HEAD" }
+    }
+}
+
+impl AdminError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound | Self::NoSuchUpstream(_) => StatusCode::NOT_FOUND,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::WrongHost | Self::FromBrowser => StatusCode::FORBIDDEN,
+            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
+            Self::HandingOver => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoUpstreamNamed | Self::Timeout(_) => StatusCode::BAD_REQUEST,
+            Self::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotIdle(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn answer(&self) -> Answer {
+        let status = self.status();
+        let detail = self.to_string();
+        let problem = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or("Error"),
+            "status": status.as_u16(),
+            "detail": detail,
+            "error": detail,
+        });
+        let mut answer = text("application/problem+json", problem.to_string());
+        *answer.status_mut() = status;
+        match self {
+            Self::Method(allow) => {
+                answer
+                    .headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::NoToken | Self::WrongToken => {
+                let scheme = HeaderValue::from_static("Bearer");
+                answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+            }
+            Self::HandingOver => {
+                answer
+                    .headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from(1));
+            }
+            _ => {}
+        }
+        answer
+    }
+}
+
+/// The value of a query's argument.
+fn argument(query: &str, name: &str) -> Option<String> {
+    url::form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+fn json_text(value: &impl Serialize) -> Result<Answer, AdminError> {
+    let text_of = serde_json::to_string(value).map_err(|e| AdminError::Internal(e.to_string()))?;
+    Ok(text("application/json", text_of))
+}
+
+fn text(media_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(body.into_bytes());
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    answer
+}

@@ -1,0 +1,210 @@
+//! Flags and commands.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::token;
+use crate::config::{parse_duration, token_file};
+use crate::logging::LogFormat;
+
+/// A load balancer for store hosts.
+///
+/// Without a command it serves until SIGTERM. SIGHUP reads the file again; SIGQUIT hands the sockets to a process that
+/// was started with --upgrade.
+///
+/// Exit codes: 0 after a clean stop, 2 for a wrong setting, 1 for anything else.
+#[derive(Debug, Parser)]
+#[command(name = "store-proxy", version)]
+pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// How to serve.
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+/// How to serve.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// The settings; store-proxy.example.toml explains them all
+    #[arg(
+        long,
+        env = "STORE_PROXY_CONFIG",
+        default_value = "store-proxy.toml",
+        global = true
+    )]
+    pub config: PathBuf,
+
+    /// Print the settings as they were understood, and end
+    #[arg(long, env = "STORE_PROXY_CHECK")]
+    pub check: bool,
+
+    /// Take the sockets over from the running process, once it gets SIGQUIT
+    #[arg(long, env = "STORE_PROXY_UPGRADE", conflicts_with = "check")]
+    pub upgrade: bool,
+
+    /// Form of the log lines on stderr
+    #[arg(
+        long,
+        env = "STORE_PROXY_LOG_FORMAT",
+        value_enum,
+        default_value_t = LogFormat::Text,
+        global = true
+    )]
+    pub log_format: LogFormat,
+
+    /// What to log: a level, or `target=level` pairs divided by commas
+    #[arg(
+        long,
+        env = "STORE_PROXY_LOG",
+        // pingora tells of each request that failed, which is the access log's business, of each connection that an
+        // upstream closed while nobody used it, and of each second in which a process does not hand over yet.
+        default_value = "info,pingora_core=warn,pingora_core::connectors=off,\
+                         pingora_core::server::transfer_fd=off,pingora_proxy=off",
+        global = true
+    )]
+    pub log: String,
+}
+
+/// What `store-proxy` does to a running one.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read the settings again
+    Reload {
+        /// The proxy to ask.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Take an upstream out, and wait until it has no request left
+    Drain {
+        /// The upstream, as in the settings: host:port
+        upstream: String,
+        /// How long to wait; it stays taken out even if requests are left then
+        #[arg(
+            long,
+            env = "STORE_PROXY_TIMEOUT",
+            default_value = "60s",
+            value_parser = parse_duration
+        )]
+        timeout: Duration,
+        /// The proxy to ask.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Send requests to a drained upstream again
+    Undrain {
+        /// The upstream, as in the settings: host:port
+        upstream: String,
+        /// The proxy to ask.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Forget the answers that are kept in memory
+    Purge {
+        /// The proxy to ask.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List the upstreams and how they are
+    Status {
+        /// As JSON
+        #[arg(long, env = "STORE_PROXY_JSON")]
+        json: bool,
+        /// The proxy to ask.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Start a new process, which takes over without refusing a connection, and let the running one finish
+    Upgrade {
+        /// The program to start [default: this one]
+        #[arg(long, env = "STORE_PROXY_BINARY")]
+        binary: Option<PathBuf>,
+        /// The proxy to ask; by default the one that the settings name.
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// Which proxy a command is for.
+#[derive(Clone, Debug, Args)]
+pub struct Target {
+    /// The admin listener of the running process [default: http://127.0.0.1:8081; for `upgrade` that of the settings]
+    #[arg(long, env = "STORE_PROXY_ADMIN", value_name = "URL")]
+    pub admin: Option<String>,
+
+    /// File with the proxy's admin token, which changes need [default: the one that the settings name]
+    #[arg(long, env = "STORE_PROXY_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+}
+
+impl Target {
+    /// The token to send, if there is one to be had.
+    ///
+    /// # Errors
+    /// The file that was named can't be read.
+    pub fn token(&self, config: &Path) -> Result<Option<String>, String> {
+        let named = self.admin_token_file.as_deref().map(|file| {
+            let unread = |error| format!("--admin-token-file {}: {error}", file.display());
+            token::read(file).map_err(unread)
+        });
+        match named {
+            Some(token) => token.map(Some),
+            // Without it the proxy says what is missing.
+            None => Ok(token_file(config).and_then(|file| token::read(&file).ok())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_file_may_be_named_before_or_after_a_command() {
+        for args in [
+            ["store-proxy", "--config", "a.toml", "upgrade"],
+            ["store-proxy", "upgrade", "--config", "a.toml"],
+        ] {
+            let cli = Cli::try_parse_from(args).expect("parses");
+            assert_eq!(cli.serve.config, PathBuf::from("a.toml"));
+        }
+    }
+
+    #[test]
+    fn wrong_flags_are_refused() {
+        for args in [
+            ["store-proxy", "--check", "--upgrade"],
+            ["store-proxy", "--config", ""],
+            ["store-proxy", "drain", "--timeout=0s"],
+            ["store-proxy", "--log-format", "xml"],
+            ["store-proxy", "--no-such-flag", "1"],
+        ] {
+            assert!(Cli::try_parse_from(args).is_err(), "{args:?} parsed");
+        }
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_twin() {
+        let mut command = Cli::command();
+        command.build();
+        let of_commands = command
+            .get_subcommands()
+            .flat_map(clap::Command::get_arguments);
+        for argument in command.get_arguments().chain(of_commands) {
+            let (Some(long), Some(env)) = (argument.get_long(), argument.get_env()) else {
+                let id = argument.get_id().as_str();
+                let expected = ["help", "version", "upstream", "subcommand"];
+                assert!(expected.contains(&id), "`{id}` has no environment twin");
+                continue;
+            };
+            let expected = format!("STORE_PROXY_{}", long.replace('-', "_").to_uppercase());
+            assert_eq!(env.to_str(), Some(expected.as_str()));
+        }
+    }
+}

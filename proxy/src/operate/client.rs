@@ -1,0 +1,332 @@
+//! Asks a running proxy, over its admin listener.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Where a proxy with the default settings is asked.
+const DEFAULT: &str = "http://127.0.0.1:8081";
+
+/// Longest wait for an answer, but for one that comes once an upstream is idle.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a process that hands over is asked again. Meant for the moment in which both have the sockets.
+const HANDING_OVER: Duration = Duration::from_secs(15);
+
+/// Wait between two such questions.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// A proxy that can be asked.
+pub struct AdminClient {
+    admin: String,
+    token: Option<String>,
+    client: Client,
+}
+
+/// Why an answer is not what was hoped for.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers there, or not in HTTP.
+    #[error("no proxy answers at {admin}: {reason}")]
+    Unreachable {
+        /// The URL that was tried.
+        admin: String,
+        /// What happened instead.
+        reason: String,
+    },
+    /// The token can't be read.
+    #[error("{0}")]
+    Token(String),
+    /// The proxy refuses, in its own words.
+    #[error("{detail}")]
+    Refused {
+        /// The status it refuses with.
+        status: StatusCode,
+        /// The reason it gives.
+        detail: String,
+    },
+}
+
+/// What a running proxy says about itself.
+#[derive(Debug, Deserialize)]
+pub struct Status {
+    /// Its process id.
+    pub pid: u32,
+    /// Its groups, by name.
+    pub groups: Vec<GroupStatus>,
+}
+
+/// One group of [`Status`].
+#[derive(Debug, Deserialize)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: String,
+    /// How its upstreams are picked.
+    pub policy: String,
+    /// Its upstreams, in the file's order.
+    pub upstreams: Vec<UpstreamStatus>,
+}
+
+/// One upstream of [`Status`].
+#[derive(Debug, Deserialize)]
+pub struct UpstreamStatus {
+    /// The address, as in the file.
+    pub address: String,
+    /// Its share, compared with the others'.
+    pub weight: u16,
+    /// `up`, `down`, `ejected`, `draining` or `drained`.
+    pub state: String,
+    /// Requests it is busy with.
+    pub in_flight: usize,
+    /// Requests that wait for it.
+    pub queued: usize,
+    /// Requests sent there since the start.
+    pub requests: usize,
+}
+
+impl AdminClient {
+    /// Asks the process at the URL `admin`, or the default one; `token` is what changes need.
+    ///
+    /// # Errors
+    /// No HTTP client can be made.
+    pub fn new(admin: Option<&str>, token: Option<String>) -> Result<Self, ClientError> {
+        let admin = admin.unwrap_or(DEFAULT).trim_end_matches('/').to_owned();
+        let client = Client::builder()
+            // What the environment says about proxies is meant for the world outside.
+            .no_proxy()
+            // Each question on a connection of its own: during an upgrade it is for either process.
+            .pool_max_idle_per_host(0)
+            .connect_timeout(Duration::from_secs(2))
+            .build()
+            .map_err(|error| unreachable(&admin, &error))?;
+        Ok(Self {
+            admin,
+            token,
+            client,
+        })
+    }
+
+    /// Asks the process with this admin listener.
+    ///
+    /// # Errors
+    /// No HTTP client can be made.
+    pub fn at(listener: SocketAddr, token: Option<String>) -> Result<Self, ClientError> {
+        let mut address = listener;
+        if listener.ip().is_unspecified() {
+            address.set_ip(match listener {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Self::new(Some(&format!("http://{address}")), token)
+    }
+
+    /// Makes the proxy read its settings again. Returns the sections that changed but need an upgrade.
+    ///
+    /// # Errors
+    /// The settings are wrong, or nobody answers.
+    pub async fn reload(&self) -> Result<Vec<String>, ClientError> {
+        let answer = self.change("/reload", &[], ANSWER_LIMIT).await?;
+        let sections = answer["needs_upgrade"].as_array().into_iter().flatten();
+        Ok(sections
+            .filter_map(|s| s.as_str().map(str::to_owned))
+            .collect())
+    }
+
+    /// Takes an upstream out, and waits until it is idle, at most for `limit`.
+    ///
+    /// # Errors
+    /// It is still busy then, there is no such upstream, or nobody answers.
+    pub async fn drain(&self, upstream: &str, limit: Duration) -> Result<(), ClientError> {
+        let timeout = humantime::format_duration(limit).to_string();
+        let arguments = [("upstream", upstream), ("timeout", &timeout)];
+        self.change("/drain", &arguments, limit + ANSWER_LIMIT)
+            .await?;
+        Ok(())
+    }
+
+    /// Lets a drained upstream have requests again.
+    ///
+    /// # Errors
+    /// There is no such upstream, or nobody answers.
+    pub async fn undrain(&self, upstream: &str) -> Result<(), ClientError> {
+        self.change("/undrain", &[("upstream", upstream)], ANSWER_LIMIT)
+            .await?;
+        Ok(())
+    }
+
+    /// Makes the proxy forget the answers that it keeps; returns how many those were.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn purge(&self) -> Result<u64, ClientError> {
+        let answer = self.change("/cache/purge", &[], ANSWER_LIMIT).await?;
+        Ok(answer["purged"].as_u64().unwrap_or(0))
+    }
+
+    /// What `GET /status` answers, word for word.
+    ///
+    /// # Errors
+    /// Nobody answers, or somebody else.
+    pub async fn status_text(&self) -> Result<String, ClientError> {
+        let request = self.request(Method::GET, "/status").timeout(ANSWER_LIMIT);
+        let (status, text) = self.send(request).await?;
+        if status != StatusCode::OK {
+            return Err(refused(status, &text));
+        }
+        Ok(text)
+    }
+
+    /// What `GET /status` answers.
+    ///
+    /// # Errors
+    /// Nobody answers, or somebody else.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        let text = self.status_text().await?;
+        serde_json::from_str(&text).map_err(|error| unreachable(&self.admin, &error))
+    }
+
+    async fn change(
+        &self,
+        path: &str,
+        arguments: &[(&str, &str)],
+        limit: Duration,
+    ) -> Result<Value, ClientError> {
+        let began = Instant::now();
+        loop {
+            let request = self.request(Method::POST, path);
+            let (status, text) = self.send(request.query(arguments).timeout(limit)).await?;
+            match status {
+                StatusCode::OK => {
+                    return serde_json::from_str(&text)
+                        .map_err(|error| unreachable(&self.admin, &error));
+                }
+                StatusCode::SERVICE_UNAVAILABLE if began.elapsed() < HANDING_OVER => {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                _ => return Err(refused(status, &text)),
+            }
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.admin));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<(StatusCode, String), ClientError> {
+        let failed = |error: reqwest::Error| unreachable(&self.admin, &error);
+        let answer = request.send().await.map_err(failed)?;
+        let status = answer.status();
+        Ok((status, answer.text().await.map_err(failed)?))
+    }
+}
+
+impl Status {
+    /// The upstreams that an operator took out.
+    pub fn drained(&self) -> impl Iterator<Item = &str> {
+        let upstreams = self.groups.iter().flat_map(|group| &group.upstreams);
+        upstreams
+            .filter(|upstream| ["draining", "drained"].contains(&upstream.state.as_str()))
+            .map(|upstream| upstream.address.as_str())
+    }
+
+    /// A line for each upstream.
+    pub fn table(&self) -> String {
+        let mut rows = vec![
+            [
+                "GROUP",
+                "POLICY",
+                "UPSTREAM",
+                "WEIGHT",
+                "STATE",
+                "IN FLIGHT",
+                "QUEUED",
+                "REQUESTS",
+            ]
+            .map(str::to_owned),
+        ];
+        for group in &self.groups {
+            rows.extend(group.upstreams.iter().map(|upstream| {
+                [
+                    group.name.clone(),
+                    group.policy.clone(),
+                    upstream.address.clone(),
+                    upstream.weight.to_string(),
+                    upstream.state.clone(),
+                    upstream.in_flight.to_string(),
+                    upstream.queued.to_string(),
+                    upstream.requests.to_string(),
+                ]
+            }));
+        }
+        aligned(&rows)
+    }
+}
+
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.len().max(*width);
+        }
+    }
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths);
+        let padded: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn unreachable(admin: &str, error: &dyn std::error::Error) -> ClientError {
+    // The cause at the end of the chain says it best: what comes before repeats the address.
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    ClientError::Unreachable {
+        admin: admin.to_owned(),
+        reason: cause.to_string(),
+    }
+}
+
+fn refused(status: StatusCode, text: &str) -> ClientError {
+    let problem: Option<Value> = serde_json::from_str(text).ok();
+    let detail = problem
+        .as_ref()
+        .and_then(|problem| problem["detail"].as_str());
+    ClientError::Refused {
+        status,
+        detail: detail.map_or_else(|| format!("answered {status}"), str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_becomes_a_table() {
+        let status: Status = serde_json::from_str(
+            r#"{"pid": 7, "groups": [{"name": "store", "policy": "round_robin", "upstreams": [
+                {"address": "127.0.0.1:5000", "weight": 1, "state": "up", "in_flight": 2, "queued": 0, "requests": 1234},
+                {"address": "b:1", "weight": 10, "state": "draining", "in_flight": 0, "queued": 0, "requests": 5}]}]}"#,
+        )
+        .expect("parses");
+        assert_eq!(status.drained().collect::<Vec<_>>(), ["b:1"]);
+        let expected = "\
+GROUP  POLICY       UPSTREAM        WEIGHT  STATE     IN FLIGHT  QUEUED  REQUESTS
+store  round_robin  127.0.0.1:5000  1       up        2          0       1234
+store  round_robin  b:1             10      draining  0          0       5";
+        assert_eq!(status.table(), expected);
+    }
+}

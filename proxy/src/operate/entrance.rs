@@ -1,0 +1,74 @@
+//! Connections to the admin listener. Their heads are read and checked as those of the shop's clients are.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use pingora_core::apps::{HttpServerApp, ServerApp};
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::server::ShutdownWatch;
+
+use super::admin::Admin;
+use crate::downstream::read_head::{Head, Wait, read_head, stopping};
+use crate::downstream::wire::Wire;
+use crate::message::head;
+use crate::message::request_id::new_id;
+use crate::table::live::Live;
+
+/// What the admin listener leads to.
+pub(crate) struct AdminEntrance {
+    admin: Arc<Admin>,
+    live: Arc<Live>,
+}
+
+impl AdminEntrance {
+    pub(crate) fn new(admin: Admin, live: Arc<Live>) -> Self {
+        Self {
+            admin: Arc::new(admin),
+            live,
+        }
+    }
+}
+
+#[async_trait]
+impl ServerApp for AdminEntrance {
+    async fn process_new(
+        self: &Arc<Self>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        let mut wire = Wire::new(stream);
+        let opened = Instant::now();
+        let mut wait = Wait::ForFirst { opened };
+        let mut stopping = pin!(stopping(shutdown.clone()));
+        loop {
+            let limits = self.live.table().config.limits.clone();
+            let (head_bytes, checked) = match read_head(&mut wire, &limits, wait, stopping.as_mut())
+                .await
+            {
+                Head::Whole(head_bytes, checked) => (head_bytes, checked),
+                Head::None => return None,
+                Head::Refused(problem) => {
+                    let id = new_id();
+                    tracing::debug!(request = ?id, problem = problem.detail(), "Refused an operator");
+                    let (answer, _) = problem.raw(id.to_str().unwrap_or("-"));
+                    wire.close_with(&answer).await;
+                    return None;
+                }
+            };
+            let mut head = wire.begin(head_bytes, checked.body);
+            if !checked.is_simple {
+                head = head::simplified(&head);
+            }
+            let mut session = ServerSession::new_http1(wire);
+            session.set_pipelined_prefix(head);
+            session.set_read_timeout(Some(limits.body_timeout));
+            session.set_total_drain_timeout(Some(limits.body_timeout));
+            let reused = self.admin.process_new_http(session, shutdown).await?;
+            wire = Wire::returned(reused.consume().0)?;
+            wait = Wait::ForNext;
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What changes a proxy that serves, from both ends: the admin listener, and the commands that ask it.
+//!
+//! `entrance`, `admin` and `token` are the listener; `reload` takes up a changed file. `cli` has the flags, `client` asks
+//! a running process, `upgrade` puts a new one in its place, which it finds by `pid_file`. Code that serves imports
+//! nothing of this.
+
+pub(crate) mod admin;
+pub mod cli;
+pub mod client;
+pub(crate) mod entrance;
+pub(crate) mod pid_file;
+pub(crate) mod reload;
+pub(crate) mod token;
+pub mod upgrade;

@@ -1,0 +1,113 @@
+//! Takes up a changed file while requests go on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::config::{self, Config, ConfigError};
+use crate::request::access_log::AccessLog;
+use crate::table::live::Live;
+
+/// Reads the file again, on a signal or when asked to.
+pub(crate) struct Reloader {
+    file: PathBuf,
+    /// What can't change while the process runs is compared with this.
+    at_start: Config,
+    live: Arc<Live>,
+    access_log: Arc<AccessLog>,
+    /// One at a time: the last to begin must be the last to be taken up.
+    turn: Mutex<()>,
+}
+
+impl Reloader {
+    pub(crate) fn new(
+        file: PathBuf,
+        at_start: Config,
+        live: Arc<Live>,
+        access_log: Arc<AccessLog>,
+    ) -> Self {
+        Self {
+            file,
+            at_start,
+            live,
+            access_log,
+            turn: Mutex::default(),
+        }
+    }
+
+    /// Takes the file up. Returns the sections that changed but need a new process.
+    ///
+    /// # Errors
+    /// What is wrong with the file; everything stays as it was.
+    pub(crate) async fn reload(&self) -> Result<Vec<&'static str>, ConfigError> {
+        let _turn = self.turn.lock().await;
+        // It was moved away, perhaps, and that is a reason to reload of its own.
+        self.access_log.reopen();
+        let file = self.file.clone();
+        // It reads a file, and may ask a name server.
+        let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
+        let loaded = loaded.unwrap_or_else(|error| {
+            Err(ConfigError::Unreadable {
+                file: self.file.clone(),
+                error: std::io::Error::other(error),
+            })
+        });
+        match loaded {
+            Ok(config) => Ok(self.take_up(&config)),
+            Err(error) => {
+                self.live.metrics.reload_failed();
+                tracing::error!(%error, "Settings are wrong; the old ones stay in force");
+                Err(error)
+            }
+        }
+    }
+
+    fn take_up(&self, config: &Config) -> Vec<&'static str> {
+        self.live.reload(config);
+        self.live.metrics.reloaded();
+        let not_taken_up = needs_new_process(&self.at_start, config);
+        tracing::info!("Settings read again");
+        if !not_taken_up.is_empty() {
+            tracing::warn!(
+                sections = not_taken_up.join(", "),
+                "Settings changed that only an upgrade or a restart takes up"
+            );
+        }
+        not_taken_up
+    }
+}
+
+fn needs_new_process(old: &Config, new: &Config) -> Vec<&'static str> {
+    let off = |config: &Config| config.compression.gzip == 0 && config.compression.brotli == 0;
+    [
+        ("[server]", old.server != new.server),
+        ("[[listen]]", old.listen != new.listen),
+        ("[access_log]", old.access_log != new.access_log),
+        ("[compression]", off(old) && !off(new)),
+    ]
+    .into_iter()
+    .filter_map(|(section, changed)| changed.then_some(section))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_that_need_a_new_process_are_named() {
+        let old = Config::default();
+        let mut new = old.clone();
+        new.limits.body_bytes = 1;
+        new.retry.max_tries = 1;
+        assert!(needs_new_process(&old, &new).is_empty());
+        new.server.threads += 1;
+        new.compression.gzip = 1;
+        assert_eq!(needs_new_process(&old, &new), ["[server]", "[compression]"]);
+        new.compression.gzip = 2;
+        let old = new.clone();
+        new.compression.brotli = 1;
+        assert!(needs_new_process(&old, &new).is_empty());
+    }
+}

@@ -1,0 +1,116 @@
+//! The admin token: who can read its file may change the proxy.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use uuid::Uuid;
+
+/// A shorter one can be guessed.
+const SHORTEST: usize = 16;
+
+/// The secret that changes need.
+pub(crate) struct Token(String);
+
+impl Token {
+    /// The token in the file, which is made if there is none, for its owner alone.
+    ///
+    /// # Errors
+    /// The file can't be read or made, or holds no token.
+    pub(crate) fn load(file: &Path) -> Result<Self, String> {
+        let failed = |what: &str, error| format!("{what} {}: {error}", file.display());
+        if !file.exists() {
+            make(file).map_err(|error| failed("can't make the admin token's file", error))?;
+        }
+        let token = read(file).map_err(|error| failed("can't read the admin token in", error))?;
+        if token.len() < SHORTEST {
+            return Err(format!(
+                "{}: the admin token needs {SHORTEST} characters or more",
+                file.display()
+            ));
+        }
+        if std::fs::metadata(file).is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
+            tracing::warn!(file = %file.display(), "Others than its owner can read the admin token");
+        }
+        Ok(Self(token))
+    }
+
+    /// Whether this value of `Authorization` has it.
+    pub(crate) fn is_in(&self, authorization: &[u8]) -> bool {
+        let Some((scheme, given)) = authorization.split_at_checked(b"bearer ".len()) else {
+            return false;
+        };
+        let given = given.trim_ascii();
+        let same_length = given.len() == self.0.len();
+        // The time taken tells nothing about how much of it was right.
+        let bytes = given.iter().zip(self.0.as_bytes());
+        let difference = bytes.fold(0, |all, (one, other)| all | (one ^ other));
+        scheme.eq_ignore_ascii_case(b"bearer ")
+            && same_length
+            && std::hint::black_box(difference) == 0
+    }
+}
+
+/// The token in a file.
+///
+/// # Errors
+/// It can't be read.
+pub(crate) fn read(file: &Path) -> std::io::Result<String> {
+    Ok(std::fs::read_to_string(file)?.trim().to_owned())
+}
+
+/// Another process may do the same at the same time, so nobody sees it under its name before it is whole.
+fn make(file: &Path) -> std::io::Result<()> {
+    let mut unfinished = file.as_os_str().to_owned();
+    unfinished.push(format!(".{}", std::process::id()));
+    let random = [Uuid::new_v4(), Uuid::new_v4()].map(|part| part.simple().to_string());
+    let mut new = OpenOptions::new();
+    new.write(true).create(true).truncate(true).mode(0o600);
+    new.open(&unfinished)?
+        .write_all(format!("{}\n", random.concat()).as_bytes())?;
+    let linked = std::fs::hard_link(&unfinished, file);
+    std::fs::remove_file(&unfinished)?;
+    match linked {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_made_once_and_for_its_owner() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("token");
+        let made = Token::load(&file).expect("made");
+        let found = Token::load(&file).expect("found");
+        assert_eq!(made.0, found.0);
+        assert_eq!(made.0.len(), 64);
+        let mode = std::fs::metadata(&file).expect("there").mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(&folder).expect("reads").count(), 1);
+        std::fs::write(&file, "short\n").expect("writes");
+        assert!(Token::load(&file).is_err());
+        assert!(Token::load(Path::new("/nowhere/token")).is_err());
+    }
+
+    #[test]
+    fn only_the_whole_token_lets_through() {
+        let token = Token("0123456789abcdef".into());
+        assert!(token.is_in(b"Bearer 0123456789abcdef"));
+        assert!(token.is_in(b"bearer  0123456789abcdef "));
+        for wrong in [
+            "Bearer 0123456789abcde",
+            "Bearer 0123456789abcdeg",
+            "Bearer ",
+            "Basic 0123456789abcdef",
+            "0123456789abcdef",
+            "",
+        ] {
+            assert!(!token.is_in(wrong.as_bytes()), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! `store-proxy upgrade`: a new process takes the sockets over, and the old one finishes.
+
+use std::collections::HashSet;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::time::{Instant, sleep};
+
+use super::cli::Serve;
+use super::client::{AdminClient, ClientError};
+use super::pid_file;
+use crate::config::{self, ConfigError, Server};
+use crate::logging::LogFormat;
+
+/// Longest wait until the new process asks for the sockets: it reads its file and certificates before.
+const START_LIMIT: Duration = Duration::from_secs(15);
+
+/// Longest wait until the new process answers, once the old one was told.
+const TAKEOVER_LIMIT: Duration = Duration::from_secs(15);
+
+/// Wait between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Why there is no new process, or no certainty about it.
+#[derive(Debug, thiserror::Error)]
+pub enum UpgradeError {
+    /// The settings are wrong; nothing was begun.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no running process to take over from.
+    #[error(transparent)]
+    Control(#[from] ClientError),
+    /// Its file names another process than the one that answers.
+    #[error("process {answering} answers, but {} names {}", file.display(), named(*.in_file))]
+    WrongPid {
+        /// The process that answers.
+        answering: u32,
+        /// The file.
+        file: PathBuf,
+        /// The process in the file.
+        in_file: Option<u32>,
+    },
+    /// The new process can't be started.
+    #[error("{} can't be started: {error}", binary.display())]
+    Start {
+        /// The program.
+        binary: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The new process ended; the log has its reasons.
+    #[error("the new process ended ({0}); {1}")]
+    Ended(std::process::ExitStatus, &'static str),
+    /// The new process does not get to the point where it asks for the sockets, and was stopped.
+    #[error(
+        "the new process did not ask for the sockets in time and was stopped; the old one goes on"
+    )]
+    NotReady,
+    /// The old process can't be told.
+    #[error("process {0} can't be told to hand over: {1}")]
+    Signal(u32, nix::Error),
+    /// The sockets were handed over, as it seems, but the new process does not answer.
+    #[error("the new process {0} does not answer; look at its log")]
+    Silent(u32),
+}
+
+fn named(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "none".into(), |pid| pid.to_string())
+}
+
+/// The processes before and after an upgrade.
+pub struct Handover {
+    /// The old process, which finishes what it has begun, and ends.
+    pub old: u32,
+    /// The new process, which serves.
+    pub new: u32,
+}
+
+/// Does it all: starts `binary` (by default this program), waits until it is ready, tells the running process to hand
+/// over, and waits until the new one answers.
+///
+/// # Errors
+/// See [`UpgradeError`]; unless it says otherwise, the old process goes on.
+pub async fn upgrade(
+    serve: &Serve,
+    binary: Option<&Path>,
+    admin: Option<&str>,
+) -> Result<Handover, UpgradeError> {
+    let server = config::load(&serve.config)?.server;
+    let running = match admin {
+        Some(admin) => AdminClient::new(Some(admin), None)?,
+        None => AdminClient::at(server.admin, None)?,
+    };
+    let old = running.status().await?.pid;
+    check_pid_file(old, &server)?;
+    let mut new = start(serve, binary, old)?;
+    wait_until_ready(&mut new, &server).await?;
+    // An id that does not fit is no process's.
+    let old_pid = Pid::from_raw(i32::try_from(old).unwrap_or(i32::MAX));
+    if let Err(error) = kill(old_pid, Signal::SIGQUIT) {
+        stop(new);
+        return Err(UpgradeError::Signal(old, error));
+    }
+    let new = wait_until_serving(new, &server).await?;
+    Ok(Handover { old, new })
+}
+
+fn check_pid_file(answering: u32, server: &Server) -> Result<(), UpgradeError> {
+    let in_file = pid_file::read(&server.pid_file);
+    if in_file == Some(answering) {
+        return Ok(());
+    }
+    Err(UpgradeError::WrongPid {
+        answering,
+        file: server.pid_file.clone(),
+        in_file,
+    })
+}
+
+fn start(serve: &Serve, binary: Option<&Path>, old: u32) -> Result<Child, UpgradeError> {
+    let failed = |binary: &Path, error| UpgradeError::Start {
+        binary: binary.to_owned(),
+        error,
+    };
+    let binary = match binary {
+        Some(binary) => binary.to_owned(),
+        None => {
+            std::env::current_exe().map_err(|error| failed(Path::new("this program"), error))?
+        }
+    };
+    let format = match serve.log_format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    Command::new(&binary)
+        .arg("--upgrade")
+        .arg("--config")
+        .arg(&serve.config)
+        .args(["--log", &serve.log, "--log-format", format])
+        // Those of this command would be taken for the flags of the same name.
+        .env_remove("STORE_PROXY_CHECK")
+        .stdin(Stdio::null())
+        .stdout(output_of(old, 1))
+        .stderr(output_of(old, 2))
+        // Stopping this command, or closing its terminal's job, is no reason for the new process to stop.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| failed(&binary, error))
+}
+
+/// Where the old process writes, so that logs go on in the same place. Where that can't be opened: our own.
+fn output_of(pid: u32, descriptor: u32) -> Stdio {
+    OpenOptions::new()
+        .append(true)
+        .open(format!("/proc/{pid}/fd/{descriptor}"))
+        .map_or_else(|_| Stdio::inherit(), Stdio::from)
+}
+
+async fn wait_until_ready(new: &mut Child, server: &Server) -> Result<(), UpgradeError> {
+    let limit = Instant::now() + START_LIMIT;
+    while !is_listened_on(&server.upgrade_socket) {
+        if let Ok(Some(status)) = new.try_wait() {
+            return Err(UpgradeError::Ended(status, "the old one goes on"));
+        }
+        if Instant::now() > limit {
+            // It is stopped before it could take anything over.
+            _ = new.kill();
+            _ = new.wait();
+            return Err(UpgradeError::NotReady);
+        }
+        sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+async fn wait_until_serving(mut new: Child, server: &Server) -> Result<u32, UpgradeError> {
+    let control = AdminClient::at(server.admin, None)?;
+    let limit = Instant::now() + TAKEOVER_LIMIT;
+    loop {
+        // Either process may answer, for a few seconds.
+        let answering = control.status().await.map(|status| status.pid);
+        let in_file = pid_file::read(&server.pid_file);
+        if answering.is_ok_and(|pid| pid == new.id()) && in_file == Some(new.id()) {
+            return Ok(new.id());
+        }
+        if let Ok(Some(status)) = new.try_wait() {
+            return Err(UpgradeError::Ended(
+                status,
+                "see whether the old one still serves",
+            ));
+        }
+        if Instant::now() > limit {
+            return Err(UpgradeError::Silent(new.id()));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+fn stop(mut new: Child) {
+    // It has nothing yet that it could lose.
+    _ = new.kill();
+    _ = new.wait();
+}
+
+/// Whether a process waits on this Unix socket. Connecting would tell too, but it would be taken for the other process.
+pub(crate) fn is_listened_on(path: &Path) -> bool {
+    let Ok(sockets) = std::fs::read_to_string("/proc/net/unix") else {
+        return false;
+    };
+    let Some(path) = path.to_str() else {
+        return false;
+    };
+    // Num RefCount Protocol Flags Type St Inode Path; listening sockets have a flag of their own.
+    let listening: HashSet<&str> = sockets
+        .lines()
+        .filter(|line| line.split_whitespace().nth(3) == Some("00010000"))
+        .filter_map(|line| Some(line.split_once('/')?.1))
+        .collect();
+    path.strip_prefix('/')
+        .is_some_and(|path| listening.contains(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_is_listened_on_while_somebody_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a socket");
+        assert!(!is_listened_on(&path));
+        let listener = UnixListener::bind(&path).expect("binds");
+        assert!(is_listened_on(&path));
+        drop(listener);
+        assert!(path.exists() && !is_listened_on(&path));
+    }
+}

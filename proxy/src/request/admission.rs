@@ -1,0 +1,107 @@
+//! Whether a request is let in, and what has to be known about it first.
+
+use http::header::{CONTENT_LENGTH, HOST, UPGRADE};
+use ipnet::IpNet;
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+
+use super::exchange::{Exchange, Origin, Route};
+use super::replay::may_be_replayed;
+use crate::clients::{Kind, address_of};
+use crate::message::forwarded;
+use crate::message::problem::Problem;
+use crate::message::request_id::request_id;
+use crate::table::live::Live;
+
+/// Finds out about the request what the later phases need, and whether it is let in.
+pub(crate) fn admit(
+    live: &Live,
+    session: &mut Session,
+    exchange: &mut Exchange,
+) -> Result<(), Problem> {
+    // No upgrade is forwarded, so pingora need not expect one (RFC 9110, section 7.8).
+    session.req_header_mut().remove_header(&UPGRADE);
+    let table = exchange.table.clone();
+    let limits = &table.config.limits;
+    exchange.origin = origin(session, &table.config.forwarded.trusted);
+    if !exchange.origin.is_background {
+        let is_whole = session.as_mut().is_body_empty();
+        take_place(live, exchange, is_whole)?;
+    }
+    let request = session.req_header();
+    let announced = request.headers.get(CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limits.body_bytes) {
+        let limit_bytes = limits.body_bytes;
+        return Err(Problem::BodyTooLarge { limit_bytes });
+    }
+    let group = table
+        .routes
+        .find(host(request), request.uri.path())
+        .ok_or(Problem::NoRoute)?;
+    group.budget.request(exchange.started);
+    exchange.route = Some(Route {
+        group: group.clone(),
+        replayable: may_be_replayed(request, &table.config.retry.keyed_posts),
+    });
+    Ok(())
+}
+
+fn origin(session: &Session, trusted: &[IpNet]) -> Origin {
+    let peer = address_of(session.client_addr());
+    let headers = &session.req_header().headers;
+    Origin {
+        request_id: request_id(headers),
+        peer,
+        client: forwarded::client_address(peer, headers, trusted),
+        https: session
+            .digest()
+            .is_some_and(|digest| digest.ssl_digest.is_some()),
+        is_background: session.subrequest_ctx.is_some(),
+    }
+}
+
+/// The client's share of all requests, over time and at the moment.
+fn take_place(live: &Live, exchange: &mut Exchange, is_whole: bool) -> Result<(), Problem> {
+    if let Some(rate) = &exchange.table.rate {
+        rate.take(exchange.origin.client)
+            .map_err(|retry_after| Problem::TooOften { retry_after })?;
+    }
+    let kind = match is_whole {
+        true => Kind::Request,
+        false => Kind::Arriving,
+    };
+    take(live, exchange, kind)
+}
+
+/// Lets a request in whose body has come, as far as it is waited for.
+///
+/// # Errors
+/// Its client has its share of requests already.
+pub(crate) fn arrived(live: &Live, exchange: &mut Exchange) -> Result<(), Problem> {
+    match &exchange.place {
+        Some(place) if place.is_arriving() => take(live, exchange, Kind::Request),
+        _ => Ok(()),
+    }
+}
+
+/// Requests on their way for each that a client may have in flight: heads alone cost little, and who sends nothing else
+/// must not keep out others of the same address.
+const ARRIVING: usize = 8;
+
+fn take(live: &Live, exchange: &mut Exchange, kind: Kind) -> Result<(), Problem> {
+    let limit = exchange.table.config.limits.requests_per_client;
+    let limit = match kind {
+        Kind::Arriving => limit.saturating_mul(ARRIVING),
+        Kind::Request | Kind::Connection => limit,
+    };
+    let place = live.clients.take(exchange.origin.client, kind, limit);
+    exchange.place = Some(place.ok_or(Problem::ClientRequests)?);
+    Ok(())
+}
+
+/// Heads are checked before pingora sees them; each has its host there, if any.
+fn host(request: &RequestHeader) -> &str {
+    let host = request.headers.get(HOST);
+    host.and_then(|host| host.to_str().ok()).unwrap_or_default()
+}

@@ -1,0 +1,47 @@
+//! A body begins to come before an upstream is asked: one that never comes takes no place there.
+
+use std::time::Duration;
+
+use http::Version;
+use http::header::{CONTENT_LENGTH, EXPECT};
+use pingora_error::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+use pingora_timeout::timeout;
+
+/// Bytes of a body that pingora keeps for another try, and sends from there.
+const KEPT: u64 = 64 * 1024;
+
+/// Waits for the whole of a small body, or for the first part of one that is large or does not say how long it is. A
+/// client that wants a word before it sends its body gets it here, but for one of HTTP/1.0, which knows none (RFC 9110,
+/// section 10.1.1); the upstream need not be asked for it any more.
+///
+/// # Errors
+/// It does not come in time, or the client left.
+pub(crate) async fn wait_for_body(session: &mut Session, limit: Duration) -> Result<()> {
+    let request = session.req_header_mut();
+    let waits = request.remove_header(&EXPECT).is_some() && request.version != Version::HTTP_10;
+    let headers = &session.req_header().headers;
+    let length = headers.get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let session = session.as_mut();
+    if session.is_body_empty() {
+        return Ok(());
+    }
+    if waits {
+        let told = session.write_continue_response().await;
+        told.map_err(Error::into_down)?;
+    }
+    let is_small = length.is_some_and(|length| length <= KEPT);
+    session.enable_retry_buffering();
+    let arrived = async {
+        while session.read_request_body().await?.is_some() && is_small {}
+        Ok(())
+    };
+    match timeout(limit, arrived).await {
+        Ok(arrived) => arrived.map_err(Error::into_down),
+        Err(_) => {
+            let late = Error::explain(ErrorType::ReadTimedout, "the body is late");
+            Err(late.into_down())
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The tries of one request: which upstreams it was sent to, and how far the last try has come.
+
+use std::time::{Duration, Instant};
+
+use crate::upstream::{Lease, Tries};
+
+/// A kept connection that the upstream had closed breaks within a round trip.
+const STALE_SHOWS: Duration = Duration::from_millis(250);
+
+/// All tries of one request.
+pub(crate) struct Attempts {
+    /// The upstreams asked so far.
+    pub(crate) tries: Tries,
+    /// When the last try began.
+    began: Instant,
+    /// The slot of the try that is under way.
+    lease: Option<Lease>,
+    /// Whether the next try gets a new connection, as an old one turned out to be closed.
+    pub(crate) afresh: bool,
+    /// Whether an upstream was sent the request, and so has counted it.
+    pub(crate) is_sent: bool,
+    pub(crate) body: BodyProgress,
+}
+
+/// How much of the request's body has passed.
+#[derive(Default)]
+pub(crate) struct BodyProgress {
+    /// Bytes that the last try has sent on.
+    pub(crate) sent_bytes: u64,
+    /// Whether the client has sent all of it.
+    pub(crate) has_arrived: bool,
+}
+
+impl Attempts {
+    /// The attempts of a request that came in at `now` and was sent nowhere yet.
+    pub(crate) fn none(now: Instant) -> Self {
+        Self {
+            tries: Tries::default(),
+            began: now,
+            lease: None,
+            afresh: false,
+            is_sent: false,
+            body: BodyProgress::default(),
+        }
+    }
+
+    /// A try at the upstream of this lease begins.
+    pub(crate) fn begin(&mut self, lease: Lease) {
+        self.tries.add(&lease.upstream);
+        self.began = Instant::now();
+        self.lease = Some(lease);
+    }
+
+    /// Gives back the slot of the try that is under way, if one is.
+    pub(crate) fn end(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            let seconds = self.began.elapsed().as_secs_f64();
+            lease.upstream.metrics.duration.observe(seconds);
+        }
+    }
+
+    /// Where the request is now.
+    pub(crate) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
+    }
+
+    /// Whether the last try may be made again on a new connection, as its old one turned out to be closed. That is no
+    /// fault of the upstream and costs no try, but it is done once for a request. A connection that broke later had begun
+    /// to work.
+    pub(crate) fn take_back_stale(&mut self) -> bool {
+        if self.afresh || self.began.elapsed() > STALE_SHOWS {
+            return false;
+        }
+        self.tries.take_back();
+        self.is_sent = false;
+        self.afresh = true;
+        true
+    }
+}

@@ -1,0 +1,159 @@
+//! Compression for clients that accept it: RFC 9110, section 12.5.3. Pingora compresses; it takes the first coding that
+//! a client names, whatever the weights, so the choice is made here.
+
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, Method, StatusCode};
+use pingora_core::modules::http::compression::ResponseCompression;
+use pingora_core::protocols::http::compression::{Algorithm, ResponseCompressionCtx};
+use pingora_error::Result;
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
+
+use crate::config::Compression;
+
+/// A coding that pingora knows and that is never switched on: named first, it keeps pingora from compressing, but not
+/// from saying that the answer depends on what is accepted.
+const NEVER: &str = "zstd";
+
+/// Sets up compression for this request. To be called before pingora looks at what the client accepts, which it does
+/// only if it may compress.
+///
+/// # Errors
+/// A header can't be written; those written here always can.
+pub(crate) fn prepare(session: &mut Session, levels: &Compression) -> Result<()> {
+    let headers = &session.req_header().headers;
+    let asked = headers.contains_key(ACCEPT_ENCODING);
+    let chosen = choose(headers, levels);
+    let Some(compression) = compression(session) else {
+        return Ok(());
+    };
+    compression.adjust_algorithm_level(Algorithm::Gzip, levels.gzip);
+    compression.adjust_algorithm_level(Algorithm::Brotli, levels.brotli);
+    if asked {
+        let mut first = RequestHeader::build(Method::GET, b"/", Some(1))?;
+        first.insert_header(ACCEPT_ENCODING, chosen.unwrap_or(NEVER))?;
+        compression.request_filter(&first);
+    }
+    Ok(())
+}
+
+/// Lets an answer without a body have the headers of the one that GET would bring, and keeps the codings' own bytes out
+/// of it.
+pub(crate) fn without_body(session: &mut Session, answer: &mut ResponseHeader) {
+    let is_head = session.req_header().method == Method::HEAD;
+    let Some(compression) = compression(session) else {
+        return;
+    };
+    if is_head && answer.status != StatusCode::NOT_MODIFIED && compression.is_header_phase() {
+        compression.response_header_filter(answer, false);
+    }
+    *compression = ResponseCompressionCtx::new(0, false, false);
+}
+
+/// Leaves an answer as it is: a part of a body is no body to compress.
+pub(crate) fn off(session: &mut Session) {
+    if let Some(compression) = compression(session) {
+        *compression = ResponseCompressionCtx::new(0, false, false);
+    }
+}
+
+fn compression(session: &mut Session) -> Option<&mut ResponseCompressionCtx> {
+    let modules = &mut session.downstream_modules_ctx;
+    modules
+        .get_mut::<ResponseCompression>()
+        .map(|module| &mut **module)
+}
+
+/// The coding with the highest weight of those that are switched on; none if the client accepts none of them.
+fn choose(headers: &HeaderMap, levels: &Compression) -> Option<&'static str> {
+    let on = [("gzip", levels.gzip), ("br", levels.brotli)];
+    let accepted = accepted(headers);
+    let weight = |coding: &str| {
+        let of = |name: &str| accepted.iter().find(|(accepted, _)| accepted == name);
+        let (_, weight) = of(coding).or_else(|| of("*"))?;
+        (*weight > 0).then_some(*weight)
+    };
+    let place = |coding: &str| accepted.iter().position(|(accepted, _)| accepted == coding);
+    on.into_iter()
+        .filter(|(_, level)| *level > 0)
+        .filter_map(|(coding, _)| Some((weight(coding)?, coding)))
+        // Of equal weights the one that is named first, as browsers list them.
+        .max_by_key(|(weight, coding)| {
+            let place = place(coding).unwrap_or(usize::MAX);
+            (*weight, std::cmp::Reverse(place))
+        })
+        .map(|(_, coding)| coding)
+}
+
+/// Codings and their weights in thousandths. A weight that can't be read is 0.
+fn accepted(headers: &HeaderMap) -> Vec<(String, u32)> {
+    let lines = headers.get_all(ACCEPT_ENCODING).iter();
+    let items = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','));
+    items
+        .map(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            let coding = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let weight = parts.find_map(|part| {
+                let (name, value) = part.split_once('=')?;
+                name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
+            });
+            (coding, weight.map_or(1000, thousandths))
+        })
+        .collect()
+}
+
+fn thousandths(weight: &str) -> u32 {
+    let digits = weight
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    match weight.parse::<f32>() {
+        // In range, so nothing is lost that a weight can say.
+        Ok(weight) if digits && weight <= 1.0 => (weight * 1000.0).round() as u32,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(lines: &[&'static str], gzip: u32, brotli: u32) -> Option<&'static str> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(ACCEPT_ENCODING, line.parse().expect("a value"));
+        }
+        choose(&headers, &Compression { gzip, brotli })
+    }
+
+    #[test]
+    fn the_coding_that_the_client_likes_best_is_chosen() {
+        for (lines, expected) in [
+            (["gzip"].as_slice(), Some("gzip")),
+            (&["br, gzip"], Some("br")),
+            (&["gzip, br"], Some("gzip")),
+            (&["gzip;q=0.5, br;q=0.501"], Some("br")),
+            (&["br;q=0, gzip;q=0.001"], Some("gzip")),
+            (&["BR ; Q=0 ,GZIP"], Some("gzip")),
+            (&["deflate", "gzip"], Some("gzip")),
+            (&["*"], Some("br")),
+            (&["*;q=0.5, gzip;q=0"], Some("br")),
+            (&["identity;q=0, br"], Some("br")),
+            (&[], None),
+            (&[""], None),
+            (&["identity"], None),
+            (&["gzip;q=0"], None),
+            (&["gzip;q=0.000, br;q=0"], None),
+            (&["*;q=0"], None),
+            (&["gzip;q=x"], None),
+            (&["gzip;q=1.5"], None),
+            (&["gzip;q=-1"], None),
+        ] {
+            assert_eq!(chosen(lines, 5, 5), expected, "{lines:?}");
+        }
+        assert_eq!(chosen(&["br, gzip"], 5, 0), Some("gzip"));
+        assert_eq!(chosen(&["br"], 5, 0), None);
+        assert_eq!(chosen(&["br, gzip"], 0, 0), None);
+    }
+}

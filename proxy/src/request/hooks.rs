@@ -1,0 +1,448 @@
+//! One request's way through pingora's phases, in their order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{HOST, RANGE};
+use http::{Method, StatusCode, Version};
+use pingora_cache::key::HashBinary;
+use pingora_cache::{CacheKey, CacheMeta, NoCacheReason, RespCacheable};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::modules::http::compression::ResponseCompressionBuilder;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_error::{BError, Error, ErrorSource, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{
+    FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
+};
+
+use super::access_log::AccessLog;
+use super::admission::{admit, arrived};
+use super::answer::{answer, fail, problem_of};
+use super::arrival::wait_for_body;
+use super::encoding;
+use super::exchange::{Exchange, final_status};
+use super::hash_key::HashKey;
+use crate::cache::{self, FILL, STATUS};
+use crate::config::Reuse;
+use crate::message::forwarded;
+use crate::message::hop;
+use crate::message::problem::Problem;
+use crate::message::request_id::REQUEST_ID;
+use crate::message::target;
+use crate::table::live::Live;
+
+/// Pingora's hooks.
+pub(crate) struct Proxy {
+    live: Arc<Live>,
+    access_log: Arc<AccessLog>,
+    /// Keeps connections for one request apart from those in the pool; see [`Reuse::Replayable`].
+    lone: AtomicU64,
+}
+
+impl Proxy {
+    /// Serves the configuration in force.
+    pub(crate) fn new(live: Arc<Live>, access_log: Arc<AccessLog>) -> Self {
+        Self {
+            live,
+            access_log,
+            lone: AtomicU64::new(0),
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(self.live.table_to_keep())
+    }
+
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        let compression = &self.live.table().config.compression;
+        if compression.gzip > 0 || compression.brotli > 0 {
+            modules.add_module(ResponseCompressionBuilder::enable(0));
+        }
+    }
+
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let send_timeout = exchange.table.config.limits.send_timeout;
+        session.set_write_timeout(Some(send_timeout));
+        // Before the module looks at what the client accepts, which it does only if it may compress.
+        encoding::prepare(session, &exchange.table.config.compression)
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        let verdict = match admit(&self.live, session, exchange) {
+            Ok(()) => {
+                let limit = exchange.table.config.limits.body_timeout;
+                wait_for_body(session, limit).await?;
+                arrived(&self.live, exchange)
+            }
+            refused => refused,
+        };
+        let Err(problem) = verdict else {
+            return Ok(false);
+        };
+        problem.count(&self.live.metrics);
+        answer(session, exchange, problem).await?;
+        Ok(true)
+    }
+
+    fn request_cache_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+        let Some(group) = exchange.group() else {
+            return Ok(());
+        };
+        if let (Some(cache), Some(settings)) = (group.cache, &group.settings.cache)
+            && self.live.may_use_caches()
+        {
+            exchange.caching.usage = cache.enable(session, settings);
+        }
+        Ok(())
+    }
+
+    fn cache_key_callback(&self, session: &Session, exchange: &mut Exchange) -> Result<CacheKey> {
+        let cache = exchange.cache().ok_or_else(|| {
+            Error::explain(
+                ErrorType::InternalError,
+                "there is no cache to have a key for",
+            )
+        })?;
+        Ok(cache.key(session.req_header(), exchange.origin.https))
+    }
+
+    fn cache_vary_filter(
+        &self,
+        kept: &CacheMeta,
+        _exchange: &mut Exchange,
+        request: &RequestHeader,
+    ) -> Option<HashBinary> {
+        cache::variance(kept, request)
+    }
+
+    fn should_serve_stale(
+        &self,
+        _session: &mut Session,
+        exchange: &mut Exchange,
+        error: Option<&Error>,
+    ) -> bool {
+        // The answer's own limits were looked at before.
+        let Some(error) = error else { return true };
+        if let (ErrorType::HTTPStatus(status), ErrorSource::Upstream) =
+            (error.etype(), error.esource())
+        {
+            // Pingora shows this answer to no other hook.
+            exchange.answered(*status);
+        }
+        *error.esource() != ErrorSource::Downstream
+    }
+
+    fn response_cache_filter(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<RespCacheable> {
+        let renewal = exchange.caching.renewal.take();
+        if let (Some(group), Some(fetch)) = (exchange.group(), exchange.caching.fetch)
+            && let (Some(cache), Some(settings)) = (group.cache, &group.settings.cache)
+        {
+            return cache.judge(session, response, renewal.as_deref(), fetch, settings);
+        }
+        Ok(RespCacheable::Uncacheable(NoCacheReason::InternalError))
+    }
+
+    fn range_header_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        _exchange: &mut Exchange,
+    ) -> RangeType {
+        if !session.req_header().headers.contains_key(RANGE) {
+            return RangeType::None;
+        }
+        let range = range_header_filter(session.req_header(), response, None);
+        if !matches!(range, RangeType::None) {
+            encoding::off(session);
+        }
+        range
+    }
+
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<Box<HttpPeer>> {
+        exchange.begin_try();
+        let left = exchange
+            .time_left()
+            .map_err(|problem| fail(exchange, problem))?;
+        let Some(group) = exchange.group().cloned() else {
+            return Err(fail(exchange, Problem::NoRoute));
+        };
+        let key = HashKey::new(
+            &group.settings.hash_on,
+            &session.req_header().headers,
+            exchange.origin.client,
+        );
+        let lease = match group.lease(key.as_ref(), &exchange.attempts.tries).await {
+            Ok(lease) => lease,
+            Err(error) => return Err(fail(exchange, error.into())),
+        };
+        let mut peer = Box::new(lease.upstream.peer.clone());
+        let read = group.settings.read_timeout;
+        if left < read {
+            peer.options.read_timeout = Some(left);
+        }
+        let lone = group.settings.reuse == Reuse::Replayable && !exchange.is_replayable();
+        if lone || exchange.attempts.afresh {
+            peer.group_key = self.lone.fetch_add(1, Ordering::Relaxed) + 1;
+            peer.options.idle_timeout = Some(Duration::ZERO);
+        }
+        exchange.attempts.begin(lease);
+        Ok(peer)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if let (false, Some(lease)) = (reused, exchange.attempts.lease()) {
+            lease.upstream.metrics.connects.inc();
+        }
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        request.remove_header(&FILL);
+        if exchange.origin.is_background || request.method != session.req_header().method {
+            request.insert_header(FILL, "?1")?;
+        }
+        exchange.attempts.is_sent = true;
+        // HTTP/1.0 may leave it out, and what goes on is HTTP/1.1.
+        if !request.headers.contains_key(HOST)
+            && let Some(upstream) = exchange.attempts.tries.last()
+        {
+            request.insert_header(HOST, &*upstream.entry.address)?;
+        }
+        let origin = &exchange.origin;
+        let trusted = forwarded::is_trusted(origin.peer, &exchange.table.config.forwarded.trusted);
+        forwarded::tell(request, origin.peer, origin.https, trusted)?;
+        request.insert_header(REQUEST_ID, origin.request_id.clone())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let limits = &exchange.table.config.limits;
+        let progress = &mut exchange.attempts.body;
+        progress.sent_bytes += body.as_ref().map_or(0, |body| body.len() as u64);
+        if progress.sent_bytes > limits.body_bytes {
+            let limit_bytes = limits.body_bytes;
+            return Err(fail(exchange, Problem::BodyTooLarge { limit_bytes }));
+        }
+        // A body that is sent to another upstream had arrived before.
+        if !progress.has_arrived && exchange.started.elapsed() > limits.body_timeout {
+            return Err(fail(exchange, Problem::TooSlow));
+        }
+        progress.has_arrived |= end;
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            // Pingora would write it as a last chunk, and then another last chunk, which spoils the connection.
+            *body = None;
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        exchange.answered(response.status.as_u16());
+        if response.status == StatusCode::NOT_MODIFIED && session.cache.enabled() {
+            exchange.caching.renewal = Some(Box::new(response.clone()));
+        }
+        if let Some(cache) = exchange.group().and_then(|group| group.cache) {
+            cache.written(session.req_header(), response);
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        exchange.ending.bodiless = session.req_header().method == Method::HEAD
+            || matches!(
+                response.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
+        if exchange.ending.bodiless {
+            encoding::without_body(session, response);
+        }
+        hop::end_hop(response);
+        if session.req_header().version == Version::HTTP_10 && hop::remove_chunks(response) {
+            session.set_keepalive(None);
+        }
+        if let Some(outcome) = exchange.outcome(session) {
+            response.append_header(STATUS, outcome.status(&session.cache))?;
+        }
+        response.insert_header(REQUEST_ID, exchange.origin.request_id.clone())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        // What fills the cache has a body even where the client gets none, and over HTTP/2 pingora would send it.
+        if exchange.ending.bodiless {
+            *body = None;
+        }
+        exchange
+            .time_left()
+            .map_err(|problem| fail(exchange, problem))?;
+        Ok(None)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: BError,
+    ) -> BError {
+        exchange.broke(Problem::UpstreamUnreachable);
+        let again = exchange.has_tries_left();
+        if let (true, Some(group)) = (again, exchange.group()) {
+            group.metrics.retries_connect.inc();
+        }
+        error.set_retry(again);
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: BError,
+        exchange: &mut Exchange,
+        reused: bool,
+    ) -> BError {
+        let mut error = error.more_context(format!("upstream {}", peer.address()));
+        error.set_retry(false);
+        if *error.esource() != ErrorSource::Upstream {
+            return error;
+        }
+        let untouched =
+            final_status(session).is_none() && !session.as_ref().retry_buffer_truncated();
+        let timed_out = matches!(
+            error.etype(),
+            ErrorType::ReadTimedout | ErrorType::WriteTimedout
+        );
+        if *error.etype() == ErrorType::ReadTimedout && !exchange.attempts.body.has_arrived {
+            // The upstream waits for the rest of the request, as we do.
+            exchange.ending.problem = Some(Problem::TooSlow);
+            return error;
+        }
+        if untouched && reused && !timed_out && exchange.asks_afresh() {
+            error.set_retry(true);
+            return error;
+        }
+        exchange.broke(if timed_out {
+            Problem::UpstreamTimedOut
+        } else {
+            Problem::UpstreamBroke
+        });
+        if untouched && exchange.may_replay() {
+            exchange.count_replay(timed_out);
+            error.set_retry(true);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let problem = exchange.ending.problem.take().or_else(|| problem_of(error));
+        let error_code = problem
+            .as_ref()
+            .map_or(0, |problem| problem.status().as_u16());
+        exchange.log_failure(session, error, error_code);
+        if let Some(problem) = problem
+            && final_status(session).is_none()
+        {
+            problem.count(&self.live.metrics);
+            _ = answer(session, exchange, problem).await;
+        }
+        FailToProxy {
+            error_code,
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        exchange.finish(session, error, &self.access_log);
+        // Pingora forgets the lock of a request in the background that found a new answer there.
+        if let Some(background) = &mut session.subrequest_ctx {
+            background.release_write_lock();
+        }
+        if exchange.is_uncounted_call(session) {
+            let path = target::normal(session.req_header().uri.path().as_bytes());
+            self.live.metrics.answered_from_cache(&path);
+        }
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        // Logged once, by `fail_to_proxy`.
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Exchange,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        // Retries are counted.
+        true
+    }
+}

@@ -1,0 +1,46 @@
+//! What the system and operators tell a running process.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a signal means here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Instruction {
+    /// SIGTERM or SIGINT: finish and end.
+    Stop,
+    /// SIGQUIT: hand the sockets to a new process, finish and end.
+    HandOver,
+    /// SIGHUP: read the settings again.
+    Reload,
+}
+
+/// All signals that mean something.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// To be called before anything is started, so that no signal finds the default action.
+    pub(crate) fn catch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next one.
+    pub(crate) async fn next(&mut self) -> Instruction {
+        tokio::select! {
+            _ = self.terminate.recv() => Instruction::Stop,
+            _ = self.interrupt.recv() => Instruction::Stop,
+            _ = self.quit.recv() => Instruction::HandOver,
+            _ = self.hang_up.recv() => Instruction::Reload,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Listening sockets: whether they are free, when they are there, and how many files the process may open.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use pingora_core::listeners::TcpSocketOptions;
+use pingora_core::protocols::TcpKeepalive;
+use pingora_core::server::{ListenFds, ShutdownWatch};
+use pingora_core::services::Service;
+use tokio::sync::oneshot;
+
+use crate::config::Config;
+
+/// Wait between two looks at whether the sockets are there.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Files besides client connections: one for each at the other side, and some for logs, checks and the like.
+const FILES_FOR_EACH_CONNECTION: u64 = 2;
+
+/// All addresses of a configuration, the admin listener's last.
+pub(crate) fn addresses(config: &Config) -> Vec<SocketAddr> {
+    let for_clients = config.listen.iter().map(|listen| listen.address);
+    for_clients.chain([config.server.admin]).collect()
+}
+
+/// pingora would try for half a minute, and then go on without a listener.
+///
+/// # Errors
+/// The first address that can't be listened on.
+pub(crate) fn check_free(addresses: &[SocketAddr]) -> Result<(), (SocketAddr, io::Error)> {
+    let held: Result<Vec<_>, _> = addresses
+        .iter()
+        .map(|&address| TcpListener::bind(address).map_err(|error| (address, error)))
+        .collect();
+    // All at once, so that two of ours which exclude one another are found out as well.
+    held.map(drop)
+}
+
+/// Options of the sockets that clients connect to. A client that vanished is found out after a minute and a half.
+pub(crate) fn options() -> TcpSocketOptions {
+    let mut options = TcpSocketOptions::default();
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: Duration::from_secs(60),
+        interval: Duration::from_secs(10),
+        count: 3,
+        #[cfg(target_os = "linux")]
+        user_timeout: Duration::ZERO,
+    });
+    options
+}
+
+/// Tells when pingora has all sockets: bound by itself, or taken over from another process.
+pub(crate) struct ListenWatch {
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) tell: Option<oneshot::Sender<()>>,
+}
+
+#[async_trait]
+impl Service for ListenWatch {
+    async fn start_service(&mut self, fds: Option<ListenFds>, _: ShutdownWatch, _: usize) {
+        let Some(fds) = fds else { return };
+        let names: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
+        while !names.iter().all(|name| fds.lock().get(name).is_some()) {
+            tokio::time::sleep(LOOK).await;
+        }
+        if let Some(tell) = self.tell.take() {
+            // Whoever waited may be gone: the process ends then.
+            _ = tell.send(());
+        }
+    }
+
+    fn name(&self) -> &str {
+        "listening"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
+    }
+
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        Some(Vec::new())
+    }
+}
+
+/// Raises the limit of open files as far as the system allows, and says what is missing for that many connections.
+pub(crate) fn allow_open_files(connections: usize) {
+    let needed = connections as u64 * FILES_FOR_EACH_CONNECTION;
+    let allowed = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        Ok(hard)
+    });
+    match allowed {
+        Ok(allowed) if allowed < needed => tracing::warn!(
+            allowed,
+            needed,
+            "Fewer open files are allowed than `limits.connections` may need"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "Limit of open files can't be raised"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_address_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let address = taken.local_addr().expect("bound");
+        let (named, error) = check_free(&[address]).expect_err("taken");
+        assert_eq!(named, address);
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop(taken);
+        check_free(&[address]).expect("free again");
+        check_free(&[address, address]).expect_err("twice");
+    }
+}

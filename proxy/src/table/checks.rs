@@ -1,0 +1,97 @@
+//! Health checks, and the return of upstreams that were left out for a while.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pingora_core::server::ShutdownWatch;
+use pingora_core::services::background::BackgroundService;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::live::Live;
+use crate::upstream::check;
+
+/// Wait between two looks at what is due.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Wait between two looks at which clients' rates can be forgotten.
+const FORGET_CLIENTS: Duration = Duration::from_secs(60);
+
+/// Checks upstreams until the proxy stops.
+pub(crate) struct HealthChecks {
+    live: Arc<Live>,
+}
+
+impl HealthChecks {
+    /// Checks all upstreams of the configuration in force.
+    pub(crate) fn new(live: Arc<Live>) -> Self {
+        Self { live }
+    }
+}
+
+#[async_trait]
+impl BackgroundService for HealthChecks {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut round = Round::default();
+        let mut forgot = Instant::now();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                // Requests in flight still need them, but not for long, and the sender's end is the end.
+                ended = shutdown.changed() => if ended.is_err() { return },
+            }
+            let now = Instant::now();
+            round.go(&self.live, now);
+            if now - forgot >= FORGET_CLIENTS {
+                forgot = now;
+                if let Some(rate) = &self.live.table().rate {
+                    rate.forget_idle();
+                }
+            }
+        }
+    }
+}
+
+/// When each upstream is checked next, and the checks that are under way. They end when this is dropped.
+#[derive(Default)]
+struct Round {
+    due: HashMap<(String, String), Instant>,
+    running: JoinSet<(String, String)>,
+}
+
+impl Round {
+    fn go(&mut self, live: &Live, now: Instant) {
+        while self.running.try_join_next().is_some() {}
+        let table = live.table_to_keep();
+        let mut due = HashMap::new();
+        for group in table.groups.values() {
+            group.refresh(now);
+            let Some(settings) = &group.settings.health else {
+                continue;
+            };
+            for upstream in &group.upstreams {
+                let id = (group.name.clone(), upstream.entry.address.clone());
+                let at = self.due.get(&id).copied().unwrap_or(now);
+                if at > now {
+                    due.insert(id, at);
+                    continue;
+                }
+                // The time for a check is bounded, so that the next one never overtakes it.
+                due.insert(
+                    id.clone(),
+                    now + settings.interval.max(settings.timeout + TICK),
+                );
+                let (group, upstream) = (group.clone(), upstream.clone());
+                self.running.spawn(async move {
+                    check(&group, &upstream).await;
+                    id
+                });
+            }
+        }
+        self.due = due;
+    }
+}

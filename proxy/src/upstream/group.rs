@@ -1,0 +1,247 @@
+//! A group of upstreams that can stand in for one another, and the way one of them is picked.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use pingora_load_balancing::health_check::HttpHealthCheck;
+
+use super::budget::Budget;
+use super::health;
+use super::policy::{Candidate, Picker};
+use super::{Lease, State, Upstream};
+use crate::cache::Cache;
+use crate::config;
+use crate::metrics::{GroupMetrics, Metrics};
+
+/// How often a race for the last free slot is run again before the request waits in a queue.
+const RACES: usize = 3;
+
+/// A group with the settings of one configuration.
+pub(crate) struct Group {
+    pub(crate) name: String,
+    pub(crate) settings: config::Group,
+    pub(crate) retry: config::Retry,
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+    pub(crate) budget: Budget,
+    pub(crate) metrics: GroupMetrics,
+    /// Present if the settings ask for one.
+    pub(crate) cache: Option<&'static Cache>,
+    /// Present if the settings ask for checks.
+    pub(crate) checker: Option<HttpHealthCheck>,
+    /// Replaced whole, by [`Group::refresh`].
+    choice: ArcSwap<Choice>,
+}
+
+/// Why no upstream can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeaseError {
+    /// None is up.
+    NoUpstream {
+        /// When one may be back.
+        retry_after: Duration,
+    },
+    /// All slots are taken, and all queues are full.
+    Overloaded,
+}
+
+/// The upstreams that may be picked at the moment, and whose turn it is.
+struct Choice {
+    eligible: Vec<Arc<Upstream>>,
+    picker: Picker,
+}
+
+impl Choice {
+    fn new(policy: config::Policy, eligible: Vec<Arc<Upstream>>) -> Self {
+        let candidates: Vec<Candidate> = eligible
+            .iter()
+            .map(|upstream| Candidate {
+                address: upstream.entry.resolved,
+                weight: upstream.entry.weight,
+            })
+            .collect();
+        Self {
+            picker: Picker::new(policy, &candidates),
+            eligible,
+        }
+    }
+
+    fn pick(&self, key: &[u8], usable: impl Fn(&Upstream) -> bool) -> Option<&Arc<Upstream>> {
+        let picked = self.picker.pick(
+            self.eligible.len(),
+            key,
+            |candidate| self.eligible[candidate].in_flight(),
+            |candidate| usable(&self.eligible[candidate]),
+        )?;
+        self.eligible.get(picked)
+    }
+}
+
+impl Group {
+    /// `upstreams` are those that `settings` names.
+    pub(crate) fn new(
+        name: &str,
+        settings: &config::Group,
+        retry: &config::Retry,
+        upstreams: Vec<Arc<Upstream>>,
+        metrics: &Metrics,
+    ) -> Self {
+        let group = Self {
+            name: name.to_owned(),
+            settings: settings.clone(),
+            retry: retry.clone(),
+            budget: Budget::new(retry),
+            metrics: metrics.group(name),
+            cache: None,
+            checker: settings.health.as_ref().and_then(|health| {
+                let checker = health::checker(health);
+                checker
+                    .inspect_err(|error| tracing::error!("`{name}` is not checked: {error}"))
+                    .ok()
+            }),
+            choice: ArcSwap::from_pointee(Choice::new(settings.policy, Vec::new())),
+            upstreams,
+        };
+        group.refresh(Instant::now());
+        group
+    }
+
+    /// Picks an upstream, one that was not `tried` if there is one, and waits for a slot there if all are busy.
+    ///
+    /// # Errors
+    /// No upstream is up, or all their slots and queues are full.
+    pub(crate) async fn lease(&self, key: &[u8], tried: &Tries) -> Result<Lease, LeaseError> {
+        let choice = self.choice.load_full();
+        if choice.eligible.is_empty() {
+            self.metrics.no_upstream.inc();
+            return Err(LeaseError::NoUpstream {
+                retry_after: self.retry_after(),
+            });
+        }
+        let all_tried = choice
+            .eligible
+            .iter()
+            .all(|upstream| tried.contains(upstream));
+        let fresh = |upstream: &Upstream| all_tried || !tried.contains(upstream);
+        for _ in 0..RACES {
+            let free = |upstream: &Upstream| fresh(upstream) && upstream.has_free_slot();
+            let Some(upstream) = choice.pick(key, free) else {
+                break;
+            };
+            if let Some(lease) = upstream.try_lease() {
+                return Ok(lease);
+            }
+        }
+        let lease = self.wait_for_lease(&choice, key, fresh).await;
+        if lease.is_none() {
+            self.metrics.no_upstream.inc();
+        }
+        lease.ok_or(LeaseError::Overloaded)
+    }
+
+    async fn wait_for_lease(
+        &self,
+        choice: &Choice,
+        key: &[u8],
+        fresh: impl Fn(&Upstream) -> bool,
+    ) -> Option<Lease> {
+        let queue = choice.pick(key, |upstream| {
+            fresh(upstream) && upstream.has_room_to_wait()
+        });
+        queue?.lease(self.settings.queue_timeout).await
+    }
+
+    /// Looks again at which upstreams may be picked. Called whenever that may have changed.
+    pub(crate) fn refresh(&self, now: Instant) {
+        let mut eligible = self.in_state(State::Up, now);
+        if eligible.is_empty() {
+            // Where nothing else is left, one that failed lately is better than none.
+            eligible = self.in_state(State::Ejected, now);
+        }
+        for upstream in &self.upstreams {
+            let up = eligible.iter().any(|other| Arc::ptr_eq(other, upstream));
+            upstream.metrics.healthy.set(up.into());
+        }
+        if !self.is_choice(&eligible) {
+            self.choice
+                .store(Arc::new(Choice::new(self.settings.policy, eligible)));
+        }
+    }
+
+    fn in_state(&self, state: State, now: Instant) -> Vec<Arc<Upstream>> {
+        self.upstreams
+            .iter()
+            .filter(|upstream| upstream.standing.state(now) == state)
+            .cloned()
+            .collect()
+    }
+
+    fn is_choice(&self, eligible: &[Arc<Upstream>]) -> bool {
+        let choice = self.choice.load();
+        choice.eligible.len() == eligible.len()
+            && choice
+                .eligible
+                .iter()
+                .zip(eligible)
+                .all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
+    /// A try failed on the way to the upstream or there; too many of them, and it is left out for a while.
+    pub(crate) fn failed(&self, upstream: &Upstream) {
+        // The last one that is left is tried rather than none.
+        if self.choice.load().eligible.len() < 2 {
+            return;
+        }
+        let now = Instant::now();
+        let Some(time) = upstream.standing.failed(&self.settings.ejection, now) else {
+            return;
+        };
+        upstream.metrics.ejections.inc();
+        tracing::warn!(
+            group = self.name,
+            upstream = upstream.entry.address,
+            "Left `{}` out for {time:?}: its requests fail",
+            upstream.entry.address
+        );
+        self.refresh(now);
+    }
+
+    /// When a client may come back if no upstream is up.
+    pub(crate) fn retry_after(&self) -> Duration {
+        match &self.settings.health {
+            Some(health) => health.interval * health.up_after,
+            None => self.settings.ejection.base,
+        }
+    }
+}
+
+/// The upstreams that a request was sent to, in their order.
+#[derive(Default)]
+pub(crate) struct Tries(Vec<Arc<Upstream>>);
+
+impl Tries {
+    pub(crate) fn add(&mut self, upstream: &Arc<Upstream>) {
+        self.0.push(upstream.clone());
+    }
+
+    /// The last try does not count.
+    pub(crate) fn take_back(&mut self) {
+        self.0.pop();
+    }
+
+    /// Tries so far.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The upstream of the last try.
+    pub(crate) fn last(&self) -> Option<&Arc<Upstream>> {
+        self.0.last()
+    }
+
+    fn contains(&self, upstream: &Upstream) -> bool {
+        self.0
+            .iter()
+            .any(|tried| tried.entry.resolved == upstream.entry.resolved)
+    }
+}

@@ -1,0 +1,125 @@
+//! One upstream of a group: where it is, and what it is busy with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::standing::Standing;
+use crate::config;
+use crate::metrics::{Metrics, UpstreamMetrics};
+
+/// One upstream of a group, with the settings of one configuration.
+pub(crate) struct Upstream {
+    pub(crate) entry: config::ServerEntry,
+    /// What pingora connects to; cloned for each try.
+    pub(crate) peer: HttpPeer,
+    pub(crate) standing: Arc<Standing>,
+    pub(crate) metrics: UpstreamMetrics,
+    slots: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Upstream {
+    pub(crate) fn new(
+        group: &str,
+        settings: &config::Group,
+        entry: &config::ServerEntry,
+        standing: Arc<Standing>,
+        metrics: &Metrics,
+    ) -> Self {
+        let mut peer = HttpPeer::new(entry.resolved, false, String::new());
+        peer.options.connection_timeout = Some(settings.connect_timeout);
+        peer.options.total_connection_timeout = Some(settings.connect_timeout);
+        peer.options.read_timeout = Some(settings.read_timeout);
+        peer.options.write_timeout = Some(settings.write_timeout);
+        peer.options.idle_timeout = Some(settings.idle_timeout);
+        peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
+        Self {
+            peer,
+            standing,
+            metrics: metrics.upstream(group, &entry.address),
+            slots: Arc::new(Semaphore::new(entry.max_connections)),
+            waiting: AtomicUsize::new(0),
+            entry: entry.clone(),
+        }
+    }
+
+    /// Requests that have a connection, or are getting one.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.standing.in_flight()
+    }
+
+    /// Requests that wait for a slot.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_free_slot(&self) -> bool {
+        self.slots.available_permits() > 0
+    }
+
+    pub(crate) fn has_room_to_wait(&self) -> bool {
+        self.waiting() < self.entry.max_queue
+    }
+
+    /// A slot, if one is free.
+    pub(crate) fn try_lease(self: &Arc<Self>) -> Option<Lease> {
+        let slot = self.slots.clone().try_acquire_owned().ok()?;
+        Some(Lease::new(self.clone(), slot))
+    }
+
+    /// A slot, once one is free, in the order in which they were asked for; none after `limit`.
+    pub(crate) async fn lease(self: &Arc<Self>, limit: Duration) -> Option<Lease> {
+        let waiting = QueuePlace::new(self);
+        let slot = tokio::time::timeout(limit, self.slots.clone().acquire_owned()).await;
+        let lease = Lease::new(self.clone(), slot.ok()?.ok()?);
+        // Not before: a drain looks at both counts.
+        drop(waiting);
+        Some(lease)
+    }
+}
+
+/// One request in an upstream's queue.
+struct QueuePlace<'a>(&'a Upstream);
+
+impl<'a> QueuePlace<'a> {
+    fn new(upstream: &'a Upstream) -> Self {
+        upstream.waiting.fetch_add(1, Ordering::Relaxed);
+        upstream.metrics.queued.inc();
+        Self(upstream)
+    }
+}
+
+impl Drop for QueuePlace<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.queued.dec();
+    }
+}
+
+/// One request in flight at an upstream.
+pub(crate) struct Lease {
+    pub(crate) upstream: Arc<Upstream>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    fn new(upstream: Arc<Upstream>, slot: OwnedSemaphorePermit) -> Self {
+        upstream.standing.begin_request();
+        upstream.metrics.in_flight.inc();
+        Self {
+            upstream,
+            _slot: slot,
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.upstream.standing.end_request();
+        self.upstream.metrics.in_flight.dec();
+    }
+}

@@ -1,0 +1,64 @@
+//! How the next upstream is picked. Each policy is pure: it knows positions in a list and what is in flight there, not
+//! servers, health or time.
+
+mod consistent_hash;
+mod least_connections;
+mod round_robin;
+mod weighted;
+
+use std::net::SocketAddr;
+
+pub(crate) use consistent_hash::ConsistentHash;
+pub(crate) use least_connections::LeastConnections;
+pub(crate) use round_robin::RoundRobin;
+pub(crate) use weighted::WeightedTurns;
+
+use crate::config;
+
+/// What a policy may know of one upstream.
+pub(crate) struct Candidate {
+    /// Where it is, which is what a hash ring is made of.
+    pub(crate) address: SocketAddr,
+    /// Its share, compared with the others'.
+    pub(crate) weight: u16,
+}
+
+/// A policy, ready for one list of candidates.
+pub(crate) enum Picker {
+    RoundRobin(RoundRobin),
+    Weighted(WeightedTurns),
+    LeastConnections(LeastConnections),
+    ConsistentHash(ConsistentHash),
+}
+
+impl Picker {
+    /// A picker over `candidates`, in their order.
+    pub(crate) fn new(policy: config::Policy, candidates: &[Candidate]) -> Self {
+        match policy {
+            config::Policy::RoundRobin => Self::RoundRobin(RoundRobin::default()),
+            config::Policy::WeightedRoundRobin => Self::Weighted(WeightedTurns::new(candidates)),
+            config::Policy::LeastConnections => {
+                Self::LeastConnections(LeastConnections::new(candidates))
+            }
+            config::Policy::ConsistentHash => Self::ConsistentHash(ConsistentHash::new(candidates)),
+        }
+    }
+
+    /// The first of `count` candidates, in this policy's order of preference, that is `usable`.
+    ///
+    /// `in_flight` tells how many requests a candidate has, `key` is what a hash is made of.
+    pub(crate) fn pick(
+        &self,
+        count: usize,
+        key: &[u8],
+        in_flight: impl Fn(usize) -> usize,
+        usable: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        match self {
+            Self::RoundRobin(policy) => policy.pick(count, usable),
+            Self::Weighted(policy) => policy.pick(usable),
+            Self::LeastConnections(policy) => policy.pick(in_flight, usable),
+            Self::ConsistentHash(policy) => policy.pick(key, usable),
+        }
+    }
+}

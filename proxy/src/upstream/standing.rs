@@ -1,0 +1,212 @@
+//! What is known about an upstream over time, and whether it may be picked.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::config;
+
+/// What is known about an upstream; outlives a change of the configuration.
+pub(crate) struct Standing {
+    /// Written by health checks.
+    up: AtomicBool,
+    /// Checks in a row that said the opposite of `up`. Written by health checks.
+    opposite: AtomicU32,
+    /// Written by operators.
+    draining: AtomicBool,
+    /// Failed requests in a row. Written by requests.
+    failures: AtomicU32,
+    /// Written by requests, when failures add up.
+    ejection: Mutex<Ejection>,
+    in_flight: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Ejection {
+    /// Ejections without a success between them.
+    times: u32,
+    until: Option<Instant>,
+}
+
+/// Whether an upstream may be picked, and if not, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// It may be picked.
+    Up,
+    /// Its health checks fail.
+    Down,
+    /// Requests to it failed; it is left out for a while.
+    Ejected,
+    /// An operator takes it out, and requests are still in flight.
+    Draining,
+    /// An operator took it out, and nothing is in flight.
+    Drained,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            up: AtomicBool::new(true),
+            opposite: AtomicU32::new(0),
+            draining: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
+            ejection: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Standing {
+    /// Whether the upstream may be picked, and if not, why.
+    pub(crate) fn state(&self, now: Instant) -> State {
+        if self.draining.load(Ordering::Relaxed) {
+            if self.in_flight.load(Ordering::Relaxed) == 0 {
+                State::Drained
+            } else {
+                State::Draining
+            }
+        } else if !self.up.load(Ordering::Relaxed) {
+            State::Down
+        } else if self.ejection().until.is_some_and(|until| now < until) {
+            State::Ejected
+        } else {
+            State::Up
+        }
+    }
+
+    /// A request has a slot.
+    pub(super) fn begin_request(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end_request(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Requests that have a connection, or are getting one.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Requests sent there since the start.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Nobody checks any more whether it is up.
+    pub(crate) fn is_not_checked(&self) {
+        self.up.store(true, Ordering::Relaxed);
+        self.opposite.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
+    }
+
+    /// Takes in a check's result; says so if that changes whether the upstream is up.
+    pub(crate) fn checked(&self, good: bool, settings: &config::Health) -> bool {
+        if good == self.up.load(Ordering::Relaxed) {
+            self.opposite.store(0, Ordering::Relaxed);
+            return false;
+        }
+        let needed = if good {
+            settings.up_after
+        } else {
+            settings.down_after
+        };
+        let seen = self.opposite.fetch_add(1, Ordering::Relaxed) + 1;
+        if seen < needed {
+            return false;
+        }
+        self.opposite.store(0, Ordering::Relaxed);
+        self.up.store(good, Ordering::Relaxed);
+        if good {
+            self.succeeded();
+        }
+        true
+    }
+
+    /// A request was answered.
+    pub(crate) fn succeeded(&self) {
+        if self.failures.load(Ordering::Relaxed) > 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            *self.ejection() = Ejection::default();
+        }
+    }
+
+    /// A request failed; if that is one too many, the time for which the upstream is left out.
+    pub(crate) fn failed(&self, settings: &config::Ejection, now: Instant) -> Option<Duration> {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if settings.failures == 0 || failures < settings.failures {
+            return None;
+        }
+        let mut ejection = self.ejection();
+        if ejection.until.is_some_and(|until| now < until) {
+            return None;
+        }
+        // After its return, a single failure is enough, as no success came between.
+        let factor = 2_u32.saturating_pow(ejection.times);
+        let time = settings.base.saturating_mul(factor).min(settings.max);
+        ejection.times = ejection.times.saturating_add(1);
+        ejection.until = now.checked_add(time);
+        Some(time)
+    }
+
+    fn ejection(&self) -> std::sync::MutexGuard<'_, Ejection> {
+        self.ejection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_in_a_row_change_the_state() {
+        let standing = Standing::default();
+        let settings = config::Health {
+            down_after: 2,
+            up_after: 3,
+            ..config::Health::default()
+        };
+        let seen: Vec<bool> = [false, true, false, false, true, true, true]
+            .into_iter()
+            .map(|good| standing.checked(good, &settings))
+            .collect();
+        assert_eq!(seen, [false, false, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn each_ejection_lasts_twice_as_long_until_a_success() {
+        let standing = Standing::default();
+        let settings = config::Ejection {
+            failures: 3,
+            base: Duration::from_secs(1),
+            max: Duration::from_secs(3),
+        };
+        let start = Instant::now();
+        assert_eq!(standing.failed(&settings, start), None);
+        assert_eq!(standing.failed(&settings, start), None);
+        assert_eq!(
+            standing.failed(&settings, start),
+            Some(Duration::from_secs(1))
+        );
+        assert_eq!(standing.state(start), State::Ejected);
+        assert_eq!(standing.failed(&settings, start), None, "it is out already");
+        let mut now = start + Duration::from_secs(1);
+        assert_eq!(standing.state(now), State::Up);
+        for seconds in [2, 3, 3] {
+            assert_eq!(
+                standing.failed(&settings, now),
+                Some(Duration::from_secs(seconds))
+            );
+            now += Duration::from_secs(seconds);
+        }
+        standing.succeeded();
+        assert_eq!(standing.failed(&settings, now), None);
+    }
+}

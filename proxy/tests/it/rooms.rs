@@ -1,0 +1,72 @@
+//! The rooms of `proxy/src` import only what lies below them.
+
+use std::path::Path;
+
+use testbed::rooms::{Rule, check, circles, strangers};
+
+/// From the bottom up: nothing that serves imports `operate` or `server`.
+const RULES: [Rule; 12] = [
+    ("logging", &[]),
+    ("metrics", &[]),
+    ("message", &["metrics"]),
+    ("config", &["message"]),
+    ("clients", &["config"]),
+    ("cache", &["config", "message", "metrics"]),
+    ("upstream", &["cache", "config", "metrics"]),
+    (
+        "table",
+        &[
+            "cache", "clients", "config", "message", "metrics", "upstream",
+        ],
+    ),
+    (
+        "request",
+        &[
+            "cache", "clients", "config", "message", "metrics", "table", "upstream",
+        ],
+    ),
+    (
+        "downstream",
+        &[
+            "cache", "clients", "config", "message", "metrics", "request", "table",
+        ],
+    ),
+    (
+        "operate",
+        &[
+            "config",
+            "downstream",
+            "logging",
+            "message",
+            "request",
+            "table",
+        ],
+    ),
+    (
+        "server",
+        &[
+            "config",
+            "downstream",
+            "metrics",
+            "operate",
+            "request",
+            "table",
+        ],
+    ),
+];
+
+fn src() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
+}
+
+#[test]
+fn each_room_imports_only_what_lies_below_it() {
+    assert_eq!(check(src(), &RULES), [""; 0]);
+    assert_eq!(circles(&RULES), [].into());
+}
+
+#[test]
+fn the_proxy_knows_neither_host_nor_components() {
+    let others = ["store_host", "store_guest", "store_domain"];
+    assert_eq!(strangers(src(), &others), [""; 0]);
+}
