@@ -11,7 +11,6 @@ mod cache;
 mod clients;
 pub mod config;
 mod downstream;
-pub mod logging;
 mod message;
 mod metrics;
 pub mod operate;

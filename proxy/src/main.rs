@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use store_proxy::config;
 use store_proxy::operate::cli::{Cli, Command, Serve};
 use store_proxy::operate::client::{AdminClient, ClientError};
 use store_proxy::operate::upgrade::{UpgradeError, upgrade};
 use store_proxy::server::{self, StartError};
-use store_proxy::{config, logging};
+use store_server::logging;
 
 /// A request costs dozens of small allocations, which took 15 % of the time with the system's allocator.
 #[global_allocator]
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(settings: &Serve) -> ExitCode {
-    let _logging = match logging::start(settings.log_format, &settings.log) {
+    let _logging = match logging::start(settings.log_format, &settings.log, "store_proxy=debug") {
         Ok(guard) => guard,
         Err(reason) => return fail(&reason, 2),
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
-use super::duration;
+use store_server::duration;
 
 /// Servers that can stand in for one another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,6 @@
 mod check;
 mod check_group;
 mod document;
-mod duration;
 mod error;
 #[cfg(test)]
 mod fuzz;
@@ -21,9 +20,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use group::{Cache, Ejection, Group, HashOn, Health, Policy, Reuse, ServerEntry};
+use store_server::duration;
+pub use store_server::duration::parse as parse_duration;
 
 /// The whole file. Every key has a default except the servers themselves.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

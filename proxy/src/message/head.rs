@@ -170,7 +170,7 @@ fn check_request_line(line: &[u8]) -> Result<RequestLine<'_>, Problem> {
             "the request line must be `method target version`, divided by single spaces",
         ));
     };
-    if method.is_empty() || !method.iter().all(|&byte| is_token(byte)) {
+    if method.is_empty() || !method.iter().all(|&byte| store_server::is_token(byte)) {
         return Err(Problem::Malformed("the method is not a token"));
     }
     check_method(method)?;
@@ -249,7 +249,7 @@ pub(crate) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     let colon =
         memchr::memchr(b':', line).ok_or(Problem::Malformed("a header line has no colon"))?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
-    if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+    if name.is_empty() || !name.iter().all(|&byte| store_server::is_token(byte)) {
         return Err(Problem::Malformed("a header name is not a token"));
     }
     if value
@@ -360,7 +360,7 @@ fn check_connection(value: &[u8]) -> Result<(), Problem> {
         b"idempotency-key",
     ];
     for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-        if !option.iter().all(|&byte| is_token(byte)) {
+        if !option.iter().all(|&byte| store_server::is_token(byte)) {
             return Err(Problem::Malformed(
                 "Connection names something that is no token",
             ));
@@ -373,11 +373,6 @@ fn check_connection(value: &[u8]) -> Result<(), Problem> {
         }
     }
     Ok(())
-}
-
-/// `tchar` (RFC 9110, section 5.6.2).
-pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// `host [":" port]`, without user information (RFC 9110, section 4.2.4).

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::json;
+use store_server::problem;
 
 use crate::metrics::{Metrics, Reason};
 
@@ -157,18 +157,7 @@ impl Problem {
 
     /// The body: `application/problem+json`.
     pub(crate) fn body(&self, request_id: &str) -> Bytes {
-        let status = self.status();
-        let detail = self.detail();
-        json!({
-            "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or("Error"),
-            "status": status.as_u16(),
-            "detail": detail,
-            "instance": urn(request_id),
-            "error": detail,
-        })
-        .to_string()
-        .into()
+        problem::body(self.status(), &self.detail(), request_id).into()
     }
 
     /// The whole answer as bytes, and how many of them are its body's, for a connection that is closed after it and that
@@ -177,9 +166,10 @@ impl Problem {
         let status = self.status();
         let body = self.body(request_id);
         let mut answer = format!(
-            "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: {request_id}\r\nConnection: close\r\n",
+            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: {request_id}\r\nConnection: close\r\n",
             status.as_u16(),
             status.canonical_reason().unwrap_or("Error"),
+            problem::MEDIA_TYPE,
             body.len(),
         );
         if let Some(seconds) = self.retry_after_seconds() {
@@ -190,20 +180,6 @@ impl Problem {
         answer.extend_from_slice(&body);
         (answer, body.len())
     }
-}
-
-/// The id as a URN: what may not stand in one is percent-encoded (RFC 8141, section 2).
-fn urn(request_id: &str) -> String {
-    let mut urn = String::with_capacity(12 + request_id.len());
-    urn.push_str("urn:request:");
-    for byte in request_id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
-            urn.push(char::from(byte));
-        } else {
-            urn.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    urn
 }
 
 #[cfg(test)]
@@ -223,11 +199,5 @@ mod tests {
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
         assert_eq!(body["error"], body["detail"]);
         assert_eq!(body["instance"], "urn:request:id-1");
-    }
-
-    #[test]
-    fn an_id_becomes_a_urn() {
-        assert_eq!(urn("abc-1:x/y"), "urn:request:abc-1:x/y");
-        assert_eq!(urn("a|b%\"?#"), "urn:request:a%7Cb%25%22%3F%23");
     }
 }

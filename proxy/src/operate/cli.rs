@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::token;
 use crate::config::{parse_duration, token_file};
-use crate::logging::LogFormat;
+use store_server::logging::LogFormat;
 
 /// A load balancer for store hosts.
 ///

@@ -16,7 +16,7 @@ use super::cli::Serve;
 use super::client::{AdminClient, ClientError};
 use super::pid_file;
 use crate::config::{self, ConfigError, Server};
-use crate::logging::LogFormat;
+use store_server::logging::LogFormat;
 
 /// Longest wait until the new process asks for the sockets: it reads its file and certificates before.
 const START_LIMIT: Duration = Duration::from_secs(15);

@@ -1,7 +1,8 @@
 //! Reads `Forwarded` (RFC 7239, section 4).
 
 /// For each element of a line, whom the request was sent for, if it says so; nothing if the line is malformed.
-pub(super) fn elements(line: &[u8]) -> Option<Vec<Option<String>>> {
+#[must_use]
+pub fn elements(line: &[u8]) -> Option<Vec<Option<String>>> {
     let mut rest = line.trim_ascii();
     let (mut elements, mut client) = (Vec::new(), None);
     loop {
@@ -27,9 +28,7 @@ pub(super) fn elements(line: &[u8]) -> Option<Vec<Option<String>>> {
 }
 
 fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text
-        .iter()
-        .position(|&byte| !crate::message::head::is_token(byte));
+    let end = text.iter().position(|&byte| !crate::is_token(byte));
     let (token, rest) = text.split_at(end.unwrap_or(text.len()));
     (!token.is_empty()).then_some((token, rest))
 }

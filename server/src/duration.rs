@@ -22,11 +22,19 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+/// For serde's `with`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     parse(&text).map_err(serde::de::Error::custom)
 }
 
-pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+/// For serde's `with`.
+///
+/// # Errors
+/// The serializer's.
+pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&humantime::format_duration(*duration))
 }

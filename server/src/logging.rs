@@ -1,0 +1,59 @@
+//! Log lines on stderr, written by threads of their own: nothing that serves waits for a full pipe.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use tracing::Subscriber;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The target of the audit log, which no filter takes away and which drops no line.
+pub const AUDIT: &str = "audit";
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts logging until the guards are dropped, which writes what is left.
+///
+/// # Errors
+/// `filter` is malformed; `example` is a good one.
+pub fn start(format: LogFormat, filter: &str, example: &str) -> Result<[WorkerGuard; 2], String> {
+    let filter: EnvFilter = filter.parse().map_err(|error| {
+        format!("--log: `{filter}` is malformed: {error}; write for example `info` or `{example}`")
+    })?;
+    let not_here = format!("{AUDIT}=off").parse();
+    let not_here = not_here.map_err(|error| format!("the audit log: {error}"))?;
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    // Whoever changes what serves waits for a full pipe rather than leaving no trace.
+    let all = NonBlockingBuilder::default().lossy(false);
+    let (audit_writer, audit_guard) = all.finish(std::io::stderr());
+    let usual = layer(format, writer).with_filter(filter.add_directive(not_here));
+    let audit = Targets::new().with_target(AUDIT, LevelFilter::INFO);
+    tracing_subscriber::registry()
+        .with(usual)
+        .with(layer(format, audit_writer).with_filter(audit))
+        .init();
+    Ok([guard, audit_guard])
+}
+
+fn layer<S>(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(std::io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => layer.boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    }
+}

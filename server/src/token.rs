@@ -1,0 +1,66 @@
+//! Admin tokens: who has a server's may change it.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// Shorter ones can be guessed.
+pub const SHORTEST: usize = 16;
+
+/// The token in a file.
+///
+/// # Errors
+/// It can't be read.
+pub fn read(file: &Path) -> io::Result<String> {
+    Ok(std::fs::read_to_string(file)?.trim().to_owned())
+}
+
+/// Whether others than the file's owner may read it.
+#[must_use]
+pub fn is_readable_by_others(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
+}
+
+/// The token in a value of `Authorization`, if it is of the scheme `Bearer` (RFC 6750, section 2.1).
+#[must_use]
+pub fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    let (scheme, given) = authorization.split_at_checked(b"bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| given.trim_ascii())
+}
+
+/// Whether `given` is the token. The time that takes tells nothing about the token, not even its length.
+#[must_use]
+pub fn is_same(token: &str, given: &[u8]) -> bool {
+    let digest = |bytes: &[u8]| Sha256::digest(bytes);
+    digest(given).ct_eq(&digest(token.as_bytes())).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_token_is_the_same() {
+        let token = "0123456789abcdef";
+        for good in ["Bearer 0123456789abcdef", "bearer  0123456789abcdef "] {
+            let given = bearer(good.as_bytes()).expect("a token");
+            assert!(is_same(token, given), "{good}");
+        }
+        for wrong in [
+            "Bearer 0123456789abcde",
+            "Bearer 0123456789abcdeg",
+            "Bearer ",
+        ] {
+            let given = bearer(wrong.as_bytes()).expect("something");
+            assert!(!is_same(token, given), "{wrong}");
+        }
+        for none in ["Basic 0123456789abcdef", "0123456789abcdef", ""] {
+            assert_eq!(bearer(none.as_bytes()), None, "{none}");
+        }
+    }
+}
