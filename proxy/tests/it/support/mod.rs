@@ -208,6 +208,14 @@ impl Rig {
         });
         series.sum()
     }
+
+    /// Waits until no request is at an upstream. A client may have its answer a moment before its slot is free.
+    pub(crate) async fn slots_are_free(&self) {
+        eventually("all slots are free", async || {
+            self.metric("store_proxy_upstream_in_flight", &[]).await == 0.0
+        })
+        .await;
+    }
 }
 
 fn file(place: &Place, server: &str, listen: &str, config: &str) -> String {
