@@ -21,6 +21,7 @@ mod prometheus;
 mod proxy;
 mod redis_keys;
 mod redis_server;
+pub mod rooms;
 mod run_folder;
 mod secret;
 pub mod seed;
