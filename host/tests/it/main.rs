@@ -39,6 +39,7 @@ mod relay;
 mod reload;
 mod reports;
 mod restart;
+mod rooms;
 mod sessions;
 mod settings;
 mod shutdown;
