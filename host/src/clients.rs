@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::HeaderMap;
 
 use crate::config::ClientSettings;
-use crate::forwarded;
-use crate::problem::Problem;
+use crate::message::{Problem, forwarded};
 
 /// Clients that come and go at once don't wait for each other.
 const SHARDS: usize = 16;

@@ -2,7 +2,7 @@
 
 use std::{env, fs, process};
 
-use crate::manifest::Manifest;
+use crate::app::Manifest;
 
 /// What is wrong with a manifest is said in one line that begins with its path.
 #[test]

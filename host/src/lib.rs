@@ -1,73 +1,32 @@
 //! Serves the WebAssembly components of a Spin app: pooled MySQL and Redis behind Spin's own interfaces, Prometheus
 //! metrics, limits, and a task that keeps cached reports fresh.
 //!
-//! A request's way: `serve` accepts it, `respond` finds its component, `attempt` asks it, `queue` holds it until a
-//! `worker`, which is an instance, takes it; `mysql` and `redis` are what it reaches.
+//! Each folder is one station of a request's way. `POST /orders` comes in at `http`, which reads it by the rules of
+//! `message` and asks `clients` whether its sender may have one more; `app` knows which component serves the path and by
+//! which generation; `instance` has one instance of that run it, which reaches `mysql` and `redis` at addresses that
+//! `outbound` allows. `control` changes what serves, at the word of `admin`, where `client`, an operator's command, speaks
+//! to it; nothing that serves imports any of the three, and `tests/it/rooms.rs` holds that.
 
 mod admin;
 mod app;
-mod attempt;
-mod backend;
-mod bell;
-mod bindings;
-mod body;
-mod chunks;
+pub mod cli;
 pub mod client;
 mod clients;
-mod compiler;
-mod component;
 pub mod config;
-mod context;
 mod control;
-mod downstream;
-mod engine;
-mod expiry;
-mod forwarded;
 #[cfg(test)]
 mod fuzz;
-mod generation;
-mod guest_log;
-mod head;
-mod heads;
+mod http;
 mod instance;
-mod limits;
-pub mod listener;
 pub mod logging;
-mod manifest;
+mod message;
 mod metrics;
 #[cfg(feature = "micro")]
 pub mod micro;
 mod migrate;
 mod mysql;
-mod observed;
 mod outbound;
-mod preflight;
-mod probe;
-mod problem;
-mod purge;
-mod queue;
-mod received;
 mod redis;
-mod refresh;
-mod refusals;
-mod request_id;
-mod resets;
-mod respond;
-mod router;
-mod serve;
-mod share;
-mod slot;
-mod source;
-mod state;
-mod state_folder;
-mod tally;
-mod token;
-mod trust;
-mod turns;
-mod variables;
-mod wasi;
-mod watch;
-mod worker;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -76,26 +35,18 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-pub use app::{AppError, LoadError};
-pub use manifest::ManifestError;
+pub use app::{AppError, LoadError, ManifestError};
 pub use migrate::{MigrateError, migrate};
 
-use admin::{Admin, Names};
-use app::Plan;
+use admin::{Admin, AdminListener, Names, Token};
+use app::{Plan, preflight};
 use clients::Clients;
-use compiler::Compiler;
-use config::Config;
-use control::{Control, Parts};
-use engine::EpochTicker;
-use listener::{AdminAddress, AdminListener};
+use config::{AdminAddress, Config};
+use control::file_watch::Files;
+use control::{Control, Parts, Purger, StateFolder, Trust, file_watch, refresh_task};
+use http::{Refusals, Server};
+use instance::{Compiler, EpochTicker, engine};
 use metrics::Metrics;
-use purge::Purger;
-use refusals::Refusals;
-use serve::Server;
-use state_folder::StateFolder;
-use token::Token;
-use trust::Trust;
-use watch::Files;
 
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -229,7 +180,7 @@ impl Host {
 
     /// Serves until `stop` resolves and requests in flight are done, or the drain timeout is over.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        serve::serve(self.server, self.listener, stop).await;
+        http::serve(self.server, self.listener, stop).await;
         self.control.stop();
     }
 }
@@ -240,9 +191,9 @@ fn start_tasks(
     listener: AdminListener,
     admin: Admin,
 ) -> [JoinSet<()>; 3] {
-    let watch = watched.map(|files| watch::start(control.clone(), files));
+    let watch = watched.map(|files| file_watch::start(control.clone(), files));
     [
-        refresh::start(
+        refresh_task::start(
             control.live.clone(),
             control.watch_changes(),
             control.purger.clone(),

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use store_host::config::{Cli, Command, Config};
+use store_host::cli::{Cli, Command};
+use store_host::config::Config;
 use store_host::{Host, StartError, client, logging};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};

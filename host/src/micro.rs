@@ -10,19 +10,16 @@ use http_body_util::{BodyExt, Empty};
 use tokio::sync::Mutex;
 use wasmtime::Engine;
 
-use crate::app::Plan;
-use crate::backend::{Backend, Kind};
-use crate::component::Compiled;
-use crate::config::{Cli, Config};
-use crate::engine::{self, EpochTicker};
-use crate::generation::{Generation, Origin, Version};
-use crate::instance::Admitted;
+use crate::app::{Plan, Router};
+use crate::cli::Cli;
+use crate::config::Config;
+use crate::instance::{
+    Admitted, Compiled, EpochTicker, Generation, Origin, Share, Source, Version, engine,
+};
+use crate::message::RequestId;
 use crate::metrics::Metrics;
 use crate::mysql::Pool;
-use crate::request_id::RequestId;
-use crate::router::Router;
-use crate::share::Share;
-use crate::source::Source;
+use crate::outbound::{Backend, Kind};
 
 type Failure = Box<dyn std::error::Error>;
 

@@ -11,8 +11,8 @@ use hyper::body::Incoming;
 use super::Admin;
 use super::reply::{self, Problem, Reply};
 use super::upload::{Query, receive};
-use crate::body::discard;
 use crate::control::{Changed, ControlError, Peer};
+use crate::http::body::discard;
 
 impl Admin {
     pub(super) async fn reload(self: Arc<Self>, peer: Peer) -> Reply {

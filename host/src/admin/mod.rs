@@ -1,7 +1,9 @@
 //! The admin listener: metrics and status for all who reach it, changes for those who have the token.
 
 mod changes;
+mod listener;
 mod reply;
+mod token;
 mod upload;
 mod visitor;
 
@@ -17,12 +19,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::JoinSet;
 
+pub(crate) use self::listener::AdminListener;
 use self::reply::{Problem, Reply};
+use self::token::Refused;
+pub(crate) use self::token::Token;
 pub(crate) use self::visitor::Names;
-use crate::body::discard;
 use crate::control::{Control, Peer, refused};
-use crate::listener::AdminListener;
-use crate::token::{Refused, Token};
+use crate::http::body::discard;
 
 /// Longest wait for a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);

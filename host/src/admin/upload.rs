@@ -9,12 +9,11 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::body::{announced_bytes, discard};
+use crate::app::Share;
 use crate::config::duration;
 use crate::control::{ControlError, SwapStep, Trial, Upload};
-use crate::generation::Origin;
-use crate::slot::Share;
-use crate::source::Source;
+use crate::http::body::{announced_bytes, discard};
+use crate::instance::{Origin, Source};
 
 /// Longest wait for the whole of an upload.
 const TIME_LIMIT: Duration = Duration::from_secs(120);

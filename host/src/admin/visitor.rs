@@ -8,7 +8,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 use super::reply::Problem;
-use crate::listener::AdminAddress;
+use crate::config::AdminAddress;
 
 /// The names that the listener answers to.
 pub(crate) enum Names {

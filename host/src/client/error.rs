@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::AdminUrl;
+use crate::config::AdminUrl;
 
 /// Why an operator's command failed.
 #[derive(Debug, thiserror::Error)]

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
-use super::{AdminUrl, ClientError};
-use crate::config::Secret;
+use super::ClientError;
+use crate::config::{AdminUrl, Secret};
 
 /// A host on this machine or in this building answers in milliseconds; one that is gone may say nothing at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -4,7 +4,6 @@
 //! included, so that a bad version reaches one host at most.
 
 mod action;
-mod address;
 mod error;
 mod http;
 mod refresh;
@@ -17,7 +16,6 @@ mod trial;
 use clap::Subcommand;
 
 pub use action::{ActionArgs, RollbackArgs};
-pub use address::AdminUrl;
 pub use error::ClientError;
 pub(crate) use http::{Call, Caller};
 pub use refresh::RefreshArgs;

@@ -15,8 +15,8 @@ use url::form_urlencoded;
 
 use super::http::{Call, Caller};
 use super::trial::Trial;
-use super::{AdminUrl, ClientError, Targets, say};
-use crate::config::duration;
+use super::{ClientError, Targets, say};
+use crate::config::{AdminUrl, duration};
 
 /// RFC 9530.
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::ClientError;
 use super::http::Caller;
-use super::{AdminUrl, ClientError};
-use crate::config::{Secret, duration};
+use crate::config::{AdminUrl, Secret, duration};
 
 /// Where the token may be instead of in a file. Not a flag: every user of a machine can read its processes' flags.
 const TOKEN_VARIABLE: &str = "STORE_HOST_ADMIN_TOKEN";

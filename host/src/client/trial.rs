@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::http::{Call, Caller};
-use super::{AdminUrl, ClientError, say};
+use super::{ClientError, say};
+use crate::config::AdminUrl;
 
 /// Between two looks at a host.
 const LOOK: Duration = Duration::from_millis(500);

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::ledger::Last;
 use super::{Changed, Control, ControlError, Peer, lock, micros};
+use crate::app::{Canary, Slot, Tally};
 use crate::config::CanaryBudget;
-use crate::generation::Origin;
-use crate::slot::{Canary, Slot};
-use crate::tally::Tally;
+use crate::instance::Origin;
 
 /// How often a canary is looked at.
 const LOOK: Duration = Duration::from_millis(250);

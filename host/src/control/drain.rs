@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ledger::{Kept, Ledger};
 use super::{Control, lock};
-use crate::generation::Generation;
+use crate::instance::Generation;
 
 /// How long the instances of a generation may take to end once they are told to: an epoch or two, unless a thread is
 /// starved.

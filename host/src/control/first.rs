@@ -5,10 +5,8 @@ use std::time::SystemTime;
 
 use super::ledger::Kept;
 use super::load::{Parts, read_source};
-use crate::component::Compiled;
-use crate::generation::{Origin, Version};
-use crate::source::Source;
-use crate::state_folder::{Earlier, Record, StateFolder};
+use super::state_folder::{Earlier, Record, StateFolder};
+use crate::instance::{Compiled, Origin, Source, Version};
 
 /// What a component starts with.
 pub(super) struct First {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
-use crate::generation::{Life, Version};
+use crate::instance::{Life, Version};
 
 /// One component's.
 #[derive(Default)]

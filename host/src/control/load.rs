@@ -11,16 +11,13 @@ use wasmtime::Engine;
 use super::Control;
 use super::first::First;
 use super::ledger::Ledger;
-use crate::app::{App, AppError, Live, Plan};
-use crate::compiler::Compiler;
+use super::purge::Purger;
+use super::state_folder::StateFolder;
+use super::trust::Trust;
+use crate::app::{App, AppError, Live, Plan, Slot};
 use crate::config::Config;
-use crate::generation::Generation;
+use crate::instance::{Compiler, Generation, Source};
 use crate::metrics::Metrics;
-use crate::purge::Purger;
-use crate::slot::Slot;
-use crate::source::Source;
-use crate::state_folder::StateFolder;
-use crate::trust::Trust;
 
 /// What the host is made of, beside its app.
 pub(crate) struct Parts {

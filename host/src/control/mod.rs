@@ -6,15 +6,21 @@ mod canary;
 mod claim;
 mod drain;
 mod error;
+pub(crate) mod file_watch;
 mod first;
 mod ledger;
 mod load;
+mod probe;
+mod purge;
 mod records;
 mod refresh;
+pub(crate) mod refresh_task;
 mod reload;
 mod rollback;
+mod state_folder;
 mod status;
 mod swap;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -27,21 +33,18 @@ use tokio::task::JoinSet;
 
 use self::claim::{Claim, Claims};
 use self::ledger::{Last, Ledger};
-use crate::app::{App, Live};
-use crate::compiler::Compiler;
-use crate::component::Compiled;
+use crate::app::{App, Live, Slot};
 use crate::config::Config;
-use crate::generation::{Generation, Origin, Version};
+use crate::instance::{Compiled, Compiler, Generation, Origin, Version};
 use crate::metrics::Metrics;
-use crate::purge::Purger;
-use crate::slot::Slot;
-use crate::state_folder::StateFolder;
-use crate::trust::Trust;
 
 pub(crate) use self::audit::{Peer, refused};
 pub(crate) use self::error::{ControlError, Step as SwapStep};
 pub(crate) use self::load::Parts;
+pub(crate) use self::purge::Purger;
+pub(crate) use self::state_folder::StateFolder;
 pub(crate) use self::swap::{Trial, Upload};
+pub(crate) use self::trust::Trust;
 
 /// Whoever changes what serves asks this.
 pub(crate) struct Control {

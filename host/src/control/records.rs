@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::error::Step;
+use super::state_folder::{Earlier, Record};
 use super::{Control, ControlError, lock};
-use crate::generation::{Origin, Version};
-use crate::source::Source;
-use crate::state_folder::{Earlier, Record};
+use crate::instance::{Origin, Source, Version};
 
 impl Control {
     /// Keeps a file, for a restart or for a rollback after one.

@@ -1,11 +1,13 @@
 //! A refresh that does not wait until it is due.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 
 use super::{Control, ControlError, Peer, millis};
-use crate::refresh::{self, Outcome};
+use crate::instance::Generation;
+use crate::instance::refresh::{Haste, Outcome, refresh};
 
 /// What a refresh did, as the admin API says it.
 #[derive(Debug, Serialize)]
@@ -50,7 +52,7 @@ impl Control {
             }
             let component = generation.context.id.clone();
             let started = Instant::now();
-            match refresh::now(generation).await {
+            match now(generation).await {
                 Ok(Outcome::Elsewhere(_)) => {
                     return Err(ControlError::RefreshedElsewhere(component));
                 }
@@ -64,4 +66,20 @@ impl Control {
         }
         Ok(Refreshed { components })
     }
+}
+
+/// A refresh at once, whenever the last one was; counted.
+///
+/// # Errors
+/// What the component failed with.
+async fn now(generation: Arc<Generation>) -> Result<Outcome, String> {
+    let metrics = &generation.context.metrics;
+    let started = Instant::now();
+    let outcome = refresh(&generation, Haste::Now).await;
+    match &outcome {
+        Ok(Outcome::Elsewhere(_)) => metrics.refresh("elsewhere", None),
+        Ok(_) => metrics.refresh("rebuilt", Some(started.elapsed().as_secs_f64())),
+        Err(_) => metrics.refresh("failed", None),
+    }
+    outcome
 }

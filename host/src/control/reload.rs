@@ -9,11 +9,10 @@ use serde::Serialize;
 use super::claim::Claim;
 use super::drain::discard;
 use super::load::read_source;
+use super::probe;
 use super::{Control, ControlError, Peer, lock, millis};
-use crate::app::{App, Plan};
-use crate::generation::{Generation, Origin};
-use crate::preflight;
-use crate::slot::Slot;
+use crate::app::{App, Plan, Slot, preflight};
+use crate::instance::{Generation, Origin};
 
 /// What a reload did, as the admin API says it.
 #[derive(Debug, Serialize)]
@@ -112,7 +111,7 @@ impl Control {
         };
         let context = plan.contexts[id].clone();
         let generation = Generation::new(version, context.clone());
-        if let Err(reason) = context.probe.ask(&generation).await {
+        if let Err(reason) = probe::ask(&context.probe, &generation).await {
             discard(&generation);
             return Err(failed(format!("its probe failed: {reason}")));
         }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::drain::discard;
 use super::error::Step;
 use super::ledger::{Last, Ledger};
+use super::probe;
 use super::{Changed, Control, ControlError, Peer, lock, micros};
-use crate::generation::{Generation, Version};
+use crate::instance::{Generation, Version};
 
 /// Longest time for the probe of a version that served with other settings. Whoever rolls back is in a hurry.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
@@ -79,7 +80,7 @@ impl Control {
 
 /// Asks for the probe's answer once more: since it was given, a reload or a restart has brought other settings.
 async fn ask_again(generation: &Generation) -> Result<(), ControlError> {
-    let asked = generation.context.probe.ask(generation);
+    let asked = probe::ask(&generation.context.probe, generation);
     let answered = tokio::time::timeout(PROBE_LIMIT, asked)
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {PROBE_LIMIT:?}")));

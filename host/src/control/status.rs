@@ -6,9 +6,9 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::{Control, lock};
-use crate::generation::{Life, Version};
+use crate::app::{Canary, Slot};
+use crate::instance::{Life, Version};
 use crate::metrics::Alive;
-use crate::slot::{Canary, Slot};
 
 /// One generation of a component.
 struct Row {

@@ -7,14 +7,12 @@ use super::canary::Watched;
 use super::drain::discard;
 use super::error::Step;
 use super::ledger::Last;
+use super::probe::{self, Probed};
 use super::{
     CanaryAnswer, Changed, Control, ControlError, Peer, ProbeAnswer, lock, micros, millis,
 };
-use crate::component::{CompileError, Compiled};
-use crate::generation::{Generation, Origin};
-use crate::probe::Probed;
-use crate::slot::{Canary, Share, Slot};
-use crate::source::Source;
+use crate::app::{Canary, Share, Slot};
+use crate::instance::{CompileError, Compiled, Generation, Origin, Source};
 
 /// A component that somebody wants to serve.
 pub(crate) struct Upload {
@@ -156,7 +154,7 @@ impl Control {
         };
         let version = self.version(id, origin, file_digest, compiled);
         let generation = Generation::new(version, context.clone());
-        match context.probe.ask(&generation).await {
+        match probe::ask(&context.probe, &generation).await {
             Ok(probed) => Ok((generation, probed)),
             Err(reason) => {
                 discard(&generation);

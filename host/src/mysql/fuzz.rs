@@ -3,7 +3,7 @@
 use mysql_async::Value;
 
 use super::values::convert;
-use crate::bindings::spin::mysql::mysql::{DbDataType, DbValue};
+use crate::instance::bindings::spin::mysql::mysql::{DbDataType, DbValue};
 
 const TYPES: [DbDataType; 13] = [
     DbDataType::Int8,

@@ -9,14 +9,12 @@ use super::pool::{Pool, PooledConnection};
 use super::rows::QueryError;
 use super::statement::Statement;
 use super::{rows, values};
-use crate::backend::Kind;
-use crate::bindings::spin::mysql::mysql::{
+use crate::instance::bindings::spin::mysql::mysql::{
     Column, Error, Host, HostConnection, HostConnectionWithStore, ParameterValue, Row,
 };
-use crate::context::Context;
+use crate::instance::{Context, Held, Share, State};
 use crate::metrics::Refusal;
-use crate::share::{Held, Share};
-use crate::state::State;
+use crate::outbound::Kind;
 
 /// Said to a component that holds connections to too many addresses.
 const TOO_MANY_POOLS: &str =

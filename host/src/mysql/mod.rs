@@ -23,11 +23,11 @@ pub(crate) use pool::Pool;
 #[cfg(feature = "micro")]
 pub(crate) use rows::first_rows;
 
-use crate::backend::Backend;
-use crate::bindings::spin::mysql::mysql;
 use crate::config::MysqlSettings;
+use crate::instance::State;
+use crate::instance::bindings::spin::mysql::mysql;
 use crate::metrics::Metrics;
-use crate::state::State;
+use crate::outbound::Backend;
 
 /// Gives components `spin:mysql`.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {

@@ -14,10 +14,10 @@ use tokio::time::timeout;
 
 use super::session::Session;
 use super::sql::{self, Effect};
-use crate::backend::Backend;
 use crate::config::MysqlSettings;
+use crate::instance::share::largest_piece;
 use crate::metrics::{InUse, PoolMetrics};
-use crate::share::largest_piece;
+use crate::outbound::Backend;
 
 /// A connection that rested longer than this is asked whether it still lives before it is given out.
 const PING_AFTER: Duration = Duration::from_secs(1);

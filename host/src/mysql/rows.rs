@@ -13,9 +13,8 @@ use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
 use super::pool::PooledConnection;
 use super::statement::{Statement, within};
 use super::values;
-use crate::bindings::spin::mysql::mysql::{Column, Error, Row};
-use crate::share::{Held, NoRoom, StreamShare};
-use crate::state::State;
+use crate::instance::bindings::spin::mysql::mysql::{Column, Error, Row};
+use crate::instance::{Held, NoRoom, State, StreamShare};
 
 /// Rows read before the guest gets to see any: a result this small needs no task of its own.
 const ROWS_AT_ONCE: usize = 256;

@@ -3,8 +3,10 @@
 use mysql_async::consts::{ColumnFlags, ColumnType};
 use mysql_async::{IoError, Params, Row, Value};
 
-use crate::bindings::spin::mysql::mysql::{Column, DbDataType, DbValue, Error, ParameterValue};
-use crate::share::NoRoom;
+use crate::instance::NoRoom;
+use crate::instance::bindings::spin::mysql::mysql::{
+    Column, DbDataType, DbValue, Error, ParameterValue,
+};
 
 /// The character set number that stands for bytes instead of text.
 const BINARY_CHARACTER_SET: u16 = 63;

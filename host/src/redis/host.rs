@@ -7,14 +7,12 @@ use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::link::is_too_large;
 use super::{Connection, Connections, Link, commands, is_outage, values};
-use crate::backend::Kind;
-use crate::bindings::spin::redis::redis::{
+use crate::instance::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
 };
-use crate::context::Context;
+use crate::instance::{Context, Held, Share, State};
 use crate::metrics::Refusal;
-use crate::share::{Held, Share};
-use crate::state::State;
+use crate::outbound::Kind;
 
 /// Said to a component that holds connections to too many addresses.
 const TOO_MANY: &str =

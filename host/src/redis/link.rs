@@ -18,9 +18,9 @@ use tokio::time::timeout;
 use super::capped::Capped;
 use super::is_outage;
 use super::near::Near;
-use crate::backend::Backend;
 use crate::config::RedisSettings;
-use crate::share::largest_piece;
+use crate::instance::share::largest_piece;
+use crate::outbound::Backend;
 
 /// Commands of one connection that wait for their reply at once. Each reply may be as large as one may be, and is counted
 /// only once it is here.

@@ -17,10 +17,10 @@ use redis::{RedisError, RedisResult};
 use wasmtime::component::{HasSelf, Linker};
 
 pub(crate) use self::link::{Link, LinkSettings};
-use crate::backend::Backend;
-use crate::bindings::spin::redis::redis as wit;
+use crate::instance::State;
+use crate::instance::bindings::spin::redis::redis as wit;
 use crate::metrics::NearMetrics;
-use crate::state::State;
+use crate::outbound::Backend;
 
 /// Gives components `spin:redis`.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {

@@ -2,7 +2,7 @@
 
 use redis::{Arg, Cmd, ErrorKind, RedisError, Value};
 
-use crate::bindings::spin::redis::redis::{Error, RedisParameter, RedisResult};
+use crate::instance::bindings::spin::redis::redis::{Error, RedisParameter, RedisResult};
 
 /// What a value takes beside its content, about.
 const VALUE_BYTES: usize = size_of::<Value>();

@@ -41,6 +41,7 @@ mod relay;
 mod reload;
 mod reports;
 mod restart;
+mod rooms;
 mod sessions;
 mod settings;
 mod shutdown;

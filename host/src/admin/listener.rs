@@ -1,0 +1,107 @@
+//! Where operators reach the host: a TCP address or a Unix socket.
+
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use rustix::process::umask;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+use crate::config::AdminAddress;
+
+/// A bound address.
+pub(crate) enum AdminListener {
+    Tcp(TcpListener),
+    Unix(Socket),
+}
+
+/// A Unix socket, removed on drop.
+pub(crate) struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// A connection of either kind.
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
+
+impl AdminListener {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// The system's; or another process uses the socket.
+    pub(crate) async fn bind(address: &AdminAddress) -> io::Result<Self> {
+        match address {
+            AdminAddress::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
+            AdminAddress::Unix(path) => bind_socket(path).await.map(Self::Unix),
+        }
+    }
+
+    /// Where it is, with the port that was picked.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub(crate) fn address(&self) -> io::Result<AdminAddress> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(AdminAddress::Tcp),
+            Self::Unix(socket) => Ok(AdminAddress::Unix(socket.path.clone())),
+        }
+    }
+
+    /// The next connection, and who is at its other end.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) async fn accept(&self) -> io::Result<(Box<dyn Connection>, String)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Box::new(stream), peer.to_string()))
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = socket.listener.accept().await?;
+                let peer = peer(&stream);
+                Ok((Box::new(stream), peer))
+            }
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn bind_socket(path: &Path) -> io::Result<Socket> {
+    if UnixStream::connect(path).await.is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    // Left over from a process that was killed; nobody listens there any more. Any other file is somebody's.
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        std::fs::remove_file(path)?;
+    }
+    // A mode that is set after binding leaves a moment in which others can connect. The mask is the process's; files
+    // made by other threads in this moment, if any, are only less readable.
+    let usual = umask(Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path);
+    umask(usual);
+    Ok(Socket {
+        listener: listener?,
+        path: path.to_owned(),
+    })
+}
+
+fn peer(stream: &UnixStream) -> String {
+    match stream.peer_cred() {
+        Ok(peer) => format!(
+            "unix:uid={},pid={}",
+            peer.uid(),
+            peer.pid().unwrap_or_default()
+        ),
+        Err(_) => "unix".into(),
+    }
+}

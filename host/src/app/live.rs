@@ -1,0 +1,47 @@
+//! The app that serves: its routes, and the generations of its components.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::router::{Router, Target};
+use super::slot::{Picked, Slot};
+use crate::instance::Generation;
+
+/// The app that serves, behind one atomic pointer: a swap or a reload makes another app and replaces it whole.
+pub(crate) type Live = ArcSwap<App>;
+
+/// Everything that serving needs.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) router: Arc<Router>,
+    pub(crate) slots: BTreeMap<String, Slot>,
+}
+
+impl App {
+    /// Where a path leads, and the largest body there, in bytes.
+    pub(crate) fn target(&self, path: &str) -> Option<(Arc<Target>, u64)> {
+        let target = self.router.find(path)?;
+        let slot = self.slots.get(&target.component)?;
+        let limits = &slot.stable.context.limits;
+        Some((target, limits.body_limit_bytes))
+    }
+
+    /// The generation that serves a request.
+    pub(crate) fn pick(&self, target: &Target) -> Option<Picked> {
+        self.slots.get(&target.component).map(Slot::pick)
+    }
+
+    /// The stable generation of a component.
+    pub(crate) fn stable(&self, id: &str) -> Option<Arc<Generation>> {
+        self.slots.get(id).map(|slot| slot.stable.clone())
+    }
+
+    /// The same app with another slot.
+    pub(crate) fn with(&self, id: &str, slot: Slot) -> Self {
+        let mut app = self.clone();
+        app.slots.insert(id.to_owned(), slot);
+        app
+    }
+}

@@ -1,0 +1,113 @@
+//! The part of `spin.toml` (manifest version 2) that this host serves; anything else is an error that names its key.
+//!
+//! The format is Spin's: <https://spinframework.dev/v3/manifest-reference>.
+
+mod probe;
+mod reader;
+mod tool;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::Table;
+
+use self::reader::{Reader, one_line};
+pub(crate) use self::tool::OwnLimits;
+use crate::app::variables::{Declaration, Template};
+use crate::instance::Probe;
+
+/// Why an app can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The file can't be read at all.
+    #[error("{path}: can't be read: {source}; name the app's manifest with --app")]
+    Unreadable {
+        /// The manifest's path.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file isn't TOML.
+    #[error("{path}:{line}: not valid TOML: {reason}")]
+    Syntax {
+        /// The manifest's path.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A key is missing, has a wrong value, or asks for what this host doesn't offer.
+    #[error("{path}: `{key}`: {reason}")]
+    Key {
+        /// The manifest's path.
+        path: PathBuf,
+        /// Dotted, as in TOML.
+        key: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}
+
+/// A checked app.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    /// The file it came from.
+    pub path: PathBuf,
+    /// `[variables]`, by name.
+    pub variables: BTreeMap<String, Declaration>,
+    /// `[[trigger.http]]`, in file order.
+    pub routes: Vec<Route>,
+    /// `[component.X]`, by id; only those that a route names.
+    pub components: BTreeMap<String, ComponentManifest>,
+}
+
+/// One HTTP trigger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// As written: `/orders/:id`, `/static/...`.
+    pub pattern: String,
+    /// Id of the component that serves it.
+    pub component: String,
+}
+
+/// One component's entry.
+#[derive(Debug)]
+pub(crate) struct ComponentManifest {
+    /// The `.wasm` file, absolute or relative to the process's working folder.
+    pub source: PathBuf,
+    /// Addresses it may connect to; parts may be templates, so they are parsed when variables are known.
+    pub allowed_outbound_hosts: Vec<Template>,
+    /// Its own variables, by name.
+    pub variables: BTreeMap<String, Template>,
+    /// Its environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// What a new generation must answer; by default its first route.
+    pub probe: Option<Probe>,
+    /// What the Redis keys begin with whose values the host keeps in memory until Redis says that they changed.
+    pub redis_near_cache: Vec<String>,
+    /// Limits of its own.
+    pub limits: OwnLimits,
+}
+
+impl Manifest {
+    /// Reads and checks the app at `path`.
+    ///
+    /// # Errors
+    /// The first thing found that this host can't serve.
+    pub(crate) fn load(path: &Path) -> Result<Self, ManifestError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ManifestError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        let table: Table = text.parse().map_err(|error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start);
+            ManifestError::Syntax {
+                path: path.to_owned(),
+                line: text[..start.min(text.len())].matches('\n').count() + 1,
+                reason: one_line(error.message()),
+            }
+        })?;
+        Reader { path }.manifest(table)
+    }
+}

@@ -1,0 +1,235 @@
+//! An app before it serves: its manifest and the settings of its components, read and checked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::manifest::{ComponentManifest, Manifest, ManifestError};
+use super::router::Router;
+use super::variables;
+use crate::config::{Config, Limits};
+use crate::instance::{Context, Probe, Trouble};
+use crate::metrics::Metrics;
+use crate::outbound::{AllowedHost, Backend, Kind};
+use crate::{mysql, redis};
+
+/// Why an app can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The manifest itself.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A value that the manifest or the environment gives.
+    #[error("{path}: {reason}")]
+    Value {
+        /// The manifest's path.
+        path: PathBuf,
+        /// Key, what is wrong, what to do.
+        reason: String,
+    },
+    /// A component's file.
+    #[error("{path}: {source}")]
+    Component {
+        /// The manifest's path.
+        path: PathBuf,
+        /// Which component, and why.
+        source: LoadError,
+    },
+}
+
+/// Why a component's file can't be served.
+#[derive(Debug, thiserror::Error)]
+#[error("`component.{id}.source`: {path}: {reason}")]
+pub struct LoadError {
+    pub(crate) id: String,
+    pub(crate) path: PathBuf,
+    pub(crate) reason: String,
+}
+
+impl AppError {
+    /// Whether a setting is wrong, rather than a file it names.
+    pub fn is_setting(&self) -> bool {
+        !matches!(self, Self::Component { .. })
+    }
+}
+
+/// An app whose settings are checked and whose components are not loaded yet.
+pub(crate) struct Plan {
+    pub(crate) manifest: Manifest,
+    pub(crate) router: Arc<Router>,
+    pub(crate) contexts: BTreeMap<String, Arc<Context>>,
+}
+
+impl Plan {
+    /// Reads the manifest and resolves every variable, before anything costly is done.
+    ///
+    /// # Errors
+    /// The first thing found that this host can't serve.
+    pub(crate) fn new(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, AppError> {
+        let manifest = Manifest::load(&config.app)?;
+        let wrong = |reason| AppError::Value {
+            path: manifest.path.clone(),
+            reason,
+        };
+        let router = Router::new(&manifest.routes, &metrics.requests).map_err(wrong)?;
+        let values = variables::app_values(&manifest).map_err(wrong)?;
+        let contexts = manifest
+            .components
+            .iter()
+            .map(|(id, entry)| {
+                let probe = manifest.probe_of(id, entry);
+                let context = context(id, entry, probe, &values, config, metrics).map_err(wrong)?;
+                Ok((id.clone(), Arc::new(context)))
+            })
+            .collect::<Result<_, AppError>>()?;
+        Ok(Self {
+            router: Arc::new(router),
+            contexts,
+            manifest,
+        })
+    }
+
+    /// The databases and caches that the components' variables name, each once, with a component that names it.
+    pub(crate) fn backends(&self) -> BTreeMap<String, String> {
+        let mut backends = BTreeMap::new();
+        for (id, context) in &self.contexts {
+            for value in context.variables.values() {
+                if Kind::of(value).is_some() {
+                    backends.entry(value.clone()).or_insert_with(|| id.clone());
+                }
+            }
+        }
+        backends
+    }
+
+    /// Whether a component that knows the Redis at `url` asks for values to be kept near.
+    pub(crate) fn keeps_near(&self, url: &str) -> bool {
+        self.contexts.values().any(|context| {
+            context.redis.keeps_any_near() && context.variables.values().any(|value| value == url)
+        })
+    }
+
+    /// An error about a component's file.
+    pub(crate) fn load_error(&self, id: &str, reason: String) -> AppError {
+        AppError::Component {
+            path: self.manifest.path.clone(),
+            source: LoadError {
+                id: id.to_owned(),
+                path: self.manifest.components[id].source.clone(),
+                reason,
+            },
+        }
+    }
+}
+
+/// Health checks that one component answers at once beyond its limit of requests: those of some proxies, and not enough
+/// to make up for the limit.
+const HEALTH_CHECKS: usize = 16;
+
+fn context(
+    id: &str,
+    entry: &ComponentManifest,
+    probe: Probe,
+    values: &BTreeMap<String, String>,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+) -> Result<Context, String> {
+    let variables: HashMap<String, String> = variables::component_values(id, entry, values)?;
+    check_addresses(id, &variables)?;
+    let allowed_hosts = entry
+        .allowed_outbound_hosts
+        .iter()
+        .map(|template| AllowedHost::parse(&template.resolve(values)?))
+        .collect::<Result<_, String>>()
+        .map_err(|reason| format!("`component.{id}.allowed_outbound_hosts`: {reason}"))?;
+    let limits = limits(id, entry, config)?;
+    let refresh_interval = refresh_interval(id, &variables)?;
+    let memory = limits.memory_limit_bytes();
+    Ok(Context {
+        id: id.to_owned(),
+        variables,
+        environment: entry.environment.clone(),
+        allowed_hosts,
+        probe,
+        refresh_interval,
+        in_flight: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
+        health_checks: Arc::new(Semaphore::new(HEALTH_CHECKS)),
+        limits,
+        mysql: mysql::Pools::new(id, config.mysql.clone(), memory, metrics.clone()),
+        redis: redis::Terms {
+            settings: redis::LinkSettings::new(&config.redis, memory),
+            near_prefixes: entry.redis_near_cache.clone(),
+            near_metrics: metrics.redis_near(id),
+        },
+        metrics: metrics.clone(),
+        outages: Trouble::default(),
+        near_refusals: Trouble::default(),
+        refusals: Trouble::default(),
+    })
+}
+
+/// The variable of a component that says how often it is to refresh its reports.
+const INTERVAL_VARIABLE: &str = "report_refresh_seconds";
+
+/// How often when the component has no such variable.
+const USUAL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A day, as the component has it.
+const LONGEST_INTERVAL_SECONDS: u32 = 86_400;
+
+fn refresh_interval(id: &str, variables: &HashMap<String, String>) -> Result<Duration, String> {
+    let Some(text) = variables.get(INTERVAL_VARIABLE) else {
+        return Ok(USUAL_INTERVAL);
+    };
+    match text.parse::<u32>() {
+        Ok(seconds) if (1..=LONGEST_INTERVAL_SECONDS).contains(&seconds) => {
+            Ok(Duration::from_secs(seconds.into()))
+        }
+        _ => Err(format!(
+            "`component.{id}.variables.{INTERVAL_VARIABLE}`: `{text}` is not a whole number of seconds from 1 to {LONGEST_INTERVAL_SECONDS}"
+        )),
+    }
+}
+
+/// Refuses an address that no connection could be made to, before the first request meets it.
+fn check_addresses(id: &str, variables: &HashMap<String, String>) -> Result<(), String> {
+    for (name, value) in variables {
+        if let Some(kind) = Kind::of(value) {
+            Backend::parse(value, kind)
+                .map_err(|reason| format!("`component.{id}.variables.{name}`: {reason}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The component's own limits, and the host's where it names none.
+fn limits(id: &str, entry: &ComponentManifest, config: &Config) -> Result<Limits, String> {
+    let limits = entry.limits.over(&config.limits);
+    let host = &config.limits;
+    if limits.memory_limit_mib > host.memory_limit_mib {
+        // The engine reserves its memories at start, of the size that the flag says.
+        return Err(format!(
+            "`component.{id}.tool.store-host.limits.memory_limit_mib`: {} is more than --memory-limit-mib {}",
+            limits.memory_limit_mib, host.memory_limit_mib
+        ));
+    }
+    let clients = &config.clients;
+    if clients.max_requests_per_client >= limits.max_in_flight {
+        tracing::warn!(
+            component = id,
+            "One client may take all {} requests of `{id}`: lower --max-requests-per-client",
+            limits.max_in_flight
+        );
+    }
+    let bodies = clients.body_bytes().min(clients.body_bytes_per_client());
+    if limits.body_limit_bytes > bodies {
+        return Err(format!(
+            "`component.{id}`: a body limit of {} bytes is more than --max-body-mib {} or --max-body-mib-per-client {} ever lets in",
+            limits.body_limit_bytes, clients.max_body_mib, clients.max_body_mib_per_client
+        ));
+    }
+    Ok(limits)
+}

@@ -1,0 +1,143 @@
+//! A look at the databases and caches before the first request: a wrong password should stop the start, not each
+//! request.
+
+use std::sync::Arc;
+
+use ::redis::{ErrorKind, FromRedisValue, RedisError};
+
+use super::plan::Plan;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::outbound::{Backend, Kind};
+use crate::{mysql, redis};
+
+/// Stands for the generation of a connection that serves none.
+const PREFLIGHT: u64 = 0;
+
+/// What Redis says to a wrong password, to none, and to a user that may not do what is asked.
+const REFUSALS: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
+
+/// Connects to each backend once.
+///
+/// # Errors
+/// One line that says which backend, why, and what to do. An unreachable one is only a warning when the config allows
+/// it; a refused password never is.
+pub(crate) async fn check(
+    plan: &Plan,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+) -> Result<(), String> {
+    for (url, component) in &plan.backends() {
+        let Some(kind) = Kind::of(url) else { continue };
+        // Checked when the plan was made.
+        let backend = Backend::parse(url, kind)?;
+        let checked = match kind {
+            Kind::Mysql => mysql(&backend, component, config, metrics).await,
+            Kind::Redis => redis(&backend, plan.keeps_near(url), config).await,
+        };
+        match checked {
+            Ok(()) => {}
+            Err(Failure {
+                kind: Trouble::Unreachable,
+                reason,
+            }) if config.allow_unreachable => {
+                tracing::warn!(component, "{reason}; serving without it until it is back");
+            }
+            Err(Failure { kind, reason }) => {
+                return Err(format!(
+                    "`component.{component}.variables`: {reason}; {}",
+                    kind.advice()
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Failure {
+    kind: Trouble,
+    reason: String,
+}
+
+#[derive(Clone, Copy)]
+enum Trouble {
+    /// The only one for which waiting may help.
+    Unreachable,
+    Refused,
+    /// It does not tell of changes.
+    CanNotKeepNear,
+    /// It has a part of the keys only, and sends whoever asks for another elsewhere.
+    Cluster,
+}
+
+impl Trouble {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Unreachable => {
+                "start it, check its address, or serve without it with --allow-unreachable"
+            }
+            Self::Refused => "check the user, password and database",
+            Self::Cluster => {
+                "this host speaks to one server that has all keys: use one without `cluster-enabled`"
+            }
+            Self::CanNotKeepNear => {
+                "`redis_near_cache` needs Redis 6 or newer: give it one, or take the key out of the manifest"
+            }
+        }
+    }
+}
+
+async fn mysql(
+    backend: &Backend,
+    component: &str,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+) -> Result<(), Failure> {
+    let pool = mysql::Pool::new(
+        backend,
+        config.mysql.clone(),
+        config.limits.memory_limit_bytes(),
+        metrics.mysql_pool(component),
+    );
+    match pool.checkout(PREFLIGHT).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure {
+            kind: match error.is_final() {
+                true => Trouble::Refused,
+                false => Trouble::Unreachable,
+            },
+            reason: error.to_string(),
+        }),
+    }
+}
+
+async fn redis(backend: &Backend, keeps_near: bool, config: &Config) -> Result<(), Failure> {
+    let failure = |kind, error: RedisError| Failure {
+        kind,
+        reason: format!("Redis at {backend}: {error}"),
+    };
+    let near = keeps_near.then(Arc::default);
+    let settings = redis::LinkSettings::new(&config.redis, config.limits.memory_limit_bytes());
+    let link = redis::Link::new(backend, settings, near)
+        .map_err(|error| failure(Trouble::Refused, error))?;
+    let answer = link.run(&::redis::cmd("PING")).await;
+    answer.map_err(|error| {
+        let kind = match error.kind() {
+            ErrorKind::AuthenticationFailed => Trouble::Refused,
+            _ if error.code().is_some_and(|code| REFUSALS.contains(&code)) => Trouble::Refused,
+            _ if keeps_near && !redis::is_outage(&error) => Trouble::CanNotKeepNear,
+            _ => Trouble::Unreachable,
+        };
+        failure(kind, error)
+    })?;
+    // A user that may not ask this is no reason to refuse the server.
+    let about_cluster = link.run(::redis::cmd("INFO").arg("cluster")).await;
+    let about_cluster = about_cluster.and_then(|info| Ok(String::from_redis_value(info)?));
+    if about_cluster.is_ok_and(|info| info.contains("cluster_enabled:1")) {
+        return Err(Failure {
+            kind: Trouble::Cluster,
+            reason: format!("Redis at {backend} is a node of a Redis Cluster"),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! App variables: declared in `spin.toml`, set by `SPIN_VARIABLE_…` or `.env`, read by components through
+//! `spin:variables`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use super::manifest::{ComponentManifest, Manifest};
+
+/// One entry of `[variables]`.
+#[derive(Debug)]
+pub(crate) struct Declaration {
+    /// Absent when the variable is required.
+    pub default: Option<Template>,
+}
+
+/// Checks the name of a variable by Spin's rule: words of lower-case ASCII letters and digits with one underscore between
+/// them, the first of which begins with a letter.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    let is_usual = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let reason = if name.is_empty() {
+        "is empty".to_owned()
+    } else if let Some(other) = name.chars().find(|c| !is_usual(*c)) {
+        format!("has {other:?} in its name; use lower-case letters, digits and underscores only")
+    } else if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        "must begin with a lower-case letter".to_owned()
+    } else if name.ends_with('_') {
+        "must end with a lower-case letter or a digit".to_owned()
+    } else if name.contains("__") {
+        "has more than one underscore in a row in its name".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(reason)
+}
+
+/// Text with `{{ name }}` in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Template(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Variable(String),
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// One line that says what is wrong with it.
+    pub(crate) fn parse(mut text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        while let Some((before, rest)) = text.split_once("{{") {
+            let Some((name, after)) = rest.split_once("}}") else {
+                return Err("has `{{` without `}}`".into());
+            };
+            if !before.is_empty() {
+                parts.push(Part::Text(before.to_owned()));
+            }
+            let name = name.trim();
+            if check_name(name).is_err() {
+                return Err(format!("`{{{{ {name} }}}}` is not the name of a variable"));
+            }
+            parts.push(Part::Variable(name.to_owned()));
+            text = after;
+        }
+        if !text.is_empty() {
+            parts.push(Part::Text(text.to_owned()));
+        }
+        Ok(Self(parts))
+    }
+
+    /// The text, if it holds no variable.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Puts values in.
+    ///
+    /// # Errors
+    /// Names the variable that has no value.
+    pub(crate) fn resolve(&self, values: &BTreeMap<String, String>) -> Result<String, String> {
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => Ok(text.as_str()),
+                Part::Variable(name) => values.get(name).map(String::as_str).ok_or_else(|| {
+                    format!("names the variable `{name}`, which [variables] does not declare")
+                }),
+            })
+            .collect()
+    }
+}
+
+/// The value of every app variable: the environment first, then `.env` beside the manifest, then the default.
+///
+/// # Errors
+/// One line that names the variable and says how to set it.
+pub(crate) fn app_values(manifest: &Manifest) -> Result<BTreeMap<String, String>, String> {
+    let dotenv = dotenv(&manifest.path.with_file_name(".env"))?;
+    let mut values = BTreeMap::new();
+    for (name, declaration) in &manifest.variables {
+        let key = format!("SPIN_VARIABLE_{}", name.to_uppercase());
+        let set = std::env::var(&key)
+            .ok()
+            .or_else(|| dotenv.get(&key).cloned());
+        let value = match (set, &declaration.default) {
+            (Some(value), _) => value,
+            (None, Some(default)) => default
+                .resolve(&BTreeMap::new())
+                .map_err(|_| format!("`variables.{name}`: a default can't name other variables"))?,
+            (None, None) => {
+                return Err(format!(
+                    "`variables.{name}`: is required and has no value; set {key}"
+                ));
+            }
+        };
+        values.insert(name.clone(), value);
+    }
+    Ok(values)
+}
+
+fn dotenv(path: &Path) -> Result<HashMap<String, String>, String> {
+    match dotenvy::from_path_iter(path) {
+        Ok(entries) => entries
+            .collect::<Result<_, _>>()
+            .map_err(|_| format!("`{}`: a line is not KEY=value", path.display())),
+        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(HashMap::new())
+        }
+        Err(error) => Err(format!("`{}`: can't be read: {error}", path.display())),
+    }
+}
+
+/// What one component sees, with all templates resolved.
+///
+/// # Errors
+/// One line that names the key and what is wrong with it.
+pub(crate) fn component_values(
+    id: &str,
+    manifest: &ComponentManifest,
+    app: &BTreeMap<String, String>,
+) -> Result<HashMap<String, String>, String> {
+    manifest
+        .variables
+        .iter()
+        .map(|(name, template)| {
+            let value = template
+                .resolve(app)
+                .map_err(|reason| format!("`component.{id}.variables.{name}`: {reason}"))?;
+            Ok((name.clone(), value))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_resolved() {
+        let values = BTreeMap::from([
+            ("user".to_owned(), "u".to_owned()),
+            ("host".to_owned(), "h:1".to_owned()),
+        ]);
+        let resolve = |text: &str| {
+            Template::parse(text)
+                .expect("valid template")
+                .resolve(&values)
+        };
+        assert_eq!(
+            resolve("mysql://{{ user }}@{{host}}/x").as_deref(),
+            Ok("mysql://u@h:1/x")
+        );
+        assert_eq!(resolve("plain").as_deref(), Ok("plain"));
+        assert!(
+            resolve("{{ missing }}")
+                .expect_err("undeclared")
+                .contains("`missing`")
+        );
+    }
+
+    #[test]
+    fn names_are_those_that_spin_takes() {
+        for name in ["a", "a1b2", "a_1", "pg_address"] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in [
+            "",
+            "PG_ADDRESS",
+            "aX",
+            "1bc",
+            "_x",
+            "x_",
+            "a__b",
+            "x.y",
+            "x-y",
+            "é",
+        ] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn broken_templates_are_refused() {
+        assert!(Template::parse("{{ user").is_err());
+        assert!(Template::parse("{{ Not A Name }}").is_err());
+    }
+}

@@ -1,0 +1,84 @@
+//! The command line: how to serve, or what else to do.
+
+use clap::{Parser, Subcommand};
+
+use crate::client;
+use crate::config::{Config, Secret};
+
+/// Runs the WebAssembly components of a Spin app, with pooled MySQL and Redis, metrics and limits.
+///
+/// Exit codes: 0 after a clean stop, 2 for a wrong setting, 1 for anything else.
+#[derive(Debug, Parser)]
+#[command(name = "store-host", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// How to serve, when no command is given.
+    #[command(flatten)]
+    pub config: Config,
+}
+
+/// What `store-host` does besides serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create the database if it is missing and apply the migrations it has not seen yet.
+    Migrate {
+        /// mysql://user:password@host:port/database
+        #[arg(long, env = "STORE_HOST_MYSQL_URL", hide_env_values = true)]
+        mysql_url: Secret,
+    },
+
+    /// What an operator asks running hosts for.
+    #[command(flatten)]
+    Client(client::Command),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        let cli = Cli::try_parse_from(["store-host"]).expect("defaults parse");
+        assert!(cli.command.is_none());
+        assert_eq!(cli.config.limits.body_limit_bytes, 1_048_576);
+        assert_eq!(cli.config.mysql.wait, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn zero_durations_and_malformed_addresses_are_refused() {
+        for args in [
+            ["store-host", "--drain-timeout", "0s"],
+            ["store-host", "--drain-timeout", "soon"],
+            ["store-host", "--request-timeout", "300000000000years"],
+            ["store-host", "--admin-listen", "5100"],
+            ["store-host", "--mysql-pool-size", "0"],
+            ["store-host", "--trusted-proxies", "nobody"],
+            ["store-host", "--max-requests-per-client", "0"],
+            ["store-host", "--no-such-flag", "1"],
+        ] {
+            assert!(Cli::try_parse_from(args).is_err(), "{args:?} parsed");
+        }
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_twin() {
+        let command = <Cli as clap::CommandFactory>::command();
+        for argument in command.get_arguments() {
+            let (Some(long), Some(env)) = (argument.get_long(), argument.get_env()) else {
+                assert!(
+                    ["help", "version"].contains(&argument.get_id().as_str()),
+                    "`{}` has no environment twin",
+                    argument.get_id()
+                );
+                continue;
+            };
+            let expected = format!("STORE_HOST_{}", long.replace('-', "_").to_uppercase());
+            assert_eq!(env.to_str(), Some(expected.as_str()));
+        }
+    }
+}

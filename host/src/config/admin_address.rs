@@ -1,0 +1,72 @@
+//! Where the admin interface listens.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What an address of a Unix socket begins with.
+const UNIX: &str = "unix:";
+
+/// Where the admin listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// For this machine, or with a token for others.
+    Tcp(SocketAddr),
+    /// For whom the file system lets through: the user that runs the host.
+    Unix(PathBuf),
+}
+
+impl AdminAddress {
+    /// Whether only this machine reaches it.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl FromStr for AdminAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix(UNIX) {
+            Some("") => Err("write the socket as unix:/path/to/a.sock".into()),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None => text
+                .parse()
+                .map(Self::Tcp)
+                .map_err(|_| "write it as 127.0.0.1:5100 or unix:/path/to/a.sock".into()),
+        }
+    }
+}
+
+/// As a client writes it.
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_written() {
+        for text in ["127.0.0.1:5100", "[::1]:0", "unix:/run/store.sock"] {
+            let address: AdminAddress = text.parse().expect(text);
+            assert!(address.is_local());
+            assert!(address.to_string().ends_with(text));
+        }
+        let public: AdminAddress = "0.0.0.0:5100".parse().expect("an address");
+        assert!(!public.is_local());
+        for wrong in ["", "5100", "unix:", "localhost"] {
+            assert!(wrong.parse::<AdminAddress>().is_err(), "{wrong}");
+        }
+    }
+}

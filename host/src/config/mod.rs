@@ -1,0 +1,286 @@
+//! The settings of a serving host: flags and environment into one checked [`Config`].
+//!
+//! Here lives what a setting may be and what it is when nobody sets it. Nothing here reads a file, binds a port or knows
+//! what a setting does; the manifest, which sets limits too, is the app's.
+
+mod admin_address;
+mod admin_url;
+mod clients;
+mod swap;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+pub use self::admin_address::AdminAddress;
+pub use self::admin_url::AdminUrl;
+pub use self::clients::{ClientSettings, Networks};
+pub use self::swap::{CanaryBudget, SwapSettings};
+
+/// Everything that can be set about a serving host. Durations are written as `500ms`, `2s` or `1m`.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    /// The app to serve: a Spin manifest, version 2
+    #[arg(long, env = "STORE_HOST_APP", default_value = "spin.toml")]
+    pub app: PathBuf,
+
+    /// Address for requests; port 0 picks a free one
+    #[arg(long, env = "STORE_HOST_LISTEN", default_value = "127.0.0.1:5000")]
+    pub listen: SocketAddr,
+
+    /// Address for metrics, status and swaps, or unix:/path/to/a.sock; beyond loopback only with an admin token
+    #[arg(
+        long,
+        env = "STORE_HOST_ADMIN_LISTEN",
+        default_value = "127.0.0.1:5100"
+    )]
+    pub admin_listen: AdminAddress,
+
+    /// Names, beside `localhost` and addresses, under which the admin listener is asked, divided by commas
+    #[arg(
+        long,
+        env = "STORE_HOST_ADMIN_NAMES",
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
+    pub admin_names: Vec<String>,
+
+    /// Form of the log lines on stderr
+    #[arg(long, env = "STORE_HOST_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// What to log: a level, or `target=level` pairs divided by commas
+    #[arg(long, env = "STORE_HOST_LOG", default_value = "info")]
+    pub log: String,
+
+    /// Folder for compiled components [default: the user's cache folder]
+    #[arg(long, env = "STORE_HOST_COMPILE_CACHE")]
+    pub compile_cache: Option<PathBuf>,
+
+    /// How long requests in flight may take to finish after SIGTERM
+    #[arg(long, env = "STORE_HOST_DRAIN_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub drain_timeout: Duration,
+
+    /// Connections open at once; more wait in the system's queue
+    #[arg(
+        long,
+        env = "STORE_HOST_MAX_CONNECTIONS",
+        default_value_t = 8192,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub max_connections: u32,
+
+    /// How long a client may leave an answer unread before its connection is closed
+    #[arg(long, env = "STORE_HOST_SEND_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub send_timeout: Duration,
+
+    /// Start even if a database or cache can't be reached; a refused password still stops the start
+    #[arg(long, env = "STORE_HOST_ALLOW_UNREACHABLE")]
+    pub allow_unreachable: bool,
+
+    /// Admin listener of a store-proxy that keeps answers, as http://host:port: it is told when they change. Give it
+    /// several times for several proxies
+    #[arg(
+        long,
+        env = "STORE_HOST_PURGE",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub purge: Vec<AdminUrl>,
+
+    /// File with the admin token of those proxies, which a purge needs; read at each purge, as the proxy may make it later
+    #[arg(long, env = "STORE_HOST_PROXY_TOKEN_FILE", value_name = "FILE")]
+    pub proxy_token_file: Option<PathBuf>,
+
+    /// Limits of each client.
+    #[command(flatten)]
+    pub clients: ClientSettings,
+
+    /// Limits of each component.
+    #[command(flatten)]
+    pub limits: Limits,
+
+    /// Swaps, canaries and who may start them.
+    #[command(flatten)]
+    pub swap: SwapSettings,
+
+    /// The MySQL pools.
+    #[command(flatten)]
+    pub mysql: MysqlSettings,
+
+    /// The Redis connections.
+    #[command(flatten)]
+    pub redis: RedisSettings,
+}
+
+/// What one component may use. Each limit counts for every component on its own.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits of each component")]
+pub struct Limits {
+    /// Longest time for one request, from its headers to those of its answer
+    #[arg(long, env = "STORE_HOST_REQUEST_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub request_timeout: Duration,
+
+    /// Largest request body, in bytes
+    #[arg(long, env = "STORE_HOST_BODY_LIMIT_BYTES", default_value_t = 1024 * 1024)]
+    pub body_limit_bytes: u64,
+
+    /// Memory of one instance, all its memories and tables together, in MiB
+    #[arg(
+        long,
+        env = "STORE_HOST_MEMORY_LIMIT_MIB",
+        default_value_t = 128,
+        value_parser = clap::value_parser!(u32).range(1..=4096)
+    )]
+    pub memory_limit_mib: u32,
+
+    /// Requests that one component may have in flight; one more is answered 503
+    #[arg(
+        long,
+        env = "STORE_HOST_MAX_IN_FLIGHT",
+        default_value_t = 1024,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub max_in_flight: u32,
+
+    /// Requests that share one instance at a time
+    #[arg(
+        long,
+        env = "STORE_HOST_INSTANCE_CONCURRENCY",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u32).range(1..=1024)
+    )]
+    pub instance_concurrency: u32,
+
+    /// Requests that one instance serves before a fresh one takes its place
+    #[arg(
+        long,
+        env = "STORE_HOST_INSTANCE_REQUESTS",
+        default_value_t = 100_000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub instance_requests: u32,
+
+    /// How long an instance without requests is kept
+    #[arg(long, env = "STORE_HOST_INSTANCE_IDLE", default_value = "10s", value_parser = duration)]
+    pub instance_idle: Duration,
+}
+
+impl Limits {
+    /// [`Limits::memory_limit_mib`] in bytes.
+    pub fn memory_limit_bytes(&self) -> usize {
+        self.memory_limit_mib as usize * 1024 * 1024
+    }
+}
+
+/// One pool per component and address.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "MySQL pool of each component and address")]
+pub struct MysqlSettings {
+    /// Most connections
+    #[arg(
+        id = "mysql_pool_size",
+        long = "mysql-pool-size",
+        env = "STORE_HOST_MYSQL_POOL_SIZE",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    pub pool_size: u32,
+
+    /// Longest wait for a connection, after which the component is told so and answers 503
+    #[arg(
+        id = "mysql_pool_wait",
+        long = "mysql-pool-wait",
+        env = "STORE_HOST_MYSQL_POOL_WAIT",
+        default_value = "2s",
+        value_parser = duration
+    )]
+    pub wait: Duration,
+
+    /// Longest wait for a statement's answer, and for each further row
+    #[arg(
+        id = "mysql_statement_timeout",
+        long = "mysql-statement-timeout",
+        env = "STORE_HOST_MYSQL_STATEMENT_TIMEOUT",
+        default_value = "30s",
+        value_parser = duration
+    )]
+    pub statement: Duration,
+
+    /// How long an unused connection is kept open
+    #[arg(
+        id = "mysql_pool_idle",
+        long = "mysql-pool-idle",
+        env = "STORE_HOST_MYSQL_POOL_IDLE",
+        default_value = "60s",
+        value_parser = duration
+    )]
+    pub idle: Duration,
+}
+
+/// One multiplexed connection per component and address.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Redis connection of each component and address")]
+pub struct RedisSettings {
+    /// Longest wait for a connection
+    #[arg(
+        id = "redis_connect_timeout",
+        long = "redis-connect-timeout",
+        env = "STORE_HOST_REDIS_CONNECT_TIMEOUT",
+        default_value = "500ms",
+        value_parser = duration
+    )]
+    pub connect_timeout: Duration,
+
+    /// Longest wait for the answer to one command
+    #[arg(
+        id = "redis_response_timeout",
+        long = "redis-response-timeout",
+        env = "STORE_HOST_REDIS_RESPONSE_TIMEOUT",
+        default_value = "2s",
+        value_parser = duration
+    )]
+    pub response_timeout: Duration,
+}
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A value that must not be printed: its `Debug` is `***`.
+#[derive(Clone)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl std::str::FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        Ok(Self(value.to_owned()))
+    }
+}
+
+/// Far beyond any use, and near enough that adding it to a clock never overflows.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A duration above zero; nothing here means anything at zero.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be longer than zero".into()),
+        Ok(duration) if duration > LONGEST => Err("must be a week at most".into()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write for example 500ms, 2s or 1m")),
+    }
+}

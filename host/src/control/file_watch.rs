@@ -1,0 +1,250 @@
+//! `--watch`: a component is swapped when its file changes, and the app reloaded when its manifest does.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinSet;
+
+use super::{Control, ControlError, Peer, Upload};
+use crate::app::Manifest;
+use crate::instance::source::signature_path;
+use crate::instance::{Origin, Source};
+
+/// Between two looks at the files. Looking is one system call for each, works on every file system, and shows a file
+/// that stays the same for a while, which is how one that is being written is told from one that is done.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What changes when a file does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    bytes: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    /// `None` while there is no such file.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            modified: metadata.modified().ok(),
+            bytes: metadata.len(),
+            inode: metadata.ino(),
+        })
+    }
+}
+
+/// How the files of one thing are: a component and its signature, the manifest.
+type Stamps = Vec<Option<Stamp>>;
+
+/// How something was when it was last acted upon and last looked at.
+#[derive(Default)]
+struct Watched {
+    done: Stamps,
+    seen: Stamps,
+}
+
+/// The files of an app, as they were at the last look.
+pub(crate) struct Files {
+    manifest: PathBuf,
+    /// By the first path of what is watched.
+    watched: HashMap<PathBuf, Watched>,
+    /// Whether the manifest asks for what could not be loaded. Then another file may be what it lacks.
+    is_behind: bool,
+}
+
+impl Files {
+    /// Looks at the manifest before it is read, so that no change in between is missed. Components are looked at later:
+    /// their digests tell whether they are what was loaded.
+    pub(crate) fn of(manifest: &Path) -> Self {
+        let mut files = Self {
+            manifest: manifest.to_owned(),
+            watched: HashMap::new(),
+            is_behind: false,
+        };
+        for paths in [files.variables(), vec![manifest.to_owned()]] {
+            let now: Stamps = paths.iter().map(|path| Stamp::of(path)).collect();
+            let found = Watched {
+                done: now.clone(),
+                seen: now,
+            };
+            files.watched.insert(paths[0].clone(), found);
+        }
+        files
+    }
+
+    /// What is read with the manifest, which may be missing.
+    fn variables(&self) -> Vec<PathBuf> {
+        vec![self.manifest.with_file_name(".env")]
+    }
+
+    /// Whether files are others than those that were acted upon, and rest since the look before. One that is gone has
+    /// changed too.
+    fn differ(&mut self, paths: &[PathBuf]) -> bool {
+        let now: Stamps = paths.iter().map(|path| Stamp::of(path)).collect();
+        let files = self.watched.entry(paths[0].clone()).or_default();
+        let rest = files.seen == now;
+        files.seen = now;
+        rest && files.done != files.seen
+    }
+
+    /// The same for files without whose first the rest means nothing, and nothing can be done.
+    fn have_changed(&mut self, paths: &[PathBuf]) -> bool {
+        self.differ(paths) && self.watched[&paths[0]].seen[0].is_some()
+    }
+
+    fn accept(&mut self, paths: &[PathBuf]) {
+        if let Some(files) = self.watched.get_mut(&paths[0]) {
+            files.done.clone_from(&files.seen);
+        }
+    }
+
+    /// The files that the manifest names now, of which the app may not know yet.
+    fn wanted(&self) -> Vec<PathBuf> {
+        let manifest = Manifest::load(&self.manifest).ok();
+        let components = manifest.into_iter().flat_map(|app| app.components);
+        components.map(|(_, component)| component.source).collect()
+    }
+}
+
+/// A component's file, and what makes it acceptable.
+fn with_signature(path: PathBuf) -> Vec<PathBuf> {
+    let signature = signature_path(&path);
+    vec![path, signature]
+}
+
+/// Watches until the returned set is dropped.
+pub(crate) fn start(control: Arc<Control>, files: Files) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watch(control, files));
+    tasks
+}
+
+async fn watch(control: Arc<Control>, mut files: Files) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let on_trial = control.on_trial();
+        let mut changed = Vec::new();
+        for (id, path) in control.sources() {
+            let paths = with_signature(path);
+            // Nothing else may change until the end of its trial.
+            if files.have_changed(&paths) && !on_trial.contains(&id) {
+                changed.push((id, paths));
+            }
+        }
+        if on_trial.is_empty() {
+            reload(&control, &mut files, !changed.is_empty()).await;
+        }
+        for (id, paths) in changed {
+            if swap(&control, &id, &paths[0]).await {
+                files.accept(&paths);
+            }
+        }
+    }
+}
+
+/// Reloads if the manifest has changed, or if it did, in vain, and a file has changed since.
+async fn reload(control: &Arc<Control>, files: &mut Files, mut is_retry: bool) {
+    let mut accepted = Vec::new();
+    let (variables, manifest) = (files.variables(), vec![files.manifest.clone()]);
+    if files.differ(&variables) {
+        accepted.push(variables);
+    }
+    if files.have_changed(&manifest) {
+        accepted.push(manifest);
+    }
+    let has_changed = !accepted.is_empty();
+    if files.is_behind {
+        let wanted = files.wanted();
+        for paths in wanted.into_iter().map(with_signature) {
+            // Those of the app are looked at where they are swapped.
+            let known = control.sources().iter().any(|(_, path)| *path == paths[0]);
+            if !known && files.have_changed(&paths) {
+                is_retry = true;
+                accepted.push(paths);
+            }
+        }
+    }
+    if !(has_changed || files.is_behind && is_retry) {
+        return;
+    }
+    let outcome = control.reload(&peer()).await;
+    if is_concluded(&outcome) {
+        files.is_behind = outcome.is_err();
+        accepted.iter().for_each(|paths| files.accept(paths));
+    }
+}
+
+fn peer() -> Peer {
+    Peer("watch".into())
+}
+
+/// Whether trying again is of no use before a file changes again.
+fn is_concluded<T>(outcome: &Result<T, ControlError>) -> bool {
+    !matches!(
+        outcome,
+        Err(ControlError::Busy(_) | ControlError::OnTrial(_))
+    )
+}
+
+/// Whether the file was acted upon.
+async fn swap(control: &Arc<Control>, id: &str, path: &Path) -> bool {
+    let Ok(source) = tokio::task::block_in_place(|| Source::read(path)) else {
+        return false;
+    };
+    if control.has_loaded(id, &source.digest) {
+        return true;
+    }
+    let upload = Upload {
+        source,
+        expected_digest: None,
+        origin: Origin::File,
+        trial: None,
+    };
+    is_concluded(&control.swap(id, upload, &peer()).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_counts_as_changed_once_it_rests() {
+        let path = std::env::temp_dir().join(format!("store-host-watch-{}", std::process::id()));
+        fs::write(&path, "one").expect("written");
+        let mut files = Files::of(&path);
+        let paths = [path.clone()];
+        assert!(!files.have_changed(&paths), "as it was found");
+        fs::write(&path, "half").expect("written");
+        assert!(!files.have_changed(&paths), "perhaps half written");
+        fs::write(&path, "whole").expect("written");
+        assert!(!files.have_changed(&paths), "still growing");
+        assert!(files.have_changed(&paths), "at rest");
+        files.accept(&paths);
+        assert!(!files.have_changed(&paths), "acted upon");
+        fs::remove_file(&path).expect("ours");
+        assert!(!files.have_changed(&paths));
+        assert!(!files.have_changed(&paths), "nothing to act upon");
+    }
+
+    #[test]
+    fn variables_that_are_gone_have_changed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut files = Files::of(&folder.path().join("spin.toml"));
+        let paths = files.variables();
+        assert!(!files.differ(&paths), "none from the beginning");
+        fs::write(&paths[0], "A=1").expect("written");
+        assert!(!files.differ(&paths), "perhaps half written");
+        assert!(files.differ(&paths), "made anew");
+        files.accept(&paths);
+        fs::remove_file(&paths[0]).expect("ours");
+        assert!(!files.differ(&paths), "perhaps about to be replaced");
+        assert!(files.differ(&paths), "gone");
+        files.accept(&paths);
+        assert!(!files.differ(&paths), "acted upon");
+    }
+}

@@ -1,0 +1,112 @@
+//! Asks a new generation the probe of its component, before it serves anyone else.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use wasmtime_wasi_http::WasiBody;
+
+use crate::instance::{Admitted, Generation, Probe};
+use crate::message::RequestId;
+
+/// Longest time for a probe. A component that is slower than this to begin with is not one to switch to.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// Most of a probe's answer that is read; the probe is meant to be cheap.
+const LONGEST_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// What a generation answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Probed {
+    pub(crate) path: String,
+    pub(crate) status: StatusCode,
+    pub(crate) took: Duration,
+}
+
+/// Asks a fresh instance of `generation`, without counting it as a request.
+///
+/// # Errors
+/// No answer, or another than expected: one line that says which.
+pub(crate) async fn ask(probe: &Probe, generation: &Generation) -> Result<Probed, String> {
+    let started = Instant::now();
+    let answer = async {
+        let admitted = Admitted {
+            id: RequestId::made("probe-"),
+            place: None,
+            is_urgent: false,
+        };
+        let request = request(probe, &admitted.id)?;
+        let answer = generation.instances.handle(admitted, request).await;
+        let (response, fate) = answer.map_err(|error| error.to_string())?;
+        let status = response.status();
+        let body = read(response.into_body()).await?;
+        if fate.has_failed() {
+            return Err("its answer broke off".to_owned());
+        }
+        Ok((status, body))
+    };
+    let status = tokio::time::timeout(TIME_LIMIT, answer)
+        .await
+        .unwrap_or_else(|_| Err(format!("no answer within {TIME_LIMIT:?}")))
+        .and_then(|(status, body)| check(probe, status, &body).map(|()| status))
+        .map_err(|reason| format!("{} {}: {reason}", probe.method, probe.path))?;
+    Ok(Probed {
+        path: probe.path.clone(),
+        status,
+        took: started.elapsed(),
+    })
+}
+
+fn request(probe: &Probe, id: &RequestId) -> Result<Request<WasiBody>, String> {
+    let body = Empty::<Bytes>::new().map_err(|never| match never {});
+    let mut request = Request::new(body.boxed_unsync());
+    *request.method_mut() = probe.method.clone();
+    *request.uri_mut() = format!("http://localhost{}", probe.path)
+        .parse()
+        .map_err(|_| "the probe's path is not one".to_owned())?;
+    let headers = request.headers_mut();
+    headers.insert(HOST, HeaderValue::from_static("localhost"));
+    id.put(headers);
+    Ok(request)
+}
+
+fn check(probe: &Probe, status: StatusCode, body: &[u8]) -> Result<(), String> {
+    match probe.status {
+        Some(expected) if status != expected => {
+            return Err(format!(
+                "answered {} instead of {}",
+                status.as_u16(),
+                expected.as_u16()
+            ));
+        }
+        None if status.is_server_error() => {
+            return Err(format!("answered {}", status.as_u16()));
+        }
+        _ => {}
+    }
+    match &probe.contains {
+        Some(text) if !String::from_utf8_lossy(body).contains(text) => {
+            Err(format!("its answer does not contain `{text}`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads to the end, because a component can fail as long as it sends.
+async fn read(mut body: WasiBody) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| format!("its answer broke off: {error}"))?;
+        if let Some(data) = frame.data_ref() {
+            bytes.extend_from_slice(data);
+        }
+        if bytes.len() > LONGEST_ANSWER_BYTES {
+            return Err(format!(
+                "its answer is longer than {LONGEST_ANSWER_BYTES} bytes"
+            ));
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,124 @@
+//! One try of one request in one generation.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, request};
+use http_body_util::{BodyExt, Empty};
+use wasmtime::PoolConcurrencyLimitError;
+use wasmtime_wasi_http::WasiBody;
+
+use super::observed::Held;
+use super::received::Received;
+use crate::app::Tally;
+use crate::instance::{Admitted, Generation, NoAnswer, Place};
+use crate::message::{Problem, RequestId};
+
+/// A request that was let in, and who is asked.
+pub(crate) struct Attempt {
+    pub(crate) generation: Arc<Generation>,
+    /// Present while two generations are live.
+    pub(crate) tally: Option<Arc<Tally>>,
+    pub(crate) place: Arc<Place>,
+    pub(crate) request_id: RequestId,
+    /// A health check while the component has all the requests that it may.
+    pub(crate) is_urgent: bool,
+}
+
+type Outcome = Result<(Response<WasiBody>, Held), Problem>;
+
+impl Attempt {
+    /// Asks the generation.
+    pub(crate) async fn make(self, head: request::Parts, body: Option<Received>) -> Outcome {
+        let request = match body {
+            Some(body) => Request::from_parts(head, body.boxed_unsync()),
+            None => bare(head),
+        };
+        self.ask(request).await
+    }
+
+    /// Asks a canary, and the stable generation if the canary fails a request that can be sent twice.
+    pub(crate) async fn or_stable(
+        mut self,
+        head: request::Parts,
+        body: Option<Received>,
+        stable: Arc<Generation>,
+        tally: Arc<Tally>,
+    ) -> Outcome {
+        // Only the safe methods of RFC 9110, section 9.2.1: another may have done its work before it failed.
+        let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if !is_safe || body.is_some() {
+            return self.make(head, body).await;
+        }
+        let outcome = self.ask(bare(head.clone())).await;
+        let failed = match &outcome {
+            Ok((response, _)) => response.status().is_server_error(),
+            // Its time is over, and so is its client's patience.
+            Err(problem) => *problem != Problem::TimedOut,
+        };
+        if !failed {
+            return outcome;
+        }
+        let context = &self.generation.context;
+        context.metrics.swaps.retried(&context.id);
+        self.generation = stable;
+        self.tally = Some(tally);
+        self.ask(bare(head)).await
+    }
+
+    async fn ask(&self, mut request: Request<WasiBody>) -> Outcome {
+        let generation = self.generation.life.enter();
+        self.request_id.put(request.headers_mut());
+        let counted = self.tally.as_ref().map(Tally::begin);
+        let admitted = Admitted {
+            id: self.request_id.clone(),
+            place: Some(self.place.clone()),
+            is_urgent: self.is_urgent,
+        };
+        let answer = self.generation.instances.handle(admitted, request).await;
+        let answer = answer.map_err(|error| self.blame(&error));
+        let status = match &answer {
+            Ok((response, _)) => response.status(),
+            Err(problem) => problem.status(),
+        };
+        if let Some(counted) = counted {
+            counted.answered(status);
+        }
+        let (response, fate) = answer?;
+        let held = Held {
+            place: self.place.clone(),
+            generation,
+            fate,
+            // A failure is counted already.
+            tally: self.tally.clone().filter(|_| !status.is_server_error()),
+        };
+        Ok((response, held))
+    }
+
+    /// What it means to the client that there is no answer. The cause is logged here, once.
+    fn blame(&self, cause: &NoAnswer) -> Problem {
+        let problem = match cause {
+            NoAnswer::TimedOut => Problem::TimedOut,
+            NoAnswer::NoInstance(error) if error.is::<PoolConcurrencyLimitError>() => {
+                Problem::Overloaded
+            }
+            NoAnswer::NoInstance(_) | NoAnswer::InstanceEnded | NoAnswer::Failed(_) => {
+                Problem::ComponentFailed
+            }
+        };
+        let id = &self.generation.context.id;
+        tracing::error!(
+            component = id,
+            generation = self.generation.version.number,
+            request = self.request_id.as_str(),
+            "`{id}` gave no answer: {cause}"
+        );
+        problem
+    }
+}
+
+/// A request without a body.
+fn bare(head: request::Parts) -> Request<WasiBody> {
+    let body = Empty::<Bytes>::new().map_err(|never| match never {});
+    Request::from_parts(head, body.boxed_unsync())
+}

@@ -1,0 +1,340 @@
+//! A client's connection as hyper sees it: it breaks when the client stops reading, what hyper would take and should not
+//! does not reach it, and its own refusals leave it in the form of all others.
+
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use super::heads::Heads;
+use super::refusals::Refusals;
+use super::resets::Resets;
+use super::serve::Use;
+use crate::message::{Problem, RequestId, problem};
+
+/// What hyper is given in place of what it must not see: the end of a head that is none, so hyper answers, after all that
+/// came before, with a 400 that leaves as what was found ([`Downstream::refuse`]).
+const SPOILT: &[u8] = b"\0\r\n\r\n";
+
+/// How long a client may take.
+pub(crate) struct Times {
+    /// To send a head, from its first byte on.
+    pub(crate) receive: Duration,
+    /// To read anything of what is sent.
+    pub(crate) send: Duration,
+}
+
+/// A connection of a client's.
+pub(crate) struct Downstream {
+    stream: TcpStream,
+    client: IpAddr,
+    refusals: Arc<Refusals>,
+    times: Times,
+    used: Arc<Use>,
+    heads: Heads,
+    /// Runs while a head has begun that is not there in full.
+    late: Option<Pin<Box<Sleep>>>,
+    /// What was found in place of what hyper was given.
+    fault: Option<Problem>,
+    /// What is left of [`SPOILT`] for hyper.
+    spoilt: &'static [u8],
+    resets: Resets,
+    /// Runs since the system took nothing more.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// What is left of a refusal that is sent instead of hyper's.
+    refusal: Option<Bytes>,
+}
+
+impl Downstream {
+    pub(crate) fn new(
+        stream: TcpStream,
+        client: IpAddr,
+        refusals: Arc<Refusals>,
+        times: Times,
+        used: Arc<Use>,
+    ) -> Self {
+        Self {
+            stream,
+            client,
+            refusals,
+            times,
+            used,
+            heads: Heads::default(),
+            late: None,
+            fault: None,
+            spoilt: SPOILT,
+            resets: Resets::default(),
+            stalled: None,
+            refusal: None,
+        }
+    }
+
+    /// Gives what the system said of a write on, but not for ever that it takes nothing.
+    fn unstalled<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let limit = self.times.send;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+        stalled
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.note_resets(&bytes[..count]);
+        }
+        self.unstalled(cx, written)
+    }
+
+    fn note_resets(&mut self, sent: &[u8]) {
+        if self.heads.is_http_2() {
+            let (refusals, client) = (&self.refusals, self.client);
+            self.resets
+                .follow(sent, |code| refusals.reset(code, client));
+        }
+    }
+
+    /// Looks at what has come, from `start` on.
+    fn look(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
+        let whole = self.heads.whole();
+        let looked = self.heads.follow(&buf.filled()[start..]);
+        if self.heads.whole() > whole || !self.heads.is_within_one() {
+            self.late = None;
+        }
+        if let Err(fault) = looked {
+            buf.set_filled(start + fault.before);
+            if self.heads.is_within_body() {
+                // So the body breaks off, whatever it has come to.
+                self.spoilt = &[];
+            }
+            self.spoil(buf, Problem::Malformed(fault.detail));
+        }
+    }
+
+    fn spoil(&mut self, buf: &mut ReadBuf<'_>, fault: Problem) {
+        self.fault = Some(fault);
+        self.give_spoilt(buf);
+    }
+
+    /// Gives nothing in the end, as if the client had left: nothing more is read of it.
+    fn give_spoilt(&mut self, buf: &mut ReadBuf<'_>) {
+        let fits = self.spoilt.len().min(buf.remaining());
+        let (given, left) = self.spoilt.split_at(fits);
+        buf.put_slice(given);
+        self.spoilt = left;
+    }
+
+    /// Resolves when the head that has begun should be there in full.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let late = self.late.get_or_insert_with(|| {
+            self.used.touch();
+            Box::pin(sleep(self.times.receive))
+        });
+        late.as_mut().poll(cx)
+    }
+
+    /// Sends a refusal of ours, and says that hyper's, of `length` bytes, was sent.
+    fn refuse(
+        &mut self,
+        cx: &mut Context<'_>,
+        status: StatusCode,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut left = match self.refusal.take() {
+            Some(left) => left,
+            None => {
+                let id = RequestId::of(&HeaderMap::new());
+                let id = id.as_str();
+                if let Some(fault) = self.fault {
+                    self.refusals.request(fault, id, self.client);
+                    refusal(fault.status(), &fault.detail(), id)
+                } else {
+                    self.refusals.head(status, id, self.client);
+                    refusal(status, unread(status), id)
+                }
+            }
+        };
+        while !left.is_empty() {
+            match self.write(cx, &left) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => left.advance(written),
+                unfinished => {
+                    self.refusal = Some(left);
+                    return unfinished;
+                }
+            }
+        }
+        Poll::Ready(Ok(length))
+    }
+}
+
+/// Why hyper can't read a head.
+fn unread(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::URI_TOO_LONG => "the target is too long",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the headers are too large",
+        _ => "the request can't be read",
+    }
+}
+
+/// A whole answer to a head that is refused.
+fn refusal(status: StatusCode, detail: &str, request_id: &str) -> Bytes {
+    let body = problem::body(status, detail, request_id);
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
+         x-content-type-options: nosniff\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n{body}",
+        problem::MEDIA_TYPE,
+        body.len(),
+    )
+    .into()
+}
+
+/// How hyper answers a head that it can't read: nothing but this, and always the last thing on a connection.
+const BARE: [&[u8]; 2] = [
+    b"\r\nconnection: close\r\ncontent-length: 0\r\ndate: ",
+    b"\r\ncontent-length: 0\r\nconnection: close\r\ndate: ",
+];
+const DATE_BYTES: usize = b"Sun, 06 Nov 1994 08:49:37 GMT".len();
+const END: &[u8] = b" GMT\r\n\r\n";
+
+/// Where such an answer begins in what is about to be sent, and its status. Answers of ours always have more headers.
+fn bare_refusal(bytes: &[u8]) -> Option<(usize, StatusCode)> {
+    if !bytes.ends_with(END) {
+        return None;
+    }
+    let headers = bytes.len().checked_sub(DATE_BYTES + 4)?;
+    let line_end = headers.checked_sub(BARE[0].len())?;
+    if !BARE.contains(&&bytes[line_end..headers]) {
+        return None;
+    }
+    let before = &bytes[..line_end];
+    let start = before.windows(9).rposition(|part| part == b"HTTP/1.1 ")?;
+    let status = StatusCode::from_bytes(before.get(start + 9..start + 12)?).ok()?;
+    status.is_client_error().then_some((start, status))
+}
+
+impl AsyncRead for Downstream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.fault.is_some() {
+            this.give_spoilt(buf);
+            return Poll::Ready(Ok(()));
+        }
+        let start = buf.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if read.is_pending() && this.heads.is_within_one() {
+            ready!(this.poll_late(cx));
+            this.spoil(buf, Problem::HeadTooSlow);
+            return Poll::Ready(Ok(()));
+        }
+        this.look(buf, start);
+        read
+    }
+}
+
+impl AsyncWrite for Downstream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match bare_refusal(bytes) {
+            Some((0, status)) => self.refuse(cx, status, bytes.len()),
+            // What stands before it is an answer of ours.
+            Some((start, _)) => self.write(cx, &bytes[..start]),
+            None => self.write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        if let Poll::Ready(Ok(count)) = written {
+            let mut left = count;
+            for part in parts {
+                let sent = &part[..part.len().min(left)];
+                self.note_resets(sent);
+                left -= sent.len();
+            }
+        }
+        self.unstalled(cx, written)
+    }
+
+    /// HTTP/1.1 is written in one piece (see [`crate::http::serve`]), and HTTP/2 in several.
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYPERS: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
+
+    #[test]
+    fn hyper_s_own_answer_is_told_from_ours() {
+        let found = |text: &str| bare_refusal(text.as_bytes());
+        let bad = StatusCode::BAD_REQUEST;
+        assert_eq!(found(HYPERS), Some((0, bad)));
+        let before = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        assert_eq!(
+            found(&format!("{before}{HYPERS}")),
+            Some((before.len(), bad))
+        );
+        for other in [
+            "",
+            " GMT\r\n\r\n",
+            &HYPERS.replace("400 Bad Request", "204 No Content"),
+            &HYPERS.replace("content-length", "x-request-id: a\r\ncontent-length"),
+            &format!("{HYPERS}x"),
+        ] {
+            assert_eq!(found(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_how_long_it_is() {
+        let text = refusal(StatusCode::BAD_REQUEST, "what", "abc");
+        let text = std::str::from_utf8(&text).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
+        assert!(
+            head.contains(&format!("content-length: {}\r\n", body.len())),
+            "{head}"
+        );
+        assert!(body.contains("urn:request:abc"), "{body}");
+    }
+}

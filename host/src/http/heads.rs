@@ -1,0 +1,282 @@
+//! The strict look at the heads of HTTP/1.1, before hyper's lenient one. What two servers could read differently is how
+//! requests are smuggled (RFC 9112, section 11.2), and hyper shows nothing of it: it drops a Content-Length beside
+//! Transfer-Encoding, and what follows `#` in a target. What it does show is looked at in [`crate::message::head`].
+
+use memchr::memmem;
+
+use crate::message::Chunks;
+
+/// Longest head that is kept here. Hyper refuses shorter ones.
+const MOST_BYTES: usize = 512 * 1024;
+
+/// How a connection of HTTP/2 begins (RFC 9113, section 3.4), up to the empty line.
+const HTTP_2: &[u8] = b"PRI * HTTP/2.0";
+
+const BARE_LINE_END: &str = "lines must end with CR LF";
+
+/// Follows what a client sends, from one head to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Heads {
+    place: Place,
+    /// The beginning of a head that is not there in full.
+    part: Vec<u8>,
+    /// How many heads were there in full.
+    whole: u64,
+}
+
+#[derive(Debug, Default)]
+enum Place {
+    /// In a head, or before one.
+    #[default]
+    Head,
+    /// In a body, with so many bytes to come.
+    Body(u64),
+    Chunks(Chunks),
+    /// In HTTP/2, which has no such heads.
+    Http2,
+}
+
+/// Something that is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// How many of the bytes before it are in order.
+    pub(crate) before: usize,
+    /// What is wrong, in words for the client.
+    pub(crate) detail: &'static str,
+}
+
+impl Heads {
+    /// Whether a head has begun that is not there in full.
+    pub(crate) fn is_within_one(&self) -> bool {
+        !self.part.is_empty()
+    }
+
+    /// How many heads were there in full.
+    pub(crate) fn whole(&self) -> u64 {
+        self.whole
+    }
+
+    pub(crate) fn is_within_body(&self) -> bool {
+        matches!(self.place, Place::Body(_) | Place::Chunks(_))
+    }
+
+    pub(crate) fn is_http_2(&self) -> bool {
+        matches!(self.place, Place::Http2)
+    }
+
+    /// Takes in the next bytes.
+    ///
+    /// # Errors
+    /// Something in them must not pass.
+    pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            let fault = |detail| Fault { before: at, detail };
+            let taken = match &mut self.place {
+                Place::Head => self.follow_head(rest).map_err(fault)?,
+                Place::Body(left) => {
+                    let taken = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= taken as u64;
+                    taken
+                }
+                Place::Chunks(chunks) => chunks.follow(rest).map_err(fault)?,
+                Place::Http2 => rest.len(),
+            };
+            let is_over = match &self.place {
+                Place::Body(left) => *left == 0,
+                Place::Chunks(chunks) => chunks.is_over(),
+                Place::Head | Place::Http2 => false,
+            };
+            if is_over {
+                self.place = Place::Head;
+            }
+            at += taken;
+        }
+        Ok(())
+    }
+
+    /// Says how many of the bytes are the head's.
+    fn follow_head(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
+        let known = self.part.len();
+        // Most heads come in one piece, and are not copied.
+        let all = if known == 0 {
+            bytes
+        } else {
+            self.part.extend_from_slice(bytes);
+            &self.part
+        };
+        let empty = empty_lines(all);
+        let new = known.saturating_sub(3).max(empty);
+        let Some(end) = memmem::find(&all[new..], b"\r\n\r\n") else {
+            if has_bare_line_end(all, new) {
+                // Never a head that ends as ours do, so waiting for more is of no use.
+                return Err(BARE_LINE_END);
+            }
+            if known == 0 {
+                self.part.extend_from_slice(&bytes[empty..]);
+            } else {
+                self.part.drain(..empty);
+            }
+            self.part.truncate(MOST_BYTES);
+            return Ok(bytes.len());
+        };
+        let end = new + end + 4;
+        let place = check(&all[empty..end], self.whole == 0)?;
+        self.place = place;
+        self.whole += 1;
+        self.part.clear();
+        Ok(end - known)
+    }
+}
+
+/// Bytes of the empty lines before a head, which are ignored (RFC 9112, section 2.2).
+fn empty_lines(bytes: &[u8]) -> usize {
+    let lines = bytes.chunks_exact(2).take_while(|line| *line == b"\r\n");
+    lines.count() * 2
+}
+
+/// Whether a line ends without CR, from `start` on.
+fn has_bare_line_end(bytes: &[u8], start: usize) -> bool {
+    let ends = memchr::memchr_iter(b'\n', &bytes[start..]);
+    ends.map(|at| start + at)
+        .any(|at| at == 0 || bytes[at - 1] != b'\r')
+}
+
+/// Checks a whole head, its empty line included, and says what comes after it.
+fn check(head: &[u8], is_first: bool) -> Result<Place, &'static str> {
+    if has_bare_line_end(head, 0) {
+        return Err(BARE_LINE_END);
+    }
+    let mut lines = head
+        .split(|&byte| byte == b'\n')
+        .map(<[u8]>::trim_ascii_end);
+    let request = lines.next().unwrap_or_default();
+    if is_first && request == HTTP_2 {
+        return Ok(Place::Http2);
+    }
+    let target = request.split(|&byte| byte == b' ').nth(1);
+    if target.is_some_and(|target| target.contains(&b'#')) {
+        return Err("the target must not have a fragment");
+    }
+    let (mut length, mut coding) = (None, None);
+    for line in lines {
+        let Some(colon) = memchr::memchr(b':', line) else {
+            continue;
+        };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let given = if name.eq_ignore_ascii_case(b"content-length") {
+            length.replace(value)
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            coding.replace(value)
+        } else {
+            None
+        };
+        if given.is_some() {
+            return Err("the body's length is given more than once");
+        }
+    }
+    match (length, coding) {
+        (None, None) => Ok(Place::Head),
+        (Some(_), Some(_)) => Err("Content-Length and Transfer-Encoding exclude each other"),
+        (Some(length), None) => Ok(match plain_number(length)? {
+            0 => Place::Head,
+            length => Place::Body(length),
+        }),
+        // Another coding would be taken for none, and what it hides for the body (RFC 9112, section 6.1).
+        (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => {
+            Ok(Place::Chunks(Chunks::default()))
+        }
+        (None, Some(_)) => Err("no transfer coding but `chunked` is understood"),
+    }
+}
+
+/// No sign, no list, not even of equal ones.
+fn plain_number(value: &[u8]) -> Result<u64, &'static str> {
+    std::str::from_utf8(value)
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse().ok())
+        .ok_or("Content-Length must be one plain number")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong, if anything, in one piece and byte by byte.
+    fn judge(bytes: &str) -> Result<Heads, &'static str> {
+        let mut whole = Heads::default();
+        let verdict = whole.follow(bytes.as_bytes()).map_err(|fault| fault.detail);
+        let mut pieces = Heads::default();
+        let by_byte = bytes
+            .bytes()
+            .try_for_each(|byte| pieces.follow(&[byte]).map_err(|fault| fault.detail));
+        assert_eq!(verdict, by_byte, "{bytes:?}");
+        if verdict.is_ok() {
+            assert_eq!(whole.whole, pieces.whole, "{bytes:?}");
+            assert_eq!(whole.part, pieces.part, "{bytes:?}");
+        }
+        verdict.map(|()| whole)
+    }
+
+    const PLAIN: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    #[test]
+    fn the_next_head_is_found_after_any_body() {
+        for before in [
+            "",
+            "\r\n\r\n",
+            PLAIN,
+            "POST / HTTP/1.1\r\nHost: a\r\ncontent-length:  003 \r\n\r\n#\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n4\r\na\n\n#\r\n0\r\nx: y\r\n\r\n",
+        ] {
+            let heads = judge(&format!("{before}{PLAIN}GET /x")).expect(before);
+            let expected = 1 + u64::from(before.len() > 4);
+            assert_eq!((heads.whole, &heads.part[..]), (expected, &b"GET /x"[..]));
+            let wrong = format!("{before}GET /#a HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert!(judge(&wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_hyper_would_hide_is_refused() {
+        let head = |fields: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+        for wrong in [
+            head("Content-Length: 5\r\nTransfer-Encoding: chunked"),
+            head("Transfer-Encoding: chunked\r\nContent-Length: 5"),
+            head("Content-Length: 5\r\nContent-Length: 5"),
+            head("Content-Length: 5, 5"),
+            head("Content-Length: +5"),
+            head("Transfer-Encoding: gzip, chunked"),
+            head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"),
+            head("X: a\nY: b"),
+            "GET / HTTP/1.1\nHost: a\n\n".into(),
+            "GET / HTTP/1.1\r\nHost: a\n\r\n".into(),
+            "\nGET / HTTP/1.1\r\n".into(),
+            "GET /#a HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "GET /a?b#c HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\n".into(),
+        ] {
+            assert!(judge(&wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_before_a_fault_passes() {
+        let mut heads = Heads::default();
+        let wrong = format!("{PLAIN}GET /#a HTTP/1.1\r\n\r\n");
+        let fault = heads.follow(wrong.as_bytes()).expect_err("a fragment");
+        assert_eq!(fault.before, PLAIN.len());
+    }
+
+    #[test]
+    fn http_2_is_left_alone_and_begins_a_connection() {
+        let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\n\n#";
+        let heads = judge(preface).expect("HTTP/2");
+        assert!(heads.is_http_2() && !heads.is_within_one());
+        let late = judge(&format!("{PLAIN}{preface}"));
+        assert!(!late.is_ok_and(|heads| heads.is_http_2()));
+    }
+}

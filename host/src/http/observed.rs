@@ -1,0 +1,149 @@
+//! Requests as the metrics see them, and what they hold until they are answered.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::serve;
+use crate::app::Tally;
+use crate::clients::Share;
+use crate::instance::{Fate, InFlight, Place};
+use crate::metrics::{InUse, MethodMetrics};
+
+/// What a request that was let in holds of its component until its answer has ended.
+pub(crate) struct Held {
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(crate) place: Arc<Place>,
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(crate) generation: InFlight,
+    pub(crate) fate: Fate,
+    /// Where it counts if the answer breaks off.
+    pub(crate) tally: Option<Arc<Tally>>,
+}
+
+/// A guest's answer, with what it holds.
+pub(crate) struct HeldBody {
+    body: WasiBody,
+    held: Held,
+}
+
+impl HeldBody {
+    pub(crate) fn new(body: WasiBody, held: Held) -> Self {
+        Self { body, held }
+    }
+}
+
+impl Body for HeldBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut next = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        // The end of the body may be that of its instance.
+        if next.is_none() && self.held.fate.has_failed() {
+            next = Some(Err(Error::ConnectionTerminated));
+        }
+        if let Some(Err(_)) = &next
+            && let Some(tally) = self.held.tally.take()
+        {
+            tally.broke();
+        }
+        Poll::Ready(next)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream() && !self.held.fate.has_failed()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// One request as the metrics see it: from its headers to the end of its answer, however that comes.
+pub(crate) struct Observed {
+    metrics: Arc<MethodMetrics>,
+    started: Instant,
+    /// The client left first, until an answer says otherwise. 499 is what nginx logs then.
+    status: u16,
+    _in_flight: InUse,
+    _connection: serve::InUse,
+}
+
+impl Observed {
+    pub(crate) fn new(metrics: Arc<MethodMetrics>, connection: serve::InUse) -> Self {
+        Self {
+            started: Instant::now(),
+            status: 499,
+            _in_flight: metrics.in_flight(),
+            metrics,
+            _connection: connection,
+        }
+    }
+
+    /// Ties itself, and what the request takes of its client's share, to the answer's body.
+    pub(crate) fn follow<B>(
+        mut self,
+        response: Response<B>,
+        share: Option<Arc<Share>>,
+    ) -> Response<WasiBody>
+    where
+        B: Body<Data = Bytes, Error = Error> + Send + Unpin + 'static,
+    {
+        self.status = response.status().as_u16();
+        response.map(|body| {
+            ObservedBody {
+                body,
+                _observed: self,
+                _share: share,
+            }
+            .boxed_unsync()
+        })
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.metrics.leave(self.status, seconds);
+    }
+}
+
+struct ObservedBody<B> {
+    body: B,
+    _observed: Observed,
+    _share: Option<Arc<Share>>,
+}
+
+impl<B> Body for ObservedBody<B>
+where
+    B: Body<Data = Bytes, Error = Error> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

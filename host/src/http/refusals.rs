@@ -1,0 +1,110 @@
+//! What is refused: counted each time, and logged as long as it does not fill the log.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use http::StatusCode;
+
+use crate::message::{Problem, problem};
+use crate::metrics::Metrics;
+
+/// Log lines in a second. Whoever sends nonsense as fast as possible would fill the disk.
+const LINES_PER_SECOND: u64 = 100;
+
+/// Why a connection is refused or broken off, beside the reasons of [`problem::REASONS`].
+pub(crate) mod connection {
+    /// The client has as many connections as it may.
+    pub(crate) const TOO_MANY: &str = "client_connections";
+    /// It is not HTTP, or breaks its rules.
+    pub(crate) const PROTOCOL: &str = "protocol";
+    /// A request of HTTP/2 that the library reset: it breaks the rules, or there are too many.
+    pub(crate) const RESET: &str = "http2_reset";
+    /// All of them.
+    pub(crate) const REASONS: [&str; 3] = [TOO_MANY, PROTOCOL, RESET];
+}
+
+/// Counts and logs what is refused.
+pub(crate) struct Refusals {
+    metrics: Arc<Metrics>,
+    started: Instant,
+    /// Lines in the current second: the second in the upper half, their number in the lower.
+    lines: AtomicU64,
+}
+
+impl Refusals {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        for reason in problem::REASONS.iter().chain(&connection::REASONS) {
+            metrics.announce_refusal(reason);
+        }
+        Self {
+            metrics,
+            started: Instant::now(),
+            lines: AtomicU64::new(0),
+        }
+    }
+
+    /// A request that the host answers itself.
+    pub(crate) fn request(&self, problem: Problem, request_id: &str, client: IpAddr) {
+        let reason = problem.reason();
+        self.metrics.refused(reason);
+        // Their cause is logged where it is known.
+        let is_logged = matches!(problem, Problem::TimedOut | Problem::ComponentFailed);
+        if !is_logged && self.may_log() {
+            let status = problem.status().as_u16();
+            tracing::info!(%client, request = request_id, status, reason, "Refused a request");
+        }
+    }
+
+    /// A head that can't be read, answered with `status`.
+    pub(crate) fn head(&self, status: StatusCode, request_id: &str, client: IpAddr) {
+        let reason = connection::PROTOCOL;
+        self.metrics.refused(reason);
+        if self.may_log() {
+            let status = status.as_u16();
+            tracing::info!(%client, request = request_id, status, reason, "Refused a request");
+        }
+    }
+
+    /// A request that the library reset with `code` (RFC 9113, section 7).
+    pub(crate) fn reset(&self, code: u32, client: IpAddr) {
+        let reason = connection::RESET;
+        self.metrics.refused(reason);
+        if self.may_log() {
+            tracing::info!(%client, reason, code, "Reset a request");
+        }
+    }
+
+    /// A connection that ends without an answer, for one of [`connection::REASONS`].
+    pub(crate) fn connection(&self, reason: &'static str, client: IpAddr) {
+        self.metrics.refused(reason);
+        if self.may_log() {
+            tracing::info!(%client, reason, "Closed a connection");
+        }
+    }
+
+    fn may_log(&self) -> bool {
+        let second = self.started.elapsed().as_secs() << 32;
+        let count = |lines: u64| Some(lines.max(second) + 1);
+        let before = self
+            .lines
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
+            .unwrap_or_default();
+        before < second || before - second < LINES_PER_SECOND
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_does_not_fill_the_log() {
+        let refusals = Refusals::new(Metrics::new().expect("names are unique"));
+        let lines = (0..10_000).filter(|_| refusals.may_log()).count() as u64;
+        assert!(lines >= LINES_PER_SECOND, "{lines}");
+        let seconds = refusals.started.elapsed().as_secs() + 1;
+        assert!(lines <= LINES_PER_SECOND * seconds, "{lines}");
+    }
+}

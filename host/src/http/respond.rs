@@ -1,0 +1,221 @@
+//! One request's way through the host.
+
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, Request, Response, Version, request};
+use http_body::Body;
+use hyper::body::Incoming;
+use wasmtime_wasi_http::WasiBody;
+
+use super::attempt::Attempt;
+use super::body::{Forwarded, Gathered, gathered, is_small, unstalled};
+use super::observed::{Held, HeldBody, Observed};
+use super::received;
+use super::received::{Limits, Received};
+use super::serve::{InUse, Server};
+use crate::app::{Picked, Target};
+use crate::clients::{Client, Share};
+use crate::instance::{Context, Place};
+use crate::message::{Problem, RequestId, head};
+
+/// A store-proxy fetches what nobody has asked for yet, or more than was asked for: no call of a client's.
+const CACHE_FILL: HeaderName = HeaderName::from_static("store-cache-fill");
+
+/// What caches of the store's own go by (RFC 9213).
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+
+/// Who is at the other end of a connection.
+pub(crate) struct Peer {
+    pub(crate) client: Arc<Client>,
+    /// Whether it is a proxy that says for whom it sends.
+    pub(crate) is_trusted: bool,
+}
+
+/// Answers one request, and counts and logs a refusal.
+pub(crate) async fn respond(
+    server: &Server,
+    peer: &Peer,
+    request: Request<Incoming>,
+    in_use: InUse,
+) -> Response<WasiBody> {
+    let request_id = RequestId::of(request.headers());
+    let behind = peer
+        .is_trusted
+        .then(|| server.clients.behind(request.headers()))
+        .flatten();
+    let client = behind.as_ref().unwrap_or(&peer.client);
+    let mut response = match route(server, client, request, &request_id, in_use).await {
+        Ok(response) => response,
+        Err((problem, observed)) => {
+            let refusals = &server.refusals;
+            refusals.request(problem, request_id.as_str(), client.address());
+            let response = problem.response(request_id.as_str());
+            match observed {
+                Some(observed) => observed.follow(response, None),
+                None => response,
+            }
+        }
+    };
+    let headers = response.headers_mut();
+    request_id.put(headers);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A refusal, and where it counts if it is known for which route the request was.
+type Refused = (Problem, Option<Observed>);
+
+/// Finds the component of a request.
+async fn route(
+    server: &Server,
+    client: &Arc<Client>,
+    mut request: Request<Incoming>,
+    request_id: &RequestId,
+    in_use: InUse,
+) -> Result<Response<WasiBody>, Refused> {
+    head::complete(&mut request).map_err(|problem| (problem, None))?;
+    // The app itself is let go at once: holding it would keep generations of other components alive.
+    let found = server.live.load().target(request.uri().path());
+    let (target, limit_bytes) = found.ok_or((Problem::NoRoute, None))?;
+    let metrics = target.metrics.of(request.method());
+    if !request.headers().contains_key(CACHE_FILL) {
+        metrics.count_call();
+    }
+    let observed = Observed::new(metrics.clone(), in_use);
+    let whole = match receive(server, client, request, limit_bytes).await {
+        Ok(whole) => whole,
+        Err(problem) => return Err((problem, Some(observed))),
+    };
+    match answer(server, client, whole, request_id, &target).await {
+        Ok((Answer::Small(body), share)) => Ok(observed.follow(body, share)),
+        Ok((Answer::Gathered(body), share)) => Ok(observed.follow(body, share)),
+        Ok((Answer::Long(body), share)) => Ok(observed.follow(body, share)),
+        Err(problem) => Err((problem, Some(observed))),
+    }
+}
+
+/// A request with all of its body, if it has one.
+struct Whole {
+    head: request::Parts,
+    body: Option<Received>,
+}
+
+async fn receive(
+    server: &Server,
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+    limit_bytes: u64,
+) -> Result<Whole, Problem> {
+    let (mut head, incoming) = request.into_parts();
+    if incoming.is_end_stream() {
+        return Ok(Whole { head, body: None });
+    }
+    let Some(_arriving) = client.arriving() else {
+        received::refuse(&head.headers, incoming).await;
+        return Err(Problem::ClientBusy);
+    };
+    let limits = Limits {
+        bytes: limit_bytes,
+        time: server.receive_timeout,
+    };
+    let body = received::receive(&mut head.headers, incoming, limits, client).await?;
+    let body = Some(body);
+    Ok(Whole { head, body })
+}
+
+/// What a component answered, by how it is given on.
+enum Answer {
+    Small(Response<HeldBody>),
+    Gathered(Response<Gathered>),
+    Long(Response<Forwarded>),
+}
+
+/// Takes the client's share, asks the component, and lets no client hold the component by reading slowly.
+async fn answer(
+    server: &Server,
+    client: &Arc<Client>,
+    whole: Whole,
+    request_id: &RequestId,
+    target: &Target,
+) -> Result<(Answer, Option<Arc<Share>>), Problem> {
+    let Whole { head, body } = whole;
+    let version = head.version;
+    // Only now: a version is not kept alive by a body that is on its way.
+    let picked = server.live.load().pick(target).ok_or(Problem::NoRoute)?;
+    let share = client.request().map(Arc::new);
+    // Who looks whether this host is well is told, or it would be left out for one client's sake.
+    if share.is_none() && !is_health_check(&picked.generation.context, &head) {
+        return Err(Problem::ClientBusy);
+    }
+    let is_on_trial = picked.tally.is_some();
+    let asked = dispatch(picked, head, body, request_id.clone(), share.clone());
+    let (mut response, held) = asked.await?;
+    if is_on_trial {
+        forbid_caching(&mut response);
+    }
+    let response = response.map(|body| HeldBody::new(body, held));
+    let answer = if !is_small(response.body()) {
+        Answer::Long(response.map(|body| unstalled(body, server.send_timeout)))
+    } else if version != Version::HTTP_2 {
+        Answer::Small(response)
+    } else {
+        let (head, body) = response.into_parts();
+        let body = gathered(body).await.map_err(|_| Problem::ComponentFailed)?;
+        Answer::Gathered(Response::from_parts(head, body))
+    };
+    Ok((answer, share))
+}
+
+fn is_health_check(context: &Context, head: &request::Parts) -> bool {
+    context.probe.is_asked_by(&head.method, head.uri.path())
+}
+
+/// Two generations answer for a while. What one of them says to one client is not for others.
+fn forbid_caching(response: &mut Response<WasiBody>) {
+    let headers = response.headers_mut();
+    for name in [CACHE_CONTROL, CDN_CACHE_CONTROL] {
+        headers.insert(name, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// Keeps to the component's limits, and asks the generation that was picked. A request that a canary fails is served by
+/// the stable generation, if it can be sent twice.
+async fn dispatch(
+    picked: Picked,
+    head: request::Parts,
+    body: Option<Received>,
+    request_id: RequestId,
+    share: Option<Arc<Share>>,
+) -> Result<(Response<WasiBody>, Held), Problem> {
+    let Picked {
+        generation,
+        tally,
+        fallback,
+    } = picked;
+    let context = &generation.context;
+    // A client that has its share already takes no more of the usual ones, whatever it asks for.
+    let usual = share.as_ref().map(|_| context.in_flight.clone());
+    let usual = usual.and_then(|permits| permits.try_acquire_owned().ok());
+    let is_urgent = usual.is_none() && is_health_check(context, &head);
+    let permit = if is_urgent {
+        context.health_checks.clone().try_acquire_owned().ok()
+    } else {
+        usual
+    };
+    let permit = permit.ok_or(Problem::Overloaded)?;
+    let attempt = Attempt {
+        place: Arc::new(Place {
+            _permit: permit,
+            share,
+        }),
+        generation,
+        tally,
+        request_id,
+        is_urgent,
+    };
+    match fallback {
+        Some((stable, tally)) => attempt.or_stable(head, body, stable, tally).await,
+        None => attempt.make(head, body).await,
+    }
+}

@@ -1,0 +1,260 @@
+//! The accept loop: connections in, requests to [`respond`], and the end of both.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use http::{Request, Version};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::downstream::{Downstream, Times};
+use super::refusals::{Refusals, connection};
+use super::respond::{Peer, respond};
+use crate::app::Live;
+use crate::clients::Clients;
+
+/// Longest wait for a request's head: a client that sends it byte by byte holds a connection no longer. A connection that
+/// is not used is closed after as long, or up to twice as long between two requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Requests that a client may have open on one connection of HTTP/2. Clients wait with more.
+const MAX_STREAMS: u32 = 200;
+
+/// At the end, a connection of HTTP/2 without a request is closed after so long, even if its client has not acknowledged
+/// that it was told: until then a request may be on its way.
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
+
+/// The same once a last request was answered: the answer may be on its way.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+
+/// Between two looks whether a connection is used, at the end.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What all connections share.
+pub(crate) struct Server {
+    pub(crate) live: Arc<Live>,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) refusals: Arc<Refusals>,
+    /// Connections open at once.
+    pub(crate) max_connections: usize,
+    /// How long a client may take to send a body, or a head if that is less than [`HEADER_TIMEOUT`].
+    pub(crate) receive_timeout: Duration,
+    /// How long a client may leave an answer unread.
+    pub(crate) send_timeout: Duration,
+    /// How long requests in flight may take at the end.
+    pub(crate) drain_timeout: Duration,
+}
+
+/// Serves until `stop` resolves, then lets requests in flight finish.
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) {
+    let open = Arc::new(Semaphore::new(server.max_connections));
+    let connections = GracefulShutdown::new();
+    let stopped = CancellationToken::new();
+    let http = http();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let (stream, address, permit) = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = accept(&listener, &open) => accepted,
+        };
+        let client = server.clients.at(address.ip());
+        let is_trusted = server.clients.trusts(address.ip());
+        let share = client.connect();
+        if share.is_none() && !is_trusted {
+            server
+                .refusals
+                .connection(connection::TOO_MANY, client.address());
+            continue;
+        }
+        // Without this a small answer can wait 40 ms for the acknowledgement of the one before.
+        _ = stream.set_nodelay(true);
+        let peer = Arc::new(Peer { client, is_trusted });
+        let used = Arc::new(Use::default());
+        let service = service_fn({
+            let (server, used) = (server.clone(), used.clone());
+            move |request: Request<Incoming>| {
+                let (server, peer) = (server.clone(), peer.clone());
+                let in_use = used.enter(request.version());
+                async move { Ok::<_, Infallible>(respond(&server, &peer, request, in_use).await) }
+            }
+        });
+        let address = address.ip();
+        let stream = Downstream::new(
+            stream,
+            address,
+            server.refusals.clone(),
+            Times {
+                receive: server.receive_timeout.min(HEADER_TIMEOUT),
+                send: server.send_timeout,
+            },
+            used.clone(),
+        );
+        let connection = http
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
+        let connection = connections.watch(connection);
+        let (server, stopped) = (server.clone(), stopped.clone());
+        tokio::spawn(async move {
+            // A task of its own: the connection is woken often, and this hardly ever.
+            let mut unused = JoinSet::new();
+            unused.spawn(async move { used.ends(&stopped).await });
+            let ended = tokio::select! {
+                biased;
+                ended = connection => ended,
+                _ = unused.join_next() => Ok(()),
+            };
+            if let Err(error) = ended {
+                report(&server.refusals, address, &*error);
+            }
+            drop((share, permit));
+        });
+    }
+    drop(listener);
+    stopped.cancel();
+    drain(connections, server.drain_timeout).await;
+}
+
+fn http() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        // Ours answers ([`Downstream`]).
+        .header_read_timeout(None)
+        // Most answers are so small that a copy costs less than to have the system gather head and body.
+        .writev(false);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEADER_TIMEOUT)
+        .max_concurrent_streams(MAX_STREAMS);
+    http
+}
+
+/// What a connection is used for.
+#[derive(Default)]
+pub(crate) struct Use {
+    /// Whether a request has come.
+    began: AtomicBool,
+    is_http_2: AtomicBool,
+    /// Whether a head or a request came, or an answer ended, since this was last looked at.
+    is_recent: AtomicBool,
+    /// Requests that are not answered. Written by [`InUse`].
+    requests: AtomicUsize,
+}
+
+/// A request until the end of its answer.
+pub(crate) struct InUse(Arc<Use>);
+
+impl Use {
+    fn enter(self: &Arc<Self>, version: Version) -> InUse {
+        let is_http_2 = version == Version::HTTP_2;
+        self.is_http_2.store(is_http_2, Ordering::Relaxed);
+        self.began.store(true, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.touch();
+        InUse(self.clone())
+    }
+
+    /// Takes note that something goes on.
+    pub(crate) fn touch(&self) {
+        self.is_recent.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing has gone on since this was last asked. Clients of HTTP/2 are asked whether they are still there.
+    fn is_idle(&self) -> bool {
+        let is_recent = self.is_recent.swap(false, Ordering::Relaxed);
+        let is_asked = self.is_http_2.load(Ordering::Relaxed);
+        !is_recent && !is_asked && self.requests.load(Ordering::Relaxed) == 0
+    }
+
+    /// Resolves when the connection is to be closed though hyper would leave it open: no request has come in time, or
+    /// at the end, when nothing is left to be answered.
+    async fn ends(&self, stopped: &CancellationToken) {
+        let began = || self.began.load(Ordering::Relaxed);
+        while timeout(HEADER_TIMEOUT, stopped.cancelled()).await.is_err() {
+            if self.is_idle() {
+                return;
+            }
+        }
+        let (mut idle_since, mut grace) = (Instant::now(), GOAWAY_GRACE);
+        while idle_since.elapsed() < grace {
+            let is_over = !began() || self.is_http_2.load(Ordering::Relaxed);
+            // Hyper closes those of HTTP/1.1 as soon as nothing is left.
+            if self.requests.load(Ordering::Relaxed) > 0 || !is_over {
+                (idle_since, grace) = (Instant::now(), ANSWER_GRACE);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tells what ended a connection, if it was not just its client's leave. Heads that hyper answers itself are told of where
+/// that is done ([`Downstream`]).
+fn report(refusals: &Refusals, client: IpAddr, error: &(dyn Error + 'static)) {
+    tracing::debug!(%client, "A connection ended early: {error}");
+    let Some(error) = error.downcast_ref::<hyper::Error>() else {
+        return;
+    };
+    // Those of HTTP/2 that don't answer pings have left as well.
+    let is_leave = error.is_canceled()
+        || error.is_timeout()
+        || error.is_closed()
+        || error.is_incomplete_message()
+        || error.is_body_write_aborted()
+        || error.is_user()
+        || error
+            .source()
+            .is_some_and(|cause| cause.is::<std::io::Error>());
+    if !is_leave && !error.is_parse() {
+        refusals.connection(connection::PROTOCOL, client);
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    open: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+    // Never closed, so there always is one in the end.
+    let permit = open.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => return (stream, address, permit),
+            Err(error) => {
+                // Out of file descriptors, usually, and connections that end give some back.
+                tracing::warn!("Can't accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn drain(connections: GracefulShutdown, limit: Duration) {
+    let open = connections.count();
+    tracing::info!(connections = open, "Draining");
+    if timeout(limit, connections.shutdown()).await.is_err() {
+        tracing::warn!("Requests still in flight after {limit:?} were cut off");
+    }
+}

@@ -1,0 +1,154 @@
+//! What a component writes to stdout and stderr becomes log lines, with the component and the request it was working on.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+use crate::message::RequestId;
+
+/// A line is cut here, so that a component that never writes a newline holds no memory of ours.
+const LONGEST_LINE: usize = 8 * 1024;
+
+/// stdout or stderr of one instance. Clones write to the same stream.
+#[derive(Clone)]
+pub(crate) struct GuestLog(Arc<Mutex<Inner>>);
+
+struct Inner {
+    component: String,
+    stream: &'static str,
+    /// Set for the time of one write; see [`crate::instance::wasi`].
+    request: Option<RequestId>,
+    line: Vec<u8>,
+}
+
+impl GuestLog {
+    pub(crate) fn new(component: &str, stream: &'static str) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            component: component.to_owned(),
+            stream,
+            request: None,
+            line: Vec::new(),
+        })))
+    }
+
+    /// Says which request writes next.
+    pub(crate) fn set_request(&self, request: Option<RequestId>) {
+        self.inner().request = request;
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn write(&mut self, mut bytes: &[u8]) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(&bytes[..end]);
+            self.emit();
+            bytes = &bytes[end + 1..];
+        }
+        self.line.extend_from_slice(bytes);
+        if self.line.len() >= LONGEST_LINE {
+            self.emit();
+        }
+    }
+
+    fn emit(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let line = String::from_utf8_lossy(&line);
+        let request = self.request.as_ref().map(RequestId::as_str);
+        tracing::info!(target: "guest", component = self.component, request, stream = self.stream, "{line}");
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if !self.line.is_empty() {
+            self.emit();
+        }
+    }
+}
+
+impl IsTerminal for GuestLog {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for GuestLog {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+// Neither form ever waits: a WASI 0.2 call that waits holds up every request of its instance.
+#[wasmtime_wasi::async_trait]
+impl Pollable for GuestLog {
+    async fn ready(&mut self) {}
+}
+
+#[wasmtime_wasi::async_trait]
+impl OutputStream for GuestLog {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.inner().write(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(LONGEST_LINE)
+    }
+}
+
+impl AsyncWrite for GuestLog {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.inner().write(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_gathered_into_lines() {
+        let log = GuestLog::new("orders", "stderr");
+        log.inner().write(b"one\ntw");
+        assert_eq!(log.inner().line, b"tw");
+        log.inner().write(b"o\n");
+        assert!(log.inner().line.is_empty());
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut() {
+        let log = GuestLog::new("orders", "stderr");
+        log.inner().write(&vec![b'x'; LONGEST_LINE + 1]);
+        assert!(log.inner().line.is_empty());
+    }
+}

@@ -1,0 +1,244 @@
+//! Instances of one component, and how a request comes to one.
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::FutureExt;
+use http::{Request, Response};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::timeout;
+use wasmtime::{Engine, Store, Trap};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
+
+use super::context::Context;
+use super::generation::{Life, Version};
+use super::queue::{Need, PATIENCE, Queue, Seat, Watch};
+use super::state::State;
+use super::worker;
+use crate::clients::Share;
+use crate::message::RequestId;
+
+/// A request that was let in.
+pub(crate) struct Admitted {
+    pub(crate) id: RequestId,
+    /// Held until the guest has answered or its time is over, even if the client has left: the guest works on. A probe
+    /// has none.
+    pub(crate) place: Option<Arc<Place>>,
+    /// Whether it goes before those that wait.
+    pub(crate) is_urgent: bool,
+}
+
+/// What a request takes of its component and of what its client may have, until nobody works for it any more: a client
+/// that leaves early has neither back before that.
+pub(crate) struct Place {
+    pub(crate) _permit: OwnedSemaphorePermit,
+    /// None for a health check of a client that has its share already.
+    pub(crate) share: Option<Arc<Share>>,
+}
+
+impl Place {
+    /// Whose turn the request waits for.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.share.as_ref().map(|share| share.address())
+    }
+}
+
+/// Whether an instance ended in a trap or at a limit. The body of an answer only knows that nothing more comes, and would
+/// look complete to a client.
+#[derive(Clone, Default)]
+pub(crate) struct Fate(Arc<AtomicBool>);
+
+impl Fate {
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn fail(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    #[error("the time limit of the request was reached")]
+    TimedOut,
+    #[error("no instance could be made: {}", .0.root_cause())]
+    NoInstance(wasmtime::Error),
+    #[error("its instance ended before it had answered")]
+    InstanceEnded,
+    #[error("{}", .0.root_cause())]
+    Failed(wasmtime::Error),
+}
+
+/// An answer and the fate of the instance that gives it.
+pub(crate) type Answer = Result<(Response<WasiBody>, Fate), NoAnswer>;
+
+/// A request on its way to an instance.
+pub(crate) struct Job {
+    pub(crate) admitted: Admitted,
+    pub(crate) request: Request<WasiBody>,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+/// The instances of one generation. Each lives in a task of its own.
+#[derive(Clone)]
+pub(crate) struct Instances(Arc<Inner>);
+
+struct Inner {
+    component: Arc<Context>,
+    engine: Engine,
+    service: ServicePre<State>,
+    life: Arc<Life>,
+    queue: Queue<Job>,
+}
+
+impl Instances {
+    /// None yet; the first request makes one. Inside a runtime.
+    pub(crate) fn new(component: Arc<Context>, version: &Version, life: Arc<Life>) -> Self {
+        let service = version.compiled.service.clone();
+        Self(Arc::new(Inner {
+            component,
+            engine: service.engine().clone(),
+            service,
+            life,
+            queue: Queue::new(Handle::current().metrics().num_workers()),
+        }))
+    }
+
+    /// Has an instance answer. The instance works on if this is dropped.
+    ///
+    /// # Errors
+    /// There is no answer, or none in time.
+    pub(crate) async fn handle(&self, admitted: Admitted, request: Request<WasiBody>) -> Answer {
+        let (sender, answer) = oneshot::channel();
+        let is_urgent = admitted.is_urgent;
+        let place = admitted.place.as_ref();
+        let asker = place.and_then(|place| place.client());
+        let job = Job {
+            admitted,
+            request,
+            answer: sender,
+        };
+        let (need, watch) = if is_urgent {
+            self.queue().push_first(job)
+        } else {
+            self.queue().push(asker, job)
+        };
+        self.meet(need);
+        if watch == Watch::Needed {
+            tokio::spawn(self.clone().watch());
+        }
+        match timeout(self.component().limits.request_timeout, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(NoAnswer::InstanceEnded),
+            Err(_) => Err(NoAnswer::TimedOut),
+        }
+    }
+
+    /// Sees to it that no request waits long for an instance, as long as any waits.
+    async fn watch(self) {
+        loop {
+            tokio::time::sleep(PATIENCE).await;
+            match self.queue().watch() {
+                Some(need) => self.meet(need),
+                None => return,
+            }
+        }
+    }
+
+    /// Starts an instance if one is needed.
+    pub(crate) fn meet(&self, need: Need) {
+        // Without a runtime, the process ends.
+        if let Need::Instance(seat) = need
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(self.clone().start(seat));
+        }
+    }
+
+    async fn start(self, seat: Seat) {
+        let mut seated = Seated {
+            instances: &self,
+            seat,
+            was_made: false,
+        };
+        let component = self.component();
+        let _alive = component.metrics.instance(&component.id);
+        // A panic would have the same request tried for ever.
+        let made = AssertUnwindSafe(self.make()).catch_unwind().await;
+        match made.unwrap_or_else(|_| Err(wasmtime::format_err!("a panic; see the log"))) {
+            Ok((store, service)) => {
+                seated.was_made = true;
+                worker::run(&self, &mut seated.seat, store, service).await;
+            }
+            Err(error) => {
+                if error.is::<Trap>() {
+                    component.metrics.trap(&component.id);
+                }
+                if let Some(job) = self.queue().refuse(&mut seated.seat) {
+                    // Nobody listens if the client has left.
+                    _ = job.answer.send(Err(NoAnswer::NoInstance(error)));
+                }
+            }
+        }
+    }
+
+    /// An instance in a store of its own.
+    async fn make(&self) -> wasmtime::Result<(Store<State>, Service)> {
+        let mut store = new_store(&self.0.engine, self.component(), self.life());
+        let limit = self.component().limits.request_timeout;
+        // A start function can loop as well as a request can.
+        let service = tokio::select! {
+            made = self.0.service.instantiate_async(&mut store) => made?,
+            () = tokio::time::sleep(limit) => wasmtime::bail!("not instantiated within {limit:?}"),
+            () = self.life().cut.cancelled() => wasmtime::bail!("its generation has ended"),
+        };
+        Ok((store, service))
+    }
+
+    pub(crate) fn component(&self) -> &Arc<Context> {
+        &self.0.component
+    }
+
+    pub(crate) fn life(&self) -> &Arc<Life> {
+        &self.0.life
+    }
+
+    pub(crate) fn queue(&self) -> &Queue<Job> {
+        &self.0.queue
+    }
+}
+
+/// An instance's seat, which calls another instance when it is left, however that comes.
+struct Seated<'a> {
+    instances: &'a Instances,
+    seat: Seat,
+    was_made: bool,
+}
+
+impl Drop for Seated<'_> {
+    fn drop(&mut self) {
+        let queue = self.instances.queue();
+        self.instances
+            .meet(queue.leave(&mut self.seat, self.was_made));
+    }
+}
+
+/// A store for one instance of a component, with its limits set.
+pub(crate) fn new_store(
+    engine: &Engine,
+    component: &Arc<Context>,
+    life: &Arc<Life>,
+) -> Store<State> {
+    let mut store = Store::new(engine, State::new(component.clone(), life.clone()));
+    store.limiter(|state| &mut state.memory);
+    // A busy instance gives its thread back at each tick, which is when time limits are looked at.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+    store
+}

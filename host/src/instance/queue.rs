@@ -1,0 +1,465 @@
+//! Requests of one generation that wait for an instance, and instances that wait for requests.
+//!
+//! An instance takes one request after the other as long as they only wait, for Redis for example. So few instances do
+//! all the work, warm in the processor's caches, and what their requests send leaves together. Others are called when
+//! those are busy or full.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::turns::{Asker, Turns};
+
+/// Another instance is called for a request that waits so long, and instead of one that was called and does not come:
+/// those at work may be stuck in a guest that computes.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(2);
+
+/// How many times as long no other is made after one could not be, as long as some live: each that fails costs a
+/// request that they would have served.
+const RESPITE: u32 = 50;
+
+/// Requests on one side, instances on the other.
+pub(crate) struct Queue<R> {
+    inner: Mutex<Inner<R>>,
+    /// Whether another thread could take what one instance has not come to yet.
+    has_threads: bool,
+}
+
+struct Inner<R> {
+    waiting: Turns<R>,
+    /// Whether somebody sees to it that none waits long.
+    is_watched: bool,
+    /// Instances with room that sleep; the one that worked last is at the end.
+    asleep: Vec<(u64, Waker)>,
+    /// Instances that were called and have not looked for a request since.
+    called: usize,
+    /// When the last one was.
+    called_at: Instant,
+    /// Instances that are being made.
+    new: usize,
+    /// When the last one could not be.
+    failed_at: Option<Instant>,
+    /// Instances that were ever asked for, which is where their numbers come from.
+    instances: u64,
+    /// Of those, the ones that have not left.
+    alive: usize,
+    /// [`PATIENCE`], but in tests.
+    patience: Duration,
+}
+
+/// Whether an instance has to be made.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    Nothing,
+    /// With the number it is known by.
+    Instance(Seat),
+}
+
+/// Whether somebody has to [`Queue::watch`] from now on.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    Running,
+    Needed,
+}
+
+/// An instance as the queue knows it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    number: u64,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is being made.
+    New,
+    /// It sleeps, or was called since it did.
+    Expected,
+    /// It has looked for requests, and has not slept since.
+    Arrived,
+}
+
+impl<R> Queue<R> {
+    pub(crate) fn new(threads: usize) -> Self {
+        let inner = Inner {
+            waiting: Turns::new(),
+            is_watched: false,
+            asleep: Vec::new(),
+            called: 0,
+            called_at: Instant::now(),
+            new: 0,
+            failed_at: None,
+            instances: 0,
+            alive: 0,
+            patience: PATIENCE,
+        };
+        Self {
+            inner: Mutex::new(inner),
+            has_threads: threads > 1,
+        }
+    }
+
+    /// Adds a request, and calls an instance unless one is on its way.
+    pub(crate) fn push(&self, asker: Asker, request: R) -> (Need, Watch) {
+        let mut inner = self.lock();
+        inner.waiting.push(asker, request);
+        inner.pushed()
+    }
+
+    /// Adds a request before all that wait.
+    pub(crate) fn push_first(&self, request: R) -> (Need, Watch) {
+        let mut inner = self.lock();
+        inner.waiting.push_first(request);
+        inner.pushed()
+    }
+
+    /// To be done once in [`PATIENCE`] until it gives nothing: calls an instance for a request that has waited long.
+    /// One timer for all, since most requests are taken at once.
+    pub(crate) fn watch(&self) -> Option<Need> {
+        let mut inner = self.lock();
+        inner.is_watched = !inner.waiting.is_empty();
+        inner.is_watched.then(|| inner.call_for_who_waits_long())
+    }
+
+    /// The next request for an instance that has room, or none: then it sleeps until it is woken. Others are called for
+    /// what is left if it has waited long, or if another thread can take it.
+    pub(crate) fn take(&self, seat: &mut Seat, waker: &Waker) -> (Option<R>, Need) {
+        let mut inner = self.lock();
+        inner.arrived(seat);
+        let Some(request) = inner.waiting.pop() else {
+            inner.asleep.push((seat.number, waker.clone()));
+            seat.standing = Standing::Expected;
+            return (None, Need::Nothing);
+        };
+        let others_can_help = self.has_threads && !inner.asleep.is_empty();
+        let need = if others_can_help {
+            inner.call_for_the_rest()
+        } else {
+            inner.call_for_who_waits_long()
+        };
+        (Some(request), need)
+    }
+
+    /// An instance that may have been called looks later. Others are called for what has waited long.
+    pub(crate) fn arrive(&self, seat: &mut Seat) -> Need {
+        if seat.standing == Standing::Arrived {
+            return Need::Nothing;
+        }
+        let mut inner = self.lock();
+        inner.arrived(seat);
+        inner.call_for_who_waits_long()
+    }
+
+    /// An instance takes no more, for now.
+    pub(crate) fn pass(&self, seat: &mut Seat) -> Need {
+        let mut inner = self.lock();
+        inner.arrived(seat);
+        inner.call_for_the_rest()
+    }
+
+    /// An instance takes no more, ever. One that could not be made is not tried again as long as others live.
+    pub(crate) fn leave(&self, seat: &mut Seat, was_made: bool) -> Need {
+        let mut inner = self.lock();
+        inner.arrived(seat);
+        inner.alive -= 1;
+        if !was_made {
+            inner.failed_at = Some(Instant::now());
+        }
+        if was_made || inner.alive == 0 {
+            inner.call_for_the_rest()
+        } else {
+            Need::Nothing
+        }
+    }
+
+    /// An instance could not be made: gives the request whose turn it is, which pays for it.
+    pub(crate) fn refuse(&self, seat: &mut Seat) -> Option<R> {
+        let mut inner = self.lock();
+        inner.arrived(seat);
+        inner.waiting.pop()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<R>> {
+        // Nothing panics while it is held, and if it did, each step leaves it whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R> Inner<R> {
+    fn pushed(&mut self) -> (Need, Watch) {
+        let watch = match std::mem::replace(&mut self.is_watched, true) {
+            true => Watch::Running,
+            false => Watch::Needed,
+        };
+        (self.call_if_none_comes(), watch)
+    }
+
+    fn call_for_who_waits_long(&mut self) -> Need {
+        let since = self.waiting.since();
+        if since.is_some_and(|since| since.elapsed() >= self.patience) {
+            return self.call_if_none_comes();
+        }
+        Need::Nothing
+    }
+
+    fn call_for_the_rest(&mut self) -> Need {
+        if self.waiting.is_empty() {
+            return Need::Nothing;
+        }
+        self.call_if_none_comes()
+    }
+
+    fn call_if_none_comes(&mut self) -> Need {
+        if self.called > 0 && self.called_at.elapsed() < self.patience {
+            return Need::Nothing;
+        }
+        if let Some((_, waker)) = self.asleep.pop() {
+            self.called += 1;
+            self.called_at = Instant::now();
+            waker.wake();
+            return Need::Nothing;
+        }
+        // Another would take as long, or fail as well.
+        if self.new > 0 || (self.alive > 0 && self.has_just_failed()) {
+            return Need::Nothing;
+        }
+        self.new += 1;
+        self.instances += 1;
+        self.alive += 1;
+        Need::Instance(Seat {
+            number: self.instances,
+            standing: Standing::New,
+        })
+    }
+
+    fn has_just_failed(&self) -> bool {
+        let respite = self.patience.saturating_mul(RESPITE);
+        self.failed_at.is_some_and(|at| at.elapsed() < respite)
+    }
+
+    /// Counts an instance out of those that sleep, were called or are being made.
+    fn arrived(&mut self, seat: &mut Seat) {
+        match std::mem::replace(&mut seat.standing, Standing::Arrived) {
+            Standing::New => self.new -= 1,
+            Standing::Expected => {
+                let asleep = self.asleep.iter();
+                match asleep.rev().position(|(number, _)| *number == seat.number) {
+                    Some(from_end) => {
+                        let at = self.asleep.len() - 1 - from_end;
+                        self.asleep.remove(at);
+                    }
+                    None => self.called -= 1,
+                }
+            }
+            Standing::Arrived => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Counts how often its instance was woken.
+    #[derive(Default)]
+    struct Bell(AtomicUsize);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Bell {
+        fn rang(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    /// A queue for which no time passes, until a test lets it.
+    fn patient(threads: usize) -> Queue<u32> {
+        let queue = Queue::new(threads);
+        queue.lock().patience = Duration::MAX;
+        queue
+    }
+
+    fn let_time_pass(queue: &Queue<u32>) {
+        queue.lock().patience = Duration::ZERO;
+    }
+
+    fn made(need: Need) -> Seat {
+        match need {
+            Need::Instance(seat) => seat,
+            Need::Nothing => panic!("no instance was asked for"),
+        }
+    }
+
+    /// An instance that sleeps.
+    fn asleep(queue: &Queue<u32>) -> (Seat, Arc<Bell>) {
+        let mut seat = made(queue.push(None, 0).0);
+        let bell = Arc::new(Bell::default());
+        let waker = bell.clone().into();
+        assert_eq!(queue.take(&mut seat, &waker), (Some(0), Need::Nothing));
+        assert_eq!(queue.take(&mut seat, &waker), (None, Need::Nothing));
+        (seat, bell)
+    }
+
+    #[test]
+    fn one_instance_is_made_for_the_first_requests() {
+        let queue = patient(1);
+        let mut seat = made(queue.push(None, 1).0);
+        assert_eq!(queue.push(None, 2).0, Need::Nothing);
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(1));
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(2));
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, None);
+    }
+
+    #[test]
+    fn the_instance_that_slept_last_is_woken_once() {
+        let queue = patient(1);
+        let mut first = made(queue.push(None, 1).0);
+        let waker = Waker::noop();
+        assert_eq!(queue.take(&mut first, waker).0, Some(1));
+        let (mut second, bell) = {
+            // The first is at work, so another is made.
+            let (seat, bell) = asleep(&queue);
+            assert_eq!(queue.take(&mut first, waker).0, None);
+            (seat, bell)
+        };
+        assert_eq!(queue.push(None, 2).0, Need::Nothing);
+        assert_eq!(queue.push(None, 3).0, Need::Nothing);
+        assert_eq!(bell.rang(), 0, "the first slept last");
+        assert_eq!(queue.take(&mut first, waker).0, Some(2));
+        assert_eq!(queue.pass(&mut first), Need::Nothing);
+        assert_eq!(bell.rang(), 1, "the first takes no more");
+        assert_eq!(queue.take(&mut second, waker).0, Some(3));
+    }
+
+    #[test]
+    fn an_instance_that_looks_later_holds_nobody_up() {
+        let queue = patient(1);
+        let mut busy = made(queue.push(None, 1).0);
+        assert_eq!(queue.arrive(&mut busy), Need::Nothing);
+        assert_eq!(queue.watch(), Some(Need::Nothing), "it has not waited long");
+        let_time_pass(&queue);
+        let mut other = queue.watch().map(made).expect("it waits");
+        assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(1));
+    }
+
+    #[test]
+    fn a_queue_is_watched_while_something_waits() {
+        let queue = patient(1);
+        let (need, watch) = queue.push(None, 1);
+        assert_eq!(watch, Watch::Needed);
+        assert_eq!(queue.push(None, 2).1, Watch::Running);
+        let mut seat = made(need);
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(1));
+        assert_eq!(queue.watch(), Some(Need::Nothing));
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(2));
+        assert_eq!(queue.watch(), None);
+        assert_eq!(queue.push(None, 3).1, Watch::Needed);
+    }
+
+    #[test]
+    fn an_instance_may_look_without_having_been_woken() {
+        let queue = patient(1);
+        let (mut seat, bell) = asleep(&queue);
+        assert_eq!(queue.take(&mut seat, Waker::noop()).0, None);
+        assert_eq!(queue.pass(&mut seat), Need::Nothing);
+        assert_eq!(bell.rang(), 0);
+        made(queue.push(None, 1).0);
+    }
+
+    #[test]
+    fn what_has_waited_long_has_another_instance_made() {
+        let queue = patient(1);
+        let mut seat = made(queue.push(None, 1).0);
+        for request in 2..=3 {
+            assert_eq!(queue.push(None, request).0, Need::Nothing);
+        }
+        let_time_pass(&queue);
+        assert_eq!(queue.watch(), Some(Need::Nothing), "one is being made");
+        let mut other = made(queue.arrive(&mut seat));
+        let (request, need) = queue.take(&mut other, Waker::noop());
+        assert_eq!(request, Some(1));
+        made(need);
+    }
+
+    #[test]
+    fn another_thread_helps() {
+        let queue = patient(2);
+        let mut busy = made(queue.push(None, 1).0);
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
+        let (mut other, bell) = asleep(&queue);
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, None);
+        for request in 2..=4 {
+            assert_eq!(queue.push(None, request).0, Need::Nothing);
+        }
+        assert_eq!(bell.rang(), 0, "the one that slept last is on its way");
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(2));
+        assert_eq!(bell.rang(), 1);
+        assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(3));
+    }
+
+    #[test]
+    fn an_instance_that_can_not_be_made_costs_one_request() {
+        let queue = patient(1);
+        let mut seat = made(queue.push(None, 1).0);
+        assert_eq!(queue.push(None, 2).0, Need::Nothing);
+        assert_eq!(queue.refuse(&mut seat), Some(1));
+        let mut seat = made(queue.leave(&mut seat, false));
+        assert_eq!(queue.refuse(&mut seat), Some(2));
+        assert_eq!(queue.leave(&mut seat, false), Need::Nothing);
+        made(queue.push(None, 3).0);
+    }
+
+    #[test]
+    fn an_instance_that_can_not_be_made_leaves_the_rest_to_those_that_live() {
+        let queue = patient(1);
+        let mut busy = made(queue.push(None, 1).0);
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
+        let mut failed = made(queue.push(None, 2).0);
+        assert_eq!(queue.push(None, 3).0, Need::Nothing);
+        assert_eq!(queue.refuse(&mut failed), Some(2));
+        assert_eq!(queue.leave(&mut failed, false), Need::Nothing);
+        assert_eq!(queue.push(None, 4).0, Need::Nothing, "it would fail again");
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(3));
+        let_time_pass(&queue);
+        made(queue.push(None, 5).0);
+    }
+
+    #[test]
+    fn who_sleeps_is_called_while_another_is_made() {
+        let queue = patient(1);
+        let mut busy = made(queue.push(None, 1).0);
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
+        let mut slow = made(queue.push(None, 2).0);
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(2));
+        let bell = Arc::new(Bell::default());
+        assert_eq!(queue.take(&mut busy, &bell.clone().into()).0, None);
+        assert_eq!(queue.push(None, 3).0, Need::Nothing);
+        assert_eq!(bell.rang(), 1);
+        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(3));
+        assert_eq!(queue.take(&mut slow, Waker::noop()).0, None);
+    }
+
+    #[test]
+    fn an_instance_that_was_called_and_does_not_come_holds_nobody_up() {
+        let queue = patient(1);
+        let (mut stuck, _) = asleep(&queue);
+        assert_eq!(queue.push(None, 1).0, Need::Nothing);
+        let_time_pass(&queue);
+        let mut other = made(queue.push(None, 2).0);
+        assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(1));
+        assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(2));
+        assert_eq!(queue.pass(&mut stuck), Need::Nothing);
+        assert_eq!(queue.take(&mut other, Waker::noop()).0, None);
+        assert_eq!(queue.push(None, 3).0, Need::Nothing, "who sleeps is called");
+    }
+}

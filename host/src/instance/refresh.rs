@@ -1,0 +1,57 @@
+//! The function that a component may export to refresh what it keeps in Redis, called from without.
+
+use std::time::Duration;
+
+use wasmtime::component::Accessor;
+
+pub(crate) use super::bindings::refresher::exports::store::reports::refresh::Outcome;
+use super::generation::Generation;
+use super::instances::new_store;
+use super::state::State;
+
+/// Longest time for one refresh. Sweeping out old keys, for half an interval, is the longest work there is.
+const TIME_LIMIT: Duration = Duration::from_secs(600);
+
+/// Whether a refresh may find that it is not due.
+pub(crate) enum Haste {
+    WhenDue,
+    Now,
+}
+
+/// Has a component refresh what it keeps, until its time is over or its generation ends.
+///
+/// # Errors
+/// What it failed with, in one line.
+pub(crate) async fn refresh(generation: &Generation, haste: Haste) -> Result<Outcome, String> {
+    tokio::select! {
+        outcome = tokio::time::timeout(TIME_LIMIT, call(generation, haste)) => {
+            outcome.unwrap_or_else(|_| Err(format!("not done within {TIME_LIMIT:?}")))
+        }
+        () = generation.life.cut.cancelled() => Err("its generation has ended".into()),
+    }
+}
+
+/// One call in an instance of its own, so that long work shares nothing with requests.
+async fn call(generation: &Generation, haste: Haste) -> Result<Outcome, String> {
+    let compiled = &generation.version.compiled;
+    let Some(refresher) = &compiled.refresher else {
+        return Err("the component exports no refresh function".into());
+    };
+    let (context, life) = (&generation.context, &generation.life);
+    let mut store = new_store(compiled.service.engine(), context, life);
+    let called = async {
+        let instance = refresher.instantiate_async(&mut store).await?;
+        store
+            .run_concurrent(async |accessor: &Accessor<State>| {
+                let refresher = instance.store_reports_refresh();
+                match haste {
+                    Haste::WhenDue => refresher.call_refresh(accessor).await,
+                    Haste::Now => refresher.call_refresh_now(accessor).await,
+                }
+            })
+            .await?
+    };
+    called
+        .await
+        .map_err(|error: wasmtime::Error| error.root_cause().to_string())?
+}

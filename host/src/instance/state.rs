@@ -1,0 +1,40 @@
+//! What a wasmtime store holds for one instance.
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+
+use super::context::Context;
+use super::generation::Life;
+use super::limits::MemoryLimiter;
+use super::share::Share;
+use super::wasi::Wasi;
+
+/// One instance's own things, beside what its component shares.
+pub(crate) struct State {
+    /// Shared by all instances of the component.
+    pub(crate) component: Arc<Context>,
+    /// Shared by all instances of its generation.
+    pub(crate) life: Arc<Life>,
+    /// What the host may hold for it.
+    pub(crate) share: Share,
+    /// The resources the instance holds: connections, streams, requests.
+    pub(crate) table: ResourceTable,
+    pub(crate) wasi: Wasi,
+    pub(crate) memory: MemoryLimiter,
+}
+
+impl State {
+    pub(crate) fn new(component: Arc<Context>, life: Arc<Life>) -> Self {
+        let limit = component.limits.memory_limit_bytes();
+        let share = Share::of(limit);
+        Self {
+            table: ResourceTable::new(),
+            wasi: Wasi::new(&component),
+            memory: MemoryLimiter::new(limit, share.clone()),
+            component,
+            life,
+            share,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Every use of WASI 0.2 and 0.3, and nothing else: wasmtime calls its 0.3 experimental, so it changes here only.
+
+use std::collections::VecDeque;
+
+use http::Request;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{GuestTaskId, Linker, Resource};
+use wasmtime_wasi::p2::DynOutputStream;
+use wasmtime_wasi::p2::bindings::io::streams::StreamError as WitStreamError;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
+
+use super::context::Context;
+use super::guest_log::GuestLog;
+use super::state::State;
+use crate::message::RequestId;
+
+/// The least number of tasks remembered for log lines.
+const TASKS_REMEMBERED: usize = 64;
+
+/// How much of an answer is copied out of an instance at once. A few of these are on their way to each client, however
+/// slowly it reads; the rest stays in the instance's memory, where it counts.
+const ANSWER_CHUNK_BYTES: usize = 64 * 1024;
+
+/// WASI's share of an instance: clocks, random numbers, the manifest's environment, and log lines. No files, no
+/// sockets, no outgoing HTTP.
+pub(crate) struct Wasi {
+    ctx: WasiCtx,
+    http: WasiHttpCtx,
+    hooks: NoOutgoingHttp,
+    stdout: GuestLog,
+    stderr: GuestLog,
+    /// The latest requests of this instance and the tasks that serve them.
+    requests: VecDeque<(GuestTaskId, RequestId)>,
+    /// How many of them: more than run at once, since a task may go on after its answer.
+    remembered: usize,
+}
+
+impl Wasi {
+    pub(crate) fn new(component: &Context) -> Self {
+        let stdout = GuestLog::new(&component.id, "stdout");
+        let stderr = GuestLog::new(&component.id, "stderr");
+        let mut ctx = WasiCtx::builder();
+        ctx.stdout(stdout.clone()).stderr(stderr.clone());
+        for (name, value) in &component.environment {
+            ctx.env(name, value);
+        }
+        Self {
+            ctx: ctx.build(),
+            http: WasiHttpCtx::new(),
+            hooks: NoOutgoingHttp,
+            stdout,
+            stderr,
+            requests: VecDeque::new(),
+            remembered: (2 * component.limits.instance_concurrency as usize).max(TASKS_REMEMBERED),
+        }
+    }
+
+    /// Remembers which task serves which request, for log lines.
+    pub(crate) fn begin_request(&mut self, task: GuestTaskId, request: RequestId) {
+        if self.requests.len() == self.remembered {
+            self.requests.pop_front();
+        }
+        self.requests.push_back((task, request));
+    }
+
+    fn request_of(&self, task: GuestTaskId) -> Option<RequestId> {
+        // Ids are used again, so the latest counts.
+        let found = self.requests.iter().rev().find(|(known, _)| *known == task);
+        found.map(|(_, request)| request.clone())
+    }
+}
+
+/// Gives components WASI 0.2 and 0.3.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi::p3::add_to_linker(linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(linker)?;
+    replace_stream_writes(linker)
+}
+
+/// Puts our own writes in the place of WASI's, because only the call itself knows which task, and so which request, is
+/// writing. The only output streams a component can hold are its stdout and stderr, which never wait.
+fn replace_stream_writes(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut streams = linker.instance("wasi:io/streams@0.2.12")?;
+    for name in [
+        "[method]output-stream.write",
+        "[method]output-stream.blocking-write-and-flush",
+    ] {
+        streams.func_wrap(name, write_to_log)?;
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn write_to_log(
+    mut store: StoreContextMut<'_, State>,
+    (stream, bytes): (Resource<DynOutputStream>, Vec<u8>),
+) -> wasmtime::Result<(Result<(), WitStreamError>,)> {
+    let tasks: Vec<GuestTaskId> = store.async_call_stack()?.collect();
+    let state = store.data_mut();
+    let request = tasks
+        .into_iter()
+        .find_map(|task| state.wasi.request_of(task));
+    let logs = [&state.wasi.stdout, &state.wasi.stderr];
+    for log in logs {
+        log.set_request(request.clone());
+    }
+    let written = state.table.get_mut(&stream)?.write(bytes.into());
+    for log in logs {
+        log.set_request(None);
+    }
+    Ok((written.map_err(|_| WitStreamError::Closed),))
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi.ctx,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.wasi.http,
+            table: &mut self.table,
+            hooks: &mut self.wasi.hooks,
+        }
+    }
+}
+
+struct NoOutgoingHttp;
+
+type Sent = (http::Response<WasiBody>, Transfer);
+type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for NoOutgoingHttp {
+    fn send_request(
+        &mut self,
+        _request: Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _transfer: Transfer,
+    ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
+        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        ANSWER_CHUNK_BYTES
+    }
+}

@@ -1,0 +1,307 @@
+//! One instance at work: it takes requests, some of them at once, and ends when it should.
+
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::oneshot;
+use wasmtime::component::{Accessor, Resource, TypedFuncCallConcurrent};
+use wasmtime::{AsContextMut, Store};
+use wasmtime_wasi_http::p3::bindings::Service;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p3::{Request, Response};
+use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
+
+use super::bell::Bell;
+use super::expiry::{Activity, Expiry};
+use super::instances::{Admitted, Answer, Fate, Instances, Job, NoAnswer};
+use super::queue::Seat;
+use super::state::State;
+
+/// How long an instance may go on before others have their turn on its thread.
+const TURN: Duration = Duration::from_millis(1);
+
+type Call =
+    TypedFuncCallConcurrent<State, (Resource<Request>,), (Result<Resource<Response>, ErrorCode>,)>;
+
+/// Whether the request's body arrived.
+type Received = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// Runs an instance to its end.
+pub(crate) async fn run(
+    instances: &Instances,
+    seat: &mut Seat,
+    mut store: Store<State>,
+    service: Service,
+) {
+    let worker = Worker {
+        instances,
+        seat: Mutex::new(seat),
+        service,
+        fate: Fate::default(),
+        activity: Mutex::new(Activity::Idle(Instant::now())),
+        took: AtomicBool::new(false),
+        sleeps: AtomicBool::new(false),
+        is_busy: AtomicBool::new(false),
+        looked: AtomicBool::new(false),
+        ended: AtomicBool::new(false),
+    };
+    let result = worker.work(&mut store).await;
+    if result.is_err() {
+        worker.fate.fail();
+    }
+    worker.ended.store(true, Ordering::Relaxed);
+    // Bodies end here.
+    drop(store);
+    if let Err(error) = result {
+        worker.report(&error);
+    }
+}
+
+struct Worker<'a> {
+    instances: &'a Instances,
+    seat: Mutex<&'a mut Seat>,
+    service: Service,
+    fate: Fate,
+    activity: Mutex<Activity>,
+    /// Whether it has taken a request since this was last looked at.
+    took: AtomicBool,
+    /// Whether it found no request to take.
+    sleeps: AtomicBool,
+    /// Whether its guest has more to do at once.
+    is_busy: AtomicBool,
+    /// Whether it has looked for requests since this was last looked at.
+    looked: AtomicBool,
+    /// Whether it has come to its end, instead of being dropped.
+    ended: AtomicBool,
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        if !self.ended.load(Ordering::Relaxed) {
+            self.fate.fail();
+        }
+    }
+}
+
+impl<'a> Worker<'a> {
+    /// Runs the instance's event loop, and watches it from outside: while the guest computes, nothing within runs.
+    async fn work(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
+        let inside = store.run_concurrent(async |accessor| self.serve(accessor).await);
+        let mut inside = pin!(inside);
+        let limits = &self.instances.component().limits;
+        let mut expiry = Expiry::new(limits, self.instances.life());
+        let bell = Arc::new(Bell::default());
+        let waker = bell.clone().into();
+        std::future::poll_fn(|cx| {
+            if self.sleeps.swap(false, Ordering::Relaxed) {
+                // Whoever else was woken may have requests too, and several in a row cost less.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            bell.mute(cx.waker());
+            let polled = self.turn(&mut TaskContext::from_waker(&waker), &bell, inside.as_mut());
+            bell.unmute();
+            if let Poll::Ready(result) = polled {
+                return Poll::Ready(result.flatten());
+            }
+            let activity = self.activity();
+            expiry.poll(cx, activity).map(|()| match activity {
+                Activity::Idle(_) => Ok(()),
+                _ => Err(wasmtime::format_err!("it did not end in time")),
+            })
+        })
+        .await
+    }
+
+    /// Goes on with what can go on, and takes one request after the other when nothing can.
+    fn turn<T>(
+        &self,
+        cx: &mut TaskContext<'_>,
+        bell: &Bell,
+        mut inside: Pin<&mut impl Future<Output = T>>,
+    ) -> Poll<T> {
+        let began = Instant::now();
+        loop {
+            if let Poll::Ready(result) = inside.as_mut().poll(cx) {
+                return Poll::Ready(result);
+            }
+            if !self.looked.swap(false, Ordering::Relaxed) {
+                // The guest computes, or the host does something for it that nothing else can go beside.
+                self.pass();
+            }
+            // It has yielded, to let others run.
+            let goes_on = bell.rang();
+            let was_busy = self.is_busy.swap(goes_on, Ordering::Relaxed);
+            let took = self.took.swap(false, Ordering::Relaxed);
+            if !(goes_on || was_busy || took) {
+                return Poll::Pending;
+            }
+            if began.elapsed() >= TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes requests until there is a reason to end.
+    async fn serve(&self, accessor: &Accessor<State>) -> wasmtime::Result<()> {
+        let limits = &self.instances.component().limits;
+        let queue = self.instances.queue();
+        let handle = *self.service.wasi_http_handler().func_handle().func();
+        let mut calls = FuturesUnordered::new();
+        let mut total = 0;
+        let mut is_open = true;
+        std::future::poll_fn(|cx| {
+            self.looked.store(true, Ordering::Relaxed);
+            let mut took = false;
+            loop {
+                while let Poll::Ready(Some(in_time)) = calls.poll_next_unpin(cx) {
+                    // One that is late may never end, so the instance ends with those it has.
+                    is_open &= in_time?;
+                    if calls.is_empty() {
+                        self.now(Activity::Finishing(Instant::now()));
+                    }
+                }
+                if took {
+                    self.took.store(true, Ordering::Relaxed);
+                    return Poll::Pending;
+                }
+                if self.is_busy.load(Ordering::Relaxed) {
+                    self.instances.meet(queue.arrive(&mut self.seat()));
+                    return Poll::Pending;
+                }
+                is_open &= total < limits.instance_requests;
+                let is_ready = accessor.poll_ready_for_concurrent_call(handle, cx);
+                let has_room = calls.len() < limits.instance_concurrency as usize;
+                if !(is_open && is_ready.is_ready() && has_room) {
+                    self.pass();
+                    break;
+                }
+                let (job, need) = queue.take(&mut self.seat(), cx.waker());
+                self.instances.meet(need);
+                let Some(job) = job else {
+                    self.sleeps.store(true, Ordering::Relaxed);
+                    break;
+                };
+                if job.answer.is_closed() {
+                    // Its client has left.
+                    continue;
+                }
+                took = true;
+                total += 1;
+                let now = Instant::now();
+                self.now(Activity::Answering(now));
+                calls.push(self.begin(accessor, job, now)?);
+            }
+            if !calls.is_empty() || accessor.poll_no_interesting_tasks(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if !is_open {
+                return Poll::Ready(Ok(()));
+            }
+            if !matches!(self.activity(), Activity::Idle(_)) {
+                self.now(Activity::Idle(Instant::now()));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Calls the guest, which runs when the event loop does. The future tells whether it answers in time.
+    fn begin<'b>(
+        &'b self,
+        accessor: &'b Accessor<State>,
+        job: Job,
+        now: Instant,
+    ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + 'b> {
+        let Job {
+            admitted: Admitted { id, place, .. },
+            request,
+            mut answer,
+        } = job;
+        let (call, received) = accessor.with(|mut access| {
+            let mut store = access.as_context_mut();
+            let (request, received) = Request::from_http(store.data_mut().http().hooks, request);
+            let received: Received = Box::pin(received);
+            let request = store.data_mut().table.push(request)?;
+            let handle = self.service.wasi_http_handler().func_handle();
+            let call = handle.start_call_concurrent(&mut store, (request,))?;
+            store.data_mut().wasi.begin_request(call.task(), id);
+            wasmtime::error::Ok((call, received))
+        })?;
+        let deadline = now + self.instances.component().limits.request_timeout;
+        Ok(async move {
+            let outcome = tokio::select! {
+                biased;
+                outcome = self.answer(accessor, call, received) => outcome,
+                () = abandoned(&mut answer, deadline) => return Ok(false),
+            };
+            drop(place);
+            let outcome = outcome.map(|response| (response, self.fate.clone()));
+            // Nobody listens if the client has left.
+            _ = answer.send(outcome.map_err(NoAnswer::Failed));
+            Ok(true)
+        })
+    }
+
+    async fn answer(
+        &self,
+        accessor: &Accessor<State>,
+        call: Call,
+        received: Received,
+    ) -> wasmtime::Result<http::Response<WasiBody>> {
+        let handle = self.service.wasi_http_handler().func_handle();
+        let (response,) = handle.finish_call_concurrent(accessor, call).await?;
+        let response = response?;
+        accessor.with(|mut access| {
+            let response = access.as_context_mut().data_mut().table.delete(response)?;
+            response.into_http(access, received)
+        })
+    }
+
+    /// Leaves requests to others.
+    fn pass(&self) {
+        let need = self.instances.queue().pass(&mut self.seat());
+        self.instances.meet(need);
+    }
+
+    fn seat(&self) -> MutexGuard<'_, &'a mut Seat> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn activity(&self) -> Activity {
+        *self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self, activity: Activity) {
+        *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = activity;
+    }
+
+    /// Counts and logs what ended the instance, unless that was its generation's end: then it is no fault of it.
+    fn report(&self, error: &wasmtime::Error) {
+        if self.instances.life().cut.is_cancelled() {
+            return;
+        }
+        let context = self.instances.component();
+        let component = &context.id;
+        context.metrics.trap(component);
+        tracing::error!(
+            component,
+            "An instance of `{component}` ended: {}",
+            error.root_cause()
+        );
+        tracing::debug!(component, "{error:?}");
+    }
+}
+
+/// Resolves when nobody waits for the answer any more and its time is over. Who waits has a timer that ends no later, so
+/// that most requests need no second one.
+async fn abandoned(answer: &mut oneshot::Sender<Answer>, deadline: Instant) {
+    answer.closed().await;
+    tokio::time::sleep_until(deadline.into()).await;
+}

@@ -1,0 +1,219 @@
+//! Heads that make no sense, refused before anyone acts upon them, in every version of HTTP alike; and the scheme and
+//! authority that a component is told.
+
+use http::header::{EXPECT, HOST};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Method, Request, Uri, Version};
+
+use super::problem::Problem;
+
+/// Checks the head of a request, and gives its target the scheme and the authority that it is for: HTTP/1.1 names the
+/// one nowhere and the other in `Host` only.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn complete<B>(request: &mut Request<B>) -> Result<(), Problem> {
+    let is_http_2 = request.version() == Version::HTTP_2;
+    if is_http_2 && request.headers().values().any(has_space_around) {
+        return Err(Problem::Malformed(
+            "a header's value begins or ends with white space",
+        ));
+    }
+    // Nobody is connected to anything from here. Other methods are the components' to refuse.
+    if request.method() == Method::CONNECT {
+        return Err(Problem::MethodNotServed);
+    }
+    check_target(request.uri())?;
+    if request.uri().path() == "*" && request.method() != Method::OPTIONS {
+        return Err(Problem::Malformed("the target `*` is for OPTIONS only"));
+    }
+    if let Some(expected) = request.headers().get(EXPECT)
+        && !expected.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Problem::UnknownExpectation);
+    }
+    let authority = authority(request)?;
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme.get_or_insert(Scheme::HTTP);
+    parts.authority = Some(authority);
+    parts
+        .path_and_query
+        .get_or_insert(PathAndQuery::from_static("/"));
+    *request.uri_mut() =
+        Uri::from_parts(parts).map_err(|_| Problem::Malformed("the target is malformed"))?;
+    Ok(())
+}
+
+/// Whether a target is of this kind of server, and has nothing that must be percent-encoded (RFC 9112, section 3.2).
+fn check_target(target: &Uri) -> Result<(), Problem> {
+    match (target.scheme_str(), target.authority()) {
+        (Some("http" | "https"), _) | (None, None) => {}
+        (None, Some(_)) => return Err(Problem::Malformed("the target must begin with `/`")),
+        (Some(_), _) => return Err(Problem::Malformed("the target's scheme is not HTTP's")),
+    }
+    let has = |text: &str, not: &[u8]| {
+        let mut bytes = text.bytes();
+        bytes.any(|byte| !byte.is_ascii_graphic() || not.contains(&byte))
+    };
+    if has(target.path(), b"<>`") || has(target.query().unwrap_or_default(), b"<>\"") {
+        let reason = "the target has characters that must be percent-encoded";
+        return Err(Problem::Malformed(reason));
+    }
+    Ok(())
+}
+
+/// RFC 9113, section 8.2.1: such a field makes its message malformed. In HTTP/1.1 the space is none of the value's.
+fn has_space_around(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let value = value.as_bytes();
+    is_space(value.first()) || is_space(value.last())
+}
+
+/// Whom a request is for: its target says so, or else its `Host` (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
+fn authority<B>(request: &Request<B>) -> Result<Authority, Problem> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Problem::Malformed("there is more than one Host"));
+    }
+    let host = host.map(read).transpose()?;
+    let target = request.uri().authority();
+    match (request.version(), target, host) {
+        (Version::HTTP_11, _, None) => Err(Problem::Malformed("there is no Host")),
+        (_, Some(target), Some(host)) if *target != host => {
+            Err(Problem::Malformed("Host is not the target's authority"))
+        }
+        (_, Some(target), _) => checked(target.clone()),
+        (_, None, Some(host)) => Ok(host),
+        // Only HTTP/1.0 may leave it out.
+        (Version::HTTP_10, None, None) => Ok(Authority::from_static("localhost")),
+        (_, None, None) => Err(Problem::Malformed("there is no authority")),
+    }
+}
+
+fn read(host: &HeaderValue) -> Result<Authority, Problem> {
+    Authority::try_from(host.as_bytes())
+        .map_err(|_| Problem::Malformed("Host is malformed"))
+        .and_then(checked)
+}
+
+/// Nobody is let in by a user's name in an address, which only serves to deceive. A port is a number, or nothing.
+fn checked(authority: Authority) -> Result<Authority, Problem> {
+    let text = authority.as_str();
+    let host = authority.host();
+    let port = text.strip_prefix(host).unwrap_or_default();
+    let port = port.strip_prefix(':').unwrap_or(port);
+    // A sign before it would parse too.
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port = port.is_empty() || (is_number && port.parse::<u16>().is_ok());
+    if host.is_empty() || text.contains('@') || !is_port {
+        return Err(Problem::Malformed("the host that it is for is malformed"));
+    }
+    Ok(authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(version: Version, uri: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let mut request = Request::builder().version(version).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).expect("can be built")
+    }
+
+    #[test]
+    fn a_component_is_told_scheme_and_authority() {
+        let cases = [
+            (
+                Version::HTTP_11,
+                "/x?y",
+                &[("host", "shop:80")][..],
+                "http://shop:80/x?y",
+            ),
+            (
+                Version::HTTP_11,
+                "http://shop/x",
+                &[("host", "SHOP")],
+                "http://shop/x",
+            ),
+            (
+                Version::HTTP_11,
+                "http://shop",
+                &[("host", "shop")],
+                "http://shop/",
+            ),
+            (
+                Version::HTTP_11,
+                "/x",
+                &[("host", "[::1]:5000")],
+                "http://[::1]:5000/x",
+            ),
+            (Version::HTTP_10, "/x", &[], "http://localhost/x"),
+            (Version::HTTP_2, "http://shop/x", &[], "http://shop/x"),
+            (
+                Version::HTTP_2,
+                "http://shop/x",
+                &[("host", "Shop")],
+                "http://shop/x",
+            ),
+            (Version::HTTP_2, "/x", &[("host", "shop")], "http://shop/x"),
+        ];
+        for (version, uri, headers, expected) in cases {
+            let mut request = request(version, uri, headers);
+            assert_eq!(complete(&mut request), Ok(()), "{version:?} {uri}");
+            assert_eq!(request.uri(), expected);
+        }
+    }
+
+    #[test]
+    fn heads_that_make_no_sense_are_refused() {
+        let injected = "a\", for=6.6.6.6;host=\"b";
+        let cases = [
+            (Version::HTTP_11, "/", &[][..]),
+            (Version::HTTP_11, "/", &[("host", "a"), ("host", "a")]),
+            (Version::HTTP_11, "/", &[("host", "")]),
+            (Version::HTTP_11, "/", &[("host", "a b")]),
+            (Version::HTTP_11, "/", &[("host", "user@a")]),
+            (Version::HTTP_11, "/", &[("host", "a:b")]),
+            (Version::HTTP_11, "/", &[("host", "a:99999")]),
+            (Version::HTTP_11, "/", &[("host", "a:+80")]),
+            (Version::HTTP_10, "http://a/", &[("host", "b")]),
+            (Version::HTTP_11, "http://a/", &[("host", "b")]),
+            (Version::HTTP_11, "ftp://a/", &[("host", "a")]),
+            (Version::HTTP_11, "a", &[("host", "a")]),
+            (Version::HTTP_11, "/\u{e9}", &[("host", "a")]),
+            (Version::HTTP_11, "/?\u{e9}", &[("host", "a")]),
+            (Version::HTTP_2, "ftp://a/", &[]),
+            (Version::HTTP_2, "http://a/\u{e9}", &[]),
+            (Version::HTTP_11, "*", &[("host", "a")]),
+            (Version::HTTP_2, "/", &[]),
+            (Version::HTTP_2, "/", &[("host", injected)]),
+            (Version::HTTP_2, "http://a/", &[("host", "b")]),
+            (Version::HTTP_2, "*", &[("host", "a")]),
+            (Version::HTTP_2, "http://a/", &[("x", "\tb")]),
+            (Version::HTTP_2, "http://a/", &[("x", "b ")]),
+        ];
+        for (version, uri, headers) in cases {
+            let refused = complete(&mut request(version, uri, headers));
+            let is_malformed = matches!(refused, Err(Problem::Malformed(_)));
+            assert!(is_malformed, "{version:?} {uri} {headers:?}: {refused:?}");
+        }
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let headers = [("host", "a"), ("expect", "x")];
+            let refused = complete(&mut request(version, "http://a/", &headers));
+            assert_eq!(refused, Err(Problem::UnknownExpectation));
+        }
+    }
+
+    #[test]
+    fn space_around_a_value_is_no_part_of_it_before_http_2() {
+        let headers = [("host", "a"), ("expect", "100-Continue"), ("x", " b")];
+        assert_eq!(
+            complete(&mut request(Version::HTTP_11, "/", &headers)),
+            Ok(())
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! HTTP messages as fields and bytes: what a head and a chunked body may look like, what a request is called, for whom a
+//! proxy sends it, and the problems that clients are told.
+//!
+//! Here live rules that can be tested with literals, most of them from an RFC. Nothing here holds a connection, waits, or
+//! keeps anything between two requests.
+
+mod chunks;
+pub(crate) mod forwarded;
+pub(crate) mod head;
+pub(crate) mod problem;
+mod request_id;
+
+pub(crate) use chunks::Chunks;
+pub(crate) use problem::Problem;
+pub(crate) use request_id::RequestId;

@@ -1,0 +1,149 @@
+//! Errors that the host answers itself, in the same form as the components': RFC 9457, with `error` repeating `detail`.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use wasmtime_wasi_http::WasiBody;
+
+use super::request_id::urn;
+
+/// Why the host, not a component, answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// What is wrong with its head or its body.
+    Malformed(&'static str),
+    HeadTooSlow,
+    NoRoute,
+    MethodNotServed,
+    UnknownExpectation,
+    BodyTooLarge {
+        limit_bytes: u64,
+    },
+    BodyTooSlow,
+    /// One client has as many requests in flight as it may.
+    ClientBusy,
+    /// Bodies of one client wait, as much as may.
+    ClientBodies,
+    /// Bodies of all clients wait, as much as may.
+    AllBodies,
+    Overloaded,
+    TimedOut,
+    ComponentFailed,
+}
+
+/// All that a [`Problem`] is counted as.
+pub(crate) const REASONS: [&str; 13] = [
+    "malformed",
+    "no_route",
+    "method_not_served",
+    "unknown_expectation",
+    "body_too_large",
+    "body_too_slow",
+    "client_busy",
+    "client_bodies",
+    "all_bodies",
+    "overloaded",
+    "timed_out",
+    "component_failed",
+    "head_too_slow",
+];
+
+impl Problem {
+    /// What it is counted as: one of [`REASONS`].
+    pub(crate) fn reason(self) -> &'static str {
+        REASONS[match self {
+            Self::Malformed(_) => 0,
+            Self::NoRoute => 1,
+            Self::MethodNotServed => 2,
+            Self::UnknownExpectation => 3,
+            Self::BodyTooLarge { .. } => 4,
+            Self::BodyTooSlow => 5,
+            Self::ClientBusy => 6,
+            Self::ClientBodies => 7,
+            Self::AllBodies => 8,
+            Self::Overloaded => 9,
+            Self::TimedOut => 10,
+            Self::ComponentFailed => 11,
+            Self::HeadTooSlow => 12,
+        }]
+    }
+
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotServed => StatusCode::NOT_IMPLEMENTED,
+            Self::UnknownExpectation => StatusCode::EXPECTATION_FAILED,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadTooSlow | Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::ClientBusy | Self::ClientBodies => StatusCode::TOO_MANY_REQUESTS,
+            Self::AllBodies | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::ComponentFailed => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What the client is told.
+    pub(crate) fn detail(self) -> String {
+        match self {
+            Self::Malformed(what) => what.into(),
+            Self::NoRoute => "no such resource".into(),
+            Self::MethodNotServed => "this method is not served".into(),
+            Self::UnknownExpectation => "only `100-continue` can be expected".into(),
+            Self::BodyTooLarge { limit_bytes } => {
+                format!("the request body is larger than {limit_bytes} bytes")
+            }
+            Self::HeadTooSlow => "the request's head did not arrive in time".into(),
+            Self::BodyTooSlow => "the request body did not arrive in time".into(),
+            Self::ClientBusy => "too many requests of yours at once; try again shortly".into(),
+            Self::ClientBodies => "too many bodies of yours at once; try again shortly".into(),
+            Self::AllBodies | Self::Overloaded => {
+                "too many requests at once; try again shortly".into()
+            }
+            Self::TimedOut => "the request took too long".into(),
+            Self::ComponentFailed => "the request could not be served".into(),
+        }
+    }
+
+    /// The answer to the request `request_id`.
+    pub(crate) fn response(self, request_id: &str) -> Response<WasiBody> {
+        let status = self.status();
+        let mut response = Response::new(full(body(status, &self.detail(), request_id)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::REQUEST_TIMEOUT
+        ) {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// The JSON of a problem.
+pub(crate) fn body(status: StatusCode, detail: &str, request_id: &str) -> String {
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+        "instance": urn(request_id),
+        "error": detail,
+    });
+    body.to_string()
+}
+
+/// A body that is known as a whole.
+pub(crate) fn full(body: impl Into<Bytes>) -> WasiBody {
+    Full::new(body.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}

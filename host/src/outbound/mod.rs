@@ -1,0 +1,10 @@
+//! Where components may connect to: the addresses of databases and caches, and the list that allows them.
+//!
+//! A `backend` is an address that was taken apart once, an `allowed_host` one entry of `allowed_outbound_hosts`. Nothing
+//! here connects; `mysql` and `redis` do.
+
+mod allowed_host;
+mod backend;
+
+pub(crate) use allowed_host::AllowedHost;
+pub(crate) use backend::{Backend, Kind};

@@ -1,0 +1,74 @@
+//! The rooms of `host/src` import only what lies below them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use testbed::rooms::{Rule, check, circles, strangers};
+
+/// From the bottom up: nothing that serves imports `control`, `admin` or `client`.
+const RULES: [Rule; 17] = [
+    ("config", &[]),
+    ("logging", &["config"]),
+    ("metrics", &[]),
+    ("migrate", &[]),
+    ("message", &[]),
+    ("outbound", &[]),
+    ("clients", &["config", "message"]),
+    ("mysql", &["config", "instance", "metrics", "outbound"]),
+    ("redis", &["config", "instance", "metrics", "outbound"]),
+    (
+        "instance",
+        &[
+            "clients", "config", "message", "metrics", "mysql", "outbound", "redis",
+        ],
+    ),
+    (
+        "app",
+        &[
+            "config", "instance", "metrics", "mysql", "outbound", "redis",
+        ],
+    ),
+    (
+        "http",
+        &["app", "clients", "instance", "message", "metrics"],
+    ),
+    ("client", &["config"]),
+    (
+        "control",
+        &["app", "client", "config", "instance", "message", "metrics"],
+    ),
+    ("admin", &["app", "config", "control", "http", "instance"]),
+    ("cli", &["client", "config"]),
+    ("fuzz", &["app"]),
+];
+
+/// What the benchmarks see of the insides is there for them only, and serves nobody.
+const FOR_BENCHES: Rule = (
+    "micro",
+    &[
+        "app", "cli", "config", "instance", "message", "metrics", "mysql", "outbound",
+    ],
+);
+
+fn src() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
+}
+
+#[test]
+fn each_room_imports_only_what_lies_below_it() {
+    let rules: Vec<Rule> = RULES.into_iter().chain([FOR_BENCHES]).collect();
+    assert_eq!(check(src(), &rules), [""; 0]);
+}
+
+/// Wasmtime calls the functions of `mysql` and `redis` with the state of an instance, which holds their connections.
+#[test]
+fn one_circle_is_left_and_wasmtime_draws_it() {
+    let forced = BTreeSet::from(["instance", "mysql", "redis"]);
+    assert_eq!(circles(&RULES), BTreeSet::from([forced]));
+}
+
+#[test]
+fn the_host_knows_neither_proxy_nor_components() {
+    let others = ["store_proxy", "store_guest", "store_domain"];
+    assert_eq!(strangers(src(), &others), [""; 0]);
+}
