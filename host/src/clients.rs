@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
+use store_server::forwarded;
 
 use crate::config::ClientSettings;
-use crate::message::{Problem, forwarded};
+use crate::message::Problem;
 
 /// Clients that come and go at once don't wait for each other.
 const SHARDS: usize = 16;

@@ -18,7 +18,6 @@ mod control;
 mod fuzz;
 mod http;
 mod instance;
-pub mod logging;
 mod message;
 mod metrics;
 #[cfg(feature = "micro")]

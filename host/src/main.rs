@@ -9,7 +9,8 @@ use std::time::Duration;
 use clap::Parser;
 use store_host::cli::{Cli, Command};
 use store_host::config::Config;
-use store_host::{Host, StartError, client, logging};
+use store_host::{Host, StartError, client};
+use store_server::logging;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -64,7 +65,7 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 async fn serve(config: &Config) -> ExitCode {
-    let _logging = match logging::start(config.log_format, &config.log) {
+    let _logging = match logging::start(config.log_format, &config.log, "guest=warn") {
         Ok(guard) => guard,
         Err(reason) => return fail(&reason, 2),
     };

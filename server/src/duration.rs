@@ -16,9 +16,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         Ok(Duration::ZERO) => Err("must be longer than zero".into()),
         Ok(duration) if duration > LONGEST => Err("must be a week at most".into()),
         Ok(duration) => Ok(duration),
-        Err(error) => Err(format!(
-            "{error}; write for example \"500ms\", \"2s\" or \"1m\""
-        )),
+        Err(error) => Err(format!("{error}; write for example 500ms, 2s or 1m")),
     }
 }
 

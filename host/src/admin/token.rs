@@ -1,18 +1,13 @@
 //! The admin token: who has it may change what serves.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use store_server::token::{self, SHORTEST, bearer, is_same};
 
 use crate::config::{Secret, SwapSettings};
 
 /// Holds the token itself. There is no flag for that: every user of a machine reads its processes' flags.
 const VARIABLE: &str = "STORE_HOST_ADMIN_TOKEN";
-
-/// A shorter one can be guessed.
-const SHORTEST: usize = 16;
 
 /// The token, or the lack of one.
 #[derive(Debug)]
@@ -65,14 +60,8 @@ impl Token {
         let Some(Secret(token)) = &self.0 else {
             return Err(Refused::NoneSet);
         };
-        let given = authorization
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, given)| given.trim())
-            .ok_or(Refused::Missing)?;
-        // Digests are of one length, so that the time taken tells nothing about the token's.
-        let digest = |text: &str| Sha256::digest(text.as_bytes());
-        if digest(given).ct_eq(&digest(token)).into() {
+        let given = authorization.and_then(|value| bearer(value.as_bytes()));
+        if is_same(token, given.ok_or(Refused::Missing)?) {
             Ok(())
         } else {
             Err(Refused::Wrong)
@@ -82,20 +71,19 @@ impl Token {
 
 /// The token in a file, with a warning if others can read it too.
 fn read(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = token::read(path).map_err(|error| {
         format!(
             "--admin-token-file {}: can't be read: {error}",
             path.display()
         )
     })?;
-    let others = std::fs::metadata(path).map_or(0, |metadata| metadata.mode() & 0o077);
-    if others != 0 {
+    if token::is_readable_by_others(path) {
         tracing::warn!(
             "--admin-token-file {}: other users may read it: `chmod 600` it",
             path.display()
         );
     }
-    Ok(text.trim().to_owned())
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+pub(crate) use store_server::duration::parse as duration;
+use store_server::logging::LogFormat;
 
 pub use self::admin_address::AdminAddress;
 pub use self::admin_url::AdminUrl;
@@ -245,15 +247,6 @@ pub struct RedisSettings {
     pub response_timeout: Duration,
 }
 
-/// Form of the log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// A value that must not be printed: its `Debug` is `***`.
 #[derive(Clone)]
 pub struct Secret(pub String);
@@ -269,18 +262,5 @@ impl std::str::FromStr for Secret {
 
     fn from_str(value: &str) -> Result<Self, Self::Err> {
         Ok(Self(value.to_owned()))
-    }
-}
-
-/// Far beyond any use, and near enough that adding it to a clock never overflows.
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// A duration above zero; nothing here means anything at zero.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("must be longer than zero".into()),
-        Ok(duration) if duration > LONGEST => Err("must be a week at most".into()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write for example 500ms, 2s or 1m")),
     }
 }

@@ -4,9 +4,8 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+pub(crate) use store_server::problem::{MEDIA_TYPE, body};
 use wasmtime_wasi_http::WasiBody;
-
-use super::request_id::urn;
 
 /// Why the host, not a component, answers a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,21 +123,6 @@ impl Problem {
         }
         response
     }
-}
-
-pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
-
-/// The JSON of a problem.
-pub(crate) fn body(status: StatusCode, detail: &str, request_id: &str) -> String {
-    let body = serde_json::json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-        "instance": urn(request_id),
-        "error": detail,
-    });
-    body.to_string()
 }
 
 /// A body that is known as a whole.

@@ -1,14 +1,8 @@
 //! What one request is called in headers and log lines.
 
-use std::fmt::Write;
-
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
+use store_server::request_id::{REQUEST_ID, given};
 use uuid::Uuid;
-
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Longest id taken over from a client or a proxy.
-const MAX_LENGTH: usize = 128;
 
 /// An id that can stand in a header and in a log line.
 #[derive(Clone, Debug)]
@@ -17,12 +11,8 @@ pub(crate) struct RequestId(HeaderValue);
 impl RequestId {
     /// Takes over the id that a proxy gave, if it can stand in a log line, or makes one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get(REQUEST_ID).map(HeaderValue::as_bytes);
-        let usable = given.filter(|id| {
-            (1..=MAX_LENGTH).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
-        });
         // A copy: the value itself would keep all that was read with it.
-        let copy = usable.and_then(|id| HeaderValue::from_bytes(id).ok());
+        let copy = given(headers).and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
         copy.map_or_else(|| Self::made(""), Self)
     }
 
@@ -45,31 +35,5 @@ impl RequestId {
     /// Says it in `headers`.
     pub(crate) fn put(&self, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, self.0.clone());
-    }
-}
-
-/// A request id as a URI for a problem's `instance`. What can't stand in a URN (RFC 8141, section 2) is encoded.
-pub(crate) fn urn(request_id: &str) -> String {
-    let mut urn = String::from("urn:request:");
-    for byte in request_id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
-            urn.push(char::from(byte));
-        } else {
-            // Writing to a string never fails.
-            _ = write!(urn, "%{byte:02X}");
-        }
-    }
-    urn
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_instance_is_a_uri_whatever_the_id() {
-        assert_eq!(urn("a-1_b"), "urn:request:a-1_b");
-        assert_eq!(urn("a|b"), "urn:request:a%7Cb");
-        assert_eq!(urn("100%?#"), "urn:request:100%25%3F%23");
     }
 }

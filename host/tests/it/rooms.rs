@@ -6,9 +6,8 @@ use std::path::Path;
 use testbed::rooms::{Rule, check, circles, strangers};
 
 /// From the bottom up: nothing that serves imports `control`, `admin` or `client`.
-const RULES: [Rule; 17] = [
+const RULES: [Rule; 16] = [
     ("config", &[]),
-    ("logging", &["config"]),
     ("metrics", &[]),
     ("migrate", &[]),
     ("message", &[]),
