@@ -62,7 +62,11 @@ async fn follow(mut said: impl AsyncRead + Unpin) -> Result<()> {
                     match Line::read(&line) {
                         Line::Bar(text) => bar = Some(text.to_owned()),
                         Line::EachCrate => {}
-                        Line::Other(text) => eprintln!("{text}"),
+                        Line::Other(text) => {
+                            // The bar is gone when what follows it is said, such as that the tests run.
+                            bar = None;
+                            eprintln!("{text}");
+                        }
                     }
                 }
             }

@@ -146,6 +146,11 @@ async fn hosts_stopped_in_turn_cost_no_request() {
         shop.start_again(number).await;
         let output = rig.control(&["undrain", &name]).await;
         assert!(output.status.success(), "{output:?}");
+        // The other one may go when a health check has found this one.
+        eventually("it is used again", async || {
+            rig.state(shop.addresses[number]).await == "up"
+        })
+        .await;
     }
     load.answers(100).await;
     let tally = load.stop().await;

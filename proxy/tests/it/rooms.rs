@@ -5,8 +5,7 @@ use std::path::Path;
 use testbed::rooms::{Rule, check, circles, strangers};
 
 /// From the bottom up: nothing that serves imports `operate` or `server`.
-const RULES: [Rule; 12] = [
-    ("logging", &[]),
+const RULES: [Rule; 11] = [
     ("metrics", &[]),
     ("message", &["metrics"]),
     ("config", &["message"]),
@@ -33,14 +32,7 @@ const RULES: [Rule; 12] = [
     ),
     (
         "operate",
-        &[
-            "config",
-            "downstream",
-            "logging",
-            "message",
-            "request",
-            "table",
-        ],
+        &["config", "downstream", "message", "request", "table"],
     ),
     (
         "server",
