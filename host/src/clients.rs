@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::config::ClientSettings;
 use crate::message::{Problem, forwarded};
@@ -91,9 +92,7 @@ impl Clients {
 
     fn shard(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, Arc<Counts>>> {
         let index = self.hasher.hash_one(address) as usize % SHARDS;
-        self.shards[index]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shards[index].lock()
     }
 }
 

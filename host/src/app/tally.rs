@@ -1,11 +1,12 @@
 //! What one of two live generations did, for comparing them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use parking_lot::Mutex;
 
 use crate::metrics::TrialMetrics;
 
@@ -41,7 +42,7 @@ impl Tally {
     pub(crate) fn begin(self: &Arc<Self>) -> Counted {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
-        self.open().insert(number, began);
+        self.open.lock().insert(number, began);
         Counted {
             tally: self.clone(),
             number,
@@ -96,11 +97,7 @@ impl Tally {
     pub(crate) fn slower_than(&self, limit: Duration) -> u64 {
         let answered: u64 = self.counts().skip(bucket(limit) + 1).sum();
         let waiting = |began: &&Instant| began.elapsed() > limit;
-        answered + self.open().values().filter(waiting).count() as u64
-    }
-
-    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        answered + self.open.lock().values().filter(waiting).count() as u64
     }
 
     fn counts(&self) -> impl Iterator<Item = u64> {
@@ -127,7 +124,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.tally.open().remove(&self.number);
+        self.tally.open.lock().remove(&self.number);
         // Whoever left first counts as the client's doing, with the time that it waited.
         let status = self.status.unwrap_or(StatusCode::REQUEST_TIMEOUT);
         self.tally.end(status, self.began.elapsed());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ledger::Last;
-use super::{Changed, Control, ControlError, Peer, lock, micros};
+use super::{Changed, Control, ControlError, Peer, micros};
 use crate::app::{Canary, Slot, Tally};
 use crate::config::CanaryBudget;
 use crate::instance::Origin;
@@ -144,7 +144,7 @@ impl Control {
                 (established.took, established.replaced, None)
             }
             Verdict::Withdraw(reason) => {
-                let mut ledgers = lock(&self.ledgers);
+                let mut ledgers = self.ledgers.lock();
                 let took = self.replace(self.live.load().with(id, Slot::new(slot.stable.clone())));
                 let ledger = ledgers.entry(id.to_owned()).or_default();
                 self.retire(ledger, canary.generation.clone(), false);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Control;
 use super::ledger::{Kept, Ledger};
-use super::{Control, lock};
 use crate::instance::Generation;
 
 /// How long the instances of a generation may take to end once they are told to: an epoch or two, unless a thread is
@@ -29,7 +29,7 @@ impl Control {
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = lock(&self.tasks);
+        let mut tasks = self.tasks.lock();
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
     }

@@ -24,9 +24,10 @@ mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -131,7 +132,7 @@ impl Control {
     /// The file of each component.
     pub(crate) fn sources(&self) -> Vec<(String, PathBuf)> {
         let app = self.live.load_full();
-        let ledgers = lock(&self.ledgers);
+        let ledgers = self.ledgers.lock();
         let serving = ledgers.iter().filter(|(id, _)| app.slots.contains_key(*id));
         serving
             .map(|(id, ledger)| (id.clone(), ledger.source.clone()))
@@ -141,7 +142,7 @@ impl Control {
     /// Whether these bytes are what serves, or the file that was loaded last.
     pub(crate) fn has_loaded(&self, id: &str, digest: &str) -> bool {
         let serves = self.live.load().stable(id);
-        let ledgers = lock(&self.ledgers);
+        let ledgers = self.ledgers.lock();
         let loaded = ledgers
             .get(id)
             .and_then(|ledger| ledger.file_digest.as_deref());
@@ -157,7 +158,7 @@ impl Control {
 
     /// Ends what was started here.
     pub(crate) fn stop(&self) {
-        lock(&self.tasks).abort_all();
+        self.tasks.lock().abort_all();
     }
 
     /// The right to change one component, which is in the app.
@@ -176,7 +177,9 @@ impl Control {
         file_digest: Option<String>,
         compiled: Compiled,
     ) -> Arc<Version> {
-        let number = lock(&self.ledgers)
+        let number = self
+            .ledgers
+            .lock()
             .entry(id.to_owned())
             .or_default()
             .number();
@@ -211,7 +214,7 @@ impl Control {
         file_digest: Option<String>,
     ) -> Established {
         let version = generation.version.clone();
-        let mut ledgers = lock(&self.ledgers);
+        let mut ledgers = self.ledgers.lock();
         let ledger = ledgers.entry(id.to_owned()).or_default();
         let before = self.live.load().stable(id);
         let took = self.replace(self.live.load().with(id, Slot::new(generation)));
@@ -242,7 +245,7 @@ impl Control {
     }
 
     fn note(&self, id: &str, last: Last) {
-        if let Some(ledger) = lock(&self.ledgers).get_mut(id) {
+        if let Some(ledger) = self.ledgers.lock().get_mut(id) {
             ledger.last = Some(last);
         }
     }
@@ -260,9 +263,4 @@ fn micros(time: Duration) -> f64 {
 
 fn millis(time: Duration) -> f64 {
     micros(time) / 1000.0
-}
-
-/// A panic elsewhere leaves these lists and sets themselves whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

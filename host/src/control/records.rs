@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::error::Step;
 use super::state_folder::{Earlier, Record};
-use super::{Control, ControlError, lock};
+use super::{Control, ControlError};
 use crate::instance::{Origin, Source, Version};
 
 impl Control {
@@ -82,7 +82,7 @@ impl Control {
 
     fn record_of(&self, id: &str, version: &Version, file_digest: Option<&str>) -> Record {
         let serves = self.live.load().stable(id).map(|live| live.version.clone());
-        let ledgers = lock(&self.ledgers);
+        let ledgers = self.ledgers.lock();
         let kept = ledgers.get(id).into_iter().flat_map(|ledger| &ledger.kept);
         let mut earlier: Vec<Earlier> = kept
             .map(|kept| &kept.version)
@@ -113,7 +113,7 @@ impl Control {
             let canary = slot.canary.iter();
             needed.extend(canary.map(|canary| canary.generation.version.digest().to_owned()));
         }
-        if let Some(ledger) = lock(&self.ledgers).get(id) {
+        if let Some(ledger) = self.ledgers.lock().get(id) {
             let kept = ledger.kept.iter();
             needed.extend(kept.map(|kept| kept.version.digest().to_owned()));
         }
@@ -122,7 +122,7 @@ impl Control {
 
     /// The digest of the manifest's file as it is now, which need not be the one that was loaded.
     pub(super) fn file_digest_now(&self, id: &str) -> Option<String> {
-        let source = lock(&self.ledgers).get(id)?.source.clone();
+        let source = self.ledgers.lock().get(id)?.source.clone();
         let read = tokio::task::block_in_place(|| Source::read(&source));
         read.ok().map(|source| source.digest)
     }

@@ -10,7 +10,7 @@ use super::claim::Claim;
 use super::drain::discard;
 use super::load::read_source;
 use super::probe;
-use super::{Control, ControlError, Peer, lock, millis};
+use super::{Control, ControlError, Peer, millis};
 use crate::app::{App, Plan, Slot, preflight};
 use crate::instance::{Generation, Origin};
 
@@ -90,7 +90,9 @@ impl Control {
         let failed = |reason| ControlError::Reload(plan.load_error(id, reason).to_string());
         let path = plan.manifest.components[id].source.clone();
         let source = tokio::task::block_in_place(|| read_source(&path)).map_err(failed)?;
-        let known = lock(&self.ledgers)
+        let known = self
+            .ledgers
+            .lock()
             .get(id)
             .and_then(|ledger| ledger.file_digest.clone());
         let serving = self.live.load().stable(id);
@@ -129,7 +131,7 @@ impl Control {
     fn switch(&self, plan: &Plan, next: &BTreeMap<String, Next>) -> Result<(), ControlError> {
         let new = next.iter().filter(|(_, next)| next.is_new);
         self.record_all(new.map(|(id, next)| (id.as_str(), &*next.generation.version)))?;
-        let mut ledgers = lock(&self.ledgers);
+        let mut ledgers = self.ledgers.lock();
         let before = self.live.load_full();
         let slots = next
             .iter()

@@ -7,7 +7,7 @@ use super::drain::discard;
 use super::error::Step;
 use super::ledger::{Last, Ledger};
 use super::probe;
-use super::{Changed, Control, ControlError, Peer, lock, micros};
+use super::{Changed, Control, ControlError, Peer, micros};
 use crate::instance::{Generation, Version};
 
 /// Longest time for the probe of a version that served with other settings. Whoever rolls back is in a hurry.
@@ -39,7 +39,7 @@ impl Control {
         }
         let live = slot.stable.version.number;
         let found = {
-            let mut ledgers = lock(&self.ledgers);
+            let mut ledgers = self.ledgers.lock();
             find(ledgers.entry(id.to_owned()).or_default(), live, wanted)
         };
         let (version, is_tried) = found.map_err(|kept| ControlError::NotKept {

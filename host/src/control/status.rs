@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::{Control, lock};
+use super::Control;
 use crate::app::{Canary, Slot};
 use crate::instance::{Life, Version};
 use crate::metrics::Alive;
@@ -23,7 +23,7 @@ impl Control {
     /// The answer to `GET /status`.
     pub(crate) fn status(&self) -> Value {
         let app = self.live.load_full();
-        let mut ledgers = lock(&self.ledgers);
+        let mut ledgers = self.ledgers.lock();
         let components: Vec<Value> = app
             .slots
             .iter()
@@ -55,7 +55,7 @@ impl Control {
     pub(crate) fn render_metrics(&self) -> prometheus::Result<String> {
         let app = self.live.load_full();
         let rows: Vec<(String, Vec<Row>)> = {
-            let mut ledgers = lock(&self.ledgers);
+            let mut ledgers = self.ledgers.lock();
             // Also those that a reload took out of the app, as long as they drain.
             ledgers
                 .iter_mut()

@@ -8,9 +8,7 @@ use super::drain::discard;
 use super::error::Step;
 use super::ledger::Last;
 use super::probe::{self, Probed};
-use super::{
-    CanaryAnswer, Changed, Control, ControlError, Peer, ProbeAnswer, lock, micros, millis,
-};
+use super::{CanaryAnswer, Changed, Control, ControlError, Peer, ProbeAnswer, micros, millis};
 use crate::app::{Canary, Share, Slot};
 use crate::instance::{CompileError, Compiled, Generation, Origin, Source};
 
@@ -176,7 +174,7 @@ impl Control {
             stable: slot.stable.clone(),
             canary: Some(Arc::new(canary)),
         };
-        let _ledgers = lock(&self.ledgers);
+        let _ledgers = self.ledgers.lock();
         let took = self.replace(self.live.load().with(id, slot));
         self.spawn(self.clone().judge(id.to_owned(), watched));
         took

@@ -2,7 +2,7 @@
 //!
 //! Code comes as a `source`, is made a `component` by the `compiler` in the `engine`, and serves as a `generation` with the
 //! `context` of its component. `instances` takes a request into the `queue`, where clients take `turns`; a `worker`, which
-//! is one instance until its `expiry`, takes it out. `state` is what an instance has: its `wasi`, its `variables`, its
+//! is one instance until its `expiry`, takes it out, as its `phase` lets it. `state` is what an instance has: its `wasi`, its `variables`, its
 //! `guest_log`, its memory (`limits`, `share`). Nothing here knows routes, which generation serves, or who asked.
 //!
 //! `mysql` and `redis` import this room and are imported by it: wasmtime calls their functions with our `State`, and the
@@ -19,6 +19,7 @@ mod generation;
 mod guest_log;
 mod instances;
 mod limits;
+mod phase;
 mod probe;
 mod queue;
 pub(crate) mod refresh;

@@ -4,9 +4,10 @@
 //! all the work, warm in the processor's caches, and what their requests send leaves together. Others are called when
 //! those are busy or full.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::turns::{Asker, Turns};
 
@@ -103,14 +104,14 @@ impl<R> Queue<R> {
 
     /// Adds a request, and calls an instance unless one is on its way.
     pub(crate) fn push(&self, asker: Asker, request: R) -> (Need, Watch) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.waiting.push(asker, request);
         inner.pushed()
     }
 
     /// Adds a request before all that wait.
     pub(crate) fn push_first(&self, request: R) -> (Need, Watch) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.waiting.push_first(request);
         inner.pushed()
     }
@@ -118,7 +119,7 @@ impl<R> Queue<R> {
     /// To be done once in [`PATIENCE`] until it gives nothing: calls an instance for a request that has waited long.
     /// One timer for all, since most requests are taken at once.
     pub(crate) fn watch(&self) -> Option<Need> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.is_watched = !inner.waiting.is_empty();
         inner.is_watched.then(|| inner.call_for_who_waits_long())
     }
@@ -126,7 +127,7 @@ impl<R> Queue<R> {
     /// The next request for an instance that has room, or none: then it sleeps until it is woken. Others are called for
     /// what is left if it has waited long, or if another thread can take it.
     pub(crate) fn take(&self, seat: &mut Seat, waker: &Waker) -> (Option<R>, Need) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.arrived(seat);
         let Some(request) = inner.waiting.pop() else {
             inner.asleep.push((seat.number, waker.clone()));
@@ -147,21 +148,21 @@ impl<R> Queue<R> {
         if seat.standing == Standing::Arrived {
             return Need::Nothing;
         }
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.arrived(seat);
         inner.call_for_who_waits_long()
     }
 
     /// An instance takes no more, for now.
     pub(crate) fn pass(&self, seat: &mut Seat) -> Need {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.arrived(seat);
         inner.call_for_the_rest()
     }
 
     /// An instance takes no more, ever. One that could not be made is not tried again as long as others live.
     pub(crate) fn leave(&self, seat: &mut Seat, was_made: bool) -> Need {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.arrived(seat);
         inner.alive -= 1;
         if !was_made {
@@ -176,14 +177,9 @@ impl<R> Queue<R> {
 
     /// An instance could not be made: gives the request whose turn it is, which pays for it.
     pub(crate) fn refuse(&self, seat: &mut Seat) -> Option<R> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.arrived(seat);
         inner.waiting.pop()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner<R>> {
-        // Nothing panics while it is held, and if it did, each step leaves it whole.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -285,12 +281,12 @@ mod tests {
     /// A queue for which no time passes, until a test lets it.
     fn patient(threads: usize) -> Queue<u32> {
         let queue = Queue::new(threads);
-        queue.lock().patience = Duration::MAX;
+        queue.inner.lock().patience = Duration::MAX;
         queue
     }
 
     fn let_time_pass(queue: &Queue<u32>) {
-        queue.lock().patience = Duration::ZERO;
+        queue.inner.lock().patience = Duration::ZERO;
     }
 
     fn made(need: Need) -> Seat {

@@ -1,9 +1,9 @@
 //! Metrics of swaps, generations and canaries.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use http::StatusCode;
+use parking_lot::Mutex;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::{Declare, REQUEST_SECONDS};
@@ -164,10 +164,7 @@ impl SwapMetrics {
         alive: impl Iterator<Item = Alive<'a>>,
         then: impl FnOnce() -> R,
     ) -> R {
-        let vecs = self
-            .alive
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let vecs = self.alive.lock();
         vecs.generations.reset();
         vecs.in_flight.reset();
         for one in alive {

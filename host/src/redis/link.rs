@@ -1,10 +1,11 @@
 //! One connection to Redis, which carries the commands of many requests at once and is made anew when it is no good.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo,
@@ -179,12 +180,12 @@ impl Link {
         self.attempts.fetch_add(1, Ordering::Release);
         *last = made.as_ref().err().cloned();
         let open = made?;
-        *self.lock() = Some(open.clone());
+        *self.open.lock() = Some(open.clone());
         Ok((open, true))
     }
 
     fn ready(&self) -> Option<Open> {
-        let open = self.lock();
+        let open = self.open.lock();
         open.as_ref()
             .filter(|open| !open.driver.task.is_finished())
             .cloned()
@@ -225,7 +226,7 @@ impl Link {
     fn look_at<T>(&self, open: &Open, reply: RedisResult<T>) -> RedisResult<T> {
         let Err(error) = reply else { return reply };
         if is_outage(&error) || is_read_only(&error) {
-            let mut current = self.lock();
+            let mut current = self.open.lock();
             if current
                 .as_ref()
                 .is_some_and(|current| Arc::ptr_eq(&current.driver, &open.driver))
@@ -242,10 +243,6 @@ impl Link {
             return Err(too_large(self.settings.largest_reply_bytes));
         }
         Err(error)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,9 +7,10 @@
 //! news of a change is given to whoever asked and to nobody else.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use redis::aio::ConnectionLike;
 use redis::{FromRedisValue, PushInfo, PushKind, RedisResult, Value};
 
@@ -42,7 +43,7 @@ struct KeptValue {
 impl Near {
     /// The value of `key`, if it is kept.
     pub(crate) fn kept(&self, key: &str) -> Option<Vec<u8>> {
-        let kept = self.lock();
+        let kept = self.0.lock();
         let value = kept.values.get(key)?;
         (value.asked_at.elapsed() < KEPT_FOR).then(|| value.bytes.clone())
     }
@@ -57,7 +58,7 @@ impl Near {
         connection: &mut impl ConnectionLike,
         key: &str,
     ) -> RedisResult<Option<Vec<u8>>> {
-        let changes = self.lock().changes;
+        let changes = self.0.lock().changes;
         let mut question = redis::pipe();
         // Each time, as it costs next to nothing and the connection may be a new one.
         let tracking = question.cmd("CLIENT").arg("TRACKING");
@@ -74,7 +75,7 @@ impl Near {
     }
 
     fn keep_unless_changed(&self, key: &str, value: KeptValue, changes: u64) {
-        let mut kept = self.lock();
+        let mut kept = self.0.lock();
         if kept.changes != changes {
             return;
         }
@@ -94,7 +95,7 @@ impl Near {
     pub(crate) fn heard(&self, push: &PushInfo) {
         match (&push.kind, push.data.first()) {
             (PushKind::Invalidate, Some(Value::Array(keys))) => {
-                let mut kept = self.lock();
+                let mut kept = self.0.lock();
                 kept.changes += 1;
                 for key in keys {
                     // What is no text is the key of nothing that is kept.
@@ -111,13 +112,9 @@ impl Near {
 
     /// Forgets everything.
     pub(crate) fn forget_all(&self) {
-        let mut kept = self.lock();
+        let mut kept = self.0.lock();
         kept.changes += 1;
         kept.forget_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -166,13 +163,13 @@ mod tests {
         near.heard(&changed("report:a"));
         assert_eq!(kept(&near, "report:a"), None);
         assert_eq!(kept(&near, "report:b"), Some(4));
-        assert_eq!(near.lock().bytes, "report:b".len() + 4);
+        assert_eq!(near.0.lock().bytes, "report:b".len() + 4);
     }
 
     #[test]
     fn an_answer_that_news_of_a_change_overtook_is_not_kept() {
         let near = Near::default();
-        let asked = near.lock().changes;
+        let asked = near.0.lock().changes;
         near.heard(&changed("report:a"));
         near.keep_unless_changed("report:a", value(3), asked);
         assert_eq!(kept(&near, "report:a"), None);
@@ -188,7 +185,7 @@ mod tests {
             near.keep_unless_changed("report:a", value(3), 0);
             near.heard(&news);
             assert_eq!(kept(&near, "report:a"), None);
-            assert_eq!(near.lock().bytes, 0);
+            assert_eq!(near.0.lock().bytes, 0);
         }
     }
 
@@ -222,6 +219,6 @@ mod tests {
         near.keep_unless_changed("report:b", value(most), 0);
         assert_eq!(kept(&near, "report:b"), Some(most));
         assert_eq!(kept(&near, "report:a"), None, "there was no room for both");
-        assert_eq!(near.lock().bytes, MOST_BYTES);
+        assert_eq!(near.0.lock().bytes, MOST_BYTES);
     }
 }
