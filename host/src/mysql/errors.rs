@@ -1,7 +1,15 @@
-//! What is known of MySQL's errors: the host's side of `wit/mysql-errors.csv`, which components read too.
+//! What is known of MySQL's errors: the host's side of `wit/mysql-errors.csv`, which components read too, and
+//! which of them say that a connection is gone.
+
+use std::io::ErrorKind;
+
+use mysql_async::{DriverError, IoError};
 
 /// The table. Its columns are explained in `docs/MYSQL_ERRORS.md`.
 const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
+
+/// The server goes down, ended the connection, killed it, or closed it because it rested for too long.
+const CLOSED: [u16; 6] = [1053, 1079, 1152, 1184, 1927, 4031];
 
 /// What becomes of a session after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +50,23 @@ impl Known {
             _ => return None,
         };
         Some(Self { session })
+    }
+}
+
+/// Whether an error says that the connection was closed by the server, or lost.
+pub(super) fn says_closed(error: &mysql_async::Error) -> bool {
+    match error {
+        mysql_async::Error::Server(error) => CLOSED.contains(&error.code),
+        mysql_async::Error::Driver(DriverError::ConnectionClosed) => true,
+        mysql_async::Error::Io(IoError::Io(error)) => matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::NotConnected
+        ),
+        _ => false,
     }
 }
 

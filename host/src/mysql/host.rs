@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
-use super::pool::{Pool, PooledConnection};
+use super::connection::PooledConnection;
+use super::pool::Pool;
 use super::rows::QueryError;
 use super::statement::Statement;
 use super::{rows, values};

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
 
-use super::pool::PooledConnection;
+use super::connection::PooledConnection;
 use super::statement::{Statement, within};
 use super::values;
 use crate::instance::bindings::spin::mysql::mysql::{Column, Error, Row};
