@@ -1,4 +1,7 @@
 //! Each client's share: connections, requests in flight and bytes of bodies, counted for each client address.
+//!
+//! Nothing here knows a request, answers it, or waits: whoever has a connection, a request or a body asks for its place
+//! and gives it back by dropping it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -26,14 +29,14 @@ pub(crate) struct Clients {
     shards: [Mutex<HashMap<IpAddr, Arc<Counts>>>; SHARDS],
     hasher: RandomState,
     settings: ClientSettings,
-    /// Of all clients together. Written by [`Charge`].
+    /// Bytes of bodies of all clients together. Written by [`Charge`].
     body_bytes: AtomicU64,
 }
 
 /// What one client address holds. Written by [`Client`], [`Share`] and [`Charge`].
 #[derive(Default)]
 struct Counts {
-    /// Written under the lock of its shard.
+    /// How many [`Client`]s refer to this. Written under the lock of its shard.
     handles: AtomicUsize,
     connections: AtomicUsize,
     requests: AtomicUsize,
@@ -157,7 +160,7 @@ impl Client {
         (before < most as usize).then_some(share)
     }
 
-    /// For a body of this client's; nothing has arrived yet.
+    /// Begins to count the bytes of one body of this client's.
     pub(crate) fn charge(self: &Arc<Self>) -> Charge {
         Charge {
             client: self.clone(),
@@ -176,7 +179,7 @@ impl Charge {
     /// Counts `bytes` more.
     ///
     /// # Errors
-    /// The client, or all together, have more than they may.
+    /// The client has more bytes waiting than it may, or all clients together have.
     pub(crate) fn add(&mut self, bytes: u64) -> Result<(), Problem> {
         self.bytes += bytes;
         let Client {

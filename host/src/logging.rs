@@ -17,7 +17,7 @@ const AUDIT: &str = "audit";
 /// Starts logging until the guards are dropped, which writes what is left.
 ///
 /// # Errors
-/// `filter` is malformed.
+/// `filter` is not in the form that `--log` describes.
 pub fn start(format: LogFormat, filter: &str) -> Result<[WorkerGuard; 2], String> {
     let filter: EnvFilter = filter.parse().map_err(|error| {
         format!("--log: `{filter}` is malformed: {error}; write for example `info` or `guest=warn`")

@@ -20,5 +20,5 @@ pub use manifest::ManifestError;
 pub(crate) use plan::Plan;
 pub use plan::{AppError, LoadError};
 pub(crate) use router::{Router, Target};
-pub(crate) use slot::{Canary, Picked, Share, Slot};
+pub(crate) use slot::{Canary, Choice, Slot, TrafficShare};
 pub(crate) use tally::Tally;

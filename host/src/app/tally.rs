@@ -20,7 +20,7 @@ const BUCKETS: usize = STEPS * 33;
 pub(crate) struct Tally {
     requests: AtomicU64,
     errors: AtomicU64,
-    /// When the requests without an answer began. Written by [`Counted`].
+    /// When the requests without an answer began. Written by [`OpenRequest`].
     open: Mutex<BTreeMap<u64, Instant>>,
     /// Requests by latency; see [`bucket`].
     latencies: Box<[AtomicU64]>,
@@ -39,11 +39,11 @@ impl Tally {
     }
 
     /// Counts a request that begins now.
-    pub(crate) fn begin(self: &Arc<Self>) -> Counted {
+    pub(crate) fn begin(self: &Arc<Self>) -> OpenRequest {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
         self.open.lock().insert(number, began);
-        Counted {
+        OpenRequest {
             tally: self.clone(),
             number,
             began,
@@ -108,21 +108,21 @@ impl Tally {
 }
 
 /// A request until the head of its answer. One that is dropped before was given up by its client.
-pub(crate) struct Counted {
+pub(crate) struct OpenRequest {
     tally: Arc<Tally>,
     number: u64,
     began: Instant,
     status: Option<StatusCode>,
 }
 
-impl Counted {
+impl OpenRequest {
     /// The head is there.
     pub(crate) fn answered(mut self, status: StatusCode) {
         self.status = Some(status);
     }
 }
 
-impl Drop for Counted {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.tally.open.lock().remove(&self.number);
         // Whoever left first counts as the client's doing, with the time that it waited.

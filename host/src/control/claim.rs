@@ -26,7 +26,7 @@ impl Claim {
     /// The right to change one component.
     ///
     /// # Errors
-    /// Somebody has it.
+    /// Another change of the component, or of the app, is under way.
     pub(super) fn one(claims: &Arc<Mutex<Claims>>, id: &str) -> Result<Self, ControlError> {
         let mut claimed = claims.lock();
         if claimed.app || !claimed.ids.insert(id.to_owned()) {
@@ -41,7 +41,7 @@ impl Claim {
     /// The right to change everything.
     ///
     /// # Errors
-    /// Somebody has it, or that to a component.
+    /// Another change is under way.
     pub(super) fn all(claims: &Arc<Mutex<Claims>>) -> Result<Self, ControlError> {
         let mut claimed = claims.lock();
         if let Some(id) = claimed.ids.first() {

@@ -1,5 +1,10 @@
-//! Changes of what serves: swaps, rollbacks, canaries, reloads. One change of a component at a time; requests never wait
-//! for one.
+//! What changes what serves: swaps, rollbacks, canaries, reloads. One change of a component at a time; requests never wait
+//! for one, and nothing that serves imports this room.
+//!
+//! `load` is the start (`first`), `swap`, `canary`, `rollback` and `reload` are the changes, `file_watch` makes some of them
+//! by itself. Before one, `claim` keeps others away, `trust` checks its signature and `probe` asks the new generation;
+//! after it, `drain` ends the old one, `state_folder` remembers it for a restart, `purge` tells the proxies and `audit` the
+//! log. `refresh_task` and `refresh` have reports made anew. Nothing here answers a client's request.
 
 mod audit;
 mod canary;
@@ -28,15 +33,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::claim::{Claim, Claims};
-use self::ledger::{Last, Ledger};
+use self::ledger::Ledger;
+use crate::answers::{Change, LastChange};
 use crate::app::{App, Live, Slot};
 use crate::config::Config;
-use crate::instance::{Compiled, Compiler, Generation, Origin, Version};
+use crate::instance::{Code, Compiler, Generation, Origin, Version};
 use crate::metrics::Metrics;
 
 pub(crate) use self::audit::{Peer, refused};
@@ -47,7 +52,7 @@ pub(crate) use self::state_folder::StateFolder;
 pub(crate) use self::swap::{Trial, Upload};
 pub(crate) use self::trust::Trust;
 
-/// Whoever changes what serves asks this.
+/// The one place that changes what serves: every swap, rollback, trial, reload and refresh is asked of it.
 pub(crate) struct Control {
     pub(crate) live: Arc<Live>,
     compiler: Compiler,
@@ -64,58 +69,6 @@ pub(crate) struct Control {
     changed: watch::Sender<()>,
     /// Generations that drain and canaries that are watched.
     tasks: Mutex<JoinSet<()>>,
-}
-
-/// What a change did, as the admin API says it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Changed {
-    pub(crate) component: String,
-    /// The one that the change was about.
-    pub(crate) generation: u64,
-    pub(crate) digest: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) compile_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) probe: Option<ProbeAnswer>,
-    /// How long the switch itself took.
-    pub(crate) switch_us: f64,
-    /// The one that serves no longer.
-    pub(crate) replaced: Option<u64>,
-    pub(crate) canary: Option<CanaryAnswer>,
-    /// Whether a restart finds it again.
-    pub(crate) persisted: bool,
-}
-
-impl Changed {
-    /// A change that is about `version`, before anything is known of its switch.
-    fn of(component: &str, version: &Version) -> Self {
-        Self {
-            component: component.to_owned(),
-            generation: version.number,
-            digest: version.digest().to_owned(),
-            compile_ms: None,
-            probe: None,
-            switch_us: 0.0,
-            replaced: None,
-            canary: None,
-            persisted: version.origin != Origin::Ephemeral,
-        }
-    }
-}
-
-/// What the probe was answered.
-#[derive(Debug, Serialize)]
-pub(crate) struct ProbeAnswer {
-    pub(crate) path: String,
-    pub(crate) status: u16,
-    pub(crate) elapsed_ms: f64,
-}
-
-/// The trial that began.
-#[derive(Debug, Serialize)]
-pub(crate) struct CanaryAnswer {
-    pub(crate) share: f64,
-    pub(crate) for_ms: u64,
 }
 
 impl Control {
@@ -156,7 +109,7 @@ impl Control {
         tried.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Ends what was started here.
+    /// Ends the tasks that were started here.
     pub(crate) fn stop(&self) {
         self.tasks.lock().abort_all();
     }
@@ -175,7 +128,7 @@ impl Control {
         id: &str,
         origin: Origin,
         file_digest: Option<String>,
-        compiled: Compiled,
+        compiled: Code,
     ) -> Arc<Version> {
         let number = self
             .ledgers
@@ -192,11 +145,7 @@ impl Control {
     }
 
     /// Makes `generation` the one that serves, after noting it for a restart.
-    fn establish(
-        &self,
-        id: &str,
-        generation: Arc<Generation>,
-    ) -> Result<Established, ControlError> {
+    fn establish(&self, id: &str, generation: Arc<Generation>) -> Result<Switch, ControlError> {
         let version = generation.version.clone();
         // What is ephemeral leaves no trace: a restart finds what it would have found before.
         if version.origin != Origin::Ephemeral {
@@ -205,14 +154,14 @@ impl Control {
         Ok(self.serve_with(id, generation, version.file_digest.clone()))
     }
 
-    /// The same without a note. `file_digest` is that of the manifest's file which the generation is to serve in spite
-    /// of, or that it is.
+    /// Makes `generation` the one that serves, without a note. `file_digest` is that of the manifest's file at this time,
+    /// if it is known: the generation serves in its place, or is that file.
     fn serve_with(
         &self,
         id: &str,
         generation: Arc<Generation>,
         file_digest: Option<String>,
-    ) -> Established {
+    ) -> Switch {
         let version = generation.version.clone();
         let mut ledgers = self.ledgers.lock();
         let ledger = ledgers.entry(id.to_owned()).or_default();
@@ -229,10 +178,10 @@ impl Control {
         }
         drop(ledgers);
         self.prune(id);
-        Established { took, replaced }
+        Switch { took, replaced }
     }
 
-    /// The switch: every request from here on sees `app`.
+    /// Switches: every request from here on sees `app`. Gives how long that took.
     fn replace(&self, app: App) -> Duration {
         let app = Arc::new(app);
         let started = Instant::now();
@@ -244,17 +193,33 @@ impl Control {
         took
     }
 
-    fn note(&self, id: &str, last: Last) {
+    fn note(&self, id: &str, last: LastChange) {
         if let Some(ledger) = self.ledgers.lock().get_mut(id) {
             ledger.last = Some(last);
         }
     }
 }
 
-/// What [`Control::establish`] did.
-struct Established {
+/// A switch that was made.
+struct Switch {
     took: Duration,
+    /// The generation that serves no longer.
     replaced: Option<u64>,
+}
+
+/// A change that is about `version`, before anything is known of its switch.
+fn change_of(component: &str, version: &Version) -> Change {
+    Change {
+        component: component.to_owned(),
+        generation: version.number,
+        digest: version.digest().to_owned(),
+        compile_ms: None,
+        probe: None,
+        switch_us: 0.0,
+        replaced: None,
+        canary: None,
+        persisted: version.origin != Origin::Ephemeral,
+    }
 }
 
 fn micros(time: Duration) -> f64 {

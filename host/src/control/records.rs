@@ -12,7 +12,7 @@ impl Control {
     /// Keeps a file, for a restart or for a rollback after one.
     ///
     /// # Errors
-    /// It can't be written.
+    /// The file can't be written.
     pub(super) fn keep_file(&self, id: &str, source: &Source) -> Result<(), ControlError> {
         match &self.state {
             Some(state) => {
@@ -26,7 +26,7 @@ impl Control {
     /// restart will serve it too.
     ///
     /// # Errors
-    /// It can't be written; then a restart finds what it would have found before.
+    /// The note can't be written; then a restart finds what it would have found before.
     pub(super) fn record(
         &self,
         id: &str,
@@ -49,7 +49,7 @@ impl Control {
     /// Notes several at once, or none of them.
     ///
     /// # Errors
-    /// As [`Control::record`].
+    /// As for [`Control::record`].
     pub(super) fn record_all<'a>(
         &self,
         versions: impl Iterator<Item = (&'a str, &'a Version)>,

@@ -4,23 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
-
 use super::claim::Claim;
 use super::drain::discard;
 use super::load::read_source;
 use super::probe;
 use super::{Control, ControlError, Peer, millis};
+use crate::answers::Reload;
 use crate::app::{App, Plan, Slot, preflight};
 use crate::instance::{Generation, Origin};
-
-/// What a reload did, as the admin API says it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Reloaded {
-    pub(crate) components: Vec<String>,
-    pub(crate) routes: usize,
-    pub(crate) elapsed_ms: f64,
-}
 
 /// One component of the app to be.
 struct Next {
@@ -34,12 +25,12 @@ impl Control {
     /// Reads the manifest and the files again and serves them.
     ///
     /// # Errors
-    /// What is wrong with them; the app serves on as it was.
-    pub(crate) async fn reload(&self, peer: &Peer) -> Result<Reloaded, ControlError> {
+    /// The manifest or a file can't be served. The app serves on as it was.
+    pub(crate) async fn reload(&self, peer: &Peer) -> Result<Reload, ControlError> {
         let started = Instant::now();
         let outcome = self.try_reload().await;
         let outcome = self.audited_reload(peer, outcome);
-        outcome.map(|(components, routes)| Reloaded {
+        outcome.map(|(components, routes)| Reload {
             components,
             routes,
             elapsed_ms: millis(started.elapsed()),

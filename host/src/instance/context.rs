@@ -46,7 +46,7 @@ impl Context {
     /// The backend at `address`, if the component may connect to it.
     ///
     /// # Errors
-    /// The reason, without the address's user and password.
+    /// The component may not connect there. The text says why, without the address's user and password.
     pub(crate) fn check_outbound(&self, address: &str, kind: Kind) -> Result<Backend, String> {
         let backend = self.allowed(address, kind);
         backend.inspect_err(|reason| {

@@ -32,12 +32,12 @@ mod wasi;
 mod worker;
 
 pub(crate) use compiler::Compiler;
-pub(crate) use component::{CompileError, Compiled};
+pub(crate) use component::{Code, CompileError};
 pub(crate) use context::{Context, Trouble};
 pub(crate) use engine::EpochTicker;
 pub(crate) use generation::{Generation, InFlight, Life, Origin, Version};
-pub(crate) use instances::{Admitted, Fate, NoAnswer, Place};
+pub(crate) use instances::{Admission, Fate, NoAnswer, Place};
 pub(crate) use probe::Probe;
-pub(crate) use share::{Held, NoRoom, Share, StreamShare};
+pub(crate) use share::{HeldBytes, MemoryShare, NoRoom, StreamShare};
 pub(crate) use source::Source;
 pub(crate) use state::State;

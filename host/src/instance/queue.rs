@@ -19,7 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(2);
 /// request that they would have served.
 const RESPITE: u32 = 50;
 
-/// Requests on one side, instances on the other.
+/// Requests that wait, and instances that wait for some.
 pub(crate) struct Queue<R> {
     inner: Mutex<Inner<R>>,
     /// Whether another thread could take what one instance has not come to yet.
@@ -34,17 +34,17 @@ struct Inner<R> {
     asleep: Vec<(u64, Waker)>,
     /// Instances that were called and have not looked for a request since.
     called: usize,
-    /// When the last one was.
+    /// When the last instance was called.
     called_at: Instant,
     /// Instances that are being made.
     new: usize,
-    /// When the last one could not be.
+    /// When an instance could last not be made.
     failed_at: Option<Instant>,
     /// Instances that were ever asked for, which is where their numbers come from.
     instances: u64,
-    /// Of those, the ones that have not left.
+    /// How many instances have not left.
     alive: usize,
-    /// [`PATIENCE`], but in tests.
+    /// [`PATIENCE`]; tests set another.
     patience: Duration,
 }
 
@@ -53,7 +53,7 @@ struct Inner<R> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     Nothing,
-    /// With the number it is known by.
+    /// An instance, to be known by this seat.
     Instance(Seat),
 }
 
@@ -69,11 +69,11 @@ pub(crate) enum Watch {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seat {
     number: u64,
-    standing: Standing,
+    state: SeatState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum SeatState {
     /// It is being made.
     New,
     /// It sleeps, or was called since it did.
@@ -131,7 +131,7 @@ impl<R> Queue<R> {
         inner.arrived(seat);
         let Some(request) = inner.waiting.pop() else {
             inner.asleep.push((seat.number, waker.clone()));
-            seat.standing = Standing::Expected;
+            seat.state = SeatState::Expected;
             return (None, Need::Nothing);
         };
         let others_can_help = self.has_threads && !inner.asleep.is_empty();
@@ -145,7 +145,7 @@ impl<R> Queue<R> {
 
     /// An instance that may have been called looks later. Others are called for what has waited long.
     pub(crate) fn arrive(&self, seat: &mut Seat) -> Need {
-        if seat.standing == Standing::Arrived {
+        if seat.state == SeatState::Arrived {
             return Need::Nothing;
         }
         let mut inner = self.inner.lock();
@@ -153,7 +153,7 @@ impl<R> Queue<R> {
         inner.call_for_who_waits_long()
     }
 
-    /// An instance takes no more, for now.
+    /// An instance takes no more requests for now. Others are called for those that wait.
     pub(crate) fn pass(&self, seat: &mut Seat) -> Need {
         let mut inner = self.inner.lock();
         inner.arrived(seat);
@@ -226,7 +226,7 @@ impl<R> Inner<R> {
         self.alive += 1;
         Need::Instance(Seat {
             number: self.instances,
-            standing: Standing::New,
+            state: SeatState::New,
         })
     }
 
@@ -237,9 +237,9 @@ impl<R> Inner<R> {
 
     /// Counts an instance out of those that sleep, were called or are being made.
     fn arrived(&mut self, seat: &mut Seat) {
-        match std::mem::replace(&mut seat.standing, Standing::Arrived) {
-            Standing::New => self.new -= 1,
-            Standing::Expected => {
+        match std::mem::replace(&mut seat.state, SeatState::Arrived) {
+            SeatState::New => self.new -= 1,
+            SeatState::Expected => {
                 let asleep = self.asleep.iter();
                 match asleep.rev().position(|(number, _)| *number == seat.number) {
                     Some(from_end) => {
@@ -249,7 +249,7 @@ impl<R> Inner<R> {
                     None => self.called -= 1,
                 }
             }
-            Standing::Arrived => {}
+            SeatState::Arrived => {}
         }
     }
 }

@@ -18,7 +18,7 @@ use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 
 use super::bell::Bell;
 use super::expiry::{Activity, Expiry};
-use super::instances::{Admitted, Answer, Fate, Instances, Job, NoAnswer};
+use super::instances::{Admission, Answer, Fate, Instances, Job, NoAnswer};
 use super::phase::Phase;
 use super::queue::Seat;
 use super::state::State;
@@ -30,7 +30,7 @@ type Call =
     TypedFuncCallConcurrent<State, (Resource<Request>,), (Result<Resource<Response>, ErrorCode>,)>;
 
 /// Whether the request's body arrived.
-type Received = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+type BodyArrival = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// Runs an instance to its end.
 pub(crate) async fn run(
@@ -206,14 +206,14 @@ impl<'a> Worker<'a> {
         now: Instant,
     ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + 'b> {
         let Job {
-            admitted: Admitted { id, place, .. },
+            admitted: Admission { id, place, .. },
             request,
             mut answer,
         } = job;
         let (call, received) = accessor.with(|mut access| {
             let mut store = access.as_context_mut();
             let (request, received) = Request::from_http(store.data_mut().http().hooks, request);
-            let received: Received = Box::pin(received);
+            let received: BodyArrival = Box::pin(received);
             let request = store.data_mut().table.push(request)?;
             let handle = self.service.wasi_http_handler().func_handle();
             let call = handle.start_call_concurrent(&mut store, (request,))?;
@@ -239,7 +239,7 @@ impl<'a> Worker<'a> {
         &self,
         accessor: &Accessor<State>,
         call: Call,
-        received: Received,
+        received: BodyArrival,
     ) -> wasmtime::Result<http::Response<WasiBody>> {
         let handle = self.service.wasi_http_handler().func_handle();
         let (response,) = handle.finish_call_concurrent(accessor, call).await?;

@@ -92,7 +92,7 @@ impl PooledConnection {
     /// Opens another connection in the place of this one, which was closed while nobody used it.
     ///
     /// # Errors
-    /// None can be opened within the wait limit.
+    /// No connection can be opened within the wait limit.
     pub(super) async fn renew(&mut self) -> mysql_async::Result<()> {
         self.pool.discard_idle(None);
         let silent = || std::io::Error::from(std::io::ErrorKind::TimedOut);

@@ -14,9 +14,9 @@ const CLOSED: [u16; 6] = [1053, 1079, 1152, 1184, 1927, 4031];
 /// What becomes of a session after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterError {
-    /// It is as it was.
+    /// The session is as it was before the statement.
     Kept,
-    /// It may be otherwise, and is reset.
+    /// The session may have changed, and is reset.
     Reset,
     /// Server or session may be no good for a while: the connection is closed.
     Closed,
@@ -24,12 +24,12 @@ pub(super) enum AfterError {
 
 /// One row of the table, as far as the host needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownError {
     pub(super) session: AfterError,
 }
 
-impl Known {
-    /// What is known of an error, if it is known.
+impl KnownError {
+    /// Looks an error up by its code. None if the table does not have it.
     pub(super) fn of(code: u16) -> Option<Self> {
         let code = code.to_string();
         TABLE
@@ -40,7 +40,7 @@ impl Known {
             .and_then(|(_, rest)| Self::parse(rest))
     }
 
-    /// Reads what follows the code.
+    /// Reads the columns after the code.
     fn parse(rest: &str) -> Option<Self> {
         let mut columns = rest.split(',').skip(3);
         let session = match columns.next()? {
@@ -99,7 +99,7 @@ mod tests {
             assert!(["kept", "reset", "closed"].contains(&session), "{line}");
             assert!(["undone", "open"].contains(&commit), "{line}");
             assert!(["409", "422", "503"].contains(&status), "{line}");
-            assert!(Known::of(code).is_some(), "{line}");
+            assert!(KnownError::of(code).is_some(), "{line}");
         }
     }
 
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn an_error_says_what_becomes_of_its_session() {
-        let session = |code| Known::of(code).map(|known| known.session);
+        let session = |code| KnownError::of(code).map(|known| known.session);
         assert_eq!(session(1062), Some(AfterError::Kept));
         assert_eq!(session(1792), Some(AfterError::Closed));
         assert_eq!(session(106), None);

@@ -1,5 +1,9 @@
 //! `spin:mysql`: what is linked once (here), what lives per component ([`Pools`]), what lives per instance
 //! ([`Connection`]).
+//!
+//! `host` has the calls that components make. A `pool` lends a `connection` of its `server`; a `statement` on it is judged
+//! by its text (`sql`), by its `errors` and by what its `session` remembers; `rows` stream its result, whose `values` are
+//! converted. Nothing here knows a table of the store: what SQL means is for components.
 
 mod connection;
 mod errors;

@@ -73,7 +73,7 @@ pub(crate) struct Pool {
 struct Idle {
     conn: Conn,
     since: Instant,
-    /// Which used it last.
+    /// The generation that used it last.
     generation: u64,
 }
 
@@ -106,7 +106,7 @@ impl Pool {
     /// Gives out a clean connection to an instance of `generation`, a kept one if there is one.
     ///
     /// # Errors
-    /// None is free, or none can be opened, within the wait limit.
+    /// No connection becomes free, or none can be opened, within the wait limit.
     pub(crate) async fn checkout(
         self: &Arc<Self>,
         generation: u64,
@@ -188,7 +188,7 @@ impl Pool {
     /// Opens one more connection.
     ///
     /// # Errors
-    /// The driver's, without a limit of time.
+    /// The server can't be reached or turns the user down. There is no limit of time here.
     pub(super) async fn open(&self) -> Result<Conn, mysql_async::Error> {
         self.metrics.opened.inc();
         self.server.open().await

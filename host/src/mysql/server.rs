@@ -14,7 +14,7 @@ use crate::outbound::Backend;
 /// server allows 16,382 of them to all its clients (`max_prepared_stmt_count`).
 const STATEMENTS_KEPT: usize = 64;
 
-/// What the protocol puts around a row.
+/// Room for what the protocol puts around a row.
 const PACKET_EXTRA_BYTES: usize = 64 * 1024;
 
 /// How long a server may keep connections that nobody uses, as far as the driver's own pool is concerned, which is not
@@ -35,7 +35,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The one at `backend`, for a component with this memory limit.
+    /// The server at `backend`, with the options of a connection for a component with this memory limit.
     pub(super) fn new(backend: &Backend, memory_limit_bytes: usize) -> Self {
         let opts = backend
             .mysql_opts()
@@ -53,7 +53,7 @@ impl Server {
     /// Opens a connection, and looks whether views or triggers of its database may change its session.
     ///
     /// # Errors
-    /// The driver's, without a limit of time.
+    /// The server can't be reached or turns the user down. There is no limit of time here.
     pub(super) async fn open(&self) -> Result<Conn, mysql_async::Error> {
         let mut conn = Conn::new(self.opts.clone()).await?;
         let bodies = conn.query::<Option<Vec<u8>>, _>(HIDDEN_STATEMENTS).await;

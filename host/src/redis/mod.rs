@@ -1,5 +1,9 @@
 //! `spin:redis`: what is linked once (here), what lives per component ([`Terms`]), per generation ([`Connections`]) and
 //! per instance ([`Connection`]).
+//!
+//! `host` has the calls that components make, and `commands` says which they may. A `link` carries them over one connection,
+//! on which replies are `capped`; their `values` are converted, and some are kept `near`. Nothing here knows a key of the
+//! store: what keys mean is for components.
 
 mod capped;
 mod commands;

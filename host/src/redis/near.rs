@@ -23,19 +23,19 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// The values that one connection keeps.
 #[derive(Debug, Default)]
-pub(crate) struct Near(Mutex<Kept>);
+pub(crate) struct Near(Mutex<Values>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Values {
     /// Written by whoever asked Redis, emptied by whoever hears of a change.
-    values: HashMap<String, KeptValue>,
+    values: HashMap<String, NearValue>,
     bytes: usize,
     /// How often something changed, as far as this connection knows.
     changes: u64,
 }
 
 #[derive(Debug)]
-struct KeptValue {
+struct NearValue {
     bytes: Vec<u8>,
     asked_at: Instant,
 }
@@ -52,7 +52,7 @@ impl Near {
     /// pushes come to [`Near::heard`].
     ///
     /// # Errors
-    /// What Redis answered, or why it did not.
+    /// Redis answers with an error, or not at all.
     pub(crate) async fn ask(
         &self,
         connection: &mut impl ConnectionLike,
@@ -69,12 +69,12 @@ impl Near {
         let asked_at = Instant::now();
         let (bytes,): (Option<Vec<u8>>,) = question.query_async(connection).await?;
         if let Some(bytes) = bytes.clone() {
-            self.keep_unless_changed(key, KeptValue { bytes, asked_at }, changes);
+            self.keep_unless_changed(key, NearValue { bytes, asked_at }, changes);
         }
         Ok(bytes)
     }
 
-    fn keep_unless_changed(&self, key: &str, value: KeptValue, changes: u64) {
+    fn keep_unless_changed(&self, key: &str, value: NearValue, changes: u64) {
         let mut kept = self.0.lock();
         if kept.changes != changes {
             return;
@@ -118,7 +118,7 @@ impl Near {
     }
 }
 
-impl Kept {
+impl Values {
     fn forget(&mut self, key: &str) {
         if let Some(value) = self.values.remove(key) {
             self.bytes -= key.len() + value.bytes.len();
@@ -135,8 +135,8 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn value(bytes: usize) -> KeptValue {
-        KeptValue {
+    fn value(bytes: usize) -> NearValue {
+        NearValue {
             bytes: vec![b'x'; bytes],
             asked_at: Instant::now(),
         }
@@ -193,7 +193,7 @@ mod tests {
     fn what_was_asked_for_long_ago_is_asked_for_again() {
         let near = Near::default();
         let now = Instant::now();
-        let old = KeptValue {
+        let old = NearValue {
             asked_at: now.checked_sub(KEPT_FOR).expect("the clock is older"),
             ..value(3)
         };

@@ -6,7 +6,8 @@ use std::path::Path;
 use testbed::rooms::{Rule, check, circles, strangers};
 
 /// From the bottom up: nothing that serves imports `control`, `admin` or `client`.
-const RULES: [Rule; 17] = [
+const RULES: [Rule; 18] = [
+    ("answers", &[]),
     ("config", &[]),
     ("logging", &["config"]),
     ("metrics", &[]),
@@ -32,7 +33,7 @@ const RULES: [Rule; 17] = [
         "http",
         &["app", "clients", "instance", "message", "metrics"],
     ),
-    ("client", &["config"]),
+    ("client", &["answers", "config"]),
     (
         "control",
         &["app", "client", "config", "instance", "message", "metrics"],
