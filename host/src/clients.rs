@@ -1,12 +1,16 @@
 //! Each client's share: connections, requests in flight and bytes of bodies, counted for each client address.
+//!
+//! Nothing here knows a request, answers it, or waits: whoever has a connection, a request or a body asks for its place
+//! and gives it back by dropping it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
+use parking_lot::{Mutex, MutexGuard};
 use store_server::forwarded;
 
 use crate::config::ClientSettings;
@@ -26,14 +30,14 @@ pub(crate) struct Clients {
     shards: [Mutex<HashMap<IpAddr, Arc<Counts>>>; SHARDS],
     hasher: RandomState,
     settings: ClientSettings,
-    /// Of all clients together. Written by [`Charge`].
+    /// Bytes of bodies of all clients together. Written by [`Charge`].
     body_bytes: AtomicU64,
 }
 
 /// What one client address holds. Written by [`Client`], [`Share`] and [`Charge`].
 #[derive(Default)]
 struct Counts {
-    /// Written under the lock of its shard.
+    /// How many [`Client`]s refer to this. Written under the lock of its shard.
     handles: AtomicUsize,
     connections: AtomicUsize,
     requests: AtomicUsize,
@@ -92,9 +96,7 @@ impl Clients {
 
     fn shard(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, Arc<Counts>>> {
         let index = self.hasher.hash_one(address) as usize % SHARDS;
-        self.shards[index]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shards[index].lock()
     }
 }
 
@@ -159,7 +161,7 @@ impl Client {
         (before < most as usize).then_some(share)
     }
 
-    /// For a body of this client's; nothing has arrived yet.
+    /// Begins to count the bytes of one body of this client's.
     pub(crate) fn charge(self: &Arc<Self>) -> Charge {
         Charge {
             client: self.clone(),
@@ -178,7 +180,7 @@ impl Charge {
     /// Counts `bytes` more.
     ///
     /// # Errors
-    /// The client, or all together, have more than they may.
+    /// The client has more bytes waiting than it may, or all clients together have.
     pub(crate) fn add(&mut self, bytes: u64) -> Result<(), Problem> {
         self.bytes += bytes;
         let Client {

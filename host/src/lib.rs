@@ -8,6 +8,7 @@
 //! to it; nothing that serves imports any of the three, and `tests/it/rooms.rs` holds that.
 
 mod admin;
+mod answers;
 mod app;
 pub mod cli;
 pub mod client;
@@ -100,7 +101,7 @@ impl Host {
     /// Checks everything, loads the app and binds the ports.
     ///
     /// # Errors
-    /// See [`StartError`]; nothing is left running.
+    /// Something can't be served or bound, as [`StartError`] tells. Nothing is left running.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let metrics = Metrics::new().map_err(|error| StartError::Internal(error.to_string()))?;
         let watched = config.swap.watch.then(|| Files::of(&config.app));
@@ -167,7 +168,7 @@ impl Host {
     /// Where requests are served.
     ///
     /// # Errors
-    /// The system does not say.
+    /// The system does not tell the address of the socket.
     pub fn address(&self) -> Result<SocketAddr, StartError> {
         local_address(&self.listener)
     }

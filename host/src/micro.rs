@@ -14,7 +14,7 @@ use crate::app::{Plan, Router};
 use crate::cli::Cli;
 use crate::config::Config;
 use crate::instance::{
-    Admitted, Compiled, EpochTicker, Generation, Origin, Share, Source, Version, engine,
+    Admission, Code, EpochTicker, Generation, MemoryShare, Origin, Source, Version, engine,
 };
 use crate::message::RequestId;
 use crate::metrics::Metrics;
@@ -30,7 +30,7 @@ impl Routes {
     /// Reads the app's manifest.
     ///
     /// # Errors
-    /// It can't be served.
+    /// The app can't be served.
     pub fn of(app: &Path) -> Result<Self, Failure> {
         let config = config(app)?;
         let plan = Plan::new(&config, &Metrics::new()?)?;
@@ -53,7 +53,7 @@ impl Component {
     /// Compiles the component `id` of an app. Inside a runtime.
     ///
     /// # Errors
-    /// It can't be served.
+    /// The app can't be served.
     pub fn load(app: &Path, id: &str) -> Result<Self, Failure> {
         let config = config(app)?;
         let plan = Plan::new(&config, &Metrics::new()?)?;
@@ -74,11 +74,11 @@ impl Component {
     /// Has `GET path` answered, and reads the answer. Gives its length.
     ///
     /// # Errors
-    /// There is no answer.
+    /// The component gives no answer.
     pub async fn get(&self, path: &str) -> Result<usize, Failure> {
         let body = Empty::<Bytes>::new().map_err(|never| match never {});
         let request = Request::get(path).body(body.boxed_unsync())?;
-        let admitted = Admitted {
+        let admitted = Admission {
             id: RequestId::made("bench-"),
             place: None,
             is_urgent: false,
@@ -101,7 +101,7 @@ impl Connections {
     /// A pool as the host makes one. Inside a runtime.
     ///
     /// # Errors
-    /// The URL is none.
+    /// The URL is not an address of MySQL.
     pub fn to(url: &str) -> Result<Self, Failure> {
         let config = config(Path::new("spin.toml"))?;
         let metrics = Metrics::new()?.mysql_pool("bench");
@@ -114,7 +114,7 @@ impl Connections {
     /// Takes a connection and gives it back.
     ///
     /// # Errors
-    /// There is none.
+    /// No connection can be opened.
     pub async fn open_and_drop(&self) -> Result<(), Failure> {
         drop(self.0.checkout(GENERATION).await?);
         Ok(())
@@ -123,10 +123,10 @@ impl Connections {
     /// Runs a query and turns its rows into what a component reads. Gives their number, of the first 256.
     ///
     /// # Errors
-    /// The server refuses it.
+    /// The server refuses the statement.
     pub async fn rows(&self, statement: &str) -> Result<usize, Failure> {
         let connection = Arc::new(Mutex::new(self.0.checkout(GENERATION).await?));
-        let room = Share::of(MEMORY_BYTES).stream();
+        let room = MemoryShare::of(MEMORY_BYTES).stream();
         let rows = crate::mysql::first_rows(connection.lock_owned().await, statement, room).await;
         rows.map_err(|error| format!("{error:?}").into())
     }
@@ -138,8 +138,8 @@ fn config(app: &Path) -> Result<Config, Failure> {
     Ok(config)
 }
 
-fn compile(engine: &Engine, plan: &Plan, id: &str) -> Result<Compiled, Failure> {
+fn compile(engine: &Engine, plan: &Plan, id: &str) -> Result<Code, Failure> {
     let file = &plan.manifest.components[id].source;
     let source = Source::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(Compiled::new(engine, &source)?)
+    Ok(Code::new(engine, &source)?)
 }

@@ -25,7 +25,7 @@ pub enum LogFormat {
 /// Starts logging until the guards are dropped, which writes what is left.
 ///
 /// # Errors
-/// `filter` is malformed; `example` is a good one.
+/// `filter` is not in the form that `--log` describes; `example` is.
 pub fn start(format: LogFormat, filter: &str, example: &str) -> Result<[WorkerGuard; 2], String> {
     let filter: EnvFilter = filter.parse().map_err(|error| {
         format!("--log: `{filter}` is malformed: {error}; write for example `info` or `{example}`")

@@ -9,9 +9,10 @@ use http::Request;
 use hyper::body::Incoming;
 
 use super::Admin;
-use super::reply::{self, Problem, Reply};
+use super::reply::{self, Rejection, Reply};
 use super::upload::{Query, receive};
-use crate::control::{Changed, ControlError, Peer};
+use crate::answers::Change;
+use crate::control::{ControlError, Peer};
 use crate::http::body::discard;
 
 impl Admin {
@@ -29,7 +30,7 @@ impl Admin {
         });
         match outcome {
             Ok(reloaded) => reply::json(&reloaded),
-            Err(error) => Problem::from(error).reply(),
+            Err(error) => Rejection::from(error).reply(),
         }
     }
 
@@ -42,7 +43,7 @@ impl Admin {
         });
         match refreshing.await.unwrap_or(Err(ControlError::BrokenOff)) {
             Ok(refreshed) => reply::json(&refreshed),
-            Err(error) => Problem::from(error).reply(),
+            Err(error) => Rejection::from(error).reply(),
         }
     }
 
@@ -64,7 +65,7 @@ impl Admin {
         });
         match outcome {
             Ok(changed) => reply::json(&changed),
-            Err(error) => Problem::from(error).reply(),
+            Err(error) => Rejection::from(error).reply(),
         }
     }
 
@@ -74,7 +75,7 @@ impl Admin {
         action: &str,
         request: Request<Incoming>,
         peer: &Peer,
-    ) -> Result<Changed, ControlError> {
+    ) -> Result<Change, ControlError> {
         let control = &self.control;
         let query = match Query::of(&request, action) {
             Ok(query) => query,

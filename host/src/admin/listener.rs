@@ -32,7 +32,7 @@ impl AdminListener {
     /// Binds the address.
     ///
     /// # Errors
-    /// The system's; or another process uses the socket.
+    /// The address can't be bound, or another process uses the socket.
     pub(crate) async fn bind(address: &AdminAddress) -> io::Result<Self> {
         match address {
             AdminAddress::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
@@ -40,10 +40,10 @@ impl AdminListener {
         }
     }
 
-    /// Where it is, with the port that was picked.
+    /// The address it listens on, with the port that was picked.
     ///
     /// # Errors
-    /// The system does not say.
+    /// The system does not tell the address of the socket.
     pub(crate) fn address(&self) -> io::Result<AdminAddress> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(AdminAddress::Tcp),
@@ -51,10 +51,10 @@ impl AdminListener {
         }
     }
 
-    /// The next connection, and who is at its other end.
+    /// Waits for a connection. Gives it and the name of its other end for the audit log.
     ///
     /// # Errors
-    /// The system's.
+    /// No connection can be accepted: usually there are no file descriptors left.
     pub(crate) async fn accept(&self) -> io::Result<(Box<dyn Connection>, String)> {
         match self {
             Self::Tcp(listener) => {

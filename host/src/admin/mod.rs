@@ -1,4 +1,14 @@
-//! The admin listener: metrics and status for all who reach it, changes for those who have the token.
+//! The admin listener: metrics and status for all who reach it, changes for those who have the token (`docs/ADMIN.md`).
+//!
+//! | request | answered by |
+//! |---|---|
+//! | `GET /metrics`, `GET /healthz`, `GET /status` | here |
+//! | `POST /components/{id}/swap` | `upload` receives it, `changes` has it made |
+//! | `POST /components/{id}/rollback`, `/promote`, `/abort` | `changes` |
+//! | `POST /reload`, `POST /refresh` | `changes` |
+//!
+//! `listener` is where it listens, `visitor` and `token` say who is let in, `reply` is how an answer is written. Nothing
+//! here decides whether a change is made; `control` does, and its `answers` are given on.
 
 mod changes;
 mod listener;
@@ -20,8 +30,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::JoinSet;
 
 pub(crate) use self::listener::AdminListener;
-use self::reply::{Problem, Reply};
-use self::token::Refused;
+use self::reply::{Rejection, Reply};
+use self::token::Denial;
 pub(crate) use self::token::Token;
 pub(crate) use self::visitor::Names;
 use crate::control::{Control, Peer, refused};
@@ -30,10 +40,10 @@ use crate::http::body::discard;
 /// Longest wait for a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What there is, for who asks for something else.
+/// The answer to a request for any other path.
 const PATHS: &str = "here are /metrics, /healthz, /status, /reload, /refresh and /components/ID/swap, rollback, promote, abort";
 
-/// What the listener answers from.
+/// What all admin connections share.
 pub(crate) struct Admin {
     pub(crate) control: Arc<Control>,
     pub(crate) token: Token,
@@ -73,8 +83,8 @@ pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
     tasks
 }
 
-/// What a path asks for.
-enum Asked<'a> {
+/// What the path of a request names.
+enum Endpoint<'a> {
     Read,
     Reload,
     Refresh,
@@ -85,10 +95,10 @@ impl Admin {
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Reply {
         let path = request.uri().path().to_owned();
         match self.let_in(&path, &request, &peer) {
-            Ok(Asked::Read) => self.read(&path),
-            Ok(Asked::Reload) => self.reload(peer).await,
-            Ok(Asked::Refresh) => self.refresh(peer).await,
-            Ok(Asked::Change { id, action }) => {
+            Ok(Endpoint::Read) => self.read(&path),
+            Ok(Endpoint::Reload) => self.reload(peer).await,
+            Ok(Endpoint::Refresh) => self.refresh(peer).await,
+            Ok(Endpoint::Change { id, action }) => {
                 self.change(id.to_owned(), action.to_owned(), request, peer)
                     .await
             }
@@ -100,37 +110,37 @@ impl Admin {
         }
     }
 
-    /// What is asked for, if it may be.
+    /// Finds the endpoint of a request, and checks that its sender may use it.
     fn let_in<'a>(
         &self,
         path: &'a str,
         request: &Request<Incoming>,
         peer: &Peer,
-    ) -> Result<Asked<'a>, Problem> {
+    ) -> Result<Endpoint<'a>, Rejection> {
         self.names.check(request.version(), request.headers())?;
         let segments: Vec<&str> = path.split('/').skip(1).collect();
-        let (asked, action, component) = match *segments.as_slice() {
-            ["metrics" | "healthz" | "status"] => (Asked::Read, "read", None),
-            ["reload"] => (Asked::Reload, "reload", None),
-            ["refresh"] => (Asked::Refresh, "refresh", None),
+        let (endpoint, action, component) = match *segments.as_slice() {
+            ["metrics" | "healthz" | "status"] => (Endpoint::Read, "read", None),
+            ["reload"] => (Endpoint::Reload, "reload", None),
+            ["refresh"] => (Endpoint::Refresh, "refresh", None),
             [
                 "components",
                 id,
                 action @ ("swap" | "rollback" | "promote" | "abort"),
-            ] => (Asked::Change { id, action }, action, Some(id)),
-            _ => return Err(Problem::new(StatusCode::NOT_FOUND, PATHS)),
+            ] => (Endpoint::Change { id, action }, action, Some(id)),
+            _ => return Err(Rejection::new(StatusCode::NOT_FOUND, PATHS)),
         };
-        match (&asked, request.method()) {
-            (Asked::Read, &Method::GET | &Method::HEAD) => Ok(asked),
-            (Asked::Read, _) => Err(Problem::method_not_allowed("GET, HEAD")),
+        match (&endpoint, request.method()) {
+            (Endpoint::Read, &Method::GET | &Method::HEAD) => Ok(endpoint),
+            (Endpoint::Read, _) => Err(Rejection::method_not_allowed("GET, HEAD")),
             (_, &Method::POST) => {
                 visitor::check_origin(request.headers())?;
                 self.authorized(request)
                     .inspect_err(|reason| refused(peer, action, component, reason))
-                    .map(|()| asked)
-                    .map_err(|reason| Problem::unauthorized(reason.to_string()))
+                    .map(|()| endpoint)
+                    .map_err(|reason| Rejection::unauthorized(reason.to_string()))
             }
-            _ => Err(Problem::method_not_allowed("POST")),
+            _ => Err(Rejection::method_not_allowed("POST")),
         }
     }
 
@@ -139,7 +149,7 @@ impl Admin {
             "/metrics" => match self.control.render_metrics() {
                 Ok(text) => reply::text(prometheus::TEXT_FORMAT, text),
                 Err(error) => {
-                    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).reply()
+                    Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).reply()
                 }
             },
             "/status" => reply::json(&self.control.status()),
@@ -147,7 +157,7 @@ impl Admin {
         }
     }
 
-    fn authorized(&self, request: &Request<Incoming>) -> Result<(), Refused> {
+    fn authorized(&self, request: &Request<Incoming>) -> Result<(), Denial> {
         let given = request.headers().get(AUTHORIZATION);
         self.token
             .check(given.and_then(|value| value.to_str().ok()))

@@ -24,20 +24,20 @@ pub(super) fn text(media_type: &'static str, body: String) -> Reply {
 pub(super) fn json(body: &impl Serialize) -> Reply {
     match serde_json::to_string(body) {
         Ok(body) => text("application/json", body + "\n"),
-        Err(error) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).reply(),
+        Err(error) => Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).reply(),
     }
 }
 
-/// Why something is not done.
+/// Why a request is not answered as it wished.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct Rejection {
     status: StatusCode,
     detail: String,
     step: Option<SwapStep>,
     header: Option<(HeaderName, &'static str)>,
 }
 
-impl Problem {
+impl Rejection {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -86,7 +86,7 @@ impl Problem {
     }
 }
 
-impl From<ControlError> for Problem {
+impl From<ControlError> for Rejection {
     fn from(error: ControlError) -> Self {
         Self {
             step: error.step(),

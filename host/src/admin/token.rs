@@ -6,16 +6,16 @@ use store_server::token::{self, SHORTEST, bearer, is_same};
 
 use crate::config::{Secret, SwapSettings};
 
-/// Holds the token itself. There is no flag for that: every user of a machine reads its processes' flags.
+/// The environment variable that holds the token itself. There is no flag for that: every user of a machine reads its processes' flags.
 const VARIABLE: &str = "STORE_HOST_ADMIN_TOKEN";
 
-/// The token, or the lack of one.
+/// The admin token, if the host has one.
 #[derive(Debug)]
 pub(crate) struct Token(Option<Secret>);
 
 /// Why a caller may not change anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum Denial {
     #[error(
         "this host has no admin token, so nobody may change it: start it with --admin-token-file FILE"
     )]
@@ -27,7 +27,7 @@ pub(crate) enum Refused {
 }
 
 impl Token {
-    /// From the file or the environment.
+    /// Reads the token from the file that the settings name, or else from the environment.
     ///
     /// # Errors
     /// The file can't be read, or the token is too short.
@@ -55,16 +55,16 @@ impl Token {
     /// Lets a caller through that sent this value of `Authorization`.
     ///
     /// # Errors
-    /// Why not.
-    pub(crate) fn check(&self, authorization: Option<&str>) -> Result<(), Refused> {
+    /// The host has no token, or the caller sent none or a wrong one.
+    pub(crate) fn check(&self, authorization: Option<&str>) -> Result<(), Denial> {
         let Some(Secret(token)) = &self.0 else {
-            return Err(Refused::NoneSet);
+            return Err(Denial::NoneSet);
         };
         let given = authorization.and_then(|value| bearer(value.as_bytes()));
-        if is_same(token, given.ok_or(Refused::Missing)?) {
+        if is_same(token, given.ok_or(Denial::Missing)?) {
             Ok(())
         } else {
-            Err(Refused::Wrong)
+            Err(Denial::Wrong)
         }
     }
 }
@@ -96,12 +96,12 @@ mod tests {
         assert_eq!(token.check(Some("Bearer correct horse")), Ok(()));
         assert_eq!(token.check(Some("bearer correct horse")), Ok(()));
         for wrong in ["Bearer correct", "Bearer correct horses", "Bearer "] {
-            assert_eq!(token.check(Some(wrong)), Err(Refused::Wrong), "{wrong}");
+            assert_eq!(token.check(Some(wrong)), Err(Denial::Wrong), "{wrong}");
         }
         for missing in [None, Some("correct horse"), Some("Basic correct horse")] {
-            assert_eq!(token.check(missing), Err(Refused::Missing));
+            assert_eq!(token.check(missing), Err(Denial::Missing));
         }
-        assert_eq!(Token(None).check(Some("Bearer x")), Err(Refused::NoneSet));
+        assert_eq!(Token(None).check(Some("Bearer x")), Err(Denial::NoneSet));
     }
 
     #[test]

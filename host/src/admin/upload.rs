@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::app::Share;
+use crate::app::TrafficShare;
 use crate::config::duration;
 use crate::control::{ControlError, SwapStep, Trial, Upload};
 use crate::http::body::{announced_bytes, discard};
@@ -21,20 +21,20 @@ const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// How long a canary is tried unless its request says.
 const USUAL_TRIAL: Duration = Duration::from_secs(30);
 
-/// What a change's query says.
+/// The query of a request for a change.
 #[derive(Debug, Default)]
 pub(super) struct Query {
-    canary: Option<Share>,
+    canary: Option<TrafficShare>,
     lasts: Option<Duration>,
     ephemeral: bool,
     pub(super) generation: Option<u64>,
 }
 
 impl Query {
-    /// Reads that of an `action`.
+    /// Reads the query of a request for `action`.
     ///
     /// # Errors
-    /// A name that means nothing to it, or a value that makes no sense.
+    /// The query has a name that the action does not know, or a value that makes no sense.
     pub(super) fn of<B>(request: &Request<B>, action: &str) -> Result<Self, ControlError> {
         let mut query = Self::default();
         let text = request.uri().query().unwrap_or_default();
@@ -52,7 +52,7 @@ impl Query {
 
     fn set(&mut self, action: &str, name: &str, value: &str) -> Result<(), String> {
         match (action, name) {
-            ("swap", "canary") => self.canary = Some(Share::from_percent(value)?),
+            ("swap", "canary") => self.canary = Some(TrafficShare::from_percent(value)?),
             ("swap", "for") => self.lasts = Some(duration(value)?),
             ("swap", "ephemeral") => {
                 self.ephemeral = match value {
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn queries_are_read() {
         let read = query("swap", "canary=12.5&for=2m&ephemeral=true").expect("valid");
-        assert_eq!(read.canary.map(Share::fraction), Some(0.125));
+        assert_eq!(read.canary.map(TrafficShare::fraction), Some(0.125));
         assert_eq!(read.lasts, Some(Duration::from_secs(120)));
         assert!(read.ephemeral);
         assert_eq!(

@@ -7,7 +7,7 @@ use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
-use super::reply::Problem;
+use super::reply::Rejection;
 use crate::config::AdminAddress;
 
 /// The names that the listener answers to.
@@ -30,8 +30,8 @@ impl Names {
     /// Lets a request through that is for one of the names.
     ///
     /// # Errors
-    /// It is for another, or does not say.
-    pub(super) fn check(&self, version: Version, headers: &HeaderMap) -> Result<(), Problem> {
+    /// The request names another host, or none.
+    pub(super) fn check(&self, version: Version, headers: &HeaderMap) -> Result<(), Rejection> {
         let Self::Known(known) = self else {
             return Ok(());
         };
@@ -39,7 +39,7 @@ impl Names {
             // Programs may speak HTTP/1.0, and browsers don't.
             return match version {
                 Version::HTTP_10 => Ok(()),
-                _ => Err(Problem::new(StatusCode::BAD_REQUEST, "there is no Host")),
+                _ => Err(Rejection::new(StatusCode::BAD_REQUEST, "there is no Host")),
             };
         };
         let authority = Authority::try_from(host.as_bytes()).ok();
@@ -49,7 +49,7 @@ impl Names {
         if bare.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") || is_known() {
             return Ok(());
         }
-        Err(Problem::new(
+        Err(Rejection::new(
             StatusCode::MISDIRECTED_REQUEST,
             "Host must be an address, `localhost` or a name given with --admin-names",
         ))
@@ -59,8 +59,8 @@ impl Names {
 /// Lets a change through that no web page asks for. A page of the listener's own would have its host as its origin.
 ///
 /// # Errors
-/// It comes from a page elsewhere.
-pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
+/// The request was sent by a web page of another origin.
+pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Rejection> {
     let Some(origin) = headers.get(ORIGIN) else {
         return Ok(());
     };
@@ -69,7 +69,7 @@ pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
     if own.is_some() && own == host {
         return Ok(());
     }
-    Err(Problem::new(
+    Err(Rejection::new(
         StatusCode::FORBIDDEN,
         "a web page elsewhere may change nothing here",
     ))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::router::{Router, Target};
-use super::slot::{Picked, Slot};
+use super::slot::{Choice, Slot};
 use crate::instance::Generation;
 
 /// The app that serves, behind one atomic pointer: a swap or a reload makes another app and replaces it whole.
@@ -29,7 +29,7 @@ impl App {
     }
 
     /// The generation that serves a request.
-    pub(crate) fn pick(&self, target: &Target) -> Option<Picked> {
+    pub(crate) fn pick(&self, target: &Target) -> Option<Choice> {
         self.slots.get(&target.component).map(Slot::pick)
     }
 

@@ -22,5 +22,5 @@ pub use plan::{AppError, LoadError};
 #[cfg(feature = "micro")]
 pub(crate) use router::Router;
 pub(crate) use router::Target;
-pub(crate) use slot::{Canary, Picked, Share, Slot};
+pub(crate) use slot::{Canary, Choice, Slot, TrafficShare};
 pub(crate) use tally::Tally;

@@ -67,7 +67,7 @@ impl Plan {
     /// Reads the manifest and resolves every variable, before anything costly is done.
     ///
     /// # Errors
-    /// The first thing found that this host can't serve.
+    /// The app has something that this host can't serve; the first such thing is named.
     pub(crate) fn new(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, AppError> {
         let manifest = Manifest::load(&config.app)?;
         let wrong = |reason| AppError::Value {

@@ -27,7 +27,7 @@ impl Router {
     /// Builds the table.
     ///
     /// # Errors
-    /// The first pattern that is malformed or stands twice.
+    /// A pattern is malformed or stands twice; the text names the first.
     pub(crate) fn new(routes: &[Route], metrics: &Arc<RequestMetrics>) -> Result<Self, String> {
         let mut table = routefinder::Router::new();
         let mut patterns = HashSet::new();

@@ -17,14 +17,14 @@ pub(crate) struct Slot {
 /// A new generation on trial.
 pub(crate) struct Canary {
     pub(crate) generation: Arc<Generation>,
-    pub(crate) share: Share,
+    pub(crate) share: TrafficShare,
     /// How long the trial lasts.
     pub(crate) lasts: Duration,
     pub(crate) began: SystemTime,
     /// What both did in the time of the trial.
     pub(crate) stable_tally: Arc<Tally>,
     pub(crate) tally: Arc<Tally>,
-    /// Requests so far. Written by [`Slot::pick`].
+    /// How many requests came since the trial began. Written by [`Slot::pick`].
     turn: AtomicU64,
 }
 
@@ -32,7 +32,7 @@ impl Canary {
     pub(crate) fn new(
         generation: Arc<Generation>,
         stable: &Generation,
-        share: Share,
+        share: TrafficShare,
         lasts: Duration,
     ) -> Self {
         let context = &generation.context;
@@ -55,9 +55,9 @@ impl Canary {
 }
 
 /// Where one request goes.
-pub(crate) struct Picked {
+pub(crate) struct Choice {
     pub(crate) generation: Arc<Generation>,
-    /// Present while two are live.
+    /// Where the request counts. Present while two generations are live.
     pub(crate) tally: Option<Arc<Tally>>,
     /// When a canary was picked: the one to ask if it fails.
     pub(crate) fallback: Option<(Arc<Generation>, Arc<Tally>)>,
@@ -72,9 +72,9 @@ impl Slot {
     }
 
     /// Chooses the generation for one request.
-    pub(crate) fn pick(&self) -> Picked {
+    pub(crate) fn pick(&self) -> Choice {
         let Some(canary) = &self.canary else {
-            return Picked {
+            return Choice {
                 generation: self.stable.clone(),
                 tally: None,
                 fallback: None,
@@ -82,13 +82,13 @@ impl Slot {
         };
         let turn = canary.turn.fetch_add(1, Ordering::Relaxed);
         if canary.share.takes(turn) {
-            Picked {
+            Choice {
                 generation: canary.generation.clone(),
                 tally: Some(canary.tally.clone()),
                 fallback: Some((self.stable.clone(), canary.stable_tally.clone())),
             }
         } else {
-            Picked {
+            Choice {
                 generation: self.stable.clone(),
                 tally: Some(canary.stable_tally.clone()),
                 fallback: None,
@@ -99,13 +99,13 @@ impl Slot {
 
 /// A part of the traffic, above 0 and below 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Share(f64);
+pub(crate) struct TrafficShare(f64);
 
-impl Share {
+impl TrafficShare {
     /// From percent: `10` is a tenth.
     ///
     /// # Errors
-    /// Not a number above 0 and below 100.
+    /// The text is not a number above 0 and below 100.
     pub(crate) fn from_percent(text: &str) -> Result<Self, String> {
         match text.trim_end_matches('%').parse::<f64>() {
             Ok(percent) if percent > 0.0 && percent < 100.0 => Ok(Self(percent / 100.0)),
@@ -134,8 +134,8 @@ impl Share {
 mod tests {
     use super::*;
 
-    fn share(percent: &str) -> Share {
-        Share::from_percent(percent).expect(percent)
+    fn share(percent: &str) -> TrafficShare {
+        TrafficShare::from_percent(percent).expect(percent)
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_share_is_part_of_the_traffic() {
         for wrong in ["0", "100", "-1", "ten", "NaN", "inf", ""] {
-            assert!(Share::from_percent(wrong).is_err(), "{wrong}");
+            assert!(TrafficShare::from_percent(wrong).is_err(), "{wrong}");
         }
         assert_eq!(share("10%"), share("10.0"));
     }

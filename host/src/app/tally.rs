@@ -1,11 +1,12 @@
 //! What one of two live generations did, for comparing them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use parking_lot::Mutex;
 
 use crate::metrics::TrialMetrics;
 
@@ -19,7 +20,7 @@ const BUCKETS: usize = STEPS * 33;
 pub(crate) struct Tally {
     requests: AtomicU64,
     errors: AtomicU64,
-    /// When the requests without an answer began. Written by [`Counted`].
+    /// When the requests without an answer began. Written by [`OpenRequest`].
     open: Mutex<BTreeMap<u64, Instant>>,
     /// Requests by latency; see [`bucket`].
     latencies: Box<[AtomicU64]>,
@@ -38,11 +39,11 @@ impl Tally {
     }
 
     /// Counts a request that begins now.
-    pub(crate) fn begin(self: &Arc<Self>) -> Counted {
+    pub(crate) fn begin(self: &Arc<Self>) -> OpenRequest {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
-        self.open().insert(number, began);
-        Counted {
+        self.open.lock().insert(number, began);
+        OpenRequest {
             tally: self.clone(),
             number,
             began,
@@ -96,11 +97,7 @@ impl Tally {
     pub(crate) fn slower_than(&self, limit: Duration) -> u64 {
         let answered: u64 = self.counts().skip(bucket(limit) + 1).sum();
         let waiting = |began: &&Instant| began.elapsed() > limit;
-        answered + self.open().values().filter(waiting).count() as u64
-    }
-
-    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        answered + self.open.lock().values().filter(waiting).count() as u64
     }
 
     fn counts(&self) -> impl Iterator<Item = u64> {
@@ -111,23 +108,23 @@ impl Tally {
 }
 
 /// A request until the head of its answer. One that is dropped before was given up by its client.
-pub(crate) struct Counted {
+pub(crate) struct OpenRequest {
     tally: Arc<Tally>,
     number: u64,
     began: Instant,
     status: Option<StatusCode>,
 }
 
-impl Counted {
+impl OpenRequest {
     /// The head is there.
     pub(crate) fn answered(mut self, status: StatusCode) {
         self.status = Some(status);
     }
 }
 
-impl Drop for Counted {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
-        self.tally.open().remove(&self.number);
+        self.tally.open.lock().remove(&self.number);
         // Whoever left first counts as the client's doing, with the time that it waited.
         let status = self.status.unwrap_or(StatusCode::REQUEST_TIMEOUT);
         self.tally.end(status, self.began.elapsed());

@@ -17,7 +17,7 @@ pub(crate) struct Declaration {
 /// them, the first of which begins with a letter.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The text says what is wrong with the name.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let is_usual = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let reason = if name.is_empty() {
@@ -50,7 +50,7 @@ impl Template {
     /// Reads a template.
     ///
     /// # Errors
-    /// One line that says what is wrong with it.
+    /// One line says what is wrong with the template.
     pub(crate) fn parse(mut text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         while let Some((before, rest)) = text.split_once("{{") {
@@ -85,7 +85,7 @@ impl Template {
     /// Puts values in.
     ///
     /// # Errors
-    /// Names the variable that has no value.
+    /// The text names a variable that has no value.
     pub(crate) fn resolve(&self, values: &BTreeMap<String, String>) -> Result<String, String> {
         self.0
             .iter()
@@ -102,7 +102,7 @@ impl Template {
 /// The value of every app variable: the environment first, then `.env` beside the manifest, then the default.
 ///
 /// # Errors
-/// One line that names the variable and says how to set it.
+/// One line names the variable that has no value, and says how to set it.
 pub(crate) fn app_values(manifest: &Manifest) -> Result<BTreeMap<String, String>, String> {
     let dotenv = dotenv(&manifest.path.with_file_name(".env"))?;
     let mut values = BTreeMap::new();
@@ -142,7 +142,7 @@ fn dotenv(path: &Path) -> Result<HashMap<String, String>, String> {
 /// What one component sees, with all templates resolved.
 ///
 /// # Errors
-/// One line that names the key and what is wrong with it.
+/// One line names the key and says what is wrong with it.
 pub(crate) fn component_values(
     id: &str,
     manifest: &ComponentManifest,

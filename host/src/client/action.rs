@@ -1,11 +1,11 @@
 //! `store-host rollback`, `promote` and `abort`: a word about a component, without a file.
 
 use clap::Args;
-use serde::Deserialize;
 
 use super::http::Call;
 use super::swap::segment;
 use super::{ClientError, Targets, say};
+use crate::answers::Change;
 
 /// Which component, and where.
 #[derive(Debug, Args)]
@@ -37,14 +37,6 @@ pub(super) enum Action {
     Abort,
 }
 
-#[derive(Deserialize)]
-struct Switched {
-    generation: Option<u64>,
-    digest: String,
-    switch_us: f64,
-    replaced: Option<u64>,
-}
-
 pub(super) async fn run(action: Action, args: ActionArgs) -> Result<(), ClientError> {
     let word = match action {
         Action::Promote => "promote",
@@ -67,22 +59,20 @@ async fn post(args: &ActionArgs, path: &str) -> Result<(), ClientError> {
     let caller = args.targets.caller()?;
     args.targets
         .each(async |admin| {
-            let switched: Switched = caller.call(admin, Call::post(path)).await?;
+            let change: Change = caller.call(admin, Call::post(path)).await?;
             say(&format!("{admin}: `{}`", args.component));
-            say(&format!("  digest     {}", switched.digest));
-            say(&switched.line());
+            say(&format!("  digest     {}", change.digest));
+            say(&switch_line(&change));
             Ok(())
         })
         .await
 }
 
-impl Switched {
-    fn line(&self) -> String {
-        let time = format!("  switched   in {:.1} µs", self.switch_us);
-        match (self.generation, self.replaced) {
-            (Some(new), Some(old)) => format!("{time}: generation {new} replaces {old}"),
-            (Some(now), None) => format!("{time}: generation {now} serves"),
-            (None, _) => time,
-        }
+fn switch_line(change: &Change) -> String {
+    let time = format!("  switched   in {:.1} µs", change.switch_us);
+    let new = change.generation;
+    match change.replaced {
+        Some(old) => format!("{time}: generation {new} replaces {old}"),
+        None => format!("{time}: generation {new} serves"),
     }
 }

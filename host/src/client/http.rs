@@ -42,7 +42,7 @@ pub(crate) struct Caller {
 
 /// RFC 9457, with the step of a swap.
 #[derive(Deserialize)]
-struct Problem {
+struct Reason {
     detail: Option<String>,
     step: Option<String>,
 }
@@ -70,7 +70,7 @@ impl Caller {
     /// Makes `call` of the host at `admin`, and reads what it answers.
     ///
     /// # Errors
-    /// No answer, one that says no, or one that can't be read.
+    /// The host gives no answer, refuses, or answers what can't be read.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         admin: &AdminUrl,
@@ -167,7 +167,7 @@ async fn exchange(
 }
 
 fn refused(admin: &AdminUrl, status: StatusCode, body: &[u8]) -> ClientError {
-    let problem: Option<Problem> = serde_json::from_slice(body).ok();
+    let problem: Option<Reason> = serde_json::from_slice(body).ok();
     let (detail, step) = problem.map_or((None, None), |problem| (problem.detail, problem.step));
     let detail =
         detail.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason").to_owned());

@@ -2,6 +2,9 @@
 //!
 //! A fleet is worked through one host after the other and left alone at the first failure, a canary that is withdrawn
 //! included, so that a bad version reaches one host at most.
+//!
+//! One file for each command, `http` for the call that all of them make, `targets` for which hosts are asked. Nothing here
+//! runs in a host that serves, but for the call, with which `control` tells proxies to forget.
 
 mod action;
 mod error;
@@ -58,7 +61,7 @@ pub enum Command {
 /// Does what `command` asks, talking on stdout.
 ///
 /// # Errors
-/// The first failure; hosts after the one that failed were left alone.
+/// A host failed or refused. The hosts after it were left alone.
 pub async fn run(command: Command) -> Result<(), ClientError> {
     match command {
         Command::Swap(args) => swap::run(args).await,

@@ -1,10 +1,10 @@
 //! `store-host refresh`.
 
 use clap::Args;
-use serde::Deserialize;
 
 use super::http::Call;
 use super::{ClientError, Targets, say};
+use crate::answers::{ComponentRefresh, Refresh};
 
 /// Where.
 #[derive(Debug, Args)]
@@ -14,26 +14,15 @@ pub struct RefreshArgs {
     pub targets: Targets,
 }
 
-#[derive(Deserialize)]
-struct Refreshed {
-    components: Vec<Component>,
-}
-
-#[derive(Deserialize)]
-struct Component {
-    component: String,
-    elapsed_ms: f64,
-}
-
 pub(super) async fn run(args: RefreshArgs) -> Result<(), ClientError> {
     let caller = args.targets.caller()?;
     args.targets
         .each(async |admin| {
-            let refreshed: Refreshed = caller.call(admin, Call::post("/refresh")).await?;
-            for Component {
+            let refresh: Refresh = caller.call(admin, Call::post("/refresh")).await?;
+            for ComponentRefresh {
                 component,
                 elapsed_ms,
-            } in refreshed.components
+            } in refresh.components
             {
                 say(&format!(
                     "{admin}: `{component}` has made its reports anew in {elapsed_ms:.1} ms"

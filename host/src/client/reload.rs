@@ -1,10 +1,10 @@
 //! `store-host reload`.
 
 use clap::Args;
-use serde::Deserialize;
 
 use super::http::Call;
 use super::{ClientError, Targets, say};
+use crate::answers::Reload;
 
 /// Where.
 #[derive(Debug, Args)]
@@ -14,23 +14,16 @@ pub struct ReloadArgs {
     pub targets: Targets,
 }
 
-#[derive(Deserialize)]
-struct Reloaded {
-    components: Vec<String>,
-    routes: u64,
-    elapsed_ms: f64,
-}
-
 pub(super) async fn run(args: ReloadArgs) -> Result<(), ClientError> {
     let caller = args.targets.caller()?;
     args.targets
         .each(async |admin| {
-            let reloaded: Reloaded = caller.call(admin, Call::post("/reload")).await?;
+            let reload: Reload = caller.call(admin, Call::post("/reload")).await?;
             say(&format!(
                 "{admin}: {} routes to {} in {:.1} ms",
-                reloaded.routes,
-                reloaded.components.join(", "),
-                reloaded.elapsed_ms
+                reload.routes,
+                reload.components.join(", "),
+                reload.elapsed_ms
             ));
             Ok(())
         })

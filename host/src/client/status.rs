@@ -1,10 +1,10 @@
 //! `store-host status`: a table for each host.
 
 use clap::Args;
-use serde::Deserialize;
 
 use super::http::Call;
 use super::{ClientError, Targets, say};
+use crate::answers::{ComponentStatus, GenerationStatus, Status};
 
 /// Characters of a digest that tell versions apart; `--full` shows all.
 const SHORT_DIGEST: usize = 12;
@@ -32,98 +32,59 @@ pub struct StatusArgs {
     pub targets: Targets,
 }
 
-#[derive(Deserialize)]
-struct Status {
-    components: Vec<Component>,
-}
-
-#[derive(Deserialize)]
-struct Component {
-    component: String,
-    generations: Vec<Generation>,
-    /// How the last attempt to change it ended.
-    last: Option<Last>,
-}
-
-#[derive(Deserialize)]
-struct Generation {
-    generation: u64,
-    digest: String,
-    state: String,
-    since: String,
-    in_flight: u64,
-    share: f64,
-    source: String,
-}
-
-#[derive(Deserialize)]
-struct Last {
-    generation: Option<u64>,
-    result: String,
-    reason: Option<String>,
-}
-
 pub(super) async fn run(args: StatusArgs) -> Result<(), ClientError> {
     let caller = args.targets.caller()?;
     args.targets
         .all(async |admin| {
             let status: Status = caller.call(admin, Call::get("/status")).await?;
             say(&admin.to_string());
-            status.lines(args.full).iter().for_each(|line| say(line));
+            lines(&status, args.full).iter().for_each(|line| say(line));
             Ok(())
         })
         .await
 }
 
-impl Status {
-    fn lines(&self, full: bool) -> Vec<String> {
-        let rows = self.components.iter().flat_map(|component| {
-            let generations = component.generations.iter();
-            generations.map(|generation| generation.cells(&component.component, full))
-        });
-        let mut lines = table(&rows.collect::<Vec<_>>());
-        lines.extend(self.components.iter().filter_map(Component::last_line));
-        lines
-    }
+/// A row for each generation, and a line for each component that was ever changed.
+fn lines(status: &Status, full: bool) -> Vec<String> {
+    let rows = status.components.iter().flat_map(|component| {
+        let generations = component.generations.iter();
+        generations.map(|generation| cells(generation, &component.component, full))
+    });
+    let mut lines = table(&rows.collect::<Vec<_>>());
+    lines.extend(status.components.iter().filter_map(last_change));
+    lines
 }
 
-impl Component {
-    fn last_line(&self) -> Option<String> {
-        let last = self.last.as_ref()?;
-        let generation = last
-            .generation
-            .map(|number| format!(" generation {number}"))
-            .unwrap_or_default();
-        let reason = last
-            .reason
-            .as_ref()
-            .map(|reason| format!(": {reason}"))
-            .unwrap_or_default();
-        Some(format!(
-            "`{}`: last change:{generation} {}{reason}",
-            self.component, last.result
-        ))
-    }
+fn last_change(component: &ComponentStatus) -> Option<String> {
+    let last = component.last.as_ref()?;
+    let reason = last.reason.as_ref();
+    let reason = reason.map(|reason| format!(": {reason}"));
+    Some(format!(
+        "`{}`: last change: generation {} {}{}",
+        component.component,
+        last.generation,
+        last.result,
+        reason.unwrap_or_default()
+    ))
 }
 
-impl Generation {
-    fn cells(&self, component: &str, full: bool) -> [String; 8] {
-        let length = if full {
-            self.digest.len()
-        } else {
-            SHORT_DIGEST.min(self.digest.len())
-        };
-        [
-            component.to_owned(),
-            self.generation.to_string(),
-            self.state.clone(),
-            format!("{} %", (self.share * 1000.0).round() / 10.0),
-            self.in_flight.to_string(),
-            self.since.clone(),
-            self.source.clone(),
-            self.digest.get(..length).unwrap_or_default().to_owned(),
-        ]
-    }
+fn cells(generation: &GenerationStatus, component: &str, full: bool) -> [String; 8] {
+    let digest = &generation.digest;
+    let length = if full {
+        digest.len()
+    } else {
+        SHORT_DIGEST.min(digest.len())
+    };
+    [
+        component.to_owned(),
+        generation.generation.to_string(),
+        generation.state.clone(),
+        format!("{} %", (generation.share * 1000.0).round() / 10.0),
+        generation.in_flight.to_string(),
+        generation.since.clone(),
+        generation.source.clone(),
+        digest.get(..length).unwrap_or_default().to_owned(),
+    ]
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
@@ -169,7 +130,7 @@ mod tests {
         }]}))
         .expect("the documented form");
         assert_eq!(
-            status.lines(false),
+            lines(&status, false),
             [
                 "COMPONENT  GENERATION  STATE   SHARE   IN FLIGHT  SINCE                 SOURCE  DIGEST",
                 "reports    3           live    87.5 %  7          2026-01-02T03:04:05Z  file    0123456789ab",
@@ -177,6 +138,6 @@ mod tests {
                 "`reports`: last change: generation 2 withdrawn: 3 of 50 requests failed",
             ]
         );
-        assert!(status.lines(true)[1].ends_with("0123456789abcdef"));
+        assert!(lines(&status, true)[1].ends_with("0123456789abcdef"));
     }
 }

@@ -9,13 +9,13 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use super::http::{Call, Caller};
 use super::trial::Trial;
 use super::{ClientError, Targets, say};
+use crate::answers::Change;
 use crate::config::{AdminUrl, duration};
 
 /// RFC 9530.
@@ -70,33 +70,6 @@ fn percent(text: &str) -> Result<Percent, String> {
     }
 }
 
-#[derive(Deserialize)]
-struct Swapped {
-    generation: u64,
-    digest: String,
-    compile_ms: f64,
-    probe: Probe,
-    switch_us: f64,
-    /// Nothing is replaced while a canary is tried.
-    replaced: Option<u64>,
-    canary: Option<Canary>,
-    /// Absent or true when the new version outlives the host.
-    persisted: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Probe {
-    path: String,
-    status: u16,
-    elapsed_ms: f64,
-}
-
-#[derive(Deserialize)]
-struct Canary {
-    share: f64,
-    for_ms: u64,
-}
-
 pub(super) async fn run(args: SwapArgs) -> Result<(), ClientError> {
     let caller = args.targets.caller()?;
     let bytes = Bytes::from(read(&args.file)?);
@@ -122,13 +95,13 @@ async fn swap(
 ) -> Result<(), ClientError> {
     let size = call.body.len().div_ceil(1024);
     say(&format!("{admin}: `{}`, {size} KiB", args.component));
-    let swapped: Swapped = caller.call(admin, call).await?;
-    swapped.lines().iter().for_each(|line| say(line));
-    match &swapped.canary {
+    let change: Change = caller.call(admin, call).await?;
+    lines(&change).iter().for_each(|line| say(line));
+    match &change.canary {
         Some(canary) if !args.no_wait => {
             let trial = Trial {
                 component: &args.component,
-                generation: swapped.generation,
+                generation: change.generation,
                 lasts: Duration::from_millis(canary.for_ms),
             };
             trial.wait(admin, caller).await
@@ -137,36 +110,36 @@ async fn swap(
     }
 }
 
-impl Swapped {
-    fn lines(&self) -> Vec<String> {
-        let probe = &self.probe;
-        let mut lines = vec![
-            format!("  digest     {}", self.digest),
-            format!("  compiled   in {:.1} ms", self.compile_ms),
-            format!(
-                "  probe      {} answered {} in {:.1} ms",
-                probe.path, probe.status, probe.elapsed_ms
-            ),
-        ];
-        let new = self.generation;
-        let switched = format!("  switched   in {:.1} µs", self.switch_us);
-        lines.push(match (&self.canary, self.replaced) {
-            (Some(canary), _) => {
-                let trial = Duration::from_millis(canary.for_ms);
-                format!(
-                    "{switched}: generation {new} is tried on {} % of the requests for {}",
-                    (canary.share * 1000.0).round() / 10.0,
-                    humantime::format_duration(trial)
-                )
-            }
-            (None, Some(old)) => format!("{switched}: generation {new} replaces {old}"),
-            (None, None) => format!("{switched}: generation {new} serves"),
-        });
-        if self.persisted == Some(false) {
-            lines.push("  forgotten  when the host restarts".into());
-        }
-        lines
+/// What is told of a swap, line by line.
+fn lines(change: &Change) -> Vec<String> {
+    let mut lines = vec![format!("  digest     {}", change.digest)];
+    if let Some(compile_ms) = change.compile_ms {
+        lines.push(format!("  compiled   in {compile_ms:.1} ms"));
     }
+    if let Some(probe) = &change.probe {
+        lines.push(format!(
+            "  probe      {} answered {} in {:.1} ms",
+            probe.path, probe.status, probe.elapsed_ms
+        ));
+    }
+    let new = change.generation;
+    let switch = format!("  switched   in {:.1} µs", change.switch_us);
+    lines.push(match (&change.canary, change.replaced) {
+        (Some(canary), _) => {
+            let trial = Duration::from_millis(canary.for_ms);
+            format!(
+                "{switch}: generation {new} is tried on {} % of the requests for {}",
+                (canary.share * 1000.0).round() / 10.0,
+                humantime::format_duration(trial)
+            )
+        }
+        (None, Some(old)) => format!("{switch}: generation {new} replaces {old}"),
+        (None, None) => format!("{switch}: generation {new} serves"),
+    });
+    if !change.persisted {
+        lines.push("  forgotten  when the host restarts".into());
+    }
+    lines
 }
 
 fn path(args: &SwapArgs) -> String {

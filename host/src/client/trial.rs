@@ -3,10 +3,9 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-
 use super::http::{Call, Caller};
 use super::{ClientError, say};
+use crate::answers::{GenerationStatus, Status};
 use crate::config::AdminUrl;
 
 /// Between two looks at a host.
@@ -14,39 +13,6 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// How much longer than it was to last a trial may seem to last.
 const GRACE: Duration = Duration::from_secs(30);
-
-#[derive(Deserialize)]
-struct Status {
-    components: Vec<Component>,
-}
-
-#[derive(Deserialize)]
-struct Component {
-    component: String,
-    generations: Vec<Generation>,
-    canary: Option<Canary>,
-    last: Option<Last>,
-}
-
-#[derive(Deserialize)]
-struct Generation {
-    generation: u64,
-    state: String,
-}
-
-#[derive(Deserialize)]
-struct Canary {
-    generation: u64,
-    requests: u64,
-    errors: u64,
-}
-
-#[derive(Deserialize)]
-struct Last {
-    generation: Option<u64>,
-    result: String,
-    reason: Option<String>,
-}
 
 /// A trial that began.
 pub(super) struct Trial<'a> {
@@ -67,7 +33,7 @@ impl Trial<'_> {
     /// Waits until the canary is promoted.
     ///
     /// # Errors
-    /// It was withdrawn, or the host does not say any more.
+    /// The canary was withdrawn, or the host does not answer any more.
     pub(super) async fn wait(&self, admin: &AdminUrl, caller: &Caller) -> Result<(), ClientError> {
         let began = Instant::now();
         loop {
@@ -114,12 +80,13 @@ impl Trial<'_> {
                 errors: canary.errors,
             };
         }
-        let is_live = |one: &Generation| one.generation == self.generation && one.state == "live";
+        let is_live =
+            |one: &GenerationStatus| one.generation == self.generation && one.state == "live";
         if component.generations.iter().any(is_live) {
             return Verdict::Promoted;
         }
         let last = component.last.as_ref();
-        let last = last.filter(|last| last.generation == Some(self.generation));
+        let last = last.filter(|last| last.generation == self.generation);
         Verdict::Withdrawn(match last {
             Some(last) => last.reason.clone().unwrap_or_else(|| last.result.clone()),
             None => "it is gone; was the host restarted?".into(),
@@ -168,12 +135,18 @@ mod tests {
         let of = |live: u64, canary: Value, last: Value| {
             verdict(json!({
                 "component": "reports",
-                "generations": [{"generation": live, "state": "live"}],
+                "generations": [{
+                    "generation": live, "digest": "00", "state": "live", "since": "2026-01-02T03:04:05Z",
+                    "in_flight": 0, "share": 1.0, "source": "file",
+                }],
                 "canary": canary,
                 "last": last,
             }))
         };
-        let canary = json!({"generation": 4, "requests": 7, "errors": 1});
+        let canary = json!({
+            "generation": 4, "share": 0.1, "until": "2026-01-02T03:04:35Z", "requests": 7, "errors": 1,
+            "stable_requests": 63, "stable_errors": 0,
+        });
         let started = json!({"generation": 4, "result": "canary", "reason": null});
         let open = Verdict::Open {
             requests: 7,

@@ -1,4 +1,4 @@
-//! Where the admin interface listens.
+//! The address that the admin interface listens on.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// What an address of a Unix socket begins with.
 const UNIX: &str = "unix:";
 
-/// Where the admin listener is.
+/// The address of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAddress {
     /// For this machine, or with a token for others.

@@ -1,4 +1,4 @@
-//! Where a host's admin interface is.
+//! The address of an admin interface, as a client is told it.
 
 use std::fmt;
 use std::path::PathBuf;

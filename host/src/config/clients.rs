@@ -12,13 +12,13 @@ use super::duration;
 /// Half of the requests that a component takes at once.
 const REQUESTS_PER_CLIENT: u32 = 512;
 
-/// An eighth of all.
+/// An eighth of all connections.
 const CONNECTIONS_PER_CLIENT: u32 = 1024;
 
 /// The largest body that a component takes by default, for as many requests as a client has connections, and more.
 const BODY_MIB_PER_CLIENT: u32 = 64;
 
-/// Of all clients together.
+/// The bodies of all clients together.
 const BODY_MIB: u32 = 256;
 
 /// What one client address may have of the host, so that it leaves the others theirs. Addresses of IPv6 count by their

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Changed, Control, ControlError};
+use super::{Control, ControlError};
+use crate::answers::Change;
 
 /// Who asked for a change.
 #[derive(Clone, Debug)]
@@ -22,8 +23,8 @@ impl Control {
         action: &str,
         component: &str,
         digest: Option<&str>,
-        outcome: Result<(&'static str, Changed), ControlError>,
-    ) -> Result<Changed, ControlError> {
+        outcome: Result<(&'static str, Change), ControlError>,
+    ) -> Result<Change, ControlError> {
         match outcome {
             Ok((result, changed)) => {
                 self.metrics.swaps.tried(component, result);

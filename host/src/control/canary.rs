@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ledger::Last;
-use super::{Changed, Control, ControlError, Peer, lock, micros};
+use super::{Control, ControlError, Peer, change_of, micros};
+use crate::answers::{Change, LastChange};
 use crate::app::{Canary, Slot, Tally};
 use crate::config::CanaryBudget;
-use crate::instance::Origin;
 
 /// How often a canary is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -15,15 +14,15 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Errors, or slow answers, that are enough to end a trial early.
 const CLEAR: u64 = 5;
 
-/// What is watched of a canary.
-pub(super) struct Watched {
+/// A canary on trial, as far as its judge needs it. Holds nothing that would keep it alive.
+pub(super) struct Candidate {
     number: u64,
     lasts: Duration,
     tally: Arc<Tally>,
     stable_tally: Arc<Tally>,
 }
 
-impl Watched {
+impl Candidate {
     pub(super) fn of(canary: &Canary) -> Self {
         Self {
             number: canary.generation.version.number,
@@ -46,7 +45,7 @@ impl Control {
     ///
     /// # Errors
     /// There is no canary, or another change is under way.
-    pub(crate) fn promote(&self, id: &str, peer: &Peer) -> Result<Changed, ControlError> {
+    pub(crate) fn promote(&self, id: &str, peer: &Peer) -> Result<Change, ControlError> {
         let outcome = self.conclude(id, None, &Verdict::Promote, "promoted");
         self.audited(peer, "promote", id, None, outcome)
     }
@@ -55,20 +54,20 @@ impl Control {
     ///
     /// # Errors
     /// There is no canary, or another change is under way.
-    pub(crate) fn abort(&self, id: &str, peer: &Peer) -> Result<Changed, ControlError> {
+    pub(crate) fn abort(&self, id: &str, peer: &Peer) -> Result<Change, ControlError> {
         let verdict = Verdict::Withdraw("aborted by hand".into());
         let outcome = self.conclude(id, None, &verdict, "aborted");
         self.audited(peer, "abort", id, None, outcome)
     }
 
-    /// Watches a canary until its trial is over, and concludes it. Holds nothing of it that would keep it alive.
-    pub(super) async fn judge(self: Arc<Self>, id: String, trial: Watched) {
-        let Watched {
+    /// Watches a canary until its trial is over, and concludes it.
+    pub(super) async fn judge(self: Arc<Self>, id: String, candidate: Candidate) {
+        let Candidate {
             number,
             lasts,
             tally,
             stable_tally,
-        } = trial;
+        } = candidate;
         let ends = Instant::now() + lasts;
         loop {
             tokio::time::sleep(LOOK.min(ends.saturating_duration_since(Instant::now()))).await;
@@ -124,14 +123,14 @@ impl Control {
         }
     }
 
-    /// Ends the trial; of generation `number` only, if one is given.
+    /// Ends the trial. If a `number` is given, only the trial of that generation.
     fn conclude(
         &self,
         id: &str,
         number: Option<u64>,
         verdict: &Verdict,
         result: &'static str,
-    ) -> Result<(&'static str, Changed), ControlError> {
+    ) -> Result<(&'static str, Change), ControlError> {
         let (_claim, slot) = self.claim_one(id)?;
         let canary = slot
             .canary
@@ -140,11 +139,11 @@ impl Control {
         let version = canary.generation.version.clone();
         let (took, replaced, reason) = match verdict {
             Verdict::Promote => {
-                let established = self.establish(id, canary.generation.clone())?;
-                (established.took, established.replaced, None)
+                let switch = self.establish(id, canary.generation.clone())?;
+                (switch.took, switch.replaced, None)
             }
             Verdict::Withdraw(reason) => {
-                let mut ledgers = lock(&self.ledgers);
+                let mut ledgers = self.ledgers.lock();
                 let took = self.replace(self.live.load().with(id, Slot::new(slot.stable.clone())));
                 let ledger = ledgers.entry(id.to_owned()).or_default();
                 self.retire(ledger, canary.generation.clone(), false);
@@ -156,24 +155,18 @@ impl Control {
         }
         self.note(
             id,
-            Last {
+            LastChange {
                 generation: version.number,
-                result,
+                result: result.to_owned(),
                 reason,
             },
         );
-        let changed = Changed {
-            component: id.to_owned(),
-            generation: version.number,
-            digest: version.digest().to_owned(),
-            compile_ms: None,
-            probe: None,
+        let change = Change {
             switch_us: micros(took),
             replaced,
-            canary: None,
-            persisted: version.origin != Origin::Ephemeral,
+            ..change_of(id, &version)
         };
-        Ok((result, changed))
+        Ok((result, change))
     }
 }
 

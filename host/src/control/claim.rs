@@ -1,9 +1,11 @@
 //! The right to change what serves: one component, or the whole app.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use super::{ControlError, lock};
+use parking_lot::Mutex;
+
+use super::ControlError;
 
 /// What is being changed. Written by [`Claim`].
 #[derive(Default)]
@@ -24,9 +26,9 @@ impl Claim {
     /// The right to change one component.
     ///
     /// # Errors
-    /// Somebody has it.
+    /// Another change of the component, or of the app, is under way.
     pub(super) fn one(claims: &Arc<Mutex<Claims>>, id: &str) -> Result<Self, ControlError> {
-        let mut claimed = lock(claims);
+        let mut claimed = claims.lock();
         if claimed.app || !claimed.ids.insert(id.to_owned()) {
             return Err(ControlError::Busy(format!("`{id}`")));
         }
@@ -39,9 +41,9 @@ impl Claim {
     /// The right to change everything.
     ///
     /// # Errors
-    /// Somebody has it, or that to a component.
+    /// Another change is under way.
     pub(super) fn all(claims: &Arc<Mutex<Claims>>) -> Result<Self, ControlError> {
-        let mut claimed = lock(claims);
+        let mut claimed = claims.lock();
         if let Some(id) = claimed.ids.first() {
             return Err(ControlError::Busy(format!("`{id}`")));
         }
@@ -58,7 +60,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut claimed = lock(&self.claims);
+        let mut claimed = self.claims.lock();
         match &self.id {
             Some(id) => _ = claimed.ids.remove(id),
             None => claimed.app = false,

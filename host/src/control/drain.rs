@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ledger::{Kept, Ledger};
-use super::{Control, lock};
+use super::Control;
+use super::ledger::{KeptVersion, Ledger};
 use crate::instance::Generation;
 
 /// How long the instances of a generation may take to end once they are told to: an epoch or two, unless a thread is
@@ -29,7 +29,7 @@ impl Control {
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = lock(&self.tasks);
+        let mut tasks = self.tasks.lock();
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
     }
@@ -37,7 +37,7 @@ impl Control {
 
 /// Waits until a generation is freed, and makes it end when its time is over. `excess` is freed here too, away from
 /// whoever swapped.
-async fn drain(generation: Arc<Generation>, limit: Duration, excess: Vec<Kept>) {
+async fn drain(generation: Arc<Generation>, limit: Duration, excess: Vec<KeptVersion>) {
     let component = generation.context.id.clone();
     let number = generation.version.number;
     let life = &generation.life;

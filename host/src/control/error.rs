@@ -1,4 +1,4 @@
-//! Why something was not changed.
+//! Why a change was not made.
 
 use http::StatusCode;
 
@@ -34,7 +34,7 @@ impl Step {
 pub(crate) enum ControlError {
     #[error("this app has no component `{0}`")]
     Unknown(String),
-    /// Of a component in backticks, or of all.
+    /// The name of a component in backticks, or of the whole app.
     #[error("another change of {0} is under way; try again when it is done")]
     Busy(String),
     #[error("a canary of `{0}` is tried; promote or abort it first")]
@@ -53,13 +53,13 @@ pub(crate) enum ControlError {
         status: StatusCode,
         reason: String,
     },
-    /// What is asked for makes no sense.
+    /// The request for the change makes no sense.
     #[error("{0}")]
     Malformed(String),
-    /// The manifest, or what it names.
+    /// The manifest, or a file that it names, can't be served.
     #[error("{0}")]
     Reload(String),
-    /// A panic, or the end of the host.
+    /// The change panicked, or the host ended.
     #[error("the change was broken off; /status shows what serves")]
     BrokenOff,
     #[error(
@@ -71,7 +71,7 @@ pub(crate) enum ControlError {
 }
 
 impl ControlError {
-    /// A step failed over what was sent.
+    /// An error of a step that is the fault of what was sent.
     pub(crate) fn at(step: Step, reason: impl Into<String>) -> Self {
         Self::Failed {
             step,
@@ -103,7 +103,7 @@ impl ControlError {
         }
     }
 
-    /// In metrics and the audit log.
+    /// What metrics and the audit log call it.
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Unknown(_) => "unknown_component",

@@ -18,7 +18,7 @@ use crate::instance::{Origin, Source};
 /// that stays the same for a while, which is how one that is being written is told from one that is done.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What changes when a file does.
+/// What tells that a file has changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
@@ -41,9 +41,9 @@ impl Stamp {
 /// How the files of one thing are: a component and its signature, the manifest.
 type Stamps = Vec<Option<Stamp>>;
 
-/// How something was when it was last acted upon and last looked at.
+/// The state of some files when they were last acted upon, and when they were last looked at.
 #[derive(Default)]
-struct Watched {
+struct History {
     done: Stamps,
     seen: Stamps,
 }
@@ -51,8 +51,8 @@ struct Watched {
 /// The files of an app, as they were at the last look.
 pub(crate) struct Files {
     manifest: PathBuf,
-    /// By the first path of what is watched.
-    watched: HashMap<PathBuf, Watched>,
+    /// What is watched, by the first of its paths.
+    watched: HashMap<PathBuf, History>,
     /// Whether the manifest asks for what could not be loaded. Then another file may be what it lacks.
     is_behind: bool,
 }
@@ -68,7 +68,7 @@ impl Files {
         };
         for paths in [files.variables(), vec![manifest.to_owned()]] {
             let now: Stamps = paths.iter().map(|path| Stamp::of(path)).collect();
-            let found = Watched {
+            let found = History {
                 done: now.clone(),
                 seen: now,
             };
@@ -111,7 +111,7 @@ impl Files {
     }
 }
 
-/// A component's file, and what makes it acceptable.
+/// The paths of a component's file and its signature.
 fn with_signature(path: PathBuf) -> Vec<PathBuf> {
     let signature = signature_path(&path);
     vec![path, signature]

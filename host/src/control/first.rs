@@ -3,25 +3,25 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::ledger::Kept;
+use super::ledger::KeptVersion;
 use super::load::{Parts, read_source};
 use super::state_folder::{Earlier, Record, StateFolder};
-use crate::instance::{Compiled, Origin, Source, Version};
+use crate::instance::{Code, Origin, Source, Version};
 
 /// What a component starts with.
-pub(super) struct First {
+pub(super) struct FirstVersion {
     pub(super) version: Version,
     /// SHA-256 of the manifest's file.
     pub(super) file_digest: String,
     /// What it can be rolled back to.
-    pub(super) kept: Vec<Kept>,
+    pub(super) kept: Vec<KeptVersion>,
     /// The highest number that is known to be given.
     pub(super) numbered: u64,
 }
 
 impl Parts {
     /// What a component starts with: what was accepted last, or else the manifest's file.
-    pub(super) fn load_first(&self, id: &str, path: &Path) -> Result<First, String> {
+    pub(super) fn load_first(&self, id: &str, path: &Path) -> Result<FirstVersion, String> {
         let file = read_source(path)?;
         let file_digest = file.digest.clone();
         let record = self
@@ -38,7 +38,7 @@ impl Parts {
         let kept = earlier
             .filter_map(|earlier| self.load_earlier(id, earlier, &file_digest))
             .collect();
-        Ok(First {
+        Ok(FirstVersion {
             numbered: record.map_or(version.number, |record| {
                 record.highest().max(version.number)
             }),
@@ -160,10 +160,10 @@ impl Parts {
     }
 
     /// A version that served before, for a rollback.
-    fn load_earlier(&self, id: &str, earlier: &Earlier, file_digest: &str) -> Option<Kept> {
+    fn load_earlier(&self, id: &str, earlier: &Earlier, file_digest: &str) -> Option<KeptVersion> {
         let state = self.state.as_ref()?;
         match self.compile_accepted(state, id, &earlier.digest) {
-            Ok(compiled) => Some(Kept::anew(Version {
+            Ok(compiled) => Some(KeptVersion::anew(Version {
                 number: earlier.generation,
                 origin: if earlier.digest == file_digest {
                     Origin::File
@@ -190,14 +190,14 @@ impl Parts {
         state: &StateFolder,
         id: &str,
         digest: &str,
-    ) -> Result<Compiled, String> {
+    ) -> Result<Code, String> {
         let accepted = state.accepted(id, digest);
         let accepted = accepted.map_err(|error| error.to_string())?;
         self.trust.check(&accepted)?;
         self.compile(&accepted)
     }
 
-    fn compile(&self, source: &Source) -> Result<Compiled, String> {
-        Compiled::new(&self.engine, source).map_err(|error| error.to_string())
+    fn compile(&self, source: &Source) -> Result<Code, String> {
+        Code::new(&self.engine, source).map_err(|error| error.to_string())
     }
 }

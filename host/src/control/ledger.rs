@@ -4,18 +4,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
+use crate::answers::LastChange;
 use crate::instance::{Life, Version};
 
-/// One component's.
+/// The ledger of one component.
 #[derive(Default)]
 pub(super) struct Ledger {
-    /// The highest number given.
+    /// The highest number that was given to a version.
     pub(super) numbered: u64,
     /// Versions that can be rolled back to, the one that served last at the end.
-    pub(super) kept: Vec<Kept>,
+    pub(super) kept: Vec<KeptVersion>,
     /// Generations that serve no longer, and may be freed.
     pub(super) retired: Vec<Weak<Life>>,
-    pub(super) last: Option<Last>,
+    pub(super) last: Option<LastChange>,
     /// The file that the manifest names.
     pub(super) source: PathBuf,
     /// SHA-256 of that file when it was last loaded, or when another version was chosen over it.
@@ -23,15 +24,15 @@ pub(super) struct Ledger {
 }
 
 /// A version without instances.
-pub(super) struct Kept {
+pub(super) struct KeptVersion {
     pub(super) version: Arc<Version>,
     pub(super) since: SystemTime,
     /// Whether it has served with the settings that are in force.
     pub(super) is_tried: bool,
 }
 
-impl Kept {
-    /// One that was kept by a host before this.
+impl KeptVersion {
+    /// A version that a host before this one kept.
     pub(super) fn anew(version: Version) -> Self {
         Self {
             version: Arc::new(version),
@@ -39,14 +40,6 @@ impl Kept {
             is_tried: false,
         }
     }
-}
-
-/// What came of the latest change.
-#[derive(Clone, Debug)]
-pub(super) struct Last {
-    pub(super) generation: u64,
-    pub(super) result: &'static str,
-    pub(super) reason: Option<String>,
 }
 
 impl Ledger {
@@ -57,9 +50,9 @@ impl Ledger {
     }
 
     /// Keeps a version, and gives those out that are one too many.
-    pub(super) fn keep(&mut self, version: Arc<Version>, most: usize) -> Vec<Kept> {
+    pub(super) fn keep(&mut self, version: Arc<Version>, most: usize) -> Vec<KeptVersion> {
         self.forget(version.number);
-        self.kept.push(Kept {
+        self.kept.push(KeptVersion {
             version,
             since: SystemTime::now(),
             is_tried: true,

@@ -1,15 +1,16 @@
-//! The start: what serves first.
+//! What serves when the host has started.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wasmtime::Engine;
 
 use super::Control;
-use super::first::First;
+use super::first::FirstVersion;
 use super::ledger::Ledger;
 use super::purge::Purger;
 use super::state_folder::StateFolder;
@@ -19,7 +20,7 @@ use crate::config::Config;
 use crate::instance::{Compiler, Generation, Source};
 use crate::metrics::Metrics;
 
-/// What the host is made of, beside its app.
+/// What [`Control`] is made of, beside the app.
 pub(crate) struct Parts {
     pub(crate) engine: Engine,
     pub(crate) compiler: Compiler,
@@ -33,7 +34,7 @@ pub(crate) struct Parts {
 /// Reads a file that the manifest names.
 ///
 /// # Errors
-/// What is wrong, and what to do.
+/// The file can't be read; the text says what to do.
 pub(super) fn read_source(path: &Path) -> Result<Source, String> {
     Source::read(path).map_err(|error| format!("can't be read: {error}; build the component first"))
 }
@@ -43,7 +44,7 @@ impl Control {
     /// this thread busy for seconds, and one more for each component.
     ///
     /// # Errors
-    /// The first component that can't be served.
+    /// A component can't be served; the first such one is named.
     pub(crate) fn load(plan: &Plan, parts: Parts) -> Result<Arc<Self>, AppError> {
         let loaded: BTreeMap<&String, Result<_, AppError>> = std::thread::scope(|scope| {
             let threads: Vec<_> = plan
@@ -63,7 +64,7 @@ impl Control {
         let mut slots = BTreeMap::new();
         let mut ledgers = BTreeMap::new();
         for (id, first) in loaded {
-            let First {
+            let FirstVersion {
                 version,
                 file_digest,
                 kept,

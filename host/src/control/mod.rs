@@ -1,5 +1,10 @@
-//! Changes of what serves: swaps, rollbacks, canaries, reloads. One change of a component at a time; requests never wait
-//! for one.
+//! What changes what serves: swaps, rollbacks, canaries, reloads. One change of a component at a time; requests never wait
+//! for one, and nothing that serves imports this room.
+//!
+//! `load` is the start (`first`), `swap`, `canary`, `rollback` and `reload` are the changes, `file_watch` makes some of them
+//! by itself. Before one, `claim` keeps others away, `trust` checks its signature and `probe` asks the new generation;
+//! after it, `drain` ends the old one, `state_folder` remembers it for a restart, `purge` tells the proxies and `audit` the
+//! log. `refresh_task` and `refresh` have reports made anew. Nothing here answers a client's request.
 
 mod audit;
 mod canary;
@@ -24,18 +29,19 @@ mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::claim::{Claim, Claims};
-use self::ledger::{Last, Ledger};
+use self::ledger::Ledger;
+use crate::answers::{Change, LastChange};
 use crate::app::{App, Live, Slot};
 use crate::config::Config;
-use crate::instance::{Compiled, Compiler, Generation, Origin, Version};
+use crate::instance::{Code, Compiler, Generation, Origin, Version};
 use crate::metrics::Metrics;
 
 pub(crate) use self::audit::{Peer, refused};
@@ -46,7 +52,7 @@ pub(crate) use self::state_folder::StateFolder;
 pub(crate) use self::swap::{Trial, Upload};
 pub(crate) use self::trust::Trust;
 
-/// Whoever changes what serves asks this.
+/// The one place that changes what serves: every swap, rollback, trial, reload and refresh is asked of it.
 pub(crate) struct Control {
     pub(crate) live: Arc<Live>,
     compiler: Compiler,
@@ -65,58 +71,6 @@ pub(crate) struct Control {
     tasks: Mutex<JoinSet<()>>,
 }
 
-/// What a change did, as the admin API says it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Changed {
-    pub(crate) component: String,
-    /// The one that the change was about.
-    pub(crate) generation: u64,
-    pub(crate) digest: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) compile_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) probe: Option<ProbeAnswer>,
-    /// How long the switch itself took.
-    pub(crate) switch_us: f64,
-    /// The one that serves no longer.
-    pub(crate) replaced: Option<u64>,
-    pub(crate) canary: Option<CanaryAnswer>,
-    /// Whether a restart finds it again.
-    pub(crate) persisted: bool,
-}
-
-impl Changed {
-    /// A change that is about `version`, before anything is known of its switch.
-    fn of(component: &str, version: &Version) -> Self {
-        Self {
-            component: component.to_owned(),
-            generation: version.number,
-            digest: version.digest().to_owned(),
-            compile_ms: None,
-            probe: None,
-            switch_us: 0.0,
-            replaced: None,
-            canary: None,
-            persisted: version.origin != Origin::Ephemeral,
-        }
-    }
-}
-
-/// What the probe was answered.
-#[derive(Debug, Serialize)]
-pub(crate) struct ProbeAnswer {
-    pub(crate) path: String,
-    pub(crate) status: u16,
-    pub(crate) elapsed_ms: f64,
-}
-
-/// The trial that began.
-#[derive(Debug, Serialize)]
-pub(crate) struct CanaryAnswer {
-    pub(crate) share: f64,
-    pub(crate) for_ms: u64,
-}
-
 impl Control {
     /// The largest component that is received.
     pub(crate) fn component_limit_bytes(&self) -> usize {
@@ -131,7 +85,7 @@ impl Control {
     /// The file of each component.
     pub(crate) fn sources(&self) -> Vec<(String, PathBuf)> {
         let app = self.live.load_full();
-        let ledgers = lock(&self.ledgers);
+        let ledgers = self.ledgers.lock();
         let serving = ledgers.iter().filter(|(id, _)| app.slots.contains_key(*id));
         serving
             .map(|(id, ledger)| (id.clone(), ledger.source.clone()))
@@ -141,7 +95,7 @@ impl Control {
     /// Whether these bytes are what serves, or the file that was loaded last.
     pub(crate) fn has_loaded(&self, id: &str, digest: &str) -> bool {
         let serves = self.live.load().stable(id);
-        let ledgers = lock(&self.ledgers);
+        let ledgers = self.ledgers.lock();
         let loaded = ledgers
             .get(id)
             .and_then(|ledger| ledger.file_digest.as_deref());
@@ -155,9 +109,9 @@ impl Control {
         tried.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Ends what was started here.
+    /// Ends the tasks that were started here.
     pub(crate) fn stop(&self) {
-        lock(&self.tasks).abort_all();
+        self.tasks.lock().abort_all();
     }
 
     /// The right to change one component, which is in the app.
@@ -174,9 +128,11 @@ impl Control {
         id: &str,
         origin: Origin,
         file_digest: Option<String>,
-        compiled: Compiled,
+        compiled: Code,
     ) -> Arc<Version> {
-        let number = lock(&self.ledgers)
+        let number = self
+            .ledgers
+            .lock()
             .entry(id.to_owned())
             .or_default()
             .number();
@@ -189,11 +145,7 @@ impl Control {
     }
 
     /// Makes `generation` the one that serves, after noting it for a restart.
-    fn establish(
-        &self,
-        id: &str,
-        generation: Arc<Generation>,
-    ) -> Result<Established, ControlError> {
+    fn establish(&self, id: &str, generation: Arc<Generation>) -> Result<Switch, ControlError> {
         let version = generation.version.clone();
         // What is ephemeral leaves no trace: a restart finds what it would have found before.
         if version.origin != Origin::Ephemeral {
@@ -202,16 +154,16 @@ impl Control {
         Ok(self.serve_with(id, generation, version.file_digest.clone()))
     }
 
-    /// The same without a note. `file_digest` is that of the manifest's file which the generation is to serve in spite
-    /// of, or that it is.
+    /// Makes `generation` the one that serves, without a note. `file_digest` is that of the manifest's file at this time,
+    /// if it is known: the generation serves in its place, or is that file.
     fn serve_with(
         &self,
         id: &str,
         generation: Arc<Generation>,
         file_digest: Option<String>,
-    ) -> Established {
+    ) -> Switch {
         let version = generation.version.clone();
-        let mut ledgers = lock(&self.ledgers);
+        let mut ledgers = self.ledgers.lock();
         let ledger = ledgers.entry(id.to_owned()).or_default();
         let before = self.live.load().stable(id);
         let took = self.replace(self.live.load().with(id, Slot::new(generation)));
@@ -226,10 +178,10 @@ impl Control {
         }
         drop(ledgers);
         self.prune(id);
-        Established { took, replaced }
+        Switch { took, replaced }
     }
 
-    /// The switch: every request from here on sees `app`.
+    /// Switches: every request from here on sees `app`. Gives how long that took.
     fn replace(&self, app: App) -> Duration {
         let app = Arc::new(app);
         let started = Instant::now();
@@ -241,17 +193,33 @@ impl Control {
         took
     }
 
-    fn note(&self, id: &str, last: Last) {
-        if let Some(ledger) = lock(&self.ledgers).get_mut(id) {
+    fn note(&self, id: &str, last: LastChange) {
+        if let Some(ledger) = self.ledgers.lock().get_mut(id) {
             ledger.last = Some(last);
         }
     }
 }
 
-/// What [`Control::establish`] did.
-struct Established {
+/// A switch that was made.
+struct Switch {
     took: Duration,
+    /// The generation that serves no longer.
     replaced: Option<u64>,
+}
+
+/// A change that is about `version`, before anything is known of its switch.
+fn change_of(component: &str, version: &Version) -> Change {
+    Change {
+        component: component.to_owned(),
+        generation: version.number,
+        digest: version.digest().to_owned(),
+        compile_ms: None,
+        probe: None,
+        switch_us: 0.0,
+        replaced: None,
+        canary: None,
+        persisted: version.origin != Origin::Ephemeral,
+    }
 }
 
 fn micros(time: Duration) -> f64 {
@@ -260,9 +228,4 @@ fn micros(time: Duration) -> f64 {
 
 fn millis(time: Duration) -> f64 {
     micros(time) / 1000.0
-}
-
-/// A panic elsewhere leaves these lists and sets themselves whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

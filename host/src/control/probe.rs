@@ -8,7 +8,9 @@ use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use wasmtime_wasi_http::WasiBody;
 
-use crate::instance::{Admitted, Generation, Probe};
+use super::millis;
+use crate::answers;
+use crate::instance::{Admission, Generation, Probe};
 use crate::message::RequestId;
 
 /// Longest time for a probe. A component that is slower than this to begin with is not one to switch to.
@@ -17,22 +19,14 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// Most of a probe's answer that is read; the probe is meant to be cheap.
 const LONGEST_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// What a generation answered.
-#[derive(Clone, Debug)]
-pub(crate) struct Probed {
-    pub(crate) path: String,
-    pub(crate) status: StatusCode,
-    pub(crate) took: Duration,
-}
-
 /// Asks a fresh instance of `generation`, without counting it as a request.
 ///
 /// # Errors
-/// No answer, or another than expected: one line that says which.
-pub(crate) async fn ask(probe: &Probe, generation: &Generation) -> Result<Probed, String> {
+/// The generation gives no answer, or another than the probe expects; one line says which.
+pub(crate) async fn ask(probe: &Probe, generation: &Generation) -> Result<answers::Probe, String> {
     let started = Instant::now();
     let answer = async {
-        let admitted = Admitted {
+        let admitted = Admission {
             id: RequestId::made("probe-"),
             place: None,
             is_urgent: false,
@@ -52,10 +46,10 @@ pub(crate) async fn ask(probe: &Probe, generation: &Generation) -> Result<Probed
         .unwrap_or_else(|_| Err(format!("no answer within {TIME_LIMIT:?}")))
         .and_then(|(status, body)| check(probe, status, &body).map(|()| status))
         .map_err(|reason| format!("{} {}: {reason}", probe.method, probe.path))?;
-    Ok(Probed {
+    Ok(answers::Probe {
         path: probe.path.clone(),
-        status,
-        took: started.elapsed(),
+        status: status.as_u16(),
+        elapsed_ms: millis(started.elapsed()),
     })
 }
 

@@ -11,7 +11,7 @@ use crate::client::{Call, Caller};
 use crate::config::{AdminUrl, Secret};
 use crate::metrics::Metrics;
 
-/// What a proxy's admin listener is asked for.
+/// The path of a purge at a proxy's admin listener.
 const PATH: &str = "/cache/purge";
 
 /// Longest wait for one answer.

@@ -5,14 +5,14 @@ use std::time::SystemTime;
 
 use super::error::Step;
 use super::state_folder::{Earlier, Record};
-use super::{Control, ControlError, lock};
+use super::{Control, ControlError};
 use crate::instance::{Origin, Source, Version};
 
 impl Control {
     /// Keeps a file, for a restart or for a rollback after one.
     ///
     /// # Errors
-    /// It can't be written.
+    /// The file can't be written.
     pub(super) fn keep_file(&self, id: &str, source: &Source) -> Result<(), ControlError> {
         match &self.state {
             Some(state) => {
@@ -26,7 +26,7 @@ impl Control {
     /// restart will serve it too.
     ///
     /// # Errors
-    /// It can't be written; then a restart finds what it would have found before.
+    /// The note can't be written; then a restart finds what it would have found before.
     pub(super) fn record(
         &self,
         id: &str,
@@ -49,7 +49,7 @@ impl Control {
     /// Notes several at once, or none of them.
     ///
     /// # Errors
-    /// As [`Control::record`].
+    /// As for [`Control::record`].
     pub(super) fn record_all<'a>(
         &self,
         versions: impl Iterator<Item = (&'a str, &'a Version)>,
@@ -82,7 +82,7 @@ impl Control {
 
     fn record_of(&self, id: &str, version: &Version, file_digest: Option<&str>) -> Record {
         let serves = self.live.load().stable(id).map(|live| live.version.clone());
-        let ledgers = lock(&self.ledgers);
+        let ledgers = self.ledgers.lock();
         let kept = ledgers.get(id).into_iter().flat_map(|ledger| &ledger.kept);
         let mut earlier: Vec<Earlier> = kept
             .map(|kept| &kept.version)
@@ -113,7 +113,7 @@ impl Control {
             let canary = slot.canary.iter();
             needed.extend(canary.map(|canary| canary.generation.version.digest().to_owned()));
         }
-        if let Some(ledger) = lock(&self.ledgers).get(id) {
+        if let Some(ledger) = self.ledgers.lock().get(id) {
             let kept = ledger.kept.iter();
             needed.extend(kept.map(|kept| kept.version.digest().to_owned()));
         }
@@ -122,7 +122,7 @@ impl Control {
 
     /// The digest of the manifest's file as it is now, which need not be the one that was loaded.
     pub(super) fn file_digest_now(&self, id: &str) -> Option<String> {
-        let source = lock(&self.ledgers).get(id)?.source.clone();
+        let source = self.ledgers.lock().get(id)?.source.clone();
         let read = tokio::task::block_in_place(|| Source::read(&source));
         read.ok().map(|source| source.digest)
     }

@@ -3,30 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
-
 use super::{Control, ControlError, Peer, millis};
+use crate::answers::{ComponentRefresh, Refresh};
 use crate::instance::Generation;
 use crate::instance::refresh::{Haste, Outcome, refresh};
-
-/// What a refresh did, as the admin API says it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Refreshed {
-    components: Vec<Component>,
-}
-
-#[derive(Debug, Serialize)]
-struct Component {
-    component: String,
-    elapsed_ms: f64,
-}
 
 impl Control {
     /// Has every component that keeps reports make them anew, and the proxies forget the old ones.
     ///
     /// # Errors
-    /// The first that failed; those before it are done.
-    pub(crate) async fn refresh(&self, peer: &Peer) -> Result<Refreshed, ControlError> {
+    /// A component failed. Those before it have made their reports anew, those after it have not.
+    pub(crate) async fn refresh(&self, peer: &Peer) -> Result<Refresh, ControlError> {
         let outcome = self.try_refresh().await;
         match &outcome {
             Ok(_) => {
@@ -39,7 +26,7 @@ impl Control {
         outcome
     }
 
-    async fn try_refresh(&self) -> Result<Refreshed, ControlError> {
+    async fn try_refresh(&self) -> Result<Refresh, ControlError> {
         let stable: Vec<_> = {
             let live = self.live.load();
             let slots = live.slots.values();
@@ -56,7 +43,7 @@ impl Control {
                 Ok(Outcome::Elsewhere(_)) => {
                     return Err(ControlError::RefreshedElsewhere(component));
                 }
-                Ok(_) => components.push(Component {
+                Ok(_) => components.push(ComponentRefresh {
                     component,
                     elapsed_ms: millis(started.elapsed()),
                 }),
@@ -64,14 +51,14 @@ impl Control {
             }
             self.purger.start();
         }
-        Ok(Refreshed { components })
+        Ok(Refresh { components })
     }
 }
 
 /// A refresh at once, whenever the last one was; counted.
 ///
 /// # Errors
-/// What the component failed with.
+/// One line says why the component failed.
 async fn now(generation: Arc<Generation>) -> Result<Outcome, String> {
     let metrics = &generation.context.metrics;
     let started = Instant::now();

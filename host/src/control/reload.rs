@@ -4,23 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
-
 use super::claim::Claim;
 use super::drain::discard;
 use super::load::read_source;
 use super::probe;
-use super::{Control, ControlError, Peer, lock, millis};
+use super::{Control, ControlError, Peer, millis};
+use crate::answers::Reload;
 use crate::app::{App, Plan, Slot, preflight};
 use crate::instance::{Generation, Origin};
-
-/// What a reload did, as the admin API says it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Reloaded {
-    pub(crate) components: Vec<String>,
-    pub(crate) routes: usize,
-    pub(crate) elapsed_ms: f64,
-}
 
 /// One component of the app to be.
 struct Next {
@@ -34,12 +25,12 @@ impl Control {
     /// Reads the manifest and the files again and serves them.
     ///
     /// # Errors
-    /// What is wrong with them; the app serves on as it was.
-    pub(crate) async fn reload(&self, peer: &Peer) -> Result<Reloaded, ControlError> {
+    /// The manifest or a file can't be served. The app serves on as it was.
+    pub(crate) async fn reload(&self, peer: &Peer) -> Result<Reload, ControlError> {
         let started = Instant::now();
         let outcome = self.try_reload().await;
         let outcome = self.audited_reload(peer, outcome);
-        outcome.map(|(components, routes)| Reloaded {
+        outcome.map(|(components, routes)| Reload {
             components,
             routes,
             elapsed_ms: millis(started.elapsed()),
@@ -90,7 +81,9 @@ impl Control {
         let failed = |reason| ControlError::Reload(plan.load_error(id, reason).to_string());
         let path = plan.manifest.components[id].source.clone();
         let source = tokio::task::block_in_place(|| read_source(&path)).map_err(failed)?;
-        let known = lock(&self.ledgers)
+        let known = self
+            .ledgers
+            .lock()
             .get(id)
             .and_then(|ledger| ledger.file_digest.clone());
         let serving = self.live.load().stable(id);
@@ -129,7 +122,7 @@ impl Control {
     fn switch(&self, plan: &Plan, next: &BTreeMap<String, Next>) -> Result<(), ControlError> {
         let new = next.iter().filter(|(_, next)| next.is_new);
         self.record_all(new.map(|(id, next)| (id.as_str(), &*next.generation.version)))?;
-        let mut ledgers = lock(&self.ledgers);
+        let mut ledgers = self.ledgers.lock();
         let before = self.live.load_full();
         let slots = next
             .iter()

@@ -1,13 +1,14 @@
-//! Back to a generation that served before.
+//! Rollback: a generation that served before serves again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::drain::discard;
 use super::error::Step;
-use super::ledger::{Last, Ledger};
+use super::ledger::Ledger;
 use super::probe;
-use super::{Changed, Control, ControlError, Peer, lock, micros};
+use super::{Control, ControlError, Peer, change_of, micros};
+use crate::answers::{Change, LastChange};
 use crate::instance::{Generation, Version};
 
 /// Longest time for the probe of a version that served with other settings. Whoever rolls back is in a hurry.
@@ -23,7 +24,7 @@ impl Control {
         id: &str,
         wanted: Option<u64>,
         peer: &Peer,
-    ) -> Result<Changed, ControlError> {
+    ) -> Result<Change, ControlError> {
         let outcome = self.try_rollback(id, wanted).await;
         self.audited(peer, "rollback", id, None, outcome)
     }
@@ -32,14 +33,14 @@ impl Control {
         &self,
         id: &str,
         wanted: Option<u64>,
-    ) -> Result<(&'static str, Changed), ControlError> {
+    ) -> Result<(&'static str, Change), ControlError> {
         let (_claim, slot) = self.claim_one(id)?;
         if slot.canary.is_some() {
             return Err(ControlError::OnTrial(id.to_owned()));
         }
         let live = slot.stable.version.number;
         let found = {
-            let mut ledgers = lock(&self.ledgers);
+            let mut ledgers = self.ledgers.lock();
             find(ledgers.entry(id.to_owned()).or_default(), live, wanted)
         };
         let (version, is_tried) = found.map_err(|kept| ControlError::NotKept {
@@ -58,23 +59,23 @@ impl Control {
         let persisted = self
             .record(id, &version, file_digest.as_deref())
             .inspect_err(|_| discard(&generation))?;
-        let established = self.serve_with(id, generation, file_digest);
+        let switch = self.serve_with(id, generation, file_digest);
         let result = "rolled-back";
         self.note(
             id,
-            Last {
+            LastChange {
                 generation: version.number,
-                result,
+                result: result.to_owned(),
                 reason: None,
             },
         );
-        let changed = Changed {
-            switch_us: micros(established.took),
-            replaced: established.replaced,
+        let change = Change {
+            switch_us: micros(switch.took),
+            replaced: switch.replaced,
             persisted,
-            ..Changed::of(id, &version)
+            ..change_of(id, &version)
         };
-        Ok((result, changed))
+        Ok((result, change))
     }
 }
 
@@ -90,7 +91,8 @@ async fn ask_again(generation: &Generation) -> Result<(), ControlError> {
     })
 }
 
-/// The version to go back to, and whether it is tried, or what there is.
+/// Finds the version to go back to, and whether it has served with today's settings. If there is none, gives the numbers
+/// of those that are kept.
 fn find(ledger: &Ledger, live: u64, wanted: Option<u64>) -> Result<(Arc<Version>, bool), String> {
     let kept = ledger.kept.iter();
     let found = match wanted {

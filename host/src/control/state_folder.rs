@@ -17,7 +17,7 @@ pub(crate) struct StateFolder {
     _lock: File,
 }
 
-/// Which accepted file should serve, written when it began to.
+/// Which accepted file should serve. Written when it began to serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) generation: u64,
@@ -52,7 +52,7 @@ impl StateFolder {
     /// Makes the folder if it is missing, and locks it.
     ///
     /// # Errors
-    /// It can't be written, or another host has it.
+    /// The folder can't be written, or another host uses it.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let wrong = |error: &dyn std::fmt::Display| {
             format!(
@@ -93,7 +93,7 @@ impl StateFolder {
     /// An accepted file.
     ///
     /// # Errors
-    /// It can't be read, or is not what was accepted.
+    /// The file can't be read, or has other bytes than were accepted.
     pub(crate) fn accepted(&self, component: &str, wanted: &str) -> io::Result<Source> {
         let source = Source::read(&self.file_path(component, wanted))?;
         if source.digest == wanted {
@@ -112,7 +112,7 @@ impl StateFolder {
     /// Keeps a file.
     ///
     /// # Errors
-    /// The system's; then the folder is as before.
+    /// The file can't be written. The folder is then as before.
     pub(crate) fn keep(&self, component: &str, source: &Source) -> io::Result<()> {
         let path = self.file_path(component, &source.digest);
         if let Some(folder) = path.parent() {
@@ -127,7 +127,7 @@ impl StateFolder {
     /// Says which file should serve from now on; `None` for the manifest's own.
     ///
     /// # Errors
-    /// The system's; then the record is as before.
+    /// The record can't be written. It is then as before.
     pub(crate) fn point(&self, component: &str, record: Option<&Record>) -> io::Result<()> {
         let path = self.record_path(component);
         match record {

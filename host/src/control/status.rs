@@ -3,145 +3,116 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Value, json};
-
-use super::{Control, lock};
+use super::Control;
+use super::ledger::KeptVersion;
+use super::millis;
+use crate::answers::{ComponentStatus, GenerationStatus, Status, TrialStatus};
 use crate::app::{Canary, Slot};
 use crate::instance::{Life, Version};
-use crate::metrics::Alive;
-
-/// One generation of a component.
-struct Row {
-    version: Arc<Version>,
-    state: &'static str,
-    since: SystemTime,
-    in_flight: usize,
-    share: f64,
-}
+use crate::metrics::GenerationRow;
 
 impl Control {
-    /// The answer to `GET /status`.
-    pub(crate) fn status(&self) -> Value {
+    /// What serves now.
+    pub(crate) fn status(&self) -> Status {
         let app = self.live.load_full();
-        let mut ledgers = lock(&self.ledgers);
-        let components: Vec<Value> = app
-            .slots
-            .iter()
-            .map(|(id, slot)| {
-                let ledger = ledgers.entry(id.clone()).or_default();
-                let last = ledger.last.as_ref().map(|last| {
-                    json!({
-                        "generation": last.generation,
-                        "result": last.result,
-                        "reason": last.reason,
-                    })
-                });
-                let rows = rows(slot, &ledger.draining(), &ledger.kept);
-                json!({
-                    "component": id,
-                    "generations": rows.iter().map(Row::json).collect::<Vec<_>>(),
-                    "canary": slot.canary.as_deref().map(trial),
-                    "last": last,
-                })
-            })
-            .collect();
-        json!({ "components": components })
+        let mut ledgers = self.ledgers.lock();
+        let components = app.slots.iter().map(|(id, slot)| {
+            let ledger = ledgers.entry(id.clone()).or_default();
+            ComponentStatus {
+                component: id.clone(),
+                generations: generations(slot, &ledger.draining(), &ledger.kept),
+                canary: slot.canary.as_deref().map(trial),
+                last: ledger.last.clone(),
+            }
+        });
+        Status {
+            components: components.collect(),
+        }
     }
 
     /// All metrics, with the generations as they are now.
     ///
     /// # Errors
-    /// A metric that can't be written.
+    /// A metric can't be written as text.
     pub(crate) fn render_metrics(&self) -> prometheus::Result<String> {
         let app = self.live.load_full();
-        let rows: Vec<(String, Vec<Row>)> = {
-            let mut ledgers = lock(&self.ledgers);
+        let alive: Vec<(String, Vec<GenerationStatus>)> = {
+            let mut ledgers = self.ledgers.lock();
             // Also those that a reload took out of the app, as long as they drain.
             ledgers
                 .iter_mut()
                 .map(|(id, ledger)| {
                     let draining = ledger.draining();
-                    let rows = match app.slots.get(id) {
-                        Some(slot) => rows(slot, &draining, &ledger.kept),
-                        None => draining.iter().map(|life| Row::draining(life)).collect(),
+                    let generations = match app.slots.get(id) {
+                        Some(slot) => generations(slot, &draining, &ledger.kept),
+                        None => draining.iter().map(|life| drains(life)).collect(),
                     };
-                    (id.clone(), rows)
+                    (id.clone(), generations)
                 })
                 .collect()
         };
-        let alive = rows.iter().flat_map(|(id, rows)| {
-            rows.iter().map(|row| Alive {
+        let rows = alive.iter().flat_map(|(id, generations)| {
+            generations.iter().map(|one| GenerationRow {
                 component: id,
-                generation: row.version.number,
-                state: row.state,
-                in_flight: row.in_flight,
+                generation: one.generation,
+                state: &one.state,
+                in_flight: one.in_flight,
             })
         });
         self.metrics
             .swaps
-            .show_alive(alive, || self.metrics.render())
+            .show_alive(rows, || self.metrics.render())
     }
 }
 
-fn rows(slot: &Slot, draining: &[Arc<Life>], kept: &[super::ledger::Kept]) -> Vec<Row> {
-    let share = slot
-        .canary
-        .as_ref()
-        .map_or(0.0, |canary| canary.share.fraction());
-    let mut rows = vec![Row::serving(&slot.stable.life, "live", 1.0 - share)];
-    if let Some(canary) = &slot.canary {
-        rows.push(Row::serving(&canary.generation.life, "canary", share));
-    }
-    rows.extend(draining.iter().map(|life| Row::draining(life)));
-    rows.extend(kept.iter().rev().map(|kept| Row {
-        version: kept.version.clone(),
-        state: "kept",
-        since: kept.since,
+/// The generation that serves, the one on trial, those that drain, and versions that are kept, the latest first.
+fn generations(slot: &Slot, draining: &[Arc<Life>], kept: &[KeptVersion]) -> Vec<GenerationStatus> {
+    let canary = slot.canary.as_deref();
+    let share = canary.map_or(0.0, |canary| canary.share.fraction());
+    let mut all = vec![has_instances(&slot.stable.life, "live", 1.0 - share)];
+    all.extend(canary.map(|canary| has_instances(&canary.generation.life, "canary", share)));
+    all.extend(draining.iter().map(|life| drains(life)));
+    let kept = kept.iter().rev();
+    all.extend(kept.map(|kept| generation(&kept.version, "kept", kept.since)));
+    all
+}
+
+fn generation(version: &Version, state: &str, since: SystemTime) -> GenerationStatus {
+    GenerationStatus {
+        generation: version.number,
+        digest: version.digest().to_owned(),
+        state: state.to_owned(),
+        since: utc(since),
         in_flight: 0,
         share: 0.0,
-    }));
-    rows
+        source: version.origin.label().to_owned(),
+    }
 }
 
-fn trial(canary: &Canary) -> Value {
-    json!({
-        "generation": canary.generation.version.number,
-        "share": canary.share.fraction(),
-        "until": utc(canary.began + canary.lasts),
-        "requests": canary.tally.requests(),
-        "errors": canary.tally.errors(),
-        "p99_ms": canary.tally.p99().map(super::millis),
-        "stable_requests": canary.stable_tally.requests(),
-        "stable_errors": canary.stable_tally.errors(),
-        "stable_p99_ms": canary.stable_tally.p99().map(super::millis),
-    })
+fn has_instances(life: &Life, state: &str, share: f64) -> GenerationStatus {
+    GenerationStatus {
+        in_flight: life.in_flight(),
+        share,
+        ..generation(&life.version, state, life.since)
+    }
 }
 
-impl Row {
-    fn serving(life: &Life, state: &'static str, share: f64) -> Self {
-        Self {
-            version: life.version.clone(),
-            state,
-            since: life.since,
-            in_flight: life.in_flight(),
-            share,
-        }
-    }
+fn drains(life: &Life) -> GenerationStatus {
+    has_instances(life, "draining", 0.0)
+}
 
-    fn draining(life: &Life) -> Self {
-        Self::serving(life, "draining", 0.0)
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "generation": self.version.number,
-            "digest": self.version.digest(),
-            "state": self.state,
-            "since": utc(self.since),
-            "in_flight": self.in_flight,
-            "share": self.share,
-            "source": self.version.origin.label(),
-        })
+fn trial(canary: &Canary) -> TrialStatus {
+    let (tally, stable) = (&canary.tally, &canary.stable_tally);
+    TrialStatus {
+        generation: canary.generation.version.number,
+        share: canary.share.fraction(),
+        until: utc(canary.began + canary.lasts),
+        requests: tally.requests(),
+        errors: tally.errors(),
+        p99_ms: tally.p99().map(millis),
+        stable_requests: stable.requests(),
+        stable_errors: stable.errors(),
+        stable_p99_ms: stable.p99().map(millis),
     }
 }
 

@@ -3,31 +3,29 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::canary::Watched;
+use super::canary::Candidate;
 use super::drain::discard;
 use super::error::Step;
-use super::ledger::Last;
-use super::probe::{self, Probed};
-use super::{
-    CanaryAnswer, Changed, Control, ControlError, Peer, ProbeAnswer, lock, micros, millis,
-};
-use crate::app::{Canary, Share, Slot};
-use crate::instance::{CompileError, Compiled, Generation, Origin, Source};
+use super::probe;
+use super::{Control, ControlError, Peer, change_of, micros, millis};
+use crate::answers::{self, Change, LastChange};
+use crate::app::{Canary, Slot, TrafficShare};
+use crate::instance::{Code, CompileError, Generation, Origin, Source};
 
 /// A component that somebody wants to serve.
 pub(crate) struct Upload {
     pub(crate) source: Source,
-    /// The SHA-256 that whoever sent it says it has, in hexadecimal.
+    /// The SHA-256 that its sender says it has, in hexadecimal.
     pub(crate) expected_digest: Option<String>,
     pub(crate) origin: Origin,
-    /// On part of the traffic first.
+    /// If it is to be tried on a part of the traffic first.
     pub(crate) trial: Option<Trial>,
 }
 
 /// How a canary is tried.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trial {
-    pub(crate) share: Share,
+    pub(crate) share: TrafficShare,
     pub(crate) lasts: Duration,
 }
 
@@ -35,13 +33,13 @@ impl Control {
     /// Swaps, or starts a canary.
     ///
     /// # Errors
-    /// The step that failed, and why; what served before serves on.
+    /// A step failed, and the error says which and why. What served before serves on.
     pub(crate) async fn swap(
         self: &Arc<Self>,
         id: &str,
         upload: Upload,
         peer: &Peer,
-    ) -> Result<Changed, ControlError> {
+    ) -> Result<Change, ControlError> {
         let digest = upload.source.digest.clone();
         let action = if upload.trial.is_some() {
             "canary"
@@ -56,7 +54,7 @@ impl Control {
         self: &Arc<Self>,
         id: &str,
         upload: Upload,
-    ) -> Result<(&'static str, Changed), ControlError> {
+    ) -> Result<(&'static str, Change), ControlError> {
         let started = Instant::now();
         let (_claim, slot) = self.claim_one(id)?;
         if slot.canary.is_some() {
@@ -65,44 +63,44 @@ impl Control {
         self.check(&upload)?;
         let compiled = self.compile(id, &upload.source).await?;
         let compile_ms = millis(compiled.took);
-        let (generation, probed) = self.try_out(id, &slot, compiled, upload.origin).await?;
+        let (generation, probe) = self.try_out(id, &slot, compiled, upload.origin).await?;
         if generation.version.origin != Origin::Ephemeral {
             self.keep_file(id, &upload.source)
                 .inspect_err(|_| discard(&generation))?;
         }
-        let mut changed = Changed {
+        let mut change = Change {
             compile_ms: Some(compile_ms),
-            probe: Some(probed.into()),
-            ..Changed::of(id, &generation.version)
+            probe: Some(probe),
+            ..change_of(id, &generation.version)
         };
         let result = match upload.trial {
             Some(trial) => {
-                changed.switch_us = micros(self.start_canary(id, &slot, generation, trial));
-                changed.canary = Some(CanaryAnswer {
+                change.switch_us = micros(self.start_canary(id, &slot, generation, trial));
+                change.canary = Some(answers::Trial {
                     share: trial.share.fraction(),
                     for_ms: u64::try_from(trial.lasts.as_millis()).unwrap_or(u64::MAX),
                 });
                 "canary"
             }
             None => {
-                let established = self
+                let switch = self
                     .establish(id, generation.clone())
                     .inspect_err(|_| discard(&generation))?;
-                changed.switch_us = micros(established.took);
-                changed.replaced = established.replaced;
+                change.switch_us = micros(switch.took);
+                change.replaced = switch.replaced;
                 "swapped"
             }
         };
         self.metrics.swaps.swapped(id, started.elapsed());
         self.note(
             id,
-            Last {
-                generation: changed.generation,
-                result,
+            LastChange {
+                generation: change.generation,
+                result: result.to_owned(),
                 reason: None,
             },
         );
-        Ok((result, changed))
+        Ok((result, change))
     }
 
     fn check(&self, upload: &Upload) -> Result<(), ControlError> {
@@ -121,11 +119,7 @@ impl Control {
     }
 
     /// Compiles and links, away from the requests.
-    pub(super) async fn compile(
-        &self,
-        id: &str,
-        source: &Source,
-    ) -> Result<Compiled, ControlError> {
+    pub(super) async fn compile(&self, id: &str, source: &Source) -> Result<Code, ControlError> {
         let compiled = self.compiler.compile(source.clone()).await;
         let compiled = compiled.map_err(|error| match error {
             CompileError::Compile(reason) => ControlError::at(Step::Compile, reason),
@@ -140,9 +134,9 @@ impl Control {
         &self,
         id: &str,
         slot: &Slot,
-        compiled: Compiled,
+        compiled: Code,
         origin: Origin,
-    ) -> Result<(Arc<Generation>, Probed), ControlError> {
+    ) -> Result<(Arc<Generation>, answers::Probe), ControlError> {
         let context = slot.stable.context.clone();
         let origin = match &self.state {
             None if origin == Origin::Stored => Origin::Ephemeral,
@@ -155,7 +149,7 @@ impl Control {
         let version = self.version(id, origin, file_digest, compiled);
         let generation = Generation::new(version, context.clone());
         match probe::ask(&context.probe, &generation).await {
-            Ok(probed) => Ok((generation, probed)),
+            Ok(answer) => Ok((generation, answer)),
             Err(reason) => {
                 discard(&generation);
                 Err(ControlError::at(Step::Probe, reason))
@@ -171,24 +165,14 @@ impl Control {
         trial: Trial,
     ) -> Duration {
         let canary = Canary::new(generation, &slot.stable, trial.share, trial.lasts);
-        let watched = Watched::of(&canary);
+        let candidate = Candidate::of(&canary);
         let slot = Slot {
             stable: slot.stable.clone(),
             canary: Some(Arc::new(canary)),
         };
-        let _ledgers = lock(&self.ledgers);
+        let _ledgers = self.ledgers.lock();
         let took = self.replace(self.live.load().with(id, slot));
-        self.spawn(self.clone().judge(id.to_owned(), watched));
+        self.spawn(self.clone().judge(id.to_owned(), candidate));
         took
-    }
-}
-
-impl From<Probed> for ProbeAnswer {
-    fn from(probed: Probed) -> Self {
-        Self {
-            path: probed.path,
-            status: probed.status.as_u16(),
-            elapsed_ms: millis(probed.took),
-        }
     }
 }

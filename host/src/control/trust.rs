@@ -11,7 +11,7 @@ impl Trust {
     /// Trusts the key in `setting`: the key itself, or the path of its file.
     ///
     /// # Errors
-    /// It is neither.
+    /// The setting is neither a key nor the path of a key's file.
     pub(crate) fn new(setting: Option<&str>) -> Result<Self, String> {
         let Some(setting) = setting else {
             return Ok(Self(None));

@@ -1,4 +1,4 @@
-//! One try of one request in one generation.
+//! One attempt to have one generation answer a request.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use http_body_util::{BodyExt, Empty};
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime_wasi_http::WasiBody;
 
-use super::observed::Held;
-use super::received::Received;
+use super::observed::Holdings;
+use super::received::ReceivedBody;
 use crate::app::Tally;
-use crate::instance::{Admitted, Generation, NoAnswer, Place};
+use crate::instance::{Admission, Generation, NoAnswer, Place};
 use crate::message::{Problem, RequestId};
 
 /// A request that was let in, and who is asked.
 pub(crate) struct Attempt {
     pub(crate) generation: Arc<Generation>,
-    /// Present while two generations are live.
+    /// Where the attempt counts. Present while two generations are live.
     pub(crate) tally: Option<Arc<Tally>>,
     pub(crate) place: Arc<Place>,
     pub(crate) request_id: RequestId,
@@ -25,11 +25,11 @@ pub(crate) struct Attempt {
     pub(crate) is_urgent: bool,
 }
 
-type Outcome = Result<(Response<WasiBody>, Held), Problem>;
+type Outcome = Result<(Response<WasiBody>, Holdings), Problem>;
 
 impl Attempt {
     /// Asks the generation.
-    pub(crate) async fn make(self, head: request::Parts, body: Option<Received>) -> Outcome {
+    pub(crate) async fn make(self, head: request::Parts, body: Option<ReceivedBody>) -> Outcome {
         let request = match body {
             Some(body) => Request::from_parts(head, body.boxed_unsync()),
             None => bare(head),
@@ -41,7 +41,7 @@ impl Attempt {
     pub(crate) async fn or_stable(
         mut self,
         head: request::Parts,
-        body: Option<Received>,
+        body: Option<ReceivedBody>,
         stable: Arc<Generation>,
         tally: Arc<Tally>,
     ) -> Outcome {
@@ -70,7 +70,7 @@ impl Attempt {
         let generation = self.generation.life.enter();
         self.request_id.put(request.headers_mut());
         let counted = self.tally.as_ref().map(Tally::begin);
-        let admitted = Admitted {
+        let admitted = Admission {
             id: self.request_id.clone(),
             place: Some(self.place.clone()),
             is_urgent: self.is_urgent,
@@ -85,7 +85,7 @@ impl Attempt {
             counted.answered(status);
         }
         let (response, fate) = answer?;
-        let held = Held {
+        let held = Holdings {
             place: self.place.clone(),
             generation,
             fate,

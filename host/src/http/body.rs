@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use wasmtime_wasi_http::Error;
 
-use super::observed::HeldBody;
+use super::observed::GuestBody;
 
 /// A client that is still sending when its connection is closed gets a reset and may never see the answer, so what it
 /// sends is read and thrown away first: this much of it, for so long.
@@ -52,9 +52,9 @@ pub(crate) fn is_small(body: &impl Body) -> bool {
 /// lives; what the answer holds of its component is let go here.
 ///
 /// # Errors
-/// The body breaks off.
-pub(crate) async fn gathered(mut body: HeldBody) -> Result<Gathered, Error> {
-    let mut whole = Gathered::default();
+/// The body breaks off before its end.
+pub(crate) async fn gathered(mut body: GuestBody) -> Result<GatheredBody, Error> {
+    let mut whole = GatheredBody::default();
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
             Ok(data) if whole.data.is_empty() => whole.data = data,
@@ -71,12 +71,12 @@ pub(crate) async fn gathered(mut body: HeldBody) -> Result<Gathered, Error> {
 
 /// A body that holds nothing of its component.
 #[derive(Default)]
-pub(crate) struct Gathered {
+pub(crate) struct GatheredBody {
     data: Bytes,
     trailers: Option<HeaderMap>,
 }
 
-impl Body for Gathered {
+impl Body for GatheredBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -107,7 +107,7 @@ const FRAMES_AHEAD: usize = 4;
 
 /// Ends a long answer that its client leaves unread for `limit`, which frees all that is held for it: of the component,
 /// and of the guest, its database connection for one.
-pub(crate) fn unstalled(mut body: HeldBody, limit: Duration) -> Forwarded {
+pub(crate) fn unstalled(mut body: GuestBody, limit: Duration) -> UnstalledBody {
     let (sender, frames) = mpsc::channel(FRAMES_AHEAD);
     // Ends with the body: when it is read, when the client is gone, or at the limit.
     tokio::spawn(async move {
@@ -124,13 +124,13 @@ pub(crate) fn unstalled(mut body: HeldBody, limit: Duration) -> Forwarded {
         }
         _ = sender.send_timeout(None, limit).await;
     });
-    Forwarded(frames)
+    UnstalledBody(frames)
 }
 
 /// Frames from the task above; its `None` is the body's end, and its silence is not.
-pub(crate) struct Forwarded(mpsc::Receiver<Option<Result<Frame<Bytes>, Error>>>);
+pub(crate) struct UnstalledBody(mpsc::Receiver<Option<Result<Frame<Bytes>, Error>>>);
 
-impl Body for Forwarded {
+impl Body for UnstalledBody {
     type Data = Bytes;
     type Error = Error;
 

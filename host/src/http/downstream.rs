@@ -24,15 +24,15 @@ use crate::message::{Problem, RequestId, problem};
 /// came before, with a 400 that leaves as what was found ([`Downstream::refuse`]).
 const SPOILT: &[u8] = b"\0\r\n\r\n";
 
-/// How long a client may take.
+/// The time limits of a client.
 pub(crate) struct Times {
-    /// To send a head, from its first byte on.
+    /// For a head, from its first byte to its last.
     pub(crate) receive: Duration,
-    /// To read anything of what is sent.
+    /// For reading anything of what is sent.
     pub(crate) send: Duration,
 }
 
-/// A connection of a client's.
+/// A client's connection.
 pub(crate) struct Downstream {
     stream: TcpStream,
     client: IpAddr,
@@ -42,7 +42,7 @@ pub(crate) struct Downstream {
     heads: Heads,
     /// Runs while a head has begun that is not there in full.
     late: Option<Pin<Box<Sleep>>>,
-    /// What was found in place of what hyper was given.
+    /// What is wrong with what the client sent, if anything. Hyper is given [`SPOILT`] instead.
     fault: Option<Problem>,
     /// What is left of [`SPOILT`] for hyper.
     spoilt: &'static [u8],

@@ -36,10 +36,10 @@ enum Place {
     Http2,
 }
 
-/// Something that is refused.
+/// The place and the reason of a refusal.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// How many of the bytes before it are in order.
+    /// How many of the bytes that were looked at are in order, before the fault.
     pub(crate) before: usize,
     /// What is wrong, in words for the client.
     pub(crate) detail: &'static str,
@@ -67,7 +67,7 @@ impl Heads {
     /// Takes in the next bytes.
     ///
     /// # Errors
-    /// Something in them must not pass.
+    /// The bytes have something that must not pass.
     pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let mut at = 0;
         while at < bytes.len() {
@@ -191,7 +191,7 @@ fn check(head: &[u8], is_first: bool) -> Result<Place, &'static str> {
     }
 }
 
-/// No sign, no list, not even of equal ones.
+/// Reads a Content-Length: digits only, without a sign, and no list, not even of equal lengths.
 fn plain_number(value: &[u8]) -> Result<u64, &'static str> {
     std::str::from_utf8(value)
         .ok()

@@ -18,7 +18,7 @@ use crate::instance::{Fate, InFlight, Place};
 use crate::metrics::{InUse, MethodMetrics};
 
 /// What a request that was let in holds of its component until its answer has ended.
-pub(crate) struct Held {
+pub(crate) struct Holdings {
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) place: Arc<Place>,
     #[expect(dead_code, reason = "held for its drop")]
@@ -29,18 +29,18 @@ pub(crate) struct Held {
 }
 
 /// A guest's answer, with what it holds.
-pub(crate) struct HeldBody {
+pub(crate) struct GuestBody {
     body: WasiBody,
-    held: Held,
+    held: Holdings,
 }
 
-impl HeldBody {
-    pub(crate) fn new(body: WasiBody, held: Held) -> Self {
+impl GuestBody {
+    pub(crate) fn new(body: WasiBody, held: Holdings) -> Self {
         Self { body, held }
     }
 }
 
-impl Body for HeldBody {
+impl Body for GuestBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -71,7 +71,7 @@ impl Body for HeldBody {
 }
 
 /// One request as the metrics see it: from its headers to the end of its answer, however that comes.
-pub(crate) struct Observed {
+pub(crate) struct Observation {
     metrics: Arc<MethodMetrics>,
     started: Instant,
     /// The client left first, until an answer says otherwise. 499 is what nginx logs then.
@@ -80,7 +80,7 @@ pub(crate) struct Observed {
     _connection: serve::InUse,
 }
 
-impl Observed {
+impl Observation {
     pub(crate) fn new(metrics: Arc<MethodMetrics>, connection: serve::InUse) -> Self {
         Self {
             started: Instant::now(),
@@ -102,7 +102,7 @@ impl Observed {
     {
         self.status = response.status().as_u16();
         response.map(|body| {
-            ObservedBody {
+            CountedBody {
                 body,
                 _observed: self,
                 _share: share,
@@ -112,20 +112,20 @@ impl Observed {
     }
 }
 
-impl Drop for Observed {
+impl Drop for Observation {
     fn drop(&mut self) {
         let seconds = self.started.elapsed().as_secs_f64();
         self.metrics.leave(self.status, seconds);
     }
 }
 
-struct ObservedBody<B> {
+struct CountedBody<B> {
     body: B,
-    _observed: Observed,
+    _observed: Observation,
     _share: Option<Arc<Share>>,
 }
 
-impl<B> Body for ObservedBody<B>
+impl<B> Body for CountedBody<B>
 where
     B: Body<Data = Bytes, Error = Error> + Unpin,
 {

@@ -20,8 +20,8 @@ use crate::clients::{Charge, Client};
 use crate::message::Problem;
 
 /// A whole body, which counts for its client until a component takes it.
-pub(crate) struct Received {
-    /// Gone once it is taken.
+pub(crate) struct ReceivedBody {
+    /// None once a component has taken it.
     data: Option<Bytes>,
     trailers: Option<HeaderMap>,
     charge: Option<Charge>,
@@ -42,7 +42,7 @@ pub(crate) async fn receive(
     mut body: Incoming,
     limits: Limits,
     client: &Arc<Client>,
-) -> Result<Received, Problem> {
+) -> Result<ReceivedBody, Problem> {
     let mut charge = client.charge();
     let announced = announced_bytes(headers);
     let too_large = Problem::BodyTooLarge {
@@ -71,7 +71,7 @@ pub(crate) async fn receive(
         // `010` is a length too, but not to everyone.
         headers.insert(CONTENT_LENGTH, HeaderValue::from(data.len()));
     }
-    Ok(Received {
+    Ok(ReceivedBody {
         data: (!data.is_empty()).then_some(data),
         trailers,
         charge: Some(charge),
@@ -125,7 +125,7 @@ async fn read(
     Ok((data, trailers))
 }
 
-impl Body for Received {
+impl Body for ReceivedBody {
     type Data = Bytes;
     type Error = Error;
 

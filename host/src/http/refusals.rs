@@ -17,11 +17,11 @@ const LINES_PER_SECOND: u64 = 100;
 pub(crate) mod connection {
     /// The client has as many connections as it may.
     pub(crate) const TOO_MANY: &str = "client_connections";
-    /// It is not HTTP, or breaks its rules.
+    /// What the client sent is not HTTP, or breaks its rules.
     pub(crate) const PROTOCOL: &str = "protocol";
     /// A request of HTTP/2 that the library reset: it breaks the rules, or there are too many.
     pub(crate) const RESET: &str = "http2_reset";
-    /// All of them.
+    /// All of these reasons.
     pub(crate) const REASONS: [&str; 3] = [TOO_MANY, PROTOCOL, RESET];
 }
 

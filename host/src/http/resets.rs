@@ -1,7 +1,7 @@
 //! Requests of HTTP/2 that the library resets by itself: it tells nobody, so they are looked for in the frames that go
 //! out (RFC 9113, section 4.1).
 
-/// Length, type, flags and stream.
+/// Bytes of a frame's head: length, type, flags and stream.
 const HEAD: usize = 9;
 
 /// RST_STREAM, whose payload is its code (RFC 9113, section 6.4).
@@ -10,7 +10,7 @@ const RESET: u8 = 3;
 /// Codes that blame nobody: no error, a mistake of ours, a stream that is no longer needed.
 const HARMLESS: [u32; 3] = [0, 2, 8];
 
-/// Where in the frames one is.
+/// A place between or within frames.
 #[derive(Default)]
 pub(crate) struct Resets {
     head: [u8; HEAD],

@@ -9,12 +9,12 @@ use hyper::body::Incoming;
 use wasmtime_wasi_http::WasiBody;
 
 use super::attempt::Attempt;
-use super::body::{Forwarded, Gathered, gathered, is_small, unstalled};
-use super::observed::{Held, HeldBody, Observed};
+use super::body::{GatheredBody, UnstalledBody, gathered, is_small, unstalled};
+use super::observed::{GuestBody, Holdings, Observation};
 use super::received;
-use super::received::{Limits, Received};
+use super::received::{Limits, ReceivedBody};
 use super::serve::{InUse, Server};
-use crate::app::{Picked, Target};
+use crate::app::{Choice, Target};
 use crate::clients::{Client, Share};
 use crate::instance::{Context, Place};
 use crate::message::{Problem, RequestId, head};
@@ -22,7 +22,7 @@ use crate::message::{Problem, RequestId, head};
 /// A store-proxy fetches what nobody has asked for yet, or more than was asked for: no call of a client's.
 const CACHE_FILL: HeaderName = HeaderName::from_static("store-cache-fill");
 
-/// What caches of the store's own go by (RFC 9213).
+/// The header that only caches of the store's own obey (RFC 9213).
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
 /// Who is at the other end of a connection.
@@ -64,7 +64,7 @@ pub(crate) async fn respond(
 }
 
 /// A refusal, and where it counts if it is known for which route the request was.
-type Refused = (Problem, Option<Observed>);
+type Failure = (Problem, Option<Observation>);
 
 /// Finds the component of a request.
 async fn route(
@@ -73,7 +73,7 @@ async fn route(
     mut request: Request<Incoming>,
     request_id: &RequestId,
     in_use: InUse,
-) -> Result<Response<WasiBody>, Refused> {
+) -> Result<Response<WasiBody>, Failure> {
     head::complete(&mut request).map_err(|problem| (problem, None))?;
     // The app itself is let go at once: holding it would keep generations of other components alive.
     let found = server.live.load().target(request.uri().path());
@@ -82,7 +82,7 @@ async fn route(
     if !request.headers().contains_key(CACHE_FILL) {
         metrics.count_call();
     }
-    let observed = Observed::new(metrics.clone(), in_use);
+    let observed = Observation::new(metrics.clone(), in_use);
     let whole = match receive(server, client, request, limit_bytes).await {
         Ok(whole) => whole,
         Err(problem) => return Err((problem, Some(observed))),
@@ -96,9 +96,9 @@ async fn route(
 }
 
 /// A request with all of its body, if it has one.
-struct Whole {
+struct WholeRequest {
     head: request::Parts,
-    body: Option<Received>,
+    body: Option<ReceivedBody>,
 }
 
 async fn receive(
@@ -106,10 +106,10 @@ async fn receive(
     client: &Arc<Client>,
     request: Request<Incoming>,
     limit_bytes: u64,
-) -> Result<Whole, Problem> {
+) -> Result<WholeRequest, Problem> {
     let (mut head, incoming) = request.into_parts();
     if incoming.is_end_stream() {
-        return Ok(Whole { head, body: None });
+        return Ok(WholeRequest { head, body: None });
     }
     let Some(_arriving) = client.arriving() else {
         received::refuse(&head.headers, incoming).await;
@@ -121,25 +121,25 @@ async fn receive(
     };
     let body = received::receive(&mut head.headers, incoming, limits, client).await?;
     let body = Some(body);
-    Ok(Whole { head, body })
+    Ok(WholeRequest { head, body })
 }
 
-/// What a component answered, by how it is given on.
+/// What a component answered, by the way in which it is sent on.
 enum Answer {
-    Small(Response<HeldBody>),
-    Gathered(Response<Gathered>),
-    Long(Response<Forwarded>),
+    Small(Response<GuestBody>),
+    Gathered(Response<GatheredBody>),
+    Long(Response<UnstalledBody>),
 }
 
 /// Takes the client's share, asks the component, and lets no client hold the component by reading slowly.
 async fn answer(
     server: &Server,
     client: &Arc<Client>,
-    whole: Whole,
+    whole: WholeRequest,
     request_id: &RequestId,
     target: &Target,
 ) -> Result<(Answer, Option<Arc<Share>>), Problem> {
-    let Whole { head, body } = whole;
+    let WholeRequest { head, body } = whole;
     let version = head.version;
     // Only now: a version is not kept alive by a body that is on its way.
     let picked = server.live.load().pick(target).ok_or(Problem::NoRoute)?;
@@ -154,7 +154,7 @@ async fn answer(
     if is_on_trial {
         forbid_caching(&mut response);
     }
-    let response = response.map(|body| HeldBody::new(body, held));
+    let response = response.map(|body| GuestBody::new(body, held));
     let answer = if !is_small(response.body()) {
         Answer::Long(response.map(|body| unstalled(body, server.send_timeout)))
     } else if version != Version::HTTP_2 {
@@ -182,13 +182,13 @@ fn forbid_caching(response: &mut Response<WasiBody>) {
 /// Keeps to the component's limits, and asks the generation that was picked. A request that a canary fails is served by
 /// the stable generation, if it can be sent twice.
 async fn dispatch(
-    picked: Picked,
+    picked: Choice,
     head: request::Parts,
-    body: Option<Received>,
+    body: Option<ReceivedBody>,
     request_id: RequestId,
     share: Option<Arc<Share>>,
-) -> Result<(Response<WasiBody>, Held), Problem> {
-    let Picked {
+) -> Result<(Response<WasiBody>, Holdings), Problem> {
+    let Choice {
         generation,
         tally,
         fallback,

@@ -39,7 +39,7 @@ const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 /// The same once a last request was answered: the answer may be on its way.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
 
-/// Between two looks whether a connection is used, at the end.
+/// The pause between two looks whether a connection is used, at the end.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What all connections share.
@@ -146,7 +146,7 @@ fn http() -> auto::Builder<TokioExecutor> {
     http
 }
 
-/// What a connection is used for.
+/// Whether and how a connection is used.
 #[derive(Default)]
 pub(crate) struct Use {
     /// Whether a request has come.
@@ -158,7 +158,7 @@ pub(crate) struct Use {
     requests: AtomicUsize,
 }
 
-/// A request until the end of its answer.
+/// One request on a connection, until the end of its answer.
 pub(crate) struct InUse(Arc<Use>);
 
 impl Use {

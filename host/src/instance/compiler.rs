@@ -8,7 +8,7 @@ use rustix::process::setpriority_process;
 use tokio::sync::oneshot;
 use wasmtime::Engine;
 
-use super::component::{CompileError, Compiled};
+use super::component::{Code, CompileError};
 use super::source::Source;
 
 /// The lowest priority there is: the kernel gives such a thread what the others leave over, so that compiling takes
@@ -19,7 +19,7 @@ const LOWEST_PRIORITY: i32 = 19;
 /// to wait for, and its change must not keep others out for ever.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
-type Outcome = Result<Compiled, CompileError>;
+type Outcome = Result<Code, CompileError>;
 
 /// Compiles one component after the other, on one thread: more would only take longer each, and each new thread would
 /// leave the memory that compiling needs behind in another arena of the allocator.
@@ -31,7 +31,7 @@ impl Compiler {
     /// Starts the thread, which ends with this.
     ///
     /// # Errors
-    /// The system has no thread to spare.
+    /// The system can't start a thread.
     pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
         let (orders, receiver) = mpsc::channel::<(Source, oneshot::Sender<Outcome>)>();
         let thread = std::thread::Builder::new().name("compile".into());
@@ -53,7 +53,7 @@ impl Compiler {
     /// Compiles and links, when it is this one's turn.
     ///
     /// # Errors
-    /// As [`Compiled::new`], or it takes too long.
+    /// As [`Code::new`], or it takes too long.
     pub(crate) async fn compile(&self, source: Source) -> Outcome {
         self.compile_within(TIME_LIMIT, source).await
     }
@@ -72,7 +72,7 @@ impl Compiler {
 
 /// A compiler that panics over one component still compiles the next.
 fn compile(engine: &Engine, source: &Source) -> Outcome {
-    catch_unwind(AssertUnwindSafe(|| Compiled::new(engine, source)))
+    catch_unwind(AssertUnwindSafe(|| Code::new(engine, source)))
         .unwrap_or_else(|_| Err(CompileError::Compile("the compiler panicked".into())))
 }
 

@@ -18,16 +18,16 @@ const REFRESH_EXPORT: &str = "store:reports/refresh@1.0.0";
 /// Why bytes can't be served as a component.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CompileError {
-    /// They are no component.
+    /// The bytes are no component.
     #[error("{0}")]
     Compile(String),
-    /// They ask for what this host does not offer, or do not offer what it asks for.
+    /// The component imports what this host does not offer, or does not export what the host calls.
     #[error("{0}")]
     Link(String),
 }
 
 /// Compiled and linked code, of which instances can be made. The code is freed with it and its instances.
-pub(crate) struct Compiled {
+pub(crate) struct Code {
     pub(crate) service: ServicePre<State>,
     /// Present when the component exports the refresh function.
     pub(crate) refresher: Option<RefresherPre<State>>,
@@ -37,7 +37,7 @@ pub(crate) struct Compiled {
     pub(crate) took: Duration,
 }
 
-impl Compiled {
+impl Code {
     /// Compiles and links, which keeps this thread busy for up to seconds.
     ///
     /// # Errors

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::probe::Probe;
@@ -45,7 +46,7 @@ impl Context {
     /// The backend at `address`, if the component may connect to it.
     ///
     /// # Errors
-    /// The reason, without the address's user and password.
+    /// The component may not connect there. The text says why, without the address's user and password.
     pub(crate) fn check_outbound(&self, address: &str, kind: Kind) -> Result<Backend, String> {
         let backend = self.allowed(address, kind);
         backend.inspect_err(|reason| {
@@ -95,10 +96,7 @@ pub(crate) struct Trouble {
 impl Trouble {
     /// Whether to log it now; if so, not again for a while.
     pub(crate) fn is_to_be_logged(&self) -> bool {
-        let mut logged_at = self
-            .logged_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut logged_at = self.logged_at.lock();
         let is_due = logged_at.is_none_or(|at| at.elapsed() >= LOG_PAUSE);
         if is_due {
             *logged_at = Some(Instant::now());

@@ -18,11 +18,11 @@ const AFTER_ANSWER: u32 = 10;
 /// What an instance does, and since when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Activity {
-    /// Nothing.
+    /// It has nothing to do.
     Idle(Instant),
-    /// Requests; it took the last one then.
+    /// It answers requests, and took the last one then.
     Answering(Instant),
-    /// What is left to do after the last answer.
+    /// It does what is left to do after its last answer.
     Finishing(Instant),
 }
 
@@ -80,7 +80,7 @@ impl Expiry {
 struct Ending {
     life: Arc<Life>,
     retired: bool,
-    /// The next of the two.
+    /// Resolves at the next of the two.
     next: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 

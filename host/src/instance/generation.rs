@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
-use super::component::Compiled;
+use super::component::Code;
 use super::context::Context;
 use super::instances::Instances;
 use crate::metrics::Metrics;
@@ -42,7 +42,7 @@ pub(crate) struct Version {
     pub(crate) origin: Origin,
     /// SHA-256 of the manifest's file when this version was accepted beside it; its own if it is that file.
     pub(crate) file_digest: Option<String>,
-    pub(crate) compiled: Compiled,
+    pub(crate) compiled: Code,
 }
 
 impl Version {
@@ -98,7 +98,7 @@ pub(crate) struct Life {
     pub(crate) retired: CancellationToken,
     /// The time for finishing is over: instances end, whatever they do.
     pub(crate) cut: CancellationToken,
-    /// Set by the drop of this.
+    /// Cancelled when this is dropped.
     pub(crate) freed: CancellationToken,
     metrics: Arc<Metrics>,
 }

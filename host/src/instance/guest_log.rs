@@ -1,10 +1,11 @@
 //! What a component writes to stdout and stderr becomes log lines, with the component and the request it was working on.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
@@ -38,11 +39,7 @@ impl GuestLog {
 
     /// Says which request writes next.
     pub(crate) fn set_request(&self, request: Option<RequestId>) {
-        self.inner().request = request;
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().request = request;
     }
 }
 
@@ -100,7 +97,7 @@ impl Pollable for GuestLog {
 #[wasmtime_wasi::async_trait]
 impl OutputStream for GuestLog {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.inner().write(&bytes);
+        self.0.lock().write(&bytes);
         Ok(())
     }
 
@@ -119,7 +116,7 @@ impl AsyncWrite for GuestLog {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        self.inner().write(bytes);
+        self.0.lock().write(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -139,16 +136,16 @@ mod tests {
     #[test]
     fn bytes_are_gathered_into_lines() {
         let log = GuestLog::new("orders", "stderr");
-        log.inner().write(b"one\ntw");
-        assert_eq!(log.inner().line, b"tw");
-        log.inner().write(b"o\n");
-        assert!(log.inner().line.is_empty());
+        log.0.lock().write(b"one\ntw");
+        assert_eq!(log.0.lock().line, b"tw");
+        log.0.lock().write(b"o\n");
+        assert!(log.0.lock().line.is_empty());
     }
 
     #[test]
     fn a_line_without_end_is_cut() {
         let log = GuestLog::new("orders", "stderr");
-        log.inner().write(&vec![b'x'; LONGEST_LINE + 1]);
-        assert!(log.inner().line.is_empty());
+        log.0.lock().write(&vec![b'x'; LONGEST_LINE + 1]);
+        assert!(log.0.lock().line.is_empty());
     }
 }

@@ -23,7 +23,7 @@ use crate::clients::Share;
 use crate::message::RequestId;
 
 /// A request that was let in.
-pub(crate) struct Admitted {
+pub(crate) struct Admission {
     pub(crate) id: RequestId,
     /// Held until the guest has answered or its time is over, even if the client has left: the guest works on. A probe
     /// has none.
@@ -41,7 +41,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Whose turn the request waits for.
+    /// The client whose turn the request waits for.
     pub(crate) fn client(&self) -> Option<IpAddr> {
         self.share.as_ref().map(|share| share.address())
     }
@@ -80,7 +80,7 @@ pub(crate) type Answer = Result<(Response<WasiBody>, Fate), NoAnswer>;
 
 /// A request on its way to an instance.
 pub(crate) struct Job {
-    pub(crate) admitted: Admitted,
+    pub(crate) admitted: Admission,
     pub(crate) request: Request<WasiBody>,
     pub(crate) answer: oneshot::Sender<Answer>,
 }
@@ -98,7 +98,7 @@ struct Inner {
 }
 
 impl Instances {
-    /// None yet; the first request makes one. Inside a runtime.
+    /// Without any instance yet; the first request makes one. To be called inside a runtime.
     pub(crate) fn new(component: Arc<Context>, version: &Version, life: Arc<Life>) -> Self {
         let service = version.compiled.service.clone();
         Self(Arc::new(Inner {
@@ -113,8 +113,8 @@ impl Instances {
     /// Has an instance answer. The instance works on if this is dropped.
     ///
     /// # Errors
-    /// There is no answer, or none in time.
-    pub(crate) async fn handle(&self, admitted: Admitted, request: Request<WasiBody>) -> Answer {
+    /// The component gives no answer, or none in time.
+    pub(crate) async fn handle(&self, admitted: Admission, request: Request<WasiBody>) -> Answer {
         let (sender, answer) = oneshot::channel();
         let is_urgent = admitted.is_urgent;
         let place = admitted.place.as_ref();
@@ -162,7 +162,7 @@ impl Instances {
     }
 
     async fn start(self, seat: Seat) {
-        let mut seated = Seated {
+        let mut seated = SeatGuard {
             instances: &self,
             seat,
             was_made: false,
@@ -215,13 +215,13 @@ impl Instances {
 }
 
 /// An instance's seat, which calls another instance when it is left, however that comes.
-struct Seated<'a> {
+struct SeatGuard<'a> {
     instances: &'a Instances,
     seat: Seat,
     was_made: bool,
 }
 
-impl Drop for Seated<'_> {
+impl Drop for SeatGuard<'_> {
     fn drop(&mut self) {
         let queue = self.instances.queue();
         self.instances

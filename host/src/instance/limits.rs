@@ -2,7 +2,7 @@
 
 use wasmtime::ResourceLimiter;
 
-use super::share::Share;
+use super::share::MemoryShare;
 
 /// Bytes that one element of a table takes on a 64-bit machine.
 const TABLE_ELEMENT_BYTES: usize = 8;
@@ -12,11 +12,11 @@ const TABLE_ELEMENT_BYTES: usize = 8;
 pub(crate) struct MemoryLimiter {
     limit_bytes: usize,
     used_bytes: usize,
-    share: Share,
+    share: MemoryShare,
 }
 
 impl MemoryLimiter {
-    pub(crate) fn new(limit_bytes: usize, share: Share) -> Self {
+    pub(crate) fn new(limit_bytes: usize, share: MemoryShare) -> Self {
         Self {
             limit_bytes,
             used_bytes: 0,
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn limiter(bytes: usize) -> MemoryLimiter {
-        MemoryLimiter::new(bytes, Share::of(bytes))
+        MemoryLimiter::new(bytes, MemoryShare::of(bytes))
     }
 
     #[test]
@@ -93,7 +93,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_host_holds_counts_too() {
         const MIB: usize = 1024 * 1024;
-        let share = Share::of(64 * MIB);
+        let share = MemoryShare::of(64 * MIB);
         let mut limiter = MemoryLimiter::new(64 * MIB, share.clone());
         let mut grows = |from, to| {
             limiter

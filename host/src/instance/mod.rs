@@ -2,7 +2,7 @@
 //!
 //! Code comes as a `source`, is made a `component` by the `compiler` in the `engine`, and serves as a `generation` with the
 //! `context` of its component. `instances` takes a request into the `queue`, where clients take `turns`; a `worker`, which
-//! is one instance until its `expiry`, takes it out. `state` is what an instance has: its `wasi`, its `variables`, its
+//! is one instance until its `expiry`, takes it out, as its `phase` lets it. `state` is what an instance has: its `wasi`, its `variables`, its
 //! `guest_log`, its memory (`limits`, `share`). Nothing here knows routes, which generation serves, or who asked.
 //!
 //! `mysql` and `redis` import this room and are imported by it: wasmtime calls their functions with our `State`, and the
@@ -19,6 +19,7 @@ mod generation;
 mod guest_log;
 mod instances;
 mod limits;
+mod phase;
 mod probe;
 mod queue;
 pub(crate) mod refresh;
@@ -31,12 +32,12 @@ mod wasi;
 mod worker;
 
 pub(crate) use compiler::Compiler;
-pub(crate) use component::{CompileError, Compiled};
+pub(crate) use component::{Code, CompileError};
 pub(crate) use context::{Context, Trouble};
 pub(crate) use engine::EpochTicker;
 pub(crate) use generation::{Generation, InFlight, Life, Origin, Version};
-pub(crate) use instances::{Admitted, Fate, NoAnswer, Place};
+pub(crate) use instances::{Admission, Fate, NoAnswer, Place};
 pub(crate) use probe::Probe;
-pub(crate) use share::{Held, NoRoom, Share, StreamShare};
+pub(crate) use share::{HeldBytes, MemoryShare, NoRoom, StreamShare};
 pub(crate) use source::Source;
 pub(crate) use state::State;

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 pub(crate) struct Probe {
     pub(crate) method: Method,
     pub(crate) path: String,
-    /// Without one, any status below 500.
+    /// If there is none, any status below 500 will do.
     pub(crate) status: Option<StatusCode>,
     /// Text that the body must contain.
     pub(crate) contains: Option<String>,

@@ -4,9 +4,10 @@
 //! all the work, warm in the processor's caches, and what their requests send leaves together. Others are called when
 //! those are busy or full.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::turns::{Asker, Turns};
 
@@ -18,7 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(2);
 /// request that they would have served.
 const RESPITE: u32 = 50;
 
-/// Requests on one side, instances on the other.
+/// Requests that wait, and instances that wait for some.
 pub(crate) struct Queue<R> {
     inner: Mutex<Inner<R>>,
     /// Whether another thread could take what one instance has not come to yet.
@@ -33,17 +34,17 @@ struct Inner<R> {
     asleep: Vec<(u64, Waker)>,
     /// Instances that were called and have not looked for a request since.
     called: usize,
-    /// When the last one was.
+    /// When the last instance was called.
     called_at: Instant,
     /// Instances that are being made.
     new: usize,
-    /// When the last one could not be.
+    /// When an instance could last not be made.
     failed_at: Option<Instant>,
     /// Instances that were ever asked for, which is where their numbers come from.
     instances: u64,
-    /// Of those, the ones that have not left.
+    /// How many instances have not left.
     alive: usize,
-    /// [`PATIENCE`], but in tests.
+    /// [`PATIENCE`]; tests set another.
     patience: Duration,
 }
 
@@ -52,7 +53,7 @@ struct Inner<R> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     Nothing,
-    /// With the number it is known by.
+    /// An instance, to be known by this seat.
     Instance(Seat),
 }
 
@@ -68,11 +69,11 @@ pub(crate) enum Watch {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seat {
     number: u64,
-    standing: Standing,
+    state: SeatState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum SeatState {
     /// It is being made.
     New,
     /// It sleeps, or was called since it did.
@@ -103,14 +104,14 @@ impl<R> Queue<R> {
 
     /// Adds a request, and calls an instance unless one is on its way.
     pub(crate) fn push(&self, asker: Asker, request: R) -> (Need, Watch) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.waiting.push(asker, request);
         inner.pushed()
     }
 
     /// Adds a request before all that wait.
     pub(crate) fn push_first(&self, request: R) -> (Need, Watch) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.waiting.push_first(request);
         inner.pushed()
     }
@@ -118,7 +119,7 @@ impl<R> Queue<R> {
     /// To be done once in [`PATIENCE`] until it gives nothing: calls an instance for a request that has waited long.
     /// One timer for all, since most requests are taken at once.
     pub(crate) fn watch(&self) -> Option<Need> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.is_watched = !inner.waiting.is_empty();
         inner.is_watched.then(|| inner.call_for_who_waits_long())
     }
@@ -126,11 +127,11 @@ impl<R> Queue<R> {
     /// The next request for an instance that has room, or none: then it sleeps until it is woken. Others are called for
     /// what is left if it has waited long, or if another thread can take it.
     pub(crate) fn take(&self, seat: &mut Seat, waker: &Waker) -> (Option<R>, Need) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.arrived(seat);
         let Some(request) = inner.waiting.pop() else {
             inner.asleep.push((seat.number, waker.clone()));
-            seat.standing = Standing::Expected;
+            seat.state = SeatState::Expected;
             return (None, Need::Nothing);
         };
         let others_can_help = self.has_threads && !inner.asleep.is_empty();
@@ -144,24 +145,24 @@ impl<R> Queue<R> {
 
     /// An instance that may have been called looks later. Others are called for what has waited long.
     pub(crate) fn arrive(&self, seat: &mut Seat) -> Need {
-        if seat.standing == Standing::Arrived {
+        if seat.state == SeatState::Arrived {
             return Need::Nothing;
         }
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.arrived(seat);
         inner.call_for_who_waits_long()
     }
 
-    /// An instance takes no more, for now.
+    /// An instance takes no more requests for now. Others are called for those that wait.
     pub(crate) fn pass(&self, seat: &mut Seat) -> Need {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.arrived(seat);
         inner.call_for_the_rest()
     }
 
     /// An instance takes no more, ever. One that could not be made is not tried again as long as others live.
     pub(crate) fn leave(&self, seat: &mut Seat, was_made: bool) -> Need {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.arrived(seat);
         inner.alive -= 1;
         if !was_made {
@@ -176,14 +177,9 @@ impl<R> Queue<R> {
 
     /// An instance could not be made: gives the request whose turn it is, which pays for it.
     pub(crate) fn refuse(&self, seat: &mut Seat) -> Option<R> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.arrived(seat);
         inner.waiting.pop()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner<R>> {
-        // Nothing panics while it is held, and if it did, each step leaves it whole.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -230,7 +226,7 @@ impl<R> Inner<R> {
         self.alive += 1;
         Need::Instance(Seat {
             number: self.instances,
-            standing: Standing::New,
+            state: SeatState::New,
         })
     }
 
@@ -241,9 +237,9 @@ impl<R> Inner<R> {
 
     /// Counts an instance out of those that sleep, were called or are being made.
     fn arrived(&mut self, seat: &mut Seat) {
-        match std::mem::replace(&mut seat.standing, Standing::Arrived) {
-            Standing::New => self.new -= 1,
-            Standing::Expected => {
+        match std::mem::replace(&mut seat.state, SeatState::Arrived) {
+            SeatState::New => self.new -= 1,
+            SeatState::Expected => {
                 let asleep = self.asleep.iter();
                 match asleep.rev().position(|(number, _)| *number == seat.number) {
                     Some(from_end) => {
@@ -253,7 +249,7 @@ impl<R> Inner<R> {
                     None => self.called -= 1,
                 }
             }
-            Standing::Arrived => {}
+            SeatState::Arrived => {}
         }
     }
 }
@@ -285,12 +281,12 @@ mod tests {
     /// A queue for which no time passes, until a test lets it.
     fn patient(threads: usize) -> Queue<u32> {
         let queue = Queue::new(threads);
-        queue.lock().patience = Duration::MAX;
+        queue.inner.lock().patience = Duration::MAX;
         queue
     }
 
     fn let_time_pass(queue: &Queue<u32>) {
-        queue.lock().patience = Duration::ZERO;
+        queue.inner.lock().patience = Duration::ZERO;
     }
 
     fn made(need: Need) -> Seat {

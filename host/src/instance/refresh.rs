@@ -21,7 +21,7 @@ pub(crate) enum Haste {
 /// Has a component refresh what it keeps, until its time is over or its generation ends.
 ///
 /// # Errors
-/// What it failed with, in one line.
+/// One line says why the component, or the call of it, failed.
 pub(crate) async fn refresh(generation: &Generation, haste: Haste) -> Result<Outcome, String> {
     tokio::select! {
         outcome = tokio::time::timeout(TIME_LIMIT, call(generation, haste)) => {

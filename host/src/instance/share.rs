@@ -39,7 +39,7 @@ pub(crate) enum NoRoom {
 }
 
 impl NoRoom {
-    /// What it is counted as.
+    /// The reason that it is counted as.
     pub(crate) fn refusal(self) -> Refusal {
         match self {
             Self::TooLarge { .. } | Self::RowTooLarge => Refusal::Size,
@@ -50,7 +50,7 @@ impl NoRoom {
 
 /// One instance's share.
 #[derive(Clone, Debug)]
-pub(crate) struct Share {
+pub(crate) struct MemoryShare {
     permits: Arc<Semaphore>,
     units: u32,
     largest_bytes: usize,
@@ -58,19 +58,19 @@ pub(crate) struct Share {
 
 /// Something that the host holds, until this is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct HeldBytes {
     of_instance: Option<OwnedSemaphorePermit>,
     _of_stream: Option<OwnedSemaphorePermit>,
 }
 
-impl Held {
+impl HeldBytes {
     /// Whether it is large enough to count.
     pub(crate) fn is_counted(&self) -> bool {
         self.of_instance.is_some()
     }
 }
 
-impl Share {
+impl MemoryShare {
     /// The share of an instance that has this memory limit.
     pub(crate) fn of(memory_limit_bytes: usize) -> Self {
         let units = units(memory_limit_bytes / SHARE).max(1);
@@ -81,7 +81,7 @@ impl Share {
         }
     }
 
-    /// How much is held.
+    /// How many bytes are held.
     pub(crate) fn held_bytes(&self) -> usize {
         (self.units as usize).saturating_sub(self.permits.available_permits()) * UNIT_BYTES
     }
@@ -89,10 +89,10 @@ impl Share {
     /// Takes room for `bytes`, and waits for it if there is none.
     ///
     /// # Errors
-    /// There is never so much room, or none within `limit`.
-    pub(crate) async fn hold(&self, bytes: usize, limit: Duration) -> Result<Held, NoRoom> {
+    /// There can never be so much room, or there is none within `limit`.
+    pub(crate) async fn hold(&self, bytes: usize, limit: Duration) -> Result<HeldBytes, NoRoom> {
         let of_instance = self.permit(bytes, limit).await?;
-        Ok(Held {
+        Ok(HeldBytes {
             of_instance,
             _of_stream: None,
         })
@@ -129,7 +129,7 @@ impl Share {
 /// What one stream may have read ahead: its part of the share, or one row that is larger.
 #[derive(Debug)]
 pub(crate) struct StreamShare {
-    share: Share,
+    share: MemoryShare,
     permits: Arc<Semaphore>,
     units: u32,
 }
@@ -138,20 +138,20 @@ impl StreamShare {
     /// Takes room for one row of `bytes`, once what was read before it has been taken.
     ///
     /// # Errors
-    /// There is never so much room, or none within `limit`.
-    pub(crate) async fn hold(&self, bytes: usize, limit: Duration) -> Result<Held, NoRoom> {
+    /// There can never be so much room, or there is none within `limit`.
+    pub(crate) async fn hold(&self, bytes: usize, limit: Duration) -> Result<HeldBytes, NoRoom> {
         if bytes < UNIT_BYTES {
-            return Ok(Held::default());
+            return Ok(HeldBytes::default());
         }
         let own = units(bytes).min(self.units);
         let of_stream = acquire(&self.permits, own, limit).await?;
-        Ok(Held {
+        Ok(HeldBytes {
             of_instance: self.share.permit(bytes, limit).await?,
             _of_stream: of_stream,
         })
     }
 
-    /// What it may have read ahead.
+    /// How many bytes the stream may have read ahead.
     pub(crate) fn bytes(&self) -> usize {
         self.units as usize * UNIT_BYTES
     }
@@ -190,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_held_counts_until_it_is_dropped() {
-        let share = Share::of(128 * MIB);
+        let share = MemoryShare::of(128 * MIB);
         assert_eq!(share.held_bytes(), 0);
         let held = share.hold(8 * MIB, AT_ONCE).await.expect("there is room");
         assert_eq!(share.held_bytes(), 8 * MIB);
@@ -203,7 +203,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_piece_has_a_limit_and_all_have_one() {
-        let share = Share::of(128 * MIB);
+        let share = MemoryShare::of(128 * MIB);
         let refusal = share.hold(8 * MIB + 1, LONG).await.expect_err("too large");
         assert!(matches!(refusal, NoRoom::TooLarge { most, .. } if most == 8 * MIB));
         let mut held = Vec::new();
@@ -221,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_reads_ahead_its_part_or_one_large_row() {
-        let share = Share::of(128 * MIB);
+        let share = MemoryShare::of(128 * MIB);
         let stream = share.stream();
         assert_eq!(stream.bytes(), 2 * MIB);
         let large = stream
@@ -237,10 +237,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_smallest_instance_gets_its_rows_too() {
-        let share = Share::of(MIB);
+        let share = MemoryShare::of(MIB);
         let stream = share.stream();
         stream.hold(MIB / 16, AT_ONCE).await.expect("a whole piece");
-        Share::of(0)
+        MemoryShare::of(0)
             .stream()
             .hold(10, AT_ONCE)
             .await

@@ -12,7 +12,7 @@ pub(crate) struct Source {
     pub(crate) bytes: Bytes,
     /// SHA-256, in hexadecimal.
     pub(crate) digest: String,
-    /// A detached signature, as in a `.minisig` file. Whether there must be one is not for this to say.
+    /// A detached signature, as in a `.minisig` file, if there is one.
     pub(crate) signature: Option<String>,
 }
 
@@ -30,7 +30,7 @@ impl Source {
     /// Reads a file, and the signature beside it if there is one.
     ///
     /// # Errors
-    /// The system's.
+    /// The file can't be read.
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
         let bytes = std::fs::read(path)?;
         Ok(Self::new(

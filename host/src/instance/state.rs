@@ -7,7 +7,7 @@ use wasmtime::component::ResourceTable;
 use super::context::Context;
 use super::generation::Life;
 use super::limits::MemoryLimiter;
-use super::share::Share;
+use super::share::MemoryShare;
 use super::wasi::Wasi;
 
 /// One instance's own things, beside what its component shares.
@@ -17,7 +17,7 @@ pub(crate) struct State {
     /// Shared by all instances of its generation.
     pub(crate) life: Arc<Life>,
     /// What the host may hold for it.
-    pub(crate) share: Share,
+    pub(crate) share: MemoryShare,
     /// The resources the instance holds: connections, streams, requests.
     pub(crate) table: ResourceTable,
     pub(crate) wasi: Wasi,
@@ -27,7 +27,7 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(component: Arc<Context>, life: Arc<Life>) -> Self {
         let limit = component.limits.memory_limit_bytes();
-        let share = Share::of(limit);
+        let share = MemoryShare::of(limit);
         Self {
             table: ResourceTable::new(),
             wasi: Wasi::new(&component),

@@ -11,18 +11,18 @@ pub(crate) type Asker = Option<IpAddr>;
 /// Lines that are empty and kept for the next client, so that most requests need no new one.
 const SPARE: usize = 16;
 
-/// What waits.
+/// Requests that wait, in a line for each asker.
 pub(crate) struct Turns<R> {
     /// Goes before all others.
     first: Line<R>,
-    /// None is empty.
+    /// The line of each asker. None is empty.
     lines: HashMap<Asker, Line<R>>,
     /// Everyone who has a line, in the order of their turns.
     order: VecDeque<Asker>,
     spare: Vec<Line<R>>,
 }
 
-/// In the order of their arrival, and when that was.
+/// The requests of one asker in the order of their arrival, and when each arrived.
 type Line<R> = VecDeque<(Instant, R)>;
 
 impl<R> Turns<R> {
@@ -64,7 +64,7 @@ impl<R> Turns<R> {
         next.map(|(since, _)| *since)
     }
 
-    /// Takes the next one.
+    /// Takes the request whose turn it is.
     pub(crate) fn pop(&mut self) -> Option<R> {
         if let Some((_, request)) = self.first.pop_front() {
             return Some(request);

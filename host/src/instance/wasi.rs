@@ -137,7 +137,7 @@ impl WasiHttpView for State {
 
 struct NoOutgoingHttp;
 
-type Sent = (http::Response<WasiBody>, Transfer);
+type Exchange = (http::Response<WasiBody>, Transfer);
 type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl WasiHttpHooks for NoOutgoingHttp {
@@ -146,7 +146,7 @@ impl WasiHttpHooks for NoOutgoingHttp {
         _request: Request<WasiBody>,
         _options: Option<RequestOptions>,
         _transfer: Transfer,
-    ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
+    ) -> Box<dyn Future<Output = Result<Exchange, Error>> + Send> {
         Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
     }
 

@@ -1,13 +1,13 @@
 //! One instance at work: it takes requests, some of them at once, and ends when it should.
 
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Resource, TypedFuncCallConcurrent};
 use wasmtime::{AsContextMut, Store};
@@ -18,7 +18,8 @@ use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 
 use super::bell::Bell;
 use super::expiry::{Activity, Expiry};
-use super::instances::{Admitted, Answer, Fate, Instances, Job, NoAnswer};
+use super::instances::{Admission, Answer, Fate, Instances, Job, NoAnswer};
+use super::phase::Phase;
 use super::queue::Seat;
 use super::state::State;
 
@@ -29,7 +30,7 @@ type Call =
     TypedFuncCallConcurrent<State, (Resource<Request>,), (Result<Resource<Response>, ErrorCode>,)>;
 
 /// Whether the request's body arrived.
-type Received = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+type BodyArrival = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// Runs an instance to its end.
 pub(crate) async fn run(
@@ -44,17 +45,13 @@ pub(crate) async fn run(
         service,
         fate: Fate::default(),
         activity: Mutex::new(Activity::Idle(Instant::now())),
-        took: AtomicBool::new(false),
-        sleeps: AtomicBool::new(false),
-        is_busy: AtomicBool::new(false),
-        looked: AtomicBool::new(false),
-        ended: AtomicBool::new(false),
+        phase: Mutex::new(Phase::Waiting),
     };
     let result = worker.work(&mut store).await;
     if result.is_err() {
         worker.fate.fail();
     }
-    worker.ended.store(true, Ordering::Relaxed);
+    *worker.phase.lock() = Phase::Ended;
     // Bodies end here.
     drop(store);
     if let Err(error) = result {
@@ -68,21 +65,12 @@ struct Worker<'a> {
     service: Service,
     fate: Fate,
     activity: Mutex<Activity>,
-    /// Whether it has taken a request since this was last looked at.
-    took: AtomicBool,
-    /// Whether it found no request to take.
-    sleeps: AtomicBool,
-    /// Whether its guest has more to do at once.
-    is_busy: AtomicBool,
-    /// Whether it has looked for requests since this was last looked at.
-    looked: AtomicBool,
-    /// Whether it has come to its end, instead of being dropped.
-    ended: AtomicBool,
+    phase: Mutex<Phase>,
 }
 
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
-        if !self.ended.load(Ordering::Relaxed) {
+        if *self.phase.lock() != Phase::Ended {
             self.fate.fail();
         }
     }
@@ -98,7 +86,7 @@ impl<'a> Worker<'a> {
         let bell = Arc::new(Bell::default());
         let waker = bell.clone().into();
         std::future::poll_fn(|cx| {
-            if self.sleeps.swap(false, Ordering::Relaxed) {
+            if self.phase.lock().wake() {
                 // Whoever else was woken may have requests too, and several in a row cost less.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -109,7 +97,7 @@ impl<'a> Worker<'a> {
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(result.flatten());
             }
-            let activity = self.activity();
+            let activity = *self.activity.lock();
             expiry.poll(cx, activity).map(|()| match activity {
                 Activity::Idle(_) => Ok(()),
                 _ => Err(wasmtime::format_err!("it did not end in time")),
@@ -130,15 +118,13 @@ impl<'a> Worker<'a> {
             if let Poll::Ready(result) = inside.as_mut().poll(cx) {
                 return Poll::Ready(result);
             }
-            if !self.looked.swap(false, Ordering::Relaxed) {
-                // The guest computes, or the host does something for it that nothing else can go beside.
+            let has_looked = self.phase.lock().has_looked();
+            if !has_looked {
                 self.pass();
             }
             // It has yielded, to let others run.
             let goes_on = bell.rang();
-            let was_busy = self.is_busy.swap(goes_on, Ordering::Relaxed);
-            let took = self.took.swap(false, Ordering::Relaxed);
-            if !(goes_on || was_busy || took) {
+            if !self.phase.lock().end_round(goes_on) {
                 return Poll::Pending;
             }
             if began.elapsed() >= TURN {
@@ -157,22 +143,22 @@ impl<'a> Worker<'a> {
         let mut total = 0;
         let mut is_open = true;
         std::future::poll_fn(|cx| {
-            self.looked.store(true, Ordering::Relaxed);
+            let may_take = self.phase.lock().look();
             let mut took = false;
             loop {
                 while let Poll::Ready(Some(in_time)) = calls.poll_next_unpin(cx) {
                     // One that is late may never end, so the instance ends with those it has.
                     is_open &= in_time?;
                     if calls.is_empty() {
-                        self.now(Activity::Finishing(Instant::now()));
+                        *self.activity.lock() = Activity::Finishing(Instant::now());
                     }
                 }
                 if took {
-                    self.took.store(true, Ordering::Relaxed);
+                    self.phase.lock().take();
                     return Poll::Pending;
                 }
-                if self.is_busy.load(Ordering::Relaxed) {
-                    self.instances.meet(queue.arrive(&mut self.seat()));
+                if !may_take {
+                    self.instances.meet(queue.arrive(&mut self.seat.lock()));
                     return Poll::Pending;
                 }
                 is_open &= total < limits.instance_requests;
@@ -182,10 +168,10 @@ impl<'a> Worker<'a> {
                     self.pass();
                     break;
                 }
-                let (job, need) = queue.take(&mut self.seat(), cx.waker());
+                let (job, need) = queue.take(&mut self.seat.lock(), cx.waker());
                 self.instances.meet(need);
                 let Some(job) = job else {
-                    self.sleeps.store(true, Ordering::Relaxed);
+                    self.phase.lock().sleep();
                     break;
                 };
                 if job.answer.is_closed() {
@@ -195,7 +181,7 @@ impl<'a> Worker<'a> {
                 took = true;
                 total += 1;
                 let now = Instant::now();
-                self.now(Activity::Answering(now));
+                *self.activity.lock() = Activity::Answering(now);
                 calls.push(self.begin(accessor, job, now)?);
             }
             if !calls.is_empty() || accessor.poll_no_interesting_tasks(cx).is_pending() {
@@ -204,8 +190,8 @@ impl<'a> Worker<'a> {
             if !is_open {
                 return Poll::Ready(Ok(()));
             }
-            if !matches!(self.activity(), Activity::Idle(_)) {
-                self.now(Activity::Idle(Instant::now()));
+            if !matches!(*self.activity.lock(), Activity::Idle(_)) {
+                *self.activity.lock() = Activity::Idle(Instant::now());
             }
             Poll::Pending
         })
@@ -220,14 +206,14 @@ impl<'a> Worker<'a> {
         now: Instant,
     ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + 'b> {
         let Job {
-            admitted: Admitted { id, place, .. },
+            admitted: Admission { id, place, .. },
             request,
             mut answer,
         } = job;
         let (call, received) = accessor.with(|mut access| {
             let mut store = access.as_context_mut();
             let (request, received) = Request::from_http(store.data_mut().http().hooks, request);
-            let received: Received = Box::pin(received);
+            let received: BodyArrival = Box::pin(received);
             let request = store.data_mut().table.push(request)?;
             let handle = self.service.wasi_http_handler().func_handle();
             let call = handle.start_call_concurrent(&mut store, (request,))?;
@@ -253,7 +239,7 @@ impl<'a> Worker<'a> {
         &self,
         accessor: &Accessor<State>,
         call: Call,
-        received: Received,
+        received: BodyArrival,
     ) -> wasmtime::Result<http::Response<WasiBody>> {
         let handle = self.service.wasi_http_handler().func_handle();
         let (response,) = handle.finish_call_concurrent(accessor, call).await?;
@@ -266,20 +252,8 @@ impl<'a> Worker<'a> {
 
     /// Leaves requests to others.
     fn pass(&self) {
-        let need = self.instances.queue().pass(&mut self.seat());
+        let need = self.instances.queue().pass(&mut self.seat.lock());
         self.instances.meet(need);
-    }
-
-    fn seat(&self) -> MutexGuard<'_, &'a mut Seat> {
-        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn activity(&self) -> Activity {
-        *self.activity.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self, activity: Activity) {
-        *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = activity;
     }
 
     /// Counts and logs what ended the instance, unless that was its generation's end: then it is no fault of it.

@@ -35,7 +35,7 @@ impl Chunks {
     /// Takes in the next bytes, and says how many of them are the body's.
     ///
     /// # Errors
-    /// They are not what must come next.
+    /// The bytes are not what must come next.
     pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
         let mut at = 0;
         while at < bytes.len() && self.place != Place::End {

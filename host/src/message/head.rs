@@ -11,7 +11,7 @@ use super::problem::Problem;
 /// one nowhere and the other in `Host` only.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The head makes no sense; the problem says why.
 pub(crate) fn complete<B>(request: &mut Request<B>) -> Result<(), Problem> {
     let is_http_2 = request.version() == Version::HTTP_2;
     if is_http_2 && request.headers().values().any(has_space_around) {

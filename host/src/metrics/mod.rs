@@ -1,4 +1,7 @@
 //! Every metric of the host, declared once. `docs/METRICS.md` explains them to operators.
+//!
+//! `requests` are counted by route, `swaps` by component; the rest is here. Whoever does a thing counts it by a method
+//! that has the thing's name. Nothing here decides anything, and no other room declares a metric.
 
 mod requests;
 mod swaps;
@@ -13,7 +16,7 @@ use prometheus::{
 };
 
 pub(crate) use self::requests::{MethodMetrics, RequestMetrics, RouteMetrics};
-pub(crate) use self::swaps::{Alive, SwapMetrics, TrialMetrics};
+pub(crate) use self::swaps::{GenerationRow, SwapMetrics, TrialMetrics};
 
 /// Bounds in seconds for requests: a cached report takes under a millisecond, a limit is usually 30 s.
 const REQUEST_SECONDS: [f64; 14] = [
@@ -60,7 +63,7 @@ impl Metrics {
     /// Declares and registers everything.
     ///
     /// # Errors
-    /// Two metrics of one name: a mistake in this file.
+    /// Two metrics have one name, which is a mistake in this room.
     pub(crate) fn new() -> prometheus::Result<Arc<Self>> {
         let registry = Registry::new();
         registry.register(Box::new(
@@ -157,7 +160,7 @@ impl Metrics {
         self.swaps.announce(component);
     }
 
-    /// Says which file serves, instead of the one before.
+    /// Shows the digest of the component that serves, in place of the one `before`.
     pub(crate) fn component_serves(&self, component: &str, before: Option<&str>, digest: &str) {
         if let Some(before) = before.filter(|before| *before != digest) {
             // Absent only if it never served.
@@ -170,7 +173,7 @@ impl Metrics {
             .set(1);
     }
 
-    /// Says that a component serves no longer.
+    /// Takes the digest of a component that serves no longer away.
     pub(crate) fn component_left(&self, component: &str, digest: &str) {
         // Absent only if it never served.
         _ = self
@@ -191,7 +194,7 @@ impl Metrics {
         self.redis_errors.with_label_values(&[component]).inc();
     }
 
-    /// Counts what the host did not do for a component.
+    /// Counts something that a component asked for and the host refused.
     pub(crate) fn refuse_outbound(&self, component: &str, refusal: Refusal) {
         let labels = [component, refusal.label()];
         self.outbound_refused.with_label_values(&labels).inc();

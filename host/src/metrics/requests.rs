@@ -1,9 +1,10 @@
 //! What is counted of requests. The series of a route are looked up with the first request of each method and the first
 //! answer of each status, and not with every one.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use http::Method;
+use parking_lot::RwLock;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::{Declare, InUse, REQUEST_SECONDS};
@@ -154,10 +155,7 @@ impl MethodMetrics {
     /// Counts a request out.
     pub(crate) fn leave(&self, status: u16, seconds: f64) {
         self.seconds.observe(seconds);
-        let known = self
-            .by_status
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let known = self.by_status.read();
         if let Some((_, answered)) = known.iter().find(|(known, _)| *known == status) {
             return answered.inc();
         }
@@ -171,10 +169,7 @@ impl MethodMetrics {
         let answered = self.all.answered.with_label_values(&labels);
         answered.inc();
         // Two that come here at once add it twice, which does no harm.
-        let mut known = self
-            .by_status
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.by_status.write();
         known.push((status, answered));
     }
 }

@@ -1,9 +1,9 @@
 //! Metrics of swaps, generations and canaries.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use http::StatusCode;
+use parking_lot::Mutex;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::{Declare, REQUEST_SECONDS};
@@ -48,19 +48,19 @@ pub(crate) struct SwapMetrics {
     compile_seconds: HistogramVec,
     freed: IntCounterVec,
     retries: IntCounterVec,
-    alive: Mutex<AliveVecs>,
+    alive: Mutex<GenerationVecs>,
     trial_requests: IntCounterVec,
     trial_seconds: HistogramVec,
 }
 
 /// Written anew at each scrape, from what is alive then, so that no series outlives its generation.
-struct AliveVecs {
+struct GenerationVecs {
     generations: IntGaugeVec,
     in_flight: IntGaugeVec,
 }
 
 /// One generation as a scrape shows it.
-pub(crate) struct Alive<'a> {
+pub(crate) struct GenerationRow<'a> {
     pub(crate) component: &'a str,
     pub(crate) generation: u64,
     pub(crate) state: &'a str,
@@ -99,7 +99,7 @@ impl SwapMetrics {
                 "Requests that a canary failed and the stable generation served",
                 &component,
             )?,
-            alive: Mutex::new(AliveVecs {
+            alive: Mutex::new(GenerationVecs {
                 generations: declare.gauges(
                     "store_component_generations",
                     "Generations by state: live, canary, draining or kept",
@@ -161,13 +161,10 @@ impl SwapMetrics {
     /// Replaces the gauges of all generations, and calls `then` before anyone else can.
     pub(crate) fn show_alive<'a, R>(
         &self,
-        alive: impl Iterator<Item = Alive<'a>>,
+        alive: impl Iterator<Item = GenerationRow<'a>>,
         then: impl FnOnce() -> R,
     ) -> R {
-        let vecs = self
-            .alive
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let vecs = self.alive.lock();
         vecs.generations.reset();
         vecs.in_flight.reset();
         for one in alive {

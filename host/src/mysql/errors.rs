@@ -1,14 +1,22 @@
-//! What is known of MySQL's errors: the host's side of `wit/mysql-errors.csv`, which components read too.
+//! What is known of MySQL's errors: the host's side of `wit/mysql-errors.csv`, which components read too, and
+//! which of them say that a connection is gone.
+
+use std::io::ErrorKind;
+
+use mysql_async::{DriverError, IoError};
 
 /// The table. Its columns are explained in `docs/MYSQL_ERRORS.md`.
 const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
 
+/// The server goes down, ended the connection, killed it, or closed it because it rested for too long.
+const CLOSED: [u16; 6] = [1053, 1079, 1152, 1184, 1927, 4031];
+
 /// What becomes of a session after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterError {
-    /// It is as it was.
+    /// The session is as it was before the statement.
     Kept,
-    /// It may be otherwise, and is reset.
+    /// The session may have changed, and is reset.
     Reset,
     /// Server or session may be no good for a while: the connection is closed.
     Closed,
@@ -16,12 +24,12 @@ pub(super) enum AfterError {
 
 /// One row of the table, as far as the host needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownError {
     pub(super) session: AfterError,
 }
 
-impl Known {
-    /// What is known of an error, if it is known.
+impl KnownError {
+    /// Looks an error up by its code. None if the table does not have it.
     pub(super) fn of(code: u16) -> Option<Self> {
         let code = code.to_string();
         TABLE
@@ -32,7 +40,7 @@ impl Known {
             .and_then(|(_, rest)| Self::parse(rest))
     }
 
-    /// Reads what follows the code.
+    /// Reads the columns after the code.
     fn parse(rest: &str) -> Option<Self> {
         let mut columns = rest.split(',').skip(3);
         let session = match columns.next()? {
@@ -42,6 +50,23 @@ impl Known {
             _ => return None,
         };
         Some(Self { session })
+    }
+}
+
+/// Whether an error says that the connection was closed by the server, or lost.
+pub(super) fn says_closed(error: &mysql_async::Error) -> bool {
+    match error {
+        mysql_async::Error::Server(error) => CLOSED.contains(&error.code),
+        mysql_async::Error::Driver(DriverError::ConnectionClosed) => true,
+        mysql_async::Error::Io(IoError::Io(error)) => matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::NotConnected
+        ),
+        _ => false,
     }
 }
 
@@ -74,7 +99,7 @@ mod tests {
             assert!(["kept", "reset", "closed"].contains(&session), "{line}");
             assert!(["undone", "open"].contains(&commit), "{line}");
             assert!(["409", "422", "503"].contains(&status), "{line}");
-            assert!(Known::of(code).is_some(), "{line}");
+            assert!(KnownError::of(code).is_some(), "{line}");
         }
     }
 
@@ -91,7 +116,7 @@ mod tests {
 
     #[test]
     fn an_error_says_what_becomes_of_its_session() {
-        let session = |code| Known::of(code).map(|known| known.session);
+        let session = |code| KnownError::of(code).map(|known| known.session);
         assert_eq!(session(1062), Some(AfterError::Kept));
         assert_eq!(session(1792), Some(AfterError::Closed));
         assert_eq!(session(106), None);

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
-use super::pool::{Pool, PooledConnection};
+use super::connection::PooledConnection;
+use super::pool::Pool;
 use super::rows::QueryError;
 use super::statement::Statement;
 use super::{rows, values};
 use crate::instance::bindings::spin::mysql::mysql::{
     Column, Error, Host, HostConnection, HostConnectionWithStore, ParameterValue, Row,
 };
-use crate::instance::{Context, Held, Share, State};
+use crate::instance::{Context, HeldBytes, MemoryShare, State};
 use crate::metrics::Refusal;
 use crate::outbound::Kind;
 
@@ -136,20 +137,20 @@ fn pool(component: &Context, address: &str) -> Result<Arc<Pool>, String> {
     })
 }
 
-/// What an instance's calls have in common.
-struct Lent {
+/// The instance that makes a call, as far as its calls have it in common.
+struct Caller {
     component: Arc<Context>,
-    share: Share,
+    share: MemoryShare,
 }
 
-impl Lent {
+impl Caller {
     /// Takes room for a statement and its parameters.
     async fn hold(
         &self,
         statement: &str,
         params: &[ParameterValue],
         connection: &PooledConnection,
-    ) -> Result<Held, Error> {
+    ) -> Result<HeldBytes, Error> {
         let bytes = statement.len() + values::parameters_weight(params);
         let held = self.share.hold(bytes, connection.statement_limit()).await;
         held.map_err(|error| self.told(QueryError::NoRoom(error)))
@@ -171,11 +172,11 @@ impl Lent {
 fn lookup(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: &Resource<Connection>,
-) -> wasmtime::Result<(Arc<Mutex<PooledConnection>>, Lent)> {
+) -> wasmtime::Result<(Arc<Mutex<PooledConnection>>, Caller)> {
     accessor.with(|mut access| {
         let state = access.get();
         let connection = state.table.get(connection)?.0.clone();
-        let lent = Lent {
+        let lent = Caller {
             component: state.component.clone(),
             share: state.share.clone(),
         };

@@ -1,20 +1,27 @@
 //! `spin:mysql`: what is linked once (here), what lives per component ([`Pools`]), what lives per instance
 //! ([`Connection`]).
+//!
+//! `host` has the calls that components make. A `pool` lends a `connection` of its `server`; a `statement` on it is judged
+//! by its text (`sql`), by its `errors` and by what its `session` remembers; `rows` stream its result, whose `values` are
+//! converted. Nothing here knows a table of the store: what SQL means is for components.
 
+mod connection;
 mod errors;
 #[cfg(test)]
 mod fuzz;
 mod host;
 mod pool;
 mod rows;
+mod server;
 mod session;
 mod sql;
 mod statement;
 mod values;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use wasmtime::component::{HasSelf, Linker};
 
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -78,13 +85,13 @@ impl Pools {
 
     /// The pool for `url`, if there is one.
     pub(crate) fn known(&self, url: &str) -> Option<Arc<Pool>> {
-        self.lock().known(url)
+        self.by_url.lock().known(url)
     }
 
     /// A pool for `url`, which is `backend`, in the place of the one that was not used for the longest time if there are
     /// as many as there may be. `None` if all of those are in use.
     pub(crate) fn make(&self, url: &str, backend: &Backend) -> Option<Arc<Pool>> {
-        let mut by_url = self.lock();
+        let mut by_url = self.by_url.lock();
         if let Some(pool) = by_url.known(url) {
             return Some(pool);
         }
@@ -100,10 +107,6 @@ impl Pools {
         };
         by_url.pools.insert(url.to_owned(), entry);
         Some(pool)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ByUrl> {
-        self.by_url.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

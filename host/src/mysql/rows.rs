@@ -10,11 +10,11 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
 
-use super::pool::PooledConnection;
+use super::connection::PooledConnection;
 use super::statement::{Statement, within};
 use super::values;
 use crate::instance::bindings::spin::mysql::mysql::{Column, Error, Row};
-use crate::instance::{Held, NoRoom, State, StreamShare};
+use crate::instance::{HeldBytes, NoRoom, State, StreamShare};
 
 /// Rows read before the guest gets to see any: a result this small needs no task of its own.
 const ROWS_AT_ONCE: usize = 256;
@@ -22,7 +22,7 @@ const ROWS_AT_ONCE: usize = 256;
 /// Rows read ahead of a slow guest, if they are small; what large ones may take is up to the instance's [`StreamShare`].
 const ROWS_AHEAD: usize = 256;
 
-/// What is known of a query once its first rows are here.
+/// The beginning of a result: its columns, and the rows as far as they are here.
 pub(super) struct Head {
     pub(super) columns: Vec<Column>,
     pub(super) rows: RowStream,
@@ -37,7 +37,7 @@ pub(super) enum QueryError {
 }
 
 /// A row and the room that it takes.
-type HeldRow = (Row, Held);
+type HeldRow = (Row, HeldBytes);
 
 /// Runs a query. Returns with the first rows; the rest is read by a task of its own that ends with the stream, and that
 /// reads no further than there is `room` for.
@@ -292,7 +292,7 @@ impl Reader<'_> {
 pub(super) struct RowStream {
     first: Vec<Row>,
     /// The room of the rows that the guest was given last, and may not have taken yet.
-    lent: Vec<Held>,
+    lent: Vec<HeldBytes>,
     rest: Option<mpsc::Receiver<HeldRow>>,
 }
 

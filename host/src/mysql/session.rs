@@ -2,7 +2,7 @@
 
 use mysql_async::consts::StatusFlags;
 
-use super::errors::{AfterError, Known};
+use super::errors::{AfterError, KnownError};
 use super::sql::Effect;
 
 /// The state of one connection between two statements.
@@ -17,9 +17,9 @@ pub(super) struct Session {
 /// What the pool does with a connection after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Its session is as [`Session`] says.
+    /// It keeps the connection, whose session is as [`Session`] says.
     Keep,
-    /// The server or the way to it is no good any more.
+    /// It closes the connection: the server, or the way to it, is no good any more.
     Close,
 }
 
@@ -56,7 +56,7 @@ impl Session {
             return Verdict::Close;
         };
         self.changed |= effect == Effect::ChangesSession;
-        match Known::of(error.code).map(|known| known.session) {
+        match KnownError::of(error.code).map(|known| known.session) {
             Some(AfterError::Kept) => {}
             Some(AfterError::Reset) | None => self.changed = true,
             Some(AfterError::Closed) => return Verdict::Close,

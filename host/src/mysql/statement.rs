@@ -5,7 +5,8 @@ use std::time::Duration;
 use mysql_async::Params;
 use mysql_async::prelude::Queryable;
 
-use super::pool::{PooledConnection, says_closed};
+use super::connection::PooledConnection;
+use super::errors::says_closed;
 use super::session::Verdict;
 use super::sql::Effect;
 

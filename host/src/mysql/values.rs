@@ -155,7 +155,7 @@ pub(super) fn is_too_large(error: &mysql_async::Error) -> bool {
     }
 }
 
-/// Something that the host does not hold for the component.
+/// The error for a piece that the host does not hold for the component.
 pub(super) fn no_room(error: NoRoom) -> Error {
     Error::Other(error.to_string())
 }

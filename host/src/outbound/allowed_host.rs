@@ -29,7 +29,7 @@ impl AllowedHost {
     /// Reads one entry.
     ///
     /// # Errors
-    /// One line that says what is wrong with it.
+    /// One line says what is wrong with the entry.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text == "insecure:allow-all" {
             return Ok(Self {

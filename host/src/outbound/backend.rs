@@ -77,7 +77,7 @@ impl Backend {
     /// Takes a URL apart.
     ///
     /// # Errors
-    /// What is wrong with it, without its user and password.
+    /// The text says what is wrong with the address, without its user and password.
     pub(crate) fn parse(address: &str, kind: Kind) -> Result<Self, String> {
         if kind == Kind::Redis && address.to_ascii_lowercase().starts_with(REDIS_WITH_TLS) {
             return Err(
@@ -134,7 +134,7 @@ impl Backend {
     /// What the Redis driver needs.
     ///
     /// # Errors
-    /// None but what the driver may invent.
+    /// The driver can't use an address that was accepted here, which no address is known to cause.
     pub(crate) fn redis_info(&self) -> redis::RedisResult<ConnectionInfo> {
         let mut settings = RedisConnectionInfo::default();
         if let Some(user) = &self.user {

@@ -16,14 +16,14 @@ const VALUE_BYTES: usize = 64;
 const NUMBER_BYTES: usize = 24;
 
 /// A stream that breaks when a reply is too large.
-pub(super) struct Capped<S> {
+pub(super) struct CappedStream<S> {
     stream: S,
     meter: Meter,
     /// Set when that happened.
     is_over: Arc<AtomicBool>,
 }
 
-impl<S> Capped<S> {
+impl<S> CappedStream<S> {
     /// Lets replies of up to `largest_bytes` through. The flag tells whether one was larger.
     pub(super) fn new(stream: S, largest_bytes: usize) -> (Self, Arc<AtomicBool>) {
         let is_over = Arc::<AtomicBool>::default();
@@ -36,7 +36,7 @@ impl<S> Capped<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Capped<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CappedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -53,7 +53,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Capped<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Capped<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CappedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

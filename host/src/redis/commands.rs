@@ -43,7 +43,7 @@ const WAITS_IF_ASKED: [&str; 2] = ["XREAD", "XREADGROUP"];
 /// Whether a component may send this command.
 ///
 /// # Errors
-/// What is refused, for the component.
+/// The text says to the component which command is refused.
 pub(super) fn check<'a>(
     name: &str,
     mut arguments: impl Iterator<Item = &'a [u8]>,

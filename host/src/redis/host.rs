@@ -10,7 +10,7 @@ use super::{Connection, Connections, Link, commands, is_outage, values};
 use crate::instance::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
 };
-use crate::instance::{Context, Held, Share, State};
+use crate::instance::{Context, HeldBytes, MemoryShare, State};
 use crate::metrics::Refusal;
 use crate::outbound::Kind;
 
@@ -237,7 +237,7 @@ async fn run<T: FromRedisValue>(
 struct Call {
     link: Arc<Link>,
     component: Arc<Context>,
-    share: Share,
+    share: MemoryShare,
 }
 
 impl Call {
@@ -275,7 +275,7 @@ impl Call {
         Ok(value)
     }
 
-    async fn hold(&self, bytes: usize) -> Result<Held, Error> {
+    async fn hold(&self, bytes: usize) -> Result<HeldBytes, Error> {
         let held = self.share.hold(bytes, self.link.response_timeout()).await;
         held.map_err(|error| refuse(&self.component, error.refusal(), error.to_string()))
     }

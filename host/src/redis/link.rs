@@ -1,10 +1,11 @@
 //! One connection to Redis, which carries the commands of many requests at once and is made anew when it is no good.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo,
@@ -15,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::capped::Capped;
+use super::capped::CappedStream;
 use super::is_outage;
 use super::near::Near;
 use crate::config::RedisSettings;
@@ -26,7 +27,7 @@ use crate::outbound::Backend;
 /// only once it is here.
 const COMMANDS_AT_ONCE: usize = 64;
 
-/// What one link may take.
+/// The limits of one link, in time and size.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkSettings {
     connect_timeout: Duration,
@@ -45,7 +46,7 @@ impl LinkSettings {
     }
 }
 
-/// A connection that is there when it is needed.
+/// A connection that is opened when it is first needed, and again after it broke.
 pub(crate) struct Link {
     host: String,
     port: u16,
@@ -57,7 +58,7 @@ pub(crate) struct Link {
     open: Mutex<Option<Open>>,
     /// Held by the one who connects. What the last attempt failed with, for those who waited for it.
     connecting: tokio::sync::Mutex<Option<RedisError>>,
-    /// Attempts that ended. Written by the one who connects.
+    /// Attempts to connect that have ended. Written by whichever call connects.
     attempts: AtomicU64,
 }
 
@@ -85,7 +86,7 @@ impl Link {
     /// goes to `near`.
     ///
     /// # Errors
-    /// The address is none.
+    /// The driver can't use the address.
     pub(crate) fn new(
         backend: &Backend,
         settings: LinkSettings,
@@ -112,7 +113,7 @@ impl Link {
     /// Sends a command and waits for its reply.
     ///
     /// # Errors
-    /// What Redis answered, or why it did not.
+    /// Redis answers with an error, or not at all.
     pub(crate) async fn run(&self, command: &Cmd) -> RedisResult<Value> {
         let _permit = self.permit().await?;
         let (open, is_new) = self.open().await?;
@@ -132,7 +133,7 @@ impl Link {
     /// Asks for the value of `key`, to be kept near.
     ///
     /// # Errors
-    /// Those of [`Near::ask`].
+    /// As for [`Near::ask`].
     pub(super) async fn ask_near(&self, near: &Near, key: &str) -> RedisResult<Option<Vec<u8>>> {
         let _permit = self.permit().await?;
         let (open, _) = self.open().await?;
@@ -179,12 +180,12 @@ impl Link {
         self.attempts.fetch_add(1, Ordering::Release);
         *last = made.as_ref().err().cloned();
         let open = made?;
-        *self.lock() = Some(open.clone());
+        *self.open.lock() = Some(open.clone());
         Ok((open, true))
     }
 
     fn ready(&self) -> Option<Open> {
-        let open = self.lock();
+        let open = self.open.lock();
         open.as_ref()
             .filter(|open| !open.driver.task.is_finished())
             .cloned()
@@ -198,7 +199,7 @@ impl Link {
             .await
             .map_err(silent)??;
         stream.set_nodelay(true)?;
-        let (stream, is_over) = Capped::new(stream, self.settings.largest_reply_bytes);
+        let (stream, is_over) = CappedStream::new(stream, self.settings.largest_reply_bytes);
         let mut config =
             AsyncConnectionConfig::new().set_response_timeout(Some(self.settings.response_timeout));
         if let Some(near) = self.near.clone() {
@@ -225,7 +226,7 @@ impl Link {
     fn look_at<T>(&self, open: &Open, reply: RedisResult<T>) -> RedisResult<T> {
         let Err(error) = reply else { return reply };
         if is_outage(&error) || is_read_only(&error) {
-            let mut current = self.lock();
+            let mut current = self.open.lock();
             if current
                 .as_ref()
                 .is_some_and(|current| Arc::ptr_eq(&current.driver, &open.driver))
@@ -242,10 +243,6 @@ impl Link {
             return Err(too_large(self.settings.largest_reply_bytes));
         }
         Err(error)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,5 +1,9 @@
 //! `spin:redis`: what is linked once (here), what lives per component ([`Terms`]), per generation ([`Connections`]) and
 //! per instance ([`Connection`]).
+//!
+//! `host` has the calls that components make, and `commands` says which they may. A `link` carries them over one connection,
+//! on which replies are `capped`; their `values` are converted, and some are kept `near`. Nothing here knows a key of the
+//! store: what keys mean is for components.
 
 mod capped;
 mod commands;
@@ -11,8 +15,9 @@ mod near;
 mod values;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use redis::{RedisError, RedisResult};
 use wasmtime::component::{HasSelf, Linker};
 
@@ -80,7 +85,7 @@ pub struct Connection {
 impl Connections {
     /// The connection to `url`, if there is one.
     fn known(&self, url: &str) -> Option<Connection> {
-        self.lock().known(url)
+        self.0.lock().known(url)
     }
 
     /// A connection to `url`, which is `backend`, in the place of the one that was not used for the longest time if there
@@ -89,7 +94,7 @@ impl Connections {
     fn make(&self, terms: &Terms, url: &str, backend: &Backend) -> RedisResult<Option<Connection>> {
         let near = terms.keeps_any_near().then(Arc::default);
         let link = Arc::new(Link::new(backend, terms.settings.clone(), near)?);
-        let mut by_url = self.lock();
+        let mut by_url = self.0.lock();
         if let Some(connection) = by_url.known(url) {
             return Ok(Some(connection));
         }
@@ -102,10 +107,6 @@ impl Connections {
         };
         by_url.links.insert(url.to_owned(), entry);
         Ok(Some(Connection { link }))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ByUrl> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,9 +7,10 @@
 //! news of a change is given to whoever asked and to nobody else.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use redis::aio::ConnectionLike;
 use redis::{FromRedisValue, PushInfo, PushKind, RedisResult, Value};
 
@@ -22,19 +23,19 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// The values that one connection keeps.
 #[derive(Debug, Default)]
-pub(crate) struct Near(Mutex<Kept>);
+pub(crate) struct Near(Mutex<Values>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Values {
     /// Written by whoever asked Redis, emptied by whoever hears of a change.
-    values: HashMap<String, KeptValue>,
+    values: HashMap<String, NearValue>,
     bytes: usize,
     /// How often something changed, as far as this connection knows.
     changes: u64,
 }
 
 #[derive(Debug)]
-struct KeptValue {
+struct NearValue {
     bytes: Vec<u8>,
     asked_at: Instant,
 }
@@ -42,7 +43,7 @@ struct KeptValue {
 impl Near {
     /// The value of `key`, if it is kept.
     pub(crate) fn kept(&self, key: &str) -> Option<Vec<u8>> {
-        let kept = self.lock();
+        let kept = self.0.lock();
         let value = kept.values.get(key)?;
         (value.asked_at.elapsed() < KEPT_FOR).then(|| value.bytes.clone())
     }
@@ -51,13 +52,13 @@ impl Near {
     /// pushes come to [`Near::heard`].
     ///
     /// # Errors
-    /// What Redis answered, or why it did not.
+    /// Redis answers with an error, or not at all.
     pub(crate) async fn ask(
         &self,
         connection: &mut impl ConnectionLike,
         key: &str,
     ) -> RedisResult<Option<Vec<u8>>> {
-        let changes = self.lock().changes;
+        let changes = self.0.lock().changes;
         let mut question = redis::pipe();
         // Each time, as it costs next to nothing and the connection may be a new one.
         let tracking = question.cmd("CLIENT").arg("TRACKING");
@@ -68,13 +69,13 @@ impl Near {
         let asked_at = Instant::now();
         let (bytes,): (Option<Vec<u8>>,) = question.query_async(connection).await?;
         if let Some(bytes) = bytes.clone() {
-            self.keep_unless_changed(key, KeptValue { bytes, asked_at }, changes);
+            self.keep_unless_changed(key, NearValue { bytes, asked_at }, changes);
         }
         Ok(bytes)
     }
 
-    fn keep_unless_changed(&self, key: &str, value: KeptValue, changes: u64) {
-        let mut kept = self.lock();
+    fn keep_unless_changed(&self, key: &str, value: NearValue, changes: u64) {
+        let mut kept = self.0.lock();
         if kept.changes != changes {
             return;
         }
@@ -94,7 +95,7 @@ impl Near {
     pub(crate) fn heard(&self, push: &PushInfo) {
         match (&push.kind, push.data.first()) {
             (PushKind::Invalidate, Some(Value::Array(keys))) => {
-                let mut kept = self.lock();
+                let mut kept = self.0.lock();
                 kept.changes += 1;
                 for key in keys {
                     // What is no text is the key of nothing that is kept.
@@ -111,17 +112,13 @@ impl Near {
 
     /// Forgets everything.
     pub(crate) fn forget_all(&self) {
-        let mut kept = self.lock();
+        let mut kept = self.0.lock();
         kept.changes += 1;
         kept.forget_all();
     }
-
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl Kept {
+impl Values {
     fn forget(&mut self, key: &str) {
         if let Some(value) = self.values.remove(key) {
             self.bytes -= key.len() + value.bytes.len();
@@ -138,8 +135,8 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn value(bytes: usize) -> KeptValue {
-        KeptValue {
+    fn value(bytes: usize) -> NearValue {
+        NearValue {
             bytes: vec![b'x'; bytes],
             asked_at: Instant::now(),
         }
@@ -166,13 +163,13 @@ mod tests {
         near.heard(&changed("report:a"));
         assert_eq!(kept(&near, "report:a"), None);
         assert_eq!(kept(&near, "report:b"), Some(4));
-        assert_eq!(near.lock().bytes, "report:b".len() + 4);
+        assert_eq!(near.0.lock().bytes, "report:b".len() + 4);
     }
 
     #[test]
     fn an_answer_that_news_of_a_change_overtook_is_not_kept() {
         let near = Near::default();
-        let asked = near.lock().changes;
+        let asked = near.0.lock().changes;
         near.heard(&changed("report:a"));
         near.keep_unless_changed("report:a", value(3), asked);
         assert_eq!(kept(&near, "report:a"), None);
@@ -188,7 +185,7 @@ mod tests {
             near.keep_unless_changed("report:a", value(3), 0);
             near.heard(&news);
             assert_eq!(kept(&near, "report:a"), None);
-            assert_eq!(near.lock().bytes, 0);
+            assert_eq!(near.0.lock().bytes, 0);
         }
     }
 
@@ -196,7 +193,7 @@ mod tests {
     fn what_was_asked_for_long_ago_is_asked_for_again() {
         let near = Near::default();
         let now = Instant::now();
-        let old = KeptValue {
+        let old = NearValue {
             asked_at: now.checked_sub(KEPT_FOR).expect("the clock is older"),
             ..value(3)
         };
@@ -222,6 +219,6 @@ mod tests {
         near.keep_unless_changed("report:b", value(most), 0);
         assert_eq!(kept(&near, "report:b"), Some(most));
         assert_eq!(kept(&near, "report:a"), None, "there was no room for both");
-        assert_eq!(near.lock().bytes, MOST_BYTES);
+        assert_eq!(near.0.lock().bytes, MOST_BYTES);
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use testbed::rooms::{Rule, check, circles, strangers};
 
 /// From the bottom up: nothing that serves imports `control`, `admin` or `client`.
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
+    ("answers", &[]),
     ("config", &[]),
     ("metrics", &[]),
     ("migrate", &[]),
@@ -31,7 +32,7 @@ const RULES: [Rule; 16] = [
         "http",
         &["app", "clients", "instance", "message", "metrics"],
     ),
-    ("client", &["config"]),
+    ("client", &["answers", "config"]),
     (
         "control",
         &["app", "client", "config", "instance", "message", "metrics"],

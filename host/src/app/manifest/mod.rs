@@ -94,7 +94,7 @@ impl Manifest {
     /// Reads and checks the app at `path`.
     ///
     /// # Errors
-    /// The first thing found that this host can't serve.
+    /// The app has something that this host can't serve; the first such thing is named.
     pub(crate) fn load(path: &Path) -> Result<Self, ManifestError> {
         let text = std::fs::read_to_string(path).map_err(|source| ManifestError::Unreadable {
             path: path.to_owned(),

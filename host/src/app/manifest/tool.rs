@@ -98,7 +98,7 @@ impl Tool {
     /// The probe, checked.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The text says what is wrong with the table.
     pub(super) fn probe(&self) -> Result<Option<Probe>, String> {
         let Some(raw) = &self.probe else {
             return Ok(None);

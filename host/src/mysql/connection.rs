@@ -1,0 +1,174 @@
+//! A connection that a pool has lent, and how it comes back: as it is if it is clean, otherwise after a clean-up in the
+//! background, or not at all.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::errors::says_closed;
+use super::pool::Pool;
+use super::server::reset;
+use super::session::Session;
+use super::sql::{self, Effect};
+use crate::metrics::InUse;
+
+/// How long a server may take to notice by itself that a connection is closed.
+const ABANDONED: Duration = Duration::from_millis(100);
+
+/// A connection out of the pool. Dropping it gives it back: clean at once, otherwise after a clean-up in the background.
+pub(crate) struct PooledConnection {
+    /// Taken by drop only.
+    conn: Option<Conn>,
+    pub(super) session: Session,
+    /// Set while a statement runs, and left set if it is abandoned or the connection fails.
+    pub(super) broken: bool,
+    /// No statement was run since it was taken out of the pool.
+    is_untouched: bool,
+    /// The server has closed it.
+    is_closed: bool,
+    generation: u64,
+    /// Taken by drop only.
+    loan: Option<Loan>,
+    pool: Arc<Pool>,
+}
+
+/// What a connection that is lent holds of its pool, until it is back there or closed.
+pub(super) struct Loan {
+    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _in_use: InUse,
+}
+
+impl PooledConnection {
+    /// Lends a clean connection to an instance of `generation`.
+    pub(super) fn lend(conn: Conn, generation: u64, loan: Loan, pool: Arc<Pool>) -> Self {
+        Self {
+            conn: Some(conn),
+            session: Session::default(),
+            broken: false,
+            is_untouched: true,
+            is_closed: false,
+            generation,
+            loan: Some(loan),
+            pool,
+        }
+    }
+
+    /// Takes note of a connection that can't be used any more. If it was closed, others opened before a restart of the
+    /// server were closed too.
+    pub(super) fn fail(&mut self, error: &mysql_async::Error) {
+        self.broken = true;
+        if says_closed(error) {
+            self.is_closed = true;
+            self.pool.discard_idle(None);
+        }
+    }
+
+    /// Counts one statement. Whether it is the first since the connection was taken out of the pool.
+    pub(super) fn start_statement(&mut self) -> bool {
+        self.pool.metrics.statements.inc();
+        std::mem::take(&mut self.is_untouched)
+    }
+
+    /// What a statement does to its session, as far as its text and the database's views and triggers tell.
+    pub(super) fn effect(&self, statement: &str) -> Effect {
+        match sql::effect(statement) {
+            Effect::Read | Effect::Write if self.pool.server.hides_changes() => {
+                Effect::ChangesSession
+            }
+            effect => effect,
+        }
+    }
+
+    /// The longest wait for an answer.
+    pub(super) fn statement_limit(&self) -> Duration {
+        self.pool.settings.statement
+    }
+
+    /// Opens another connection in the place of this one, which was closed while nobody used it.
+    ///
+    /// # Errors
+    /// No connection can be opened within the wait limit.
+    pub(super) async fn renew(&mut self) -> mysql_async::Result<()> {
+        self.pool.discard_idle(None);
+        let silent = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+        let opened = timeout(self.pool.settings.wait, self.pool.open()).await;
+        self.conn = Some(opened.map_err(|_| silent())??);
+        self.pool.metrics.repeated.inc();
+        (self.broken, self.is_closed) = (true, false);
+        Ok(())
+    }
+}
+
+impl Deref for PooledConnection {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        self.conn.as_ref().expect("only drop takes the connection")
+    }
+}
+
+impl DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut Conn {
+        self.conn.as_mut().expect("only drop takes the connection")
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        let (Some(conn), Some(loan)) = (self.conn.take(), self.loan.take()) else {
+            return;
+        };
+        let pool = self.pool.clone();
+        if self.is_closed {
+            drop(loan);
+        } else if self.broken {
+            pool.runtime.clone().spawn(close(conn, pool, loan));
+        } else if self.session.is_clean() {
+            pool.keep(conn, self.generation);
+        } else {
+            let clean = clean(conn, self.session, self.generation, pool.clone(), loan);
+            pool.runtime.spawn(clean);
+        }
+    }
+}
+
+/// Closes a connection that is of no more use. The permit is held meanwhile, but not for longer than the wait limit. A
+/// server that is busy with an abandoned statement would notice late that nobody waits for it, and hold its locks until
+/// then, so it is told.
+async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
+    let (id, limit) = (conn.id(), pool.settings.wait);
+    // True as well of one that was left in the middle of a statement: the driver won't speak to it again.
+    let is_silent = conn.is_disconnected();
+    if is_silent || timeout(ABANDONED, conn.disconnect()).await.is_err() {
+        let kill = async {
+            let mut other = pool.open().await?;
+            // An error says that it is gone already.
+            _ = other.query_drop(format!("KILL {id}")).await;
+            other.disconnect().await
+        };
+        _ = timeout(limit, kill).await;
+    }
+    drop(loan);
+}
+
+/// Rolls back what is open and undoes what was changed. The permit is held until then, so that a pool of ten lends no
+/// eleventh.
+async fn clean(mut conn: Conn, session: Session, generation: u64, pool: Arc<Pool>, loan: Loan) {
+    let cleaned = timeout(pool.settings.wait, async {
+        if session.changed {
+            // Costs the prepared statements, which is why it is not done each time.
+            return reset(&mut conn).await;
+        }
+        conn.query_drop("ROLLBACK").await.is_ok()
+            && conn.query_drop("SET autocommit=1").await.is_ok()
+    });
+    if cleaned.await.unwrap_or(false) {
+        pool.keep(conn, generation);
+    }
+    drop(loan);
+}
