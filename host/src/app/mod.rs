@@ -19,6 +19,8 @@ pub(crate) use manifest::Manifest;
 pub use manifest::ManifestError;
 pub(crate) use plan::Plan;
 pub use plan::{AppError, LoadError};
-pub(crate) use router::{Router, Target};
+#[cfg(feature = "micro")]
+pub(crate) use router::Router;
+pub(crate) use router::Target;
 pub(crate) use slot::{Canary, Choice, Slot, TrafficShare};
 pub(crate) use tally::Tally;
