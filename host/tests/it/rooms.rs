@@ -36,9 +36,14 @@ const RULES: [Rule; 18] = [
     ("client", &["answers", "config"]),
     (
         "control",
-        &["app", "client", "config", "instance", "message", "metrics"],
+        &[
+            "answers", "app", "client", "config", "instance", "message", "metrics",
+        ],
     ),
-    ("admin", &["app", "config", "control", "http", "instance"]),
+    (
+        "admin",
+        &["answers", "app", "config", "control", "http", "instance"],
+    ),
     ("cli", &["client", "config"]),
     ("fuzz", &["app"]),
 ];
