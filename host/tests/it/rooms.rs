@@ -35,9 +35,14 @@ const RULES: [Rule; 17] = [
     ("client", &["answers", "config"]),
     (
         "control",
-        &["app", "client", "config", "instance", "message", "metrics"],
+        &[
+            "answers", "app", "client", "config", "instance", "message", "metrics",
+        ],
     ),
-    ("admin", &["app", "config", "control", "http", "instance"]),
+    (
+        "admin",
+        &["answers", "app", "config", "control", "http", "instance"],
+    ),
     ("cli", &["client", "config"]),
     ("fuzz", &["app"]),
 ];
