@@ -101,6 +101,11 @@ pub(crate) fn writers(orders: usize) -> String {
     )
 }
 
+/// The same by a locking read, which waits until whatever a lost connection left behind has ended.
+pub(crate) fn writers_locked(orders: usize) -> String {
+    format!("{} LOCK IN SHARE MODE", writers(orders))
+}
+
 /// Stock rows that the transaction has added.
 pub(crate) fn delete_stock(products: usize) -> String {
     format!(

@@ -33,9 +33,12 @@ pub(super) struct Placed {
     pub(super) outcomes: Vec<Result<i64, StoreError>>,
     /// What the cache is to be told after the commit.
     pub(super) writes: Vec<Write>,
-    /// Id and token of one that was written: whether it is there tells whether all are.
-    pub(super) witness: Option<(i64, i64)>,
+    /// Id and token of each that was written.
+    pub(super) witnesses: Vec<Witness>,
 }
+
+/// An order's id, and the token that its row carries: where the row is there, so is all that was written with it.
+pub(super) type Witness = (i64, i64);
 
 /// An order under way, with its place among those that were given.
 type At<T> = (usize, T);
@@ -64,7 +67,11 @@ pub(super) async fn place_in(
         return Ok(Ending::RollBack(placed(given, orders, vec![], refused)));
     }
     record_keys(connection, given, &orders).await?;
-    insert_items(connection, &orders).await?;
+    if let Err(error) = insert_items(connection, &orders).await {
+        // An order that isn't there, or somebody else's: ids may no longer lie as far apart as they did.
+        ID_INCREMENT.set(None);
+        return Err(error.into());
+    }
     let sale = Sale::of(orders.iter().map(|(_, order)| order));
     ledger::post(connection, &sale).await?;
     let mut levels = ledger::levels(connection, &sale.lines).await?;
@@ -102,8 +109,10 @@ fn placed(
     for (at, refusal) in refused {
         outcomes[at] = Err(refusal);
     }
-    let first = orders.first();
-    let witness = first.map(|(at, order)| (order.order_id, given[*at].token));
+    let witnesses = orders
+        .iter()
+        .map(|(at, order)| (order.order_id, given[*at].token))
+        .collect();
     for (at, order) in orders {
         outcomes[at] = Ok(order.order_id);
         writes.push(Write::PutOrder(order));
@@ -111,7 +120,7 @@ fn placed(
     Placed {
         outcomes,
         writes,
-        witness,
+        witnesses,
     }
 }
 

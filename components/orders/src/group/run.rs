@@ -8,10 +8,12 @@ use std::time::Duration;
 use futures::future::{Either, join_all, select};
 use store_domain::StoreError;
 use store_guest::cache;
-use store_guest::mysql::{ATTEMPTS, Abort, Connection, Fate, MysqlError, transaction_of};
+use store_guest::mysql::{
+    ATTEMPTS, Abort, Connection, Fate, MysqlError, ids, padded, transaction_of,
+};
 
 use super::member::{Member, UnderWay};
-use super::placing::{self, Placed};
+use super::placing::{self, Placed, Witness};
 use super::{Placement, Terms};
 use crate::sql;
 
@@ -131,18 +133,32 @@ async fn attempt<'a>(
                 }
             }
         },
-        async |connection, placed| match placed.witness {
-            // All were written together, so one tells.
-            Some((order_id, token)) => {
-                Fate::of_insert(connection, sql::ORDER_WRITER, order_id, token).await
-            }
-            None => Ok(Fate::Committed),
-        },
+        async |connection, placed| fate(connection, &placed.witnesses).await,
     );
     placed.await.map_err(|abort| Failure {
         cause: Cause::of(&abort, is_stuck.get()),
         abort,
     })
+}
+
+/// Whether what wrote the witnesses was committed.
+async fn fate(connection: &Connection, witnesses: &[Witness]) -> Result<Fate, MysqlError> {
+    if witnesses.is_empty() {
+        return Ok(Fate::Committed);
+    }
+    let order_ids = padded(witnesses.iter().map(|(order_id, _)| *order_id).collect());
+    let statement = sql::writers_locked(order_ids.len());
+    let found: Vec<Witness> = connection.query(&statement, ids(order_ids)).await?;
+    Ok(fate_by(witnesses, &found))
+}
+
+/// All were written together, so one tells of all. It takes any: somebody may have deleted others since.
+fn fate_by(witnesses: &[Witness], found: &[Witness]) -> Fate {
+    if witnesses.iter().any(|witness| found.contains(witness)) {
+        Fate::Committed
+    } else {
+        Fate::RolledBack
+    }
 }
 
 /// Brings the cache in line and tells the members what became of them, once that is known of each.
@@ -210,6 +226,16 @@ mod tests {
         assert_eq!(cause(MysqlError::CommitUnknown("x".into())), Cause::Common);
         assert_eq!(cause(MysqlError::Lost("x".into())), Cause::Unknown);
         assert_eq!(cause(MysqlError::Unexpected("x".into())), Cause::Unknown);
+    }
+
+    #[test]
+    fn one_order_that_is_left_tells_that_all_were_committed() {
+        let witnesses = [(1, 11), (2, 22)];
+        assert_eq!(fate_by(&witnesses, &[(2, 22)]), Fate::Committed);
+        // The ids were given to others meanwhile, or to rows of an older version.
+        let others = [(1, 99), (2, 0)];
+        assert_eq!(fate_by(&witnesses, &others), Fate::RolledBack);
+        assert_eq!(fate_by(&witnesses, &[]), Fate::RolledBack);
     }
 
     #[test]
