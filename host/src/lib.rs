@@ -39,7 +39,7 @@ pub use app::{AppError, LoadError, ManifestError};
 pub use migrate::{MigrateError, migrate};
 
 use admin::{Admin, AdminListener, Names, Token};
-use app::{Plan, preflight};
+use app::{Plan, Readiness, preflight};
 use clients::Clients;
 use config::{AdminAddress, Config};
 use control::file_watch::Files;
@@ -154,6 +154,7 @@ impl Host {
                 live: control.live.clone(),
                 clients: Clients::new(config.clients.clone()),
                 refusals: Arc::new(Refusals::new(metrics)),
+                readiness: Readiness::new(control.live.clone()),
                 max_connections: config.max_connections as usize,
                 receive_timeout: config.clients.receive_timeout,
                 send_timeout: config.send_timeout,

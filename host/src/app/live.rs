@@ -1,6 +1,6 @@
 //! The app that serves: its routes, and the generations of its components.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::router::{Router, Target};
 use super::slot::{Choice, Slot};
 use crate::instance::Generation;
+use crate::outbound::Kind;
 
 /// The app that serves, behind one atomic pointer: a swap or a reload makes another app and replaces it whole.
 pub(crate) type Live = ArcSwap<App>;
@@ -31,6 +32,16 @@ impl App {
     /// The generation that serves a request.
     pub(crate) fn pick(&self, target: &Target) -> Option<Choice> {
         self.slots.get(&target.component).map(Slot::pick)
+    }
+
+    /// The addresses of the databases that the components' variables name, each once.
+    pub(crate) fn databases(&self) -> Vec<String> {
+        let contexts = self.slots.values().map(|slot| &slot.stable.context);
+        let values = contexts.flat_map(|context| context.variables.values());
+        let named: BTreeSet<&String> = values
+            .filter(|value| Kind::of(value) == Some(Kind::Mysql))
+            .collect();
+        named.into_iter().cloned().collect()
     }
 
     /// The stable generation of a component.

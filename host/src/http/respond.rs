@@ -11,6 +11,7 @@ use wasmtime_wasi_http::WasiBody;
 use super::attempt::Attempt;
 use super::body::{GatheredBody, UnstalledBody, gathered, is_small, unstalled};
 use super::observed::{GuestBody, Holdings, Observation};
+use super::ready;
 use super::received;
 use super::received::{Limits, ReceivedBody};
 use super::serve::{InUse, Server};
@@ -66,7 +67,7 @@ pub(crate) async fn respond(
 /// A refusal, and where it counts if it is known for which route the request was.
 type Failure = (Problem, Option<Observation>);
 
-/// Finds the component of a request.
+/// Answers for the host, or finds the component of a request.
 async fn route(
     server: &Server,
     client: &Arc<Client>,
@@ -75,6 +76,10 @@ async fn route(
     in_use: InUse,
 ) -> Result<Response<WasiBody>, Failure> {
     head::complete(&mut request).map_err(|problem| (problem, None))?;
+    if ready::is_asked_by(&request) {
+        let answer = ready::answer(&server.readiness).await;
+        return answer.map_err(|problem| (problem, None));
+    }
     // The app itself is let go at once: holding it would keep generations of other components alive.
     let found = server.live.load().target(request.uri().path());
     let (target, limit_bytes) = found.ok_or((Problem::NoRoute, None))?;

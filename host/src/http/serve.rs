@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::downstream::{Downstream, Times};
 use super::refusals::{Refusals, connection};
 use super::respond::{Peer, respond};
-use crate::app::Live;
+use crate::app::{Live, Readiness};
 use crate::clients::Clients;
 
 /// Longest wait for a request's head: a client that sends it byte by byte holds a connection no longer. A connection that
@@ -47,6 +47,7 @@ pub(crate) struct Server {
     pub(crate) live: Arc<Live>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) refusals: Arc<Refusals>,
+    pub(crate) readiness: Readiness,
     /// Connections open at once.
     pub(crate) max_connections: usize,
     /// How long a client may take to send a body, or a head if that is less than [`HEADER_TIMEOUT`].

@@ -29,10 +29,12 @@ pub(crate) enum Problem {
     Overloaded,
     TimedOut,
     ComponentFailed,
+    /// A database of the app can't be reached, or takes no writes. Said to who asks for that alone.
+    NotReady,
 }
 
 /// All that a [`Problem`] is counted as.
-pub(crate) const REASONS: [&str; 13] = [
+pub(crate) const REASONS: [&str; 14] = [
     "malformed",
     "no_route",
     "method_not_served",
@@ -46,6 +48,7 @@ pub(crate) const REASONS: [&str; 13] = [
     "timed_out",
     "component_failed",
     "head_too_slow",
+    "not_ready",
 ];
 
 impl Problem {
@@ -65,6 +68,7 @@ impl Problem {
             Self::TimedOut => 10,
             Self::ComponentFailed => 11,
             Self::HeadTooSlow => 12,
+            Self::NotReady => 13,
         }]
     }
 
@@ -77,7 +81,7 @@ impl Problem {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooSlow | Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ClientBusy | Self::ClientBodies => StatusCode::TOO_MANY_REQUESTS,
-            Self::AllBodies | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AllBodies | Self::Overloaded | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::ComponentFailed => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -100,6 +104,7 @@ impl Problem {
             Self::AllBodies | Self::Overloaded => {
                 "too many requests at once; try again shortly".into()
             }
+            Self::NotReady => "the database can't be reached, or takes no writes".into(),
             Self::TimedOut => "the request took too long".into(),
             Self::ComponentFailed => "the request could not be served".into(),
         }

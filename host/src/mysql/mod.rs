@@ -3,7 +3,7 @@
 //!
 //! `host` has the calls that components make. A `pool` lends a `connection` of its `server`; a `statement` on it is judged
 //! by its text (`sql`), by its `errors` and by what its `session` remembers; `rows` stream its result, whose `values` are
-//! converted. Nothing here knows a table of the store: what SQL means is for components.
+//! converted. A `writer` is asked whether it takes writes. Nothing here knows a table of the store: what SQL means is for components.
 
 mod connection;
 mod errors;
@@ -17,6 +17,7 @@ mod session;
 mod sql;
 mod statement;
 mod values;
+mod writer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use host::Connection;
 pub(crate) use pool::Pool;
 #[cfg(feature = "micro")]
 pub(crate) use rows::first_rows;
+pub(crate) use writer::Writer;
 
 use crate::config::MysqlSettings;
 use crate::instance::State;

@@ -50,12 +50,20 @@ impl Server {
         }
     }
 
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// As [`Server::open`].
+    pub(super) async fn connect(&self) -> Result<Conn, mysql_async::Error> {
+        Conn::new(self.opts.clone()).await
+    }
+
     /// Opens a connection, and looks whether views or triggers of its database may change its session.
     ///
     /// # Errors
     /// The server can't be reached or turns the user down. There is no limit of time here.
     pub(super) async fn open(&self) -> Result<Conn, mysql_async::Error> {
-        let mut conn = Conn::new(self.opts.clone()).await?;
+        let mut conn = self.connect().await?;
         let bodies = conn.query::<Option<Vec<u8>>, _>(HIDDEN_STATEMENTS).await;
         let may_change = |body: &Option<Vec<u8>>| {
             let text = body.as_deref().map(String::from_utf8_lossy);

@@ -1,5 +1,6 @@
 //! Redis and MySQL go away and come back.
 
+use mysql_async::prelude::Queryable;
 use serde_json::json;
 use testbed::Store;
 
@@ -53,6 +54,14 @@ async fn without_mysql_requests_are_503_and_recover_by_themselves() {
     })
     .await;
 
+    shop.get("/readyz").await.expect(200);
+    for (read_only, is_ready) in [("ON", false), ("OFF", true)] {
+        let mut mysql = shop.store.mysql().await.unwrap();
+        let statement = format!("SET GLOBAL read_only = {read_only}");
+        mysql.query_drop(statement).await.unwrap();
+        readiness(&shop, is_ready).await;
+    }
+
     let mut mariadb = shop.store.mariadb.take().unwrap();
     mariadb.kill();
     let refused = shop.order(user, product, 1).await;
@@ -61,16 +70,36 @@ async fn without_mysql_requests_are_503_and_recover_by_themselves() {
     shop.get("/users/1").await.problem(503);
     shop.get(SELLERS).await.expect(200);
     shop.get("/health-check").await.expect(200);
+    readiness(&shop, false).await;
+    let not_ready = shop.get("/readyz").await;
+    assert_eq!(not_ready.headers["retry-after"], "1");
+    let detail = "the database can't be reached, or takes no writes";
+    assert_eq!(not_ready.problem(503), detail);
+    assert!(
+        shop.metric("store_refusals_total{reason=\"not_ready\"}")
+            .await
+            >= 1.0
+    );
 
     mariadb.start_again().await.unwrap();
     eventually("orders are accepted again", async || {
         shop.order(user, product, 1).await.status == 201
     })
     .await;
+    readiness(&shop, true).await;
     shop.get(&format!("/orders/{acknowledged}"))
         .await
         .expect(200);
     shop.assert_consistent().await;
+}
+
+/// Waits until the host says that it can do its work, or that it can't.
+async fn readiness(shop: &Shop, is_ready: bool) {
+    let expected = if is_ready { 200 } else { 503 };
+    eventually("its readiness changes", async || {
+        shop.get("/readyz").await.status == expected
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,11 +153,12 @@ impl Group {
 
     /// Looks again at which upstreams may be picked. Called whenever that may have changed.
     pub(crate) fn refresh(&self, now: Instant) {
-        let mut eligible = self.in_state(State::Up, now);
-        if eligible.is_empty() {
-            // Where nothing else is left, one that failed lately is better than none.
-            eligible = self.in_state(State::Ejected, now);
-        }
+        // Where nothing else is left, one that failed lately, or that can do a part of its work, is better than none.
+        let eligible = [State::Up, State::Ejected, State::Unready]
+            .into_iter()
+            .map(|state| self.in_state(state, now))
+            .find(|eligible| !eligible.is_empty())
+            .unwrap_or_default();
         for upstream in &self.upstreams {
             let up = eligible.iter().any(|other| Arc::ptr_eq(other, upstream));
             upstream.metrics.healthy.set(up.into());

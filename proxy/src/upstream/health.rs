@@ -6,8 +6,12 @@ use pingora_error::{Error, ErrorType};
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::{HealthCheck, HttpHealthCheck};
 
+use super::standing::Health;
 use super::{Group, Upstream};
 use crate::config;
+
+/// What an upstream says that answers and can't do its work.
+const UNREADY: u16 = 503;
 
 /// Asks an upstream how it is, if the group's settings say so, and takes in what it answers.
 pub(crate) async fn check(group: &Group, upstream: &Upstream) {
@@ -17,16 +21,30 @@ pub(crate) async fn check(group: &Group, upstream: &Upstream) {
     let outcome = tokio::time::timeout(settings.timeout, ask(group, upstream))
         .await
         .unwrap_or_else(|_| Error::e_explain(ErrorType::ReadTimedout, "no answer in time"));
-    if !upstream.standing.checked(outcome.is_ok(), settings) {
+    let found = match &outcome {
+        Ok(()) => Health::Good,
+        Err(error) if *error.etype() == ErrorType::HTTPStatus(UNREADY) => Health::Unready,
+        Err(_) => Health::Bad,
+    };
+    if !upstream.standing.checked(found, settings) {
         return;
     }
     let address = &upstream.entry.address;
+    let state = match found {
+        Health::Good => "up",
+        Health::Unready => "not ready",
+        Health::Bad => "down",
+    };
     match outcome {
-        Ok(()) => tracing::info!(group = group.name, upstream = address, "`{address}` is up"),
+        Ok(()) => tracing::info!(
+            group = group.name,
+            upstream = address,
+            "`{address}` is {state}"
+        ),
         Err(error) => tracing::warn!(
             group = group.name,
             upstream = address,
-            "`{address}` is down: {}",
+            "`{address}` is {state}: {}",
             reason(&error)
         ),
     }

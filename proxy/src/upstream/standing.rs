@@ -9,9 +9,7 @@ use crate::config;
 /// What is known about an upstream; outlives a change of the configuration.
 pub(crate) struct Standing {
     /// Written by health checks.
-    up: AtomicBool,
-    /// Checks in a row that said the opposite of `up`. Written by health checks.
-    opposite: AtomicU32,
+    checks: Mutex<Checks>,
     /// Written by operators.
     draining: AtomicBool,
     /// Failed requests in a row. Written by requests.
@@ -20,6 +18,26 @@ pub(crate) struct Standing {
     ejection: Mutex<Ejection>,
     in_flight: AtomicUsize,
     requests: AtomicUsize,
+}
+
+/// What a health check finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// The expected status, or nobody checks.
+    #[default]
+    Good,
+    /// 503: it answers, and can't do its work (RFC 9110, section 15.6.4).
+    Unready,
+    /// Another status, or no answer.
+    Bad,
+}
+
+#[derive(Default)]
+struct Checks {
+    /// What enough checks in a row found.
+    health: Health,
+    /// Checks in a row that found `Good` where `health` is not, or the other way round.
+    opposite: u32,
 }
 
 #[derive(Default)]
@@ -35,6 +53,8 @@ struct Ejection {
 pub(crate) enum State {
     /// It may be picked.
     Up,
+    /// Its health checks are answered with 503. It gets requests when nobody else can.
+    Unready,
     /// Its health checks fail.
     Down,
     /// Requests to it failed; it is left out for a while.
@@ -48,8 +68,7 @@ pub(crate) enum State {
 impl Default for Standing {
     fn default() -> Self {
         Self {
-            up: AtomicBool::new(true),
-            opposite: AtomicU32::new(0),
+            checks: Mutex::default(),
             draining: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             ejection: Mutex::default(),
@@ -63,17 +82,18 @@ impl Standing {
     /// Whether the upstream may be picked, and if not, why.
     pub(crate) fn state(&self, now: Instant) -> State {
         if self.draining.load(Ordering::Relaxed) {
-            if self.in_flight.load(Ordering::Relaxed) == 0 {
-                State::Drained
-            } else {
-                State::Draining
+            return match self.in_flight.load(Ordering::Relaxed) {
+                0 => State::Drained,
+                _ => State::Draining,
+            };
+        }
+        match self.checks().health {
+            Health::Bad => State::Down,
+            Health::Unready => State::Unready,
+            Health::Good if self.ejection().until.is_some_and(|until| now < until) => {
+                State::Ejected
             }
-        } else if !self.up.load(Ordering::Relaxed) {
-            State::Down
-        } else if self.ejection().until.is_some_and(|until| now < until) {
-            State::Ejected
-        } else {
-            State::Up
+            Health::Good => State::Up,
         }
     }
 
@@ -99,32 +119,34 @@ impl Standing {
 
     /// Nobody checks any more whether it is up.
     pub(crate) fn is_not_checked(&self) {
-        self.up.store(true, Ordering::Relaxed);
-        self.opposite.store(0, Ordering::Relaxed);
+        *self.checks() = Checks::default();
     }
 
     pub(crate) fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Ordering::Relaxed);
     }
 
-    /// Takes in a check's result; says so if that changes whether the upstream is up.
-    pub(crate) fn checked(&self, good: bool, settings: &config::Health) -> bool {
-        if good == self.up.load(Ordering::Relaxed) {
-            self.opposite.store(0, Ordering::Relaxed);
-            return false;
+    /// Takes in what a check found; says so if that changes the upstream's state.
+    pub(crate) fn checked(&self, found: Health, settings: &config::Health) -> bool {
+        let mut checks = self.checks();
+        let is_good = found == Health::Good;
+        if is_good == (checks.health == Health::Good) {
+            checks.opposite = 0;
+            return std::mem::replace(&mut checks.health, found) != found;
         }
-        let needed = if good {
-            settings.up_after
-        } else {
-            settings.down_after
+        let needed = match is_good {
+            true => settings.up_after,
+            false => settings.down_after,
         };
-        let seen = self.opposite.fetch_add(1, Ordering::Relaxed) + 1;
-        if seen < needed {
+        checks.opposite += 1;
+        if checks.opposite < needed {
             return false;
         }
-        self.opposite.store(0, Ordering::Relaxed);
-        self.up.store(good, Ordering::Relaxed);
-        if good {
+        *checks = Checks {
+            health: found,
+            opposite: 0,
+        };
+        if is_good {
             self.succeeded();
         }
         true
@@ -156,6 +178,10 @@ impl Standing {
         Some(time)
     }
 
+    fn checks(&self) -> std::sync::MutexGuard<'_, Checks> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn ejection(&self) -> std::sync::MutexGuard<'_, Ejection> {
         self.ejection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,9 +201,32 @@ mod tests {
         };
         let seen: Vec<bool> = [false, true, false, false, true, true, true]
             .into_iter()
-            .map(|good| standing.checked(good, &settings))
+            .map(|good| if good { Health::Good } else { Health::Bad })
+            .map(|found| standing.checked(found, &settings))
             .collect();
         assert_eq!(seen, [false, false, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn one_that_is_not_ready_may_go_down_and_come_back_at_once() {
+        let standing = Standing::default();
+        let settings = config::Health {
+            down_after: 2,
+            up_after: 1,
+            ..config::Health::default()
+        };
+        let found = [
+            (Health::Unready, State::Up),
+            (Health::Unready, State::Unready),
+            (Health::Bad, State::Down),
+            (Health::Unready, State::Unready),
+            (Health::Good, State::Up),
+        ];
+        for (found, state) in found {
+            let before = standing.state(Instant::now());
+            assert_eq!(standing.checked(found, &settings), before != state);
+            assert_eq!(standing.state(Instant::now()), state);
+        }
     }
 
     #[test]

@@ -116,6 +116,38 @@ async fn an_upstream_that_dies_and_comes_back_is_found_by_its_checks() {
     assert_eq!(rig.get("/").await.status(), 200);
 }
 
+/// Its database is gone, say: some of what it is asked for it can answer all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn upstreams_that_are_not_ready_serve_when_nobody_else_can() {
+    let ((one, _), (two, two_alive)) = (switched().await, switched().await);
+    let rig = Rig::start(&shop(CHECKS, [&one, &two])).await;
+    one.behave(|request| match request.target() {
+        "/alive" => Reply::Answer(503, vec![], "no database".into()),
+        _ => Reply::Echo,
+    });
+    eventually("one is not ready", async || {
+        rig.state(one.address).await == "unready"
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(answered_by(&rig.get("/").await), two.address);
+    }
+    two_alive.store(false, Ordering::SeqCst);
+    eventually("the other is down", async || {
+        rig.state(two.address).await == "down"
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(answered_by(&rig.get("/").await), one.address);
+    }
+    one.behave(|_| Reply::Silence);
+    eventually("both are down", async || {
+        rig.state(one.address).await == "down"
+    })
+    .await;
+    problem(&rig.get("/").await, 503);
+}
+
 /// Nobody would ever find it up again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_is_down_is_used_once_nothing_checks_it() {

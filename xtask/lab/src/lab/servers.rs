@@ -160,7 +160,7 @@ fn proxy_config(stage: Stage, port: u16, admin_port: u16, hosts: &[String]) -> S
         "[server]\nadmin = \"127.0.0.1:{admin_port}\"\n\n\
          [[listen]]\naddress = \"127.0.0.1:{port}\"\n\n\
          [access_log]\npath = \"logs/access.log\"\n\n\
-         [upstreams.store]\npolicy = \"{policy}\"\n{cache}health = {{ path = \"/health-check\" }}\nservers = [\n{servers}]\n"
+         [upstreams.store]\npolicy = \"{policy}\"\n{cache}health = {{ path = \"/readyz\" }}\nservers = [\n{servers}]\n"
     )
 }
 

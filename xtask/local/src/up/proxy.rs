@@ -73,7 +73,7 @@ fn config(listen: SocketAddr, admin: SocketAddr, hosts: &[String]) -> String {
          [[listen]]\naddress = \"{listen}\"\n\n\
          [retry]\nkeyed_posts = [\"/orders\", \"/users\", \"/products\", \"/stocks\"]\n\n\
          [access_log]\npath = \"logs/access.log\"\n\n\
-         [upstreams.store]\npolicy = \"round_robin\"\nhealth = {{ path = \"/health-check\" }}\ncache = {{}}\nservers = [\n{servers}]\n"
+         [upstreams.store]\npolicy = \"round_robin\"\nhealth = {{ path = \"/readyz\" }}\ncache = {{}}\nservers = [\n{servers}]\n"
     )
 }
 
