@@ -13,12 +13,12 @@ use crate::outbound::Backend;
 /// nobody where somebody is there who can't write.
 const TIME_LIMIT: Duration = Duration::from_millis(500);
 
-/// Whether others than administrators may write.
-const READ_ONLY: &str = "SELECT CAST(@@global.read_only AS CHAR)";
+/// Whether others than administrators may write, and whether the server is to be a member of a Galera cluster, which
+/// MySQL has no variable for.
+const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'wsrep_on')";
 
-/// What a member of a Galera cluster says of itself. Servers that are none have no such variables, or an empty cluster.
-const CLUSTER: &str =
-    "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_ready')";
+/// Whether a member has its cluster's quorum and is in step with it.
+const CLUSTER: &str = "SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_ready'";
 
 /// The server behind an address, with a connection that is only used to ask how it is.
 pub(crate) struct Writer {
@@ -57,18 +57,17 @@ impl Writer {
                 Some(conn) => conn,
                 None => self.server.connect().await?,
             };
-            let read_only = conn.query_first::<String, _>(READ_ONLY).await?;
-            let cluster = conn.query::<Row, _>(CLUSTER).await?;
-            Ok::<_, Unfit>((conn, read_only, cluster))
+            let mut found = conn.query::<Row, _>(VARIABLES).await?;
+            found.extend(conn.query::<Row, _>(CLUSTER).await?);
+            Ok::<_, Unfit>((conn, found))
         };
-        let (conn, read_only, cluster) = timeout(TIME_LIMIT, asked)
+        let (conn, found) = timeout(TIME_LIMIT, asked)
             .await
             .map_err(|_| Unfit::Silent)??;
         self.conn = Some(conn);
-        let cluster = cluster
-            .into_iter()
-            .filter_map(|row| mysql_async::from_row_opt::<(String, String)>(row).ok());
-        judge(read_only.as_deref(), cluster).map_err(Unfit::TakesNoWrites)
+        let found = found.into_iter();
+        judge(found.filter_map(|row| mysql_async::from_row_opt(row).ok()))
+            .map_err(Unfit::TakesNoWrites)
     }
 }
 
@@ -83,20 +82,16 @@ enum Unfit {
     TakesNoWrites(&'static str),
 }
 
-/// Judges a server by its `read_only` and by the variables of [`CLUSTER`].
-fn judge(
-    read_only: Option<&str>,
-    cluster: impl Iterator<Item = (String, String)>,
-) -> Result<(), &'static str> {
-    // Some versions of MariaDB have more values than on and off.
-    if !read_only.is_none_or(|value| matches!(value, "0" | "OFF")) {
-        return Err("it is read-only");
-    }
+/// Judges a server by what it says to [`VARIABLES`] and [`CLUSTER`].
+fn judge(found: impl Iterator<Item = (String, String)>) -> Result<(), &'static str> {
     let (mut is_member, mut is_ready) = (false, true);
-    for (name, value) in cluster {
-        match name.as_str() {
-            "wsrep_cluster_size" => is_member = value != "0",
-            "wsrep_ready" => is_ready = value == "ON",
+    for (name, value) in found {
+        match (name.as_str(), value.as_str()) {
+            ("read_only", "OFF") => {}
+            // Some versions of MariaDB have more values than on and off.
+            ("read_only", _) => return Err("it is read-only"),
+            ("wsrep_on", value) => is_member = value == "ON",
+            ("wsrep_ready", value) => is_ready = value == "ON",
             _ => {}
         }
     }
@@ -110,25 +105,38 @@ fn judge(
 mod tests {
     use super::*;
 
-    fn judged(read_only: &str, size: &str, ready: &str) -> Result<(), &'static str> {
-        let cluster = [("wsrep_cluster_size", size), ("wsrep_ready", ready)];
-        let cluster = cluster.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        judge(Some(read_only), cluster.into_iter())
+    fn judged<const N: usize>(found: [(&str, &str); N]) -> Result<(), &'static str> {
+        let found = found.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        judge(found.into_iter())
     }
 
     #[test]
     fn a_server_alone_takes_writes_unless_it_is_read_only() {
-        assert_eq!(judge(Some("0"), std::iter::empty()), Ok(()));
-        assert_eq!(judged("OFF", "0", "OFF"), Ok(()));
-        for read_only in ["1", "ON", "NO_LOCK", "NO_LOCK_NO_ADMIN"] {
-            assert_eq!(judged(read_only, "0", "OFF"), Err("it is read-only"));
+        assert_eq!(judged([("read_only", "OFF")]), Ok(()));
+        for read_only in ["ON", "NO_LOCK", "NO_LOCK_NO_ADMIN"] {
+            let reason = "it is read-only";
+            assert_eq!(judged([("read_only", read_only)]), Err(reason));
         }
+        // MariaDB that is in no cluster.
+        let alone = [
+            ("read_only", "OFF"),
+            ("wsrep_on", "OFF"),
+            ("wsrep_ready", "OFF"),
+        ];
+        assert_eq!(judged(alone), Ok(()));
     }
 
     #[test]
     fn a_member_of_a_cluster_takes_writes_when_it_is_ready() {
-        assert_eq!(judged("0", "3", "ON"), Ok(()));
+        let member = |ready| {
+            [
+                ("read_only", "OFF"),
+                ("wsrep_on", "ON"),
+                ("wsrep_ready", ready),
+            ]
+        };
+        assert_eq!(judged(member("ON")), Ok(()));
         let reason = "its cluster has no quorum, or it is not in step with it";
-        assert_eq!(judged("0", "1", "OFF"), Err(reason));
+        assert_eq!(judged(member("OFF")), Err(reason));
     }
 }
