@@ -5,6 +5,7 @@
 //! in some cases only is an option, and what it has besides is ignored.
 
 use serde::{Deserialize, Serialize};
+use store_server::build::Build;
 
 /// The answer to a swap, a rollback, a promotion or an abort.
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,6 +71,9 @@ pub(crate) struct ComponentRefresh {
 /// The answer to `GET /status`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Status {
+    /// Which build of the host it is.
+    #[serde(flatten)]
+    pub(crate) build: Option<Build>,
     pub(crate) components: Vec<ComponentStatus>,
 }
 

@@ -9,7 +9,7 @@ use crate::config::{Config, Secret};
 ///
 /// Exit codes: 0 after a clean stop, 2 for a wrong setting, 1 for anything else.
 #[derive(Debug, Parser)]
-#[command(name = "store-host", version, args_conflicts_with_subcommands = true)]
+#[command(name = "store-host", version = store_server::build::VERSION, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]

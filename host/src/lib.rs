@@ -216,7 +216,7 @@ fn admin_token(config: &Config) -> Result<Token, StartError> {
     Ok(token)
 }
 
-/// Instead of a folder: a host that may write nowhere.
+/// Said instead of a folder for a host that may write nowhere.
 const NO_FOLDER: &str = "none";
 
 /// The folder that swaps survive in: the one that is named, or one for this host beside the app.

@@ -6,10 +6,10 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use store_host::cli::{Cli, Command};
 use store_host::config::Config;
 use store_host::{Host, StartError, client};
+use store_server::console::{arguments, succeed};
 use store_server::logging;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,13 +30,16 @@ static ALLOCATOR_SETTINGS: Option<&'static c_char> = {
     Some(unsafe { &*TEXT.as_ptr() })
 };
 
+/// How it is called.
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+
 /// How long the process waits for tasks that were cut off. A component in an endless loop never gives its thread back.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli: Cli = match arguments(PROGRAM) {
         Ok(cli) => cli,
-        Err(answer) => return refuse(&answer),
+        Err(code) => return code,
     };
     let runtime = match runtime() {
         Ok(runtime) => runtime,
@@ -107,8 +110,8 @@ fn announce(host: &Host) -> Result<(), StartError> {
 
 async fn migrate(url: &str) -> ExitCode {
     match store_host::migrate(url).await {
-        Ok(applied) if applied.is_empty() => say("the database is up to date"),
-        Ok(applied) => say(&format!("applied {}", applied.join(", "))),
+        Ok(applied) if applied.is_empty() => succeed("the database is up to date"),
+        Ok(applied) => succeed(&format!("applied {}", applied.join(", "))),
         Err(error) => fail(
             &error,
             if matches!(error, store_host::MigrateError::Url(_)) {
@@ -128,28 +131,6 @@ async fn operate(command: client::Command) -> ExitCode {
     }
 }
 
-/// `--help` and `--version` as they are, anything else in one line.
-fn refuse(answer: &clap::Error) -> ExitCode {
-    if !answer.use_stderr() {
-        return say(answer.to_string().trim_end());
-    }
-    let text = answer.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.strip_prefix("error: ").unwrap_or(line);
-    fail(&format!("{line}; see `store-host --help`"), 2)
-}
-
-fn say(text: &str) -> ExitCode {
-    _ = writeln!(std::io::stdout(), "{text}");
-    ExitCode::SUCCESS
-}
-
 fn fail(reason: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    let line = reason
-        .to_string()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
-    _ = writeln!(std::io::stderr(), "store-host: {line}");
-    ExitCode::from(code)
+    store_server::console::fail(PROGRAM, reason, code)
 }

@@ -7,6 +7,7 @@
 //! picks the host that is asked. A GET may be answered from the `cache`. `operate` changes what serves, `server`
 //! starts and ends it all, and nothing that serves imports either; `tests/it/rooms.rs` holds that.
 
+mod answers;
 mod cache;
 mod clients;
 pub mod config;

@@ -1,29 +1,31 @@
 //! `store-proxy`: serves, or tells a running one what to do.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use store_proxy::config;
 use store_proxy::operate::cli::{Cli, Command, Serve};
 use store_proxy::operate::client::{AdminClient, ClientError};
 use store_proxy::operate::upgrade::{UpgradeError, upgrade};
 use store_proxy::server::{self, StartError};
+use store_server::console::{arguments, succeed};
 use store_server::logging;
 
 /// A request costs dozens of small allocations, which took 15 % of the time with the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How it is called.
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+
 /// How long the process waits for what it leaves behind, a name server's answer for example.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli: Cli = match arguments(PROGRAM) {
         Ok(cli) => cli,
-        Err(answer) => return refuse(&answer),
+        Err(code) => return code,
     };
     if cli.command.is_none() && cli.serve.check {
         return check(&cli.serve);
@@ -65,7 +67,7 @@ fn check(settings: &Serve) -> ExitCode {
         text.map_err(|error| StartError::Internal(error.to_string()))
     };
     match understood() {
-        Ok(text) => say(text.trim_end()),
+        Ok(text) => succeed(text.trim_end()),
         Err(error) => fail(&error, error.exit_code()),
     }
 }
@@ -74,7 +76,7 @@ async fn control(command: &Command, serve: &Serve) -> ExitCode {
     let done = match command {
         Command::Upgrade { binary, target } => {
             return match upgrade(serve, binary.as_deref(), target.admin.as_deref()).await {
-                Ok(done) => say(&format!(
+                Ok(done) => succeed(&format!(
                     "process {} serves; process {} finishes what it has begun",
                     done.new, done.old
                 )),
@@ -85,7 +87,7 @@ async fn control(command: &Command, serve: &Serve) -> ExitCode {
         command => ask(command, &serve.config).await,
     };
     match done {
-        Ok(text) => say(&text),
+        Ok(text) => succeed(&text),
         Err(error) => fail(&error, 1),
     }
 }
@@ -114,7 +116,7 @@ async fn ask(command: &Command, config: &Path) -> Result<String, ClientError> {
         }
         Command::Purge { .. } => format!("{} answers are forgotten", proxy.purge().await?),
         Command::Status { json: true, .. } => proxy.status_text().await?,
-        Command::Status { .. } => proxy.status().await?.table(),
+        Command::Status { .. } => proxy.status_table().await?,
         Command::Reload { .. } | Command::Upgrade { .. } => match proxy.reload().await? {
             sections if sections.is_empty() => "the settings are in force".into(),
             sections => format!(
@@ -125,28 +127,6 @@ async fn ask(command: &Command, config: &Path) -> Result<String, ClientError> {
     })
 }
 
-/// `--help` and `--version` as they are, anything else in one line.
-fn refuse(answer: &clap::Error) -> ExitCode {
-    if !answer.use_stderr() {
-        return say(answer.to_string().trim_end());
-    }
-    let text = answer.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.strip_prefix("error: ").unwrap_or(line);
-    fail(&format!("{line}; see `store-proxy --help`"), 2)
-}
-
-fn say(text: &str) -> ExitCode {
-    _ = writeln!(std::io::stdout(), "{text}");
-    ExitCode::SUCCESS
-}
-
 fn fail(reason: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    let line = reason
-        .to_string()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
-    _ = writeln!(std::io::stderr(), "store-proxy: {line}");
-    ExitCode::from(code)
+    store_server::console::fail(PROGRAM, reason, code)
 }

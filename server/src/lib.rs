@@ -1,16 +1,25 @@
 //! What both servers, `store-host` and `store-proxy`, say and understand in the same way.
 //!
 //! Here lives what a client or an operator would notice if the two differed: the id of a request, the body of a problem,
-//! whose word on a client's address counts, what an admin token is, how a duration is written, what a log line looks
-//! like. Nothing here knows wasmtime, pingora, a connection or a configuration.
+//! whose word on a client's address counts, what an admin token is and who may present it, how a duration is written, what
+//! a log line looks like, how a metric is declared, which build it is, how a program says that it failed, and where in a
+//! file of settings the fault is. Nothing here knows wasmtime, pingora, a connection, or what a setting means.
 
+pub mod admin_name;
+pub mod build;
+pub mod console;
+pub mod document;
 pub mod duration;
 mod elements;
 pub mod forwarded;
 pub mod logging;
+pub mod metrics;
 pub mod problem;
 pub mod request_id;
+mod secret;
 pub mod token;
+
+pub use secret::Secret;
 
 /// Whether a byte may stand in a token, such as a field's name (RFC 9110, section 5.6.2).
 #[must_use]

@@ -2,24 +2,36 @@
 //! for clients of the store this one replaces.
 
 use http::StatusCode;
+use serde_json::{Map, Value, json};
 
 use crate::request_id::urn;
 
 /// The body's media type.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// The JSON of a problem.
+/// The JSON of a problem with the request `request_id`.
 #[must_use]
 pub fn body(status: StatusCode, detail: &str, request_id: &str) -> String {
-    let body = serde_json::json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or("Error"),
-        "status": status.as_u16(),
-        "detail": detail,
-        "instance": urn(request_id),
-        "error": detail,
-    });
-    body.to_string()
+    let mut members = members(status, detail);
+    members.insert("instance".into(), urn(request_id).into());
+    Value::Object(members).to_string()
+}
+
+/// The members of a problem, but for its instance: requests to an admin listener have no id.
+#[must_use]
+pub fn members(status: StatusCode, detail: &str) -> Map<String, Value> {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let members = [
+        ("type", json!("about:blank")),
+        ("title", title.into()),
+        ("status", status.as_u16().into()),
+        ("detail", detail.into()),
+        ("error", detail.into()),
+    ];
+    members
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::Secret;
+
 /// Shorter ones can be guessed.
 pub const SHORTEST: usize = 16;
 
@@ -14,8 +16,8 @@ pub const SHORTEST: usize = 16;
 ///
 /// # Errors
 /// It can't be read.
-pub fn read(file: &Path) -> io::Result<String> {
-    Ok(std::fs::read_to_string(file)?.trim().to_owned())
+pub fn read(file: &Path) -> io::Result<Secret> {
+    Ok(Secret(std::fs::read_to_string(file)?.trim().to_owned()))
 }
 
 /// Whether others than the file's owner may read it.
@@ -35,9 +37,9 @@ pub fn bearer(authorization: &[u8]) -> Option<&[u8]> {
 
 /// Whether `given` is the token. The time that takes tells nothing about the token, not even its length.
 #[must_use]
-pub fn is_same(token: &str, given: &[u8]) -> bool {
+pub fn is_same(token: &Secret, given: &[u8]) -> bool {
     let digest = |bytes: &[u8]| Sha256::digest(bytes);
-    digest(given).ct_eq(&digest(token.as_bytes())).into()
+    digest(given).ct_eq(&digest(token.0.as_bytes())).into()
 }
 
 #[cfg(test)]
@@ -46,7 +48,7 @@ mod tests {
 
     #[test]
     fn only_the_whole_token_is_the_same() {
-        let token = "0123456789abcdef";
+        let token = &Secret("0123456789abcdef".into());
         for good in ["Bearer 0123456789abcdef", "bearer  0123456789abcdef "] {
             let given = bearer(good.as_bytes()).expect("a token");
             assert!(is_same(token, given), "{good}");

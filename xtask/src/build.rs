@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::cargo::{cargo, cargo_step};
+use crate::cargo::{cargo, cargo_dist, cargo_step};
 use crate::setup::COMPILING;
 use crate::{paths, pgo, setup};
 
@@ -97,7 +97,7 @@ pub async fn dist_host() -> Result<PathBuf> {
 
 /// Builds the proxy as it is shipped, and says where it is.
 pub async fn dist_proxy() -> Result<PathBuf> {
-    let mut command = cargo(["build", "--profile", "dist"]);
+    let mut command = cargo_dist(["build", "--profile", "dist"]).await;
     command.args(["--package", PROXY_PACKAGE]);
     cargo_step("build the proxy for release", command).await?;
     Ok(paths::dist_proxy_binary())

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
+use crate::programs::output_of;
 use crate::{paths, progress};
 
 /// A cargo command in the repository's folder. It dies with us.
@@ -30,6 +31,30 @@ pub fn cargo<const N: usize>(args: [&str; N]) -> Command {
     }
     command
 }
+
+/// A cargo command that builds what is shipped, and so says from which commit: that of `STORE_COMMIT`, or else git's.
+pub async fn cargo_dist<const N: usize>(args: [&str; N]) -> Command {
+    let mut command = cargo(args);
+    if env::var_os(COMMIT).is_none() {
+        let git = [
+            "describe",
+            "--always",
+            "--dirty",
+            "--abbrev=12",
+            "--exclude=*",
+        ];
+        let said = output_of("git", &git).await;
+        // Anything else is a complaint: there may be no git, or no repository.
+        let is_commit = |c: char| c.is_ascii_hexdigit() || "-dirty".contains(c);
+        if !said.is_empty() && said.chars().all(is_commit) {
+            command.env(COMMIT, said);
+        }
+    }
+    command
+}
+
+/// What `server/build.rs` reads.
+const COMMIT: &str = "STORE_COMMIT";
 
 /// Runs `command`, one of cargo's, to its end as the step `title`, and shows how far it is.
 ///

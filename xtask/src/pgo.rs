@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-use crate::cargo::{cargo, cargo_step, run_step};
+use crate::cargo::{cargo_dist, cargo_step, run_step};
 use crate::paths;
 use crate::programs::output_of;
 
@@ -76,7 +76,7 @@ async fn dist(
     folder: &Path,
     flags: &[String],
 ) -> Result<PathBuf> {
-    let mut command = cargo(["build", "--profile", "dist", "--package", package]);
+    let mut command = cargo_dist(["build", "--profile", "dist", "--package", package]).await;
     // With a target named, the flags are for what runs there, and not for build scripts and macros.
     command.args(["--target", &rustc.host]).arg("--target-dir");
     command.arg(folder).args(["--features", "jemalloc"]);

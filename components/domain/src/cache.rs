@@ -48,7 +48,8 @@ pub const MARK_LIFETIME: Duration = Duration::from_secs(3600);
 /// How long a reader has the right to write what it missed. One that died keeps others from it for no longer.
 pub const TURN_LIFETIME: Duration = Duration::from_secs(5);
 
-/// How a writer's turn at an entity that it deletes is called. A change's turn is named after what there is afterwards.
+/// The turn of a writer that deletes an entity. The turn of one that changes an entity is named after what there is
+/// afterwards.
 pub const TURN_GONE: &str = "w-";
 
 /// The writer's turn at an order that it places.

@@ -42,7 +42,7 @@ impl Sale {
         Self { lines, buyers }.reversed()
     }
 
-    /// The opposite.
+    /// The same with each number negated: what undoing the orders changes.
     #[must_use]
     pub fn reversed(mut self) -> Self {
         for line in &mut self.lines {
@@ -64,11 +64,11 @@ pub enum Entity {
     Product,
 }
 
-/// Something that a transaction changes, and that Redis must not show until it has.
-pub type Changed = (Entity, i64);
+/// An order or a stock level that a transaction changes, and that Redis must not show until it has.
+pub type Subject = (Entity, i64);
 
 /// What a transaction changed that placed or undid `orders`, and moved the stock of `lines`.
-pub fn changed(orders: &[i64], lines: &[Line]) -> Vec<Changed> {
+pub fn changed(orders: &[i64], lines: &[Line]) -> Vec<Subject> {
     let orders = orders.iter().map(|&id| (Entity::Order, id));
     let products = lines.iter().map(|line| (Entity::Product, line.product_id));
     orders.chain(products).collect()

@@ -20,13 +20,13 @@ pub struct Freshness {
 }
 
 impl Freshness {
-    /// Of an answer that is not to be shown again: it was made for one request, or the next is overdue.
+    /// For an answer that must not be shown again: it was made for one request, or the next one is overdue.
     pub const NONE: Self = Self {
         fresh_seconds: 0,
         stale_seconds: 0,
     };
 
-    /// Of a report whose key lives for `left`: it was given a whole lifetime when the report was right.
+    /// For a report whose key lives for `left` more: it was given its whole lifetime when the report was right.
     pub fn of_report(left: Duration, interval: Duration) -> Self {
         let age = report_lifetime(interval).saturating_sub(left);
         let until_next = interval.saturating_sub(age);
@@ -45,20 +45,20 @@ pub fn fingerprint(body: &[u8]) -> u64 {
     xxh64(body, 0)
 }
 
-/// What was left of a report's lifetime when both were read together. Whoever reads the body alone and finds it unchanged
-/// knows the rest.
+/// What was left of a report's lifetime when its body was read with it. Whoever reads the body alone later, and finds
+/// it unchanged, knows by this what is left then.
 #[derive(Debug, Clone, Copy)]
-pub struct Dated {
+pub struct ReportDate {
     fingerprint: u64,
     left: Duration,
     read_at: Instant,
 }
 
-impl Dated {
+impl ReportDate {
     /// After that both are read anew: the refresh lets a report that is still right live on, which its body does not show.
     pub const GOOD_FOR: Duration = Duration::from_secs(1);
 
-    /// Both were read after `read_at`.
+    /// Notes what was left of a report's lifetime. It and the body were read together, after `read_at`.
     pub fn new(body: &[u8], left: Duration, read_at: Instant) -> Self {
         Self {
             fingerprint: fingerprint(body),
@@ -121,12 +121,12 @@ mod tests {
     #[test]
     fn a_dated_report_grows_older_until_it_is_read_anew_or_changes() {
         let read_at = Instant::now();
-        let dated = Dated::new(b"[1]", MINUTE, read_at);
+        let dated = ReportDate::new(b"[1]", MINUTE, read_at);
         let later = Duration::from_millis(400);
         assert_eq!(dated.left(b"[1]", read_at + later), Some(MINUTE - later));
         assert_eq!(dated.left(b"[2]", read_at + later), None);
-        assert_eq!(dated.left(b"[1]", read_at + Dated::GOOD_FOR), None);
-        let expiring = Dated::new(b"[1]", Duration::from_millis(1), read_at);
+        assert_eq!(dated.left(b"[1]", read_at + ReportDate::GOOD_FOR), None);
+        let expiring = ReportDate::new(b"[1]", Duration::from_millis(1), read_at);
         assert_eq!(expiring.left(b"[1]", read_at + later), Some(Duration::ZERO));
     }
 

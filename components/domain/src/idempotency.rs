@@ -80,7 +80,7 @@ pub struct Claim {
 
 /// What the database holds under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remembered {
+pub struct KeyRecord {
     /// The first request's route and body, hashed.
     pub request_sha256: String,
     /// The number that the first request was answered: of its order, user or product. Of a stock, the product if a row
@@ -92,7 +92,7 @@ pub struct Remembered {
 
 /// What to do about a key that was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recalled {
+pub enum Recall {
     /// Answer what the first request was answered.
     Replay(i64),
     /// Forget the key and go on as if it were new.
@@ -104,16 +104,16 @@ impl Claim {
     ///
     /// # Errors
     /// [`StoreError::Unacceptable`] if the key stands for another request.
-    pub fn recall(&self, remembered: &Remembered) -> Result<Recalled, StoreError> {
+    pub fn recall(&self, remembered: &KeyRecord) -> Result<Recall, StoreError> {
         if remembered.expired {
-            return Ok(Recalled::Forget);
+            return Ok(Recall::Forget);
         }
         if remembered.request_sha256 != self.request_sha256 {
             return Err(StoreError::Unacceptable(
                 "this Idempotency-Key was used for another body or route".into(),
             ));
         }
-        Ok(Recalled::Replay(remembered.answer))
+        Ok(Recall::Replay(remembered.answer))
     }
 }
 
@@ -143,8 +143,8 @@ mod tests {
             .claim(route, body.as_bytes())
     }
 
-    fn remembered(body: &str, expired: bool) -> Remembered {
-        Remembered {
+    fn remembered(body: &str, expired: bool) -> KeyRecord {
+        KeyRecord {
             request_sha256: claim(body).request_sha256,
             answer: 7,
             expired,
@@ -172,7 +172,7 @@ mod tests {
     fn the_same_body_is_replayed_and_another_refused() {
         assert_eq!(
             claim("a").recall(&remembered("a", false)),
-            Ok(Recalled::Replay(7))
+            Ok(Recall::Replay(7))
         );
         assert!(matches!(
             claim("b").recall(&remembered("a", false)),
@@ -194,7 +194,7 @@ mod tests {
     fn an_expired_key_is_forgotten_whatever_its_body() {
         assert_eq!(
             claim("b").recall(&remembered("a", true)),
-            Ok(Recalled::Forget)
+            Ok(Recall::Forget)
         );
     }
 }

@@ -6,7 +6,7 @@ use store_domain::cache::{
     STOCK_FIELDS, TURN_GONE, TURN_LIFETIME, TURN_PLACED, changing_fields, order_from_values,
     order_values, stock_from_values, stock_values, turn_of_version,
 };
-use store_domain::changes::{Changed, Entity};
+use store_domain::changes::{Entity, Subject};
 use store_domain::orders::Order;
 use store_domain::stock::{StockLevel, StockedProduct};
 
@@ -124,7 +124,7 @@ async fn read<const N: usize>(
 pub(crate) async fn mark(
     redis: &Redis,
     script: &CacheScript,
-    turns: &[(Changed, String)],
+    turns: &[(Subject, String)],
 ) -> Result<bool, RedisError> {
     let marks = turns.iter().map(async |&((entity, id), ref turn)| {
         let mut arguments = vec![Text("mark"), Text(turn), milliseconds(MARK_LIFETIME)];

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use store_domain::freshness::Freshness;
 
-/// Whoever keeps it all the same asks each time.
+/// Whoever keeps the answer must ask the store each time before it is used.
 const NOT_KEPT: &str = "no-cache";
 
 /// The values of the headers about caching.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use store_domain::cache::{DOUBT_SETTLED, TURN_GONE, TURN_PLACED, turn_of_version};
-use store_domain::changes::{Changed, Entity};
+use store_domain::changes::{Entity, Subject};
 
 use crate::mysql::{Abort, Connection, ids, padded, placeholders, rung};
 use crate::redis::{Redis, RedisError};
@@ -23,14 +23,14 @@ const AT_ONCE: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// If MySQL fails, or [`Abort::NotMarked`] if Redis can't be written and readers may still trust it.
-pub async fn note(connection: &Connection, changed: &[Changed]) -> Result<(), Abort> {
+pub async fn note(connection: &Connection, changed: &[Subject]) -> Result<(), Abort> {
     for changed in changed.chunks(ROWS_AT_ONCE) {
         mark_all(connection, changed).await?;
     }
     Ok(())
 }
 
-async fn mark_all(connection: &Connection, changed: &[Changed]) -> Result<(), Abort> {
+async fn mark_all(connection: &Connection, changed: &[Subject]) -> Result<(), Abort> {
     let asked_at = Instant::now();
     let rows: Vec<Row> = connection
         .query(&outcome(changed), ids(ids_of(changed)))
@@ -63,7 +63,7 @@ async fn mark_all(connection: &Connection, changed: &[Changed]) -> Result<(), Ab
 }
 
 /// Says whether all are marked.
-async fn try_to_mark(state: &State, turns: &[(Changed, String)]) -> Result<bool, RedisError> {
+async fn try_to_mark(state: &State, turns: &[(Subject, String)]) -> Result<bool, RedisError> {
     let redis = Redis::open().await?;
     match trust::script(&redis, state).await? {
         Some(script) => cache::mark(&redis, &script, turns).await,
@@ -85,7 +85,7 @@ const fn about(entity: Entity) -> i64 {
 
 /// Queries the state of the cache, which then stays as it is until the transaction ends, and those things that are there
 /// after it: each of the orders, and each of the products' stock with its version.
-pub fn outcome(changed: &[Changed]) -> String {
+pub fn outcome(changed: &[Subject]) -> String {
     let mut statement = format!(
         "(SELECT {ABOUT_STATE}, {STATE_COLUMNS} FROM cache_state s WHERE s.id = 1 LOCK IN SHARE MODE)"
     );
@@ -110,12 +110,12 @@ pub fn outcome(changed: &[Changed]) -> String {
 }
 
 /// The parameters of [`outcome`].
-pub fn ids_of(changed: &[Changed]) -> impl Iterator<Item = i64> {
+pub fn ids_of(changed: &[Subject]) -> impl Iterator<Item = i64> {
     let ids = |entity| padded(of(entity, changed).collect());
     ids(Entity::Order).into_iter().chain(ids(Entity::Product))
 }
 
-fn of(entity: Entity, changed: &[Changed]) -> impl Iterator<Item = i64> {
+fn of(entity: Entity, changed: &[Subject]) -> impl Iterator<Item = i64> {
     let of_entity = changed.iter().filter(move |(of, _)| *of == entity);
     of_entity.map(|&(_, id)| id)
 }
@@ -125,7 +125,7 @@ fn state((about, epoch, server, beat, doubted_ms): &Row) -> Option<State> {
 }
 
 /// Whose turn it is to write a thing once the transaction has committed.
-fn turn((entity, id): Changed, rows: &HashMap<(i64, i64), &Row>) -> String {
+fn turn((entity, id): Subject, rows: &HashMap<(i64, i64), &Row>) -> String {
     match (rows.get(&(about(entity), id)), entity) {
         (None, _) => TURN_GONE.into(),
         (Some(_), Entity::Order) => TURN_PLACED.into(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use store_domain::StoreError;
-use store_domain::idempotency::{Claim, IdempotencyKey, Recalled, Remembered};
+use store_domain::idempotency::{Claim, IdempotencyKey, KeyRecord, Recall};
 
 use crate::Request;
 use crate::mysql::{Abort, Connection, MysqlError, ParameterValue, placeholders, row_placeholders};
@@ -18,10 +18,11 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// How long a key's row may be held up by another transaction's.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Fails at once if another transaction has written the key and not ended.
+/// Fails at once if a transaction that has not ended has written the key.
 const PROBE: &str = "SELECT 1 FROM idempotency_keys WHERE key_sha256 = ? FOR UPDATE NOWAIT";
 
-/// Ages are told in seconds of UTC: in a server's own time zone, one day a year has 23 hours and another one 25.
+/// Looks a key up. Its age is told in seconds of UTC: in a server's own time zone, one day a year has 23 hours and
+/// another one 25.
 const REMEMBERED: &str = "SELECT body_sha256, order_id, UNIX_TIMESTAMP(created_at) < UNIX_TIMESTAMP() - 86400 \
      FROM idempotency_keys WHERE key_sha256 = ?";
 
@@ -93,7 +94,7 @@ pub async fn once(
     Err(in_flight())
 }
 
-/// What `work` fails with where it is known without asking that another request with the key came first and has ended:
+/// What `work` fails with if it finds out by itself that another request with the key came first and has ended.
 /// [`once`] then looks up what that one was answered.
 pub fn taken() -> Abort {
     MysqlError::duplicate("another request of the group has the key").into()
@@ -111,7 +112,7 @@ async fn recall(mysql_url: &str, claim: &Claim) -> Result<Option<i64>, StoreErro
     let remembered = connection
         .first::<(String, i64, bool)>(REMEMBERED, key_of(claim))
         .await?
-        .map(|(request_sha256, answer, expired)| Remembered {
+        .map(|(request_sha256, answer, expired)| KeyRecord {
             request_sha256,
             answer,
             expired,
@@ -120,8 +121,8 @@ async fn recall(mysql_url: &str, claim: &Claim) -> Result<Option<i64>, StoreErro
         return Ok(None);
     };
     match claim.recall(&remembered)? {
-        Recalled::Replay(answer) => Ok(Some(answer)),
-        Recalled::Forget => {
+        Recall::Replay(answer) => Ok(Some(answer)),
+        Recall::Forget => {
             connection.execute(FORGET_EXPIRED, key_of(claim)).await?;
             Ok(None)
         }

@@ -47,7 +47,7 @@ pub(crate) fn decode_unreserved(path: String) -> String {
     decoded
 }
 
-/// The unreserved character (RFC 3986, section 2.3) that the text begins with the encoding of.
+/// The unreserved character (RFC 3986, section 2.3) whose encoding the text begins with.
 fn unreserved(encoded: &str) -> Option<char> {
     let digit = |at: usize| char::from(*encoded.as_bytes().get(at)?).to_digit(16);
     let plain = char::from_u32(digit(1)? * 16 + digit(2)?)?;

@@ -43,6 +43,8 @@ pub enum Verb {
 }
 
 impl Request {
+    /// Takes a request over from the host.
+    ///
     /// # Errors
     /// If the method is none that HTTP allows.
     pub(crate) fn new(request: WasiRequest) -> Result<Self, ErrorCode> {
@@ -62,7 +64,7 @@ impl Request {
         verb(&self.method)
     }
 
-    /// Where it is to be done, without the query and without needless encoding.
+    /// The path, without the query and without needless encoding.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -72,7 +74,8 @@ impl Request {
         self.headers().get(name)
     }
 
-    /// Looked up before the body is read, and so for good.
+    /// The headers, asked of the host once. They must be asked for before the body is read, which takes the request
+    /// from the host.
     fn headers(&self) -> &Fields {
         self.headers.get_or_init(|| {
             let request = self.request.take();

@@ -4,6 +4,8 @@
 //! there for half a second, and without that shows nothing from Redis. Whoever can't mark in Redis what it is about to
 //! change doubts the epoch in MySQL, waits until no instance believes in it any more, and only then commits.
 
+mod state;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -14,28 +16,27 @@ use store_domain::cache::{
     CHANGING, CacheScript, DOUBT_SETTLED, EPOCH_AT_LEAST, STATE, TRUST_LIFETIME,
 };
 
+use self::state::RedisState;
+pub(crate) use self::state::{STATE_COLUMNS, State};
 use crate::mysql::{Connection, MysqlError, ids};
 use crate::redis::{Redis, RedisError};
 use crate::variables;
 
-/// The one row of `cache_state`, the last beat, and for how long the epoch has been doubted, in milliseconds.
-pub(crate) const STATE_COLUMNS: &str = "s.epoch, s.server, \
-     COALESCE((SELECT b.beat FROM cache_beat b WHERE b.id = 1), 0), \
-     (SELECT TIMESTAMPDIFF(MICROSECOND, d.doubted_at, UTC_TIMESTAMP(3)) DIV 1000 FROM cache_doubts d WHERE d.epoch = s.epoch)";
-
-/// Its time is to come: it counts from when everybody can see the doubt, which may be long after this was sent.
+/// Doubts an epoch. Its time is set a minute ahead, as this may take a while to be seen by everybody, and a doubt
+/// counts from when it is: then [`DATE_DOUBT`] gives it its time.
 const DOUBT: &str = "INSERT IGNORE INTO cache_doubts (epoch, doubted_at) \
      VALUES (?, UTC_TIMESTAMP(3) + INTERVAL 1 MINUTE)";
 
-/// Now everybody can. Whoever doubts next does this for one who could not.
+/// Dates a doubt that everybody can see by now. Should the writer that doubted end before this, the next one that
+/// doubts dates it.
 const DATE_DOUBT: &str = "UPDATE cache_doubts SET doubted_at = UTC_TIMESTAMP(3) \
      WHERE epoch = ? AND doubted_at > UTC_TIMESTAMP(3)";
 
-/// A new epoch waits for the transactions that rely on the old one, and those that come wait for it. Not for long, should
-/// one of the first never end.
+/// Limits how long [`BEGIN_EPOCH`] waits for the transactions that rely on the old epoch: those that come meanwhile
+/// wait behind it.
 const WAIT_BRIEFLY: &str = "SET SESSION innodb_lock_wait_timeout = 1";
 
-/// Never back to an earlier epoch, however late this comes.
+/// Begins an epoch. However late this comes, it never goes back to an earlier one.
 const BEGIN_EPOCH: &str = "INSERT INTO cache_state (id, epoch, server) VALUES (1, ?, ?) \
      ON DUPLICATE KEY UPDATE server = IF(VALUES(epoch) > epoch, VALUES(server), server), \
      epoch = GREATEST(epoch, VALUES(epoch))";
@@ -66,76 +67,8 @@ pub enum TrustError {
     Store(#[from] StoreError),
 }
 
-/// What MySQL says of the cache.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct State {
-    pub(crate) epoch: i64,
-    pub(crate) server: String,
-    pub(crate) beat: i64,
-    pub(crate) doubted_for: Option<Duration>,
-}
-
-/// Columns of [`STATE_COLUMNS`].
-pub(crate) type StateRow = (i64, String, i64, Option<i64>);
-
-impl From<StateRow> for State {
-    fn from((epoch, server, beat, doubted_ms): StateRow) -> Self {
-        let doubted_for =
-            doubted_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
-        Self {
-            epoch,
-            server,
-            beat,
-            doubted_for,
-        }
-    }
-}
-
-impl State {
-    /// As it was before there was any epoch.
-    fn none() -> Self {
-        (0, String::new(), 0, None).into()
-    }
-
-    async fn read(connection: &Connection) -> Result<Self, MysqlError> {
-        let statement = format!("SELECT {STATE_COLUMNS} FROM cache_state s WHERE s.id = 1");
-        let row = connection.first::<StateRow>(&statement, vec![]).await?;
-        Ok(row.map_or_else(Self::none, Self::from))
-    }
-}
-
-/// What Redis says of itself.
-struct Said {
-    run_id: String,
-    epoch: i64,
-    beat: i64,
-}
-
-impl Said {
-    async fn read(redis: &Redis) -> Result<Self, RedisError> {
-        let (run_id, state) = futures::try_join!(redis.run_id(), redis.get(STATE))?;
-        let (epoch, beat) = state.as_deref().and_then(parse).unwrap_or_default();
-        Ok(Self {
-            run_id,
-            epoch,
-            beat,
-        })
-    }
-
-    /// Whether this is the server and the epoch that MySQL names. A MySQL that is behind Redis was restored to an earlier
-    /// state, and Redis holds what never happened.
-    fn agrees(&self, state: &State) -> bool {
-        self.run_id == state.server && self.epoch == state.epoch && self.beat <= state.beat
-    }
-}
-
-fn parse(state: &[u8]) -> Option<(i64, i64)> {
-    let (epoch, beat) = str::from_utf8(state).ok()?.split_once(':')?;
-    Some((epoch.parse().ok()?, beat.parse().ok()?))
-}
-
 /// An epoch that was found to be right.
-struct Known {
+struct TrustedEpoch {
     epoch: i64,
     script: Rc<CacheScript>,
     until: Instant,
@@ -143,7 +76,7 @@ struct Known {
 
 #[derive(Default)]
 struct Trust {
-    known: Option<Known>,
+    known: Option<TrustedEpoch>,
     next_look: Option<Instant>,
 }
 
@@ -183,12 +116,13 @@ pub(crate) fn known() -> Option<(i64, Rc<CacheScript>)> {
     })
 }
 
-/// Redis did not do what was asked. It may be another server now.
+/// Ends the trust in Redis, which did not do what was asked: it may be another server by now.
 pub(crate) fn forget() {
     TRUST.with_borrow_mut(|trust| trust.known = None);
 }
 
-/// Whether the caller is the one to look: early, while the others still trust what is known.
+/// Whether the caller is to read `cache_state` anew. One caller is, before the time of what is known runs out, so that
+/// the others can go on with that.
 fn is_look_due() -> bool {
     let now = Instant::now();
     TRUST.with_borrow_mut(|trust| {
@@ -209,7 +143,7 @@ fn is_look_due() -> bool {
 /// If MySQL or Redis fails: then nothing is trusted for longer than before.
 pub async fn renew(redis: &Redis) -> Result<Option<i64>, TrustError> {
     // Before a connection to MySQL is held: Redis may let us wait.
-    let said = Said::read(redis).await?;
+    let said = RedisState::read(redis).await?;
     let asked_at = Instant::now();
     let connection = Connection::open(&variables::mysql_url().await?).await?;
     let state = State::read(&connection).await?;
@@ -239,13 +173,13 @@ pub(crate) async fn script(
     {
         return Ok(Some(script));
     }
-    if state.doubted_for.is_some() || !Said::read(redis).await?.agrees(state) {
+    if state.doubted_for.is_some() || !RedisState::read(redis).await?.agrees(state) {
         return Ok(None);
     }
     know(redis, state, Instant::now()).await.map(Some)
 }
 
-/// Knows the epoch from now on, and trusts it up to `until`.
+/// Remembers the epoch, and trusts it up to `until`.
 async fn know(redis: &Redis, state: &State, until: Instant) -> Result<Rc<CacheScript>, RedisError> {
     let renewed = TRUST.with_borrow_mut(|trust| {
         let known = trust.known.as_mut();
@@ -259,7 +193,7 @@ async fn know(redis: &Redis, state: &State, until: Instant) -> Result<Rc<CacheSc
     let script = Rc::new(CacheScript::of(state.epoch));
     redis.load(&script).await?;
     TRUST.with_borrow_mut(|trust| {
-        trust.known = Some(Known {
+        trust.known = Some(TrustedEpoch {
             epoch: state.epoch,
             script: script.clone(),
             until,
@@ -273,7 +207,7 @@ async fn begin_epoch(
     connection: &Connection,
     redis: &Redis,
     state: &State,
-    said: &Said,
+    said: &RedisState,
 ) -> Result<(), TrustError> {
     let token = get_random_u64().to_string();
     if !redis.set_new_for(CHANGING, &token, EPOCH_AT_LEAST).await? {
@@ -332,7 +266,7 @@ async fn doubt(url: &str, epoch: i64) -> Result<(), MysqlError> {
 pub async fn beat(connection: &Connection, redis: &Redis) -> Result<(), TrustError> {
     connection.execute(BEAT, vec![]).await?;
     let state = State::read(connection).await?;
-    if Said::read(redis).await?.agrees(&state) {
+    if RedisState::read(redis).await?.agrees(&state) {
         redis
             .set(STATE, &format!("{}:{}", state.epoch, state.beat))
             .await?;
@@ -343,32 +277,6 @@ pub async fn beat(connection: &Connection, redis: &Redis) -> Result<(), TrustErr
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn state(epoch: i64, server: &str, beat: i64) -> State {
-        (epoch, server.to_owned(), beat, None).into()
-    }
-
-    #[test]
-    fn redis_agrees_unless_it_is_another_or_mysql_is_behind() {
-        let said = Said {
-            run_id: "a".into(),
-            epoch: 7,
-            beat: 3,
-        };
-        assert!(said.agrees(&state(7, "a", 3)));
-        assert!(said.agrees(&state(7, "a", 4)), "Redis was not told yet");
-        assert!(!said.agrees(&state(7, "b", 3)), "another server");
-        assert!(!said.agrees(&state(8, "a", 3)), "another epoch");
-        assert!(!said.agrees(&state(7, "a", 2)), "MySQL was restored");
-    }
-
-    #[test]
-    fn a_state_reads_back_and_anything_else_is_none() {
-        assert_eq!(parse(b"7:3"), Some((7, 3)));
-        for other in [&b""[..], b"7", b"7:", b"a:3", b"\xff:1"] {
-            assert_eq!(parse(other), None);
-        }
-    }
 
     #[test]
     fn one_of_many_looks() {

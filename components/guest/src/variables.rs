@@ -7,8 +7,8 @@ use store_domain::StoreError;
 use store_domain::settings::Setting;
 
 thread_local! {
-    /// Each is asked for once in the life of an instance. Hosts make new instances when variables change. So few that
-    /// looking at one after the other is quickest.
+    /// The variables that were asked for. Each is asked for once in the life of an instance, as hosts make new
+    /// instances when variables change. There are so few that looking at one after the other is quickest.
     static KNOWN: RefCell<Vec<(&'static str, String)>> = const { RefCell::new(Vec::new()) };
 }
 

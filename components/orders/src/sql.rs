@@ -46,8 +46,8 @@ pub(crate) fn insert_items(items: usize) -> String {
 /// A look that locks nothing: to lock an order that is not there would lock the gap into which the next orders go.
 pub(crate) const ORDER_EXISTS: &str = "SELECT id FROM orders WHERE id = ?";
 
-/// Orders to delete. Of a small table the server would rather read, and lock, every row than look each one up, unless
-/// told otherwise.
+/// Locks orders that are to be deleted. Of a small table the server would rather read, and lock, every row than look
+/// each one up, unless told otherwise.
 pub(crate) fn lock_orders(orders: usize) -> String {
     format!(
         "SELECT id, user_id, CAST(total_amount * 100 AS SIGNED) FROM orders FORCE INDEX (PRIMARY) \
@@ -66,7 +66,8 @@ pub(crate) fn lock_lines(orders: usize) -> String {
     )
 }
 
-/// Their items go with them. A single-table DELETE takes no hint: the limit makes the server go by the primary key.
+/// Deletes orders, and their items with them. A single-table DELETE takes no hint: the limit makes the server go by the
+/// primary key.
 pub(crate) fn delete_orders(orders: usize) -> String {
     format!(
         "DELETE FROM orders WHERE id IN ({}) ORDER BY id LIMIT {orders}",
@@ -143,12 +144,12 @@ pub(crate) const USER: &str = "SELECT id, name, email FROM users WHERE id = ?";
 /// A look that locks nothing, as [`ORDER_EXISTS`].
 pub(crate) const USER_EXISTS: &str = "SELECT id FROM users WHERE id = ?";
 
-/// While it is locked, the user places no order.
+/// Locks a user, who places no order meanwhile.
 pub(crate) const LOCK_USER: &str = "SELECT id FROM users WHERE id = ? FOR UPDATE";
 
 /// The first of a user's orders. It locks nothing: the lock behind the last one would keep other users' orders out.
 pub(crate) const SOME_ORDERS_OF_USER: &str =
     "SELECT id FROM orders FORCE INDEX (orders_user) WHERE user_id = ? ORDER BY id LIMIT 100";
 
-/// The user's total goes with the user.
+/// Deletes a user, and the user's total with it.
 pub(crate) const DELETE_USER: &str = "DELETE FROM users WHERE id = ?";

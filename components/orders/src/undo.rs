@@ -12,12 +12,12 @@ use crate::{ledger, sql};
 
 /// What one transaction deleted.
 #[derive(Default)]
-struct Undone {
+struct Deletion {
     orders: Vec<i64>,
     levels: Vec<StockLevel>,
 }
 
-impl Undone {
+impl Deletion {
     fn into_writes(self) -> impl Iterator<Item = Write> {
         let orders = self.orders.into_iter();
         let orders = orders.map(|id| Write::Forget(Entity::Order, id));
@@ -44,13 +44,13 @@ pub(crate) async fn orders(mysql_url: &str, order_ids: &[i64]) -> Result<bool, A
     Ok(any)
 }
 
-async fn undo_in(connection: &Connection, order_ids: &[i64]) -> Result<Undone, Abort> {
+async fn undo_in(connection: &Connection, order_ids: &[i64]) -> Result<Deletion, Abort> {
     let statement = sql::lock_orders(order_ids.len());
     let found: Vec<(i64, i64, Cents)> = connection
         .query(&statement, ids(order_ids.iter().copied()))
         .await?;
     let Some(&(_, user_id, _)) = found.first() else {
-        return Ok(Undone::default());
+        return Ok(Deletion::default());
     };
     let orders: Vec<i64> = found.iter().map(|(order_id, ..)| *order_id).collect();
     let parameters = || ids(orders.iter().copied());
@@ -66,11 +66,11 @@ async fn undo_in(connection: &Connection, order_ids: &[i64]) -> Result<Undone, A
     ledger::post(connection, &sale).await?;
     let levels = ledger::levels(connection, &sale.lines).await?;
     changes::note(connection, &changed).await?;
-    Ok(Undone { orders, levels })
+    Ok(Deletion { orders, levels })
 }
 
-/// All were deleted together, so one tells.
-async fn fate(connection: &Connection, undone: &Undone) -> Result<Fate, MysqlError> {
+/// Whether the orders are deleted. All were deleted together, so one of them tells.
+async fn fate(connection: &Connection, undone: &Deletion) -> Result<Fate, MysqlError> {
     match undone.orders.first() {
         Some(order_id) => Fate::of_delete(connection, sql::ORDER_WRITER, *order_id).await,
         None => Ok(Fate::Committed),

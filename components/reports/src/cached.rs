@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use store_domain::StoreError;
 use store_domain::cache::{report_key, report_lifetime};
-use store_domain::freshness::{Dated, Freshness};
+use store_domain::freshness::{Freshness, ReportDate};
 use store_domain::reports::Report;
 use store_domain::settings::RefreshInterval;
 use store_guest::mysql::Connection;
@@ -23,13 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
 /// A report's body, and how long it may be shown.
-pub(crate) type Kept = (Vec<u8>, Freshness);
+pub(crate) type FreshReport = (Vec<u8>, Freshness);
 
 /// The report's body, and how long it may be shown.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if it is not in Redis and MySQL is down.
-pub(crate) async fn read(report: Report) -> Result<Kept, StoreError> {
+pub(crate) async fn read(report: Report) -> Result<FreshReport, StoreError> {
     match from_redis(report).await {
         Ok(Some(kept)) => return Ok(kept),
         Ok(None) => store_guest::log_sparsely("report not made in time, read from MySQL instead"),
@@ -44,7 +44,7 @@ pub(crate) async fn read(report: Report) -> Result<Kept, StoreError> {
 }
 
 /// The report, made if it is missing, or `None` if another is at it for too long.
-async fn from_redis(report: Report) -> Result<Option<Kept>, RefreshError> {
+async fn from_redis(report: Report) -> Result<Option<FreshReport>, RefreshError> {
     let redis = Redis::shared().await?;
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -68,7 +68,7 @@ async fn make_if_missing(
     redis: &Redis,
     lease: &Lease<'_>,
     report: Report,
-) -> Result<Kept, RefreshError> {
+) -> Result<FreshReport, RefreshError> {
     if let Some(kept) = kept(redis, report).await? {
         return Ok(kept);
     }
@@ -91,11 +91,11 @@ async fn make_if_missing(
 
 thread_local! {
     /// Both reports as this instance's readers last found them. They are the same for everybody.
-    static DATED: RefCell<[Option<Dated>; 2]> = const { RefCell::new([None, None]) };
+    static DATED: RefCell<[Option<ReportDate>; 2]> = const { RefCell::new([None, None]) };
 }
 
 /// The report that Redis holds, if it does. Most readers need no more than its body, which hosts may have at hand.
-async fn kept(redis: &Redis, report: Report) -> Result<Option<Kept>, RefreshError> {
+async fn kept(redis: &Redis, report: Report) -> Result<Option<FreshReport>, RefreshError> {
     let RefreshInterval(interval) = variables::setting().await?;
     if is_dated(report)
         && let Some(body) = redis.get(report_key(report)).await?
@@ -107,7 +107,7 @@ async fn kept(redis: &Redis, report: Report) -> Result<Option<Kept>, RefreshErro
     let Some((body, left)) = redis.get_with_lifetime(report_key(report)).await? else {
         return Ok(None);
     };
-    let dated = Dated::new(&body, left, read_at);
+    let dated = ReportDate::new(&body, left, read_at);
     DATED.with_borrow_mut(|all| all[report as usize] = Some(dated));
     Ok(Some((body, Freshness::of_report(left, interval))))
 }
@@ -116,13 +116,13 @@ fn is_dated(report: Report) -> bool {
     DATED.with_borrow(|all| all[report as usize].is_some())
 }
 
-/// What is left of the lifetime of a report with this body, if the last reader can tell.
+/// How long a report with this body may still be shown, if the last reader knew.
 fn left(report: Report, body: &[u8]) -> Option<Duration> {
     let now = Instant::now();
     DATED.with_borrow(|all| all[report as usize].as_ref()?.left(body, now))
 }
 
-/// What is left of the lifetime of a report that was right then.
+/// How long a report may still be shown that was right at that moment.
 pub(crate) fn lifetime(interval: Duration, right_at: Instant) -> Duration {
     // Redis takes no lifetime of zero.
     let least = Duration::from_millis(1);

@@ -16,7 +16,7 @@ use crate::refresh::RefreshError;
 /// A lease that this request holds.
 pub(crate) struct Lease<'a> {
     redis: &'a Redis,
-    /// Ours alone, so that we never renew or end a lease that has passed to another.
+    /// A random token of this holder's, so that it never renews or ends a lease that has passed to another.
     token: String,
     /// Greater than that of any holder before. Redis refuses a report of a holder whose lease has passed to another.
     number: i64,

@@ -16,8 +16,8 @@ use spin_sdk::http::StatusCode;
 use store_domain::StoreError;
 use store_guest::{Problem, Reply, Request};
 
-use crate::read::Found;
-use body::{Body, Prepared, Refused};
+use crate::read::ProductRecord;
+use body::{Body, CheckedQuery, Refusal};
 use lookups::Lookups;
 use schema::Query;
 
@@ -62,15 +62,15 @@ pub(crate) async fn answer(request: &Request) -> Result<Reply, Problem> {
 /// here as everywhere.
 async fn answer_from(
     body: Body,
-    find: impl AsyncFn(Vec<i64>) -> Result<Vec<Found>, StoreError>,
+    find: impl AsyncFn(Vec<i64>) -> Result<Vec<ProductRecord>, StoreError>,
 ) -> Result<Answer, StoreError> {
-    let Prepared {
+    let CheckedQuery {
         request,
         has_kept_objects,
     } = match body.prepare() {
         Ok(prepared) => prepared,
-        Err(Refused::Body(error)) => return Err(error),
-        Err(Refused::Query(error)) => return Ok(Response::from_errors(vec![error]).into()),
+        Err(Refusal::Body(error)) => return Err(error),
+        Err(Refusal::Query(error)) => return Ok(Response::from_errors(vec![error]).into()),
     };
     let (lookups, asked) = Lookups::new();
     let query = SCHEMA.execute(request.data(lookups));
@@ -116,13 +116,13 @@ mod tests {
     const TOO_LARGE: i64 = 1 << 31;
 
     /// Product 1 has stock, 2 has none, that with a large number has as much stock, others are unknown.
-    async fn shelf(ids: Vec<i64>) -> Result<Vec<Found>, StoreError> {
+    async fn shelf(ids: Vec<i64>) -> Result<Vec<ProductRecord>, StoreError> {
         let quantity = |id| match id {
             1 => Some(7),
             TOO_LARGE => Some(TOO_LARGE),
             _ => None,
         };
-        let found = |id| Found {
+        let found = |id| ProductRecord {
             product: Product {
                 id,
                 name: "Lamp".into(),

@@ -55,7 +55,7 @@ async fn quantity_in_mysql(redis: Option<&Redis>, product_id: i64) -> Result<i64
 
 /// A product, and its stock if any was ever set or sold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct ProductRecord {
     pub(crate) product: Product,
     pub(crate) level: Option<StockLevel>,
 }
@@ -64,7 +64,7 @@ pub(crate) struct Found {
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if Redis lacks one and MySQL is down.
-pub(crate) async fn find(product_ids: Vec<i64>) -> Result<Vec<Found>, StoreError> {
+pub(crate) async fn find(product_ids: Vec<i64>) -> Result<Vec<ProductRecord>, StoreError> {
     if product_ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -92,8 +92,8 @@ pub(crate) async fn find(product_ids: Vec<i64>) -> Result<Vec<Found>, StoreError
     Ok(found)
 }
 
-async fn heal(redis: Option<&Redis>, stored: &[Found]) {
-    let stocked = stored.iter().filter_map(Found::stocked);
+async fn heal(redis: Option<&Redis>, stored: &[ProductRecord]) {
+    let stocked = stored.iter().filter_map(ProductRecord::stocked);
     cache::heal(redis, stocked.map(Write::PutStock)).await;
 }
 
@@ -101,29 +101,32 @@ async fn heal(redis: Option<&Redis>, stored: &[Found]) {
 /// product wait behind each of these.
 const ASKED_AT_ONCE: usize = 8;
 
-async fn find_in_redis(redis: &Redis, product_ids: &[i64]) -> Result<Vec<Found>, RedisError> {
+async fn find_in_redis(
+    redis: &Redis,
+    product_ids: &[i64],
+) -> Result<Vec<ProductRecord>, RedisError> {
     let mut found = Vec::new();
     for some in product_ids.chunks(ASKED_AT_ONCE) {
         let lookups = some.iter().map(|&id| cache::stock(redis, id));
         let answers = try_join_all(lookups).await?;
-        found.extend(answers.into_iter().flatten().map(Found::from));
+        found.extend(answers.into_iter().flatten().map(ProductRecord::from));
     }
     Ok(found)
 }
 
-async fn find_in_mysql(product_ids: &[i64]) -> Result<Vec<Found>, StoreError> {
+async fn find_in_mysql(product_ids: &[i64]) -> Result<Vec<ProductRecord>, StoreError> {
     let connection = Connection::open(&variables::mysql_url().await?).await?;
     let statement = sql::products_with_stock(product_ids.len());
     let rows: Vec<Row> = connection
         .query(&statement, ids(product_ids.iter().copied()))
         .await?;
-    Ok(rows.into_iter().map(Found::from).collect())
+    Ok(rows.into_iter().map(ProductRecord::from).collect())
 }
 
 /// Product, name, code, price; then quantity and version, which are NULL together.
 type Row = (i64, String, String, Cents, Option<i64>, Option<i64>);
 
-impl From<Row> for Found {
+impl From<Row> for ProductRecord {
     fn from((id, name, sku, price, quantity, version): Row) -> Self {
         let level = quantity.zip(version);
         Self {
@@ -142,7 +145,7 @@ impl From<Row> for Found {
     }
 }
 
-impl Found {
+impl ProductRecord {
     /// What Redis holds of it; nothing without stock.
     fn stocked(&self) -> Option<StockedProduct> {
         let product = self.product.clone();
@@ -155,7 +158,7 @@ impl Found {
     }
 }
 
-impl From<StockedProduct> for Found {
+impl From<StockedProduct> for ProductRecord {
     fn from(stocked: StockedProduct) -> Self {
         Self {
             product: Product {

@@ -18,18 +18,18 @@ pub(crate) const PRODUCT: &str =
 /// A look that locks nothing: to lock a product that is not there would lock the gap into which the next products go.
 pub(crate) const PRODUCT_EXISTS: &str = "SELECT id FROM products WHERE id = ?";
 
-/// While it is locked, no order is placed for the product.
+/// Locks a product, for which no order is placed meanwhile.
 pub(crate) const LOCK_PRODUCT: &str = "SELECT id FROM products WHERE id = ? FOR UPDATE";
 
-/// Its stock and its total go with it.
+/// Deletes a product, and its stock and its total with it.
 pub(crate) const DELETE_PRODUCT: &str = "DELETE FROM products WHERE id = ?";
 
 /// The product is there and stays while its stock is set.
 pub(crate) const KEEP_PRODUCT: &str =
     "SELECT name, sku, CAST(price * 100 AS SIGNED) FROM products WHERE id = ? LOCK IN SHARE MODE";
 
-/// Comes before any look at the row: to lock one that is not there would lock the gap where it goes, and two requests
-/// that both hold it could never insert theirs.
+/// Sets a product's stock. Comes before any look at the row: to lock one that is not there would lock the gap where it
+/// goes, and two requests that both hold it could never insert theirs.
 pub(crate) const SET_STOCK: &str = "INSERT INTO stocks (product_id, quantity, version, written_by) VALUES (?, ?, 1, ?) \
      ON DUPLICATE KEY UPDATE quantity = VALUES(quantity), version = version + 1, written_by = VALUES(written_by)";
 

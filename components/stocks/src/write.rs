@@ -93,7 +93,7 @@ pub(crate) async fn delete_product(product_id: i64) -> Result<Reply, Problem> {
     Ok(Reply::deleted(deleted))
 }
 
-/// Says whether there was such a product.
+/// Deletes a product in the transaction of `connection`. Says whether there was one.
 async fn delete_product_in(connection: &Connection, product_id: i64) -> Result<bool, Abort> {
     let found = connection
         .first::<(i64,)>(sql::LOCK_PRODUCT, ids([product_id]))

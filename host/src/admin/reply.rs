@@ -5,6 +5,8 @@ use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
+use serde_json::Value;
+use store_server::problem;
 
 use crate::control::{ControlError, SwapStep};
 
@@ -65,17 +67,11 @@ impl Rejection {
     }
 
     pub(super) fn reply(self) -> Reply {
-        let mut body = serde_json::json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "error": self.detail,
-        });
+        let mut members = problem::members(self.status, &self.detail);
         if let Some(step) = self.step {
-            body["step"] = step.label().into();
+            members.insert("step".into(), step.label().into());
         }
-        let mut response = text("application/problem+json", body.to_string());
+        let mut response = text(problem::MEDIA_TYPE, Value::Object(members).to_string());
         *response.status_mut() = self.status;
         if let Some((name, value)) = self.header {
             response

@@ -1,11 +1,10 @@
 //! Who may speak to the admin listener: programs on this machine, and not the web pages that its users look at. A page
 //! can give its own name the address of this machine, and then reads what a browser fetches for it.
 
-use std::net::IpAddr;
-
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use store_server::admin_name::is_known;
 
 use super::reply::Rejection;
 use crate::config::AdminAddress;
@@ -44,9 +43,7 @@ impl Names {
         };
         let authority = Authority::try_from(host.as_bytes()).ok();
         let name = authority.as_ref().map_or("", |authority| authority.host());
-        let bare = name.trim_matches(['[', ']']);
-        let is_known = || known.iter().any(|known| known.eq_ignore_ascii_case(name));
-        if bare.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") || is_known() {
+        if is_known(name, known) {
             return Ok(());
         }
         Err(Rejection::new(

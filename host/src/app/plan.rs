@@ -177,7 +177,7 @@ const INTERVAL_VARIABLE: &str = "report_refresh_seconds";
 /// How often when the component has no such variable.
 const USUAL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A day, as the component has it.
+/// A day: the component takes no longer one either.
 const LONGEST_INTERVAL_SECONDS: u32 = 86_400;
 
 fn refresh_interval(id: &str, variables: &HashMap<String, String>) -> Result<Duration, String> {

@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::outbound::{Backend, Kind};
 use crate::{mysql, redis};
 
-/// Stands for the generation of a connection that serves none.
+/// The generation that the connections of this check are opened for. None that serves has this number.
 const PREFLIGHT: u64 = 0;
 
 /// What Redis says to a wrong password, to none, and to a user that may not do what is asked.

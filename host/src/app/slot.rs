@@ -57,7 +57,7 @@ impl Canary {
 /// Where one request goes.
 pub(crate) struct Choice {
     pub(crate) generation: Arc<Generation>,
-    /// Where the request counts. Present while two generations are live.
+    /// Counts the request while two generations are live.
     pub(crate) tally: Option<Arc<Tally>>,
     /// When a canary was picked: the one to ask if it fails.
     pub(crate) fallback: Option<(Arc<Generation>, Arc<Tally>)>,

@@ -4,13 +4,40 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use serde::Deserialize;
+
 use super::manifest::{ComponentManifest, Manifest};
 
 /// One entry of `[variables]`.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "RawDeclaration")]
 pub(crate) struct Declaration {
     /// Absent when the variable is required.
     pub default: Option<Template>,
+}
+
+/// As it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table such as { default = \"\" }")]
+struct RawDeclaration {
+    default: Option<Template>,
+    #[serde(default)]
+    required: bool,
+    /// Taken as it is: this host prints no variable's value.
+    #[serde(default, rename = "secret")]
+    _secret: bool,
+}
+
+impl TryFrom<RawDeclaration> for Declaration {
+    type Error = &'static str;
+
+    fn try_from(raw: RawDeclaration) -> Result<Self, &'static str> {
+        match (raw.default, raw.required) {
+            (Some(_), true) => Err("is `required` and has a `default`; keep one of them"),
+            (None, false) => Err("needs a `default`, or `required = true`"),
+            (default, _) => Ok(Self { default }),
+        }
+    }
 }
 
 /// Checks the name of a variable by Spin's rule: words of lower-case ASCII letters and digits with one underscore between
@@ -37,13 +64,22 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// Text with `{{ name }}` in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub(crate) struct Template(Vec<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
     Variable(String),
+}
+
+impl TryFrom<String> for Template {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
 }
 
 impl Template {

@@ -1,4 +1,4 @@
-//! `store-host rollback`, `promote` and `abort`: a word about a component, without a file.
+//! `store-host rollback`, `promote` and `abort`: changes that need no file.
 
 use clap::Args;
 

@@ -17,6 +17,7 @@ mod targets;
 mod trial;
 
 use clap::Subcommand;
+use store_server::console::say;
 
 pub use action::{ActionArgs, RollbackArgs};
 pub use error::ClientError;
@@ -72,10 +73,4 @@ pub async fn run(command: Command) -> Result<(), ClientError> {
         Command::Reload(args) => reload::run(args).await,
         Command::Refresh(args) => refresh::run(args).await,
     }
-}
-
-/// Prints a line of a result. Whoever reads may have closed the pipe; that is no reason to stop half way.
-fn say(line: &str) {
-    use std::io::Write;
-    _ = writeln!(std::io::stdout(), "{line}");
 }

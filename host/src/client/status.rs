@@ -1,10 +1,13 @@
 //! `store-host status`: a table for each host.
 
 use clap::Args;
+use store_server::build::Build;
+use store_server::console::table;
 
 use super::http::Call;
 use super::{ClientError, Targets, say};
 use crate::answers::{ComponentStatus, GenerationStatus, Status};
+use crate::config::AdminUrl;
 
 /// Characters of a digest that tell versions apart; `--full` shows all.
 const SHORT_DIGEST: usize = 12;
@@ -37,11 +40,19 @@ pub(super) async fn run(args: StatusArgs) -> Result<(), ClientError> {
     args.targets
         .all(async |admin| {
             let status: Status = caller.call(admin, Call::get("/status")).await?;
-            say(&admin.to_string());
+            say(&heading(admin, status.build.as_ref()));
             lines(&status, args.full).iter().for_each(|line| say(line));
             Ok(())
         })
         .await
+}
+
+/// Which host it is, and which build.
+fn heading(admin: &AdminUrl, build: Option<&Build>) -> String {
+    match build {
+        Some(build) => format!("{admin}: {build}"),
+        None => admin.to_string(),
+    }
 }
 
 /// A row for each generation, and a line for each component that was ever changed.
@@ -50,7 +61,10 @@ fn lines(status: &Status, full: bool) -> Vec<String> {
         let generations = component.generations.iter();
         generations.map(|generation| cells(generation, &component.component, full))
     });
-    let mut lines = table(&rows.collect::<Vec<_>>());
+    let rows: Vec<_> = std::iter::once(HEADINGS.map(str::to_owned))
+        .chain(rows)
+        .collect();
+    let mut lines = table(&rows);
     lines.extend(status.components.iter().filter_map(last_change));
     lines
 }
@@ -87,31 +101,6 @@ fn cells(generation: &GenerationStatus, component: &str, full: bool) -> [String;
     ]
 }
 
-/// Columns as wide as their widest cell, two spaces apart.
-fn table(rows: &[[String; 8]]) -> Vec<String> {
-    let widths: Vec<usize> = HEADINGS
-        .iter()
-        .enumerate()
-        .map(|(column, heading)| {
-            let cells = rows.iter().map(|row| row[column].chars().count());
-            cells.max().unwrap_or(0).max(heading.len())
-        })
-        .collect();
-    let line = |cells: Vec<&str>| {
-        let padded = cells
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    let body = rows
-        .iter()
-        .map(|row| line(row.iter().map(String::as_str).collect()));
-    std::iter::once(line(HEADINGS.to_vec()))
-        .chain(body)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,7 +117,8 @@ mod tests {
             ],
             "last": {"generation": 2, "result": "withdrawn", "reason": "3 of 50 requests failed"},
         }]}))
-        .expect("the documented form");
+        .expect("the form of a host that does not say its build");
+        assert_eq!(status.build, None);
         assert_eq!(
             lines(&status, false),
             [

@@ -11,7 +11,7 @@ use crate::config::AdminUrl;
 /// Between two looks at a host.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How much longer than it was to last a trial may seem to last.
+/// How long after its end a trial is waited for, in case the host is slow to end it.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// A trial that began.

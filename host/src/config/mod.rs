@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+pub use store_server::Secret;
 pub(crate) use store_server::duration::parse as duration;
 use store_server::logging::LogFormat;
 
@@ -245,22 +246,4 @@ pub struct RedisSettings {
         value_parser = duration
     )]
     pub response_timeout: Duration,
-}
-
-/// A value that must not be printed: its `Debug` is `***`.
-#[derive(Clone)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl std::str::FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(value: &str) -> Result<Self, Self::Err> {
-        Ok(Self(value.to_owned()))
-    }
 }

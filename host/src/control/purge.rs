@@ -84,7 +84,8 @@ impl Purger {
         _ = tokio::time::timeout(PATIENCE, all_know).await;
     }
 
-    /// None without a file, or as long as it can't be read: the proxy says then that it wants one.
+    /// The token that proxies ask for. There is none without a file, or as long as it can't be read: the proxy says
+    /// then that it wants one.
     async fn token(&self) -> Option<Secret> {
         let text = tokio::fs::read_to_string(self.token_file.as_ref()?).await;
         text.ok().map(|token| Secret(token.trim().to_owned()))

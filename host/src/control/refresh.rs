@@ -55,7 +55,7 @@ impl Control {
     }
 }
 
-/// A refresh at once, whenever the last one was; counted.
+/// Makes a component's reports anew, whenever that was done last, and counts it.
 ///
 /// # Errors
 /// One line says why the component failed.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use store_server::build::Build;
+
 use super::Control;
 use super::ledger::KeptVersion;
 use super::millis;
@@ -26,6 +28,7 @@ impl Control {
             }
         });
         Status {
+            build: Some(Build::this()),
             components: components.collect(),
         }
     }

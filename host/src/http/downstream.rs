@@ -20,8 +20,8 @@ use super::resets::Resets;
 use super::serve::Use;
 use crate::message::{Problem, RequestId, problem};
 
-/// What hyper is given in place of what it must not see: the end of a head that is none, so hyper answers, after all that
-/// came before, with a 400 that leaves as what was found ([`Downstream::refuse`]).
+/// Bytes that hyper is given in place of what it must not see. No head begins so: hyper answers the requests before it,
+/// and then with a 400, which [`Downstream::refuse`] replaces by the refusal that fits.
 const SPOILT: &[u8] = b"\0\r\n\r\n";
 
 /// The time limits of a client.
@@ -77,7 +77,8 @@ impl Downstream {
         }
     }
 
-    /// Gives what the system said of a write on, but not for ever that it takes nothing.
+    /// Passes on what the system said of a write. If it has taken nothing for as long as a client may read nothing, the
+    /// connection breaks.
     fn unstalled<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -133,7 +134,7 @@ impl Downstream {
         self.give_spoilt(buf);
     }
 
-    /// Gives nothing in the end, as if the client had left: nothing more is read of it.
+    /// Hands [`SPOILT`] out, and then nothing more, which means to hyper that the client has left.
     fn give_spoilt(&mut self, buf: &mut ReadBuf<'_>) {
         let fits = self.spoilt.len().min(buf.remaining());
         let (given, left) = self.spoilt.split_at(fits);

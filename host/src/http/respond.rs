@@ -176,7 +176,8 @@ fn is_health_check(context: &Context, head: &request::Parts) -> bool {
     context.probe.is_asked_by(&head.method, head.uri.path())
 }
 
-/// Two generations answer for a while. What one of them says to one client is not for others.
+/// Keeps proxies from keeping an answer that was given while two generations serve: what one of them says to one client
+/// is not for others.
 fn forbid_caching(response: &mut Response<WasiBody>) {
     let headers = response.headers_mut();
     for name in [CACHE_CONTROL, CDN_CACHE_CONTROL] {

@@ -69,8 +69,8 @@ fn course(
     COURSE_COUNTERS
         .iter()
         .map(|&(name, method, route)| {
-            let counter = IntCounter::new(name, format!("Calls to {method} {route}"))?;
-            Ok((declare.register(counter)?, method, route))
+            let help = format!("Calls to {method} {route}");
+            Ok((declare.counter(name, &help)?, method, route))
         })
         .collect()
 }

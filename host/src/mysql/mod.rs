@@ -2,8 +2,9 @@
 //! ([`Connection`]).
 //!
 //! `host` has the calls that components make. A `pool` lends a `connection` of its `server`; a `statement` on it is judged
-//! by its text (`sql`), by its `errors` and by what its `session` remembers; `rows` stream its result, whose `values` are
-//! converted. A `writer` is asked whether it takes writes. Nothing here knows a table of the store: what SQL means is for components.
+//! by its text (`sql`), by its `errors` and by what its `session` remembers; `rows` reads its result into a `row_stream`,
+//! and `values` converts what is in it. A `writer` is asked whether it takes writes. Nothing here knows a table of the
+//! store: what SQL means is for components.
 
 mod connection;
 mod errors;
@@ -11,6 +12,7 @@ mod errors;
 mod fuzz;
 mod host;
 mod pool;
+mod row_stream;
 mod rows;
 mod server;
 mod session;

@@ -1,23 +1,20 @@
 //! One query's way from the server to the guest: the first rows with the answer, the rest as they come.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use mysql_async::Params;
 use mysql_async::prelude::Queryable;
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
-use wasmtime::StoreContextMut;
-use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
 
 use super::connection::PooledConnection;
+use super::row_stream::{HeldRow, RowStream};
 use super::statement::{Statement, within};
 use super::values;
 use crate::instance::bindings::spin::mysql::mysql::{Column, Error, Row};
-use crate::instance::{HeldBytes, NoRoom, State, StreamShare};
+use crate::instance::{NoRoom, StreamShare};
 
 /// Rows read before the guest gets to see any: a result this small needs no task of its own.
-const ROWS_AT_ONCE: usize = 256;
+pub(super) const ROWS_AT_ONCE: usize = 256;
 
 /// Rows read ahead of a slow guest, if they are small; what large ones may take is up to the instance's [`StreamShare`].
 const ROWS_AHEAD: usize = 256;
@@ -35,9 +32,6 @@ pub(super) enum QueryError {
     NoRoom(NoRoom),
     Other(Error),
 }
-
-/// A row and the room that it takes.
-type HeldRow = (Row, HeldBytes);
 
 /// Runs a query. Returns with the first rows; the rest is read by a task of its own that ends with the stream, and that
 /// reads no further than there is `room` for.
@@ -284,62 +278,6 @@ impl Reader<'_> {
                 },
             };
             sender.send(row).await.map_err(|_| Stop::Abandoned)?;
-        }
-    }
-}
-
-/// The rows of one result as the guest reads them.
-pub(super) struct RowStream {
-    first: Vec<Row>,
-    /// The room of the rows that the guest was given last, and may not have taken yet.
-    lent: Vec<HeldBytes>,
-    rest: Option<mpsc::Receiver<HeldRow>>,
-}
-
-impl StreamProducer<State> for RowStream {
-    type Item = Row;
-    type Buffer = VecBuffer<Row>;
-
-    fn poll_produce<'a>(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        store: StoreContextMut<'a, State>,
-        mut destination: Destination<'a, Row, VecBuffer<Row>>,
-        finish: bool,
-    ) -> Poll<wasmtime::Result<StreamResult>> {
-        if destination.remaining(store) == Some(0) {
-            return Poll::Ready(Ok(StreamResult::Completed));
-        }
-        let first = std::mem::take(&mut self.first);
-        let Self { rest, lent, .. } = &mut *self;
-        let Some(rest) = rest else {
-            destination.set_buffer(first.into());
-            return Poll::Ready(Ok(StreamResult::Dropped));
-        };
-        if !first.is_empty() {
-            destination.set_buffer(first.into());
-            return Poll::Ready(Ok(StreamResult::Completed));
-        }
-        // What was given before has been taken.
-        lent.clear();
-        let mut received = Vec::new();
-        match rest.poll_recv_many(cx, &mut received, ROWS_AT_ONCE) {
-            Poll::Pending if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
-            poll => {
-                let count = ready!(poll);
-                let mut rows = Vec::with_capacity(count);
-                for (row, held) in received {
-                    rows.push(row);
-                    lent.extend(held.is_counted().then_some(held));
-                }
-                destination.set_buffer(rows.into());
-                let more = if count == 0 {
-                    StreamResult::Dropped
-                } else {
-                    StreamResult::Completed
-                };
-                Poll::Ready(Ok(more))
-            }
         }
     }
 }

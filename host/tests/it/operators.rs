@@ -2,13 +2,14 @@
 
 use std::process::Output;
 
+use reqwest::Method;
 use testbed::{Host, HostOptions, Store};
 
 use crate::operator::{
     GuestApp, bare_store, command_line, digest, guest, guest_in_mode, guest_shop, operated,
     token_file, with_token,
 };
-use crate::support::{Shop, options};
+use crate::support::{Shop, options, send};
 
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -302,4 +303,25 @@ async fn the_status_of_a_fleet_goes_past_a_dead_host() {
     let said = stderr(&output);
     assert!(said.contains(&format!("{dead}: can't connect")), "{said}");
     assert!(stdout(&output).contains("guest"), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn version_status_and_metrics_name_the_same_build() {
+    let (shop, _app) = guest_shop(&[]).await;
+    let version = stdout(&command_line(&["--version"]).await);
+    let version = version.trim().strip_prefix("store-host ").unwrap();
+    let status = send(shop.admin(Method::GET, "/status")).await.expect(200);
+    let [number, commit, profile] =
+        ["version", "commit", "profile"].map(|name| status[name].as_str().unwrap());
+    assert_eq!(number, env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        version,
+        format!("{number} (commit {commit}, profile {profile})")
+    );
+    let said = stdout(&shop.typed(&["status"]).await);
+    let first = said.lines().next().unwrap();
+    assert_eq!(first, format!("{}: {version}", shop.host.admin_url("")));
+    let labels = format!("commit=\"{commit}\",profile=\"{profile}\",version=\"{number}\"");
+    let series = format!("store_build_info{{{labels}}}");
+    assert_eq!(shop.metric(&series).await, 1.0, "{series}");
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use mysql_async::{OptsBuilder, Pool, PoolConstraints, PoolOpts};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, IntoConnectionInfo, ProtocolVersion, PushInfo};
-use store_domain::freshness::Dated;
+use store_domain::freshness::ReportDate;
 
 use crate::groups::Groups;
 use crate::near::Near;
@@ -33,7 +33,7 @@ pub(crate) struct Pools {
     /// The reports that the host keeps in memory too.
     pub(crate) near: Arc<Near>,
     /// As the component does.
-    pub(crate) dated: Arc<Mutex<[Option<Dated>; 2]>>,
+    pub(crate) dated: Arc<Mutex<[Option<ReportDate>; 2]>>,
 }
 
 impl Pools {

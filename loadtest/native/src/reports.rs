@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use mysql_async::prelude::Queryable;
 use serde::Serialize;
 use store_domain::cache::{GET_WITH_LIFETIME, report_key};
-use store_domain::freshness::{Dated, Freshness};
+use store_domain::freshness::{Freshness, ReportDate};
 use store_domain::reports::{BestSeller, Report, Spender};
 use store_domain::{Cents, StoreError};
 
@@ -87,7 +87,7 @@ async fn read(pools: &Pools, report: Report) -> Option<(Vec<u8>, Duration)> {
     pools.near.forget_all();
     let (body, left_ms): (Option<Vec<u8>>, i64) = reply.ok()?;
     let (body, left) = (body?, Duration::from_millis(u64::try_from(left_ms).ok()?));
-    let dated = Dated::new(&body, left, read_at);
+    let dated = ReportDate::new(&body, left, read_at);
     pools.dated.lock().ok()?[report as usize] = Some(dated);
     Some((body, left))
 }

@@ -1,13 +1,14 @@
-//! What has changed since an answer was asked for: everything, by a purge, or one URI, by a request that wrote there.
+//! What makes kept answers wrong: everything, by a purge, or one URI, by a request that wrote there.
 //!
-//! An answer that was asked for before a change may show what was before it, so it is not kept after it, however late it
-//! comes.
+//! The number of purges is part of each key: whoever asks after a purge looks for answers that were asked for after it, and
+//! waits for no other. Writes are counted for themselves: an answer that was asked for before its URI was written may show
+//! what was before, so it is not kept, however late it comes.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// URIs are told apart by a hash of so many values. Two that share one cost each other's answers on their way their
-/// place, never more.
+/// How many slots URIs are spread over by their hash. Of two URIs that share a slot, a write to one also keeps answers
+/// for the other that are on their way from being kept, and nothing worse.
 const SLOTS: usize = 4096;
 
 /// Counts changes.
@@ -19,12 +20,9 @@ pub(super) struct Changes {
     hasher: RandomState,
 }
 
-/// The counts at one time.
+/// How many writes there had been at one time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Counts {
-    purges: u64,
-    writes: u64,
-}
+pub(super) struct WriteCount(u64);
 
 impl Changes {
     pub(super) fn new() -> Self {
@@ -40,15 +38,12 @@ impl Changes {
         self.purges.load(Ordering::Acquire)
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        Counts {
-            purges: self.purges(),
-            writes: self.writes.load(Ordering::Acquire),
-        }
-    }
-
     pub(super) fn purge(&self) {
         self.purges.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn writes(&self) -> WriteCount {
+        WriteCount(self.writes.load(Ordering::Acquire))
     }
 
     /// Notes that what has this key was written.
@@ -57,9 +52,9 @@ impl Changes {
         self.slot(key).fetch_max(number, Ordering::AcqRel);
     }
 
-    /// Whether what has this key may have changed since.
-    pub(super) fn touched(&self, key: &[u8], since: Counts) -> bool {
-        self.purges() != since.purges || self.slot(key).load(Ordering::Acquire) > since.writes
+    /// Whether what has this key may have been written since.
+    pub(super) fn written(&self, key: &[u8], since: WriteCount) -> bool {
+        self.slot(key).load(Ordering::Acquire) > since.0
     }
 
     fn slot(&self, key: &[u8]) -> &AtomicU64 {
@@ -74,17 +69,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_purge_touches_everything_and_a_write_its_own_key() {
+    fn a_write_touches_its_own_key() {
         let changes = Changes::new();
-        let before = changes.counts();
-        assert!(!changes.touched(b"a", before));
+        let before = changes.writes();
+        assert!(!changes.written(b"a", before));
         changes.write(b"a");
-        assert!(changes.touched(b"a", before));
-        assert!(!changes.touched(b"a", changes.counts()));
-        let others = (0..100u8).filter(|n| changes.touched(&[*n, 0], before));
+        assert!(changes.written(b"a", before));
+        assert!(!changes.written(b"a", changes.writes()));
+        let others = (0..100u8).filter(|n| changes.written(&[*n, 0], before));
         assert!(others.count() < 5, "more than share a slot by chance");
-        let after = changes.counts();
-        changes.purge();
-        assert!(changes.touched(b"b", after));
     }
 }

@@ -7,7 +7,7 @@ use pingora_cache::cache_control::{
 };
 use sfv::{BareItem, ListEntry, Parser};
 
-/// What the store says to caches of its own. Where it is, `Cache-Control` is meant for others.
+/// The header that the store writes for caches of its own. Where it is, `Cache-Control` is meant for others.
 pub(super) const TARGETED: &str = "cdn-cache-control";
 
 /// Directives whose value is a number of seconds.

@@ -252,7 +252,7 @@ impl Family {
     }
 }
 
-/// The bytes of a head that is the same for everybody.
+/// The head as bytes, if it is the same for everybody.
 fn plain_head(head: &ResponseHeader) -> Option<Bytes> {
     let headers = &head.headers;
     let needed = [CONTENT_LENGTH, DATE];

@@ -7,7 +7,8 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::Use;
 use super::changes::Changes;
-use super::rules::{terms, use_for};
+use super::requests::use_for;
+use super::rules::terms;
 use crate::config;
 
 const NAMES: [&str; 10] = [
@@ -44,7 +45,7 @@ fn headers() {
             _ = use_for(&request, settings);
             if let Some(terms) = terms(&request, &answer, now, settings) {
                 assert!(!answer.headers.contains_key(SET_COOKIE));
-                _ = terms.meta(&answer, Changes::new().counts());
+                _ = terms.meta(&answer, Changes::new().writes());
             }
         }
         request

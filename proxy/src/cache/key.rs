@@ -57,7 +57,7 @@ pub(crate) fn variance(kept: &CacheMeta, request: &RequestHeader) -> Option<Hash
     builder.finalize()
 }
 
-/// The names that `Vary` lists (RFC 9110, sections 5.6.1 and 12.5.5); none in place of one that is no name.
+/// The names that `Vary` lists (RFC 9110, sections 5.6.1 and 12.5.5). What is no name there is none here.
 pub(super) fn varied(answer: &HeaderMap) -> impl Iterator<Item = Option<HeaderName>> {
     let lines = answer.get_all(VARY).iter();
     let names = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));

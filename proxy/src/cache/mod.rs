@@ -1,11 +1,9 @@
 //! Answers kept in memory (RFC 9111), with pingora's cache, and what is done with them.
 //!
-//! `rules` say what may be kept and for how long, from what an answer says (`directives`, `lifetime`). `memory` keeps the
-//! answers, as `entries` under a `key`; `selecting` finds what they vary on. `renewal` is what a 304 does to one, `writes`
-//! and `changes` are what makes them wrong, `outcome` is what is said about each use. Nothing here asks an upstream.
-//!
-//! A purge counts: an answer that was asked for before it is not kept after it, however late it comes, and nobody who
-//! asks after it waits for that answer.
+//! `requests` says which may be answered from here, and `rules` what may be kept and for how long, from what an answer says
+//! (`directives`, `lifetime`). `memory` keeps the answers, as `entries` under a `key`, and pingora reaches it through
+//! `storage`; `selecting` finds what they vary on. `renewal` is what a 304 does to one, `writes` and `changes` are what
+//! makes them wrong, `outcome` is what is said about each use. Nothing here asks an upstream.
 
 mod changes;
 mod directives;
@@ -17,8 +15,10 @@ mod lifetime;
 mod memory;
 mod outcome;
 mod renewal;
+mod requests;
 mod rules;
 mod selecting;
+mod storage;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
-use self::changes::Counts;
+use self::changes::WriteCount;
 use self::memory::Memory;
 use crate::config;
 use crate::metrics::{CacheMetrics, Metrics};
@@ -42,7 +42,7 @@ pub(crate) use self::entries::WholeAnswer;
 pub(crate) use self::key::variance;
 pub(crate) use self::outcome::{Outcome, STATUS};
 
-/// Says to a store host that nobody asked for this but the proxy, so that it is no call to be counted.
+/// Tells a store host that the proxy asks on its own account, so that it counts no call of a client's.
 pub(crate) const FILL: http::HeaderName = http::HeaderName::from_static("store-cache-fill");
 
 /// Longest wait for a fill. After it another begins, maybe at another upstream.
@@ -76,11 +76,11 @@ pub(crate) enum Use {
     Full,
 }
 
-/// The moment at which an upstream was asked, and what had changed until then.
+/// The moment at which an upstream was asked, and what had been written until then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FetchStart {
     at: SystemTime,
-    counts: Counts,
+    writes: WriteCount,
 }
 
 impl Cache {
@@ -95,7 +95,7 @@ impl Cache {
 
     /// Lets this request use the cache, if it may.
     pub(crate) fn enable(&'static self, session: &mut Session, settings: &config::Cache) -> Use {
-        let wish = rules::use_for(session.req_header(), settings);
+        let wish = requests::use_for(session.req_header(), settings);
         if wish == Use::Full {
             let mut overrides = CacheOptionOverrides::default();
             overrides.wait_timeout = Some(settings.fill_timeout);
@@ -116,23 +116,23 @@ impl Cache {
         wish
     }
 
-    /// What makes two requests the same: the same question, since the same purge.
+    /// What makes two requests the same: they ask the same, and no purge came between them.
     pub(crate) fn key(&self, request: &RequestHeader, https: bool) -> CacheKey {
         key::of(request, https, self.memory.changes().purges())
     }
 
-    /// An upstream is about to be asked.
+    /// The moment before an upstream is asked.
     pub(crate) fn fetch_start(&self) -> FetchStart {
         FetchStart {
             at: SystemTime::now(),
-            counts: self.memory.changes().counts(),
+            writes: self.memory.changes().writes(),
         }
     }
 
-    /// Whether this answer is kept, and how long. What a 304 says, if it was one that brought it, counts.
+    /// Whether this answer is kept, and how long. If a 304 brought it, what that says counts.
     ///
     /// # Errors
-    /// A header can't be written, which one that has arrived always can.
+    /// A header can't be written, which never happens to one that has arrived.
     pub(crate) fn judge(
         &self,
         session: &Session,
@@ -143,7 +143,7 @@ impl Cache {
     ) -> Result<RespCacheable> {
         let key = session.cache.maybe_cache_key();
         let primary = key.map(CacheKey::primary_key).unwrap_or_default();
-        if self.memory.changes().touched(primary, start.counts) {
+        if self.memory.changes().written(primary, start.writes) {
             // Whoever waits for it asks anew.
             return Ok(RespCacheable::Uncacheable(NoCacheReason::Deferred));
         }
@@ -154,7 +154,7 @@ impl Cache {
         let renewed = renewed.transpose()?;
         let answer = renewed.as_ref().unwrap_or(answer);
         if let Some(terms) = rules::terms(session.req_header(), answer, start.at, settings) {
-            return Ok(RespCacheable::Cacheable(terms.meta(answer, start.counts)));
+            return Ok(RespCacheable::Cacheable(terms.meta(answer, start.writes)));
         }
         if answer.status.is_server_error() {
             // Of those who wait for it, one tries again.
@@ -184,7 +184,7 @@ impl Cache {
         }
     }
 
-    /// What is kept for such a GET, if the one answer there is serves all, and its bytes need no more than an age.
+    /// The answer that is kept for such a GET, if it is the same for all clients and needs no header but an age added.
     pub(crate) fn find_whole(&self, host: &str, target: &str, https: bool) -> Option<WholeAnswer> {
         let purges = self.memory.changes().purges();
         let key = key::primary(host.as_bytes(), target.as_bytes(), https, purges);
@@ -251,5 +251,30 @@ impl Caches {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It comes late, and is put under the key that it was asked for with.
+    #[test]
+    fn what_was_asked_for_before_a_purge_is_found_by_nobody_who_asks_after_it() {
+        let metrics = Metrics::new().expect("names are unique");
+        let caches = Caches::default();
+        let cache = caches.of("shop", &config::Cache::opened(), &metrics);
+        let mut request = RequestHeader::build("GET", b"/a", None).expect("a request");
+        request.insert_header("host", "shop").expect("a header");
+        let key = || cache.key(&request, false).primary_key().to_vec();
+        let (before, asked) = (key(), cache.memory.changes().writes());
+        cache.memory.put_empty(&before, asked);
+        assert!(cache.memory.holds(&key()));
+        assert_eq!(cache.purge(), 1);
+        cache.memory.put_empty(&before, asked);
+        assert!(!cache.memory.holds(&key()));
+        cache.memory.put_empty(&key(), asked);
+        assert!(cache.memory.holds(&key()));
+        assert_eq!(cache.purge(), 2, "the late one goes with the next purge");
     }
 }

@@ -42,7 +42,7 @@ impl Outcome {
         "bypass",
     ];
 
-    /// What was done for a request that used the cache so; none where there is no cache.
+    /// What the cache did for a request that could use it as `wish` says; none where there is no cache.
     pub(crate) fn of(cache: &HttpCache, wish: Use) -> Option<Self> {
         match wish {
             Use::None => return None,

@@ -32,7 +32,7 @@ const UNCHANGED: [HeaderName; 11] = [
 /// The kept head with all that the 304 says anew.
 ///
 /// # Errors
-/// A header can't be written, which one that has arrived always can.
+/// A header can't be written, which never happens to one that has arrived.
 pub(super) fn renewed(kept: &ResponseHeader, said: &ResponseHeader) -> Result<ResponseHeader> {
     let mut head = kept.clone();
     let mut said = said.clone();

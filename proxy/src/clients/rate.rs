@@ -16,7 +16,7 @@ pub(crate) struct ClientRate {
 }
 
 impl ClientRate {
-    /// None when the settings name no rate that can be counted.
+    /// Buckets of these settings; none if they name no rate that can be counted.
     pub(crate) fn new(settings: &config::Rate) -> Option<Self> {
         let quota = Quota::with_period(Duration::from_secs_f64(1.0 / settings.per_second))?
             .allow_burst(NonZeroU32::new(settings.burst)?);

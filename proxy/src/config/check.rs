@@ -5,8 +5,10 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
+use store_server::document::suggestion;
+
 use super::check_group::check_groups;
-use super::read::{Complaint, suggestion};
+use super::read::Complaint;
 use super::{Config, Limits, Route};
 use crate::message::target;
 

@@ -2,7 +2,6 @@
 
 mod check;
 mod check_group;
-mod document;
 mod error;
 #[cfg(test)]
 mod fuzz;

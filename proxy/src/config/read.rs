@@ -3,12 +3,14 @@
 use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 
-use super::document::{Document, line_at, name};
+use store_server::console::one_line;
+use store_server::document::{self, Document, explain, name};
+
 use super::{Config, ConfigError, Listen, Route, ServerEntry, check};
 
 /// What is wrong, and where.
 pub(super) struct Complaint {
-    pub(super) path: super::document::Path,
+    pub(super) path: document::Path,
     pub(super) reason: String,
 }
 
@@ -44,13 +46,13 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, (usize, String)
     understand(text, folder, resolve)
 }
 
-/// The same, with what finds the servers' addresses.
+/// The same, with the function that finds the servers' addresses.
 pub(super) fn understand(
     text: &str,
     folder: &Path,
     resolve: fn(&mut Config) -> Result<(), Complaint>,
 ) -> Result<Config, (usize, String)> {
-    let document = Document::parse(text).map_err(|error| malformed(text, &error))?;
+    let document = Document::parse(text)?;
     let mut config: Config =
         toml::from_str(text).map_err(|error| misunderstood(&document, &error))?;
     complete(&mut config, folder);
@@ -104,7 +106,7 @@ fn complete(config: &mut Config, folder: &Path) {
     log.filter(|path| *path != Path::new("-")).map(absolute);
 }
 
-/// Last, as it may ask a name server.
+/// Finds the servers' addresses. This comes last, as it may ask a name server.
 fn resolve(config: &mut Config) -> Result<(), Complaint> {
     for (group, settings) in &mut config.upstreams {
         for (number, server) in settings.servers.iter_mut().enumerate() {
@@ -140,12 +142,6 @@ fn resolve_server(server: &mut ServerEntry) -> Result<(), String> {
     }
 }
 
-/// The file is no TOML.
-fn malformed(text: &str, error: &toml::de::Error) -> (usize, String) {
-    let line = error.span().map_or(1, |span| line_at(text, span.start));
-    (line, one_line(error.message()))
-}
-
 /// The file is TOML, but not ours.
 fn misunderstood(document: &Document<'_>, error: &toml::de::Error) -> (usize, String) {
     let Some(span) = error.span() else {
@@ -158,43 +154,4 @@ fn misunderstood(document: &Document<'_>, error: &toml::de::Error) -> (usize, St
         return (line, reason);
     }
     (line, format!("`{}`: {reason}", name(&path)))
-}
-
-/// serde's words in ours, with a suggestion where a name is unknown.
-fn explain(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let word = quoted.next().unwrap_or_default();
-    if message.starts_with("unknown field") {
-        return format!("no such key{}", suggestion(word, quoted));
-    }
-    if message.starts_with("unknown variant") {
-        return format!("no such value: `{word}`{}", suggestion(word, quoted));
-    }
-    one_line(message)
-        .replace("expected usize", WHOLE_NUMBER)
-        .replace("expected u16", WHOLE_NUMBER)
-        .replace("expected u32", WHOLE_NUMBER)
-        .replace("expected u64", WHOLE_NUMBER)
-        .replace("expected f64", "expected a number")
-}
-
-const WHOLE_NUMBER: &str = "expected a whole number in range";
-
-/// `; did you mean …?`, or all there is when nothing is near.
-pub(super) fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.collect();
-    let nearest = known
-        .iter()
-        .map(|&name| (strsim::jaro_winkler(word, name), name))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other));
-    match nearest {
-        Some((_, name)) => format!("; did you mean `{name}`?"),
-        None if known.is_empty() => String::new(),
-        None => format!("; there is {}", known.join(", ")),
-    }
-}
-
-fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
 
-use super::declare::Declare;
+use super::Declare;
 
 /// Things that a cache can do for a request.
 pub(crate) const RESULTS: usize = 7;

@@ -3,7 +3,7 @@
 
 use prometheus::{IntCounter, Result};
 
-use super::declare::Declare;
+use super::Declare;
 
 /// Names, and the paths of those that can come from a cache.
 const COUNTERS: [(&str, Option<&str>); 3] = [

@@ -2,19 +2,19 @@
 
 mod cache;
 mod course;
-mod declare;
 mod refusal;
 mod upstream;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
+use store_server::build::Build;
+use store_server::metrics::{Declare, registry, render};
 
 use cache::CacheVecs;
 pub(crate) use cache::{CacheMetrics, RESULTS};
 use course::Course;
-use declare::Declare;
 pub(crate) use refusal::Reason;
 pub(crate) use upstream::{ERROR, GroupMetrics, UpstreamMetrics, class};
 use upstream::{GroupVecs, UpstreamVecs};
@@ -43,19 +43,9 @@ impl Metrics {
     /// # Errors
     /// Two metrics of one name: a mistake in this module.
     pub(crate) fn new() -> prometheus::Result<Arc<Self>> {
-        let registry = Registry::new();
-        registry.register(Box::new(
-            prometheus::process_collector::ProcessCollector::for_self(),
-        ))?;
-        let declare = Declare {
-            registry: &registry,
-        };
-        let build = declare.gauges(
-            "store_proxy_build_info",
-            "Always 1: the version that serves",
-            &["version"],
-        )?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let registry = registry()?;
+        let declare = Declare::new(&registry);
+        Build::this().declare(&declare, "store_proxy_build_info")?;
         let metrics = Self {
             rate_limited: declare.counter(
                 "store_proxy_rate_limited_total",
@@ -98,7 +88,7 @@ impl Metrics {
     /// # Errors
     /// A metric without a name or value: a mistake in this module.
     pub(crate) fn render(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        render(&self.registry)
     }
 
     /// The metrics of one upstream; the same ones each time.

@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, Result};
 
-use super::declare::Declare;
+use super::Declare;
 
 /// Why a request or a connection is turned away. Metric and access log use the same words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

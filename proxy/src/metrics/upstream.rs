@@ -6,7 +6,7 @@ use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result,
 };
 
-use super::declare::Declare;
+use super::Declare;
 
 /// Bounds in seconds: the proxy adds tens of microseconds, and an upstream may take its 35 seconds.
 const SECONDS: [f64; 13] = [

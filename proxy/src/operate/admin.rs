@@ -2,7 +2,7 @@
 //!
 //! - `GET /metrics`: all metrics, in Prometheus's text format.
 //! - `GET /healthz`: `ok`, as long as the process answers.
-//! - `GET /status`: version, process id, groups and their upstreams, as JSON.
+//! - `GET /status`: version, commit, profile, process id, groups and their upstreams, as JSON.
 //! - `POST /reload`: reads the file again; names the sections that need an upgrade.
 //! - `POST /drain?upstream=A[&timeout=T]`: gives upstream A no more requests, and waits until it has none left.
 //! - `POST /undrain?upstream=A`: gives it requests again.
@@ -10,7 +10,6 @@
 //!
 //! A POST needs the admin token, and none comes from a web page.
 
-use std::net::IpAddr;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,20 +17,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN,
-    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
-use serde::Serialize;
-use serde_json::json;
+use store_server::admin_name::is_known;
+use store_server::build::Build;
 
+use super::admin_error::{AdminError, Answer, json, text};
 use super::reload::Reloader;
 use super::token::Token;
-use crate::config::{ConfigError, parse_duration};
+use crate::answers::{Drain, Purge, Reload, Status, Undrain};
+use crate::config::parse_duration;
 use crate::message::target::host_name;
-use crate::table::live::{Live, NoSuchUpstream, Status};
+use crate::table::live::Live;
 
 /// How long a drain waits unless told otherwise.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -46,15 +46,6 @@ pub(crate) struct Admin {
     handing_over: Arc<AtomicBool>,
 }
 
-/// What `/status` tells.
-#[derive(Serialize)]
-struct ProxyStatus {
-    version: &'static str,
-    pid: u32,
-    #[serde(flatten)]
-    groups: Status,
-}
-
 /// What can be asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Resource {
@@ -66,41 +57,6 @@ enum Resource {
     Undrain,
     Purge,
 }
-
-/// Why something is not done.
-#[derive(Debug, thiserror::Error)]
-enum AdminError {
-    #[error(
-        "here are /metrics, /healthz and /status to GET, /reload, /drain, /undrain and /cache/purge to POST"
-    )]
-    NotFound,
-    #[error("use {0}")]
-    Method(&'static str),
-    #[error("nobody asks for this listener by that name; names are set with `server.admin_names`")]
-    WrongHost,
-    #[error("send the token in `server.admin_token_file` as `Authorization: Bearer TOKEN`")]
-    NoToken,
-    #[error("the admin token is wrong")]
-    WrongToken,
-    #[error("changes are not made by web pages")]
-    FromBrowser,
-    #[error("a new process takes over; ask again")]
-    HandingOver,
-    #[error("write it as ?upstream=127.0.0.1:5000")]
-    NoUpstreamNamed,
-    #[error("timeout: {0}")]
-    Timeout(String),
-    #[error(transparent)]
-    NoSuchUpstream(#[from] NoSuchUpstream),
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error("`{0}` gets no more requests, but still has some after the time given")]
-    NotIdle(String),
-    #[error("{0}")]
-    Internal(String),
-}
-
-type Answer = Response<Vec<u8>>;
 
 impl Admin {
     /// Once `handing_over` is set, changes are left to the new process.
@@ -145,19 +101,11 @@ impl Admin {
     /// A web page can give its own name this machine's address and read what answers; it can't do so with an address.
     fn check_host(&self, headers: &HeaderMap) -> Result<(), AdminError> {
         let mut hosts = headers.get_all(HOST).iter();
-        let is_known = |host: &HeaderValue| {
+        let is_ours = |host: &HeaderValue| {
             let name = host_name(host.to_str().unwrap_or_default());
-            let inside = name
-                .strip_prefix('[')
-                .and_then(|name| name.strip_suffix(']'));
-            inside.unwrap_or(name).parse::<IpAddr>().is_ok()
-                || name.eq_ignore_ascii_case("localhost")
-                || self
-                    .names
-                    .iter()
-                    .any(|known| name.eq_ignore_ascii_case(known))
+            is_known(name, &self.names)
         };
-        if hosts.all(is_known) {
+        if hosts.all(is_ours) {
             Ok(())
         } else {
             Err(AdminError::WrongHost)
@@ -189,17 +137,19 @@ impl Admin {
     }
 
     fn status(&self) -> Result<Answer, AdminError> {
-        let status = ProxyStatus {
-            version: env!("CARGO_PKG_VERSION"),
+        json(&Status {
+            build: Some(Build::this()),
             pid: process::id(),
             groups: self.live.status(),
-        };
-        json_text(&status)
+        })
     }
 
     async fn reload(&self) -> Result<Answer, AdminError> {
         let not_taken_up = self.reloader.reload().await?;
-        json_text(&json!({ "reloaded": true, "needs_upgrade": not_taken_up }))
+        json(&Reload {
+            reloaded: true,
+            needs_upgrade: not_taken_up.into_iter().map(str::to_owned).collect(),
+        })
     }
 
     async fn drain(&self, query: &str) -> Result<Answer, AdminError> {
@@ -213,20 +163,21 @@ impl Admin {
             return Err(AdminError::NotIdle(upstream));
         }
         tracing::info!(upstream, "Drained");
-        json_text(&json!({ "upstream": upstream, "state": "drained" }))
+        let state = "drained".to_owned();
+        json(&Drain { upstream, state })
     }
 
     fn undrain(&self, query: &str) -> Result<Answer, AdminError> {
         let upstream = argument(query, "upstream").ok_or(AdminError::NoUpstreamNamed)?;
         self.live.undrain(&upstream)?;
         tracing::info!(upstream, "Back from draining");
-        json_text(&json!({ "upstream": upstream }))
+        json(&Undrain { upstream })
     }
 
     fn purge(&self) -> Result<Answer, AdminError> {
         let purged = self.live.purge();
         tracing::debug!(purged, "The cache is purged");
-        json_text(&json!({ "purged": purged }))
+        json(&Purge { purged })
     }
 }
 
@@ -288,70 +239,9 @@ impl Resource {
     }
 }
 
-impl AdminError {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::NotFound | Self::NoSuchUpstream(_) => StatusCode::NOT_FOUND,
-            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::WrongHost | Self::FromBrowser => StatusCode::FORBIDDEN,
-            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
-            Self::HandingOver => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NoUpstreamNamed | Self::Timeout(_) => StatusCode::BAD_REQUEST,
-            Self::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotIdle(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    fn answer(&self) -> Answer {
-        let status = self.status();
-        let detail = self.to_string();
-        let problem = json!({
-            "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or("Error"),
-            "status": status.as_u16(),
-            "detail": detail,
-            "error": detail,
-        });
-        let mut answer = text("application/problem+json", problem.to_string());
-        *answer.status_mut() = status;
-        match self {
-            Self::Method(allow) => {
-                answer
-                    .headers_mut()
-                    .insert(ALLOW, HeaderValue::from_static(allow));
-            }
-            Self::NoToken | Self::WrongToken => {
-                let scheme = HeaderValue::from_static("Bearer");
-                answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
-            }
-            Self::HandingOver => {
-                answer
-                    .headers_mut()
-                    .insert(RETRY_AFTER, HeaderValue::from(1));
-            }
-            _ => {}
-        }
-        answer
-    }
-}
-
 /// The value of a query's argument.
 fn argument(query: &str, name: &str) -> Option<String> {
     url::form_urlencoded::parse(query.as_bytes())
         .find(|(key, _)| key == name)
         .map(|(_, value)| value.into_owned())
-}
-
-fn json_text(value: &impl Serialize) -> Result<Answer, AdminError> {
-    let text_of = serde_json::to_string(value).map_err(|e| AdminError::Internal(e.to_string()))?;
-    Ok(text("application/json", text_of))
-}
-
-fn text(media_type: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(body.into_bytes());
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    answer
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::token;
 use crate::config::{parse_duration, token_file};
 use store_server::logging::LogFormat;
+use store_server::{Secret, token};
 
 /// A load balancer for store hosts.
 ///
@@ -16,7 +16,7 @@ use store_server::logging::LogFormat;
 ///
 /// Exit codes: 0 after a clean stop, 2 for a wrong setting, 1 for anything else.
 #[derive(Debug, Parser)]
-#[command(name = "store-proxy", version)]
+#[command(name = "store-proxy", version = store_server::build::VERSION)]
 pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]
@@ -146,7 +146,7 @@ impl Target {
     ///
     /// # Errors
     /// The file that was named can't be read.
-    pub fn token(&self, config: &Path) -> Result<Option<String>, String> {
+    pub fn token(&self, config: &Path) -> Result<Option<Secret>, String> {
         let named = self.admin_token_file.as_deref().map(|file| {
             let unread = |error| format!("--admin-token-file {}: {error}", file.display());
             token::read(file).map_err(unread)

@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use store_server::Secret;
+use store_server::console::table;
+
+use crate::answers::{Drain, Purge, Reload, Status, Undrain};
 
 /// Where a proxy with the default settings is asked.
 const DEFAULT: &str = "http://127.0.0.1:8081";
@@ -22,7 +26,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// A proxy that can be asked.
 pub struct AdminClient {
     admin: String,
-    token: Option<String>,
+    token: Option<Secret>,
     client: Client,
 }
 
@@ -50,49 +54,12 @@ pub enum ClientError {
     },
 }
 
-/// What a running proxy says about itself.
-#[derive(Debug, Deserialize)]
-pub struct Status {
-    /// Its process id.
-    pub pid: u32,
-    /// Its groups, by name.
-    pub groups: Vec<GroupStatus>,
-}
-
-/// One group of [`Status`].
-#[derive(Debug, Deserialize)]
-pub struct GroupStatus {
-    /// Its name.
-    pub name: String,
-    /// How its upstreams are picked.
-    pub policy: String,
-    /// Its upstreams, in the file's order.
-    pub upstreams: Vec<UpstreamStatus>,
-}
-
-/// One upstream of [`Status`].
-#[derive(Debug, Deserialize)]
-pub struct UpstreamStatus {
-    /// The address, as in the file.
-    pub address: String,
-    /// Its share, compared with the others'.
-    pub weight: u16,
-    /// `up`, `down`, `ejected`, `draining` or `drained`.
-    pub state: String,
-    /// Requests it is busy with.
-    pub in_flight: usize,
-    /// Requests that wait for it.
-    pub queued: usize,
-    /// Requests sent there since the start.
-    pub requests: usize,
-}
-
 impl AdminClient {
     /// Asks the process at the URL `admin`, or the default one; `token` is what changes need.
     ///
     /// # Errors
     /// No HTTP client can be made.
-    pub fn new(admin: Option<&str>, token: Option<String>) -> Result<Self, ClientError> {
+    pub fn new(admin: Option<&str>, token: Option<Secret>) -> Result<Self, ClientError> {
         let admin = admin.unwrap_or(DEFAULT).trim_end_matches('/').to_owned();
         let client = Client::builder()
             // What the environment says about proxies is meant for the world outside.
@@ -113,7 +80,7 @@ impl AdminClient {
     ///
     /// # Errors
     /// No HTTP client can be made.
-    pub fn at(listener: SocketAddr, token: Option<String>) -> Result<Self, ClientError> {
+    pub fn at(listener: SocketAddr, token: Option<Secret>) -> Result<Self, ClientError> {
         let mut address = listener;
         if listener.ip().is_unspecified() {
             address.set_ip(match listener {
@@ -129,11 +96,8 @@ impl AdminClient {
     /// # Errors
     /// The settings are wrong, or nobody answers.
     pub async fn reload(&self) -> Result<Vec<String>, ClientError> {
-        let answer = self.change("/reload", &[], ANSWER_LIMIT).await?;
-        let sections = answer["needs_upgrade"].as_array().into_iter().flatten();
-        Ok(sections
-            .filter_map(|s| s.as_str().map(str::to_owned))
-            .collect())
+        let answer: Reload = self.change("/reload", &[], ANSWER_LIMIT).await?;
+        Ok(answer.needs_upgrade)
     }
 
     /// Takes an upstream out, and waits until it is idle, at most for `limit`.
@@ -143,8 +107,8 @@ impl AdminClient {
     pub async fn drain(&self, upstream: &str, limit: Duration) -> Result<(), ClientError> {
         let timeout = humantime::format_duration(limit).to_string();
         let arguments = [("upstream", upstream), ("timeout", &timeout)];
-        self.change("/drain", &arguments, limit + ANSWER_LIMIT)
-            .await?;
+        let limit = limit + ANSWER_LIMIT;
+        self.change::<Drain>("/drain", &arguments, limit).await?;
         Ok(())
     }
 
@@ -153,7 +117,8 @@ impl AdminClient {
     /// # Errors
     /// There is no such upstream, or nobody answers.
     pub async fn undrain(&self, upstream: &str) -> Result<(), ClientError> {
-        self.change("/undrain", &[("upstream", upstream)], ANSWER_LIMIT)
+        let arguments = [("upstream", upstream)];
+        self.change::<Undrain>("/undrain", &arguments, ANSWER_LIMIT)
             .await?;
         Ok(())
     }
@@ -162,9 +127,9 @@ impl AdminClient {
     ///
     /// # Errors
     /// Nobody answers.
-    pub async fn purge(&self) -> Result<u64, ClientError> {
-        let answer = self.change("/cache/purge", &[], ANSWER_LIMIT).await?;
-        Ok(answer["purged"].as_u64().unwrap_or(0))
+    pub async fn purge(&self) -> Result<usize, ClientError> {
+        let answer: Purge = self.change("/cache/purge", &[], ANSWER_LIMIT).await?;
+        Ok(answer.purged)
     }
 
     /// What `GET /status` answers, word for word.
@@ -180,21 +145,29 @@ impl AdminClient {
         Ok(text)
     }
 
+    /// What `GET /status` answers, as a table.
+    ///
+    /// # Errors
+    /// Nobody answers, or somebody else.
+    pub async fn status_table(&self) -> Result<String, ClientError> {
+        Ok(lines(&self.status().await?).join("\n"))
+    }
+
     /// What `GET /status` answers.
     ///
     /// # Errors
     /// Nobody answers, or somebody else.
-    pub async fn status(&self) -> Result<Status, ClientError> {
+    pub(crate) async fn status(&self) -> Result<Status, ClientError> {
         let text = self.status_text().await?;
         serde_json::from_str(&text).map_err(|error| unreachable(&self.admin, &error))
     }
 
-    async fn change(
+    async fn change<T: DeserializeOwned>(
         &self,
         path: &str,
         arguments: &[(&str, &str)],
         limit: Duration,
-    ) -> Result<Value, ClientError> {
+    ) -> Result<T, ClientError> {
         let began = Instant::now();
         loop {
             let request = self.request(Method::POST, path);
@@ -215,7 +188,7 @@ impl AdminClient {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.admin));
         match &self.token {
-            Some(token) => request.bearer_auth(token),
+            Some(Secret(token)) => request.bearer_auth(token),
             None => request,
         }
     }
@@ -228,63 +201,38 @@ impl AdminClient {
     }
 }
 
-impl Status {
-    /// The upstreams that an operator took out.
-    pub fn drained(&self) -> impl Iterator<Item = &str> {
-        let upstreams = self.groups.iter().flat_map(|group| &group.upstreams);
-        upstreams
-            .filter(|upstream| ["draining", "drained"].contains(&upstream.state.as_str()))
-            .map(|upstream| upstream.address.as_str())
-    }
-
-    /// A line for each upstream.
-    pub fn table(&self) -> String {
-        let mut rows = vec![
+/// A line for the process, and one for each upstream.
+fn lines(status: &Status) -> Vec<String> {
+    let heading = [
+        "GROUP",
+        "POLICY",
+        "UPSTREAM",
+        "WEIGHT",
+        "STATE",
+        "IN FLIGHT",
+        "QUEUED",
+        "REQUESTS",
+    ];
+    let rows = status.groups.iter().flat_map(|group| {
+        group.upstreams.iter().map(|upstream| {
             [
-                "GROUP",
-                "POLICY",
-                "UPSTREAM",
-                "WEIGHT",
-                "STATE",
-                "IN FLIGHT",
-                "QUEUED",
-                "REQUESTS",
+                group.name.clone(),
+                group.policy.clone(),
+                upstream.address.clone(),
+                upstream.weight.to_string(),
+                upstream.state.clone(),
+                upstream.in_flight.to_string(),
+                upstream.queued.to_string(),
+                upstream.requests.to_string(),
             ]
-            .map(str::to_owned),
-        ];
-        for group in &self.groups {
-            rows.extend(group.upstreams.iter().map(|upstream| {
-                [
-                    group.name.clone(),
-                    group.policy.clone(),
-                    upstream.address.clone(),
-                    upstream.weight.to_string(),
-                    upstream.state.clone(),
-                    upstream.in_flight.to_string(),
-                    upstream.queued.to_string(),
-                    upstream.requests.to_string(),
-                ]
-            }));
-        }
-        aligned(&rows)
-    }
-}
-
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.len().max(*width);
-        }
-    }
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths);
-        let padded: Vec<_> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        padded.join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+        })
+    });
+    let rows: Vec<_> = std::iter::once(heading.map(str::to_owned))
+        .chain(rows)
+        .collect();
+    let build = status.build.as_ref().map(|build| format!(", {build}"));
+    let process = format!("process {}{}", status.pid, build.unwrap_or_default());
+    std::iter::once(process).chain(table(&rows)).collect()
 }
 
 fn unreachable(admin: &str, error: &dyn std::error::Error) -> ClientError {
@@ -317,16 +265,18 @@ mod tests {
     #[test]
     fn a_status_becomes_a_table() {
         let status: Status = serde_json::from_str(
-            r#"{"pid": 7, "groups": [{"name": "store", "policy": "round_robin", "upstreams": [
+            r#"{"version": "1.2.3", "commit": "abc", "profile": "dist", "pid": 7,
+                "groups": [{"name": "store", "policy": "round_robin", "upstreams": [
                 {"address": "127.0.0.1:5000", "weight": 1, "state": "up", "in_flight": 2, "queued": 0, "requests": 1234},
                 {"address": "b:1", "weight": 10, "state": "draining", "in_flight": 0, "queued": 0, "requests": 5}]}]}"#,
         )
         .expect("parses");
-        assert_eq!(status.drained().collect::<Vec<_>>(), ["b:1"]);
-        let expected = "\
-GROUP  POLICY       UPSTREAM        WEIGHT  STATE     IN FLIGHT  QUEUED  REQUESTS
-store  round_robin  127.0.0.1:5000  1       up        2          0       1234
-store  round_robin  b:1             10      draining  0          0       5";
-        assert_eq!(status.table(), expected);
+        let expected = [
+            "process 7, 1.2.3 (commit abc, profile dist)",
+            "GROUP  POLICY       UPSTREAM        WEIGHT  STATE     IN FLIGHT  QUEUED  REQUESTS",
+            "store  round_robin  127.0.0.1:5000  1       up        2          0       1234",
+            "store  round_robin  b:1             10      draining  0          0       5",
+        ];
+        assert_eq!(lines(&status), expected);
     }
 }

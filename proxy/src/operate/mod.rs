@@ -5,6 +5,7 @@
 //! nothing of this.
 
 pub(crate) mod admin;
+mod admin_error;
 pub mod cli;
 pub mod client;
 pub(crate) mod entrance;

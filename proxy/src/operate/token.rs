@@ -5,12 +5,12 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-pub(crate) use store_server::token::read;
-use store_server::token::{SHORTEST, bearer, is_readable_by_others, is_same};
+use store_server::Secret;
+use store_server::token::{SHORTEST, bearer, is_readable_by_others, is_same, read};
 use uuid::Uuid;
 
 /// The secret that changes need.
-pub(crate) struct Token(String);
+pub(crate) struct Token(Secret);
 
 impl Token {
     /// The token in the file, which is made if there is none, for its owner alone.
@@ -23,7 +23,7 @@ impl Token {
             make(file).map_err(|error| failed("can't make the admin token's file", error))?;
         }
         let token = read(file).map_err(|error| failed("can't read the admin token in", error))?;
-        if token.len() < SHORTEST {
+        if token.0.len() < SHORTEST {
             return Err(format!(
                 "{}: the admin token needs {SHORTEST} characters or more",
                 file.display()
@@ -71,7 +71,7 @@ mod tests {
         let made = Token::load(&file).expect("made");
         let found = Token::load(&file).expect("found");
         assert_eq!(made.0, found.0);
-        assert_eq!(made.0.len(), 64);
+        assert_eq!(made.0.0.len(), 64);
         let mode = std::fs::metadata(&file).expect("there").mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(&folder).expect("reads").count(), 1);

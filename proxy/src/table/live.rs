@@ -5,16 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use serde::Serialize;
 
 use super::routes::Routes;
+use crate::answers::{GroupStatus, UpstreamStatus, word};
 use crate::cache::Caches;
-use crate::clients::ClientRate;
-use crate::clients::Clients;
+use crate::clients::{ClientRate, Clients};
 use crate::config::{self, Config};
 use crate::metrics::Metrics;
-use crate::upstream::Group;
-use crate::upstream::{State, Upstream};
+use crate::upstream::{Group, Upstream};
 
 /// Wait between two looks at whether a drained upstream is idle.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
@@ -44,41 +42,6 @@ pub(crate) struct Table {
 #[derive(Debug, thiserror::Error)]
 #[error("no upstream is `{0}`; `store-proxy status` lists them")]
 pub(crate) struct NoSuchUpstream(String);
-
-/// The groups and upstreams as an operator sees them.
-#[derive(Debug, Serialize)]
-pub(crate) struct Status {
-    /// The groups, by name.
-    pub(crate) groups: Vec<GroupStatus>,
-}
-
-/// One group of [`Status`].
-#[derive(Debug, Serialize)]
-pub(crate) struct GroupStatus {
-    /// Its name.
-    pub(crate) name: String,
-    /// How its upstreams are picked.
-    pub(crate) policy: config::Policy,
-    /// Its upstreams, in the file's order.
-    pub(crate) upstreams: Vec<UpstreamStatus>,
-}
-
-/// One upstream of [`Status`].
-#[derive(Debug, Serialize)]
-pub(crate) struct UpstreamStatus {
-    /// The address, as in the file.
-    pub(crate) address: String,
-    /// Its share, compared with the others'.
-    pub(crate) weight: u16,
-    /// Whether it may be picked.
-    pub(crate) state: State,
-    /// Requests it is busy with.
-    pub(crate) in_flight: usize,
-    /// Requests that wait for it.
-    pub(crate) queued: usize,
-    /// Requests sent there since the start.
-    pub(crate) requests: usize,
-}
 
 impl Live {
     /// Takes up `config`.
@@ -140,21 +103,19 @@ impl Live {
     }
 
     /// The groups and upstreams as an operator sees them.
-    pub(crate) fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Vec<GroupStatus> {
         let now = Instant::now();
         let table = self.table();
         let groups = table.groups.values().map(|group| GroupStatus {
             name: group.name.clone(),
-            policy: group.settings.policy,
+            policy: word(&group.settings.policy),
             upstreams: group
                 .upstreams
                 .iter()
                 .map(|upstream| status(upstream, now))
                 .collect(),
         });
-        Status {
-            groups: groups.collect(),
-        }
+        groups.collect()
     }
 
     /// Sends no more requests to the upstream and waits, at most for `limit`, until it has none in flight. Says
@@ -221,7 +182,7 @@ fn status(upstream: &Upstream, now: Instant) -> UpstreamStatus {
     UpstreamStatus {
         address: upstream.entry.address.clone(),
         weight: upstream.entry.weight,
-        state: upstream.standing.state(now),
+        state: word(&upstream.standing.state(now)),
         in_flight: upstream.in_flight(),
         queued: upstream.waiting(),
         requests: upstream.standing.requests(),

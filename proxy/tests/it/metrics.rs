@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use testbed::find_program;
 
 use crate::support::{
-    Client, Reply, Rig, Upstream, eventually, get, group, problem, request, server, shop,
+    Client, Reply, Rig, Upstream, binary, eventually, get, group, problem, request, server, shop,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,4 +129,26 @@ async fn the_admin_listener_is_not_the_shop_and_the_shop_not_the_admin_listener(
     ))
     .await;
     assert_eq!(unknown.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn version_status_and_metrics_name_the_same_build() {
+    let upstream = Upstream::start().await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let version = Command::new(binary()).arg("--version").output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let version = version.trim().strip_prefix("store-proxy ").unwrap();
+    let status = rig.status().await;
+    let [number, commit, profile] =
+        ["version", "commit", "profile"].map(|name| status[name].as_str().unwrap());
+    assert_eq!(number, env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        version,
+        format!("{number} (commit {commit}, profile {profile})")
+    );
+    let said = String::from_utf8(rig.control(&["status"]).await.stdout).unwrap();
+    let first = said.lines().next().unwrap();
+    assert_eq!(first, format!("process {}, {version}", status["pid"]));
+    let labels = format!("commit=\"{commit}\",profile=\"{profile}\",version=\"{number}\"");
+    assert_eq!(rig.metric("store_proxy_build_info", &[&labels]).await, 1.0);
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use testbed::rooms::{Rule, check, circles, strangers};
 
 /// From the bottom up: nothing that serves imports `operate` or `server`.
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
+    ("answers", &["config"]),
     ("metrics", &[]),
     ("message", &["metrics"]),
     ("config", &["message"]),
@@ -15,7 +16,7 @@ const RULES: [Rule; 11] = [
     (
         "table",
         &[
-            "cache", "clients", "config", "message", "metrics", "upstream",
+            "answers", "cache", "clients", "config", "message", "metrics", "upstream",
         ],
     ),
     (
@@ -32,7 +33,14 @@ const RULES: [Rule; 11] = [
     ),
     (
         "operate",
-        &["config", "downstream", "message", "request", "table"],
+        &[
+            "answers",
+            "config",
+            "downstream",
+            "message",
+            "request",
+            "table",
+        ],
     ),
     (
         "server",

@@ -3,7 +3,7 @@
 use spin_sdk::mysql::{Error, MysqlError as WitError};
 use store_domain::StoreError;
 
-use super::known::{Known, Status};
+use super::known::{ErrorRow, Status};
 
 /// A value is already there under a unique key.
 const DUPLICATE: u16 = 1062;
@@ -77,7 +77,7 @@ impl MysqlError {
     pub(super) fn is_retryable(&self) -> bool {
         match self {
             Self::Server { code, .. } => {
-                Known::of(*code).is_some_and(|known| known.is_worth_a_retry)
+                ErrorRow::of(*code).is_some_and(|known| known.is_worth_a_retry)
             }
             Self::Lost(_) => true,
             Self::Connect(_) | Self::CommitUnknown(_) | Self::Unexpected(_) => false,
@@ -86,7 +86,7 @@ impl MysqlError {
 
     /// Whether this answer to a commit says, for certain, that nothing was committed.
     pub(super) fn undoes_a_commit(&self) -> bool {
-        let known = self.code().and_then(Known::of);
+        let known = self.code().and_then(ErrorRow::of);
         known.is_some_and(|known| known.undoes_a_commit)
     }
 
@@ -153,7 +153,7 @@ impl From<MysqlError> for StoreError {
         match error {
             MysqlError::Connect(_) | MysqlError::Lost(_) => Self::Unavailable(text),
             MysqlError::CommitUnknown(_) => Self::OutcomeUnknown(text),
-            MysqlError::Server { code, .. } => match Known::of(code).map(|known| known.status) {
+            MysqlError::Server { code, .. } => match ErrorRow::of(code).map(|known| known.status) {
                 Some(Status::Conflict) => Self::Conflict(CONFLICT.into()),
                 Some(Status::Unacceptable) => Self::Unacceptable(DANGLING.into()),
                 Some(Status::Unavailable) => Self::Unavailable(text),

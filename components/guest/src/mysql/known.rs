@@ -5,7 +5,7 @@ const TABLE: &str = include_str!("../../../../wit/mysql-errors.csv");
 
 /// One row of the table, as far as a component needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct ErrorRow {
     /// The transaction may be tried again as a whole.
     pub(super) is_worth_a_retry: bool,
     /// When this answers a commit, nothing was committed.
@@ -24,7 +24,7 @@ pub(super) enum Status {
     Unavailable,
 }
 
-impl Known {
+impl ErrorRow {
     /// What is known of an error, if it is known.
     pub(super) fn of(code: u16) -> Option<Self> {
         let code = code.to_string();
@@ -63,13 +63,13 @@ mod tests {
     fn every_row_is_read() {
         for line in TABLE.lines().skip(1) {
             let code = line.split(',').next().and_then(|code| code.parse().ok());
-            assert!(code.and_then(Known::of).is_some(), "{line}");
+            assert!(code.and_then(ErrorRow::of).is_some(), "{line}");
         }
     }
 
     #[test]
     fn what_leaves_a_commit_open_is_said_so() {
-        let undone = |code| Known::of(code).map(|known| known.undoes_a_commit);
+        let undone = |code| ErrorRow::of(code).map(|known| known.undoes_a_commit);
         assert_eq!(undone(1213), Some(true));
         assert_eq!(undone(1053), Some(false));
         assert_eq!(undone(1180), Some(false));

@@ -29,27 +29,27 @@ pub(super) struct Body {
 }
 
 /// A query that may be executed.
-pub(super) struct Prepared {
+pub(super) struct CheckedQuery {
     pub(super) request: Request,
     /// Whether the answer has fields that [`skipped`] added.
     pub(super) has_kept_objects: bool,
 }
 
 /// Why a query is not executed.
-pub(super) enum Refused {
-    /// The body is none.
+pub(super) enum Refusal {
+    /// The body is no GraphQL request.
     Body(StoreError),
     /// The query is wrong or costs too much, which GraphQL answers in its own way.
     Query(ServerError),
 }
 
-impl From<StoreError> for Refused {
+impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::Body(error)
     }
 }
 
-impl From<ServerError> for Refused {
+impl From<ServerError> for Refusal {
     fn from(error: ServerError) -> Self {
         Self::Query(error)
     }
@@ -60,7 +60,7 @@ impl Body {
     ///
     /// # Errors
     /// What is wrong with variables, query or `operationName`.
-    pub(super) fn prepare(self) -> Result<Prepared, Refused> {
+    pub(super) fn prepare(self) -> Result<CheckedQuery, Refusal> {
         text::check(&self.query)?;
         let variables = match &self.variables {
             Some(raw) => read_variables(raw)?,
@@ -78,7 +78,7 @@ impl Body {
             request = request.operation_name(name);
         }
         request.set_parsed_query(document);
-        Ok(Prepared {
+        Ok(CheckedQuery {
             request,
             has_kept_objects,
         })
@@ -86,7 +86,7 @@ impl Body {
 }
 
 /// The variables, if they are few enough to be read at all.
-fn read_variables(raw: &RawValue) -> Result<Variables, Refused> {
+fn read_variables(raw: &RawValue) -> Result<Variables, Refusal> {
     let text = raw.get();
     if text.len() > MAX_VARIABLES_BYTES || !is_small(text) {
         return Err(refusal(format!(
@@ -155,7 +155,7 @@ mod tests {
         }
         for wrong in ["[]", r#"[["a","1"]]"#, "1", r#""{}""#, "true"] {
             assert!(
-                matches!(prepare(wrong), Err(Refused::Body(StoreError::Malformed(_)))),
+                matches!(prepare(wrong), Err(Refusal::Body(StoreError::Malformed(_)))),
                 "{wrong}"
             );
         }

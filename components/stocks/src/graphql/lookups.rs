@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use futures::channel::{mpsc, oneshot};
 use store_domain::StoreError;
 
-use crate::read::Found;
+use crate::read::ProductRecord;
 
 /// Most products read together. The query's own limits allow no more fields than that.
 const MOST_AT_ONCE: usize = 1000;
@@ -17,20 +17,20 @@ const MOST_AT_ONCE: usize = 1000;
 /// Where resolvers ask.
 pub(super) struct Lookups(mpsc::UnboundedSender<Lookup>);
 
-/// What they asked for. It ends when the query has been answered and its [`Lookups`] dropped.
-pub(super) struct Asked(mpsc::UnboundedReceiver<Lookup>);
+/// What resolvers ask for. It ends when the query has been answered and its [`Lookups`] dropped.
+pub(super) struct Wishes(mpsc::UnboundedReceiver<Lookup>);
 
 struct Lookup {
     /// `None` where the client wrote what is no id. It is asked for all the same, because the library puts fields into
     /// its answer as they finish, and those of one batch finish in the order of the query.
     product_id: Option<i64>,
-    answer: oneshot::Sender<Option<Found>>,
+    answer: oneshot::Sender<Option<ProductRecord>>,
 }
 
 impl Lookups {
-    pub(super) fn new() -> (Self, Asked) {
+    pub(super) fn new() -> (Self, Wishes) {
         let (ask, asked) = mpsc::unbounded();
-        (Self(ask), Asked(asked))
+        (Self(ask), Wishes(asked))
     }
 
     /// The product, if it exists.
@@ -40,21 +40,21 @@ impl Lookups {
     pub(super) async fn find(
         &self,
         product_id: Option<i64>,
-    ) -> async_graphql::Result<Option<Found>> {
+    ) -> async_graphql::Result<Option<ProductRecord>> {
         let (answer, answered) = oneshot::channel();
         self.0.unbounded_send(Lookup { product_id, answer })?;
         Ok(answered.await?)
     }
 }
 
-impl Asked {
+impl Wishes {
     /// Grants every wish by `find`, which gives those of the products that exist.
     ///
     /// # Errors
     /// What `find` failed with, after which no resolver gets an answer.
     pub(super) async fn serve(
         self,
-        find: impl AsyncFn(Vec<i64>) -> Result<Vec<Found>, StoreError>,
+        find: impl AsyncFn(Vec<i64>) -> Result<Vec<ProductRecord>, StoreError>,
     ) -> Result<(), StoreError> {
         let mut together = self.0.ready_chunks(MOST_AT_ONCE);
         while let Some(lookups) = together.next().await {
@@ -62,7 +62,7 @@ impl Asked {
                 .iter()
                 .filter_map(|lookup| lookup.product_id)
                 .collect();
-            let found: BTreeMap<i64, Found> = find(ids.into_iter().collect())
+            let found: BTreeMap<i64, ProductRecord> = find(ids.into_iter().collect())
                 .await?
                 .into_iter()
                 .map(|found| (found.product.id, found))

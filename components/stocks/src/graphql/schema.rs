@@ -4,7 +4,7 @@ use async_graphql::{Context, Error, Object, Result, SimpleObject};
 use store_guest::parse_id;
 
 use super::lookups::Lookups;
-use crate::read::Found;
+use crate::read::ProductRecord;
 
 pub(super) struct Query;
 
@@ -25,7 +25,7 @@ impl Query {
         id: String,
     ) -> Result<Option<Result<ProductView>>> {
         let asks_for_id = context.look_ahead().field("id").exists();
-        let view = |found: Found| {
+        let view = |found: ProductRecord| {
             // A product without its `id: Int!` is none, so the error is the product's.
             if asks_for_id {
                 int(found.product.id)?;
@@ -60,8 +60,8 @@ struct ProductView {
     quantity: Option<Int>,
 }
 
-impl From<Found> for ProductView {
-    fn from(found: Found) -> Self {
+impl From<ProductRecord> for ProductView {
+    fn from(found: ProductRecord) -> Self {
         Self {
             id: found.product.id,
             name: found.product.name,
@@ -72,8 +72,8 @@ impl From<Found> for ProductView {
     }
 }
 
-/// What the store has under an id, which GraphQL passes as text; nothing under what is no id.
-async fn find(context: &Context<'_>, text: String) -> Result<Option<Found>> {
+/// The product with this id, which GraphQL passes as text. A text that is no id names nothing.
+async fn find(context: &Context<'_>, text: String) -> Result<Option<ProductRecord>> {
     let id = parse_id(&text).ok();
     // Hundreds of fields wait at once, and each has a copy of what may be a long text.
     drop(text);

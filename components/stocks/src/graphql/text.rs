@@ -61,7 +61,7 @@ pub(super) fn check(query: &str) -> Result<(), ServerError> {
 }
 
 /// Length of what the text begins with: a comment, a string, a name, or one byte of something else. Brackets within
-/// comments and strings are none; who counts them can be told that a deep query is flat.
+/// comments and strings don't count; if they did, a deep query could be made to look flat.
 fn token_length(text: &[u8]) -> usize {
     match text {
         [b'#', ..] => length_while(text, |byte| !matches!(byte, b'\n' | b'\r')),
@@ -100,7 +100,7 @@ fn block_string_length(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether what begins so only divides other parts. A comment does, too.
+/// Whether what begins with this byte only separates other parts: white space, a comma, or a comment.
 fn is_ignored(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b'#')
 }

@@ -3,15 +3,14 @@
 //! The format is Spin's: <https://spinframework.dev/v3/manifest-reference>.
 
 mod probe;
+mod raw;
 mod reader;
 mod tool;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use toml::Table;
-
-use self::reader::{Reader, one_line};
+use self::reader::read;
 pub(crate) use self::tool::OwnLimits;
 use crate::app::variables::{Declaration, Template};
 use crate::instance::Probe;
@@ -38,15 +37,24 @@ pub enum ManifestError {
         reason: String,
     },
     /// A key is missing, has a wrong value, or asks for what this host doesn't offer.
-    #[error("{path}: `{key}`: {reason}")]
+    #[error("{path}:{line}: {}{reason}", in_quotes(.key))]
     Key {
         /// The manifest's path.
         path: PathBuf,
-        /// Dotted, as in TOML.
+        /// Of the key, or of the innermost table around it that is there, counted from 1.
+        line: usize,
+        /// Dotted, as in TOML; empty for the file as a whole.
         key: String,
         /// What is wrong and what to do.
         reason: String,
     },
+}
+
+fn in_quotes(key: &str) -> String {
+    match key {
+        "" => String::new(),
+        key => format!("`{key}`: "),
+    }
 }
 
 /// A checked app.
@@ -100,14 +108,6 @@ impl Manifest {
             path: path.to_owned(),
             source,
         })?;
-        let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let start = error.span().map_or(0, |span| span.start);
-            ManifestError::Syntax {
-                path: path.to_owned(),
-                line: text[..start.min(text.len())].matches('\n').count() + 1,
-                reason: one_line(error.message()),
-            }
-        })?;
-        Reader { path }.manifest(table)
+        read(path, &text)
     }
 }

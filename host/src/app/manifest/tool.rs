@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
-use serde::Deserialize;
+use http::{Method, StatusCode, Uri};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::config::{Limits, duration};
 use crate::instance::Probe;
@@ -12,20 +13,59 @@ use crate::instance::Probe;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tool {
-    probe: Option<RawProbe>,
+    #[serde(default, deserialize_with = "probe")]
+    pub(super) probe: Option<Probe>,
     #[serde(default)]
     pub(super) redis_near_cache: Vec<String>,
     #[serde(default)]
     pub(super) limits: OwnLimits,
 }
 
-#[derive(Debug, Deserialize)]
+/// A probe as it is written.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawProbe {
+    #[serde(deserialize_with = "path")]
     path: String,
-    method: Option<String>,
-    status: Option<u16>,
+    #[serde(default, deserialize_with = "safe_method")]
+    method: Method,
+    #[serde(default, deserialize_with = "status")]
+    status: Option<StatusCode>,
     contains: Option<String>,
+}
+
+fn probe<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Probe>, D::Error> {
+    RawProbe::deserialize(from).map(|raw| {
+        Some(Probe {
+            method: raw.method,
+            path: raw.path,
+            status: raw.status,
+            contains: raw.contains,
+        })
+    })
+}
+
+fn path<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let path = String::deserialize(from)?;
+    if path.starts_with('/') && path.parse::<Uri>().is_ok() {
+        return Ok(path);
+    }
+    let reason = format!("`{path}` is not a path that starts with `/`");
+    Err(D::Error::custom(reason))
+}
+
+/// A method that changes nothing, whoever sends it.
+fn safe_method<'de, D: Deserializer<'de>>(from: D) -> Result<Method, D::Error> {
+    let name = String::deserialize(from)?;
+    let method = name.parse::<Method>().ok().filter(Method::is_safe);
+    let reason = || D::Error::custom(format!("`{name}` may change something; use GET or HEAD"));
+    method.ok_or_else(reason)
+}
+
+fn status<'de, D: Deserializer<'de>>(from: D) -> Result<Option<StatusCode>, D::Error> {
+    let number = u16::deserialize(from)?;
+    let reason = |_| D::Error::custom(format!("{number} is not a status of HTTP"));
+    StatusCode::from_u16(number).map(Some).map_err(reason)
 }
 
 /// Limits that a component sets for itself; the host's flags count for the rest.
@@ -72,14 +112,14 @@ impl<const MOST: u32> TryFrom<u32> for Count<MOST> {
 }
 
 impl<const MOST: u32> Count<MOST> {
-    /// This one, or `host`'s where there is none.
+    /// The component's own count, or the host's if it has none.
     fn over(own: Option<Self>, host: u32) -> u32 {
         own.map_or(host, |own| own.0)
     }
 }
 
 impl OwnLimits {
-    /// These, and `host`'s where there are none.
+    /// The component's own limits, and the host's where it has none.
     pub(crate) fn over(&self, host: &Limits) -> Limits {
         let time = |own: Option<Time>, host| own.map_or(host, |own| own.0);
         Limits {
@@ -91,44 +131,6 @@ impl OwnLimits {
             instance_requests: Count::over(self.instance_requests, host.instance_requests),
             instance_idle: time(self.instance_idle, host.instance_idle),
         }
-    }
-}
-
-impl Tool {
-    /// The probe, checked.
-    ///
-    /// # Errors
-    /// The text says what is wrong with the table.
-    pub(super) fn probe(&self) -> Result<Option<Probe>, String> {
-        let Some(raw) = &self.probe else {
-            return Ok(None);
-        };
-        let method = raw.method.as_deref().unwrap_or("GET");
-        let method = match method.parse::<Method>() {
-            Ok(method) if method.is_safe() => method,
-            _ => {
-                return Err(format!(
-                    "`probe.method`: `{method}` may change something; use GET or HEAD"
-                ));
-            }
-        };
-        if !raw.path.starts_with('/') || raw.path.parse::<http::Uri>().is_err() {
-            return Err(format!(
-                "`probe.path`: `{}` is not a path that starts with `/`",
-                raw.path
-            ));
-        }
-        let status = raw
-            .status
-            .map(StatusCode::from_u16)
-            .transpose()
-            .map_err(|_| "`probe.status`: is not a status of HTTP".to_owned())?;
-        Ok(Some(Probe {
-            method,
-            path: raw.path.clone(),
-            status,
-            contains: raw.contains.clone(),
-        }))
     }
 }
 
@@ -148,7 +150,7 @@ mod tests {
             redis_near_cache = ["report:"]
         "#;
         let tool = read(text).expect("valid");
-        let probe = tool.probe().expect("valid").expect("given");
+        let probe = tool.probe.expect("given");
         assert_eq!((probe.method, probe.path.as_str()), (Method::GET, "/x"));
         assert_eq!(probe.status, Some(StatusCode::NO_CONTENT));
         assert_eq!(tool.limits.max_in_flight.map(|count| count.0), Some(3));
@@ -165,16 +167,11 @@ mod tests {
             "limits = { instance_concurrency = 1025 }",
             "limits = { memory_limit_mib = 4097 }",
             "limits = { request_timeout = \"soon\" }",
-        ] {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
-        for wrong in [
             "probe = { path = \"x\" }",
             "probe = { path = \"/x\", method = \"POST\" }",
             "probe = { path = \"/x\", status = 7 }",
         ] {
-            let tool = read(wrong).expect("well formed");
-            assert!(tool.probe().is_err(), "{wrong}");
+            assert!(read(wrong).is_err(), "{wrong}");
         }
     }
 }

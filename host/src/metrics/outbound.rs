@@ -1,0 +1,103 @@
+//! What is counted of the commands that components send to Redis, and of what the host refuses them.
+
+use prometheus::{IntCounter, IntCounterVec};
+
+use super::Declare;
+
+pub(super) struct OutboundVecs {
+    redis_errors: IntCounterVec,
+    redis_near_reads: IntCounterVec,
+    refused: IntCounterVec,
+}
+
+impl OutboundVecs {
+    pub(super) fn declare(declare: &Declare<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            redis_errors: declare.counters(
+                "store_redis_errors_total",
+                "Redis commands that failed",
+                &["component"],
+            )?,
+            redis_near_reads: declare.counters(
+                "store_redis_near_cache_reads_total",
+                "Reads of keys that the component asks to be kept near: hit or miss",
+                &["component", "outcome"],
+            )?,
+            refused: declare.counters(
+                "store_outbound_refused_total",
+                "What a component asked MySQL or Redis for and the host refused: address, command, pools or size",
+                &["component", "reason"],
+            )?,
+        })
+    }
+
+    /// Makes the series of a component visible before anything is counted.
+    pub(super) fn announce(&self, component: &str) {
+        self.redis_errors.with_label_values(&[component]);
+        for refusal in Refusal::ALL {
+            self.refused
+                .with_label_values(&[component, refusal.label()]);
+        }
+    }
+
+    pub(super) fn redis_error(&self, component: &str) {
+        self.redis_errors.with_label_values(&[component]).inc();
+    }
+
+    pub(super) fn refuse(&self, component: &str, refusal: Refusal) {
+        let labels = [component, refusal.label()];
+        self.refused.with_label_values(&labels).inc();
+    }
+
+    pub(super) fn near(&self, component: &str) -> NearMetrics {
+        let outcome = |outcome| {
+            self.redis_near_reads
+                .with_label_values(&[component, outcome])
+        };
+        NearMetrics {
+            hits: outcome("hit"),
+            misses: outcome("miss"),
+        }
+    }
+}
+
+/// Why the host does not do for a component what it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The address is not one, or not among the allowed ones.
+    Address,
+    /// A command of Redis that would block, switch or subscribe.
+    Command,
+    /// The component uses too many addresses at once.
+    Pools,
+    /// A row or an answer is larger than the host holds for the component.
+    Size,
+    /// What the host holds for the component already leaves no room.
+    Full,
+}
+
+impl Refusal {
+    const ALL: [Self; 5] = [
+        Self::Address,
+        Self::Command,
+        Self::Pools,
+        Self::Size,
+        Self::Full,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Command => "command",
+            Self::Pools => "pools",
+            Self::Size => "size",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// What is counted of the keys that one component asks to be kept near.
+pub(crate) struct NearMetrics {
+    pub(crate) hits: IntCounter,
+    pub(crate) misses: IntCounter,
+}

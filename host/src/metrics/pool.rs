@@ -1,0 +1,115 @@
+//! What is counted of each component's pools of connections to MySQL.
+
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::{Declare, InUse};
+
+/// Bounds in seconds for the wait for a pooled connection: none at all, up to the usual limit of 2 s.
+const WAIT_SECONDS: [f64; 8] = [0.0001, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
+
+pub(super) struct PoolVecs {
+    size: IntGaugeVec,
+    in_use: IntGaugeVec,
+    idle: IntGaugeVec,
+    waiting: IntGaugeVec,
+    wait_seconds: HistogramVec,
+    timeouts: IntCounterVec,
+    opened: IntCounterVec,
+    statements: IntCounterVec,
+    repeated: IntCounterVec,
+}
+
+impl PoolVecs {
+    pub(super) fn declare(declare: &Declare<'_>) -> prometheus::Result<Self> {
+        let labels = ["component"];
+        Ok(Self {
+            size: declare.gauges(
+                "store_mysql_pool_size",
+                "Most connections the pool may open",
+                &labels,
+            )?,
+            in_use: declare.gauges(
+                "store_mysql_pool_in_use",
+                "Connections held by requests",
+                &labels,
+            )?,
+            idle: declare.gauges(
+                "store_mysql_pool_idle",
+                "Open connections that nobody holds",
+                &labels,
+            )?,
+            waiting: declare.gauges(
+                "store_mysql_pool_waiting",
+                "Requests waiting for a connection",
+                &labels,
+            )?,
+            wait_seconds: declare.histograms(
+                "store_mysql_pool_wait_seconds",
+                "Time from asking for a connection to having one",
+                &WAIT_SECONDS,
+                &labels,
+            )?,
+            timeouts: declare.counters(
+                "store_mysql_pool_timeouts_total",
+                "Waits that reached the limit",
+                &labels,
+            )?,
+            opened: declare.counters(
+                "store_mysql_connections_opened_total",
+                "Connections opened",
+                &labels,
+            )?,
+            statements: declare.counters(
+                "store_mysql_statements_total",
+                "Statements run for components",
+                &labels,
+            )?,
+            repeated: declare.counters(
+                "store_mysql_statements_repeated_total",
+                "Reads sent again on a new connection because theirs had been closed",
+                &labels,
+            )?,
+        })
+    }
+
+    /// The metrics of one component's pools.
+    pub(super) fn of(&self, component: &str) -> PoolMetrics {
+        let labels = [component];
+        PoolMetrics {
+            size: self.size.with_label_values(&labels),
+            in_use: self.in_use.with_label_values(&labels),
+            idle: self.idle.with_label_values(&labels),
+            waiting: self.waiting.with_label_values(&labels),
+            wait_seconds: self.wait_seconds.with_label_values(&labels),
+            timeouts: self.timeouts.with_label_values(&labels),
+            opened: self.opened.with_label_values(&labels),
+            statements: self.statements.with_label_values(&labels),
+            repeated: self.repeated.with_label_values(&labels),
+        }
+    }
+}
+
+/// What the pools of one component count.
+pub(crate) struct PoolMetrics {
+    pub(crate) size: IntGauge,
+    in_use: IntGauge,
+    pub(crate) idle: IntGauge,
+    waiting: IntGauge,
+    pub(crate) wait_seconds: Histogram,
+    pub(crate) timeouts: IntCounter,
+    pub(crate) opened: IntCounter,
+    pub(crate) statements: IntCounter,
+    pub(crate) repeated: IntCounter,
+}
+
+impl PoolMetrics {
+    /// One more connection in use until the guard is dropped.
+    pub(crate) fn enter(&self) -> InUse {
+        InUse::new(self.in_use.clone())
+    }
+
+    /// One more request waiting for a connection until the guard is dropped.
+    pub(crate) fn wait(&self) -> InUse {
+        InUse::new(self.waiting.clone())
+    }
+}

@@ -1,0 +1,71 @@
+//! The rows of one result as the guest reads them.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::sync::mpsc;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
+
+use super::rows::ROWS_AT_ONCE;
+use crate::instance::bindings::spin::mysql::mysql::Row;
+use crate::instance::{HeldBytes, State};
+
+/// A row and the room that it takes.
+pub(super) type HeldRow = (Row, HeldBytes);
+
+/// A stream of the rows that were read with the answer, and then of those that a task reads.
+pub(super) struct RowStream {
+    pub(super) first: Vec<Row>,
+    /// The room of the rows that the guest was given last, and may not have taken yet.
+    pub(super) lent: Vec<HeldBytes>,
+    pub(super) rest: Option<mpsc::Receiver<HeldRow>>,
+}
+
+impl StreamProducer<State> for RowStream {
+    type Item = Row;
+    type Buffer = VecBuffer<Row>;
+
+    fn poll_produce<'a>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        store: StoreContextMut<'a, State>,
+        mut destination: Destination<'a, Row, VecBuffer<Row>>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        if destination.remaining(store) == Some(0) {
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        let first = std::mem::take(&mut self.first);
+        let Self { rest, lent, .. } = &mut *self;
+        let Some(rest) = rest else {
+            destination.set_buffer(first.into());
+            return Poll::Ready(Ok(StreamResult::Dropped));
+        };
+        if !first.is_empty() {
+            destination.set_buffer(first.into());
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        // What was given before has been taken.
+        lent.clear();
+        let mut received = Vec::new();
+        match rest.poll_recv_many(cx, &mut received, ROWS_AT_ONCE) {
+            Poll::Pending if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
+            poll => {
+                let count = ready!(poll);
+                let mut rows = Vec::with_capacity(count);
+                for (row, held) in received {
+                    rows.push(row);
+                    lent.extend(held.is_counted().then_some(held));
+                }
+                destination.set_buffer(rows.into());
+                let more = if count == 0 {
+                    StreamResult::Dropped
+                } else {
+                    StreamResult::Completed
+                };
+                Poll::Ready(Ok(more))
+            }
+        }
+    }
+}

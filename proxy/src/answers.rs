@@ -1,0 +1,129 @@
+//! What the admin listener answers, as `docs/PROXY.md` describes it: each answer is one type, which `operate::admin` makes
+//! and `operate::client` reads.
+//!
+//! Nothing here knows how a change is made. A client may be newer or older than the process it asks, as during an upgrade:
+//! so what an earlier version did not say is an option, words stay words, and what an answer has besides is ignored.
+
+use serde::{Deserialize, Serialize};
+use store_server::build::Build;
+
+/// The answer to `GET /status`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// Which build of the proxy it is.
+    #[serde(flatten)]
+    pub(crate) build: Option<Build>,
+    /// Its process id.
+    pub(crate) pid: u32,
+    /// Its groups, by name.
+    pub(crate) groups: Vec<GroupStatus>,
+}
+
+/// One group of [`Status`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct GroupStatus {
+    /// Its name.
+    pub(crate) name: String,
+    /// How its upstreams are picked, as in the file.
+    pub(crate) policy: String,
+    /// Its upstreams, in the file's order.
+    pub(crate) upstreams: Vec<UpstreamStatus>,
+}
+
+/// One upstream of [`Status`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct UpstreamStatus {
+    /// The address, as in the file.
+    pub(crate) address: String,
+    /// Its share, compared with the others'.
+    pub(crate) weight: u16,
+    /// `up`, `down`, `ejected`, `draining` or `drained`.
+    pub(crate) state: String,
+    /// Requests it is busy with.
+    pub(crate) in_flight: usize,
+    /// Requests that wait for it.
+    pub(crate) queued: usize,
+    /// Requests sent there since the start.
+    pub(crate) requests: usize,
+}
+
+/// The answer to a reload.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Reload {
+    pub(crate) reloaded: bool,
+    /// The sections that changed but need a new process.
+    pub(crate) needs_upgrade: Vec<String>,
+}
+
+/// The answer to a drain.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Drain {
+    pub(crate) upstream: String,
+    /// As in [`UpstreamStatus`].
+    pub(crate) state: String,
+}
+
+/// The answer to the end of a drain.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Undrain {
+    pub(crate) upstream: String,
+}
+
+/// The answer to a purge.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Purge {
+    /// How many answers were forgotten.
+    pub(crate) purged: usize,
+}
+
+impl Status {
+    /// The upstreams that an operator took out.
+    pub(crate) fn drained(&self) -> impl Iterator<Item = &str> {
+        let upstreams = self.groups.iter().flat_map(|group| &group.upstreams);
+        upstreams
+            .filter(|upstream| ["draining", "drained"].contains(&upstream.state.as_str()))
+            .map(|upstream| upstream.address.as_str())
+    }
+}
+
+/// The word that stands for `value` in the answers, as in the settings.
+pub(crate) fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Policy;
+
+    #[test]
+    fn an_earlier_version_s_status_is_read_too() {
+        let said = r#"{"version": "0.1.0", "pid": 7, "groups": [{"name": "store", "policy": "round_robin", "upstreams": [
+            {"address": "a:1", "weight": 1, "state": "up", "in_flight": 2, "queued": 0, "requests": 1234},
+            {"address": "b:1", "weight": 10, "state": "draining", "in_flight": 0, "queued": 0, "requests": 5}]}]}"#;
+        let status: Status = serde_json::from_str(said).expect("the form of version 0.1.0");
+        assert_eq!((status.pid, status.build.as_ref()), (7, None));
+        assert_eq!(status.drained().collect::<Vec<_>>(), ["b:1"]);
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let status = Status {
+            build: Some(Build::this()),
+            pid: 7,
+            groups: vec![],
+        };
+        let text = serde_json::to_string(&status).expect("JSON");
+        let read: Status = serde_json::from_str(&text).expect("a status");
+        assert_eq!(read.build, status.build);
+        assert!(text.contains(r#""commit":""#), "{text}");
+    }
+
+    #[test]
+    fn a_policy_is_called_as_in_the_settings() {
+        assert_eq!(word(&Policy::LeastConnections), "least_connections");
+    }
+}

@@ -1,0 +1,105 @@
+//! Why the admin listener does not do what it is asked, and the form of its answers.
+
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+use store_server::problem;
+
+use crate::config::ConfigError;
+use crate::table::live::NoSuchUpstream;
+
+pub(super) type Answer = Response<Vec<u8>>;
+
+/// Why something is not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AdminError {
+    #[error(
+        "here are /metrics, /healthz and /status to GET, /reload, /drain, /undrain and /cache/purge to POST"
+    )]
+    NotFound,
+    #[error("use {0}")]
+    Method(&'static str),
+    #[error("nobody asks for this listener by that name; names are set with `server.admin_names`")]
+    WrongHost,
+    #[error("send the token in `server.admin_token_file` as `Authorization: Bearer TOKEN`")]
+    NoToken,
+    #[error("the admin token is wrong")]
+    WrongToken,
+    #[error("changes are not made by web pages")]
+    FromBrowser,
+    #[error("a new process takes over; ask again")]
+    HandingOver,
+    #[error("write it as ?upstream=127.0.0.1:5000")]
+    NoUpstreamNamed,
+    #[error("timeout: {0}")]
+    Timeout(String),
+    #[error(transparent)]
+    NoSuchUpstream(#[from] NoSuchUpstream),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("`{0}` gets no more requests, but still has some after the time given")]
+    NotIdle(String),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl AdminError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound | Self::NoSuchUpstream(_) => StatusCode::NOT_FOUND,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::WrongHost | Self::FromBrowser => StatusCode::FORBIDDEN,
+            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
+            Self::HandingOver => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoUpstreamNamed | Self::Timeout(_) => StatusCode::BAD_REQUEST,
+            Self::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotIdle(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What the caller is told.
+    pub(super) fn answer(&self) -> Answer {
+        let status = self.status();
+        let members = problem::members(status, &self.to_string());
+        let mut answer = text(problem::MEDIA_TYPE, Value::Object(members).to_string());
+        *answer.status_mut() = status;
+        match self {
+            Self::Method(allow) => {
+                answer
+                    .headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::NoToken | Self::WrongToken => {
+                let scheme = HeaderValue::from_static("Bearer");
+                answer.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+            }
+            Self::HandingOver => {
+                answer
+                    .headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from(1));
+            }
+            _ => {}
+        }
+        answer
+    }
+}
+
+/// An answer of JSON.
+///
+/// # Errors
+/// `value` has a form that JSON has not.
+pub(super) fn json(value: &impl Serialize) -> Result<Answer, AdminError> {
+    let body = serde_json::to_string(value).map_err(|e| AdminError::Internal(e.to_string()))?;
+    Ok(text("application/json", body))
+}
+
+/// An answer of text.
+pub(super) fn text(media_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(body.into_bytes());
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    answer
+}

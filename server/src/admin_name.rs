@@ -1,0 +1,35 @@
+//! By which names an admin listener may be asked.
+//!
+//! A web page can give its own name the address of a machine, and then reads what a browser there fetches from it. It can
+//! do so neither with an address nor with `localhost`.
+
+use std::net::IpAddr;
+
+/// Whether `host`, without a port, is an address, `localhost`, or one of the names that were configured.
+#[must_use]
+pub fn is_known(host: &str, configured: &[String]) -> bool {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    bare.unwrap_or(host).parse::<IpAddr>().is_ok()
+        || host.eq_ignore_ascii_case("localhost")
+        || configured
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_a_page_can_take_are_not_known() {
+        let configured = ["Host-A".to_owned()];
+        for host in ["127.0.0.1", "[::1]", "LOCALHOST", "host-a"] {
+            assert!(is_known(host, &configured), "{host}");
+        }
+        for host in ["evil.example", "127.0.0.1.evil.example", "[::1", "", "["] {
+            assert!(!is_known(host, &configured), "{host}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Declares metrics and registers them at once.
+
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, Result, TextEncoder,
+};
+
+/// A registry that has what the system says of the process: memory, time, open files.
+///
+/// # Errors
+/// Two metrics have one name, which is not so: nothing else is in it yet.
+pub fn registry() -> Result<Registry> {
+    let registry = Registry::new();
+    registry.register(Box::new(ProcessCollector::for_self()))?;
+    Ok(registry)
+}
+
+/// All metrics in Prometheus's text format, version 0.0.4.
+///
+/// # Errors
+/// A metric has no name or no value: a mistake in its declaration.
+pub fn render(registry: &Registry) -> Result<String> {
+    TextEncoder::new().encode_to_string(&registry.gather())
+}
+
+/// Whoever declares metrics. Each fails if there is one of its name already, or if the name is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Declare<'a> {
+    registry: &'a Registry,
+}
+
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "said once, of the type: all of them fail for the same reasons"
+)]
+impl<'a> Declare<'a> {
+    /// Registers what is declared with `registry`.
+    #[must_use]
+    pub fn new(registry: &'a Registry) -> Self {
+        Self { registry }
+    }
+
+    fn register<C: Collector + Clone + 'static>(self, collector: C) -> Result<C> {
+        self.registry.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    /// One counter.
+    pub fn counter(self, name: &str, help: &str) -> Result<IntCounter> {
+        self.register(IntCounter::new(name, help)?)
+    }
+
+    /// Counters with these labels.
+    pub fn counters(self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    /// One gauge.
+    pub fn gauge(self, name: &str, help: &str) -> Result<IntGauge> {
+        self.register(IntGauge::new(name, help)?)
+    }
+
+    /// Gauges with these labels.
+    pub fn gauges(self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    /// One histogram with these bounds.
+    pub fn histogram(self, name: &str, help: &str, bounds: &[f64]) -> Result<Histogram> {
+        let opts = HistogramOpts::new(name, help).buckets(bounds.to_vec());
+        self.register(Histogram::with_opts(opts)?)
+    }
+
+    /// Histograms with these bounds and labels.
+    pub fn histograms(
+        self,
+        name: &str,
+        help: &str,
+        bounds: &[f64],
+        labels: &[&str],
+    ) -> Result<HistogramVec> {
+        let opts = HistogramOpts::new(name, help).buckets(bounds.to_vec());
+        self.register(HistogramVec::new(opts, labels)?)
+    }
+}
+
+/// Adds one to a gauge and takes it off on drop, however the work ends.
+#[derive(Debug)]
+pub struct InUse(IntGauge);
+
+impl InUse {
+    /// One more.
+    #[must_use]
+    pub fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_declared_once() {
+        let registry = registry().expect("it is empty");
+        let declare = Declare::new(&registry);
+        assert!(declare.counter("a_total", "of a test").is_ok());
+        assert!(declare.gauge("a_total", "of a test").is_err());
+        assert!(declare.counter("no name", "of a test").is_err());
+    }
+
+    #[test]
+    fn a_guard_takes_its_one_back() {
+        let gauge = IntGauge::new("a", "of a test").expect("a gauge");
+        let guard = InUse::new(gauge.clone());
+        assert_eq!(gauge.get(), 1);
+        drop(guard);
+        assert_eq!(gauge.get(), 0);
+    }
+}
