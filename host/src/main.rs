@@ -56,8 +56,8 @@ fn main() -> ExitCode {
     code
 }
 
-/// How many tasks a thread runs between two looks at timers and sockets. An endless loop in a component takes one epoch
-/// (10 ms) of each: with tokio's 61, as many loops as threads would delay everyone else by half a second.
+/// How many tasks a thread runs between two looks at timers and sockets. Each may take a millisecond, which is how long an
+/// endless loop in a component goes on: tokio's 61 would keep what arrives waiting for as many.
 const EVENT_INTERVAL: u32 = 16;
 
 fn runtime() -> std::io::Result<Runtime> {

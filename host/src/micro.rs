@@ -116,7 +116,7 @@ impl Connections {
     /// # Errors
     /// No connection can be opened.
     pub async fn open_and_drop(&self) -> Result<(), Failure> {
-        drop(self.0.checkout(GENERATION).await?);
+        drop(self.0.checkout(GENERATION, None).await?);
         Ok(())
     }
 
@@ -125,7 +125,7 @@ impl Connections {
     /// # Errors
     /// The server refuses the statement.
     pub async fn rows(&self, statement: &str) -> Result<usize, Failure> {
-        let connection = Arc::new(Mutex::new(self.0.checkout(GENERATION).await?));
+        let connection = Arc::new(Mutex::new(self.0.checkout(GENERATION, None).await?));
         let room = MemoryShare::of(MEMORY_BYTES).stream();
         let rows = crate::mysql::first_rows(connection.lock_owned().await, statement, room).await;
         rows.map_err(|error| format!("{error:?}").into())

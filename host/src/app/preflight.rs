@@ -99,7 +99,7 @@ async fn mysql(
         config.limits.memory_limit_bytes(),
         metrics.mysql_pool(component),
     );
-    match pool.checkout(PREFLIGHT).await {
+    match pool.checkout(PREFLIGHT, None).await {
         Ok(_) => Ok(()),
         Err(error) => Err(Failure {
             kind: match error.is_final() {
@@ -120,7 +120,7 @@ async fn redis(backend: &Backend, keeps_near: bool, config: &Config) -> Result<(
     let settings = redis::LinkSettings::new(&config.redis, config.limits.memory_limit_bytes());
     let link = redis::Link::new(backend, settings, near)
         .map_err(|error| failure(Trouble::Refused, error))?;
-    let answer = link.run(&::redis::cmd("PING")).await;
+    let answer = link.run(&::redis::cmd("PING"), None).await;
     answer.map_err(|error| {
         let kind = match error.kind() {
             ErrorKind::AuthenticationFailed => Trouble::Refused,
@@ -131,7 +131,7 @@ async fn redis(backend: &Backend, keeps_near: bool, config: &Config) -> Result<(
         failure(kind, error)
     })?;
     // A user that may not ask this is no reason to refuse the server.
-    let about_cluster = link.run(::redis::cmd("INFO").arg("cluster")).await;
+    let about_cluster = link.run(::redis::cmd("INFO").arg("cluster"), None).await;
     let about_cluster = about_cluster.and_then(|info| Ok(String::from_redis_value(info)?));
     if about_cluster.is_ok_and(|info| info.contains("cluster_enabled:1")) {
         return Err(Failure {

@@ -10,8 +10,13 @@ use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-/// How often a busy instance is interrupted to look at its limits.
-pub(crate) const EPOCH: Duration = Duration::from_millis(10);
+use super::spell::some_compute;
+
+/// How often a busy instance is interrupted, to look at its limits and to let others have their turn.
+const EPOCH: Duration = Duration::from_millis(1);
+
+/// The same as long as no instance computes for long: nobody is in its way, and the machine rests.
+const QUIET_EPOCH: Duration = Duration::from_millis(10);
 
 /// Most instances alive at once, of all components. Each takes address space, not memory, until it is used: 4 GiB of
 /// the 128 TiB there are.
@@ -80,7 +85,10 @@ impl EpochTicker {
             .name("epoch".into())
             .spawn(move || {
                 while !stopped.load(Ordering::Relaxed) {
-                    std::thread::sleep(EPOCH);
+                    std::thread::sleep(match some_compute() {
+                        true => EPOCH,
+                        false => QUIET_EPOCH,
+                    });
                     engine.increment_epoch();
                 }
             })?;

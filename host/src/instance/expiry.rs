@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::engine::EPOCH;
 use super::generation::Life;
 use crate::config::Limits;
 
 /// How many times the limit of a request an instance may go on after its last answer, to stream bodies for example.
 const AFTER_ANSWER: u32 = 10;
+
+/// How much longer than a request an instance may go on: its client is answered first.
+const GRACE: Duration = Duration::from_millis(40);
 
 /// What an instance does, and since when.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +43,7 @@ impl Expiry {
         Self {
             idle: limits.instance_idle,
             // The request's own limit answers the client; this one ends the instance if it won't stop.
-            busy: request + (4 * EPOCH).min(request / 20),
+            busy: request + GRACE.min(request / 20),
             after: AFTER_ANSWER * request,
             sleep: Box::pin(tokio::time::sleep(limits.instance_idle)),
             ending: Ending::new(life),

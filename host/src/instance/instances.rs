@@ -1,6 +1,5 @@
 //! Instances of one component, and how a request comes to one.
 
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,10 +15,11 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 use super::context::Context;
 use super::generation::{Life, Version};
-use super::queue::{Need, PATIENCE, Queue, Seat, Watch};
+use super::queue::{PATIENCE, Queue, Watch};
+use super::roster::{Need, Seat};
 use super::state::State;
 use super::worker;
-use crate::clients::Share;
+use crate::clients::{Asker, Share};
 use crate::message::RequestId;
 
 /// A request that was let in.
@@ -42,7 +42,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// The client whose turn the request waits for.
-    pub(crate) fn client(&self) -> Option<IpAddr> {
+    pub(crate) fn client(&self) -> Asker {
         self.share.as_ref().map(|share| share.address())
     }
 }

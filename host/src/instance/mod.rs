@@ -1,15 +1,19 @@
 //! Who runs a request: the instances of one generation of a component, and all that wasmtime needs to make them.
 //!
 //! Code comes as a `source`, is made a `component` by the `compiler` in the `engine`, and serves as a `generation` with the
-//! `context` of its component. `instances` takes a request into the `queue`, where clients take `turns`; a `worker`, which
-//! is one instance until its `expiry`, takes it out, as its `phase` lets it. `state` is what an instance has: its `wasi`, its `variables`, its
-//! `guest_log`, its memory (`limits`, `share`). Nothing here knows routes, which generation serves, or who asked.
+//! `context` of its component. `instances` takes a request into the `queue`, where clients take turns, and where a `roster`
+//! has the instances. A `worker`, which is one instance until its `expiry`, takes it out, as its `phase` lets it, and goes
+//! on in a `spell` of turns, each for the client that its `company` is. `state`
+//! is what an instance has: its `wasi`, its `variables`, its `guest_log`, its memory (`limits`, `share`), and for whom it
+//! calls the host (`caller`). Nothing here knows routes, or which generation serves.
 //!
 //! `mysql` and `redis` import this room and are imported by it: wasmtime calls their functions with our `State`, and the
 //! `bindings` name their types.
 
 mod bell;
 pub(crate) mod bindings;
+mod caller;
+mod company;
 mod compiler;
 mod component;
 mod context;
@@ -23,14 +27,16 @@ mod phase;
 mod probe;
 mod queue;
 pub(crate) mod refresh;
+mod roster;
 pub(crate) mod share;
 pub(crate) mod source;
+mod spell;
 mod state;
-mod turns;
 mod variables;
 mod wasi;
 mod worker;
 
+pub(crate) use caller::caller;
 pub(crate) use compiler::Compiler;
 pub(crate) use component::{Code, CompileError};
 pub(crate) use context::{Context, Trouble};

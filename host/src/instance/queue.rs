@@ -5,19 +5,16 @@
 //! those are busy or full.
 
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::turns::{Asker, Turns};
+use super::roster::{Need, Roster, Seat};
+use crate::clients::{Asker, Turns};
 
 /// Another instance is called for a request that waits so long, and instead of one that was called and does not come:
 /// those at work may be stuck in a guest that computes.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(2);
-
-/// How many times as long no other is made after one could not be, as long as some live: each that fails costs a
-/// request that they would have served.
-const RESPITE: u32 = 50;
 
 /// Requests that wait, and instances that wait for some.
 pub(crate) struct Queue<R> {
@@ -30,31 +27,7 @@ struct Inner<R> {
     waiting: Turns<R>,
     /// Whether somebody sees to it that none waits long.
     is_watched: bool,
-    /// Instances with room that sleep; the one that worked last is at the end.
-    asleep: Vec<(u64, Waker)>,
-    /// Instances that were called and have not looked for a request since.
-    called: usize,
-    /// When the last instance was called.
-    called_at: Instant,
-    /// Instances that are being made.
-    new: usize,
-    /// When an instance could last not be made.
-    failed_at: Option<Instant>,
-    /// Instances that were ever asked for, which is where their numbers come from.
-    instances: u64,
-    /// How many instances have not left.
-    alive: usize,
-    /// [`PATIENCE`]; tests set another.
-    patience: Duration,
-}
-
-/// Whether an instance has to be made.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Need {
-    Nothing,
-    /// An instance, to be known by this seat.
-    Instance(Seat),
+    instances: Roster,
 }
 
 /// Whether somebody has to [`Queue::watch`] from now on.
@@ -65,36 +38,12 @@ pub(crate) enum Watch {
     Needed,
 }
 
-/// An instance as the queue knows it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Seat {
-    number: u64,
-    state: SeatState,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SeatState {
-    /// It is being made.
-    New,
-    /// It sleeps, or was called since it did.
-    Expected,
-    /// It has looked for requests, and has not slept since.
-    Arrived,
-}
-
 impl<R> Queue<R> {
     pub(crate) fn new(threads: usize) -> Self {
         let inner = Inner {
             waiting: Turns::new(),
             is_watched: false,
-            asleep: Vec::new(),
-            called: 0,
-            called_at: Instant::now(),
-            new: 0,
-            failed_at: None,
-            instances: 0,
-            alive: 0,
-            patience: PATIENCE,
+            instances: Roster::new(PATIENCE),
         };
         Self {
             inner: Mutex::new(inner),
@@ -128,13 +77,12 @@ impl<R> Queue<R> {
     /// what is left if it has waited long, or if another thread can take it.
     pub(crate) fn take(&self, seat: &mut Seat, waker: &Waker) -> (Option<R>, Need) {
         let mut inner = self.inner.lock();
-        inner.arrived(seat);
+        inner.instances.arrived(seat);
         let Some(request) = inner.waiting.pop() else {
-            inner.asleep.push((seat.number, waker.clone()));
-            seat.state = SeatState::Expected;
+            inner.instances.sleeps(seat, waker);
             return (None, Need::Nothing);
         };
-        let others_can_help = self.has_threads && !inner.asleep.is_empty();
+        let others_can_help = self.has_threads && inner.instances.some_sleep();
         let need = if others_can_help {
             inner.call_for_the_rest()
         } else {
@@ -145,30 +93,25 @@ impl<R> Queue<R> {
 
     /// An instance that may have been called looks later. Others are called for what has waited long.
     pub(crate) fn arrive(&self, seat: &mut Seat) -> Need {
-        if seat.state == SeatState::Arrived {
+        if seat.has_arrived() {
             return Need::Nothing;
         }
         let mut inner = self.inner.lock();
-        inner.arrived(seat);
+        inner.instances.arrived(seat);
         inner.call_for_who_waits_long()
     }
 
     /// An instance takes no more requests for now. Others are called for those that wait.
     pub(crate) fn pass(&self, seat: &mut Seat) -> Need {
         let mut inner = self.inner.lock();
-        inner.arrived(seat);
+        inner.instances.arrived(seat);
         inner.call_for_the_rest()
     }
 
     /// An instance takes no more, ever. One that could not be made is not tried again as long as others live.
     pub(crate) fn leave(&self, seat: &mut Seat, was_made: bool) -> Need {
         let mut inner = self.inner.lock();
-        inner.arrived(seat);
-        inner.alive -= 1;
-        if !was_made {
-            inner.failed_at = Some(Instant::now());
-        }
-        if was_made || inner.alive == 0 {
+        if inner.instances.left(seat, was_made) {
             inner.call_for_the_rest()
         } else {
             Need::Nothing
@@ -178,7 +121,7 @@ impl<R> Queue<R> {
     /// An instance could not be made: gives the request whose turn it is, which pays for it.
     pub(crate) fn refuse(&self, seat: &mut Seat) -> Option<R> {
         let mut inner = self.inner.lock();
-        inner.arrived(seat);
+        inner.instances.arrived(seat);
         inner.waiting.pop()
     }
 }
@@ -189,13 +132,13 @@ impl<R> Inner<R> {
             true => Watch::Running,
             false => Watch::Needed,
         };
-        (self.call_if_none_comes(), watch)
+        (self.instances.call(), watch)
     }
 
     fn call_for_who_waits_long(&mut self) -> Need {
         let since = self.waiting.since();
-        if since.is_some_and(|since| since.elapsed() >= self.patience) {
-            return self.call_if_none_comes();
+        if since.is_some_and(|since| since.elapsed() >= self.instances.patience) {
+            return self.instances.call();
         }
         Need::Nothing
     }
@@ -204,102 +147,32 @@ impl<R> Inner<R> {
         if self.waiting.is_empty() {
             return Need::Nothing;
         }
-        self.call_if_none_comes()
-    }
-
-    fn call_if_none_comes(&mut self) -> Need {
-        if self.called > 0 && self.called_at.elapsed() < self.patience {
-            return Need::Nothing;
-        }
-        if let Some((_, waker)) = self.asleep.pop() {
-            self.called += 1;
-            self.called_at = Instant::now();
-            waker.wake();
-            return Need::Nothing;
-        }
-        // Another would take as long, or fail as well.
-        if self.new > 0 || (self.alive > 0 && self.has_just_failed()) {
-            return Need::Nothing;
-        }
-        self.new += 1;
-        self.instances += 1;
-        self.alive += 1;
-        Need::Instance(Seat {
-            number: self.instances,
-            state: SeatState::New,
-        })
-    }
-
-    fn has_just_failed(&self) -> bool {
-        let respite = self.patience.saturating_mul(RESPITE);
-        self.failed_at.is_some_and(|at| at.elapsed() < respite)
-    }
-
-    /// Counts an instance out of those that sleep, were called or are being made.
-    fn arrived(&mut self, seat: &mut Seat) {
-        match std::mem::replace(&mut seat.state, SeatState::Arrived) {
-            SeatState::New => self.new -= 1,
-            SeatState::Expected => {
-                let asleep = self.asleep.iter();
-                match asleep.rev().position(|(number, _)| *number == seat.number) {
-                    Some(from_end) => {
-                        let at = self.asleep.len() - 1 - from_end;
-                        self.asleep.remove(at);
-                    }
-                    None => self.called -= 1,
-                }
-            }
-            SeatState::Arrived => {}
-        }
+        self.instances.call()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
 
+    use super::super::roster::tests::{Alarm, made};
     use super::*;
-
-    /// Counts how often its instance was woken.
-    #[derive(Default)]
-    struct Bell(AtomicUsize);
-
-    impl Wake for Bell {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    impl Bell {
-        fn rang(&self) -> usize {
-            self.0.load(Ordering::Relaxed)
-        }
-    }
 
     /// A queue for which no time passes, until a test lets it.
     fn patient(threads: usize) -> Queue<u32> {
         let queue = Queue::new(threads);
-        queue.inner.lock().patience = Duration::MAX;
+        queue.inner.lock().instances.patience = Duration::MAX;
         queue
     }
 
     fn let_time_pass(queue: &Queue<u32>) {
-        queue.inner.lock().patience = Duration::ZERO;
-    }
-
-    fn made(need: Need) -> Seat {
-        match need {
-            Need::Instance(seat) => seat,
-            Need::Nothing => panic!("no instance was asked for"),
-        }
+        queue.inner.lock().instances.patience = Duration::ZERO;
     }
 
     /// An instance that sleeps.
-    fn asleep(queue: &Queue<u32>) -> (Seat, Arc<Bell>) {
+    fn asleep(queue: &Queue<u32>) -> (Seat, Arc<Alarm>) {
         let mut seat = made(queue.push(None, 0).0);
-        let bell = Arc::new(Bell::default());
+        let bell = Arc::new(Alarm::default());
         let waker = bell.clone().into();
         assert_eq!(queue.take(&mut seat, &waker), (Some(0), Need::Nothing));
         assert_eq!(queue.take(&mut seat, &waker), (None, Need::Nothing));
@@ -363,16 +236,6 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_may_look_without_having_been_woken() {
-        let queue = patient(1);
-        let (mut seat, bell) = asleep(&queue);
-        assert_eq!(queue.take(&mut seat, Waker::noop()).0, None);
-        assert_eq!(queue.pass(&mut seat), Need::Nothing);
-        assert_eq!(bell.rang(), 0);
-        made(queue.push(None, 1).0);
-    }
-
-    #[test]
     fn what_has_waited_long_has_another_instance_made() {
         let queue = patient(1);
         let mut seat = made(queue.push(None, 1).0);
@@ -413,49 +276,5 @@ mod tests {
         assert_eq!(queue.refuse(&mut seat), Some(2));
         assert_eq!(queue.leave(&mut seat, false), Need::Nothing);
         made(queue.push(None, 3).0);
-    }
-
-    #[test]
-    fn an_instance_that_can_not_be_made_leaves_the_rest_to_those_that_live() {
-        let queue = patient(1);
-        let mut busy = made(queue.push(None, 1).0);
-        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
-        let mut failed = made(queue.push(None, 2).0);
-        assert_eq!(queue.push(None, 3).0, Need::Nothing);
-        assert_eq!(queue.refuse(&mut failed), Some(2));
-        assert_eq!(queue.leave(&mut failed, false), Need::Nothing);
-        assert_eq!(queue.push(None, 4).0, Need::Nothing, "it would fail again");
-        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(3));
-        let_time_pass(&queue);
-        made(queue.push(None, 5).0);
-    }
-
-    #[test]
-    fn who_sleeps_is_called_while_another_is_made() {
-        let queue = patient(1);
-        let mut busy = made(queue.push(None, 1).0);
-        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
-        let mut slow = made(queue.push(None, 2).0);
-        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(2));
-        let bell = Arc::new(Bell::default());
-        assert_eq!(queue.take(&mut busy, &bell.clone().into()).0, None);
-        assert_eq!(queue.push(None, 3).0, Need::Nothing);
-        assert_eq!(bell.rang(), 1);
-        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(3));
-        assert_eq!(queue.take(&mut slow, Waker::noop()).0, None);
-    }
-
-    #[test]
-    fn an_instance_that_was_called_and_does_not_come_holds_nobody_up() {
-        let queue = patient(1);
-        let (mut stuck, _) = asleep(&queue);
-        assert_eq!(queue.push(None, 1).0, Need::Nothing);
-        let_time_pass(&queue);
-        let mut other = made(queue.push(None, 2).0);
-        assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(1));
-        assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(2));
-        assert_eq!(queue.pass(&mut stuck), Need::Nothing);
-        assert_eq!(queue.take(&mut other, Waker::noop()).0, None);
-        assert_eq!(queue.push(None, 3).0, Need::Nothing, "who sleeps is called");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 
+use super::caller::Callers;
 use super::context::Context;
 use super::generation::Life;
 use super::limits::MemoryLimiter;
@@ -20,6 +21,7 @@ pub(crate) struct State {
     pub(crate) share: MemoryShare,
     /// The resources the instance holds: connections, streams, requests.
     pub(crate) table: ResourceTable,
+    pub(crate) callers: Callers,
     pub(crate) wasi: Wasi,
     pub(crate) memory: MemoryLimiter,
 }
@@ -30,6 +32,7 @@ impl State {
         let share = MemoryShare::of(limit);
         Self {
             table: ResourceTable::new(),
+            callers: Callers::default(),
             wasi: Wasi::new(&component),
             memory: MemoryLimiter::new(limit, share.clone()),
             component,

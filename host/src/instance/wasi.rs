@@ -1,10 +1,8 @@
 //! Every use of WASI 0.2 and 0.3, and nothing else: wasmtime calls its 0.3 experimental, so it changes here only.
 
-use std::collections::VecDeque;
-
 use http::Request;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{GuestTaskId, Linker, Resource};
+use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::p2::DynOutputStream;
 use wasmtime_wasi::p2::bindings::io::streams::StreamError as WitStreamError;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -12,13 +10,10 @@ use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
+use super::caller::caller;
 use super::context::Context;
 use super::guest_log::GuestLog;
 use super::state::State;
-use crate::message::RequestId;
-
-/// The least number of tasks remembered for log lines.
-const TASKS_REMEMBERED: usize = 64;
 
 /// How much of an answer is copied out of an instance at once. A few of these are on their way to each client, however
 /// slowly it reads; the rest stays in the instance's memory, where it counts.
@@ -32,10 +27,6 @@ pub(crate) struct Wasi {
     hooks: NoOutgoingHttp,
     stdout: GuestLog,
     stderr: GuestLog,
-    /// The latest requests of this instance and the tasks that serve them.
-    requests: VecDeque<(GuestTaskId, RequestId)>,
-    /// How many of them: more than run at once, since a task may go on after its answer.
-    remembered: usize,
 }
 
 impl Wasi {
@@ -53,23 +44,7 @@ impl Wasi {
             hooks: NoOutgoingHttp,
             stdout,
             stderr,
-            requests: VecDeque::new(),
-            remembered: (2 * component.limits.instance_concurrency as usize).max(TASKS_REMEMBERED),
         }
-    }
-
-    /// Remembers which task serves which request, for log lines.
-    pub(crate) fn begin_request(&mut self, task: GuestTaskId, request: RequestId) {
-        if self.requests.len() == self.remembered {
-            self.requests.pop_front();
-        }
-        self.requests.push_back((task, request));
-    }
-
-    fn request_of(&self, task: GuestTaskId) -> Option<RequestId> {
-        // Ids are used again, so the latest counts.
-        let found = self.requests.iter().rev().find(|(known, _)| *known == task);
-        found.map(|(_, request)| request.clone())
     }
 }
 
@@ -100,11 +75,8 @@ fn write_to_log(
     mut store: StoreContextMut<'_, State>,
     (stream, bytes): (Resource<DynOutputStream>, Vec<u8>),
 ) -> wasmtime::Result<(Result<(), WitStreamError>,)> {
-    let tasks: Vec<GuestTaskId> = store.async_call_stack()?.collect();
+    let request = caller(&mut store)?.map(|caller| caller.request.clone());
     let state = store.data_mut();
-    let request = tasks
-        .into_iter()
-        .find_map(|task| state.wasi.request_of(task));
     let logs = [&state.wasi.stdout, &state.wasi.stderr];
     for log in logs {
         log.set_request(request.clone());

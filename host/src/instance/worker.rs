@@ -3,7 +3,7 @@
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -17,14 +17,15 @@ use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 
 use super::bell::Bell;
+use super::caller::Caller;
+use super::company::Company;
 use super::expiry::{Activity, Expiry};
 use super::instances::{Admission, Answer, Fate, Instances, Job, NoAnswer};
 use super::phase::Phase;
-use super::queue::Seat;
+use super::roster::Seat;
+use super::spell::{Spell, TURN};
 use super::state::State;
-
-/// How long an instance may go on before others have their turn on its thread.
-const TURN: Duration = Duration::from_millis(1);
+use crate::clients::Asker;
 
 type Call =
     TypedFuncCallConcurrent<State, (Resource<Request>,), (Result<Resource<Response>, ErrorCode>,)>;
@@ -46,6 +47,7 @@ pub(crate) async fn run(
         fate: Fate::default(),
         activity: Mutex::new(Activity::Idle(Instant::now())),
         phase: Mutex::new(Phase::Waiting),
+        company: Mutex::default(),
     };
     let result = worker.work(&mut store).await;
     if result.is_err() {
@@ -66,6 +68,17 @@ struct Worker<'a> {
     fate: Fate,
     activity: Mutex<Activity>,
     phase: Mutex<Phase>,
+    company: Mutex<Company>,
+}
+
+/// How a turn of an instance ended.
+enum Turn<T> {
+    /// The instance has come to its end.
+    Ended(T),
+    /// It has nothing to do until it is woken.
+    Rests,
+    /// It has more to do.
+    Over,
 }
 
 impl Drop for Worker<'_> {
@@ -83,6 +96,7 @@ impl<'a> Worker<'a> {
         let mut inside = pin!(inside);
         let limits = &self.instances.component().limits;
         let mut expiry = Expiry::new(limits, self.instances.life());
+        let mut spell = Spell::default();
         let bell = Arc::new(Bell::default());
         let waker = bell.clone().into();
         std::future::poll_fn(|cx| {
@@ -91,11 +105,16 @@ impl<'a> Worker<'a> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            bell.mute(cx.waker());
-            let polled = self.turn(&mut TaskContext::from_waker(&waker), &bell, inside.as_mut());
-            bell.unmute();
-            if let Poll::Ready(result) = polled {
-                return Poll::Ready(result.flatten());
+            if spell.poll(cx, self.client()).is_ready() {
+                bell.mute(cx.waker());
+                let mut inner = TaskContext::from_waker(&waker);
+                let turn = self.turn(&mut inner, &bell, &spell, inside.as_mut());
+                bell.unmute();
+                match turn {
+                    Turn::Ended(result) => return Poll::Ready(result.flatten()),
+                    Turn::Rests => spell.rest(),
+                    Turn::Over => spell.end_turn(cx, self.client()),
+                }
             }
             let activity = *self.activity.lock();
             expiry.poll(cx, activity).map(|()| match activity {
@@ -111,12 +130,13 @@ impl<'a> Worker<'a> {
         &self,
         cx: &mut TaskContext<'_>,
         bell: &Bell,
+        spell: &Spell,
         mut inside: Pin<&mut impl Future<Output = T>>,
-    ) -> Poll<T> {
+    ) -> Turn<T> {
         let began = Instant::now();
         loop {
             if let Poll::Ready(result) = inside.as_mut().poll(cx) {
-                return Poll::Ready(result);
+                return Turn::Ended(result);
             }
             let has_looked = self.phase.lock().has_looked();
             if !has_looked {
@@ -125,11 +145,11 @@ impl<'a> Worker<'a> {
             // It has yielded, to let others run.
             let goes_on = bell.rang();
             if !self.phase.lock().end_round(goes_on) {
-                return Poll::Pending;
+                return Turn::Rests;
             }
-            if began.elapsed() >= TURN {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            // Who has just taken a request may be for another client now.
+            if began.elapsed() >= TURN || spell.must_wait(self.client()) {
+                return Turn::Over;
             }
         }
     }
@@ -147,6 +167,7 @@ impl<'a> Worker<'a> {
             let mut took = false;
             loop {
                 while let Poll::Ready(Some(in_time)) = calls.poll_next_unpin(cx) {
+                    self.company.lock().answered();
                     // One that is late may never end, so the instance ends with those it has.
                     is_open &= in_time?;
                     if calls.is_empty() {
@@ -210,6 +231,11 @@ impl<'a> Worker<'a> {
             request,
             mut answer,
         } = job;
+        let client = place.as_ref().and_then(|place| place.client());
+        let caller = Caller {
+            request: id,
+            client,
+        };
         let (call, received) = accessor.with(|mut access| {
             let mut store = access.as_context_mut();
             let (request, received) = Request::from_http(store.data_mut().http().hooks, request);
@@ -217,9 +243,10 @@ impl<'a> Worker<'a> {
             let request = store.data_mut().table.push(request)?;
             let handle = self.service.wasi_http_handler().func_handle();
             let call = handle.start_call_concurrent(&mut store, (request,))?;
-            store.data_mut().wasi.begin_request(call.task(), id);
+            store.data_mut().callers.begin(call.task(), caller);
             wasmtime::error::Ok((call, received))
         })?;
+        self.company.lock().take(client);
         let deadline = now + self.instances.component().limits.request_timeout;
         Ok(async move {
             let outcome = tokio::select! {
@@ -248,6 +275,11 @@ impl<'a> Worker<'a> {
             let response = access.as_context_mut().data_mut().table.delete(response)?;
             response.into_http(access, received)
         })
+    }
+
+    /// For whom it works, as far as is known.
+    fn client(&self) -> Asker {
+        self.company.lock().client()
     }
 
     /// Leaves requests to others.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::errors::says_closed;
@@ -15,6 +14,7 @@ use super::pool::Pool;
 use super::server::reset;
 use super::session::Session;
 use super::sql::{self, Effect};
+use crate::clients::Permit;
 use crate::metrics::InUse;
 
 /// How long a server may take to notice by itself that a connection is closed.
@@ -39,7 +39,7 @@ pub(crate) struct PooledConnection {
 
 /// What a connection that is lent holds of its pool, until it is back there or closed.
 pub(super) struct Loan {
-    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _permit: Permit,
     pub(super) _in_use: InUse,
 }
 

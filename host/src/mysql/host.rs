@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
+use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
 use super::connection::PooledConnection;
@@ -13,7 +14,7 @@ use super::{rows, values};
 use crate::instance::bindings::spin::mysql::mysql::{
     Column, Error, Host, HostConnection, HostConnectionWithStore, ParameterValue, Row,
 };
-use crate::instance::{Context, HeldBytes, MemoryShare, State};
+use crate::instance::{Context, HeldBytes, MemoryShare, State, caller};
 use crate::metrics::Refusal;
 use crate::outbound::Kind;
 
@@ -45,15 +46,16 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         address: String,
     ) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
-        let (component, generation) = accessor.with(|mut access| {
+        let (component, generation, asker) = accessor.with(|mut access| {
+            let asker = caller(&mut access.as_context_mut())?.and_then(|caller| caller.client);
             let state = access.get();
-            (state.component.clone(), state.life.id)
-        });
+            wasmtime::error::Ok((state.component.clone(), state.life.id, asker))
+        })?;
         let pool = match pool(&component, &address) {
             Ok(pool) => pool,
             Err(reason) => return Ok(Err(Error::ConnectionFailed(reason))),
         };
-        match pool.checkout(generation).await {
+        match pool.checkout(generation, asker).await {
             Ok(connection) => {
                 let connection = Connection(Arc::new(Mutex::new(connection)));
                 accessor.with(|mut access| Ok(Ok(access.get().table.push(connection)?)))

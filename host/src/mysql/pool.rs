@@ -7,11 +7,11 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::connection::{Loan, PooledConnection};
 use super::server::{Server, reset};
+use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
 use crate::metrics::PoolMetrics;
 use crate::outbound::Backend;
@@ -29,7 +29,8 @@ const REFUSALS: [u16; 4] = [1044, 1045, 1049, 1698];
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PoolError {
     #[error(
-        "no connection to MySQL at {address} became free within {waited:?}: all {size} are in use"
+        "no connection to MySQL at {address} became free within {waited:?}: all {size} are in use, or all that one client \
+         may have"
     )]
     Exhausted {
         address: String,
@@ -62,7 +63,7 @@ impl PoolError {
 pub(crate) struct Pool {
     pub(super) server: Server,
     pub(super) settings: MysqlSettings,
-    permits: Arc<Semaphore>,
+    permits: Arc<Permits>,
     /// Clean connections, the one used last at the end. Written by checkout, check-in and the reaper.
     idle: Mutex<Vec<Idle>>,
     pub(super) metrics: PoolMetrics,
@@ -88,7 +89,7 @@ impl Pool {
         metrics.size.add(settings.pool_size.into());
         let pool = Arc::new(Self {
             server: Server::new(backend, memory_limit_bytes),
-            permits: Arc::new(Semaphore::new(settings.pool_size as usize)),
+            permits: Permits::shared(settings.pool_size),
             idle: Mutex::default(),
             metrics,
             runtime: Handle::current(),
@@ -100,19 +101,20 @@ impl Pool {
 
     /// Whether nobody holds a connection of it or waits for one.
     pub(super) fn is_unused(&self) -> bool {
-        self.permits.available_permits() >= self.settings.pool_size as usize
+        self.permits.are_all_free()
     }
 
-    /// Gives out a clean connection to an instance of `generation`, a kept one if there is one.
+    /// Gives out a clean connection to an instance of `generation` that works for `asker`, a kept one if there is one.
     ///
     /// # Errors
     /// No connection becomes free, or none can be opened, within the wait limit.
     pub(crate) async fn checkout(
         self: &Arc<Self>,
         generation: u64,
+        asker: Asker,
     ) -> Result<PooledConnection, PoolError> {
         let started = Instant::now();
-        let permit = self.permit().await?;
+        let permit = self.permit(asker).await?;
         let left = self.settings.wait.saturating_sub(started.elapsed());
         let conn = match timeout(left, self.live_connection(generation)).await {
             Ok(conn) => conn.map_err(|source| PoolError::Refused {
@@ -136,22 +138,20 @@ impl Pool {
         Ok(PooledConnection::lend(conn, generation, loan, self.clone()))
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, PoolError> {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+    async fn permit(&self, asker: Asker) -> Result<Permit, PoolError> {
+        if let Some(permit) = self.permits.take(asker) {
             return Ok(permit);
         }
         let _waiting = self.metrics.wait();
-        match timeout(self.settings.wait, self.permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => {
-                self.metrics.timeouts.inc();
-                Err(PoolError::Exhausted {
-                    address: self.server.to_string(),
-                    waited: self.settings.wait,
-                    size: self.settings.pool_size,
-                })
+        let permit = self.permits.wait(asker, self.settings.wait).await;
+        permit.ok_or_else(|| {
+            self.metrics.timeouts.inc();
+            PoolError::Exhausted {
+                address: self.server.to_string(),
+                waited: self.settings.wait,
+                size: self.settings.pool_size,
             }
-        }
+        })
     }
 
     async fn live_connection(&self, generation: u64) -> Result<Conn, mysql_async::Error> {

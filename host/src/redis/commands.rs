@@ -75,7 +75,6 @@ pub(super) fn check<'a>(
     }
 }
 
-/// Says which command, but no more of what a component sent than a command's name can have.
 /// Whether these arguments of XREAD or XREADGROUP ask to wait.
 fn waits<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> bool {
     let mut waits = false;
@@ -93,6 +92,7 @@ fn waits<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> bool {
     waits
 }
 
+/// Says which command, but no more of what a component sent than a command's name can have.
 fn refusal(name: &str, which: &str) -> String {
     let is_name = name.len() <= 32 && name.bytes().all(|b| b.is_ascii_graphic());
     let name = if is_name { name } else { "a command" };

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use redis::{Arg, Cmd, FromRedisValue, RedisError, Value};
+use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::link::is_too_large;
 use super::{Connection, Connections, Link, commands, is_outage, values};
+use crate::clients::Asker;
 use crate::instance::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
 };
-use crate::instance::{Context, HeldBytes, MemoryShare, State};
+use crate::instance::{Context, HeldBytes, MemoryShare, State, caller};
 use crate::metrics::Refusal;
 use crate::outbound::Kind;
 
@@ -35,9 +37,10 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         address: String,
     ) -> Answer<Resource<Connection>> {
         accessor.with(|mut access| {
+            let asker = caller(&mut access.as_context_mut())?.and_then(|caller| caller.client);
             let state = access.get();
-            match connect(&state.component, &state.life.redis, &address) {
-                Ok(connection) => Ok(Ok(state.table.push(connection)?)),
+            match link(&state.component, &state.life.redis, &address) {
+                Ok(link) => Ok(Ok(state.table.push(Connection { link, asker })?)),
                 Err(refusal) => Ok(Err(refusal)),
             }
         })
@@ -147,19 +150,16 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     }
 }
 
-fn connect(
-    component: &Context,
-    connections: &Connections,
-    address: &str,
-) -> Result<Connection, Error> {
+/// The one connection to `address`, if the component may connect to it.
+fn link(component: &Context, connections: &Connections, address: &str) -> Result<Arc<Link>, Error> {
     // What was allowed once is allowed as long as this context lives.
-    if let Some(connection) = connections.known(address) {
-        return Ok(connection);
+    if let Some(link) = connections.known(address) {
+        return Ok(link);
     }
     let backend = component.check_outbound(address, Kind::Redis);
     let backend = backend.map_err(Error::Other)?;
     match connections.make(&component.redis, address, &backend) {
-        Ok(Some(connection)) => Ok(connection),
+        Ok(Some(link)) => Ok(link),
         Ok(None) => Err(refuse(component, Refusal::Pools, TOO_MANY.into())),
         Err(_) => Err(Error::InvalidAddress),
     }
@@ -202,7 +202,7 @@ async fn get(
         && component.redis.keeps_near(key.as_bytes())
     {
         component.redis.near_metrics.misses.inc();
-        match link.ask_near(near, &key).await {
+        match link.ask_near(near, &key, call.asker).await {
             // It tells of no changes, or not us; or the key holds something else, which the command itself shall say.
             Err(error) if !is_outage(&error) && !is_too_large(&error) => {
                 component.warn_of_near_refusal(&error);
@@ -236,6 +236,7 @@ async fn run<T: FromRedisValue>(
 /// One command of an instance, and what it takes.
 struct Call {
     link: Arc<Link>,
+    asker: Asker,
     component: Arc<Context>,
     share: MemoryShare,
 }
@@ -247,8 +248,10 @@ impl Call {
     ) -> wasmtime::Result<Self> {
         accessor.with(|mut access| {
             let state = access.get();
+            let connection = state.table.get(connection)?;
             Ok(Self {
-                link: state.table.get(connection)?.link.clone(),
+                link: connection.link.clone(),
+                asker: connection.asker,
                 component: state.component.clone(),
                 share: state.share.clone(),
             })
@@ -258,7 +261,7 @@ impl Call {
     /// Sends a command. Command and reply count as what the host holds for the instance.
     async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         let _sent = self.hold(values::command_weight(command)).await?;
-        let reply = self.link.run(command).await;
+        let reply = self.link.run(command, self.asker).await;
         let reply = reply.map_err(|error| self.report(&error))?;
         let _received = self.hold(values::weight(&reply)).await?;
         T::from_redis_value(reply).map_err(|error| self.report(&error.into()))

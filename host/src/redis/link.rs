@@ -12,20 +12,21 @@ use redis::{
     RedisError, RedisResult, ServerErrorKind, Value,
 };
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::capped::CappedStream;
 use super::is_outage;
 use super::near::Near;
+use super::scripts::ScriptEnder;
+use crate::clients::{Asker, Permit, Permits};
 use crate::config::RedisSettings;
 use crate::instance::share::largest_piece;
 use crate::outbound::Backend;
 
 /// Commands of one connection that wait for their reply at once. Each reply may be as large as one may be, and is counted
 /// only once it is here.
-const COMMANDS_AT_ONCE: usize = 64;
+const COMMANDS_AT_ONCE: u32 = 64;
 
 /// The limits of one link, in time and size.
 #[derive(Clone, Debug)]
@@ -53,7 +54,8 @@ pub(crate) struct Link {
     info: RedisConnectionInfo,
     settings: LinkSettings,
     near: Option<Arc<Near>>,
-    commands: Semaphore,
+    commands: Arc<Permits>,
+    scripts: Arc<ScriptEnder>,
     /// Written by whoever connects, emptied by whoever finds it no good.
     open: Mutex<Option<Open>>,
     /// Held by the one who connects. What the last attempt failed with, for those who waited for it.
@@ -93,6 +95,7 @@ impl Link {
         near: Option<Arc<Near>>,
     ) -> RedisResult<Self> {
         let mut info = backend.redis_info()?.redis_settings().clone();
+        let scripts = ScriptEnder::new(backend, &info, settings.response_timeout);
         if near.is_some() {
             // In the version before, nothing is said unasked.
             info = info.set_protocol(ProtocolVersion::RESP3);
@@ -103,39 +106,54 @@ impl Link {
             info,
             settings,
             near,
-            commands: Semaphore::new(COMMANDS_AT_ONCE),
+            commands: Permits::shared(COMMANDS_AT_ONCE),
+            scripts,
             open: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             attempts: AtomicU64::new(0),
         })
     }
 
-    /// Sends a command and waits for its reply.
+    /// Sends a command for `asker` and waits for its reply.
     ///
     /// # Errors
     /// Redis answers with an error, or not at all.
-    pub(crate) async fn run(&self, command: &Cmd) -> RedisResult<Value> {
-        let _permit = self.permit().await?;
+    pub(crate) async fn run(&self, command: &Cmd, asker: Asker) -> RedisResult<Value> {
+        let _permit = self.permit(asker).await?;
         let (open, is_new) = self.open().await?;
-        let reply = command.query_async(&mut open.connection.clone()).await;
-        let reply = self.look_at(&open, reply);
+        let reply = self.send(&open, command).await;
         match reply {
             // It was refused, so it may be sent again; and the name may lead to the new primary by now.
             Err(error) if is_read_only(&error) && !is_new => {
                 let (open, _) = self.open().await?;
-                let reply = command.query_async(&mut open.connection.clone()).await;
-                self.look_at(&open, reply)
+                self.send(&open, command).await
             }
             reply => reply,
         }
+    }
+
+    async fn send(&self, open: &Open, command: &Cmd) -> RedisResult<Value> {
+        let script = self.scripts.watch(command);
+        let reply = command.query_async(&mut open.connection.clone()).await;
+        if let Some(script) = script
+            && !reply.as_ref().is_err_and(is_outage)
+        {
+            script.answered();
+        }
+        self.look_at(open, reply)
     }
 
     /// Asks for the value of `key`, to be kept near.
     ///
     /// # Errors
     /// As for [`Near::ask`].
-    pub(super) async fn ask_near(&self, near: &Near, key: &str) -> RedisResult<Option<Vec<u8>>> {
-        let _permit = self.permit().await?;
+    pub(super) async fn ask_near(
+        &self,
+        near: &Near,
+        key: &str,
+        asker: Asker,
+    ) -> RedisResult<Option<Vec<u8>>> {
+        let _permit = self.permit(asker).await?;
         let (open, _) = self.open().await?;
         let reply = near.ask(&mut open.connection.clone(), key).await;
         self.look_at(&open, reply)
@@ -149,15 +167,10 @@ impl Link {
         self.settings.response_timeout
     }
 
-    async fn permit(&self) -> RedisResult<tokio::sync::SemaphorePermit<'_>> {
-        if let Ok(permit) = self.commands.try_acquire() {
-            return Ok(permit);
-        }
-        let permit = timeout(self.settings.response_timeout, self.commands.acquire()).await;
-        match permit {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(timed_out("others wait for Redis already")),
-        }
+    async fn permit(&self, asker: Asker) -> RedisResult<Permit> {
+        let permit = self.commands.wait(asker, self.settings.response_timeout);
+        let permit = permit.await;
+        permit.ok_or_else(|| timed_out("others wait for Redis already"))
     }
 
     /// The connection, and whether it was made for this call.
@@ -267,6 +280,6 @@ pub(super) fn is_too_large(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Client && error.to_string().contains(TOO_LARGE)
 }
 
-fn timed_out(reason: &'static str) -> RedisError {
+pub(super) fn timed_out(reason: &'static str) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::TimedOut, reason).into()
 }

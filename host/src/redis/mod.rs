@@ -2,8 +2,8 @@
 //! per instance ([`Connection`]).
 //!
 //! `host` has the calls that components make, and `commands` says which they may. A `link` carries them over one connection,
-//! on which replies are `capped`; their `values` are converted, and some are kept `near`. Nothing here knows a key of the
-//! store: what keys mean is for components.
+//! on which replies are `capped`, and ends `scripts` that run too long. Their `values` are converted, and some are kept
+//! `near`. Nothing here knows a key of the store: what keys mean is for components.
 
 mod capped;
 mod commands;
@@ -12,6 +12,7 @@ mod fuzz;
 mod host;
 mod link;
 mod near;
+mod scripts;
 mod values;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use redis::{RedisError, RedisResult};
 use wasmtime::component::{HasSelf, Linker};
 
 pub(crate) use self::link::{Link, LinkSettings};
+use crate::clients::Asker;
 use crate::instance::State;
 use crate::instance::bindings::spin::redis::redis as wit;
 use crate::metrics::NearMetrics;
@@ -75,28 +77,28 @@ struct Entry {
     asked: u64,
 }
 
-/// What a component holds: a handle on the one connection to an address.
-#[derive(Clone)]
+/// What a component holds: a handle on the one connection to an address, and for whom it was opened.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Connection {
     link: Arc<Link>,
+    asker: Asker,
 }
 
 impl Connections {
     /// The connection to `url`, if there is one.
-    fn known(&self, url: &str) -> Option<Connection> {
+    fn known(&self, url: &str) -> Option<Arc<Link>> {
         self.0.lock().known(url)
     }
 
     /// A connection to `url`, which is `backend`, in the place of the one that was not used for the longest time if there
     /// are as many as there may be. `None` if all of those are held. It connects when the first command is sent, so a
     /// server that is down shows there.
-    fn make(&self, terms: &Terms, url: &str, backend: &Backend) -> RedisResult<Option<Connection>> {
+    fn make(&self, terms: &Terms, url: &str, backend: &Backend) -> RedisResult<Option<Arc<Link>>> {
         let near = terms.keeps_any_near().then(Arc::default);
         let link = Arc::new(Link::new(backend, terms.settings.clone(), near)?);
         let mut by_url = self.0.lock();
-        if let Some(connection) = by_url.known(url) {
-            return Ok(Some(connection));
+        if let Some(link) = by_url.known(url) {
+            return Ok(Some(link));
         }
         if by_url.links.len() >= MOST_LINKS && by_url.forget_one().is_none() {
             return Ok(None);
@@ -106,18 +108,16 @@ impl Connections {
             asked: by_url.asked,
         };
         by_url.links.insert(url.to_owned(), entry);
-        Ok(Some(Connection { link }))
+        Ok(Some(link))
     }
 }
 
 impl ByUrl {
-    fn known(&mut self, url: &str) -> Option<Connection> {
+    fn known(&mut self, url: &str) -> Option<Arc<Link>> {
         self.asked += 1;
         let entry = self.links.get_mut(url)?;
         entry.asked = self.asked;
-        Some(Connection {
-            link: entry.link.clone(),
-        })
+        Some(entry.link.clone())
     }
 
     /// Closes the connection that was asked for the longest time ago, of those that nobody holds.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::backends::backend_shop;
+use crate::backends::{backend_shop, backend_shop_on};
+use crate::operator::bare_store;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -59,4 +60,22 @@ async fn a_row_and_a_parameter_have_a_limit_and_others_pass() {
     assert_eq!(shop.last("MYSQL\nquery SELECT 1").await, "1");
     let series = "store_outbound_refused_total{component=\"guest\",reason=\"size\"}";
     assert_eq!(shop.metric(series).await, 2.0);
+}
+
+/// Four results that nobody reads take the part of the limit that the host may hold; when they are gone, there is room.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_taken_leaves_no_room_for_more() {
+    let limits = "memory_limit_mib = 64";
+    let shop = backend_shop_on(bare_store().await, limits, |options| {
+        options.arg("--mysql-statement-timeout").arg("300ms")
+    })
+    .await;
+    let unread = "MYSQL\nunread SELECT REPEAT('x', 4000000)\n".repeat(4);
+    let steps = format!("{unread}MYSQL\nsend 1\nclose\nMYSQL\nsend 1");
+    let answers = shop.steps(&steps).await;
+    assert_eq!(answers[..9], ["ok"; 9]);
+    assert!(answers[9].contains("is not taken by it"), "{answers:?}");
+    assert_eq!(answers[10..], ["ok", "ok", "ok"]);
+    let series = "store_outbound_refused_total{component=\"guest\",reason=\"full\"}";
+    assert_eq!(shop.metric(series).await, 1.0);
 }

@@ -10,9 +10,9 @@ use crate::operator::{TOKEN, with_token};
 use crate::relay::Relay;
 use crate::support::{Shop, empty_store, eventually, options, order_body, send, try_send};
 
-const SELLERS: &str = "/orders/reports/best-sellers";
+pub(crate) const SELLERS: &str = "/orders/reports/best-sellers";
 
-fn without_refresh() -> testbed::HostOptions {
+pub(crate) fn without_refresh() -> testbed::HostOptions {
     with_token(options()).variable("report_refresh_seconds", "3600")
 }
 
@@ -35,7 +35,7 @@ async fn shop_and_other() -> (Shop, Host, Relay) {
 }
 
 /// Has `other` stop with what it holds, does `meanwhile`, and lets it go on to the end of `request`.
-async fn paused<T>(
+pub(crate) async fn paused<T>(
     other: &Host,
     relay: &Relay,
     request: reqwest::RequestBuilder,
@@ -52,7 +52,7 @@ async fn paused<T>(
     done
 }
 
-async fn get(shop: &Shop, host: &Host, path: &str) -> (u16, Value) {
+pub(crate) async fn get(shop: &Shop, host: &Host, path: &str) -> (u16, Value) {
     let answer = send(shop.client.get(host.url(path))).await;
     (answer.status.as_u16(), answer.json())
 }
@@ -124,7 +124,7 @@ async fn a_late_write_after_a_commit_does_not_bring_back_old_stock() {
     }
 }
 
-async fn in_mysql(shop: &Shop, product: i64) -> i64 {
+pub(crate) async fn in_mysql(shop: &Shop, product: i64) -> i64 {
     let mut mysql = shop.store.mysql().await.unwrap();
     let statement = "SELECT quantity FROM stocks WHERE product_id = ?";
     let found: Option<i64> = mysql.exec_first(statement, (product,)).await.unwrap();

@@ -3,7 +3,10 @@
 use mysql_async::prelude::Queryable;
 use testbed::seed::Dataset;
 
-use crate::support::{Shop, empty_store, eventually, options};
+use crate::limits::changed_app;
+use crate::operator::{TOKEN, with_token};
+use crate::relay::Relay;
+use crate::support::{Shop, empty_store, eventually, options, send};
 
 async fn refreshes(shop: &Shop, outcome: &str) -> f64 {
     shop.metric(&format!("store_refreshes_total{{outcome=\"{outcome}\"}}"))
@@ -128,6 +131,53 @@ async fn old_keys_are_swept_out_without_redis_too() {
     eventually("some are gone", async || keys(&shop).await < 300_000).await;
     shop.store.redis_server.start_again().await.unwrap();
     eventually("all are gone", async || keys(&shop).await == 0).await;
+}
+
+/// What a refresh reads of MySQL does not grow with what came together while there was none, and neither does what it
+/// holds: all of it happens in a few MiB.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_after_a_long_outage_reads_no_more_than_any_other() {
+    const OUTAGE: u64 = 200_000;
+    /// Keys that are deleted in one step, and what the answers to a step's two statements have at most.
+    const STEP: u64 = 10_000;
+    const STEP_BYTES: u64 = 1000;
+
+    let store = empty_store().await;
+    let mut variables = store.addresses().variables().into_iter();
+    let mysql = variables.find(|(name, _)| *name == "mysql_address");
+    let relay = Relay::to(&mysql.unwrap().1).await;
+    let mut host = with_token(options())
+        .variable("report_refresh_seconds", "3600")
+        .variable("mysql_address", relay.address());
+    host.app = changed_app(
+        &store,
+        "[component.reports.tool.store-host]",
+        "[component.reports.tool.store-host]\nlimits = { memory_limit_mib = 8 }",
+    );
+    let shop = Shop::on(store, host).await;
+    shop.refreshed().await;
+    let refresh = async || {
+        let before = relay.received();
+        let request = shop.client.post(shop.host.admin_url("/refresh"));
+        let answer = send(request.bearer_auth(TOKEN)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        relay.received() - before
+    };
+    // Twice, as the first one's connections are new.
+    refresh().await;
+    let quiet = refresh().await;
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let insert = format!(
+        "INSERT INTO idempotency_keys (key_sha256, body_sha256, order_id, created_at)
+         SELECT SHA2(seq, 256), REPEAT('b', 64), 1, NOW() - INTERVAL 25 HOUR FROM seq_1_to_{OUTAGE}"
+    );
+    mysql.query_drop(insert).await.unwrap();
+    let late = refresh().await;
+    assert_eq!(keys(&shop).await, 0);
+    let most = quiet + (OUTAGE / STEP + 1) * STEP_BYTES;
+    assert!(late < most, "{quiet} bytes, then {late}");
+    let traps = "store_traps_total{component=\"reports\"}";
+    assert_eq!(shop.metric(traps).await, 0.0);
 }
 
 async fn keys(shop: &Shop) -> i64 {

@@ -1,7 +1,7 @@
 //! A TCP relay between a host and a server, which can hold a command on its way, cut everything, or lead elsewhere.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,6 +24,8 @@ pub(crate) struct Relay {
     address: String,
     course: watch::Sender<Course>,
     holds: Arc<AtomicBool>,
+    /// Bytes that came from the server.
+    received: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -37,21 +39,30 @@ impl Relay {
         });
         let holds = Arc::new(AtomicBool::new(false));
         let held = holds.clone();
+        let received = Arc::new(AtomicU64::new(0));
+        let counter = received.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(relay(client, followed.clone(), held.clone()));
+                let relay = relay(client, followed.clone(), held.clone(), counter.clone());
+                tokio::spawn(relay);
             }
         });
         Self {
             address: relay_address,
             course,
             holds,
+            received,
             task,
         }
     }
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// How many bytes clients were sent so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::SeqCst)
     }
 
     /// Ends all connections, and leads new ones there, or refuses them.
@@ -87,7 +98,12 @@ impl Drop for Relay {
     }
 }
 
-async fn relay(mut client: TcpStream, mut course: watch::Receiver<Course>, held: Arc<AtomicBool>) {
+async fn relay(
+    mut client: TcpStream,
+    mut course: watch::Receiver<Course>,
+    held: Arc<AtomicBool>,
+    received: Arc<AtomicU64>,
+) {
     let Some(to) = course.borrow_and_update().to.clone() else {
         return;
     };
@@ -114,11 +130,19 @@ async fn relay(mut client: TcpStream, mut course: watch::Receiver<Course>, held:
             }
         }
     };
-    let back = tokio::io::copy(&mut from_server, &mut to_client);
+    let back = async {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
+            received.fetch_add(length as u64, Ordering::SeqCst);
+            if to_client.write_all(&buffer[..length]).await.is_err() {
+                break;
+            }
+        }
+    };
     let is_led_elsewhere = changed.wait_for(|course| course.to.as_ref() != Some(&to));
     tokio::select! {
         () = there => {}
-        _ = back => {}
+        () = back => {}
         _ = is_led_elsewhere => {}
     }
 }

@@ -14,8 +14,14 @@ const RULES: [Rule; 17] = [
     ("message", &[]),
     ("outbound", &[]),
     ("clients", &["config", "message"]),
-    ("mysql", &["config", "instance", "metrics", "outbound"]),
-    ("redis", &["config", "instance", "metrics", "outbound"]),
+    (
+        "mysql",
+        &["clients", "config", "instance", "metrics", "outbound"],
+    ),
+    (
+        "redis",
+        &["clients", "config", "instance", "metrics", "outbound"],
+    ),
     (
         "instance",
         &[

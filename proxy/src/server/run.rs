@@ -67,6 +67,9 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
         take_over_drains(&config, &live).await;
     }
 
+    // The clock of pingora's timers starts with their first use. In its first millisecond they panic, where overflows are
+    // looked for, at a time that is over by then.
+    pingora_timeout::sleep(Duration::from_millis(1)).await;
     let proxy = Proxy::start(settings, config, live, access_log, certificates, token).await?;
     let pid_file = &proxy.config.server.pid_file;
     let _removed_on_drop = PidFile::write(pid_file).map_err(|error| file_error(pid_file, error))?;

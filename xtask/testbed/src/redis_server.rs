@@ -139,6 +139,8 @@ async fn start_on(
     command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])
+        // As versions before 7 call the time after which a script may be ended, in milliseconds.
+        .args(["--lua-time-limit", "1000"])
         .arg("--dir")
         .arg(&options.folder);
     for name in options.without {

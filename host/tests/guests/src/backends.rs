@@ -1,6 +1,6 @@
 //! What a component can ask of MySQL and Redis, as a test writes it: one step a line, one line of answer each.
 
-use spin_sdk::mysql::{self, DbValue, ParameterValue};
+use spin_sdk::mysql::{self, DbValue, ParameterValue, QueryResult};
 use spin_sdk::redis::{self, RedisParameter, RedisResult};
 use spin_sdk::wasip3::wit_bindgen::StreamResult;
 
@@ -10,6 +10,8 @@ const ROWS_AT_ONCE: usize = 4;
 #[derive(Default)]
 struct Open {
     mysql: Vec<mysql::Connection>,
+    /// Results of which nothing is read.
+    unread: Vec<QueryResult>,
     redis: Vec<redis::Connection>,
 }
 
@@ -54,6 +56,11 @@ impl Open {
                 let statement = "SELECT LENGTH(?)".to_owned();
                 let done = connection.execute(statement, vec![parameter]).await;
                 done.map_err(text)?;
+            }
+            "unread" => {
+                let connection = self.mysql.last().ok_or("no connection")?;
+                let result = connection.query(rest.to_owned(), Vec::new()).await;
+                self.unread.push(result.map_err(text)?);
             }
             "query" => return self.query(rest).await,
             "command" => return self.command(rest).await,

@@ -65,6 +65,7 @@ async fn answer(request: Request, is_probe: bool) -> (StatusCode, String) {
                 "x".repeat(amount.unwrap_or(1) as usize * MIB),
             );
         }
+        "/compute" => compute(amount.unwrap_or(1)),
         "/sleep" => sleep(amount.unwrap_or(u64::MAX)).await,
         // The whole target, as the host tells it.
         "/target" => return (StatusCode::OK, request.uri().to_string()),
@@ -125,6 +126,13 @@ fn trap() -> ! {
 )]
 fn endless() -> ! {
     loop {}
+}
+
+/// Computes for a while: so many times what takes about a millisecond.
+fn compute(times: u64) {
+    for round in 0..times * 1_000_000 {
+        black_box(round);
+    }
 }
 
 async fn sleep(milliseconds: u64) {

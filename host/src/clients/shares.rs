@@ -1,7 +1,6 @@
 //! Each client's share: connections, requests in flight and bytes of bodies, counted for each client address.
 //!
-//! Nothing here knows a request, answers it, or waits: whoever has a connection, a request or a body asks for its place
-//! and gives it back by dropping it.
+//! Nothing here waits: whoever has a connection, a request or a body asks for its place and gives it back by dropping it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

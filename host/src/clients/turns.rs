@@ -39,6 +39,11 @@ impl<R> Turns<R> {
         self.first.is_empty() && self.order.is_empty()
     }
 
+    /// Whether requests of this asker wait.
+    pub(crate) fn has_line(&self, asker: Asker) -> bool {
+        self.lines.contains_key(&asker)
+    }
+
     /// Adds a request after all others of the same asker.
     pub(crate) fn push(&mut self, asker: Asker, request: R) {
         let spare = &mut self.spare;
@@ -69,17 +74,41 @@ impl<R> Turns<R> {
         if let Some((_, request)) = self.first.pop_front() {
             return Some(request);
         }
-        let asker = self.order.pop_front()?;
+        self.pop_of(|_| true).map(|(_, request)| request)
+    }
+
+    /// Takes the request of the next asker who `may` have one taken. Those before it keep their turns.
+    pub(crate) fn pop_of(&mut self, may: impl Fn(Asker) -> bool) -> Option<(Asker, R)> {
+        let turn = self.order.iter().position(|asker| may(*asker))?;
+        let asker = self.order.remove(turn)?;
         let line = self.lines.get_mut(&asker)?;
-        let next = line.pop_front();
-        if !line.is_empty() {
+        let (_, request) = line.pop_front()?;
+        if line.is_empty() {
+            self.end_line(asker);
+        } else {
             self.order.push_back(asker);
-        } else if let Some(line) = self.lines.remove(&asker)
+        }
+        Some((asker, request))
+    }
+
+    /// Takes away requests at the beginning of an asker's line as long as each is `over`.
+    pub(crate) fn forget_first(&mut self, asker: Asker, over: impl Fn(&R) -> bool) {
+        let Some(line) = self.lines.get_mut(&asker) else {
+            return;
+        };
+        while line.pop_front_if(|(_, request)| over(request)).is_some() {}
+        if line.is_empty() {
+            self.order.retain(|other| *other != asker);
+            self.end_line(asker);
+        }
+    }
+
+    fn end_line(&mut self, asker: Asker) {
+        if let Some(line) = self.lines.remove(&asker)
             && self.spare.len() < SPARE
         {
             self.spare.push(line);
         }
-        next.map(|(_, request)| request)
     }
 }
 
@@ -110,6 +139,37 @@ mod tests {
         assert!(turns.is_empty() && turns.lines.is_empty());
         turns.push(client(1), 15);
         assert_eq!(turns.pop(), Some(15));
+    }
+
+    #[test]
+    fn who_may_have_nothing_keeps_its_turn() {
+        let mut turns = Turns::new();
+        for (asker, request) in [(1, 10), (2, 20), (1, 11), (3, 30), (2, 21)] {
+            turns.push(client(asker), request);
+        }
+        let not_1 = |asker| asker != client(1);
+        assert_eq!(turns.pop_of(not_1), Some((client(2), 20)));
+        assert_eq!(turns.pop(), Some(10));
+        assert_eq!(turns.pop_of(not_1), Some((client(3), 30)));
+        assert_eq!(turns.pop_of(not_1), Some((client(2), 21)));
+        assert_eq!(turns.pop_of(not_1), None);
+        assert_eq!(turns.pop(), Some(11));
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten_and_its_asker_with_it() {
+        let mut turns = Turns::new();
+        for request in [10, 11, 2, 12] {
+            turns.push(client(1), request);
+        }
+        turns.push(client(2), 20);
+        turns.forget_first(client(1), |request| *request >= 10);
+        assert_eq!(turns.pop(), Some(2));
+        turns.forget_first(client(1), |request| *request >= 10);
+        turns.forget_first(client(3), |_| true);
+        assert!(turns.has_line(client(2)) && !turns.has_line(client(1)));
+        assert_eq!(turns.pop(), Some(20));
+        assert!(turns.is_empty() && turns.lines.is_empty());
     }
 
     #[test]

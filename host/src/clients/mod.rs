@@ -1,0 +1,12 @@
+//! What each client may have, and whose turn it is.
+//!
+//! `shares` count what a client address holds: connections, requests in flight, bytes of bodies. Where requests wait, for
+//! an instance or by `permits` for a connection, clients take `turns`. Nothing here knows a request or answers it.
+
+mod permits;
+mod shares;
+mod turns;
+
+pub(crate) use permits::{Permit, Permits};
+pub(crate) use shares::{Charge, Client, Clients, Share};
+pub(crate) use turns::{Asker, Turns};

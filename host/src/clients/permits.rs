@@ -1,0 +1,284 @@
+//! Permits of which there are few, for connections to MySQL for example: clients take turns for them, and where one could
+//! keep a permit for long, none has all.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::turns::{Asker, Turns};
+
+/// A fixed number of permits. Who finds none waits, in a line with others of the same client.
+pub(crate) struct Permits {
+    count: u32,
+    /// Most permits of one client. The host's own work may have all.
+    share: u32,
+    state: Mutex<State>,
+}
+
+/// Written by whoever takes, awaits or gives back a permit.
+struct State {
+    free: u32,
+    /// What each client has, of those who have any.
+    held: HashMap<IpAddr, u32>,
+    /// While one is free, those who wait have their share.
+    waiting: Turns<oneshot::Sender<Permit>>,
+}
+
+/// One permit. Dropping it gives it to whose turn it is.
+pub(crate) struct Permit {
+    permits: Arc<Permits>,
+    asker: Asker,
+}
+
+impl Permits {
+    /// So many, of which one client has three quarters at most: another finds one, however long the first keeps its own.
+    pub(crate) fn shared(count: u32) -> Arc<Self> {
+        Self::new(count, count - count / 4)
+    }
+
+    /// So many, of which one client may have all.
+    pub(crate) fn whole(count: u32) -> Arc<Self> {
+        Self::new(count, count)
+    }
+
+    fn new(count: u32, share: u32) -> Arc<Self> {
+        Arc::new(Self {
+            count,
+            share,
+            state: Mutex::new(State {
+                free: count,
+                held: HashMap::new(),
+                waiting: Turns::new(),
+            }),
+        })
+    }
+
+    /// Whether nobody has one.
+    pub(crate) fn are_all_free(&self) -> bool {
+        self.state.lock().free == self.count
+    }
+
+    /// A permit, if one is free that the asker may have.
+    pub(crate) fn take(self: &Arc<Self>, asker: Asker) -> Option<Permit> {
+        self.state.lock().take(asker, self)
+    }
+
+    /// Whether somebody waits for the same asker.
+    pub(crate) fn has_waiting(&self, asker: Asker) -> bool {
+        self.state.lock().waiting.has_line(asker)
+    }
+
+    /// A permit, once it is the asker's turn.
+    pub(crate) async fn turn(self: &Arc<Self>, asker: Asker) -> Permit {
+        loop {
+            let turn = {
+                let mut state = self.state.lock();
+                if let Some(permit) = state.take(asker, self) {
+                    return permit;
+                }
+                let (sender, turn) = oneshot::channel();
+                state.waiting.push(asker, sender);
+                turn
+            };
+            // Those who wait are not forgotten before these permits are, which this call holds.
+            if let Ok(permit) = turn.await {
+                return permit;
+            }
+        }
+    }
+
+    /// A permit, if it is the asker's turn within `limit`.
+    pub(crate) async fn wait(self: &Arc<Self>, asker: Asker, limit: Duration) -> Option<Permit> {
+        if let Some(permit) = self.take(asker) {
+            return Some(permit);
+        }
+        let permit = timeout(limit, self.turn(asker)).await.ok();
+        if permit.is_none() {
+            let mut state = self.state.lock();
+            let left = oneshot::Sender::is_closed;
+            state.waiting.forget_first(asker, left);
+        }
+        permit
+    }
+
+    fn give_back(self: &Arc<Self>, asker: Asker) {
+        self.state.lock().put_back(asker);
+        loop {
+            let next = self.state.lock().next(self);
+            let Some((permit, waiting)) = next else {
+                return;
+            };
+            // Comes back by being dropped if nobody waits there any more.
+            _ = waiting.send(permit);
+        }
+    }
+}
+
+impl State {
+    fn take(&mut self, asker: Asker, permits: &Arc<Permits>) -> Option<Permit> {
+        if self.free == 0 || !has_less_than(&self.held, asker, permits.share) {
+            return None;
+        }
+        self.free -= 1;
+        if let Some(client) = asker {
+            *self.held.entry(client).or_default() += 1;
+        }
+        Some(Permit {
+            permits: permits.clone(),
+            asker,
+        })
+    }
+
+    /// A permit for the one whose turn it is, if one is free.
+    fn next(&mut self, permits: &Arc<Permits>) -> Option<(Permit, oneshot::Sender<Permit>)> {
+        while self.free > 0 {
+            let held = &self.held;
+            let may = |asker| has_less_than(held, asker, permits.share);
+            let (asker, waiting) = self.waiting.pop_of(may)?;
+            if !waiting.is_closed() {
+                return Some((self.take(asker, permits)?, waiting));
+            }
+        }
+        None
+    }
+
+    fn put_back(&mut self, asker: Asker) {
+        self.free += 1;
+        let Some(client) = asker else { return };
+        if let Some(held) = self.held.get_mut(&client) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&client);
+            }
+        }
+    }
+}
+
+fn has_less_than(held: &HashMap<IpAddr, u32>, asker: Asker, share: u32) -> bool {
+    let held = asker.and_then(|client| held.get(&client));
+    held.is_none_or(|held| *held < share)
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.permits.give_back(self.asker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn client(number: u8) -> Asker {
+        Some(IpAddr::from([203, 0, 113, number]))
+    }
+
+    type Waiting = Pin<Box<dyn Future<Output = Option<Permit>>>>;
+
+    /// Those who wait, in the order of their coming, each with its client.
+    struct Crowd(Vec<(u8, Waiting)>);
+
+    impl Crowd {
+        fn of(permits: &Arc<Permits>, clients: &[u8]) -> Self {
+            let waiting = clients.iter().map(|number| {
+                let (permits, number) = (permits.clone(), *number);
+                let permit = async move { permits.wait(client(number), LONG).await };
+                (number, Box::pin(permit) as _)
+            });
+            let mut crowd = Self(waiting.collect());
+            assert!(crowd.served().is_empty());
+            crowd
+        }
+
+        /// Those who have a permit by now, with it.
+        fn served(&mut self) -> Vec<(u8, Permit)> {
+            let mut served = Vec::new();
+            self.0.retain_mut(|(number, permit)| {
+                let permit = permit.as_mut().now_or_never();
+                let is_served = permit.is_some();
+                served.extend(permit.flatten().map(|permit| (*number, permit)));
+                !is_served
+            });
+            served
+        }
+    }
+
+    fn numbers(served: &[(u8, Permit)]) -> Vec<u8> {
+        served.iter().map(|(number, _)| *number).collect()
+    }
+
+    #[tokio::test]
+    async fn clients_take_turns_for_what_is_given_back() {
+        let permits = Permits::whole(1);
+        let mut held = permits.take(client(1));
+        let mut crowd = Crowd::of(&permits, &[1, 1, 1, 2, 2, 3]);
+        let mut order = Vec::new();
+        while let Some(permit) = held {
+            drop(permit);
+            let served = crowd.served();
+            order.extend(numbers(&served));
+            held = served.into_iter().next().map(|(_, permit)| permit);
+        }
+        assert_eq!(order, [1, 2, 3, 1, 2, 1]);
+        assert!(permits.are_all_free());
+    }
+
+    #[tokio::test]
+    async fn one_client_never_has_all() {
+        let permits = Permits::shared(8);
+        let of_1: Vec<Permit> = std::iter::from_fn(|| permits.take(client(1))).collect();
+        assert_eq!(of_1.len(), 6);
+        let mut crowd = Crowd::of(&permits, &[1, 1]);
+        let of_2: Vec<Permit> = std::iter::from_fn(|| permits.take(client(2))).collect();
+        assert_eq!(of_2.len(), 2);
+        drop(of_2);
+        assert!(crowd.served().is_empty(), "it has its share");
+        assert!(permits.take(client(3)).is_some());
+        drop(of_1);
+        assert_eq!(numbers(&crowd.served()), [1, 1]);
+        let of_host: Vec<Permit> = std::iter::from_fn(|| permits.take(None)).collect();
+        assert_eq!(of_host.len(), 8);
+    }
+
+    #[test]
+    fn few_are_not_divided() {
+        for (count, share) in [(1, 1), (3, 3), (4, 3), (16, 12), (0, 0)] {
+            assert_eq!(Permits::shared(count).share, share);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_left_costs_nobody_a_permit() {
+        let permits = Permits::whole(1);
+        let held = permits.take(None);
+        let mut left = Crowd::of(&permits, &[1, 2]);
+        let mut crowd = Crowd::of(&permits, &[3, 3]);
+        left.0.clear();
+        drop(held);
+        let served = crowd.served();
+        assert_eq!(numbers(&served), [3]);
+        // This one has its permit already when it leaves.
+        drop(served);
+        crowd.0.clear();
+        assert!(permits.are_all_free());
+    }
+
+    #[tokio::test]
+    async fn who_waits_in_vain_is_forgotten() {
+        let permits = Permits::whole(1);
+        let _held = permits.take(client(1));
+        assert!(permits.wait(client(2), Duration::ZERO).await.is_none());
+        assert!(permits.state.lock().waiting.is_empty());
+    }
+}

@@ -1,0 +1,60 @@
+//! For whom an instance works.
+
+use crate::clients::Asker;
+
+/// Whose requests an instance answers now.
+#[derive(Debug, Default)]
+pub(super) struct Company {
+    requests: usize,
+    /// The client of all of them, or none if they are of several.
+    client: Asker,
+}
+
+impl Company {
+    /// It takes a request.
+    pub(super) fn take(&mut self, client: Asker) {
+        if self.requests == 0 {
+            self.client = client;
+        } else if self.client != client {
+            self.client = None;
+        }
+        self.requests += 1;
+    }
+
+    /// It has answered one. It may still have something to do for its client.
+    pub(super) fn answered(&mut self) {
+        self.requests -= 1;
+    }
+
+    /// For whom it computes, as far as is known.
+    pub(super) fn client(&self) -> Asker {
+        self.client
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn client(number: u8) -> Asker {
+        Some(IpAddr::from([203, 0, 113, number]))
+    }
+
+    #[test]
+    fn who_works_for_several_works_for_none() {
+        let mut company = Company::default();
+        company.take(client(1));
+        company.take(client(1));
+        assert_eq!(company.client(), client(1));
+        company.take(client(2));
+        assert_eq!(company.client(), None);
+        for _ in 0..3 {
+            company.answered();
+        }
+        company.take(client(2));
+        company.answered();
+        assert_eq!(company.client(), client(2), "its answer is on its way");
+    }
+}

@@ -1,0 +1,148 @@
+//! Instances that compute for long take turns on the processor.
+//!
+//! As many of them as there are threads run or are about to. The others wait here, in the order of their clients' turns,
+//! and not in the runtime's queue, where each would hold up the short work of all that come after it.
+
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::clients::{Asker, Permit, Permits};
+
+/// How long an instance may go on before others have their turn on its thread.
+pub(super) const TURN: Duration = Duration::from_millis(1);
+
+/// A permit for each thread. There is one processor, whatever is served.
+static PROCESSOR: LazyLock<Arc<Permits>> = LazyLock::new(|| {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Permits::whole(u32::try_from(threads).unwrap_or(u32::MAX))
+});
+
+/// Whether any instance has had a whole turn and goes on.
+pub(super) fn some_compute() -> bool {
+    !PROCESSOR.are_all_free()
+}
+
+/// One instance's right to go on.
+pub(super) struct Spell {
+    processor: Arc<Permits>,
+    stand: Stand,
+}
+
+enum Stand {
+    /// It was woken, and has a first turn at once.
+    Fresh,
+    /// It has more to do than one turn, or is for a client who has others that do.
+    Waiting(Pin<Box<dyn Future<Output = Permit> + Send>>),
+    /// It has another turn.
+    Going(#[expect(dead_code, reason = "it counts until it is dropped")] Permit),
+}
+
+impl Default for Spell {
+    fn default() -> Self {
+        Self::on(PROCESSOR.clone())
+    }
+}
+
+impl Spell {
+    fn on(processor: Arc<Permits>) -> Self {
+        Self {
+            processor,
+            stand: Stand::Fresh,
+        }
+    }
+
+    /// Ready when the instance, which works for `asker`, may go on.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, asker: Asker) -> Poll<()> {
+        if self.must_wait(asker) {
+            self.wait(asker);
+        }
+        if let Stand::Waiting(turn) = &mut self.stand {
+            let Poll::Ready(permit) = turn.as_mut().poll(cx) else {
+                return Poll::Pending;
+            };
+            self.stand = Stand::Going(permit);
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether one that was woken has no first turn: one client's many instances would be as long in the way of others
+    /// as one that computes for long.
+    pub(super) fn must_wait(&self, asker: Asker) -> bool {
+        matches!(self.stand, Stand::Fresh) && self.processor.has_waiting(asker)
+    }
+
+    /// The turn is over and the instance has more to do. Its task is woken when it may.
+    pub(super) fn end_turn(&mut self, cx: &mut Context<'_>, asker: Asker) {
+        // Given back first: others go before it.
+        self.stand = Stand::Fresh;
+        self.wait(asker);
+        // It is at its earliest the next time that the task is woken.
+        _ = self.poll(cx, asker);
+    }
+
+    fn wait(&mut self, asker: Asker) {
+        let processor = self.processor.clone();
+        self.stand = Stand::Waiting(Box::pin(async move {
+            let permit = processor.turn(asker).await;
+            // Whoever can run goes first, and so does whoever has news from a socket: the runtime looks there only when
+            // its queue is empty, or after a number of tasks. One that is woken by another would even go before all.
+            tokio::task::yield_now().await;
+            permit
+        }));
+    }
+
+    /// The instance has nothing to do until it is woken.
+    pub(super) fn rest(&mut self) {
+        self.stand = Stand::Fresh;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::task::Waker;
+
+    use super::*;
+
+    const NEIGHBOUR: Asker = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+
+    fn context() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    /// Whether it may go on, once those who are not in line had their chance.
+    fn may_go(spell: &mut Spell, asker: Asker) -> bool {
+        let mut poll = || spell.poll(&mut context(), asker).is_ready();
+        poll() || poll()
+    }
+
+    #[test]
+    fn who_computes_for_long_waits_for_others_and_who_was_woken_does_not() {
+        let processor = Permits::whole(1);
+        let [mut one, mut two, mut three, mut four] =
+            std::array::from_fn(|_| Spell::on(processor.clone()));
+        for spell in [&mut one, &mut two] {
+            assert!(may_go(spell, None));
+            spell.end_turn(&mut context(), None);
+        }
+        assert!(may_go(&mut one, None) && !may_go(&mut two, None));
+        assert!(may_go(&mut three, NEIGHBOUR), "it has its first turn");
+        assert!(
+            !may_go(&mut four, None),
+            "its client has others that compute"
+        );
+        three.end_turn(&mut context(), NEIGHBOUR);
+        one.end_turn(&mut context(), None);
+        assert!(!may_go(&mut one, None) && may_go(&mut two, None));
+        two.rest();
+        assert!(may_go(&mut three, NEIGHBOUR), "clients take turns");
+        three.rest();
+        assert!(may_go(&mut four, None));
+        four.rest();
+        assert!(may_go(&mut one, None));
+        drop(one);
+        assert!(processor.are_all_free());
+    }
+}

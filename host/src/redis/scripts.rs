@@ -1,0 +1,185 @@
+//! Ends scripts that run too long: while one runs, Redis answers nobody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    Arg, AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisResult, ServerErrorKind,
+};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::link::timed_out;
+use crate::instance::Trouble;
+use crate::outbound::Backend;
+
+/// The commands that run one.
+const SCRIPTS: [&str; 4] = ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
+
+/// How long Redis may take to say that it ends a script. It hears nobody before the script has run for its
+/// `busy-reply-threshold`, which is 5 s unless it is configured.
+const HEARD_WITHIN: Duration = Duration::from_secs(60);
+
+/// What Redis says of a script that has written.
+const HAS_WRITTEN: &str = "UNKILLABLE";
+
+/// Ends the scripts of one link, over a connection of its own.
+pub(super) struct ScriptEnder {
+    host: String,
+    port: u16,
+    info: RedisConnectionInfo,
+    /// Longest time for a command.
+    limit: Duration,
+    /// Scripts that were given up since none was. Written by [`RunningScript`] and by the task that ends them.
+    given_up: AtomicUsize,
+    trouble: Trouble,
+}
+
+/// A script that was sent. If it is dropped before it has an answer, the script is ended once its time is over.
+pub(super) struct RunningScript {
+    ender: Arc<ScriptEnder>,
+    since: Instant,
+    is_answered: bool,
+}
+
+impl ScriptEnder {
+    /// For scripts that may run for `limit`, on the server that `info` leads to.
+    pub(super) fn new(backend: &Backend, info: &RedisConnectionInfo, limit: Duration) -> Arc<Self> {
+        // Neither another database nor another protocol: Redis allows little while a script runs.
+        let mut plain = RedisConnectionInfo::default().set_skip_set_lib_name();
+        if let Some(username) = info.username() {
+            plain = plain.set_username(username);
+        }
+        if let Some(password) = info.password() {
+            plain = plain.set_password(password);
+        }
+        Arc::new(Self {
+            host: backend.reachable_host().to_owned(),
+            port: backend.port,
+            info: plain,
+            limit,
+            given_up: AtomicUsize::new(0),
+            trouble: Trouble::default(),
+        })
+    }
+
+    /// To be told whether `command` was answered, if it runs a script.
+    pub(super) fn watch(self: &Arc<Self>, command: &Cmd) -> Option<RunningScript> {
+        let Some(Arg::Simple(name)) = command.args_iter().next() else {
+            return None;
+        };
+        let is_script = SCRIPTS
+            .iter()
+            .any(|script| name.eq_ignore_ascii_case(script.as_bytes()));
+        is_script.then(|| RunningScript {
+            ender: self.clone(),
+            since: Instant::now(),
+            is_answered: false,
+        })
+    }
+
+    /// Ends scripts until none runs that was given up. One task does it for all.
+    async fn end_all(self: Arc<Self>, first_left: Duration) {
+        tokio::time::sleep(first_left).await;
+        loop {
+            let given_up = self.given_up.load(Ordering::Acquire);
+            match timeout(HEARD_WITHIN, self.end_those_that_run()).await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(ended)) => tracing::warn!(
+                    "Ended {ended} scripts that Redis at {}:{} ran for longer than {:?}",
+                    self.host,
+                    self.port,
+                    self.limit
+                ),
+                Ok(Err(error)) => self.warn(&error.to_string()),
+                Err(_) => self.warn(&format!("it did not answer within {HEARD_WITHIN:?}")),
+            }
+            if self.given_up.fetch_sub(given_up, Ordering::AcqRel) == given_up {
+                return;
+            }
+        }
+    }
+
+    /// Those that were sent after the first one run only when it has ended. Gives how many were ended.
+    async fn end_those_that_run(&self) -> RedisResult<usize> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(HEARD_WITHIN));
+        let handshake = MultiplexedConnection::new_with_config(&self.info, stream, config);
+        let (mut connection, driver) = handshake.await?;
+        let end = async {
+            let mut ended = 0;
+            loop {
+                let mut kill = redis::cmd("SCRIPT");
+                match kill.arg("KILL").exec_async(&mut connection).await {
+                    Ok(()) => ended += 1,
+                    Err(error) if error.kind() == NONE_RUNS => return Ok(ended),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        tokio::select! {
+            ended = end => ended,
+            () = driver => Err(timed_out("the connection was closed")),
+        }
+    }
+
+    fn warn(&self, reason: &str) {
+        if !self.trouble.is_to_be_logged() {
+            return;
+        }
+        let (host, port, limit) = (&self.host, self.port, self.limit);
+        if reason.contains(HAS_WRITTEN) {
+            tracing::error!(
+                "Redis at {host}:{port} runs a script for longer than {limit:?} that has written, and can't end it: it \
+                 answers nobody until the script ends or it is stopped with SHUTDOWN NOSAVE"
+            );
+        } else {
+            tracing::warn!(
+                "Redis at {host}:{port} was to end a script that ran for longer than {limit:?}: {reason}"
+            );
+        }
+    }
+}
+
+/// What Redis says if no script runs.
+const NONE_RUNS: ErrorKind = ErrorKind::Server(ServerErrorKind::NotBusy);
+
+impl RunningScript {
+    /// It has ended, or was not begun.
+    pub(super) fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for RunningScript {
+    fn drop(&mut self) {
+        // Without a runtime, the process ends.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if !self.is_answered && self.ender.given_up.fetch_add(1, Ordering::AcqRel) == 0 {
+            let left = self.ender.limit.saturating_sub(self.since.elapsed());
+            runtime.spawn(self.ender.clone().end_all(left));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbound::Kind;
+
+    #[test]
+    fn only_scripts_are_watched() {
+        let backend = Backend::parse("redis://127.0.0.1:6379", Kind::Redis).expect("an address");
+        let info = RedisConnectionInfo::default();
+        let ender = ScriptEnder::new(&backend, &info, Duration::from_secs(2));
+        for (command, is_watched) in [("evalsha", true), ("EVAL_RO", true), ("GET", false)] {
+            let watched = ender.watch(redis::cmd(command).arg("EVAL"));
+            assert_eq!(watched.is_some(), is_watched, "{command}");
+        }
+    }
+}
