@@ -1,6 +1,5 @@
 //! One stage from its start to its result.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -21,6 +20,7 @@ use super::settings::Settings;
 use super::stage::Stage;
 use super::usage::Watch;
 use crate::locust::{Profile, Run};
+use crate::measure::{Loaders, until};
 use xtask::python::Python;
 
 /// Reports are made within this time of a host's start.
@@ -28,6 +28,9 @@ const REPORTS_LIMIT: Duration = Duration::from_secs(120);
 
 /// Pools are filled and statements prepared before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(4);
+
+/// Who does that.
+const CLIENTS: usize = 4;
 
 /// The two reports.
 const REPORTS: [&str; 2] = [
@@ -41,7 +44,7 @@ pub(super) struct Bench<'a> {
     pub(super) programs: &'a UnderTest,
     pub(super) python: &'a Python,
     /// What sends the requests of the search for the highest rate, if there is to be one.
-    pub(super) oha: Option<PathBuf>,
+    pub(super) loaders: Option<Loaders>,
     pub(super) dataset: Dataset,
     pub(super) folder: &'a Folder,
 }
@@ -85,11 +88,11 @@ impl Bench<'_> {
         if let Some(servers) = &servers {
             servers.check_running()?;
         }
-        let saturation = match &self.oha {
-            Some(oha) => Some(
-                self.saturate(oha, &url, Watch::new(processes)?, &left)
-                    .await?,
-            ),
+        let saturation = match &self.loaders {
+            Some(loaders) => {
+                let watch = Watch::new(processes)?;
+                Some(self.saturate(loaders, &url, watch, &left).await?)
+            }
             None => None,
         };
         Ok(StageResult {
@@ -135,14 +138,15 @@ impl Bench<'_> {
 
     async fn saturate(
         &self,
-        oha: &Path,
+        loaders: &Loaders,
         url: &str,
         mut watch: Watch,
         left: &impl Fn() -> String,
     ) -> Result<Saturation> {
         let step = Progress::detect().step(&format!("search, {}", left()), 0);
         let (size, seed) = (self.settings.size(), self.settings.seed);
-        let shooter = Shooter::new(oha, url, &self.folder.scratch()?, &size, seed)?;
+        let scratch = self.folder.scratch()?;
+        let shooter = Shooter::of_the_course(loaders, url, &scratch, &size, seed)?;
         let found = saturate::search(&shooter, self.plan(), &mut watch).await?;
         step.finish_with(&match found.best() {
             Some(best) => format!("{} requests/s", best.rate),
@@ -215,24 +219,20 @@ async fn reports_in_place(base: &str) -> Result<()> {
 async fn warm_up(base: &str, time: Duration) -> Result<()> {
     let client = Client::builder().timeout(REPORTS_LIMIT).build();
     let client = client.context("making an HTTP client")?;
-    let deadline = Instant::now() + time;
     let order = json!({"user_id": 1, "items": [{"product_id": 1, "quantity": 1}]});
-    let user = async || {
-        while Instant::now() < deadline {
-            let post = client.post(format!("{base}/orders")).json(&order);
-            post.send().await.context("warming up")?;
-            for path in REPORTS {
-                let get = client.get(format!("{base}{path}"));
-                get.send().await.context("warming up")?;
-            }
+    let each = async || {
+        let post = client.post(format!("{base}/orders")).json(&order);
+        post.send().await.context("warming up")?;
+        for path in REPORTS {
+            let get = client.get(format!("{base}{path}"));
+            get.send().await.context("warming up")?;
         }
-        anyhow::Ok(())
+        Ok(())
     };
-    let users = async { tokio::try_join!(user(), user(), user(), user()) };
     // A slow stage is left in the middle of its answers: it is warm by then.
-    match timeout(time * 2, users).await {
-        Ok(Err(failed)) => Err(failed),
-        Ok(Ok(_)) | Err(_) => Ok(()),
+    match timeout(time * 2, until(time, CLIENTS, each)).await {
+        Ok(failed @ Err(_)) => failed,
+        Ok(Ok(())) | Err(_) => Ok(()),
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a lab finds: one [`StageResult`] for each stage, written as JSON and read again by the report and by a resumed run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::stage::Stage;
+use crate::measure::mean;
 
 /// The three requests of the course's load, as Locust's statistics call them.
 pub(crate) const ROUTES: [&str; 3] = [
@@ -205,15 +206,17 @@ impl StageResult {
 
     /// Processors busy on average while the load ran, by process, the busiest first.
     pub(crate) fn mean_cpu(&self) -> Vec<(String, f64)> {
-        let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
-        for usage in self.samples.iter().flat_map(|sample| &sample.processes) {
-            *sums.entry(&usage.name).or_default() += usage.cpu;
-        }
-        let count = self.samples.len().max(1) as f64;
-        let mut means: Vec<(String, f64)> = sums
-            .into_iter()
-            .map(|(name, sum)| (name.to_owned(), sum / count))
-            .collect();
+        let usages = self.samples.iter().flat_map(|sample| &sample.processes);
+        let names: BTreeSet<&str> = usages.map(|usage| usage.name.as_str()).collect();
+        let of = |sample: &Sample, name: &str| {
+            let usage = sample.processes.iter().find(|usage| usage.name == name);
+            usage.map_or(0.0, |usage| usage.cpu)
+        };
+        let means = names.into_iter().filter_map(|name| {
+            let samples = self.samples.iter().map(|sample| of(sample, name));
+            Some((name.to_owned(), mean(samples)?))
+        });
+        let mut means: Vec<(String, f64)> = means.collect();
         means.sort_by(|one, other| other.1.total_cmp(&one.1));
         means
     }
