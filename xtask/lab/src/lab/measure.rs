@@ -13,6 +13,7 @@ use super::counters;
 use super::folder::Folder;
 use super::locust_files;
 use super::model::{Load, Sample, Saturation, StageResult};
+use super::order_cost;
 use super::sampling::Sampler;
 use super::saturate::{self, Plan, Shooter};
 use super::servers::{Servers, UnderTest};
@@ -31,6 +32,9 @@ const WARM_UP: Duration = Duration::from_secs(4);
 
 /// Who does that.
 const CLIENTS: usize = 4;
+
+/// How long orders of one kind are looked into.
+const LOOK: Duration = Duration::from_secs(4);
 
 /// The two reports.
 const REPORTS: [&str; 2] = [
@@ -57,7 +61,7 @@ impl Bench<'_> {
         left: impl Fn() -> String,
     ) -> Result<StageResult> {
         let step = Progress::detect().step(&format!("start, {}", left()), 0);
-        let servers = match stage {
+        let mut servers = match stage {
             Stage::Reference => None,
             _ => Some(Servers::start(stage, &self.dataset, self.programs).await?),
         };
@@ -74,7 +78,10 @@ impl Bench<'_> {
         let before = counters::count(&hosts).await?;
         let run = Run {
             url: &url,
-            profile: Profile::Course,
+            profile: match stage.is_flash_sale() {
+                true => Profile::FlashSale,
+                false => Profile::Course,
+            },
             users: self.settings.users,
             spawn_rate: self.settings.spawn_rate,
             time: self.settings.time(),
@@ -91,9 +98,19 @@ impl Bench<'_> {
         let saturation = match &self.loaders {
             Some(loaders) => {
                 let watch = Watch::new(processes)?;
-                Some(self.saturate(loaders, &url, watch, &left).await?)
+                Some(self.saturate(loaders, stage, &url, watch, &left).await?)
             }
             None => None,
+        };
+        let order_costs = match &mut servers {
+            Some(servers) if !stage.baskets().is_empty() => {
+                let step = Progress::detect().step(&format!("orders, {}", left()), 0);
+                let costs =
+                    order_cost::look_into(servers, stage.baskets(), self.look_plan()).await?;
+                step.finish_with("looked into, statement by statement");
+                costs
+            }
+            _ => Vec::new(),
         };
         Ok(StageResult {
             stage,
@@ -105,6 +122,7 @@ impl Bench<'_> {
                 .is_some()
                 .then(|| counters::between(&before, &after)),
             saturation,
+            order_costs,
         })
     }
 
@@ -139,6 +157,7 @@ impl Bench<'_> {
     async fn saturate(
         &self,
         loaders: &Loaders,
+        stage: Stage,
         url: &str,
         mut watch: Watch,
         left: &impl Fn() -> String,
@@ -146,7 +165,10 @@ impl Bench<'_> {
         let step = Progress::detect().step(&format!("search, {}", left()), 0);
         let (size, seed) = (self.settings.size(), self.settings.seed);
         let scratch = self.folder.scratch()?;
-        let shooter = Shooter::of_the_course(loaders, url, &scratch, &size, seed)?;
+        let shooter = match stage.is_flash_sale() {
+            true => Shooter::of_a_flash_sale(loaders, url, &scratch, &size, seed)?,
+            false => Shooter::of_the_course(loaders, url, &scratch, &size, seed)?,
+        };
         let found = saturate::search(&shooter, self.plan(), &mut watch).await?;
         step.finish_with(&match found.best() {
             Some(best) => format!("{} requests/s", best.rate),
@@ -163,7 +185,20 @@ impl Bench<'_> {
             Duration::ZERO
         };
         let start = Duration::from_secs(if self.settings.quick { 6 } else { 20 });
-        start + self.warm_up_time() + self.settings.time() + saturate
+        // Four stages of ten have orders to look into, one of them four kinds.
+        let looks = self.look_plan().time * 2;
+        start + self.warm_up_time() + self.settings.time() + saturate + looks
+    }
+
+    fn look_plan(&self) -> order_cost::Plan {
+        order_cost::Plan {
+            size: self.settings.size(),
+            seed: self.settings.seed,
+            time: match self.settings.quick {
+                true => Duration::from_secs(1),
+                false => LOOK,
+            },
+        }
     }
 
     fn plan(&self) -> Plan {

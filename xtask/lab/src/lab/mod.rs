@@ -7,6 +7,7 @@ mod locust_files;
 mod measure;
 mod model;
 mod options;
+mod order_cost;
 mod report;
 mod sampling;
 mod saturate;
@@ -154,7 +155,7 @@ async fn measure_all(bench: &Bench<'_>, stages: &[Stage]) -> Result<Vec<(Stage, 
 fn report(folder: &Folder, skipped: Vec<(Stage, String)>) -> Result<std::path::PathBuf> {
     let run = folder.run()?;
     let mut stages: Vec<StageResult> = Vec::new();
-    for stage in std::iter::once(Stage::Reference).chain(Stage::COURSE) {
+    for stage in std::iter::once(Stage::Reference).chain(Stage::ALL) {
         stages.extend(folder.finished(stage)?);
     }
     let report = report::Report {

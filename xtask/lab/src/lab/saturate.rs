@@ -110,9 +110,9 @@ impl Search {
 
 /// What is sent, and with what.
 pub(super) struct Shooter<'a> {
-    pub(super) loaders: &'a Loaders,
+    loaders: &'a Loaders,
     /// Streams of requests, each with as much of the rate as the others.
-    pub(super) streams: Vec<(&'static str, Target)>,
+    streams: Vec<(&'static str, Target)>,
 }
 
 impl<'a> Shooter<'a> {
@@ -134,6 +134,20 @@ impl<'a> Shooter<'a> {
             ("highest spenders", report("highest-spenders")),
             ("best sellers", report("best-sellers")),
         ];
+        Ok(Self { loaders, streams })
+    }
+
+    /// Orders of the one product that everybody wants, and nothing else.
+    pub(super) fn of_a_flash_sale(
+        loaders: &'a Loaders,
+        base: &str,
+        folder: &Path,
+        size: &Size,
+        seed: u64,
+    ) -> Result<Self> {
+        let bodies = Orders::new(Basket::FlashSale, size, seed).take(BODIES);
+        let orders = Target::orders(base, bodies, folder, "flash-sale")?;
+        let streams = vec![("POST /orders", orders)];
         Ok(Self { loaders, streams })
     }
 
