@@ -41,7 +41,7 @@ pub(in crate::lab::report) fn by_statement(
     let layout = layout(json!({
         "barmode": "group",
         "bargap": 0.25,
-        "xaxis": axis("microseconds of MariaDB for one order", json!({"range": [0, right], "tickformat": ",", "nticks": 6})),
+        "xaxis": axis("µs for one order", json!({"range": [0, right], "tickformat": ",", "nticks": 4})),
         "yaxis": axis("", json!({"autorange": "reversed", "type": "category", "fixedrange": true, "ticksuffix": "  "})),
     }));
     let series = u32::try_from(costs.len()).unwrap_or(1);
