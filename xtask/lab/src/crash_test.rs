@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use mysql_async::prelude::Queryable;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use testbed::seed::{Dataset, LAB};
 use testbed::{Host, HostOptions, Progress, Store};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::fixed_rate::Numbers;
+use crate::measure::{Basket, Orders};
 use xtask::build::HOST_PACKAGE;
 use xtask::setup::{self, COMPILING, MARIADB, PROCESSES, REDIS};
 use xtask::{build, paths};
@@ -91,7 +92,10 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
             number,
             url: url.clone(),
             is_keyed: number % 2 == 0,
-            flash_sale: options.flash_sale,
+            basket: match options.flash_sale {
+                true => Basket::FlashSale,
+                false => Basket::Products(1),
+            },
             ends: ends.clone(),
         };
         buyers.spawn(buyer.buy());
@@ -161,7 +165,7 @@ struct Buyer {
     number: u64,
     url: String,
     is_keyed: bool,
-    flash_sale: bool,
+    basket: Basket,
     ends: Arc<AtomicBool>,
 }
 
@@ -180,12 +184,13 @@ impl Buyer {
     async fn buy(self) -> Result<Told> {
         let client = Client::builder().timeout(PATIENCE).build();
         let client = client.context("making a client")?;
-        let mut numbers = Numbers(self.number);
+        let mut orders = Orders::new(self.basket, &LAB, self.number);
         let mut told = Told::default();
         let mut count = 0;
-        while !self.ends.load(Ordering::Relaxed) {
+        while let Some(body) = orders.next()
+            && !self.ends.load(Ordering::Relaxed)
+        {
             count += 1;
-            let body = self.body(&mut numbers);
             let key = self
                 .is_keyed
                 .then(|| format!("crash-{}-{count}", self.number));
@@ -199,21 +204,13 @@ impl Buyer {
         }
         Ok(told)
     }
-
-    fn body(&self, numbers: &mut Numbers) -> Value {
-        let product = match self.flash_sale {
-            true => 1,
-            false => numbers.up_to(LAB.products as u64),
-        };
-        let items = [json!({"product_id": product, "quantity": 1})];
-        json!({"user_id": numbers.up_to(LAB.users as u64), "items": items})
-    }
 }
 
 /// Places an order, under a key until it is confirmed.
-async fn place(client: &Client, url: &str, body: &Value, key: Option<&str>) -> Option<u64> {
+async fn place(client: &Client, url: &str, body: &str, key: Option<&str>) -> Option<u64> {
     loop {
-        let mut request = client.post(url).json(body);
+        let mut request = client.post(url).header(CONTENT_TYPE, "application/json");
+        request = request.body(body.to_owned());
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }

@@ -45,6 +45,8 @@ pub(crate) enum Profile {
     Saturate,
     /// The course's load in ten equal steps, up to all users
     Steps,
+    /// Orders of one product by everybody, 1 to 3 s between requests
+    FlashSale,
 }
 
 impl Profile {
@@ -57,6 +59,7 @@ impl Profile {
             Self::Browse => "browse",
             Self::Saturate => "saturate",
             Self::Steps => "steps",
+            Self::FlashSale => "flash_sale",
         };
         paths::root().join(format!("loadtest/{name}.py"))
     }

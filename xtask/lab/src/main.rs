@@ -5,7 +5,6 @@ mod bench;
 mod bench_proxy;
 mod conformance;
 mod crash_test;
-mod fixed_rate;
 mod fuzz;
 mod lab;
 mod load;

@@ -59,6 +59,8 @@ pub struct MariaDb {
     account: Account,
     password: Secret,
     port: u16,
+    /// Beside those of its purpose.
+    flags: Vec<String>,
     /// `None` while stopped.
     process: Option<Process>,
 }
@@ -73,7 +75,7 @@ impl MariaDb {
         install(&options, account)?;
         let password = Secret::kept_in(&options.folder.join("password"))?;
         let (port, process) = start_on_some_port(&options.folder, |port| {
-            start_on(&options, account, &password, port)
+            start_on(&options, account, &password, &[], port)
         })
         .await?;
         Ok(Self {
@@ -81,6 +83,7 @@ impl MariaDb {
             account,
             password,
             port,
+            flags: Vec::new(),
             process: Some(process),
         })
     }
@@ -102,6 +105,11 @@ impl MariaDb {
     /// The URL of the database that is there from the start of a server for [`Purpose::Keeping`].
     pub fn store_url(&self) -> String {
         self.url(DATABASE)
+    }
+
+    /// Where its data are, and files that flags name without a folder.
+    pub fn data_folder(&self) -> PathBuf {
+        data_folder(&self.options.folder)
     }
 
     /// The server process, unless stopped.
@@ -139,14 +147,25 @@ impl MariaDb {
         self.process = None;
     }
 
+    /// Stops the server in good order, and starts it on the same port and data with `flags` more.
+    ///
+    /// # Errors
+    /// When it had to be killed, or doesn't start within the time limit.
+    pub async fn restart_with(&mut self, flags: &[&str]) -> Result<()> {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self.stop().await?;
+        self.start_again().await
+    }
+
     /// Starts a stopped or killed server again, on the same port and data.
     ///
     /// # Errors
     /// When it doesn't start within the time limit.
     pub async fn start_again(&mut self) -> Result<()> {
         if self.process.is_none() {
+            let (options, password, flags) = (&self.options, &self.password, &self.flags);
             let process = start_on_own_port(self.port, |port| {
-                start_on(&self.options, self.account, &self.password, port)
+                start_on(options, self.account, password, flags, port)
             })
             .await?;
             self.process = Some(process);
@@ -190,6 +209,7 @@ async fn start_on(
     options: &MariaDbOptions,
     account: Account,
     password: &Secret,
+    flags: &[String],
     port: u16,
 ) -> Result<Process> {
     let init_file = path::absolute(options.folder.join("init.sql"))
@@ -217,6 +237,7 @@ async fn start_on(
         .args(["--secure-file-priv=/dev/null", "--local-infile=0"])
         .args(["--character-set-server=utf8mb4", "--max-connections=500"])
         .args(settings(options.purpose))
+        .args(flags)
         .args((account == Account::Root).then_some(AS_ROOT))
         .env("TMPDIR", temporary_folder(&options.folder, account)?);
     let process = Process::start("MariaDB", command, &options.log, &options.log)?;

@@ -1,10 +1,9 @@
 //! What the host must reach of its native twin, and what it does.
 
-use std::fmt;
-
 use super::report::Report;
 use super::routes::Route;
 use super::sides::{HOST, NATIVE};
+use crate::measure::Table;
 
 /// Where requests/s are compared.
 const CONNECTIONS: u32 = 32;
@@ -28,14 +27,14 @@ fn share_of_native(route: Route) -> f64 {
     }
 }
 
-/// Writes a line for each goal that this run measured.
-pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+/// A row for each goal that this run measured.
+pub(super) fn table(report: &Report) -> Table {
     let connections = |route: Route| match route.places_orders() {
         true => CONNECTIONS_OF_ORDERS,
         false => CONNECTIONS,
     };
     let rate = |route, side| report.requests_per_second(route, connections(route), side);
-    writeln!(f, "| goal | asked | measured | |\n|---|---|---|---|")?;
+    let mut table = Table::new(["goal", "asked", "measured", ""]);
     for route in Route::ALL {
         if let (Some(host), Some(native)) = (rate(route, HOST), rate(route, NATIVE)) {
             let what = format!(
@@ -43,7 +42,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
                 route.label(),
                 connections(route)
             );
-            at_least(f, &what, share_of_native(route), host / native)?;
+            table.row(at_least(&what, share_of_native(route), host / native));
         }
         if let (Some(host), Some(native)) =
             (report.p99_ms(route, HOST), report.p99_ms(route, NATIVE))
@@ -54,23 +53,28 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result 
             } else {
                 "unclear: the rate was not kept"
             };
-            writeln!(
-                f,
-                "| {} p99 at 70 %, of native | ≤ {MOST_P99:.2} | {ratio:.2} | {mark} |",
-                route.label(),
-            )?;
+            table.row([
+                format!("{} p99 at 70 %, of native", route.label()),
+                format!("≤ {MOST_P99:.2}"),
+                format!("{ratio:.2}"),
+                mark.to_owned(),
+            ]);
         }
     }
     if let (Some(report), Some(empty)) = (rate(Route::Report, HOST), rate(Route::Empty, HOST)) {
         let what = "cached report of the empty handler";
-        at_least(f, what, REPORT_OF_EMPTY, report / empty)?;
+        table.row(at_least(what, REPORT_OF_EMPTY, report / empty));
     }
-    Ok(())
+    table
 }
 
-fn at_least(f: &mut fmt::Formatter<'_>, what: &str, asked: f64, measured: f64) -> fmt::Result {
-    let mark = mark(measured >= asked);
-    writeln!(f, "| {what} | ≥ {asked:.2} | {measured:.2} | {mark} |")
+fn at_least(what: &str, asked: f64, measured: f64) -> [String; 4] {
+    [
+        what.to_owned(),
+        format!("≥ {asked:.2}"),
+        format!("{measured:.2}"),
+        mark(measured >= asked).to_owned(),
+    ]
 }
 
 fn mark(is_met: bool) -> &'static str {

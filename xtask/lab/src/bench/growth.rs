@@ -16,8 +16,11 @@ use tokio::time::sleep;
 
 use super::routes::Route;
 use super::sides::{host_options, start_store};
-use super::{Common, Cpus, write_json};
-use crate::measure::{Loaders, Target, commit, cpu_seconds, median, memory_kib, processor};
+use super::{Common, Cpus};
+use crate::measure::{
+    Loaders, Table, Target, commit, cpu_seconds, mean, median, memory_kib, processor, series,
+    write_json,
+};
 
 /// How much more data the second store has.
 const TIMES: usize = 10;
@@ -77,7 +80,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     let common = &options.common;
     let programs = common.programs().await?;
     let cpus = Cpus::split()?;
-    let loaders = Loaders::find_or_install(&cpus.load).await?;
+    let loaders = Loaders::find_or_install().await?.on(&cpus.load);
     let orders = options.orders as usize;
     let small = Grown::start(orders, &programs.host, &cpus).await?;
     let large = Grown::start(orders * TIMES, &programs.host, &cpus).await?;
@@ -130,27 +133,36 @@ const ROWS: [Row; 4] = [
 
 fn print(about: &str, orders: usize, costs: &[Costs; 2], once: &Once) {
     println!("{about}\n");
-    println!(
-        "| | {orders} orders | {} orders | ratio | goal |\n|---|---|---|---|---|",
-        orders * TIMES
-    );
+    let mut table = Table::new([
+        "",
+        &format!("{orders} orders"),
+        &format!("{} orders", orders * TIMES),
+        "ratio",
+        "goal",
+    ]);
     for (name, of, goal) in ROWS {
         let middle = |costs: &Costs| median(of(costs).iter().copied()).unwrap_or(f64::NAN);
         let (small, large) = (middle(&costs[0]), middle(&costs[1]));
         let ratio = large / small;
-        println!("| {name} | {small:.2} | {large:.2} | {ratio:.2} | ≤ {goal:.2} |");
+        let figures = [small, large, ratio].map(|figure| format!("{figure:.2}"));
+        let cells = [name.to_owned()].into_iter().chain(figures);
+        table.row(cells.chain([format!("≤ {goal:.2}")]));
     }
-    println!("\n| | measured | goal |\n|---|---|---|");
+    let mut others = Table::new(["", "measured", "goal"]);
     let idle_mib = once.idle_kib as f64 / 1024.0;
-    println!("| memory at rest, MiB | {idle_mib:.1} | ≤ 80 |");
-    println!(
-        "| memory of an idle connection, KiB | {:.1} | ≤ 64 |",
-        once.connection_kib
-    );
-    println!(
-        "| errors of {CROWD} clients ordering at once | 0 of {:.0} | 0 |",
-        once.crowd_requests
-    );
+    let crowd = format!("errors of {CROWD} clients ordering at once");
+    for (name, measured, goal) in [
+        ("memory at rest, MiB", format!("{idle_mib:.1}"), "≤ 80"),
+        (
+            "memory of an idle connection, KiB",
+            format!("{:.1}", once.connection_kib),
+            "≤ 64",
+        ),
+        (&crowd, format!("0 of {:.0}", once.crowd_requests), "0"),
+    ] {
+        others.row([name.to_owned(), measured, goal.to_owned()]);
+    }
+    print!("{}\n{}", table.markdown(), others.markdown());
 }
 
 impl Grown {
@@ -206,12 +218,11 @@ impl Grown {
 
     /// What a refresh costs that finds one new order: the mean of a few.
     async fn refresh_ms(&self) -> Result<f64> {
-        const REFRESHES: u32 = 3;
-        let mut sum = 0.0;
-        for _ in 0..REFRESHES {
-            sum += self.next_refresh().await?;
+        let mut refreshes = [0.0; 3];
+        for refresh in &mut refreshes {
+            *refresh = self.next_refresh().await?;
         }
-        Ok(sum / f64::from(REFRESHES))
+        mean(refreshes).context("no refreshes")
     }
 
     /// Places an order and waits for the refresh that it causes.
@@ -239,8 +250,9 @@ impl Grown {
         let text = reqwest::get(self.host.admin_url("/metrics")).await?;
         let text = text.text().await.context("reading the metrics")?;
         let value = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|value| value.trim().parse::<f64>().ok())
+            let found = series(&text, name).next();
+            found
+                .map(|(_, value)| value)
                 .with_context(|| format!("the host counts no {name}"))
         };
         Ok((

@@ -1,6 +1,5 @@
 //! `cargo xtask bench`: store-host against the same logic without WebAssembly, side by side in one run.
 
-mod counters;
 mod goals;
 mod growth;
 mod report;
@@ -11,8 +10,7 @@ mod startup;
 mod table;
 mod train;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
@@ -22,7 +20,7 @@ use clap::{Args, Subcommand};
 use self::report::Report;
 use self::routes::Route;
 use self::sides::{Bench, Peer};
-use crate::measure::Loaders;
+use crate::measure::{Loaders, write_json};
 use xtask::build;
 use xtask::setup::{self, COMPILING, LOAD, MARIADB, PROCESSES, REDIS};
 
@@ -124,7 +122,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     };
     let programs = options.common.programs().await?;
     let cpus = Cpus::split()?;
-    let loaders = Loaders::find_or_install(&cpus.load).await?;
+    let loaders = Loaders::find_or_install().await?.on(&cpus.load);
     let bench = Bench::start(&programs, &cpus, &options.peers).await?;
     let mut report = Report::new(&options, &cpus).await;
     let routes = if options.only.is_empty() {
@@ -193,14 +191,4 @@ impl Cpus {
             stores,
         })
     }
-}
-
-fn write_json(path: &Path, json: &serde_json::Value) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    }
-    fs::write(path, format!("{json:#}\n"))
-        .with_context(|| format!("writing {}", path.display()))?;
-    eprintln!("✓ every sample is in {}", path.display());
-    Ok(())
 }

@@ -1,13 +1,12 @@
 //! What was measured, and as JSON for programs; `table` has it for people.
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::counters::Counters;
 use super::routes::Route;
 use super::{Cpus, Options};
+use crate::measure::{Counters, Measured, commit, median, processor};
 use xtask::programs::output_of;
-
-use crate::measure::{Latency, commit, median, processor};
 
 /// How much of what the slower server can do is asked for when latency is measured.
 const SHARE_OF_SATURATION: f64 = 0.7;
@@ -34,12 +33,20 @@ impl Sample {
 }
 
 /// One server in one round, at a fixed rate.
+#[derive(Serialize)]
 pub(super) struct LatencySample {
+    #[serde(serialize_with = "label")]
     pub(super) route: Route,
     pub(super) rate: u32,
+    /// From 1 on.
     pub(super) round: u32,
     pub(super) side: String,
-    pub(super) latency: Latency,
+    #[serde(flatten)]
+    pub(super) latency: Measured,
+}
+
+fn label<S: Serializer>(route: &Route, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(route.label())
 }
 
 struct Row {
@@ -146,8 +153,7 @@ impl Report {
 
     pub(super) fn json(&self) -> Value {
         let samples: Vec<Value> = self.rows.iter().map(row_json).collect();
-        let latencies: Vec<Value> = self.latencies.iter().map(latency_json).collect();
-        json!({ "about": self.about, "samples": samples, "latencies": latencies })
+        json!({ "about": self.about, "samples": samples, "latencies": self.latencies })
     }
 
     pub(super) fn of(
@@ -166,7 +172,7 @@ impl Report {
         &self,
         route: Route,
         side: &str,
-        value: fn(&Latency) -> f64,
+        value: fn(&Measured) -> f64,
     ) -> Option<f64> {
         let samples = self.latencies.iter();
         let samples = samples.filter(|sample| sample.route == route && sample.side == side);
@@ -208,21 +214,8 @@ fn row_json(row: &Row) -> Value {
         "cpu_busy": sample.cpu_busy,
         "peak_kib": sample.peak_kib,
         "mysql_connections": sample.asked.mysql_connections,
-        "mysql_round_trips": sample.asked.mysql_round_trips,
+        "mysql_round_trips": sample.asked.mysql_round_trips(),
         "mysql_prepared": sample.asked.mysql_prepared,
         "redis_commands": sample.asked.redis_commands,
-    })
-}
-
-fn latency_json(sample: &LatencySample) -> Value {
-    json!({
-        "route": sample.route.label(),
-        "rate": sample.rate,
-        "round": sample.round + 1,
-        "side": sample.side,
-        "requests_per_second": sample.latency.requests_per_second,
-        "p50_ms": sample.latency.p50_ms,
-        "p99_ms": sample.latency.p99_ms,
-        "p999_ms": sample.latency.p999_ms,
     })
 }

@@ -3,11 +3,10 @@
 use anyhow::{Context, Result};
 
 use super::Options;
-use super::counters::Counters;
 use super::report::{LatencySample, Report, Sample};
 use super::routes::Route;
 use super::sides::{Bench, HOST, NATIVE, Side};
-use crate::measure::{Flood, Loaders, Target, cpu_seconds, forget_peak, peak_kib};
+use crate::measure::{Counters, Flood, Loaders, Target, cpu_seconds, forget_peak, peak_kib};
 
 /// A side and what is asked of it.
 type Asked<'a> = (&'a Side, Target);
@@ -64,7 +63,7 @@ pub(super) async fn measure(
             report.add_latency(LatencySample {
                 route,
                 rate,
-                round,
+                round: round + 1,
                 side: side.name.clone(),
                 latency,
             });
@@ -98,13 +97,14 @@ async fn sample(
     seconds: u32,
 ) -> Result<Sample> {
     let look = {
-        let first = Counters::look(&bench.store).await?;
-        let second = Counters::look(&bench.store).await?;
-        second.since(first, Counters::default())
+        let first = Counters::look_at(&bench.store).await?;
+        let second = Counters::look_at(&bench.store).await?;
+        second.since(&first, &Counters::NONE)
     };
-    let before = Counters::look(&bench.store).await?;
+    let before = Counters::look_at(&bench.store).await?;
     let (flood, cpu_seconds, peak_kib) = flood(loaders, side, target, connections, seconds).await?;
-    let asked = Counters::look(&bench.store).await?.since(before, look);
+    let after = Counters::look_at(&bench.store).await?;
+    let asked = after.since(&before, &look);
     Ok(Sample {
         requests: flood.requests,
         requests_per_second: flood.requests_per_second,

@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::sides::start_store;
-use super::{Common, Cpus, write_json};
-use crate::measure::{commit, processor, spread};
+use super::{Common, Cpus};
+use crate::measure::{Table, commit, processor, spread, write_json};
 use xtask::paths;
 
 /// Between two tries to get an answer.
@@ -50,14 +50,17 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
         warm.push(first_answer_ms(&programs.host, &store, &cache).await?);
     }
     println!("{}, commit {}\n", processor(), commit().await);
-    println!("| start | median ms | lowest–highest | goal |\n|---|---|---|---|");
+    let mut table = Table::new(["start", "median ms", "lowest–highest", "goal"]);
     for (name, samples, goal) in [("warm", &warm, WARM_MS), ("cold", &cold, COLD_MS)] {
         let times = spread(samples.iter().copied()).context("no rounds")?;
-        println!(
-            "| {name} | {:.0} | {:.0}–{:.0} | ≤ {goal:.0} |",
-            times.median, times.lowest, times.highest
-        );
+        table.row([
+            name.to_owned(),
+            format!("{:.0}", times.median),
+            format!("{:.0}–{:.0}", times.lowest, times.highest),
+            format!("≤ {goal:.0}"),
+        ]);
     }
+    print!("{}", table.markdown());
     let all = json!({ "commit": commit().await, "processor": processor(), "cold_ms": cold, "warm_ms": warm });
     write_json(&options.common.output("bench-startup"), &all)?;
     Ok(ExitCode::SUCCESS)

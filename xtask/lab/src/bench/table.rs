@@ -2,12 +2,26 @@
 
 use std::fmt;
 
-use super::counters::Counters;
 use super::goals;
 use super::report::{LatencySample, Report, Sample};
 use super::routes::Route;
 use super::sides::{HOST, NATIVE};
-use crate::measure::{Spread, median, spread};
+use crate::measure::{Counters, Spread, Table, median, spread};
+
+const HEAD: [&str; 12] = [
+    "route",
+    "connections",
+    "",
+    "requests/s",
+    "lowest–highest",
+    "CPU s / 100,000",
+    "busy",
+    "peak MiB",
+    "MySQL connections / 100",
+    "MySQL round trips",
+    "prepared",
+    "Redis commands",
+];
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,51 +37,40 @@ impl fmt::Display for Report {
             self.about["rounds"],
             self.about["seconds"],
         )?;
-        self.write_floods(f)?;
-        writeln!(
+        write!(
             f,
-            "\nLatency at a fixed rate, corrected, {} connections:\n",
-            self.about["latency_connections"]
-        )?;
-        self.write_latencies(f)?;
-        writeln!(f)?;
-        goals::write(f, self)
+            "{}\nLatency at a fixed rate, corrected, {} connections:\n\n{}\n{}",
+            self.floods().markdown(),
+            self.about["latency_connections"],
+            self.latencies().markdown(),
+            goals::table(self).markdown()
+        )
     }
 }
 
 impl Report {
-    fn write_floods(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "| route | connections | | requests/s | lowest–highest | CPU s / 100,000 | busy | peak MiB | MySQL connections / 100 | MySQL round trips | prepared | Redis commands |"
-        )?;
-        writeln!(f, "|---|---|---|---|---|---|---|---|---|---|---|---|")?;
+    fn floods(&self) -> Table {
+        let mut table = Table::new(HEAD);
         for (route, connections) in self.cases() {
             for side in self.sides() {
-                self.write_flood(f, route, connections, side)?;
+                if let Some(row) = self.flood(route, connections, side) {
+                    table.row(row);
+                }
             }
-            self.write_ratio(f, route, connections)?;
+            if let Some(row) = self.ratio(route, connections) {
+                table.row(row);
+            }
         }
-        Ok(())
+        table
     }
 
-    fn write_flood(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        route: Route,
-        connections: u32,
-        side: &str,
-    ) -> fmt::Result {
+    fn flood(&self, route: Route, connections: u32, side: &str) -> Option<[String; 12]> {
         let samples = self.of(route, connections, side);
-        let rates = spread(samples.clone().map(|sample| sample.requests_per_second));
-        let Some(Spread {
+        let Spread {
             median: rate,
             lowest,
             highest,
-        }) = rates
-        else {
-            return Ok(());
-        };
+        } = spread(samples.clone().map(|sample| sample.requests_per_second))?;
         let shown = |value: Option<f64>, digits: usize| {
             value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
         };
@@ -76,70 +79,66 @@ impl Report {
         };
         let cpu = median(samples.clone().filter_map(Sample::cpu_seconds_per_100k));
         let busy = median(samples.clone().filter_map(|sample| sample.cpu_busy));
-        let peak = median(
-            samples
-                .clone()
-                .filter_map(|s| s.peak_kib.map(|kib| kib as f64)),
-        );
-        writeln!(
-            f,
-            "| {} | {connections} | {side} | {rate:.0} | {lowest:.0}–{highest:.0} | {} | {} | {} | {} | {} | {} | {} |",
-            route.label(),
+        let peaks = samples.clone().filter_map(|sample| sample.peak_kib);
+        let peak = median(peaks.map(|kib| kib as f64));
+        Some([
+            route.label().to_owned(),
+            connections.to_string(),
+            side.to_owned(),
+            format!("{rate:.0}"),
+            format!("{lowest:.0}–{highest:.0}"),
             shown(cpu, 2),
             shown(busy, 2),
             shown(peak.map(|kib| kib / 1024.0), 0),
             shown(asked(|c| c.mysql_connections).map(|n| n * 100.0), 2),
-            shown(asked(|c| c.mysql_round_trips), 2),
+            shown(asked(Counters::mysql_round_trips), 2),
             shown(asked(|c| c.mysql_prepared), 3),
             shown(asked(|c| c.redis_commands), 2),
-        )
+        ])
     }
 
-    fn write_ratio(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        route: Route,
-        connections: u32,
-    ) -> fmt::Result {
+    fn ratio(&self, route: Route, connections: u32) -> Option<[String; 12]> {
         let rate = |side| self.requests_per_second(route, connections, side);
         let cpu = |side| {
             let samples = self.of(route, connections, side);
             median(samples.filter_map(Sample::cpu_seconds_per_100k))
         };
-        let (Some(host), Some(native), Some(host_cpu), Some(native_cpu)) =
-            (rate(HOST), rate(NATIVE), cpu(HOST), cpu(NATIVE))
-        else {
-            return Ok(());
-        };
-        writeln!(
-            f,
-            "| {} | {connections} | host / native | {:.2} | | {:.2} | | | | | | |",
-            route.label(),
-            host / native,
-            host_cpu / native_cpu,
-        )
+        let rates = rate(HOST)? / rate(NATIVE)?;
+        let cpus = cpu(HOST)? / cpu(NATIVE)?;
+        let mut row = HEAD.map(|_| String::new());
+        row[0] = route.label().to_owned();
+        row[1] = connections.to_string();
+        row[2] = "host / native".to_owned();
+        row[3] = format!("{rates:.2}");
+        row[5] = format!("{cpus:.2}");
+        Some(row)
     }
 
-    fn write_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "| route | requests/s asked | | answered | p50 ms | p99 ms | p99.9 ms |\n|---|---|---|---|---|---|---|"
-        )?;
-        for sample in self.latencies.iter().filter(|sample| sample.round == 0) {
+    fn latencies(&self) -> Table {
+        let mut table = Table::new([
+            "route",
+            "requests/s asked",
+            "",
+            "answered",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+        ]);
+        for sample in self.latencies.iter().filter(|sample| sample.round == 1) {
             let LatencySample {
                 route, side, rate, ..
             } = sample;
             let of = |value| self.latency(*route, side, value).unwrap_or(f64::NAN);
-            writeln!(
-                f,
-                "| {} | {rate} | {side} | {:.0} | {:.2} | {:.2} | {:.2} |",
-                route.label(),
-                of(|latency| latency.requests_per_second),
-                of(|latency| latency.p50_ms),
-                of(|latency| latency.p99_ms),
-                of(|latency| latency.p999_ms),
-            )?;
+            table.row([
+                route.label().to_owned(),
+                rate.to_string(),
+                side.clone(),
+                format!("{:.0}", of(|latency| latency.requests_per_second)),
+                format!("{:.2}", of(|latency| latency.p50_ms)),
+                format!("{:.2}", of(|latency| latency.p99_ms)),
+                format!("{:.2}", of(|latency| latency.p999_ms)),
+            ]);
         }
-        Ok(())
+        table
     }
 }

@@ -3,7 +3,6 @@
 mod report;
 mod servers;
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
@@ -13,7 +12,7 @@ use clap::Args;
 
 use self::report::{Report, Sample};
 use self::servers::{Balancer, Upstreams};
-use crate::measure::{Loaders, Target};
+use crate::measure::{Loaders, Target, write_json};
 use xtask::cargo::{cargo, run_step};
 use xtask::paths;
 use xtask::setup::{self, BENCH, COMPILING};
@@ -83,12 +82,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         measure(&options, &binary, workers, cpus, &mut report).await?;
     }
     println!("{report}");
-    if let Some(folder) = options.output.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    }
-    fs::write(&options.output, report.json())
-        .with_context(|| format!("writing {}", options.output.display()))?;
-    eprintln!("✓ every sample is in {}", options.output.display());
+    write_json(&options.output, &report.json())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -114,7 +108,7 @@ async fn measure(
     } else {
         format!("0-{}", cpus - 1)
     };
-    let loaders = Loaders::find_or_install(&other_cpus).await?;
+    let loaders = Loaders::find_or_install().await?.on(&other_cpus);
     let upstreams = Upstreams::start(&other_cpus).await?;
     let balancers = [
         Balancer::nginx(workers, &proxy_cpus, options.path()).await?,

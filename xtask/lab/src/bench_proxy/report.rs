@@ -3,16 +3,15 @@
 use std::fmt;
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 use serde_json::{Value, json};
-use xtask::programs::find_program;
 
 use super::Options;
-use xtask::programs::output_of;
-
-use crate::measure::{commit, median, processor, spread};
+use crate::measure::{Table, commit, median, processor, spread};
+use xtask::programs::{find_program, output_of};
 
 /// One balancer in one round.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Sample {
     pub(super) requests_per_second: f64,
     pub(super) cpu_seconds_per_100k: f64,
@@ -23,10 +22,13 @@ pub(super) struct Sample {
     pub(super) memory_kib: u64,
 }
 
+#[derive(Serialize)]
 struct Row {
     workers: usize,
+    /// From 1 on.
     round: u32,
     name: &'static str,
+    #[serde(flatten)]
     sample: Sample,
 }
 
@@ -72,15 +74,14 @@ impl Report {
     pub(super) fn add(&mut self, workers: usize, round: u32, name: &'static str, sample: Sample) {
         self.rows.push(Row {
             workers,
-            round,
+            round: round + 1,
             name,
             sample,
         });
     }
 
-    pub(super) fn json(&self) -> String {
-        let samples: Vec<Value> = self.rows.iter().map(row_json).collect();
-        format!("{:#}\n", json!({ "about": self.about, "samples": samples }))
+    pub(super) fn json(&self) -> Value {
+        json!({ "about": self.about, "samples": self.rows })
     }
 
     fn medians(&self, workers: usize, name: &str) -> Option<Medians> {
@@ -121,11 +122,17 @@ impl fmt::Display for Report {
             self.about["connections"],
             self.about["rate"],
         )?;
-        writeln!(
-            f,
-            "| workers | | requests/s | lowest–highest | CPU s / 100,000 | CPUs busy | p50 ms | p99 ms | memory MiB |"
-        )?;
-        writeln!(f, "|---|---|---|---|---|---|---|---|---|")?;
+        let mut table = Table::new([
+            "workers",
+            "",
+            "requests/s",
+            "lowest–highest",
+            "CPU s / 100,000",
+            "CPUs busy",
+            "p50 ms",
+            "p99 ms",
+            "memory MiB",
+        ]);
         let mut workers: Vec<usize> = self.rows.iter().map(|row| row.workers).collect();
         workers.dedup();
         for workers in workers {
@@ -135,47 +142,35 @@ impl fmt::Display for Report {
             ) else {
                 continue;
             };
-            line(f, workers, "nginx", &nginx)?;
-            line(f, workers, "store-proxy", &ours)?;
-            writeln!(
-                f,
-                "| {workers} | ratio | {:.2} | | {:.2} | | {:.2} | {:.2} | {:.2} |",
-                ours.requests_per_second / nginx.requests_per_second,
-                ours.cpu_seconds_per_100k / nginx.cpu_seconds_per_100k,
-                ours.p50_ms / nginx.p50_ms,
-                ours.p99_ms / nginx.p99_ms,
-                ours.memory_kib / nginx.memory_kib,
-            )?;
+            table.row(row(workers, "nginx", &nginx));
+            table.row(row(workers, "store-proxy", &ours));
+            let ratio = |of: fn(&Medians) -> f64| format!("{:.2}", of(&ours) / of(&nginx));
+            table.row([
+                workers.to_string(),
+                "ratio".to_owned(),
+                ratio(|m| m.requests_per_second),
+                String::new(),
+                ratio(|m| m.cpu_seconds_per_100k),
+                String::new(),
+                ratio(|m| m.p50_ms),
+                ratio(|m| m.p99_ms),
+                ratio(|m| m.memory_kib),
+            ]);
         }
-        Ok(())
+        f.write_str(&table.markdown())
     }
 }
 
-fn line(f: &mut fmt::Formatter<'_>, workers: usize, name: &str, m: &Medians) -> fmt::Result {
-    writeln!(
-        f,
-        "| {workers} | {name} | {:.0} | {:.0}–{:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} |",
-        m.requests_per_second,
-        m.lowest,
-        m.highest,
-        m.cpu_seconds_per_100k,
-        m.cpu_busy,
-        m.p50_ms,
-        m.p99_ms,
-        m.memory_kib / 1024.0,
-    )
-}
-
-fn row_json(row: &Row) -> Value {
-    json!({
-        "workers": row.workers,
-        "round": row.round + 1,
-        "name": row.name,
-        "requests_per_second": row.sample.requests_per_second,
-        "cpu_seconds_per_100k": row.sample.cpu_seconds_per_100k,
-        "cpu_busy": row.sample.cpu_busy,
-        "p50_ms": row.sample.p50_ms,
-        "p99_ms": row.sample.p99_ms,
-        "memory_kib": row.sample.memory_kib,
-    })
+fn row(workers: usize, name: &str, m: &Medians) -> [String; 9] {
+    [
+        workers.to_string(),
+        name.to_owned(),
+        format!("{:.0}", m.requests_per_second),
+        format!("{:.0}–{:.0}", m.lowest, m.highest),
+        format!("{:.2}", m.cpu_seconds_per_100k),
+        format!("{:.2}", m.cpu_busy),
+        format!("{:.2}", m.p50_ms),
+        format!("{:.2}", m.p99_ms),
+        format!("{:.1}", m.memory_kib / 1024.0),
+    ]
 }

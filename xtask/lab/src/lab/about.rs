@@ -6,9 +6,10 @@ use std::thread::available_parallelism;
 
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
-use xtask::programs::find_program;
 
+use crate::measure::{commit, processor};
 use xtask::paths;
+use xtask::programs::find_program;
 
 /// What is said of machine and programs. What can't be found out is an empty text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,7 +39,7 @@ impl About {
             processors: available_parallelism().map_or(0, usize::from),
             memory_bytes: memory_bytes(),
             kernel: said_by(Path::new("uname"), &["-sr"]).await,
-            commit: said_by(Path::new("git"), &["describe", "--always", "--dirty"]).await,
+            commit: commit().await,
             rustc: said_by(Path::new("rustc"), &["--version"]).await,
             mariadb: said_by(&mariadb, &["--version"]).await,
             redis: said_by(&redis, &["--version"]).await,
@@ -87,14 +88,6 @@ async fn said_by(program: &Path, args: &[&str]) -> String {
         .next()
         .unwrap_or_default()
         .trim()
-        .to_owned()
-}
-
-fn processor() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("model name"));
-    line.and_then(|line| line.split_once(": "))
-        .map_or("unknown processor", |(_, name)| name)
         .to_owned()
 }
 

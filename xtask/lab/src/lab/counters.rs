@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use reqwest::Client;
 
 use super::model::Counters;
+use crate::measure::{label, series};
 
 /// All that was counted up to a moment.
 pub(super) async fn count(hosts: &[(String, String)]) -> Result<Counters> {
@@ -19,7 +20,7 @@ pub(super) async fn count(hosts: &[(String, String)]) -> Result<Counters> {
             .text()
             .await;
         let text = text.with_context(|| format!("reading {url}"))?;
-        let requests = series(&text, "http_requests_total").map(|(_, value)| value);
+        let requests = by_component(&text, "http_requests_total").map(|(_, value)| value);
         counters
             .requests_of_host
             .insert(host.clone(), requests.sum());
@@ -31,7 +32,7 @@ pub(super) async fn count(hosts: &[(String, String)]) -> Result<Counters> {
             ),
         ];
         for (name, sum) in sums {
-            for (component, value) in series(&text, name) {
+            for (component, value) in by_component(&text, name) {
                 *sum.entry(component.to_owned()).or_default() += value;
             }
         }
@@ -57,29 +58,7 @@ pub(super) fn between(before: &Counters, after: &Counters) -> Counters {
     }
 }
 
-/// The series of a metric: the label `component`, and the value.
-fn series<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
-    text.lines().filter_map(move |line| {
-        let (metric, value) = line.rsplit_once(' ')?;
-        let labels = metric.strip_prefix(name)?.strip_prefix('{')?;
-        let component = labels.split("component=\"").nth(1)?.split('"').next()?;
-        Some((component, value.parse().ok()?))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const METRICS: &str = "# TYPE store_mysql_statements_total counter
-store_mysql_statements_total{component=\"orders\"} 12
-store_mysql_statements_total{component=\"reports\"} 3
-store_mysql_statements_total_of_another{component=\"orders\"} 99
-";
-
-    #[test]
-    fn a_series_has_its_component_and_its_value() {
-        let found: Vec<(&str, f64)> = series(METRICS, "store_mysql_statements_total").collect();
-        assert_eq!(found, [("orders", 12.0), ("reports", 3.0)]);
-    }
+/// The series of a metric that say which component they are of.
+fn by_component<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+    series(text, name).filter_map(|(labels, value)| Some((label(labels, "component")?, value)))
 }

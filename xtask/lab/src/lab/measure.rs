@@ -1,6 +1,5 @@
 //! One stage from its start to its result.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +13,7 @@ use super::counters;
 use super::folder::Folder;
 use super::locust_files;
 use super::model::{Load, Sample, Saturation, StageResult};
+use super::order_cost;
 use super::sampling::Sampler;
 use super::saturate::{self, Plan, Shooter};
 use super::servers::{Servers, UnderTest};
@@ -21,6 +21,7 @@ use super::settings::Settings;
 use super::stage::Stage;
 use super::usage::Watch;
 use crate::locust::{Profile, Run};
+use crate::measure::{Loaders, until};
 use xtask::python::Python;
 
 /// Reports are made within this time of a host's start.
@@ -28,6 +29,12 @@ const REPORTS_LIMIT: Duration = Duration::from_secs(120);
 
 /// Pools are filled and statements prepared before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(4);
+
+/// Who does that.
+const CLIENTS: usize = 4;
+
+/// How long orders of one kind are looked into.
+const LOOK: Duration = Duration::from_secs(4);
 
 /// The two reports.
 const REPORTS: [&str; 2] = [
@@ -41,7 +48,7 @@ pub(super) struct Bench<'a> {
     pub(super) programs: &'a UnderTest,
     pub(super) python: &'a Python,
     /// What sends the requests of the search for the highest rate, if there is to be one.
-    pub(super) oha: Option<PathBuf>,
+    pub(super) loaders: Option<Loaders>,
     pub(super) dataset: Dataset,
     pub(super) folder: &'a Folder,
 }
@@ -54,7 +61,7 @@ impl Bench<'_> {
         left: impl Fn() -> String,
     ) -> Result<StageResult> {
         let step = Progress::detect().step(&format!("start, {}", left()), 0);
-        let servers = match stage {
+        let mut servers = match stage {
             Stage::Reference => None,
             _ => Some(Servers::start(stage, &self.dataset, self.programs).await?),
         };
@@ -71,7 +78,10 @@ impl Bench<'_> {
         let before = counters::count(&hosts).await?;
         let run = Run {
             url: &url,
-            profile: Profile::Course,
+            profile: match stage.is_flash_sale() {
+                true => Profile::FlashSale,
+                false => Profile::Course,
+            },
             users: self.settings.users,
             spawn_rate: self.settings.spawn_rate,
             time: self.settings.time(),
@@ -85,12 +95,22 @@ impl Bench<'_> {
         if let Some(servers) = &servers {
             servers.check_running()?;
         }
-        let saturation = match &self.oha {
-            Some(oha) => Some(
-                self.saturate(oha, &url, Watch::new(processes)?, &left)
-                    .await?,
-            ),
+        let saturation = match &self.loaders {
+            Some(loaders) => {
+                let watch = Watch::new(processes)?;
+                Some(self.saturate(loaders, stage, &url, watch, &left).await?)
+            }
             None => None,
+        };
+        let order_costs = match &mut servers {
+            Some(servers) if !stage.baskets().is_empty() => {
+                let step = Progress::detect().step(&format!("orders, {}", left()), 0);
+                let costs =
+                    order_cost::look_into(servers, stage.baskets(), self.look_plan()).await?;
+                step.finish_with("looked into, statement by statement");
+                costs
+            }
+            _ => Vec::new(),
         };
         Ok(StageResult {
             stage,
@@ -102,6 +122,7 @@ impl Bench<'_> {
                 .is_some()
                 .then(|| counters::between(&before, &after)),
             saturation,
+            order_costs,
         })
     }
 
@@ -135,14 +156,19 @@ impl Bench<'_> {
 
     async fn saturate(
         &self,
-        oha: &Path,
+        loaders: &Loaders,
+        stage: Stage,
         url: &str,
         mut watch: Watch,
         left: &impl Fn() -> String,
     ) -> Result<Saturation> {
         let step = Progress::detect().step(&format!("search, {}", left()), 0);
         let (size, seed) = (self.settings.size(), self.settings.seed);
-        let shooter = Shooter::new(oha, url, &self.folder.scratch()?, &size, seed)?;
+        let scratch = self.folder.scratch()?;
+        let shooter = match stage.is_flash_sale() {
+            true => Shooter::of_a_flash_sale(loaders, url, &scratch, &size, seed)?,
+            false => Shooter::of_the_course(loaders, url, &scratch, &size, seed)?,
+        };
         let found = saturate::search(&shooter, self.plan(), &mut watch).await?;
         step.finish_with(&match found.best() {
             Some(best) => format!("{} requests/s", best.rate),
@@ -159,7 +185,20 @@ impl Bench<'_> {
             Duration::ZERO
         };
         let start = Duration::from_secs(if self.settings.quick { 6 } else { 20 });
-        start + self.warm_up_time() + self.settings.time() + saturate
+        // Four stages of ten have orders to look into, one of them four kinds.
+        let looks = self.look_plan().time * 2;
+        start + self.warm_up_time() + self.settings.time() + saturate + looks
+    }
+
+    fn look_plan(&self) -> order_cost::Plan {
+        order_cost::Plan {
+            size: self.settings.size(),
+            seed: self.settings.seed,
+            time: match self.settings.quick {
+                true => Duration::from_secs(1),
+                false => LOOK,
+            },
+        }
     }
 
     fn plan(&self) -> Plan {
@@ -215,24 +254,20 @@ async fn reports_in_place(base: &str) -> Result<()> {
 async fn warm_up(base: &str, time: Duration) -> Result<()> {
     let client = Client::builder().timeout(REPORTS_LIMIT).build();
     let client = client.context("making an HTTP client")?;
-    let deadline = Instant::now() + time;
     let order = json!({"user_id": 1, "items": [{"product_id": 1, "quantity": 1}]});
-    let user = async || {
-        while Instant::now() < deadline {
-            let post = client.post(format!("{base}/orders")).json(&order);
-            post.send().await.context("warming up")?;
-            for path in REPORTS {
-                let get = client.get(format!("{base}{path}"));
-                get.send().await.context("warming up")?;
-            }
+    let each = async || {
+        let post = client.post(format!("{base}/orders")).json(&order);
+        post.send().await.context("warming up")?;
+        for path in REPORTS {
+            let get = client.get(format!("{base}{path}"));
+            get.send().await.context("warming up")?;
         }
-        anyhow::Ok(())
+        Ok(())
     };
-    let users = async { tokio::try_join!(user(), user(), user(), user()) };
     // A slow stage is left in the middle of its answers: it is warm by then.
-    match timeout(time * 2, users).await {
-        Ok(Err(failed)) => Err(failed),
-        Ok(Ok(_)) | Err(_) => Ok(()),
+    match timeout(time * 2, until(time, CLIENTS, each)).await {
+        Ok(failed @ Err(_)) => failed,
+        Ok(Ok(())) | Err(_) => Ok(()),
     }
 }
 

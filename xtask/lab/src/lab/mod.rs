@@ -7,6 +7,7 @@ mod locust_files;
 mod measure;
 mod model;
 mod options;
+mod order_cost;
 mod report;
 mod sampling;
 mod saturate;
@@ -32,6 +33,7 @@ pub(crate) use self::options::Options;
 use self::servers::UnderTest;
 use self::settings::{Settings, fingerprint};
 use self::stage::Stage;
+use crate::measure::Loaders;
 use xtask::build::{HOST_PACKAGE, PROXY_PACKAGE};
 use xtask::python::Python;
 use xtask::setup::{self, COMPILING, MARIADB, PROCESSES, REDIS};
@@ -57,8 +59,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 async fn replay(options: Options) -> Result<()> {
     setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS]).await?;
     let settings = options.settings();
-    let oha = match settings.saturate {
-        true => Some(setup::oha().await?),
+    let loaders = match settings.saturate {
+        true => Some(Loaders::find_or_install().await?),
         false => None,
     };
     let python = Python::locust().await?;
@@ -70,7 +72,7 @@ async fn replay(options: Options) -> Result<()> {
     let programs = Programs {
         host: &under_test.host,
         proxy: &under_test.proxy,
-        oha: oha.as_deref(),
+        oha: loaders.as_ref().map(Loaders::oha),
         python: &python.program(),
     };
     let run = Run {
@@ -82,7 +84,7 @@ async fn replay(options: Options) -> Result<()> {
         settings: &run.settings,
         programs: &under_test,
         python: &python,
-        oha,
+        loaders,
         dataset: Dataset::random(run.settings.size(), run.settings.seed),
         folder: &folder,
     };
@@ -153,7 +155,7 @@ async fn measure_all(bench: &Bench<'_>, stages: &[Stage]) -> Result<Vec<(Stage, 
 fn report(folder: &Folder, skipped: Vec<(Stage, String)>) -> Result<std::path::PathBuf> {
     let run = folder.run()?;
     let mut stages: Vec<StageResult> = Vec::new();
-    for stage in std::iter::once(Stage::Reference).chain(Stage::COURSE) {
+    for stage in std::iter::once(Stage::Reference).chain(Stage::ALL) {
         stages.extend(folder.finished(stage)?);
     }
     let report = report::Report {

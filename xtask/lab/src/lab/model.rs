@@ -1,10 +1,11 @@
 //! What a lab finds: one [`StageResult`] for each stage, written as JSON and read again by the report and by a resumed run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::stage::Stage;
+use crate::measure::{Basket, mean};
 
 /// The three requests of the course's load, as Locust's statistics call them.
 pub(crate) const ROUTES: [&str; 3] = [
@@ -31,6 +32,8 @@ pub(crate) struct StageResult {
     pub(crate) counters: Option<Counters>,
     /// The search for the highest rate, unless it was left out.
     pub(crate) saturation: Option<Saturation>,
+    /// What orders of several kinds cost, where that was looked into.
+    pub(crate) order_costs: Vec<OrderCost>,
 }
 
 /// What Locust measured.
@@ -123,6 +126,53 @@ pub(crate) struct Counters {
     pub(crate) pool_timeouts: BTreeMap<String, f64>,
 }
 
+/// What orders cost MariaDB while a few clients placed as many as they could.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct OrderCost {
+    pub(crate) basket: Basket,
+    /// Each with one order at a time.
+    pub(crate) clients: usize,
+    pub(crate) orders: u64,
+    /// Answers other than 201.
+    pub(crate) failed: u64,
+    /// From asking to the answer.
+    pub(crate) mean_ms: f64,
+    /// Of this and what follows: for all orders together.
+    pub(crate) round_trips: f64,
+    /// Waits for rows that another transaction had locked.
+    pub(crate) lock_wait_ms: f64,
+    /// Of MariaDB.
+    pub(crate) cpu_seconds: f64,
+    /// By what they do to which table, what took longest first.
+    pub(crate) statements: Vec<Statement>,
+}
+
+/// Statements that do the same to the same table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Statement {
+    pub(crate) name: String,
+    pub(crate) count: u64,
+    /// As MariaDB timed them.
+    pub(crate) seconds: f64,
+}
+
+impl OrderCost {
+    /// The share of one order.
+    pub(crate) fn per_order(&self, of_all: f64) -> f64 {
+        of_all / self.orders as f64
+    }
+
+    /// How long all statements took.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.statements.iter().map(|one| one.seconds).sum()
+    }
+
+    pub(crate) fn commits(&self) -> f64 {
+        let commits = self.statements.iter().filter(|one| one.name == "commit");
+        commits.map(|one| one.count as f64).sum()
+    }
+}
+
 /// The search for the highest rate.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Saturation {
@@ -205,15 +255,17 @@ impl StageResult {
 
     /// Processors busy on average while the load ran, by process, the busiest first.
     pub(crate) fn mean_cpu(&self) -> Vec<(String, f64)> {
-        let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
-        for usage in self.samples.iter().flat_map(|sample| &sample.processes) {
-            *sums.entry(&usage.name).or_default() += usage.cpu;
-        }
-        let count = self.samples.len().max(1) as f64;
-        let mut means: Vec<(String, f64)> = sums
-            .into_iter()
-            .map(|(name, sum)| (name.to_owned(), sum / count))
-            .collect();
+        let usages = self.samples.iter().flat_map(|sample| &sample.processes);
+        let names: BTreeSet<&str> = usages.map(|usage| usage.name.as_str()).collect();
+        let of = |sample: &Sample, name: &str| {
+            let usage = sample.processes.iter().find(|usage| usage.name == name);
+            usage.map_or(0.0, |usage| usage.cpu)
+        };
+        let means = names.into_iter().filter_map(|name| {
+            let samples = self.samples.iter().map(|sample| of(sample, name));
+            Some((name.to_owned(), mean(samples)?))
+        });
+        let mut means: Vec<(String, f64)> = means.collect();
         means.sort_by(|one, other| other.1.total_cmp(&one.1));
         means
     }

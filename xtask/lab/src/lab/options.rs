@@ -20,7 +20,7 @@ const QUICK_USERS: u32 = 12;
 const QUICK_SPAWN_RATE: f64 = 6.0;
 const QUICK_TIME: Duration = Duration::from_secs(5);
 
-/// Replay the course: seven stages under the same load, and one report of what each optimisation was worth
+/// Replay the course: eight stages under the same load, a flash sale, and one report of what each optimisation was worth
 ///
 /// Each stage gets its own MariaDB and Redis with the course's data, its hosts and its proxy on free ports, a short
 /// warm-up, Locust's course load, and a search for the highest rate of requests whose 99th percentile stays under
@@ -89,10 +89,14 @@ impl Options {
     /// The stages asked for, in the course's order.
     pub(super) fn stages(&self) -> Vec<Stage> {
         let mut stages = if self.only.is_empty() {
-            Stage::COURSE.to_vec()
+            Stage::ALL.to_vec()
         } else {
             self.only.clone()
         };
+        // One way alone would be compared with nothing.
+        if stages.iter().any(|stage| stage.is_flash_sale()) {
+            stages.extend(Stage::FLASH_SALE);
+        }
         if self.reference.is_some() {
             stages.push(Stage::Reference);
         }

@@ -3,9 +3,11 @@
 mod answers;
 mod charts;
 mod document;
+mod flash_sale;
 mod html;
 mod markdown;
 mod numbers;
+mod order_cost;
 mod run;
 mod stage;
 mod summary;
@@ -44,16 +46,24 @@ impl Report<'_> {
         folder.write_text("report.html", &html::html(&document)?)
     }
 
+    /// The stages that were measured under the course's load, and those of the flash sale.
+    fn parts(&self) -> (&[StageResult], &[StageResult]) {
+        let ladder = |result: &StageResult| !result.stage.is_flash_sale();
+        self.stages.split_at(self.stages.partition_point(ladder))
+    }
+
     fn document(&self) -> Document {
         let settings = &self.run.settings;
+        let (stages, sale) = self.parts();
         let processors = self.run.about.processors;
         let mut sections = vec![summary::section(self)];
-        if !self.stages.is_empty() {
-            sections.push(stage::comparison(self.stages));
-            sections.push(distributions(self.stages));
+        if !stages.is_empty() {
+            sections.push(stage::comparison(stages));
+            sections.push(distributions(stages));
         }
-        sections.extend(stage::sections(self.stages, processors));
-        sections.push(answers::section(self.stages, settings.users, processors));
+        sections.extend(stage::sections(stages, processors));
+        sections.extend(flash_sale::section(sale, processors));
+        sections.push(answers::section(stages, settings.users, processors));
         sections.push(run::section(self));
         Document {
             title: "What each optimisation was worth".into(),

@@ -4,27 +4,22 @@
 //! answer: a faster store looks hardly different. Here `oha` sends a third each on time, whatever the answers take.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use testbed::seed::Size;
 use tokio::time::sleep;
 
 use super::model::{Saturation, Step};
 use super::usage::Watch;
-use crate::fixed_rate::{Measured, Numbers, Stream};
+use crate::measure::{Basket, Loaders, Measured, Orders, Stream, Target};
 
 /// What the slowest hundredth may take.
 pub(super) const P99_LIMIT_MS: f64 = 100.0;
 
 /// Bodies to choose from; oha takes one at random for each order.
-const BODIES: u64 = 5000;
-
-/// Of ten orders, how many have several items: 2 to 5 of them. As in the course.
-const SEVERAL_OF_TEN: u64 = 3;
+const BODIES: usize = 5000;
 
 /// How long a refused step's last requests may take to end before the next one.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -115,63 +110,57 @@ impl Search {
 
 /// What is sent, and with what.
 pub(super) struct Shooter<'a> {
-    oha: &'a Path,
-    bodies: PathBuf,
-    base: String,
+    loaders: &'a Loaders,
+    /// Streams of requests, each with as much of the rate as the others.
+    streams: Vec<(&'static str, Target)>,
 }
 
 impl<'a> Shooter<'a> {
-    /// Writes the orders' bodies to `folder`, for data of this size.
-    pub(super) fn new(
-        oha: &'a Path,
+    /// The course's mix for the store at `base`, with data of this size. What is chosen from goes to `folder`.
+    pub(super) fn of_the_course(
+        loaders: &'a Loaders,
         base: &str,
         folder: &Path,
         size: &Size,
         seed: u64,
     ) -> Result<Self> {
-        let bodies = folder.join("orders.txt");
-        fs::write(&bodies, orders(size, seed)?)
-            .with_context(|| format!("writing {}", bodies.display()))?;
-        Ok(Self {
-            oha,
-            bodies,
-            base: base.to_owned(),
-        })
+        let bodies = Orders::new(Basket::Course, size, seed).take(BODIES);
+        let report = |name: &str| Target::get(&format!("{base}/orders/reports/{name}"));
+        let streams = vec![
+            (
+                "POST /orders",
+                Target::orders(base, bodies, folder, "orders")?,
+            ),
+            ("highest spenders", report("highest-spenders")),
+            ("best sellers", report("best-sellers")),
+        ];
+        Ok(Self { loaders, streams })
     }
 
-    /// Sends `rate` requests a second, a third of each kind, for `time`.
+    /// Orders of the one product that everybody wants, and nothing else.
+    pub(super) fn of_a_flash_sale(
+        loaders: &'a Loaders,
+        base: &str,
+        folder: &Path,
+        size: &Size,
+        seed: u64,
+    ) -> Result<Self> {
+        let bodies = Orders::new(Basket::FlashSale, size, seed).take(BODIES);
+        let orders = Target::orders(base, bodies, folder, "flash-sale")?;
+        let streams = vec![("POST /orders", orders)];
+        Ok(Self { loaders, streams })
+    }
+
+    /// Sends `rate` requests a second, as many of each kind, for `time`.
     async fn send(&self, rate: u32, time: Duration) -> Result<Vec<Measured>> {
-        let each = (rate / 3).max(1);
-        let bodies = self.bodies.display().to_string();
-        let url = |path: &str| format!("{}{path}", self.base);
-        let orders = url("/orders");
-        let spenders = url("/orders/reports/highest-spenders");
-        let sellers = url("/orders/reports/best-sellers");
-        let post = [
-            "-m",
-            "POST",
-            "-T",
-            "application/json",
-            "-Z",
-            &bodies,
-            &orders,
-        ];
-        let longest = time + LEEWAY;
-        let streams = [
-            Stream::start(self.oha, "POST /orders", each, longest, &post)?,
-            Stream::start(self.oha, "highest spenders", each, longest, &[&spenders])?,
-            Stream::start(self.oha, "best sellers", each, longest, &[&sellers])?,
-        ];
+        let each = (rate / u32::try_from(self.streams.len())?).max(1);
+        let streams = self.streams.iter();
+        let streams =
+            streams.map(|(name, target)| self.loaders.stream(name, target, each, time + LEEWAY));
+        let streams: Vec<Stream> = streams.collect::<Result<_>>()?;
         // Not by its own clock: it would count every connection that waits for its turn as a failure.
         sleep(time).await;
-        for stream in &streams {
-            stream.interrupt()?;
-        }
-        let mut measured = Vec::new();
-        for stream in streams {
-            measured.push(stream.measured().await?);
-        }
-        Ok(measured)
+        Stream::stop_all(streams).await
     }
 }
 
@@ -239,29 +228,6 @@ fn judged(rate: u32, time: Duration, measured: &[Measured]) -> Step {
     }
 }
 
-fn orders(size: &Size, seed: u64) -> Result<String> {
-    let mut numbers = Numbers(seed);
-    let mut text = String::new();
-    for _ in 0..BODIES {
-        let user = numbers.up_to(size.users as u64);
-        let several = numbers.up_to(10) <= SEVERAL_OF_TEN;
-        let count = if several { 1 + numbers.up_to(4) } else { 1 };
-        // Neighbours, so that no product comes twice in one order.
-        let first = numbers.up_to(size.products as u64 - count + 1);
-        let mut items = String::new();
-        for product in first..first + count {
-            let comma = if items.is_empty() { "" } else { "," };
-            let quantity = numbers.up_to(5);
-            write!(
-                items,
-                r#"{comma}{{"product_id":{product},"quantity":{quantity}}}"#
-            )?;
-        }
-        writeln!(text, r#"{{"user_id":{user},"items":[{items}]}}"#)?;
-    }
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,12 +259,14 @@ mod tests {
         Measured {
             stream: "best sellers",
             requests: 100,
+            requests_per_second: 25.0,
             failed: failed
                 .iter()
                 .map(|(what, count)| ((*what).to_owned(), *count))
                 .collect(),
             p50_ms: 1.0,
             p99_ms,
+            p999_ms: p99_ms,
             max_ms: p99_ms,
         }
     }
@@ -314,23 +282,5 @@ mod tests {
         let behind = judged(40, Duration::from_secs(4), &[measured(1.0, &[])]).refused;
         assert_eq!(behind.as_deref(), Some("only 25/s were answered"));
         assert!(judge(measured(f64::NAN, &[])).is_some());
-    }
-
-    #[test]
-    fn orders_are_json_with_different_products() {
-        let size = Size {
-            users: 3,
-            products: 9,
-            orders: 0,
-        };
-        let text = orders(&size, 42).expect("written");
-        let mut several = 0;
-        for line in text.lines() {
-            let order: serde_json::Value = serde_json::from_str(line).expect("JSON");
-            let items = order["items"].as_array().expect("a list");
-            assert!((1..=5).contains(&items.len()), "{line}");
-            several += usize::from(items.len() > 1);
-        }
-        assert!((1300..1700).contains(&several), "{several}");
     }
 }

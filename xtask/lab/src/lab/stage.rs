@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::measure::Basket;
+
 /// What is measured, in the course's order.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
@@ -33,11 +35,20 @@ pub(crate) enum Stage {
     /// The same, with the proxy's own cache of answers
     #[value(alias = "7")]
     ProxyCache,
+    /// The same, and orders that wait at the same time commit together
+    #[value(alias = "8")]
+    Grouped,
+    /// Everybody buys one product, and each order commits alone (measured with the next one)
+    #[value(alias = "9")]
+    FlashSaleSingle,
+    /// Everybody buys one product, and orders commit together (measured with the one before)
+    #[value(alias = "9")]
+    FlashSaleGrouped,
 }
 
 impl Stage {
-    /// The course's stages. The reference is asked for apart.
-    pub(crate) const COURSE: [Self; 7] = [
+    /// All but the reference, which is asked for apart.
+    pub(crate) const ALL: [Self; 10] = [
         Self::MysqlPerItem,
         Self::MysqlBatched,
         Self::RedisNaive,
@@ -45,7 +56,13 @@ impl Stage {
         Self::TwoRoundRobin,
         Self::TwoLeastConnections,
         Self::ProxyCache,
+        Self::Grouped,
+        Self::FlashSaleSingle,
+        Self::FlashSaleGrouped,
     ];
+
+    /// The two that are compared with each other, and with no other: their load is another.
+    pub(crate) const FLASH_SALE: [Self; 2] = [Self::FlashSaleSingle, Self::FlashSaleGrouped];
 
     /// The name that `--only` takes, and that files have.
     pub(crate) fn name(self) -> &'static str {
@@ -58,12 +75,23 @@ impl Stage {
             Self::TwoRoundRobin => "two-round-robin",
             Self::TwoLeastConnections => "two-least-connections",
             Self::ProxyCache => "proxy-cache",
+            Self::Grouped => "grouped",
+            Self::FlashSaleSingle => "flash-sale-single",
+            Self::FlashSaleGrouped => "flash-sale-grouped",
         }
     }
 
-    /// Its place in the course; the reference is 0.
+    /// Its place among the stages; the reference is 0, and the flash sale is one stage, measured twice.
     pub(crate) fn number(self) -> usize {
-        self as usize
+        match self {
+            Self::FlashSaleGrouped => Self::FlashSaleSingle as usize,
+            other => other as usize,
+        }
+    }
+
+    /// Whether everybody buys one product, and nothing else is asked for.
+    pub(crate) fn is_flash_sale(self) -> bool {
+        Self::FLASH_SALE.contains(&self)
     }
 
     /// For headings.
@@ -77,6 +105,9 @@ impl Stage {
             Self::TwoRoundRobin => "Two instances, round robin",
             Self::TwoLeastConnections => "Two instances, least connections",
             Self::ProxyCache => "Answers cached in the proxy",
+            Self::Grouped => "Orders commit together",
+            Self::FlashSaleSingle => "A flash sale, each order alone",
+            Self::FlashSaleGrouped => "A flash sale, orders together",
         }
     }
 
@@ -91,6 +122,9 @@ impl Stage {
             Self::TwoRoundRobin => "5 · 2× round robin",
             Self::TwoLeastConnections => "6 · 2× least conn.",
             Self::ProxyCache => "7 · proxy cache",
+            Self::Grouped => "8 · grouped",
+            Self::FlashSaleSingle => "9 · each alone",
+            Self::FlashSaleGrouped => "9 · together",
         }
     }
 
@@ -117,11 +151,23 @@ impl Stage {
             Self::ProxyCache => {
                 "The same two instances; the proxy answers the reports from a cache of its own."
             }
+            Self::Grouped => {
+                "The same, but orders that wait at the same time in an instance go into one transaction: one commit for all of them."
+            }
+            Self::FlashSaleSingle => "Everybody buys one product, and each order commits alone.",
+            Self::FlashSaleGrouped => {
+                "Everybody buys one product, and orders that wait at the same time commit together."
+            }
         }
     }
 
     /// The variables of `spin.toml` that make it.
     pub(crate) fn variables(self) -> Vec<(String, String)> {
+        // One step changes one thing: orders commit alone up to the stage that lets them commit together.
+        let commit = match self {
+            Self::Grouped | Self::FlashSaleGrouped => "grouped",
+            _ => "single",
+        };
         let (source, prices) = match self {
             Self::Reference => return Vec::new(),
             Self::MysqlPerItem => ("mysql", "per_item"),
@@ -129,7 +175,11 @@ impl Stage {
             Self::RedisNaive => ("redis", "batched"),
             _ => ("cached", "batched"),
         };
-        let pairs = [("report_source", source), ("price_lookup", prices)];
+        let pairs = [
+            ("report_source", source),
+            ("price_lookup", prices),
+            ("order_commit", commit),
+        ];
         pairs
             .map(|(name, value)| (name.into(), value.into()))
             .into()
@@ -137,24 +187,36 @@ impl Stage {
 
     /// How many hosts serve it.
     pub(crate) fn hosts(self) -> u32 {
-        match self {
-            Self::TwoRoundRobin | Self::TwoLeastConnections | Self::ProxyCache => 2,
-            _ => 1,
-        }
+        if self.policy().is_some() { 2 } else { 1 }
     }
 
     /// The proxy's policy, as its file spells it, if there is a proxy.
     pub(crate) fn policy(self) -> Option<&'static str> {
         match self {
             Self::TwoRoundRobin => Some("round_robin"),
-            Self::TwoLeastConnections | Self::ProxyCache => Some("least_connections"),
-            _ => None,
+            Self::TwoLeastConnections => Some("least_connections"),
+            other => other.caches_in_proxy().then_some("least_connections"),
         }
     }
 
     /// Whether the proxy's cache is switched on.
     pub(crate) fn caches_in_proxy(self) -> bool {
-        self == Self::ProxyCache
+        self >= Self::ProxyCache
+    }
+
+    /// The orders whose cost is looked into, statement by statement.
+    pub(crate) fn baskets(self) -> &'static [Basket] {
+        match self {
+            Self::ProxyCache => &[
+                Basket::Course,
+                Basket::Products(1),
+                Basket::Products(5),
+                Basket::Products(25),
+            ],
+            Self::Grouped => &[Basket::Course],
+            _ if self.is_flash_sale() => &[Basket::FlashSale],
+            _ => &[],
+        }
     }
 }
 
@@ -164,12 +226,21 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_flag_and_of_the_files() {
-        for stage in Stage::COURSE {
+        for stage in Stage::ALL {
             let value = stage.to_possible_value().expect("not skipped");
             assert_eq!(value.get_name(), stage.name());
             let json = serde_json::to_value(stage).expect("a string");
             assert_eq!(json, stage.name());
             assert!(value.matches(&stage.number().to_string(), false));
         }
+    }
+
+    #[test]
+    fn grouping_is_all_that_the_last_step_changes() {
+        let [before, after] = [Stage::ProxyCache, Stage::Grouped].map(Stage::variables);
+        let differing: Vec<_> = after.iter().filter(|pair| !before.contains(pair)).collect();
+        assert_eq!(differing, [&("order_commit".into(), "grouped".into())]);
+        assert_eq!(Stage::ProxyCache.hosts(), Stage::Grouped.hosts());
+        assert_eq!(Stage::ProxyCache.policy(), Stage::Grouped.policy());
     }
 }

@@ -1,9 +1,11 @@
 //! Made-up results for the tests of what reads them.
 
 use super::model::{
-    Counters, Failure, Load, Moment, ROUTES, Route, Sample, Saturation, StageResult, Step, Usage,
+    Counters, Failure, Load, Moment, OrderCost, ROUTES, Route, Sample, Saturation, StageResult,
+    Statement, Step, Usage,
 };
 use super::stage::Stage;
+use crate::measure::Basket;
 
 /// A route of a hundred requests.
 pub(super) fn route(name: &str, failures: u64, p95_ms: f64) -> Route {
@@ -46,6 +48,37 @@ pub(super) fn result(stage: Stage) -> StageResult {
                 step(96, Some("p99 of POST /orders is 400 ms")),
             ],
         }),
+        order_costs: stage
+            .baskets()
+            .iter()
+            .map(|basket| order_cost(*basket, 100, 2))
+            .collect(),
+    }
+}
+
+/// So many orders and kinds of statements, of which the first took 1 ms, the second 2 ms, and so on. Each order has two
+/// of each kind, and a group of ten a commit.
+pub(super) fn order_cost(basket: Basket, orders: u64, kinds: u64) -> OrderCost {
+    let statement = |number| Statement {
+        name: format!("INSERT INTO t{number}"),
+        count: 2 * orders,
+        seconds: number as f64 / 1000.0,
+    };
+    let commit = Statement {
+        name: "commit".into(),
+        count: orders / 10,
+        seconds: 0.0,
+    };
+    OrderCost {
+        basket,
+        clients: 32,
+        orders,
+        failed: 0,
+        mean_ms: 5.0,
+        round_trips: (2 * kinds * orders + orders / 10) as f64,
+        lock_wait_ms: 40.0,
+        cpu_seconds: 0.03,
+        statements: (1..=kinds).rev().map(statement).chain([commit]).collect(),
     }
 }
 

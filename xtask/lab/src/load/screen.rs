@@ -4,14 +4,23 @@ use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::table::{NAME_WIDTH, milliseconds};
+use super::table::{NAME, milliseconds};
 use crate::locust::{Live, LiveRoute, Run};
+use crate::measure::{Column, Table};
 
 /// Between two lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Routes beyond these would push the first ones off a small terminal.
 const MOST_ROWS: usize = 16;
+
+const COLUMNS: [Column; 5] = [
+    NAME,
+    Column::Right(9),
+    Column::Right(9),
+    Column::Right(8),
+    Column::Right(8),
+];
 
 pub(super) struct Screen {
     /// When Locust wrote its first figures.
@@ -95,27 +104,26 @@ fn erase(lines: usize) -> String {
 }
 
 fn table(live: &Live, head: &str) -> String {
-    let mut text = format!(
-        "{head}\n{:<NAME_WIDTH$}{:>9} {:>9} {:>8} {:>8}\n",
-        "", "requests", "failures", "req/s", "p95"
-    );
+    let mut routes = Table::new(["", "requests", "failures", "req/s", "p95"]);
     for route in live.routes.iter().take(MOST_ROWS) {
-        text += &row(&route.name, route);
+        routes.row(row(&route.name, route));
     }
+    let mut text = format!("{head}\n{}", routes.in_columns(&COLUMNS));
     if live.routes.len() > MOST_ROWS {
         text += &format!("… and {} more\n", live.routes.len() - MOST_ROWS);
     }
-    text + &row("all", &live.total)
+    let all = Table::new(row("all", &live.total));
+    text + &all.in_columns(&COLUMNS)
 }
 
-fn row(name: &str, route: &LiveRoute) -> String {
-    format!(
-        "{name:<NAME_WIDTH$}{:>9} {:>9} {:>8.1} {:>8}\n",
-        route.requests,
-        route.failures,
-        route.requests_per_second,
-        p95(route)
-    )
+fn row(name: &str, route: &LiveRoute) -> [String; 5] {
+    [
+        name.to_owned(),
+        route.requests.to_string(),
+        route.failures.to_string(),
+        format!("{:.1}", route.requests_per_second),
+        p95(route),
+    ]
 }
 
 fn totals(total: &LiveRoute) -> String {

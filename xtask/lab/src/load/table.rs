@@ -1,20 +1,29 @@
 //! What a run measured, for people.
 
 use crate::locust::{Figures, Outcome};
+use crate::measure::{Column, Table};
 
-/// The longest name of a route, and a space.
-pub(super) const NAME_WIDTH: usize = 38;
+/// The name of a route, the longest of which fits.
+pub(super) const NAME: Column = Column::Left(37);
+
+const COLUMNS: [Column; 7] = [
+    NAME,
+    Column::Right(9),
+    Column::Right(8),
+    Column::Right(8),
+    Column::Right(8),
+    Column::Right(8),
+    Column::Right(8),
+];
 
 /// The figures of each route, then the reasons of failures.
 pub(super) fn of(outcome: &Outcome) -> String {
-    let mut text = format!(
-        "\n{:<NAME_WIDTH$}{:>9} {:>8} {:>8} {:>8} {:>8} {:>8}\n",
-        "", "requests", "failures", "req/s", "p50", "p95", "p99"
-    );
+    let mut table = Table::new(["", "requests", "failures", "req/s", "p50", "p95", "p99"]);
     for route in &outcome.routes {
-        text += &row(&route.name, route);
+        table.row(row(&route.name, route));
     }
-    text += &row("all", &outcome.total);
+    table.row(row("all", &outcome.total));
+    let mut text = format!("\n{}", table.in_columns(&COLUMNS));
     if !outcome.failures.is_empty() {
         text += "\nfailures\n";
     }
@@ -36,16 +45,16 @@ pub(super) fn milliseconds(ms: f64) -> String {
     }
 }
 
-fn row(name: &str, figures: &Figures) -> String {
-    format!(
-        "{name:<NAME_WIDTH$}{:>9} {:>8} {:>8.1} {:>8} {:>8} {:>8}\n",
-        figures.requests,
-        figures.failures,
-        figures.requests_per_second,
+fn row(name: &str, figures: &Figures) -> [String; 7] {
+    [
+        name.to_owned(),
+        figures.requests.to_string(),
+        figures.failures.to_string(),
+        format!("{:.1}", figures.requests_per_second),
         milliseconds(figures.p50_ms),
         milliseconds(figures.p95_ms),
-        milliseconds(figures.p99_ms)
-    )
+        milliseconds(figures.p99_ms),
+    ]
 }
 
 #[cfg(test)]

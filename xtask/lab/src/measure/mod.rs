@@ -1,11 +1,24 @@
-//! What the benchmarks share: load generators, what a process used, and what samples amount to.
+//! What everything here measures with, each thing once: the load, the orders that it places, what processes and servers
+//! counted meanwhile, what samples amount to, and the tables and files that say so. Nothing here knows a command.
 
+mod clients;
+mod counters;
 mod load;
 mod machine;
+mod metrics;
+mod orders;
 mod process;
-mod samples;
+mod results;
+mod statistics;
+mod table;
 
-pub(crate) use load::{Flood, Latency, Loaders, Target};
+pub(crate) use clients::until;
+pub(crate) use counters::Counters;
+pub(crate) use load::{Flood, Loaders, Measured, Stream, Target};
 pub(crate) use machine::{commit, processor};
+pub(crate) use metrics::{label, series};
+pub(crate) use orders::{Basket, Numbers, Orders};
 pub(crate) use process::{cpu_seconds, forget_peak, memory_kib, peak_kib};
-pub(crate) use samples::{Spread, median, spread};
+pub(crate) use results::write_json;
+pub(crate) use statistics::{Spread, mean, median, spread};
+pub(crate) use table::{Column, Table};

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::plan::Swap;
 use super::swaps::Tried;
+use crate::measure::{median, series};
 
 /// Longer than any swap, drain or trial here takes.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -97,11 +98,10 @@ impl Admin {
         self.wait_for_drains().await?;
         let mut looks = Vec::new();
         for _ in 0..LOOKS {
-            looks.push(self.memory().await?);
+            looks.push(self.memory().await? as f64);
             sleep(PAUSE).await;
         }
-        looks.sort_unstable();
-        Ok(looks[LOOKS / 2])
+        Ok(median(looks).unwrap_or_default() as u64)
     }
 
     /// Compares how many generations are gone with how many were replaced, withdrawn or refused by a probe, and how
@@ -153,10 +153,7 @@ impl Admin {
     /// The sum of a metric's series.
     async fn sum(&self, name: &str) -> Result<u64> {
         let text = self.get("/metrics").await?;
-        let values = text
-            .lines()
-            .filter(|line| line.split(['{', ' ']).next() == Some(name))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        let values = series(&text, name).map(|(_, value)| value);
         Ok(values.sum::<f64>() as u64)
     }
 

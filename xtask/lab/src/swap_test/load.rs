@@ -1,14 +1,12 @@
 //! The load of a swap test: a fixed rate of reads and orders.
 
-use std::fmt::Write;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use testbed::seed::Size;
 
-use crate::fixed_rate::{Measured, Numbers, Stream};
+use crate::measure::{Basket, Loaders, Measured, Numbers, Orders, Stream, Target};
 
 /// Of ten requests, how many are orders.
 const ORDERS_OF_TEN: u32 = 1;
@@ -17,7 +15,7 @@ const ORDERS_OF_TEN: u32 = 1;
 const LONGEST: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// URLs and bodies to choose from; oha takes one at random for each request.
-const CHOICES: u64 = 2000;
+const CHOICES: usize = 2000;
 
 /// Of ten reads: routes, with `{}` for the id. The two reports are the components' own, and come as often as all else.
 const READS: [(&str, Ids); 10] = [
@@ -41,92 +39,52 @@ enum Ids {
     Products,
 }
 
-/// What is sent: files that oha chooses from.
+/// What is sent.
 pub(super) struct Work {
-    folder: PathBuf,
-    urls: String,
-    bodies: PathBuf,
+    reads: Target,
+    orders: Target,
 }
 
 impl Work {
-    /// Writes the orders' bodies, and makes the reads' paths, for data of this size.
-    pub(super) fn write(folder: &Path, size: &Size, seed: u64) -> Result<Self> {
+    /// Requests to the host at `base`, for data of this size. What oha chooses from goes to `folder`.
+    pub(super) fn write(folder: &Path, base: &str, size: &Size, seed: u64) -> Result<Self> {
         let mut numbers = Numbers(seed);
-        let mut urls = String::new();
-        for (path, ids) in READS.iter().cycle().take(CHOICES as usize) {
+        let paths = READS.iter().cycle().take(CHOICES).map(|(path, ids)| {
             let id = match ids {
                 Ids::None => 0,
                 Ids::Orders => numbers.up_to(size.orders as u64),
                 Ids::Users => numbers.up_to(size.users as u64),
                 Ids::Products => numbers.up_to(size.products as u64),
             };
-            writeln!(urls, "{}", path.replace("{}", &id.to_string()))?;
-        }
-        let mut text = String::new();
-        for _ in 0..CHOICES {
-            let user = numbers.up_to(size.users as u64);
-            let product = numbers.up_to(size.products as u64);
-            writeln!(
-                text,
-                r#"{{"user_id":{user},"items":[{{"product_id":{product},"quantity":1}}]}}"#
-            )?;
-        }
-        let bodies = folder.join("orders.txt");
-        fs::write(&bodies, text).with_context(|| format!("writing {}", bodies.display()))?;
+            path.replace("{}", &id.to_string())
+        });
+        let paths: Vec<String> = paths.collect();
+        let bodies = Orders::new(Basket::Products(1), size, seed).take(CHOICES);
         Ok(Self {
-            folder: folder.to_owned(),
-            urls,
-            bodies,
+            reads: Target::gets(base, &paths, folder, "reads")?,
+            orders: Target::orders(base, bodies, folder, "orders")?,
         })
-    }
-
-    fn url_file(&self, base: &str) -> Result<PathBuf> {
-        let path = self.folder.join("urls.txt");
-        let whole = self.urls.lines().map(|url| format!("{base}{url}\n"));
-        fs::write(&path, whole.collect::<String>())
-            .with_context(|| format!("writing {}", path.display()))?;
-        Ok(path)
     }
 }
 
 /// Two streams of requests, until stopped. They end with this process, however it ends.
 pub(super) struct Load {
-    streams: Vec<Stream>,
+    streams: [Stream; 2],
 }
 
 impl Load {
-    /// Begins `rate` requests a second against the host at `base`.
-    pub(super) fn start(oha: &Path, base: &str, work: &Work, rate: u32) -> Result<Self> {
+    /// Begins `rate` requests a second.
+    pub(super) fn start(loaders: &Loaders, work: &Work, rate: u32) -> Result<Self> {
         let orders = rate * ORDERS_OF_TEN / 10;
-        let urls = work.url_file(base)?.display().to_string();
-        let bodies = work.bodies.display().to_string();
-        let order_url = format!("{base}/orders");
-        let post = [
-            "-m",
-            "POST",
-            "-T",
-            "application/json",
-            "-Z",
-            &bodies,
-            &order_url,
-        ];
-        let reads = ["--urls-from-file", &urls];
-        let streams = vec![
-            Stream::start(oha, "reads", rate - orders, LONGEST, &reads)?,
-            Stream::start(oha, "orders", orders, LONGEST, &post)?,
+        let streams = [
+            loaders.stream("reads", &work.reads, rate - orders, LONGEST)?,
+            loaders.stream("orders", &work.orders, orders, LONGEST)?,
         ];
         Ok(Self { streams })
     }
 
     /// Ends both, and reads what they measured.
     pub(super) async fn stop(self) -> Result<Vec<Measured>> {
-        let mut measured = Vec::new();
-        for stream in &self.streams {
-            stream.interrupt()?;
-        }
-        for stream in self.streams {
-            measured.push(stream.measured().await?);
-        }
-        Ok(measured)
+        Stream::stop_all(self.streams).await
     }
 }

@@ -6,7 +6,6 @@ mod plan;
 mod report;
 mod swaps;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use tokio::time::sleep;
 use self::admin::Admin;
 use self::load::{Load, Work};
 use self::report::Report;
+use crate::measure::{Loaders, write_json};
 use xtask::setup::{self, COMPILING, MARIADB, PROCESSES, REDIS};
 use xtask::{build, paths};
 
@@ -34,6 +34,9 @@ const FIRST_LOOK: u32 = 10;
 
 /// How long the cache may take to follow the last order: one refresh interval (`report_refresh_seconds`), and a little.
 const SETTLE: Duration = Duration::from_secs(70);
+
+/// All that was measured, in this repository.
+const RESULTS: &str = "loadtest/results/swap.json";
 
 /// The seed of the random numbers behind data and requests, so that runs can be compared.
 const RNG_SEED: u64 = 42;
@@ -63,7 +66,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
     setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS]).await?;
-    let oha = setup::oha().await?;
+    let loaders = Loaders::find_or_install().await?;
     build::components().await?;
     build::test_guest().await?;
     let binary = match options.host {
@@ -72,8 +75,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     };
     let (store, host) = start(&binary).await?;
     let admin = Admin::new(&host, TOKEN)?;
-    let work = Work::write(store.folder(), &LAB, RNG_SEED)?;
-    let load = || Load::start(&oha, &host.url(""), &work, options.rate);
+    let work = Work::write(store.folder(), &host.url(""), &LAB, RNG_SEED)?;
+    let load = || Load::start(&loaders, &work, options.rate);
 
     let step = Progress::detect().step("warm-up", 0);
     let warm_up = load()?;
@@ -117,7 +120,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         memory: [first_memory, last_memory],
         audit: audit.await.context("comparing the data")?,
     };
-    report.write(&results()?)?;
+    write_json(&paths::root().join(RESULTS), &report.json())?;
     println!("{report}");
     Ok(if report.failures().is_empty() {
         ExitCode::SUCCESS
@@ -148,10 +151,4 @@ async fn start(binary: &Path) -> Result<(Store, testbed::Host)> {
     let host = store.host(options).await?;
     step.finish_with(&host.url(""));
     Ok((store, host))
-}
-
-fn results() -> Result<PathBuf> {
-    let folder = paths::root().join("loadtest/results");
-    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    Ok(folder.join("swap.json"))
 }

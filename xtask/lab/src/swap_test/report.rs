@@ -1,17 +1,13 @@
 //! What a swap test found: a table for people, and JSON.
 
 use std::fmt;
-use std::fs;
-use std::path::Path;
 
-use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use testbed::verify::Audit;
 
 use super::admin::Freed;
-
 use super::swaps::Tried;
-use crate::fixed_rate::Measured;
+use crate::measure::{Column, Measured, Table, spread};
 
 /// How much slower the slowest hundredth may be while swaps run.
 const P99_RATIO: f64 = 2.0;
@@ -21,6 +17,17 @@ const MEMORY_GROWTH: f64 = 5.0;
 
 /// Longest time for a rollback, from asking to the answer.
 const ROLLBACK_MS: f64 = 100.0;
+
+/// Of the table of streams.
+const COLUMNS: [Column; 7] = [
+    Column::Left(9),
+    Column::Left(8),
+    Column::Right(9),
+    Column::Right(7),
+    Column::Right(9),
+    Column::Right(9),
+    Column::Right(9),
+];
 
 /// All that was measured.
 pub(super) struct Report {
@@ -80,12 +87,6 @@ impl Report {
         failures
     }
 
-    /// Writes all of it as JSON.
-    pub(super) fn write(&self, path: &Path) -> Result<()> {
-        let text = format!("{:#}\n", self.json());
-        fs::write(path, text).with_context(|| format!("writing {}", path.display()))
-    }
-
     fn growth(&self) -> f64 {
         let [first, last] = self.memory.map(|bytes| bytes as f64);
         (last / first - 1.0) * 100.0
@@ -110,24 +111,34 @@ impl Report {
 
     /// The middle and the largest of what swaps took.
     fn times(&self, of: impl Fn(&Tried) -> Option<f64>) -> [f64; 2] {
-        let mut times: Vec<f64> = self.tried.iter().filter_map(of).collect();
-        times.sort_unstable_by(f64::total_cmp);
-        let last = times.last().copied().unwrap_or(f64::NAN);
-        let middle = times.get(times.len() / 2).copied().unwrap_or(f64::NAN);
-        [middle, last]
+        spread(self.tried.iter().filter_map(of))
+            .map_or([f64::NAN; 2], |times| [times.median, times.highest])
     }
 
-    fn json(&self) -> Value {
-        let stream = |measured: &Measured| {
-            json!({
-                "stream": measured.stream,
-                "requests": measured.requests,
-                "failed": measured.failed,
-                "p50_ms": measured.p50_ms,
-                "p99_ms": measured.p99_ms,
-                "max_ms": measured.max_ms,
-            })
-        };
+    /// What each stream measured, without swaps and with them.
+    fn streams(&self) -> Table {
+        let head = [
+            "", "stream", "requests", "failed", "p50 ms", "p99 ms", "max ms",
+        ];
+        let mut table = Table::new(head);
+        for (phase, streams) in [("steady", &self.steady), ("swapping", &self.swapping)] {
+            for measured in streams {
+                table.row([
+                    phase.to_owned(),
+                    measured.stream.to_owned(),
+                    measured.requests.to_string(),
+                    measured.failed.values().sum::<u64>().to_string(),
+                    format!("{:.2}", measured.p50_ms),
+                    format!("{:.2}", measured.p99_ms),
+                    format!("{:.2}", measured.max_ms),
+                ]);
+            }
+        }
+        table
+    }
+
+    /// All of it, for programs.
+    pub(super) fn json(&self) -> Value {
         let swaps = self.tried.iter().map(|tried| {
             json!({
                 "component": tried.swap.component,
@@ -140,8 +151,8 @@ impl Report {
         });
         json!({
             "rate": self.rate,
-            "steady": self.steady.iter().map(stream).collect::<Vec<_>>(),
-            "swapping": self.swapping.iter().map(stream).collect::<Vec<_>>(),
+            "steady": self.steady,
+            "swapping": self.swapping,
             "memory_bytes": {"after_10": self.memory[0], "after_all": self.memory[1]},
             "generations": {"to_free": self.freed.expected, "freed": self.freed.counted},
             "rollbacks_ms": self.rollbacks_ms,
@@ -155,25 +166,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n{} requests a second\n", self.rate)?;
-        writeln!(
-            f,
-            "{:<9} {:<8} {:>9} {:>7} {:>9} {:>9} {:>9}",
-            "", "stream", "requests", "failed", "p50 ms", "p99 ms", "max ms"
-        )?;
-        for (phase, streams) in [("steady", &self.steady), ("swapping", &self.swapping)] {
-            for measured in streams {
-                writeln!(
-                    f,
-                    "{phase:<9} {:<8} {:>9} {:>7} {:>9.2} {:>9.2} {:>9.2}",
-                    measured.stream,
-                    measured.requests,
-                    measured.failed.values().sum::<u64>(),
-                    measured.p50_ms,
-                    measured.p99_ms,
-                    measured.max_ms
-                )?;
-            }
-        }
+        f.write_str(&self.streams().in_columns(&COLUMNS))?;
         for (steady, swapping) in self.steady.iter().zip(&self.swapping) {
             let ratio = swapping.p99_ms / steady.p99_ms;
             writeln!(

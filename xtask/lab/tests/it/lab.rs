@@ -59,11 +59,66 @@ async fn a_quick_lab_ends_in_a_page_whose_charts_draw() {
     );
     assert!(markdown.contains("least_connections in two-least-connections"));
 
-    page_is_good(&results.join("report.html")).await;
+    // No search, so no headline of highest rates.
+    page_is_good(&results.join("report.html"), 8).await;
     again_is_known(&shown, &stages).await;
 }
 
-async fn page_is_good(page: &Path) {
+/// Each order alone against orders together, of the course and of one product, which `--only 9` measures both ways.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_are_looked_into_statement_by_statement() {
+    let folder = folder();
+    let results = folder.join("results");
+    let shown = results.display().to_string();
+    let stages = ["--only", "7,8,9", "--time", "2s"];
+    let (code, text) = run(&quick(&shown, &stages)).await;
+    assert_eq!(code, Some(0), "{text}");
+    let report: Value = json(&results.join("report.json"));
+    let measured = report["stages"].as_array().unwrap();
+    let kinds = |stage: &Value| stage["order_costs"].as_array().unwrap().len();
+    assert_eq!(measured.iter().map(kinds).collect::<Vec<_>>(), [4, 1, 1, 1]);
+    for (stage, commits) in [
+        (0, 0.95..=1.05),
+        (1, 0.0..=0.9),
+        (2, 0.95..=1.05),
+        (3, 0.0..=0.9),
+    ] {
+        let cost = &measured[stage]["order_costs"][0];
+        assert_eq!(cost["failed"], 0, "{cost}");
+        let orders = cost["orders"].as_f64().unwrap();
+        let statements = cost["statements"].as_array().unwrap();
+        let count = |name: &str| {
+            let found = statements
+                .iter()
+                .find(|statement| statement["name"] == name);
+            found.unwrap_or_else(|| panic!("no {name} in {cost}"))["count"]
+                .as_f64()
+                .unwrap()
+        };
+        let share = count("commit") / orders;
+        assert!(
+            commits.contains(&share),
+            "{share} commits for an order: {cost}"
+        );
+        // None was lost on the way: what is committed was begun, and has lines. One or two may have been tried again.
+        for name in ["begin", "INSERT INTO orders", "INSERT INTO order_items"] {
+            let share = count(name) / count("commit");
+            assert!((0.9..1.1).contains(&share), "{name}: {cost}");
+        }
+    }
+    let markdown = fs::read_to_string(results.join("report.md")).unwrap();
+    for said in [
+        "where those that wait at the same time commit together, an order costs",
+        "With 25 products an order took",
+        "## 9. A flash sale",
+    ] {
+        assert!(markdown.contains(said), "{said}: {markdown}");
+    }
+    // One of 95th percentiles, one of costs of requests, three of distributions, four over time, three of statements.
+    page_is_good(&results.join("report.html"), 12).await;
+}
+
+async fn page_is_good(page: &Path, figures: u64) {
     let text = fs::read_to_string(page).unwrap();
     // The library's own text, packed, holds no address that a browser would see.
     for outside in ["src=\"http", "href=\"http", "@import", "url(http"] {
@@ -88,8 +143,7 @@ async fn page_is_good(page: &Path) {
         let seen = look(page, how).await;
         assert_eq!(seen["error"], Value::Null, "{what}: {seen}");
         assert_eq!(seen["failed"], "0", "{what}: {seen}");
-        // No search, so no headline of highest rates.
-        assert_eq!(seen["figures"], 8, "{what}: {seen}");
+        assert_eq!(seen["figures"], figures, "{what}: {seen}");
         assert_eq!(seen["empty"], serde_json::json!([]), "{what}: {seen}");
         assert_eq!(seen["wider_than_screen"], false, "{what}: {seen}");
         assert_eq!(seen["requests"], 0, "{what}: {seen}");

@@ -24,6 +24,18 @@ async fn redis_is_left_empty() {
 }
 
 #[tokio::test]
+async fn the_server_knows_how_many_rows_there_are() {
+    let store = seeded_store().await;
+    let mut mysql = store.mysql().await.unwrap();
+    let known = "SELECT n_rows, (SELECT COUNT(*) FROM orders) FROM mysql.innodb_table_stats \
+                 WHERE database_name = DATABASE() AND table_name = 'orders'";
+    let found: Option<(u64, u64)> = mysql.query_first(known).await.unwrap();
+    let (known, there) = found.unwrap();
+    // It counts some pages and guesses the rest.
+    assert!(known > there / 2, "{known} of {there}");
+}
+
+#[tokio::test]
 async fn a_store_with_users_is_not_seeded_again() {
     let store = empty_store().await;
     store.seed(&Dataset::sample()).await.unwrap();

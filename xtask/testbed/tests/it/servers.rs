@@ -51,6 +51,25 @@ async fn a_redis_that_was_stopped_comes_back_empty_on_its_port() {
 }
 
 #[tokio::test]
+async fn a_mariadb_keeps_its_data_and_takes_flags_when_it_is_started_again() {
+    let mut store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+        .await
+        .unwrap();
+    let mut conn = store.mysql().await.unwrap();
+    conn.query_drop("CREATE TABLE kept (id INT) SELECT 7 AS id")
+        .await
+        .unwrap();
+    let mariadb = store.mariadb.as_mut().unwrap();
+    mariadb
+        .restart_with(&["--performance-schema=ON"])
+        .await
+        .unwrap();
+    let mut conn = store.mysql().await.unwrap();
+    let found = conn.query_first("SELECT id, @@performance_schema FROM kept");
+    assert_eq!(found.await.unwrap(), Some((7, 1)));
+}
+
+#[tokio::test]
 async fn a_mariadb_that_was_killed_comes_back_with_what_was_committed() {
     let mut store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
         .await

@@ -5,7 +5,7 @@ mod failing;
 mod orders;
 mod steps;
 
-use super::document::{Block, Section, Table};
+use super::document::{Block, Chart, Section, Table};
 use crate::lab::model::StageResult;
 use crate::lab::stage::Stage;
 
@@ -15,6 +15,7 @@ pub(crate) struct Answer {
     pub(crate) question: &'static str,
     pub(crate) text: String,
     pub(crate) figures: Vec<Table>,
+    pub(crate) pictures: Vec<Chart>,
 }
 
 /// All nine.
@@ -38,6 +39,8 @@ pub(super) fn section(stages: &[StageResult], users: u32, processors: usize) -> 
     for (index, answer) in all(stages, users, processors).into_iter().enumerate() {
         section.heading(format!("{}. {}", index + 1, answer.question));
         section.text(answer.text);
+        let pictures = answer.pictures.into_iter().map(Block::Chart);
+        section.blocks.extend(pictures);
         section
             .blocks
             .extend(answer.figures.into_iter().map(Block::Table));

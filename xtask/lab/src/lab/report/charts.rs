@@ -1,19 +1,21 @@
 //! The pictures, as traces and layouts for plotly.js.
 //!
-//! Colours are names that the page's style gives a value for the light and the dark theme: `@c0` to `@c7`, after Okabe
+//! Colours are names that the page's style gives a value for the light and the dark theme: `@c0` to `@c8`, after Okabe
 //! and Ito, and `@ink`, `@muted`, `@grid`, `@paper`. No line is told by its colour alone: each has a dash or a marker too.
 
 mod over_time;
 mod stages;
+mod statements;
 
 use serde_json::{Value, json};
 
 pub(super) use self::over_time::over_time;
 pub(super) use self::stages::{distributions, highest_rates, p95_by_route, per_request};
+pub(super) use self::statements::by_statement;
 use super::document::{Chart, Mark};
 
 /// A dash for each colour.
-const DASHES: [&str; 8] = [
+const DASHES: [&str; 9] = [
     "solid",
     "dash",
     "dot",
@@ -22,10 +24,11 @@ const DASHES: [&str; 8] = [
     "longdashdot",
     "4px,2px",
     "8px,2px,2px,2px",
+    "12px,2px,2px,2px",
 ];
 
 /// A marker for each colour.
-const SYMBOLS: [&str; 8] = [
+const SYMBOLS: [&str; 9] = [
     "circle",
     "diamond-open",
     "square",
@@ -34,6 +37,7 @@ const SYMBOLS: [&str; 8] = [
     "star",
     "hexagon",
     "cross",
+    "pentagon",
 ];
 
 fn line(index: usize) -> Value {

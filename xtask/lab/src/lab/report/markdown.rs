@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::document::{Block, Document, Table};
+use crate::measure;
 
 /// Writes a document as Markdown.
 pub(super) fn markdown(document: &Document) -> String {
@@ -43,31 +44,16 @@ fn table(table: &Table) -> String {
     if !table.caption.is_empty() {
         text = format!("**{}**\n\n", escaped(&table.caption));
     }
-    let heads = table
-        .head
-        .iter()
-        .map(|head| format!(" {} |", escaped(head)));
-    _ = writeln!(text, "|{}", heads.collect::<String>());
-    let rules = table.head.iter().enumerate();
-    let rules = rules.map(|(index, _)| if index == 0 { "---|" } else { "---:|" });
-    _ = writeln!(text, "|{}", rules.collect::<String>());
+    let heads = table.head.iter().map(|head| escaped(head));
+    let mut cells = measure::Table::new(heads).of_figures();
     for row in &table.rows {
-        text.push('|');
-        for cell in row {
-            let notes = cell
-                .notes
-                .iter()
-                .map(|note| format!("<br>{}", escaped(&note.text)));
-            _ = write!(
-                text,
-                " {}{} |",
-                escaped(&cell.text),
-                notes.collect::<String>()
-            );
-        }
-        text.push('\n');
+        cells.row(row.iter().map(|cell| {
+            let notes = cell.notes.iter();
+            let notes = notes.map(|note| format!("<br>{}", escaped(&note.text)));
+            format!("{}{}", escaped(&cell.text), notes.collect::<String>())
+        }));
     }
-    text
+    text + &cells.markdown()
 }
 
 /// What comes from outside must not become a tag, a link or a new cell.

@@ -124,6 +124,10 @@ fn limits(report: &Report<'_>) -> Vec<Item> {
             "MariaDB writes each commit to the system at once and to the disk within a second (innodb_flush_log_at_trx_commit=2), for all stages alike.",
         ),
         item(
+            "Orders, statement by statement.",
+            "MariaDB is started again for it, after everything else of a stage, and writes each statement to a log: what is said of statements is of that run alone, in which each takes a little longer than without.",
+        ),
+        item(
             "Locust's clock.",
             "Locust is one Python process and rounds times to milliseconds, and to two digits above 100 ms. When it is busy, it adds to the times that it measures.",
         ),

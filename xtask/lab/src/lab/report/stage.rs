@@ -123,7 +123,8 @@ fn section(
     section
 }
 
-fn switched_by(result: &StageResult) -> String {
+/// What makes a stage, for a reader who would repeat it.
+pub(super) fn switched_by(result: &StageResult) -> String {
     if let Some(url) = &result.url {
         return format!(
             "At {url}; its processes, its statements and its data are not ours to look at."
@@ -209,7 +210,7 @@ fn compared(
 }
 
 /// What the processes used: nothing is known of the reference's.
-fn usage(result: &StageResult) -> Table {
+pub(super) fn usage(result: &StageResult) -> Table {
     let mut table = Table::new(
         "Processors and memory during the course's load",
         &["process", "processors, mean", "memory at most"],
@@ -226,7 +227,7 @@ fn usage(result: &StageResult) -> Table {
     table
 }
 
-fn search(steps: &[Step]) -> Table {
+pub(super) fn search(steps: &[Step]) -> Table {
     let mut table = Table::new(
         "The search for the highest rate",
         &[

@@ -3,40 +3,62 @@
 use super::Report;
 use super::charts;
 use super::document::{Block, Card, Item, Section, Tone};
+use super::flash_sale;
 use super::numbers::{UNKNOWN, change, count, maybe_ms, ms, percent, share, tone};
 use crate::lab::model::{ROUTES, StageResult};
 use crate::lab::stage::Stage;
 
 pub(super) fn section(report: &Report<'_>) -> Section {
     let mut section = Section::new("summary", "Summary");
-    let own: Vec<&StageResult> = report
-        .stages
+    let (stages, sale) = report.parts();
+    let own: Vec<&StageResult> = stages
         .iter()
         .filter(|result| result.stage != Stage::Reference)
         .collect();
-    if own.is_empty() {
+    if own.is_empty() && sale.is_empty() {
         section.text("No stage was measured.");
         return section;
     }
     if report.run.settings.quick {
         section.note("A quick run: little data, a short load, programs built for tests. It shows that everything works; its figures mean nothing.");
     }
+    let mut shown = Vec::new();
     if let (Some(first), Some(last)) = (own.first(), own.last())
         && own.len() > 1
     {
-        section.blocks.push(Block::Cards(cards(first, last)));
+        shown.extend(cards(first, last));
     }
-    section
-        .blocks
-        .extend(charts::highest_rates(report.stages).map(Block::Chart));
-    let p95 = charts::p95_by_route(report.stages);
-    section.blocks.push(Block::Chart(p95));
-    section.heading("Step by step");
-    section.blocks.push(Block::List(steps(report.stages)));
+    shown.extend(flash_sale_card(sale));
+    if !shown.is_empty() {
+        section.blocks.push(Block::Cards(shown));
+    }
+    if !stages.is_empty() {
+        let caption = "Highest rate of the course's mix whose 99th percentile stays under 100 ms, with no failure. Longer is better.";
+        let rates = charts::highest_rates(stages, "highest-rates", caption);
+        section.blocks.extend(rates.map(Block::Chart));
+        let p95 = charts::p95_by_route(stages);
+        section.blocks.push(Block::Chart(p95));
+        section.heading("Step by step");
+        section.blocks.push(Block::List(steps(stages)));
+    }
     for (stage, reason) in report.skipped {
         section.note(format!("{} was not measured: {reason}.", stage.name()));
     }
     section
+}
+
+/// Orders of one product, alone against together.
+fn flash_sale_card(sale: &[StageResult]) -> Option<Card> {
+    let [alone, together] = flash_sale::both(sale)?;
+    let (from, to) = (alone.highest_rate()?, together.highest_rate()?);
+    Some(Card {
+        label: "A flash sale, orders/s".into(),
+        value: format!("{} → {}", count(from.into()), count(to.into())),
+        note: format!(
+            "each alone → together: {:.1} times",
+            f64::from(to) / f64::from(from)
+        ),
+    })
 }
 
 /// The first stage against the last.

@@ -36,6 +36,7 @@ pub(super) fn policy(stages: &[StageResult]) -> Answer {
             question,
             text: "This run can't say: no stage with several instances was measured.".into(),
             figures: Vec::new(),
+            pictures: Vec::new(),
         };
     }
     let text = format!(
@@ -46,6 +47,7 @@ pub(super) fn policy(stages: &[StageResult]) -> Answer {
         question,
         text,
         figures: vec![table],
+        pictures: Vec::new(),
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) fn users_until_failures(stages: &[StageResult], users: u32) -> Answer
         question: "At how many users does it start to fail?",
         text,
         figures: vec![table],
+        pictures: Vec::new(),
     }
 }
 
@@ -77,6 +78,7 @@ pub(super) fn routes_that_fail(stages: &[StageResult]) -> Answer {
         question: "Which routes fail more than half the time?",
         text,
         figures: vec![table],
+        pictures: Vec::new(),
     }
 }
 
@@ -117,6 +119,7 @@ pub(super) fn messages(stages: &[StageResult]) -> Answer {
         question: "What do the error messages say, and which part do they point at?",
         text,
         figures,
+        pictures: Vec::new(),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Questions 4, 5 and 7: `POST /orders`.
 
-use super::{Answer, both, of};
-use crate::lab::model::{ROUTES, Route, StageResult};
+use super::{Answer, both, listed, of};
+use crate::lab::model::{OrderCost, ROUTES, Route, StageResult};
 use crate::lab::report::document::{Cell, Table};
 use crate::lab::report::numbers::{
-    UNKNOWN, change, compare_rates, compare_times, maybe_ms, number, per_second,
+    UNKNOWN, change, compare_rates, compare_times, maybe_ms, number, per_second, percent,
 };
+use crate::lab::report::order_cost::{self, Named, microseconds};
 use crate::lab::stage::Stage;
+use crate::measure::Basket;
 
 const ORDER: &str = ROUTES[0];
 
@@ -39,36 +41,71 @@ pub(super) fn prices_in_one_query(stages: &[StageResult]) -> Answer {
         question,
         text,
         figures: vec![comparison(before, after)],
+        pictures: Vec::new(),
     }
 }
 
 pub(super) fn a_million_products(stages: &[StageResult]) -> Answer {
     let question = "With a million products, or more items per order, would its response time rise, fall or stay?";
-    let Some(batched) = of(stages, Stage::MysqlBatched).or_else(|| of(stages, Stage::Cached))
-    else {
+    let batched = [Stage::MysqlBatched, Stage::Cached, Stage::ProxyCache];
+    let Some(batched) = batched.into_iter().find_map(|stage| of(stages, stage)) else {
         let text = "This run can't say: no stage with batched prices was measured.";
         return unknown(question, text.to_owned());
     };
     let statements = batched.statements_per_order().map(number);
-    let text = format!(
-        "This run measured 10,000 products and 1 to 5 items only, so it can't say by itself. What it rests on: an order took {} statements with prices batched, and the number of products is in none of them, since each looks products up by primary key. A million products make that index one level deeper at most, so the time should stay about the same while the index fits in memory. More items per order make it rise slowly: prices stay one query, but each item is a row to write and a stock row to lock.",
+    let mut text = format!(
+        "This run measured 10,000 products only. An order took {} statements with prices batched, and the number of products is in none of them, since each looks products up by primary key: a million products make that index one level deeper at most, so the time should stay about the same while the index fits in memory. More items per order make it rise: prices stay one query, but each item is a row to write, a stock row to lock and a total to add to.",
         statements.unwrap_or_else(|| UNKNOWN.into())
     );
+    let costs = by_items(stages);
+    let named: Vec<Named<'_>> = costs
+        .iter()
+        .map(|(name, cost)| (name.as_str(), *cost))
+        .collect();
+    let (mut figures, mut pictures) = (Vec::new(), Vec::new());
+    if let [(few, cheap), .., (many, dear)] = named.as_slice() {
+        let [cheap, dear] = [cheap, dear].map(|cost| cost.per_order(cost.seconds()));
+        text += &format!(
+            " With {many} an order took {} times the time of MariaDB that it took with {few}, statement by statement:",
+            number(dear / cheap)
+        );
+        let caption = "Time of MariaDB for an order that commits alone, by how many products it has, statement by statement. Shorter is better.";
+        pictures.push(order_cost::chart("cost-by-items", caption, &named));
+        figures.push(order_cost::table("Orders of different lengths", &named));
+    }
     Answer {
         question,
         text,
-        figures: Vec::new(),
+        figures,
+        pictures,
     }
+}
+
+/// What orders with few and with many products cost, the shortest first.
+fn by_items(stages: &[StageResult]) -> Vec<(String, &OrderCost)> {
+    let costs = stages.iter().flat_map(|result| &result.order_costs);
+    let mut costs: Vec<(u64, &OrderCost)> = costs
+        .filter_map(|cost| match cost.basket {
+            Basket::Products(count) => Some((count, cost)),
+            _ => None,
+        })
+        .collect();
+    costs.sort_by_key(|(count, _)| *count);
+    let named = costs.into_iter().map(|(count, cost)| {
+        let plural = if count == 1 { "" } else { "s" };
+        (format!("{count} product{plural}"), cost)
+    });
+    named.collect()
 }
 
 pub(super) fn what_bounds_them(stages: &[StageResult], processors: usize) -> Answer {
     let question = "POST /orders still lags behind the reports: what bounds it?";
-    let Some(cached) = of(stages, Stage::Cached) else {
+    let Some(cached) = of(stages, Stage::Cached).or_else(|| of(stages, Stage::ProxyCache)) else {
         let text = "This run can't say: the stage cached was not measured.";
         return unknown(question, text.to_owned());
     };
     let mut table = Table::new(
-        "Processors busy in the stage cached",
+        &format!("Processors busy in the stage {}", cached.stage.name()),
         &["process", "course's load", "highest rate"],
     );
     let best = cached.saturation.as_ref().and_then(|found| found.best());
@@ -84,7 +121,7 @@ pub(super) fn what_bounds_them(stages: &[StageResult], processors: usize) -> Ans
             .and_then(|route: &Route| route.p95_ms)
     };
     let mut text = format!(
-        "An order's p95 is {}, against {} and {} for the reports, which are finished in Redis. ",
+        "An order's p95 is {}, against {} and {} for the reports, which are made in advance. ",
         maybe_ms(p95(ROUTES[0])),
         maybe_ms(p95(ROUTES[1])),
         maybe_ms(p95(ROUTES[2]))
@@ -96,11 +133,46 @@ pub(super) fn what_bounds_them(stages: &[StageResult], processors: usize) -> Ans
         );
     }
     text += &busiest(at_best("machine"), processors, best.map(|step| &step.cpu));
+    let mut figures = vec![table];
+    let mut pictures = Vec::new();
+    let of = |stage| order_cost::of(stages, stage, Basket::Course);
+    if let (Some(single), Some(grouped)) = (of(Stage::ProxyCache), of(Stage::Grouped)) {
+        text += &together(single, grouped);
+        let costs = [("each alone", single), ("together", grouped)];
+        let caption = "Where the time of an order goes in MariaDB, statement by statement: stages 7 and 8. Shorter is better.";
+        pictures.push(order_cost::chart("cost-of-an-order", caption, &costs));
+        figures.push(order_cost::table("An order of the course", &costs));
+    }
     Answer {
         question,
         text,
-        figures: vec![table],
+        figures,
+        pictures,
     }
+}
+
+/// Where the time goes, and what of it groups spare.
+fn together(single: &OrderCost, grouped: &OrderCost) -> String {
+    let most: Vec<String> = single
+        .statements
+        .iter()
+        .take(3)
+        .map(|statement| {
+            let share = statement.seconds / single.seconds();
+            format!("{} ({})", statement.name, percent(share))
+        })
+        .collect();
+    let [alone, together] = [single, grouped].map(|cost| cost.per_order(cost.seconds()));
+    let [trips_alone, trips_together] =
+        [single, grouped].map(|cost| number(cost.per_order(cost.round_trips)));
+    format!(
+        " Statement by statement, MariaDB spends most of an order's time on {}. Most of that is the same for one order and for many: where those that wait at the same time commit together, an order costs {trips_together} round trips instead of {trips_alone}, {} commits instead of {}, and {} of MariaDB's time instead of {}.",
+        listed(&most),
+        number(grouped.per_order(grouped.commits())),
+        number(single.per_order(single.commits())),
+        microseconds(together),
+        microseconds(alone),
+    )
 }
 
 /// What ran out first at the highest rate, if anything did.
@@ -165,6 +237,7 @@ fn unknown(question: &'static str, text: String) -> Answer {
         question,
         text,
         figures: Vec::new(),
+        pictures: Vec::new(),
     }
 }
 
@@ -201,6 +274,31 @@ mod tests {
                 answer.text
             );
         }
+    }
+
+    #[test]
+    fn what_groups_spare_and_what_items_cost_is_shown_statement_by_statement() {
+        let mut grouped = result(Stage::Grouped);
+        for statement in &mut grouped.order_costs[0].statements {
+            statement.seconds /= 10.0;
+        }
+        let stages = [
+            result(Stage::MysqlBatched),
+            result(Stage::Cached),
+            result(Stage::ProxyCache),
+            grouped,
+        ];
+        let answer = what_bounds_them(&stages, 2);
+        // 3 ms of 100 orders, and a tenth of it.
+        let expected = "3.00 µs of MariaDB's time instead of 30.0 µs";
+        assert!(answer.text.contains(expected), "{}", answer.text);
+        let most = "INSERT INTO t2 (67 %), INSERT INTO t1 (33 %)";
+        assert!(answer.text.contains(most), "{}", answer.text);
+        assert_eq!(answer.pictures.len(), 1);
+        let answer = a_million_products(&stages);
+        assert!(answer.text.contains("With 25 products"), "{}", answer.text);
+        let bars = answer.pictures[0].data.as_array().expect("a list");
+        assert_eq!(bars.len(), 3);
     }
 
     #[test]

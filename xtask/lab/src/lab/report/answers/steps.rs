@@ -43,6 +43,7 @@ fn answer(
                 after.name()
             ),
             figures: Vec::new(),
+            pictures: Vec::new(),
         };
     };
     let changes: Vec<String> = ROUTES
@@ -68,6 +69,7 @@ fn answer(
         question,
         text,
         figures: vec![table(&found, result)],
+        pictures: Vec::new(),
     }
 }
 

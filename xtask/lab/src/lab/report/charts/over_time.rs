@@ -1,9 +1,12 @@
 //! One stage over time: seven rows above one time axis.
 
+mod lines;
+
 use serde_json::{Map, Value, json};
 
-use super::{axis, chart, layout, line, mark};
-use crate::lab::model::{Moment, ROUTE_LABELS, ROUTES, Sample, StageResult, Usage};
+use self::lines::{COMMANDS, MACHINE, PROCESSES, STATEMENTS};
+use super::{axis, chart, layout, mark};
+use crate::lab::model::{ROUTE_LABELS, StageResult};
 use crate::lab::report::document::{Chart, Mark};
 
 /// Of one row, in CSS pixels, and what lies above and below all of them.
@@ -12,26 +15,6 @@ const FRAME: u32 = 70;
 
 /// Between two rows: room for the next one's title.
 const GAP: f64 = 0.034;
-
-/// Seconds. Locust's rates are of the last ten; what is divided by requests is too.
-const WINDOW: usize = 10;
-
-/// The processes in the order of their colours.
-const PROCESSES: [&str; 6] = [
-    "host-0",
-    "host-1",
-    "proxy",
-    "mariadbd",
-    "redis-server",
-    "locust",
-];
-
-/// The colours of all processes of the machine together, and of what the two servers did.
-const MACHINE: usize = 7;
-const STATEMENTS: usize = 3;
-const COMMANDS: usize = 4;
-
-const MIB: f64 = 1_048_576.0;
 
 /// A row: its title, its lines, and what is special about its axis.
 struct Row {
@@ -80,32 +63,31 @@ fn rows(result: &StageResult, processors: usize) -> Vec<Row> {
     let from_zero = || json!({"rangemode": "tozero", "tickformat": ","});
     let row = |title, lines, axis| Row { title, lines, axis };
     let mut rows = vec![
-        row("users", vec![users(result)], from_zero()),
+        row("users", vec![lines::users(result)], from_zero()),
         row(
             "requests per second",
-            by_route(result, "/s", |moment| Some(moment.requests_per_second)),
+            lines::by_route(result, "/s", |moment| Some(moment.requests_per_second)),
             from_zero(),
         ),
         row(
             "95th percentile, ms",
-            by_route(result, " ms", |moment| moment.p95_ms),
+            lines::by_route(result, " ms", |moment| moment.p95_ms),
             from_zero(),
         ),
         row(
             "failures per second",
-            by_route(result, "/s", |moment| Some(moment.failures_per_second)),
+            lines::by_route(result, "/s", |moment| Some(moment.failures_per_second)),
             failures_axis(result),
         ),
     ];
     let busy = json!({"range": [0, processors.max(1) as f64 * 1.05]});
-    rows.push(row("processors busy", processors_busy(result), busy));
-    let memory = by_process(result, " MiB", |usage| usage.memory_bytes as f64 / MIB);
-    rows.push(row("memory, MiB", memory, from_zero()));
+    rows.push(row("processors busy", lines::processors_busy(result), busy));
+    rows.push(row("memory, MiB", lines::memory(result), from_zero()));
     if result.counters.is_some() {
         let scale = json!({"type": "log", "tickformat": ",~r"});
         rows.push(row(
             "per request: statements, Redis commands",
-            work(result),
+            lines::work(result),
             scale,
         ));
     }
@@ -119,105 +101,6 @@ fn failures_axis(result: &StageResult) -> Value {
     } else {
         json!({"rangemode": "tozero"})
     }
-}
-
-fn users(result: &StageResult) -> Value {
-    let moments = result.load.moments("");
-    let points: Vec<(f64, f64)> = moments
-        .map(|moment| (moment.second, f64::from(moment.users)))
-        .collect();
-    let mut trace = trace("users", "", 6, &points);
-    trace["fill"] = json!("tozeroy");
-    trace["fillcolor"] = json!("@c7/0.18");
-    trace["line"]["dash"] = json!("solid");
-    trace
-}
-
-fn by_route(result: &StageResult, unit: &str, of: impl Fn(&Moment) -> Option<f64>) -> Vec<Value> {
-    let routes = ROUTES.iter().enumerate();
-    routes
-        .map(|(index, name)| {
-            let moments = result.load.moments(name);
-            let points = moments.filter_map(|moment| Some((moment.second, of(moment)?)));
-            trace(
-                ROUTE_LABELS[index],
-                unit,
-                index,
-                &points.collect::<Vec<_>>(),
-            )
-        })
-        .collect()
-}
-
-fn by_process(result: &StageResult, unit: &str, of: impl Fn(&Usage) -> f64) -> Vec<Value> {
-    let mut lines = Vec::new();
-    for (index, name) in PROCESSES.iter().enumerate() {
-        let points = result.samples.iter().filter_map(|sample| {
-            let usage = sample.processes.iter().find(|usage| usage.name == *name)?;
-            Some((sample.second, of(usage)))
-        });
-        let points: Vec<(f64, f64)> = points.collect();
-        if !points.is_empty() {
-            lines.push(trace(name, unit, index, &points));
-        }
-    }
-    lines
-}
-
-fn processors_busy(result: &StageResult) -> Vec<Value> {
-    let machine = result
-        .samples
-        .iter()
-        .map(|sample| (sample.second, sample.machine_busy));
-    let mut lines = vec![trace(
-        "whole machine",
-        "",
-        MACHINE,
-        &machine.collect::<Vec<_>>(),
-    )];
-    lines.extend(by_process(result, "", |usage| usage.cpu));
-    lines
-}
-
-fn work(result: &StageResult) -> Vec<Value> {
-    let statements = per_request(result, |sample| sample.statements);
-    let commands = per_request(result, |sample| sample.redis_commands);
-    vec![
-        trace("statements", "", STATEMENTS, &statements),
-        trace("Redis commands", "", COMMANDS, &commands),
-    ]
-}
-
-/// What was counted in the last ten seconds, divided by the requests answered in them.
-fn per_request(result: &StageResult, of: impl Fn(&Sample) -> Option<u64>) -> Vec<(f64, f64)> {
-    let moments: Vec<&Moment> = result.load.moments("").collect();
-    let answered = |second: f64| {
-        let before = moments.iter().rev().find(|moment| moment.second <= second);
-        before.map_or(0, |moment| moment.requests)
-    };
-    let windows = result
-        .samples
-        .windows(WINDOW.min(result.samples.len().max(1)));
-    let points = windows.filter_map(|window| {
-        let (first, last) = (window.first()?, window.last()?);
-        let requests = answered(last.second).saturating_sub(answered(first.second - 1.0));
-        let counted: u64 = window.iter().filter_map(&of).sum();
-        // A logarithmic axis has no place for nothing.
-        (requests > 0 && counted > 0).then(|| (last.second, counted as f64 / requests as f64))
-    });
-    points.collect()
-}
-
-fn trace(name: &str, unit: &str, index: usize, points: &[(f64, f64)]) -> Value {
-    json!({
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        "x": points.iter().map(|(x, _)| rounded(*x, 10.0)).collect::<Vec<_>>(),
-        "y": points.iter().map(|(_, y)| rounded(*y, 1000.0)).collect::<Vec<_>>(),
-        "line": line(index),
-        "hovertemplate": format!("{name}: %{{y:,.3~f}}{unit}<extra></extra>"),
-    })
 }
 
 fn title(text: &str, top: f64) -> Value {
@@ -264,10 +147,6 @@ fn domain(index: usize, count: usize) -> [f64; 2] {
     let height = (1.0 - GAP * (count - 1) as f64) / count as f64;
     let top = 1.0 - index as f64 * (height + GAP);
     [(top - height).max(0.0), top]
-}
-
-fn rounded(value: f64, parts: f64) -> f64 {
-    (value * parts).round() / parts
 }
 
 #[cfg(test)]

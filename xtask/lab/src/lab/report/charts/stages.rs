@@ -14,8 +14,12 @@ const FRAME: u32 = 80;
 /// Locust's resolution is 1 ms, and a logarithmic axis has no place for 0.
 const LEAST_MS: f64 = 0.5;
 
-/// The headline: what each stage stands.
-pub(in crate::lab::report) fn highest_rates(stages: &[StageResult]) -> Option<Chart> {
+/// What each stage stands.
+pub(in crate::lab::report) fn highest_rates(
+    stages: &[StageResult],
+    id: &str,
+    caption: &str,
+) -> Option<Chart> {
     let found: Vec<(&str, u32)> = stages
         .iter()
         .filter(|result| result.saturation.is_some())
@@ -46,9 +50,8 @@ pub(in crate::lab::report) fn highest_rates(stages: &[StageResult]) -> Option<Ch
         "yaxis": stage_axis(),
         "bargap": 0.35,
     }));
-    let caption = "Highest rate of the course's mix whose 99th percentile stays under 100 ms, with no failure. Longer is better.";
     let height = rows(found.len());
-    Some(chart("highest-rates", caption, height, vec![trace], layout))
+    Some(chart(id, caption, height, vec![trace], layout))
 }
 
 /// The 95th percentile of each route under the course's load.

@@ -26,6 +26,16 @@ pub(crate) fn median(samples: impl IntoIterator<Item = f64>) -> Option<f64> {
     spread(samples).map(|spread| spread.median)
 }
 
+/// `None` without samples.
+pub(crate) fn mean(samples: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let (mut count, mut sum) = (0_u32, 0.0);
+    for sample in samples {
+        count += 1;
+        sum += sample;
+    }
+    (count > 0).then(|| sum / f64::from(count))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +47,11 @@ mod tests {
         assert_eq!(median([4.0, 1.0, 2.0, 9.0]), Some(3.0));
         let ends = spread([4.0, 1.0]).map(|spread| (spread.lowest, spread.highest));
         assert_eq!(ends, Some((1.0, 4.0)));
+    }
+
+    #[test]
+    fn means_count_every_sample() {
+        assert_eq!(mean([]), None);
+        assert_eq!(mean([9.0, 1.0, 2.0]), Some(4.0));
     }
 }

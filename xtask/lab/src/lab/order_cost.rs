@@ -1,0 +1,170 @@
+//! What an order costs MariaDB, statement by statement.
+//!
+//! MariaDB writes each statement and its times to the slow query log if told that every statement is slow, which costs
+//! time itself. So it is started again for a short run after everything else of a stage, and what that run finds is
+//! compared only with other runs of its kind. (The performance schema counts executions only of statements that are still
+//! prepared, and a connection forgets those that it has not used for long.)
+
+mod log;
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, StatusCode};
+use testbed::seed::Size;
+
+use self::log::Log;
+use super::model::OrderCost;
+use super::servers::Servers;
+use crate::measure::{Basket, Counters, Orders, cpu_seconds, until};
+
+/// Every statement is slow, and none is left out.
+const FLAGS: [&str; 4] = [
+    "--slow-query-log=1",
+    "--slow-query-log-file=statements.log",
+    "--long-query-time=0",
+    "--log-slow-filter=",
+];
+
+/// Who compete, each with one order after the other: as many as two instances serve at once.
+const CROWD: usize = 32;
+
+/// How many clients place orders. Where their length is what matters, one that waits for nobody.
+fn clients(basket: Basket) -> usize {
+    match basket {
+        Basket::Products(_) => 1,
+        _ => CROWD,
+    }
+}
+
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is placed, and for how long.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) size: Size,
+    pub(super) seed: u64,
+    pub(super) time: Duration,
+}
+
+/// Looks into orders of each of these kinds. MariaDB is another process afterwards, and slower.
+pub(super) async fn look_into(
+    servers: &mut Servers,
+    baskets: &[Basket],
+    plan: Plan,
+) -> Result<Vec<OrderCost>> {
+    let mariadb = servers.store.mariadb.as_mut();
+    let mariadb = mariadb.context("a stage has a MariaDB of its own")?;
+    mariadb.restart_with(&FLAGS).await?;
+    let mut costs = Vec::new();
+    for basket in baskets {
+        costs.push(look(servers, *basket, plan).await?);
+    }
+    Ok(costs)
+}
+
+async fn look(servers: &Servers, basket: Basket, plan: Plan) -> Result<OrderCost> {
+    let mariadb = servers.store.mariadb.as_ref();
+    let mariadb = mariadb.context("a stage has a MariaDB of its own")?;
+    let process = mariadb.process().context("MariaDB was just started")?.id();
+    let log = mariadb.data_folder().join("statements.log");
+    let buyers = Buyers::new(servers, basket, plan)?;
+    // Connections are opened and statements prepared. The first orders may find those that were lost.
+    buyers.buy(plan.time / 2).await?;
+    buyers.forget();
+    let mut mysql = servers.store.mysql().await?;
+    let mut redis = servers.store.redis().await?;
+    let log = Log::from_its_end(log)?;
+    let (before, cpu) = (
+        Counters::look(&mut mysql, &mut redis).await?,
+        cpu_seconds(process)?,
+    );
+    buyers.buy(plan.time).await?;
+    let cpu_seconds = cpu_seconds(process)? - cpu;
+    let counted = Counters::look(&mut mysql, &mut redis)
+        .await?
+        .since(&before, &Counters::NONE);
+    let statements = log.statements()?;
+    let (orders, failed) = (buyers.placed.get(), buyers.failed.get());
+    ensure!(orders > 0, "none of {failed} orders was placed");
+    Ok(OrderCost {
+        basket,
+        clients: clients(basket),
+        orders,
+        failed,
+        mean_ms: buyers.waited.get().as_secs_f64() * 1000.0 / (orders + failed) as f64,
+        round_trips: counted.mysql_round_trips(),
+        lock_wait_ms: counted.mysql_lock_wait_ms,
+        cpu_seconds,
+        statements,
+    })
+}
+
+/// Who places orders, and what became of them.
+struct Buyers {
+    clients: usize,
+    client: Client,
+    url: String,
+    orders: RefCell<Orders>,
+    placed: Cell<u64>,
+    failed: Cell<u64>,
+    /// All of them together.
+    waited: Cell<Duration>,
+}
+
+impl Buyers {
+    fn new(servers: &Servers, basket: Basket, plan: Plan) -> Result<Self> {
+        let client = Client::builder().timeout(PATIENCE).build();
+        Ok(Self {
+            clients: clients(basket),
+            client: client.context("making an HTTP client")?,
+            url: format!("{}/orders", servers.url()),
+            orders: RefCell::new(Orders::new(basket, &plan.size, plan.seed)),
+            placed: Cell::default(),
+            failed: Cell::default(),
+            waited: Cell::default(),
+        })
+    }
+
+    async fn buy(&self, time: Duration) -> Result<()> {
+        until(time, self.clients, async || self.buy_once().await).await
+    }
+
+    async fn buy_once(&self) -> Result<()> {
+        let body = self
+            .orders
+            .borrow_mut()
+            .next()
+            .context("orders have no end")?;
+        let request = self
+            .client
+            .post(&self.url)
+            .header(CONTENT_TYPE, "application/json");
+        let asked = Instant::now();
+        let answer = request
+            .body(body)
+            .send()
+            .await
+            .context("placing an order")?;
+        let status = answer.status();
+        // Read to its end, so that the connection can be used again.
+        answer.bytes().await.context("reading an answer")?;
+        self.waited.set(self.waited.get() + asked.elapsed());
+        let count = if status == StatusCode::CREATED {
+            &self.placed
+        } else {
+            &self.failed
+        };
+        count.set(count.get() + 1);
+        Ok(())
+    }
+
+    fn forget(&self) {
+        self.placed.set(0);
+        self.failed.set(0);
+        self.waited.set(Duration::ZERO);
+    }
+}

@@ -1,0 +1,74 @@
+//! What an order costs MariaDB, as a table and as a picture.
+
+use super::charts;
+use super::document::{Chart, Table};
+use super::numbers::{UNKNOWN, count, number, percent};
+use crate::lab::model::{OrderCost, StageResult};
+use crate::lab::stage::Stage;
+use crate::measure::Basket;
+
+/// Under every picture of them.
+pub(super) const NOTE: &str = "Counted in a short run of its own, in which MariaDB writes each statement to a log: that slows it, so compare these figures with one another only. What a group costs is divided among its orders.";
+
+/// An order's cost in one stage, under what people call it.
+pub(super) type Named<'a> = (&'a str, &'a OrderCost);
+
+/// What orders of a kind cost in a stage, if that was looked into.
+pub(super) fn of(stages: &[StageResult], stage: Stage, basket: Basket) -> Option<&OrderCost> {
+    let result = stages.iter().find(|result| result.stage == stage)?;
+    result.order_costs.iter().find(|cost| cost.basket == basket)
+}
+
+/// Of each statement the time for one order; a bar for each cost.
+pub(super) fn chart(id: &str, caption: &str, costs: &[Named<'_>]) -> Chart {
+    charts::by_statement(id, caption, costs)
+}
+
+/// What one order costs, a column for each cost.
+pub(super) fn table(caption: &str, costs: &[Named<'_>]) -> Table {
+    let head: Vec<&str> = std::iter::once("for one order")
+        .chain(costs.iter().map(|(name, _)| *name))
+        .collect();
+    let mut table = Table::new(caption, &head);
+    type Figure = fn(&OrderCost) -> String;
+    let rows: [(&str, Figure); 9] = [
+        ("round trips to MariaDB", |cost| {
+            number(cost.per_order(cost.round_trips))
+        }),
+        ("commits", |cost| number(cost.per_order(cost.commits()))),
+        ("orders that share a commit", |cost| match cost.commits() {
+            0.0 => UNKNOWN.into(),
+            commits => number(cost.orders as f64 / commits),
+        }),
+        ("time of its statements", |cost| {
+            microseconds(cost.per_order(cost.seconds()))
+        }),
+        ("of that, waits for locked rows", |cost| {
+            microseconds(cost.per_order(cost.lock_wait_ms / 1000.0))
+        }),
+        ("MariaDB's processor", |cost| {
+            microseconds(cost.per_order(cost.cpu_seconds))
+        }),
+        ("from asking to the answer, mean", |cost| {
+            microseconds(cost.mean_ms / 1000.0)
+        }),
+        ("orders that were placed", |cost| count(cost.orders)),
+        ("by so many clients", |cost| count(cost.clients as u64)),
+    ];
+    for (name, of) in rows {
+        let cells = costs.iter().map(|(_, cost)| of(cost));
+        table.row(std::iter::once(name.to_owned()).chain(cells));
+    }
+    if costs.iter().any(|(_, cost)| cost.failed > 0) {
+        let failed = costs
+            .iter()
+            .map(|(_, cost)| percent(cost.failed as f64 / (cost.failed + cost.orders) as f64));
+        table.row(std::iter::once("orders that failed".to_owned()).chain(failed));
+    }
+    table
+}
+
+/// `123 µs`
+pub(super) fn microseconds(seconds: f64) -> String {
+    format!("{} µs", number(seconds * 1e6))
+}

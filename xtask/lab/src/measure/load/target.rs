@@ -1,0 +1,115 @@
+//! What is asked for, in the form that each generator reads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// Requests of one kind. Where there are several, wrk sends them in turn and oha takes one at random.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(super) url: String,
+    /// A script of wrk that makes the requests.
+    pub(super) script: Option<PathBuf>,
+    /// oha's flags for the same requests, the URL included.
+    pub(super) oha: Vec<String>,
+}
+
+impl Target {
+    /// The same URL again and again.
+    pub(crate) fn get(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            script: None,
+            oha: vec![url.to_owned()],
+        }
+    }
+
+    /// These paths of the server at `base`. What the generators read goes to `folder`, in files that begin with `name`.
+    pub(crate) fn gets(base: &str, paths: &[String], folder: &Path, name: &str) -> Result<Self> {
+        let script = folder.join(format!("{name}.lua"));
+        let requests = paths
+            .iter()
+            .map(|path| format!("  wrk.format(\"GET\", \"{path}\"),"));
+        write(&script, &lua(requests))?;
+        // These name the server, and several may be measured in one folder.
+        let port = base.rsplit_once(':').map_or("", |(_, port)| port);
+        let urls = folder.join(format!("{name}-{port}.txt"));
+        let lines: Vec<String> = paths.iter().map(|path| format!("{base}{path}")).collect();
+        write(&urls, &lines.join("\n"))?;
+        Ok(Self {
+            url: base.to_owned(),
+            script: Some(script),
+            oha: vec!["--urls-from-file".to_owned(), urls.display().to_string()],
+        })
+    }
+
+    /// `POST /orders` with these bodies, otherwise as [`Target::gets`].
+    pub(crate) fn orders(
+        base: &str,
+        bodies: impl Iterator<Item = String>,
+        folder: &Path,
+        name: &str,
+    ) -> Result<Self> {
+        let bodies: Vec<String> = bodies.collect();
+        let script = folder.join(format!("{name}.lua"));
+        let requests = bodies.iter().map(|body| {
+            format!(
+                "  wrk.format(\"POST\", \"/orders\", {{[\"content-type\"]=\"application/json\"}}, [[{body}]]),"
+            )
+        });
+        write(&script, &lua(requests))?;
+        let list = folder.join(format!("{name}.txt"));
+        write(&list, &bodies.join("\n"))?;
+        let list = list.display().to_string();
+        let url = format!("{base}/orders");
+        let oha = ["-m", "POST", "-T", "application/json", "-Z", &list, &url];
+        Ok(Self {
+            url: base.to_owned(),
+            script: Some(script),
+            oha: oha.map(str::to_owned).into(),
+        })
+    }
+}
+
+/// A script that sends the requests in turn. They are made once: making one costs more than sending it.
+fn lua(requests: impl Iterator<Item = String>) -> String {
+    let requests: Vec<String> = requests.collect();
+    format!(
+        "local requests, last = {{}}, 0\n\
+         function init()\n  requests = {{\n{}\n  }}\nend\n\
+         function request()\n  last = last % #requests + 1\n  return requests[last]\nend\n",
+        requests.join("\n")
+    )
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_holds_its_requests() {
+        let script = lua(["  one,".to_owned(), "  two,".to_owned()].into_iter());
+        assert!(
+            script.contains("requests = {\n  one,\n  two,\n  }"),
+            "{script}"
+        );
+    }
+
+    #[test]
+    fn both_generators_are_given_the_same_requests() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bodies = ["{\"a\":1}", "{\"a\":2}"].map(str::to_owned);
+        let target = Target::orders("http://h:1", bodies.into_iter(), folder.path(), "place");
+        let target = target.expect("written");
+        let list = fs::read_to_string(folder.path().join("place.txt")).expect("written");
+        assert_eq!(list, "{\"a\":1}\n{\"a\":2}");
+        let script = fs::read_to_string(target.script.expect("made")).expect("written");
+        assert!(list.lines().all(|body| script.contains(body)), "{script}");
+        assert_eq!(target.oha.last().expect("a URL"), "http://h:1/orders");
+    }
+}

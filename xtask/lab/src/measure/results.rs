@@ -1,0 +1,18 @@
+//! The files that results are kept in.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// Writes all samples of a run, and says where they are.
+pub(crate) fn write_json(path: &Path, json: &Value) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    fs::write(path, format!("{json:#}\n"))
+        .with_context(|| format!("writing {}", path.display()))?;
+    eprintln!("✓ every sample is in {}", path.display());
+    Ok(())
+}
