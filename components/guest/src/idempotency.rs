@@ -94,7 +94,8 @@ pub async fn once(
     Err(in_flight())
 }
 
-/// What `work` fails with where another request with the key, for something else, came first and has ended: [`once`] then looks up what that one was answered.
+/// What `work` fails with if it finds out by itself that another request with the key came first and has ended.
+/// [`once`] then looks up what that one was answered.
 pub fn taken() -> Abort {
     MysqlError::duplicate("another request of the group has the key").into()
 }
