@@ -1,8 +1,10 @@
 //! Every row of `wit/mysql-errors.csv`, on a real server: a trigger raises the error inside of an order.
 
 use mysql_async::prelude::Queryable;
+use reqwest::Method;
 
-use crate::support::{Shop, options};
+use crate::group_orders::one_instance;
+use crate::support::{Shop, options, order_body};
 
 const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
 const OPENED: &str = "store_mysql_connections_opened_total{component=\"orders\"}";
@@ -74,6 +76,51 @@ async fn each_error_has_its_status_its_retries_and_its_end_of_the_session() {
         let expected = if row.is_closed { expected } else { 0 };
         assert_eq!(opened, expected as f64, "{code}: connections opened");
     }
+    shop.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_says_of_itself_divides_no_group() {
+    let shop = Shop::with(one_instance()).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let tries =
+        "CREATE TABLE tries (id INT AUTO_INCREMENT PRIMARY KEY) ENGINE = Aria TRANSACTIONAL = 0";
+    mysql.query_drop(tries).await.unwrap();
+    // Read-only, no quorum (Galera), no room on the disk; and how often all is tried.
+    for (code, attempts) in [
+        (1290, ATTEMPTS),
+        (1836, ATTEMPTS),
+        (1047, ATTEMPTS),
+        (1021, 1),
+    ] {
+        // Not for the order that the others gather behind.
+        let trigger = format!(
+            "CREATE OR REPLACE TRIGGER raises BEFORE INSERT ON orders FOR EACH ROW \
+             IF NEW.user_id = {user} THEN INSERT INTO tries VALUES (); \
+             SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'raised'; END IF"
+        );
+        mysql.query_drop("TRUNCATE tries").await.unwrap();
+        mysql.query_drop(trigger).await.unwrap();
+        let body = order_body(user, product, 1);
+        let orders = (0..16).map(|_| shop.request(Method::POST, "/orders").json(&body));
+        for answer in shop.gathered(orders.collect()).await {
+            assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+            answer.problem(503);
+        }
+        let tried: Option<u64> = mysql
+            .query_first("SELECT COUNT(*) FROM tries")
+            .await
+            .unwrap();
+        // Some may have come too late for the group.
+        let tried = tried.unwrap();
+        assert!(
+            (attempts..=2 * attempts).contains(&tried),
+            "{code}: {tried}"
+        );
+    }
+    mysql.query_drop("DROP TRIGGER raises").await.unwrap();
+    shop.order(user, product, 1).await.expect(201);
     shop.assert_consistent().await;
 }
 

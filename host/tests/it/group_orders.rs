@@ -11,23 +11,23 @@ use crate::mysql_relay::{Fault, MysqlRelay};
 use crate::support::{Answer, Gate, Shop, empty_store, eventually, options, order_body, send};
 
 /// Settings under which one instance has all orders of a test.
-fn one_instance() -> HostOptions {
+pub(crate) fn one_instance() -> HostOptions {
     options().arg("--instance-concurrency").arg("256")
 }
 
 /// A shop whose transactions are counted and can be broken.
-async fn relayed(options: HostOptions) -> (Shop, MysqlRelay) {
+pub(crate) async fn relayed(options: HostOptions) -> (Shop, MysqlRelay) {
     let store = empty_store().await;
     let relay = MysqlRelay::to(&store).await;
     let options = options.variable("mysql_address", relay.address());
     (Shop::on(store, options).await, relay)
 }
 
-fn request(shop: &Shop, body: &Value) -> RequestBuilder {
+pub(crate) fn request(shop: &Shop, body: &Value) -> RequestBuilder {
     shop.request(Method::POST, "/orders").json(body)
 }
 
-fn keyed(shop: &Shop, key: &str, body: &Value) -> RequestBuilder {
+pub(crate) fn keyed(shop: &Shop, key: &str, body: &Value) -> RequestBuilder {
     request(shop, body).header("idempotency-key", key)
 }
 
@@ -42,7 +42,7 @@ async fn insist(request: RequestBuilder) -> Answer {
     }
 }
 
-async fn count(shop: &Shop, table: &str) -> i64 {
+pub(crate) async fn count(shop: &Shop, table: &str) -> i64 {
     let mut mysql = shop.store.mysql().await.unwrap();
     let count = mysql.query_first(format!("SELECT COUNT(*) FROM {table}"));
     count.await.unwrap().unwrap()
@@ -162,6 +162,28 @@ async fn one_key_many_times_in_a_group_is_one_order() {
         "{placed:?}"
     );
     assert_eq!(count(&shop, "orders").await, 2, "the gate's, and one");
+    shop.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_many_times_on_an_order_that_is_refused_is_refused_each_time() {
+    let shop = Shop::with(one_instance().variable("stock_policy", "reject")).await;
+    let (user, scarce) = (shop.user(1).await, shop.product(10.0, 1).await);
+    let refused = [
+        (422, order_body(user, 999_999, 1), "unknown product"),
+        (422, order_body(999_999, scarce, 1), "unknown user"),
+        (409, order_body(user, scarce, 2), "insufficient stock"),
+    ];
+    for (status, body, detail) in refused {
+        let requests = (0..12).map(|_| keyed(&shop, "key-1", &body)).collect();
+        for answer in shop.gathered(requests).await {
+            let said = answer.problem(status);
+            assert!(said.contains(detail), "{said}");
+        }
+    }
+    // The key is not used up.
+    let good = keyed(&shop, "key-1", &order_body(user, scarce, 1));
+    send(good).await.expect(201);
     shop.assert_consistent().await;
 }
 
@@ -290,8 +312,13 @@ async fn ids_are_right_however_far_they_lie_apart() {
     let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"));
     let store = store.await.unwrap();
     store.migrate(crate::support::host_binary()).unwrap();
+    let relay = MysqlRelay::to(&store).await;
     // Whatever a statement writes, the next begins on another connection.
-    let shop = Shop::on(store, one_instance().arg("--mysql-pool-idle").arg("200ms")).await;
+    let options = one_instance()
+        .arg("--mysql-pool-idle")
+        .arg("200ms")
+        .variable("mysql_address", relay.address());
+    let shop = Shop::on(store, options).await;
     let products = [shop.product(1.0, 1000).await, shop.product(2.0, 1000).await];
     let users = [shop.user(1).await, shop.user(2).await];
     let mut mysql = shop.store.mysql().await.unwrap();
@@ -302,7 +329,8 @@ async fn ids_are_right_however_far_they_lie_apart() {
         mysql.query_drop(set).await.unwrap();
         // Those that are open keep what they have.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        for _ in 0..2 {
+        for is_known in [false, true] {
+            let before = relay.commits();
             let wanted: Vec<_> = (0..10_i64)
                 .map(|at| (users[at as usize % 2], products[at as usize % 2], at + 1))
                 .collect();
@@ -317,6 +345,9 @@ async fn ids_are_right_however_far_they_lie_apart() {
                 assert_eq!(order["items"][0]["product_id"], product);
                 assert_eq!(order["items"][0]["quantity"], quantity);
             }
+            // The instance has seen how far they lie apart now, and groups are whole again: three commits are the gate's.
+            let commits = relay.commits() - before - 3;
+            assert!(!is_known || commits <= 3, "{increment}: {commits} commits");
         }
     }
     shop.assert_consistent().await;

@@ -6,7 +6,7 @@ use mysql_async::prelude::Queryable;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::mysql_relay::MysqlRelay;
+use crate::mysql_relay::{Fault, MysqlRelay};
 use crate::support::{Shop, empty_store, options, send};
 
 const ROUNDS: u64 = 12;
@@ -61,11 +61,16 @@ struct Model {
     spent: HashMap<i64, i64>,
     keys: HashMap<String, (Value, u64)>,
     orders: u64,
+    /// Those with a key, placed or refused.
+    keyed: Vec<Wish>,
 }
 
 impl Model {
     /// The status, and which of the model's orders it was if there is one.
     fn place(&mut self, wish: &Wish) -> (u16, Option<u64>) {
+        if wish.key.is_some() {
+            self.keyed.push(wish.clone());
+        }
         if let Some((body, order)) = wish.key.as_ref().and_then(|key| self.keys.get(key)) {
             return match *body == wish.body() {
                 true => (201, Some(*order)),
@@ -120,17 +125,51 @@ fn round(number: u64, model: &Model, products: &[i64], random: &mut Random) -> V
             _ => None,
         };
         wishes.push(Wish { user, items, key });
-        // The same once more, beside the first or with the key of an earlier round.
+        // The same once more, beside the first.
         if random.below(6) == 0 {
             wishes.extend(wishes.last().cloned().filter(|wish| wish.key.is_some()));
         }
     }
+    // One of an earlier round, once more, and another under the key of one.
+    if !model.keyed.is_empty() {
+        let mut earlier = || model.keyed[random.below(model.keyed.len() as u64) as usize].clone();
+        let (again, mut other) = (earlier(), earlier());
+        if again.key != other.key {
+            other.items[0].1 += 1;
+            wishes.push(other);
+        }
+        wishes.push(again);
+    }
     wishes
+}
+
+/// What is done to the transactions of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Breaks {
+    Nothing,
+    /// A connection is cut before any statement.
+    Connection,
+    /// A commit, or its answer, is lost.
+    Commit,
+}
+
+impl Breaks {
+    fn prepare(self, relay: &MysqlRelay, random: &mut Random) {
+        match self {
+            Self::Nothing => {}
+            Self::Connection => relay.cut_after(30 + random.below(30) as u32),
+            Self::Commit => {
+                let fault = [Fault::AnswerLost, Fault::CommitLost][random.below(2) as usize];
+                // Those of the gate are the first three.
+                relay.break_commit_after(2 + random.below(3) as u32, fault);
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_groups_end_as_orders_that_are_placed_one_by_one() {
-    for cuts in [false, true] {
+    for breaks in [Breaks::Nothing, Breaks::Connection, Breaks::Commit] {
         let store = empty_store().await;
         let relay = MysqlRelay::to(&store).await;
         let options = options()
@@ -151,11 +190,10 @@ async fn random_groups_end_as_orders_that_are_placed_one_by_one() {
             model.stock.insert(product, Some(stock));
             products.push(product);
         }
+        let mut ids: HashMap<u64, String> = HashMap::new();
         for number in 0..ROUNDS {
             let wishes = round(number, &model, &products, &mut random);
-            if cuts {
-                relay.cut_after(30 + random.below(30) as u32);
-            }
+            breaks.prepare(&relay, &mut random);
             let requests = wishes.iter().map(|wish| wish.request(&shop));
             let mut answers = shop.gathered(requests.collect()).await;
             for (wish, answer) in wishes.iter().zip(&mut answers) {
@@ -166,7 +204,6 @@ async fn random_groups_end_as_orders_that_are_placed_one_by_one() {
             }
             relay.cut_no_more();
             let mut expected: HashMap<(String, u16), i32> = HashMap::new();
-            let mut ids: HashMap<u64, String> = HashMap::new();
             for (wish, answer) in wishes.iter().zip(answers) {
                 let kind = format!("{:?}", wish.items);
                 let (status, order) = model.place(wish);
@@ -179,7 +216,10 @@ async fn random_groups_end_as_orders_that_are_placed_one_by_one() {
                 }
             }
             expected.retain(|_, count| *count != 0);
-            assert!(expected.is_empty(), "round {number}: {expected:?}");
+            assert!(
+                expected.is_empty(),
+                "{breaks:?}, round {number}: {expected:?}"
+            );
         }
         let mut mysql = shop.store.mysql().await.unwrap();
         for (&product, &stock) in &model.stock {

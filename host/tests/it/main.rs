@@ -17,6 +17,7 @@ mod freshness;
 mod graphql;
 mod group_orders;
 mod group_rounds;
+mod group_waits;
 mod http2;
 mod idempotency;
 mod imports;

@@ -10,6 +10,7 @@ use testbed::Store;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// How every transaction of the store is committed.
@@ -29,6 +30,8 @@ pub(crate) enum Fault {
     AnswerAndServerLost,
     /// The server answers with this error, and has not committed.
     Refused(u16),
+    /// The commit stays on its way until the relay is mended.
+    Held,
 }
 
 /// Relays until it is dropped.
@@ -48,6 +51,8 @@ struct Control {
     cut_in: Option<u32>,
     /// Commits that came.
     commits: u32,
+    /// Ends the wait of a commit that is held.
+    released: Arc<Notify>,
 }
 
 impl MysqlRelay {
@@ -104,9 +109,11 @@ impl MysqlRelay {
         self.control.lock().unwrap().commits
     }
 
-    /// MySQL can be reached again.
+    /// MySQL can be reached again, and a commit that was held goes on.
     pub(crate) fn mend(&self) {
-        self.control.lock().unwrap().unreachable = false;
+        let mut control = self.control.lock().unwrap();
+        control.unreachable = false;
+        control.released.notify_one();
     }
 }
 
@@ -167,6 +174,11 @@ async fn to_server(
         match fault(&packet, statements, control) {
             None => to.write_all(&packet).await?,
             Some(Fault::CommitLost) => return Ok(()),
+            Some(Fault::Held) => {
+                let released = control.lock().unwrap().released.clone();
+                released.notified().await;
+                to.write_all(&packet).await?;
+            }
             Some(Fault::AnswerLost | Fault::AnswerAndServerLost) => {
                 statements.lock().unwrap().lose_answer = true;
                 to.write_all(&packet).await?;

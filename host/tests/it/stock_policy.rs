@@ -20,9 +20,16 @@ async fn rush(shop: &Shop) -> (usize, usize, i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_reject_a_stock_of_100_is_sold_100_times_to_200_buyers() {
-    let shop = Shop::with(options().variable("stock_policy", "reject")).await;
-    assert_eq!(rush(&shop).await, (100, 100, 0));
-    shop.assert_consistent().await;
+    // Spread over instances, and all in one.
+    for concurrency in ["16", "256"] {
+        let options = options()
+            .arg("--instance-concurrency")
+            .arg(concurrency)
+            .variable("stock_policy", "reject");
+        let shop = Shop::with(options).await;
+        assert_eq!(rush(&shop).await, (100, 100, 0), "{concurrency}");
+        shop.assert_consistent().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

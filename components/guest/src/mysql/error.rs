@@ -13,6 +13,8 @@ const REFERRED_TO: u16 = 1451;
 const REFERS_TO_NOTHING: u16 = 1452;
 /// Another transaction holds the row: lock wait timeout, which MariaDB also answers to NOWAIT, and MySQL's NOWAIT.
 const LOCKED: [u16; 2] = [1205, 3572];
+/// The server has no room: for anything, or in a table.
+const FULL: [u16; 2] = [1021, 1114];
 
 /// What a client is told of a conflict that has no text of its own.
 const CONFLICT: &str = "this collides with what is stored";
@@ -71,6 +73,19 @@ impl MysqlError {
     /// Whether another transaction holds the row.
     pub fn is_locked(&self) -> bool {
         self.code().is_some_and(|code| LOCKED.contains(&code))
+    }
+
+    /// Whether any other transaction would now fail with this too: it says something about the server, and nothing about
+    /// what it was asked.
+    pub fn concerns_all(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::CommitUnknown(_) => true,
+            Self::Server { code, .. } => {
+                let known = Known::of(*code);
+                FULL.contains(code) || known.is_some_and(|known| known.refuses_the_session)
+            }
+            Self::Lost(_) | Self::Unexpected(_) => false,
+        }
     }
 
     /// Whether a transaction that failed with this, before its commit was sent, may be tried again as a whole.
@@ -237,6 +252,37 @@ mod tests {
             MysqlError::from(WitError::Other("async error: channel closed".into())),
         ] {
             assert!(error.is_retryable(), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_of_itself_concerns_all() {
+        for error in [
+            MysqlError::Connect("refused".into()),
+            MysqlError::CommitUnknown("x".into()),
+            server(1021),
+            server(1040),
+            server(1047),
+            server(1114),
+            server(1290),
+            server(1792),
+            server(1836),
+            server(3797),
+        ] {
+            assert!(error.concerns_all(), "{error}");
+        }
+        for error in [
+            failed(SPIN_DEADLOCK),
+            server(1062),
+            server(1205),
+            server(1452),
+            server(1927),
+            server(2013),
+            server(3101),
+            server(9999),
+            failed("Io(BrokenPipe)"),
+        ] {
+            assert!(!error.concerns_all(), "{error}");
         }
     }
 

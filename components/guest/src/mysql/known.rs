@@ -10,6 +10,8 @@ pub(super) struct ErrorRow {
     pub(super) is_worth_a_retry: bool,
     /// When this answers a commit, nothing was committed.
     pub(super) undoes_a_commit: bool,
+    /// Nothing was done, and the session is of no more use: the server refuses whatever would come in it.
+    pub(super) refuses_the_session: bool,
     pub(super) status: Status,
 }
 
@@ -39,12 +41,13 @@ impl ErrorRow {
     /// Reads what follows the code.
     fn parse(rest: &str) -> Option<Self> {
         let columns: Vec<&str> = rest.split(',').collect();
-        let [_symbol, _meaning, again, _session, commit, status] = columns[..] else {
+        let [_symbol, _meaning, again, session, commit, status] = columns[..] else {
             return None;
         };
         Some(Self {
             is_worth_a_retry: again == "yes",
             undoes_a_commit: commit == "undone",
+            refuses_the_session: session == "closed" && commit == "undone",
             status: match status {
                 "409" => Status::Conflict,
                 "422" => Status::Unacceptable,

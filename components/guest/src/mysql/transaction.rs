@@ -61,7 +61,7 @@ pub async fn transaction<T>(
     fate: impl AsyncFn(&Connection, &T) -> Result<Fate, MysqlError>,
 ) -> Result<T, Abort> {
     let work = async |connection: &Connection| work(connection).await.map(Ending::Commit);
-    transaction_of(url, || ATTEMPTS, work, fate).await
+    transaction_of(url, |_| ATTEMPTS, work, fate).await
 }
 
 /// How a transaction is to end, with what it made.
@@ -72,29 +72,30 @@ pub enum Ending<T> {
     RollBack(T),
 }
 
-/// As [`transaction`], by `work` that says how it is to end. After each that fails, `attempts` says how many there may be.
+/// As [`transaction`], by `work` that says how it is to end. Of what it fails with, `attempts` says how often it may be tried.
 ///
 /// # Errors
 /// Those of [`transaction`].
 pub async fn transaction_of<T>(
     url: &str,
-    attempts: impl Fn() -> u32,
+    attempts: impl Fn(&Abort) -> u32,
     work: impl AsyncFn(&Connection) -> Result<Ending<T>, Abort>,
     fate: impl AsyncFn(&Connection, &T) -> Result<Fate, MysqlError>,
 ) -> Result<T, Abort> {
     let mut attempt = 0;
     loop {
-        match attempt_once(url, &work, &fate).await {
-            Err(Abort::Database(error)) if error.is_retryable() && attempt + 1 < attempts() => {
-                spin_sdk::time::sleep(retry_delay(attempt, get_random_u64())).await;
-                attempt += 1;
-            }
-            Err(Abort::NotMarked(epoch)) if attempt + 1 < attempts() => {
-                trust::settle(url, epoch).await?;
-                attempt += 1;
-            }
+        let abort = match attempt_once(url, &work, &fate).await {
+            Err(abort) if attempt + 1 < attempts(&abort) => abort,
             outcome => return outcome,
+        };
+        match abort {
+            Abort::Database(error) if error.is_retryable() => {
+                spin_sdk::time::sleep(retry_delay(attempt, get_random_u64())).await;
+            }
+            Abort::NotMarked(epoch) => trust::settle(url, epoch).await?,
+            abort => return Err(abort),
         }
+        attempt += 1;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who waits for a group, and when the next one goes: as soon as one comes and none is on its way, or when one has
 //! committed. No timer adds delay.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
 
 use super::Placement;
@@ -58,8 +58,8 @@ pub(super) struct Gathering<M> {
 pub(super) struct Sealed<M> {
     /// Its members, in the order in which they came.
     pub(super) members: Vec<M>,
-    /// Those whose key is a member's. They are answered as that one was.
-    pub(super) echoes: Vec<M>,
+    /// Those whose key a member has, each with the place of that one.
+    pub(super) echoes: Vec<(usize, M)>,
 }
 
 impl<M> Gathering<M> {
@@ -102,27 +102,31 @@ impl<M> Gathering<M> {
 impl<M: Deref<Target: Gathered>> Gathering<M> {
     /// Those who go now: as many as the bounds allow, and nobody before one who came earlier.
     pub(super) fn seal(&mut self, bounds: Bounds) -> Sealed<M> {
-        let mut keys = HashSet::new();
+        let mut keys = HashMap::new();
         let mut sealed = Sealed {
             members: vec![],
             echoes: vec![],
         };
         let (mut orders, mut items, mut bytes) = (0, 0, 0);
-        while let Some(next) = self.waiting.front() {
+        while let Some(next) = self.waiting.pop_front() {
             let size = next.size();
             (orders, items, bytes) = (orders + size.0, items + size.1, bytes + size.2);
             let has_room =
                 orders <= bounds.orders && items <= bounds.items && bytes <= bounds.bytes;
             if !(has_room || sealed.members.is_empty()) {
+                self.waiting.push_front(next);
                 break;
             }
-            let is_echo = next.key().is_some_and(|key| !keys.insert(key.to_owned()));
-            let list = if is_echo {
-                &mut sealed.echoes
-            } else {
-                &mut sealed.members
+            let place = sealed.members.len();
+            let owner = match next.key() {
+                Some(key) => *keys.entry(key.to_owned()).or_insert(place),
+                None => place,
             };
-            list.extend(self.waiting.pop_front());
+            if owner == place {
+                sealed.members.push(next);
+            } else {
+                sealed.echoes.push((owner, next));
+            }
         }
         sealed
     }
@@ -225,12 +229,14 @@ mod tests {
     fn who_has_a_members_key_is_its_echo() {
         let mut gathering = gathering([
             keyed(1, 1, 1, Some("a")),
-            keyed(2, 1, 1, Some("a")),
+            keyed(2, 1, 1, Some("b")),
             keyed(3, 1, 1, Some("b")),
         ]);
         let sealed = gathering.seal(BOUNDS);
-        assert_eq!(numbers(&sealed.members), [1, 3]);
-        assert_eq!(numbers(&sealed.echoes), [2]);
+        assert_eq!(numbers(&sealed.members), [1, 2]);
+        let echoes = sealed.echoes.iter();
+        let echoes: Vec<_> = echoes.map(|(at, echo)| (*at, echo.number)).collect();
+        assert_eq!(echoes, [(1, 3)]);
     }
 
     #[test]

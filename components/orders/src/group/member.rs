@@ -6,9 +6,11 @@ use std::rc::Rc;
 
 use spin_sdk::wasip3::wit_bindgen::{StreamReader, StreamWriter};
 use spin_sdk::wasip3::{spawn, wit_stream};
+use store_domain::idempotency::Claim;
+use store_guest::idempotency;
 use store_guest::mysql::Abort;
 
-use super::gathering::{Gathered, Gathering, Sealed};
+use super::gathering::{Gathered, Gathering};
 use super::{Placement, Terms, run};
 
 thread_local! {
@@ -21,6 +23,8 @@ thread_local! {
 pub(super) struct Member {
     order: Placement,
     state: RefCell<State>,
+    /// Others of its group that have its key. They are told when it is.
+    echoes: RefCell<Vec<Rc<Member>>>,
     /// Its request sleeps until this ends. A task can't wake another by a waker, only by what the host knows of: so a
     /// request waits for the end of a stream that nothing is ever written to.
     sleep: RefCell<Option<StreamWriter<u8>>>,
@@ -54,11 +58,15 @@ impl Gathered for Member {
 }
 
 impl Member {
-    /// Tells its request what became of it, which is told once.
+    /// Tells its request, and those of its echoes, what became of it, which is told once.
     pub(super) fn done(&self, outcome: Result<i64, Abort>) {
-        if !self.is_done() {
-            self.wake(State::Done(outcome));
+        if self.is_done() {
+            return;
         }
+        for echo in self.echoes.take() {
+            echo.done(heard(&self.claim, &echo.claim, &outcome));
+        }
+        self.wake(State::Done(outcome));
     }
 
     fn is_done(&self) -> bool {
@@ -68,6 +76,19 @@ impl Member {
     fn wake(&self, state: State) {
         self.state.replace(state);
         self.sleep.take();
+    }
+}
+
+/// What an order's echo is told: the same, if it asked for the same. Otherwise it has to look what the key stands for now.
+fn heard(
+    order: &Option<Claim>,
+    echo: &Option<Claim>,
+    outcome: &Result<i64, Abort>,
+) -> Result<i64, Abort> {
+    if order == echo {
+        outcome.clone()
+    } else {
+        Err(idempotency::taken())
     }
 }
 
@@ -117,6 +138,7 @@ pub(super) async fn join(terms: &Terms, order: Placement) -> Result<i64, Abort> 
     let member = Rc::new(Member {
         order,
         state: RefCell::new(State::Waiting),
+        echoes: RefCell::default(),
         sleep: RefCell::new(None),
     });
     let seat = Seat(member.clone());
@@ -139,7 +161,11 @@ pub(super) struct UnderWay;
 impl UnderWay {
     /// Who belongs to the group: those who wait now.
     pub(super) fn seal(terms: &Terms) -> Group {
-        Group(GATHERING.with_borrow_mut(|gathering| gathering.seal(terms.bounds)))
+        let sealed = GATHERING.with_borrow_mut(|gathering| gathering.seal(terms.bounds));
+        for (at, echo) in sealed.echoes {
+            sealed.members[at].echoes.borrow_mut().push(echo);
+        }
+        Group(sealed.members)
     }
 }
 
@@ -153,22 +179,41 @@ impl Drop for UnderWay {
 }
 
 /// The members of a group. Whoever of them was told nothing until it is dropped is told that nobody knows.
-pub(super) struct Group(Sealed<Rc<Member>>);
+pub(super) struct Group(Vec<Rc<Member>>);
 
 impl Group {
     pub(super) fn members(&self) -> &[Rc<Member>] {
-        &self.0.members
+        &self.0
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        for member in &self.0.members {
+        for member in &self.0 {
             member.done(Err(run::broken_off()));
         }
-        // After the members: what their keys stand for is known now.
-        for echo in &self.0.echoes {
-            echo.done(Err(store_guest::idempotency::taken()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store_domain::StoreError;
+    use store_domain::idempotency::{IdempotencyKey, Route};
+
+    use super::*;
+
+    fn claim(body: &[u8]) -> Option<Claim> {
+        let key = IdempotencyKey::parse(b"key").ok()?;
+        Some(key.claim(Route::Orders, body))
+    }
+
+    #[test]
+    fn an_echo_is_told_what_its_order_is_told() {
+        let refusal = Err(StoreError::Conflict("too little".into()).into());
+        for outcome in [Ok(7), refusal] {
+            assert_eq!(heard(&claim(b"a"), &claim(b"a"), &outcome), outcome);
+            let other = heard(&claim(b"a"), &claim(b"b"), &outcome);
+            assert_eq!(other, Err(idempotency::taken()));
         }
     }
 }

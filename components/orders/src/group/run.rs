@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::{Either, join_all, select};
 use store_domain::StoreError;
@@ -27,20 +27,47 @@ const PARTS_AT_ONCE: usize = 4;
 /// its orders wants; from then on each waits for itself, and the next group goes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a group may keep the next one waiting in all. It is longer than what a lock costs, so that this is about a
+/// commit, or the look-up of its fate, that gets no answer.
+const PATIENCE_OF_OTHERS: Duration = Duration::from_secs(2);
+
 /// Runs one group, until all of its members know what became of them.
 pub(super) async fn group(terms: Terms, under_way: UnderWay) {
     let sealed = OnceCell::new();
+    let sealed_at = Cell::new(None);
+    let seal = || {
+        sealed_at.set(Some(Instant::now()));
+        UnderWay::seal(&terms)
+    };
     // Who comes while the transaction begins still belongs to it.
-    let orders = || placements(sealed.get_or_init(|| UnderWay::seal(&terms)).members());
+    let orders = || placements(sealed.get_or_init(seal).members());
     let under_way = Cell::new(Some(under_way));
     // The next group need not wait for the cache, nor for those of this one that are held up.
     let let_others_go = || drop(under_way.take());
-    let outcome = attempt(&terms, orders, let_others_go).await;
-    let group = sealed
-        .into_inner()
-        .unwrap_or_else(|| UnderWay::seal(&terms));
+    let outcome = {
+        let attempt = pin!(attempt(&terms, orders, let_others_go));
+        match select(attempt, pin!(overdue(&sealed_at))).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(((), attempt)) => {
+                let_others_go();
+                attempt.await
+            }
+        }
+    };
+    let group = sealed.into_inner().unwrap_or_else(seal);
     let_others_go();
     settle(&terms, group.members(), outcome).await;
+}
+
+/// Ends when a group has kept others waiting for too long. Before it is sealed, nobody waits for it: they join it.
+async fn overdue(sealed_at: &Cell<Option<Instant>>) {
+    loop {
+        let waited = sealed_at.get().map_or(Duration::ZERO, |at| at.elapsed());
+        match PATIENCE_OF_OTHERS.checked_sub(waited) {
+            Some(left) if !left.is_zero() => spin_sdk::time::sleep(left).await,
+            _ => return,
+        }
+    }
 }
 
 /// Places an order without a group.
@@ -93,7 +120,9 @@ impl Cause {
     fn of(abort: &Abort, is_stuck: bool) -> Self {
         match abort {
             _ if is_stuck => Self::Stuck,
-            Abort::Database(MysqlError::Connect(_) | MysqlError::CommitUnknown(_)) => Self::Common,
+            Abort::Database(error) if error.concerns_all() => Self::Common,
+            // What is changed can't be marked in Redis, or MySQL or Redis can't be reached for that.
+            Abort::NotMarked(_) | Abort::Rejected(StoreError::Unavailable(_)) => Self::Common,
             Abort::Database(error) if error.is_duplicate() => Self::Keys,
             Abort::Rejected(StoreError::Conflict(_)) => Self::Keys,
             _ => Self::Unknown,
@@ -109,21 +138,23 @@ async fn attempt<'a>(
     on_delay: impl Fn(),
 ) -> Result<Placed, Failure> {
     let is_stuck = Cell::new(false);
-    let attempts = Cell::new(ATTEMPTS);
+    let is_group = Cell::new(false);
     let placed = transaction_of(
         &terms.mysql_url,
-        || attempts.get(),
+        // What is the same for all won't be tried in parts.
+        |abort| match Cause::of(abort, false) {
+            Cause::Common => ATTEMPTS,
+            _ if is_group.get() => GROUP_ATTEMPTS,
+            _ => ATTEMPTS,
+        },
         async |connection: &Connection| {
             let orders = orders();
-            let is_group = orders.len() > 1;
-            if is_group {
-                attempts.set(GROUP_ATTEMPTS);
-            }
+            is_group.set(orders.len() > 1);
             let placing = pin!(placing::place_in(connection, terms, &orders));
             let patience = pin!(spin_sdk::time::sleep(PATIENCE));
             match select(placing, patience).await {
                 Either::Left((placed, _)) => placed,
-                Either::Right(((), placing)) if !is_group => {
+                Either::Right(((), placing)) if !is_group.get() => {
                     on_delay();
                     placing.await
                 }
@@ -226,6 +257,9 @@ mod tests {
         assert_eq!(cause(MysqlError::CommitUnknown("x".into())), Cause::Common);
         assert_eq!(cause(MysqlError::Lost("x".into())), Cause::Unknown);
         assert_eq!(cause(MysqlError::Unexpected("x".into())), Cause::Unknown);
+        let common = |abort: Abort| assert_eq!(Cause::of(&abort, false), Cause::Common);
+        common(Abort::NotMarked(1));
+        common(StoreError::Unavailable("x".into()).into());
     }
 
     #[test]

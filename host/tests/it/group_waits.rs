@@ -1,0 +1,165 @@
+//! Who of a group waits for whom, and who does not.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testbed::Store;
+use tokio::task::JoinHandle;
+
+use crate::group_orders::{count, keyed, one_instance, relayed, request};
+use crate::mysql_relay::Fault;
+use crate::support::{Answer, Gate, PATIENCE, Shop, eventually, options, order_body, send};
+
+/// Waits for an answer that must come while something else is still held up.
+async fn soon(order: JoinHandle<Answer>) -> Answer {
+    let answer = tokio::time::timeout(PATIENCE, order).await;
+    answer.expect("it waits for somebody else").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_echo_waits_for_the_order_with_its_key_and_for_no_other() {
+    let shop = Shop::with(one_instance()).await;
+    let user = shop.user(1).await;
+    let (free, locked) = (shop.product(10.0, 100).await, shop.product(10.0, 100).await);
+    let gate = Gate::close(&shop).await;
+    let blocker = shop.hold_stock(locked).await;
+    let held = tokio::spawn(send(request(&shop, &order_body(user, locked, 1))));
+    let body = order_body(user, free, 1);
+    let twice: Vec<_> = (0..2)
+        .map(|_| tokio::spawn(send(keyed(&shop, "key-1", &body))))
+        .collect();
+    gate.wait_for(&shop, 3).await;
+    // Their keys are looked up before they gather. Who comes too late for the group waits for nobody.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    gate.open().await;
+    let mut placed = Vec::new();
+    for order in twice {
+        placed.push(soon(order).await.expect(201));
+    }
+    assert_eq!(placed[0], placed[1]);
+    assert!(!held.is_finished());
+    blocker.release().await;
+    held.await.unwrap().expect(201);
+    assert_eq!((shop.stock(free).await, shop.stock(locked).await), (99, 99));
+    assert_eq!(count(&shop, "orders").await, 3, "the gate's, and two");
+    shop.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_hangs_holds_up_its_own_group_only() {
+    let (shop, relay) = relayed(one_instance()).await;
+    let users = [shop.user(1).await, shop.user(2).await];
+    let products = [shop.product(10.0, 100).await, shop.product(10.0, 100).await];
+    relay.break_next_commit(Fault::Held);
+    let hanging = tokio::spawn(send(request(&shop, &order_body(users[0], products[0], 1))));
+    eventually("the commit hangs", async || relay.broke_one()).await;
+    for _ in 0..3 {
+        let next = request(&shop, &order_body(users[1], products[1], 1));
+        soon(tokio::spawn(send(next))).await.expect(201);
+    }
+    assert!(!hanging.is_finished());
+    relay.mend();
+    hanging.await.unwrap().expect(201);
+    assert_eq!(count(&shop, "orders").await, 4);
+    let stocks = (shop.stock(products[0]).await, shop.stock(products[1]).await);
+    assert_eq!(stocks, (99, 97));
+    shop.assert_consistent().await;
+}
+
+/// An order of one of each product.
+fn of_each(user: i64, products: &[i64]) -> Value {
+    let item = |product| json!({"product_id": product, "quantity": 1});
+    let items: Vec<_> = products.iter().map(item).collect();
+    json!({"user_id": user, "items": items})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_orders_do_not_wait_for_a_large_one_nor_a_large_one_for_all_small_ones() {
+    let shop = Shop::with(one_instance().variable("order_group_max_items", "8")).await;
+    let (user, other) = (shop.user(1).await, shop.user(2).await);
+    let mut products = Vec::new();
+    for _ in 0..12 {
+        products.push(shop.product(1.0, 1000).await);
+    }
+    // It is too large for a group, and its last product is held up.
+    let blocker = shop.hold_stock(products[11]).await;
+    let large = tokio::spawn(send(request(&shop, &of_each(user, &products[1..]))));
+    let small: Vec<_> = (0..40)
+        .map(|_| tokio::spawn(send(request(&shop, &order_body(other, products[0], 1)))))
+        .collect();
+    for small in small {
+        soon(small).await.expect(201);
+    }
+    assert!(!large.is_finished());
+    blocker.release().await;
+    large.await.unwrap().expect(201);
+
+    // As large as a group may be, it has one for itself when its turn comes, while small ones keep coming.
+    let body = order_body(other, products[0], 1);
+    let small = async {
+        loop {
+            let some = (0..8).map(|_| send(request(&shop, &body)));
+            for answer in futures::future::join_all(some).await {
+                answer.expect(201);
+            }
+        }
+    };
+    let large = soon(tokio::spawn(send(request(
+        &shop,
+        &of_each(user, &products[..8]),
+    ))));
+    match futures::future::select(std::pin::pin!(large), std::pin::pin!(small)).await {
+        futures::future::Either::Left((large, _)) => drop(large.expect(201)),
+        futures::future::Either::Right((never, _)) => never,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_placed_once_if_one_of_its_orders_is_gone_before_its_commit_is_looked_up() {
+    let (shop, relay) = relayed(one_instance()).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 100).await);
+    let body = order_body(user, product, 1);
+    // One that has its own way to MySQL.
+    let other = shop.store.host(options()).await.unwrap();
+    let gate = Gate::close(&shop).await;
+    let orders: Vec<_> = (0..6)
+        .map(|_| tokio::spawn(send(request(&shop, &body))))
+        .collect();
+    gate.wait_for(&shop, 6).await;
+    // The next one is the gate's own.
+    relay.break_commit_after(1, Fault::AnswerAndServerLost);
+    gate.open().await;
+    let first = first_of(&shop.store, user).await;
+    let url = other.url(&format!("/orders/{first}"));
+    let gone = send(shop.client.delete(url)).await.expect(200);
+    assert_eq!(gone, json!({"deleted": true}));
+    relay.mend();
+    let mut ids = Vec::new();
+    for order in orders {
+        ids.push(
+            order.await.unwrap().expect(201)["order_id"]
+                .as_i64()
+                .unwrap(),
+        );
+    }
+    assert!(ids.contains(&first), "{ids:?}");
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 6);
+    assert_eq!(count(&shop, "orders").await, 6, "the gate's, and five");
+    shop.assert_consistent().await;
+}
+
+/// The first order of a user, once there is one.
+async fn first_of(store: &Store, user: i64) -> i64 {
+    use mysql_async::prelude::Queryable;
+    let mut mysql = store.mysql().await.unwrap();
+    loop {
+        let first = "SELECT MIN(id) FROM orders WHERE user_id = ?";
+        let first: Option<Option<i64>> = mysql.exec_first(first, (user,)).await.unwrap();
+        if let Some(Some(first)) = first {
+            return first;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
