@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use xtask::programs::find_program;
 
 use super::Options;
+use super::instructions::Instructions;
 use xtask::programs::output_of;
 
 use crate::measure::{commit, median, processor, spread};
@@ -33,6 +34,7 @@ struct Row {
 /// All samples of a run.
 pub(super) struct Report {
     rows: Vec<Row>,
+    instructions: Option<Instructions>,
     about: Value,
 }
 
@@ -65,6 +67,7 @@ impl Report {
         });
         Ok(Self {
             rows: Vec::new(),
+            instructions: None,
             about,
         })
     }
@@ -78,9 +81,16 @@ impl Report {
         });
     }
 
+    /// What was counted instead.
+    pub(super) fn instructions(&mut self, instructions: Instructions) {
+        self.instructions = Some(instructions);
+    }
+
     pub(super) fn json(&self) -> String {
         let samples: Vec<Value> = self.rows.iter().map(row_json).collect();
-        format!("{:#}\n", json!({ "about": self.about, "samples": samples }))
+        let instructions = self.instructions.as_ref().map(Instructions::json);
+        let all = json!({ "about": self.about, "samples": samples, "instructions": instructions });
+        format!("{all:#}\n")
     }
 
     fn medians(&self, workers: usize, name: &str) -> Option<Medians> {
@@ -108,6 +118,15 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let about = |key: &str| self.about[key].as_str().unwrap_or("?").to_owned();
+        if let Some(instructions) = &self.instructions {
+            let (nginx, commit, path) = (about("nginx"), about("commit"), about("path"));
+            let connections = self.about["connections"].as_u64().unwrap_or_default();
+            writeln!(
+                f,
+                "{nginx}, commit {commit}, {path}, {connections} connections\n"
+            )?;
+            return write!(f, "{instructions}");
+        }
         writeln!(
             f,
             "{}, {} processors, {}, commit {}, {}; medians of {} rounds of {} s, {} connections, latency at {} requests/s\n",

@@ -1,5 +1,6 @@
-//! What the benchmarks share: load generators, what a process used, and what samples amount to.
+//! What the benchmarks share: load generators, counts of instructions, what a process used, and what samples amount to.
 
+pub(crate) mod instructions;
 mod load;
 mod machine;
 mod process;
