@@ -1,0 +1,342 @@
+//! The head of an upstream's answer, read where it lies: how its body ends, and what of it goes on to the client.
+
+use std::mem::MaybeUninit;
+
+use bytes::{BufMut, BytesMut};
+
+use super::hop;
+
+/// Header lines of an answer, as many as pingora takes.
+const MOST_LINES: usize = 256;
+
+/// Bytes of an answer's head, as many as pingora takes.
+const LONGEST: usize = 1024 * 1024;
+
+/// The head of an answer. `'a` is where its bytes lie.
+pub(crate) struct AnswerHead<'a> {
+    pub(crate) status: u16,
+    /// How many bytes of what was read are the head.
+    pub(crate) length: usize,
+    pub(crate) body: AnswerBody,
+    /// Whether the upstream's connection may be used again, once the body is read.
+    pub(crate) keeps_connection: bool,
+    /// Whether `Connection` names other fields.
+    names_fields: bool,
+    reason: &'a str,
+    fields: Vec<(&'a [u8], &'a [u8])>,
+}
+
+/// How an answer's body ends (RFC 9112, section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnswerBody {
+    /// There is none, whatever the fields say.
+    None,
+    /// After so many bytes.
+    Length(u64),
+    /// With its last chunk.
+    Chunked,
+    /// With the connection.
+    UntilClose,
+}
+
+/// What is no answer, or one that two readers could understand differently.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer's head is malformed: {0}")]
+pub(crate) struct MalformedAnswer(&'static str);
+
+/// Reads the head at the beginning of `bytes`, once it is there in full. `to_head` says that the request was a HEAD,
+/// whose answer has no body.
+///
+/// Pingora's leniency is kept, as upstreams are chosen by the operator: lines may end with LF alone, and a folded line
+/// is one line.
+///
+/// # Errors
+/// It is no head, is too long, or does not say how its body ends.
+pub(crate) fn read(bytes: &[u8], to_head: bool) -> Result<Option<AnswerHead<'_>>, MalformedAnswer> {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_LINES];
+    let mut parsed = httparse::Response::new(&mut []);
+    let mut parser = httparse::ParserConfig::default();
+    parser.allow_spaces_after_header_name_in_responses(true);
+    parser.allow_obsolete_multiline_headers_in_responses(true);
+    let length = match parser.parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) if bytes.len() > LONGEST => {
+            return Err(MalformedAnswer("it is too long"));
+        }
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(MalformedAnswer("it is no HTTP")),
+    };
+    let status = parsed.code.unwrap_or_default();
+    let is_1_1 = parsed.version == Some(1);
+    if !(100..=999).contains(&status) {
+        return Err(MalformedAnswer("it has no status"));
+    }
+    let mut framing = Framing::default();
+    let mut read = Vec::with_capacity(parsed.headers.len());
+    for field in parsed.headers.iter() {
+        let (name, value) = (field.name.as_bytes(), field.value);
+        framing.field(name, value)?;
+        read.push((name, value));
+    }
+    let bodiless = to_head || matches!(status, 100..=199 | 204 | 304);
+    let body = if bodiless {
+        AnswerBody::None
+    } else {
+        framing.body()?
+    };
+    // RFC 9112, sections 6.1 and 9.3.
+    let keeps_connection = match is_1_1 {
+        true => !framing.closes,
+        false => framing.stays && !framing.closes && framing.codings == 0,
+    };
+    Ok(Some(AnswerHead {
+        status,
+        length,
+        body,
+        keeps_connection: keeps_connection && body != AnswerBody::UntilClose,
+        names_fields: framing.names_fields,
+        reason: parsed.reason.unwrap_or_default(),
+        fields: read,
+    }))
+}
+
+/// The fields that decide how the body ends, and whether the connection goes on.
+#[derive(Default)]
+struct Framing {
+    length: Option<u64>,
+    codings: usize,
+    is_chunked: bool,
+    closes: bool,
+    stays: bool,
+    names_fields: bool,
+}
+
+impl Framing {
+    fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), MalformedAnswer> {
+        match name.len() {
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                    let closes = option.eq_ignore_ascii_case(b"close");
+                    let stays = option.eq_ignore_ascii_case(b"keep-alive");
+                    self.closes |= closes;
+                    self.stays |= stays;
+                    self.names_fields |= !closes && !stays;
+                }
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.length(value)?,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                self.codings += 1;
+                self.is_chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A number that is repeated is one number (RFC 9110, section 8.6).
+    fn length(&mut self, value: &[u8]) -> Result<(), MalformedAnswer> {
+        for length in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            let length = match length {
+                [] => None,
+                digits => super::head::length(digits).ok(),
+            };
+            let length = length.ok_or(MalformedAnswer("its length is no number"))?;
+            if *self.length.get_or_insert(length) != length {
+                return Err(MalformedAnswer("it has two lengths"));
+            }
+        }
+        Ok(())
+    }
+
+    fn body(&self) -> Result<AnswerBody, MalformedAnswer> {
+        match (self.codings, self.length) {
+            (0, Some(length)) => Ok(AnswerBody::Length(length)),
+            (0, None) => Ok(AnswerBody::UntilClose),
+            // Chunks count and a length does not, if there are both.
+            (1, _) if self.is_chunked => Ok(AnswerBody::Chunked),
+            // Nobody was told that other codings are understood (RFC 9112, section 7.4).
+            _ => Err(MalformedAnswer("it is coded in an unknown way")),
+        }
+    }
+}
+
+impl AnswerHead<'_> {
+    pub(crate) fn is_informational(&self) -> bool {
+        self.status < 200
+    }
+
+    /// Writes the head for the client without its last empty line, so that more fields can follow: what ends with this
+    /// hop is left out, and so are the fields that `replaced` says are written anew.
+    pub(crate) fn write(&self, to: &mut BytesMut, replaced: impl Fn(&[u8]) -> bool) {
+        to.put_slice(b"HTTP/1.1 ");
+        let status = self.status;
+        to.put_slice(
+            &[status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8),
+        );
+        to.put_slice(b" ");
+        to.put_slice(self.reason.as_bytes());
+        to.put_slice(b"\r\n");
+        let mut has_length = false;
+        for (name, value) in &self.fields {
+            if self.goes_on(name, &mut has_length) && !replaced(name) {
+                to.put_slice(name);
+                to.put_slice(b": ");
+                put_value(to, value);
+                to.put_slice(b"\r\n");
+            }
+        }
+        if matches!(self.body, AnswerBody::Chunked | AnswerBody::UntilClose) {
+            to.put_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+    }
+
+    fn goes_on(&self, name: &[u8], has_length: &mut bool) -> bool {
+        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        match name.len() {
+            10 if is(b"connection") => false,
+            14 if is(b"content-length") => {
+                let first = !std::mem::replace(has_length, true);
+                first && matches!(self.body, AnswerBody::Length(_) | AnswerBody::None)
+            }
+            // Without a body it says what another request would bring.
+            17 if is(b"transfer-encoding") => self.body == AnswerBody::None && self.status == 200,
+            7 | 10 | 16 | 18 if hop::is_for_next_hop(name) => false,
+            _ => !(self.names_fields && self.is_named(name)),
+        }
+    }
+
+    /// Whether a `Connection` line names the field.
+    fn is_named(&self, name: &[u8]) -> bool {
+        let lines = self.fields.iter();
+        let lines = lines.filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"));
+        hop::named(lines.map(|(_, value)| *value))
+            .any(|named| name.eq_ignore_ascii_case(named.as_bytes()))
+    }
+
+    /// Whether there is such a field.
+    pub(crate) fn has(&self, name: &[u8]) -> bool {
+        let mut fields = self.fields.iter();
+        fields.any(|(field, _)| field.eq_ignore_ascii_case(name))
+    }
+}
+
+/// A folded value in one line (RFC 9112, section 5.2).
+fn put_value(to: &mut BytesMut, value: &[u8]) {
+    if memchr::memchr2(b'\r', b'\n', value).is_none() {
+        return to.put_slice(value);
+    }
+    for &byte in value {
+        to.put_u8(if matches!(byte, b'\r' | b'\n') {
+            b' '
+        } else {
+            byte
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(head: &str) -> Result<(AnswerBody, bool), MalformedAnswer> {
+        let head = read(head.as_bytes(), false)?.expect("whole");
+        Ok((head.body, head.keeps_connection))
+    }
+
+    #[test]
+    fn it_is_known_how_the_body_ends() {
+        use AnswerBody::{Chunked, Length, None, UntilClose};
+        for (head, expected) in [
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+                (Length(5), true),
+            ),
+            ("HTTP/1.1 200 OK\nContent-Length: 5\n\n", (Length(5), true)),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\ncontent-length: 5\r\n\r\n",
+                (Length(5), true),
+            ),
+            (
+                "HTTP/1.1 200\r\nTransfer-Encoding: Chunked\r\n\r\n",
+                (Chunked, true),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+                (Chunked, true),
+            ),
+            ("HTTP/1.1 200 OK\r\n\r\n", (UntilClose, false)),
+            (
+                "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+                (None, true),
+            ),
+            (
+                "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+                (None, true),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n",
+                (Length(0), false),
+            ),
+            (
+                "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+                (Length(0), false),
+            ),
+            (
+                "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
+                (Length(0), true),
+            ),
+            (
+                "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n",
+                (Chunked, false),
+            ),
+        ] {
+            assert_eq!(judge(head), Ok(expected), "{head:?}");
+        }
+        let head = read(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true);
+        let head = head.expect("good").expect("whole");
+        assert_eq!((head.body, head.keeps_connection), (None, true));
+    }
+
+    #[test]
+    fn what_could_end_in_two_ways_is_no_answer() {
+        for head in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 099 Low\r\n\r\n",
+            "SSH-2.0-x\r\n\r\n",
+        ] {
+            assert!(judge(head).is_err(), "{head:?}");
+        }
+        assert!(matches!(
+            read(b"HTTP/1.1 200 OK\r\nA: b\r\n", false),
+            Ok(None)
+        ));
+        assert!(
+            read(
+                &[b"HTTP/1.1 200 OK\r\nA: ", &*vec![b'a'; LONGEST]].concat(),
+                false
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn what_ends_with_this_hop_stays_here() {
+        let head = "HTTP/1.0 200 Well done\r\nConnection: x-private, keep-alive, content-length\r\nKeep-Alive: timeout=5\r\n\
+                    X-Private: 1\r\nX-Public:2\r\nFolded: a\r\n b\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\
+                    Content-Length: 2\r\nX-Old: 3\r\n\r\n";
+        let head = read(head.as_bytes(), false).expect("good").expect("whole");
+        let mut written = BytesMut::new();
+        head.write(&mut written, |name| name.eq_ignore_ascii_case(b"x-old"));
+        assert_eq!(
+            String::from_utf8_lossy(&written),
+            "HTTP/1.1 200 Well done\r\nX-Public: 2\r\nFolded: a   b\r\nContent-Length: 2\r\n"
+        );
+        assert!(head.has(b"x-PUBLIC") && !head.has(b"date"));
+    }
+}
