@@ -42,9 +42,6 @@ pub(crate) use self::entries::WholeAnswer;
 pub(crate) use self::key::variance;
 pub(crate) use self::outcome::{Outcome, STATUS};
 
-/// Says to a store host that nobody asked for this but the proxy, so that it is no call to be counted.
-pub(crate) const FILL: http::HeaderName = http::HeaderName::from_static("store-cache-fill");
-
 /// Longest wait for a fill. After it another begins, maybe at another upstream.
 const LONGEST_FILL: Duration = Duration::from_secs(3);
 

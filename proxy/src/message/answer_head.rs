@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use super::hop;
 
 /// Header lines of an answer, as many as pingora takes.
-const MOST_LINES: usize = 256;
+pub(super) const MOST_LINES: usize = 256;
 
 /// Bytes of an answer's head, as many as pingora takes.
 const LONGEST: usize = 1024 * 1024;
@@ -211,6 +211,12 @@ impl AnswerHead<'_> {
         let lines = lines.filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"));
         hop::named(lines.map(|(_, value)| *value))
             .any(|named| name.eq_ignore_ascii_case(named.as_bytes()))
+    }
+
+    /// How many header lines there are.
+    #[cfg(test)]
+    pub(super) fn fields(&self) -> usize {
+        self.fields.len()
     }
 
     /// Whether there is such a field.

@@ -4,7 +4,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::head::{self, split_field};
 
-/// Fields that make a request less plain: they end with this hop, or mean a body.
+/// Says to a store host that nobody asked for this but the proxy, so that it is no call to be counted.
+pub(crate) const FILL: HeaderName = HeaderName::from_static(FILL_NAME);
+const FILL_NAME: &str = "store-cache-fill";
+
+/// Fields that make a request less plain: they end with this hop, mean a body, or are for the proxy alone to say.
 const AWKWARD: [&[u8]; 13] = [
     b"te",
     b"expect",
@@ -18,7 +22,7 @@ const AWKWARD: [&[u8]; 13] = [
     b"proxy-authenticate",
     b"proxy-authorization",
     b"connection",
-    b"store-cache-fill",
+    FILL_NAME.as_bytes(),
 ];
 
 /// Fields that tell where a request came from. What goes on of them is decided anew.

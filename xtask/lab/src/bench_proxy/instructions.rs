@@ -66,7 +66,7 @@ async fn run(
     cpus: &str,
     times: u32,
 ) -> Result<u64> {
-    let counts = Counts::new(run_folder()?.join("callgrind"))?;
+    let counts = Counts::new(run_folder()?.join("callgrind.out"))?;
     let wrapper = counts.wrapper();
     let path = options.path();
     let balancer = match name {

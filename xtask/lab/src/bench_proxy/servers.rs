@@ -42,14 +42,18 @@ pub(super) struct Balancer {
 }
 
 impl Balancer {
-    /// nginx. `wrapper` is what its command line begins with, if it is run by another program.
+    /// nginx. `wrapper` is what its command line begins with, if it is run by another program: it has one worker then.
     pub(super) async fn nginx(
         wrapper: &[String],
         workers: usize,
         cpus: &str,
         path: &str,
     ) -> Result<Self> {
-        let globals = format!("worker_processes {workers};");
+        // A wrapper is to see the process that works.
+        let globals = match wrapper {
+            [] => format!("worker_processes {workers};"),
+            _ => "master_process off;".to_owned(),
+        };
         Ok(Self {
             name: "nginx",
             port: NGINX_PORT,

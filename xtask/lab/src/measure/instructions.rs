@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -14,58 +14,42 @@ use tokio::time::timeout;
 /// Under valgrind a server is some fifty times slower; one that answers nothing for so long is stuck.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// What one run of a server counted, in a folder of its own.
+/// The file with what one run of a server counted.
 pub(crate) struct Counts(PathBuf);
 
 impl Counts {
-    /// Of a run that begins. What the folder held is forgotten.
+    /// Of a run that begins. What the file held is forgotten.
     ///
     /// # Errors
-    /// The folder can't be emptied.
-    pub(crate) fn new(folder: PathBuf) -> Result<Self> {
-        let what = || format!("making {}", folder.display());
-        if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(what)?;
+    /// The file can't be removed.
+    pub(crate) fn new(file: PathBuf) -> Result<Self> {
+        if file.exists() {
+            fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
         }
-        fs::create_dir_all(&folder).with_context(what)?;
-        Ok(Self(folder))
+        Ok(Self(file))
     }
 
-    /// What the server's command line begins with, so that it and its children are counted.
-    pub(crate) fn wrapper(&self) -> Vec<String> {
-        let files = self.0.join("%p");
-        vec![
+    /// What the server's command line begins with, so that it is counted. Its children are not.
+    pub(crate) fn wrapper(&self) -> [String; 3] {
+        [
             "valgrind".to_owned(),
             "--tool=callgrind".to_owned(),
-            "--trace-children=yes".to_owned(),
-            format!("--callgrind-out-file={}", files.display()),
+            format!("--callgrind-out-file={}", self.0.display()),
         ]
     }
 
-    /// All that the server and its children did, once they have ended.
+    /// All that the server did, once it has ended.
     ///
     /// # Errors
     /// Nothing was counted.
     pub(crate) fn total(&self) -> Result<u64> {
-        let folder = fs::read_dir(&self.0);
-        let folder = folder.with_context(|| format!("reading {}", self.0.display()))?;
-        let mut total = None;
-        for file in folder {
-            let file = file.context("reading a folder")?.path();
-            let text = fs::read_to_string(&file);
-            let text = text.with_context(|| format!("reading {}", file.display()))?;
-            total = Some(total.unwrap_or(0) + total_of(&text, &file)?);
-        }
-        total.context("valgrind has counted nothing")
+        let what = || format!("reading {}", self.0.display());
+        let text = fs::read_to_string(&self.0).with_context(what)?;
+        let total = text.lines().find_map(|line| line.strip_prefix("totals:"));
+        total
+            .and_then(|total| total.trim().parse().ok())
+            .with_context(what)
     }
-}
-
-/// The sum in one file of callgrind.
-fn total_of(text: &str, file: &Path) -> Result<u64> {
-    let total = text.lines().find_map(|line| line.strip_prefix("totals:"));
-    total
-        .and_then(|total| total.trim().parse().ok())
-        .with_context(|| format!("no total in {}", file.display()))
 }
 
 /// Asks for `path` so many times over each of so many connections, all of them at once.
@@ -130,17 +114,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_counts_of_all_processes_are_added() {
+    fn what_was_counted_is_read_once_the_server_has_ended() {
         let folder = tempfile::tempdir().expect("a folder");
-        let counts = Counts::new(folder.path().join("run")).expect("a folder");
+        let file = folder.path().join("counted");
+        let counts = Counts::new(file.clone()).expect("nothing there");
         assert!(counts.total().is_err());
-        for (id, total) in [("7", 40), ("8", 2)] {
-            let text = format!("version: 1\nsummary: 1\n\ntotals: {total}\n");
-            fs::write(counts.0.join(id), text).expect("written");
-        }
+        fs::write(&file, "version: 1\nsummary: 1\n").expect("written");
+        assert!(counts.total().is_err());
+        fs::write(&file, "version: 1\nsummary: 1\n\ntotals: 42\n").expect("written");
         assert_eq!(counts.total().expect("counted"), 42);
-        let counts = Counts::new(counts.0).expect("emptied");
-        fs::write(counts.0.join("9"), "version: 1\n").expect("written");
+        let counts = Counts::new(file).expect("removed");
         assert!(counts.total().is_err());
     }
 
