@@ -17,9 +17,10 @@ use pingora_timeout::timeout;
 
 use super::farewell::Farewells;
 use super::http2::Http2;
-use super::read_head::{Head, LAST_REQUEST, Wait, read_head, stopping};
+use super::read_head::{Head, Wait, read_head, stopping};
 use super::refusals::{Refusal, Refusals};
 use super::shortcut::Shortcut;
+use super::versions::{Versions, begins_http2, speaks_http2};
 use super::wire::Wire;
 use crate::clients::address_of;
 use crate::clients::{Kind, Place};
@@ -34,9 +35,6 @@ use crate::request::direct::{Direct, Downstream, Next};
 use crate::request::exchange::Peer;
 use crate::request::hooks::Proxy;
 use crate::table::live::Live;
-
-/// How a client without TLS begins HTTP/2 (RFC 9113, section 3.4).
-const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The service behind every listener.
 pub(crate) struct Front {
@@ -58,14 +56,6 @@ const PLAIN: HeadForm = HeadForm {
 
 /// A client that chose HTTP/2 must begin with its preface.
 const NO_PREFACE: Problem = Problem::Malformed("this is no HTTP/2");
-
-/// What a client may begin with.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Versions {
-    Http1,
-    Http2,
-    Both,
-}
 
 /// Counts client connections.
 #[derive(Default)]
@@ -338,25 +328,6 @@ impl Front {
         self.refusals.note(&refused, problem.reason());
         wire.close_with(&answer).await;
     }
-}
-
-/// Whether a client that is refused is to be told so in HTTP/2.
-async fn speaks_http2(wire: &mut Wire, versions: Versions) -> bool {
-    match versions {
-        Versions::Http1 => false,
-        Versions::Http2 => true,
-        Versions::Both => matches!(timeout(LAST_REQUEST, begins_http2(wire)).await, Ok(true)),
-    }
-}
-
-/// Reads until the client's first bytes are HTTP/2's preface, or can't become it.
-async fn begins_http2(wire: &mut Wire) -> bool {
-    while wire.held().len() < HTTP2_PREFACE.len() {
-        if !HTTP2_PREFACE.starts_with(wire.held()) || !matches!(wire.read_more().await, Ok(1..)) {
-            return false;
-        }
-    }
-    wire.held().starts_with(HTTP2_PREFACE)
 }
 
 fn client(wire: &Wire) -> Peer {

@@ -2,8 +2,8 @@
 //!
 //! `entrance` accepts it, `front` counts it and reads what comes, head by head, and hands what may pass to pingora, and
 //! so to `request`, but for plain requests: those go straight to `request::direct`, and the plainest get their answers
-//! here, from `shortcut`. Refusals that pingora never hears of
-//! are counted and logged here too. Nothing here picks an upstream or knows what a route is.
+//! here, from `shortcut`. Refusals that pingora never hears of are counted and logged here too. Nothing here picks an
+//! upstream.
 
 pub(crate) mod entrance;
 mod farewell;
@@ -13,4 +13,5 @@ pub(crate) mod read_head;
 mod refusals;
 mod shortcut;
 pub(crate) mod tls;
+mod versions;
 pub(crate) mod wire;

@@ -2,6 +2,7 @@
 //! them is decided by what pingora's hooks call too: `admission`, `tries` and `exchange`. Here bytes are moved: a request's
 //! head and an answer go on as they came, but for the lines that must differ.
 
+mod body;
 mod relay;
 mod request_head;
 

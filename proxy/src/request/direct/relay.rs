@@ -8,9 +8,9 @@ use pingora_timeout::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Downstream;
+use super::body::{LAST_CHUNK, Rest, Taken};
 use super::request_head::put_request_id;
-use crate::message::answer_head::{self, AnswerBody, AnswerHead};
-use crate::message::chunks::Chunks;
+use crate::message::answer_head::{self, AnswerHead};
 use crate::message::request_id::REQUEST_ID;
 use crate::request::exchange::Exchange;
 use crate::request::tries::{Fault, Try};
@@ -46,13 +46,6 @@ pub(super) enum Failure {
     OutOfTime,
     #[error("the client left")]
     ClientLeft,
-}
-
-/// What is left of an answer's body.
-enum Rest {
-    Length(u64),
-    Chunked(Chunks),
-    UntilClose,
 }
 
 /// Limits of one try.
@@ -132,27 +125,32 @@ impl Relay {
                 break found;
             }
             self.send(&mut out, 0, limits, client).await?;
+            exchange.time_left().map_err(|_| Failure::OutOfTime)?;
         };
         loop {
-            let before = out.len();
-            let done = match &mut rest {
-                None => Ok(true),
+            let taken = match &mut rest {
+                None => Ok(Taken::NOTHING),
                 Some(rest) => rest.take(&mut read, &mut out),
             };
-            let done = done.map_err(|why| broke(Fault::Broke, connection, why))?;
-            let body_bytes = out.len() - before;
-            self.send(&mut out, body_bytes, limits, client).await?;
-            if done {
+            let taken = taken.map_err(|why| broke(Fault::Broke, connection, why))?;
+            self.send(&mut out, taken.bytes, limits, client).await?;
+            if taken.is_all {
                 // What follows an answer that was not asked for spoils the connection.
                 return Ok(keeps && read.is_empty());
             }
             exchange.time_left().map_err(|_| Failure::OutOfTime)?;
-            read.reserve(LONG_READ);
+            if let Some(Rest::Length(left)) = rest {
+                // What was sent may lie in the memory that is read into next.
+                out = BytesMut::new();
+                read.reserve(usize::try_from(left).unwrap_or(LONG_READ).min(LONG_READ));
+            } else {
+                read.reserve(LONG_READ);
+            }
             if read_more(connection, &mut read, limits, client).await? == 0 {
                 let Some(Rest::UntilClose) = rest else {
                     return Err(broke(Fault::Broke, connection, "the answer is cut short"));
                 };
-                out.put_slice(b"0\r\n\r\n");
+                out.put_slice(LAST_CHUNK);
                 self.send(&mut out, 0, limits, client).await?;
                 return Ok(false);
             }
@@ -254,52 +252,4 @@ fn broke(fault: Fault, connection: &Connection, why: impl ToString) -> Failure {
         reused: connection.reused,
         why: why.to_string(),
     }
-}
-
-impl Rest {
-    fn new(body: AnswerBody) -> Option<Self> {
-        match body {
-            AnswerBody::None => None,
-            AnswerBody::Length(length) => Some(Self::Length(length)),
-            AnswerBody::Chunked => Some(Self::Chunked(Chunks::default())),
-            AnswerBody::UntilClose => Some(Self::UntilClose),
-        }
-    }
-
-    /// Moves what was read of the body to what is sent. Whether that was the end of it.
-    fn take(&mut self, read: &mut BytesMut, out: &mut BytesMut) -> Result<bool, &'static str> {
-        match self {
-            Self::Length(left) => {
-                let taken = read.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= taken as u64;
-                let body = read.split_to(taken);
-                match out.is_empty() {
-                    true => *out = body,
-                    false => out.put_slice(&body),
-                }
-                Ok(*left == 0)
-            }
-            Self::Chunked(chunks) => {
-                let taken = chunks.decode(read, |data| put_chunk(out, data))?;
-                read.advance(taken);
-                if chunks.is_done() {
-                    out.put_slice(b"0\r\n\r\n");
-                }
-                Ok(chunks.is_done())
-            }
-            Self::UntilClose => {
-                if !read.is_empty() {
-                    put_chunk(out, read);
-                    read.clear();
-                }
-                Ok(false)
-            }
-        }
-    }
-}
-
-fn put_chunk(out: &mut BytesMut, data: &[u8]) {
-    out.put_slice(format!("{:x}\r\n", data.len()).as_bytes());
-    out.put_slice(data);
-    out.put_slice(b"\r\n");
 }
