@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
 use crate::support::{
-    Kind, NO_EJECTION, Reply, Rig, Upstream, eventually, get, problem, request, shop,
+    Kind, NO_EJECTION, Reply, Rig, Upstream, eventually, get, group, problem, request, server_at,
+    shop,
 };
 
 /// An upstream whose every answer is these bytes.
@@ -170,4 +174,27 @@ async fn a_client_that_leaves_is_not_waited_for() {
         .metric("http_requests_total", &["status=\"error\""])
         .await;
     assert_eq!(errors, 1.0, "of the other the client has a head");
+}
+
+/// The time for the request is over at some point, however often something comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_never_ends_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let trickling = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut part: &[u8] = b"HTTP/1.1 200 OK\r\n";
+                while stream.write_all(part).await.is_ok() {
+                    part = b"A: b\r\n";
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            });
+        }
+    });
+    let shop = group("shop", NO_EJECTION, [server_at(address, "")]);
+    let rig = Rig::start(&format!("[limits]\nrequest_timeout = \"1s\"\n{shop}")).await;
+    problem(&rig.get("/").await, 504);
+    trickling.abort();
 }
