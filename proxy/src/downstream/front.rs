@@ -163,13 +163,14 @@ impl Front {
         if let Some(problem) = refused {
             // What is refused does not fill the place of those that follow.
             drop((connection, place));
-            return self.turn_away(wire, problem, client, versions).await;
+            return Box::pin(self.turn_away(wire, problem, client, versions)).await;
         }
         if versions != Versions::Http1 {
             let begins = timeout(limits.header_timeout, begins_http2(&mut wire)).await;
             if matches!(begins, Ok(true)) {
                 wire.pass_all();
-                return self.http2(client).serve(wire, shutdown).await;
+                // A connection of HTTP/1 should not have room for this.
+                return Box::pin(self.http2(client).serve(wire, shutdown)).await;
             }
             if versions == Versions::Http2 {
                 // Who says nothing asks for nothing.
