@@ -55,6 +55,9 @@ pub const BENCH: &[Tool] = &[
     tool("taskset", "util-linux"),
 ];
 
+/// What counts instructions.
+pub const COUNTING: &[Tool] = &[tool("valgrind", "valgrind")];
+
 /// What `up --observe` needs, and the tests: `promtool` judges our `/metrics`.
 pub const PROMETHEUS: &[Tool] = &[
     tool("prometheus", "prometheus"),

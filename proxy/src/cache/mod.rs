@@ -42,9 +42,6 @@ pub(crate) use self::entries::WholeAnswer;
 pub(crate) use self::key::variance;
 pub(crate) use self::outcome::{Outcome, STATUS};
 
-/// Tells a store host that the proxy asks on its own account, so that it counts no call of a client's.
-pub(crate) const FILL: http::HeaderName = http::HeaderName::from_static("store-cache-fill");
-
 /// Longest wait for a fill. After it another begins, maybe at another upstream.
 const LONGEST_FILL: Duration = Duration::from_secs(3);
 

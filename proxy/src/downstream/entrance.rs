@@ -179,7 +179,8 @@ impl ServerApp for Entrance {
                 self.refuse(client, Reason::ClientConnections);
                 return None;
             }
-            Some(acceptor) => self.shake_hands(stream, acceptor, client).await?,
+            // What is only needed now is not to take room for as long as the connection lives.
+            Some(acceptor) => Box::pin(self.shake_hands(stream, acceptor, client)).await?,
             None => stream,
         };
         self.front.serve(stream, place, shutdown).await;

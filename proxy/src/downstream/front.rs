@@ -5,9 +5,8 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Buf;
 use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{ALPN, GetSocketDigest, Ssl, Stream};
@@ -15,27 +14,27 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use pingora_timeout::timeout;
-use tokio::io::AsyncWriteExt;
 
 use super::farewell::Farewells;
 use super::http2::Http2;
-use super::read_head::{Head, LAST_REQUEST, Wait, read_head, stopping};
+use super::read_head::{Head, Wait, read_head, stopping};
 use super::refusals::{Refusal, Refusals};
-use super::shortcut::{Client, Shortcut};
+use super::shortcut::Shortcut;
+use super::versions::{Versions, begins_http2, speaks_http2};
 use super::wire::Wire;
 use crate::clients::address_of;
 use crate::clients::{Kind, Place};
 use crate::config::Limits;
 use crate::message::forwarded;
 use crate::message::head::{self, Body, HeadForm};
+use crate::message::plain::PlainRequest;
 use crate::message::problem::Problem;
 use crate::message::request_id::new_id;
 use crate::request::access_log::AccessLog;
+use crate::request::direct::{Direct, Downstream, Next};
+use crate::request::exchange::Peer;
 use crate::request::hooks::Proxy;
 use crate::table::live::Live;
-
-/// How a client without TLS begins HTTP/2 (RFC 9113, section 3.4).
-const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The service behind every listener.
 pub(crate) struct Front {
@@ -44,11 +43,12 @@ pub(crate) struct Front {
     refusals: Refusals,
     http2_without_tls: bool,
     shortcut: Shortcut,
+    direct: Direct,
     open: Arc<OpenConnections>,
     farewells: Farewells,
 }
 
-/// What the shortcut may answer: nothing that has a body, or that had to be simplified.
+/// What need not go through pingora: nothing that has a body, or that had to be simplified.
 const PLAIN: HeadForm = HeadForm {
     body: Body::Length(0),
     is_simple: true,
@@ -56,14 +56,6 @@ const PLAIN: HeadForm = HeadForm {
 
 /// A client that chose HTTP/2 must begin with its preface.
 const NO_PREFACE: Problem = Problem::Malformed("this is no HTTP/2");
-
-/// What a client may begin with.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Versions {
-    Http1,
-    Http2,
-    Both,
-}
 
 /// Counts client connections.
 #[derive(Default)]
@@ -106,6 +98,10 @@ impl Front {
             live: live.clone(),
             access_log: access_log.clone(),
         };
+        let direct = Direct {
+            live: live.clone(),
+            access_log: access_log.clone(),
+        };
         let mut proxy = HttpProxy::new(Proxy::new(live.clone(), access_log), pingora);
         proxy.handle_init_modules();
         // Refused before; pingora's own refusal would not be in our words.
@@ -121,6 +117,7 @@ impl Front {
             live,
             http2_without_tls,
             shortcut,
+            direct,
             open: Arc::default(),
             farewells: Farewells::default(),
         }
@@ -166,13 +163,14 @@ impl Front {
         if let Some(problem) = refused {
             // What is refused does not fill the place of those that follow.
             drop((connection, place));
-            return self.turn_away(wire, problem, client, versions).await;
+            return Box::pin(self.turn_away(wire, problem, client, versions)).await;
         }
         if versions != Versions::Http1 {
             let begins = timeout(limits.header_timeout, begins_http2(&mut wire)).await;
             if matches!(begins, Ok(true)) {
                 wire.pass_all();
-                return self.http2(client).serve(wire, shutdown).await;
+                // A connection of HTTP/1 should not have room for this.
+                return Box::pin(self.http2(client).serve(wire, shutdown)).await;
             }
             if versions == Versions::Http2 {
                 // Who says nothing asks for nothing.
@@ -189,7 +187,7 @@ impl Front {
         drop((connection, place));
     }
 
-    fn versions(&self, wire: &Wire, client: Client) -> Versions {
+    fn versions(&self, wire: &Wire, client: Peer) -> Versions {
         if wire.selected_alpn_proto() == Some(ALPN::H2) {
             Versions::Http2
         } else if self.http2_without_tls && !client.https {
@@ -199,7 +197,7 @@ impl Front {
         }
     }
 
-    fn http2(&self, client: Client) -> Http2<'_> {
+    fn http2(&self, client: Peer) -> Http2<'_> {
         Http2 {
             proxy: &self.proxy,
             refusals: &self.refusals,
@@ -212,7 +210,7 @@ impl Front {
         &self,
         mut wire: Box<Wire>,
         problem: Problem,
-        client: Client,
+        client: Peer,
         versions: Versions,
     ) {
         let Some(_farewell) = self.farewells.begin() else {
@@ -243,7 +241,7 @@ impl Front {
     async fn serve_http1(
         &self,
         mut wire: Box<Wire>,
-        client: Client,
+        client: Peer,
         opened: Instant,
         shutdown: &ShutdownWatch,
     ) {
@@ -258,18 +256,19 @@ impl Front {
                     Head::None => return,
                     Head::Refused(problem) => return self.refuse(wire, &problem, client).await,
                 };
+            let mut head = wire.begin(head_bytes, checked.body);
             if checked == PLAIN
                 && !*shutdown.borrow()
-                && let Some(answer) = self.shortcut.answer(&wire.held()[..head_bytes], client)
+                && let Some(plain) = PlainRequest::read(&head)
+                && let Some(next) = self.without_pingora(&plain, client, &mut wire).await
             {
-                wire.held().advance(head_bytes);
-                if !send(&mut wire, &answer, limits.send_timeout).await {
-                    return;
+                match next {
+                    Next::Continue => wait = Wait::ForNext,
+                    Next::Close => return,
+                    Next::CloseWith(answer) => return wire.close_with(&answer).await,
                 }
-                wait = Wait::ForNext;
                 continue;
             }
-            let mut head = wire.begin(head_bytes, checked.body);
             if !checked.is_simple {
                 head = head::simplified(&head);
             }
@@ -294,8 +293,28 @@ impl Front {
         }
     }
 
+    /// Answers a plain request from memory or by an upstream; none if it goes the whole way.
+    async fn without_pingora(
+        &self,
+        plain: &PlainRequest<'_>,
+        client: Peer,
+        wire: &mut Wire,
+    ) -> Option<Next> {
+        if let Some(answer) = self.shortcut.answer(plain, client) {
+            let limit = self.live.table().config.limits.send_timeout;
+            return Some(match wire.send(&answer, limit).await {
+                true => Next::Continue,
+                false => Next::Close,
+            });
+        }
+        let table = self.live.table_to_keep();
+        let group = self.direct.group(&table, plain)?.clone();
+        let next = self.direct.pass(table, &group, plain, client, wire).await;
+        Some(next)
+    }
+
     /// Answers for the proxy on a connection that pingora has not seen, and closes it.
-    async fn refuse(&self, mut wire: Box<Wire>, problem: &Problem, client: Client) {
+    async fn refuse(&self, mut wire: Box<Wire>, problem: &Problem, client: Peer) {
         let since = Instant::now();
         let id = new_id();
         let id = id.to_str().unwrap_or("-");
@@ -312,39 +331,11 @@ impl Front {
     }
 }
 
-/// Whether a client that is refused is to be told so in HTTP/2.
-async fn speaks_http2(wire: &mut Wire, versions: Versions) -> bool {
-    match versions {
-        Versions::Http1 => false,
-        Versions::Http2 => true,
-        Versions::Both => matches!(timeout(LAST_REQUEST, begins_http2(wire)).await, Ok(true)),
-    }
-}
-
-/// Reads until the client's first bytes are HTTP/2's preface, or can't become it.
-async fn begins_http2(wire: &mut Wire) -> bool {
-    while wire.held().len() < HTTP2_PREFACE.len() {
-        if !HTTP2_PREFACE.starts_with(wire.held()) || !matches!(wire.read_more().await, Ok(1..)) {
-            return false;
-        }
-    }
-    wire.held().starts_with(HTTP2_PREFACE)
-}
-
-fn client(wire: &Wire) -> Client {
+fn client(wire: &Wire) -> Peer {
     let digest = wire.get_socket_digest();
     let peer = digest.as_ref().and_then(|digest| digest.peer_addr());
-    Client {
+    Peer {
         address: address_of(peer),
         https: wire.get_ssl_digest().is_some(),
     }
-}
-
-/// Whether the client took all of it in time.
-async fn send(wire: &mut Wire, answer: &[u8], limit: Duration) -> bool {
-    let sent = async {
-        wire.write_all(answer).await?;
-        wire.flush().await
-    };
-    matches!(timeout(limit, sent).await, Ok(Ok(())))
 }

@@ -1,35 +1,19 @@
 //! The plainest requests for what is kept in memory, answered before pingora hears of them, at a fraction of the cost.
 //! Whatever is less plain goes the whole way, to the same answer.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::{BufMut, BytesMut};
 
 use crate::cache::Outcome;
-use crate::message::head::{self, split_field};
+use crate::message::plain::PlainRequest;
 use crate::message::request_id::{REQUEST_ID, new_id};
 use crate::message::target;
 use crate::metrics::class;
 use crate::request::access_log::{AccessLog, Entry};
+use crate::request::exchange::Peer;
 use crate::table::live::Live;
-
-/// Headers that change nothing about an answer that is kept whole and does not vary.
-const HARMLESS: [&[u8]; 12] = [
-    b"accept",
-    b"accept-encoding",
-    b"accept-language",
-    b"user-agent",
-    b"referer",
-    b"origin",
-    b"dnt",
-    b"sec-fetch-dest",
-    b"sec-fetch-mode",
-    b"sec-fetch-site",
-    b"priority",
-    b"upgrade-insecure-requests",
-];
 
 /// What is needed to answer such requests.
 pub(crate) struct Shortcut {
@@ -37,33 +21,19 @@ pub(crate) struct Shortcut {
     pub(crate) access_log: Arc<AccessLog>,
 }
 
-/// The other end of a connection.
-#[derive(Clone, Copy)]
-pub(crate) struct Client {
-    pub(crate) address: IpAddr,
-    pub(crate) https: bool,
-}
-
-/// A GET with nothing but harmless headers.
-#[derive(Debug, PartialEq, Eq)]
-struct PlainRequest<'a> {
-    target: &'a str,
-    host: &'a str,
-    user_agent: Option<&'a str>,
-}
-
 impl Shortcut {
-    /// The whole answer to a request with this head, which was checked, and no body; none if it goes the whole way.
-    /// Counts and logs what it answers.
-    pub(crate) fn answer(&self, head: &[u8], client: Client) -> Option<BytesMut> {
+    /// The whole answer to a request; none if it goes another way. Counts and logs what it answers.
+    pub(crate) fn answer(&self, plain: &PlainRequest<'_>, client: Peer) -> Option<BytesMut> {
+        if plain.is_head || !plain.is_harmless {
+            return None;
+        }
         let began = Instant::now();
         let table = self.live.table();
         let compression = &table.config.compression;
         if table.rate.is_some() || compression.gzip > 0 || compression.brotli > 0 {
             return None;
         }
-        let plain = plain(head)?;
-        let path = plain.target.split('?').next().unwrap_or_default();
+        let path = plain.path();
         let group = table.routes.find(plain.host, path)?;
         let cache = group.cache.filter(|_| self.live.may_use_caches())?;
         let kept = cache.find_whole(plain.host, plain.target, client.https)?;
@@ -113,76 +83,5 @@ impl Shortcut {
             });
         }
         Some(answer)
-    }
-}
-
-/// The parts of such a head.
-fn plain(head: &[u8]) -> Option<PlainRequest<'_>> {
-    let mut lines = head::lines(head);
-    let target = lines.next()?.strip_prefix(b"GET ")?;
-    let target = target.strip_suffix(b" HTTP/1.1")?;
-    if !target.starts_with(b"/") {
-        return None;
-    }
-    let (mut host, mut user_agent) = (None, None);
-    for line in lines {
-        let (name, value) = split_field(line).ok()?;
-        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-        if is(b"host") {
-            host = Some(value);
-        } else if is(b"user-agent") {
-            user_agent = std::str::from_utf8(value).ok();
-        } else if is(b"connection") {
-            if !value.eq_ignore_ascii_case(b"keep-alive") {
-                return None;
-            }
-        } else if !HARMLESS.iter().any(|harmless| is(harmless)) {
-            return None;
-        }
-    }
-    Some(PlainRequest {
-        target: std::str::from_utf8(target).ok()?,
-        host: std::str::from_utf8(host?).ok()?,
-        user_agent,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_plainest_requests_are_answered_here() {
-        let head =
-            b"GET /a?b HTTP/1.1\r\nHost: shop\r\nUser-Agent: x\r\nConnection: keep-alive\r\n\r\n";
-        let expected = PlainRequest {
-            target: "/a?b",
-            host: "shop",
-            user_agent: Some("x"),
-        };
-        assert_eq!(plain(head), Some(expected));
-        for line in [
-            "Cookie: a=b",
-            "Authorization: x",
-            "If-None-Match: *",
-            "Cache-Control: no-cache",
-            "Connection: close",
-            "Range: bytes=0-1",
-            "X-Request-Id: mine",
-            "X-Forwarded-For: 1.2.3.4",
-            "Anything: else",
-        ] {
-            let head = format!("GET / HTTP/1.1\r\nHost: shop\r\n{line}\r\n\r\n");
-            assert_eq!(plain(head.as_bytes()), None, "{line}");
-        }
-        for line in [
-            "HEAD / HTTP/1.1",
-            "POST / HTTP/1.1",
-            "GET / HTTP/1.0",
-            "GET http://a/ HTTP/1.1",
-        ] {
-            let head = format!("{line}\r\nHost: shop\r\n\r\n");
-            assert_eq!(plain(head.as_bytes()), None, "{line}");
-        }
     }
 }

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::message::chunks::Chunks;
 use crate::message::head::Body;
+use crate::request::direct::Downstream;
 
 /// Room made for each read; most heads fit.
 const READ: usize = 4096;
@@ -133,6 +134,25 @@ impl Wire {
         self.held.reserve(READ);
         let more = std::pin::pin!(self.stream.read_buf(&mut self.held));
         more.poll(cx)
+    }
+}
+
+impl Downstream for Wire {
+    async fn send(&mut self, bytes: &[u8], limit: Duration) -> bool {
+        let sent = async {
+            self.write_all(bytes).await?;
+            self.flush().await
+        };
+        matches!(timeout(limit, sent).await, Ok(Ok(())))
+    }
+
+    async fn left(&mut self) {
+        while self.held.len() < AHEAD {
+            if !matches!(self.read_more().await, Ok(1..)) {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 }
 

@@ -1,5 +1,5 @@
-//! The strict look at chunked bodies (RFC 9112, section 7.1), as they pass on their way to pingora, whose decoder
-//! forgives what other servers may read differently.
+//! The strict look at chunked bodies (RFC 9112, section 7.1): requests' as they pass on their way to pingora, whose
+//! decoder forgives what other servers may read differently, and answers' that pass pingora by.
 
 /// Longest line between chunks, and longest trailer line.
 const LONGEST_LINE: usize = 1024;
@@ -41,13 +41,26 @@ impl Chunks {
     ///
     /// # Errors
     /// They are not what must come next.
-    pub(crate) fn follow(&mut self, mut bytes: &[u8]) -> Result<usize, &'static str> {
+    pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
+        self.decode(bytes, |_| {})
+    }
+
+    /// The same, and hands over what the chunks bring, piece by piece; none of them is empty.
+    ///
+    /// # Errors
+    /// They are not what must come next.
+    pub(crate) fn decode(
+        &mut self,
+        mut bytes: &[u8],
+        mut data: impl FnMut(&[u8]),
+    ) -> Result<usize, &'static str> {
         let given = bytes.len();
         while let Some((&first, rest)) = bytes.split_first() {
             match self.state {
                 State::End => break,
                 State::Data(left) => {
                     let taken = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    data(&bytes[..taken]);
                     bytes = &bytes[taken..];
                     self.state = match left - taken as u64 {
                         0 => State::AfterData(0),
@@ -149,6 +162,22 @@ mod tests {
         }
         assert_eq!(follow(b"5\r\nhel"), Ok(State::Data(2)));
         assert_eq!(Chunks::default().follow(b"0\r\n\r\nGET /"), Ok(5));
+    }
+
+    #[test]
+    fn what_chunks_bring_is_handed_over() {
+        let body = b"5;x=y\r\nhello\r\n1\r\n!\r\n0\r\nX-Sum: 1\r\n\r\nrest";
+        for size in [1, 3, body.len()] {
+            let (mut chunks, mut brought) = (Chunks::default(), Vec::new());
+            for piece in body.chunks(size) {
+                let taken = chunks.decode(piece, |data| brought.extend_from_slice(data));
+                assert!(taken.is_ok());
+            }
+            assert_eq!(
+                (brought.as_slice(), chunks.is_done()),
+                (&b"hello!"[..], true)
+            );
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Where a request came from: what earlier proxies said, if they are to be believed, and what the next server is told.
 
-use std::fmt::Write;
 use std::net::IpAddr;
 
+use bytes::{BufMut, BytesMut};
 use http::header::{FORWARDED, HOST};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use pingora_http::RequestHeader;
 
@@ -29,46 +29,100 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     client(headers, |address| is_trusted(address, trusted)).unwrap_or(peer)
 }
 
-/// Tells the next server about the client (RFC 7239 and its older relatives). What a peer that is not trusted said is
-/// replaced; to what a trusted one said, this hop is added.
+/// What the next server is told of a request's origin (RFC 7239 and its older relatives). What a peer that is not trusted
+/// said is replaced; to what a trusted one said, this hop is added.
+pub(crate) struct Told {
+    addresses: String,
+    hops: String,
+    /// None: what came with the request stays.
+    proto: Option<&'static str>,
+    keeps_host: bool,
+}
+
+impl Told {
+    /// `said` has what came with the request, and perhaps other fields; `host` is the one asked for, if any.
+    pub(crate) fn new(
+        said: &HeaderMap,
+        host: Option<&str>,
+        peer: IpAddr,
+        https: bool,
+        trusted: bool,
+    ) -> Self {
+        let proto = if https { "https" } else { "http" };
+        let mut addresses = peer.to_string();
+        let mut hops = String::with_capacity(64);
+        hops.push_str("for=");
+        match peer {
+            IpAddr::V4(_) => hops.push_str(&addresses),
+            IpAddr::V6(_) => hops.extend(["\"[", &addresses, "]\""]),
+        }
+        hops.extend([";proto=", proto]);
+        if let Some(host) = host {
+            hops.extend([";host=\"", host, "\""]);
+        }
+        if trusted {
+            if let Some(before) = joined(said, &FOR, is_plain_list) {
+                addresses = format!("{before}, {addresses}");
+            }
+            // A quote that is left open would swallow what is added.
+            if let Some(before) = joined(said, &FORWARDED, |l| elements(l).is_some()) {
+                hops = format!("{before}, {hops}");
+            }
+        }
+        let kept = |name, is_good: fn(&[u8]) -> bool| {
+            let mut lines = said.get_all(name).iter();
+            let (first, more) = (lines.next(), lines.next());
+            trusted && more.is_none() && first.is_some_and(|first| is_good(first.as_bytes()))
+        };
+        Self {
+            addresses,
+            hops,
+            proto: (!kept(&PROTO, is_scheme)).then_some(proto),
+            keeps_host: kept(&X_HOST, head::is_authority),
+        }
+    }
+
+    /// Writes the lines of a head that has none of them yet. The arguments are those of [`Told::new`].
+    pub(crate) fn write(&self, said: &HeaderMap, host: &str, to: &mut BytesMut) {
+        let kept = |name: &HeaderName| said.get(name).map(HeaderValue::as_bytes);
+        let proto = match self.proto {
+            Some(proto) => proto.as_bytes(),
+            None => kept(&PROTO).unwrap_or_default(),
+        };
+        let host = match self.keeps_host {
+            true => kept(&X_HOST).unwrap_or_default(),
+            false => host.as_bytes(),
+        };
+        for (name, value) in [
+            (&FOR, self.addresses.as_bytes()),
+            (&FORWARDED, self.hops.as_bytes()),
+            (&PROTO, proto),
+            (&X_HOST, host),
+        ] {
+            to.put_slice(name.as_str().as_bytes());
+            to.put_slice(b": ");
+            to.put_slice(value);
+            to.put_slice(b"\r\n");
+        }
+    }
+}
+
+/// Tells the next server about the client, as [`Told`] says.
 pub(crate) fn tell(
     request: &mut RequestHeader,
     peer: IpAddr,
     https: bool,
     trusted: bool,
 ) -> pingora_error::Result<()> {
-    let proto = if https { "https" } else { "http" };
     let host = request.headers.get(HOST).cloned();
-    let mut hop = String::with_capacity(64);
-    _ = match peer {
-        IpAddr::V4(address) => write!(hop, "for={address};proto={proto}"),
-        IpAddr::V6(address) => write!(hop, "for=\"[{address}]\";proto={proto}"),
-    };
-    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()) {
-        _ = write!(hop, ";host=\"{host}\"");
-    }
-    let mut addresses = peer.to_string();
-    if trusted {
-        if let Some(before) = joined(&request.headers, &FOR, is_plain_list) {
-            addresses = format!("{before}, {addresses}");
-        }
-        // A quote that is left open would swallow what is added.
-        if let Some(before) = joined(&request.headers, &FORWARDED, |l| elements(l).is_some()) {
-            hop = format!("{before}, {hop}");
-        }
-    }
-    request.insert_header(FOR, addresses)?;
-    request.insert_header(FORWARDED, hop)?;
-    let kept = |name, is_good: fn(&[u8]) -> bool| {
-        let mut lines = request.headers.get_all(name).iter();
-        let (said, more) = (lines.next(), lines.next());
-        trusted && more.is_none() && said.is_some_and(|said| is_good(said.as_bytes()))
-    };
-    let (keeps_proto, keeps_host) = (kept(&PROTO, is_scheme), kept(&X_HOST, head::is_authority));
-    if !keeps_proto {
+    let text = host.as_ref().and_then(|host| host.to_str().ok());
+    let told = Told::new(&request.headers, text, peer, https, trusted);
+    request.insert_header(FOR, told.addresses)?;
+    request.insert_header(FORWARDED, told.hops)?;
+    if let Some(proto) = told.proto {
         request.insert_header(PROTO, proto)?;
     }
-    if !keeps_host {
+    if !told.keeps_host {
         match host {
             Some(host) => request.insert_header(X_HOST, host)?,
             None => _ = request.remove_header(&X_HOST),

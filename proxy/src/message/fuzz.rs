@@ -1,10 +1,12 @@
-//! Fuzz targets: what a client may send, read by us and by others.
+//! Fuzz targets: what a client or an upstream may send, read by us and by others.
 
 use std::net::IpAddr;
 
+use bytes::BytesMut;
 use http::header::FORWARDED;
 use pingora_http::RequestHeader;
 
+use super::answer_head::{self, AnswerBody};
 use super::chunks::Chunks;
 use super::forwarded;
 use super::head::{self, HeadLimits};
@@ -42,6 +44,37 @@ fn head() {
             assert_eq!(read, Some(Ok(expected)));
         }
         assert_eq!(lines.next(), None);
+    });
+}
+
+/// An answer's head is read once it is whole and not before, and what goes on of it is a head that says the same.
+#[test]
+fn answer() {
+    store_fuzz::target("answer", |input| {
+        let Ok(Some(head)) = answer_head::read(input, false) else {
+            return;
+        };
+        let part = answer_head::read(&input[..head.length - 1], false);
+        assert!(!matches!(part, Ok(Some(_))));
+        let mut written = BytesMut::new();
+        head.write(&mut written, |_| false);
+        written.extend_from_slice(b"\r\n");
+        // A line may be added to a head that has as many as may be.
+        let Ok(again) = answer_head::read(&written, false) else {
+            return assert!(head.fields() == answer_head::MOST_LINES);
+        };
+        let again = again.expect("a whole head");
+        let body = match head.body {
+            AnswerBody::UntilClose => AnswerBody::Chunked,
+            body => body,
+        };
+        assert_eq!(
+            (again.status, again.body, again.length),
+            (head.status, body, written.len())
+        );
+        for ended in ["connection", "keep-alive", "upgrade"] {
+            assert!(!again.has(ended.as_bytes()), "{ended}");
+        }
     });
 }
 

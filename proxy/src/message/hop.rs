@@ -1,10 +1,10 @@
-//! What ends with one hop (RFC 9110, section 7.6.1). Pingora ends it in requests; this does so in answers.
+//! What ends with one hop (RFC 9110, section 7.6.1). Pingora ends it in the requests that it sends; this does so in answers.
 
 use http::HeaderName;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora_http::ResponseHeader;
 
-/// Standard fields for the next hop only. Pingora sets `Connection` itself.
+/// Standard fields of answers for the next hop only. `Connection` is set anew by whoever writes the answer.
 const NEXT_HOP: [&str; 4] = [
     "keep-alive",
     "proxy-authenticate",
@@ -12,16 +12,34 @@ const NEXT_HOP: [&str; 4] = [
     "upgrade",
 ];
 
+/// The fields that an answer's `Connection` lines name, but for those that frame its body.
+pub(crate) fn named<'a>(
+    connection: impl Iterator<Item = &'a [u8]>,
+) -> impl Iterator<Item = &'a str> {
+    let frames_body = |name: &str| {
+        [CONTENT_LENGTH, TRANSFER_ENCODING]
+            .iter()
+            .any(|framing| name.eq_ignore_ascii_case(framing.as_str()))
+    };
+    connection
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(move |name| !frames_body(name))
+}
+
+/// Whether an answer's field is for the next hop by its name alone, `Connection` apart.
+pub(crate) fn is_for_next_hop(name: &[u8]) -> bool {
+    NEXT_HOP
+        .iter()
+        .any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()))
+}
+
 /// Removes from an answer what its upstream meant for this proxy only.
 pub(crate) fn end_hop(response: &mut ResponseHeader) {
-    let named: Vec<HeaderName> = response
-        .headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|option| option.trim().parse().ok())
-        .filter(|name| *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING)
+    let lines = response.headers.get_all(CONNECTION).iter();
+    let named: Vec<HeaderName> = named(lines.map(|value| value.as_bytes()))
+        .filter_map(|name| name.parse().ok())
         .collect();
     for name in &named {
         response.remove_header(name);

@@ -1,5 +1,7 @@
 //! Whether a request is let in, and what has to be known about it first.
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_LENGTH, HOST, UPGRADE};
 use ipnet::IpNet;
 use pingora_http::RequestHeader;
@@ -8,10 +10,46 @@ use pingora_proxy::Session;
 use super::exchange::{Exchange, Origin, Route};
 use super::replay::may_be_replayed;
 use crate::clients::{Kind, address_of};
-use crate::message::forwarded;
 use crate::message::problem::Problem;
-use crate::message::request_id::request_id;
 use crate::table::live::Live;
+use crate::upstream::Group;
+
+/// What is asked for, as far as it decides whether it may be.
+pub(crate) struct Asked<'a> {
+    /// Whether all of the request has come.
+    pub(crate) is_whole: bool,
+    /// Bytes of the body, if the head tells them.
+    pub(crate) announced: Option<u64>,
+    /// Of the route; none if there is none.
+    pub(crate) group: Option<&'a Arc<Group>>,
+    /// Whether the request may reach an upstream twice.
+    pub(crate) replayable: bool,
+}
+
+/// Lets a request in whose origin is known, if it may be, and counts it.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn let_in(
+    live: &Live,
+    exchange: &mut Exchange,
+    asked: &Asked<'_>,
+) -> Result<(), Problem> {
+    if !exchange.origin.is_background {
+        take_place(live, exchange, asked.is_whole)?;
+    }
+    let limit_bytes = exchange.table.config.limits.body_bytes;
+    if asked.announced.is_some_and(|length| length > limit_bytes) {
+        return Err(Problem::BodyTooLarge { limit_bytes });
+    }
+    let group = asked.group.ok_or(Problem::NoRoute)?;
+    group.budget.request(exchange.started);
+    exchange.route = Some(Route {
+        group: group.clone(),
+        replayable: asked.replayable,
+    });
+    Ok(())
+}
 
 /// Finds out about the request what the later phases need, and whether it is let in.
 pub(crate) fn admit(
@@ -22,42 +60,27 @@ pub(crate) fn admit(
     // No upgrade is forwarded, so pingora need not expect one (RFC 9110, section 7.8).
     session.req_header_mut().remove_header(&UPGRADE);
     let table = exchange.table.clone();
-    let limits = &table.config.limits;
     exchange.origin = origin(session, &table.config.forwarded.trusted);
-    if !exchange.origin.is_background {
-        let is_whole = session.as_mut().is_body_empty();
-        take_place(live, exchange, is_whole)?;
-    }
+    let is_whole = session.as_mut().is_body_empty();
     let request = session.req_header();
     let announced = request.headers.get(CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limits.body_bytes) {
-        let limit_bytes = limits.body_bytes;
-        return Err(Problem::BodyTooLarge { limit_bytes });
-    }
-    let group = table
-        .routes
-        .find(host(request), request.uri.path())
-        .ok_or(Problem::NoRoute)?;
-    group.budget.request(exchange.started);
-    exchange.route = Some(Route {
-        group: group.clone(),
+    let asked = Asked {
+        is_whole,
+        announced: announced.and_then(|length| length.to_str().ok()?.parse().ok()),
+        group: table.routes.find(host(request), request.uri.path()),
         replayable: may_be_replayed(request, &table.config.retry.keyed_posts),
-    });
-    Ok(())
+    };
+    let_in(live, exchange, &asked)
 }
 
 fn origin(session: &Session, trusted: &[IpNet]) -> Origin {
     let peer = address_of(session.client_addr());
-    let headers = &session.req_header().headers;
+    let https = session
+        .digest()
+        .is_some_and(|digest| digest.ssl_digest.is_some());
     Origin {
-        request_id: request_id(headers),
-        peer,
-        client: forwarded::client_address(peer, headers, trusted),
-        https: session
-            .digest()
-            .is_some_and(|digest| digest.ssl_digest.is_some()),
         is_background: session.subrequest_ctx.is_some(),
+        ..Origin::new(peer, https, &session.req_header().headers, trusted)
     }
 }
 

@@ -1,20 +1,20 @@
-//! What is remembered about one request while pingora takes it through its phases.
+//! What is remembered about one request, from its head to the line in the log.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::header::{HOST, USER_AGENT};
-use http::{HeaderValue, Method, Version};
-use pingora_error::Error;
+use http::{HeaderMap, HeaderValue};
+use ipnet::IpNet;
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 
 use super::access_log::{AccessLog, Entry};
 use super::attempts::Attempts;
 use crate::cache::{self, Cache, FetchStart, Outcome};
 use crate::clients::Place;
+use crate::message::forwarded;
 use crate::message::problem::Problem;
+use crate::message::request_id::request_id;
 use crate::metrics::{ERROR, Reason, class};
 use crate::table::live::Table;
 use crate::upstream::Group;
@@ -33,6 +33,13 @@ pub(crate) struct Exchange {
     pub(crate) caching: Caching,
     pub(crate) attempts: Attempts,
     pub(crate) ending: Ending,
+}
+
+/// The other end of a client's connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    pub(crate) https: bool,
 }
 
 /// Where a request comes from.
@@ -75,7 +82,38 @@ pub(crate) struct Ending {
     pub(crate) bodiless: bool,
 }
 
+/// How an exchange ended.
+pub(crate) struct End {
+    /// The answer's, if the client got one.
+    pub(crate) status: Option<u16>,
+    /// Whether it was cut short, or the client got an answer of the proxy's own.
+    pub(crate) failed: bool,
+    /// What the cache did; none where there is no cache.
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// What the log tells of a request and its answer as they went over the wire.
+pub(crate) struct Seen<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) host: Option<&'a str>,
+    pub(crate) http_version: &'a str,
+    pub(crate) user_agent: Option<&'a str>,
+    pub(crate) bytes_sent: u64,
+}
+
 impl Origin {
+    /// The origin of a request from `peer`; `headers` has what the request says of it, and perhaps more.
+    pub(crate) fn new(peer: IpAddr, https: bool, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
+        Self {
+            request_id: request_id(headers),
+            peer,
+            client: forwarded::client_address(peer, headers, trusted),
+            https,
+            is_background: false,
+        }
+    }
+
     /// The origin of a request that nothing is known about yet.
     fn unknown() -> Self {
         let nowhere = IpAddr::from([0, 0, 0, 0]);
@@ -119,11 +157,6 @@ impl Exchange {
         cache.filter(|_| self.caching.usage == cache::Use::Full)
     }
 
-    /// What the cache did; none where there is no cache.
-    pub(crate) fn outcome(&self, session: &Session) -> Option<Outcome> {
-        Outcome::of(&session.cache, self.caching.usage)
-    }
-
     /// What is left of the time for the whole request.
     ///
     /// # Errors
@@ -138,168 +171,75 @@ impl Exchange {
             .ok_or(Problem::UpstreamTimedOut)
     }
 
-    /// Forgets what belongs to the try before.
-    pub(crate) fn begin_try(&mut self) {
-        self.attempts.end();
-        self.attempts.body.sent_bytes = 0;
-        self.ending.problem = None;
-        self.caching.renewal = None;
-        self.caching.fetch = self.cache().map(Cache::fetch_start);
-    }
-
-    /// The upstream began to answer.
-    pub(crate) fn answered(&self, status: u16) {
-        if let Some(lease) = self.attempts.lease() {
-            lease.upstream.metrics.requests[class(status)].inc();
-        }
-    }
-
-    /// The try failed, and this is what the client is told if there is no other.
-    pub(crate) fn broke(&mut self, problem: Problem) {
-        if let (Some(group), Some(upstream)) = (self.group(), self.attempts.tries.last()) {
-            upstream.metrics.requests[ERROR].inc();
-            group.failed(upstream);
-        }
-        self.ending.problem = Some(problem);
-    }
-
-    /// Whether the request may reach an upstream twice.
-    pub(crate) fn is_replayable(&self) -> bool {
-        self.route.as_ref().is_some_and(|route| route.replayable)
-    }
-
-    /// A kept connection broke. Whether the upstream is asked again, on a new one.
-    pub(crate) fn asks_afresh(&mut self) -> bool {
-        self.is_replayable() && self.attempts.take_back_stale()
-    }
-
-    pub(crate) fn has_tries_left(&self) -> bool {
-        self.attempts.tries.count() < self.table.config.retry.max_tries && self.time_left().is_ok()
-    }
-
-    /// Whether what may have reached an upstream may be sent to another. Takes one from the budget if so.
-    pub(crate) fn may_replay(&self) -> bool {
-        let Some(group) = self.group() else {
-            return false;
-        };
-        if !self.is_replayable() || !self.has_tries_left() {
-            return false;
-        }
-        let granted = group.budget.withdraw(Instant::now());
-        if !granted {
-            group.metrics.retry_budget_exhausted.inc();
-        }
-        granted
-    }
-
-    pub(crate) fn count_replay(&self, timed_out: bool) {
-        if let Some(group) = self.group() {
-            if timed_out {
-                group.metrics.retries_timeout.inc();
-            } else {
-                group.metrics.retries_broken.inc();
-            }
-        }
-    }
-
     /// Says once, where it is handled, why the proxy answers itself or breaks off.
-    pub(crate) fn log_failure(&self, session: &Session, error: &Error, status: u16) {
+    pub(crate) fn log_failure(
+        &self,
+        method: &str,
+        path: &str,
+        error: &dyn std::fmt::Display,
+        status: u16,
+    ) {
         if (400..500).contains(&status) || status == 0 {
             tracing::debug!(request = self.id(), status, "{error}");
             return;
         }
-        let request = session.req_header();
         tracing::warn!(
             request = self.id(),
             status,
             tries = self.attempts.tries.count(),
-            "{} {} failed: {error}",
-            request.method,
-            request.uri.path()
+            "{method} {path} failed: {error}"
         );
     }
 
     /// Counts and logs the request, and gives its place back.
-    pub(crate) fn finish(
+    pub(crate) fn finish<'a>(
         &mut self,
-        session: &Session,
-        error: Option<&Error>,
+        end: End,
         access_log: &AccessLog,
+        seen: impl FnOnce() -> Seen<'a>,
     ) {
-        let status = final_status(session);
         let duration = self.started.elapsed();
         // An old answer may have been given in place of a failure.
         let (problem, lease) = (&self.ending.problem, self.attempts.lease());
-        if let (None, None, Some(lease)) = (error, problem, lease) {
+        if let (false, None, Some(lease)) = (end.failed, problem, lease) {
             lease.upstream.standing.succeeded();
         }
         self.attempts.end();
-        let outcome = self.outcome(session);
         if let Some(group) = self.group() {
             if self.origin.is_background {
                 return group.cache.into_iter().for_each(Cache::count_background);
             }
-            group.metrics.requests[status.map_or(ERROR, class)].inc();
+            group.metrics.requests[end.status.map_or(ERROR, class)].inc();
             group.metrics.duration.observe(duration.as_secs_f64());
-            if let (Some(cache), Some(outcome)) = (group.cache, outcome) {
+            if let (Some(cache), Some(outcome)) = (group.cache, end.outcome) {
                 cache.count(outcome);
             }
         }
-        let status = status.unwrap_or(0);
+        let status = end.status.unwrap_or(0);
         if access_log.enabled_for(status) {
-            self.log(session, access_log, status, duration);
+            self.log(access_log, &seen(), &end, duration);
         }
     }
 
-    /// Whether this is a call that no host has counted, as the cache answered it.
-    pub(crate) fn is_uncounted_call(&self, session: &Session) -> bool {
-        self.outcome(session).is_some_and(Outcome::is_from_cache)
-            && !self.attempts.is_sent
-            && !self.origin.is_background
-            && session.req_header().method == Method::GET
-    }
-
-    fn log(&self, session: &Session, access_log: &AccessLog, status: u16, duration: Duration) {
-        let request = session.req_header();
-        let header = |name| {
-            request
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-        };
+    fn log(&self, access_log: &AccessLog, seen: &Seen<'_>, end: &End, duration: Duration) {
         let tries = &self.attempts.tries;
         access_log.log(&Entry {
             time: SystemTime::now() - duration,
             request_id: self.id(),
             client: self.origin.client,
-            method: request.method.as_str(),
-            path: request
-                .uri
-                .path_and_query()
-                .map_or("*", |path| path.as_str()),
-            host: header(HOST).or(request.uri.host()),
-            http_version: match request.version {
-                Version::HTTP_10 => "1.0",
-                Version::HTTP_2 => "2",
-                _ => "1.1",
-            },
-            status,
-            bytes_sent: session.body_bytes_sent() as u64,
+            method: seen.method,
+            path: seen.path,
+            host: seen.host,
+            http_version: seen.http_version,
+            status: end.status.unwrap_or(0),
+            bytes_sent: seen.bytes_sent,
             duration,
             group: self.group().map(|group| &*group.name),
             upstream: tries.last().map(|upstream| &*upstream.entry.address),
             tries: tries.count(),
-            cache: self.outcome(session).map(Outcome::label),
+            cache: end.outcome.map(Outcome::label),
             refused: self.ending.refused.map(Reason::label),
-            user_agent: header(USER_AGENT),
+            user_agent: seen.user_agent,
         });
     }
-}
-
-/// The status of the answer that the client got; `100 Continue` and its kin are none.
-pub(crate) fn final_status(session: &Session) -> Option<u16> {
-    session
-        .response_written()
-        .filter(|answer| !answer.status.is_informational())
-        .map(|answer| answer.status.as_u16())
 }

@@ -2,25 +2,29 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderName;
 
 use crate::config::HashOn;
 
 /// A header's value, or an address.
 pub(crate) enum HashKey {
-    Header(HeaderValue),
+    Header(Box<[u8]>),
     Address([u8; 16]),
 }
 
 impl HashKey {
-    /// The client's address stands in for a header that is missing.
-    pub(crate) fn new(on: &HashOn, headers: &HeaderMap, client: IpAddr) -> Self {
+    /// `header` finds a header's value. The client's address stands in for one that is missing.
+    pub(crate) fn new<'a>(
+        on: &HashOn,
+        header: impl FnOnce(&HeaderName) -> Option<&'a [u8]>,
+        client: IpAddr,
+    ) -> Self {
         let value = match on {
-            HashOn::Header(name) => headers.get(name),
+            HashOn::Header(name) => header(name),
             HashOn::ClientAddress => None,
         };
         match (value, client) {
-            (Some(value), _) => Self::Header(value.clone()),
+            (Some(value), _) => Self::Header(value.into()),
             (None, IpAddr::V4(address)) => Self::Address(address.to_ipv6_mapped().octets()),
             (None, IpAddr::V6(address)) => Self::Address(address.octets()),
         }
@@ -30,7 +34,7 @@ impl HashKey {
 impl AsRef<[u8]> for HashKey {
     fn as_ref(&self) -> &[u8] {
         match self {
-            Self::Header(value) => value.as_bytes(),
+            Self::Header(value) => value,
             Self::Address(octets) => octets,
         }
     }

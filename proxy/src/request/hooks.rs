@@ -25,12 +25,14 @@ use super::admission::{admit, arrived};
 use super::answer::{answer, fail, problem_of};
 use super::arrival::wait_for_body;
 use super::encoding;
-use super::exchange::{Exchange, final_status};
+use super::exchange::Exchange;
 use super::hash_key::HashKey;
-use crate::cache::{self, FILL, STATUS};
-use crate::config::Reuse;
+use super::session;
+use super::tries::{Break, Fault};
+use crate::cache::{self, STATUS};
 use crate::message::forwarded;
 use crate::message::hop;
+use crate::message::plain::FILL;
 use crate::message::problem::Problem;
 use crate::message::request_id::REQUEST_ID;
 use crate::message::target;
@@ -40,7 +42,7 @@ use crate::table::live::Live;
 pub(crate) struct Proxy {
     live: Arc<Live>,
     access_log: Arc<AccessLog>,
-    /// Keeps connections for one request apart from those in the pool; see [`Reuse::Replayable`].
+    /// Keeps connections for one request apart from those in the pool; see [`crate::config::Reuse`].
     lone: AtomicU64,
 }
 
@@ -182,33 +184,27 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
-        exchange.begin_try();
-        let left = exchange
-            .time_left()
-            .map_err(|problem| fail(exchange, problem))?;
-        let Some(group) = exchange.group().cloned() else {
+        let Some(group) = exchange.group() else {
             return Err(fail(exchange, Problem::NoRoute));
         };
+        let headers = &session.req_header().headers;
+        let hash_on = &group.settings.hash_on;
         let key = HashKey::new(
-            &group.settings.hash_on,
-            &session.req_header().headers,
+            hash_on,
+            |name| headers.get(name).map(|value| value.as_bytes()),
             exchange.origin.client,
         );
-        let lease = match group.lease(key.as_ref(), &exchange.attempts.tries).await {
-            Ok(lease) => lease,
-            Err(error) => return Err(fail(exchange, error.into())),
+        let next = exchange.begin_try(key.as_ref()).await;
+        let next = next.map_err(|problem| fail(exchange, problem))?;
+        let Some(lease) = exchange.attempts.lease() else {
+            return Err(fail(exchange, Problem::Internal));
         };
         let mut peer = Box::new(lease.upstream.peer.clone());
-        let read = group.settings.read_timeout;
-        if left < read {
-            peer.options.read_timeout = Some(left);
-        }
-        let lone = group.settings.reuse == Reuse::Replayable && !exchange.is_replayable();
-        if lone || exchange.attempts.afresh {
+        peer.options.read_timeout = Some(next.read_timeout);
+        if next.alone {
             peer.group_key = self.lone.fetch_add(1, Ordering::Relaxed) + 1;
             peer.options.idle_timeout = Some(Duration::ZERO);
         }
-        exchange.attempts.begin(lease);
         Ok(peer)
     }
 
@@ -316,7 +312,7 @@ impl ProxyHttp for Proxy {
         if session.req_header().version == Version::HTTP_10 && hop::remove_chunks(response) {
             session.set_keepalive(None);
         }
-        if let Some(outcome) = exchange.outcome(session) {
+        if let Some(outcome) = session::outcome(session, exchange) {
             response.append_header(STATUS, outcome.status(&session.cache))?;
         }
         response.insert_header(REQUEST_ID, exchange.origin.request_id.clone())
@@ -346,11 +342,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         mut error: BError,
     ) -> BError {
-        exchange.broke(Problem::UpstreamUnreachable);
-        let again = exchange.has_tries_left();
-        if let (true, Some(group)) = (again, exchange.group()) {
-            group.metrics.retries_connect.inc();
-        }
+        let again = exchange.unreachable();
         error.set_retry(again);
         error
     }
@@ -368,30 +360,17 @@ impl ProxyHttp for Proxy {
         if *error.esource() != ErrorSource::Upstream {
             return error;
         }
-        let untouched =
-            final_status(session).is_none() && !session.as_ref().retry_buffer_truncated();
-        let timed_out = matches!(
-            error.etype(),
-            ErrorType::ReadTimedout | ErrorType::WriteTimedout
-        );
-        if *error.etype() == ErrorType::ReadTimedout && !exchange.attempts.body.has_arrived {
-            // The upstream waits for the rest of the request, as we do.
-            exchange.ending.problem = Some(Problem::TooSlow);
-            return error;
-        }
-        if untouched && reused && !timed_out && exchange.asks_afresh() {
-            error.set_retry(true);
-            return error;
-        }
-        exchange.broke(if timed_out {
-            Problem::UpstreamTimedOut
-        } else {
-            Problem::UpstreamBroke
+        let again = exchange.broke_off(Break {
+            fault: match error.etype() {
+                ErrorType::ReadTimedout => Fault::Silent,
+                ErrorType::WriteTimedout => Fault::Stuck,
+                _ => Fault::Broke,
+            },
+            reused,
+            untouched: session::final_status(session).is_none()
+                && !session.as_ref().retry_buffer_truncated(),
         });
-        if untouched && exchange.may_replay() {
-            exchange.count_replay(timed_out);
-            error.set_retry(true);
-        }
+        error.set_retry(again);
         error
     }
 
@@ -405,9 +384,11 @@ impl ProxyHttp for Proxy {
         let error_code = problem
             .as_ref()
             .map_or(0, |problem| problem.status().as_u16());
-        exchange.log_failure(session, error, error_code);
+        let request = session.req_header();
+        let (method, path) = (request.method.as_str(), request.uri.path());
+        exchange.log_failure(method, path, error, error_code);
         if let Some(problem) = problem
-            && final_status(session).is_none()
+            && session::final_status(session).is_none()
         {
             problem.count(&self.live.metrics);
             _ = answer(session, exchange, problem).await;
@@ -419,12 +400,13 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
-        exchange.finish(session, error, &self.access_log);
+        let end = session::end(session, exchange, error);
+        exchange.finish(end, &self.access_log, || session::seen(session));
         // Pingora forgets the lock of a request in the background that found a new answer there.
         if let Some(background) = &mut session.subrequest_ctx {
             background.release_write_lock();
         }
-        if exchange.is_uncounted_call(session) {
+        if session::is_uncounted_call(session, exchange) {
             let path = target::normal(session.req_header().uri.path().as_bytes());
             self.live.metrics.answered_from_cache(&path);
         }

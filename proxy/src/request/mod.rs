@@ -1,8 +1,9 @@
-//! One request's way through the proxy: pingora's `hooks` in their order, and what they call.
+//! One request's way through the proxy: pingora's `hooks` in their order, or the `direct` way of a plain one, and what
+//! both call.
 //!
-//! `admission` lets it in, `arrival` waits for its body, `replay` says whether it may be sent twice, `answer` ends it
-//! where the proxy answers itself, and `exchange` remembers it, and its `attempts` at upstreams, from the
-//! first hook to the line in the `access_log`.
+//! `admission` lets it in, `arrival` waits for its body, `replay` says whether it may be sent twice, `tries` what follows
+//! when an upstream fails, `answer` ends it where the proxy answers itself, and `exchange` remembers it, and its
+//! `attempts` at upstreams, from its head to the line in the `access_log`.
 //! Nothing here owns what outlives a request: that is in `table`, `upstream`, `cache` and `clients`.
 
 pub(crate) mod access_log;
@@ -10,8 +11,11 @@ mod admission;
 mod answer;
 mod arrival;
 mod attempts;
+pub(crate) mod direct;
 mod encoding;
-mod exchange;
+pub(crate) mod exchange;
 mod hash_key;
 pub(crate) mod hooks;
 mod replay;
+mod session;
+mod tries;

@@ -126,7 +126,7 @@ fn with_services(
     let occupants = entrance.occupants();
     let mut proxy = Service::new("proxy".into(), entrance);
     for listen in &config.listen {
-        proxy.add_tcp_with_settings(&listen.address.to_string(), sockets::options());
+        proxy.add_listener(sockets::listener(listen.address));
     }
     server.add_service(proxy);
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use pingora_core::listeners::TcpSocketOptions;
+use pingora_core::listeners::{ListenerConfig, TcpSocketOptions};
 use pingora_core::protocols::TcpKeepalive;
+use pingora_core::protocols::l4::stream::L4BufferSettings;
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
 use tokio::sync::oneshot;
@@ -39,8 +40,17 @@ pub(crate) fn check_free(addresses: &[SocketAddr]) -> Result<(), (SocketAddr, io
     held.map(drop)
 }
 
-/// Options of the sockets that clients connect to. A client that vanished is found out after a minute and a half.
-pub(crate) fn options() -> TcpSocketOptions {
+/// A listener for clients. What they send is read into no buffer of pingora's, which is 64 KiB for each connection, busy or
+/// not: whoever reads has one of its own.
+pub(crate) fn listener(address: SocketAddr) -> ListenerConfig {
+    let no_read_buffer = L4BufferSettings::default().read(0);
+    ListenerConfig::tcp(address.to_string())
+        .tcp_socket_options(options())
+        .l4_buffer(no_read_buffer)
+}
+
+/// A client that vanished is found out after a minute and a half.
+fn options() -> TcpSocketOptions {
     let mut options = TcpSocketOptions::default();
     options.tcp_keepalive = Some(TcpKeepalive {
         idle: Duration::from_secs(60),

@@ -1,5 +1,6 @@
 //! One upstream of a group: where it is, and what it is busy with.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::connections::{self, Connection, Connections};
 use super::standing::Standing;
 use crate::config;
 use crate::metrics::{Metrics, UpstreamMetrics};
@@ -18,6 +20,9 @@ pub(crate) struct Upstream {
     pub(crate) peer: HttpPeer,
     pub(crate) standing: Arc<Standing>,
     pub(crate) metrics: UpstreamMetrics,
+    /// Those of requests that pass pingora by; pingora keeps its own.
+    connections: Arc<Connections>,
+    connect_timeout: Duration,
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
@@ -41,10 +46,30 @@ impl Upstream {
             peer,
             standing,
             metrics: metrics.upstream(group, &entry.address),
+            connections: Connections::new(entry.max_connections, settings.idle_timeout),
+            connect_timeout: settings.connect_timeout,
             slots: Arc::new(Semaphore::new(entry.max_connections)),
             waiting: AtomicUsize::new(0),
             entry: entry.clone(),
         }
+    }
+
+    /// A connection that is kept, unless it is to be one `alone`, or a new one.
+    ///
+    /// # Errors
+    /// None came about in time.
+    pub(crate) async fn connect(&self, alone: bool) -> io::Result<Connection> {
+        if !alone && let Some(connection) = self.connections.take() {
+            return Ok(connection);
+        }
+        let opened = connections::open(self.entry.resolved, self.connect_timeout).await?;
+        self.metrics.connects.inc();
+        Ok(opened)
+    }
+
+    /// Keeps a connection that has served its request.
+    pub(crate) fn keep(&self, connection: Connection) {
+        self.connections.keep(connection);
     }
 
     /// Requests that have a connection, or are getting one.

@@ -6,12 +6,14 @@
 //! nothing reads the configuration by itself.
 
 mod budget;
+mod connections;
 mod group;
 mod health;
 mod member;
 mod policy;
 mod standing;
 
+pub(crate) use connections::Connection;
 pub(crate) use group::{Group, LeaseError, Tries};
 pub(crate) use health::check;
 pub(crate) use member::{Lease, Upstream};

@@ -14,6 +14,7 @@ mod cache;
 mod cache_changes;
 mod cache_opened;
 mod corpus;
+mod direct;
 mod distribution;
 mod drain;
 mod ejection;

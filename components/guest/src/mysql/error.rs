@@ -81,7 +81,7 @@ impl MysqlError {
         match self {
             Self::Connect(_) | Self::CommitUnknown(_) => true,
             Self::Server { code, .. } => {
-                let known = Known::of(*code);
+                let known = ErrorRow::of(*code);
                 FULL.contains(code) || known.is_some_and(|known| known.refuses_the_session)
             }
             Self::Lost(_) | Self::Unexpected(_) => false,

@@ -1,5 +1,6 @@
 //! `cargo xtask bench-proxy`: store-proxy against nginx, on the same upstreams, in one run, round by round in turn.
 
+mod instructions;
 mod report;
 mod servers;
 
@@ -10,12 +11,13 @@ use std::thread::available_parallelism;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use self::instructions::Instructions;
 use self::report::{Report, Sample};
 use self::servers::{Balancer, Upstreams};
 use crate::measure::{Loaders, Target, write_json};
 use xtask::cargo::{cargo, run_step};
 use xtask::paths;
-use xtask::setup::{self, BENCH, COMPILING};
+use xtask::setup::{self, BENCH, COMPILING, COUNTING};
 
 /// Compare store-proxy with nginx: requests/s, latency at a fixed rate, CPU per request, memory
 ///
@@ -41,6 +43,9 @@ pub(crate) struct Options {
     /// Measure a report that both keep in memory, instead of an answer that they fetch each time
     #[arg(long)]
     cached: bool,
+    /// Count the instructions of a request instead, outside the kernel, with valgrind: takes a minute, beside anything else
+    #[arg(long, conflicts_with_all = ["rounds", "seconds", "rate", "workers"])]
+    instructions: bool,
     /// The file that all samples are written to, as JSON
     #[arg(
         long,
@@ -78,8 +83,13 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         "two processors are needed: one for the proxy, one for the load"
     );
     let mut report = Report::new(&options, cpus).await?;
-    for &workers in &options.workers {
-        measure(&options, &binary, workers, cpus, &mut report).await?;
+    if options.instructions {
+        setup::tools(&[COUNTING]).await?;
+        report.instructions(Instructions::count(&options, &binary, cpus).await?);
+    } else {
+        for &workers in &options.workers {
+            measure(&options, &binary, workers, cpus, &mut report).await?;
+        }
     }
     println!("{report}");
     write_json(&options.output, &report.json())?;
@@ -111,8 +121,8 @@ async fn measure(
     let loaders = Loaders::find_or_install().await?.on(&other_cpus);
     let upstreams = Upstreams::start(&other_cpus).await?;
     let balancers = [
-        Balancer::nginx(workers, &proxy_cpus, options.path()).await?,
-        Balancer::store_proxy(binary, workers, &proxy_cpus, options.path()).await?,
+        Balancer::nginx(&[], workers, &proxy_cpus, options.path()).await?,
+        Balancer::store_proxy(&[], binary, workers, &proxy_cpus, options.path()).await?,
     ];
     for round in 0..options.rounds {
         let mut order: Vec<&Balancer> = balancers.iter().collect();

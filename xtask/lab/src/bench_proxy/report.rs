@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Options;
+use super::instructions::Instructions;
 use crate::measure::{Table, commit, median, processor, spread};
 use xtask::programs::{find_program, output_of};
 
@@ -35,6 +36,7 @@ struct Row {
 /// All samples of a run.
 pub(super) struct Report {
     rows: Vec<Row>,
+    instructions: Option<Instructions>,
     about: Value,
 }
 
@@ -67,6 +69,7 @@ impl Report {
         });
         Ok(Self {
             rows: Vec::new(),
+            instructions: None,
             about,
         })
     }
@@ -80,8 +83,14 @@ impl Report {
         });
     }
 
+    /// What was counted instead.
+    pub(super) fn instructions(&mut self, instructions: Instructions) {
+        self.instructions = Some(instructions);
+    }
+
     pub(super) fn json(&self) -> Value {
-        json!({ "about": self.about, "samples": self.rows })
+        let instructions = self.instructions.as_ref().map(Instructions::json);
+        json!({ "about": self.about, "samples": self.rows, "instructions": instructions })
     }
 
     fn medians(&self, workers: usize, name: &str) -> Option<Medians> {
@@ -109,6 +118,15 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let about = |key: &str| self.about[key].as_str().unwrap_or("?").to_owned();
+        if let Some(instructions) = &self.instructions {
+            let (nginx, commit, path) = (about("nginx"), about("commit"), about("path"));
+            let connections = self.about["connections"].as_u64().unwrap_or_default();
+            writeln!(
+                f,
+                "{nginx}, commit {commit}, {path}, {connections} connections\n"
+            )?;
+            return write!(f, "{instructions}");
+        }
         writeln!(
             f,
             "{}, {} processors, {}, commit {}, {}; medians of {} rounds of {} s, {} connections, latency at {} requests/s\n",

@@ -28,7 +28,7 @@ pub(super) struct Upstreams {
 
 impl Upstreams {
     pub(super) async fn start(cpus: &str) -> Result<Self> {
-        let server = nginx("upstreams", cpus, "", &UPSTREAM_PORTS).await?;
+        let server = nginx("upstreams", &[], cpus, "", &UPSTREAM_PORTS).await?;
         Ok(Self { _server: server })
     }
 }
@@ -36,21 +36,35 @@ impl Upstreams {
 /// A load balancer to be measured.
 pub(super) struct Balancer {
     name: &'static str,
+    port: u16,
     url: String,
     server: Server,
 }
 
 impl Balancer {
-    pub(super) async fn nginx(workers: usize, cpus: &str, path: &str) -> Result<Self> {
-        let globals = format!("worker_processes {workers};");
+    /// nginx. `wrapper` is what its command line begins with, if it is run by another program: it has one worker then.
+    pub(super) async fn nginx(
+        wrapper: &[String],
+        workers: usize,
+        cpus: &str,
+        path: &str,
+    ) -> Result<Self> {
+        // A wrapper is to see the process that works.
+        let globals = match wrapper {
+            [] => format!("worker_processes {workers};"),
+            _ => "master_process off;".to_owned(),
+        };
         Ok(Self {
             name: "nginx",
+            port: NGINX_PORT,
             url: url(NGINX_PORT, path),
-            server: nginx("nginx", cpus, &globals, &[NGINX_PORT]).await?,
+            server: nginx("nginx", wrapper, cpus, &globals, &[NGINX_PORT]).await?,
         })
     }
 
+    /// store-proxy, and what its command line begins with.
     pub(super) async fn store_proxy(
+        wrapper: &[String],
         binary: &Path,
         workers: usize,
         cpus: &str,
@@ -63,13 +77,15 @@ impl Balancer {
         let config = run_folder()?.join("store-proxy.toml");
         fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
         let binary = std::path::absolute(binary).context("finding store-proxy")?;
-        let args = vec![
+        let args = [
             binary.display().to_string(),
             "--config".to_owned(),
             config.display().to_string(),
         ];
+        let args = [wrapper, &args].concat();
         Ok(Self {
             name: "store-proxy",
+            port: STORE_PROXY_PORT,
             url: url(STORE_PROXY_PORT, path),
             server: Server::start("store-proxy", cpus, args, &[STORE_PROXY_PORT]).await?,
         })
@@ -77,6 +93,15 @@ impl Balancer {
 
     pub(super) fn name(&self) -> &'static str {
         self.name
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends it, and waits until it has ended.
+    pub(super) async fn stop(self, limit: Duration) -> Result<()> {
+        self.server.0.stop(limit).await.map(drop)
     }
 
     pub(super) fn url(&self) -> &str {
@@ -143,7 +168,13 @@ impl Drop for Server {
     }
 }
 
-async fn nginx(name: &str, cpus: &str, globals: &str, ports: &[u16]) -> Result<Server> {
+async fn nginx(
+    name: &str,
+    wrapper: &[String],
+    cpus: &str,
+    globals: &str,
+    ports: &[u16],
+) -> Result<Server> {
     let program = find_program("nginx").context("`cargo xtask bench-proxy` installs nginx")?;
     let config = folder().join(format!("{name}.conf"));
     let prefix = run_folder()?;
@@ -158,7 +189,7 @@ async fn nginx(name: &str, cpus: &str, globals: &str, ports: &[u16]) -> Result<S
         "-g".to_owned(),
         globals.to_owned(),
     ];
-    Server::start(name, cpus, args.into(), ports).await
+    Server::start(name, cpus, [wrapper, &args].concat(), ports).await
 }
 
 fn url(port: u16, path: &str) -> String {
@@ -176,7 +207,7 @@ fn folder() -> PathBuf {
 }
 
 /// What is not.
-fn run_folder() -> Result<PathBuf> {
+pub(super) fn run_folder() -> Result<PathBuf> {
     let folder = paths::target().join("bench-proxy");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     Ok(folder)

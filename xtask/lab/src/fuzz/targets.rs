@@ -16,8 +16,9 @@ const fn target(name: &'static str, krate: &'static str, test: &'static str) -> 
 }
 
 /// In the order in which they run.
-pub(super) const TARGETS: [Target; 10] = [
+pub(super) const TARGETS: [Target; 11] = [
     target("head", "store_proxy", "message::fuzz::head"),
+    target("answer", "store_proxy", "message::fuzz::answer"),
     target("chunks", "store_proxy", "message::fuzz::chunks"),
     target("forwarded", "store_proxy", "message::fuzz::forwarded"),
     target("cache-headers", "store_proxy", "cache::fuzz::headers"),

@@ -3,6 +3,7 @@
 
 mod clients;
 mod counters;
+pub(crate) mod instructions;
 mod load;
 mod machine;
 mod metrics;

@@ -1,0 +1,61 @@
+//! What pingora's session tells of a request and its answer.
+
+use http::header::{HOST, USER_AGENT};
+use http::{Method, Version};
+use pingora_error::Error;
+use pingora_proxy::Session;
+
+use super::exchange::{End, Exchange, Seen};
+use crate::cache::Outcome;
+
+/// How the exchange ended, with what error.
+pub(crate) fn end(session: &Session, exchange: &Exchange, error: Option<&Error>) -> End {
+    End {
+        status: final_status(session),
+        failed: error.is_some(),
+        outcome: outcome(session, exchange),
+    }
+}
+
+/// What the cache did; none where there is no cache.
+pub(crate) fn outcome(session: &Session, exchange: &Exchange) -> Option<Outcome> {
+    Outcome::of(&session.cache, exchange.caching.usage)
+}
+
+/// The status of the answer that the client got; `100 Continue` and its kin are none.
+pub(crate) fn final_status(session: &Session) -> Option<u16> {
+    session
+        .response_written()
+        .filter(|answer| !answer.status.is_informational())
+        .map(|answer| answer.status.as_u16())
+}
+
+/// Whether this is a call that no host has counted, as the cache answered it.
+pub(crate) fn is_uncounted_call(session: &Session, exchange: &Exchange) -> bool {
+    outcome(session, exchange).is_some_and(Outcome::is_from_cache)
+        && !exchange.attempts.is_sent
+        && !exchange.origin.is_background
+        && session.req_header().method == Method::GET
+}
+
+/// What the log tells of it.
+pub(crate) fn seen(session: &Session) -> Seen<'_> {
+    let request = session.req_header();
+    let header = |name| {
+        let value = request.headers.get(name);
+        value.and_then(|value| value.to_str().ok())
+    };
+    let target = request.uri.path_and_query();
+    Seen {
+        method: request.method.as_str(),
+        path: target.map_or("*", |target| target.as_str()),
+        host: header(HOST).or(request.uri.host()),
+        http_version: match request.version {
+            Version::HTTP_10 => "1.0",
+            Version::HTTP_2 => "2",
+            _ => "1.1",
+        },
+        user_agent: header(USER_AGENT),
+        bytes_sent: session.body_bytes_sent() as u64,
+    }
+}

@@ -1,0 +1,195 @@
+//! Connections to one upstream for requests that pass pingora by, kept when they are not used.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+/// The connections of one upstream that are not in use.
+pub(crate) struct Connections {
+    idle: Mutex<Idle>,
+    limit: usize,
+    idle_timeout: Duration,
+}
+
+#[derive(Default)]
+struct Idle {
+    /// In the order in which they were given back.
+    kept: Vec<Kept>,
+    /// Whether a task looks for those that are too old.
+    is_swept: bool,
+}
+
+struct Kept {
+    stream: TcpStream,
+    since: Instant,
+    /// A connection stays on the thread whose task waits for it: to wake another one costs more.
+    thread: ThreadId,
+}
+
+/// A connection in use.
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    /// Whether it has served another request.
+    pub(crate) reused: bool,
+}
+
+impl Connections {
+    /// Keeps so many connections for so long.
+    pub(super) fn new(limit: usize, idle_timeout: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            idle: Mutex::default(),
+            limit,
+            idle_timeout,
+        })
+    }
+
+    /// The connection that was used last, if there is one that seems to be open.
+    pub(super) fn take(&self) -> Option<Connection> {
+        let thread = thread::current().id();
+        let mut idle = self.lock();
+        loop {
+            let last = idle.kept.iter().rposition(|kept| kept.thread == thread)?;
+            let Kept { stream, since, .. } = idle.kept.remove(last);
+            if since.elapsed() < self.idle_timeout && is_quiet(&stream) {
+                let reused = true;
+                return Some(Connection { stream, reused });
+            }
+        }
+    }
+
+    /// Keeps a connection for another request.
+    pub(crate) fn keep(self: &Arc<Self>, connection: Connection) {
+        if self.idle_timeout.is_zero() {
+            return;
+        }
+        let mut idle = self.lock();
+        if idle.kept.len() >= self.limit {
+            idle.kept.remove(0);
+        }
+        idle.kept.push(Kept {
+            stream: connection.stream,
+            since: Instant::now(),
+            thread: thread::current().id(),
+        });
+        if !std::mem::replace(&mut idle.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(self), self.idle_timeout));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes what is too old or was closed by the other side. Whether anything is left.
+    fn close_old(&self) -> bool {
+        let mut idle = self.lock();
+        let limit = self.idle_timeout;
+        idle.kept
+            .retain(|kept| kept.since.elapsed() < limit && is_quiet(&kept.stream));
+        idle.is_swept = !idle.kept.is_empty();
+        idle.is_swept
+    }
+}
+
+/// Ends when nothing is left to close, or nobody is left who could use it.
+async fn sweep(connections: Weak<Connections>, idle_timeout: Duration) {
+    loop {
+        sleep(idle_timeout).await;
+        match connections.upgrade() {
+            Some(connections) if connections.close_old() => {}
+            _ => return,
+        }
+    }
+}
+
+/// Whether the other side has said nothing, not even that it closes.
+fn is_quiet(stream: &TcpStream) -> bool {
+    let read = stream.try_read(&mut [0]);
+    matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Opens a connection.
+///
+/// # Errors
+/// None came about in time.
+pub(super) async fn open(address: std::net::SocketAddr, limit: Duration) -> io::Result<Connection> {
+    let stream = timeout(limit, TcpStream::connect(address)).await??;
+    stream.set_nodelay(true)?;
+    let reused = false;
+    Ok(Connection { stream, reused })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Both ends of a connection.
+    async fn pair() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (opened, accepted) = tokio::join!(open(address, LONG), listener.accept());
+        (opened.expect("opened"), accepted.expect("accepted").0)
+    }
+
+    /// Waits until the connection's end knows what its other end did.
+    async fn noticed(connections: &Connections) {
+        let idle = connections.lock().kept.pop().expect("one");
+        idle.stream.readable().await.expect("readable");
+        connections.lock().kept.push(idle);
+    }
+
+    #[tokio::test]
+    async fn the_connection_that_was_used_last_is_used_again() {
+        let connections = Connections::new(2, LONG);
+        assert!(connections.take().is_none());
+        let mut ports = Vec::new();
+        let mut others = Vec::new();
+        for _ in 0..3 {
+            let (connection, other) = pair().await;
+            assert!(!connection.reused);
+            ports.push(connection.stream.local_addr().expect("an address"));
+            others.push(other);
+            connections.keep(connection);
+        }
+        for port in ports[1..].iter().rev() {
+            let connection = connections.take().expect("kept");
+            assert!(connection.reused);
+            assert_eq!(connection.stream.local_addr().expect("an address"), *port);
+        }
+        assert!(connections.take().is_none(), "more than the limit");
+    }
+
+    #[tokio::test]
+    async fn what_was_closed_or_spoke_unasked_is_not_used_again() {
+        let connections = Connections::new(2, LONG);
+        let (connection, other) = pair().await;
+        connections.keep(connection);
+        drop(other);
+        noticed(&connections).await;
+        assert!(connections.take().is_none());
+
+        let (connection, mut other) = pair().await;
+        connections.keep(connection);
+        other.write_all(b"HTTP/1.1 408").await.expect("written");
+        noticed(&connections).await;
+        assert!(!connections.close_old());
+        assert!(connections.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_for_no_time() {
+        let connections = Connections::new(2, Duration::ZERO);
+        let (connection, _other) = pair().await;
+        connections.keep(connection);
+        assert!(connections.take().is_none());
+    }
+}
