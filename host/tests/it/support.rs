@@ -201,7 +201,9 @@ impl Shop {
 
     /// All metrics.
     pub(crate) async fn scrape(&self) -> String {
-        let response = self.client.get(self.host.admin_url("/metrics")).send();
+        let request = self.client.get(self.host.admin_url("/metrics"));
+        // A kept connection may be closed by the host at this moment.
+        let response = request.header("connection", "close").send();
         response.await.unwrap().text().await.unwrap()
     }
 }
