@@ -1,9 +1,10 @@
 //! Every metric of the host, declared once. `docs/METRICS.md` explains them to operators.
 //!
-//! `requests` are counted by route, `swaps` by component, `pool` is MySQL's, and `outbound` what components ask Redis and
-//! MySQL for; the rest is here. Whoever does a thing counts it by a method that has the thing's name. Nothing here decides
-//! anything, and no other room declares a metric.
+//! `requests` are counted by route, `swaps` by component, `pool` is MySQL's, `group` its members', and `outbound` what
+//! components ask Redis and MySQL for; the rest is here. Whoever does a thing counts it by a method that has the thing's
+//! name. Nothing here decides anything, and no other room declares a metric.
 
+mod group;
 mod outbound;
 mod pool;
 mod requests;
@@ -18,6 +19,7 @@ use store_server::metrics::{Declare, registry, render};
 
 pub(crate) use store_server::metrics::InUse;
 
+pub(crate) use self::group::GroupMetrics;
 use self::outbound::OutboundVecs;
 pub(crate) use self::outbound::{NearMetrics, Refusal};
 pub(crate) use self::pool::PoolMetrics;
@@ -43,6 +45,7 @@ pub(crate) struct Metrics {
     refusals: IntCounterVec,
     outbound: OutboundVecs,
     pool: PoolVecs,
+    group: GroupMetrics,
     /// Requests, by route.
     pub(crate) requests: Arc<RequestMetrics>,
     /// Swaps, generations and canaries.
@@ -96,6 +99,7 @@ impl Metrics {
             )?,
             outbound: OutboundVecs::declare(&declare)?,
             pool: PoolVecs::declare(&declare)?,
+            group: GroupMetrics::declare(&declare)?,
             requests: Arc::new(RequestMetrics::declare(&declare)?),
             swaps: SwapMetrics::declare(&declare)?,
             registry: registry.clone(),
@@ -199,6 +203,11 @@ impl Metrics {
     /// The metrics of one component's pools.
     pub(crate) fn mysql_pool(&self, component: &str) -> PoolMetrics {
         self.pool.of(component)
+    }
+
+    /// The metrics of MySQL servers that hold the same data.
+    pub(crate) fn mysql_group(&self) -> GroupMetrics {
+        self.group.clone()
     }
 }
 

@@ -11,9 +11,10 @@ use tokio::time::timeout;
 
 use super::errors::says_closed;
 use super::pool::Pool;
-use super::server::reset;
+use super::server::{place, reset};
 use super::session::Session;
 use super::sql::{self, Effect};
+use super::statement::AnswerLimit;
 use crate::clients::Permit;
 use crate::metrics::InUse;
 
@@ -89,6 +90,14 @@ impl PooledConnection {
         self.pool.settings.statement
     }
 
+    /// The longest wait for a statement's answer, and for each further row.
+    pub(super) fn answer_limit(&self) -> AnswerLimit {
+        AnswerLimit {
+            time: self.statement_limit(),
+            stay: self.pool.server.stay_of(self),
+        }
+    }
+
     /// Opens another connection in the place of this one, which was closed while nobody used it.
     ///
     /// # Errors
@@ -142,13 +151,17 @@ impl Drop for PooledConnection {
 /// then, so it is told.
 async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
     let (id, limit) = (conn.id(), pool.settings.wait);
+    let at = place(conn.opts());
     // True as well of one that was left in the middle of a statement: the driver won't speak to it again.
     let is_silent = conn.is_disconnected();
     if is_silent || timeout(ABANDONED, conn.disconnect()).await.is_err() {
         let kill = async {
             let mut other = pool.open().await?;
-            // An error says that it is gone already.
-            _ = other.query_drop(format!("KILL {id}")).await;
+            // Another server has another connection of that number.
+            if place(other.opts()) == at {
+                // An error says that it is gone already.
+                _ = other.query_drop(format!("KILL {id}")).await;
+            }
             other.disconnect().await
         };
         _ = timeout(limit, kill).await;

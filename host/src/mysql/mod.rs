@@ -3,18 +3,22 @@
 //!
 //! `host` has the calls that components make. A `pool` lends a `connection` of its `server`; a `statement` on it is judged
 //! by its text (`sql`), by its `errors` and by what its `session` remembers; `rows` reads its result into a `row_stream`,
-//! and `values` converts what is in it. A `writer` is asked whether it takes writes. Nothing here knows a table of the
-//! store: what SQL means is for components.
+//! and `values` converts what is in it. `servers` has what the settings say of all: their TLS, and which are members of one
+//! `group`. A `writer` is asked whether it takes writes, by a `probe`. Nothing here knows a table of the store but the
+//! group's own: what SQL means is for components.
 
 mod connection;
 mod errors;
 #[cfg(test)]
 mod fuzz;
+mod group;
 mod host;
 mod pool;
+mod probe;
 mod row_stream;
 mod rows;
 mod server;
+mod servers;
 mod session;
 mod sql;
 mod statement;
@@ -32,6 +36,8 @@ pub use host::Connection;
 pub(crate) use pool::Pool;
 #[cfg(feature = "micro")]
 pub(crate) use rows::first_rows;
+pub(crate) use server::Server;
+pub(crate) use servers::Servers;
 pub(crate) use writer::Writer;
 
 use crate::config::MysqlSettings;
@@ -52,6 +58,7 @@ const MOST_POOLS: usize = 8;
 pub(crate) struct Pools {
     component: String,
     settings: MysqlSettings,
+    servers: Arc<Servers>,
     memory_limit_bytes: usize,
     metrics: Arc<Metrics>,
     by_url: Mutex<ByUrl>,
@@ -75,16 +82,23 @@ impl Pools {
     pub(crate) fn new(
         component: &str,
         settings: MysqlSettings,
+        servers: Arc<Servers>,
         memory_limit_bytes: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             component: component.to_owned(),
             settings,
+            servers,
             memory_limit_bytes,
             metrics,
             by_url: Mutex::default(),
         }
+    }
+
+    /// How the servers are reached.
+    pub(crate) fn servers(&self) -> &Arc<Servers> {
+        &self.servers
     }
 
     /// The pool for `url`, if there is one.
@@ -104,7 +118,8 @@ impl Pools {
         }
         let metrics = self.metrics.mysql_pool(&self.component);
         let settings = self.settings.clone();
-        let pool = Pool::new(backend, settings, self.memory_limit_bytes, metrics);
+        let server = Server::new(backend, &self.servers, self.memory_limit_bytes);
+        let pool = Pool::new(server, settings, metrics);
         let entry = Entry {
             pool: pool.clone(),
             asked: by_url.asked,

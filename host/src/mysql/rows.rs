@@ -8,7 +8,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
 use super::connection::PooledConnection;
 use super::row_stream::{HeldRow, RowStream};
-use super::statement::{Statement, within};
+use super::statement::{AnswerLimit, Statement, within};
 use super::values;
 use crate::instance::bindings::spin::mysql::mysql::{Column, Error, Row};
 use crate::instance::{NoRoom, StreamShare};
@@ -106,11 +106,11 @@ async fn read_rows(
     head: oneshot::Sender<Result<Head, QueryError>>,
 ) -> Result<(), Stop> {
     let limit = running.limit();
-    let first_try = within(limit, connection.exec_iter(running.text(), params)).await;
+    let first_try = within(&limit, connection.exec_iter(running.text(), params)).await;
     let result = match first_try {
         Ok(result) => Ok(result),
         Err(error) => match running.repeat(connection, error).await {
-            Ok(params) => within(limit, connection.exec_iter(running.text(), params)).await,
+            Ok(params) => within(&limit, connection.exec_iter(running.text(), params)).await,
             Err(error) => Err(error),
         },
     };
@@ -140,7 +140,7 @@ async fn read_rows(
     let mut outcome = None;
     while outcome.is_none() && first.len() < ROWS_AT_ONCE && bytes < room.bytes() {
         let patience = if first.is_empty() {
-            limit
+            reader.limit.time
         } else {
             Duration::ZERO
         };
@@ -237,14 +237,14 @@ enum Next {
 struct Reader<'a> {
     result: mysql_async::QueryResult<'a, 'static, mysql_async::BinaryProtocol>,
     columns: Vec<Column>,
-    limit: Duration,
+    limit: AnswerLimit,
     room: &'a StreamShare,
 }
 
 impl Reader<'_> {
     /// The next row, with room for it if there is any within `patience`.
     async fn next(&mut self, patience: Duration) -> Result<Option<Next>, RowError> {
-        let row = within(self.limit, self.result.next()).await;
+        let row = within(&self.limit, self.result.next()).await;
         let Some(row) = row.map_err(RowError::of)? else {
             return Ok(None);
         };
@@ -266,11 +266,11 @@ impl Reader<'_> {
         let mut left = left;
         loop {
             let row = match left.take() {
-                Some((weight, row)) => match self.room.hold(weight, self.limit).await {
+                Some((weight, row)) => match self.room.hold(weight, self.limit.time).await {
                     Ok(held) => (row, held),
                     Err(error) => return Ok(Err(RowError::NoRoom(error))),
                 },
-                None => match self.next(self.limit).await {
+                None => match self.next(self.limit.time).await {
                     Ok(Some(Next::Held(_, row))) => row,
                     Ok(Some(Next::Waits(..))) => return Ok(Err(RowError::NoRoom(NoRoom::Full))),
                     Ok(None) => return Ok(Ok(())),

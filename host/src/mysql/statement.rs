@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use mysql_async::Params;
 use mysql_async::prelude::Queryable;
+use tokio::time::timeout;
 
 use super::connection::PooledConnection;
 use super::errors::says_closed;
+use super::group::Stay;
 use super::session::Verdict;
 use super::sql::Effect;
 
@@ -16,7 +18,15 @@ pub(super) struct Statement<'a> {
     effect: Effect,
     /// Its parameters once more, if it may be sent again.
     again: Option<Params>,
-    limit: Duration,
+    limit: AnswerLimit,
+}
+
+/// How long an answer is awaited.
+#[derive(Clone)]
+pub(super) struct AnswerLimit {
+    pub(super) time: Duration,
+    /// Shorter if the server is one of several, and the work goes to another meanwhile.
+    pub(super) stay: Option<Stay>,
 }
 
 impl<'a> Statement<'a> {
@@ -30,7 +40,7 @@ impl<'a> Statement<'a> {
             text,
             effect,
             again: (is_first && effect.is_repeatable()).then(|| params.clone()),
-            limit: connection.statement_limit(),
+            limit: connection.answer_limit(),
         }
     }
 
@@ -40,11 +50,11 @@ impl<'a> Statement<'a> {
         connection: &mut PooledConnection,
         params: Params,
     ) -> mysql_async::Result<()> {
-        let done = within(self.limit, connection.exec_drop(self.text, params)).await;
+        let done = within(&self.limit, connection.exec_drop(self.text, params)).await;
         match done {
             Err(error) => {
                 let params = self.repeat(connection, error).await?;
-                within(self.limit, connection.exec_drop(self.text, params)).await
+                within(&self.limit, connection.exec_drop(self.text, params)).await
             }
             done => done,
         }
@@ -86,20 +96,25 @@ impl<'a> Statement<'a> {
         self.text
     }
 
-    pub(super) fn limit(&self) -> Duration {
-        self.limit
+    pub(super) fn limit(&self) -> AnswerLimit {
+        self.limit.clone()
     }
 }
 
 /// Waits for the server, but not for ever: one that went silent counts as a connection that broke.
 pub(super) async fn within<T>(
-    limit: Duration,
+    limit: &AnswerLimit,
     answer: impl Future<Output = mysql_async::Result<T>>,
 ) -> mysql_async::Result<T> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time").into())
-        }
-    }
+    let silent = |reason| std::io::Error::new(std::io::ErrorKind::TimedOut, reason);
+    let answer = timeout(limit.time, answer);
+    let answer = match &limit.stay {
+        None => answer.await,
+        Some(stay) => tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = stay.over() => return Err(silent("no answer, and MySQL is written to elsewhere").into()),
+        },
+    };
+    answer.map_err(|_| silent("no answer in time"))?
 }

@@ -11,46 +11,28 @@ use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo,
     RedisError, RedisResult, ServerErrorKind, Value,
 };
-use tokio::net::TcpStream;
+use rustls::ClientConfig;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::capped::CappedStream;
+use super::dial::Dialer;
 use super::is_outage;
 use super::near::Near;
 use super::scripts::ScriptEnder;
+use super::settings::LinkSettings;
+use super::target::{Target, Watch};
 use crate::clients::{Asker, Permit, Permits};
-use crate::config::RedisSettings;
-use crate::instance::share::largest_piece;
 use crate::outbound::Backend;
 
 /// Commands of one connection that wait for their reply at once. Each reply may be as large as one may be, and is counted
 /// only once it is here.
 const COMMANDS_AT_ONCE: u32 = 64;
 
-/// The limits of one link, in time and size.
-#[derive(Clone, Debug)]
-pub(crate) struct LinkSettings {
-    connect_timeout: Duration,
-    response_timeout: Duration,
-    largest_reply_bytes: usize,
-}
-
-impl LinkSettings {
-    /// For a component with this memory limit.
-    pub(crate) fn new(settings: &RedisSettings, memory_limit_bytes: usize) -> Self {
-        Self {
-            connect_timeout: settings.connect_timeout,
-            response_timeout: settings.response_timeout,
-            largest_reply_bytes: largest_piece(memory_limit_bytes),
-        }
-    }
-}
-
 /// A connection that is opened when it is first needed, and again after it broke.
 pub(crate) struct Link {
-    host: String,
-    port: u16,
+    target: Target,
+    dialer: Arc<Dialer>,
     info: RedisConnectionInfo,
     settings: LinkSettings,
     near: Option<Arc<Near>>,
@@ -73,6 +55,8 @@ struct Open {
 /// The task behind a connection, which ends with the last of its users.
 struct Driver {
     task: AbortHandle,
+    /// Ends it when another server is the primary.
+    _watch: Option<Watch>,
     /// Whether it ended because a reply was too large.
     is_over: Arc<AtomicBool>,
 }
@@ -88,21 +72,41 @@ impl Link {
     /// goes to `near`.
     ///
     /// # Errors
-    /// The driver can't use the address.
+    /// TLS can't be spoken with the certificates of the settings; one line says why.
     pub(crate) fn new(
         backend: &Backend,
         settings: LinkSettings,
         near: Option<Arc<Near>>,
-    ) -> RedisResult<Self> {
-        let mut info = backend.redis_info()?.redis_settings().clone();
-        let scripts = ScriptEnder::new(backend, &info, settings.response_timeout);
+    ) -> Result<Self, String> {
+        let tls = backend.redis_tls(&settings.tls)?;
+        let target = Target::of(backend, settings.sentinels.clone());
+        Ok(Self::over(
+            tls,
+            target,
+            backend.redis_info(),
+            settings,
+            near,
+        ))
+    }
+
+    /// A link to `target` over such streams.
+    pub(super) fn over(
+        tls: Option<Arc<ClientConfig>>,
+        target: Target,
+        mut info: RedisConnectionInfo,
+        settings: LinkSettings,
+        near: Option<Arc<Near>>,
+    ) -> Self {
+        let dialer = Arc::new(Dialer::new(tls));
+        let limit = settings.response_timeout;
+        let scripts = ScriptEnder::new(dialer.clone(), target.address(), &info, limit);
         if near.is_some() {
             // In the version before, nothing is said unasked.
             info = info.set_protocol(ProtocolVersion::RESP3);
         }
-        Ok(Self {
-            host: backend.reachable_host().to_owned(),
-            port: backend.port,
+        Self {
+            target,
+            dialer,
             info,
             settings,
             near,
@@ -111,7 +115,7 @@ impl Link {
             open: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             attempts: AtomicU64::new(0),
-        })
+        }
     }
 
     /// Sends a command for `asker` and waits for its reply.
@@ -207,11 +211,11 @@ impl Link {
     async fn connect(&self) -> RedisResult<Open> {
         let limit = self.settings.connect_timeout;
         let silent = |_| timed_out("no connection in time");
-        let address = (self.host.as_str(), self.port);
-        let stream = timeout(limit, TcpStream::connect(address))
+        let server = self.target.find().await?;
+        let stream = timeout(limit, self.dialer.open(&server))
             .await
             .map_err(silent)??;
-        stream.set_nodelay(true)?;
+        self.scripts.lead_to(&server);
         let (stream, is_over) = CappedStream::new(stream, self.settings.largest_reply_bytes);
         let mut config =
             AsyncConnectionConfig::new().set_response_timeout(Some(self.settings.response_timeout));
@@ -224,8 +228,10 @@ impl Link {
         }
         let handshake = MultiplexedConnection::new_with_config(&self.info, stream, config);
         let (connection, driver) = timeout(limit, handshake).await.map_err(silent)??;
+        let task = tokio::spawn(driver).abort_handle();
         let driver = Driver {
-            task: tokio::spawn(driver).abort_handle(),
+            _watch: self.target.watch(server, task.clone(), self.near.clone()),
+            task,
             is_over,
         };
         Ok(Open {

@@ -1,28 +1,35 @@
 //! `spin:redis`: what is linked once (here), what lives per component ([`Terms`]), per generation ([`Connections`]) and
 //! per instance ([`Connection`]).
 //!
-//! `host` has the calls that components make, and `commands` says which they may. A `link` carries them over one connection,
-//! on which replies are `capped`, and ends `scripts` that run too long. Their `values` are converted, and some are kept
-//! `near`. Nothing here knows a key of the store: what keys mean is for components.
+//! `host` has the calls that components make, and `commands` says which they may. A `link`, by its `settings`, carries them
+//! over one connection, on which replies are `capped`, and ends `scripts` that run too long. It leads to a `target`, which
+//! may be whichever server a `sentinel` names, and has the stream that it goes over opened by `dial`. Their `values` are
+//! converted, and some are kept `near`. Nothing here knows a key of the store: what keys mean is for components.
 
 mod capped;
 mod commands;
+mod dial;
 #[cfg(test)]
 mod fuzz;
 mod host;
 mod link;
 mod near;
 mod scripts;
+mod sentinel;
+mod settings;
+mod target;
 mod values;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use redis::{RedisError, RedisResult};
+use redis::RedisError;
 use wasmtime::component::{HasSelf, Linker};
 
-pub(crate) use self::link::{Link, LinkSettings};
+pub(crate) use self::link::Link;
+pub(crate) use self::sentinel::is_unknown;
+pub(crate) use self::settings::LinkSettings;
 use crate::clients::Asker;
 use crate::instance::State;
 use crate::instance::bindings::spin::redis::redis as wit;
@@ -93,7 +100,15 @@ impl Connections {
     /// A connection to `url`, which is `backend`, in the place of the one that was not used for the longest time if there
     /// are as many as there may be. `None` if all of those are held. It connects when the first command is sent, so a
     /// server that is down shows there.
-    fn make(&self, terms: &Terms, url: &str, backend: &Backend) -> RedisResult<Option<Arc<Link>>> {
+    ///
+    /// # Errors
+    /// As [`Link::new`].
+    fn make(
+        &self,
+        terms: &Terms,
+        url: &str,
+        backend: &Backend,
+    ) -> Result<Option<Arc<Link>>, String> {
         let near = terms.keeps_any_near().then(Arc::default);
         let link = Arc::new(Link::new(backend, terms.settings.clone(), near)?);
         let mut by_url = self.0.lock();
