@@ -237,6 +237,8 @@ fn database(url: &Url, kind: Kind) -> Result<Option<String>, String> {
 
 #[cfg(test)]
 mod tests {
+    use redis::IntoConnectionInfo;
+
     use super::*;
 
     fn no_tls() -> Tls {
