@@ -22,8 +22,8 @@ const MEANT: &AsciiSet = &CONTROLS
     .add(b'@')
     .add(b'\\');
 
-/// The value of every app variable.
-#[derive(Debug, Default)]
+/// The value of every app variable. Some are secrets, so there is no `Debug`.
+#[derive(Default)]
 pub(crate) struct Values {
     plain: BTreeMap<String, String>,
     /// As they are put into an address. What a file holds is written there as a URL wants it: whoever makes a password for
