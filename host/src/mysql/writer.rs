@@ -1,4 +1,4 @@
-//! Where writes of a component go, asked whether they are taken.
+//! Asks where a component's writes go whether they are taken.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use super::server::Server;
 use super::servers::Servers;
 use crate::outbound::Backend;
 
-/// Longest wait for a connection and its answers: less than a proxy waits for an answer to its check, or it would find
-/// nobody where somebody is there who can't write.
+/// Longest wait for a connection and its answers. It is shorter than a proxy waits for its health check, which would
+/// otherwise get no answer instead of one that says what is wrong.
 const TIME_LIMIT: Duration = Duration::from_millis(500);
 
 /// What is behind an address.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::RedisResult;
 use tokio::task::AbortHandle;
 
-use super::near::Near;
+use super::near::NearCache;
 use super::sentinel::Sentinels;
 use crate::config::HostPort;
 use crate::outbound::Backend;
@@ -66,7 +66,7 @@ impl Target {
         &self,
         server: HostPort,
         driver: AbortHandle,
-        near: Option<Arc<Near>>,
+        near: Option<Arc<NearCache>>,
     ) -> Option<Watch> {
         let Self::Primary(address, sentinels) = self else {
             return None;
