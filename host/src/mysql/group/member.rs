@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::course::{Standing, View};
 use super::row::{self, Row};
 use crate::config::HostPort;
-use crate::mysql::probe::{Fitness, Probe, Unfit};
+use crate::mysql::probe::{Fitness, Probe, Defect};
 use crate::mysql::server::Server;
 
 /// Longest wait for all that a member is asked.
@@ -51,7 +51,7 @@ impl Member {
     /// What it is now; while it is silent, what it was, for a while.
     pub(super) async fn look(&mut self) -> View {
         let answer = self.ask().await;
-        if !matches!(answer, Err(Unfit::Silent(_))) {
+        if !matches!(answer, Err(Defect::Silent(_))) {
             self.silent_since = None;
         } else if self.silent_since.get_or_insert_with(Instant::now).elapsed() < SILENT_FOR {
             return self.last.clone();
@@ -69,12 +69,12 @@ impl Member {
         self.last.clone()
     }
 
-    async fn ask(&mut self) -> Result<(Fitness, Option<Row>), Unfit> {
+    async fn ask(&mut self) -> Result<(Fitness, Option<Row>), Defect> {
         let fitness = self.probe.ask().await?;
         match self.probe.on_connection(row::read).await {
             Ok(row) => Ok((fitness, row)),
-            Err(Unfit::Broken(mysql_async::Error::Server(error))) if error.code == NO_TABLE => {
-                Err(Unfit::TakesNoWrites(NOT_MIGRATED))
+            Err(Defect::Broken(mysql_async::Error::Server(error))) if error.code == NO_TABLE => {
+                Err(Defect::TakesNoWrites(NOT_MIGRATED))
             }
             Err(unfit) => Err(unfit),
         }
