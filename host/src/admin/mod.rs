@@ -2,7 +2,7 @@
 //!
 //! | request | answered by |
 //! |---|---|
-//! | `GET /metrics`, `GET /healthz`, `GET /status` | here |
+//! | `GET /metrics`, `GET /healthz`, `GET /status`, `GET /traces` | here |
 //! | `POST /components/{id}/swap` | `upload` receives it, `changes` has it made |
 //! | `POST /components/{id}/rollback`, `/promote`, `/abort` | `changes` |
 //! | `POST /reload`, `POST /refresh` | `changes` |
@@ -41,7 +41,7 @@ use crate::http::body::discard;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The answer to a request for any other path.
-const PATHS: &str = "here are /metrics, /healthz, /status, /reload, /refresh and /components/ID/swap, rollback, promote, abort";
+const PATHS: &str = "here are /metrics, /healthz, /status, /traces, /reload, /refresh and /components/ID/swap, rollback, promote, abort";
 
 /// What all admin connections share.
 pub(crate) struct Admin {
@@ -120,7 +120,7 @@ impl Admin {
         self.names.check(request.version(), request.headers())?;
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let (endpoint, action, component) = match *segments.as_slice() {
-            ["metrics" | "healthz" | "status"] => (Endpoint::Read, "read", None),
+            ["metrics" | "healthz" | "status" | "traces"] => (Endpoint::Read, "read", None),
             ["reload"] => (Endpoint::Reload, "reload", None),
             ["refresh"] => (Endpoint::Refresh, "refresh", None),
             [
@@ -153,6 +153,7 @@ impl Admin {
                 }
             },
             "/status" => reply::json(&self.control.status()),
+            "/traces" => reply::json(&self.control.tracing.tail()),
             _ => reply::text("text/plain", "ok\n".to_owned()),
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use store_server::trace::Tracing;
 use tokio::sync::Semaphore;
 
 use super::manifest::{ComponentManifest, Manifest, ManifestError};
@@ -68,7 +69,11 @@ impl Plan {
     ///
     /// # Errors
     /// The app has something that this host can't serve; the first such thing is named.
-    pub(crate) fn new(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, AppError> {
+    pub(crate) fn new(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        tracing: &Tracing,
+    ) -> Result<Self, AppError> {
         let manifest = Manifest::load(&config.app)?;
         let wrong = |reason| AppError::Value {
             path: manifest.path.clone(),
@@ -76,12 +81,18 @@ impl Plan {
         };
         let router = Router::new(&manifest.routes, &metrics.requests).map_err(wrong)?;
         let values = variables::app_values(&manifest).map_err(wrong)?;
+        let common = Common {
+            values,
+            config,
+            metrics,
+            tracing,
+        };
         let contexts = manifest
             .components
             .iter()
             .map(|(id, entry)| {
                 let probe = manifest.probe_of(id, entry);
-                let context = context(id, entry, probe, &values, config, metrics).map_err(wrong)?;
+                let context = context(id, entry, probe, &common).map_err(wrong)?;
                 Ok((id.clone(), Arc::new(context)))
             })
             .collect::<Result<_, AppError>>()?;
@@ -129,14 +140,27 @@ impl Plan {
 /// to make up for the limit.
 const HEALTH_CHECKS: usize = 16;
 
+/// What all components of an app have in common.
+struct Common<'a> {
+    /// The app's variables.
+    values: BTreeMap<String, String>,
+    config: &'a Config,
+    metrics: &'a Arc<Metrics>,
+    tracing: &'a Tracing,
+}
+
 fn context(
     id: &str,
     entry: &ComponentManifest,
     probe: Probe,
-    values: &BTreeMap<String, String>,
-    config: &Config,
-    metrics: &Arc<Metrics>,
+    common: &Common<'_>,
 ) -> Result<Context, String> {
+    let Common {
+        values,
+        config,
+        metrics,
+        tracing,
+    } = common;
     let variables: HashMap<String, String> = variables::component_values(id, entry, values)?;
     check_addresses(id, &variables)?;
     let allowed_hosts = entry
@@ -150,6 +174,7 @@ fn context(
     let memory = limits.memory_limit_bytes();
     Ok(Context {
         id: id.to_owned(),
+        name: id.into(),
         variables,
         environment: entry.environment.clone(),
         allowed_hosts,
@@ -158,13 +183,14 @@ fn context(
         in_flight: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
         health_checks: Arc::new(Semaphore::new(HEALTH_CHECKS)),
         limits,
-        mysql: mysql::Pools::new(id, config.mysql.clone(), memory, metrics.clone()),
+        mysql: mysql::Pools::new(id, config.mysql.clone(), memory, Arc::clone(metrics)),
         redis: redis::Terms {
             settings: redis::LinkSettings::new(&config.redis, memory),
             near_prefixes: entry.redis_near_cache.clone(),
             near_metrics: metrics.redis_near(id),
         },
-        metrics: metrics.clone(),
+        metrics: Arc::clone(metrics),
+        tracing: Tracing::clone(tracing),
         outages: Trouble::default(),
         near_refusals: Trouble::default(),
         refusals: Trouble::default(),

@@ -7,6 +7,7 @@ mod admin_address;
 mod admin_url;
 mod clients;
 mod swap;
+mod trace;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use self::admin_address::AdminAddress;
 pub use self::admin_url::AdminUrl;
 pub use self::clients::{ClientSettings, Networks};
 pub use self::swap::{CanaryBudget, SwapSettings};
+pub use self::trace::TraceSettings;
 
 /// Everything that can be set about a serving host. Durations are written as `500ms`, `2s` or `1m`.
 #[derive(Clone, Debug, Args)]
@@ -108,6 +110,10 @@ pub struct Config {
     /// Swaps, canaries and who may start them.
     #[command(flatten)]
     pub swap: SwapSettings,
+
+    /// Traces.
+    #[command(flatten)]
+    pub trace: TraceSettings,
 
     /// The MySQL pools.
     #[command(flatten)]

@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use store_server::build::Build;
 use store_server::metrics::{Declare, registry, render};
+use store_server::trace::SpanCounters;
 
 pub(crate) use store_server::metrics::InUse;
 
@@ -47,6 +48,8 @@ pub(crate) struct Metrics {
     pub(crate) requests: Arc<RequestMetrics>,
     /// Swaps, generations and canaries.
     pub(crate) swaps: SwapMetrics,
+    /// Spans on their way to a receiver.
+    pub(crate) spans: SpanCounters,
 }
 
 impl Metrics {
@@ -98,6 +101,7 @@ impl Metrics {
             pool: PoolVecs::declare(&declare)?,
             requests: Arc::new(RequestMetrics::declare(&declare)?),
             swaps: SwapMetrics::declare(&declare)?,
+            spans: SpanCounters::declare(&declare, "store_trace_spans_total")?,
             registry: registry.clone(),
         };
         metrics.announce();

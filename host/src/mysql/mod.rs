@@ -3,7 +3,7 @@
 //!
 //! `host` has the calls that components make. A `pool` lends a `connection` of its `server`; a `statement` on it is judged
 //! by its text (`sql`), by its `errors` and by what its `session` remembers; `rows` reads its result into a `row_stream`,
-//! and `values` converts what is in it. A `writer` is asked whether it takes writes. Nothing here knows a table of the
+//! and `values` converts what is in it. `statement_span` is what a trace says of it. A `writer` is asked whether it takes writes. Nothing here knows a table of the
 //! store: what SQL means is for components.
 
 mod connection;
@@ -18,6 +18,7 @@ mod server;
 mod session;
 mod sql;
 mod statement;
+mod statement_span;
 mod values;
 mod writer;
 

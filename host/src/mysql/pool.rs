@@ -14,7 +14,7 @@ use super::server::{Server, reset};
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
 use crate::metrics::PoolMetrics;
-use crate::outbound::Backend;
+use crate::outbound::{Attributes, Backend};
 
 /// A connection that rested longer than this is asked whether it still lives before it is given out.
 const PING_AFTER: Duration = Duration::from_secs(1);
@@ -47,6 +47,15 @@ pub(crate) enum PoolError {
 }
 
 impl PoolError {
+    /// What a trace calls it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Exhausted { .. } => "pool exhausted",
+            Self::Silent { .. } => "no answer",
+            Self::Refused { .. } => "refused",
+        }
+    }
+
     /// Whether the server answered and turned the user or the database down: waiting does not help.
     pub(crate) fn is_final(&self) -> bool {
         match self {
@@ -67,6 +76,8 @@ pub(crate) struct Pool {
     /// Clean connections, the one used last at the end. Written by checkout, check-in and the reaper.
     idle: Mutex<Vec<Idle>>,
     pub(super) metrics: PoolMetrics,
+    /// What traces say of it.
+    pub(super) attributes: Attributes,
     /// Where clean-up runs when a connection is dropped outside the runtime.
     pub(super) runtime: Handle,
 }
@@ -91,6 +102,7 @@ impl Pool {
             server: Server::new(backend, memory_limit_bytes),
             permits: Permits::shared(settings.pool_size),
             idle: Mutex::default(),
+            attributes: backend.attributes(),
             metrics,
             runtime: Handle::current(),
             settings,

@@ -157,6 +157,11 @@ impl Backend {
             .unwrap_or(&self.host)
     }
 
+    /// The database that its URL names.
+    pub(super) fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
     pub(crate) fn scheme(&self) -> &'static str {
         self.kind.scheme()
     }

@@ -4,6 +4,9 @@
 //! connection to another database, user or protocol, subscribes it, or begins a transaction would be felt by all of
 //! them; what governs the server by every client it has. So only what reads and writes data is let through, by name.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 /// The commands, as Redis 8 knows them. `docs/ARCHITECTURE.md` says what is left out and why.
 const ALLOWED: &str = "
     APPEND BITCOUNT BITFIELD BITFIELD_RO BITOP BITPOS DBSIZE DECR DECRBY DEL ECHO EVAL EVALSHA EVALSHA_RO EVAL_RO EXISTS
@@ -73,6 +76,17 @@ pub(super) fn check<'a>(
             &format!(" other than {}", allowed.join(" and ")),
         )),
     }
+}
+
+/// The name of a command as this list has it.
+pub(super) fn known(name: &[u8]) -> Option<&'static str> {
+    static NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+        let partly = PARTLY_ALLOWED.iter().map(|(name, _)| *name);
+        let names = ALLOWED.split_ascii_whitespace().chain(WAITS_IF_ASKED);
+        names.chain(partly).collect()
+    });
+    let upper = std::str::from_utf8(name).ok()?.to_ascii_uppercase();
+    NAMES.get(upper.as_str()).copied()
 }
 
 /// Whether these arguments of XREAD or XREADGROUP ask to wait.

@@ -22,7 +22,7 @@ use super::scripts::ScriptEnder;
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::RedisSettings;
 use crate::instance::share::largest_piece;
-use crate::outbound::Backend;
+use crate::outbound::{Attributes, Backend};
 
 /// Commands of one connection that wait for their reply at once. Each reply may be as large as one may be, and is counted
 /// only once it is here.
@@ -53,6 +53,8 @@ pub(crate) struct Link {
     port: u16,
     info: RedisConnectionInfo,
     settings: LinkSettings,
+    /// What traces say of it.
+    pub(super) attributes: Attributes,
     near: Option<Arc<Near>>,
     commands: Arc<Permits>,
     scripts: Arc<ScriptEnder>,
@@ -103,6 +105,7 @@ impl Link {
         Ok(Self {
             host: backend.reachable_host().to_owned(),
             port: backend.port,
+            attributes: backend.attributes(),
             info,
             settings,
             near,

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use redis::{RedisError, RedisResult};
+use store_server::trace::Trace;
 use wasmtime::component::{HasSelf, Linker};
 
 pub(crate) use self::link::{Link, LinkSettings};
@@ -82,6 +83,8 @@ struct Entry {
 pub struct Connection {
     link: Arc<Link>,
     asker: Asker,
+    /// Where its commands belong to.
+    trace: Trace,
 }
 
 impl Connections {
