@@ -52,6 +52,7 @@ mod sick_cache;
 mod stock_policy;
 mod support;
 mod swap;
+mod traces;
 mod trust;
 mod turns;
 mod watch;

@@ -76,6 +76,13 @@ impl HostOptions {
         self
     }
 
+    /// The same with the environment variable `name` set to `value`.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The same with one more flag.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
@@ -237,7 +244,8 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 fn remove_settings(command: &mut Command) {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("SPIN_VARIABLE_") || text.starts_with("STORE_HOST_") {
+        let prefixes = ["SPIN_VARIABLE_", "STORE_HOST_", "OTEL_"];
+        if prefixes.iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&name);
         }
     }

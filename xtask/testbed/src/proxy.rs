@@ -32,6 +32,8 @@ pub struct ProxyOptions {
     pub logs: PathBuf,
     /// Further flags.
     pub args: Vec<String>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
     /// Whether our own `STORE_PROXY_…` reach it: a person wants that, a test does not.
     pub inherit_settings: bool,
 }
@@ -65,6 +67,7 @@ impl ProxyOptions {
             logs: config.parent().map(Path::to_owned).unwrap_or_default(),
             config,
             args: Vec::new(),
+            env: Vec::new(),
             inherit_settings: false,
         }
     }
@@ -105,6 +108,19 @@ impl Proxy {
         folder: &Path,
         config: impl Fn(&Place) -> String,
     ) -> Result<(Self, Place)> {
+        Self::start_on_free_ports_with(&[], binary, folder, config).await
+    }
+
+    /// The same with these environment variables.
+    ///
+    /// # Errors
+    /// When it doesn't come up.
+    pub async fn start_on_free_ports_with(
+        env: &[(String, String)],
+        binary: &Path,
+        folder: &Path,
+        config: impl Fn(&Place) -> String,
+    ) -> Result<(Self, Place)> {
         let mut tries = 1;
         loop {
             let (port, admin_port) = two_free_ports()?;
@@ -116,7 +132,11 @@ impl Proxy {
             let file = folder.join("store-proxy.toml");
             fs::write(&file, config(&place))
                 .with_context(|| format!("writing {}", file.display()))?;
-            match Self::start(&ProxyOptions::new(binary, file)).await {
+            let options = ProxyOptions {
+                env: env.to_vec(),
+                ..ProxyOptions::new(binary, file)
+            };
+            match Self::start(&options).await {
                 Err(error) if says_port_taken(&error) && tries < PORT_TRIES => tries += 1,
                 started => return Ok((started?, place)),
             }
@@ -177,7 +197,8 @@ fn launch(options: &ProxyOptions, stdout: &Path) -> Result<Process> {
     command
         .arg("--config")
         .arg(absolute(&options.config)?)
-        .args(&options.args);
+        .args(&options.args)
+        .envs(options.env.iter().cloned());
     let log = options.logs.join(format!("{}.log", options.name));
     Process::start(&options.name, command, stdout, &log)
 }
@@ -188,7 +209,8 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 
 fn remove_settings(command: &mut Command) {
     for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("STORE_PROXY_") {
+        let text = name.to_string_lossy();
+        if text.starts_with("STORE_PROXY_") || text.starts_with("OTEL_") {
             command.env_remove(&name);
         }
     }
