@@ -10,6 +10,7 @@ mod host_port;
 mod sentinel;
 mod swap;
 mod tls;
+mod trace;
 mod variable_file;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use self::host_port::HostPort;
 pub use self::sentinel::SentinelSettings;
 pub use self::swap::{CanaryBudget, SwapSettings};
 pub use self::tls::{MysqlTls, RedisTls, TlsMode, TlsSettings};
+pub use self::trace::TraceSettings;
 pub use self::variable_file::VariableFile;
 
 /// Everything that can be set about a serving host. Durations are written as `500ms`, `2s` or `1m`.
@@ -126,6 +128,10 @@ pub struct Config {
     /// Swaps, canaries and who may start them.
     #[command(flatten)]
     pub swap: SwapSettings,
+
+    /// Traces.
+    #[command(flatten)]
+    pub trace: TraceSettings,
 
     /// The MySQL pools.
     #[command(flatten)]

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use store_server::build::Build;
 use store_server::metrics::{Declare, registry, render, set_to_now};
+use store_server::trace::SpanCounters;
 
 pub(crate) use store_server::metrics::InUse;
 
@@ -49,6 +50,8 @@ pub(crate) struct Metrics {
     pub(crate) requests: Arc<RequestMetrics>,
     /// Swaps, generations and canaries.
     pub(crate) swaps: SwapMetrics,
+    /// Spans on their way to a receiver.
+    pub(crate) spans: SpanCounters,
 }
 
 impl Metrics {
@@ -101,6 +104,7 @@ impl Metrics {
             group: GroupMetrics::declare(&declare)?,
             requests: Arc::new(RequestMetrics::declare(&declare)?),
             swaps: SwapMetrics::declare(&declare)?,
+            spans: SpanCounters::declare(&declare, "store_trace_spans_total")?,
             registry: registry.clone(),
         };
         metrics.announce();

@@ -23,7 +23,7 @@ use super::scripts::ScriptEnder;
 use super::settings::LinkSettings;
 use super::target::{Target, Watch};
 use crate::clients::{Asker, Permit, Permits};
-use crate::outbound::Backend;
+use crate::outbound::{Attributes, Backend};
 
 /// Most commands of one connection that wait for their reply at once. Each reply may be as large as is allowed, and counts
 /// against the memory limit only when it has arrived.
@@ -35,6 +35,8 @@ pub(crate) struct Link {
     dialer: Arc<Dialer>,
     info: RedisConnectionInfo,
     settings: LinkSettings,
+    /// What traces say of it.
+    pub(super) attributes: Attributes,
     near: Option<Arc<NearCache>>,
     commands: Arc<Permits>,
     scripts: Arc<ScriptEnder>,
@@ -80,13 +82,11 @@ impl Link {
     ) -> Result<Self, String> {
         let tls = backend.redis_tls(&settings.tls)?;
         let target = Target::of(backend, settings.sentinels.clone());
-        Ok(Self::over(
-            tls,
-            target,
-            backend.redis_info(),
-            settings,
-            near,
-        ))
+        let link = Self::over(tls, target, backend.redis_info(), settings, near);
+        Ok(Self {
+            attributes: backend.attributes(),
+            ..link
+        })
     }
 
     /// A link to `target` over such streams.
@@ -107,6 +107,7 @@ impl Link {
         Self {
             target,
             dialer,
+            attributes: Attributes::default(),
             info,
             settings,
             near,

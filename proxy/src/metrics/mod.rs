@@ -13,6 +13,7 @@ use std::sync::Arc;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 use store_server::build::Build;
 use store_server::metrics::{Declare, registry, render, set_to_now};
+use store_server::trace::SpanCounters;
 
 use cache::CacheVecs;
 pub(crate) use cache::{CacheMetrics, RESULTS};
@@ -29,6 +30,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: IntGauge,
     /// Access log lines that were lost because the disk was too slow.
     pub(crate) log_lines_dropped: IntCounter,
+    /// Spans on their way to a receiver.
+    pub(crate) spans: SpanCounters,
     refused: [IntCounter; Reason::ALL.len()],
     registry: Registry,
     reloads: IntCounterVec,
@@ -54,6 +57,7 @@ impl Metrics {
                 "Requests answered 429 because their client asked too often",
             )?,
             refused: refusal::declare(&declare)?,
+            spans: SpanCounters::declare(&declare, "store_proxy_trace_spans_total")?,
             connections: declare.gauge(
                 "store_proxy_connections",
                 "Client connections that are open",
