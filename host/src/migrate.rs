@@ -1,7 +1,7 @@
 //! Numbered SQL files, applied once each and recorded in the database.
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder};
+use mysql_async::{Conn, Opts, OptsBuilder, UrlError};
 
 /// In order; a file that was released is never changed, only followed by another.
 const MIGRATIONS: [(u32, &str, &str); 5] = [
@@ -78,7 +78,7 @@ pub enum MigrateError {
 /// See [`MigrateError`]. DDL commits by itself in MySQL: a migration that fails half-way stays half applied, and the next
 /// start goes on with it.
 pub async fn migrate(url: &str) -> Result<Vec<String>, MigrateError> {
-    let opts = Opts::from_url(url).map_err(|error| MigrateError::Url(error.to_string()))?;
+    let opts = Opts::from_url(url).map_err(|error| MigrateError::Url(fault(&error)))?;
     let address = format!("{}:{}", opts.ip_or_hostname(), opts.tcp_port());
     let database = opts
         .db_name()
@@ -121,6 +121,22 @@ pub async fn migrate(url: &str) -> Result<Vec<String>, MigrateError> {
     }
     conn.disconnect().await.map_err(server)?;
     Ok(done)
+}
+
+/// What is wrong with a URL, without any part of it: people put passwords where none belongs.
+fn fault(error: &UrlError) -> String {
+    let fault = match error {
+        UrlError::Parse(error) => return error.to_string(),
+        UrlError::UnsupportedScheme { .. } => "it does not begin with mysql://",
+        UrlError::UnknownParameter { .. } | UrlError::FeatureRequired { .. } => {
+            "a parameter after the `?` is not known"
+        }
+        UrlError::InvalidParamValue { .. } | UrlError::InvalidPoolConstraints { .. } => {
+            "a parameter after the `?` has a value that it can't have"
+        }
+        UrlError::Invalid => "it is not complete",
+    };
+    fault.to_owned()
 }
 
 async fn connect(opts: Opts, database: &str) -> mysql_async::Result<Conn> {
@@ -174,6 +190,23 @@ mod tests {
         for (index, (version, _, sql)) in MIGRATIONS.iter().enumerate() {
             assert_eq!(*version as usize, index + 1);
             assert!(!statements(sql).is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_url_is_not_repeated() {
+        for wrong in [
+            "mysql://u:secret@h:1/store?secret=secret",
+            "mysql://u:secret@h:1/store?pool_min=secret",
+            "mysql://u:secret@h:1/store?pool_min=9&pool_max=1",
+            "mysql://u:secret@h:secret/store",
+            "secret://u:secret@h:1/store",
+            "secret",
+            "mysql://u:secret@h:1/",
+        ] {
+            let error = migrate(wrong).await.expect_err(wrong).to_string();
+            assert!(error.starts_with("--mysql-url: "), "{error}");
+            assert!(!error.contains("secret"), "{wrong}: {error}");
         }
     }
 

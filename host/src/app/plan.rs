@@ -163,6 +163,7 @@ fn context(
             settings: redis::LinkSettings::new(&config.redis, memory),
             near_prefixes: entry.redis_near_cache.clone(),
             near_metrics: metrics.redis_near(id),
+            scripts_ended: metrics.redis_scripts_ended(id),
         },
         metrics: metrics.clone(),
         outages: Trouble::default(),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use ::redis::{ErrorKind, FromRedisValue, RedisError};
+use prometheus::IntCounter;
 
 use super::plan::Plan;
 use crate::config::Config;
@@ -33,7 +34,10 @@ pub(crate) async fn check(
         let backend = Backend::parse(url, kind)?;
         let checked = match kind {
             Kind::Mysql => mysql(&backend, component, config, metrics).await,
-            Kind::Redis => redis(&backend, plan.keeps_near(url), config).await,
+            Kind::Redis => {
+                let scripts_ended = metrics.redis_scripts_ended(component);
+                redis(&backend, plan.keeps_near(url), config, scripts_ended).await
+            }
         };
         match checked {
             Ok(()) => {}
@@ -111,14 +115,19 @@ async fn mysql(
     }
 }
 
-async fn redis(backend: &Backend, keeps_near: bool, config: &Config) -> Result<(), Failure> {
+async fn redis(
+    backend: &Backend,
+    keeps_near: bool,
+    config: &Config,
+    scripts_ended: IntCounter,
+) -> Result<(), Failure> {
     let failure = |kind, error: RedisError| Failure {
         kind,
         reason: format!("Redis at {backend}: {error}"),
     };
     let near = keeps_near.then(Arc::default);
     let settings = redis::LinkSettings::new(&config.redis, config.limits.memory_limit_bytes());
-    let link = redis::Link::new(backend, settings, near)
+    let link = redis::Link::new(backend, settings, near, scripts_ended)
         .map_err(|error| failure(Trouble::Refused, error))?;
     let answer = link.run(&::redis::cmd("PING"), None).await;
     answer.map_err(|error| {

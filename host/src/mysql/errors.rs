@@ -8,8 +8,8 @@ use mysql_async::{DriverError, IoError};
 /// The table. Its columns are explained in `docs/MYSQL_ERRORS.md`.
 const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
 
-/// The server goes down, ended the connection, killed it, or closed it because it rested for too long.
-const CLOSED: [u16; 6] = [1053, 1079, 1152, 1184, 1927, 4031];
+/// The server goes down or offline, ended the connection, killed it, or closed it because it rested for too long.
+const CLOSED: [u16; 8] = [1053, 1079, 1152, 1184, 1927, 3032, 3169, 4031];
 
 /// What becomes of a session after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

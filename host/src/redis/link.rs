@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use prometheus::IntCounter;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo,
@@ -85,7 +86,7 @@ impl Drop for Driver {
 
 impl Link {
     /// A link that connects when the first command is sent, so a server that is down shows there. What Redis says unasked
-    /// goes to `near`.
+    /// goes to `near`; scripts that had to be ended are counted in `scripts_ended`.
     ///
     /// # Errors
     /// The driver can't use the address.
@@ -93,9 +94,10 @@ impl Link {
         backend: &Backend,
         settings: LinkSettings,
         near: Option<Arc<Near>>,
+        scripts_ended: IntCounter,
     ) -> RedisResult<Self> {
         let mut info = backend.redis_info()?.redis_settings().clone();
-        let scripts = ScriptEnder::new(backend, &info, settings.response_timeout);
+        let scripts = ScriptEnder::new(backend, &info, settings.response_timeout, scripts_ended);
         if near.is_some() {
             // In the version before, nothing is said unasked.
             info = info.set_protocol(ProtocolVersion::RESP3);

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use prometheus::IntCounter;
 use redis::{RedisError, RedisResult};
 use wasmtime::component::{HasSelf, Linker};
 
@@ -43,6 +44,8 @@ pub(crate) struct Terms {
     /// What the keys begin with whose values are kept near.
     pub(crate) near_prefixes: Vec<String>,
     pub(crate) near_metrics: NearMetrics,
+    /// Scripts that were ended because they ran too long.
+    pub(crate) scripts_ended: IntCounter,
 }
 
 impl Terms {
@@ -95,7 +98,12 @@ impl Connections {
     /// server that is down shows there.
     fn make(&self, terms: &Terms, url: &str, backend: &Backend) -> RedisResult<Option<Arc<Link>>> {
         let near = terms.keeps_any_near().then(Arc::default);
-        let link = Arc::new(Link::new(backend, terms.settings.clone(), near)?);
+        let link = Arc::new(Link::new(
+            backend,
+            terms.settings.clone(),
+            near,
+            terms.scripts_ended.clone(),
+        )?);
         let mut by_url = self.0.lock();
         if let Some(link) = by_url.known(url) {
             return Ok(Some(link));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use prometheus::IntCounter;
 use redis::aio::MultiplexedConnection;
 use redis::{
     Arg, AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisResult, ServerErrorKind,
@@ -35,6 +36,8 @@ pub(super) struct ScriptEnder {
     limit: Duration,
     /// Scripts that were given up since none was. Written by [`RunningScript`] and by the task that ends them.
     given_up: AtomicUsize,
+    /// Scripts that were ended.
+    ended: IntCounter,
     trouble: Trouble,
 }
 
@@ -47,7 +50,12 @@ pub(super) struct RunningScript {
 
 impl ScriptEnder {
     /// For scripts that may run for `limit`, on the server that `info` leads to.
-    pub(super) fn new(backend: &Backend, info: &RedisConnectionInfo, limit: Duration) -> Arc<Self> {
+    pub(super) fn new(
+        backend: &Backend,
+        info: &RedisConnectionInfo,
+        limit: Duration,
+        ended: IntCounter,
+    ) -> Arc<Self> {
         // Neither another database nor another protocol: Redis allows little while a script runs.
         let mut plain = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(username) = info.username() {
@@ -62,6 +70,7 @@ impl ScriptEnder {
             info: plain,
             limit,
             given_up: AtomicUsize::new(0),
+            ended,
             trouble: Trouble::default(),
         })
     }
@@ -114,7 +123,11 @@ impl ScriptEnder {
             loop {
                 let mut kill = redis::cmd("SCRIPT");
                 match kill.arg("KILL").exec_async(&mut connection).await {
-                    Ok(()) => ended += 1,
+                    Ok(()) => {
+                        ended += 1;
+                        // At once: of those that are many, one may not end.
+                        self.ended.inc();
+                    }
                     Err(error) if error.kind() == NONE_RUNS => return Ok(ended),
                     Err(error) => return Err(error),
                 }
@@ -176,7 +189,8 @@ mod tests {
     fn only_scripts_are_watched() {
         let backend = Backend::parse("redis://127.0.0.1:6379", Kind::Redis).expect("an address");
         let info = RedisConnectionInfo::default();
-        let ender = ScriptEnder::new(&backend, &info, Duration::from_secs(2));
+        let counter = IntCounter::new("ended", "of a test").expect("a counter");
+        let ender = ScriptEnder::new(&backend, &info, Duration::from_secs(2), counter);
         for (command, is_watched) in [("evalsha", true), ("EVAL_RO", true), ("GET", false)] {
             let watched = ender.watch(redis::cmd(command).arg("EVAL"));
             assert_eq!(watched.is_some(), is_watched, "{command}");

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 use store_server::build::Build;
-use store_server::metrics::{Declare, registry, render};
+use store_server::metrics::{Declare, InUse, registry, render};
 
 use cache::CacheVecs;
 pub(crate) use cache::{CacheMetrics, RESULTS};
@@ -25,6 +25,8 @@ pub(crate) struct Metrics {
     rate_limited: IntCounter,
     /// Client connections that are open.
     pub(crate) connections: IntGauge,
+    /// Refused ones that are open until their clients have been told.
+    refused_connections: IntGauge,
     /// Access log lines that were lost because the disk was too slow.
     pub(crate) log_lines_dropped: IntCounter,
     refused: [IntCounter; Reason::ALL.len()],
@@ -55,6 +57,10 @@ impl Metrics {
             connections: declare.gauge(
                 "store_proxy_connections",
                 "Client connections that are open",
+            )?,
+            refused_connections: declare.gauge(
+                "store_proxy_refused_connections",
+                "Refused connections that are open until their clients have been told",
             )?,
             log_lines_dropped: declare.counter(
                 "store_proxy_access_log_dropped_total",
@@ -122,6 +128,11 @@ impl Metrics {
         if reason == Reason::Rate {
             self.rate_limited.inc();
         }
+    }
+
+    /// One more refused connection until the guard is dropped.
+    pub(crate) fn refused_connection(&self) -> InUse {
+        InUse::new(self.refused_connections.clone())
     }
 
     /// Counts a reload that was taken over.

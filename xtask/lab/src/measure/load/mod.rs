@@ -1,6 +1,9 @@
-//! The one load driver: `wrk` for as much as goes, `oha` for a fixed rate. Both send what a [`Target`] says.
+//! The one load driver: `wrk` for as much as goes, `oha` for a fixed rate. Both send what a [`Target`] says, from one
+//! address. Clients that are to have addresses of their own are [`Clients`] of this process.
 
+mod measured;
 mod oha;
+mod paced;
 mod target;
 mod wrk;
 
@@ -10,7 +13,9 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::process::Command;
 
-pub(crate) use self::oha::{Measured, Stream};
+pub(crate) use self::measured::Measured;
+pub(crate) use self::oha::Stream;
+pub(crate) use self::paced::{Clients, Request};
 pub(crate) use self::target::Target;
 pub(crate) use self::wrk::Flood;
 use xtask::setup;
