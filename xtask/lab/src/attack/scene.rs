@@ -36,8 +36,6 @@ pub(super) struct Scene {
     pub(super) admin: SocketAddr,
     pub(super) mysql_url: String,
     pub(super) redis_url: String,
-    /// How many products there are.
-    pub(super) products: usize,
     client: Client,
     told: Mutex<Told>,
 }
@@ -62,7 +60,6 @@ impl Scene {
             admin: address(rig.admin_url(way))?,
             mysql_url: addresses.mysql_url().to_owned(),
             redis_url: addresses.redis_url().to_owned(),
-            products: rig.size.products,
             client: client.no_proxy().build().context("making a client")?,
             told: Mutex::default(),
         }))
