@@ -12,7 +12,7 @@ mod swaps;
 
 use std::sync::Arc;
 
-use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use store_server::build::Build;
 use store_server::metrics::{Declare, registry, render, set_to_now};
 use store_server::trace::SpanCounters;
@@ -177,6 +177,11 @@ impl Metrics {
     /// The counters of what one component's Redis connections keep near.
     pub(crate) fn redis_near(&self, component: &str) -> NearMetrics {
         self.outbound.near(component)
+    }
+
+    /// The counter of one component's scripts in Redis that were ended.
+    pub(crate) fn redis_scripts_ended(&self, component: &str) -> IntCounter {
+        self.outbound.scripts_ended(component)
     }
 
     /// Counts a refresh; `seconds` is absent when another host did it.

@@ -99,7 +99,13 @@ impl Link {
     ) -> Self {
         let dialer = Arc::new(Dialer::new(tls));
         let limit = settings.response_timeout;
-        let scripts = ScriptEnder::new(dialer.clone(), target.address(), &info, limit);
+        let scripts = ScriptEnder::new(
+            dialer.clone(),
+            target.address(),
+            &info,
+            limit,
+            settings.scripts_ended.clone(),
+        );
         if near.is_some() {
             // The version before has no pushes.
             info = info.set_protocol(ProtocolVersion::RESP3);
