@@ -157,14 +157,15 @@ async fn place_in(
     let orders: Vec<Order> = numbered.map(|(order, id)| order.numbered(id)).collect();
     insert_items(conn, &orders).await?;
     let sale = Sale::of(&orders);
-    let levels = post(conn, &sale).await?;
+    post(conn, &sale).await?;
     let order_ids: Vec<i64> = orders.iter().map(|order| order.order_id).collect();
     let changed = changed(&order_ids, &sale.lines);
     // What the components ask before they mark in Redis what changes; they mark it in one more round trip.
-    let _: Vec<mysql_async::Row> = conn
+    let rows: Vec<changes::Row> = conn
         .exec(changes::outcome(&changed), ids(changes::ids_of(&changed)))
         .await?;
     conn.exec_drop(COMMIT, ()).await?;
+    let levels = rows.into_iter().filter_map(level).collect();
     Ok((orders, levels))
 }
 
@@ -186,7 +187,7 @@ async fn insert_items(conn: &mut Conn, orders: &[Order]) -> Result<(), Abort> {
 }
 
 /// Moves stock and totals. Lists have few lengths, as the component's.
-async fn post(conn: &mut Conn, sale: &Sale) -> Result<Vec<StockLevel>, Abort> {
+async fn post(conn: &mut Conn, sale: &Sale) -> Result<(), Abort> {
     let lines = |quantity: fn(&Line) -> i64| {
         let mut rows: Vec<_> = sale
             .lines
@@ -215,19 +216,16 @@ async fn post(conn: &mut Conn, sale: &Sale) -> Result<Vec<StockLevel>, Abort> {
     });
     conn.exec_drop(statement, Params::Positional(spent.collect()))
         .await?;
-    let products = padded(sale.lines.iter().map(|line| line.product_id).collect());
-    let moved: Vec<(i64, i64, i64)> = conn
-        .exec(sql::moved_stock(products.len()), ids(products))
-        .await?;
-    Ok(moved.into_iter().map(level).collect())
+    Ok(())
 }
 
-fn level((product_id, quantity, version): (i64, i64, i64)) -> StockLevel {
-    StockLevel {
+/// What a row says of a product's stock, if it does.
+fn level((about, product_id, _, version, quantity): changes::Row) -> Option<StockLevel> {
+    (about == changes::ABOUT_PRODUCT).then_some(StockLevel {
         product_id,
-        quantity,
+        quantity: quantity?,
         version,
-    }
+    })
 }
 
 fn ids(ids: impl IntoIterator<Item = i64>) -> Params {
