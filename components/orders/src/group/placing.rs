@@ -248,8 +248,7 @@ fn check_ids(
     given: &[&Placement],
     orders: &[At<Order>],
 ) -> Result<(), MysqlError> {
-    let is_own =
-        |(at, order): &At<Order>| outcome.writer(order.order_id) == Some(given[*at].token);
+    let is_own = |(at, order): &At<Order>| outcome.writer(order.order_id) == Some(given[*at].token);
     if orders.iter().all(is_own) {
         return Ok(());
     }
