@@ -8,7 +8,7 @@ use store_domain::cache::{DOUBT_SETTLED, TURN_GONE, TURN_PLACED, turn_of_version
 use store_domain::changes::{Entity, Subject};
 use store_domain::stock::StockLevel;
 
-use crate::mysql::{Abort, Connection, MysqlError, ids, padded, placeholders, rung};
+use crate::mysql::{Abort, Connection, MysqlError, ids, list_length, padded, placeholders};
 use crate::redis::{Redis, RedisError};
 use crate::trust::{self, STATE_COLUMNS, State};
 use crate::{cache, log_sparsely};
@@ -184,7 +184,7 @@ pub fn outcome(changed: &[Subject]) -> String {
             "product_id",
         ),
     ] {
-        let count = rung(of(entity, changed).count());
+        let count = list_length(of(entity, changed).count());
         if count > 0 {
             let some = placeholders(count);
             statement += &format!(

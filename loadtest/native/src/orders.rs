@@ -18,7 +18,7 @@ use store_domain::orders::{
 use store_domain::stock::StockLevel;
 use store_domain::{Cents, StoreError};
 use store_guest::changes;
-use store_guest::mysql::{BEGIN, COMMIT, orders_by_id, padded, rung};
+use store_guest::mysql::{BEGIN, COMMIT, orders_by_id, padded, pieces, rung};
 
 use crate::answer::Failure;
 use crate::pools::Pools;
@@ -170,19 +170,24 @@ async fn place_in(
 }
 
 async fn insert_items(conn: &mut Conn, orders: &[Order]) -> Result<(), Abort> {
-    let mut rows: Vec<Value> = Vec::new();
-    for order in orders {
-        for item in &order.items {
-            rows.extend([
-                order.order_id.into(),
-                item.product_id.into(),
-                item.quantity.into(),
-                item.unit_price.to_string().into(),
-            ]);
-        }
+    let rows: Vec<[Value; 4]> = orders
+        .iter()
+        .flat_map(|order| {
+            order.items.iter().map(|item| {
+                [
+                    order.order_id.into(),
+                    item.product_id.into(),
+                    item.quantity.into(),
+                    item.unit_price.to_string().into(),
+                ]
+            })
+        })
+        .collect();
+    for rows in pieces(&rows) {
+        let statement = sql::insert_items(rows.len());
+        let rows = Params::Positional(rows.concat());
+        conn.exec_drop(statement, rows).await?;
     }
-    let statement = sql::insert_items(rows.len() / 4);
-    conn.exec_drop(statement, Params::Positional(rows)).await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use store_domain::{Cents, StoreError};
 use store_guest::cache::Write;
 use store_guest::changes::Outcome;
 use store_guest::idempotency;
-use store_guest::mysql::{Abort, Connection, Ending, MysqlError, ids, padded};
+use store_guest::mysql::{Abort, Connection, Ending, MysqlError, ids, padded, pieces};
 
 use super::{Placement, Terms};
 use crate::ledger::ROWS_AT_ONCE;
@@ -280,7 +280,7 @@ async fn insert_items(connection: &Connection, orders: &[At<Order>]) -> Result<(
         items.map(|item| (order.order_id, item))
     });
     let items: Vec<_> = items.collect();
-    for items in items.chunks(ROWS_AT_ONCE) {
+    for items in pieces(&items) {
         let mut parameters = Vec::with_capacity(items.len() * 4);
         for (order_id, item) in items {
             parameters.extend(ids([*order_id, item.product_id, item.quantity]));
