@@ -28,7 +28,7 @@ const FLAGS: [&str; 4] = [
     "--log-slow-filter=",
 ];
 
-/// Who compete, each with one order after the other: as many as two instances serve at once.
+/// Who compete, each with one order after the other.
 const CROWD: usize = 32;
 
 /// How many clients place orders. Where their length is what matters, one that waits for nobody.
