@@ -176,7 +176,7 @@ pub struct Limits {
     #[arg(
         long,
         env = "STORE_HOST_INSTANCE_CONCURRENCY",
-        default_value_t = 16,
+        default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=1024)
     )]
     pub instance_concurrency: u32,

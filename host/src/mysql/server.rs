@@ -17,8 +17,8 @@ use crate::instance::share::largest_piece;
 use crate::outbound::{Attributes, Backend, Tls, tls_error};
 
 /// Prepared statements kept on each connection. Lists of ids come in many lengths, each its own statement, and the
-/// server allows 16,382 of them to all its clients (`max_prepared_stmt_count`).
-const STATEMENTS_KEPT: usize = 64;
+/// server allows 16,382 of them to all its clients (`max_prepared_stmt_count`). One takes 30 to 500 KiB there, by its length.
+const STATEMENTS_KEPT: usize = 128;
 
 /// Room for what the protocol puts around a row.
 const PACKET_EXTRA_BYTES: usize = 64 * 1024;
