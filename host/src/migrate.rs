@@ -196,7 +196,8 @@ mod tests {
             "secret",
             "mysql://u:secret@h:1/",
         ] {
-            let error = migrate(wrong).await.expect_err(wrong).to_string();
+            let outcome = migrate(wrong, &MysqlTls::default()).await;
+            let error = outcome.expect_err(wrong).to_string();
             assert!(error.starts_with("--mysql-url: "), "{error}");
             assert!(!error.contains("secret"), "{wrong}: {error}");
         }
