@@ -5,29 +5,29 @@ use super::routes::Route;
 use super::sides::{HOST, HOST_SINGLE, NATIVE};
 use crate::measure::Table;
 
-/// Where requests/s are compared.
+/// Connections at which requests/s are compared.
 const CONNECTIONS: u32 = 32;
 
-/// And of orders, which commit together: the more there are at once, the more it is worth.
+/// The same for orders, which commit together: the more come at once, the more that gains.
 const CONNECTIONS_OF_ORDERS: u32 = 64;
 
-/// The host's p99 at 70 % of saturation, of the twin's.
+/// Highest p99 of the host at 70 % of saturation, as a multiple of the twin's.
 const MOST_P99: f64 = 2.0;
 
-/// That of orders which commit together, of those that commit alone, at 70 % of what the twin does that commits each
-/// alone.
+/// Highest p99 of orders that commit together, as a multiple of that of orders that commit alone, at 70 % of what the twin
+/// does that commits each alone.
 const MOST_P99_OF_SINGLE: f64 = 1.0;
 
-/// An order's p50 at 1 connection, of one that commits alone: nobody waits for company.
+/// Highest p50 of an order at 1 connection, as a multiple of that of one that commits alone: nobody waits for company.
 const MOST_P50_OF_SINGLE: f64 = 1.1;
 
-/// MariaDB's processor time for an order, of what the twin's costs that commits each alone.
+/// Most of MariaDB's processor time for an order, as a share of what the twin's costs that commits each alone.
 const MOST_MARIADB_CPU: f64 = 1.0 / 3.0;
 
-/// A cached report, of the empty handler: what the component itself adds is small.
+/// Least requests/s of a cached report, as a share of the empty handler's: the component itself adds little.
 const REPORT_OF_EMPTY: f64 = 0.9;
 
-/// Requests/s, of the twin's.
+/// Least requests/s of the host, as a share of the twin's.
 fn share_of_native(route: Route) -> f64 {
     match route {
         Route::Empty => 0.4,

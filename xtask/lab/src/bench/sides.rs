@@ -76,7 +76,7 @@ impl Side {
         }
     }
 
-    /// Whether it is asked for a route.
+    /// Whether the route is measured on it.
     pub(super) fn serves(&self, route: Route) -> bool {
         let only_orders = [HOST_SINGLE, NATIVE_GROUPED].contains(&self.name.as_str());
         !only_orders || route.places_orders()
@@ -100,7 +100,7 @@ impl Side {
 
 /// Everything that runs.
 pub(super) struct Bench {
-    // Before the store, whose servers they need.
+    // Dropped before the store, whose servers they need.
     pub(super) sides: Vec<Side>,
     pub(super) store: Store,
 }
@@ -137,7 +137,7 @@ impl Bench {
     }
 }
 
-/// A host as a user has it, on its processor.
+/// Options of a host with the settings that a user has, on its own processor.
 pub(super) fn host_options(binary: &Path, cpus: &Cpus) -> HostOptions {
     HostOptions {
         cpus: Some(cpus.server.clone()),
@@ -227,7 +227,7 @@ async fn start_native(
     }
 }
 
-/// Under which a run has its data, logs and scripts.
+/// The folder of a run's data, logs and scripts.
 fn folder() -> Result<PathBuf> {
     let folder = paths::target().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
