@@ -188,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn a_wrong_url_is_not_repeated() {
         for wrong in [
-            "mysql://u:secret@h:1/store?secret=secret",
+            "mysql://u:secret@h:1/store?pool=secret",
             "mysql://u:secret@h:1/store?pool_min=secret",
             "mysql://u:secret@h:1/store?pool_min=9&pool_max=1",
             "mysql://u:secret@h:secret/store",
