@@ -50,20 +50,20 @@ impl Exchange {
         self.caching.fetch = self.cache().map(Cache::fetch_start);
         let left = self.time_left()?;
         let group = self.group().ok_or(Problem::NoRoute)?;
-        let lease = group.lease(key, &self.attempts.tries).await?;
+        let permit = group.permit(key, &self.attempts.tries).await?;
         let lone = group.settings.reuse == Reuse::Replayable && !self.is_replayable();
         let next = Try {
             read_timeout: group.settings.read_timeout.min(left),
             alone: lone || self.attempts.afresh,
         };
-        self.attempts.begin(lease);
+        self.attempts.begin(permit);
         Ok(next)
     }
 
     /// The upstream began to answer.
     pub(crate) fn answered(&self, status: u16) {
-        if let Some(lease) = self.attempts.lease() {
-            lease.upstream.metrics.requests[class(status)].inc();
+        if let Some(permit) = self.attempts.permit() {
+            permit.upstream.metrics.requests[class(status)].inc();
         }
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::message::forwarded::Told;
+use crate::message::forwarded::Provenance;
 use crate::message::plain::PlainRequest;
 use crate::message::request_id::REQUEST_ID;
 use crate::request::exchange::Origin;
@@ -18,7 +18,7 @@ pub(super) fn write(request: &PlainRequest<'_>, origin: &Origin, is_trusted: boo
         head.put_slice(b"\r\n");
     }
     let host = Some(request.host);
-    let told = Told::new(&request.origin, host, origin.peer, origin.https, is_trusted);
+    let told = Provenance::new(&request.origin, host, origin.peer, origin.https, is_trusted);
     told.write(&request.origin, request.host, &mut head);
     put_request_id(&mut head, origin);
     head.put_slice(b"\r\n");

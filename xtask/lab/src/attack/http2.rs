@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use testbed::http2::{
-    END_HEADERS, END_STREAM, Field, PREFACE, Received, block, fields, frame, kind, settings,
+    END_HEADERS, END_STREAM, Field, PREFACE, ReceivedFrame, block, fields, frame, kind, settings,
     window_update,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,7 +62,7 @@ pub(super) async fn hear(mut reader: OwnedReadHalf, mut attempts: HashMap<u32, A
     let mut goaway = None;
     while !attempts.is_empty() {
         let mut rest = &received[..];
-        while let Some((frame, after)) = Received::first(rest) {
+        while let Some((frame, after)) = ReceivedFrame::first(rest) {
             rest = after;
             if frame.kind == kind::GOAWAY {
                 goaway = goaway.or_else(|| error(frame.payload.get(4..8)?));
@@ -85,7 +85,7 @@ pub(super) async fn hear(mut reader: OwnedReadHalf, mut attempts: HashMap<u32, A
 }
 
 /// What this frame ends its stream with, if it does.
-fn answer(frame: &Received<'_>, answers: &mut HashMap<u32, Vec<u8>>) -> Option<String> {
+fn answer(frame: &ReceivedFrame<'_>, answers: &mut HashMap<u32, Vec<u8>>) -> Option<String> {
     match frame.kind {
         kind::RST_STREAM => return Some("reset".to_owned()),
         kind::HEADERS | kind::DATA => {}
@@ -138,7 +138,7 @@ mod tests {
         let head = frame(kind::HEADERS, END_HEADERS, 1, &[0x8c]);
         let body = frame(kind::DATA, END_STREAM, 1, b"{\"status\":400}");
         let mut said = |bytes: &[u8]| {
-            let (frame, _) = Received::first(bytes).expect("a frame");
+            let (frame, _) = ReceivedFrame::first(bytes).expect("a frame");
             answer(&frame, &mut answers)
         };
         assert_eq!(said(&head), None);

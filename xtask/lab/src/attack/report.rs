@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::round::Round;
 use super::scene::NOTHING;
-use crate::measure::{Column, Measured, Table};
+use crate::measure::{Column, StreamResult, Table};
 
 /// How much slower the slowest hundredth should become at most.
 const P99_RATIO: f64 = 1.5;
@@ -60,7 +60,7 @@ impl Report {
         ];
         let mut table = Table::new(head);
         for round in &self.rounds {
-            let p99 = |measured: Option<&Measured>| match measured {
+            let p99 = |measured: Option<&StreamResult>| match measured {
                 Some(measured) => format!("{:.1}", measured.p99_ms),
                 None => "–".to_owned(),
             };
@@ -118,7 +118,7 @@ impl Round {
         Some(self.during.p99_ms / self.before.as_ref()?.p99_ms)
     }
 
-    fn phases(&self) -> impl Iterator<Item = (&'static str, &Measured)> {
+    fn phases(&self) -> impl Iterator<Item = (&'static str, &StreamResult)> {
         let all = [
             ("before", self.before.as_ref()),
             ("during", Some(&self.during)),
@@ -188,8 +188,8 @@ mod tests {
     use super::super::Way;
     use super::*;
 
-    fn measured(p99_ms: f64) -> Measured {
-        Measured {
+    fn measured(p99_ms: f64) -> StreamResult {
+        StreamResult {
             stream: "clients",
             requests: 100,
             requests_per_second: 100.0,

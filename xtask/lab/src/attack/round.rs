@@ -12,7 +12,7 @@ use super::list::Attack;
 use super::rig::Rig;
 use super::scene::{Scene, Told};
 use super::{Way, neighbours};
-use crate::measure::Measured;
+use crate::measure::StreamResult;
 
 /// How long attackers may take to let go.
 const LETTING_GO: Duration = Duration::from_secs(5);
@@ -33,9 +33,9 @@ pub(super) struct Plan {
 pub(super) struct Round {
     pub(super) attack: &'static str,
     pub(super) through: Way,
-    pub(super) before: Option<Measured>,
-    pub(super) during: Measured,
-    pub(super) after: Option<Measured>,
+    pub(super) before: Option<StreamResult>,
+    pub(super) during: StreamResult,
+    pub(super) after: Option<StreamResult>,
     pub(super) told: Told,
     /// What the attacker may be told.
     pub(super) documented: &'static [&'static str],

@@ -16,7 +16,7 @@ mod table;
 
 pub(crate) use clients::until;
 pub(crate) use counters::Counters;
-pub(crate) use load::{Clients, Flood, Loaders, Measured, Request, Stream, Target};
+pub(crate) use load::{Clients, Flood, Loaders, Request, Stream, StreamResult, Target};
 pub(crate) use machine::{commit, processor};
 pub(crate) use metrics::{label, series};
 pub(crate) use orders::{Basket, Numbers, Orders};

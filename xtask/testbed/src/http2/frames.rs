@@ -72,9 +72,9 @@ pub fn reset(stream: u32) -> Vec<u8> {
     frame(kind::RST_STREAM, 0, stream, &8_u32.to_be_bytes())
 }
 
-/// A frame that came in.
+/// A frame that was received.
 #[derive(Clone, Copy, Debug)]
-pub struct Received<'a> {
+pub struct ReceivedFrame<'a> {
     /// Its type, one of [`kind`].
     pub kind: u8,
     /// Its flags.
@@ -85,7 +85,7 @@ pub struct Received<'a> {
     pub payload: &'a [u8],
 }
 
-impl<'a> Received<'a> {
+impl<'a> ReceivedFrame<'a> {
     /// The first whole frame of `bytes`, and what follows it.
     pub fn first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (head, rest) = bytes.split_first_chunk::<9>()?;

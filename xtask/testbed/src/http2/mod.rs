@@ -13,7 +13,7 @@ mod streams;
 
 pub use exchange::{Outcome, judge};
 pub use frames::{
-    END_HEADERS, END_STREAM, PREFACE, Received, frame, kind, reset, settings, window_update,
+    END_HEADERS, END_STREAM, PREFACE, ReceivedFrame, frame, kind, reset, settings, window_update,
 };
 pub use hpack::{Field, block, fields};
 

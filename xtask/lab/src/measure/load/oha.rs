@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde::Deserialize;
 use tokio::process::{Child, Command};
 
-use super::{Measured, Target};
+use super::{StreamResult, Target};
 
 /// Requests of one kind, until stopped. They end with this process.
 pub(crate) struct Stream {
@@ -46,7 +46,9 @@ impl Stream {
     }
 
     /// Ends some at the same time, and reads what they measured.
-    pub(crate) async fn stop_all(streams: impl IntoIterator<Item = Self>) -> Result<Vec<Measured>> {
+    pub(crate) async fn stop_all(
+        streams: impl IntoIterator<Item = Self>,
+    ) -> Result<Vec<StreamResult>> {
         let streams: Vec<Self> = streams.into_iter().collect();
         for stream in &streams {
             stream.interrupt()?;
@@ -66,7 +68,7 @@ impl Stream {
     }
 
     /// Waits for its end, and reads what it measured.
-    pub(super) async fn measured(self) -> Result<Measured> {
+    pub(super) async fn measured(self) -> Result<StreamResult> {
         let output = self.oha.wait_with_output().await;
         let output = output.context("waiting for oha")?;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -94,7 +96,7 @@ struct Summary {
 }
 
 impl Output {
-    fn measured(self, stream: &'static str) -> Measured {
+    fn measured(self, stream: &'static str) -> StreamResult {
         let ms = |seconds: Option<f64>| seconds.map_or(f64::NAN, |seconds| seconds * 1000.0);
         let percentile = |name| ms(self.latency_percentiles.get(name).copied().flatten());
         let (p50_ms, p99_ms, p999_ms) = (percentile("p50"), percentile("p99"), percentile("p99.9"));
@@ -104,7 +106,7 @@ impl Output {
         let answered: u64 = good.iter().map(|(_, count)| count).sum();
         let mut failed = self.error_distribution;
         failed.extend(bad);
-        Measured {
+        StreamResult {
             stream,
             requests: answered + failed.values().sum::<u64>(),
             requests_per_second: answered as f64 / self.summary.total,
@@ -123,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    fn measured(said: Value) -> Measured {
+    fn measured(said: Value) -> StreamResult {
         let output: Output = serde_json::from_value(said).expect("oha's form");
         output.measured("reads")
     }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::Measured;
+use super::StreamResult;
 use crate::measure::quantile;
 
 /// How long an answer is awaited: longer than a server of ours gives itself.
@@ -33,7 +33,7 @@ pub(crate) struct Request {
 /// Clients that send requests in turn, until stopped.
 pub(crate) struct Clients {
     stop: Arc<Notify>,
-    thread: JoinHandle<Result<Measured>>,
+    thread: JoinHandle<Result<StreamResult>>,
 }
 
 /// How long a request took, or why it failed.
@@ -72,7 +72,7 @@ impl Clients {
     }
 
     /// Sends no more, waits for the answers that are missing, and gives what was measured.
-    pub(crate) async fn stop(self) -> Result<Measured> {
+    pub(crate) async fn stop(self) -> Result<StreamResult> {
         self.stop.notify_one();
         let ended = tokio::task::spawn_blocking(move || self.thread.join()).await;
         ended
@@ -87,7 +87,7 @@ async fn send(
     rate: u32,
     requests: impl Iterator<Item = Request>,
     stop: &Notify,
-) -> Result<Measured> {
+) -> Result<StreamResult> {
     let began = Instant::now();
     let mut under_way: JoinSet<Outcome> = JoinSet::new();
     let mut sending = (0_u32..).zip(requests).zip(clients.iter().cycle());
@@ -133,7 +133,7 @@ fn reason(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-fn measured(outcomes: Vec<Outcome>, seconds: f64) -> Measured {
+fn measured(outcomes: Vec<Outcome>, seconds: f64) -> StreamResult {
     let requests = outcomes.len() as u64;
     let mut failed: BTreeMap<String, u64> = BTreeMap::new();
     let mut times = Vec::new();
@@ -145,7 +145,7 @@ fn measured(outcomes: Vec<Outcome>, seconds: f64) -> Measured {
     }
     times.sort_by(f64::total_cmp);
     let time = |part| quantile(&times, part).unwrap_or(f64::NAN);
-    Measured {
+    StreamResult {
         stream: "clients",
         requests,
         requests_per_second: times.len() as f64 / seconds,

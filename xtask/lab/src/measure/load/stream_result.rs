@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// What a stream measured. Times are `NaN` where nothing was answered.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Measured {
+pub(crate) struct StreamResult {
     pub(crate) stream: &'static str,
     pub(crate) requests: u64,
     /// Answered with 2xx, each second. Fewer than asked for: then the generator could not keep up, or the server could
@@ -21,7 +21,7 @@ pub(crate) struct Measured {
     pub(crate) max_ms: f64,
 }
 
-impl Measured {
+impl StreamResult {
     /// Refuses what had failures. Requests still under way when oha's own time was over are none.
     pub(super) fn without_failures(self) -> Result<Self> {
         let failures: Vec<_> = self
