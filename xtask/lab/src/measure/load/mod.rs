@@ -4,6 +4,7 @@
 mod stream_result;
 mod oha;
 mod paced;
+mod stream_result;
 mod target;
 mod wrk;
 
