@@ -7,6 +7,7 @@ use bytes::Bytes;
 use clap::Parser;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
+use store_server::trace::{Trace, Tracing};
 use tokio::sync::Mutex;
 use wasmtime::Engine;
 
@@ -33,7 +34,7 @@ impl Routes {
     /// The app can't be served.
     pub fn of(app: &Path) -> Result<Self, Failure> {
         let config = config(app)?;
-        let plan = Plan::new(&config, &Metrics::new()?)?;
+        let plan = Plan::new(&config, &Metrics::new()?, &Tracing::default())?;
         Ok(Self(plan.router))
     }
 
@@ -56,7 +57,7 @@ impl Component {
     /// The app can't be served.
     pub fn load(app: &Path, id: &str) -> Result<Self, Failure> {
         let config = config(app)?;
-        let plan = Plan::new(&config, &Metrics::new()?)?;
+        let plan = Plan::new(&config, &Metrics::new()?, &Tracing::default())?;
         let context = plan.contexts.get(id).ok_or("no such component")?.clone();
         let engine = engine::new(config.limits.memory_limit_bytes(), None)?;
         let version = Version {
@@ -82,6 +83,7 @@ impl Component {
             id: RequestId::made("bench-"),
             place: None,
             is_urgent: false,
+            trace: Trace::off(),
         };
         let (answer, _) = self.generation.instances.handle(admitted, request).await?;
         Ok(answer.into_body().collect().await?.to_bytes().len())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use store_server::trace::Tracing;
 use tokio::sync::Semaphore;
 
 use super::manifest::{ComponentManifest, Manifest, ManifestError};
@@ -89,7 +90,11 @@ impl Plan {
     ///
     /// # Errors
     /// The app has something that this host can't serve; the first such thing is named.
-    pub(crate) fn new(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, AppError> {
+    pub(crate) fn new(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        tracing: &Tracing,
+    ) -> Result<Self, AppError> {
         let manifest = Manifest::load(&config.app)?;
         let wrong = |reason| AppError::Value {
             path: manifest.path.clone(),
@@ -103,6 +108,7 @@ impl Plan {
             servers: &servers,
             config,
             metrics,
+            tracing,
         };
         let contexts = manifest
             .components
@@ -181,6 +187,7 @@ struct Parts<'a> {
     servers: &'a Servers,
     config: &'a Config,
     metrics: &'a Arc<Metrics>,
+    tracing: &'a Tracing,
 }
 
 impl Parts<'_> {
@@ -205,6 +212,7 @@ impl Parts<'_> {
         let servers = self.servers.mysql.clone();
         Ok(Context {
             id: id.to_owned(),
+            name: id.into(),
             variables,
             environment: entry.environment.clone(),
             allowed_hosts,
@@ -215,11 +223,15 @@ impl Parts<'_> {
             limits,
             mysql: mysql::Pools::new(id, config.mysql.clone(), servers, memory, metrics.clone()),
             redis: redis::Terms {
-                settings: self.servers.redis.for_memory(memory),
+                settings: self
+                    .servers
+                    .redis
+                    .for_component(memory, metrics.redis_scripts_ended(id)),
                 near_prefixes: entry.redis_near_cache.clone(),
                 near_metrics: metrics.redis_near(id),
             },
             metrics: metrics.clone(),
+            tracing: self.tracing.clone(),
             outages: Trouble::default(),
             near_refusals: Trouble::default(),
             refusals: Trouble::default(),

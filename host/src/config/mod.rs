@@ -10,6 +10,7 @@ mod host_port;
 mod sentinel;
 mod swap;
 mod tls;
+mod trace;
 mod variable_file;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use self::host_port::HostPort;
 pub use self::sentinel::SentinelSettings;
 pub use self::swap::{CanaryBudget, SwapSettings};
 pub use self::tls::{MysqlTls, RedisTls, TlsMode, TlsSettings};
+pub use self::trace::TraceSettings;
 pub use self::variable_file::VariableFile;
 
 /// Everything that can be set about a serving host. Durations are written as `500ms`, `2s` or `1m`.
@@ -127,6 +129,10 @@ pub struct Config {
     #[command(flatten)]
     pub swap: SwapSettings,
 
+    /// Traces.
+    #[command(flatten)]
+    pub trace: TraceSettings,
+
     /// The MySQL pools.
     #[command(flatten)]
     pub mysql: MysqlSettings,
@@ -170,7 +176,7 @@ pub struct Limits {
     #[arg(
         long,
         env = "STORE_HOST_INSTANCE_CONCURRENCY",
-        default_value_t = 16,
+        default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=1024)
     )]
     pub instance_concurrency: u32,

@@ -12,9 +12,10 @@ mod swaps;
 
 use std::sync::Arc;
 
-use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use store_server::build::Build;
 use store_server::metrics::{Declare, registry, render, set_to_now};
+use store_server::trace::SpanCounters;
 
 pub(crate) use store_server::metrics::InUse;
 
@@ -49,6 +50,8 @@ pub(crate) struct Metrics {
     pub(crate) requests: Arc<RequestMetrics>,
     /// Swaps, generations and canaries.
     pub(crate) swaps: SwapMetrics,
+    /// Spans on their way to a receiver.
+    pub(crate) spans: SpanCounters,
 }
 
 impl Metrics {
@@ -101,6 +104,7 @@ impl Metrics {
             group: GroupMetrics::declare(&declare)?,
             requests: Arc::new(RequestMetrics::declare(&declare)?),
             swaps: SwapMetrics::declare(&declare)?,
+            spans: SpanCounters::declare(&declare, "store_trace_spans_total")?,
             registry: registry.clone(),
         };
         metrics.announce();
@@ -173,6 +177,11 @@ impl Metrics {
     /// The counters of what one component's Redis connections keep near.
     pub(crate) fn redis_near(&self, component: &str) -> NearMetrics {
         self.outbound.near(component)
+    }
+
+    /// The counter of one component's scripts in Redis that were ended.
+    pub(crate) fn redis_scripts_ended(&self, component: &str) -> IntCounter {
+        self.outbound.scripts_ended(component)
     }
 
     /// Counts a refresh; `seconds` is absent when another host did it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use store_server::trace::{Span, Trace};
 use tokio::time::timeout;
 
 use super::errors::says_closed;
@@ -15,6 +16,7 @@ use super::server::{place, reset};
 use super::session::Session;
 use super::sql::{self, Effect};
 use super::statement::AnswerLimit;
+use super::statement_span;
 use crate::clients::Permit;
 use crate::metrics::InUse;
 
@@ -34,6 +36,8 @@ pub(crate) struct PooledConnection {
     /// Whether the server has closed it.
     is_closed: bool,
     generation: u64,
+    /// Where its statements belong to. Written by whoever has it lent.
+    pub(super) trace: Trace,
     /// Taken by drop only.
     loan: Option<Loan>,
     pool: Arc<Pool>,
@@ -55,6 +59,7 @@ impl PooledConnection {
             is_untouched: true,
             is_closed: false,
             generation,
+            trace: Trace::off(),
             loan: Some(loan),
             pool,
         }
@@ -74,6 +79,13 @@ impl PooledConnection {
     pub(super) fn start_statement(&mut self) -> bool {
         self.pool.metrics.statements.inc();
         std::mem::take(&mut self.is_untouched)
+    }
+
+    /// The span of a statement.
+    pub(super) fn span(&self, statement: &str) -> Span {
+        let mut span = statement_span::begin(&self.trace, statement);
+        span.share(&self.pool.attributes);
+        span
     }
 
     /// What a statement does to its session, as far as its text and the database's views and triggers tell.

@@ -3,9 +3,9 @@
 //!
 //! `host` has the calls that components make. A `pool` lends a `connection` to its `server`. Whether that must be cleaned
 //! after a `statement` is decided by its text (`sql`) and its `errors`, and remembered in the `session`. `rows` reads a
-//! result into a `row_stream`, and `values` converts what is in it. `servers` has what the settings say of all: their TLS,
-//! and which are members of one `group`. `writer` asks by a `probe` whether writes are taken. Nothing here knows a table of
-//! the store but the group's own: what SQL means is for components.
+//! result into a `row_stream`, and `values` converts what is in it. `statement_span` is what traces say of a statement.
+//! `servers` has what the settings say of all: their TLS, and which are members of one `group`. `writer` asks by a `probe`
+//! whether writes are taken. Nothing here knows a table of the store but the group's own: what SQL means is for components.
 
 mod connection;
 mod errors;
@@ -22,6 +22,7 @@ mod servers;
 mod session;
 mod sql;
 mod statement;
+mod statement_span;
 mod values;
 mod writer;
 

@@ -14,7 +14,7 @@ use super::server::{Server, reset};
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
 use crate::metrics::PoolMetrics;
-use crate::outbound::tls_error;
+use crate::outbound::{Attributes, tls_error};
 
 /// A connection that rested longer than this is pinged before it is lent.
 const PING_AFTER: Duration = Duration::from_secs(1);
@@ -50,6 +50,15 @@ pub(crate) enum PoolError {
 }
 
 impl PoolError {
+    /// What a trace calls it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Exhausted { .. } => "pool exhausted",
+            Self::Silent { .. } => "no answer",
+            Self::Refused { .. } => "refused",
+        }
+    }
+
     /// Whether the server answered and refused the user or the database, so that waiting does not help.
     pub(crate) fn is_final(&self) -> bool {
         match self {
@@ -83,6 +92,8 @@ pub(crate) struct Pool {
     /// Clean connections, the one used last at the end. Written by checkout, check-in and the reaper.
     idle: Mutex<Vec<IdleConnection>>,
     pub(super) metrics: PoolMetrics,
+    /// What traces say of it.
+    pub(super) attributes: Attributes,
     /// Where clean-up runs when a connection is dropped outside the runtime.
     pub(super) runtime: Handle,
 }
@@ -100,6 +111,7 @@ impl Pool {
     pub(crate) fn new(server: Server, settings: MysqlSettings, metrics: PoolMetrics) -> Arc<Self> {
         metrics.size.add(settings.pool_size.into());
         let pool = Arc::new(Self {
+            attributes: server.attributes.clone(),
             server,
             permits: Permits::shared(settings.pool_size),
             idle: Mutex::default(),

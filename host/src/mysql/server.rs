@@ -14,11 +14,11 @@ use super::servers::Servers;
 use super::sql::{self, Effect};
 use crate::config::{HostPort, TlsMode};
 use crate::instance::share::largest_piece;
-use crate::outbound::{Backend, Tls, tls_error};
+use crate::outbound::{Attributes, Backend, Tls, tls_error};
 
 /// Prepared statements kept on each connection. Lists of ids come in many lengths, each its own statement, and the
-/// server allows 16,382 of them to all its clients (`max_prepared_stmt_count`).
-const STATEMENTS_KEPT: usize = 64;
+/// server allows 16,382 of them to all its clients (`max_prepared_stmt_count`). One takes 30 to 500 KiB there, by its length.
+const STATEMENTS_KEPT: usize = 128;
 
 /// Room for what the protocol puts around a row.
 const PACKET_EXTRA_BYTES: usize = 64 * 1024;
@@ -43,6 +43,8 @@ pub(crate) struct Server {
     takes_any_name: bool,
     /// Who says which server it is.
     group: Option<Arc<Group>>,
+    /// What traces say of it.
+    pub(super) attributes: Attributes,
     /// Whether a view or a trigger may change a session. Written each time a connection is opened.
     hides_changes: AtomicBool,
 }
@@ -70,6 +72,7 @@ impl Server {
             opts: ArcSwap::from_pointee(opts.clone()),
             usual: opts,
             group: None,
+            attributes: backend.attributes(),
             takes_any_name: backend.tls_mode(tls) == TlsMode::VerifyCa,
             hides_changes: AtomicBool::new(false),
         }

@@ -23,7 +23,7 @@ use super::scripts::ScriptEnder;
 use super::settings::LinkSettings;
 use super::target::{Target, Watch};
 use crate::clients::{Asker, Permit, Permits};
-use crate::outbound::Backend;
+use crate::outbound::{Attributes, Backend};
 
 /// Most commands of one connection that wait for their reply at once. Each reply may be as large as is allowed, and counts
 /// against the memory limit only when it has arrived.
@@ -35,6 +35,8 @@ pub(crate) struct Link {
     dialer: Arc<Dialer>,
     info: RedisConnectionInfo,
     settings: LinkSettings,
+    /// What traces say of it.
+    pub(super) attributes: Attributes,
     near: Option<Arc<NearCache>>,
     commands: Arc<Permits>,
     scripts: Arc<ScriptEnder>,
@@ -80,13 +82,11 @@ impl Link {
     ) -> Result<Self, String> {
         let tls = backend.redis_tls(&settings.tls)?;
         let target = Target::of(backend, settings.sentinels.clone());
-        Ok(Self::over(
-            tls,
-            target,
-            backend.redis_info(),
-            settings,
-            near,
-        ))
+        let link = Self::over(tls, target, backend.redis_info(), settings, near);
+        Ok(Self {
+            attributes: backend.attributes(),
+            ..link
+        })
     }
 
     /// A link to `target` over such streams.
@@ -99,7 +99,13 @@ impl Link {
     ) -> Self {
         let dialer = Arc::new(Dialer::new(tls));
         let limit = settings.response_timeout;
-        let scripts = ScriptEnder::new(dialer.clone(), target.address(), &info, limit);
+        let scripts = ScriptEnder::new(
+            dialer.clone(),
+            target.address(),
+            &info,
+            limit,
+            settings.scripts_ended.clone(),
+        );
         if near.is_some() {
             // The version before has no pushes.
             info = info.set_protocol(ProtocolVersion::RESP3);
@@ -107,6 +113,7 @@ impl Link {
         Self {
             target,
             dialer,
+            attributes: Attributes::default(),
             info,
             settings,
             near,

@@ -23,6 +23,7 @@ mod values;
 use std::sync::Arc;
 
 use redis::RedisError;
+use store_server::trace::Trace;
 use wasmtime::component::{HasSelf, Linker};
 
 pub(crate) use self::link::Link;
@@ -70,6 +71,8 @@ pub(crate) struct Connections(ByAddress<Link>);
 pub struct Connection {
     link: Arc<Link>,
     asker: Asker,
+    /// Where its commands belong to.
+    trace: Trace,
 }
 
 impl Connections {

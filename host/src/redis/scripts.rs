@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use prometheus::IntCounter;
 use redis::aio::MultiplexedConnection;
 use redis::{
     Arg, AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisResult, ServerErrorKind,
@@ -37,6 +38,8 @@ pub(super) struct ScriptEnder {
     limit: Duration,
     /// Scripts that were given up and may still run. Written by [`RunningScript`] and by the task that ends them.
     given_up: AtomicUsize,
+    /// Scripts that were ended.
+    ended: Option<IntCounter>,
     trouble: Trouble,
 }
 
@@ -48,12 +51,13 @@ pub(super) struct RunningScript {
 }
 
 impl ScriptEnder {
-    /// An ender for scripts that may run for `limit`, on the server that the link leads to.
+    /// An ender for scripts that may run for `limit`, on the server that the link leads to. Counts in `ended`.
     pub(super) fn new(
         dialer: Arc<Dialer>,
         server: HostPort,
         info: &RedisConnectionInfo,
         limit: Duration,
+        ended: Option<IntCounter>,
     ) -> Arc<Self> {
         // Without choosing a database or a protocol: Redis refuses those commands while a script runs.
         let mut plain = RedisConnectionInfo::default().set_skip_set_lib_name();
@@ -69,6 +73,7 @@ impl ScriptEnder {
             info: plain,
             limit,
             given_up: AtomicUsize::new(0),
+            ended,
             trouble: Trouble::default(),
         })
     }
@@ -126,7 +131,11 @@ impl ScriptEnder {
             loop {
                 let mut kill = redis::cmd("SCRIPT");
                 match kill.arg("KILL").exec_async(&mut connection).await {
-                    Ok(()) => ended += 1,
+                    Ok(()) => {
+                        ended += 1;
+                        // At once: of those that are many, one may not end.
+                        self.ended.iter().for_each(IntCounter::inc);
+                    }
                     Err(error) if error.kind() == NONE_RUNS => return Ok(ended),
                     Err(error) => return Err(error),
                 }
@@ -188,7 +197,7 @@ mod tests {
         let dialer = Arc::new(Dialer::new(None));
         let info = RedisConnectionInfo::default();
         let server = HostPort::new("127.0.0.1", 6379);
-        let ender = ScriptEnder::new(dialer, server, &info, Duration::from_secs(2));
+        let ender = ScriptEnder::new(dialer, server, &info, Duration::from_secs(2), None);
         for (command, is_watched) in [("evalsha", true), ("EVAL_RO", true), ("GET", false)] {
             let watched = ender.watch(redis::cmd(command).arg("EVAL"));
             assert_eq!(watched.is_some(), is_watched, "{command}");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntCounter;
 use redis::RedisConnectionInfo;
 use store_server::token;
 
@@ -22,6 +23,8 @@ pub(crate) struct LinkSettings {
     pub(super) tls: Arc<Tls>,
     /// Who is asked where the primary is; nobody if an address is one.
     pub(super) sentinels: Option<Arc<Sentinels>>,
+    /// Counts a component's scripts that had to be ended; nothing counts those of a check.
+    pub(super) scripts_ended: Option<IntCounter>,
 }
 
 /// What a Sentinel may answer: a list of fields.
@@ -29,7 +32,7 @@ const SENTINEL_REPLY_BYTES: usize = 64 * 1024;
 
 impl LinkSettings {
     /// Reads the files that the settings name. Meant for a component with this memory limit, see
-    /// [`LinkSettings::for_memory`].
+    /// [`LinkSettings::for_component`].
     ///
     /// # Errors
     /// One line names a flag, its file and what is wrong with it.
@@ -40,6 +43,7 @@ impl LinkSettings {
             largest_reply_bytes: SENTINEL_REPLY_BYTES,
             tls: Arc::new(Tls::load(&settings.tls.settings())?),
             sentinels: None,
+            scripts_ended: None,
         };
         if !settings.sentinel.addresses.is_empty() {
             let info = credentials(&settings.sentinel)?;
@@ -48,13 +52,19 @@ impl LinkSettings {
             let links = links.collect::<Result<_, String>>()?;
             common.sentinels = Some(Arc::new(Sentinels::new(links)));
         }
-        Ok(common.for_memory(memory_limit_bytes))
+        common.largest_reply_bytes = largest_piece(memory_limit_bytes);
+        Ok(common)
     }
 
-    /// The same for a component with this memory limit.
-    pub(crate) fn for_memory(&self, memory_limit_bytes: usize) -> Self {
+    /// The same for a component with this memory limit, whose scripts are counted when they have to be ended.
+    pub(crate) fn for_component(
+        &self,
+        memory_limit_bytes: usize,
+        scripts_ended: IntCounter,
+    ) -> Self {
         Self {
             largest_reply_bytes: largest_piece(memory_limit_bytes),
+            scripts_ended: Some(scripts_ended),
             ..self.clone()
         }
     }

@@ -56,6 +56,7 @@ mod stock_policy;
 mod support;
 mod swap;
 mod tls;
+mod traces;
 mod trust;
 mod turns;
 mod watch;
