@@ -59,16 +59,16 @@ const TRACES_LIMIT: Duration = Duration::from_secs(3);
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The app.
+    /// The app can't be served.
     #[error(transparent)]
     App(#[from] AppError),
-    /// A setting outside the manifest's reach.
+    /// A flag or a variable of the host is wrong.
     #[error("{0}")]
     Setting(String),
-    /// A database or cache.
+    /// A database or a cache can't be reached, or refuses.
     #[error("{0}")]
     Backend(String),
-    /// A listener.
+    /// An address can't be listened on.
     #[error("{flag} {address}: {source}; free the port or choose another (0 picks one)")]
     Listen {
         /// The flag that names the address.
@@ -78,7 +78,7 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The machine or the metrics registry.
+    /// The machine has no thread or socket for us, or the metrics can't be declared.
     #[error("{0}")]
     Internal(String),
 }
@@ -230,15 +230,15 @@ fn admin_token(config: &Config) -> Result<Token, StartError> {
     Ok(token)
 }
 
-/// Said instead of a folder for a host that may write nowhere.
+/// The value of `--state-folder` for a host that keeps nothing.
 const NO_FOLDER: &str = "none";
 
-/// The folder that swaps survive in: the one that is named, or one for this host beside the app.
+/// The folder in which swaps survive a restart: the one that is named, or one for this host beside the app.
 fn state_folder(config: &Config) -> Result<Option<StateFolder>, StartError> {
     let path: PathBuf = match (&config.swap.state_folder, config.listen.port()) {
         (Some(path), _) if path.as_os_str() == NO_FOLDER => return Ok(None),
         (Some(path), _) => path.clone(),
-        // Who picks a port each time is another host each time.
+        // A host that picks a port would have another folder each time.
         (None, 0) => {
             tracing::info!("Swaps end with this process: keep them with --state-folder");
             return Ok(None);

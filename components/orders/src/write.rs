@@ -12,7 +12,7 @@ use crate::{group, sql, undo};
 /// `POST /orders`
 pub(crate) async fn place(request: &Request) -> Result<Reply, Problem> {
     #[derive(Serialize)]
-    struct Placed {
+    struct PlacedOrder {
         order_id: i64,
     }
     let key = idempotency::key(request)?;
@@ -24,7 +24,7 @@ pub(crate) async fn place(request: &Request) -> Result<Reply, Problem> {
         group::place(&terms, Placement::new(&basket, claim.as_ref(), body.len())).await
     })
     .await?;
-    Ok(Reply::json(StatusCode::CREATED, &Placed { order_id }))
+    Ok(Reply::json(StatusCode::CREATED, &PlacedOrder { order_id }))
 }
 
 /// `DELETE /orders/{id}`

@@ -1,4 +1,4 @@
-//! What serves when the host has started.
+//! Loads what serves when the host starts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::instance::{Compiler, Generation, Source};
 use crate::metrics::Metrics;
 
-/// What [`Control`] is made of, beside the app.
+/// The parts of [`Control`] that are made before the app is loaded.
 pub(crate) struct Parts {
     pub(crate) engine: Engine,
     pub(crate) compiler: Compiler,

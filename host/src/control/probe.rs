@@ -1,4 +1,4 @@
-//! Asks a new generation the probe of its component, before it serves anyone else.
+//! Sends a new generation the probe of its component, before it serves anyone.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ use crate::answers;
 use crate::instance::{Admission, Generation, Probe};
 use crate::message::RequestId;
 
-/// Longest time for a probe. A component that is slower than this to begin with is not one to switch to.
+/// Longest time for a probe. A component that takes longer for its first answer is not one to switch to.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// Most of a probe's answer that is read; the probe is meant to be cheap.
+/// Largest answer to a probe; a probe is meant to be cheap.
 const LONGEST_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// Asks a fresh instance of `generation`, without counting it as a request. Its trace is `within` that of a change, or one of
-/// its own.
+/// Sends the probe to a fresh instance of `generation`, without counting it as a request. Its trace is `within` that of a
+/// change, or one of its own.
 ///
 /// # Errors
 /// The generation gives no answer, or another than the probe expects; one line says which.

@@ -1,4 +1,4 @@
-//! A swap, step by step. Until the last of them nothing has changed.
+//! A swap, step by step. Nothing has changed until its last step.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,17 +10,17 @@ use super::drain::discard;
 use super::error::Step;
 use super::probe;
 use super::{Control, ControlError, Peer, change_of, micros, millis};
-use crate::answers::{self, Change, LastChange};
+use crate::answers::{self, Change};
 use crate::app::{Canary, Slot, TrafficShare};
 use crate::instance::{Code, CompileError, Generation, Origin, Source};
 
-/// A component that somebody wants to serve.
+/// A component that somebody wants to have served.
 pub(crate) struct Upload {
     pub(crate) source: Source,
     /// The SHA-256 that its sender says it has, in hexadecimal.
     pub(crate) expected_digest: Option<String>,
     pub(crate) origin: Origin,
-    /// If it is to be tried on a part of the traffic first.
+    /// Set if it is to be tried on a part of the traffic first.
     pub(crate) trial: Option<Trial>,
 }
 
@@ -114,14 +114,7 @@ impl Control {
             }
         };
         self.metrics.swaps.swapped(id, started.elapsed());
-        self.note(
-            id,
-            LastChange {
-                generation: change.generation,
-                result: result.to_owned(),
-                reason: None,
-            },
-        );
+        self.note(id, change.generation, result, None);
         Ok((result, change))
     }
 
@@ -140,7 +133,7 @@ impl Control {
             .map_err(|reason| ControlError::at(Step::Signature, reason))
     }
 
-    /// Compiles and links, away from the requests.
+    /// Compiles and links on a thread that serves no requests.
     pub(super) async fn compile(&self, id: &str, source: &Source) -> Result<Code, ControlError> {
         let compiled = self.compiler.compile(source.clone()).await;
         let compiled = compiled.map_err(|error| match error {
@@ -151,7 +144,7 @@ impl Control {
         Ok(compiled)
     }
 
-    /// A generation that has answered its probe.
+    /// Makes a generation of the code and asks it the component's probe.
     async fn try_out(
         &self,
         id: &str,

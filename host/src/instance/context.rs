@@ -53,12 +53,15 @@ impl Context {
     /// The component may not connect there. The text says why, without the address's user and password.
     pub(crate) fn check_outbound(&self, address: &str, kind: Kind) -> Result<Backend, String> {
         let backend = self.allowed(address, kind);
-        backend.inspect_err(|reason| {
-            self.metrics.refuse_outbound(&self.id, Refusal::Address);
-            if self.refusals.is_to_be_logged() {
-                tracing::warn!(component = self.id, "Refused a connection: {reason}");
-            }
-        })
+        backend.inspect_err(|reason| self.note_refusal(Refusal::Address, reason))
+    }
+
+    /// Counts something that the component asked for and the host refuses, and logs it, but not once for each request.
+    pub(crate) fn note_refusal(&self, refusal: Refusal, reason: &str) {
+        self.metrics.refuse_outbound(&self.id, refusal);
+        if self.refusals.is_to_be_logged() {
+            tracing::warn!(component = self.id, "Refused `{}`: {reason}", self.id);
+        }
     }
 
     fn allowed(&self, address: &str, kind: Kind) -> Result<Backend, String> {

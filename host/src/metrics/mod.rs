@@ -1,8 +1,8 @@
 //! Every metric of the host, declared once. `docs/METRICS.md` explains them to operators.
 //!
-//! `requests` are counted by route, `swaps` by component, `pool` is MySQL's, and `outbound` what components ask Redis and
-//! MySQL for; the rest is here. Whoever does a thing counts it by a method that has the thing's name. Nothing here decides
-//! anything, and no other room declares a metric.
+//! `requests` has the metrics of requests by route, `swaps` those of changes by component, `pool` those of the MySQL pools,
+//! `outbound` those of what components ask MySQL and Redis for; the rest is here. Nothing here decides anything, and no other
+//! room declares a metric.
 
 mod outbound;
 mod pool;
@@ -10,11 +10,10 @@ mod requests;
 mod swaps;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use store_server::build::Build;
-use store_server::metrics::{Declare, registry, render};
+use store_server::metrics::{Declare, registry, render, set_to_now};
 use store_server::trace::SpanCounters;
 
 pub(crate) use store_server::metrics::InUse;
@@ -145,7 +144,7 @@ impl Metrics {
             .set(1);
     }
 
-    /// Takes the digest of a component that serves no longer away.
+    /// Removes the digest of a component that serves no longer.
     pub(crate) fn component_left(&self, component: &str, digest: &str) {
         // Absent only if it never served.
         _ = self
@@ -153,7 +152,7 @@ impl Metrics {
             .remove_label_values(&[component, digest]);
     }
 
-    /// One more instance until the guard is dropped.
+    /// Counts an instance until the guard is dropped.
     pub(crate) fn instance(&self, component: &str) -> InUse {
         InUse::new(self.instances.with_label_values(&[component]))
     }
@@ -181,7 +180,7 @@ impl Metrics {
         self.refreshes.with_label_values(&[outcome]).inc();
         if let Some(seconds) = seconds {
             self.refresh_seconds.observe(seconds);
-            self.refreshed.set(unix_seconds());
+            set_to_now(&self.refreshed);
         }
     }
 
@@ -204,11 +203,6 @@ impl Metrics {
     pub(crate) fn mysql_pool(&self, component: &str) -> PoolMetrics {
         self.pool.of(component)
     }
-}
-
-fn unix_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs().cast_signed())
 }
 
 #[cfg(test)]

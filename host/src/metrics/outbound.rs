@@ -1,4 +1,4 @@
-//! What is counted of the commands that components send to Redis, and of what the host refuses them.
+//! Metrics of the commands that components send to Redis, and of what the host refuses them.
 
 use prometheus::{IntCounter, IntCounterVec};
 
@@ -61,7 +61,7 @@ impl OutboundVecs {
     }
 }
 
-/// Why the host does not do for a component what it asks.
+/// Why the host refuses what a component asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The address is not one, or not among the allowed ones.
@@ -96,7 +96,7 @@ impl Refusal {
     }
 }
 
-/// What is counted of the keys that one component asks to be kept near.
+/// Counters of reads of the keys that one component asks to be kept near.
 pub(crate) struct NearMetrics {
     pub(crate) hits: IntCounter,
     pub(crate) misses: IntCounter,

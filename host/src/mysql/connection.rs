@@ -1,5 +1,5 @@
-//! A connection that a pool has lent, and how it comes back: as it is if it is clean, otherwise after a clean-up in the
-//! background, or not at all.
+//! A connection that a pool has lent, and how the pool gets it back: as it is if it is clean, otherwise after a clean-up in
+//! the background, or not at all.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -19,19 +19,20 @@ use super::statement_span;
 use crate::clients::Permit;
 use crate::metrics::InUse;
 
-/// How long a server may take to notice by itself that a connection is closed.
+/// How long a server may take to notice by itself that we closed a connection.
 const ABANDONED: Duration = Duration::from_millis(100);
 
-/// A connection out of the pool. Dropping it gives it back: clean at once, otherwise after a clean-up in the background.
+/// A connection that belongs to a pool. Dropping it gives it back: at once if it is clean, otherwise after a clean-up in the
+/// background.
 pub(crate) struct PooledConnection {
     /// Taken by drop only.
     conn: Option<Conn>,
     pub(super) session: Session,
-    /// Set while a statement runs, and left set if it is abandoned or the connection fails.
+    /// Set while a statement runs. It stays set if the statement is abandoned or the connection fails.
     pub(super) broken: bool,
-    /// No statement was run since it was taken out of the pool.
+    /// Whether no statement was run since it was taken out of the pool.
     is_untouched: bool,
-    /// The server has closed it.
+    /// Whether the server has closed it.
     is_closed: bool,
     generation: u64,
     /// Where its statements belong to. Written by whoever has it lent.
@@ -41,7 +42,7 @@ pub(crate) struct PooledConnection {
     pool: Arc<Pool>,
 }
 
-/// What a connection that is lent holds of its pool, until it is back there or closed.
+/// What a lent connection holds of its pool until it is returned or closed.
 pub(super) struct Loan {
     pub(super) _permit: Permit,
     pub(super) _in_use: InUse,
@@ -63,8 +64,8 @@ impl PooledConnection {
         }
     }
 
-    /// Takes note of a connection that can't be used any more. If it was closed, others opened before a restart of the
-    /// server were closed too.
+    /// Notes that the connection can't be used any more. If the server has closed it, as a restart does, the resting ones are
+    /// discarded too.
     pub(super) fn fail(&mut self, error: &mysql_async::Error) {
         self.broken = true;
         if says_closed(error) {
@@ -73,7 +74,7 @@ impl PooledConnection {
         }
     }
 
-    /// Counts one statement. Whether it is the first since the connection was taken out of the pool.
+    /// Counts one statement. Returns whether it is the first since the connection was taken out of the pool.
     pub(super) fn start_statement(&mut self) -> bool {
         self.pool.metrics.statements.inc();
         std::mem::take(&mut self.is_untouched)
@@ -149,17 +150,17 @@ impl Drop for PooledConnection {
     }
 }
 
-/// Closes a connection that is of no more use. The permit is held meanwhile, but not for longer than the wait limit. A
+/// Closes a connection that is of no more use, and holds its permit meanwhile, but not for longer than the wait limit. A
 /// server that is busy with an abandoned statement would notice late that nobody waits for it, and hold its locks until
-/// then, so it is told.
+/// then, so it is told to `KILL` the connection.
 async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
     let (id, limit) = (conn.id(), pool.settings.wait);
-    // True as well of one that was left in the middle of a statement: the driver won't speak to it again.
+    // The driver also says so of a connection that was left in the middle of a statement.
     let is_silent = conn.is_disconnected();
     if is_silent || timeout(ABANDONED, conn.disconnect()).await.is_err() {
         let kill = async {
             let mut other = pool.open().await?;
-            // An error says that it is gone already.
+            // It fails if the connection is gone already.
             _ = other.query_drop(format!("KILL {id}")).await;
             other.disconnect().await
         };
@@ -168,8 +169,8 @@ async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
     drop(loan);
 }
 
-/// Rolls back what is open and undoes what was changed. The permit is held until then, so that a pool of ten lends no
-/// eleventh.
+/// Rolls back what is open and undoes what was changed. The permit is held until the end, so that a pool of ten never has an
+/// eleventh connection.
 async fn clean(mut conn: Conn, session: Session, generation: u64, pool: Arc<Pool>, loan: Loan) {
     let cleaned = timeout(pool.settings.wait, async {
         if session.changed {

@@ -16,16 +16,16 @@ use crate::config::MysqlSettings;
 use crate::metrics::PoolMetrics;
 use crate::outbound::{Attributes, Backend};
 
-/// A connection that rested longer than this is asked whether it still lives before it is given out.
+/// A connection that rested longer than this is pinged before it is lent.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
-/// Longest wait for the answer to that question.
+/// Longest wait for the answer to a ping, or to a reset.
 const PING_LIMIT: Duration = Duration::from_millis(500);
 
-/// The user may not use the database, is unknown or gave a wrong password, or the database is unknown.
+/// Errors of a server that refuses the user or the password, or has no such database.
 const REFUSALS: [u16; 4] = [1044, 1045, 1049, 1698];
 
-/// Why there is no connection. The address is told without its password.
+/// Why there is no connection. The text has the address without its password.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PoolError {
     #[error(
@@ -56,7 +56,7 @@ impl PoolError {
         }
     }
 
-    /// Whether the server answered and turned the user or the database down: waiting does not help.
+    /// Whether the server answered and refused the user or the database, so that waiting does not help.
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::Refused {
@@ -74,7 +74,7 @@ pub(crate) struct Pool {
     pub(super) settings: MysqlSettings,
     permits: Arc<Permits>,
     /// Clean connections, the one used last at the end. Written by checkout, check-in and the reaper.
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<IdleConnection>>,
     pub(super) metrics: PoolMetrics,
     /// What traces say of it.
     pub(super) attributes: Attributes,
@@ -82,7 +82,8 @@ pub(crate) struct Pool {
     pub(super) runtime: Handle,
 }
 
-struct Idle {
+/// A clean connection that nobody uses.
+struct IdleConnection {
     conn: Conn,
     since: Instant,
     /// The generation that used it last.
@@ -116,7 +117,7 @@ impl Pool {
         self.permits.are_all_free()
     }
 
-    /// Gives out a clean connection to an instance of `generation` that works for `asker`, a kept one if there is one.
+    /// Lends a clean connection to an instance of `generation` that works for `asker`: one that rests, or else a new one.
     ///
     /// # Errors
     /// No connection becomes free, or none can be opened, within the wait limit.
@@ -177,21 +178,21 @@ impl Pool {
                 continue;
             }
             if !is_own && idle.conn.opts().db_name().is_none() {
-                // There is no way back to having none.
+                // MySQL has no statement that makes a session forget its database again.
                 continue;
             }
             let lives = async {
                 if is_own {
                     idle.conn.ping().await.is_ok()
                 } else {
-                    // Whatever the other generation left behind, if only out of sight of those who look at statements.
+                    // The other generation may have changed the session in a way that no statement's text shows.
                     reset(&mut idle.conn).await
                 }
             };
             if timeout(PING_LIMIT, lives).await.unwrap_or(false) {
                 return Ok(idle.conn);
             }
-            // The others rest on the same server.
+            // The others are connections to the same server.
             self.discard_idle(None);
         }
         self.open().await
@@ -200,14 +201,14 @@ impl Pool {
     /// Opens one more connection.
     ///
     /// # Errors
-    /// The server can't be reached or turns the user down. There is no limit of time here.
+    /// The server can't be reached or refuses the user. The caller limits the time.
     pub(super) async fn open(&self) -> Result<Conn, mysql_async::Error> {
         self.metrics.opened.inc();
         self.server.open().await
     }
 
-    /// A resting connection, one that the same generation used last if there is one.
-    fn take_idle(&self, generation: u64) -> Option<Idle> {
+    /// Takes a resting connection, if possible one that the same generation used last.
+    fn take_idle(&self, generation: u64) -> Option<IdleConnection> {
         let mut idle = self.idle.lock();
         let own = idle.iter().rposition(|idle| idle.generation == generation);
         let taken = match own {
@@ -221,14 +222,14 @@ impl Pool {
     /// Takes a clean connection back, which an instance of `generation` used last.
     pub(super) fn keep(&self, conn: Conn, generation: u64) {
         self.metrics.idle.inc();
-        self.idle.lock().push(Idle {
+        self.idle.lock().push(IdleConnection {
             conn,
             since: Instant::now(),
             generation,
         });
     }
 
-    /// Drops the connections that rested since before `since`, or all of them.
+    /// Closes the resting connections that nobody has used since `since`, or all of them.
     pub(super) fn discard_idle(&self, since: Option<Instant>) {
         let mut idle = self.idle.lock();
         let before = idle.len();
@@ -244,7 +245,7 @@ impl Drop for Pool {
     }
 }
 
-/// Closes connections that nobody needed for a while; ends with its pool.
+/// Closes connections that rested for too long, until the pool is dropped.
 async fn reap(pool: Weak<Pool>, limit: Duration) {
     let pause = (limit / 2).clamp(Duration::from_millis(100), Duration::from_secs(30));
     loop {

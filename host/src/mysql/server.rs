@@ -17,11 +17,11 @@ const STATEMENTS_KEPT: usize = 64;
 /// Room for what the protocol puts around a row.
 const PACKET_EXTRA_BYTES: usize = 64 * 1024;
 
-/// How long a server may keep connections that nobody uses, as far as the driver's own pool is concerned, which is not
-/// used. Given so that it does not ask the server.
+/// How long the server keeps connections that nobody uses. Only the driver's own pool would need it, which we do not use; it
+/// is set so that the driver does not ask the server.
 const WAIT_TIMEOUT_SECONDS: usize = 28_800;
 
-/// What views and triggers of the database do. Who may not see the text of a view gets an empty one.
+/// Selects the texts of the database's views and triggers. A user who may not see a view's text gets an empty one.
 const HIDDEN_STATEMENTS: &str = "\
     SELECT ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE() \
     UNION ALL \
@@ -30,7 +30,7 @@ const HIDDEN_STATEMENTS: &str = "\
 /// One database of one server, as one user.
 pub(super) struct Server {
     opts: Opts,
-    /// Whether a view or a trigger may change a session, as the connection that was opened last found it.
+    /// Whether a view or a trigger may change a session. Written each time a connection is opened.
     hides_changes: AtomicBool,
 }
 
@@ -61,7 +61,7 @@ impl Server {
     /// Opens a connection, and looks whether views or triggers of its database may change its session.
     ///
     /// # Errors
-    /// The server can't be reached or turns the user down. There is no limit of time here.
+    /// The server can't be reached or refuses the user. The caller limits the time.
     pub(super) async fn open(&self) -> Result<Conn, mysql_async::Error> {
         let mut conn = self.connect().await?;
         let bodies = conn.query::<Option<Vec<u8>>, _>(HIDDEN_STATEMENTS).await;
@@ -70,9 +70,9 @@ impl Server {
             text.is_none_or(|text| sql::effect(&text) == Effect::ChangesSession)
         };
         let hides_changes = match bodies {
-            // Without a database there are none to look at, and all to use.
+            // Without a database of its own a connection may use the views and triggers of all.
             Ok(bodies) => conn.opts().db_name().is_none() || bodies.iter().any(may_change),
-            // Who may not ask does not know.
+            // The user may not look, so there may be some.
             Err(mysql_async::Error::Server(_)) => true,
             Err(error) => return Err(error),
         };
@@ -85,7 +85,7 @@ impl Server {
         Ok(conn)
     }
 
-    /// Whether views and triggers may do more to a session than a statement's text tells.
+    /// Whether views and triggers may do more to a session than a statement's text shows.
     pub(super) fn hides_changes(&self) -> bool {
         self.hides_changes.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! One statement on a connection out of the pool, and what it does to that connection's place in the pool.
+//! One statement on a pool's connection, and what its outcome means for the connection.
 
 use std::borrow::Cow;
 use std::pin::pin;
@@ -18,15 +18,15 @@ use super::sql::Effect;
 pub(super) struct Statement<'a> {
     text: &'a str,
     effect: Effect,
-    /// Its parameters once more, if it may be sent again.
+    /// A copy of its parameters, if it may be sent again.
     again: Option<Params>,
     limit: Duration,
     span: Span,
 }
 
 impl<'a> Statement<'a> {
-    /// Takes note of it. Until [`succeeded`](Self::succeeded) or [`failed`](Self::failed) the connection counts as
-    /// broken: if the call is abandoned, the answer is still on the wire.
+    /// Marks the connection as broken until [`succeeded`](Self::succeeded) or [`failed`](Self::failed) is called: if the
+    /// guest abandons its call, the answer is still on the wire.
     pub(super) fn begin(connection: &mut PooledConnection, text: &'a str, params: &Params) -> Self {
         let effect = connection.effect(text);
         let is_first = connection.start_statement();
@@ -94,11 +94,11 @@ impl<'a> Statement<'a> {
         .await
     }
 
-    /// Puts a new connection in the place of one that was closed before the statement came, and gives the parameters to
-    /// send it with.
+    /// Opens a new connection if the server had closed this one before the statement was sent, and returns the parameters
+    /// to send the statement again.
     ///
     /// # Errors
-    /// The error that the statement failed with, if that is not why, or if it may not be sent again.
+    /// `error`, if it has another cause or the statement may not be sent again.
     pub(super) async fn repeat(
         &mut self,
         connection: &mut PooledConnection,
@@ -110,14 +110,14 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// The statement was answered to its end.
+    /// Notes that the statement was answered to its end.
     pub(super) fn succeeded(self, connection: &mut PooledConnection) {
         let status = connection.last_ok_packet().map(|ok| ok.status_flags());
         connection.broken = false;
         connection.session.succeeded(self.effect, status);
     }
 
-    /// The statement failed.
+    /// Notes that the statement failed.
     pub(super) fn failed(mut self, connection: &mut PooledConnection, error: &mysql_async::Error) {
         if self.span.is_on() {
             self.span.fail(error_type(error));
@@ -145,7 +145,7 @@ fn error_type(error: &mysql_async::Error) -> Cow<'static, str> {
     }
 }
 
-/// Waits for the server, but not for ever: one that went silent counts as a connection that broke.
+/// Waits for the server for `limit`. No answer by then is an error like that of a broken connection.
 pub(super) async fn within<T>(
     limit: Duration,
     answer: impl Future<Output = mysql_async::Result<T>>,

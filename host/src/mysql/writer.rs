@@ -1,4 +1,4 @@
-//! The server that writes of a component go to, asked whether it takes them.
+//! Asks the server that a component writes to whether it takes writes.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use tokio::time::timeout;
 use super::server::Server;
 use crate::outbound::Backend;
 
-/// Longest wait for a connection and its answers: less than a proxy waits for an answer to its check, or it would find
-/// nobody where somebody is there who can't write.
+/// Longest wait for a connection and its answers. It is shorter than a proxy waits for its health check, which would
+/// otherwise get no answer instead of one that says what is wrong.
 const TIME_LIMIT: Duration = Duration::from_millis(500);
 
-/// Whether others than administrators may write, and whether the server is to be a member of a Galera cluster, which
-/// MySQL has no variable for.
+/// Asks whether others than administrators may write, and whether the server is to be a member of a Galera cluster. MySQL
+/// has no variable for the latter.
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'wsrep_on')";
 
-/// Whether a member has its cluster's quorum and is in step with it.
+/// Asks whether a member is in step with its cluster, and the cluster has a quorum.
 const CLUSTER: &str = "SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_ready'";
 
-/// The server behind an address, with a connection that is only used to ask how it is.
+/// The server behind an address, with a connection that is only used for [`Writer::check`].
 pub(crate) struct Writer {
     server: Server,
     conn: Option<Conn>,
@@ -43,15 +43,15 @@ impl Writer {
         let asked = match self.conn.take() {
             // An old connection may have ended with the server that was there before.
             Some(conn) => match self.ask(Some(conn)).await {
-                Err(Unfit::Broken(_)) => self.ask(None).await,
+                Err(Defect::Broken(_)) => self.ask(None).await,
                 asked => asked,
             },
             None => self.ask(None).await,
         };
-        asked.map_err(|unfit| format!("MySQL at {}: {unfit}", self.server))
+        asked.map_err(|defect| format!("MySQL at {}: {defect}", self.server))
     }
 
-    async fn ask(&mut self, conn: Option<Conn>) -> Result<(), Unfit> {
+    async fn ask(&mut self, conn: Option<Conn>) -> Result<(), Defect> {
         let asked = async {
             let mut conn = match conn {
                 Some(conn) => conn,
@@ -59,21 +59,21 @@ impl Writer {
             };
             let mut found = conn.query::<Row, _>(VARIABLES).await?;
             found.extend(conn.query::<Row, _>(CLUSTER).await?);
-            Ok::<_, Unfit>((conn, found))
+            Ok::<_, Defect>((conn, found))
         };
         let (conn, found) = timeout(TIME_LIMIT, asked)
             .await
-            .map_err(|_| Unfit::Silent)??;
+            .map_err(|_| Defect::Silent)??;
         self.conn = Some(conn);
         let found = found.into_iter();
         judge(found.filter_map(|row| mysql_async::from_row_opt(row).ok()))
-            .map_err(Unfit::TakesNoWrites)
+            .map_err(Defect::TakesNoWrites)
     }
 }
 
-/// Why a server is no writer.
+/// Why a server takes no writes.
 #[derive(Debug, thiserror::Error)]
-enum Unfit {
+enum Defect {
     #[error("no answer within {TIME_LIMIT:?}")]
     Silent,
     #[error(transparent)]

@@ -15,11 +15,7 @@ use crate::instance::bindings::spin::redis::redis::{
 };
 use crate::instance::{Context, HeldBytes, MemoryShare, Opener, State, opener};
 use crate::metrics::Refusal;
-use crate::outbound::Kind;
-
-/// Said to a component that holds connections to too many addresses.
-const TOO_MANY: &str =
-    "the component holds connections to too many addresses at once; close some first";
+use crate::outbound::{Kind, TOO_MANY};
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
@@ -73,7 +69,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         if let Some(bytes) = kept(accessor, &connection, &key)? {
             return Ok(Ok(Some(bytes)));
         }
-        // In a box: what few calls come to would make all of them large.
+        // In a box, as few calls get here and the future of each would be large.
         Box::pin(get(accessor, connection, key)).await
     }
 
@@ -157,13 +153,13 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
 
 /// The one connection to `address`, if the component may connect to it.
 fn link(component: &Context, connections: &Connections, address: &str) -> Result<Arc<Link>, Error> {
-    // What was allowed once is allowed as long as this context lives.
-    if let Some(link) = connections.known(address) {
+    // A link's address was allowed when the link was made, and what is allowed never changes in one context.
+    if let Some(link) = connections.get(address) {
         return Ok(link);
     }
     let backend = component.check_outbound(address, Kind::Redis);
     let backend = backend.map_err(Error::Other)?;
-    match connections.make(&component.redis, address, &backend) {
+    match connections.get_or_make(&component.redis, address, &backend) {
         Ok(Some(link)) => Ok(link),
         Ok(None) => Err(refuse(component, Refusal::Pools, TOO_MANY.into())),
         Err(_) => Err(Error::InvalidAddress),
@@ -171,14 +167,11 @@ fn link(component: &Context, connections: &Connections, address: &str) -> Result
 }
 
 fn refuse(component: &Context, refusal: Refusal, reason: String) -> Error {
-    component.metrics.refuse_outbound(&component.id, refusal);
-    if component.refusals.is_to_be_logged() {
-        tracing::warn!(component = component.id, "Refused a component: {reason}");
-    }
+    component.note_refusal(refusal, &reason);
     Error::Other(reason)
 }
 
-/// The value of `key`, if it is kept near.
+/// The value of `key`, if the host keeps it near.
 fn kept(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: &Resource<Connection>,
@@ -195,7 +188,7 @@ fn kept(
     })
 }
 
-/// The value of `key` as Redis has it, to be kept near if the component asks for that.
+/// The value of `key` as Redis has it, which is kept near from then on if the component asks for that.
 async fn get(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: Resource<Connection>,
@@ -211,7 +204,7 @@ async fn get(
         let reply = link.ask_near(near, &key, call.asker).await;
         ended(span, &reply);
         match reply {
-            // It tells of no changes, or not us; or the key holds something else, which the command itself shall say.
+            // Redis won't tell of changes, or the key holds no string: GET itself has the answer.
             Err(error) if !is_outage(&error) && !is_too_large(&error) => {
                 component.warn_of_near_refusal(&error);
             }
@@ -222,8 +215,8 @@ async fn get(
     Ok(reply)
 }
 
-/// Sends a command, which may change what is kept near: whoever changed a value must find it changed, and the news of it
-/// may come after the reply.
+/// Sends a command. It may change a value that is kept near, and the news of that may come after the reply; so that the
+/// component does not find the old value afterwards, all of them are forgotten.
 async fn run<T: FromRedisValue>(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: Resource<Connection>,
@@ -249,7 +242,7 @@ fn ended<T>(mut span: Span, reply: &redis::RedisResult<T>) {
     }
 }
 
-/// One command of an instance, and what it takes.
+/// What one command of an instance needs.
 struct Call {
     link: Arc<Link>,
     asker: Asker,
@@ -287,7 +280,7 @@ impl Call {
         T::from_redis_value(reply).map_err(|error| self.report(&error.into()))
     }
 
-    /// Gives on a value that is kept near from now on. It counts as any other reply.
+    /// Passes on a value that is kept near from now on. It counts as any other reply.
     async fn take_near(
         &self,
         reply: redis::RedisResult<Option<Payload>>,

@@ -16,14 +16,14 @@ use super::link::timed_out;
 use crate::instance::Trouble;
 use crate::outbound::Backend;
 
-/// The commands that run one.
+/// The commands that run a script.
 const SCRIPTS: [&str; 4] = ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
 
-/// How long Redis may take to say that it ends a script. It hears nobody before the script has run for its
-/// `busy-reply-threshold`, which is 5 s unless it is configured.
+/// How long Redis may take to say that it ends a script. It listens to nobody before the script has run for its
+/// `busy-reply-threshold`, which is 5 s unless configured.
 const HEARD_WITHIN: Duration = Duration::from_secs(60);
 
-/// What Redis says of a script that has written.
+/// The error of Redis for a script that has written.
 const HAS_WRITTEN: &str = "UNKILLABLE";
 
 /// Ends the scripts of one link, over a connection of its own.
@@ -33,7 +33,7 @@ pub(super) struct ScriptEnder {
     info: RedisConnectionInfo,
     /// Longest time for a command.
     limit: Duration,
-    /// Scripts that were given up since none was. Written by [`RunningScript`] and by the task that ends them.
+    /// Scripts that were given up and may still run. Written by [`RunningScript`] and by the task that ends them.
     given_up: AtomicUsize,
     trouble: Trouble,
 }
@@ -46,9 +46,9 @@ pub(super) struct RunningScript {
 }
 
 impl ScriptEnder {
-    /// For scripts that may run for `limit`, on the server that `info` leads to.
+    /// An ender for scripts that may run for `limit`, on the server that `info` leads to.
     pub(super) fn new(backend: &Backend, info: &RedisConnectionInfo, limit: Duration) -> Arc<Self> {
-        // Neither another database nor another protocol: Redis allows little while a script runs.
+        // Without choosing a database or a protocol: Redis refuses those commands while a script runs.
         let mut plain = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(username) = info.username() {
             plain = plain.set_username(username);
@@ -66,7 +66,7 @@ impl ScriptEnder {
         })
     }
 
-    /// To be told whether `command` was answered, if it runs a script.
+    /// Watches `command` if it runs a script. Tell the result whether the command was answered.
     pub(super) fn watch(self: &Arc<Self>, command: &Cmd) -> Option<RunningScript> {
         let Some(Arg::Simple(name)) = command.args_iter().next() else {
             return None;
@@ -81,7 +81,7 @@ impl ScriptEnder {
         })
     }
 
-    /// Ends scripts until none runs that was given up. One task does it for all.
+    /// Ends scripts until none that was given up runs. One task does it for all.
     async fn end_all(self: Arc<Self>, first_left: Duration) {
         tokio::time::sleep(first_left).await;
         loop {
@@ -103,7 +103,7 @@ impl ScriptEnder {
         }
     }
 
-    /// Those that were sent after the first one run only when it has ended. Gives how many were ended.
+    /// Ends the script that runs and those that begin after it, until none runs. Returns how many were ended.
     async fn end_those_that_run(&self) -> RedisResult<usize> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(HEARD_WITHIN));
@@ -144,11 +144,11 @@ impl ScriptEnder {
     }
 }
 
-/// What Redis says if no script runs.
+/// The error of Redis when no script runs.
 const NONE_RUNS: ErrorKind = ErrorKind::Server(ServerErrorKind::NotBusy);
 
 impl RunningScript {
-    /// It has ended, or was not begun.
+    /// Notes that the script has ended, or did not begin.
     pub(super) fn answered(mut self) {
         self.is_answered = true;
     }

@@ -31,7 +31,7 @@ const ATTEMPTS: u32 = 5;
 const COLLISIONS: [u16; 3] = [1205, 1213, 1020];
 
 #[derive(Serialize)]
-pub(crate) struct Placed {
+pub(crate) struct PlacedOrder {
     order_id: i64,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Placed {
 pub(crate) async fn place(
     State(pools): State<Pools>,
     body: Bytes,
-) -> Result<(StatusCode, Json<Placed>), Failure> {
+) -> Result<(StatusCode, Json<PlacedOrder>), Failure> {
     let order: NewOrder =
         serde_json::from_slice(&body).map_err(|error| StoreError::Malformed(error.to_string()))?;
     let basket = order.into_basket()?;
@@ -54,7 +54,7 @@ pub(crate) async fn place(
     let order_id = placed
         .await
         .map_err(|error| StoreError::Internal(error.to_string()))??;
-    Ok((StatusCode::CREATED, Json(Placed { order_id })))
+    Ok((StatusCode::CREATED, Json(PlacedOrder { order_id })))
 }
 
 /// The transaction of what `baskets` gives once it has begun, again if it collides with another, and then the cache.

@@ -1,4 +1,7 @@
 //! Every metric of the proxy, declared once. `docs/METRICS.md` explains them to operators.
+//!
+//! `upstream` has the metrics of upstreams and groups, `cache` those of caches, `course` the calls that the course counts,
+//! `refusal` what the proxy turns away; the rest is here. Nothing here decides anything.
 
 mod cache;
 mod course;
@@ -6,11 +9,10 @@ mod refusal;
 mod upstream;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 use store_server::build::Build;
-use store_server::metrics::{Declare, registry, render};
+use store_server::metrics::{Declare, registry, render, set_to_now};
 use store_server::trace::SpanCounters;
 
 use cache::CacheVecs;
@@ -44,7 +46,7 @@ impl Metrics {
     /// Declares and registers everything.
     ///
     /// # Errors
-    /// Two metrics of one name: a mistake in this module.
+    /// Two metrics have one name, which is a mistake in this room.
     pub(crate) fn new() -> prometheus::Result<Arc<Self>> {
         let registry = registry()?;
         let declare = Declare::new(&registry);
@@ -83,19 +85,19 @@ impl Metrics {
         for result in ["ok", "failed"] {
             metrics.reloads.with_label_values(&[result]);
         }
-        metrics.note_loaded();
+        set_to_now(&metrics.config_loaded);
         Ok(Arc::new(metrics))
     }
 
     /// All metrics in Prometheus's text format, version 0.0.4.
     ///
     /// # Errors
-    /// A metric without a name or value: a mistake in this module.
+    /// A metric has no name or no value, which is a mistake in this room.
     pub(crate) fn render(&self) -> prometheus::Result<String> {
         render(&self.registry)
     }
 
-    /// The metrics of one upstream; the same ones each time.
+    /// The metrics of one upstream; the same ones for each call.
     pub(crate) fn upstream(&self, group: &str, address: &str) -> UpstreamMetrics {
         self.upstreams.of(group, address)
     }
@@ -105,22 +107,22 @@ impl Metrics {
         self.upstreams.forget(group, address);
     }
 
-    /// The metrics of one group; the same ones each time.
+    /// The metrics of one group; the same ones for each call.
     pub(crate) fn group(&self, group: &str) -> GroupMetrics {
         self.groups.of(group)
     }
 
-    /// The metrics of one group's cache, which counts requests by these results; the same ones each time.
+    /// The metrics of one group's cache, which counts requests by these results; the same ones for each call.
     pub(crate) fn cache(&self, group: &str, results: [&str; RESULTS]) -> CacheMetrics {
         self.caches.of(group, results)
     }
 
-    /// Counts a call that the course counts, if it is one, and that no host will see. `path` has its normal form.
+    /// Counts a GET of `path`, in its normal form, that no host will see, if the course counts such calls.
     pub(crate) fn answered_from_cache(&self, path: &[u8]) {
         self.course.count(path);
     }
 
-    /// Counts what is turned away before an upstream is asked, or while its request comes in.
+    /// Counts a request or a connection that the proxy turns away.
     pub(crate) fn refuse(&self, reason: Reason) {
         self.refused[reason as usize].inc();
         if reason == Reason::Rate {
@@ -128,23 +130,15 @@ impl Metrics {
         }
     }
 
-    /// Counts a reload that was taken over.
+    /// Counts a reload after which the new settings are in force.
     pub(crate) fn reloaded(&self) {
         self.reloads.with_label_values(&["ok"]).inc();
-        self.note_loaded();
+        set_to_now(&self.config_loaded);
     }
 
     /// Counts a reload that left everything as it was.
     pub(crate) fn reload_failed(&self) {
         self.reloads.with_label_values(&["failed"]).inc();
-    }
-
-    fn note_loaded(&self) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        self.config_loaded
-            .set(now.as_secs().try_into().unwrap_or(i64::MAX));
     }
 }
 

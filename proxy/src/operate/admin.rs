@@ -9,7 +9,7 @@
 //! - `POST /undrain?upstream=A`: gives it requests again.
 //! - `POST /cache/purge`: forgets all kept answers; says how many those were.
 //!
-//! A POST needs the admin token, and none comes from a web page.
+//! A POST needs the admin token, and is refused if it comes from a web page.
 
 use std::process;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use crate::config::parse_duration;
 use crate::message::target::host_name;
 use crate::table::live::Live;
 
-/// How long a drain waits unless told otherwise.
+/// How long a drain waits unless its request says how long.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Answers the admin listener's requests.
@@ -42,12 +42,12 @@ pub(crate) struct Admin {
     live: Arc<Live>,
     reloader: Arc<Reloader>,
     token: Token,
-    /// Host names it may be asked by, besides `localhost` and addresses.
+    /// Host names that requests may be for, besides `localhost` and addresses.
     names: Vec<String>,
     handing_over: Arc<AtomicBool>,
 }
 
-/// What can be asked for.
+/// What the path of a request names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Resource {
     Metrics,
@@ -61,7 +61,7 @@ enum Resource {
 }
 
 impl Admin {
-    /// Once `handing_over` is set, changes are left to the new process.
+    /// Once `handing_over` is set, changes are refused: they are for the new process.
     pub(crate) fn new(
         live: Arc<Live>,
         reloader: Arc<Reloader>,
@@ -101,7 +101,8 @@ impl Admin {
         }
     }
 
-    /// A web page can give its own name this machine's address and read what answers; it can't do so with an address.
+    /// Refuses requests for other names: a web page can give its own name this machine's address and read the answer, but it
+    /// can't be named by an address.
     fn check_host(&self, headers: &HeaderMap) -> Result<(), AdminError> {
         let mut hosts = headers.get_all(HOST).iter();
         let is_ours = |host: &HeaderValue| {
@@ -116,7 +117,7 @@ impl Admin {
     }
 
     fn check_may_change(&self, headers: &HeaderMap) -> Result<(), AdminError> {
-        // Browsers send it with every POST, and a page may well be open on this machine.
+        // Browsers send `Origin` with every POST, and somebody may have a page open on this machine.
         if headers.contains_key(ORIGIN) {
             return Err(AdminError::FromBrowser);
         }
@@ -197,7 +198,7 @@ impl ServeHttp for Admin {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if self.handing_over.load(Ordering::Relaxed) {
-            // The next question is for the new process.
+            // The next request is for the new process.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
             session.set_keepalive(None);
         }

@@ -11,13 +11,13 @@ use pingora_proxy::Session;
 use super::exchange::Exchange;
 use crate::message::problem::Problem;
 use crate::message::request_id::REQUEST_ID;
-use crate::upstream::LeaseError;
+use crate::upstream::PermitError;
 
-impl From<LeaseError> for Problem {
-    fn from(error: LeaseError) -> Self {
+impl From<PermitError> for Problem {
+    fn from(error: PermitError) -> Self {
         match error {
-            LeaseError::NoUpstream { retry_after } => Self::NoUpstream { retry_after },
-            LeaseError::Overloaded => Self::Overloaded,
+            PermitError::NoUpstream { retry_after } => Self::NoUpstream { retry_after },
+            PermitError::Overloaded => Self::Overloaded,
         }
     }
 }

@@ -95,8 +95,8 @@ pub(crate) struct End {
     pub(crate) outcome: Option<Outcome>,
 }
 
-/// What the log tells of a request and its answer as they went over the wire.
-pub(crate) struct Seen<'a> {
+/// What the access log needs of a request and its answer as they went over the wire.
+pub(crate) struct WireFacts<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) host: Option<&'a str>,
@@ -222,13 +222,13 @@ impl Exchange {
         &mut self,
         end: End,
         access_log: &AccessLog,
-        seen: impl FnOnce() -> Seen<'a>,
+        seen: impl FnOnce() -> WireFacts<'a>,
     ) {
         let duration = self.started.elapsed();
         // An old answer may have been given in place of a failure.
-        let (problem, lease) = (&self.ending.problem, self.attempts.lease());
-        if let (false, None, Some(lease)) = (end.failed, problem, lease) {
-            lease.upstream.standing.succeeded();
+        let (problem, permit) = (&self.ending.problem, self.attempts.permit());
+        if let (false, None, Some(permit)) = (end.failed, problem, permit) {
+            permit.upstream.standing.succeeded();
         }
         self.attempts.end();
         self.end_trace(&end);
@@ -275,7 +275,7 @@ impl Exchange {
         }
     }
 
-    fn log(&self, access_log: &AccessLog, seen: &Seen<'_>, end: &End, duration: Duration) {
+    fn log(&self, access_log: &AccessLog, seen: &WireFacts<'_>, end: &End, duration: Duration) {
         let tries = &self.attempts.tries;
         access_log.log(&Entry {
             time: SystemTime::now() - duration,

@@ -196,10 +196,10 @@ impl ProxyHttp for Proxy {
         );
         let next = exchange.begin_try(key.as_ref()).await;
         let next = next.map_err(|problem| fail(exchange, problem))?;
-        let Some(lease) = exchange.attempts.lease() else {
+        let Some(permit) = exchange.attempts.permit() else {
             return Err(fail(exchange, Problem::Internal));
         };
-        let mut peer = Box::new(lease.upstream.peer.clone());
+        let mut peer = Box::new(permit.upstream.peer.clone());
         peer.options.read_timeout = Some(next.read_timeout);
         if next.alone {
             peer.group_key = self.lone.fetch_add(1, Ordering::Relaxed) + 1;
@@ -217,8 +217,8 @@ impl ProxyHttp for Proxy {
         _digest: Option<&Digest>,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        if let (false, Some(lease)) = (reused, exchange.attempts.lease()) {
-            lease.upstream.metrics.connects.inc();
+        if let (false, Some(permit)) = (reused, exchange.attempts.permit()) {
+            permit.upstream.metrics.connects.inc();
         }
         Ok(())
     }

@@ -62,22 +62,22 @@ impl Exchange {
         self.caching.fetch = self.cache().map(Cache::fetch_start);
         let left = self.time_left()?;
         let group = self.group().ok_or(Problem::NoRoute)?;
-        let lease = group.lease(key, &self.attempts.tries).await?;
+        let permit = group.permit(key, &self.attempts.tries).await?;
         let lone = group.settings.reuse == Reuse::Replayable && !self.is_replayable();
         let next = Try {
             read_timeout: group.settings.read_timeout.min(left),
             alone: lone || self.attempts.afresh,
         };
-        self.traced.begin_try(&lease.upstream);
-        self.attempts.begin(lease);
+        self.traced.begin_try(&permit.upstream);
+        self.attempts.begin(permit);
         Ok(next)
     }
 
     /// The upstream began to answer.
     pub(crate) fn answered(&mut self, status: u16) {
         self.traced.answered(status);
-        if let Some(lease) = self.attempts.lease() {
-            lease.upstream.metrics.requests[class(status)].inc();
+        if let Some(permit) = self.attempts.permit() {
+            permit.upstream.metrics.requests[class(status)].inc();
         }
     }
 

@@ -112,19 +112,19 @@ impl Upstream {
     }
 
     /// A slot, if one is free.
-    pub(crate) fn try_lease(self: &Arc<Self>) -> Option<Lease> {
+    pub(crate) fn try_permit(self: &Arc<Self>) -> Option<Permit> {
         let slot = self.slots.clone().try_acquire_owned().ok()?;
-        Some(Lease::new(self.clone(), slot))
+        Some(Permit::new(self.clone(), slot))
     }
 
     /// A slot, once one is free, in the order in which they were asked for; none after `limit`.
-    pub(crate) async fn lease(self: &Arc<Self>, limit: Duration) -> Option<Lease> {
+    pub(crate) async fn permit(self: &Arc<Self>, limit: Duration) -> Option<Permit> {
         let waiting = QueuePlace::new(self);
         let slot = tokio::time::timeout(limit, self.slots.clone().acquire_owned()).await;
-        let lease = Lease::new(self.clone(), slot.ok()?.ok()?);
+        let permit = Permit::new(self.clone(), slot.ok()?.ok()?);
         // Not before: a drain looks at both counts.
         drop(waiting);
-        Some(lease)
+        Some(permit)
     }
 }
 
@@ -146,13 +146,13 @@ impl Drop for QueuePlace<'_> {
     }
 }
 
-/// One request in flight at an upstream.
-pub(crate) struct Lease {
+/// The right to have one request in flight at an upstream.
+pub(crate) struct Permit {
     pub(crate) upstream: Arc<Upstream>,
     _slot: OwnedSemaphorePermit,
 }
 
-impl Lease {
+impl Permit {
     fn new(upstream: Arc<Upstream>, slot: OwnedSemaphorePermit) -> Self {
         upstream.standing.begin_request();
         upstream.metrics.in_flight.inc();
@@ -163,7 +163,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.upstream.standing.end_request();
         self.upstream.metrics.in_flight.dec();

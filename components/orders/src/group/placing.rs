@@ -27,8 +27,8 @@ thread_local! {
     static ID_INCREMENT: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
-/// What became of some orders.
-pub(super) struct Placed {
+/// Orders that were placed or refused.
+pub(super) struct PlacedOrders {
     /// An id, or why there is none, of each, in the order in which they were given.
     pub(super) outcomes: Vec<Result<i64, StoreError>>,
     /// What the cache is to be told after the commit.
@@ -52,7 +52,7 @@ pub(super) async fn place_in(
     connection: &Connection,
     terms: &Terms,
     given: &[&Placement],
-) -> Result<Ending<Placed>, Abort> {
+) -> Result<Ending<PlacedOrders>, Abort> {
     let mut refused = Vec::new();
     let prices = prices(connection, terms.price_lookup, given).await?;
     let mut priced = Vec::with_capacity(given.len());
@@ -103,7 +103,7 @@ fn placed(
     orders: Vec<At<Order>>,
     mut writes: Vec<Write>,
     refused: Vec<At<StoreError>>,
-) -> Placed {
+) -> PlacedOrders {
     let untold = || Err(StoreError::Internal("an order without an outcome".into()));
     let mut outcomes: Vec<_> = given.iter().map(|_| untold()).collect();
     for (at, refusal) in refused {
@@ -117,7 +117,7 @@ fn placed(
         outcomes[at] = Ok(order.order_id);
         writes.push(Write::PutOrder(order));
     }
-    Placed {
+    PlacedOrders {
         outcomes,
         writes,
         witnesses,

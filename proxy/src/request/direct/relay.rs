@@ -9,7 +9,7 @@ use pingora_timeout::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Downstream;
-use super::body::{LAST_CHUNK, Rest, Taken};
+use super::body::{LAST_CHUNK, Progress, Rest};
 use super::request_head::{put_line, put_request_id};
 use crate::message::answer_head::{self, AnswerHead};
 use crate::message::request_id::REQUEST_ID;
@@ -85,10 +85,10 @@ impl Relay {
         head: &[u8],
         client: &mut impl Downstream,
     ) -> Result<(), Failure> {
-        let (Some(group), Some(lease)) = (exchange.group(), exchange.attempts.lease()) else {
+        let (Some(group), Some(permit)) = (exchange.group(), exchange.attempts.permit()) else {
             return Err(Failure::OutOfTime);
         };
-        let (upstream, write_limit) = (lease.upstream.clone(), group.settings.write_timeout);
+        let (upstream, write_limit) = (permit.upstream.clone(), group.settings.write_timeout);
         let connected = upstream.connect(next.alone).await;
         let mut connection = connected.map_err(Failure::Unreachable)?;
         exchange.attempts.is_sent = true;
@@ -133,7 +133,7 @@ impl Relay {
         };
         loop {
             let taken = match &mut rest {
-                None => Ok(Taken::NOTHING),
+                None => Ok(Progress::NOTHING),
                 Some(rest) => rest.take(&mut read, &mut out),
             };
             let taken = taken.map_err(|why| broke(Fault::Broke, connection, why))?;

@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 use http::{HeaderName, HeaderValue};
 use store_server::trace::{TRACEPARENT, TRACESTATE, traceparent};
 
-use crate::message::forwarded::Told;
+use crate::message::forwarded::Provenance;
 use crate::message::plain::PlainRequest;
 use crate::message::request_id::REQUEST_ID;
 use crate::request::exchange::{Exchange, Origin};
@@ -29,7 +29,7 @@ impl RequestHead {
             head.put_slice(b"\r\n");
         }
         let host = Some(request.host);
-        let told = Told::new(&request.origin, host, origin.peer, origin.https, is_trusted);
+        let told = Provenance::new(&request.origin, host, origin.peer, origin.https, is_trusted);
         told.write(&request.origin, request.host, &mut head);
         put_request_id(&mut head, origin);
         let parent_at = put_trace(&mut head, request, exchange);

@@ -5,19 +5,19 @@ use super::routes::Route;
 use super::sides::{HOST, NATIVE};
 use crate::measure::Table;
 
-/// Where requests/s are compared.
+/// Connections at which requests/s are compared.
 const CONNECTIONS: u32 = 32;
 
-/// And of orders, which commit together: the more there are at once, the more it is worth.
+/// The same for orders, which commit together: the more come at once, the more that gains.
 const CONNECTIONS_OF_ORDERS: u32 = 64;
 
-/// The host's p99 at 70 % of saturation, of the twin's.
+/// Highest p99 of the host at 70 % of saturation, as a multiple of the twin's.
 const MOST_P99: f64 = 1.5;
 
-/// A cached report, of the empty handler: what the component itself adds is small.
+/// Least requests/s of a cached report, as a share of the empty handler's: the component itself adds little.
 const REPORT_OF_EMPTY: f64 = 0.85;
 
-/// Requests/s, of the twin's.
+/// Least requests/s of the host, as a share of the twin's.
 fn share_of_native(route: Route) -> f64 {
     match route {
         Route::Empty | Route::Report => 0.4,

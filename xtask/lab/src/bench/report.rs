@@ -1,11 +1,11 @@
-//! What was measured, and as JSON for programs; `table` has it for people.
+//! The samples of a run, and their JSON for programs; `table` shows them to people.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::routes::Route;
 use super::{Cpus, Options};
-use crate::measure::{Counters, Measured, commit, median, processor};
+use crate::measure::{Counters, StreamResult, commit, median, processor};
 use xtask::programs::output_of;
 
 /// How much of what the slower server can do is asked for when latency is measured.
@@ -14,7 +14,7 @@ const SHARE_OF_SATURATION: f64 = 0.7;
 /// If fewer of the requests asked for were answered, latency says how far behind the load generator was.
 const KEPT: f64 = 0.97;
 
-/// One server in one round, as much as goes.
+/// One server in one round, with as many requests as it can answer.
 pub(super) struct Sample {
     pub(super) requests: f64,
     pub(super) requests_per_second: f64,
@@ -42,7 +42,7 @@ pub(super) struct LatencySample {
     pub(super) round: u32,
     pub(super) side: String,
     #[serde(flatten)]
-    pub(super) latency: Measured,
+    pub(super) latency: StreamResult,
 }
 
 fn label<S: Serializer>(route: &Route, serializer: S) -> Result<S::Ok, S::Error> {
@@ -135,7 +135,7 @@ impl Report {
         self.latency(route, side, |latency| latency.p99_ms)
     }
 
-    /// Whether what was asked of a side was answered.
+    /// Whether a side answered as many requests/s as it was sent.
     pub(super) fn kept_rate(&self, route: Route, side: &str) -> bool {
         let asked = self.rate_of_latency(route, side);
         let answered = self.latency(route, side, |latency| latency.requests_per_second);
@@ -172,7 +172,7 @@ impl Report {
         &self,
         route: Route,
         side: &str,
-        value: fn(&Measured) -> f64,
+        value: fn(&StreamResult) -> f64,
     ) -> Option<f64> {
         let samples = self.latencies.iter();
         let samples = samples.filter(|sample| sample.route == route && sample.side == side);

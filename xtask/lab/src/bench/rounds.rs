@@ -8,8 +8,8 @@ use super::routes::Route;
 use super::sides::{Bench, HOST, NATIVE, Side};
 use crate::measure::{Counters, Flood, Loaders, Target, cpu_seconds, forget_peak, peak_kib};
 
-/// A side and what is asked of it.
-type Asked<'a> = (&'a Side, Target);
+/// A side and the requests that it is sent.
+type SideTarget<'a> = (&'a Side, Target);
 
 pub(super) async fn measure(
     options: &Options,
@@ -72,8 +72,8 @@ pub(super) async fn measure(
     Ok(())
 }
 
-/// The sides in this round's order: what the machine does besides hits them alike.
-fn in_turn<'a, 'b>(asked: &'b [Asked<'a>], round: u32) -> Vec<&'b Asked<'a>> {
+/// The sides in this round's order, which changes so that whatever else the machine does hits them alike.
+fn in_turn<'a, 'b>(asked: &'b [SideTarget<'a>], round: u32) -> Vec<&'b SideTarget<'a>> {
     let mut order: Vec<_> = asked.iter().collect();
     if round % 2 == 1 {
         order.reverse();
@@ -115,7 +115,7 @@ async fn sample(
     })
 }
 
-/// A flood, and what it cost the side's process in time and memory.
+/// Sends a flood, and measures the time and the memory that it cost the side's process.
 pub(super) async fn flood(
     loaders: &Loaders,
     side: &Side,

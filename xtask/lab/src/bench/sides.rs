@@ -66,7 +66,7 @@ impl Server {
 }
 
 impl Side {
-    /// Whether it is asked for a route.
+    /// Whether the route is measured on it.
     pub(super) fn serves(&self, route: Route) -> bool {
         self.name != NATIVE_GROUPED || route.places_orders()
     }
@@ -89,7 +89,7 @@ impl Side {
 
 /// Everything that runs.
 pub(super) struct Bench {
-    // Before the store, whose servers they need.
+    // Dropped before the store, whose servers they need.
     pub(super) sides: Vec<Side>,
     pub(super) store: Store,
 }
@@ -125,7 +125,7 @@ impl Bench {
     }
 }
 
-/// A host as a user has it, on its processor.
+/// Options of a host with the settings that a user has, on its own processor.
 pub(super) fn host_options(binary: &Path, cpus: &Cpus) -> HostOptions {
     HostOptions {
         cpus: Some(cpus.server.clone()),
@@ -215,7 +215,7 @@ async fn start_native(
     }
 }
 
-/// Under which a run has its data, logs and scripts.
+/// The folder of a run's data, logs and scripts.
 fn folder() -> Result<PathBuf> {
     let folder = paths::target().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;

@@ -15,7 +15,7 @@ mod table;
 
 pub(crate) use clients::until;
 pub(crate) use counters::Counters;
-pub(crate) use load::{Flood, Loaders, Measured, Stream, Target};
+pub(crate) use load::{Flood, Loaders, Stream, StreamResult, Target};
 pub(crate) use machine::{commit, processor};
 pub(crate) use metrics::{label, series};
 pub(crate) use orders::{Basket, Numbers, Orders};

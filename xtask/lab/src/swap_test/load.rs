@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use testbed::seed::Size;
 
-use crate::measure::{Basket, Loaders, Measured, Numbers, Orders, Stream, Target};
+use crate::measure::{Basket, Loaders, Numbers, Orders, Stream, StreamResult, Target};
 
 /// Of ten requests, how many are orders.
 const ORDERS_OF_TEN: u32 = 1;
@@ -84,7 +84,7 @@ impl Load {
     }
 
     /// Ends both, and reads what they measured.
-    pub(super) async fn stop(self) -> Result<Vec<Measured>> {
+    pub(super) async fn stop(self) -> Result<Vec<StreamResult>> {
         Stream::stop_all(self.streams).await
     }
 }

@@ -70,15 +70,15 @@ pub(super) fn reset(stream: u32) -> Vec<u8> {
     frame(kind::RST_STREAM, 0, stream, &8_u32.to_be_bytes())
 }
 
-/// A frame that came in: type, flags, stream, payload.
-pub(super) struct Received<'a> {
+/// A frame that was received.
+pub(super) struct ReceivedFrame<'a> {
     pub(super) kind: u8,
     pub(super) flags: u8,
     pub(super) stream: u32,
     pub(super) payload: &'a [u8],
 }
 
-impl<'a> Received<'a> {
+impl<'a> ReceivedFrame<'a> {
     /// The first whole frame of `bytes`, and what follows it.
     pub(super) fn first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (head, rest) = bytes.split_first_chunk::<9>()?;

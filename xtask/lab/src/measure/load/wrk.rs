@@ -1,11 +1,11 @@
-//! As much as goes, sent by `wrk`.
+//! A flood of requests, sent by `wrk`: as many as the server can answer.
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
 use super::Target;
 
-/// As much as goes.
+/// What a flood measured.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Flood {
     pub(crate) requests: f64,
