@@ -19,8 +19,8 @@ use crate::instance::{
 };
 use crate::message::RequestId;
 use crate::metrics::Metrics;
-use crate::mysql::Pool;
-use crate::outbound::{Backend, Kind};
+use crate::mysql::{Pool, Server};
+use crate::outbound::{Backend, Kind, Tls};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -108,8 +108,9 @@ impl Connections {
         let config = config(Path::new("spin.toml"))?;
         let metrics = Metrics::new()?.mysql_pool("bench");
         let backend = Backend::parse(url, Kind::Mysql)?;
-        let memory = config.limits.memory_limit_bytes();
-        let pool = Pool::new(&backend, config.mysql, memory, metrics);
+        let tls = Tls::load(&config.mysql.tls.settings())?;
+        let server = Server::alone(&backend, &tls, config.limits.memory_limit_bytes());
+        let pool = Pool::new(server, config.mysql, metrics);
         Ok(Self(pool))
     }
 

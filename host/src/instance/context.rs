@@ -66,6 +66,7 @@ impl Context {
 
     fn allowed(&self, address: &str, kind: Kind) -> Result<Backend, String> {
         let backend = Backend::parse(address, kind)?;
+        self.mysql.servers().check(&backend)?;
         if self.allowed_hosts.iter().any(|host| host.allows(&backend)) {
             return Ok(backend);
         }

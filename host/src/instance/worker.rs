@@ -23,8 +23,9 @@ use super::company::Company;
 use super::expiry::{Activity, Expiry};
 use super::instances::{Admission, Answer, Fate, Instances, Job, NoAnswer};
 use super::phase::Phase;
+use super::queue::Taken;
 use super::roster::Seat;
-use super::spell::{Spell, TURN};
+use super::spell::{Spell, TURN, computes};
 use super::state::State;
 use crate::clients::Asker;
 
@@ -190,11 +191,16 @@ impl<'a> Worker<'a> {
                     self.pass();
                     break;
                 }
-                let (job, need) = queue.take(&mut self.seat.lock(), cx.waker());
+                let may = |asker| self.company.lock().may_have(asker, computes);
+                let (taken, need) = queue.take(&mut self.seat.lock(), cx.waker(), may);
                 self.instances.meet(need);
-                let Some(job) = job else {
-                    self.phase.lock().sleep();
-                    break;
+                let job = match taken {
+                    Taken::Request(job) => job,
+                    Taken::Sleeps => {
+                        self.phase.lock().sleep();
+                        break;
+                    }
+                    Taken::Passes => break,
                 };
                 if job.answer.is_closed() {
                     // Its client has left.

@@ -12,9 +12,10 @@ use tokio::time::timeout;
 
 use super::errors::says_closed;
 use super::pool::Pool;
-use super::server::reset;
+use super::server::{place, reset};
 use super::session::Session;
 use super::sql::{self, Effect};
+use super::statement::AnswerLimit;
 use super::statement_span;
 use crate::clients::Permit;
 use crate::metrics::InUse;
@@ -102,6 +103,14 @@ impl PooledConnection {
         self.pool.settings.statement
     }
 
+    /// The longest wait for a statement's answer, and for each further row.
+    pub(super) fn answer_limit(&self) -> AnswerLimit {
+        AnswerLimit {
+            time: self.statement_limit(),
+            stay: self.pool.server.stay_of(self),
+        }
+    }
+
     /// Opens another connection in the place of this one, which was closed while nobody used it.
     ///
     /// # Errors
@@ -155,13 +164,17 @@ impl Drop for PooledConnection {
 /// then, so it is told to `KILL` the connection.
 async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
     let (id, limit) = (conn.id(), pool.settings.wait);
+    let at = place(conn.opts());
     // The driver also says so of a connection that was left in the middle of a statement.
     let is_silent = conn.is_disconnected();
     if is_silent || timeout(ABANDONED, conn.disconnect()).await.is_err() {
         let kill = async {
             let mut other = pool.open().await?;
-            // It fails if the connection is gone already.
-            _ = other.query_drop(format!("KILL {id}")).await;
+            // Another server has another connection of that number.
+            if place(other.opts()) == at {
+                // It fails if the connection is gone already.
+                _ = other.query_drop(format!("KILL {id}")).await;
+            }
             other.disconnect().await
         };
         _ = timeout(limit, kill).await;

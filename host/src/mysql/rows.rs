@@ -8,7 +8,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
 use super::connection::PooledConnection;
 use super::row_stream::{HeldRow, RowStream};
-use super::statement::{Statement, within};
+use super::statement::{AnswerLimit, Statement, within};
 use super::values;
 use crate::instance::bindings::spin::mysql::mysql::{Column, Error, Row};
 use crate::instance::{NoRoom, StreamShare};
@@ -144,7 +144,7 @@ async fn read_rows(
     let mut outcome = None;
     while outcome.is_none() && first.len() < ROWS_AT_ONCE && bytes < room.bytes() {
         let patience = if first.is_empty() {
-            limit
+            reader.limit.time
         } else {
             Duration::ZERO
         };
@@ -205,7 +205,7 @@ async fn send<'c>(
     running: &mut Statement<'_>,
     params: Params,
 ) -> mysql_async::Result<Answer<'c>> {
-    within(running.limit(), async {
+    within(&running.limit(), async {
         let prepared = running.prepare(connection).await?;
         connection.exec_iter(prepared, params).await
     })
@@ -255,7 +255,7 @@ enum NextRow {
 struct Reader<'a> {
     result: Answer<'a>,
     columns: Vec<Column>,
-    limit: Duration,
+    limit: AnswerLimit,
     room: &'a StreamShare,
     /// Read so far.
     rows: usize,
@@ -264,7 +264,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// The next row, with room for it if there is any within `patience`.
     async fn next(&mut self, patience: Duration) -> Result<Option<NextRow>, RowError> {
-        let row = within(self.limit, self.result.next()).await;
+        let row = within(&self.limit, self.result.next()).await;
         let Some(row) = row.map_err(RowError::of)? else {
             return Ok(None);
         };
@@ -287,11 +287,11 @@ impl Reader<'_> {
         let mut left = left;
         loop {
             let row = match left.take() {
-                Some((weight, row)) => match self.room.hold(weight, self.limit).await {
+                Some((weight, row)) => match self.room.hold(weight, self.limit.time).await {
                     Ok(held) => (row, held),
                     Err(error) => return Ok(Err(RowError::NoRoom(error))),
                 },
-                None => match self.next(self.limit).await {
+                None => match self.next(self.limit.time).await {
                     Ok(Some(NextRow::Held(_, row))) => row,
                     Ok(Some(NextRow::Waits(..))) => return Ok(Err(RowError::NoRoom(NoRoom::Full))),
                     Ok(None) => return Ok(Ok(())),

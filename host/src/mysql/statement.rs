@@ -8,9 +8,11 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Statement as Prepared};
 use store_server::trace::Span;
+use tokio::time::timeout;
 
 use super::connection::PooledConnection;
 use super::errors::says_closed;
+use super::group::Stay;
 use super::session::Verdict;
 use super::sql::Effect;
 
@@ -20,8 +22,16 @@ pub(super) struct Statement<'a> {
     effect: Effect,
     /// A copy of its parameters, if it may be sent again.
     again: Option<Params>,
-    limit: Duration,
+    limit: AnswerLimit,
     span: Span,
+}
+
+/// How long an answer is awaited.
+#[derive(Clone)]
+pub(super) struct AnswerLimit {
+    pub(super) time: Duration,
+    /// Shorter if the server is one of several, and the work goes to another meanwhile.
+    pub(super) stay: Option<Stay>,
 }
 
 impl<'a> Statement<'a> {
@@ -35,7 +45,7 @@ impl<'a> Statement<'a> {
             text,
             effect,
             again: (is_first && effect.is_repeatable()).then(|| params.clone()),
-            limit: connection.statement_limit(),
+            limit: connection.answer_limit(),
             span: connection.span(text),
         }
     }
@@ -87,7 +97,7 @@ impl<'a> Statement<'a> {
         connection: &mut PooledConnection,
         params: Params,
     ) -> mysql_async::Result<()> {
-        within(self.limit, async {
+        within(&self.limit(), async {
             let prepared = self.prepare(connection).await?;
             connection.exec_drop(&prepared, params).await
         })
@@ -129,8 +139,8 @@ impl<'a> Statement<'a> {
         }
     }
 
-    pub(super) fn limit(&self) -> Duration {
-        self.limit
+    pub(super) fn limit(&self) -> AnswerLimit {
+        self.limit.clone()
     }
 }
 
@@ -147,13 +157,18 @@ fn error_type(error: &mysql_async::Error) -> Cow<'static, str> {
 
 /// Waits for the server for `limit`. No answer by then is an error like that of a broken connection.
 pub(super) async fn within<T>(
-    limit: Duration,
+    limit: &AnswerLimit,
     answer: impl Future<Output = mysql_async::Result<T>>,
 ) -> mysql_async::Result<T> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time").into())
-        }
-    }
+    let silent = |reason| std::io::Error::new(std::io::ErrorKind::TimedOut, reason);
+    let answer = timeout(limit.time, answer);
+    let answer = match &limit.stay {
+        None => answer.await,
+        Some(stay) => tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = stay.over() => return Err(silent("no answer, and MySQL is written to elsewhere").into()),
+        },
+    };
+    answer.map_err(|_| silent("no answer in time"))?
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use store_server::trace::Value;
 
-use super::backend::{Backend, Kind};
+use super::backend::Backend;
 
 /// Attributes of spans, by the names that OpenTelemetry gives them.
 pub(crate) type Attributes = Arc<[(&'static str, Value)]>;
@@ -12,15 +12,14 @@ pub(crate) type Attributes = Arc<[(&'static str, Value)]>;
 impl Backend {
     /// Which system it is, where, and which database of it.
     pub(crate) fn attributes(&self) -> Attributes {
+        let is_redis = self.scheme().starts_with("redis");
+        let system = if is_redis { "redis" } else { "mysql" };
         let mut attributes = vec![
-            ("db.system.name", self.scheme().into()),
+            ("db.system.name", system.into()),
             ("server.address", self.reachable_host().to_owned().into()),
             ("server.port", i64::from(self.port).into()),
         ];
-        let database = match (self.database(), self.kind) {
-            (None, Kind::Redis) => Some("0"),
-            (database, _) => database,
-        };
+        let database = self.database().or(is_redis.then_some("0"));
         if let Some(database) = database {
             attributes.push(("db.namespace", database.to_owned().into()));
         }

@@ -8,7 +8,7 @@ use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::link::is_too_large;
-use super::{Connection, Connections, Link, commands, is_outage, values};
+use super::{Connection, Connections, Link, commands, is_outage, is_unknown, values};
 use crate::clients::Asker;
 use crate::instance::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
@@ -162,7 +162,7 @@ fn link(component: &Context, connections: &Connections, address: &str) -> Result
     match connections.get_or_make(&component.redis, address, &backend) {
         Ok(Some(link)) => Ok(link),
         Ok(None) => Err(refuse(component, Refusal::Pools, TOO_MANY.into())),
-        Err(_) => Err(Error::InvalidAddress),
+        Err(reason) => Err(Error::Other(reason)),
     }
 }
 
@@ -321,7 +321,7 @@ impl Call {
             return refuse(component, Refusal::Size, error.to_string());
         }
         component.metrics.redis_error(&component.id);
-        if is_outage(error) {
+        if is_outage(error) || is_unknown(error) {
             component.warn_of_outage(error);
         }
         values::error(error)
