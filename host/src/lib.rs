@@ -31,7 +31,9 @@ mod redis;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use store_server::trace::Tracing;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -47,6 +49,12 @@ use control::{Control, Parts, Purger, StateFolder, Trust, file_watch, refresh_ta
 use http::{Refusals, Server};
 use instance::{Compiler, EpochTicker, engine};
 use metrics::Metrics;
+
+/// The service that traces are of, unless the environment names another.
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+
+/// How long the last traces may take to be sent, at the end.
+const TRACES_LIMIT: Duration = Duration::from_secs(3);
 
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -104,8 +112,11 @@ impl Host {
     /// Something can't be served or bound, as [`StartError`] tells. Nothing is left running.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let metrics = Metrics::new().map_err(|error| StartError::Internal(error.to_string()))?;
+        let tracing = config.trace.settings();
+        let tracing = Tracing::start(&tracing, PROGRAM, metrics.spans.clone());
+        let tracing = tracing.map_err(StartError::Setting)?;
         let watched = config.swap.watch.then(|| Files::of(&config.app));
-        let plan = Plan::new(config, &metrics)?;
+        let plan = Plan::new(config, &metrics, &tracing)?;
         let token = admin_token(config)?;
         let trust = Trust::new(config.swap.require_signature.as_deref());
         let trust = trust.map_err(StartError::Setting)?;
@@ -135,6 +146,7 @@ impl Host {
                 metrics.clone(),
             ),
             metrics: metrics.clone(),
+            tracing: tracing.clone(),
             trust,
             state,
         };
@@ -155,6 +167,7 @@ impl Host {
                 clients: Clients::new(config.clients.clone()),
                 refusals: Arc::new(Refusals::new(metrics)),
                 readiness: Readiness::new(control.live.clone()),
+                tracing,
                 max_connections: config.max_connections as usize,
                 receive_timeout: config.clients.receive_timeout,
                 send_timeout: config.send_timeout,
@@ -183,6 +196,7 @@ impl Host {
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         http::serve(self.server, self.listener, stop).await;
         self.control.stop();
+        self.control.tracing.finish(TRACES_LIMIT).await;
     }
 }
 

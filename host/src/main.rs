@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use store_host::cli::{Cli, Command};
-use store_host::config::Config;
+use store_host::config::{Config, MysqlTls};
 use store_host::{Host, StartError, client};
 use store_server::console::{arguments, succeed};
 use store_server::logging;
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         match cli.command {
-            Some(Command::Migrate { mysql_url }) => migrate(&mysql_url.0).await,
+            Some(Command::Migrate { mysql_url, tls }) => migrate(&mysql_url.0, &tls).await,
             Some(Command::Client(command)) => operate(command).await,
             None => serve(&cli.config).await,
         }
@@ -109,16 +109,15 @@ fn announce(host: &Host) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn migrate(url: &str) -> ExitCode {
-    match store_host::migrate(url).await {
+async fn migrate(url: &str, tls: &MysqlTls) -> ExitCode {
+    match store_host::migrate(url, tls).await {
         Ok(applied) if applied.is_empty() => succeed("the database is up to date"),
         Ok(applied) => succeed(&format!("applied {}", applied.join(", "))),
         Err(error) => fail(
             &error,
-            if matches!(error, store_host::MigrateError::Url(_)) {
-                2
-            } else {
-                1
+            match error {
+                store_host::MigrateError::Url(_) | store_host::MigrateError::Tls(_) => 2,
+                _ => 1,
             },
         ),
     }

@@ -3,6 +3,7 @@
 //! - `GET /metrics`: all metrics, in Prometheus's text format.
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: the build, and each component's generations, as JSON.
+//! - `GET /traces`: slow and failed requests of the last minute, as JSON.
 //! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: serves the component in the body instead.
 //! - `POST /components/{id}/rollback[?generation=N]`: lets an earlier generation serve again.
 //! - `POST /components/{id}/promote`, `POST /components/{id}/abort`: ends the trial of a canary, for it or against it.
@@ -44,7 +45,7 @@ use crate::http::body::discard;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The answer to a request for any other path.
-const PATHS: &str = "here are /metrics, /healthz, /status, /reload, /refresh and /components/ID/swap, rollback, promote, abort";
+const PATHS: &str = "here are /metrics, /healthz, /status, /traces, /reload, /refresh and /components/ID/swap, rollback, promote, abort";
 
 /// Answers the requests of all admin connections.
 pub(crate) struct Admin {
@@ -123,7 +124,7 @@ impl Admin {
         self.names.check(request.version(), request.headers())?;
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let (endpoint, action, component) = match *segments.as_slice() {
-            ["metrics" | "healthz" | "status"] => (Endpoint::Read, "read", None),
+            ["metrics" | "healthz" | "status" | "traces"] => (Endpoint::Read, "read", None),
             ["reload"] => (Endpoint::Reload, "reload", None),
             ["refresh"] => (Endpoint::Refresh, "refresh", None),
             [
@@ -156,6 +157,7 @@ impl Admin {
                 }
             },
             "/status" => reply::json(&self.control.status()),
+            "/traces" => reply::json(&self.control.tracing.tail()),
             _ => reply::text("text/plain", "ok\n".to_owned()),
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use store_server::trace::Tracing;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wasmtime::Engine;
@@ -26,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) compiler: Compiler,
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tracing: Tracing,
     pub(crate) purger: Arc<Purger>,
     pub(crate) trust: Trust,
     pub(crate) state: Option<StateFolder>,
@@ -95,6 +97,7 @@ impl Control {
             compiler: parts.compiler,
             config: parts.config,
             metrics: parts.metrics,
+            tracing: parts.tracing,
             trust: parts.trust,
             state: parts.state,
             purger: parts.purger,

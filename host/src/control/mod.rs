@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use store_server::trace::Tracing;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -59,6 +60,7 @@ pub(crate) struct Control {
     compiler: Compiler,
     config: Config,
     metrics: Arc<Metrics>,
+    pub(crate) tracing: Tracing,
     trust: Trust,
     state: Option<StateFolder>,
     /// Told after each switch.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use store_server::trace::Trace;
+
 use super::audit::audited_app;
 use super::claim::Claim;
 use super::drain::discard;
@@ -43,8 +45,9 @@ impl Control {
         if let Some(id) = self.on_trial().pop_first() {
             return Err(ControlError::OnTrial(id));
         }
-        let plan = tokio::task::block_in_place(|| Plan::new(&self.config, &self.metrics))
-            .map_err(|error| ControlError::Reload(error.to_string()))?;
+        let plan =
+            tokio::task::block_in_place(|| Plan::new(&self.config, &self.metrics, &self.tracing))
+                .map_err(|error| ControlError::Reload(error.to_string()))?;
         preflight::check(&plan, &self.config, &self.metrics)
             .await
             .map_err(ControlError::Reload)?;
@@ -105,7 +108,7 @@ impl Control {
         };
         let context = plan.contexts[id].clone();
         let generation = Generation::new(version, context.clone());
-        if let Err(reason) = probe::ask(&context.probe, &generation).await {
+        if let Err(reason) = probe::ask(&context.probe, &generation, &Trace::off()).await {
             discard(&generation);
             return Err(failed(format!("its probe failed: {reason}")));
         }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use store_server::trace::Trace;
+
 use super::drain::discard;
 use super::error::Step;
 use super::ledger::Ledger;
@@ -75,7 +77,8 @@ impl Control {
 
 /// Asks the probe once more: a reload or a restart has brought other settings since the version answered it.
 async fn ask_again(generation: &Generation) -> Result<(), ControlError> {
-    let asked = probe::ask(&generation.context.probe, generation);
+    let within = Trace::off();
+    let asked = probe::ask(&generation.context.probe, generation, &within);
     let answered = tokio::time::timeout(PROBE_LIMIT, asked)
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {PROBE_LIMIT:?}")));

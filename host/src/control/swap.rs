@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use store_server::trace::{Kind, Trace};
+
 use super::canary::Candidate;
 use super::drain::discard;
 use super::error::Step;
@@ -55,15 +57,34 @@ impl Control {
         id: &str,
         upload: Upload,
     ) -> Result<(&'static str, Change), ControlError> {
+        let mut root = self.tracing.task("swap");
+        root.about(id.to_owned());
+        root.set("store.component", id.to_owned());
+        let outcome = self.swap_within(id, upload, &root.inside()).await;
+        if let Err(error) = &outcome {
+            root.fail(error.label());
+        }
+        outcome
+    }
+
+    async fn swap_within(
+        self: &Arc<Self>,
+        id: &str,
+        upload: Upload,
+        trace: &Trace,
+    ) -> Result<(&'static str, Change), ControlError> {
         let started = Instant::now();
         let (_claim, slot) = self.claim_one(id)?;
         if slot.canary.is_some() {
             return Err(ControlError::OnTrial(id.to_owned()));
         }
         self.check(&upload)?;
+        let compiling = trace.span("compile", Kind::Internal);
         let compiled = self.compile(id, &upload.source).await?;
+        drop(compiling);
         let compile_ms = millis(compiled.took);
-        let (generation, probe) = self.try_out(id, &slot, compiled, upload.origin).await?;
+        let tried = self.try_out(id, &slot, compiled, upload.origin, trace);
+        let (generation, probe) = tried.await?;
         if generation.version.origin != Origin::Ephemeral {
             self.keep_file(id, &upload.source)
                 .inspect_err(|_| discard(&generation))?;
@@ -73,6 +94,7 @@ impl Control {
             probe: Some(probe),
             ..change_of(id, &generation.version)
         };
+        let _switching = trace.span("switch", Kind::Internal);
         let result = match upload.trial {
             Some(trial) => {
                 change.switch_us = micros(self.start_canary(id, &slot, generation, trial));
@@ -129,6 +151,7 @@ impl Control {
         slot: &Slot,
         compiled: Code,
         origin: Origin,
+        trace: &Trace,
     ) -> Result<(Arc<Generation>, answers::Probe), ControlError> {
         let context = slot.stable.context.clone();
         let origin = match &self.state {
@@ -141,7 +164,7 @@ impl Control {
         };
         let version = self.version(id, origin, file_digest, compiled);
         let generation = Generation::new(version, context.clone());
-        match probe::ask(&context.probe, &generation).await {
+        match probe::ask(&context.probe, &generation, trace).await {
             Ok(answer) => Ok((generation, answer)),
             Err(reason) => {
                 discard(&generation);

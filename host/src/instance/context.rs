@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use store_server::trace::Tracing;
 use tokio::sync::Semaphore;
 
 use super::probe::Probe;
@@ -22,6 +23,8 @@ const LOG_PAUSE: Duration = Duration::from_secs(5);
 /// makes another, and until the generations of before have drained both count.
 pub(crate) struct Context {
     pub(crate) id: String,
+    /// The id as traces share it.
+    pub(crate) name: Arc<str>,
     pub(crate) variables: HashMap<String, String>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) allowed_hosts: Vec<AllowedHost>,
@@ -37,6 +40,7 @@ pub(crate) struct Context {
     pub(crate) mysql: mysql::Pools,
     pub(crate) redis: redis::Terms,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tracing: Tracing,
     pub(crate) outages: Trouble,
     pub(crate) near_refusals: Trouble,
     pub(crate) refusals: Trouble,
@@ -62,6 +66,7 @@ impl Context {
 
     fn allowed(&self, address: &str, kind: Kind) -> Result<Backend, String> {
         let backend = Backend::parse(address, kind)?;
+        self.mysql.servers().check(&backend)?;
         if self.allowed_hosts.iter().any(|host| host.allows(&backend)) {
             return Ok(backend);
         }

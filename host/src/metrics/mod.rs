@@ -1,9 +1,10 @@
 //! Every metric of the host, declared once. `docs/METRICS.md` explains them to operators.
 //!
 //! `requests` has the metrics of requests by route, `swaps` those of changes by component, `pool` those of the MySQL pools,
-//! `outbound` those of what components ask MySQL and Redis for; the rest is here. Nothing here decides anything, and no other
-//! room declares a metric.
+//! `group` those of MySQL servers with the same data, `outbound` those of what components ask MySQL and Redis for; the rest is
+//! here. Nothing here decides anything, and no other room declares a metric.
 
+mod group;
 mod outbound;
 mod pool;
 mod requests;
@@ -11,12 +12,14 @@ mod swaps;
 
 use std::sync::Arc;
 
-use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use store_server::build::Build;
 use store_server::metrics::{Declare, registry, render, set_to_now};
+use store_server::trace::SpanCounters;
 
 pub(crate) use store_server::metrics::InUse;
 
+pub(crate) use self::group::GroupMetrics;
 use self::outbound::OutboundVecs;
 pub(crate) use self::outbound::{NearMetrics, Refusal};
 pub(crate) use self::pool::PoolMetrics;
@@ -42,10 +45,13 @@ pub(crate) struct Metrics {
     refusals: IntCounterVec,
     outbound: OutboundVecs,
     pool: PoolVecs,
+    group: GroupMetrics,
     /// Requests, by route.
     pub(crate) requests: Arc<RequestMetrics>,
     /// Swaps, generations and canaries.
     pub(crate) swaps: SwapMetrics,
+    /// Spans on their way to a receiver.
+    pub(crate) spans: SpanCounters,
 }
 
 impl Metrics {
@@ -95,8 +101,10 @@ impl Metrics {
             )?,
             outbound: OutboundVecs::declare(&declare)?,
             pool: PoolVecs::declare(&declare)?,
+            group: GroupMetrics::declare(&declare)?,
             requests: Arc::new(RequestMetrics::declare(&declare)?),
             swaps: SwapMetrics::declare(&declare)?,
+            spans: SpanCounters::declare(&declare, "store_trace_spans_total")?,
             registry: registry.clone(),
         };
         metrics.announce();
@@ -171,6 +179,11 @@ impl Metrics {
         self.outbound.near(component)
     }
 
+    /// The counter of one component's scripts in Redis that were ended.
+    pub(crate) fn redis_scripts_ended(&self, component: &str) -> IntCounter {
+        self.outbound.scripts_ended(component)
+    }
+
     /// Counts a refresh; `seconds` is absent when another host did it.
     pub(crate) fn refresh(&self, outcome: &str, seconds: Option<f64>) {
         self.refreshes.with_label_values(&[outcome]).inc();
@@ -198,6 +211,11 @@ impl Metrics {
     /// The metrics of one component's pools.
     pub(crate) fn mysql_pool(&self, component: &str) -> PoolMetrics {
         self.pool.of(component)
+    }
+
+    /// The metrics of MySQL servers that hold the same data.
+    pub(crate) fn mysql_group(&self) -> GroupMetrics {
+        self.group.clone()
     }
 }
 

@@ -111,7 +111,7 @@ impl RouteMetrics {
         MethodMetrics {
             all: all.clone(),
             component: component.clone(),
-            route: route.clone(),
+            route: route.as_str().into(),
             method,
             calls: course
                 .filter(|(_, counted, of)| *counted == method && of == route)
@@ -128,7 +128,7 @@ impl RouteMetrics {
 pub(crate) struct MethodMetrics {
     all: Arc<RequestMetrics>,
     component: String,
-    route: String,
+    route: Arc<str>,
     method: &'static str,
     /// Set if the course counts these calls.
     calls: Option<IntCounter>,
@@ -146,6 +146,11 @@ impl MethodMetrics {
         }
     }
 
+    /// The route, by its pattern.
+    pub(crate) fn route(&self) -> &Arc<str> {
+        &self.route
+    }
+
     /// Counts a request as in flight until the guard is dropped.
     pub(crate) fn in_flight(&self) -> InUse {
         InUse::new(self.in_flight.clone())
@@ -159,12 +164,8 @@ impl MethodMetrics {
             return answered.inc();
         }
         drop(known);
-        let labels = [
-            &self.component,
-            &self.route,
-            self.method,
-            &status.to_string(),
-        ];
+        let status_label = status.to_string();
+        let labels = [&*self.component, &self.route, self.method, &status_label];
         let answered = self.all.answered.with_label_values(&labels);
         answered.inc();
         // Two requests that get here at once add it twice, which does no harm.

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use store_server::trace::{Span, Trace};
 use tokio::time::timeout;
 
 use super::errors::says_closed;
 use super::pool::Pool;
-use super::server::reset;
+use super::server::{place, reset};
 use super::session::Session;
 use super::sql::{self, Effect};
+use super::statement::AnswerLimit;
+use super::statement_span;
 use crate::clients::Permit;
 use crate::metrics::InUse;
 
@@ -33,6 +36,8 @@ pub(crate) struct PooledConnection {
     /// Whether the server has closed it.
     is_closed: bool,
     generation: u64,
+    /// Where its statements belong to. Written by whoever has it lent.
+    pub(super) trace: Trace,
     /// Taken by drop only.
     loan: Option<Loan>,
     pool: Arc<Pool>,
@@ -54,6 +59,7 @@ impl PooledConnection {
             is_untouched: true,
             is_closed: false,
             generation,
+            trace: Trace::off(),
             loan: Some(loan),
             pool,
         }
@@ -75,6 +81,13 @@ impl PooledConnection {
         std::mem::take(&mut self.is_untouched)
     }
 
+    /// The span of a statement.
+    pub(super) fn span(&self, statement: &str) -> Span {
+        let mut span = statement_span::begin(&self.trace, statement);
+        span.share(&self.pool.attributes);
+        span
+    }
+
     /// What a statement does to its session, as far as its text and the database's views and triggers tell.
     pub(super) fn effect(&self, statement: &str) -> Effect {
         match sql::effect(statement) {
@@ -88,6 +101,14 @@ impl PooledConnection {
     /// The longest wait for an answer.
     pub(super) fn statement_limit(&self) -> Duration {
         self.pool.settings.statement
+    }
+
+    /// The longest wait for a statement's answer, and for each further row.
+    pub(super) fn answer_limit(&self) -> AnswerLimit {
+        AnswerLimit {
+            time: self.statement_limit(),
+            stay: self.pool.server.stay_of(self),
+        }
     }
 
     /// Opens another connection in the place of this one, which was closed while nobody used it.
@@ -143,13 +164,17 @@ impl Drop for PooledConnection {
 /// then, so it is told to `KILL` the connection.
 async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
     let (id, limit) = (conn.id(), pool.settings.wait);
+    let at = place(conn.opts());
     // The driver also says so of a connection that was left in the middle of a statement.
     let is_silent = conn.is_disconnected();
     if is_silent || timeout(ABANDONED, conn.disconnect()).await.is_err() {
         let kill = async {
             let mut other = pool.open().await?;
-            // It fails if the connection is gone already.
-            _ = other.query_drop(format!("KILL {id}")).await;
+            // Another server has another connection of that number.
+            if place(other.opts()) == at {
+                // It fails if the connection is gone already.
+                _ = other.query_drop(format!("KILL {id}")).await;
+            }
             other.disconnect().await
         };
         _ = timeout(limit, kill).await;

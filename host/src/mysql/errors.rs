@@ -8,9 +8,9 @@ use mysql_async::{DriverError, IoError};
 /// The table. Its columns are explained in `docs/MYSQL_ERRORS.md`.
 const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
 
-/// Errors of a server that goes down, or that ended, killed or closed the connection, for one because it rested for too
-/// long.
-const CLOSED: [u16; 6] = [1053, 1079, 1152, 1184, 1927, 4031];
+/// Errors of a server that goes down or offline, or that ended, killed or closed the connection, for one because it rested
+/// for too long.
+const CLOSED: [u16; 8] = [1053, 1079, 1152, 1184, 1927, 3032, 3169, 4031];
 
 /// What becomes of a session after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

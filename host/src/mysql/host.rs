@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use store_server::trace::Kind as SpanKind;
 use tokio::sync::Mutex;
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
@@ -14,7 +15,7 @@ use super::{rows, values};
 use crate::instance::bindings::spin::mysql::mysql::{
     Column, Error, Host, HostConnection, HostConnectionWithStore, ParameterValue, Row,
 };
-use crate::instance::{Context, HeldBytes, MemoryShare, State, caller};
+use crate::instance::{Context, HeldBytes, MemoryShare, State, leader};
 use crate::metrics::Refusal;
 use crate::outbound::{Kind, TOO_MANY};
 
@@ -43,21 +44,26 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         address: String,
     ) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
-        let (component, generation, asker) = accessor.with(|mut access| {
-            let asker = caller(&mut access.as_context_mut())?.and_then(|caller| caller.client);
+        let (component, generation, opener) = accessor.with(|mut access| {
+            let opener = leader(&mut access.as_context_mut())?;
             let state = access.get();
-            wasmtime::error::Ok((state.component.clone(), state.life.id, asker))
+            wasmtime::error::Ok((state.component.clone(), state.life.id, opener))
         })?;
         let pool = match pool(&component, &address) {
             Ok(pool) => pool,
             Err(reason) => return Ok(Err(Error::ConnectionFailed(reason))),
         };
-        match pool.checkout(generation, asker).await {
-            Ok(connection) => {
+        let mut wait = opener.trace.span("wait for MySQL", SpanKind::Internal);
+        wait.share(&pool.attributes);
+        match pool.checkout(generation, opener.client).await {
+            Ok(mut connection) => {
+                drop(wait);
+                connection.trace = opener.trace;
                 let connection = Connection(Arc::new(Mutex::new(connection)));
                 accessor.with(|mut access| Ok(Ok(access.get().table.push(connection)?)))
             }
             Err(error) => {
+                wait.fail(error.kind());
                 component.warn_of_outage(&error);
                 Ok(Err(Error::ConnectionFailed(error.to_string())))
             }

@@ -3,21 +3,26 @@
 //!
 //! `host` has the calls that components make. A `pool` lends a `connection` to its `server`. Whether that must be cleaned
 //! after a `statement` is decided by its text (`sql`) and its `errors`, and remembered in the `session`. `rows` reads a
-//! result into a `row_stream`, and `values` converts what is in it. `writer` asks a server whether it takes writes. Nothing
-//! here knows a table of the store: what SQL means is for components.
+//! result into a `row_stream`, and `values` converts what is in it. `statement_span` is what traces say of a statement.
+//! `servers` has what the settings say of all: their TLS, and which are members of one `group`. `writer` asks by a `probe`
+//! whether writes are taken. Nothing here knows a table of the store but the group's own: what SQL means is for components.
 
 mod connection;
 mod errors;
 #[cfg(test)]
 mod fuzz;
+mod group;
 mod host;
 mod pool;
+mod probe;
 mod row_stream;
 mod rows;
 mod server;
+mod servers;
 mod session;
 mod sql;
 mod statement;
+mod statement_span;
 mod values;
 mod writer;
 
@@ -30,6 +35,8 @@ pub use host::Connection;
 pub(crate) use pool::Pool;
 #[cfg(feature = "micro")]
 pub(crate) use rows::first_rows;
+pub(crate) use server::Server;
+pub(crate) use servers::Servers;
 pub(crate) use writer::Writer;
 
 use crate::config::MysqlSettings;
@@ -47,6 +54,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 pub(crate) struct Pools {
     component: String,
     settings: MysqlSettings,
+    servers: Arc<Servers>,
     memory_limit_bytes: usize,
     metrics: Arc<Metrics>,
     by_address: ByAddress<Pool>,
@@ -56,16 +64,23 @@ impl Pools {
     pub(crate) fn new(
         component: &str,
         settings: MysqlSettings,
+        servers: Arc<Servers>,
         memory_limit_bytes: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             component: component.to_owned(),
             settings,
+            servers,
             memory_limit_bytes,
             metrics,
             by_address: ByAddress::default(),
         }
+    }
+
+    /// How the servers are reached.
+    pub(crate) fn servers(&self) -> &Arc<Servers> {
+        &self.servers
     }
 
     /// The pool for `url`, if there is one.
@@ -77,8 +92,8 @@ impl Pools {
     pub(crate) fn get_or_make(&self, url: &str, backend: &Backend) -> Option<Arc<Pool>> {
         let make = || {
             let metrics = self.metrics.mysql_pool(&self.component);
-            let settings = self.settings.clone();
-            Pool::new(backend, settings, self.memory_limit_bytes, metrics)
+            let server = Server::new(backend, &self.servers, self.memory_limit_bytes);
+            Pool::new(server, self.settings.clone(), metrics)
         };
         self.by_address.get_or_open(url, make, Pool::is_unused)
     }

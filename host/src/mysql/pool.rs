@@ -14,7 +14,7 @@ use super::server::{Server, reset};
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
 use crate::metrics::PoolMetrics;
-use crate::outbound::Backend;
+use crate::outbound::{Attributes, tls_error};
 
 /// A connection that rested longer than this is pinged before it is lent.
 const PING_AFTER: Duration = Duration::from_secs(1);
@@ -24,6 +24,9 @@ const PING_LIMIT: Duration = Duration::from_millis(500);
 
 /// Errors of a server that refuses the user or the password, or has no such database.
 const REFUSALS: [u16; 4] = [1044, 1045, 1049, 1698];
+
+/// The error of a server that takes no connection without TLS.
+const TLS_WANTED: u16 = 3159;
 
 /// Why there is no connection. The text has the address without its password.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,15 @@ pub(crate) enum PoolError {
 }
 
 impl PoolError {
+    /// What a trace calls it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Exhausted { .. } => "pool exhausted",
+            Self::Silent { .. } => "no answer",
+            Self::Refused { .. } => "refused",
+        }
+    }
+
     /// Whether the server answered and refused the user or the database, so that waiting does not help.
     pub(crate) fn is_final(&self) -> bool {
         match self {
@@ -55,6 +67,19 @@ impl PoolError {
                 ..
             } => REFUSALS.contains(&error.code),
             _ => false,
+        }
+    }
+
+    /// Whether it is about TLS: the server has none, wants some, or shows a certificate that is not trusted.
+    pub(crate) fn is_about_tls(&self) -> bool {
+        use mysql_async::{DriverError, Error};
+        let Self::Refused { source, .. } = self else {
+            return false;
+        };
+        match source {
+            Error::Driver(DriverError::NoClientSslFlagFromServer) => true,
+            Error::Server(error) => error.code == TLS_WANTED,
+            error => tls_error(error).is_some(),
         }
     }
 }
@@ -67,6 +92,8 @@ pub(crate) struct Pool {
     /// Clean connections, the one used last at the end. Written by checkout, check-in and the reaper.
     idle: Mutex<Vec<IdleConnection>>,
     pub(super) metrics: PoolMetrics,
+    /// What traces say of it.
+    pub(super) attributes: Attributes,
     /// Where clean-up runs when a connection is dropped outside the runtime.
     pub(super) runtime: Handle,
 }
@@ -80,16 +107,12 @@ struct IdleConnection {
 }
 
 impl Pool {
-    /// An empty pool for a component with this memory limit; connections are opened when asked for.
-    pub(crate) fn new(
-        backend: &Backend,
-        settings: MysqlSettings,
-        memory_limit_bytes: usize,
-        metrics: PoolMetrics,
-    ) -> Arc<Self> {
+    /// An empty pool of connections to `server`, which are opened when asked for.
+    pub(crate) fn new(server: Server, settings: MysqlSettings, metrics: PoolMetrics) -> Arc<Self> {
         metrics.size.add(settings.pool_size.into());
         let pool = Arc::new(Self {
-            server: Server::new(backend, memory_limit_bytes),
+            attributes: server.attributes.clone(),
+            server,
             permits: Permits::shared(settings.pool_size),
             idle: Mutex::default(),
             metrics,
@@ -157,6 +180,9 @@ impl Pool {
 
     async fn live_connection(&self, generation: u64) -> Result<Conn, mysql_async::Error> {
         while let Some(mut idle) = self.take_idle(generation) {
+            if !self.server.leads_to(&idle.conn) {
+                continue;
+            }
             let rested = idle.since.elapsed();
             let is_own = idle.generation == generation;
             if rested < PING_AFTER && is_own {
@@ -209,6 +235,10 @@ impl Pool {
 
     /// Takes a clean connection back, which an instance of `generation` used last.
     pub(super) fn keep(&self, conn: Conn, generation: u64) {
+        if !self.server.leads_to(&conn) {
+            // To a member that is the writer no longer.
+            return;
+        }
         self.metrics.idle.inc();
         self.idle.lock().push(IdleConnection {
             conn,

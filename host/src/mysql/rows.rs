@@ -8,7 +8,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
 use super::connection::PooledConnection;
 use super::row_stream::{HeldRow, RowStream};
-use super::statement::{Statement, within};
+use super::statement::{AnswerLimit, Statement, within};
 use super::values;
 use crate::instance::bindings::spin::mysql::mysql::{Column, Error, Row};
 use crate::instance::{NoRoom, StreamShare};
@@ -86,9 +86,12 @@ async fn read(
         Ok(()) => running.succeeded(&mut connection),
         Err(Stop::Failed(error)) => running.failed(&mut connection, &error),
         // The connection counts as broken since the statement began.
-        Err(Stop::Abandoned) => {}
+        Err(Stop::Abandoned) => running.abandoned(),
     }
 }
+
+/// What the driver gives of a query.
+type Answer<'a> = mysql_async::QueryResult<'a, 'static, mysql_async::BinaryProtocol>;
 
 /// Why reading ended before the last row.
 enum Stop {
@@ -106,11 +109,11 @@ async fn read_rows(
     head: oneshot::Sender<Result<Head, QueryError>>,
 ) -> Result<(), Stop> {
     let limit = running.limit();
-    let first_try = within(limit, connection.exec_iter(running.text(), params)).await;
+    let first_try = send(connection, running, params).await;
     let result = match first_try {
         Ok(result) => Ok(result),
         Err(error) => match running.repeat(connection, error).await {
-            Ok(params) => within(limit, connection.exec_iter(running.text(), params)).await,
+            Ok(params) => send(connection, running, params).await,
             Err(error) => Err(error),
         },
     };
@@ -131,6 +134,7 @@ async fn read_rows(
         columns,
         limit,
         room,
+        rows: 0,
     };
     let mut first = Vec::new();
     let mut first_held = Vec::new();
@@ -140,7 +144,7 @@ async fn read_rows(
     let mut outcome = None;
     while outcome.is_none() && first.len() < ROWS_AT_ONCE && bytes < room.bytes() {
         let patience = if first.is_empty() {
-            limit
+            reader.limit.time
         } else {
             Duration::ZERO
         };
@@ -191,7 +195,21 @@ async fn read_rows(
         }
     };
     _ = end_sender.send(end);
+    running.returned(reader.rows);
     stop
+}
+
+/// Sends the statement, which is prepared first if it has not been.
+async fn send<'c>(
+    connection: &'c mut PooledConnection,
+    running: &mut Statement<'_>,
+    params: Params,
+) -> mysql_async::Result<Answer<'c>> {
+    within(&running.limit(), async {
+        let prepared = running.prepare(connection).await?;
+        connection.exec_iter(prepared, params).await
+    })
+    .await
 }
 
 enum RowError {
@@ -235,19 +253,22 @@ enum NextRow {
 
 /// Reads the rows of one result from the driver.
 struct Reader<'a> {
-    result: mysql_async::QueryResult<'a, 'static, mysql_async::BinaryProtocol>,
+    result: Answer<'a>,
     columns: Vec<Column>,
-    limit: Duration,
+    limit: AnswerLimit,
     room: &'a StreamShare,
+    /// Read so far.
+    rows: usize,
 }
 
 impl Reader<'_> {
     /// The next row, with room for it if there is any within `patience`.
     async fn next(&mut self, patience: Duration) -> Result<Option<NextRow>, RowError> {
-        let row = within(self.limit, self.result.next()).await;
+        let row = within(&self.limit, self.result.next()).await;
         let Some(row) = row.map_err(RowError::of)? else {
             return Ok(None);
         };
+        self.rows += 1;
         let weight = values::row_weight(&row);
         let row = values::row(row, &self.columns).map_err(RowError::Value)?;
         match self.room.hold(weight, patience).await {
@@ -266,11 +287,11 @@ impl Reader<'_> {
         let mut left = left;
         loop {
             let row = match left.take() {
-                Some((weight, row)) => match self.room.hold(weight, self.limit).await {
+                Some((weight, row)) => match self.room.hold(weight, self.limit.time).await {
                     Ok(held) => (row, held),
                     Err(error) => return Ok(Err(RowError::NoRoom(error))),
                 },
-                None => match self.next(self.limit).await {
+                None => match self.next(self.limit.time).await {
                     Ok(Some(NextRow::Held(_, row))) => row,
                     Ok(Some(NextRow::Waits(..))) => return Ok(Err(RowError::NoRoom(NoRoom::Full))),
                     Ok(None) => return Ok(Ok(())),

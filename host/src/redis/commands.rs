@@ -5,6 +5,9 @@
 //! them, and one that governs the server would disturb its other clients. So only commands that read and write data are let
 //! through, by name.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 /// The commands that are let through, by the names that Redis 8 gives them. `docs/ARCHITECTURE.md` says what is left out and why.
 const ALLOWED: &str = "
     APPEND BITCOUNT BITFIELD BITFIELD_RO BITOP BITPOS DBSIZE DECR DECRBY DEL ECHO EVAL EVALSHA EVALSHA_RO EVAL_RO EXISTS
@@ -74,6 +77,17 @@ pub(super) fn check<'a>(
             &format!(" other than {}", allowed.join(" and ")),
         )),
     }
+}
+
+/// The name of a command as this list has it.
+pub(super) fn known(name: &[u8]) -> Option<&'static str> {
+    static NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+        let partly = PARTLY_ALLOWED.iter().map(|(name, _)| *name);
+        let names = ALLOWED.split_ascii_whitespace().chain(WAITS_IF_ASKED);
+        names.chain(partly).collect()
+    });
+    let upper = std::str::from_utf8(name).ok()?.to_ascii_uppercase();
+    NAMES.get(upper.as_str()).copied()
 }
 
 /// Whether these arguments of XREAD or XREADGROUP ask to wait.

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use redis::{Arg, Cmd, FromRedisValue, RedisError, Value};
+use store_server::trace::{Kind as SpanKind, Span, Trace};
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::link::is_too_large;
-use super::{Connection, Connections, Link, commands, is_outage, values};
+use super::{Connection, Connections, Link, commands, is_outage, is_unknown, values};
 use crate::clients::Asker;
 use crate::instance::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
 };
-use crate::instance::{Context, HeldBytes, MemoryShare, State, caller};
+use crate::instance::{Context, HeldBytes, MemoryShare, Opener, State, opener};
 use crate::metrics::Refusal;
 use crate::outbound::{Kind, TOO_MANY};
 
@@ -33,10 +34,14 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         address: String,
     ) -> Answer<Resource<Connection>> {
         accessor.with(|mut access| {
-            let asker = caller(&mut access.as_context_mut())?.and_then(|caller| caller.client);
+            let Opener { client, trace } = opener(&mut access.as_context_mut())?;
             let state = access.get();
             match link(&state.component, &state.life.redis, &address) {
-                Ok(link) => Ok(Ok(state.table.push(Connection { link, asker })?)),
+                Ok(link) => {
+                    let asker = client;
+                    let connection = Connection { link, asker, trace };
+                    Ok(Ok(state.table.push(connection)?))
+                }
                 Err(refusal) => Ok(Err(refusal)),
             }
         })
@@ -157,7 +162,7 @@ fn link(component: &Context, connections: &Connections, address: &str) -> Result
     match connections.get_or_make(&component.redis, address, &backend) {
         Ok(Some(link)) => Ok(link),
         Ok(None) => Err(refuse(component, Refusal::Pools, TOO_MANY.into())),
-        Err(_) => Err(Error::InvalidAddress),
+        Err(reason) => Err(Error::Other(reason)),
     }
 }
 
@@ -195,7 +200,10 @@ async fn get(
         && component.redis.keeps_near(key.as_bytes())
     {
         component.redis.near_metrics.misses.inc();
-        match link.ask_near(near, &key, call.asker).await {
+        let span = call.span("GET");
+        let reply = link.ask_near(near, &key, call.asker).await;
+        ended(span, &reply);
+        match reply {
             // Redis won't tell of changes, or the key holds no string: GET itself has the answer.
             Err(error) if !is_outage(&error) && !is_too_large(&error) => {
                 component.warn_of_near_refusal(&error);
@@ -226,10 +234,19 @@ async fn run<T: FromRedisValue>(
     Ok(reply)
 }
 
+/// Ends a round trip's span, with what Redis calls its error.
+fn ended<T>(mut span: Span, reply: &redis::RedisResult<T>) {
+    if let (true, Err(error)) = (span.is_on(), reply) {
+        let code = error.code().map(str::to_owned);
+        span.fail(code.unwrap_or_else(|| error.category().to_owned()));
+    }
+}
+
 /// What one command of an instance needs.
 struct Call {
     link: Arc<Link>,
     asker: Asker,
+    trace: Trace,
     component: Arc<Context>,
     share: MemoryShare,
 }
@@ -245,6 +262,7 @@ impl Call {
             Ok(Self {
                 link: connection.link.clone(),
                 asker: connection.asker,
+                trace: connection.trace.clone(),
                 component: state.component.clone(),
                 share: state.share.clone(),
             })
@@ -254,7 +272,9 @@ impl Call {
     /// Sends a command. Command and reply count as what the host holds for the instance.
     async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         let _sent = self.hold(values::command_weight(command)).await?;
+        let span = self.span_of(command);
         let reply = self.link.run(command, self.asker).await;
+        ended(span, &reply);
         let reply = reply.map_err(|error| self.report(&error))?;
         let _received = self.hold(values::weight(&reply)).await?;
         T::from_redis_value(reply).map_err(|error| self.report(&error.into()))
@@ -271,6 +291,25 @@ impl Call {
         Ok(value)
     }
 
+    /// The span of one round trip.
+    fn span_of(&self, command: &Cmd) -> Span {
+        if !self.trace.is_on() {
+            return Span::default();
+        }
+        let name = match command.args_iter().next() {
+            Some(Arg::Simple(name)) => commands::known(name),
+            _ => None,
+        };
+        self.span(name.unwrap_or("COMMAND"))
+    }
+
+    fn span(&self, command: &'static str) -> Span {
+        let mut span = self.trace.span(command, SpanKind::Client);
+        span.set("db.operation.name", command);
+        span.share(&self.link.attributes);
+        span
+    }
+
     async fn hold(&self, bytes: usize) -> Result<HeldBytes, Error> {
         let held = self.share.hold(bytes, self.link.response_timeout()).await;
         held.map_err(|error| refuse(&self.component, error.refusal(), error.to_string()))
@@ -282,7 +321,7 @@ impl Call {
             return refuse(component, Refusal::Size, error.to_string());
         }
         component.metrics.redis_error(&component.id);
-        if is_outage(error) {
+        if is_outage(error) || is_unknown(error) {
             component.warn_of_outage(error);
         }
         values::error(error)

@@ -11,48 +11,32 @@ use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo,
     RedisError, RedisResult, ServerErrorKind, Value,
 };
-use tokio::net::TcpStream;
+use rustls::ClientConfig;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::capped::CappedStream;
+use super::dial::Dialer;
 use super::is_outage;
 use super::near::NearCache;
 use super::scripts::ScriptEnder;
+use super::settings::LinkSettings;
+use super::target::{Target, Watch};
 use crate::clients::{Asker, Permit, Permits};
-use crate::config::RedisSettings;
-use crate::instance::share::largest_piece;
-use crate::outbound::Backend;
+use crate::outbound::{Attributes, Backend};
 
 /// Most commands of one connection that wait for their reply at once. Each reply may be as large as is allowed, and counts
 /// against the memory limit only when it has arrived.
 const COMMANDS_AT_ONCE: u32 = 64;
 
-/// The limits of one link, in time and size.
-#[derive(Clone, Debug)]
-pub(crate) struct LinkSettings {
-    connect_timeout: Duration,
-    response_timeout: Duration,
-    largest_reply_bytes: usize,
-}
-
-impl LinkSettings {
-    /// The limits for a component with this memory limit.
-    pub(crate) fn new(settings: &RedisSettings, memory_limit_bytes: usize) -> Self {
-        Self {
-            connect_timeout: settings.connect_timeout,
-            response_timeout: settings.response_timeout,
-            largest_reply_bytes: largest_piece(memory_limit_bytes),
-        }
-    }
-}
-
 /// A connection that is opened when it is first needed, and again after it broke.
 pub(crate) struct Link {
-    host: String,
-    port: u16,
+    target: Target,
+    dialer: Arc<Dialer>,
     info: RedisConnectionInfo,
     settings: LinkSettings,
+    /// What traces say of it.
+    pub(super) attributes: Attributes,
     near: Option<Arc<NearCache>>,
     commands: Arc<Permits>,
     scripts: Arc<ScriptEnder>,
@@ -73,6 +57,8 @@ struct OpenConnection {
 /// The task behind a connection. It ends when the last user of the connection drops this.
 struct Driver {
     task: AbortHandle,
+    /// Ends it when another server is the primary.
+    _watch: Option<Watch>,
     /// Whether it ended because a reply was too large.
     is_over: Arc<AtomicBool>,
 }
@@ -88,21 +74,46 @@ impl Link {
     /// `near`.
     ///
     /// # Errors
-    /// The driver can't use the address.
+    /// TLS can't be spoken with the certificates of the settings; one line says why.
     pub(crate) fn new(
         backend: &Backend,
         settings: LinkSettings,
         near: Option<Arc<NearCache>>,
-    ) -> RedisResult<Self> {
-        let mut info = backend.redis_info()?.redis_settings().clone();
-        let scripts = ScriptEnder::new(backend, &info, settings.response_timeout);
+    ) -> Result<Self, String> {
+        let tls = backend.redis_tls(&settings.tls)?;
+        let target = Target::of(backend, settings.sentinels.clone());
+        let link = Self::over(tls, target, backend.redis_info(), settings, near);
+        Ok(Self {
+            attributes: backend.attributes(),
+            ..link
+        })
+    }
+
+    /// A link to `target` over such streams.
+    pub(super) fn over(
+        tls: Option<Arc<ClientConfig>>,
+        target: Target,
+        mut info: RedisConnectionInfo,
+        settings: LinkSettings,
+        near: Option<Arc<NearCache>>,
+    ) -> Self {
+        let dialer = Arc::new(Dialer::new(tls));
+        let limit = settings.response_timeout;
+        let scripts = ScriptEnder::new(
+            dialer.clone(),
+            target.address(),
+            &info,
+            limit,
+            settings.scripts_ended.clone(),
+        );
         if near.is_some() {
             // The version before has no pushes.
             info = info.set_protocol(ProtocolVersion::RESP3);
         }
-        Ok(Self {
-            host: backend.reachable_host().to_owned(),
-            port: backend.port,
+        Self {
+            target,
+            dialer,
+            attributes: Attributes::default(),
             info,
             settings,
             near,
@@ -111,7 +122,7 @@ impl Link {
             open: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             attempts: AtomicU64::new(0),
-        })
+        }
     }
 
     /// Sends a command for `asker` and waits for its reply.
@@ -207,11 +218,11 @@ impl Link {
     async fn connect(&self) -> RedisResult<OpenConnection> {
         let limit = self.settings.connect_timeout;
         let silent = |_| timed_out("no connection in time");
-        let address = (self.host.as_str(), self.port);
-        let stream = timeout(limit, TcpStream::connect(address))
+        let server = self.target.find().await?;
+        let stream = timeout(limit, self.dialer.open(&server))
             .await
             .map_err(silent)??;
-        stream.set_nodelay(true)?;
+        self.scripts.lead_to(&server);
         let (stream, is_over) = CappedStream::new(stream, self.settings.largest_reply_bytes);
         let mut config =
             AsyncConnectionConfig::new().set_response_timeout(Some(self.settings.response_timeout));
@@ -224,8 +235,10 @@ impl Link {
         }
         let handshake = MultiplexedConnection::new_with_config(&self.info, stream, config);
         let (connection, driver) = timeout(limit, handshake).await.map_err(silent)??;
+        let task = tokio::spawn(driver).abort_handle();
         let driver = Driver {
-            task: tokio::spawn(driver).abort_handle(),
+            _watch: self.target.watch(server, task.clone(), self.near.clone()),
+            task,
             is_over,
         };
         Ok(OpenConnection {

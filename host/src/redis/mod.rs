@@ -1,26 +1,34 @@
 //! `spin:redis`: what is linked once (here), what lives per component ([`Terms`]), per generation ([`Connections`]) and
 //! per instance ([`Connection`]).
 //!
-//! `host` has the calls that components make, and `commands` says which commands they may send. A `link` carries them over
-//! one connection, on which the size of replies is `capped`; `scripts` ends scripts that run too long. `values` converts
-//! replies, and `near` keeps some. Nothing here knows a key of the store: what keys mean is for components.
+//! `host` has the calls that components make, and `commands` says which commands they may send. A `link`, by its `settings`,
+//! carries them over one connection, on which the size of replies is `capped`; `scripts` ends scripts that run too long. It
+//! leads to a `target`, which may be whichever server `sentinel` finds, and `dial` opens the stream that it goes over.
+//! `values` converts replies, and `near` keeps some. Nothing here knows a key of the store: what keys mean is for components.
 
 mod capped;
 mod commands;
+mod dial;
 #[cfg(test)]
 mod fuzz;
 mod host;
 mod link;
 mod near;
 mod scripts;
+mod sentinel;
+mod settings;
+mod target;
 mod values;
 
 use std::sync::Arc;
 
-use redis::{RedisError, RedisResult};
+use redis::RedisError;
+use store_server::trace::Trace;
 use wasmtime::component::{HasSelf, Linker};
 
-pub(crate) use self::link::{Link, LinkSettings};
+pub(crate) use self::link::Link;
+pub(crate) use self::sentinel::is_unknown;
+pub(crate) use self::settings::LinkSettings;
 use crate::clients::Asker;
 use crate::instance::State;
 use crate::instance::bindings::spin::redis::redis as wit;
@@ -63,6 +71,8 @@ pub(crate) struct Connections(ByAddress<Link>);
 pub struct Connection {
     link: Arc<Link>,
     asker: Asker,
+    /// Where its commands belong to.
+    trace: Trace,
 }
 
 impl Connections {
@@ -73,12 +83,15 @@ impl Connections {
 
     /// The connection to `url`, which is `backend`. `None` if the generation uses as many others as it may. It connects
     /// when the first command is sent, so a server that is down shows there.
+    ///
+    /// # Errors
+    /// As [`Link::new`].
     fn get_or_make(
         &self,
         terms: &Terms,
         url: &str,
         backend: &Backend,
-    ) -> RedisResult<Option<Arc<Link>>> {
+    ) -> Result<Option<Arc<Link>>, String> {
         let near = terms.keeps_any_near().then(Arc::default);
         let link = Arc::new(Link::new(backend, terms.settings.clone(), near)?);
         Ok(self.0.get_or_open(url, || link, |_| true))

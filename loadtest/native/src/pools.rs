@@ -17,7 +17,7 @@ use crate::near::NearCache;
 const CONNECTIONS: usize = 16;
 
 /// As the host keeps them on each connection.
-const STATEMENTS_KEPT: usize = 64;
+const STATEMENTS_KEPT: usize = 128;
 
 /// `--redis-connect-timeout` and `--redis-response-timeout`
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);

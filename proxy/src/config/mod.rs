@@ -13,6 +13,7 @@ mod print;
 mod read;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ pub use error::ConfigError;
 pub use group::{Cache, Ejection, Group, HashOn, Health, Policy, Reuse, ServerEntry};
 use store_server::duration;
 pub use store_server::duration::parse as parse_duration;
+pub use trace::Trace;
 
 /// The whole file. Every key has a default except the servers themselves.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,6 +47,8 @@ pub struct Config {
     pub compression: Compression,
     /// The access log, one line a request; read at start only.
     pub access_log: AccessLog,
+    /// Traces: read at start only.
+    pub trace: Trace,
     /// Which group answers what.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,

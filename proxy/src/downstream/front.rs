@@ -217,6 +217,7 @@ impl Front {
             let reason = problem.reason();
             return self.refusals.note_unread(client.address, "-", reason);
         };
+        let _open = self.live.metrics.refused_connection();
         if speaks_http2(&mut wire, versions).await {
             self.http2(client).refuse(wire, problem).await;
         } else {

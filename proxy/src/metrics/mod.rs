@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 use store_server::build::Build;
-use store_server::metrics::{Declare, registry, render, set_to_now};
+use store_server::metrics::{Declare, InUse, registry, render, set_to_now};
+use store_server::trace::SpanCounters;
 
 use cache::CacheVecs;
 pub(crate) use cache::{CacheMetrics, RESULTS};
@@ -27,8 +28,12 @@ pub(crate) struct Metrics {
     rate_limited: IntCounter,
     /// Client connections that are open.
     pub(crate) connections: IntGauge,
+    /// Refused ones that are open until their clients have been told.
+    refused_connections: IntGauge,
     /// Access log lines that were lost because the disk was too slow.
     pub(crate) log_lines_dropped: IntCounter,
+    /// Spans on their way to a receiver.
+    pub(crate) spans: SpanCounters,
     refused: [IntCounter; Reason::ALL.len()],
     registry: Registry,
     reloads: IntCounterVec,
@@ -54,9 +59,14 @@ impl Metrics {
                 "Requests answered 429 because their client asked too often",
             )?,
             refused: refusal::declare(&declare)?,
+            spans: SpanCounters::declare(&declare, "store_proxy_trace_spans_total")?,
             connections: declare.gauge(
                 "store_proxy_connections",
                 "Client connections that are open",
+            )?,
+            refused_connections: declare.gauge(
+                "store_proxy_refused_connections",
+                "Refused connections that are open until their clients have been told",
             )?,
             log_lines_dropped: declare.counter(
                 "store_proxy_access_log_dropped_total",
@@ -124,6 +134,11 @@ impl Metrics {
         if reason == Reason::Rate {
             self.rate_limited.inc();
         }
+    }
+
+    /// One more refused connection until the guard is dropped.
+    pub(crate) fn refused_connection(&self) -> InUse {
+        InUse::new(self.refused_connections.clone())
     }
 
     /// Counts a reload after which the new settings are in force.

@@ -3,6 +3,7 @@
 //! - `GET /metrics`: all metrics, in Prometheus's text format.
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: version, commit, profile, process id, groups and their upstreams, as JSON.
+//! - `GET /traces`: slow and failed requests of the last minute, as JSON.
 //! - `POST /reload`: reads the file again; names the sections that need an upgrade.
 //! - `POST /drain?upstream=A[&timeout=T]`: gives upstream A no more requests, and waits until it has none left.
 //! - `POST /undrain?upstream=A`: gives it requests again.
@@ -52,6 +53,7 @@ enum Resource {
     Metrics,
     Health,
     Status,
+    Traces,
     Reload,
     Drain,
     Undrain,
@@ -91,6 +93,7 @@ impl Admin {
             Resource::Metrics => self.metrics(),
             Resource::Health => Ok(text("text/plain", "ok\n".into())),
             Resource::Status => self.status(),
+            Resource::Traces => json(&self.live.tracing.tail()),
             Resource::Reload => self.reload().await,
             Resource::Drain => self.drain(query).await,
             Resource::Undrain => self.undrain(query),
@@ -212,6 +215,7 @@ impl Resource {
             "/metrics" => Self::Metrics,
             "/healthz" => Self::Health,
             "/status" => Self::Status,
+            "/traces" => Self::Traces,
             "/reload" => Self::Reload,
             "/drain" => Self::Drain,
             "/undrain" => Self::Undrain,

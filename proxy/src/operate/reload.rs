@@ -84,6 +84,7 @@ fn needs_new_process(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[server]", old.server != new.server),
         ("[[listen]]", old.listen != new.listen),
         ("[access_log]", old.access_log != new.access_log),
+        ("[trace]", old.trace != new.trace),
         ("[compression]", off(old) && !off(new)),
     ]
     .into_iter()

@@ -63,6 +63,7 @@ pub(crate) fn admit(
     exchange.origin = origin(session, &table.config.forwarded.trusted);
     let is_whole = session.as_mut().is_body_empty();
     let request = session.req_header();
+    exchange.trace(&live.tracing, &request.method, &request.headers);
     let announced = request.headers.get(CONTENT_LENGTH);
     let asked = Demand {
         is_whole,

@@ -243,6 +243,7 @@ impl ProxyHttp for Proxy {
         let origin = &exchange.origin;
         let trusted = forwarded::is_trusted(origin.peer, &exchange.table.config.forwarded.trusted);
         forwarded::tell(request, origin.peer, origin.https, trusted)?;
+        exchange.traced.tell(request)?;
         request.insert_header(REQUEST_ID, origin.request_id.clone())
     }
 
@@ -314,6 +315,9 @@ impl ProxyHttp for Proxy {
         }
         if let Some(outcome) = session::outcome(session, exchange) {
             response.append_header(STATUS, outcome.status(&session.cache))?;
+        }
+        if let Some((name, value)) = exchange.traced.line.take() {
+            response.append_header(name, value)?;
         }
         response.insert_header(REQUEST_ID, exchange.origin.request_id.clone())
     }

@@ -34,6 +34,9 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
+    /// Traces can't be sent as the environment says.
+    #[error("{0}")]
+    Trace(String),
     /// The admin token can't be read or made.
     #[error("`server.admin_token_file`: {0}")]
     Token(String),
@@ -54,7 +57,7 @@ impl StartError {
     /// The process's exit code: 2 for a wrong setting, 1 for anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Tls(_) | Self::Token(_) => 2,
+            Self::Config(_) | Self::Tls(_) | Self::Token(_) | Self::Trace(_) => 2,
             _ => 1,
         }
     }

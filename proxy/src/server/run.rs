@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pingora_core::server::{ExecutionPhase, ShutdownSignal};
+use store_server::trace::Tracing;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
@@ -24,6 +25,12 @@ use crate::operate::token::Token;
 use crate::operate::upgrade::is_listened_on;
 use crate::request::access_log::AccessLog;
 use crate::table::live::Live;
+
+/// The service that traces are of, unless the environment names another.
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+
+/// How long the last traces may take to be sent, at the end.
+const TRACES_LIMIT: Duration = Duration::from_secs(3);
 
 /// Wait between two looks at the certificates' files.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(1);
@@ -62,7 +69,9 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
         file_error(&path, error)
     })?;
     let access_log = Arc::new(access_log);
-    let live = Live::new(&config, metrics);
+    let tracing = Tracing::start(&config.trace.settings(), PROGRAM, metrics.spans.clone());
+    let tracing = tracing.map_err(StartError::Trace)?;
+    let live = Live::new(&config, metrics, tracing.clone());
     if settings.upgrade {
         take_over_drains(&config, &live).await;
     }
@@ -75,6 +84,7 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     let _removed_on_drop = PidFile::write(pid_file).map_err(|error| file_error(pid_file, error))?;
     proxy.announce();
     proxy.follow(&mut signals).await;
+    tracing.finish(TRACES_LIMIT).await;
     Ok(())
 }
 

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
+use store_server::trace::Tracing;
+
 use super::routes::Routes;
 use crate::answers::{GroupStatus, UpstreamStatus, word};
 use crate::cache::Caches;
@@ -28,6 +30,8 @@ pub(crate) struct Live {
     pub(crate) clients: Arc<Clients>,
     /// Every metric.
     pub(crate) metrics: Arc<Metrics>,
+    /// The traces.
+    pub(crate) tracing: Tracing,
 }
 
 /// One configuration, ready for requests.
@@ -45,7 +49,7 @@ pub(crate) struct NoSuchUpstream(String);
 
 impl Live {
     /// Puts `config` in force.
-    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>, tracing: Tracing) -> Arc<Self> {
         let caches = Caches::default();
         let table = Table::new(config, None, &metrics, &caches);
         Arc::new(Self {
@@ -53,6 +57,7 @@ impl Live {
             caches,
             clients: Arc::default(),
             metrics,
+            tracing,
         })
     }
 

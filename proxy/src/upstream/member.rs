@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use store_server::trace::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connections::{self, Connection, Connections};
@@ -20,11 +21,29 @@ pub(crate) struct Upstream {
     pub(crate) peer: HttpPeer,
     pub(crate) standing: Arc<Standing>,
     pub(crate) metrics: UpstreamMetrics,
+    /// Its address, as traces share it.
+    pub(crate) name: Arc<str>,
+    /// What traces say of it.
+    pub(crate) attributes: Arc<[(&'static str, Value)]>,
     /// Those of requests that pass pingora by; pingora keeps its own.
     connections: Arc<Connections>,
     connect_timeout: Duration,
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
+}
+
+/// An upstream's address as OpenTelemetry has it.
+fn attributes(entry: &config::ServerEntry) -> Arc<[(&'static str, Value)]> {
+    let host = entry
+        .address
+        .rsplit_once(':')
+        .map_or(&*entry.address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = i64::from(entry.resolved.port());
+    Arc::new([
+        ("server.address", host.to_owned().into()),
+        ("server.port", port.into()),
+    ])
 }
 
 impl Upstream {
@@ -50,6 +69,8 @@ impl Upstream {
             connect_timeout: settings.connect_timeout,
             slots: Arc::new(Semaphore::new(entry.max_connections)),
             waiting: AtomicUsize::new(0),
+            name: entry.address.as_str().into(),
+            attributes: attributes(entry),
             entry: entry.clone(),
         }
     }

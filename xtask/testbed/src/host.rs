@@ -74,6 +74,13 @@ impl HostOptions {
         self
     }
 
+    /// The same with the environment variable `name` set to `value`.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The same with one more flag.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
@@ -192,7 +199,7 @@ fn launch(options: &HostOptions, addresses: &Addresses) -> Result<Run> {
         None => owned_command(binary),
     };
     if !options.inherit_settings {
-        remove_settings(&mut command, &["SPIN_VARIABLE_", "STORE_HOST_"]);
+        remove_settings(&mut command, &["SPIN_VARIABLE_", "STORE_HOST_", "OTEL_"]);
     }
     command
         .arg("--app")

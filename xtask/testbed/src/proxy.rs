@@ -28,6 +28,8 @@ pub struct ProxyOptions {
     pub logs: PathBuf,
     /// Further flags.
     pub args: Vec<String>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
     /// Whether our own `STORE_PROXY_…` reach it: a person wants that, a test does not.
     pub inherit_settings: bool,
 }
@@ -61,6 +63,7 @@ impl ProxyOptions {
             logs: config.parent().map(Path::to_owned).unwrap_or_default(),
             config,
             args: Vec::new(),
+            env: Vec::new(),
             inherit_settings: false,
         }
     }
@@ -90,6 +93,19 @@ impl Proxy {
         folder: &Path,
         config: impl Fn(&Place) -> String,
     ) -> Result<(Self, Place)> {
+        Self::start_on_free_ports_with(&[], binary, folder, config).await
+    }
+
+    /// The same with these environment variables.
+    ///
+    /// # Errors
+    /// When it doesn't come up.
+    pub async fn start_on_free_ports_with(
+        env: &[(String, String)],
+        binary: &Path,
+        folder: &Path,
+        config: impl Fn(&Place) -> String,
+    ) -> Result<(Self, Place)> {
         again_if_port_taken(async || {
             let (port, admin_port) = two_free_ports()?;
             let place = Place {
@@ -100,7 +116,11 @@ impl Proxy {
             let file = folder.join("store-proxy.toml");
             fs::write(&file, config(&place))
                 .with_context(|| format!("writing {}", file.display()))?;
-            let proxy = Self::start(&ProxyOptions::new(binary, file)).await?;
+            let options = ProxyOptions {
+                env: env.to_vec(),
+                ..ProxyOptions::new(binary, file)
+            };
+            let proxy = Self::start(&options).await?;
             Ok((proxy, place))
         })
         .await
@@ -147,12 +167,13 @@ impl Proxy {
 fn launch(options: &ProxyOptions) -> Result<Run> {
     let mut command = owned_command(absolute(&options.binary)?);
     if !options.inherit_settings {
-        remove_settings(&mut command, &["STORE_PROXY_"]);
+        remove_settings(&mut command, &["STORE_PROXY_", "OTEL_"]);
     }
     command
         .arg("--config")
         .arg(absolute(&options.config)?)
-        .args(&options.args);
+        .args(&options.args)
+        .envs(options.env.iter().cloned());
     Run::start(&options.name, command, &options.logs)
 }
 

@@ -178,7 +178,7 @@ async fn fate(connection: &Connection, witnesses: &[Witness]) -> Result<Fate, My
         return Ok(Fate::Committed);
     }
     let order_ids = padded(witnesses.iter().map(|(order_id, _)| *order_id).collect());
-    let statement = sql::writers_locked(order_ids.len());
+    let statement = sql::writers(order_ids.len());
     let found: Vec<Witness> = connection.query(&statement, ids(order_ids)).await?;
     Ok(fate_by(witnesses, &found))
 }

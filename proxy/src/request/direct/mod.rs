@@ -9,9 +9,10 @@ mod request_head;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use http::Method;
 
 use self::relay::{Failure, Relay};
+use self::request_head::RequestHead;
 use super::access_log::AccessLog;
 use super::admission::{Demand, let_in};
 use super::exchange::{End, Exchange, Origin, Peer, WireFacts};
@@ -83,6 +84,11 @@ impl Direct {
         let trusted = &exchange.table.config.forwarded.trusted;
         let is_trusted = forwarded::is_trusted(peer.address, trusted);
         exchange.origin = Origin::new(peer.address, peer.https, &request.origin, trusted);
+        let method = match request.is_head {
+            true => Method::HEAD,
+            false => Method::GET,
+        };
+        exchange.trace(&self.live.tracing, &method, &request.origin);
         exchange.attempts.body.has_arrived = true;
         let asked = Demand {
             is_whole: true,
@@ -90,10 +96,10 @@ impl Direct {
             group: Some(group),
             replayable: true,
         };
-        let head = request_head::write(request, &exchange.origin, is_trusted);
-        let mut relay = Relay::new(request.is_head);
+        let mut head = RequestHead::new(request, &exchange, is_trusted);
+        let mut relay = Relay::new(request.is_head, exchange.traced.line.take());
         let ended = match let_in(&self.live, &mut exchange, &asked) {
-            Ok(()) => try_all(&mut exchange, group, request, &head, &mut relay, client).await,
+            Ok(()) => try_all(&mut exchange, group, request, &mut head, &mut relay, client).await,
             Err(problem) => Err(Abort::Problem(problem)),
         };
         let status = relay.status();
@@ -138,7 +144,7 @@ async fn try_all(
     exchange: &mut Exchange,
     group: &Group,
     request: &PlainRequest<'_>,
-    head: &BytesMut,
+    head: &mut RequestHead,
     relay: &mut Relay,
     client: &mut impl Downstream,
 ) -> Result<(), Abort> {
@@ -154,7 +160,8 @@ async fn try_all(
                 return Err(Abort::Problem(problem));
             }
         };
-        let failure = match relay.exchange(exchange, &next, head, client).await {
+        head.name_try(&exchange.traced);
+        let failure = match relay.exchange(exchange, &next, head.bytes(), client).await {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };

@@ -8,6 +8,7 @@ mod routes;
 mod sides;
 mod startup;
 mod table;
+mod tracing;
 mod train;
 
 use std::path::PathBuf;
@@ -50,6 +51,9 @@ pub(crate) struct Options {
     /// One short round at 32 connections: does it work at all?
     #[arg(long)]
     quick: bool,
+    /// Compare the host with itself instead: without traces, with 1 % of them sent, and with all
+    #[arg(long)]
+    tracing: bool,
     /// Another server to measure in the same run: it must serve the same store's routes
     #[arg(long = "peer", value_name = "NAME=URL", value_parser = Peer::parse)]
     peers: Vec<Peer>,
@@ -120,6 +124,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     } else {
         options
     };
+    if options.tracing {
+        return tracing::run(&options).await;
+    }
     let programs = options.common.programs().await?;
     let cpus = Cpus::split()?;
     let loaders = Loaders::find_or_install().await?.on(&cpus.load);

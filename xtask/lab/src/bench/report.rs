@@ -18,17 +18,31 @@ const KEPT: f64 = 0.97;
 pub(super) struct Sample {
     pub(super) requests: f64,
     pub(super) requests_per_second: f64,
+    pub(super) p50_ms: f64,
     /// `None` for a server that is not ours.
     pub(super) cpu_seconds: Option<f64>,
     pub(super) cpu_busy: Option<f64>,
+    pub(super) mariadb_cpu_seconds: Option<f64>,
+    pub(super) redis_cpu_seconds: Option<f64>,
     pub(super) peak_kib: Option<u64>,
     pub(super) asked: Counters,
 }
 
 impl Sample {
     pub(super) fn cpu_seconds_per_100k(&self) -> Option<f64> {
-        self.cpu_seconds
-            .map(|used| used / self.requests * 100_000.0)
+        self.per_100k(self.cpu_seconds)
+    }
+
+    pub(super) fn mariadb_cpu_seconds_per_100k(&self) -> Option<f64> {
+        self.per_100k(self.mariadb_cpu_seconds)
+    }
+
+    pub(super) fn redis_cpu_seconds_per_100k(&self) -> Option<f64> {
+        self.per_100k(self.redis_cpu_seconds)
+    }
+
+    fn per_100k(&self, used: Option<f64>) -> Option<f64> {
+        used.map(|used| used / self.requests * 100_000.0)
     }
 }
 
@@ -114,6 +128,17 @@ impl Report {
     ) -> Option<f64> {
         let rows = self.of(route, connections, side);
         median(rows.map(|sample| sample.requests_per_second))
+    }
+
+    /// The median of what a side's samples say, of those that say it.
+    pub(super) fn median_of(
+        &self,
+        route: Route,
+        connections: u32,
+        side: &str,
+        value: impl Fn(&Sample) -> Option<f64>,
+    ) -> Option<f64> {
+        median(self.of(route, connections, side).filter_map(value))
     }
 
     /// 70 % of the most requests/s that each of some sides did, at whatever number of connections: as many as all of
@@ -210,8 +235,11 @@ fn row_json(row: &Row) -> Value {
         "side": row.side,
         "requests": sample.requests,
         "requests_per_second": sample.requests_per_second,
+        "p50_ms": sample.p50_ms,
         "cpu_seconds_per_100k": sample.cpu_seconds_per_100k(),
         "cpu_busy": sample.cpu_busy,
+        "mariadb_cpu_seconds_per_100k": sample.mariadb_cpu_seconds_per_100k(),
+        "redis_cpu_seconds_per_100k": sample.redis_cpu_seconds_per_100k(),
         "peak_kib": sample.peak_kib,
         "mysql_connections": sample.asked.mysql_connections,
         "mysql_round_trips": sample.asked.mysql_round_trips(),

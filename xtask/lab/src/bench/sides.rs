@@ -20,6 +20,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) const HOST: &str = "store-host";
 pub(super) const NATIVE: &str = "native";
+/// The host with `order_commit = single`. Only orders are asked of it.
+pub(super) const HOST_SINGLE: &str = "store-host-single";
 /// The twin that commits orders together, as the host does. Only orders are asked of it.
 pub(super) const NATIVE_GROUPED: &str = "native-grouped";
 
@@ -66,9 +68,18 @@ impl Server {
 }
 
 impl Side {
+    fn of(name: &str, host: Host) -> Self {
+        Self {
+            name: name.to_owned(),
+            url: host.url(""),
+            server: Some(Server::Host(host)),
+        }
+    }
+
     /// Whether the route is measured on it.
     pub(super) fn serves(&self, route: Route) -> bool {
-        self.name != NATIVE_GROUPED || route.places_orders()
+        let only_orders = [HOST_SINGLE, NATIVE_GROUPED].contains(&self.name.as_str());
+        !only_orders || route.places_orders()
     }
 
     /// Its process, if it is one of ours.
@@ -97,7 +108,11 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) async fn start(programs: &Programs, cpus: &Cpus, peers: &[Peer]) -> Result<Self> {
         let store = start_store(&programs.host, cpus, &Dataset::random(LAB, RNG_SEED)).await?;
-        let host = store.host(host_options(&programs.host, cpus)).await?;
+        let options = host_options(&programs.host, cpus);
+        let host = store.host(options.clone()).await?;
+        let single = store
+            .host(options.variable("order_commit", "single"))
+            .await?;
         let native = start_native(NATIVE, &[], &programs.native, &store, cpus).await?;
         let grouped = start_native(
             NATIVE_GROUPED,
@@ -108,11 +123,8 @@ impl Bench {
         )
         .await?;
         let mut sides = vec![
-            Side {
-                name: HOST.to_owned(),
-                url: host.url(""),
-                server: Some(Server::Host(host)),
-            },
+            Side::of(HOST, host),
+            Side::of(HOST_SINGLE, single),
             native,
             grouped,
         ];

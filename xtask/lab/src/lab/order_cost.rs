@@ -28,7 +28,7 @@ const FLAGS: [&str; 4] = [
     "--log-slow-filter=",
 ];
 
-/// Clients that compete, each with one order after the other: as many as two instances serve at once.
+/// Clients that compete, each with one order after the other.
 const CROWD: usize = 32;
 
 /// How many clients place orders: one that waits for nobody, where the length of orders is compared, or else a crowd.

@@ -1,7 +1,9 @@
 //! The one load driver: `wrk` sends as many requests as the server can answer, `oha` sends them at a fixed rate. Both send what
-//! a [`Target`] says.
+//! a [`Target`] says, from one address. Clients that are to have addresses of their own are [`Clients`] of this process.
 
 mod oha;
+mod paced;
+mod stream_result;
 mod target;
 mod wrk;
 
@@ -11,7 +13,9 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::process::Command;
 
-pub(crate) use self::oha::{Stream, StreamResult};
+pub(crate) use self::oha::Stream;
+pub(crate) use self::paced::{Clients, Request};
+pub(crate) use self::stream_result::StreamResult;
 pub(crate) use self::target::Target;
 pub(crate) use self::wrk::Flood;
 use xtask::setup;
