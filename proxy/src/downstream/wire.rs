@@ -16,9 +16,9 @@ use pingora_core::protocols::{
     Stream, TimingDigest, UniqueID, UniqueIDType,
 };
 use pingora_timeout::timeout;
+use store_server::chunks::Chunks;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::message::chunks::Chunks;
 use crate::message::head::Body;
 use crate::request::direct::Downstream;
 

@@ -141,7 +141,7 @@ impl Framing {
         for length in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             let length = match length {
                 [] => None,
-                digits => super::head::length(digits).ok(),
+                digits => super::head::content_length(digits).ok(),
             };
             let length = length.ok_or(MalformedAnswer("its length is no number"))?;
             if *self.length.get_or_insert(length) != length {

@@ -88,7 +88,9 @@ fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
         let reason = "the body's length is given more than once";
         return Err(Problem::Malformed(reason));
     }
-    length.map_or(Ok(()), |length| head::length(length.as_bytes()).map(drop))
+    let Some(length) = length else { return Ok(()) };
+    let read = head::content_length(length.as_bytes());
+    read.map(drop).map_err(Problem::Malformed)
 }
 
 /// A head that was checked, as HTTP/1.1 says it: a path for its target, the authority in `Host`, one line of cookies
@@ -105,7 +107,7 @@ pub(super) fn simplified(mut request: Parts) -> PingoraResult<RequestHeader> {
         head.insert_header(COOKIE, cookies)?;
     }
     let length = head.headers.get(CONTENT_LENGTH);
-    let length = length.and_then(|length| head::length(length.as_bytes()).ok());
+    let length = length.and_then(|length| head::content_length(length.as_bytes()).ok());
     if let Some(length) = length {
         head.insert_header(CONTENT_LENGTH, length)?;
     }

@@ -1,9 +1,9 @@
 //! The body of an answer on its way: as it came, or in chunks of our own where its end is not known before.
 
 use bytes::{Buf, BufMut, BytesMut};
+use store_server::chunks::Chunks;
 
 use crate::message::answer_head::AnswerBody;
-use crate::message::chunks::Chunks;
 
 /// Ends a body in chunks.
 pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
