@@ -260,11 +260,20 @@ pub(crate) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     if name.is_empty() || !name.iter().all(|&byte| store_server::is_token(byte)) {
         return Err(Problem::Malformed("a header name is not a token"));
     }
+    // Without an end at the first that is found, many are looked at in one step.
+    let is_control = |byte: u8| (byte < 0x20 && byte != b'\t') || byte == 0x7f;
     if value
         .iter()
-        .any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f)
+        .fold(false, |found, &byte| found | is_control(byte))
     {
         return Err(Problem::Malformed("a header value has control characters"));
     }
     Ok((name, value.trim_ascii()))
+}
+
+/// Name and value of a header line that was checked.
+pub(crate) fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+    let value = line.get(colon + 1..).unwrap_or_default();
+    (&line[..colon], value.trim_ascii())
 }

@@ -1,6 +1,7 @@
 //! A `store-host` process.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{self, Path, PathBuf};
@@ -46,6 +47,8 @@ pub struct HostOptions {
     pub args: Vec<String>,
     /// The processors that it may use, as taskset names them; `None` for all.
     pub cpus: Option<String>,
+    /// What its command line begins with, if it is run by another program.
+    pub wrapper: Vec<String>,
     /// Whether our own `STORE_HOST_…` and `SPIN_VARIABLE_…` reach it: a person wants that, a test does not.
     pub inherit_settings: bool,
 }
@@ -65,6 +68,7 @@ impl HostOptions {
             env: Vec::new(),
             args: Vec::new(),
             cpus: None,
+            wrapper: Vec::new(),
             inherit_settings: false,
         }
     }
@@ -203,14 +207,16 @@ fn launch(options: &HostOptions, addresses: &Addresses, stdout: &Path) -> Result
         fs::remove_file(stdout).with_context(|| format!("removing {}", stdout.display()))?;
     }
     let binary = absolute(&options.binary)?;
-    let mut command = match &options.cpus {
-        Some(cpus) => {
-            let mut command = owned_command("taskset");
-            command.args(["--cpu-list", cpus]).arg(binary);
-            command
-        }
-        None => owned_command(binary),
-    };
+    let cpus = options.cpus.iter().flat_map(|cpus| {
+        ["taskset", "--cpu-list", cpus]
+            .map(OsString::from)
+            .into_iter()
+    });
+    let mut words = cpus
+        .chain(options.wrapper.iter().map(OsString::from))
+        .chain([binary.into_os_string()]);
+    let mut command = owned_command(words.next().unwrap_or_default());
+    command.args(words);
     if !options.inherit_settings {
         remove_settings(&mut command);
     }

@@ -1,21 +1,25 @@
 //! Plain requests on their direct way to an upstream, past pingora, at a fraction of the cost. All that is decided about
-//! them is decided by what pingora's hooks call too: `admission`, `tries` and `exchange`. Here bytes are moved: a request's
-//! head and an answer go on as they came, but for the lines that must differ.
+//! them is decided by what pingora's hooks call too: `admission`, `tries` and `exchange`. Here bytes are moved: a request
+//! and its answer go on as they came, but for the lines that must differ. Who speaks with the client, in its version of
+//! HTTP, is a `client`.
 
 mod body;
+mod client;
 mod relay;
 mod request_head;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
+use pingora_timeout::timeout;
 
+pub(crate) use self::client::Client;
 use self::relay::{Failure, Relay};
 use super::access_log::AccessLog;
-use super::admission::{Asked, let_in};
+use super::admission::{Asked, arrived, let_in};
 use super::exchange::{End, Exchange, Origin, Peer, Seen};
 use super::hash_key::HashKey;
+use super::replay::{IDEMPOTENCY_KEY, may_be_replayed};
 use super::tries::Break;
 use crate::message::forwarded;
 use crate::message::plain::PlainRequest;
@@ -29,23 +33,15 @@ pub(crate) struct Direct {
     pub(crate) access_log: Arc<AccessLog>,
 }
 
-/// The client's end of an exchange.
-pub(crate) trait Downstream: Send {
-    /// Whether the client took all of it in time.
-    fn send(&mut self, bytes: &[u8], limit: Duration) -> impl Future<Output = bool> + Send;
-
-    /// Ends once the client has left. May be dropped at any time.
-    fn left(&mut self) -> impl Future<Output = ()> + Send;
-}
-
 /// What is to be done with the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// It may go on.
+    /// It has the whole answer.
     Continue,
-    /// It is closed.
+    /// It is closed after what was put, an answer of the proxy's own.
     Close,
-    /// It is closed after this answer of the proxy's own.
-    CloseWith(Vec<u8>),
+    /// It is broken off: what was begun has no end.
+    Abort,
 }
 
 /// Why a request got no whole answer of an upstream.
@@ -71,46 +67,28 @@ impl Direct {
     }
 
     /// Passes the request to an upstream of this group and the answer to the client.
-    pub(crate) async fn pass(
+    pub(crate) async fn pass<C: Client>(
         &self,
         table: Arc<Table>,
         group: &Arc<Group>,
         request: &PlainRequest<'_>,
         peer: Peer,
-        client: &mut impl Downstream,
+        client: &mut C,
     ) -> Next {
         let mut exchange = Exchange::new(table);
-        let trusted = &exchange.table.config.forwarded.trusted;
-        let is_trusted = forwarded::is_trusted(peer.address, trusted);
-        exchange.origin = Origin::new(peer.address, peer.https, &request.origin, trusted);
-        exchange.attempts.body.has_arrived = true;
-        let asked = Asked {
-            is_whole: true,
-            announced: None,
-            group: Some(group),
-            replayable: true,
-        };
-        let head = request_head::write(request, &exchange.origin, is_trusted);
-        let mut relay = Relay::new(request.is_head);
-        let ended = match let_in(&self.live, &mut exchange, &asked) {
-            Ok(()) => try_all(&mut exchange, group, request, &head, &mut relay, client).await,
-            Err(problem) => Err(Ended::Problem(problem)),
-        };
+        let mut relay = Relay::new(request.is_head());
+        let passed = self.let_pass(&mut exchange, group, request, peer, client, &mut relay);
+        let ended = passed.await;
         let status = relay.status();
         let next = match &ended {
             Ok(()) => Next::Continue,
             Err(Ended::Problem(problem)) if status.is_none() => {
                 problem.count(&self.live.metrics);
                 exchange.ending.refused = problem.reason();
-                let (mut answer, body_bytes) = problem.raw(exchange.id());
-                if request.is_head {
-                    answer.truncate(answer.len() - body_bytes);
-                } else {
-                    relay.bytes_sent = body_bytes as u64;
-                }
-                Next::CloseWith(answer)
+                relay.bytes_sent = client.put_problem(problem, exchange.id(), request.is_head());
+                Next::Close
             }
-            Err(_) => Next::Close,
+            Err(_) => Next::Abort,
         };
         let told = match &ended {
             Err(Ended::Problem(problem)) => status.or(Some(problem.status().as_u16())),
@@ -122,14 +100,52 @@ impl Direct {
             outcome: None,
         };
         exchange.finish(end, &self.access_log, || Seen {
-            method: request.method(),
+            method: request.method,
             path: request.target,
             host: Some(request.host),
-            http_version: "1.1",
+            http_version: C::HTTP_VERSION,
             user_agent: request.user_agent,
             bytes_sent: relay.bytes_sent,
         });
         next
+    }
+
+    /// Lets the request in, waits for its body, and tries upstreams.
+    async fn let_pass(
+        &self,
+        exchange: &mut Exchange,
+        group: &Arc<Group>,
+        request: &PlainRequest<'_>,
+        peer: Peer,
+        client: &mut impl Client,
+        relay: &mut Relay,
+    ) -> Result<(), Ended> {
+        let table = exchange.table.clone();
+        let trusted = &table.config.forwarded.trusted;
+        exchange.origin = Origin::new(peer.address, peer.https, &request.origin, trusted);
+        let has_key = request.field(&IDEMPOTENCY_KEY).is_some();
+        let keyed_posts = &table.config.retry.keyed_posts;
+        let asked = Asked {
+            is_whole: request.body_bytes == 0,
+            announced: Some(request.body_bytes as u64),
+            group: Some(group),
+            replayable: may_be_replayed(request.method, request.path(), has_key, keyed_posts),
+        };
+        let_in(&self.live, exchange, &asked).map_err(Ended::Problem)?;
+        let is_trusted = forwarded::is_trusted(peer.address, trusted);
+        let mut message = request_head::write(request, &exchange.origin, is_trusted);
+        if request.body_bytes > 0 {
+            let limit = table.config.limits.body_timeout;
+            let body = client.read_body(request.body_bytes, &mut message);
+            match timeout(limit, body).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Ended::ClientLeft),
+                Err(_) => return Err(Ended::Problem(Problem::TooSlow)),
+            }
+            arrived(&self.live, exchange).map_err(Ended::Problem)?;
+        }
+        exchange.attempts.body.has_arrived = true;
+        try_all(exchange, group, request, &message, relay, client).await
     }
 }
 
@@ -138,9 +154,9 @@ async fn try_all(
     exchange: &mut Exchange,
     group: &Group,
     request: &PlainRequest<'_>,
-    head: &BytesMut,
+    message: &BytesMut,
     relay: &mut Relay,
-    client: &mut impl Downstream,
+    client: &mut impl Client,
 ) -> Result<(), Ended> {
     let hash_on = &group.settings.hash_on;
     let key = HashKey::new(hash_on, |name| request.field(name), exchange.origin.client);
@@ -150,17 +166,17 @@ async fn try_all(
             Err(problem) => {
                 let status = problem.status().as_u16();
                 let why = problem.detail();
-                exchange.log_failure(request.method(), request.path(), &why, status);
+                exchange.log_failure(request.method, request.path(), &why, status);
                 return Err(Ended::Problem(problem));
             }
         };
-        let failure = match relay.exchange(exchange, &next, head, client).await {
+        let failure = match relay.exchange(exchange, &next, message, client).await {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
         let again = match &failure {
             Failure::ClientLeft => {
-                exchange.log_failure(request.method(), request.path(), &failure, 0);
+                exchange.log_failure(request.method, request.path(), &failure, 0);
                 return Err(Ended::ClientLeft);
             }
             Failure::Unreachable(_) => exchange.unreachable(),
@@ -178,7 +194,7 @@ async fn try_all(
             let problem = exchange.ending.problem.clone();
             let problem = problem.unwrap_or(Problem::Internal);
             let status = problem.status().as_u16();
-            exchange.log_failure(request.method(), request.path(), &failure, status);
+            exchange.log_failure(request.method, request.path(), &failure, status);
             return Err(Ended::Problem(problem));
         }
     }

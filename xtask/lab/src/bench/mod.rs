@@ -2,6 +2,7 @@
 
 mod goals;
 mod growth;
+mod instructions;
 mod report;
 mod rounds;
 mod routes;
@@ -47,6 +48,9 @@ pub(crate) struct Options {
     /// peer, no more than 70 % of what it did]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
+    /// Count the instructions of a request instead, outside the kernel, with valgrind: takes minutes, beside anything else
+    #[arg(long, conflicts_with_all = ["connections", "rate", "quick", "peers", "latency_connections"])]
+    instructions: bool,
     /// One short round at 32 connections: does it work at all?
     #[arg(long)]
     quick: bool,
@@ -105,6 +109,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         Some(What::Startup(options)) => return startup::run(options).await,
         Some(What::Growth(options)) => return growth::run(options).await,
         Some(What::Train(options)) => return train::run(options).await,
+        None if options.instructions => return instructions::run(&options).await,
         None => {}
     }
     let options = if options.quick {

@@ -14,7 +14,7 @@ use super::{Cpus, Programs};
 use xtask::paths;
 
 /// The seed behind the data.
-const RNG_SEED: u64 = 42;
+pub(super) const RNG_SEED: u64 = 42;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 

@@ -1,5 +1,7 @@
-//! The one load driver: `wrk` for as much as goes, `oha` for a fixed rate. Both send what a [`Target`] says.
+//! The one load driver: `wrk` for as much as goes, `h2load` for the same over HTTP/2, `oha` for a fixed rate or number. All
+//! send what a [`Target`] says.
 
+mod h2load;
 mod oha;
 mod target;
 mod wrk;
@@ -12,13 +14,22 @@ use tokio::process::Command;
 
 pub(crate) use self::oha::{Measured, Stream};
 pub(crate) use self::target::Target;
-pub(crate) use self::wrk::Flood;
 use xtask::setup;
 
 /// Connections of a stream: more than are ever busy at once, so that none waits for another.
 const STREAM_CONNECTIONS: u32 = 64;
 
-/// Both programs.
+/// Streams of one connection of HTTP/2: its clients ask for much at once on few connections.
+const STREAMS: u32 = 8;
+
+/// As much as goes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Flood {
+    pub(crate) requests: f64,
+    pub(crate) requests_per_second: f64,
+}
+
+/// The programs.
 pub(crate) struct Loaders {
     oha: PathBuf,
     /// The processors that they are kept to, as taskset names them; all of the machine's otherwise.
@@ -35,10 +46,10 @@ impl Loaders {
     }
 
     /// The same, kept to these processors.
-    pub(crate) fn on(self, cpus: &str) -> Self {
+    pub(crate) fn on(&self, cpus: &str) -> Self {
         Self {
+            oha: self.oha.clone(),
             cpus: Some(cpus.to_owned()),
-            ..self
         }
     }
 
@@ -47,13 +58,17 @@ impl Loaders {
         &self.oha
     }
 
-    /// As much as goes on so many connections. A request that fails is an error.
+    /// As much as goes on so many connections; over HTTP/2, with so many requests at once. A request that fails is an error.
     pub(crate) async fn flood(
         &self,
         target: &Target,
         connections: u32,
         seconds: u32,
     ) -> Result<Flood> {
+        if target.http2 {
+            let h2load = self.command(Path::new("h2load"));
+            return h2load::flood(h2load, target, connections, seconds).await;
+        }
         wrk::flood(self.command(Path::new("wrk")), target, connections, seconds).await
     }
 
@@ -69,6 +84,13 @@ impl Loaders {
         let oha = self.command(&self.oha);
         let stream = Stream::start(oha, "all", target, connections, rate, time)?;
         stream.measured().await?.without_failures()
+    }
+
+    /// So many requests in all, however long they take. A request that fails is an error.
+    pub(crate) async fn ask(&self, target: &Target, connections: u32, requests: u32) -> Result<()> {
+        let oha = self.command(&self.oha);
+        let asking = Stream::asking(oha, target, connections, requests)?;
+        asking.measured().await?.without_failures().map(drop)
     }
 
     /// A fixed rate until it is interrupted, for `longest` at most.

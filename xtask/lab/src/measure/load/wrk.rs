@@ -1,16 +1,9 @@
-//! As much as goes, sent by `wrk`.
+//! As much as goes over HTTP/1.1, sent by `wrk`.
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
-use super::Target;
-
-/// As much as goes.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Flood {
-    pub(crate) requests: f64,
-    pub(crate) requests_per_second: f64,
-}
+use super::{Flood, Target};
 
 /// Runs `command`, to which wrk's arguments are added, to its end.
 pub(super) async fn flood(
@@ -23,10 +16,10 @@ pub(super) async fn flood(
         .args(["--threads", "1", "--connections", &connections.to_string()])
         // An answer that takes this long is an error.
         .args(["--timeout", "30s", "--duration", &format!("{seconds}s")]);
-    if let Some(script) = &target.script {
-        command.arg("--script").arg(script);
-    }
-    command.arg(&target.url).kill_on_drop(true);
+    command
+        .args(&target.wrk)
+        .arg(&target.url)
+        .kill_on_drop(true);
     let output = command.output().await.context("running wrk")?;
     ensure!(
         output.status.success(),
