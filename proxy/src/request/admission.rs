@@ -65,7 +65,7 @@ pub(crate) fn admit(
     let request = session.req_header();
     let announced = request.headers.get(CONTENT_LENGTH);
     let (method, path) = (request.method.as_str(), request.uri.path());
-    let has_key = request.headers.contains_key(IDEMPOTENCY_KEY);
+    let has_key = || request.headers.contains_key(IDEMPOTENCY_KEY);
     let asked = Asked {
         is_whole,
         announced: announced.and_then(|length| length.to_str().ok()?.parse().ok()),

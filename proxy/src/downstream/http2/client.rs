@@ -27,7 +27,7 @@ pub(super) struct Http2Client {
     answer: Option<SendStream<Bytes>>,
     /// What was put of the answer.
     head: Option<Response<()>>,
-    part: Bytes,
+    part: BytesMut,
     /// Whether the answer ends with what was put.
     is_last: bool,
 }
@@ -39,7 +39,7 @@ impl Http2Client {
             respond,
             answer: None,
             head: None,
-            part: Bytes::new(),
+            part: BytesMut::new(),
             is_last: false,
         }
     }
@@ -50,7 +50,7 @@ impl Http2Client {
     }
 
     async fn send(&mut self) -> Result<(), h2::Error> {
-        let part = std::mem::take(&mut self.part);
+        let part = std::mem::take(&mut self.part).freeze();
         if let Some(head) = self.head.take() {
             let ends = self.is_last && part.is_empty();
             self.answer = Some(self.respond.send_response(head, ends)?);
@@ -83,7 +83,7 @@ impl Client for Http2Client {
     }
 
     fn forget(&mut self) {
-        (self.head, self.part, self.is_last) = (None, Bytes::new(), false);
+        (self.head, self.part, self.is_last) = (None, BytesMut::new(), false);
     }
 
     fn put_head(&mut self, head: &AnswerHead<'_>, id: &HeaderValue) -> Result<(), &'static str> {
@@ -111,7 +111,10 @@ impl Client for Http2Client {
     }
 
     fn put_body(&mut self, part: BytesMut, is_last: bool) {
-        self.part = part.freeze();
+        match self.part.is_empty() {
+            true => self.part = part,
+            false => self.part.extend_from_slice(&part),
+        }
         self.is_last = is_last;
     }
 

@@ -10,7 +10,9 @@ mod refuse;
 mod session;
 mod watch;
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
@@ -29,7 +31,7 @@ use self::client::Http2Client;
 use self::session::Session;
 use self::watch::Watch;
 use crate::config::Limits;
-use crate::downstream::read_head::LAST_REQUEST;
+use crate::downstream::read_head::{LAST_REQUEST, stopping};
 use crate::downstream::refusals::Refusals;
 use crate::downstream::wire::Wire;
 use crate::message::head::{Body, HeadForm, HeadLimits};
@@ -73,37 +75,42 @@ impl Http2<'_> {
         let Some(mut connection) = self.shake_hands(wire, &limits).await else {
             return;
         };
-        let mut stop = shutdown.clone();
-        let mut is_closing = false;
+        let mut stopping = pin!(stopping(shutdown.clone()));
+        let (mut quiet, mut is_closing) = (limits.idle_timeout, false);
+        // One clock for all requests, which is set again only when it has run out.
+        let mut clock = pin!(sleep(quiet));
+        let mut last_request = Instant::now();
         loop {
-            let quiet = if is_closing {
-                LAST_REQUEST
-            } else {
-                limits.idle_timeout
-            };
             tokio::select! {
                 biased;
-                // An error means that the server is gone, which is a stop as well.
-                _ = stop.wait_for(|stop| *stop), if !is_closing => {
-                    connection.graceful_shutdown();
-                    is_closing = true;
-                }
+                () = stopping.as_mut(), if !is_closing => {}
                 accepted = connection.accept() => match accepted {
-                    Some(Ok(accepted)) => self.begin(accepted, &digest, shutdown),
+                    Some(Ok(accepted)) => {
+                        last_request = Instant::now();
+                        self.begin(accepted, &digest, shutdown);
+                        continue;
+                    }
                     // The library has said why, and `watch` has seen it.
                     Some(Err(_)) | None => return,
                 },
-                // One that is busy is looked at again after the same time. Each session holds the digest: what is left without
-                // any waits for a client that takes nothing more.
-                () = sleep(quiet) => if connection.has_streams() && Arc::strong_count(&digest) > 1 {
-                    continue;
-                } else if is_closing {
-                    return;
-                } else {
-                    connection.graceful_shutdown();
-                    is_closing = true;
+                () = clock.as_mut() => {
+                    let left = quiet.saturating_sub(last_request.elapsed());
+                    // One that is busy is looked at again after the same time. Each request holds the digest: what is left
+                    // without any waits for a client that takes nothing more.
+                    let is_busy = connection.has_streams() && Arc::strong_count(&digest) > 1;
+                    if !left.is_zero() || is_busy {
+                        clock.set(sleep(if left.is_zero() { quiet } else { left }));
+                        continue;
+                    }
+                    if is_closing {
+                        return;
+                    }
                 }
             }
+            connection.graceful_shutdown();
+            (quiet, is_closing) = (LAST_REQUEST, true);
+            last_request = Instant::now();
+            clock.set(sleep(quiet));
         }
     }
 

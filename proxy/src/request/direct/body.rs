@@ -5,6 +5,9 @@ use bytes::{Buf, BytesMut};
 use crate::message::answer_head::AnswerBody;
 use crate::message::chunks::Chunks;
 
+/// Most room for one read.
+const LONG_READ: usize = 64 * 1024;
+
 /// What is left of an answer's body.
 pub(super) enum Rest {
     None,
@@ -28,6 +31,14 @@ impl Rest {
             AnswerBody::Length(length) => Self::Length(length),
             AnswerBody::Chunked => Self::Chunked(Chunks::default()),
             AnswerBody::UntilClose => Self::UntilClose,
+        }
+    }
+
+    /// How much room to read more of it into.
+    pub(super) fn room(&self) -> usize {
+        match self {
+            Self::Length(left) => usize::try_from(*left).unwrap_or(LONG_READ).min(LONG_READ),
+            _ => LONG_READ,
         }
     }
 

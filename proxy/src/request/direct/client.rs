@@ -33,7 +33,7 @@ pub(crate) trait Client: Send {
     /// It can't be said in the client's version of HTTP.
     fn put_head(&mut self, head: &AnswerHead<'_>, id: &HeaderValue) -> Result<(), &'static str>;
 
-    /// Puts a part of the answer's body, as the upstream means it: without any framing. The last one may be empty.
+    /// Puts the next part of the answer's body, as the upstream means it: without any framing. The last one may be empty.
     fn put_body(&mut self, part: BytesMut, is_last: bool);
 
     /// Puts an answer of the proxy's own, where no other has begun. Says how many bytes its body has.

@@ -123,7 +123,7 @@ impl Direct {
         let table = exchange.table.clone();
         let trusted = &table.config.forwarded.trusted;
         exchange.origin = Origin::new(peer.address, peer.https, &request.origin, trusted);
-        let has_key = request.field(&IDEMPOTENCY_KEY).is_some();
+        let has_key = || request.field(&IDEMPOTENCY_KEY).is_some();
         let keyed_posts = &table.config.retry.keyed_posts;
         let asked = Asked {
             is_whole: request.body_bytes == 0,

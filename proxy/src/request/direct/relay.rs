@@ -14,9 +14,8 @@ use crate::request::exchange::Exchange;
 use crate::request::tries::{Fault, Try};
 use crate::upstream::Connection;
 
-/// Room for each read, at first: most answers fit. For what is long there is more.
-const READ: usize = 4 * 1024;
-const LONG_READ: usize = 64 * 1024;
+/// Room for the first read: most answers fit.
+const READ: usize = 16 * 1024;
 
 /// An answer on its way.
 pub(super) struct Relay {
@@ -126,22 +125,27 @@ impl Relay {
             self.send(0, limits, client).await?;
             exchange.time_left().map_err(|_| Failure::OutOfTime)?;
         };
+        let (mut bytes, mut has_begun) = (0, false);
         loop {
             let taken = rest.take(&mut read);
             let Taken { part, is_last } =
                 taken.map_err(|why| broke(Fault::Broke, connection, why))?;
-            let bytes = part.len();
+            bytes += part.len();
             client.put_body(part, is_last);
-            self.send(bytes, limits, client).await?;
+            let room = rest.room();
+            // A head that came alone may have its body close behind it: both go in one piece then.
+            if !is_last && !std::mem::replace(&mut has_begun, true) {
+                read.reserve(room);
+                if matches!(connection.stream.try_read_buf(&mut read), Ok(1..)) {
+                    continue;
+                }
+            }
+            self.send(std::mem::take(&mut bytes), limits, client).await?;
             if is_last {
                 // What follows an answer that was not asked for spoils the connection.
                 return Ok(keeps && read.is_empty());
             }
             exchange.time_left().map_err(|_| Failure::OutOfTime)?;
-            let room = match rest {
-                Rest::Length(left) => usize::try_from(left).unwrap_or(LONG_READ).min(LONG_READ),
-                _ => LONG_READ,
-            };
             if read_more(connection, &mut read, room, limits, client).await? == 0 {
                 let Rest::UntilClose = rest else {
                     return Err(broke(Fault::Broke, connection, "the answer is cut short"));

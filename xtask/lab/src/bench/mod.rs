@@ -3,6 +3,7 @@
 mod goals;
 mod growth;
 mod instructions;
+mod peer;
 mod report;
 mod rounds;
 mod routes;
@@ -18,9 +19,10 @@ use std::thread::available_parallelism;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 
+use self::peer::Peer;
 use self::report::Report;
 use self::routes::Route;
-use self::sides::{Bench, Peer};
+use self::sides::Bench;
 use crate::measure::{Loaders, write_json};
 use xtask::build;
 use xtask::setup::{self, COMPILING, LOAD, MARIADB, PROCESSES, REDIS};
@@ -54,7 +56,8 @@ pub(crate) struct Options {
     /// One short round at 32 connections: does it work at all?
     #[arg(long)]
     quick: bool,
-    /// Another server to measure in the same run: it must serve the same store's routes
+    /// Another server to measure in the same run: one that serves the same store's routes, by its URL, or, for the route
+    /// `empty` alone, `wasmtime=PROGRAM` (started as `wasmtime serve`) or `wash=PROGRAM` (as `wash dev`)
     #[arg(long = "peer", value_name = "NAME=URL", value_parser = Peer::parse)]
     peers: Vec<Peer>,
     #[command(flatten)]
@@ -128,6 +131,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let programs = options.common.programs().await?;
     let cpus = Cpus::split()?;
     let loaders = Loaders::find_or_install().await?.on(&cpus.load);
+    if options.peers.iter().any(Peer::is_empty) {
+        build::empty_component().await?;
+    }
     let bench = Bench::start(&programs, &cpus, &options.peers).await?;
     let mut report = Report::new(&options, &cpus).await;
     let routes = if options.only.is_empty() {

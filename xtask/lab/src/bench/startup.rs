@@ -21,9 +21,9 @@ use crate::measure::{Table, commit, processor, spread, write_json};
 use xtask::paths;
 
 /// Between two tries to get an answer.
-const PAUSE: Duration = Duration::from_millis(1);
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
-const LIMIT: Duration = Duration::from_secs(120);
+pub(super) const LIMIT: Duration = Duration::from_secs(120);
 
 /// Goals, in milliseconds.
 const WARM_MS: f64 = 150.0;
@@ -97,7 +97,7 @@ async fn first_answer_ms(binary: &Path, store: &Store, cache: &Path) -> Result<f
 }
 
 /// Whether there is a 200.
-async fn answers(address: SocketAddr) -> std::io::Result<bool> {
+pub(super) async fn answers(address: SocketAddr) -> std::io::Result<bool> {
     const REQUEST: &[u8] =
         b"GET /health-check HTTP/1.1\r\nHost: store\r\nConnection: close\r\n\r\n";
     let mut stream = TcpStream::connect(address).await?;
@@ -108,7 +108,7 @@ async fn answers(address: SocketAddr) -> std::io::Result<bool> {
 }
 
 /// A port that is free now: asking the host which one it took would be part of the time.
-fn free_address() -> Result<SocketAddr> {
+pub(super) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a port")?;
     listener.local_addr().context("looking for a port")
 }
