@@ -48,9 +48,7 @@ pub(crate) fn new(memory_limit_bytes: usize, cache: Option<&Path>) -> wasmtime::
     };
     with(INSTANCES).or_else(|refused| {
         let engine = with(FEWER_INSTANCES)?;
-        tracing::warn!(
-            "At most {FEWER_INSTANCES} instances, not {INSTANCES}: {refused:#}"
-        );
+        tracing::warn!("At most {FEWER_INSTANCES} instances, not {INSTANCES}: {refused:#}");
         Ok(engine)
     })
 }

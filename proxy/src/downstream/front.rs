@@ -256,7 +256,10 @@ impl Front {
             let mut head = wire.begin(head_bytes, checked.body);
             if let Some(plain) = PlainRequest::read(&head, checked) {
                 let closes = plain.closes || *shutdown.borrow();
-                match self.without_pingora(&plain, client, &mut wire, closes).await {
+                match self
+                    .without_pingora(&plain, client, &mut wire, closes)
+                    .await
+                {
                     Some((Next::Continue, _)) if closes => return wire.close().await,
                     Some((Next::Continue, _)) => {
                         wait = Wait::ForNext;

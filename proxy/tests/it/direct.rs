@@ -175,7 +175,9 @@ async fn the_last_request_of_a_connection_is_answered_before_its_end() {
         assert!(said.ends_with("Connection: close\r\n\r\nhi"), "{said}");
     }
     let passed = upstream.requests();
-    let told = passed.iter().filter_map(|passed| passed.header("connection"));
+    let told = passed
+        .iter()
+        .filter_map(|passed| passed.header("connection"));
     assert_eq!(told.count(), 0, "it is no business of the upstream's");
 }
 

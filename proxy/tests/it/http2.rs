@@ -449,7 +449,10 @@ async fn plain_streams_get_answers_of_http_1_as_frames() {
         (get("/length"), &[]),
     ] {
         let answer = client.ask(request, parts).await.unwrap();
-        assert_eq!((&answer.headers["date"], &*answer.body), (&"today".parse().unwrap(), &b"abcde"[..]));
+        assert_eq!(
+            (&answer.headers["date"], &*answer.body),
+            (&"today".parse().unwrap(), &b"abcde"[..])
+        );
         assert_eq!(answer.headers["x-folded"], "a   b");
         assert!(answer.headers.contains_key("x-request-id"));
         for gone in ["connection", "transfer-encoding", "x-hop"] {
@@ -457,17 +460,24 @@ async fn plain_streams_get_answers_of_http_1_as_frames() {
         }
     }
     let mut order = post("/order");
-    order.headers_mut().insert("content-length", "9".parse().unwrap());
+    order
+        .headers_mut()
+        .insert("content-length", "9".parse().unwrap());
     let answer = client.ask(order, &["four", "", "+five"]).await.unwrap();
     assert_eq!(answer.headers["date"], "today");
     let arrived = upstream.requests().pop().unwrap();
-    assert_eq!((&*arrived.text(), arrived.header("content-length")), ("four+five", Some("9")));
+    assert_eq!(
+        (&*arrived.text(), arrived.header("content-length")),
+        ("four+five", Some("9"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_cut_short_ends_its_stream_alone() {
     let upstream = Upstream::with(|request| match request.target() {
-        "/half" => Reply::BytesThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec()),
+        "/half" => {
+            Reply::BytesThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec())
+        }
         _ => Reply::Echo,
     })
     .await;

@@ -140,7 +140,8 @@ impl Relay {
                     continue;
                 }
             }
-            self.send(std::mem::take(&mut bytes), limits, client).await?;
+            self.send(std::mem::take(&mut bytes), limits, client)
+                .await?;
             if is_last {
                 // What follows an answer that was not asked for spoils the connection.
                 return Ok(keeps && read.is_empty());

@@ -83,11 +83,7 @@ impl Peer {
                 words.map(str::to_owned).into()
             }
         };
-        let args = [
-            vec!["--cpu-list".to_owned(), cpus.server.clone()],
-            command,
-        ]
-        .concat();
+        let args = [vec!["--cpu-list".to_owned(), cpus.server.clone()], command].concat();
         let log = folder.join(format!("{}.log", self.name));
         let process = start_program(&self.name, "taskset", &args, &log)?;
         let socket = address.parse().context("reading an address")?;
@@ -139,7 +135,10 @@ mod tests {
                 "spin=http://127.0.0.1:3000/",
                 Place::Url("http://127.0.0.1:3000".to_owned()),
             ),
-            ("wasmtime=bin/wasmtime", Place::Wasmtime("bin/wasmtime".into())),
+            (
+                "wasmtime=bin/wasmtime",
+                Place::Wasmtime("bin/wasmtime".into()),
+            ),
             ("wash=/opt/wash", Place::Wash("/opt/wash".into())),
         ] {
             assert_eq!(Peer::parse(text).expect("it is one").place, place);

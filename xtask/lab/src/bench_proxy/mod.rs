@@ -3,6 +3,7 @@
 mod goals;
 mod idle;
 mod instructions;
+mod peer;
 mod report;
 mod row;
 mod sample;
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use self::instructions::Instructions;
+use self::peer::Peer;
 use self::report::Report;
 use self::row::Row;
 use self::sample::Sample;
@@ -51,7 +53,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1")]
     workers: Vec<usize>,
     /// Count the instructions of a request instead, outside the kernel, with valgrind: takes minutes, beside anything else
-    #[arg(long, conflicts_with_all = ["rounds", "seconds", "rate", "workers"])]
+    #[arg(long, conflicts_with_all = ["rounds", "seconds", "rate", "workers", "peers"])]
     instructions: bool,
     /// The file that all samples are written to, as JSON
     #[arg(
@@ -60,6 +62,9 @@ pub(crate) struct Options {
         default_value = "loadtest/results/proxy.json"
     )]
     output: PathBuf,
+    /// Another proxy to measure in the same run: `haproxy`, or where it is
+    #[arg(long = "peer", value_name = "NAME[=PROGRAM]", value_parser = Peer::parse)]
+    peers: Vec<Peer>,
     /// Measure this store-proxy instead of building one
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -149,10 +154,13 @@ async fn measure(
         workers: place.workers,
         cpus: &place.balancer,
     };
-    let balancers = [
+    let mut balancers = vec![
         Balancer::nginx(&start).await?,
         Balancer::store_proxy(&start, binary).await?,
     ];
+    for peer in &options.peers {
+        balancers.push(Balancer::peer(&start, peer).await?);
+    }
     // The first measurement of connections is all there is to know: later ones find memory that was used before.
     let rounds = if row == Row::Idle { 1 } else { options.rounds };
     for round in 0..rounds {

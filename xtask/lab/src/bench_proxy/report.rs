@@ -147,7 +147,9 @@ impl Report {
         let mut order: Vec<(Row, usize, Vec<&'static str>)> = Vec::new();
         for measured in &self.samples {
             let (row, workers) = (measured.row, measured.workers);
-            let place = order.iter_mut().find(|(r, w, _)| (*r, *w) == (row, workers));
+            let place = order
+                .iter_mut()
+                .find(|(r, w, _)| (*r, *w) == (row, workers));
             match place {
                 Some((_, _, names)) if names.contains(&measured.name) => {}
                 Some((_, _, names)) => names.push(measured.name),
@@ -187,11 +189,7 @@ impl Report {
     fn idle_table(&self) -> Table {
         let mut table = Table::new(["workers", "", "KiB for each idle connection"]);
         for Idle { workers, name, kib } in &self.idle {
-            table.row([
-                workers.to_string(),
-                (*name).to_owned(),
-                format!("{kib:.1}"),
-            ]);
+            table.row([workers.to_string(), (*name).to_owned(), format!("{kib:.1}")]);
         }
         table
     }

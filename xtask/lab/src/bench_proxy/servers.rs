@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use testbed::{Process, find_program, start_program};
 use tokio::net::TcpStream;
 
+use super::peer::Peer;
 use crate::measure;
 use xtask::paths;
 
@@ -33,7 +34,10 @@ impl Upstreams {
         write(&folder.join("large"), &"0123456789abcdef".repeat(64 * 64))?;
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
         write(&folder.join("certificate.pem"), &made.cert.pem())?;
-        write(&folder.join("key.pem"), &made.signing_key.serialize_pem())?;
+        let key = made.signing_key.serialize_pem();
+        write(&folder.join("key.pem"), &key)?;
+        // HAProxy wants them in one file.
+        write(&folder.join("both.pem"), &(made.cert.pem() + &key))?;
         // What a file of nginx includes is looked for beside it.
         configured("report.conf", &[])?;
         let server = nginx("upstreams", &[], cpus, "", &UPSTREAM_PORTS).await?;
@@ -83,6 +87,17 @@ impl Balancer {
             config.display().to_string(),
         ];
         Self::start("store-proxy", STORE_PROXY_PORTS, start, &command).await
+    }
+
+    pub(super) async fn peer(start: &Start<'_>, peer: &Peer) -> Result<Self> {
+        let (file, workers) = peer.kind.config();
+        let (one, many) = (format!("{workers}1"), format!("{workers}{}", start.workers));
+        let config = configured(file, &[(&one, &many)])?;
+        let program = std::path::absolute(&peer.program).context("finding a peer's program")?;
+        let flags = peer.kind.flags().iter().map(|flag| (*flag).to_owned());
+        let mut command = vec![program.display().to_string()];
+        command.extend(flags.chain([config.display().to_string()]));
+        Self::start(peer.kind.name(), peer.kind.ports(), start, &command).await
     }
 
     async fn start(
