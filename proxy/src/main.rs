@@ -16,10 +16,10 @@ use store_server::logging;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How it is called.
+/// The program's name in its messages.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// How long the process waits for what it leaves behind, a name server's answer for example.
+/// How long the process waits at its end for tasks that are left, such as one that waits for a name server.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     let code = runtime.block_on(async {
         match &cli.command {
             None => serve(&cli.serve).await,
-            Some(command) => control(command, &cli.serve).await,
+            Some(command) => operate(command, &cli.serve).await,
         }
     });
     runtime.shutdown_timeout(ABANDON_AFTER);
@@ -72,7 +72,8 @@ fn check(settings: &Serve) -> ExitCode {
     }
 }
 
-async fn control(command: &Command, serve: &Serve) -> ExitCode {
+/// Carries out an operator's command on a proxy that runs elsewhere.
+async fn operate(command: &Command, serve: &Serve) -> ExitCode {
     let done = match command {
         Command::Upgrade { binary, target } => {
             return match upgrade(serve, binary.as_deref(), target.admin.as_deref()).await {

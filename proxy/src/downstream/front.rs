@@ -33,7 +33,7 @@ use crate::message::plain::PlainRequest;
 use crate::message::problem::Problem;
 use crate::message::request_id::new_id;
 use crate::request::access_log::AccessLog;
-use crate::request::direct::{Direct, Next};
+use crate::request::direct::{Direct, Persistence};
 use crate::request::exchange::Peer;
 use crate::request::hooks::Proxy;
 use crate::table::live::Live;
@@ -214,6 +214,7 @@ impl Front {
             let reason = problem.reason();
             return self.refusals.note_unread(client.address, "-", reason);
         };
+        let _open = self.live.metrics.refused_connection();
         if speaks_http2(&mut wire, versions).await {
             self.http2(client).refuse(wire, problem).await;
         } else {
@@ -260,13 +261,13 @@ impl Front {
                     .without_pingora(&plain, client, &mut wire, closes)
                     .await
                 {
-                    Some((Next::Continue, _)) if closes => return wire.close().await,
-                    Some((Next::Continue, _)) => {
+                    Some((Persistence::Continue, _)) if closes => return wire.close().await,
+                    Some((Persistence::Continue, _)) => {
                         wait = Wait::ForNext;
                         continue;
                     }
-                    Some((Next::Close, answer)) => return wire.close_with(&answer).await,
-                    Some((Next::Abort, _)) => return,
+                    Some((Persistence::Close, answer)) => return wire.close_with(&answer).await,
+                    Some((Persistence::Abort, _)) => return,
                     None => {}
                 }
             }
@@ -301,12 +302,12 @@ impl Front {
         client: Peer,
         wire: &mut Wire,
         closes: bool,
-    ) -> Option<(Next, BytesMut)> {
+    ) -> Option<(Persistence, BytesMut)> {
         if !closes && let Some(answer) = self.shortcut.answer(plain, client) {
             let limit = self.live.table().config.limits.send_timeout;
             let next = match wire.send(&answer, limit).await {
-                true => Next::Continue,
-                false => Next::Abort,
+                true => Persistence::Continue,
+                false => Persistence::Abort,
             };
             return Some((next, BytesMut::new()));
         }

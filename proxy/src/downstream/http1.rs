@@ -5,13 +5,13 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use bytes::{BufMut, BytesMut};
-use http::HeaderValue;
 
 use super::wire::Wire;
 use crate::message::answer_head::{AnswerBody, AnswerHead};
+use crate::message::head::put_field;
 use crate::message::problem::Problem;
-use crate::message::request_id::{REQUEST_ID, put_request_id};
-use crate::request::direct::Client;
+use crate::message::request_id::REQUEST_ID;
+use crate::request::direct::{Client, OwnFields};
 
 /// Room for the head of an answer, and for a small body after it.
 const HEAD: usize = 1024;
@@ -58,7 +58,7 @@ impl Client for Http1<'_> {
         self.out.clear();
     }
 
-    fn put_head(&mut self, head: &AnswerHead<'_>, id: &HeaderValue) -> Result<(), &'static str> {
+    fn put_head(&mut self, head: &AnswerHead<'_>, own: &OwnFields<'_>) -> Result<(), &'static str> {
         let out = &mut self.out;
         if head.is_informational() {
             head.write(out, |_| false);
@@ -76,7 +76,10 @@ impl Client for Http1<'_> {
             out.put_slice(date.as_bytes());
             out.put_slice(b"\r\n");
         }
-        put_request_id(out, id);
+        put_field(out, &REQUEST_ID, own.id);
+        if let Some((name, value)) = own.trace {
+            put_field(out, name, value);
+        }
         out.put_slice(match self.closes {
             true => b"Connection: close\r\n\r\n",
             false => b"Connection: keep-alive\r\n\r\n",
@@ -133,6 +136,7 @@ impl Client for Http1<'_> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use tokio::io::AsyncReadExt;
 
     use super::*;
@@ -145,8 +149,11 @@ mod tests {
         let mut client = Http1::new(&mut wire, closes);
         let head = answer_head::read(head.as_bytes(), false);
         let head = head.expect("good").expect("whole");
-        let id = HeaderValue::from_static("i");
-        client.put_head(&head, &id).expect("put");
+        let own = OwnFields {
+            id: &HeaderValue::from_static("i"),
+            trace: None,
+        };
+        client.put_head(&head, &own).expect("put");
         for (number, part) in parts.iter().enumerate() {
             client.put_body(BytesMut::from(*part), number + 1 == parts.len());
             assert!(client.flush(Duration::from_secs(5)).await);

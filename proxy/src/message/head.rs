@@ -6,7 +6,7 @@ mod framing;
 mod tests;
 
 use bytes::{BufMut, BytesMut};
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use framing::Framing;
 pub(crate) use framing::{check_expect, is_authority, length};
@@ -102,6 +102,11 @@ pub(crate) fn simplified(head: &[u8]) -> BytesMut {
     }
     put_line(&mut simple, &[]);
     simple
+}
+
+/// Writes a header line.
+pub(crate) fn put_field(head: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
+    put_line(head, &[name.as_str().as_bytes(), b": ", value.as_bytes()]);
 }
 
 fn put_line(head: &mut BytesMut, parts: &[&[u8]]) {

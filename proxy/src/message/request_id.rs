@@ -1,18 +1,9 @@
 //! The id of a request: the one it came with, or a new one.
 
-use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderValue};
 pub(crate) use store_server::request_id::{REQUEST_ID, given, new_id};
 
 /// Takes over the id that came with the request, if it can stand in a log line, or makes one.
 pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     given(headers).cloned().unwrap_or_else(new_id)
-}
-
-/// Writes the line that carries the id, in requests and answers.
-pub(crate) fn put_request_id(head: &mut BytesMut, id: &HeaderValue) {
-    head.put_slice(REQUEST_ID.as_str().as_bytes());
-    head.put_slice(b": ");
-    head.put_slice(id.as_bytes());
-    head.put_slice(b"\r\n");
 }

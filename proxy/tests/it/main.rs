@@ -40,4 +40,5 @@ mod stale;
 mod start;
 mod support;
 mod tls;
+mod traces;
 mod upgrade;

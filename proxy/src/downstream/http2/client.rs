@@ -17,7 +17,7 @@ use super::refuse;
 use crate::message::answer_head::{AnswerHead, put_value};
 use crate::message::problem::Problem;
 use crate::message::request_id::REQUEST_ID;
-use crate::request::direct::Client;
+use crate::request::direct::{Client, OwnFields};
 
 /// One request's client.
 pub(super) struct Http2Client {
@@ -86,7 +86,7 @@ impl Client for Http2Client {
         (self.head, self.part, self.is_last) = (None, BytesMut::new(), false);
     }
 
-    fn put_head(&mut self, head: &AnswerHead<'_>, id: &HeaderValue) -> Result<(), &'static str> {
+    fn put_head(&mut self, head: &AnswerHead<'_>, own: &OwnFields<'_>) -> Result<(), &'static str> {
         if head.is_informational() {
             // Nobody waits for the word to go on: a body has come before an upstream is asked.
             return Ok(());
@@ -105,7 +105,10 @@ impl Client for Http2Client {
         if !fields.contains_key(DATE) {
             fields.insert(DATE, get_cached_date());
         }
-        fields.insert(REQUEST_ID, id.clone());
+        fields.insert(REQUEST_ID, own.id.clone());
+        if let Some((name, value)) = own.trace {
+            fields.append(name, value.clone());
+        }
         self.head = Some(answer);
         Ok(())
     }

@@ -37,7 +37,7 @@ use crate::downstream::wire::Wire;
 use crate::message::head::{Body, HeadForm, HeadLimits};
 use crate::message::plain::PlainRequest;
 use crate::message::problem::Problem;
-use crate::request::direct::{Direct, Next};
+use crate::request::direct::{Direct, Persistence};
 use crate::request::exchange::Peer;
 use crate::request::hooks::Proxy;
 
@@ -178,16 +178,23 @@ impl Http2<'_> {
     pub(crate) async fn refuse(&self, mut wire: Box<Wire>, problem: Problem) {
         let limits = self.limits();
         wire.pass_all();
+        let mut is_told = false;
         let answered = async {
             let Some(mut connection) = self.shake_hands(wire, &limits).await else {
                 return;
             };
             while let Some(Ok((request, respond))) = connection.accept().await {
                 self.answer(&request.into_parts().0, respond, &problem);
+                is_told = true;
                 connection.graceful_shutdown();
             }
         };
         _ = timeout(LAST_REQUEST, answered).await;
+        if !is_told {
+            // It asked for nothing, and is counted nevertheless.
+            self.refusals
+                .note_unread(self.client.address, "2", problem.reason());
+        }
     }
 }
 
@@ -207,7 +214,7 @@ async fn pass(direct: &Direct, client: Peer, passing: Passing) -> Option<Passing
     };
     let mut stream = Http2Client::new(passing.body, passing.respond);
     let passed = direct.pass(table, &group, &plain, client, &mut stream);
-    if passed.await == Next::Abort {
+    if passed.await == Persistence::Abort {
         stream.abort();
     }
     None

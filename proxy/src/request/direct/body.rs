@@ -16,8 +16,8 @@ pub(super) enum Rest {
     UntilClose,
 }
 
-/// What was taken of a body.
-pub(super) struct Taken {
+/// What was taken of a body at once.
+pub(super) struct Progress {
     pub(super) part: BytesMut,
     /// Whether that was the end of it.
     pub(super) is_last: bool,
@@ -46,16 +46,16 @@ impl Rest {
     ///
     /// # Errors
     /// Its framing is malformed.
-    pub(super) fn take(&mut self, read: &mut BytesMut) -> Result<Taken, &'static str> {
+    pub(super) fn take(&mut self, read: &mut BytesMut) -> Result<Progress, &'static str> {
         Ok(match self {
-            Self::None => Taken {
+            Self::None => Progress {
                 part: BytesMut::new(),
                 is_last: true,
             },
             Self::Length(left) => {
                 let bytes = read.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= bytes as u64;
-                Taken {
+                Progress {
                     part: read.split_to(bytes),
                     is_last: *left == 0,
                 }
@@ -64,12 +64,12 @@ impl Rest {
                 let mut part = BytesMut::with_capacity(read.len());
                 let framed = chunks.decode(read, |data| part.extend_from_slice(data))?;
                 read.advance(framed);
-                Taken {
+                Progress {
                     part,
                     is_last: chunks.is_done(),
                 }
             }
-            Self::UntilClose => Taken {
+            Self::UntilClose => Progress {
                 part: read.split(),
                 is_last: false,
             },

@@ -4,10 +4,17 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use crate::message::answer_head::AnswerHead;
 use crate::message::problem::Problem;
+
+/// What the proxy says itself in the head of an answer.
+pub(crate) struct OwnFields<'a> {
+    pub(crate) id: &'a HeaderValue,
+    /// Names the trace, if answers are to.
+    pub(crate) trace: Option<&'a (HeaderName, HeaderValue)>,
+}
 
 /// Where a request comes from and its answer goes to. What is put is sent by the next [`Client::flush`], and not before.
 pub(crate) trait Client: Send {
@@ -31,7 +38,7 @@ pub(crate) trait Client: Send {
     ///
     /// # Errors
     /// It can't be said in the client's version of HTTP.
-    fn put_head(&mut self, head: &AnswerHead<'_>, id: &HeaderValue) -> Result<(), &'static str>;
+    fn put_head(&mut self, head: &AnswerHead<'_>, own: &OwnFields<'_>) -> Result<(), &'static str>;
 
     /// Puts the next part of the answer's body, as the upstream means it: without any framing. The last one may be empty.
     fn put_body(&mut self, part: BytesMut, is_last: bool);

@@ -5,19 +5,20 @@
 
 mod body;
 mod client;
+mod message;
 mod relay;
-mod request_head;
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use http::Method;
 use pingora_timeout::timeout;
 
-pub(crate) use self::client::Client;
+pub(crate) use self::client::{Client, OwnFields};
+use self::message::Message;
 use self::relay::{Failure, Relay};
 use super::access_log::AccessLog;
-use super::admission::{Asked, arrived, let_in};
-use super::exchange::{End, Exchange, Origin, Peer, Seen};
+use super::admission::{Demand, arrived, let_in};
+use super::exchange::{End, Exchange, Origin, Peer, WireFacts};
 use super::hash_key::HashKey;
 use super::replay::{IDEMPOTENCY_KEY, may_be_replayed};
 use super::tries::Break;
@@ -33,10 +34,10 @@ pub(crate) struct Direct {
     pub(crate) access_log: Arc<AccessLog>,
 }
 
-/// What is to be done with the client's connection.
+/// Whether the client's connection persists after the answer (RFC 9112, section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// It has the whole answer.
+pub(crate) enum Persistence {
+    /// It may carry another request.
     Continue,
     /// It is closed after what was put, an answer of the proxy's own.
     Close,
@@ -45,7 +46,7 @@ pub(crate) enum Next {
 }
 
 /// Why a request got no whole answer of an upstream.
-enum Ended {
+enum Abort {
     /// The proxy answers itself, if it still can.
     Problem(Problem),
     ClientLeft,
@@ -74,24 +75,24 @@ impl Direct {
         request: &PlainRequest<'_>,
         peer: Peer,
         client: &mut C,
-    ) -> Next {
+    ) -> Persistence {
         let mut exchange = Exchange::new(table);
         let mut relay = Relay::new(request.is_head());
         let passed = self.let_pass(&mut exchange, group, request, peer, client, &mut relay);
         let ended = passed.await;
         let status = relay.status();
         let next = match &ended {
-            Ok(()) => Next::Continue,
-            Err(Ended::Problem(problem)) if status.is_none() => {
+            Ok(()) => Persistence::Continue,
+            Err(Abort::Problem(problem)) if status.is_none() => {
                 problem.count(&self.live.metrics);
                 exchange.ending.refused = problem.reason();
                 relay.bytes_sent = client.put_problem(problem, exchange.id(), request.is_head());
-                Next::Close
+                Persistence::Close
             }
-            Err(_) => Next::Abort,
+            Err(_) => Persistence::Abort,
         };
         let told = match &ended {
-            Err(Ended::Problem(problem)) => status.or(Some(problem.status().as_u16())),
+            Err(Abort::Problem(problem)) => status.or(Some(problem.status().as_u16())),
             _ => status,
         };
         let end = End {
@@ -99,7 +100,7 @@ impl Direct {
             failed: ended.is_err(),
             outcome: None,
         };
-        exchange.finish(end, &self.access_log, || Seen {
+        exchange.finish(end, &self.access_log, || WireFacts {
             method: request.method,
             path: request.target,
             host: Some(request.host),
@@ -119,33 +120,36 @@ impl Direct {
         peer: Peer,
         client: &mut impl Client,
         relay: &mut Relay,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Abort> {
         let table = exchange.table.clone();
         let trusted = &table.config.forwarded.trusted;
         exchange.origin = Origin::new(peer.address, peer.https, &request.origin, trusted);
+        let method = Method::from_bytes(request.method.as_bytes()).unwrap_or_default();
+        exchange.trace(&self.live.tracing, &method, &request.origin);
+        relay.trace = exchange.traced.line.take();
         let has_key = || request.field(&IDEMPOTENCY_KEY).is_some();
         let keyed_posts = &table.config.retry.keyed_posts;
-        let asked = Asked {
+        let asked = Demand {
             is_whole: request.body_bytes == 0,
             announced: Some(request.body_bytes as u64),
             group: Some(group),
             replayable: may_be_replayed(request.method, request.path(), has_key, keyed_posts),
         };
-        let_in(&self.live, exchange, &asked).map_err(Ended::Problem)?;
+        let_in(&self.live, exchange, &asked).map_err(Abort::Problem)?;
         let is_trusted = forwarded::is_trusted(peer.address, trusted);
-        let mut message = request_head::write(request, &exchange.origin, is_trusted);
+        let mut message = Message::new(request, exchange, is_trusted);
         if request.body_bytes > 0 {
             let limit = table.config.limits.body_timeout;
-            let body = client.read_body(request.body_bytes, &mut message);
+            let body = client.read_body(request.body_bytes, message.body());
             match timeout(limit, body).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(Ended::ClientLeft),
-                Err(_) => return Err(Ended::Problem(Problem::TooSlow)),
+                Ok(Err(_)) => return Err(Abort::ClientLeft),
+                Err(_) => return Err(Abort::Problem(Problem::TooSlow)),
             }
-            arrived(&self.live, exchange).map_err(Ended::Problem)?;
+            arrived(&self.live, exchange).map_err(Abort::Problem)?;
         }
         exchange.attempts.body.has_arrived = true;
-        try_all(exchange, group, request, &message, relay, client).await
+        try_all(exchange, group, request, &mut message, relay, client).await
     }
 }
 
@@ -154,10 +158,10 @@ async fn try_all(
     exchange: &mut Exchange,
     group: &Group,
     request: &PlainRequest<'_>,
-    message: &BytesMut,
+    message: &mut Message,
     relay: &mut Relay,
     client: &mut impl Client,
-) -> Result<(), Ended> {
+) -> Result<(), Abort> {
     let hash_on = &group.settings.hash_on;
     let key = HashKey::new(hash_on, |name| request.field(name), exchange.origin.client);
     loop {
@@ -167,17 +171,18 @@ async fn try_all(
                 let status = problem.status().as_u16();
                 let why = problem.detail();
                 exchange.log_failure(request.method, request.path(), &why, status);
-                return Err(Ended::Problem(problem));
+                return Err(Abort::Problem(problem));
             }
         };
-        let failure = match relay.exchange(exchange, &next, message, client).await {
+        message.name_try(&exchange.traced);
+        let failure = match relay.exchange(exchange, &next, message.bytes(), client).await {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
         let again = match &failure {
             Failure::ClientLeft => {
                 exchange.log_failure(request.method, request.path(), &failure, 0);
-                return Err(Ended::ClientLeft);
+                return Err(Abort::ClientLeft);
             }
             Failure::Unreachable(_) => exchange.unreachable(),
             Failure::OutOfTime => {
@@ -195,7 +200,7 @@ async fn try_all(
             let problem = problem.unwrap_or(Problem::Internal);
             let status = problem.status().as_u16();
             exchange.log_failure(request.method, request.path(), &failure, status);
-            return Err(Ended::Problem(problem));
+            return Err(Abort::Problem(problem));
         }
     }
 }

@@ -4,11 +4,12 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use http::{HeaderName, HeaderValue};
 use pingora_timeout::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::body::{Rest, Taken};
-use super::client::Client;
+use super::body::{Rest, Progress};
+use super::client::{Client, OwnFields};
 use crate::message::answer_head;
 use crate::request::exchange::Exchange;
 use crate::request::tries::{Fault, Try};
@@ -24,6 +25,8 @@ pub(super) struct Relay {
     status: Option<u16>,
     /// Of the head that goes next.
     written: Option<u16>,
+    /// Names the trace, if answers are to.
+    pub(super) trace: Option<(HeaderName, HeaderValue)>,
     /// Bytes of the body that the client was sent.
     pub(super) bytes_sent: u64,
 }
@@ -58,6 +61,7 @@ impl Relay {
             to_head,
             status: None,
             written: None,
+            trace: None,
             bytes_sent: 0,
         }
     }
@@ -78,10 +82,10 @@ impl Relay {
         message: &[u8],
         client: &mut impl Client,
     ) -> Result<(), Failure> {
-        let (Some(group), Some(lease)) = (exchange.group(), exchange.attempts.lease()) else {
+        let (Some(group), Some(permit)) = (exchange.group(), exchange.attempts.permit()) else {
             return Err(Failure::OutOfTime);
         };
-        let (upstream, write_limit) = (lease.upstream.clone(), group.settings.write_timeout);
+        let (upstream, write_limit) = (permit.upstream.clone(), group.settings.write_timeout);
         let connected = upstream.connect(next.alone).await;
         let mut connection = connected.map_err(Failure::Unreachable)?;
         exchange.attempts.is_sent = true;
@@ -107,7 +111,7 @@ impl Relay {
     /// Passes an answer on. Whether the connection that it came on may be used again.
     async fn answer(
         &mut self,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         connection: &mut Connection,
         limits: &Limits,
         client: &mut impl Client,
@@ -128,7 +132,7 @@ impl Relay {
         let (mut bytes, mut has_begun) = (0, false);
         loop {
             let taken = rest.take(&mut read);
-            let Taken { part, is_last } =
+            let Progress { part, is_last } =
                 taken.map_err(|why| broke(Fault::Broke, connection, why))?;
             bytes += part.len();
             client.put_body(part, is_last);
@@ -162,7 +166,7 @@ impl Relay {
     /// and whether the connection may be used after it; nothing if the answer's own head is still to come.
     fn heads(
         &mut self,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         connection: &Connection,
         read: &mut BytesMut,
         client: &mut impl Client,
@@ -181,7 +185,11 @@ impl Relay {
                 exchange.answered(head.status);
                 self.written = Some(head.status);
             }
-            let put = client.put_head(&head, &exchange.origin.request_id);
+            let own = OwnFields {
+                id: &exchange.origin.request_id,
+                trace: self.trace.as_ref(),
+            };
+            let put = client.put_head(&head, &own);
             put.map_err(|why| broke(Fault::Broke, connection, why))?;
             let found = (Rest::new(head.body), head.keeps_connection);
             read.advance(length);

@@ -1,15 +1,16 @@
 //! Other servers in the same run: by their URL, or hosts of WebAssembly that are started here, if their program is given.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use testbed::{Process, start_program};
+use testbed::{Process, free_port, start_program};
 use tokio::time::sleep;
 
 use super::Cpus;
-use super::startup::{LIMIT, PAUSE, answers, free_address};
+use super::startup::{LIMIT, PAUSE, answers};
 use xtask::paths;
 
 /// What is measured beside host and twin.
@@ -59,36 +60,36 @@ impl Peer {
         folder: &Path,
         cpus: &Cpus,
     ) -> Result<(String, Option<Process>)> {
-        let address = free_address()?.to_string();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let text = address.to_string();
         let component = paths::component("empty").display().to_string();
         let command: Vec<String> = match &self.place {
             Place::Url(url) => return Ok((url.clone(), None)),
             Place::Wasmtime(program) => {
                 let program = absolute(program)?;
                 let words = [
-                    &program,
+                    program.as_str(),
                     "serve",
                     "-Wcomponent-model-async",
                     "-Sp3,cli",
                     "--addr",
-                    &address,
+                    &text,
                     &component,
                 ];
                 words.map(str::to_owned).into()
             }
             Place::Wash(program) => {
-                let project = wash_project(folder, &component, &address)?;
+                let project = wash_project(folder, &component, &text)?;
                 let program = absolute(program)?;
-                let words = [&program, "-C", &project, "--non-interactive", "dev"];
+                let words = [program.as_str(), "-C", &project, "--non-interactive", "dev"];
                 words.map(str::to_owned).into()
             }
         };
         let args = [vec!["--cpu-list".to_owned(), cpus.server.clone()], command].concat();
         let log = folder.join(format!("{}.log", self.name));
         let process = start_program(&self.name, "taskset", &args, &log)?;
-        let socket = address.parse().context("reading an address")?;
         let started = Instant::now();
-        while !answers(socket).await.unwrap_or(false) {
+        while !answers(address).await.unwrap_or(false) {
             ensure!(
                 process.exit_status()?.is_none() && started.elapsed() < LIMIT,
                 "{} does not answer; its log ends with:{}",

@@ -21,6 +21,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) const HOST: &str = "store-host";
 pub(super) const NATIVE: &str = "native";
+/// The host with `order_commit = single`. Only orders are asked of it.
+pub(super) const HOST_SINGLE: &str = "store-host-single";
 /// The twin that commits orders together, as the host does. Only orders are asked of it.
 pub(super) const NATIVE_GROUPED: &str = "native-grouped";
 
@@ -48,12 +50,22 @@ impl Server {
 }
 
 impl Side {
-    /// Whether it is asked for a route.
-    pub(super) fn serves(&self, route: Route) -> bool {
-        match self.is_empty {
-            true => route == Route::Empty,
-            false => self.name != NATIVE_GROUPED || route.places_orders(),
+    fn of(name: &str, host: Host) -> Self {
+        Self {
+            name: name.to_owned(),
+            url: host.url(""),
+            server: Some(Server::Host(host)),
+            is_empty: false,
         }
+    }
+
+    /// Whether the route is measured on it.
+    pub(super) fn serves(&self, route: Route) -> bool {
+        if self.is_empty {
+            return route == Route::Empty;
+        }
+        let only_orders = [HOST_SINGLE, NATIVE_GROUPED].contains(&self.name.as_str());
+        !only_orders || route.places_orders()
     }
 
     /// Its process, if it is one of ours.
@@ -74,7 +86,7 @@ impl Side {
 
 /// Everything that runs.
 pub(super) struct Bench {
-    // Before the store, whose servers they need.
+    // Dropped before the store, whose servers they need.
     pub(super) sides: Vec<Side>,
     pub(super) store: Store,
 }
@@ -82,7 +94,11 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) async fn start(programs: &Programs, cpus: &Cpus, peers: &[Peer]) -> Result<Self> {
         let store = start_store(&programs.host, cpus, &Dataset::random(LAB, RNG_SEED)).await?;
-        let host = store.host(host_options(&programs.host, cpus)).await?;
+        let options = host_options(&programs.host, cpus);
+        let host = store.host(options.clone()).await?;
+        let single = store
+            .host(options.variable("order_commit", "single"))
+            .await?;
         let native = start_native(NATIVE, &[], &programs.native, &store, cpus).await?;
         let grouped = start_native(
             NATIVE_GROUPED,
@@ -93,12 +109,8 @@ impl Bench {
         )
         .await?;
         let mut sides = vec![
-            Side {
-                name: HOST.to_owned(),
-                url: host.url(""),
-                server: Some(Server::Host(host)),
-                is_empty: false,
-            },
+            Side::of(HOST, host),
+            Side::of(HOST_SINGLE, single),
             native,
             grouped,
         ];
@@ -115,7 +127,7 @@ impl Bench {
     }
 }
 
-/// A host as a user has it, on its processor.
+/// Options of a host with the settings that a user has, on its own processor.
 pub(super) fn host_options(binary: &Path, cpus: &Cpus) -> HostOptions {
     HostOptions {
         cpus: Some(cpus.server.clone()),
@@ -206,7 +218,7 @@ async fn start_native(
     }
 }
 
-/// Under which a run has its data, logs and scripts.
+/// The folder of a run's data, logs and scripts.
 fn folder() -> Result<PathBuf> {
     let folder = paths::target().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;

@@ -1,8 +1,11 @@
-//! The one load driver: `wrk` for as much as goes, `h2load` for the same over HTTP/2, `oha` for a fixed rate or number. All
-//! send what a [`Target`] says.
+//! The one load driver: `wrk` sends as many requests as the server can answer, `h2load` the same over HTTP/2, `oha` sends them
+//! at a fixed rate, or a fixed number. All send what a [`Target`] says, from one address. Clients that are to have addresses of
+//! their own are [`Clients`] of this process.
 
 mod h2load;
+mod stream_result;
 mod oha;
+mod paced;
 mod target;
 mod wrk;
 
@@ -12,7 +15,9 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::process::Command;
 
-pub(crate) use self::oha::{Measured, Stream};
+pub(crate) use self::oha::Stream;
+pub(crate) use self::paced::{Clients, Request};
+pub(crate) use self::stream_result::StreamResult;
 pub(crate) use self::target::Target;
 use xtask::setup;
 
@@ -27,6 +32,8 @@ const STREAMS: u32 = 8;
 pub(crate) struct Flood {
     pub(crate) requests: f64,
     pub(crate) requests_per_second: f64,
+    /// Half of the answers took no longer, in milliseconds; `NaN` over HTTP/2, where h2load does not say it.
+    pub(crate) p50_ms: f64,
 }
 
 /// The programs.
@@ -58,7 +65,8 @@ impl Loaders {
         &self.oha
     }
 
-    /// As much as goes on so many connections; over HTTP/2, with so many requests at once. A request that fails is an error.
+    /// Sends as many requests as the server can answer on so many connections; over HTTP/2, so many at once. A request that
+    /// fails is an error.
     pub(crate) async fn flood(
         &self,
         target: &Target,
@@ -72,28 +80,28 @@ impl Loaders {
         wrk::flood(self.command(Path::new("wrk")), target, connections, seconds).await
     }
 
-    /// A fixed rate for so many seconds. A request that fails is an error.
+    /// Sends requests at a fixed rate for so many seconds. A request that fails is an error.
     pub(crate) async fn pace(
         &self,
         target: &Target,
         connections: u32,
         seconds: u32,
         rate: u32,
-    ) -> Result<Measured> {
+    ) -> Result<StreamResult> {
         let time = Duration::from_secs(seconds.into());
         let oha = self.command(&self.oha);
         let stream = Stream::start(oha, "all", target, connections, rate, time)?;
         stream.measured().await?.without_failures()
     }
 
-    /// So many requests in all, however long they take. A request that fails is an error.
+    /// Sends so many requests in all, however long they take. A request that fails is an error.
     pub(crate) async fn ask(&self, target: &Target, connections: u32, requests: u32) -> Result<()> {
         let oha = self.command(&self.oha);
         let asking = Stream::asking(oha, target, connections, requests)?;
         asking.measured().await?.without_failures().map(drop)
     }
 
-    /// A fixed rate until it is interrupted, for `longest` at most.
+    /// Sends requests at a fixed rate until it is interrupted, for `longest` at most.
     pub(crate) fn stream(
         &self,
         name: &'static str,
