@@ -188,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn a_wrong_url_is_not_repeated() {
         for wrong in [
-            "mysql://u:secret@h:1/store?secret=secret",
+            "mysql://u:secret@h:1/store?pool=secret",
             "mysql://u:secret@h:1/store?pool_min=secret",
             "mysql://u:secret@h:1/store?pool_min=9&pool_max=1",
             "mysql://u:secret@h:secret/store",
@@ -196,7 +196,8 @@ mod tests {
             "secret",
             "mysql://u:secret@h:1/",
         ] {
-            let error = migrate(wrong).await.expect_err(wrong).to_string();
+            let outcome = migrate(wrong, &MysqlTls::default()).await;
+            let error = outcome.expect_err(wrong).to_string();
             assert!(error.starts_with("--mysql-url: "), "{error}");
             assert!(!error.contains("secret"), "{wrong}: {error}");
         }

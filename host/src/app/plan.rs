@@ -223,7 +223,10 @@ impl Parts<'_> {
             limits,
             mysql: mysql::Pools::new(id, config.mysql.clone(), servers, memory, metrics.clone()),
             redis: redis::Terms {
-                settings: self.servers.redis.for_component(memory, metrics.redis_scripts_ended(id)),
+                settings: self
+                    .servers
+                    .redis
+                    .for_component(memory, metrics.redis_scripts_ended(id)),
                 near_prefixes: entry.redis_near_cache.clone(),
                 near_metrics: metrics.redis_near(id),
             },

@@ -158,7 +158,7 @@ impl Backend {
     }
 
     /// The host as the system's resolver takes it: an IPv6 address without brackets.
-    fn reachable_host(&self) -> &str {
+    pub(super) fn reachable_host(&self) -> &str {
         let bare = self.host.strip_prefix('[');
         bare.and_then(|bare| bare.strip_suffix(']'))
             .unwrap_or(&self.host)

@@ -3,9 +3,9 @@
 //! their own are [`Clients`] of this process.
 
 mod h2load;
-mod stream_result;
 mod oha;
 mod paced;
+mod stream_result;
 mod target;
 mod wrk;
 
