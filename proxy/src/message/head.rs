@@ -6,7 +6,7 @@ mod framing;
 mod tests;
 
 use bytes::{BufMut, BytesMut};
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use framing::Framing;
 pub(crate) use framing::{check_expect, is_authority};
@@ -100,6 +100,11 @@ pub(crate) fn simplified(head: &[u8]) -> BytesMut {
     }
     put_line(&mut simple, &[]);
     simple
+}
+
+/// Writes a header line.
+pub(crate) fn put_field(head: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
+    put_line(head, &[name.as_str().as_bytes(), b": ", value.as_bytes()]);
 }
 
 fn put_line(head: &mut BytesMut, parts: &[&[u8]]) {
@@ -238,4 +243,11 @@ pub(crate) fn check_target<'a>(
         Some((authority, _)) if is_authority(authority) => Ok(Some(authority)),
         _ => Err(Problem::Malformed("the target must begin with `/`")),
     }
+}
+
+/// Name and value of a header line that was checked.
+pub(crate) fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+    let value = line.get(colon + 1..).unwrap_or_default();
+    (&line[..colon], value.trim_ascii())
 }

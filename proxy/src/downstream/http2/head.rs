@@ -1,6 +1,7 @@
 //! The strict look at an HTTP/2 request's head: what HTTP/1.1's is checked for, and what only HTTP/2 can say. Fields
 //! that break the protocol itself, names in capitals for example, the library has reset before (RFC 9113, section 8.2.1).
 
+use bytes::{BufMut, BytesMut};
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri};
@@ -112,6 +113,19 @@ pub(super) fn simplified(mut request: Parts) -> PingoraResult<RequestHeader> {
         head.insert_header(CONTENT_LENGTH, length)?;
     }
     Ok(head)
+}
+
+/// The head as HTTP/1.1 writes it.
+pub(super) fn raw(request: &RequestHeader) -> BytesMut {
+    let mut head = BytesMut::with_capacity(256);
+    let mut put = |parts: [&[u8]; 4]| parts.into_iter().for_each(|part| head.put_slice(part));
+    let method = request.method.as_str().as_bytes();
+    put([method, b" ", request.raw_path(), b" HTTP/1.1\r\n"]);
+    for (name, value) in &request.headers {
+        put([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    head.put_slice(b"\r\n");
+    head
 }
 
 /// None if there is nothing to join.
