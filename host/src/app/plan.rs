@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::manifest::{ComponentManifest, Manifest, ManifestError};
 use super::router::Router;
-use super::variables;
+use super::values;
 use crate::config::{Config, Limits};
 use crate::instance::{Context, Probe, Trouble};
 use crate::metrics::Metrics;
@@ -75,7 +75,8 @@ impl Plan {
             reason,
         };
         let router = Router::new(&manifest.routes, &metrics.requests).map_err(wrong)?;
-        let values = variables::app_values(&manifest).map_err(wrong)?;
+        let folder = config.variables_folder.as_deref();
+        let values = values::app_values(&manifest, folder).map_err(wrong)?;
         let contexts = manifest
             .components
             .iter()
@@ -112,6 +113,14 @@ impl Plan {
         })
     }
 
+    /// Whether a component that knows the database at `url` needs our tables there.
+    pub(crate) fn needs_migrations(&self, url: &str) -> bool {
+        self.contexts.iter().any(|(id, context)| {
+            self.manifest.components[id].needs_migrations
+                && context.variables.values().any(|value| value == url)
+        })
+    }
+
     /// An error about a component's file.
     pub(crate) fn load_error(&self, id: &str, reason: String) -> AppError {
         AppError::Component {
@@ -137,7 +146,7 @@ fn context(
     config: &Config,
     metrics: &Arc<Metrics>,
 ) -> Result<Context, String> {
-    let variables: HashMap<String, String> = variables::component_values(id, entry, values)?;
+    let variables: HashMap<String, String> = values::component_values(id, entry, values)?;
     check_addresses(id, &variables)?;
     let allowed_hosts = entry
         .allowed_outbound_hosts

@@ -1,6 +1,7 @@
 //! A look at the databases and caches before the first request: a wrong password should stop the start, not each
 //! request.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ::redis::{ErrorKind, FromRedisValue, RedisError};
@@ -9,7 +10,7 @@ use super::plan::Plan;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::outbound::{Backend, Kind};
-use crate::{mysql, redis};
+use crate::{migrate, mysql, redis};
 
 /// The generation that the connections of this check are opened for. None that serves has this number.
 const PREFLIGHT: u64 = 0;
@@ -20,19 +21,21 @@ const REFUSALS: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
 /// Connects to each backend once.
 ///
 /// # Errors
-/// One line that says which backend, why, and what to do. An unreachable one is only a warning when the config allows
-/// it; a refused password never is.
+/// See [`Unfit`]. An unreachable backend is only a warning when the config allows it; a refused password never is.
 pub(crate) async fn check(
     plan: &Plan,
     config: &Config,
     metrics: &Arc<Metrics>,
-) -> Result<(), String> {
+) -> Result<(), Unfit> {
     for (url, component) in &plan.backends() {
         let Some(kind) = Kind::of(url) else { continue };
         // Checked when the plan was made.
-        let backend = Backend::parse(url, kind)?;
+        let backend = Backend::parse(url, kind).map_err(Unfit::Backend)?;
         let checked = match kind {
-            Kind::Mysql => mysql(&backend, component, config, metrics).await,
+            Kind::Mysql => {
+                let needs_migrations = plan.needs_migrations(url);
+                mysql(&backend, component, needs_migrations, config, metrics).await
+            }
             Kind::Redis => redis(&backend, plan.keeps_near(url), config).await,
         };
         match checked {
@@ -44,14 +47,26 @@ pub(crate) async fn check(
                 tracing::warn!(component, "{reason}; serving without it until it is back");
             }
             Err(Failure { kind, reason }) => {
-                return Err(format!(
-                    "`component.{component}.variables`: {reason}; {}",
-                    kind.advice()
-                ));
+                let said = format!("`component.{component}.variables`: {reason}");
+                return Err(match kind.advice() {
+                    None => Unfit::Schema(said),
+                    Some(advice) => Unfit::Backend(format!("{said}; {advice}")),
+                });
             }
         }
     }
     Ok(())
+}
+
+/// Why the app can't do its work with its databases and caches, in one line that says which one, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unfit {
+    /// It can't be reached or used.
+    #[error("{0}")]
+    Backend(String),
+    /// Its tables are those of another version of this program.
+    #[error("{0}")]
+    Schema(String),
 }
 
 struct Failure {
@@ -68,11 +83,13 @@ enum Trouble {
     CanNotKeepNear,
     /// It has a part of the keys only, and sends whoever asks for another elsewhere.
     Cluster,
+    /// It has other tables than this program is made for. The reason says what to do.
+    OtherSchema,
 }
 
 impl Trouble {
-    fn advice(self) -> &'static str {
-        match self {
+    fn advice(self) -> Option<&'static str> {
+        Some(match self {
             Self::Unreachable => {
                 "start it, check its address, or serve without it with --allow-unreachable"
             }
@@ -83,13 +100,15 @@ impl Trouble {
             Self::CanNotKeepNear => {
                 "`redis_near_cache` needs Redis 6 or newer: give it one, or take the key out of the manifest"
             }
-        }
+            Self::OtherSchema => return None,
+        })
     }
 }
 
 async fn mysql(
     backend: &Backend,
     component: &str,
+    needs_migrations: bool,
     config: &Config,
     metrics: &Arc<Metrics>,
 ) -> Result<(), Failure> {
@@ -99,16 +118,30 @@ async fn mysql(
         config.limits.memory_limit_bytes(),
         metrics.mysql_pool(component),
     );
-    match pool.checkout(PREFLIGHT, None).await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure {
+    if let Err(error) = pool.checkout(PREFLIGHT, None).await {
+        return Err(Failure {
             kind: match error.is_final() {
                 true => Trouble::Refused,
                 false => Trouble::Unreachable,
             },
             reason: error.to_string(),
-        }),
+        });
     }
+    if needs_migrations && !config.allow_other_schema {
+        schema(backend).await?;
+    }
+    Ok(())
+}
+
+/// Looks whether the database has the tables that components of this version know.
+async fn schema(backend: &Backend) -> Result<(), Failure> {
+    let failure = |kind, reason: &dyn fmt::Display| Failure {
+        kind,
+        reason: format!("MySQL at {backend}: {reason}"),
+    };
+    let last_applied = migrate::last_applied(backend.mysql_opts()).await;
+    let last_applied = last_applied.map_err(|error| failure(Trouble::Unreachable, &error))?;
+    migrate::check(last_applied).map_err(|other| failure(Trouble::OtherSchema, &other))
 }
 
 async fn redis(backend: &Backend, keeps_near: bool, config: &Config) -> Result<(), Failure> {

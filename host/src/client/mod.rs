@@ -8,6 +8,7 @@
 
 mod action;
 mod error;
+mod healthcheck;
 mod http;
 mod refresh;
 mod reload;
@@ -21,6 +22,7 @@ use store_server::console::say;
 
 pub use action::{ActionArgs, RollbackArgs};
 pub use error::ClientError;
+pub use healthcheck::{HealthcheckArgs, healthcheck};
 pub(crate) use http::{Call, Caller};
 pub use refresh::RefreshArgs;
 pub use reload::ReloadArgs;

@@ -29,6 +29,11 @@ pub struct Config {
     #[arg(long, env = "STORE_HOST_APP", default_value = "spin.toml")]
     pub app: PathBuf,
 
+    /// Folder with a file for each variable of the app that is set there, secrets above all; where it is named, no secret
+    /// has its default
+    #[arg(long, env = "STORE_HOST_VARIABLES_FOLDER", value_name = "FOLDER")]
+    pub variables_folder: Option<PathBuf>,
+
     /// Address for requests; port 0 picks a free one
     #[arg(long, env = "STORE_HOST_LISTEN", default_value = "127.0.0.1:5000")]
     pub listen: SocketAddr,
@@ -82,6 +87,10 @@ pub struct Config {
     /// Start even if a database or cache can't be reached; a refused password still stops the start
     #[arg(long, env = "STORE_HOST_ALLOW_UNREACHABLE")]
     pub allow_unreachable: bool,
+
+    /// Start even if the database's schema is of another version than this program's
+    #[arg(long, env = "STORE_HOST_ALLOW_OTHER_SCHEMA")]
+    pub allow_other_schema: bool,
 
     /// Admin listener of a store-proxy that keeps answers, as http://host:port: it is told when they change. Give it
     /// several times for several proxies

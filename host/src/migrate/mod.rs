@@ -1,30 +1,37 @@
-//! Numbered SQL files, applied once each and recorded in the database.
+//! Numbered SQL files, applied once each and recorded in the database. `schema` compares the record with them.
+
+mod schema;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 
+pub use schema::NotOurSchema;
+pub(crate) use schema::{check, last_applied};
+
+use schema::newest;
+
 /// In order; a file that was released is never changed, only followed by another.
 const MIGRATIONS: [(u32, &str, &str); 5] = [
-    (1, "store", include_str!("../migrations/0001-store.sql")),
+    (1, "store", include_str!("../../migrations/0001-store.sql")),
     (
         2,
         "report-totals",
-        include_str!("../migrations/0002-report-totals.sql"),
+        include_str!("../../migrations/0002-report-totals.sql"),
     ),
     (
         3,
         "idempotency-and-cache-changes",
-        include_str!("../migrations/0003-idempotency-and-cache-changes.sql"),
+        include_str!("../../migrations/0003-idempotency-and-cache-changes.sql"),
     ),
     (
         4,
         "outcomes-and-emails",
-        include_str!("../migrations/0004-outcomes-and-emails.sql"),
+        include_str!("../../migrations/0004-outcomes-and-emails.sql"),
     ),
     (
         5,
         "cache-state",
-        include_str!("../migrations/0005-cache-state.sql"),
+        include_str!("../../migrations/0005-cache-state.sql"),
     ),
 ];
 
@@ -60,6 +67,9 @@ pub enum MigrateError {
         "MySQL at {0}: another process has been migrating this database for {LOCK_WAIT_SECONDS} s"
     )]
     Locked(String),
+    /// A newer `store-host` was here before.
+    #[error("{0}")]
+    Newer(NotOurSchema),
     /// A migration failed. Those before it stay applied.
     #[error("migration {version:04}-{name}: {source}")]
     Migration {
@@ -70,6 +80,17 @@ pub enum MigrateError {
         /// What the driver says.
         source: mysql_async::Error,
     },
+}
+
+impl MigrateError {
+    /// The process's exit code: 2 for a setting, 3 for a schema that is not this program's, 1 for the rest.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Url(_) => 2,
+            Self::Newer(_) => 3,
+            Self::Server { .. } | Self::Locked(_) | Self::Migration { .. } => 1,
+        }
+    }
 }
 
 /// Creates the database if it is missing and applies what it has not seen. Returns the names of what was applied.
@@ -105,6 +126,9 @@ pub async fn migrate(url: &str) -> Result<Vec<String>, MigrateError> {
         .query("SELECT version FROM schema_migrations")
         .await
         .map_err(server)?;
+    if let Some(&found) = applied.iter().max().filter(|&&found| found > newest()) {
+        return Err(MigrateError::Newer(NotOurSchema { found }));
+    }
     let mut done = Vec::new();
     for (version, name, sql) in MIGRATIONS {
         if applied.contains(&version) {

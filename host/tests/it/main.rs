@@ -45,6 +45,8 @@ mod reload;
 mod reports;
 mod restart;
 mod rooms;
+mod schema;
+mod service;
 mod sessions;
 mod settings;
 mod shutdown;

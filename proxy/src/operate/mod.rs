@@ -1,7 +1,8 @@
 //! What changes a proxy that serves, from both ends: the admin listener, and the commands that ask it.
 //!
 //! `entrance`, `admin` and `token` are the listener; `reload` takes up a changed file. `cli` has the flags, `client` asks
-//! a running process, `upgrade` puts a new one in its place, which it finds by `pid_file`. Code that serves imports
+//! a running process, `upgrade` puts a new one in its place, which it finds by `pid_file`, `take_up` does whichever
+//! of the two is needed, and `healthcheck` asks whether it serves. Code that serves imports
 //! nothing of this.
 
 pub(crate) mod admin;
@@ -9,7 +10,9 @@ mod admin_error;
 pub mod cli;
 pub mod client;
 pub(crate) mod entrance;
+pub mod healthcheck;
 pub(crate) mod pid_file;
 pub(crate) mod reload;
+pub mod take_up;
 pub(crate) mod token;
 pub mod upgrade;

@@ -32,6 +32,8 @@ pub struct ProxyOptions {
     pub logs: PathBuf,
     /// Further flags.
     pub args: Vec<String>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
     /// Whether our own `STORE_PROXY_…` reach it: a person wants that, a test does not.
     pub inherit_settings: bool,
 }
@@ -65,6 +67,7 @@ impl ProxyOptions {
             logs: config.parent().map(Path::to_owned).unwrap_or_default(),
             config,
             args: Vec::new(),
+            env: Vec::new(),
             inherit_settings: false,
         }
     }
@@ -177,7 +180,8 @@ fn launch(options: &ProxyOptions, stdout: &Path) -> Result<Process> {
     command
         .arg("--config")
         .arg(absolute(&options.config)?)
-        .args(&options.args);
+        .args(&options.args)
+        .envs(options.env.iter().cloned());
     let log = options.logs.join(format!("{}.log", options.name));
     Process::start(&options.name, command, stdout, &log)
 }
