@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Conformance(Rest),
     /// Look for inputs that make a fuzz target fail
     Fuzz(Rest),
+    /// Make what people install: a tarball, a Debian package, images
+    Package(Rest),
 }
 
 /// The program that runs the store on this machine.
@@ -52,6 +54,9 @@ pub(crate) const LOCAL: &str = "store-local";
 
 /// The program that measures and tests the store.
 const LAB: &str = "lab";
+
+/// The program that makes and tries what people install.
+const SHIP: &str = "ship";
 
 pub(crate) async fn run(command: Command) -> Result<ExitCode> {
     match command {
@@ -70,5 +75,6 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
         Command::CrashTest(rest) => hand_over(LAB, "crash-test", rest).await,
         Command::Conformance(rest) => hand_over(LAB, "conformance", rest).await,
         Command::Fuzz(rest) => hand_over(LAB, "fuzz", rest).await,
+        Command::Package(rest) => hand_over(SHIP, "package", rest).await,
     }
 }
