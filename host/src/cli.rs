@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::{self, HealthcheckArgs};
-use crate::config::{Config, Secret};
+use crate::config::{Config, MysqlTls, Secret, VariableFile};
 
 /// Runs the WebAssembly components of a Spin app, with pooled MySQL and Redis, metrics and limits.
 ///
@@ -50,9 +50,18 @@ pub struct Migrate {
     #[arg(long, env = "STORE_HOST_APP", default_value = "spin.toml")]
     pub app: PathBuf,
 
-    /// Folder with a file for each variable of the app that is set there
-    #[arg(long, env = "STORE_HOST_VARIABLES_FOLDER", value_name = "FOLDER")]
-    pub variables_folder: Option<PathBuf>,
+    /// File that holds the value of a variable of the app, as NAME=FILE
+    #[arg(
+        long,
+        env = "STORE_HOST_VARIABLE_FILE",
+        value_name = "NAME=FILE",
+        value_delimiter = ','
+    )]
+    pub variable_file: Vec<VariableFile>,
+
+    /// How the server is spoken to.
+    #[command(flatten)]
+    pub tls: MysqlTls,
 }
 
 #[cfg(test)]

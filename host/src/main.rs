@@ -15,13 +15,14 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-/// glibc's keeps seven pieces of a size at hand for each thread, fewer than requests that an instance serves at once.
+/// jemalloc instead of glibc's allocator, which keeps seven free pieces of a size for each thread: fewer than the requests that
+/// an instance serves at once.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// What is free goes back to the system after half a second, from a thread of its own: what compiling a component leaves
-/// behind would stay otherwise. <https://jemalloc.net/jemalloc.3.html#tuning>
+/// Free memory goes back to the system after half a second, from a thread of its own; that of compiling a component would
+/// otherwise stay. <https://jemalloc.net/jemalloc.3.html#tuning>
 #[cfg(feature = "jemalloc")]
 #[expect(unsafe_code, reason = "jemalloc looks for this name")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
@@ -31,10 +32,10 @@ static ALLOCATOR_SETTINGS: Option<&'static c_char> = {
     Some(unsafe { &*TEXT.as_ptr() })
 };
 
-/// How it is called.
+/// The program's name in its messages.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// How long the process waits for tasks that were cut off. A component in an endless loop never gives its thread back.
+/// How long the process waits at its end for tasks that were cut off: a component in an endless loop never frees its thread.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
@@ -62,8 +63,8 @@ fn main() -> ExitCode {
     code
 }
 
-/// How many tasks a thread runs between two looks at timers and sockets. Each may take a millisecond, which is how long an
-/// endless loop in a component goes on: tokio's 61 would keep what arrives waiting for as many.
+/// How many tasks a thread runs between two looks at timers and sockets. Each may take the millisecond for which a component
+/// may compute at a time: with tokio's 61, what arrives would wait for 61 ms.
 const EVENT_INTERVAL: u32 = 16;
 
 fn runtime() -> std::io::Result<Runtime> {
@@ -151,11 +152,11 @@ fn show_life() -> JoinSet<()> {
     task
 }
 
-/// Two lines on stdout, for people and for scripts that start a host on port 0.
+/// Prints two lines on stdout, for people and for scripts that start a host on port 0.
 fn announce(host: &Host) -> Result<(), StartError> {
     let address = host.address()?;
     let admin = host.admin_address();
-    // Whoever started us may have closed stdout; that is no reason to stop.
+    // Stdout may be closed, which is no reason to stop.
     _ = writeln!(
         std::io::stdout(),
         "listening on http://{address}\nadmin on {admin}"
@@ -166,13 +167,13 @@ fn announce(host: &Host) -> Result<(), StartError> {
 async fn migrate_all(settings: Migrate) -> ExitCode {
     let urls = match settings.mysql_url {
         Some(url) => vec![url.0],
-        None => match databases(&settings.app, settings.variables_folder.as_deref()) {
+        None => match databases(&settings.app, &settings.variable_file) {
             Ok(urls) => urls,
             Err(error) => return fail(&error, 2),
         },
     };
     for url in urls {
-        match store_host::migrate(&url).await {
+        match store_host::migrate(&url, &settings.tls).await {
             Ok(applied) if applied.is_empty() => say("the database is up to date"),
             Ok(applied) => say(&format!("applied {}", applied.join(", "))),
             Err(error) => return fail(&error, error.exit_code()),
@@ -181,7 +182,7 @@ async fn migrate_all(settings: Migrate) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What an operator asked for, of hosts that run elsewhere.
+/// Carries out an operator's command on hosts that run elsewhere.
 async fn operate(command: client::Command) -> ExitCode {
     match client::run(command).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,13 +18,13 @@ use store_server::{logging, names};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How it is called.
+/// The program's name in its messages.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
 /// What is said of a reload that has nothing left to do.
 const IN_FORCE: &str = "the settings are in force";
 
-/// How long the process waits for what it leaves behind, a name server's answer for example.
+/// How long the process waits at its end for tasks that are left, such as one that waits for a name server.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let code = runtime.block_on(async {
         match &cli.command {
             None => serve(&cli.serve).await,
-            Some(command) => control(command, &cli.serve).await,
+            Some(command) => operate(command, &cli.serve).await,
         }
     });
     runtime.shutdown_timeout(ABANDON_AFTER);
@@ -78,7 +78,8 @@ fn check(settings: &Serve) -> ExitCode {
     }
 }
 
-async fn control(command: &Command, serve: &Serve) -> ExitCode {
+/// Carries out an operator's command on a proxy that runs elsewhere.
+async fn operate(command: &Command, serve: &Serve) -> ExitCode {
     match command {
         Command::Upgrade { binary, target } => {
             let done = upgrade(serve, binary.as_deref(), target.admin.as_deref()).await;
@@ -137,7 +138,7 @@ async fn ask(command: &Command, config: &Path) -> Result<String, ClientError> {
         Command::Purge { .. } => format!("{} answers are forgotten", proxy.purge().await?),
         Command::Status { json: true, .. } => proxy.status_text().await?,
         Command::Status { .. } => proxy.status_table().await?,
-        // The others are done by `control`.
+        // The others are done by `operate`.
         Command::Reload { .. } | Command::Upgrade { .. } | Command::Healthcheck => {
             match proxy.reload().await? {
                 sections if sections.is_empty() => IN_FORCE.into(),

@@ -3,7 +3,8 @@
 //! Here lives what a client or an operator would notice if the two differed: the id of a request, the body of a problem,
 //! whose word on a client's address counts, what an admin token is and who may present it, how a duration is written, what
 //! a log line looks like, how a metric is declared, which build it is, how a program says that it failed, what it tells its
-//! service manager, how it looks up names, and where in a file of settings the fault is. Nothing here knows wasmtime, pingora, a connection, or what a setting means.
+//! service manager, how it looks up names, and where in a file of settings the fault is. Nothing here knows wasmtime,
+//! pingora, a connection, or what a setting means.
 
 pub mod admin_name;
 pub mod build;
@@ -20,6 +21,7 @@ pub mod request_id;
 mod secret;
 pub mod service_manager;
 pub mod token;
+pub mod trace;
 
 pub use secret::Secret;
 

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::manifest::Manifest;
 use super::plan::AppError;
-use super::values;
+use super::values::Values;
+use crate::config::VariableFile;
 use crate::outbound::{Backend, Kind};
 
 /// The addresses of the databases that need our tables: those that the variables of components with `needs_migrations`
@@ -13,17 +14,17 @@ use crate::outbound::{Backend, Kind};
 ///
 /// # Errors
 /// The manifest or a variable is wrong, or there is no such database.
-pub fn databases(app: &Path, variables: Option<&Path>) -> Result<Vec<String>, AppError> {
+pub fn databases(app: &Path, files: &[VariableFile]) -> Result<Vec<String>, AppError> {
     let manifest = Manifest::load(app)?;
     let wrong = |reason| AppError::Value {
         path: manifest.path.clone(),
         reason,
     };
-    let values = values::app_values(&manifest, variables).map_err(wrong)?;
+    let values = Values::read(&manifest, files).map_err(wrong)?;
     let mut found = BTreeSet::new();
     let components = manifest.components.iter();
     for (id, entry) in components.filter(|(_, entry)| entry.needs_migrations) {
-        let own = values::component_values(id, entry, &values).map_err(wrong)?;
+        let own = values.of_component(id, entry).map_err(wrong)?;
         let named = own.into_iter();
         for (name, address) in named.filter(|(_, value)| Kind::of(value) == Some(Kind::Mysql)) {
             Backend::parse(&address, Kind::Mysql)

@@ -1,15 +1,15 @@
 //! A look at the databases and caches before the first request: a wrong password should stop the start, not each
 //! request.
 
-use std::fmt;
+use std::fmt::Display;
 use std::sync::Arc;
 
-use ::redis::{ErrorKind, FromRedisValue, RedisError};
+use ::redis::{ErrorKind, FromRedisValue};
 
 use super::plan::Plan;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::outbound::{Backend, Kind};
+use crate::outbound::{Backend, Kind, tls_error};
 use crate::{migrate, mysql, redis};
 
 /// The generation that the connections of this check are opened for. None that serves has this number.
@@ -33,10 +33,21 @@ pub(crate) async fn check(
         let backend = Backend::parse(url, kind).map_err(Unfit::Backend)?;
         let checked = match kind {
             Kind::Mysql => {
-                let needs_migrations = plan.needs_migrations(url);
-                mysql(&backend, component, needs_migrations, config, metrics).await
+                let memory = config.limits.memory_limit_bytes();
+                let server = mysql::Server::new(&backend, &plan.servers.mysql, memory);
+                let metrics = metrics.mysql_pool(component);
+                let pool = mysql::Pool::new(server, config.mysql.clone(), metrics);
+                match mysql(pool).await {
+                    Ok(()) if plan.needs_migrations(url) && !config.allow_other_schema => {
+                        schema(&mysql::Server::new(&backend, &plan.servers.mysql, memory)).await
+                    }
+                    connected => connected,
+                }
             }
-            Kind::Redis => redis(&backend, plan.keeps_near(url), config).await,
+            Kind::Redis => {
+                let settings = plan.servers.redis.clone();
+                redis(&backend, plan.keeps_near(url), settings).await
+            }
         };
         match checked {
             Ok(()) => {}
@@ -48,9 +59,9 @@ pub(crate) async fn check(
             }
             Err(Failure { kind, reason }) => {
                 let said = format!("`component.{component}.variables`: {reason}");
-                return Err(match kind.advice() {
-                    None => Unfit::Schema(said),
-                    Some(advice) => Unfit::Backend(format!("{said}; {advice}")),
+                return Err(match kind {
+                    Trouble::OtherSchema => Unfit::Schema(said),
+                    kind => Unfit::Backend(format!("{said}; {}", kind.advice())),
                 });
             }
         }
@@ -79,89 +90,95 @@ enum Trouble {
     /// The only one for which waiting may help.
     Unreachable,
     Refused,
+    /// TLS is not agreed on with this kind of server.
+    Tls(&'static str),
+    /// No Sentinel watches a primary of this name.
+    NotWatched,
     /// It does not tell of changes.
     CanNotKeepNear,
     /// It has a part of the keys only, and sends whoever asks for another elsewhere.
     Cluster,
-    /// It has other tables than this program is made for. The reason says what to do.
+    /// It has other tables than this program is made for.
     OtherSchema,
 }
 
 impl Trouble {
-    fn advice(self) -> Option<&'static str> {
-        Some(match self {
+    fn advice(self) -> String {
+        let fixed = match self {
             Self::Unreachable => {
                 "start it, check its address, or serve without it with --allow-unreachable"
             }
             Self::Refused => "check the user, password and database",
+            Self::Tls(kind) => {
+                return format!(
+                    "check --{kind}-tls, --{kind}-ca and the server's certificate, which must be for the host in the \
+                     address unless the mode is verify-ca or require"
+                );
+            }
+            Self::NotWatched => {
+                "with --redis-sentinel, the host of a redis:// address is the name of a primary, as `SENTINEL MASTERS` \
+                 lists them"
+            }
             Self::Cluster => {
                 "this host speaks to one server that has all keys: use one without `cluster-enabled`"
             }
             Self::CanNotKeepNear => {
                 "`redis_near_cache` needs Redis 6 or newer: give it one, or take the key out of the manifest"
             }
-            Self::OtherSchema => return None,
-        })
+            Self::OtherSchema => "use the store-host that is made for it",
+        };
+        fixed.to_owned()
     }
 }
 
-async fn mysql(
-    backend: &Backend,
-    component: &str,
-    needs_migrations: bool,
-    config: &Config,
-    metrics: &Arc<Metrics>,
-) -> Result<(), Failure> {
-    let pool = mysql::Pool::new(
-        backend,
-        config.mysql.clone(),
-        config.limits.memory_limit_bytes(),
-        metrics.mysql_pool(component),
-    );
-    if let Err(error) = pool.checkout(PREFLIGHT, None).await {
-        return Err(Failure {
+async fn mysql(pool: Arc<mysql::Pool>) -> Result<(), Failure> {
+    match pool.checkout(PREFLIGHT, None).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure {
             kind: match error.is_final() {
                 true => Trouble::Refused,
+                false if error.is_about_tls() => Trouble::Tls("mysql"),
                 false => Trouble::Unreachable,
             },
             reason: error.to_string(),
-        });
+        }),
     }
-    if needs_migrations && !config.allow_other_schema {
-        schema(backend).await?;
-    }
-    Ok(())
 }
 
 /// Looks whether the database has the tables that components of this version know.
-async fn schema(backend: &Backend) -> Result<(), Failure> {
-    let failure = |kind, reason: &dyn fmt::Display| Failure {
+async fn schema(server: &mysql::Server) -> Result<(), Failure> {
+    let failure = |kind, reason: &dyn Display| Failure {
         kind,
-        reason: format!("MySQL at {backend}: {reason}"),
+        reason: format!("MySQL at {server}: {reason}"),
     };
-    let last_applied = migrate::last_applied(backend.mysql_opts()).await;
+    let last_applied = migrate::last_applied(server).await;
     let last_applied = last_applied.map_err(|error| failure(Trouble::Unreachable, &error))?;
     migrate::check(last_applied).map_err(|other| failure(Trouble::OtherSchema, &other))
 }
 
-async fn redis(backend: &Backend, keeps_near: bool, config: &Config) -> Result<(), Failure> {
-    let failure = |kind, error: RedisError| Failure {
+async fn redis(
+    backend: &Backend,
+    keeps_near: bool,
+    settings: redis::LinkSettings,
+) -> Result<(), Failure> {
+    let failure = |kind, error: &dyn Display| Failure {
         kind,
         reason: format!("Redis at {backend}: {error}"),
     };
     let near = keeps_near.then(Arc::default);
-    let settings = redis::LinkSettings::new(&config.redis, config.limits.memory_limit_bytes());
     let link = redis::Link::new(backend, settings, near)
-        .map_err(|error| failure(Trouble::Refused, error))?;
+        .map_err(|error| failure(Trouble::Tls("redis"), &error))?;
     let answer = link.run(&::redis::cmd("PING"), None).await;
     answer.map_err(|error| {
         let kind = match error.kind() {
             ErrorKind::AuthenticationFailed => Trouble::Refused,
+            _ if redis::is_unknown(&error) => Trouble::NotWatched,
+            _ if tls_error(&error).is_some() => Trouble::Tls("redis"),
             _ if error.code().is_some_and(|code| REFUSALS.contains(&code)) => Trouble::Refused,
             _ if keeps_near && !redis::is_outage(&error) => Trouble::CanNotKeepNear,
             _ => Trouble::Unreachable,
         };
-        failure(kind, error)
+        failure(kind, &error)
     })?;
     // A user that may not ask this is no reason to refuse the server.
     let about_cluster = link.run(::redis::cmd("INFO").arg("cluster"), None).await;

@@ -1,97 +1,126 @@
-//! What the app's variables are set to, and what a component sees of that through `spin:variables`.
+//! What app variables are worth: set by a file, by `SPIN_VARIABLE_…` or by `.env`, read by components through
+//! `spin:variables`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::manifest::{ComponentManifest, Manifest};
-use super::variables::Declaration;
+use super::variables::Template;
+use crate::config::VariableFile;
+use crate::outbound::Kind;
 
-/// The value of every app variable: the environment first, then the file of its name in `folder`, then `.env` beside the
-/// manifest, then the default. Where a folder is named, a default is no secret: those in a manifest are for trying out.
-///
-/// # Errors
-/// One line names the variable that has no value, and says how to set it.
-pub(crate) fn app_values(
-    manifest: &Manifest,
-    folder: Option<&Path>,
-) -> Result<BTreeMap<String, String>, String> {
-    let sources = Sources {
-        folder,
-        dotenv: dotenv(&manifest.path.with_file_name(".env"))?,
-    };
-    let variables = manifest.variables.iter();
-    variables
-        .map(|(name, declaration)| {
-            let value = match sources.value_of(name)? {
-                Some(value) => value,
-                None => sources
-                    .default_of(name, declaration)
-                    .map_err(|reason| format!("`variables.{name}`: {reason}"))?,
+/// What has a meaning in an address of MySQL or Redis, wherever it stands there.
+const MEANT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'#')
+    .add(b'%')
+    .add(b'/')
+    .add(b'?')
+    .add(b'@')
+    .add(b'\\');
+
+/// The value of every app variable. Some are secrets, so there is no `Debug`.
+#[derive(Default)]
+pub(crate) struct Values {
+    plain: BTreeMap<String, String>,
+    /// As they are put into an address. What a file holds is written there as a URL wants it: whoever makes a password for
+    /// a database and its users writes it as it is.
+    in_addresses: BTreeMap<String, String>,
+}
+
+impl Values {
+    /// The values of a manifest's variables: a file first, then the environment, then `.env` beside the manifest, then the
+    /// default.
+    ///
+    /// # Errors
+    /// One line names the variable that has no value, or the file that can't be read, and says what to do.
+    pub(crate) fn read(manifest: &Manifest, files: &[VariableFile]) -> Result<Self, String> {
+        let dotenv = dotenv(&manifest.path.with_file_name(".env"))?;
+        let mut values = Self::default();
+        for (name, declaration) in &manifest.variables {
+            if files.iter().any(|file| file.name == *name) {
+                continue;
+            }
+            let key = format!("SPIN_VARIABLE_{}", name.to_uppercase());
+            let set = std::env::var(&key).ok();
+            let set = set.or_else(|| dotenv.get(&key).cloned());
+            let value = match (set, &declaration.default) {
+                (Some(value), _) => value,
+                (None, Some(default)) => default.resolve(&BTreeMap::new()).map_err(|_| {
+                    format!("`variables.{name}`: a default can't name other variables")
+                })?,
+                (None, None) => {
+                    return Err(format!(
+                        "`variables.{name}`: is required and has no value; set {key}"
+                    ));
+                }
             };
+            values.in_addresses.insert(name.clone(), value.clone());
+            values.plain.insert(name.clone(), value);
+        }
+        for file in files {
+            let value = value_in(file, manifest)?;
+            let encoded = utf8_percent_encode(&value, MEANT).to_string();
+            values.in_addresses.insert(file.name.clone(), encoded);
+            values.plain.insert(file.name.clone(), value);
+        }
+        Ok(values)
+    }
+
+    /// Puts values into an entry of the manifest that is no component's variable.
+    ///
+    /// # Errors
+    /// It names a variable that is not declared.
+    pub(crate) fn resolve(&self, template: &Template) -> Result<String, String> {
+        template.resolve(&self.plain)
+    }
+
+    /// What one component sees, with all templates resolved.
+    ///
+    /// # Errors
+    /// One line names the key and says what is wrong with it.
+    pub(crate) fn of_component(
+        &self,
+        id: &str,
+        manifest: &ComponentManifest,
+    ) -> Result<HashMap<String, String>, String> {
+        let variables = manifest.variables.iter().map(|(name, template)| {
+            let value = self
+                .resolve_variable(template)
+                .map_err(|reason| format!("`component.{id}.variables.{name}`: {reason}"))?;
             Ok((name.clone(), value))
-        })
-        .collect()
-}
-
-/// Where values are looked for besides the environment.
-struct Sources<'a> {
-    folder: Option<&'a Path>,
-    dotenv: HashMap<String, String>,
-}
-
-impl Sources<'_> {
-    fn value_of(&self, name: &str) -> Result<Option<String>, String> {
-        let key = key(name);
-        if let Ok(value) = std::env::var(&key) {
-            return Ok(Some(value));
-        }
-        let in_folder = self
-            .file_of(name)
-            .map(|file| read_value(&file))
-            .transpose()?;
-        Ok(in_folder
-            .flatten()
-            .or_else(|| self.dotenv.get(&key).cloned()))
+        });
+        variables.collect()
     }
 
-    fn default_of(&self, name: &str, declared: &Declaration) -> Result<String, String> {
-        let Some(default) = &declared.default else {
-            let how = self.how_to_set(name);
-            return Err(format!("is required and has no value; {how}"));
-        };
-        if declared.is_secret && self.folder.is_some() && default.literal() != Some("") {
-            let how = self.how_to_set(name);
-            return Err(format!("is a secret that nobody has set; {how}"));
-        }
-        let resolved = default.resolve(&BTreeMap::new());
-        resolved.map_err(|_| "a default can't name other variables".to_owned())
-    }
-
-    fn how_to_set(&self, name: &str) -> String {
-        let key = key(name);
-        match self.file_of(name) {
-            Some(file) => format!("write it to {} or set {key}", file.display()),
-            None => format!("set {key}"),
+    fn resolve_variable(&self, template: &Template) -> Result<String, String> {
+        let value = template.resolve(&self.plain)?;
+        // Who gives a whole address in a file has written it as one.
+        match Kind::of(&value) {
+            Some(_) if !template.is_one_variable() => template.resolve(&self.in_addresses),
+            _ => Ok(value),
         }
     }
-
-    fn file_of(&self, name: &str) -> Option<PathBuf> {
-        self.folder.map(|folder| folder.join(name))
-    }
 }
 
-fn key(name: &str) -> String {
-    format!("SPIN_VARIABLE_{}", name.to_uppercase())
-}
-
-/// What is in a file, but for the end of its line; nothing if there is no such file.
-fn read_value(file: &Path) -> Result<Option<String>, String> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("{}: can't be read: {error}", file.display())),
+/// The text of a file, without the end of its last line, which editors and `echo` add.
+fn value_in(named: &VariableFile, manifest: &Manifest) -> Result<String, String> {
+    let VariableFile { name, file } = named;
+    let wrong = |reason: &str| format!("--variable-file {name}={}: {reason}", file.display());
+    if !manifest.variables.contains_key(name) {
+        return Err(wrong(&format!("[variables] declares no `{name}`")));
     }
+    let text =
+        fs::read_to_string(file).map_err(|error| wrong(&format!("can't be read: {error}")))?;
+    let value = text.strip_suffix('\n').unwrap_or(&text);
+    let value = value.strip_suffix('\r').unwrap_or(value);
+    if value.contains(['\n', '\0']) {
+        return Err(wrong("a value is one line"));
+    }
+    Ok(value.to_owned())
 }
 
 fn dotenv(path: &Path) -> Result<HashMap<String, String>, String> {
@@ -99,79 +128,44 @@ fn dotenv(path: &Path) -> Result<HashMap<String, String>, String> {
         Ok(entries) => entries
             .collect::<Result<_, _>>()
             .map_err(|_| format!("`{}`: a line is not KEY=value", path.display())),
-        Err(dotenvy::Error::Io(error)) if error.kind() == ErrorKind::NotFound => Ok(HashMap::new()),
+        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(HashMap::new())
+        }
         Err(error) => Err(format!("`{}`: can't be read: {error}", path.display())),
     }
-}
-
-/// What one component sees, with all templates resolved.
-///
-/// # Errors
-/// One line names the key and says what is wrong with it.
-pub(crate) fn component_values(
-    id: &str,
-    manifest: &ComponentManifest,
-    app: &BTreeMap<String, String>,
-) -> Result<HashMap<String, String>, String> {
-    manifest
-        .variables
-        .iter()
-        .map(|(name, template)| {
-            let value = template
-                .resolve(app)
-                .map_err(|reason| format!("`component.{id}.variables.{name}`: {reason}"))?;
-            Ok((name.clone(), value))
-        })
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::variables::Template;
 
-    fn declared(default: Option<&str>, is_secret: bool) -> Declaration {
-        Declaration {
-            default: default.map(|text| Template::parse(text).expect("a template")),
-            is_secret,
+    fn values(name: &str, plain: &str) -> Values {
+        let encoded = utf8_percent_encode(plain, MEANT).to_string();
+        Values {
+            plain: BTreeMap::from([(name.to_owned(), plain.to_owned())]),
+            in_addresses: BTreeMap::from([(name.to_owned(), encoded)]),
         }
     }
 
     #[test]
-    fn a_folder_s_files_are_values_and_a_default_is_no_secret_beside_it() {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("from_a_file"), "p/w\n").expect("writes");
-        let sources = Sources {
-            folder: Some(folder.path()),
-            dotenv: HashMap::from([("SPIN_VARIABLE_FROM_DOTENV".to_owned(), "x".to_owned())]),
+    fn what_a_file_holds_is_encoded_in_an_address_and_nowhere_else() {
+        let values = values("password", "a/b@c%d:e");
+        let resolve = |text: &str| {
+            let template = Template::parse(text).expect("a template");
+            values.resolve_variable(&template).expect("declared")
         };
-        let value = |name| sources.value_of(name).expect("can be read");
-        assert_eq!(value("from_a_file").as_deref(), Some("p/w"));
-        assert_eq!(value("from_dotenv").as_deref(), Some("x"));
-        assert_eq!(value("not_there"), None);
-
-        let refused = sources.default_of("pw", &declared(Some("store"), true));
-        let reason = refused.expect_err("everybody knows it");
-        assert!(reason.contains("/pw or set SPIN_VARIABLE_PW"), "{reason}");
-        for (default, is_secret) in [("", true), ("store", false)] {
-            let found = sources.default_of("pw", &declared(Some(default), is_secret));
-            assert_eq!(found.as_deref(), Ok(default));
-        }
-    }
-
-    #[test]
-    fn without_a_folder_defaults_will_do() {
-        let sources = Sources {
-            folder: None,
-            dotenv: HashMap::new(),
-        };
-        let found = sources.default_of("pw", &declared(Some("store"), true));
-        assert_eq!(found.as_deref(), Ok("store"));
-        let missing = sources.default_of("pw", &declared(None, true));
-        assert!(
-            missing
-                .expect_err("required")
-                .contains("set SPIN_VARIABLE_PW")
+        assert_eq!(
+            resolve("mysql://u:{{ password }}@db/x"),
+            "mysql://u:a%2Fb%40c%25d:e@db/x"
         );
+        assert_eq!(resolve("key-{{ password }}"), "key-a/b@c%d:e");
+    }
+
+    #[test]
+    fn a_whole_address_in_a_file_is_left_as_it_is() {
+        let values = values("url", "redis://:p%40ss@[::1]:6379/0");
+        let template = Template::parse("{{ url }}").expect("a template");
+        let resolved = values.resolve_variable(&template);
+        assert_eq!(resolved.as_deref(), Ok("redis://:p%40ss@[::1]:6379/0"));
     }
 }

@@ -1,4 +1,4 @@
-//! App variables as `spin.toml` declares and names them; what they are set to is in `values`.
+//! App variables as `spin.toml` declares and names them. What they are worth is in `values`.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,6 @@ use serde::Deserialize;
 pub(crate) struct Declaration {
     /// Absent when the variable is required.
     pub default: Option<Template>,
-    /// Whether nobody but the app may know its value.
-    pub is_secret: bool,
 }
 
 /// As it is written.
@@ -21,8 +19,9 @@ struct RawDeclaration {
     default: Option<Template>,
     #[serde(default)]
     required: bool,
-    #[serde(default)]
-    secret: bool,
+    /// Taken as it is: this host prints no variable's value.
+    #[serde(default, rename = "secret")]
+    _secret: bool,
 }
 
 impl TryFrom<RawDeclaration> for Declaration {
@@ -32,10 +31,7 @@ impl TryFrom<RawDeclaration> for Declaration {
         match (raw.default, raw.required) {
             (Some(_), true) => Err("is `required` and has a `default`; keep one of them"),
             (None, false) => Err("needs a `default`, or `required = true`"),
-            (default, _) => Ok(Self {
-                default,
-                is_secret: raw.secret,
-            }),
+            (default, _) => Ok(Self { default }),
         }
     }
 }
@@ -116,6 +112,11 @@ impl Template {
             [Part::Text(text)] => Some(text),
             _ => None,
         }
+    }
+
+    /// Whether it is the value of one variable, and nothing else.
+    pub(crate) fn is_one_variable(&self) -> bool {
+        matches!(self.0.as_slice(), [Part::Variable(_)])
     }
 
     /// Puts values in.

@@ -1,9 +1,9 @@
 //! Which migration a database has come to, and whether that is the one that this program is made for.
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts};
 
 use super::MIGRATIONS;
+use crate::mysql::Server;
 
 /// `ER_NO_SUCH_TABLE`.
 const NO_SUCH_TABLE: u16 = 1146;
@@ -42,12 +42,12 @@ pub(crate) fn check(last_applied: Option<u32>) -> Result<(), NotOurSchema> {
     }
 }
 
-/// The last migration that was applied to the database that `opts` lead to; none if it has no record of any.
+/// The last migration that was applied to the database of `server`; none if it has no record of any.
 ///
 /// # Errors
 /// The server can't be reached or refuses.
-pub(crate) async fn last_applied(opts: impl Into<Opts>) -> mysql_async::Result<Option<u32>> {
-    let mut conn = Conn::new(opts).await?;
+pub(crate) async fn last_applied(server: &Server) -> mysql_async::Result<Option<u32>> {
+    let mut conn = server.connect().await?;
     let last = conn
         .query_first::<Option<u32>, _>("SELECT MAX(version) FROM schema_migrations")
         .await;

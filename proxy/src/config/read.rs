@@ -1,4 +1,4 @@
-//! From the file's text to [`Config`], with complaints that name the line, the key and what was probably meant.
+//! Makes a [`Config`] of the file's text, with complaints that name the line, the key and what was probably meant.
 
 use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use store_server::document::{self, Document, explain, name};
 
 use super::{Config, ConfigError, Listen, Route, ServerEntry, check};
 
-/// What is wrong, and where.
+/// What is wrong with a file, and where.
 pub(super) struct Complaint {
     pub(super) path: document::Path,
     pub(super) reason: String,
@@ -46,7 +46,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, (usize, String)
     understand(text, folder, resolve)
 }
 
-/// The same, with the function that finds the servers' addresses.
+/// Like [`parse`], with another function that finds the servers' addresses.
 pub(super) fn understand(
     text: &str,
     folder: &Path,
@@ -69,7 +69,7 @@ pub(super) fn understand(
     Ok(config)
 }
 
-/// Where the admin token of the proxy with this file is, whatever else is wrong with the file.
+/// The file with the admin token, as this file names it, even if other settings in it are wrong.
 pub(super) fn token_file(file: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(file).ok()?;
     let document: toml::Table = toml::from_str(&text).ok()?;
@@ -119,7 +119,7 @@ fn resolve(config: &mut Config) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// Names that mean several addresses, as `localhost` does, mean the first of IPv4: servers of ours listen there.
+/// Finds the address of one server. Of several, as `localhost` has, the first of IPv4 counts: our servers listen there.
 fn resolve_server(server: &mut ServerEntry) -> Result<(), String> {
     let address = &server.address;
     let found: Vec<_> = address
@@ -142,7 +142,7 @@ fn resolve_server(server: &mut ServerEntry) -> Result<(), String> {
     }
 }
 
-/// The file is TOML, but not ours.
+/// The line and the reason why a file is TOML but no configuration.
 fn misunderstood(document: &Document<'_>, error: &toml::de::Error) -> (usize, String) {
     let Some(span) = error.span() else {
         return (1, one_line(error.message()));

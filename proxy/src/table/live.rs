@@ -1,10 +1,12 @@
-//! The configuration in force: replaced whole on a reload, while what is known about upstreams stays.
+//! The configuration in force. A reload replaces it whole; what is known about upstreams stays.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
+
+use store_server::trace::Tracing;
 
 use super::routes::Routes;
 use crate::answers::{GroupStatus, UpstreamStatus, word};
@@ -17,7 +19,7 @@ use crate::upstream::{Group, Upstream};
 /// Wait between two looks at whether a drained upstream is idle.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
-/// Looks in a row that find it idle, until it is: a request that was being given to it is not counted yet.
+/// So many looks in a row must find it idle before it is: a request that is just being given to it is not counted yet.
 const IDLE_LOOKS: u32 = 3;
 
 /// The configuration in force.
@@ -28,6 +30,8 @@ pub(crate) struct Live {
     pub(crate) clients: Arc<Clients>,
     /// Every metric.
     pub(crate) metrics: Arc<Metrics>,
+    /// The traces.
+    pub(crate) tracing: Tracing,
 }
 
 /// One configuration, ready for requests.
@@ -44,8 +48,8 @@ pub(crate) struct Table {
 pub(crate) struct NoSuchUpstream(String);
 
 impl Live {
-    /// Takes up `config`.
-    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// Puts `config` in force.
+    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>, tracing: Tracing) -> Arc<Self> {
         let caches = Caches::default();
         let table = Table::new(config, None, &metrics, &caches);
         Arc::new(Self {
@@ -53,10 +57,11 @@ impl Live {
             caches,
             clients: Arc::default(),
             metrics,
+            tracing,
         })
     }
 
-    /// Takes up `config` instead; requests in flight end as they began.
+    /// Puts another `config` in force; requests in flight end with the one they began with.
     pub(crate) fn reload(&self, config: &Config) {
         let before = self.table.load_full();
         let table = Table::new(config, Some(&before), &self.metrics, &self.caches);
@@ -69,7 +74,7 @@ impl Live {
             }
         }
         self.table.store(Arc::new(table));
-        // After the switch: what is asked of the old servers from here on is of requests that began before.
+        // After the switch: from here on, only requests that began before it ask the old servers.
         let after = self.table();
         self.caches.purge(
             |group| match (before.groups.get(group), after.groups.get(group)) {
@@ -79,12 +84,12 @@ impl Live {
         );
     }
 
-    /// Forgets what all groups keep; says how many answers that were.
+    /// Forgets the answers that all groups keep. Returns how many those were.
     pub(crate) fn purge(&self) -> usize {
         self.caches.purge(|_| true)
     }
 
-    /// Answers nothing from any cache from here on: this process ends, and nobody tells it of changes any more.
+    /// Stops answering from caches: this process ends, and nobody tells it of changes any more.
     pub(crate) fn close_caches(&self) {
         self.caches.close();
     }
@@ -118,8 +123,8 @@ impl Live {
         groups.collect()
     }
 
-    /// Sends no more requests to the upstream and waits, at most for `limit`, until it has none in flight. Says
-    /// whether it has none.
+    /// Sends no more requests to the upstream and waits, at most for `limit`, until it has none in flight. Returns whether
+    /// it has none.
     ///
     /// # Errors
     /// There is no such upstream.
@@ -228,7 +233,7 @@ impl Table {
     }
 }
 
-/// The group anew; upstreams that were in it before keep their standing.
+/// Makes a group; upstreams that were in it before keep their standing.
 fn group(
     name: &str,
     settings: &config::Group,

@@ -1,7 +1,7 @@
 //! The configuration in force, ready for requests: routes to groups, replaced whole by a reload, beside what outlives it.
 //!
-//! `live` is what every request begins with and what operators look at and change; `routes` finds the group for a host
-//! and path; `checks` has all groups' health looked at in time. Nothing here reads the file or a request.
+//! `live` holds the table that every request begins with, and lets operators look at upstreams and drain them; `routes` finds
+//! the group for a host and path; `checks` runs all groups' health checks. Nothing here reads the file or a request.
 
 pub(crate) mod checks;
 pub(crate) mod live;

@@ -41,4 +41,5 @@ mod stale;
 mod start;
 mod support;
 mod tls;
+mod traces;
 mod upgrade;

@@ -20,7 +20,7 @@ pub(super) fn try_them(machine: &Machine) -> Result<()> {
         2,
         &[
             "mysql_password",
-            "secret that nobody has set",
+            "No such file",
             "/etc/store-manager/secrets",
         ],
     )?;
