@@ -79,7 +79,9 @@ impl Rig {
 
     /// The same, with these environment variables.
     pub(crate) async fn with_env(env: &[(&str, &str)], config: &str) -> Self {
-        let env = env.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let env = env
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
         let env: Vec<_> = env.collect();
         let folder = folder();
         let write = |place: &Place| file(place, "", "", config);

@@ -1,9 +1,9 @@
 //! The one load driver: `wrk` sends as many requests as the server can answer, `oha` sends them at a fixed rate. Both send what
 //! a [`Target`] says, from one address. Clients that are to have addresses of their own are [`Clients`] of this process.
 
-mod stream_result;
 mod oha;
 mod paced;
+mod stream_result;
 mod target;
 mod wrk;
 
