@@ -1,13 +1,18 @@
 //! The command line: how to serve, or what else to do.
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 
-use crate::client;
-use crate::config::{Config, MysqlTls, Secret};
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::{self, HealthcheckArgs};
+use crate::config::{Config, MysqlTls, Secret, VariableFile};
 
 /// Runs the WebAssembly components of a Spin app, with pooled MySQL and Redis, metrics and limits.
 ///
-/// Exit codes: 0 after a clean stop, 2 for a wrong setting, 1 for anything else.
+/// SIGTERM ends it once requests in flight are done, SIGHUP reads the app again.
+///
+/// Exit codes: 0 after a clean stop, 2 for a wrong setting, 3 for a database whose schema is of another version, 4 for a
+/// taken port, 1 for anything else.
 #[derive(Debug, Parser)]
 #[command(name = "store-host", version = store_server::build::VERSION, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -24,19 +29,39 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create the database if it is missing and apply the migrations it has not seen yet.
-    Migrate {
-        /// mysql://user:password@host:port/database
-        #[arg(long, env = "STORE_HOST_MYSQL_URL", hide_env_values = true)]
-        mysql_url: Secret,
+    Migrate(Migrate),
 
-        /// How the server is spoken to.
-        #[command(flatten)]
-        tls: MysqlTls,
-    },
+    /// Ask the host on this machine whether it is ready: exit code 0, or 1 and why not.
+    Healthcheck(HealthcheckArgs),
 
     /// What an operator asks running hosts for.
     #[command(flatten)]
     Client(client::Command),
+}
+
+/// Which databases are migrated.
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// mysql://user:password@host:port/database [default: the databases of the app's components]
+    #[arg(long, env = "STORE_HOST_MYSQL_URL", hide_env_values = true)]
+    pub mysql_url: Option<Secret>,
+
+    /// The app that says where its databases are
+    #[arg(long, env = "STORE_HOST_APP", default_value = "spin.toml")]
+    pub app: PathBuf,
+
+    /// File that holds the value of a variable of the app, as NAME=FILE
+    #[arg(
+        long,
+        env = "STORE_HOST_VARIABLE_FILE",
+        value_name = "NAME=FILE",
+        value_delimiter = ','
+    )]
+    pub variable_file: Vec<VariableFile>,
+
+    /// How the server is spoken to.
+    #[command(flatten)]
+    pub tls: MysqlTls,
 }
 
 #[cfg(test)]

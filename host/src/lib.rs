@@ -28,6 +28,7 @@ mod mysql;
 mod outbound;
 mod redis;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,11 +38,12 @@ use store_server::trace::Tracing;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-pub use app::{AppError, LoadError, ManifestError};
-pub use migrate::{MigrateError, migrate};
+pub use app::{AppError, LoadError, ManifestError, databases};
+pub use control::Reloader;
+pub use migrate::{MigrateError, NotOurSchema, migrate};
 
 use admin::{Admin, AdminListener, Names, Token};
-use app::{Plan, Readiness, preflight};
+use app::{Plan, Readiness, Unfit, preflight};
 use clients::Clients;
 use config::{AdminAddress, Config};
 use control::file_watch::Files;
@@ -68,6 +70,9 @@ pub enum StartError {
     /// A database or a cache can't be reached, or refuses.
     #[error("{0}")]
     Backend(String),
+    /// A database whose tables are those of another version.
+    #[error("{0}")]
+    Schema(String),
     /// An address can't be listened on.
     #[error("{flag} {address}: {source}; free the port or choose another (0 picks one)")]
     Listen {
@@ -84,11 +89,14 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// The process's exit code: 2 for a setting, 1 for the rest.
+    /// The process's exit code: 2 for a setting, 3 for a database's schema, 4 for a taken port, none of which another start
+    /// would mend; 1 for the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::App(error) if error.is_setting() => 2,
             Self::Setting(_) => 2,
+            Self::Schema(_) => 3,
+            Self::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => 4,
             _ => 1,
         }
     }
@@ -125,7 +133,13 @@ impl Host {
         let admin_listener = bind_admin(&config.admin_listen).await?;
         preflight::check(&plan, config, &metrics)
             .await
-            .map_err(|reason| StartError::Backend(format!("{}: {reason}", config.app.display())))?;
+            .map_err(|unfit| {
+                let said = format!("{}: {unfit}", config.app.display());
+                match unfit {
+                    Unfit::Backend(_) => StartError::Backend(said),
+                    Unfit::Schema(_) => StartError::Schema(said),
+                }
+            })?;
 
         let engine = engine::new(
             config.limits.memory_limit_bytes(),
@@ -190,6 +204,11 @@ impl Host {
     /// Where metrics and status are served, and changes asked for.
     pub fn admin_address(&self) -> &AdminAddress {
         &self.admin
+    }
+
+    /// What reads the app again while it serves.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.control.clone())
     }
 
     /// Serves until `stop` resolves and requests in flight are done, or the drain timeout is over.

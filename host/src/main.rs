@@ -6,13 +6,14 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use store_host::cli::{Cli, Command};
-use store_host::config::{Config, MysqlTls};
-use store_host::{Host, StartError, client};
-use store_server::console::{arguments, succeed};
-use store_server::logging;
+use store_host::cli::{Cli, Command, Migrate};
+use store_host::config::Config;
+use store_host::{Host, Reloader, StartError, client, databases};
+use store_server::console::{arguments, say, succeed};
+use store_server::{logging, names, service_manager};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 
 /// jemalloc instead of glibc's allocator, which keeps seven free pieces of a size for each thread: fewer than the requests that
 /// an instance serves at once.
@@ -38,6 +39,7 @@ const PROGRAM: &str = env!("CARGO_PKG_NAME");
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
+    names::look_up_without_modules();
     let cli: Cli = match arguments(PROGRAM) {
         Ok(cli) => cli,
         Err(code) => return code,
@@ -48,7 +50,11 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         match cli.command {
-            Some(Command::Migrate { mysql_url, tls }) => migrate(&mysql_url.0, &tls).await,
+            Some(Command::Migrate(migrate)) => migrate_all(migrate).await,
+            Some(Command::Healthcheck(args)) => match client::healthcheck(&args).await {
+                Ok(()) => succeed("ready"),
+                Err(error) => fail(&error, 1),
+            },
             Some(Command::Client(command)) => operate(command).await,
             None => serve(&cli.config).await,
         }
@@ -80,21 +86,70 @@ async fn serve(config: &Config) -> ExitCode {
 }
 
 async fn run(config: &Config) -> Result<(), StartError> {
-    let internal = |error: std::io::Error| StartError::Internal(error.to_string());
-    // Before anything is started, or a signal would end the process by its default action.
-    let mut terminate = signal(SignalKind::terminate()).map_err(internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(internal)?;
+    // Before anything is started, so that no signal finds the default action.
+    let mut signals = Signals::catch().map_err(|error| StartError::Internal(error.to_string()))?;
     let host = Host::start(config).await?;
     announce(&host)?;
+    service_manager::ready();
+    let _ended_on_drop = show_life();
+    let reloader = host.reloader();
     host.serve(async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.stop(&reloader).await;
+        service_manager::stopping();
     })
     .await;
     tracing::info!("Stopped");
     Ok(())
+}
+
+/// What the system and operators tell the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Resolves at SIGTERM or SIGINT. SIGHUP reloads the app meanwhile.
+    async fn stop(&mut self, reloader: &Reloader) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    let reloader = reloader.clone();
+                    // A task of its own: a slow database must not keep the next signal waiting.
+                    tokio::spawn(async move {
+                        service_manager::reloading();
+                        reloader.reload().await;
+                        service_manager::ready();
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Tells the service manager, if it wants to know, that the process is alive, until the task is dropped.
+fn show_life() -> JoinSet<()> {
+    let mut task = JoinSet::new();
+    if let Some(interval) = service_manager::sign_of_life() {
+        task.spawn(async move {
+            loop {
+                service_manager::alive();
+                tokio::time::sleep(interval).await;
+            }
+        });
+    }
+    task
 }
 
 /// Prints two lines on stdout, for people and for scripts that start a host on port 0.
@@ -109,18 +164,22 @@ fn announce(host: &Host) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn migrate(url: &str, tls: &MysqlTls) -> ExitCode {
-    match store_host::migrate(url, tls).await {
-        Ok(applied) if applied.is_empty() => succeed("the database is up to date"),
-        Ok(applied) => succeed(&format!("applied {}", applied.join(", "))),
-        Err(error) => fail(
-            &error,
-            match error {
-                store_host::MigrateError::Url(_) | store_host::MigrateError::Tls(_) => 2,
-                _ => 1,
-            },
-        ),
+async fn migrate_all(settings: Migrate) -> ExitCode {
+    let urls = match settings.mysql_url {
+        Some(url) => vec![url.0],
+        None => match databases(&settings.app, &settings.variable_file) {
+            Ok(urls) => urls,
+            Err(error) => return fail(&error, 2),
+        },
+    };
+    for url in urls {
+        match store_host::migrate(&url, &settings.tls).await {
+            Ok(applied) if applied.is_empty() => say("the database is up to date"),
+            Ok(applied) => say(&format!("applied {}", applied.join(", "))),
+            Err(error) => return fail(&error, error.exit_code()),
+        }
     }
+    ExitCode::SUCCESS
 }
 
 /// Carries out an operator's command on hosts that run elsewhere.

@@ -7,10 +7,12 @@ use std::time::Duration;
 use store_proxy::config;
 use store_proxy::operate::cli::{Cli, Command, Serve};
 use store_proxy::operate::client::{AdminClient, ClientError};
+use store_proxy::operate::healthcheck::healthcheck;
+use store_proxy::operate::take_up::{TakenUp, take_up};
 use store_proxy::operate::upgrade::{UpgradeError, upgrade};
 use store_proxy::server::{self, StartError};
 use store_server::console::{arguments, succeed};
-use store_server::logging;
+use store_server::{logging, names};
 
 /// A request costs dozens of small allocations, which took 15 % of the time with the system's allocator.
 #[global_allocator]
@@ -19,10 +21,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// The program's name in its messages.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
+/// What is said of a reload that has nothing left to do.
+const IN_FORCE: &str = "the settings are in force";
+
 /// How long the process waits at its end for tasks that are left, such as one that waits for a name server.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
+    names::look_up_without_modules();
     let cli: Cli = match arguments(PROGRAM) {
         Ok(cli) => cli,
         Err(code) => return code,
@@ -74,33 +80,47 @@ fn check(settings: &Serve) -> ExitCode {
 
 /// Carries out an operator's command on a proxy that runs elsewhere.
 async fn operate(command: &Command, serve: &Serve) -> ExitCode {
-    let done = match command {
+    match command {
         Command::Upgrade { binary, target } => {
-            return match upgrade(serve, binary.as_deref(), target.admin.as_deref()).await {
-                Ok(done) => succeed(&format!(
-                    "process {} serves; process {} finishes what it has begun",
-                    done.new, done.old
-                )),
-                Err(UpgradeError::Config(error)) => fail(&error, 2),
-                Err(error) => fail(&error, 1),
-            };
+            let done = upgrade(serve, binary.as_deref(), target.admin.as_deref()).await;
+            tell(done.map(TakenUp::Upgraded))
         }
-        command => ask(command, &serve.config).await,
-    };
+        Command::Reload {
+            or_upgrade: true,
+            target,
+        } => tell(take_up(serve, target).await),
+        Command::Healthcheck => match healthcheck(&serve.config).await {
+            Ok(()) => succeed("serving"),
+            Err(error) => fail(&error, 1),
+        },
+        command => match ask(command, &serve.config).await {
+            Ok(text) => succeed(&text),
+            Err(error) => fail(&error, 1),
+        },
+    }
+}
+
+fn tell(done: Result<TakenUp, UpgradeError>) -> ExitCode {
     match done {
-        Ok(text) => succeed(&text),
+        Ok(TakenUp::Reloaded) => succeed(IN_FORCE),
+        Ok(TakenUp::Upgraded(done)) => succeed(&format!(
+            "process {} serves; process {} finishes what it has begun",
+            done.new, done.old
+        )),
+        Err(UpgradeError::Config(error)) => fail(&error, 2),
         Err(error) => fail(&error, 1),
     }
 }
 
 async fn ask(command: &Command, config: &Path) -> Result<String, ClientError> {
     let target = match command {
-        Command::Reload { target }
+        Command::Reload { target, .. }
         | Command::Drain { target, .. }
         | Command::Undrain { target, .. }
         | Command::Purge { target }
         | Command::Status { target, .. }
         | Command::Upgrade { target, .. } => target,
+        Command::Healthcheck => return Ok(String::new()),
     };
     let token = target.token(config).map_err(ClientError::Token)?;
     let proxy = AdminClient::new(target.admin.as_deref(), token)?;
@@ -118,13 +138,16 @@ async fn ask(command: &Command, config: &Path) -> Result<String, ClientError> {
         Command::Purge { .. } => format!("{} answers are forgotten", proxy.purge().await?),
         Command::Status { json: true, .. } => proxy.status_text().await?,
         Command::Status { .. } => proxy.status_table().await?,
-        Command::Reload { .. } | Command::Upgrade { .. } => match proxy.reload().await? {
-            sections if sections.is_empty() => "the settings are in force".into(),
-            sections => format!(
-                "the settings are in force, but {} changed, which needs `store-proxy upgrade`",
-                sections.join(", ")
-            ),
-        },
+        // The others are done by `operate`.
+        Command::Reload { .. } | Command::Upgrade { .. } | Command::Healthcheck => {
+            match proxy.reload().await? {
+                sections if sections.is_empty() => IN_FORCE.into(),
+                sections => format!(
+                    "the settings are in force, but {} changed, which needs `store-proxy upgrade`",
+                    sections.join(", ")
+                ),
+            }
+        }
     })
 }
 

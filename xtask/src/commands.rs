@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Conformance(Rest),
     /// Look for inputs that make a fuzz target fail
     Fuzz(Rest),
+    /// Make what people install: a tarball, a Debian package, images
+    Package(Rest),
 }
 
 /// The program that runs the store on this machine.
@@ -54,6 +56,9 @@ pub(crate) const LOCAL: &str = "store-local";
 
 /// The program that measures and tests the store.
 const LAB: &str = "lab";
+
+/// The program that makes and tries what people install.
+const SHIP: &str = "ship";
 
 pub(crate) async fn run(command: Command) -> Result<ExitCode> {
     match command {
@@ -73,5 +78,6 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
         Command::Attack(rest) => hand_over(LAB, "attack", rest).await,
         Command::Conformance(rest) => hand_over(LAB, "conformance", rest).await,
         Command::Fuzz(rest) => hand_over(LAB, "fuzz", rest).await,
+        Command::Package(rest) => hand_over(SHIP, "package", rest).await,
     }
 }

@@ -7,6 +7,7 @@ pub mod build;
 pub mod cargo;
 pub mod contract;
 pub mod deny;
+pub mod kubernetes;
 pub mod npm;
 pub mod paths;
 pub mod pgo;

@@ -17,9 +17,16 @@ use crate::programs::output_of;
 /// Builds `package` as it is shipped and says where its program is.
 pub async fn build(package: &str) -> Result<PathBuf> {
     let rustc = Rustc::ask().await?;
-    let kept = kept_profile(package, &rustc);
+    let flags = flags(package, &rustc);
+    let title = format!("build {package} for release");
+    dist(&title, package, &rustc, &paths::target(), &flags).await
+}
+
+/// What the compiler is told so that it lays `package` out by its profile; nothing if there is none.
+pub fn flags(package: &str, rustc: &Rustc) -> Vec<String> {
+    let kept = kept_profile(package, rustc);
     // Cargo builds anew when the file changes: the compiler names it among what it has read.
-    let flags = if kept.exists() {
+    if kept.exists() {
         vec![
             format!("-Cprofile-use={}", kept.display()),
             // A line for each function that changed since would hide what else the compiler says.
@@ -31,9 +38,7 @@ pub async fn build(package: &str) -> Result<PathBuf> {
             rustc.release
         );
         Vec::new()
-    };
-    let title = format!("build {package} for release");
-    dist(&title, package, &rustc, &paths::target(), &flags).await
+    }
 }
 
 /// Builds `package` so that it counts what is run, and says where its program is. It writes the counts when it ends by itself.
@@ -123,14 +128,19 @@ fn counts() -> PathBuf {
 }
 
 /// What the compiler says of itself.
-struct Rustc {
-    release: String,
+pub struct Rustc {
+    /// Its version.
+    pub release: String,
     /// The target that it runs on.
-    host: String,
+    pub host: String,
 }
 
 impl Rustc {
-    async fn ask() -> Result<Self> {
+    /// Asks the compiler that builds this repository.
+    ///
+    /// # Errors
+    /// If there is none, or it says something else.
+    pub async fn ask() -> Result<Self> {
         Self::read(&output_of("rustc", &["-vV"]).await)
     }
 

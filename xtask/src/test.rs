@@ -8,7 +8,7 @@ use clap::Args;
 use xtask::cargo::{cargo, cargo_step};
 use xtask::python::Python;
 use xtask::setup::{self, BROWSER, COMPILING, MARIADB, PROCESSES, PROMETHEUS, REDIS};
-use xtask::{build, contract, deny};
+use xtask::{build, contract, deny, kubernetes};
 
 /// Check format, dependencies, lints and docs, build everything, run every test; stops at the first step that fails
 #[derive(Debug, Args)]
@@ -23,6 +23,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS, PROMETHEUS, BROWSER]).await?;
     Python::locust().await?;
     contract::ready().await?;
+    kubernetes::ready().await?;
     cargo_step("format", cargo(["fmt", "--all", "--check"])).await?;
     deny::errors_only().await?;
     lint().await?;

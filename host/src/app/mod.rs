@@ -1,11 +1,12 @@
 //! What is served: the app that `spin.toml` describes, and where each of its requests goes.
 //!
-//! `manifest` reads the file and `variables` its values, a `plan` is all of it checked, and `preflight` looks whether the
+//! `manifest` reads the file, `values` what its `variables` are set to, a `plan` is all of it checked, and `preflight` looks whether the
 //! databases and caches answer; `readiness` looks later whether the databases take writes. `live` is the app in force,
 //! behind one pointer: a `router` from paths to components, and for each component a `slot` with the generation that
 //! serves, or two of them, which a `tally` compares. Nothing here compiles, runs a component or decides that another app
 //! is to serve.
 
+mod databases;
 mod live;
 mod manifest;
 mod plan;
@@ -17,11 +18,13 @@ mod tally;
 mod values;
 mod variables;
 
+pub use databases::databases;
 pub(crate) use live::{App, Live};
 pub(crate) use manifest::Manifest;
 pub use manifest::ManifestError;
 pub(crate) use plan::Plan;
 pub use plan::{AppError, LoadError};
+pub(crate) use preflight::Unfit;
 pub(crate) use readiness::Readiness;
 #[cfg(feature = "micro")]
 pub(crate) use router::Router;

@@ -164,6 +164,14 @@ impl Plan {
         })
     }
 
+    /// Whether a component that knows the database at `url` needs our tables there.
+    pub(crate) fn needs_migrations(&self, url: &str) -> bool {
+        self.contexts.iter().any(|(id, context)| {
+            self.manifest.components[id].needs_migrations
+                && context.variables.values().any(|value| value == url)
+        })
+    }
+
     /// An error about a component's file.
     pub(crate) fn load_error(&self, id: &str, reason: String) -> AppError {
         AppError::Component {

@@ -10,7 +10,7 @@ use super::plan::Plan;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::outbound::{Backend, Kind, tls_error};
-use crate::{mysql, redis};
+use crate::{migrate, mysql, redis};
 
 /// The generation that the connections of this check are opened for. None that serves has this number.
 const PREFLIGHT: u64 = 0;
@@ -21,23 +21,28 @@ const REFUSALS: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
 /// Connects to each backend once.
 ///
 /// # Errors
-/// One line that says which backend, why, and what to do. An unreachable one is only a warning when the config allows
-/// it; a refused password never is.
+/// See [`Unfit`]. An unreachable backend is only a warning when the config allows it; a refused password never is.
 pub(crate) async fn check(
     plan: &Plan,
     config: &Config,
     metrics: &Arc<Metrics>,
-) -> Result<(), String> {
+) -> Result<(), Unfit> {
     for (url, component) in &plan.backends() {
         let Some(kind) = Kind::of(url) else { continue };
         // Checked when the plan was made.
-        let backend = Backend::parse(url, kind)?;
+        let backend = Backend::parse(url, kind).map_err(Unfit::Backend)?;
         let checked = match kind {
             Kind::Mysql => {
                 let memory = config.limits.memory_limit_bytes();
                 let server = mysql::Server::new(&backend, &plan.servers.mysql, memory);
                 let metrics = metrics.mysql_pool(component);
-                mysql(mysql::Pool::new(server, config.mysql.clone(), metrics)).await
+                let pool = mysql::Pool::new(server, config.mysql.clone(), metrics);
+                match mysql(pool).await {
+                    Ok(()) if plan.needs_migrations(url) && !config.allow_other_schema => {
+                        schema(&mysql::Server::new(&backend, &plan.servers.mysql, memory)).await
+                    }
+                    connected => connected,
+                }
             }
             Kind::Redis => {
                 let settings = plan.servers.redis.clone();
@@ -53,14 +58,26 @@ pub(crate) async fn check(
                 tracing::warn!(component, "{reason}; serving without it until it is back");
             }
             Err(Failure { kind, reason }) => {
-                return Err(format!(
-                    "`component.{component}.variables`: {reason}; {}",
-                    kind.advice()
-                ));
+                let said = format!("`component.{component}.variables`: {reason}");
+                return Err(match kind {
+                    Trouble::OtherSchema => Unfit::Schema(said),
+                    kind => Unfit::Backend(format!("{said}; {}", kind.advice())),
+                });
             }
         }
     }
     Ok(())
+}
+
+/// Why the app can't do its work with its databases and caches, in one line that says which one, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unfit {
+    /// It can't be reached or used.
+    #[error("{0}")]
+    Backend(String),
+    /// Its tables are those of another version of this program.
+    #[error("{0}")]
+    Schema(String),
 }
 
 struct Failure {
@@ -81,6 +98,8 @@ enum Trouble {
     CanNotKeepNear,
     /// It has a part of the keys only, and sends whoever asks for another elsewhere.
     Cluster,
+    /// It has other tables than this program is made for.
+    OtherSchema,
 }
 
 impl Trouble {
@@ -106,6 +125,7 @@ impl Trouble {
             Self::CanNotKeepNear => {
                 "`redis_near_cache` needs Redis 6 or newer: give it one, or take the key out of the manifest"
             }
+            Self::OtherSchema => "use the store-host that is made for it",
         };
         fixed.to_owned()
     }
@@ -123,6 +143,17 @@ async fn mysql(pool: Arc<mysql::Pool>) -> Result<(), Failure> {
             reason: error.to_string(),
         }),
     }
+}
+
+/// Looks whether the database has the tables that components of this version know.
+async fn schema(server: &mysql::Server) -> Result<(), Failure> {
+    let failure = |kind, reason: &dyn Display| Failure {
+        kind,
+        reason: format!("MySQL at {server}: {reason}"),
+    };
+    let last_applied = migrate::last_applied(server).await;
+    let last_applied = last_applied.map_err(|error| failure(Trouble::Unreachable, &error))?;
+    migrate::check(last_applied).map_err(|other| failure(Trouble::OtherSchema, &other))
 }
 
 async fn redis(

@@ -10,6 +10,7 @@
 mod action;
 mod app;
 mod error;
+mod healthcheck;
 mod http;
 mod status;
 mod swap;
@@ -21,6 +22,7 @@ use store_server::console::say;
 
 pub use action::{ActionArgs, RollbackArgs};
 pub use error::ClientError;
+pub use healthcheck::{HealthcheckArgs, healthcheck};
 pub(crate) use http::{Call, Caller};
 pub use status::StatusArgs;
 pub use swap::{Percent, SwapArgs};

@@ -103,6 +103,10 @@ pub struct Config {
     #[arg(long, env = "STORE_HOST_ALLOW_UNREACHABLE")]
     pub allow_unreachable: bool,
 
+    /// Start even if the database's schema is of another version than this program's
+    #[arg(long, env = "STORE_HOST_ALLOW_OTHER_SCHEMA")]
+    pub allow_other_schema: bool,
+
     /// Admin listener of a store-proxy that keeps answers, as http://host:port: it is told when they change. Give it
     /// several times for several proxies
     #[arg(

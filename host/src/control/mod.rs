@@ -49,6 +49,7 @@ pub(crate) use self::audit::{Peer, audited_app, refused};
 pub(crate) use self::error::{ControlError, Step as SwapStep};
 pub(crate) use self::load::Parts;
 pub(crate) use self::purge::Purger;
+pub use self::reload::Reloader;
 pub(crate) use self::state_folder::StateFolder;
 pub(crate) use self::swap::{Trial, Upload};
 pub(crate) use self::trust::Trust;

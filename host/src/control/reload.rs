@@ -16,6 +16,19 @@ use crate::answers::Reload;
 use crate::app::{App, Plan, Slot, preflight};
 use crate::instance::{Generation, Origin};
 
+/// Reloads the app for whoever started the process.
+#[derive(Clone)]
+pub struct Reloader(pub(crate) Arc<Control>);
+
+impl Reloader {
+    /// Reads the manifest and the files again and serves them, or logs why not.
+    pub async fn reload(&self) {
+        let reloaded = self.0.reload(&Peer("SIGHUP".into())).await;
+        // It is logged, whatever came of it.
+        drop(reloaded);
+    }
+}
+
 /// What will serve one component.
 struct Successor {
     generation: Arc<Generation>,
@@ -50,7 +63,7 @@ impl Control {
                 .map_err(|error| ControlError::Reload(error.to_string()))?;
         preflight::check(&plan, &self.config, &self.metrics)
             .await
-            .map_err(ControlError::Reload)?;
+            .map_err(|unfit| ControlError::Reload(unfit.to_string()))?;
         let mut next = BTreeMap::new();
         let outcome = match self.prepare_all(&plan, &mut next).await {
             Ok(()) => self.switch(&plan, &next),

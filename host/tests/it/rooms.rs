@@ -31,7 +31,7 @@ const RULES: [Rule; 17] = [
     (
         "app",
         &[
-            "config", "instance", "metrics", "mysql", "outbound", "redis",
+            "config", "instance", "metrics", "migrate", "mysql", "outbound", "redis",
         ],
     ),
     (

@@ -165,7 +165,7 @@ async fn a_wrong_password_or_an_unreachable_server_stops_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_in_use_is_exit_code_1_and_a_bad_flag_2() {
+async fn a_port_in_use_is_exit_code_4_and_a_bad_flag_2() {
     let store = empty_store().await;
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap();
@@ -176,7 +176,7 @@ async fn a_port_in_use_is_exit_code_1_and_a_bad_flag_2() {
     refuses(
         &store,
         in_use,
-        1,
+        4,
         &["--listen", &listen.to_string(), "in use"],
     )
     .await;

@@ -14,7 +14,7 @@ use store_server::{Secret, token};
 /// Without a command it serves until SIGTERM. SIGHUP reads the file again; SIGQUIT hands the sockets to a process that
 /// was started with --upgrade.
 ///
-/// Exit codes: 0 after a clean stop, 2 for a wrong setting, 1 for anything else.
+/// Exit codes: 0 after a clean stop, 2 for a wrong setting, 4 for a taken port, 1 for anything else.
 #[derive(Debug, Parser)]
 #[command(name = "store-proxy", version = store_server::build::VERSION)]
 pub struct Cli {
@@ -75,6 +75,9 @@ pub struct Serve {
 pub enum Command {
     /// Read the settings again
     Reload {
+        /// Start this program in the running one's place if that is of another build, or if the settings need it
+        #[arg(long, env = "STORE_PROXY_OR_UPGRADE")]
+        or_upgrade: bool,
         /// The proxy to ask.
         #[command(flatten)]
         target: Target,
@@ -118,6 +121,8 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Ask the proxy on this machine whether it serves: exit code 0, or 1 and why not
+    Healthcheck,
     /// Start a new process, which takes over without refusing a connection, and let the running one finish
     Upgrade {
         /// The program to start [default: this one]

@@ -81,14 +81,7 @@ impl AdminClient {
     /// # Errors
     /// No HTTP client can be made.
     pub fn at(listener: SocketAddr, token: Option<Secret>) -> Result<Self, ClientError> {
-        let mut address = listener;
-        if listener.ip().is_unspecified() {
-            address.set_ip(match listener {
-                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-            });
-        }
-        Self::new(Some(&format!("http://{address}")), token)
+        Self::new(Some(&format!("http://{}", reachable(listener))), token)
     }
 
     /// Makes the proxy read its settings again. Returns the sections that changed but need an upgrade.
@@ -199,6 +192,18 @@ impl AdminClient {
         let status = answer.status();
         Ok((status, answer.text().await.map_err(failed)?))
     }
+}
+
+/// The address on which what listens at `listener` is reached from this machine.
+pub(super) fn reachable(listener: SocketAddr) -> SocketAddr {
+    let mut address = listener;
+    if listener.ip().is_unspecified() {
+        address.set_ip(match listener {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 /// A line for the process, and one for each upstream.

@@ -1,8 +1,10 @@
 //! `store-proxy upgrade`: a new process takes the sockets over, and the old one finishes.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -138,13 +140,21 @@ fn start(serve: &Serve, binary: Option<&Path>, old: u32) -> Result<Child, Upgrad
         LogFormat::Text => "text",
         LogFormat::Json => "json",
     };
-    Command::new(&binary)
+    let mut command = Command::new(&binary);
+    // A service manager that waits for signs of life from the old process goes on to wait for the new one's.
+    if let Some(watchdog) = variable_of(old, "WATCHDOG_USEC") {
+        command
+            .env_remove("WATCHDOG_PID")
+            .env("WATCHDOG_USEC", watchdog);
+    }
+    command
         .arg("--upgrade")
         .arg("--config")
         .arg(&serve.config)
         .args(["--log", &serve.log, "--log-format", format])
         // A variable of this command would act as the flag of the same name.
         .env_remove("STORE_PROXY_CHECK")
+        .env_remove("STORE_PROXY_OR_UPGRADE")
         .stdin(Stdio::null())
         .stdout(output_of(old, 1))
         .stderr(output_of(old, 2))
@@ -160,6 +170,16 @@ fn output_of(pid: u32, descriptor: u32) -> Stdio {
         .append(true)
         .open(format!("/proc/{pid}/fd/{descriptor}"))
         .map_or_else(|_| Stdio::inherit(), Stdio::from)
+}
+
+/// A variable of another process's environment, as it was when that was started.
+fn variable_of(pid: u32, name: &str) -> Option<OsString> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = environment.split(|&byte| byte == 0);
+    variables.find_map(|variable| {
+        let value = variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(OsString::from_vec(value.to_vec()))
+    })
 }
 
 async fn wait_until_ready(new: &mut Child, server: &Server) -> Result<(), UpgradeError> {

@@ -54,10 +54,12 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// The process's exit code: 2 for a wrong setting, 1 for anything else.
+    /// The process's exit code: 2 for a wrong setting, 4 for a taken port, neither of which another start would mend; 1 for
+    /// anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Tls(_) | Self::Token(_) | Self::Trace(_) => 2,
+            Self::Listen { error, .. } if error.kind() == io::ErrorKind::AddrInUse => 4,
             _ => 1,
         }
     }

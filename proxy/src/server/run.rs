@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pingora_core::server::{ExecutionPhase, ShutdownSignal};
+use store_server::service_manager;
 use store_server::trace::Tracing;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::StartError;
@@ -83,9 +85,25 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     let pid_file = &proxy.config.server.pid_file;
     let _removed_on_drop = PidFile::write(pid_file).map_err(|error| file_error(pid_file, error))?;
     proxy.announce();
+    service_manager::ready();
+    let _ended_on_drop = show_life();
     proxy.follow(&mut signals).await;
     tracing.finish(TRACES_LIMIT).await;
     Ok(())
+}
+
+/// Tells the service manager, if it wants to know, that the process is alive, until the task is dropped.
+fn show_life() -> JoinSet<()> {
+    let mut task = JoinSet::new();
+    if let Some(interval) = service_manager::sign_of_life() {
+        task.spawn(async move {
+            loop {
+                service_manager::alive();
+                sleep(interval).await;
+            }
+        });
+    }
+    task
 }
 
 fn internal(error: impl std::fmt::Display) -> StartError {
@@ -210,7 +228,11 @@ impl Proxy {
                 }
             };
             match instruction {
-                Instruction::Stop => break ShutdownSignal::GracefulTerminate,
+                Instruction::Stop => {
+                    // Who hands over says nothing: another goes on in its place.
+                    service_manager::stopping();
+                    break ShutdownSignal::GracefulTerminate;
+                }
                 Instruction::HandOver if self.has_successor().await => {
                     self.handing_over.store(true, Ordering::Relaxed);
                     break ShutdownSignal::GracefulUpgrade;
@@ -234,8 +256,13 @@ impl Proxy {
     /// Reloads in a task of its own: a slow name server must not keep the next signal waiting.
     fn reload(&self) {
         let reloader = self.reloader.clone();
-        // A wrong file is logged, and changes nothing.
-        tokio::spawn(async move { reloader.reload().await.is_ok() });
+        tokio::spawn(async move {
+            service_manager::reloading();
+            // A wrong file is logged, and changes nothing.
+            let reloaded = reloader.reload().await;
+            service_manager::ready();
+            reloaded.is_ok()
+        });
     }
 
     fn refresh_certificates(&self) {

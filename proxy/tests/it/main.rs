@@ -34,6 +34,7 @@ mod refused;
 mod reload;
 mod retries;
 mod rooms;
+mod service;
 mod shop;
 mod slow_clients;
 mod stale;

@@ -127,7 +127,7 @@ fn free() -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_one_clear_line_and_1() {
+async fn a_taken_port_is_one_clear_line_and_4() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().map(|address| (taken, address)).unwrap();
     for (listen, admin) in [(taken.1, free()), (free(), taken.1)] {
@@ -137,7 +137,7 @@ async fn a_taken_port_is_one_clear_line_and_1() {
         );
         let options = ProxyOptions::new(binary(), written(&config));
         let (status, said) = Proxy::run_to_end(&options, PATIENCE).await.unwrap();
-        assert_eq!(status.code(), Some(1), "{said}");
+        assert_eq!(status.code(), Some(4), "{said}");
         assert!(said.contains(&taken.1.to_string()), "{said}");
         assert!(!said.contains("panicked"), "{said}");
     }

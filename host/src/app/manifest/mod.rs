@@ -94,6 +94,8 @@ pub(crate) struct ComponentManifest {
     pub probe: Option<Probe>,
     /// What the Redis keys begin with whose values the host keeps in memory until Redis says that they changed.
     pub redis_near_cache: Vec<String>,
+    /// Whether its databases must have the tables that `store-host migrate` makes.
+    pub needs_migrations: bool,
     /// Limits of its own.
     pub limits: OwnLimits,
 }

@@ -134,6 +134,7 @@ impl Reader<'_> {
             environment: raw.environment,
             probe: raw.tool.own.probe,
             redis_near_cache: raw.tool.own.redis_near_cache,
+            needs_migrations: raw.tool.own.needs_migrations,
             limits: raw.tool.own.limits,
         })
     }

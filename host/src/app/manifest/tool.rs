@@ -18,6 +18,8 @@ pub(super) struct Tool {
     #[serde(default)]
     pub(super) redis_near_cache: Vec<String>,
     #[serde(default)]
+    pub(super) needs_migrations: bool,
+    #[serde(default)]
     pub(super) limits: OwnLimits,
 }
 
@@ -148,6 +150,7 @@ mod tests {
             probe = { path = "/x", status = 204 }
             limits = { max_in_flight = 3, request_timeout = "2s" }
             redis_near_cache = ["report:"]
+            needs_migrations = true
         "#;
         let tool = read(text).expect("valid");
         let probe = tool.probe.expect("given");
@@ -155,6 +158,7 @@ mod tests {
         assert_eq!(probe.status, Some(StatusCode::NO_CONTENT));
         assert_eq!(tool.limits.max_in_flight.map(|count| count.0), Some(3));
         assert_eq!(tool.redis_near_cache, ["report:"]);
+        assert!(tool.needs_migrations);
     }
 
     #[test]
@@ -162,6 +166,7 @@ mod tests {
         for wrong in [
             "prob = 1",
             "redis_near_cache = true",
+            "needs_migrations = 1",
             "probe = {}",
             "limits = { max_in_flight = 0 }",
             "limits = { instance_concurrency = 1025 }",

@@ -150,9 +150,15 @@ impl Rig {
 
     /// Starts a second process on the same file, to which this one hands its sockets and then ends.
     pub(crate) async fn successor(&self, name: &str) -> Proxy {
+        self.successor_in(name, Vec::new()).await
+    }
+
+    /// The same, in this environment.
+    pub(crate) async fn successor_in(&self, name: &str, env: Vec<(String, String)>) -> Proxy {
         let options = ProxyOptions {
             name: name.to_owned(),
             args: vec!["--upgrade".to_owned()],
+            env,
             ..ProxyOptions::new(binary(), self.file())
         };
         let socket = self.folder.join("upgrade");

@@ -1,4 +1,6 @@
-//! Numbered SQL files, applied once each and recorded in the database.
+//! Numbered SQL files, applied once each and recorded in the database. `schema` compares the record with them.
+
+mod schema;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -7,30 +9,39 @@ use crate::config::MysqlTls;
 use crate::mysql::Server;
 use crate::outbound::{Backend, Kind, Tls};
 
+pub use schema::NotOurSchema;
+pub(crate) use schema::{check, last_applied};
+
+use schema::newest;
+
 /// In order; a file that was released is never changed, only followed by another.
 const MIGRATIONS: [(u32, &str, &str); 6] = [
-    (1, "store", include_str!("../migrations/0001-store.sql")),
+    (1, "store", include_str!("../../migrations/0001-store.sql")),
     (
         2,
         "report-totals",
-        include_str!("../migrations/0002-report-totals.sql"),
+        include_str!("../../migrations/0002-report-totals.sql"),
     ),
     (
         3,
         "idempotency-and-cache-changes",
-        include_str!("../migrations/0003-idempotency-and-cache-changes.sql"),
+        include_str!("../../migrations/0003-idempotency-and-cache-changes.sql"),
     ),
     (
         4,
         "outcomes-and-emails",
-        include_str!("../migrations/0004-outcomes-and-emails.sql"),
+        include_str!("../../migrations/0004-outcomes-and-emails.sql"),
     ),
     (
         5,
         "cache-state",
-        include_str!("../migrations/0005-cache-state.sql"),
+        include_str!("../../migrations/0005-cache-state.sql"),
     ),
-    (6, "writer", include_str!("../migrations/0006-writer.sql")),
+    (
+        6,
+        "writer",
+        include_str!("../../migrations/0006-writer.sql"),
+    ),
 ];
 
 /// Held while migrating, so that of several processes one does it. Seconds.
@@ -68,6 +79,9 @@ pub enum MigrateError {
         "MySQL at {0}: another process has been migrating this database for {LOCK_WAIT_SECONDS} s"
     )]
     Locked(String),
+    /// A newer `store-host` was here before.
+    #[error("{0}")]
+    Newer(NotOurSchema),
     /// A migration failed. Those before it stay applied.
     #[error("migration {version:04}-{name}: {source}")]
     Migration {
@@ -78,6 +92,17 @@ pub enum MigrateError {
         /// What the driver says.
         source: mysql_async::Error,
     },
+}
+
+impl MigrateError {
+    /// The process's exit code: 2 for a setting, 3 for a schema that is not this program's, 1 for the rest.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Url(_) | Self::Tls(_) => 2,
+            Self::Newer(_) => 3,
+            Self::Server { .. } | Self::Locked(_) | Self::Migration { .. } => 1,
+        }
+    }
 }
 
 /// Creates the database if it is missing and applies what it has not seen. Returns the names of what was applied.
@@ -114,6 +139,9 @@ pub async fn migrate(url: &str, tls: &MysqlTls) -> Result<Vec<String>, MigrateEr
         .query("SELECT version FROM schema_migrations")
         .await
         .map_err(server)?;
+    if let Some(&found) = applied.iter().max().filter(|&&found| found > newest()) {
+        return Err(MigrateError::Newer(NotOurSchema { found }));
+    }
     let mut done = Vec::new();
     for (version, name, sql) in MIGRATIONS {
         if applied.contains(&version) {

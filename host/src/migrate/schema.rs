@@ -1,0 +1,74 @@
+//! Which migration a database has come to, and whether that is the one that this program is made for.
+
+use mysql_async::prelude::Queryable;
+
+use super::MIGRATIONS;
+use crate::mysql::Server;
+
+/// `ER_NO_SUCH_TABLE`.
+const NO_SUCH_TABLE: u16 = 1146;
+
+/// The tables of a database are those of another version of this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the database has schema {found}, and this store-host is made for {}: {}", newest(), self.advice())]
+pub struct NotOurSchema {
+    /// The last migration that was applied; 0 if none was.
+    pub(super) found: u32,
+}
+
+impl NotOurSchema {
+    fn advice(self) -> &'static str {
+        if self.found < newest() {
+            "run `store-host migrate`"
+        } else {
+            "a newer store-host has migrated it; install that, or read in its changelog whether this one may serve too (--allow-other-schema)"
+        }
+    }
+}
+
+/// The schema that this program is made for.
+pub(super) fn newest() -> u32 {
+    MIGRATIONS.len() as u32
+}
+
+/// Compares the database's last migration with ours.
+///
+/// # Errors
+/// It is another.
+pub(crate) fn check(last_applied: Option<u32>) -> Result<(), NotOurSchema> {
+    match last_applied.unwrap_or_default() {
+        found if found == newest() => Ok(()),
+        found => Err(NotOurSchema { found }),
+    }
+}
+
+/// The last migration that was applied to the database of `server`; none if it has no record of any.
+///
+/// # Errors
+/// The server can't be reached or refuses.
+pub(crate) async fn last_applied(server: &Server) -> mysql_async::Result<Option<u32>> {
+    let mut conn = server.connect().await?;
+    let last = conn
+        .query_first::<Option<u32>, _>("SELECT MAX(version) FROM schema_migrations")
+        .await;
+    let last = match last {
+        Err(mysql_async::Error::Server(error)) if error.code == NO_SUCH_TABLE => None,
+        last => last?.flatten(),
+    };
+    conn.disconnect().await?;
+    Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_schema_will_do() {
+        assert_eq!(check(Some(newest())), Ok(()));
+        for (found, advice) in [(None, "migrate`"), (Some(newest() + 1), "newer store-host")] {
+            let refused = check(found).expect_err("another schema").to_string();
+            assert!(refused.contains(advice), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `store-proxy healthcheck`: whether the proxy on this machine serves, for images that have no other program to ask.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::client::{AdminClient, ClientError, reachable};
+use crate::config::{self, ConfigError};
+
+/// Longest wait for an answer, and for each connection.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// Why it does not serve, as far as one can see.
+#[derive(Debug, thiserror::Error)]
+pub enum HealthError {
+    /// The settings that say where it is are wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The process does not answer.
+    #[error(transparent)]
+    Silent(#[from] ClientError),
+    /// A listener for clients takes no connection.
+    #[error("no connection to {address}: {error}")]
+    Listener {
+        /// Where it should listen.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// Asks the process that has the settings in `file` for its status, and knocks at each of its listeners.
+///
+/// # Errors
+/// See [`HealthError`].
+pub async fn healthcheck(file: &Path) -> Result<(), HealthError> {
+    let config = config::load(file)?;
+    let proxy = AdminClient::at(config.server.admin, None)?;
+    let silent = |_| ClientError::Unreachable {
+        admin: config.server.admin.to_string(),
+        reason: format!("no answer within {LIMIT:?}"),
+    };
+    timeout(LIMIT, proxy.status()).await.map_err(silent)??;
+    for listen in &config.listen {
+        let address = reachable(listen.address);
+        let connected = timeout(LIMIT, TcpStream::connect(address)).await;
+        connected
+            .unwrap_or_else(|late| Err(late.into()))
+            .map_err(|error| HealthError::Listener { address, error })?;
+    }
+    Ok(())
+}

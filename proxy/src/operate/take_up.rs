@@ -1,0 +1,36 @@
+//! `store-proxy reload --or-upgrade`: what was changed on disk, settings or program, comes into force as gently as it can.
+
+use store_server::build::Build;
+
+use super::cli::{Serve, Target};
+use super::client::{AdminClient, ClientError};
+use super::upgrade::{Handover, UpgradeError, upgrade};
+use crate::config;
+
+/// How it came into force.
+pub enum TakenUp {
+    /// The running process has read its settings again.
+    Reloaded,
+    /// Another process serves in its place.
+    Upgraded(Handover),
+}
+
+/// Makes the running process read its settings again, and starts this program in its place if it is of another build or
+/// if the settings need that.
+///
+/// # Errors
+/// See [`UpgradeError`].
+pub async fn take_up(serve: &Serve, target: &Target) -> Result<TakenUp, UpgradeError> {
+    let server = config::load(&serve.config)?.server;
+    let token = target.token(&serve.config).map_err(ClientError::Token)?;
+    let running = match target.admin.as_deref() {
+        Some(admin) => AdminClient::new(Some(admin), token)?,
+        None => AdminClient::at(server.admin, token)?,
+    };
+    let is_ours = running.status().await?.build == Some(Build::this());
+    if is_ours && running.reload().await?.is_empty() {
+        return Ok(TakenUp::Reloaded);
+    }
+    let done = upgrade(serve, None, target.admin.as_deref()).await?;
+    Ok(TakenUp::Upgraded(done))
+}

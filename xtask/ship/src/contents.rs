@@ -1,0 +1,73 @@
+//! What all packages hold.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use xtask::paths;
+
+use crate::manual::{Manual, manuals};
+use crate::programs::{COMPONENTS, Programs};
+use crate::release::Release;
+
+/// Read once, written to each package.
+pub(crate) struct Contents {
+    pub(crate) host: Vec<u8>,
+    pub(crate) proxy: Vec<u8>,
+    /// File names and bytes.
+    pub(crate) components: Vec<(String, Vec<u8>)>,
+    /// The app as it is in the repository.
+    pub(crate) manifest: String,
+    pub(crate) manuals: [Manual; 2],
+    pub(crate) version: String,
+}
+
+impl Contents {
+    /// Reads what was built, and what is written about it.
+    ///
+    /// # Errors
+    /// If a file can't be read.
+    pub(crate) fn gather(release: &Release, programs: &Programs) -> Result<Self> {
+        let component = |(name, path): (&str, _)| Ok((format!("{name}.wasm"), read(path)?));
+        let components = COMPONENTS.into_iter().zip(&programs.components);
+        Ok(Self {
+            host: read(&programs.host)?,
+            proxy: read(&programs.proxy)?,
+            components: components.map(component).collect::<Result<_>>()?,
+            manifest: text(&paths::app())?,
+            manuals: manuals()?,
+            version: release.version.clone(),
+        })
+    }
+
+    /// The same with other servers, as another version.
+    ///
+    /// # Errors
+    /// If a program can't be read.
+    pub(crate) fn gather_earlier(&self, programs: &Programs, version: &str) -> Result<Self> {
+        Ok(Self {
+            host: read(&programs.host)?,
+            proxy: read(&programs.proxy)?,
+            components: self.components.clone(),
+            manifest: self.manifest.clone(),
+            manuals: manuals()?,
+            version: version.to_owned(),
+        })
+    }
+}
+
+/// A text of the repository, by its path there.
+///
+/// # Errors
+/// If it can't be read.
+pub(crate) fn of_repository(path: &str) -> Result<String> {
+    text(&paths::root().join(path))
+}
+
+fn text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("reading {}", path.display()))
+}

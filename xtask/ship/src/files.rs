@@ -1,0 +1,142 @@
+//! The files of a package, before it is written: the same ones in the same order on every machine.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use flate2::{Compression, GzBuilder};
+use tar::{Builder, EntryType, Header};
+
+/// For what is run.
+pub(crate) const PROGRAM: u32 = 0o755;
+/// For what is read.
+pub(crate) const DATA: u32 = 0o644;
+
+/// Files by their path within the package, which begins with no slash.
+#[derive(Clone, Default)]
+pub(crate) struct Files(BTreeMap<String, File>);
+
+#[derive(Clone)]
+struct File {
+    mode: u32,
+    bytes: Vec<u8>,
+}
+
+impl Files {
+    /// Adds a file, or replaces it.
+    pub(crate) fn add(&mut self, path: impl Into<String>, mode: u32, bytes: impl Into<Vec<u8>>) {
+        let bytes = bytes.into();
+        self.0.insert(path.into(), File { mode, bytes });
+    }
+
+    /// What they take on disk.
+    pub(crate) fn kibibytes(&self) -> u64 {
+        let sizes = self.0.values().map(|file| file.bytes.len() as u64);
+        sizes.map(|bytes| bytes.div_ceil(1024)).sum()
+    }
+
+    /// Writes them below `folder`, which is emptied first.
+    ///
+    /// # Errors
+    /// If one can't be written.
+    pub(crate) fn unfold(&self, folder: &Path) -> Result<()> {
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
+        }
+        for (path, file) in &self.0 {
+            let path = folder.join(path);
+            let parent = path.parent().unwrap_or(folder);
+            let write = || {
+                fs::create_dir_all(parent)?;
+                fs::write(&path, &file.bytes)?;
+                fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))
+            };
+            write().with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// A tar archive of them below `prefix`, which is empty or ends with a slash: all root's, all of the time `epoch`.
+    ///
+    /// # Errors
+    /// If a path is too long for tar.
+    pub(crate) fn tar(&self, prefix: &str, epoch: u64) -> Result<Vec<u8>> {
+        let mut archive = Builder::new(Vec::new());
+        let mut folders = Vec::new();
+        for (path, file) in &self.0 {
+            let path = format!("{prefix}{path}");
+            for (end, _) in path.match_indices('/') {
+                let folder = &path[..=end];
+                if !folders.iter().any(|known| known == folder) {
+                    folders.push(folder.to_owned());
+                    let mut header = header(EntryType::Directory, PROGRAM, epoch);
+                    archive.append_data(&mut header, folder, std::io::empty())?;
+                }
+            }
+            let mut header = header(EntryType::Regular, file.mode, epoch);
+            header.set_size(file.bytes.len() as u64);
+            archive.append_data(&mut header, &path, file.bytes.as_slice())?;
+        }
+        archive.into_inner().context("ending an archive")
+    }
+}
+
+fn header(kind: EntryType, mode: u32, epoch: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(epoch);
+    header.set_size(0);
+    header
+}
+
+/// The same bytes, smaller, and without the name and time of a file.
+///
+/// # Errors
+/// None that is known: it writes to memory.
+pub(crate) fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut writer = GzBuilder::new()
+        .mtime(0)
+        .write(Vec::new(), Compression::best());
+    writer.write_all(bytes)?;
+    writer.finish().context("compressing")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_holds_each_folder_once_and_says_nothing_of_this_machine() {
+        let mut files = Files::default();
+        files.add("b/two", PROGRAM, "2");
+        files.add("b/one", DATA, "1");
+        let archive = files.tar("x/", 7).expect("in memory");
+        let mut read = tar::Archive::new(archive.as_slice());
+        let found: Vec<_> = read
+            .entries()
+            .expect("an archive")
+            .map(|entry| {
+                let entry = entry.expect("an entry");
+                let header = entry.header();
+                assert_eq!(header.mtime().ok(), Some(7));
+                assert_eq!((header.uid().ok(), header.gid().ok()), (Some(0), Some(0)));
+                let path = entry.path().expect("a path").display().to_string();
+                (path, header.mode().expect("a mode"))
+            })
+            .collect();
+        let expected = [
+            ("x/", 0o755),
+            ("x/b/", 0o755),
+            ("x/b/one", 0o644),
+            ("x/b/two", 0o755),
+        ];
+        assert_eq!(found, expected.map(|(path, mode)| (path.to_owned(), mode)));
+        assert_eq!(gzip(&archive).ok(), gzip(&archive).ok());
+    }
+}

@@ -1,0 +1,42 @@
+//! `ship`: makes what people install. `cargo xtask package` builds and starts it.
+//!
+//! `release` says what is made and of which commit, `programs` builds it, `contents` is what all packages hold. A package
+//! is a file of its own here: `tarball`, `deb`, `image`; `sbom` and `seal` go with each. `trial` installs and breaks them.
+#![expect(clippy::print_stdout, reason = "a command line talks on stdout")]
+
+mod contents;
+mod deb;
+mod files;
+mod image;
+mod manifest;
+mod manual;
+mod package;
+mod programs;
+mod release;
+mod sbom;
+mod seal;
+mod tarball;
+mod trial;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What makes and tries what people install
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Package(package::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Command::Package(options) = Cli::parse().command;
+    xtask::report(package::run(options).await)
+}

@@ -1,0 +1,138 @@
+//! The programs and components as they are shipped: in one file each that needs no library of the system, and with no
+//! trace of the machine that built them.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tokio::process::Command;
+use xtask::build::{HOST_PACKAGE, PROXY_PACKAGE};
+use xtask::cargo::{cargo, cargo_dist, cargo_step};
+use xtask::setup::COMPILING;
+use xtask::{paths, pgo, setup};
+
+use crate::release::{Profile, Release};
+
+/// The components of the app.
+pub(crate) const COMPONENTS: [&str; 3] = ["orders", "stocks", "reports"];
+
+/// What was built.
+pub(crate) struct Programs {
+    pub(crate) host: PathBuf,
+    pub(crate) proxy: PathBuf,
+    /// By the names in [`COMPONENTS`].
+    pub(crate) components: [PathBuf; 3],
+}
+
+/// Builds all of it.
+///
+/// # Errors
+/// If something does not build.
+pub(crate) async fn build(release: &Release) -> Result<Programs> {
+    setup::wasm_target().await?;
+    setup::tools(&[COMPILING]).await?;
+    components().await?;
+    servers(release, None).await
+}
+
+/// Builds the servers once more, as if they were of another commit: what an upgrade begins with.
+///
+/// # Errors
+/// If something does not build.
+pub(crate) async fn build_earlier(release: &Release, folder: &Path) -> Result<Programs> {
+    let mut programs = servers(release, Some("earlier")).await?;
+    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    for program in [&mut programs.host, &mut programs.proxy] {
+        let copy = folder.join(program.file_name().context("a program has a name")?);
+        fs::copy(&program, &copy).with_context(|| format!("copying to {}", copy.display()))?;
+        *program = copy;
+    }
+    Ok(programs)
+}
+
+async fn servers(release: &Release, commit: Option<&str>) -> Result<Programs> {
+    match release.profile {
+        Profile::Dev => {
+            // Both at once, so that what they share is built once.
+            let mut command = cargo_dist(["build", "--profile", "dev"]).await;
+            command.args(["--package", HOST_PACKAGE, "--package", PROXY_PACKAGE]);
+            finish(command, "build host and proxy", release, commit, &[]).await?;
+        }
+        Profile::Dist => {
+            let guided = pgo::flags(HOST_PACKAGE, &release.rustc);
+            let mut host = cargo_dist(["build", "--profile", "dist"]).await;
+            host.args(["--package", HOST_PACKAGE, "--features", "jemalloc"]);
+            finish(host, "build the host for release", release, commit, &guided).await?;
+            let mut proxy = cargo_dist(["build", "--profile", "dist"]).await;
+            proxy.args(["--package", PROXY_PACKAGE]);
+            finish(proxy, "build the proxy for release", release, commit, &[]).await?;
+        }
+    }
+    let profile = match release.profile {
+        Profile::Dev => "debug",
+        Profile::Dist => "dist",
+    };
+    let servers = folder().join(&release.rustc.host).join(profile);
+    let components = folder().join("wasm32-wasip2/release");
+    Ok(Programs {
+        host: servers.join(HOST_PACKAGE),
+        proxy: servers.join(PROXY_PACKAGE),
+        components: COMPONENTS.map(|name| components.join(format!("{name}.wasm"))),
+    })
+}
+
+async fn finish(
+    mut command: Command,
+    title: &str,
+    release: &Release,
+    commit: Option<&str>,
+    flags: &[String],
+) -> Result<()> {
+    let static_libc = "-Ctarget-feature=+crt-static".to_owned();
+    let mut all = vec![static_libc];
+    all.extend(without_paths("--remap-path-prefix="));
+    all.extend_from_slice(flags);
+    // With a target named, the flags are for what runs there, and not for build scripts and macros.
+    command
+        .args(["--target", &release.rustc.host])
+        .env("CARGO_TARGET_DIR", folder())
+        .env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"))
+        .env("CFLAGS", without_paths("-ffile-prefix-map=").join(" "));
+    if let Some(commit) = commit {
+        command.env("STORE_COMMIT", commit);
+    }
+    cargo_step(title, command).await
+}
+
+async fn components() -> Result<()> {
+    let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);
+    command
+        .args(xtask::build::only_components())
+        .env("CARGO_TARGET_DIR", folder())
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            without_paths("--remap-path-prefix=").join("\u{1f}"),
+        );
+    cargo_step("build the components for release", command).await
+}
+
+/// A folder of its own: what is built for everyday work has other flags, and stays as it is.
+fn folder() -> PathBuf {
+    paths::target().join("ship/build")
+}
+
+/// Flags by which a compiler writes the same names of files on every machine.
+fn without_paths(flag: &str) -> Vec<String> {
+    let cargo = env::var_os("CARGO_HOME").map_or_else(
+        || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    );
+    let pairs = [
+        (cargo.as_path(), "/cargo"),
+        (paths::root(), "/store-manager"),
+    ];
+    pairs
+        .map(|(here, everywhere)| format!("{flag}{}={everywhere}", here.display()))
+        .into()
+}

@@ -1,0 +1,106 @@
+//! Trials of what was made, each in a place that has nothing of ours: a root of Debian that is booted, and an empty one.
+//!
+//! `roots` makes the places, `machine` boots one and runs commands there. `install`, `faults`, `tour`, `upgrade` and
+//! `remove` are what is done with the Debian package, in this order. `tarball` and `image` start the others, the latter as a
+//! `container` of a `bundle`; `kubernetes` judges what nothing here can start.
+
+mod bundle;
+mod container;
+mod faults;
+mod image;
+mod install;
+mod kubernetes;
+mod machine;
+mod remove;
+mod roots;
+mod tarball;
+mod tour;
+mod upgrade;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use nix::unistd::geteuid;
+use xtask::paths;
+
+use self::machine::Machine;
+use self::roots::Suite;
+use crate::contents::Contents;
+use crate::package::Package;
+use crate::release::Release;
+use crate::{deb, programs};
+
+/// The version that an upgrade begins with.
+const EARLIER: &str = "0.0.9";
+
+/// Tries what was `made`.
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub(crate) async fn run(
+    release: &Release,
+    contents: &Contents,
+    made: &[PathBuf],
+    only: &[Package],
+) -> Result<()> {
+    ensure!(
+        geteuid().is_root(),
+        "--test makes roots and boots them: run it as root"
+    );
+    if only.contains(&Package::Tarball) {
+        tarball::try_it(&found(made, ".tar.gz")?)?;
+    }
+    if only.contains(&Package::Image) {
+        let [host, proxy] = ["store-host", "store-proxy"];
+        let image = |program: &str| found(made, &format!("{program}-{}.oci.tar", release.version));
+        image::try_them(&image(host)?, &image(proxy)?).await?;
+    }
+    if only.contains(&Package::Deb) {
+        let earlier = programs::build_earlier(release, &folder().join("earlier")).await?;
+        let earlier = contents.gather_earlier(&earlier, EARLIER)?;
+        let earlier = deb::build(&earlier, release, &folder())?;
+        let new = found(made, ".deb")?;
+        for suite in Suite::ALL {
+            try_on(suite, &earlier, &new)
+                .with_context(|| format!("the Debian package on {suite}"))?;
+        }
+    }
+    kubernetes::check().await
+}
+
+fn try_on(suite: Suite, earlier: &Path, new: &Path) -> Result<()> {
+    let root = roots::fresh(suite)?;
+    let packages = [(earlier, "earlier.deb"), (new, "new.deb")];
+    for (package, name) in packages {
+        let place = root.join("root").join(name);
+        fs::copy(package, &place).with_context(|| format!("copying to {}", place.display()))?;
+    }
+    let machine = Machine::boot(&root, suite)?;
+    install::try_it(&machine)?;
+    faults::try_them(&machine)?;
+    tour::walk(&machine)?;
+    upgrade::try_it(&machine)?;
+    faults::try_later_ones(&machine)?;
+    remove::try_it(&machine)
+}
+
+/// Where trials keep what they need.
+fn folder() -> PathBuf {
+    paths::target().join("ship")
+}
+
+fn found(made: &[PathBuf], ending: &str) -> Result<PathBuf> {
+    let path = made.iter().find(|path| is_named(path, ending));
+    path.cloned()
+        .with_context(|| format!("no {ending} was made"))
+}
+
+fn is_named(path: &Path, ending: &str) -> bool {
+    path.to_string_lossy().ends_with(ending)
+}
+
+/// Says that a trial went as it should.
+fn passed(what: &str) {
+    println!("✓ {what}");
+}

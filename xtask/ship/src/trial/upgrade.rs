@@ -1,0 +1,81 @@
+//! The new version over the one before, while requests come.
+
+use anyhow::{Context, Result, ensure};
+
+use super::machine::Machine;
+use super::passed;
+
+/// Two clients: one with a connection for each request, as a refused one shows there, one with a connection that is kept.
+const LOAD: &str = r#"
+rm -f /root/stop /root/codes-*
+(while [ ! -e /root/stop ]; do
+    curl -s -o /dev/null -w '%{http_code} %{errormsg}\n' --max-time 20 http://127.0.0.1:8080/stocks/1 >> /root/codes-fresh
+    curl -s -o /dev/null -w '%{http_code} %{errormsg}\n' --max-time 20 -H 'content-type: application/json' -H "idempotency-key: $(cat /proc/sys/kernel/random/uuid)" \
+        -d '{"user_id": 1, "items": [{"product_id": 1, "quantity": 1}]}' http://127.0.0.1:8080/orders >> /root/codes-orders
+done) > /dev/null 2>&1 &
+(while [ ! -e /root/stop ]; do
+    curl -s -o /dev/null -w '%{http_code} %{errormsg}\n' --max-time 20 'http://127.0.0.1:8080/users/1?[1-200]' >> /root/codes-kept
+done) > /dev/null 2>&1 &
+"#;
+
+/// Installs it, and looks at what the clients were answered.
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub(super) fn try_it(machine: &Machine) -> Result<()> {
+    // So that a new process which does not say that it is alive, as the old one did, is found out.
+    machine.sh(
+        "mkdir -p /run/systemd/system/store-proxy.service.d && printf '[Service]\\nWatchdogSec=3s\\n' > /run/systemd/system/store-proxy.service.d/sooner.conf && \
+         systemctl daemon-reload && systemctl restart store-proxy",
+    )?;
+    let before = machine.property("store-proxy", "MainPID")?;
+    machine.sh(&format!("{LOAD} sleep 2"))?;
+    let said = machine.sh("apt-get install -qq /root/new.deb 2>&1")?;
+    ensure!(!said.contains("store-manager:"), "the upgrade says: {said}");
+    machine.sh("sleep 8; touch /root/stop; sleep 2")?;
+    let answers = machine.sh("cat /root/codes-* | sort | uniq -c | sort -rn")?;
+    println!("    answers during the upgrade:");
+    for line in answers.lines() {
+        println!("    {line}");
+    }
+    let is_fine = |line: &str| matches!(line.split_whitespace().nth(1), Some("200" | "201"));
+    ensure!(
+        answers.lines().all(is_fine),
+        "some requests failed: {answers}"
+    );
+
+    let after = machine.property("store-proxy", "MainPID")?;
+    ensure!(before != after, "the proxy is the process that it was");
+    for unit in ["store-host@0", "store-host@1", "store-proxy"] {
+        let state = machine.property(unit, "ActiveState")?;
+        let restarts = machine.property(unit, "NRestarts")?;
+        ensure!(
+            state == "active" && restarts == "0",
+            "{unit} is {state}, {restarts} restarts"
+        );
+    }
+    for port in [5100, 5101, 8081] {
+        let status = machine.sh(&format!("curl -s http://127.0.0.1:{port}/status"))?;
+        ensure!(
+            !status.contains("\"earlier\""),
+            "an earlier version answers at {port}: {status}"
+        );
+    }
+    let version = machine.sh("dpkg-query --show --showformat '${Version}' store-manager")?;
+    ensure!(
+        version == env!("CARGO_PKG_VERSION"),
+        "installed is {version}"
+    );
+    machine.sh("rm -r /run/systemd/system/store-proxy.service.d && systemctl daemon-reload")?;
+    // Settings that only a new process takes up, by the same command.
+    machine.sh("sed -i 's/^address = \"127.0.0.1:8080\"/address = \"127.0.0.1:8082\"/' /etc/store-manager/store-proxy.toml && systemctl reload store-proxy")?;
+    machine
+        .sh("curl -sf http://127.0.0.1:8082/health-check")
+        .context("after a reload with another address")?;
+    machine.sh("sed -i 's/127.0.0.1:8082/127.0.0.1:8080/' /etc/store-manager/store-proxy.toml && systemctl reload store-proxy")?;
+    machine.sh("curl -sf http://127.0.0.1:8080/health-check")?;
+    passed(
+        "upgraded under load: no request failed, the proxy handed over, the hosts followed one another",
+    );
+    Ok(())
+}
