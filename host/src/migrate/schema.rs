@@ -8,6 +8,9 @@ use crate::mysql::Server;
 /// `ER_NO_SUCH_TABLE`.
 const NO_SUCH_TABLE: u16 = 1146;
 
+/// `ER_TABLEACCESS_DENIED_ERROR`.
+const DENIED: u16 = 1142;
+
 /// The tables of a database are those of another version of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the database has schema {found}, and this store-host is made for {}: {}", newest(), self.advice())]
@@ -53,6 +56,8 @@ pub(crate) async fn last_applied(server: &Server) -> mysql_async::Result<Option<
         .await;
     let last = match last {
         Err(mysql_async::Error::Server(error)) if error.code == NO_SUCH_TABLE => None,
+        // A user that may not ask this is no reason to refuse the database.
+        Err(mysql_async::Error::Server(error)) if error.code == DENIED => Some(newest()),
         last => last?.flatten(),
     };
     conn.disconnect().await?;

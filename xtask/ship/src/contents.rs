@@ -1,7 +1,7 @@
 //! What all packages hold.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use xtask::paths;
@@ -28,7 +28,10 @@ impl Contents {
     /// # Errors
     /// If a file can't be read.
     pub(crate) fn gather(release: &Release, programs: &Programs) -> Result<Self> {
-        let component = |(name, path): (&str, _)| Ok((format!("{name}.wasm"), read(path)?));
+        let component = |(name, path): (&str, &PathBuf)| {
+            let bytes = read(path)?;
+            Ok((format!("{name}.wasm"), bytes))
+        };
         let components = COMPONENTS.into_iter().zip(&programs.components);
         Ok(Self {
             host: read(&programs.host)?,
