@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::group::Group;
-use super::probe::{Probe, Defect};
+use super::probe::{Defect, Probe};
 use super::server::Server;
 use super::servers::Servers;
 use crate::outbound::Backend;

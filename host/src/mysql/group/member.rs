@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::course::{Standing, View};
 use super::row::{self, Row};
 use crate::config::HostPort;
-use crate::mysql::probe::{Fitness, Probe, Defect};
+use crate::mysql::probe::{Defect, Fitness, Probe};
 use crate::mysql::server::Server;
 
 /// Longest wait for all that a member is asked.

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::roots::Suite;
 use super::{folder, passed};
 
 /// Longest wait until a service is as it should be.
@@ -22,7 +21,6 @@ pub(super) struct Machine {
     nspawn: Child,
     /// The id of its first process, as this machine counts.
     init: u32,
-    pub(super) suite: Suite,
 }
 
 /// How a command ended, and what it said.
@@ -36,7 +34,7 @@ impl Machine {
     ///
     /// # Errors
     /// If the machine that we are on does not allow that, or a service fails.
-    pub(super) fn boot(root: &Path, suite: Suite) -> Result<Self> {
+    pub(super) fn boot(root: &Path) -> Result<Self> {
         let console = folder().join("console.log");
         let log =
             File::create(&console).with_context(|| format!("creating {}", console.display()))?;
@@ -51,11 +49,7 @@ impl Machine {
             .stderr(log)
             .spawn()
             .context("starting systemd-nspawn")?;
-        let mut machine = Self {
-            nspawn,
-            init: 0,
-            suite,
-        };
+        let mut machine = Self { nspawn, init: 0 };
         machine.init = machine
             .first_process()
             .with_context(|| format!("{} says more", console.display()))?;
