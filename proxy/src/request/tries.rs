@@ -62,14 +62,27 @@ impl Exchange {
 
     /// The upstream began to answer.
     pub(crate) fn answered(&self, status: u16) {
-        if let Some(lease) = self.attempts.lease() {
+        if let (Some(group), Some(lease)) = (self.group(), self.attempts.lease()) {
             lease.upstream.metrics.requests[class(status)].inc();
+            group.answered(&lease.upstream, status);
         }
     }
 
     /// No connection came about. Whether there is another try.
     pub(crate) fn unreachable(&mut self) -> bool {
-        self.broke(Problem::UpstreamUnreachable);
+        self.has_no_connection(Problem::UpstreamUnreachable)
+    }
+
+    /// There is no trust between proxy and upstream. Whether there is another try.
+    pub(crate) fn untrusted(&mut self) -> bool {
+        if let Some(upstream) = self.attempts.tries.last() {
+            upstream.metrics.tls_failures.inc();
+        }
+        self.has_no_connection(Problem::UpstreamUntrusted)
+    }
+
+    fn has_no_connection(&mut self, problem: Problem) -> bool {
+        self.broke(problem);
         let again = self.has_tries_left();
         if let (true, Some(group)) = (again, self.group()) {
             group.metrics.retries_connect.inc();

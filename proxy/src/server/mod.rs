@@ -12,8 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::{Config, ConfigError};
-use crate::downstream::tls::TlsError;
+use crate::config::{Config, ConfigError, TlsError};
 
 pub use run::serve;
 
@@ -60,11 +59,12 @@ impl StartError {
     }
 }
 
-/// Everything about a configuration that can be checked without serving.
+/// Checks everything about a configuration that can be checked without serving. Says what its names stand for, in lines that
+/// begin with `#`; one that stands for nothing may come to do so later.
 ///
 /// # Errors
 /// A certificate can't be used.
-pub fn check(config: &Config) -> Result<(), StartError> {
+pub async fn check(config: &Config) -> Result<String, StartError> {
     crate::downstream::entrance::certificates(&config.listen)?;
-    Ok(())
+    Ok(crate::names::describe(config).await)
 }

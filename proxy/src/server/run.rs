@@ -16,6 +16,7 @@ use super::sockets;
 use crate::config::{self, Config};
 use crate::downstream::tls::Certificate;
 use crate::metrics::Metrics;
+use crate::names::Names;
 use crate::operate::cli::Serve;
 use crate::operate::client::AdminClient;
 use crate::operate::pid_file::{self, PidFile};
@@ -62,7 +63,9 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
         file_error(&path, error)
     })?;
     let access_log = Arc::new(access_log);
-    let live = Live::new(&config, metrics);
+    let names = Names::new(metrics.clone());
+    names.ask_for_all(&config).await;
+    let live = Live::new(&config, names, metrics);
     if settings.upgrade {
         take_over_drains(&config, &live).await;
     }

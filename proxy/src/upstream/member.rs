@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use pingora_core::upstreams::peer::HttpPeer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Endpoint;
 use super::connections::{self, Connection, Connections};
+use super::peer::peer;
 use super::standing::Standing;
 use crate::config;
 use crate::metrics::{Metrics, UpstreamMetrics};
 
 /// One upstream of a group, with the settings of one configuration.
 pub(crate) struct Upstream {
-    pub(crate) entry: config::ServerEntry,
+    pub(crate) endpoint: Endpoint,
+    max_queue: usize,
     /// What pingora connects to; cloned for each try.
     pub(crate) peer: HttpPeer,
     pub(crate) standing: Arc<Standing>,
@@ -32,25 +35,20 @@ impl Upstream {
         group: &str,
         settings: &config::Group,
         entry: &config::ServerEntry,
+        endpoint: Endpoint,
         standing: Arc<Standing>,
         metrics: &Metrics,
     ) -> Self {
-        let mut peer = HttpPeer::new(entry.resolved, false, String::new());
-        peer.options.connection_timeout = Some(settings.connect_timeout);
-        peer.options.total_connection_timeout = Some(settings.connect_timeout);
-        peer.options.read_timeout = Some(settings.read_timeout);
-        peer.options.write_timeout = Some(settings.write_timeout);
-        peer.options.idle_timeout = Some(settings.idle_timeout);
-        peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         Self {
-            peer,
+            peer: peer(settings, &endpoint),
             standing,
-            metrics: metrics.upstream(group, &entry.address),
+            metrics: metrics.upstream(group, &endpoint.address, endpoint.name.as_deref()),
             connections: Connections::new(entry.max_connections, settings.idle_timeout),
             connect_timeout: settings.connect_timeout,
             slots: Arc::new(Semaphore::new(entry.max_connections)),
             waiting: AtomicUsize::new(0),
-            entry: entry.clone(),
+            max_queue: entry.max_queue,
+            endpoint,
         }
     }
 
@@ -62,7 +60,7 @@ impl Upstream {
         if !alone && let Some(connection) = self.connections.take() {
             return Ok(connection);
         }
-        let opened = connections::open(self.entry.resolved, self.connect_timeout).await?;
+        let opened = connections::open(self.endpoint.socket, self.connect_timeout).await?;
         self.metrics.connects.inc();
         Ok(opened)
     }
@@ -87,7 +85,7 @@ impl Upstream {
     }
 
     pub(crate) fn has_room_to_wait(&self) -> bool {
-        self.waiting() < self.entry.max_queue
+        self.waiting() < self.max_queue
     }
 
     /// A slot, if one is free.
