@@ -1,7 +1,7 @@
-//! Tells the crate what it is built from: the commit, if whoever builds says so, and the profile.
+//! Tells the crate the commit and the profile that it is built from.
 //!
-//! The commit is not asked of git. It would be another with each commit, and host and proxy would be compiled again for
-//! nothing; and the sources may be a tarball. What is shipped is built with `STORE_COMMIT` set (`xtask/src/cargo.rs`).
+//! The commit comes from the variable `STORE_COMMIT`, which `xtask/src/cargo.rs` sets for what is shipped, and not from git:
+//! each commit would make cargo compile host and proxy again, and the sources may be a tarball.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -20,8 +20,8 @@ fn main() {
     println!("cargo::rustc-env=STORE_BUILD_PROFILE={profile}");
 }
 
-/// Cargo tells its name to nobody (`PROFILE` is that of which it inherits), but what it builds is in a folder of that
-/// name: `target/dist/build/…`. That of the profile `dev` is called `debug`.
+/// The name of the profile. Cargo's variable `PROFILE` has only the one that it inherits from, but the folder that cargo
+/// builds in has its name: `target/dist/build/…`. The folder of the profile `dev` is called `debug`.
 fn profile(out: &Path) -> Option<&str> {
     let build = out
         .ancestors()

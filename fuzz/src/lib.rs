@@ -17,7 +17,7 @@ use std::thread;
 pub fn target(name: &str, check: fn(&[u8])) {
     for path in seeds(name) {
         let input = fs::read(&path).expect("a seed can be read");
-        let _shown = ShownOnPanic(path);
+        let _shown = FailingSeed(path);
         check(&input);
     }
     #[cfg(feature = "libfuzzer")]
@@ -37,10 +37,10 @@ fn seeds(name: &str) -> Vec<PathBuf> {
     seeds
 }
 
-/// The input that a failing test was about.
-struct ShownOnPanic(PathBuf);
+/// Names the seed that is tried, if its test fails.
+struct FailingSeed(PathBuf);
 
-impl Drop for ShownOnPanic {
+impl Drop for FailingSeed {
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("the seed is {}", self.0.display());

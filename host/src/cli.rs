@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::client;
-use crate::config::{Config, Secret};
+use crate::config::{Config, MysqlTls, Secret};
 
 /// Runs the WebAssembly components of a Spin app, with pooled MySQL and Redis, metrics and limits.
 ///
@@ -28,6 +28,10 @@ pub enum Command {
         /// mysql://user:password@host:port/database
         #[arg(long, env = "STORE_HOST_MYSQL_URL", hide_env_values = true)]
         mysql_url: Secret,
+
+        /// How the server is spoken to.
+        #[command(flatten)]
+        tls: MysqlTls,
     },
 
     /// What an operator asks running hosts for.

@@ -31,7 +31,9 @@ mod redis;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use store_server::trace::Tracing;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -48,19 +50,25 @@ use http::{Refusals, Server};
 use instance::{Compiler, EpochTicker, engine};
 use metrics::Metrics;
 
+/// The service that traces are of, unless the environment names another.
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+
+/// How long the last traces may take to be sent, at the end.
+const TRACES_LIMIT: Duration = Duration::from_secs(3);
+
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The app.
+    /// The app can't be served.
     #[error(transparent)]
     App(#[from] AppError),
-    /// A setting outside the manifest's reach.
+    /// A flag or a variable of the host is wrong.
     #[error("{0}")]
     Setting(String),
-    /// A database or cache.
+    /// A database or a cache can't be reached, or refuses.
     #[error("{0}")]
     Backend(String),
-    /// A listener.
+    /// An address can't be listened on.
     #[error("{flag} {address}: {source}; free the port or choose another (0 picks one)")]
     Listen {
         /// The flag that names the address.
@@ -70,7 +78,7 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The machine or the metrics registry.
+    /// The machine has no thread or socket for us, or the metrics can't be declared.
     #[error("{0}")]
     Internal(String),
 }
@@ -104,8 +112,11 @@ impl Host {
     /// Something can't be served or bound, as [`StartError`] tells. Nothing is left running.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let metrics = Metrics::new().map_err(|error| StartError::Internal(error.to_string()))?;
+        let tracing = config.trace.settings();
+        let tracing = Tracing::start(&tracing, PROGRAM, metrics.spans.clone());
+        let tracing = tracing.map_err(StartError::Setting)?;
         let watched = config.swap.watch.then(|| Files::of(&config.app));
-        let plan = Plan::new(config, &metrics)?;
+        let plan = Plan::new(config, &metrics, &tracing)?;
         let token = admin_token(config)?;
         let trust = Trust::new(config.swap.require_signature.as_deref());
         let trust = trust.map_err(StartError::Setting)?;
@@ -135,6 +146,7 @@ impl Host {
                 metrics.clone(),
             ),
             metrics: metrics.clone(),
+            tracing: tracing.clone(),
             trust,
             state,
         };
@@ -155,6 +167,7 @@ impl Host {
                 clients: Clients::new(config.clients.clone()),
                 refusals: Arc::new(Refusals::new(metrics)),
                 readiness: Readiness::new(control.live.clone()),
+                tracing,
                 max_connections: config.max_connections as usize,
                 receive_timeout: config.clients.receive_timeout,
                 send_timeout: config.send_timeout,
@@ -183,6 +196,7 @@ impl Host {
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         http::serve(self.server, self.listener, stop).await;
         self.control.stop();
+        self.control.tracing.finish(TRACES_LIMIT).await;
     }
 }
 
@@ -216,15 +230,15 @@ fn admin_token(config: &Config) -> Result<Token, StartError> {
     Ok(token)
 }
 
-/// Said instead of a folder for a host that may write nowhere.
+/// The value of `--state-folder` for a host that keeps nothing.
 const NO_FOLDER: &str = "none";
 
-/// The folder that swaps survive in: the one that is named, or one for this host beside the app.
+/// The folder in which swaps survive a restart: the one that is named, or one for this host beside the app.
 fn state_folder(config: &Config) -> Result<Option<StateFolder>, StartError> {
     let path: PathBuf = match (&config.swap.state_folder, config.listen.port()) {
         (Some(path), _) if path.as_os_str() == NO_FOLDER => return Ok(None),
         (Some(path), _) => path.clone(),
-        // Who picks a port each time is another host each time.
+        // A host that picks a port would have another folder each time.
         (None, 0) => {
             tracing::info!("Swaps end with this process: keep them with --state-folder");
             return Ok(None);

@@ -7,20 +7,21 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use store_host::cli::{Cli, Command};
-use store_host::config::Config;
+use store_host::config::{Config, MysqlTls};
 use store_host::{Host, StartError, client};
 use store_server::console::{arguments, succeed};
 use store_server::logging;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// glibc's keeps seven pieces of a size at hand for each thread, fewer than requests that an instance serves at once.
+/// jemalloc instead of glibc's allocator, which keeps seven free pieces of a size for each thread: fewer than the requests that
+/// an instance serves at once.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// What is free goes back to the system after half a second, from a thread of its own: what compiling a component leaves
-/// behind would stay otherwise. <https://jemalloc.net/jemalloc.3.html#tuning>
+/// Free memory goes back to the system after half a second, from a thread of its own; that of compiling a component would
+/// otherwise stay. <https://jemalloc.net/jemalloc.3.html#tuning>
 #[cfg(feature = "jemalloc")]
 #[expect(unsafe_code, reason = "jemalloc looks for this name")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
@@ -30,10 +31,10 @@ static ALLOCATOR_SETTINGS: Option<&'static c_char> = {
     Some(unsafe { &*TEXT.as_ptr() })
 };
 
-/// How it is called.
+/// The program's name in its messages.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// How long the process waits for tasks that were cut off. A component in an endless loop never gives its thread back.
+/// How long the process waits at its end for tasks that were cut off: a component in an endless loop never frees its thread.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         match cli.command {
-            Some(Command::Migrate { mysql_url }) => migrate(&mysql_url.0).await,
+            Some(Command::Migrate { mysql_url, tls }) => migrate(&mysql_url.0, &tls).await,
             Some(Command::Client(command)) => operate(command).await,
             None => serve(&cli.config).await,
         }
@@ -56,8 +57,8 @@ fn main() -> ExitCode {
     code
 }
 
-/// How many tasks a thread runs between two looks at timers and sockets. Each may take a millisecond, which is how long an
-/// endless loop in a component goes on: tokio's 61 would keep what arrives waiting for as many.
+/// How many tasks a thread runs between two looks at timers and sockets. Each may take the millisecond for which a component
+/// may compute at a time: with tokio's 61, what arrives would wait for 61 ms.
 const EVENT_INTERVAL: u32 = 16;
 
 fn runtime() -> std::io::Result<Runtime> {
@@ -80,7 +81,7 @@ async fn serve(config: &Config) -> ExitCode {
 
 async fn run(config: &Config) -> Result<(), StartError> {
     let internal = |error: std::io::Error| StartError::Internal(error.to_string());
-    // Before anything is started, so that no signal finds the default action.
+    // Before anything is started, or a signal would end the process by its default action.
     let mut terminate = signal(SignalKind::terminate()).map_err(internal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(internal)?;
     let host = Host::start(config).await?;
@@ -96,11 +97,11 @@ async fn run(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Two lines on stdout, for people and for scripts that start a host on port 0.
+/// Prints two lines on stdout, for people and for scripts that start a host on port 0.
 fn announce(host: &Host) -> Result<(), StartError> {
     let address = host.address()?;
     let admin = host.admin_address();
-    // Whoever started us may have closed stdout; that is no reason to stop.
+    // Stdout may be closed, which is no reason to stop.
     _ = writeln!(
         std::io::stdout(),
         "listening on http://{address}\nadmin on {admin}"
@@ -108,22 +109,21 @@ fn announce(host: &Host) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn migrate(url: &str) -> ExitCode {
-    match store_host::migrate(url).await {
+async fn migrate(url: &str, tls: &MysqlTls) -> ExitCode {
+    match store_host::migrate(url, tls).await {
         Ok(applied) if applied.is_empty() => succeed("the database is up to date"),
         Ok(applied) => succeed(&format!("applied {}", applied.join(", "))),
         Err(error) => fail(
             &error,
-            if matches!(error, store_host::MigrateError::Url(_)) {
-                2
-            } else {
-                1
+            match error {
+                store_host::MigrateError::Url(_) | store_host::MigrateError::Tls(_) => 2,
+                _ => 1,
             },
         ),
     }
 }
 
-/// What an operator asked for, of hosts that run elsewhere.
+/// Carries out an operator's command on hosts that run elsewhere.
 async fn operate(command: client::Command) -> ExitCode {
     match client::run(command).await {
         Ok(()) => ExitCode::SUCCESS,

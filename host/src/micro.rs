@@ -7,6 +7,7 @@ use bytes::Bytes;
 use clap::Parser;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
+use store_server::trace::{Trace, Tracing};
 use tokio::sync::Mutex;
 use wasmtime::Engine;
 
@@ -18,8 +19,8 @@ use crate::instance::{
 };
 use crate::message::RequestId;
 use crate::metrics::Metrics;
-use crate::mysql::Pool;
-use crate::outbound::{Backend, Kind};
+use crate::mysql::{Pool, Server};
+use crate::outbound::{Backend, Kind, Tls};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -33,7 +34,7 @@ impl Routes {
     /// The app can't be served.
     pub fn of(app: &Path) -> Result<Self, Failure> {
         let config = config(app)?;
-        let plan = Plan::new(&config, &Metrics::new()?)?;
+        let plan = Plan::new(&config, &Metrics::new()?, &Tracing::default())?;
         Ok(Self(plan.router))
     }
 
@@ -56,7 +57,7 @@ impl Component {
     /// The app can't be served.
     pub fn load(app: &Path, id: &str) -> Result<Self, Failure> {
         let config = config(app)?;
-        let plan = Plan::new(&config, &Metrics::new()?)?;
+        let plan = Plan::new(&config, &Metrics::new()?, &Tracing::default())?;
         let context = plan.contexts.get(id).ok_or("no such component")?.clone();
         let engine = engine::new(config.limits.memory_limit_bytes(), None)?;
         let version = Version {
@@ -82,6 +83,7 @@ impl Component {
             id: RequestId::made("bench-"),
             place: None,
             is_urgent: false,
+            trace: Trace::off(),
         };
         let (answer, _) = self.generation.instances.handle(admitted, request).await?;
         Ok(answer.into_body().collect().await?.to_bytes().len())
@@ -106,8 +108,9 @@ impl Connections {
         let config = config(Path::new("spin.toml"))?;
         let metrics = Metrics::new()?.mysql_pool("bench");
         let backend = Backend::parse(url, Kind::Mysql)?;
-        let memory = config.limits.memory_limit_bytes();
-        let pool = Pool::new(&backend, config.mysql, memory, metrics);
+        let tls = Tls::load(&config.mysql.tls.settings())?;
+        let server = Server::alone(&backend, &tls, config.limits.memory_limit_bytes());
+        let pool = Pool::new(server, config.mysql, metrics);
         Ok(Self(pool))
     }
 

@@ -1,10 +1,14 @@
 //! Numbered SQL files, applied once each and recorded in the database.
 
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder};
+
+use crate::config::MysqlTls;
+use crate::mysql::Server;
+use crate::outbound::{Backend, Kind, Tls};
 
 /// In order; a file that was released is never changed, only followed by another.
-const MIGRATIONS: [(u32, &str, &str); 5] = [
+const MIGRATIONS: [(u32, &str, &str); 6] = [
     (1, "store", include_str!("../migrations/0001-store.sql")),
     (
         2,
@@ -26,6 +30,7 @@ const MIGRATIONS: [(u32, &str, &str); 5] = [
         "cache-state",
         include_str!("../migrations/0005-cache-state.sql"),
     ),
+    (6, "writer", include_str!("../migrations/0006-writer.sql")),
 ];
 
 /// Held while migrating, so that of several processes one does it. Seconds.
@@ -47,6 +52,9 @@ pub enum MigrateError {
     /// The URL itself.
     #[error("--mysql-url: {0}; write mysql://user:password@host:port/database")]
     Url(String),
+    /// The files of the TLS settings.
+    #[error("{0}")]
+    Tls(String),
     /// The server can't be reached or refuses.
     #[error("MySQL at {address}: {source}; check that it runs, and the user, password and rights")]
     Server {
@@ -77,18 +85,19 @@ pub enum MigrateError {
 /// # Errors
 /// See [`MigrateError`]. DDL commits by itself in MySQL: a migration that fails half-way stays half applied, and the next
 /// start goes on with it.
-pub async fn migrate(url: &str) -> Result<Vec<String>, MigrateError> {
-    let opts = Opts::from_url(url).map_err(|error| MigrateError::Url(error.to_string()))?;
-    let address = format!("{}:{}", opts.ip_or_hostname(), opts.tcp_port());
-    let database = opts
-        .db_name()
-        .ok_or_else(|| MigrateError::Url("it names no database".into()))?
-        .to_owned();
+pub async fn migrate(url: &str, tls: &MysqlTls) -> Result<Vec<String>, MigrateError> {
+    let tls = Tls::load(&tls.settings()).map_err(MigrateError::Tls)?;
+    let backend = Backend::parse(url, Kind::Mysql).map_err(MigrateError::Url)?;
+    backend.check_tls(&tls).map_err(MigrateError::Url)?;
+    let address = backend.to_string();
+    let database = backend.database();
+    let database = database.ok_or_else(|| MigrateError::Url("it names no database".into()))?;
     let server = |source| MigrateError::Server {
         address: address.clone(),
         source,
     };
-    let mut conn = connect(opts, &database).await.map_err(server)?;
+    let opened = connect(&backend, &tls, database).await;
+    let mut conn = opened.map_err(server)?;
     // The lock is the session's: it ends with the connection, however this function ends.
     let locked: Option<Option<i64>> = conn
         .exec_first(
@@ -123,11 +132,10 @@ pub async fn migrate(url: &str) -> Result<Vec<String>, MigrateError> {
     Ok(done)
 }
 
-async fn connect(opts: Opts, database: &str) -> mysql_async::Result<Conn> {
-    let without_database = OptsBuilder::from_opts(opts.clone())
-        .db_name(None::<String>)
-        .prefer_socket(false);
-    let mut conn = Conn::new(without_database).await?;
+async fn connect(backend: &Backend, tls: &Tls, database: &str) -> mysql_async::Result<Conn> {
+    // What it answers is small.
+    let server = Server::alone(&backend.without_database(), tls, 0);
+    let mut conn = server.connect().await?;
     let name = database.replace('`', "``");
     conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}`"))
         .await?;
@@ -174,6 +182,24 @@ mod tests {
         for (index, (version, _, sql)) in MIGRATIONS.iter().enumerate() {
             assert_eq!(*version as usize, index + 1);
             assert!(!statements(sql).is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_url_is_not_repeated() {
+        for wrong in [
+            "mysql://u:secret@h:1/store?pool=secret",
+            "mysql://u:secret@h:1/store?pool_min=secret",
+            "mysql://u:secret@h:1/store?pool_min=9&pool_max=1",
+            "mysql://u:secret@h:secret/store",
+            "secret://u:secret@h:1/store",
+            "secret",
+            "mysql://u:secret@h:1/",
+        ] {
+            let outcome = migrate(wrong, &MysqlTls::default()).await;
+            let error = outcome.expect_err(wrong).to_string();
+            assert!(error.starts_with("--mysql-url: "), "{error}");
+            assert!(!error.contains("secret"), "{wrong}: {error}");
         }
     }
 

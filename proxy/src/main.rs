@@ -16,10 +16,10 @@ use store_server::logging;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How it is called.
+/// The program's name in its messages.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// How long the process waits for what it leaves behind.
+/// How long the process waits at its end for tasks that are left.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         match &cli.command {
             None if cli.serve.check => check(&cli.serve).await,
             None => serve(&cli.serve).await,
-            Some(command) => control(command, &cli.serve).await,
+            Some(command) => operate(command, &cli.serve).await,
         }
     });
     runtime.shutdown_timeout(ABANDON_AFTER);
@@ -71,7 +71,8 @@ async fn check(settings: &Serve) -> ExitCode {
     }
 }
 
-async fn control(command: &Command, serve: &Serve) -> ExitCode {
+/// Carries out an operator's command on a proxy that runs elsewhere.
+async fn operate(command: &Command, serve: &Serve) -> ExitCode {
     let done = match command {
         Command::Upgrade { binary, target } => {
             return match upgrade(serve, binary.as_deref(), target.admin.as_deref()).await {

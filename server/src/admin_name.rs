@@ -1,7 +1,7 @@
-//! By which names an admin listener may be asked.
+//! The names that requests to an admin listener may be for.
 //!
-//! A web page can give its own name the address of a machine, and then reads what a browser there fetches from it. It can
-//! do so neither with an address nor with `localhost`.
+//! A web page can give its own name the address of a machine, and then read what a browser there fetches from it. It can't do
+//! that with an address or with `localhost`.
 
 use std::net::IpAddr;
 

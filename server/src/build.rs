@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::Declare;
 
-/// What stands behind the name of the program when it is asked for its version.
+/// What `--version` prints behind the name of the program.
 pub const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (commit ",
@@ -16,19 +16,20 @@ pub const VERSION: &str = concat!(
     ")"
 );
 
-/// Which build it is.
+/// A build of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
-    /// As in `Cargo.toml`.
+    /// The version in `Cargo.toml`.
     pub version: String,
-    /// Of git, shortened; `-dirty` at its end if files had been changed since. `unknown` unless whoever built it said so.
+    /// The commit, shortened, with `-dirty` at its end if files had been changed since. `unknown` if the build did not name
+    /// one.
     pub commit: String,
-    /// Cargo's: `dev`, or `dist` for what is shipped.
+    /// Cargo's profile: `dev`, or `dist` for what is shipped.
     pub profile: String,
 }
 
 impl Build {
-    /// The one that runs.
+    /// The build that runs.
     #[must_use]
     pub fn this() -> Self {
         Self {

@@ -1,6 +1,6 @@
-//! What a program says to whoever started it: results on stdout, one line on stderr when it fails.
+//! What a program prints for whoever started it: results on stdout, one line on stderr when it fails.
 //!
-//! Whoever reads may have closed the pipe; that is no reason to stop half way, so nothing here fails.
+//! The reader may have closed the pipe, which is no reason to stop half way: nothing here fails.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -20,7 +20,7 @@ pub fn succeed(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Says in one line why `program` ends with this exit code.
+/// Prints in one line on stderr why `program` ends with this exit code.
 #[must_use]
 pub fn fail(program: &str, reason: &dyn Display, code: u8) -> ExitCode {
     let line = one_line(&reason.to_string());
@@ -31,7 +31,7 @@ pub fn fail(program: &str, reason: &dyn Display, code: u8) -> ExitCode {
 /// Reads the command line of `program`.
 ///
 /// # Errors
-/// The exit code, once `--help` and `--version` are answered as they are asked, and anything else in one line.
+/// The exit code, after `--help` or `--version` was answered or the mistake was printed in one line.
 pub fn arguments<C: Parser>(program: &str) -> Result<C, ExitCode> {
     C::try_parse().map_err(|answer| {
         let text = answer.to_string();

@@ -1,4 +1,5 @@
-//! A file of settings in TOML: where in it a key stands, so that a complaint can name its line, and serde's words in ours.
+//! A file of settings in TOML: finds the line of a key, so that a complaint can name it, and puts serde's messages into plain
+//! words.
 
 use std::ops::Range;
 
@@ -7,7 +8,7 @@ use toml::de::{DeTable, DeValue, Error};
 
 use crate::console::one_line;
 
-/// A key from the top of the file down; entries of an array are steps by number.
+/// A key as the steps that lead to it from the top of the file; an entry of an array is a step by number.
 pub type Path = Vec<String>;
 
 /// A file's text and its tree.
@@ -21,7 +22,7 @@ impl<'a> Document<'a> {
     /// Reads a file's text.
     ///
     /// # Errors
-    /// The text is no TOML: the line, and what is wrong there.
+    /// The text is not TOML; the error has the line and what is wrong there.
     pub fn parse(text: &'a str) -> Result<Self, (usize, String)> {
         let malformed = |error: Error| {
             let line = error.span().map_or(1, |span| line_at(text, span.start));
@@ -31,7 +32,7 @@ impl<'a> Document<'a> {
         Ok(Self { text, root })
     }
 
-    /// The line of the key, or of the innermost table around it that is there; the first one if there is none.
+    /// The line of a key; if there is no such key, that of the innermost table around it, or else the first line.
     #[must_use]
     pub fn line_of(&self, path: &[String]) -> usize {
         let mut offset = 0;
@@ -54,7 +55,7 @@ impl<'a> Document<'a> {
         found.path
     }
 
-    /// The line, counted from 1, at so many bytes from the beginning.
+    /// The line, counted from 1, that is `offset` bytes from the beginning.
     #[must_use]
     pub fn line_at(&self, offset: usize) -> usize {
         line_at(self.text, offset)
@@ -83,7 +84,7 @@ pub fn name(path: &[String]) -> String {
     name
 }
 
-/// serde's words in ours, with a suggestion where a name is unknown.
+/// Puts a message of serde into plain words, with a suggestion where a name is unknown.
 #[must_use]
 pub fn explain(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
@@ -104,7 +105,7 @@ pub fn explain(message: &str) -> String {
 
 const WHOLE_NUMBER: &str = "expected a whole number in range";
 
-/// What to add to a complaint about an unknown `word`: `; did you mean …?`, or all there is if nothing is near.
+/// What to add to a complaint about an unknown `word`: `; did you mean …?`, or all known words if none is like it.
 #[must_use]
 pub fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
@@ -120,7 +121,7 @@ pub fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Strin
     }
 }
 
-/// What `step` leads to from `value`, or from the root, and where it begins.
+/// What `step` leads to from `value`, or from the root if that is `None`, and where it begins.
 fn child<'t, 'a>(
     value: Option<&'t DeValue<'a>>,
     root: &'t DeTable<'a>,
@@ -141,7 +142,7 @@ fn child<'t, 'a>(
         .map(|(key, value)| (key.span().start, value.get_ref()))
 }
 
-/// The narrowest setting so far.
+/// The narrowest key or value found so far.
 #[derive(Default)]
 struct Innermost {
     path: Path,
@@ -180,7 +181,7 @@ fn search_value(
 fn consider(place: &Range<usize>, path: &Path, span: &Range<usize>, found: &mut Innermost) {
     let width = place.len();
     let inside = place.start <= span.start && span.end <= place.end;
-    // Of a table and its only key, which may be as wide, the key comes later and is meant.
+    // A table and its only key may be equally wide. The key comes later, and is meant.
     if inside && found.width.is_none_or(|narrowest| width <= narrowest) {
         found.path.clone_from(path);
         found.width = Some(width);

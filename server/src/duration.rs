@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// Far beyond any use, and near enough that adding it to a clock never overflows.
+/// Longer than anyone needs, and short enough that adding it to a clock never overflows.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// A duration above zero; nothing here means anything at zero.
+/// Reads a duration, which must be above zero: no setting makes sense at zero.
 ///
 /// # Errors
-/// What to write instead.
+/// The text is no duration, or is zero or above a week. The error says what to write.
 pub fn parse(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than zero".into()),
@@ -20,19 +20,19 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// For serde's `with`.
+/// Reads a duration, for serde's `with`.
 ///
 /// # Errors
-/// As [`parse`].
+/// As for [`parse`].
 pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     parse(&text).map_err(serde::de::Error::custom)
 }
 
-/// For serde's `with`.
+/// Writes a duration, for serde's `with`.
 ///
 /// # Errors
-/// The serializer's.
+/// The serializer fails.
 pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&humantime::format_duration(*duration))
 }

@@ -1,6 +1,6 @@
 //! Reads `Forwarded` (RFC 7239, section 4).
 
-/// For each element of a line, whom the request was sent for, if it says so; nothing if the line is malformed.
+/// The `for` of each element of a line, `None` for an element without one. `None` as a whole if the line is malformed.
 #[must_use]
 pub fn elements(line: &[u8]) -> Option<Vec<Option<String>>> {
     let mut rest = line.trim_ascii();

@@ -1,4 +1,4 @@
-//! For whom earlier proxies sent a request, as they say.
+//! Reads from a request's headers for which client earlier proxies sent it.
 
 use std::net::IpAddr;
 
@@ -7,12 +7,12 @@ use http::{HeaderMap, HeaderName};
 
 pub use crate::elements::elements;
 
-/// The older relative of `Forwarded`, which most proxies write.
+/// The header that most proxies write; `Forwarded` is newer.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client whom trusted proxies name: the last address that is no trusted proxy's own, or the first if all are. Each
-/// proxy adds whom it saw at the end, and what stands before that may be anyone's invention. What is no address ends the
-/// list. Nothing if none is named.
+/// The client that trusted proxies name: the last address that is no trusted proxy's own, or the first if all are. Each proxy
+/// adds the address that it saw at the end, and anyone may have invented what stands before that. The list is read from its
+/// end up to the first entry that is no address. `None` if no client is named.
 pub fn client(headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let (mut client, mut nodes) = (None, nodes(headers));
     while let Some(Some(before)) = nodes.pop() {
@@ -24,7 +24,7 @@ pub fn client(headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> Optio
     client
 }
 
-/// All that the request was sent for, as `X-Forwarded-For` or else `Forwarded` (RFC 7239) names them, the nearest last.
+/// All nodes that the request was sent for, as `X-Forwarded-For` or else `Forwarded` (RFC 7239) names them, the nearest last.
 fn nodes(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let nodes = headers.get_all(X_FORWARDED_FOR).iter().flat_map(|line| {
         let line = line.to_str().unwrap_or_default();
@@ -48,7 +48,7 @@ fn address(node: &str) -> Option<IpAddr> {
         None if node.matches(':').count() == 1 => node.split_at(node.find(':')?),
         None => (node, ""),
     };
-    // It may be hidden behind a name.
+    // A port may be a name, to hide its number.
     let is_port = |port: &str| {
         port.bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))

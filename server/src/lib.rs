@@ -18,6 +18,7 @@ pub mod problem;
 pub mod request_id;
 mod secret;
 pub mod token;
+pub mod trace;
 
 pub use secret::Secret;
 

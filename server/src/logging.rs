@@ -1,4 +1,4 @@
-//! Log lines on stderr, written by threads of their own: nothing that serves waits for a full pipe.
+//! Writes log lines on stderr from threads of their own, so that nothing that serves waits for a full pipe.
 
 use std::io::IsTerminal;
 
@@ -10,7 +10,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The target of the audit log, which no filter takes away and which drops no line.
+/// The target of the audit log. No filter hides its lines, and none is dropped.
 pub const AUDIT: &str = "audit";
 
 /// Form of the log lines.
@@ -22,7 +22,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging until the guards are dropped, which writes what is left.
+/// Starts logging. Dropping the guards writes the lines that are left.
 ///
 /// # Errors
 /// `filter` is not in the form that `--log` describes; `example` is.
@@ -33,7 +33,7 @@ pub fn start(format: LogFormat, filter: &str, example: &str) -> Result<[WorkerGu
     let not_here = format!("{AUDIT}=off").parse();
     let not_here = not_here.map_err(|error| format!("the audit log: {error}"))?;
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    // Whoever changes what serves waits for a full pipe rather than leaving no trace.
+    // Rather than drop a line, whoever makes a change waits for a full pipe.
     let all = NonBlockingBuilder::default().lossy(false);
     let (audit_writer, audit_guard) = all.finish(std::io::stderr());
     let usual = layer(format, writer).with_filter(filter.add_directive(not_here));

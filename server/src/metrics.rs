@@ -1,5 +1,7 @@
 //! Declares metrics and registers them at once.
 
+use std::time::SystemTime;
+
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
@@ -7,10 +9,10 @@ use prometheus::{
     Registry, Result, TextEncoder,
 };
 
-/// A registry that has what the system says of the process: memory, time, open files.
+/// A registry with the metrics of the process: its memory, processor time and open files.
 ///
 /// # Errors
-/// Two metrics have one name, which is not so: nothing else is in it yet.
+/// None that can happen: it would be a second metric of the same name.
 pub fn registry() -> Result<Registry> {
     let registry = Registry::new();
     registry.register(Box::new(ProcessCollector::for_self()))?;
@@ -25,7 +27,7 @@ pub fn render(registry: &Registry) -> Result<String> {
     TextEncoder::new().encode_to_string(&registry.gather())
 }
 
-/// Whoever declares metrics. Each fails if there is one of its name already, or if the name is none.
+/// Declares metrics in one registry. Each declaration fails if there is a metric of its name, or if the name is malformed.
 #[derive(Clone, Copy, Debug)]
 pub struct Declare<'a> {
     registry: &'a Registry,
@@ -36,7 +38,7 @@ pub struct Declare<'a> {
     reason = "said once, of the type: all of them fail for the same reasons"
 )]
 impl<'a> Declare<'a> {
-    /// Registers what is declared with `registry`.
+    /// Declares metrics in `registry`.
     #[must_use]
     pub fn new(registry: &'a Registry) -> Self {
         Self { registry }
@@ -86,12 +88,18 @@ impl<'a> Declare<'a> {
     }
 }
 
+/// Sets a gauge to the time that it is now, in Unix seconds.
+pub fn set_to_now(gauge: &IntGauge) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    gauge.set(now.map_or(0, |now| now.as_secs().cast_signed()));
+}
+
 /// Adds one to a gauge and takes it off on drop, however the work ends.
 #[derive(Debug)]
 pub struct InUse(IntGauge);
 
 impl InUse {
-    /// One more.
+    /// Adds one to `gauge`.
     #[must_use]
     pub fn new(gauge: IntGauge) -> Self {
         gauge.inc();

@@ -5,13 +5,13 @@ use std::fmt::Write;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-/// Carries the id in requests and answers.
+/// The header that carries the id in requests and answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest id taken over from a client or a proxy.
 const LONGEST: usize = 128;
 
-/// The id that came with a request, if it can stand in a log line.
+/// The id that came with a request, if it is short and plain enough for a log line.
 #[must_use]
 pub fn given(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers
@@ -23,7 +23,7 @@ fn stands_in_a_log(id: &[u8]) -> bool {
     !id.is_empty() && id.len() <= LONGEST && id.iter().all(u8::is_ascii_graphic)
 }
 
-/// A new one.
+/// A new id: a random UUID.
 #[must_use]
 pub fn new_id() -> HeaderValue {
     let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
@@ -31,7 +31,7 @@ pub fn new_id() -> HeaderValue {
     HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 
-/// The id as a URN: what may not stand in one is percent-encoded (RFC 8141, section 2).
+/// The id as a URN. Characters that a URN may not have are percent-encoded (RFC 8141, section 2).
 #[must_use]
 pub fn urn(request_id: &str) -> String {
     let mut urn = String::with_capacity(12 + request_id.len());

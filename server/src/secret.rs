@@ -1,4 +1,4 @@
-//! What must not be printed.
+//! Passwords and tokens, which must not be printed.
 
 use std::convert::Infallible;
 use std::fmt;

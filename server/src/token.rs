@@ -1,4 +1,4 @@
-//! Admin tokens: who has a server's may change it.
+//! Admin tokens: whoever sends a server's token may change the server.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -9,13 +9,13 @@ use subtle::ConstantTimeEq;
 
 use crate::Secret;
 
-/// Shorter ones can be guessed.
+/// Fewest bytes of a token; a shorter one could be guessed.
 pub const SHORTEST: usize = 16;
 
-/// The token in a file.
+/// Reads the token in a file.
 ///
 /// # Errors
-/// It can't be read.
+/// The file can't be read.
 pub fn read(file: &Path) -> io::Result<Secret> {
     Ok(Secret(std::fs::read_to_string(file)?.trim().to_owned()))
 }
@@ -35,7 +35,7 @@ pub fn bearer(authorization: &[u8]) -> Option<&[u8]> {
         .then(|| given.trim_ascii())
 }
 
-/// Whether `given` is the token. The time that takes tells nothing about the token, not even its length.
+/// Whether `given` is the token. The time of the comparison tells nothing about the token, not even its length.
 #[must_use]
 pub fn is_same(token: &Secret, given: &[u8]) -> bool {
     let digest = |bytes: &[u8]| Sha256::digest(bytes);

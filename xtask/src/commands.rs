@@ -41,6 +41,8 @@ pub(crate) enum Command {
     SwapTest(Rest),
     /// Kill host and MariaDB in turn under a load of orders, and look for each order that was confirmed
     CrashTest(Rest),
+    /// Attack the store, and measure its other clients meanwhile
+    Attack(Rest),
     /// Run public test suites against the host and the proxy
     Conformance(Rest),
     /// Look for inputs that make a fuzz target fail
@@ -68,6 +70,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
         Command::BenchProxy(rest) => hand_over(LAB, "bench-proxy", rest).await,
         Command::SwapTest(rest) => hand_over(LAB, "swap-test", rest).await,
         Command::CrashTest(rest) => hand_over(LAB, "crash-test", rest).await,
+        Command::Attack(rest) => hand_over(LAB, "attack", rest).await,
         Command::Conformance(rest) => hand_over(LAB, "conformance", rest).await,
         Command::Fuzz(rest) => hand_over(LAB, "fuzz", rest).await,
     }

@@ -100,7 +100,7 @@ async fn check(config: &Path, log_level: &str) -> Result<()> {
 
 async fn is_fetched(mut fetch: Command) -> Result<bool> {
     let fetched = timeout(FETCH_LIMIT, fetch.stderr(Stdio::null()).status()).await;
-    // Late is as good as never.
+    // A list that comes too late counts as missing.
     let Ok(status) = fetched else {
         return Ok(false);
     };

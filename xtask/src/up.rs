@@ -26,7 +26,7 @@ async fn compile() -> Result<()> {
     build::programs(&[build::HOST_PACKAGE, build::PROXY_PACKAGE, LOCAL]).await
 }
 
-/// What is not given by a URL, we start ourselves.
+/// The servers that no URL names, which we start ourselves.
 fn servers(rest: &Rest) -> Vec<&'static [Tool]> {
     let mut groups = Vec::new();
     if !given(rest, "--mysql-url") {

@@ -1,6 +1,6 @@
 //! What Redis holds: every key, lifetime and field, and how orders and stock are written in them.
 //!
-//! Redis is a cache of MySQL. Each command touches one key, so that all of this works on Redis Cluster too.
+//! Redis is a cache of MySQL, and one server: the script works on many keys at once, which Redis Cluster would refuse.
 
 use std::time::Duration;
 

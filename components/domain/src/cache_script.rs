@@ -7,64 +7,83 @@
 
 use sha1::{Digest as _, Sha1};
 
-/// Works on one key, as `KEYS[1]`; `ARGV` is what to do, whose turn it is, a lifetime in milliseconds, and fields or
-/// fields and values. A hash's `epoch` says when it was written, and its `turn` who may write it: whoever has the turn
-/// knows what MySQL will hold, and as long as there is one the hash shows nothing that may change.
+/// Works on `KEYS`, one after the other; `ARGV` is what to do, a lifetime in milliseconds, and for each key the same number
+/// of arguments: whose turn it is, and fields or fields and values. Answers for how many keys it was done. A hash's `epoch`
+/// says when it was written, and its `turn` who may write it: whoever has the turn knows what MySQL will hold, and as long
+/// as there is one the hash shows nothing that may change.
 ///
 /// - `load`: nothing; the script is known from then on.
-/// - `read`: the fields, if all are there and it is nobody's turn. Otherwise nothing, and the reader has the turn unless
-///   another has.
+/// - `read`, of one key: the fields, if all are there and it is nobody's turn. Otherwise nothing, and the reader has the
+///   turn unless another has.
 /// - `mark`: the turn of a writer, before it commits. Whoever had it before has lost it.
 /// - `put`, `move`, `drop`: the end of a turn, with the fields, with some fields of a hash that has the others, or with
 ///   the end of the hash. Refused if the turn has passed to another. A writer that finds nobody's turn has lost its
 ///   mark: nobody knows what was written since.
 const BODY: &str = r"
-local key, what, token, lifetime = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local what, lifetime = ARGV[1], ARGV[2]
 if what == 'load' then return 1 end
-local stored = redis.call('HMGET', key, 'epoch', 'turn')
-local written, turn = tonumber(stored[1] or 0), stored[2]
-if written > epoch then
-  if what == 'read' then return false end
-  return 0
-end
-local ours = written == epoch
 
-if what == 'read' then
-  if ours and turn then return false end
-  if ours then
-    local values = redis.call('HMGET', key, unpack(ARGV, 4))
-    local whole = true
-    for _, value in ipairs(values) do whole = whole and value end
+local function take_turn(key, token)
+  redis.call('HSET', key, 'epoch', epoch, 'turn', token)
+  redis.call('PEXPIRE', key, lifetime)
+end
+
+local function read(key, token, first, last)
+  local stored = redis.call('HMGET', key, 'epoch', 'turn', unpack(ARGV, first, last))
+  local written, turn = tonumber(stored[1] or 0), stored[2]
+  if written > epoch or (written == epoch and turn) then return false end
+  if written == epoch then
+    local values, whole = {}, true
+    for at = 3, #stored do
+      values[at - 2] = stored[at]
+      whole = whole and stored[at]
+    end
     if whole then return values end
   end
   redis.call('DEL', key)
-  redis.call('HSET', key, 'epoch', epoch, 'turn', token)
-  redis.call('PEXPIRE', key, lifetime)
+  take_turn(key, token)
   return false
 end
 
-if what == 'mark' then
-  if not ours then redis.call('DEL', key) end
-  redis.call('HDEL', key, unpack(ARGV, 4))
-  redis.call('HSET', key, 'epoch', epoch, 'turn', token)
+local function mark(key, token, first, last)
+  local written = tonumber(redis.call('HGET', key, 'epoch') or 0)
+  if written > epoch then return 0 end
+  if written == epoch then
+    redis.call('HDEL', key, unpack(ARGV, first, last))
+  else
+    redis.call('DEL', key)
+  end
+  take_turn(key, token)
+  return 1
+end
+
+local function finish(key, token, first, last)
+  local stored = redis.call('HMGET', key, 'epoch', 'turn', 'product_name')
+  local written, turn, name = tonumber(stored[1] or 0), stored[2], stored[3]
+  if written ~= epoch then return 0 end
+  if turn ~= token then
+    if not turn and string.sub(token, 1, 1) == 'w' then redis.call('DEL', key) end
+    return 0
+  end
+  if what == 'drop' or (what == 'move' and not name) then
+    redis.call('DEL', key)
+    return 1
+  end
+  redis.call('HDEL', key, 'turn')
+  redis.call('HSET', key, unpack(ARGV, first, last))
   redis.call('PEXPIRE', key, lifetime)
   return 1
 end
 
-if not ours then return 0 end
-local is_writer = string.sub(token, 1, 1) == 'w'
-if turn ~= token then
-  if not turn and is_writer then redis.call('DEL', key) end
-  return 0
+if what == 'read' then return read(KEYS[1], ARGV[3], 4, #ARGV) end
+local each = what == 'mark' and mark or finish
+local width = (#ARGV - 2) / #KEYS
+local done = 0
+for number, key in ipairs(KEYS) do
+  local at = 3 + (number - 1) * width
+  done = done + each(key, ARGV[at], at + 1, at + width - 1)
 end
-if what == 'drop' or (what == 'move' and redis.call('HEXISTS', key, 'product_name') == 0) then
-  redis.call('DEL', key)
-  return 1
-end
-redis.call('HDEL', key, 'turn')
-redis.call('HSET', key, unpack(ARGV, 4))
-redis.call('PEXPIRE', key, lifetime)
-return 1
+return done
 ";
 
 /// The script of one epoch.

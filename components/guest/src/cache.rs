@@ -1,6 +1,8 @@
 //! Orders and stock in Redis: read, written, and healed by whoever finds them missing.
 
-use futures::stream::{self, StreamExt as _};
+mod calls;
+
+use self::calls::Calls;
 use store_domain::cache::{
     self, CacheScript, ENTRY_LIFETIME, LEVEL_FIELDS, MARK_LIFETIME, ORDER_FIELDS, QUANTITY,
     STOCK_FIELDS, TURN_GONE, TURN_LIFETIME, TURN_PLACED, changing_fields, order_from_values,
@@ -13,9 +15,6 @@ use store_domain::stock::{StockLevel, StockedProduct};
 use crate::redis::Argument::Text;
 use crate::redis::{Redis, RedisError, milliseconds};
 use crate::trust;
-
-/// How many commands are under way at once: enough to fill the pipe, few enough to hold in memory.
-const COMMANDS_AT_ONCE: usize = 256;
 
 /// A write to the cache. It counts only if it is still the writer's turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,12 +104,12 @@ async fn read<const N: usize>(
     };
     let mut arguments = vec![
         Text("read"),
-        Text(redis.turn()),
         milliseconds(TURN_LIFETIME),
+        Text(redis.turn()),
     ];
     arguments.extend(fields.iter().map(|field| Text(field)));
     let answer = redis
-        .call(&script, &cache::key(entity, id), &arguments)
+        .call(&script, &[cache::key(entity, id)], &arguments)
         .await
         .inspect_err(|_| trust::forget())?;
     Ok(answer.try_into().ok().filter(|_| trust::holds(epoch)))
@@ -126,22 +125,15 @@ pub(crate) async fn mark(
     script: &CacheScript,
     turns: &[(Subject, String)],
 ) -> Result<bool, RedisError> {
-    let marks = turns.iter().map(async |&((entity, id), ref turn)| {
-        let mut arguments = vec![Text("mark"), Text(turn), milliseconds(MARK_LIFETIME)];
-        arguments.extend(changing_fields(entity).iter().map(|field| Text(field)));
-        let answer = redis
-            .call(script, &cache::key(entity, id), &arguments)
-            .await?;
-        Ok(answer == [Some("1".to_owned())])
-    });
-    stream::iter(marks)
-        .buffer_unordered(COMMANDS_AT_ONCE)
-        .fold(Ok(true), |all, one| std::future::ready(both(all, one)))
-        .await
-}
-
-fn both(all: Result<bool, RedisError>, one: Result<bool, RedisError>) -> Result<bool, RedisError> {
-    Ok(all? && one?)
+    let mut calls = Calls::default();
+    for ((entity, id), turn) in turns {
+        let arguments = changing_fields(*entity)
+            .iter()
+            .map(|&field| field.to_owned());
+        let arguments = std::iter::once(turn.clone()).chain(arguments).collect();
+        calls.add("mark", MARK_LIFETIME, cache::key(*entity, *id), arguments);
+    }
+    calls.send(redis, script).await
 }
 
 /// Writes what a reader missed and has read from MySQL, where it has the turn.
@@ -168,46 +160,31 @@ pub async fn write_after_commit(writes: impl IntoIterator<Item = Write>) {
     }
 }
 
-/// Writes, all together rather than one after the other: a whole order takes one round trip.
+/// Writes, all together rather than one after the other: a whole group takes one round trip.
 async fn write(
     redis: &Redis,
     script: &CacheScript,
     writes: impl IntoIterator<Item = Write>,
     turn: impl Fn(&Write) -> String,
 ) -> Result<(), RedisError> {
-    let writes = writes.into_iter().map(|write| {
-        let turn = turn(&write);
-        write_one(redis, script, write, turn)
-    });
-    stream::iter(writes)
-        .buffer_unordered(COMMANDS_AT_ONCE)
-        .fold(Ok(()), |all, one| std::future::ready(all.and(one)))
-        .await
-}
-
-async fn write_one(
-    redis: &Redis,
-    script: &CacheScript,
-    write: Write,
-    turn: String,
-) -> Result<(), RedisError> {
-    let (what, fields, values) = match &write {
-        Write::PutOrder(order) => ("put", &ORDER_FIELDS[..], order_values(order).to_vec()),
-        Write::PutStock(product) => ("put", &STOCK_FIELDS[..], stock_values(product).to_vec()),
-        Write::MoveStock(level) => {
-            let values = vec![level.quantity.to_string(), level.version.to_string()];
-            ("move", &LEVEL_FIELDS[..], values)
-        }
-        Write::Forget(..) => ("drop", &[][..], vec![]),
-    };
-    let mut arguments = vec![Text(what), Text(&turn), milliseconds(ENTRY_LIFETIME)];
-    let pairs = fields.iter().zip(&values);
-    arguments.extend(pairs.flat_map(|(field, value)| [Text(field), Text(value)]));
-    let (entity, id) = write.about();
-    redis
-        .call(script, &cache::key(entity, id), &arguments)
-        .await
-        .map(drop)
+    let mut calls = Calls::default();
+    for write in writes {
+        let (what, fields, values) = match &write {
+            Write::PutOrder(order) => ("put", &ORDER_FIELDS[..], order_values(order).to_vec()),
+            Write::PutStock(product) => ("put", &STOCK_FIELDS[..], stock_values(product).to_vec()),
+            Write::MoveStock(level) => {
+                let values = vec![level.quantity.to_string(), level.version.to_string()];
+                ("move", &LEVEL_FIELDS[..], values)
+            }
+            Write::Forget(..) => ("drop", &[][..], vec![]),
+        };
+        let pairs = fields.iter().zip(values);
+        let pairs = pairs.flat_map(|(&field, value)| [field.to_owned(), value]);
+        let arguments = std::iter::once(turn(&write)).chain(pairs).collect();
+        let (entity, id) = write.about();
+        calls.add(what, ENTRY_LIFETIME, cache::key(entity, id), arguments);
+    }
+    calls.send(redis, script).await.map(drop)
 }
 
 impl Write {

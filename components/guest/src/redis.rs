@@ -213,11 +213,18 @@ impl Redis {
     pub(crate) async fn call(
         &self,
         script: &CacheScript,
-        key: &str,
+        keys: &[String],
         arguments: &[Argument<'_>],
     ) -> Result<Vec<Option<String>>, RedisError> {
-        let parameters = [Text(&script.digest), Number(1), Text(key)];
-        let parameters = parameters.iter().chain(arguments).map(RedisParameter::from);
+        let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+        let head = [Text(&script.digest), Number(count)];
+        let keys = keys.iter().map(|key| Text(key));
+        let parameters: Vec<RedisParameter> = head
+            .into_iter()
+            .chain(keys)
+            .map(|argument| RedisParameter::from(&argument))
+            .chain(arguments.iter().map(RedisParameter::from))
+            .collect();
         let answer = self.connection.execute("EVALSHA", parameters).await;
         Ok(self.answered(answer)?.into_iter().map(text).collect())
     }

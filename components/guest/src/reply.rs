@@ -61,7 +61,7 @@ impl Reply {
     /// The answer to a DELETE: whether there was something to delete.
     pub fn deleted(deleted: bool) -> Self {
         #[derive(Serialize)]
-        struct Deleted {
+        struct Deletion {
             deleted: bool,
         }
         let status = if deleted {
@@ -69,7 +69,7 @@ impl Reply {
         } else {
             StatusCode::NOT_FOUND
         };
-        Self::json(status, &Deleted { deleted })
+        Self::json(status, &Deletion { deleted })
     }
 
     /// Sets a header.

@@ -3,8 +3,7 @@
 use store_domain::Cents;
 use store_domain::changes::Sale;
 use store_domain::orders::Line;
-use store_domain::stock::StockLevel;
-use store_guest::mysql::{Connection, MysqlError, ids, padded, rung};
+use store_guest::mysql::{Connection, MysqlError, ids, rung};
 
 use crate::sql;
 
@@ -47,28 +46,6 @@ fn rows(lines: &[Line], quantity: impl Fn(&Line) -> i64) -> impl Iterator<Item =
         .map(move |line| [line.product_id, quantity(line)]);
     let padded = rows.chain(last.into_iter().cycle());
     padded.take(rung(lines.len())).flatten()
-}
-
-/// The moved levels, by ascending product. The first look at a snapshot comes after the last lock: MariaDB with
-/// `innodb_snapshot_isolation` refuses to lock what has changed since the snapshot.
-///
-/// # Errors
-/// What MySQL fails with.
-pub(crate) async fn levels(
-    connection: &Connection,
-    lines: &[Line],
-) -> Result<Vec<StockLevel>, MysqlError> {
-    let mut levels = Vec::with_capacity(lines.len());
-    for lines in lines.chunks(ROWS_AT_ONCE) {
-        let products = padded(lines.iter().map(|line| line.product_id).collect());
-        let statement = sql::moved_stock(products.len());
-        levels.extend(
-            connection
-                .query::<StockLevel>(&statement, ids(products))
-                .await?,
-        );
-    }
-    Ok(levels)
 }
 
 #[cfg(test)]

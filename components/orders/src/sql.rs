@@ -86,25 +86,13 @@ pub(crate) fn add_to_stock(products: usize) -> String {
     )
 }
 
-/// The levels of rows that the transaction has just moved, and so locked.
-pub(crate) fn moved_stock(products: usize) -> String {
-    format!(
-        "SELECT product_id, quantity, version FROM stocks WHERE product_id IN ({}) ORDER BY product_id",
-        placeholders(products)
-    )
-}
-
-/// Which transactions wrote some orders: a look at rows that the caller has written, if their ids are right.
+/// Which transactions wrote some orders: a locking read, which waits until whatever a lost connection left behind has
+/// ended. By the primary key, as [`lock_orders`]: to read all rows would be to wait for everybody.
 pub(crate) fn writers(orders: usize) -> String {
     format!(
-        "SELECT id, COALESCE(written_by, 0) FROM orders WHERE id IN ({})",
+        "SELECT id, COALESCE(written_by, 0) FROM orders FORCE INDEX (PRIMARY) WHERE id IN ({}) LOCK IN SHARE MODE",
         placeholders(orders)
     )
-}
-
-/// The same by a locking read, which waits until whatever a lost connection left behind has ended.
-pub(crate) fn writers_locked(orders: usize) -> String {
-    format!("{} LOCK IN SHARE MODE", writers(orders))
 }
 
 /// Stock rows that the transaction has added.

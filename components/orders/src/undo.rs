@@ -5,7 +5,7 @@ use store_domain::changes::{Entity, Sale, changed};
 use store_domain::orders::Line;
 use store_domain::stock::StockLevel;
 use store_guest::cache::{self, Write};
-use store_guest::changes;
+use store_guest::changes::Outcome;
 use store_guest::mysql::{Abort, Connection, Fate, MysqlError, ids, transaction};
 
 use crate::{ledger, sql};
@@ -62,10 +62,10 @@ async fn undo_in(connection: &Connection, order_ids: &[i64]) -> Result<Deletion,
         .await?;
     let total_amount: Cents = found.iter().map(|(.., total_amount)| *total_amount).sum();
     let sale = Sale::undone(user_id, total_amount, lines);
-    let changed = changed(&orders, &sale.lines);
     ledger::post(connection, &sale).await?;
-    let levels = ledger::levels(connection, &sale.lines).await?;
-    changes::note(connection, &changed).await?;
+    let outcome = Outcome::look(connection, &changed(&orders, &sale.lines)).await?;
+    outcome.mark().await?;
+    let levels = outcome.levels().to_vec();
     Ok(Deletion { orders, levels })
 }
 

@@ -17,7 +17,7 @@ use crate::{sql, undo};
 /// `POST /users`
 pub(crate) async fn create(request: &Request) -> Result<Reply, Problem> {
     #[derive(Serialize)]
-    struct Created {
+    struct CreatedUser {
         user_id: i64,
     }
     let key = idempotency::key(request)?;
@@ -30,7 +30,7 @@ pub(crate) async fn create(request: &Request) -> Result<Reply, Problem> {
         create_new(&mysql_url, &user, claim.as_ref()).await
     })
     .await?;
-    Ok(Reply::json(StatusCode::CREATED, &Created { user_id }))
+    Ok(Reply::json(StatusCode::CREATED, &CreatedUser { user_id }))
 }
 
 async fn create_new(mysql_url: &str, user: &NewUser, claim: Option<&Claim>) -> Result<i64, Abort> {

@@ -12,19 +12,22 @@ use crate::{group, sql, undo};
 /// `POST /orders`
 pub(crate) async fn place(request: &Request) -> Result<Reply, Problem> {
     #[derive(Serialize)]
-    struct Placed {
+    struct PlacedOrder {
         order_id: i64,
     }
     let key = idempotency::key(request)?;
     let body = request.json_bytes().await?;
     let basket = json::parse::<NewOrder>(&body)?.into_basket()?;
     let claim = key.map(|key| key.claim(Route::Orders, &body));
+    let bytes = body.len();
+    // Many wait for a group at once, and all of them share the memory of their instance.
+    drop(body);
     let terms = Terms::read().await?;
     let order_id = idempotency::once(&terms.mysql_url, claim.as_ref(), async || {
-        group::place(&terms, Placement::new(&basket, claim.as_ref(), body.len())).await
+        group::place(&terms, Placement::new(&basket, claim.as_ref(), bytes)).await
     })
     .await?;
-    Ok(Reply::json(StatusCode::CREATED, &Placed { order_id }))
+    Ok(Reply::json(StatusCode::CREATED, &PlacedOrder { order_id }))
 }
 
 /// `DELETE /orders/{id}`

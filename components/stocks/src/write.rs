@@ -18,7 +18,7 @@ use crate::sql;
 /// `POST /products`
 pub(crate) async fn create_product(request: &Request) -> Result<Reply, Problem> {
     #[derive(Serialize)]
-    struct Created {
+    struct CreatedProduct {
         product_id: i64,
     }
     let key = idempotency::key(request)?;
@@ -31,7 +31,10 @@ pub(crate) async fn create_product(request: &Request) -> Result<Reply, Problem> 
         create_new(&mysql_url, &product, price, claim.as_ref()).await
     })
     .await?;
-    Ok(Reply::json(StatusCode::CREATED, &Created { product_id }))
+    Ok(Reply::json(
+        StatusCode::CREATED,
+        &CreatedProduct { product_id },
+    ))
 }
 
 async fn create_new(

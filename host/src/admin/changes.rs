@@ -1,7 +1,7 @@
-//! What needs the token: swaps, rollbacks, the end of canaries, reloads, refreshes. Each is answered when the proxies that
-//! keep answers know of it.
+//! Changes, which need the token: swaps, rollbacks, the ends of trials, reloads, refreshes. A client is answered when the
+//! proxies that keep answers know of its change.
 //!
-//! Each is a task of its own: hyper drops the future of a client that leaves, and no change stops halfway.
+//! Each change is a task of its own: hyper drops the future of a client that leaves, and no change may stop halfway.
 
 use std::sync::Arc;
 
@@ -9,42 +9,25 @@ use http::Request;
 use hyper::body::Incoming;
 
 use super::Admin;
-use super::reply::{self, Rejection, Reply};
+use super::reply::{self, Reply};
 use super::upload::{Query, receive};
 use crate::answers::Change;
-use crate::control::{ControlError, Peer};
+use crate::control::{Control, ControlError, Peer, audited_app};
 use crate::http::body::discard;
 
 impl Admin {
     pub(super) async fn reload(self: Arc<Self>, peer: Peer) -> Reply {
-        let control = self.control.clone();
-        let by = peer.clone();
-        let reloading = tokio::spawn(async move {
-            let reloaded = control.reload(&by).await;
-            control.purger.settled().await;
-            reloaded
-        });
-        let outcome = reloading.await.unwrap_or_else(|_| {
-            self.control
-                .audited_reload(&peer, Err(ControlError::BrokenOff))
-        });
-        match outcome {
-            Ok(reloaded) => reply::json(&reloaded),
-            Err(error) => Rejection::from(error).reply(),
-        }
+        let (control, by) = (self.control.clone(), peer.clone());
+        let outcome = self.run(async move { control.reload(&by).await }).await;
+        let broken_off = |error| audited_app(&peer, "reload", "reloaded", Err(error));
+        reply::outcome(outcome.unwrap_or_else(broken_off))
     }
 
     pub(super) async fn refresh(self: Arc<Self>, peer: Peer) -> Reply {
-        let control = self.control.clone();
-        let refreshing = tokio::spawn(async move {
-            let refreshed = control.refresh(&peer).await;
-            control.purger.settled().await;
-            refreshed
-        });
-        match refreshing.await.unwrap_or(Err(ControlError::BrokenOff)) {
-            Ok(refreshed) => reply::json(&refreshed),
-            Err(error) => Rejection::from(error).reply(),
-        }
+        let (control, by) = (self.control.clone(), peer.clone());
+        let outcome = self.run(async move { control.refresh(&by).await }).await;
+        let broken_off = |error| audited_app(&peer, "refresh", "rebuilt", Err(error));
+        reply::outcome(outcome.unwrap_or_else(broken_off))
     }
 
     pub(super) async fn change(
@@ -54,46 +37,58 @@ impl Admin {
         request: Request<Incoming>,
         peer: Peer,
     ) -> Reply {
-        let changing = tokio::spawn({
-            let (admin, id, action, peer) =
-                (self.clone(), id.clone(), action.clone(), peer.clone());
-            async move { admin.changed(&id, &action, request, &peer).await }
+        let outcome = self.run({
+            let (control, id, action, peer) = (
+                self.control.clone(),
+                id.clone(),
+                action.clone(),
+                peer.clone(),
+            );
+            async move { change(&control, &id, &action, request, &peer).await }
         });
-        let outcome = changing.await.unwrap_or_else(|_| {
-            let broken_off = Err(ControlError::BrokenOff);
-            self.control.audited(&peer, &action, &id, None, broken_off)
-        });
-        match outcome {
-            Ok(changed) => reply::json(&changed),
-            Err(error) => Rejection::from(error).reply(),
-        }
+        let broken_off = |error| self.control.audited(&peer, &action, &id, None, Err(error));
+        reply::outcome(outcome.await.unwrap_or_else(broken_off))
     }
 
-    async fn changed(
+    /// Makes a change in a task of its own, and waits until the proxies know of it.
+    ///
+    /// # Errors
+    /// The change was broken off.
+    async fn run<T: Send + 'static>(
         &self,
-        id: &str,
-        action: &str,
-        request: Request<Incoming>,
-        peer: &Peer,
-    ) -> Result<Change, ControlError> {
-        let control = &self.control;
-        let query = match Query::of(&request, action) {
-            Ok(query) => query,
-            Err(error) => {
-                discard(request.into_body()).await;
-                return control.audited(peer, action, id, None, Err(error));
-            }
-        };
-        let outcome = match action {
-            "swap" => match receive(request, &query, control.component_limit_bytes()).await {
-                Ok(upload) => control.swap(id, upload, peer).await,
-                Err(error) => control.audited(peer, action, id, None, Err(error)),
-            },
-            "rollback" => control.rollback(id, query.generation, peer).await,
-            "promote" => tokio::task::block_in_place(|| control.promote(id, peer)),
-            _ => tokio::task::block_in_place(|| control.abort(id, peer)),
-        };
-        control.purger.settled().await;
-        outcome
+        change: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let control = self.control.clone();
+        let task = tokio::spawn(async move {
+            let outcome = change.await;
+            control.purger.settled().await;
+            outcome
+        });
+        task.await.map_err(|_| ControlError::BrokenOff)
+    }
+}
+
+async fn change(
+    control: &Arc<Control>,
+    id: &str,
+    action: &str,
+    request: Request<Incoming>,
+    peer: &Peer,
+) -> Result<Change, ControlError> {
+    let query = match Query::of(&request, action) {
+        Ok(query) => query,
+        Err(error) => {
+            discard(request.into_body()).await;
+            return control.audited(peer, action, id, None, Err(error));
+        }
+    };
+    match action {
+        "swap" => match receive(request, &query, control.component_limit_bytes()).await {
+            Ok(upload) => control.swap(id, upload, peer).await,
+            Err(error) => control.audited(peer, action, id, None, Err(error)),
+        },
+        "rollback" => control.rollback(id, query.generation, peer).await,
+        "promote" => tokio::task::block_in_place(|| control.promote(id, peer)),
+        _ => tokio::task::block_in_place(|| control.abort(id, peer)),
     }
 }

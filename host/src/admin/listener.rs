@@ -1,4 +1,4 @@
-//! Where operators reach the host: a TCP address or a Unix socket.
+//! The socket of the admin interface: a TCP address or a Unix socket.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -51,7 +51,7 @@ impl AdminListener {
         }
     }
 
-    /// Waits for a connection. Gives it and the name of its other end for the audit log.
+    /// Waits for a connection. Returns it with the name of its other end, for the audit log.
     ///
     /// # Errors
     /// No connection can be accepted: usually there are no file descriptors left.
@@ -80,12 +80,12 @@ async fn bind_socket(path: &Path) -> io::Result<Socket> {
     if UnixStream::connect(path).await.is_ok() {
         return Err(io::ErrorKind::AddrInUse.into());
     }
-    // Left over from a process that was killed; nobody listens there any more. Any other file is somebody's.
+    // A socket on which nobody listens was left by a process that was killed. Any other file is not ours to remove.
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         std::fs::remove_file(path)?;
     }
-    // A mode that is set after binding leaves a moment in which others can connect. The mask is the process's; files
-    // made by other threads in this moment, if any, are only less readable.
+    // If the mode were set after binding, others could connect in between. The mask holds for the whole process: files that
+    // other threads make at this moment are only less readable.
     let usual = umask(Mode::from_raw_mode(0o177));
     let listener = UnixListener::bind(path);
     umask(usual);

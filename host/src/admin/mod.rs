@@ -1,14 +1,18 @@
 //! The admin listener: metrics and status for all who reach it, changes for those who have the token (`docs/ADMIN.md`).
 //!
-//! | request | answered by |
-//! |---|---|
-//! | `GET /metrics`, `GET /healthz`, `GET /status` | here |
-//! | `POST /components/{id}/swap` | `upload` receives it, `changes` has it made |
-//! | `POST /components/{id}/rollback`, `/promote`, `/abort` | `changes` |
-//! | `POST /reload`, `POST /refresh` | `changes` |
+//! - `GET /metrics`: all metrics, in Prometheus's text format.
+//! - `GET /healthz`: `ok`, as long as the process answers.
+//! - `GET /status`: the build, and each component's generations, as JSON.
+//! - `GET /traces`: slow and failed requests of the last minute, as JSON.
+//! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: serves the component in the body instead.
+//! - `POST /components/{id}/rollback[?generation=N]`: lets an earlier generation serve again.
+//! - `POST /components/{id}/promote`, `POST /components/{id}/abort`: ends the trial of a canary, for it or against it.
+//! - `POST /reload`: reads the manifest, the variables and the files again.
+//! - `POST /refresh`: makes the reports anew.
 //!
-//! `listener` is where it listens, `visitor` and `token` say who is let in, `reply` is how an answer is written. Nothing
-//! here decides whether a change is made; `control` does, and its `answers` are given on.
+//! A GET is answered here, a POST in `changes`; `upload` receives the component of a swap. `listener` has the socket,
+//! `visitor` and `token` say who is let in, `reply` writes answers. Nothing here decides whether a change is made: `control`
+//! does, and its `answers` are passed on.
 
 mod changes;
 mod listener;
@@ -41,16 +45,16 @@ use crate::http::body::discard;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The answer to a request for any other path.
-const PATHS: &str = "here are /metrics, /healthz, /status, /reload, /refresh and /components/ID/swap, rollback, promote, abort";
+const PATHS: &str = "here are /metrics, /healthz, /status, /traces, /reload, /refresh and /components/ID/swap, rollback, promote, abort";
 
-/// What all admin connections share.
+/// Answers the requests of all admin connections.
 pub(crate) struct Admin {
     pub(crate) control: Arc<Control>,
     pub(crate) token: Token,
     pub(crate) names: Names,
 }
 
-/// Serves until the returned set is dropped.
+/// Serves the admin interface until the returned set is dropped.
 pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
@@ -71,7 +75,7 @@ pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
                         });
                     }
                     Err(error) => {
-                        // Out of file descriptors, usually, and connections that end give some back.
+                        // Usually there are no file descriptors left until other connections end.
                         tracing::warn!("Can't accept an admin connection: {error}");
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
@@ -103,7 +107,7 @@ impl Admin {
                     .await
             }
             Err(problem) => {
-                // Else a client that is still sending a component may never see why.
+                // A client that is still sending a component would otherwise not read the answer.
                 discard(request.into_body()).await;
                 problem.reply()
             }
@@ -120,7 +124,7 @@ impl Admin {
         self.names.check(request.version(), request.headers())?;
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let (endpoint, action, component) = match *segments.as_slice() {
-            ["metrics" | "healthz" | "status"] => (Endpoint::Read, "read", None),
+            ["metrics" | "healthz" | "status" | "traces"] => (Endpoint::Read, "read", None),
             ["reload"] => (Endpoint::Reload, "reload", None),
             ["refresh"] => (Endpoint::Refresh, "refresh", None),
             [
@@ -153,6 +157,7 @@ impl Admin {
                 }
             },
             "/status" => reply::json(&self.control.status()),
+            "/traces" => reply::json(&self.control.tracing.tail()),
             _ => reply::text("text/plain", "ok\n".to_owned()),
         }
     }

@@ -30,7 +30,15 @@ pub(super) fn json(body: &impl Serialize) -> Reply {
     }
 }
 
-/// Why a request is not answered as it wished.
+/// The answer to a change that was made or refused.
+pub(super) fn outcome(outcome: Result<impl Serialize, ControlError>) -> Reply {
+    match outcome {
+        Ok(body) => json(&body),
+        Err(error) => Rejection::from(error).reply(),
+    }
+}
+
+/// Why a request is refused.
 #[derive(Debug)]
 pub(super) struct Rejection {
     status: StatusCode,

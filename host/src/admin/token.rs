@@ -1,4 +1,4 @@
-//! The admin token: who has it may change what serves.
+//! The admin token: whoever sends it may change what serves.
 
 use std::path::Path;
 
@@ -6,7 +6,8 @@ use store_server::token::{self, SHORTEST, bearer, is_same};
 
 use crate::config::{Secret, SwapSettings};
 
-/// The environment variable that holds the token itself. There is no flag for that: every user of a machine reads its processes' flags.
+/// The environment variable that holds the token itself. There is no flag for it: every user of a machine can read its
+/// processes' flags.
 const VARIABLE: &str = "STORE_HOST_ADMIN_TOKEN";
 
 /// The admin token, if the host has one.
@@ -52,7 +53,7 @@ impl Token {
         self.0.is_some()
     }
 
-    /// Lets a caller through that sent this value of `Authorization`.
+    /// Checks the value of `Authorization` that a caller sent.
     ///
     /// # Errors
     /// The host has no token, or the caller sent none or a wrong one.

@@ -1,4 +1,4 @@
-//! Receiving a component: its bytes, and what is said about them.
+//! Receives a component to swap in: its bytes, and what query and headers say about them.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::instance::{Origin, Source};
 /// Longest wait for the whole of an upload.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
-/// How long a canary is tried unless its request says.
+/// How long a canary is tried unless the request says how long.
 const USUAL_TRIAL: Duration = Duration::from_secs(30);
 
 /// The query of a request for a change.
@@ -132,8 +132,8 @@ async fn read(mut body: Incoming, most: usize) -> Result<Bytes, ControlError> {
     Ok(bytes.freeze())
 }
 
-/// The SHA-256 in `Content-Digest` (RFC 9530), in hexadecimal: `sha-256=:BASE64:`, perhaps among others, which do not
-/// count.
+/// The SHA-256 in `Content-Digest` (RFC 9530), in hexadecimal. It is written `sha-256=:BASE64:`; other digests beside it are
+/// ignored.
 fn content_digest(headers: &HeaderMap) -> Result<Option<String>, ControlError> {
     let values = headers.get_all("content-digest").iter();
     let mut members = values
@@ -156,7 +156,7 @@ fn content_digest(headers: &HeaderMap) -> Result<Option<String>, ControlError> {
         })
 }
 
-/// The text of a `.minisig` file, which has line ends and so travels in base64.
+/// The text of a `.minisig` file in `Store-Signature`. It has several lines, so it is sent in base64.
 fn signature(headers: &HeaderMap) -> Result<Option<String>, ControlError> {
     let Some(value) = headers.get("store-signature") else {
         return Ok(None);
@@ -216,18 +216,34 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for (action, wrong) in [
-            ("swap", "canary=0"),
-            ("swap", "canary=100"),
-            ("swap", "for=2m"),
-            ("swap", "canary=5&for=0s"),
-            ("swap", "ephemral=true"),
-            ("swap", "generation=7"),
-            ("rollback", "generation=x"),
-            ("rollback", "canary=10"),
-            ("promote", "generation=7"),
+        let share = |text| format!("`canary`: `{text}` is not a percentage above 0 and below 100");
+        let unknown = |action, name| format!("`{name}`: means nothing to {action}");
+        let no_canary = "`for`: needs `canary`, the share of the traffic to try it on";
+        for (action, wrong, reason) in [
+            ("swap", "canary=0", share("0")),
+            ("swap", "canary=100", share("100")),
+            ("swap", "for=2m", no_canary.into()),
+            (
+                "swap",
+                "canary=5&for=0s",
+                "`for`: must be longer than zero".into(),
+            ),
+            (
+                "swap",
+                "ephemeral=yes",
+                "`ephemeral`: must be true or false".into(),
+            ),
+            ("swap", "ephemral=true", unknown("swap", "ephemral")),
+            ("swap", "generation=7", unknown("swap", "generation")),
+            (
+                "rollback",
+                "generation=x",
+                "`generation`: must be a number".into(),
+            ),
+            ("rollback", "canary=10", unknown("rollback", "canary")),
+            ("promote", "generation=7", unknown("promote", "generation")),
         ] {
-            assert!(query(action, wrong).is_err(), "{action}?{wrong}");
+            assert_eq!(query(action, wrong).err(), Some(reason), "{action}?{wrong}");
         }
     }
 
@@ -249,7 +265,13 @@ mod tests {
         ] {
             assert_eq!(found(lines).expect("valid"), digest, "{lines:?}");
         }
-        assert!(found(&["sha-256=AAEC"]).is_err());
-        assert!(found(&["sha-256=:no base64:"]).is_err());
+        for malformed in ["sha-256=AAEC", "sha-256=:no base64:"] {
+            let error = found(&[malformed]).expect_err(malformed);
+            assert_eq!(error.step(), Some(SwapStep::Digest));
+            assert_eq!(
+                error.to_string(),
+                "`Content-Digest` is not `sha-256=:BASE64:`"
+            );
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Who may speak to the admin listener: programs on this machine, and not the web pages that its users look at. A page
-//! can give its own name the address of this machine, and then reads what a browser fetches for it.
+//! Who may speak to the admin listener: programs, but not the web pages that this machine's users look at. A page can give
+//! its own name the address of this machine, and then read what a browser fetches for it.
 
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
@@ -18,7 +18,7 @@ pub(crate) enum Names {
 }
 
 impl Names {
-    /// Those of the listener at `address`, with `more` that were configured.
+    /// The names of the listener at `address`, with `more` that were configured.
     pub(crate) fn of(address: &AdminAddress, more: &[String]) -> Self {
         match address {
             AdminAddress::Unix(_) => Self::Any,
@@ -26,7 +26,7 @@ impl Names {
         }
     }
 
-    /// Lets a request through that is for one of the names.
+    /// Checks that a request is for one of the names.
     ///
     /// # Errors
     /// The request names another host, or none.
@@ -53,7 +53,7 @@ impl Names {
     }
 }
 
-/// Lets a change through that no web page asks for. A page of the listener's own would have its host as its origin.
+/// Checks that no web page asks for a change. A page that the listener itself served would have its host as origin.
 ///
 /// # Errors
 /// The request was sent by a web page of another origin.
@@ -84,7 +84,10 @@ mod tests {
     fn only_names_that_no_page_can_take_are_answered() {
         let tcp: AdminAddress = "127.0.0.1:5100".parse().expect("an address");
         let names = Names::of(&tcp, &["host-a".into()]);
-        let check = |host| names.check(Version::HTTP_11, &headers(HOST, host));
+        let check = |host| {
+            let checked = names.check(Version::HTTP_11, &headers(HOST, host));
+            checked.map_err(|rejection| rejection.reply().status())
+        };
         for host in [
             "127.0.0.1:5100",
             "[::1]:5100",
@@ -92,7 +95,7 @@ mod tests {
             "localhost",
             "Host-A:1",
         ] {
-            assert!(check(host).is_ok(), "{host}");
+            assert_eq!(check(host), Ok(()), "{host}");
         }
         for host in [
             "evil.example",
@@ -101,9 +104,11 @@ mod tests {
             "",
             "a b",
         ] {
-            assert!(check(host).is_err(), "{host}");
+            assert_eq!(check(host), Err(StatusCode::MISDIRECTED_REQUEST), "{host}");
         }
-        assert!(names.check(Version::HTTP_11, &HeaderMap::new()).is_err());
+        let none = names.check(Version::HTTP_11, &HeaderMap::new());
+        let none = none.expect_err("HTTP/1.1 asks for Host").reply();
+        assert_eq!(none.status(), StatusCode::BAD_REQUEST);
         assert!(names.check(Version::HTTP_10, &HeaderMap::new()).is_ok());
         let socket = Names::of(&AdminAddress::Unix("/run/a.sock".into()), &[]);
         assert!(
@@ -126,7 +131,8 @@ mod tests {
             "https://127.0.0.1:5100",
         ] {
             own.insert(ORIGIN, HeaderValue::from_static(origin));
-            assert!(check_origin(&own).is_err(), "{origin}");
+            let refused = check_origin(&own).expect_err(origin).reply();
+            assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{origin}");
         }
     }
 }

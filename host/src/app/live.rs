@@ -1,6 +1,6 @@
 //! The app that serves: its routes, and the generations of its components.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::router::{Router, Target};
 use super::slot::{Choice, Slot};
 use crate::instance::Generation;
+use crate::mysql;
 use crate::outbound::Kind;
 
 /// The app that serves, behind one atomic pointer: a swap or a reload makes another app and replaces it whole.
@@ -34,14 +35,15 @@ impl App {
         self.slots.get(&target.component).map(Slot::pick)
     }
 
-    /// The addresses of the databases that the components' variables name, each once.
-    pub(crate) fn databases(&self) -> Vec<String> {
+    /// The addresses of the databases that the components' variables name, each once, and how they are reached.
+    pub(crate) fn databases(&self) -> BTreeMap<String, Arc<mysql::Servers>> {
         let contexts = self.slots.values().map(|slot| &slot.stable.context);
-        let values = contexts.flat_map(|context| context.variables.values());
-        let named: BTreeSet<&String> = values
-            .filter(|value| Kind::of(value) == Some(Kind::Mysql))
-            .collect();
-        named.into_iter().cloned().collect()
+        let named = contexts.flat_map(|context| {
+            let values = context.variables.values();
+            let addresses = values.filter(|value| Kind::of(value) == Some(Kind::Mysql));
+            addresses.map(|address| (address.clone(), context.mysql.servers().clone()))
+        });
+        named.collect()
     }
 
     /// The stable generation of a component.

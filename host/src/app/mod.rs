@@ -14,6 +14,7 @@ mod readiness;
 mod router;
 mod slot;
 mod tally;
+mod values;
 mod variables;
 
 pub(crate) use live::{App, Live};

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use store_server::trace::Tracing;
 use tokio::sync::Semaphore;
 
 use super::manifest::{ComponentManifest, Manifest, ManifestError};
 use super::router::Router;
-use super::variables;
+use super::values::Values;
 use crate::config::{Config, Limits};
 use crate::instance::{Context, Probe, Trouble};
 use crate::metrics::Metrics;
@@ -30,6 +31,9 @@ pub enum AppError {
         /// Key, what is wrong, what to do.
         reason: String,
     },
+    /// A flag.
+    #[error("{0}")]
+    Setting(String),
     /// A component's file.
     #[error("{path}: {source}")]
     Component {
@@ -50,7 +54,7 @@ pub struct LoadError {
 }
 
 impl AppError {
-    /// Whether a setting is wrong, rather than a file it names.
+    /// Whether a setting is wrong, rather than a file of a component.
     pub fn is_setting(&self) -> bool {
         !matches!(self, Self::Component { .. })
     }
@@ -61,6 +65,24 @@ pub(crate) struct Plan {
     pub(crate) manifest: Manifest,
     pub(crate) router: Arc<Router>,
     pub(crate) contexts: BTreeMap<String, Arc<Context>>,
+    pub(crate) servers: Servers,
+}
+
+/// How the databases and caches of all components are reached.
+pub(crate) struct Servers {
+    pub(crate) mysql: Arc<mysql::Servers>,
+    pub(crate) redis: redis::LinkSettings,
+}
+
+impl Servers {
+    /// Reads the files that the settings name.
+    fn new(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, String> {
+        let memory = config.limits.memory_limit_bytes();
+        Ok(Self {
+            mysql: Arc::new(mysql::Servers::new(&config.mysql, metrics.clone())?),
+            redis: redis::LinkSettings::new(&config.redis, memory)?,
+        })
+    }
 }
 
 impl Plan {
@@ -68,28 +90,58 @@ impl Plan {
     ///
     /// # Errors
     /// The app has something that this host can't serve; the first such thing is named.
-    pub(crate) fn new(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, AppError> {
+    pub(crate) fn new(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        tracing: &Tracing,
+    ) -> Result<Self, AppError> {
         let manifest = Manifest::load(&config.app)?;
         let wrong = |reason| AppError::Value {
             path: manifest.path.clone(),
             reason,
         };
         let router = Router::new(&manifest.routes, &metrics.requests).map_err(wrong)?;
-        let values = variables::app_values(&manifest).map_err(wrong)?;
+        let values = Values::read(&manifest, &config.variable_file).map_err(wrong)?;
+        let servers = Servers::new(config, metrics).map_err(AppError::Setting)?;
+        let parts = Parts {
+            values: &values,
+            servers: &servers,
+            config,
+            metrics,
+            tracing,
+        };
         let contexts = manifest
             .components
             .iter()
             .map(|(id, entry)| {
                 let probe = manifest.probe_of(id, entry);
-                let context = context(id, entry, probe, &values, config, metrics).map_err(wrong)?;
+                let context = parts.context(id, entry, probe).map_err(wrong)?;
                 Ok((id.clone(), Arc::new(context)))
             })
             .collect::<Result<_, AppError>>()?;
-        Ok(Self {
+        let plan = Self {
             router: Arc::new(router),
             contexts,
             manifest,
-        })
+            servers,
+        };
+        let named = plan.databases();
+        plan.servers
+            .mysql
+            .check_members(&named)
+            .map_err(AppError::Setting)?;
+        Ok(plan)
+    }
+
+    /// The databases that the components' variables name.
+    fn databases(&self) -> Vec<Backend> {
+        let backends = self.backends();
+        let mysql = backends
+            .keys()
+            .filter(|url| Kind::of(url) == Some(Kind::Mysql));
+        mysql
+            .filter_map(|url| Backend::parse(url, Kind::Mysql).ok())
+            .collect()
     }
 
     /// The databases and caches that the components' variables name, each once, with a component that names it.
@@ -129,46 +181,62 @@ impl Plan {
 /// to make up for the limit.
 const HEALTH_CHECKS: usize = 16;
 
-fn context(
-    id: &str,
-    entry: &ComponentManifest,
-    probe: Probe,
-    values: &BTreeMap<String, String>,
-    config: &Config,
-    metrics: &Arc<Metrics>,
-) -> Result<Context, String> {
-    let variables: HashMap<String, String> = variables::component_values(id, entry, values)?;
-    check_addresses(id, &variables)?;
-    let allowed_hosts = entry
-        .allowed_outbound_hosts
-        .iter()
-        .map(|template| AllowedHost::parse(&template.resolve(values)?))
-        .collect::<Result<_, String>>()
-        .map_err(|reason| format!("`component.{id}.allowed_outbound_hosts`: {reason}"))?;
-    let limits = limits(id, entry, config)?;
-    let refresh_interval = refresh_interval(id, &variables)?;
-    let memory = limits.memory_limit_bytes();
-    Ok(Context {
-        id: id.to_owned(),
-        variables,
-        environment: entry.environment.clone(),
-        allowed_hosts,
-        probe,
-        refresh_interval,
-        in_flight: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
-        health_checks: Arc::new(Semaphore::new(HEALTH_CHECKS)),
-        limits,
-        mysql: mysql::Pools::new(id, config.mysql.clone(), memory, metrics.clone()),
-        redis: redis::Terms {
-            settings: redis::LinkSettings::new(&config.redis, memory),
-            near_prefixes: entry.redis_near_cache.clone(),
-            near_metrics: metrics.redis_near(id),
-        },
-        metrics: metrics.clone(),
-        outages: Trouble::default(),
-        near_refusals: Trouble::default(),
-        refusals: Trouble::default(),
-    })
+/// What each component's context is made of.
+struct Parts<'a> {
+    values: &'a Values,
+    servers: &'a Servers,
+    config: &'a Config,
+    metrics: &'a Arc<Metrics>,
+    tracing: &'a Tracing,
+}
+
+impl Parts<'_> {
+    fn context(
+        &self,
+        id: &str,
+        entry: &ComponentManifest,
+        probe: Probe,
+    ) -> Result<Context, String> {
+        let (config, metrics) = (self.config, self.metrics);
+        let variables = self.values.of_component(id, entry)?;
+        check_addresses(id, &variables, &self.servers.mysql)?;
+        let allowed_hosts = entry
+            .allowed_outbound_hosts
+            .iter()
+            .map(|template| AllowedHost::parse(&self.values.resolve(template)?))
+            .collect::<Result<_, String>>()
+            .map_err(|reason| format!("`component.{id}.allowed_outbound_hosts`: {reason}"))?;
+        let limits = limits(id, entry, config)?;
+        let refresh_interval = refresh_interval(id, &variables)?;
+        let memory = limits.memory_limit_bytes();
+        let servers = self.servers.mysql.clone();
+        Ok(Context {
+            id: id.to_owned(),
+            name: id.into(),
+            variables,
+            environment: entry.environment.clone(),
+            allowed_hosts,
+            probe,
+            refresh_interval,
+            in_flight: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
+            health_checks: Arc::new(Semaphore::new(HEALTH_CHECKS)),
+            limits,
+            mysql: mysql::Pools::new(id, config.mysql.clone(), servers, memory, metrics.clone()),
+            redis: redis::Terms {
+                settings: self
+                    .servers
+                    .redis
+                    .for_component(memory, metrics.redis_scripts_ended(id)),
+                near_prefixes: entry.redis_near_cache.clone(),
+                near_metrics: metrics.redis_near(id),
+            },
+            metrics: metrics.clone(),
+            tracing: self.tracing.clone(),
+            outages: Trouble::default(),
+            near_refusals: Trouble::default(),
+            refusals: Trouble::default(),
+        })
+    }
 }
 
 /// The variable of a component that says how often it is to refresh its reports.
@@ -195,10 +263,15 @@ fn refresh_interval(id: &str, variables: &HashMap<String, String>) -> Result<Dur
 }
 
 /// Refuses an address that no connection could be made to, before the first request meets it.
-fn check_addresses(id: &str, variables: &HashMap<String, String>) -> Result<(), String> {
+fn check_addresses(
+    id: &str,
+    variables: &HashMap<String, String>,
+    mysql: &mysql::Servers,
+) -> Result<(), String> {
     for (name, value) in variables {
         if let Some(kind) = Kind::of(value) {
             Backend::parse(value, kind)
+                .and_then(|backend| mysql.check(&backend))
                 .map_err(|reason| format!("`component.{id}.variables.{name}`: {reason}"))?;
         }
     }

@@ -1,14 +1,15 @@
 //! A look at the databases and caches before the first request: a wrong password should stop the start, not each
 //! request.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
-use ::redis::{ErrorKind, FromRedisValue, RedisError};
+use ::redis::{ErrorKind, FromRedisValue};
 
 use super::plan::Plan;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::outbound::{Backend, Kind};
+use crate::outbound::{Backend, Kind, tls_error};
 use crate::{mysql, redis};
 
 /// The generation that the connections of this check are opened for. None that serves has this number.
@@ -32,8 +33,16 @@ pub(crate) async fn check(
         // Checked when the plan was made.
         let backend = Backend::parse(url, kind)?;
         let checked = match kind {
-            Kind::Mysql => mysql(&backend, component, config, metrics).await,
-            Kind::Redis => redis(&backend, plan.keeps_near(url), config).await,
+            Kind::Mysql => {
+                let memory = config.limits.memory_limit_bytes();
+                let server = mysql::Server::new(&backend, &plan.servers.mysql, memory);
+                let metrics = metrics.mysql_pool(component);
+                mysql(mysql::Pool::new(server, config.mysql.clone(), metrics)).await
+            }
+            Kind::Redis => {
+                let settings = plan.servers.redis.clone();
+                redis(&backend, plan.keeps_near(url), settings).await
+            }
         };
         match checked {
             Ok(()) => {}
@@ -64,6 +73,10 @@ enum Trouble {
     /// The only one for which waiting may help.
     Unreachable,
     Refused,
+    /// TLS is not agreed on with this kind of server.
+    Tls(&'static str),
+    /// No Sentinel watches a primary of this name.
+    NotWatched,
     /// It does not tell of changes.
     CanNotKeepNear,
     /// It has a part of the keys only, and sends whoever asks for another elsewhere.
@@ -71,39 +84,40 @@ enum Trouble {
 }
 
 impl Trouble {
-    fn advice(self) -> &'static str {
-        match self {
+    fn advice(self) -> String {
+        let fixed = match self {
             Self::Unreachable => {
                 "start it, check its address, or serve without it with --allow-unreachable"
             }
             Self::Refused => "check the user, password and database",
+            Self::Tls(kind) => {
+                return format!(
+                    "check --{kind}-tls, --{kind}-ca and the server's certificate, which must be for the host in the \
+                     address unless the mode is verify-ca or require"
+                );
+            }
+            Self::NotWatched => {
+                "with --redis-sentinel, the host of a redis:// address is the name of a primary, as `SENTINEL MASTERS` \
+                 lists them"
+            }
             Self::Cluster => {
                 "this host speaks to one server that has all keys: use one without `cluster-enabled`"
             }
             Self::CanNotKeepNear => {
                 "`redis_near_cache` needs Redis 6 or newer: give it one, or take the key out of the manifest"
             }
-        }
+        };
+        fixed.to_owned()
     }
 }
 
-async fn mysql(
-    backend: &Backend,
-    component: &str,
-    config: &Config,
-    metrics: &Arc<Metrics>,
-) -> Result<(), Failure> {
-    let pool = mysql::Pool::new(
-        backend,
-        config.mysql.clone(),
-        config.limits.memory_limit_bytes(),
-        metrics.mysql_pool(component),
-    );
+async fn mysql(pool: Arc<mysql::Pool>) -> Result<(), Failure> {
     match pool.checkout(PREFLIGHT, None).await {
         Ok(_) => Ok(()),
         Err(error) => Err(Failure {
             kind: match error.is_final() {
                 true => Trouble::Refused,
+                false if error.is_about_tls() => Trouble::Tls("mysql"),
                 false => Trouble::Unreachable,
             },
             reason: error.to_string(),
@@ -111,24 +125,29 @@ async fn mysql(
     }
 }
 
-async fn redis(backend: &Backend, keeps_near: bool, config: &Config) -> Result<(), Failure> {
-    let failure = |kind, error: RedisError| Failure {
+async fn redis(
+    backend: &Backend,
+    keeps_near: bool,
+    settings: redis::LinkSettings,
+) -> Result<(), Failure> {
+    let failure = |kind, error: &dyn Display| Failure {
         kind,
         reason: format!("Redis at {backend}: {error}"),
     };
     let near = keeps_near.then(Arc::default);
-    let settings = redis::LinkSettings::new(&config.redis, config.limits.memory_limit_bytes());
     let link = redis::Link::new(backend, settings, near)
-        .map_err(|error| failure(Trouble::Refused, error))?;
+        .map_err(|error| failure(Trouble::Tls("redis"), &error))?;
     let answer = link.run(&::redis::cmd("PING"), None).await;
     answer.map_err(|error| {
         let kind = match error.kind() {
             ErrorKind::AuthenticationFailed => Trouble::Refused,
+            _ if redis::is_unknown(&error) => Trouble::NotWatched,
+            _ if tls_error(&error).is_some() => Trouble::Tls("redis"),
             _ if error.code().is_some_and(|code| REFUSALS.contains(&code)) => Trouble::Refused,
             _ if keeps_near && !redis::is_outage(&error) => Trouble::CanNotKeepNear,
             _ => Trouble::Unreachable,
         };
-        failure(kind, error)
+        failure(kind, &error)
     })?;
     // A user that may not ask this is no reason to refuse the server.
     let about_cluster = link.run(::redis::cmd("INFO").arg("cluster"), None).await;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use super::live::Live;
-use crate::mysql::Writer;
+use crate::mysql::{Servers, Writer};
 use crate::outbound::{Backend, Kind};
 
 /// How long an answer stands: whoever asks more often costs the databases nothing more.
@@ -25,8 +25,8 @@ pub(crate) struct Readiness {
 struct Look {
     at: Option<Instant>,
     is_ready: bool,
-    /// Those that were asked, by address.
-    writers: BTreeMap<String, Writer>,
+    /// Those that were asked, by address, and how they are reached.
+    writers: BTreeMap<String, (Arc<Servers>, Writer)>,
 }
 
 impl Readiness {
@@ -42,8 +42,8 @@ impl Readiness {
         let mut last = self.last.lock().await;
         if last.at.is_none_or(|at| at.elapsed() >= STANDS) {
             let was_ready = last.at.is_none() || last.is_ready;
-            let addresses = self.live.load().databases();
-            let found = last.ask(addresses).await;
+            let databases = self.live.load().databases();
+            let found = last.ask(databases).await;
             match &found {
                 Ok(()) if !was_ready => tracing::info!("Ready again"),
                 Err(reason) if was_ready => tracing::warn!("Not ready: {reason}"),
@@ -57,17 +57,21 @@ impl Readiness {
 }
 
 impl Look {
-    /// Asks the databases at `addresses`, until one is found that takes no writes.
-    async fn ask(&mut self, addresses: Vec<String>) -> Result<(), String> {
-        self.writers
-            .retain(|address, _| addresses.contains(address));
-        for address in addresses {
+    /// Asks the databases, until one is found that takes no writes.
+    async fn ask(&mut self, databases: BTreeMap<String, Arc<Servers>>) -> Result<(), String> {
+        // A reload may have read other certificates.
+        self.writers.retain(|address, (servers, _)| {
+            let now = databases.get(address);
+            now.is_some_and(|now| Arc::ptr_eq(now, servers))
+        });
+        for (address, servers) in databases {
             let backend = Backend::parse(&address, Kind::Mysql)?;
-            let writer = self.writers.entry(address);
-            writer
-                .or_insert_with(|| Writer::new(&backend))
-                .check()
-                .await?;
+            let entry = self.writers.entry(address);
+            let (_, writer) = entry.or_insert_with(|| {
+                let writer = Writer::new(&backend, &servers);
+                (servers, writer)
+            });
+            writer.check().await?;
         }
         Ok(())
     }

@@ -1,12 +1,8 @@
-//! App variables: declared in `spin.toml`, set by `SPIN_VARIABLE_…` or `.env`, read by components through
-//! `spin:variables`.
+//! App variables as `spin.toml` declares and names them. What they are worth is in `values`.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
-
-use super::manifest::{ComponentManifest, Manifest};
 
 /// One entry of `[variables]`.
 #[derive(Debug, Deserialize)]
@@ -118,6 +114,11 @@ impl Template {
         }
     }
 
+    /// Whether it is the value of one variable, and nothing else.
+    pub(crate) fn is_one_variable(&self) -> bool {
+        matches!(self.0.as_slice(), [Part::Variable(_)])
+    }
+
     /// Puts values in.
     ///
     /// # Errors
@@ -133,67 +134,6 @@ impl Template {
             })
             .collect()
     }
-}
-
-/// The value of every app variable: the environment first, then `.env` beside the manifest, then the default.
-///
-/// # Errors
-/// One line names the variable that has no value, and says how to set it.
-pub(crate) fn app_values(manifest: &Manifest) -> Result<BTreeMap<String, String>, String> {
-    let dotenv = dotenv(&manifest.path.with_file_name(".env"))?;
-    let mut values = BTreeMap::new();
-    for (name, declaration) in &manifest.variables {
-        let key = format!("SPIN_VARIABLE_{}", name.to_uppercase());
-        let set = std::env::var(&key)
-            .ok()
-            .or_else(|| dotenv.get(&key).cloned());
-        let value = match (set, &declaration.default) {
-            (Some(value), _) => value,
-            (None, Some(default)) => default
-                .resolve(&BTreeMap::new())
-                .map_err(|_| format!("`variables.{name}`: a default can't name other variables"))?,
-            (None, None) => {
-                return Err(format!(
-                    "`variables.{name}`: is required and has no value; set {key}"
-                ));
-            }
-        };
-        values.insert(name.clone(), value);
-    }
-    Ok(values)
-}
-
-fn dotenv(path: &Path) -> Result<HashMap<String, String>, String> {
-    match dotenvy::from_path_iter(path) {
-        Ok(entries) => entries
-            .collect::<Result<_, _>>()
-            .map_err(|_| format!("`{}`: a line is not KEY=value", path.display())),
-        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(HashMap::new())
-        }
-        Err(error) => Err(format!("`{}`: can't be read: {error}", path.display())),
-    }
-}
-
-/// What one component sees, with all templates resolved.
-///
-/// # Errors
-/// One line names the key and says what is wrong with it.
-pub(crate) fn component_values(
-    id: &str,
-    manifest: &ComponentManifest,
-    app: &BTreeMap<String, String>,
-) -> Result<HashMap<String, String>, String> {
-    manifest
-        .variables
-        .iter()
-        .map(|(name, template)| {
-            let value = template
-                .resolve(app)
-                .map_err(|reason| format!("`component.{id}.variables.{name}`: {reason}"))?;
-            Ok((name.clone(), value))
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::http::Call;
-use super::swap::segment;
+use super::swap::{lines, segment};
 use super::{ClientError, Targets, say};
 use crate::answers::Change;
 
-/// Which component, and where.
+/// Which component of which hosts.
 #[derive(Debug, Args)]
 pub struct ActionArgs {
     /// The component's id in spin.toml
@@ -18,31 +18,21 @@ pub struct ActionArgs {
     pub targets: Targets,
 }
 
-/// Which component, to which generation, and where.
+/// Which component of which hosts goes back to which generation.
 #[derive(Debug, Args)]
 pub struct RollbackArgs {
     /// A kept generation, as `status` numbers them [default: the one that served last]
     #[arg(long, value_name = "NUMBER")]
     pub generation: Option<u64>,
 
-    /// Which component, and where.
+    /// Which component of which hosts.
     #[command(flatten)]
     pub action: ActionArgs,
 }
 
-/// What is said about a canary.
-#[derive(Clone, Copy)]
-pub(super) enum Action {
-    Promote,
-    Abort,
-}
-
-pub(super) async fn run(action: Action, args: ActionArgs) -> Result<(), ClientError> {
-    let word = match action {
-        Action::Promote => "promote",
-        Action::Abort => "abort",
-    };
-    let path = format!("/components/{}/{word}", segment(&args.component));
+/// Carries out `promote` or `abort`.
+pub(super) async fn run(action: &str, args: ActionArgs) -> Result<(), ClientError> {
+    let path = format!("/components/{}/{action}", segment(&args.component));
     post(&args, &path).await
 }
 
@@ -61,18 +51,8 @@ async fn post(args: &ActionArgs, path: &str) -> Result<(), ClientError> {
         .each(async |admin| {
             let change: Change = caller.call(admin, Call::post(path)).await?;
             say(&format!("{admin}: `{}`", args.component));
-            say(&format!("  digest     {}", change.digest));
-            say(&switch_line(&change));
+            lines(&change).iter().for_each(|line| say(line));
             Ok(())
         })
         .await
-}
-
-fn switch_line(change: &Change) -> String {
-    let time = format!("  switched   in {:.1} µs", change.switch_us);
-    let new = change.generation;
-    match change.replaced {
-        Some(old) => format!("{time}: generation {new} replaces {old}"),
-        None => format!("{time}: generation {new} serves"),
-    }
 }

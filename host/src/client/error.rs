@@ -7,7 +7,7 @@ use crate::config::AdminUrl;
 /// Why an operator's command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// A file that was named on the command line.
+    /// A file that was named on the command line can't be read.
     #[error("{path}: can't be read: {source}")]
     File {
         /// As it was given.
@@ -18,17 +18,17 @@ pub enum ClientError {
     /// A setting that makes no sense.
     #[error("{0}")]
     Setting(String),
-    /// No answer from a host.
+    /// A host gave no answer.
     #[error("{admin}: {reason}{}", left_alone(.untouched))]
     NoAnswer {
-        /// Where it was expected.
+        /// The host's admin interface.
         admin: AdminUrl,
-        /// What happened.
+        /// What happened instead.
         reason: String,
         /// The hosts after it.
         untouched: Vec<AdminUrl>,
     },
-    /// A host said no, and changed nothing.
+    /// A host refused, and changed nothing.
     #[error(
         "{admin} refused ({status}){}: {detail}{}",
         at_step(.step.as_deref()),
@@ -46,7 +46,7 @@ pub enum ClientError {
         /// The hosts after it.
         untouched: Vec<AdminUrl>,
     },
-    /// A canary that was promising no longer.
+    /// A host withdrew a canary.
     #[error("{admin}: generation {generation} was not promoted: {reason}{}", left_alone(.untouched))]
     Withdrawn {
         /// Which host.
@@ -58,13 +58,13 @@ pub enum ClientError {
         /// The hosts after it.
         untouched: Vec<AdminUrl>,
     },
-    /// Several hosts, each for itself.
+    /// Each host was asked, and these failed.
     #[error("{}", one_line(.0))]
     Several(Vec<ClientError>),
 }
 
 impl ClientError {
-    /// The process's exit code: 2 for what was typed, 1 for what a host did.
+    /// The process's exit code: 2 if the command was wrong, 1 if a host failed.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::File { .. } | Self::Setting(_) => 2,

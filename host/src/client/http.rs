@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Far above any answer of an admin interface.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
-/// What is asked of one host.
+/// A request to one host.
 pub(crate) struct Call<'a> {
     pub(super) method: Method,
     /// Path and query.
@@ -32,7 +32,7 @@ pub(crate) struct Call<'a> {
     pub(super) body: Bytes,
 }
 
-/// How a host is asked.
+/// Sends requests to hosts.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) token: Option<Secret>,
@@ -40,7 +40,7 @@ pub(crate) struct Caller {
     pub(crate) timeout: Duration,
 }
 
-/// RFC 9457, with the step of a swap.
+/// The part of a problem (RFC 9457) that is shown, with the step of a swap.
 #[derive(Deserialize)]
 struct Reason {
     detail: Option<String>,
@@ -67,10 +67,10 @@ impl<'a> Call<'a> {
 }
 
 impl Caller {
-    /// Makes `call` of the host at `admin`, and reads what it answers.
+    /// Sends `call` to the host at `admin`, and reads its answer.
     ///
     /// # Errors
-    /// The host gives no answer, refuses, or answers what can't be read.
+    /// The host gives no answer, refuses, or sends an answer that can't be read.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         admin: &AdminUrl,
@@ -151,7 +151,7 @@ async fn exchange(
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| error.to_string())?;
-    // Ends with this function.
+    // Dropping the set ends the task.
     let mut tasks = JoinSet::new();
     tasks.spawn(connection);
     let response = sender

@@ -1,16 +1,16 @@
 //! The operator's side: `store-host swap`, `status` and the rest, over a host's admin interface (`docs/ADMIN.md`).
 //!
-//! A fleet is worked through one host after the other and left alone at the first failure, a canary that is withdrawn
-//! included, so that a bad version reaches one host at most.
+//! A command asks one host after the other and stops at the first that fails, or whose canary is withdrawn, so that a bad
+//! version reaches one host at most.
 //!
-//! One file for each command, `http` for the call that all of them make, `targets` for which hosts are asked. Nothing here
-//! runs in a host that serves, but for the call, with which `control` tells proxies to forget.
+//! `swap`, `trial`, `action`, `app` and `status` are the commands, `http` is the call that all of them make, `targets` says
+//! which hosts are asked. Nothing here runs in a host that serves, except for the call: `control` tells proxies with it to
+//! forget answers.
 
 mod action;
+mod app;
 mod error;
 mod http;
-mod refresh;
-mod reload;
 mod status;
 mod swap;
 mod targets;
@@ -22,13 +22,9 @@ use store_server::console::say;
 pub use action::{ActionArgs, RollbackArgs};
 pub use error::ClientError;
 pub(crate) use http::{Call, Caller};
-pub use refresh::RefreshArgs;
-pub use reload::ReloadArgs;
 pub use status::StatusArgs;
 pub use swap::{Percent, SwapArgs};
 pub use targets::Targets;
-
-use action::Action;
 
 /// What an operator asks running hosts for.
 #[derive(Debug, Subcommand)]
@@ -53,24 +49,24 @@ pub enum Command {
     Abort(ActionArgs),
 
     /// Read spin.toml again (variables, routes, hosts, limits) and switch to all of it at once, or to none of it
-    Reload(ReloadArgs),
+    Reload(Targets),
 
     /// Make the reports anew now, instead of when the next refresh is due; one host does it for all
-    Refresh(RefreshArgs),
+    Refresh(Targets),
 }
 
-/// Does what `command` asks, talking on stdout.
+/// Carries out `command` and prints its results on stdout.
 ///
 /// # Errors
-/// A host failed or refused. The hosts after it were left alone.
+/// A host failed or refused. The hosts after it were not asked.
 pub async fn run(command: Command) -> Result<(), ClientError> {
     match command {
         Command::Swap(args) => swap::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Rollback(args) => action::rollback(args).await,
-        Command::Promote(args) => action::run(Action::Promote, args).await,
-        Command::Abort(args) => action::run(Action::Abort, args).await,
-        Command::Reload(args) => reload::run(args).await,
-        Command::Refresh(args) => refresh::run(args).await,
+        Command::Promote(args) => action::run("promote", args).await,
+        Command::Abort(args) => action::run("abort", args).await,
+        Command::Reload(targets) => app::reload(targets).await,
+        Command::Refresh(targets) => app::refresh(targets).await,
     }
 }

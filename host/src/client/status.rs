@@ -23,7 +23,7 @@ const HEADINGS: [&str; 8] = [
     "DIGEST",
 ];
 
-/// What to show of which hosts.
+/// Which hosts to show, and how.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// Show digests whole

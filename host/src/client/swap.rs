@@ -18,13 +18,13 @@ use super::{ClientError, Targets, say};
 use crate::answers::Change;
 use crate::config::{AdminUrl, duration};
 
-/// RFC 9530.
+/// The field with a body's digest (RFC 9530).
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
-/// The text of a minisign signature, in base64 because it has several lines.
+/// The field with the text of a minisign signature, in base64 because it has several lines.
 const SIGNATURE: HeaderName = HeaderName::from_static("store-signature");
 
-/// What to swap, how, and where.
+/// What is swapped on which hosts, and how.
 #[derive(Debug, Args)]
 pub struct SwapArgs {
     /// The component's id in spin.toml
@@ -110,8 +110,8 @@ async fn swap(
     }
 }
 
-/// What is told of a swap, line by line.
-fn lines(change: &Change) -> Vec<String> {
+/// What an operator reads of a change, line by line.
+pub(super) fn lines(change: &Change) -> Vec<String> {
     let mut lines = vec![format!("  digest     {}", change.digest)];
     if let Some(compile_ms) = change.compile_ms {
         lines.push(format!("  compiled   in {compile_ms:.1} ms"));
@@ -133,6 +133,7 @@ fn lines(change: &Change) -> Vec<String> {
                 humantime::format_duration(trial)
             )
         }
+        (None, Some(old)) if old == new => format!("{switch}: generation {new} is withdrawn"),
         (None, Some(old)) => format!("{switch}: generation {new} replaces {old}"),
         (None, None) => format!("{switch}: generation {new} serves"),
     });

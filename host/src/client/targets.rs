@@ -35,7 +35,7 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// Who asks: the token, and how patiently.
+    /// A caller with the token and the timeout of the command line.
     pub(super) fn caller(&self) -> Result<Caller, ClientError> {
         Ok(Caller {
             token: self.token()?,
@@ -43,7 +43,7 @@ impl Targets {
         })
     }
 
-    /// Asks one host after the other, and no more after the first that fails.
+    /// Asks one host after the other, and stops at the first that fails.
     pub(super) async fn each(
         &self,
         mut ask: impl AsyncFnMut(&AdminUrl) -> Result<(), ClientError>,
@@ -56,7 +56,10 @@ impl Targets {
         Ok(())
     }
 
-    /// Asks every host, whatever the others say, and then tells of those that failed.
+    /// Asks every host, even after one has failed.
+    ///
+    /// # Errors
+    /// The errors of all hosts that failed.
     pub(super) async fn all(
         &self,
         mut ask: impl AsyncFnMut(&AdminUrl) -> Result<(), ClientError>,

@@ -8,7 +8,7 @@ use super::{ClientError, say};
 use crate::answers::{GenerationStatus, Status};
 use crate::config::AdminUrl;
 
-/// Between two looks at a host.
+/// Time between two looks at a host.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// How long after its end a trial is waited for, in case the host is slow to end it.
@@ -21,7 +21,7 @@ pub(super) struct Trial<'a> {
     pub(super) lasts: Duration,
 }
 
-/// How a trial stands.
+/// How a trial stands, as far as the host's status tells.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Open { requests: u64, errors: u64 },
@@ -93,7 +93,7 @@ impl Trial<'_> {
         })
     }
 
-    /// On a terminal, a line that is written over and over.
+    /// Writes the figures over those of the last look, if this is a terminal.
     fn show(&self, left: Duration, requests: u64, errors: u64) {
         self.write(&format!(
             "\r\x1b[K  trial      {} s left: {requests} requests, {errors} failed",

@@ -8,5 +8,5 @@ mod shares;
 mod turns;
 
 pub(crate) use permits::{Permit, Permits};
-pub(crate) use shares::{Charge, Client, Clients, Share};
+pub(crate) use shares::{Charge, Client, Clients, Share, clients_at_work};
 pub(crate) use turns::{Asker, Turns};

@@ -17,6 +17,8 @@ pub(crate) struct Permits {
     count: u32,
     /// Most permits of one client. The host's own work may have all.
     share: u32,
+    /// How many are not given to anybody at the moment, less than there are.
+    reserve: fn() -> u32,
     state: Mutex<State>,
 }
 
@@ -25,7 +27,8 @@ struct State {
     free: u32,
     /// What each client has, of those who have any.
     held: HashMap<IpAddr, u32>,
-    /// While one is free, those who wait have their share.
+    /// While one is free that is not kept, those who wait have their share. What was kept and no longer is goes to them when
+    /// the next is given back.
     waiting: Turns<oneshot::Sender<Permit>>,
 }
 
@@ -38,18 +41,26 @@ pub(crate) struct Permit {
 impl Permits {
     /// So many, of which one client has three quarters at most: another finds one, however long the first keeps its own.
     pub(crate) fn shared(count: u32) -> Arc<Self> {
-        Self::new(count, count - count / 4)
+        Self::new(count, count - count / 4, || 0)
+    }
+
+    /// So many, of which one client may have all, and of which as many are kept as `reserve` says, if it says less than
+    /// `count`. It is asked when one is wanted or given back, and must be short.
+    pub(crate) fn with_reserve(count: u32, reserve: fn() -> u32) -> Arc<Self> {
+        Self::new(count, count, reserve)
     }
 
     /// So many, of which one client may have all.
+    #[cfg(test)]
     pub(crate) fn whole(count: u32) -> Arc<Self> {
-        Self::new(count, count)
+        Self::new(count, count, || 0)
     }
 
-    fn new(count: u32, share: u32) -> Arc<Self> {
+    fn new(count: u32, share: u32, reserve: fn() -> u32) -> Arc<Self> {
         Arc::new(Self {
             count,
             share,
+            reserve,
             state: Mutex::new(State {
                 free: count,
                 held: HashMap::new(),
@@ -66,6 +77,13 @@ impl Permits {
     /// A permit, if one is free that the asker may have.
     pub(crate) fn take(self: &Arc<Self>, asker: Asker) -> Option<Permit> {
         self.state.lock().take(asker, self)
+    }
+
+    /// Whether the asker has one, or waits for one.
+    pub(crate) fn is_for(&self, asker: Asker) -> bool {
+        let state = self.state.lock();
+        let has_any = asker.is_some_and(|client| state.held.contains_key(&client));
+        has_any || state.waiting.has_line(asker)
     }
 
     /// Whether somebody waits for the same asker.
@@ -106,6 +124,11 @@ impl Permits {
         permit
     }
 
+    /// How many must stay free. Never all: somebody who has one gives it back, and then others are looked for.
+    fn kept(&self) -> u32 {
+        (self.reserve)().min(self.count.saturating_sub(1))
+    }
+
     fn give_back(self: &Arc<Self>, asker: Asker) {
         self.state.lock().put_back(asker);
         loop {
@@ -121,7 +144,7 @@ impl Permits {
 
 impl State {
     fn take(&mut self, asker: Asker, permits: &Arc<Permits>) -> Option<Permit> {
-        if self.free == 0 || !has_less_than(&self.held, asker, permits.share) {
+        if self.free <= permits.kept() || !has_less_than(&self.held, asker, permits.share) {
             return None;
         }
         self.free -= 1;
@@ -136,7 +159,7 @@ impl State {
 
     /// A permit for the one whose turn it is, if one is free.
     fn next(&mut self, permits: &Arc<Permits>) -> Option<(Permit, oneshot::Sender<Permit>)> {
-        while self.free > 0 {
+        while self.free > permits.kept() {
             let held = &self.held;
             let may = |asker| has_less_than(held, asker, permits.share);
             let (asker, waiting) = self.waiting.pop_of(may)?;
@@ -256,6 +279,25 @@ mod tests {
         for (count, share) in [(1, 1), (3, 3), (4, 3), (16, 12), (0, 0)] {
             assert_eq!(Permits::shared(count).share, share);
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_given_to_nobody_until_it_no_longer_is() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static KEPT: AtomicU32 = AtomicU32::new(1);
+        let permits = Permits::with_reserve(3, || KEPT.load(Ordering::Relaxed));
+        let mut held: Vec<Permit> = std::iter::from_fn(|| permits.take(client(1))).collect();
+        assert_eq!(held.len(), 2);
+        let mut crowd = Crowd::of(&permits, &[1, 2, 2]);
+        held.pop();
+        assert_eq!(numbers(&crowd.served()), [1]);
+        KEPT.store(0, Ordering::Relaxed);
+        held.pop();
+        assert_eq!(crowd.served().len(), 2);
+        // Whatever is kept, one is given.
+        KEPT.store(9, Ordering::Relaxed);
+        assert!(permits.take(client(1)).is_some());
+        assert!(permits.are_all_free());
     }
 
     #[tokio::test]

@@ -24,6 +24,14 @@ const ARRIVING: u32 = 8;
 /// A body that is no larger is taken even if others of its client fill the client's share.
 const SMALL_BYTES: u64 = 16 * 1024;
 
+/// Client addresses that have a request in flight, whatever serves it: they share one processor. Written by [`Share`].
+static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+
+/// How many client addresses have a request in flight.
+pub(crate) fn clients_at_work() -> usize {
+    AT_WORK.load(Ordering::Relaxed)
+}
+
 /// All clients that hold something now.
 pub(crate) struct Clients {
     shards: [Mutex<HashMap<IpAddr, Arc<Counts>>>; SHARDS],
@@ -111,12 +119,33 @@ impl Drop for Client {
 /// One connection or request of a client's until it is dropped.
 pub(crate) struct Share {
     client: Arc<Client>,
-    of: fn(&Counts) -> &AtomicUsize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Connection,
+    Request,
+    Arriving,
+}
+
+impl Kind {
+    fn of(self, counts: &Counts) -> &AtomicUsize {
+        match self {
+            Self::Connection => &counts.connections,
+            Self::Request => &counts.requests,
+            Self::Arriving => &counts.arriving,
+        }
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        (self.of)(&self.client.counts).fetch_sub(1, Ordering::Relaxed);
+        let before = self.kind.of(&self.client.counts);
+        let before = before.fetch_sub(1, Ordering::Relaxed);
+        if self.kind == Kind::Request && before == 1 {
+            AT_WORK.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -134,28 +163,31 @@ impl Client {
     /// One more connection, unless the client has as many as it may.
     pub(crate) fn connect(self: &Arc<Self>) -> Option<Share> {
         let most = self.clients.settings.max_connections_per_client;
-        self.take(|counts| &counts.connections, most)
+        self.take(Kind::Connection, most)
     }
 
     /// One more request in flight, unless the client has as many as it may.
     pub(crate) fn request(self: &Arc<Self>) -> Option<Share> {
         let most = self.clients.settings.max_requests_per_client;
-        self.take(|counts| &counts.requests, most)
+        self.take(Kind::Request, most)
     }
 
     /// One more request whose body is on its way. Such a request holds memory only, and those that are whole don't wait
     /// for it.
     pub(crate) fn arriving(self: &Arc<Self>) -> Option<Share> {
         let most = self.clients.settings.max_requests_per_client;
-        self.take(|counts| &counts.arriving, most.saturating_mul(ARRIVING))
+        self.take(Kind::Arriving, most.saturating_mul(ARRIVING))
     }
 
-    fn take(self: &Arc<Self>, of: fn(&Counts) -> &AtomicUsize, most: u32) -> Option<Share> {
-        let before = of(&self.counts).fetch_add(1, Ordering::Relaxed);
+    fn take(self: &Arc<Self>, kind: Kind, most: u32) -> Option<Share> {
+        let before = kind.of(&self.counts).fetch_add(1, Ordering::Relaxed);
+        if kind == Kind::Request && before == 0 {
+            AT_WORK.fetch_add(1, Ordering::Relaxed);
+        }
         // Takes its one back if that was too many.
         let share = Share {
             client: self.clone(),
-            of,
+            kind,
         };
         (before < most as usize).then_some(share)
     }

@@ -71,10 +71,15 @@ impl<R> Turns<R> {
 
     /// Takes the request whose turn it is.
     pub(crate) fn pop(&mut self) -> Option<R> {
+        self.pop_first_or_of(|_| true)
+    }
+
+    /// Takes what goes before all others, or else the request of the next asker who `may` have one taken.
+    pub(crate) fn pop_first_or_of(&mut self, may: impl Fn(Asker) -> bool) -> Option<R> {
         if let Some((_, request)) = self.first.pop_front() {
             return Some(request);
         }
-        self.pop_of(|_| true).map(|(_, request)| request)
+        self.pop_of(may).map(|(_, request)| request)
     }
 
     /// Takes the request of the next asker who `may` have one taken. Those before it keep their turns.

@@ -11,9 +11,9 @@ const UNIX: &str = "unix:";
 /// The address of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAddress {
-    /// For this machine, or with a token for others.
+    /// An address and a port; beyond loopback the host needs an admin token.
     Tcp(SocketAddr),
-    /// For whom the file system lets through: the user that runs the host.
+    /// The path of a Unix socket, which only the user that runs the host can open.
     Unix(PathBuf),
 }
 
@@ -42,7 +42,7 @@ impl FromStr for AdminAddress {
     }
 }
 
-/// As a client writes it.
+/// As a client of the admin interface writes it.
 impl fmt::Display for AdminAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -66,7 +66,8 @@ mod tests {
         let public: AdminAddress = "0.0.0.0:5100".parse().expect("an address");
         assert!(!public.is_local());
         for wrong in ["", "5100", "unix:", "localhost"] {
-            assert!(wrong.parse::<AdminAddress>().is_err(), "{wrong}");
+            let reason = wrong.parse::<AdminAddress>().expect_err(wrong);
+            assert!(reason.contains("unix:/path/to/a.sock"), "{wrong}: {reason}");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The address of an admin interface, as a client is told it.
+//! The address of an admin interface, as its client is given it.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Longest path of a Unix socket that Linux takes, without its closing zero (`unix(7)`).
+/// Most bytes of a Unix socket's path on Linux, without its closing zero (`unix(7)`).
 const LONGEST_SOCKET_PATH: usize = 107;
 
 /// The address of an admin interface: `http://127.0.0.1:5100` or `unix:/run/store-host.sock`.
@@ -37,7 +37,7 @@ impl FromStr for AdminUrl {
 }
 
 fn socket(path: &str) -> Result<AdminUrl, String> {
-    // `unix:///run/x` is a URL with an empty host; both spellings are about.
+    // `unix:///run/x`, a URL with an empty host, is in use too.
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() {
         return Err("names no socket: write it as unix:/run/store-host.sock".into());
@@ -82,15 +82,17 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         let long = format!("unix:/{}", "x".repeat(LONGEST_SOCKET_PATH));
-        for text in [
-            "",
-            "127.0.0.1:5100",
-            "https://127.0.0.1:5100",
-            "http://127.0.0.1:5100/status",
-            "unix:",
-            &long,
+        let form = "write it as http://127.0.0.1:5100";
+        for (text, expected) in [
+            ("", form),
+            ("127.0.0.1:5100", form),
+            ("https://127.0.0.1:5100", form),
+            ("http://127.0.0.1:5100/status", form),
+            ("unix:", "names no socket"),
+            (&long, "has 107 bytes at most"),
         ] {
-            assert!(text.parse::<AdminUrl>().is_err(), "{text} was taken");
+            let reason = text.parse::<AdminUrl>().expect_err(text);
+            assert!(reason.contains(expected), "{text}: {reason}");
         }
     }
 }

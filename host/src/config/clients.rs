@@ -1,4 +1,4 @@
-//! Settings of what each client may have.
+//! Settings: what one client may have of the host.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -15,10 +15,10 @@ const REQUESTS_PER_CLIENT: u32 = 512;
 /// An eighth of all connections.
 const CONNECTIONS_PER_CLIENT: u32 = 1024;
 
-/// The largest body that a component takes by default, for as many requests as a client has connections, and more.
+/// 64 bodies of the largest size that a component takes by default.
 const BODY_MIB_PER_CLIENT: u32 = 64;
 
-/// The bodies of all clients together.
+/// As much as four clients may have at once.
 const BODY_MIB: u32 = 256;
 
 /// What one client address may have of the host, so that it leaves the others theirs. Addresses of IPv6 count by their
@@ -153,8 +153,15 @@ mod tests {
             assert_eq!(networks.contains(address), is_inside, "{address}");
         }
         assert_eq!("none".parse(), Ok(Networks(Vec::new())));
-        for wrong in ["", "proxy", "10.0.0.0/33", "10.0.0.0/8,"] {
-            assert!(wrong.parse::<Networks>().is_err(), "{wrong}");
+        for (wrong, named) in [
+            ("", ""),
+            ("proxy", "proxy"),
+            ("10.0.0.0/33", "10.0.0.0/33"),
+            ("10.0.0.0/8,", ""),
+        ] {
+            let reason = wrong.parse::<Networks>().expect_err(wrong);
+            let expected = format!("`{named}` is neither an address nor a network like 10.0.0.0/8");
+            assert_eq!(reason, expected, "{wrong}");
         }
     }
 }

@@ -6,7 +6,12 @@
 mod admin_address;
 mod admin_url;
 mod clients;
+mod host_port;
+mod sentinel;
 mod swap;
+mod tls;
+mod trace;
+mod variable_file;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,7 +25,12 @@ use store_server::logging::LogFormat;
 pub use self::admin_address::AdminAddress;
 pub use self::admin_url::AdminUrl;
 pub use self::clients::{ClientSettings, Networks};
+pub use self::host_port::HostPort;
+pub use self::sentinel::SentinelSettings;
 pub use self::swap::{CanaryBudget, SwapSettings};
+pub use self::tls::{MysqlTls, RedisTls, TlsMode, TlsSettings};
+pub use self::trace::TraceSettings;
+pub use self::variable_file::VariableFile;
 
 /// Everything that can be set about a serving host. Durations are written as `500ms`, `2s` or `1m`.
 #[derive(Clone, Debug, Args)]
@@ -28,6 +38,16 @@ pub struct Config {
     /// The app to serve: a Spin manifest, version 2
     #[arg(long, env = "STORE_HOST_APP", default_value = "spin.toml")]
     pub app: PathBuf,
+
+    /// File that holds the value of a variable of the app, as NAME=FILE, in the place of SPIN_VARIABLE_NAME: a password, as
+    /// it is. Read at start and at each reload. Give it several times for several variables
+    #[arg(
+        long,
+        env = "STORE_HOST_VARIABLE_FILE",
+        value_name = "NAME=FILE",
+        value_delimiter = ','
+    )]
+    pub variable_file: Vec<VariableFile>,
 
     /// Address for requests; port 0 picks a free one
     #[arg(long, env = "STORE_HOST_LISTEN", default_value = "127.0.0.1:5000")]
@@ -109,6 +129,10 @@ pub struct Config {
     #[command(flatten)]
     pub swap: SwapSettings,
 
+    /// Traces.
+    #[command(flatten)]
+    pub trace: TraceSettings,
+
     /// The MySQL pools.
     #[command(flatten)]
     pub mysql: MysqlSettings,
@@ -152,7 +176,7 @@ pub struct Limits {
     #[arg(
         long,
         env = "STORE_HOST_INSTANCE_CONCURRENCY",
-        default_value_t = 16,
+        default_value_t = 64,
         value_parser = clap::value_parser!(u32).range(1..=1024)
     )]
     pub instance_concurrency: u32,
@@ -221,6 +245,21 @@ pub struct MysqlSettings {
         value_parser = duration
     )]
     pub idle: Duration,
+
+    /// Servers that hold the same data, as host:port divided by commas, in the order in which they are preferred. An address
+    /// that is one of them stands for all: hosts agree which is written to
+    #[arg(
+        id = "mysql_members",
+        long = "mysql-members",
+        env = "STORE_HOST_MYSQL_MEMBERS",
+        value_name = "ADDRESSES",
+        value_delimiter = ','
+    )]
+    pub members: Vec<HostPort>,
+
+    /// How the servers are spoken to.
+    #[command(flatten)]
+    pub tls: MysqlTls,
 }
 
 /// One multiplexed connection per component and address.
@@ -246,4 +285,12 @@ pub struct RedisSettings {
         value_parser = duration
     )]
     pub response_timeout: Duration,
+
+    /// Who says where the primary is.
+    #[command(flatten)]
+    pub sentinel: SentinelSettings,
+
+    /// How the servers are spoken to.
+    #[command(flatten)]
+    pub tls: RedisTls,
 }

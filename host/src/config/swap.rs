@@ -1,4 +1,4 @@
-//! Settings of swaps, canaries and whoever may start them.
+//! Settings of swaps and canaries, and of who may start them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::duration;
 
-/// What components may be replaced by, and how.
+/// Who may replace components, by what, and how.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Swaps")]
 pub struct SwapSettings {
@@ -103,7 +103,7 @@ pub struct CanaryBudget {
     pub min_requests: u64,
 }
 
-/// As good as no limit, and far from what a duration can't hold.
+/// As good as no limit, and low enough for a duration to be multiplied by it.
 const HIGHEST_RATIO: f64 = 1e6;
 
 fn ratio(text: &str) -> Result<f64, String> {

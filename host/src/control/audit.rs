@@ -16,7 +16,7 @@ impl fmt::Display for Peer {
 }
 
 impl Control {
-    /// Logs and counts an attempt, and gives its outcome on.
+    /// Logs and counts an attempt to change one component, and returns its outcome.
     pub(crate) fn audited(
         &self,
         peer: &Peer,
@@ -33,7 +33,7 @@ impl Control {
                 Ok(changed)
             }
             Err(error) => {
-                // A component that nobody has is no label.
+                // What the app does not have must not become a label.
                 if self.live.load().slots.contains_key(component) {
                     self.metrics.swaps.tried(component, error.label());
                 }
@@ -43,23 +43,25 @@ impl Control {
             }
         }
     }
+}
 
-    /// Logs a reload that was tried, and gives its outcome on.
-    pub(crate) fn audited_reload<T>(
-        &self,
-        peer: &Peer,
-        outcome: Result<T, ControlError>,
-    ) -> Result<T, ControlError> {
-        match &outcome {
-            Ok(_) => {
-                tracing::info!(target: "audit", %peer, action = "reload", result = "reloaded", "The app is reloaded");
-            }
-            Err(error) => {
-                tracing::warn!(target: "audit", %peer, action = "reload", result = "refused", cause = error.label(), "reload refused: {error}");
-            }
+/// Logs an attempt to reload the app or to refresh its reports, and returns its outcome. `result` is what a success is
+/// called.
+pub(crate) fn audited_app<T>(
+    peer: &Peer,
+    action: &str,
+    result: &str,
+    outcome: Result<T, ControlError>,
+) -> Result<T, ControlError> {
+    match &outcome {
+        Ok(_) => {
+            tracing::info!(target: "audit", %peer, action, result, "The {action} is done");
         }
-        outcome
+        Err(error) => {
+            tracing::warn!(target: "audit", %peer, action, result = "refused", cause = error.label(), "{action} refused: {error}");
+        }
     }
+    outcome
 }
 
 /// Logs an attempt of someone without the token.

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Control, ControlError, Peer, change_of, micros};
-use crate::answers::{Change, LastChange};
+use crate::answers::Change;
 use crate::app::{Canary, Slot, Tally};
 use crate::config::CanaryBudget;
 
-/// How often a canary is looked at.
+/// Time between two looks at a canary.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Errors, or slow answers, that are enough to end a trial early.
+/// As many errors or slow answers end a trial before its time is over.
 const CLEAR: u64 = 5;
 
-/// A canary on trial, as far as its judge needs it. Holds nothing that would keep it alive.
+/// What the judge of a trial needs of the canary. It holds nothing that would keep the canary's generation alive.
 pub(super) struct Candidate {
     number: u64,
     lasts: Duration,
@@ -60,7 +60,7 @@ impl Control {
         self.audited(peer, "abort", id, None, outcome)
     }
 
-    /// Watches a canary until its trial is over, and concludes it.
+    /// Watches a canary until its trial is over, and ends the trial.
     pub(super) async fn judge(self: Arc<Self>, id: String, candidate: Candidate) {
         let Candidate {
             number,
@@ -90,7 +90,8 @@ impl Control {
         canary.is_some_and(|canary| canary.generation.version.number == number)
     }
 
-    /// Whether the trial has ended; someone else may be about to end it.
+    /// Ends the trial as the verdict says. `false` means that another change of the component is under way, and the judge
+    /// has to try again.
     fn conclude_by_itself(&self, id: &str, number: u64, verdict: &mut Verdict) -> bool {
         let peer = Peer("canary".into());
         if *verdict == Verdict::Promote {
@@ -123,7 +124,7 @@ impl Control {
         }
     }
 
-    /// Ends the trial. If a `number` is given, only the trial of that generation.
+    /// Ends the trial; if a `number` is given, only if it is the trial of that generation.
     fn conclude(
         &self,
         id: &str,
@@ -153,14 +154,7 @@ impl Control {
         for number in [version.number, slot.stable.version.number] {
             self.metrics.swaps.end_trial(id, &number.to_string());
         }
-        self.note(
-            id,
-            LastChange {
-                generation: version.number,
-                result: result.to_owned(),
-                reason,
-            },
-        );
+        self.note(id, version.number, result, reason);
         let change = Change {
             switch_us: micros(took),
             replaced,

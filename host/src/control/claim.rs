@@ -1,4 +1,4 @@
-//! The right to change what serves: one component, or the whole app.
+//! The right to change what serves: one component or the whole app, and each by one change at a time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use parking_lot::Mutex;
 
 use super::ControlError;
 
-/// What is being changed. Written by [`Claim`].
+/// What is being changed now. Written by [`Claim`].
 #[derive(Default)]
 pub(super) struct Claims {
-    /// The whole app, whatever components it has now or is about to have.
+    /// Set while the whole app is changed, with the components that it has or is about to have.
     app: bool,
     ids: BTreeSet<String>,
 }
 
 /// The right to a change, given back on drop.
 pub(super) struct Claim {
-    /// A component, unless it is the whole app.
+    /// The component's id; `None` for the whole app.
     id: Option<String>,
     claims: Arc<Mutex<Claims>>,
 }
@@ -75,14 +75,20 @@ mod tests {
     #[test]
     fn the_app_and_its_components_are_changed_one_at_a_time() {
         let claims = Arc::default();
+        let refused = |claim: Result<Claim, ControlError>| {
+            let error = claim.err().map(|error| error.to_string());
+            error.expect("the claim is refused")
+        };
+        let busy =
+            |what| format!("another change of {what} is under way; try again when it is done");
         let one = Claim::one(&claims, "a").expect("free");
         let other = Claim::one(&claims, "b").expect("free");
-        assert!(Claim::one(&claims, "a").is_err());
-        assert!(Claim::all(&claims).is_err());
+        assert_eq!(refused(Claim::one(&claims, "a")), busy("`a`"));
+        assert_eq!(refused(Claim::all(&claims)), busy("`a`"));
         drop((one, other));
         let all = Claim::all(&claims).expect("free again");
-        assert!(Claim::all(&claims).is_err());
-        assert!(Claim::one(&claims, "new").is_err());
+        assert_eq!(refused(Claim::all(&claims)), busy("the app"));
+        assert_eq!(refused(Claim::one(&claims, "new")), busy("`new`"));
         drop(all);
         assert!(Claim::one(&claims, "a").is_ok());
     }

@@ -1,4 +1,4 @@
-//! The end of a generation.
+//! How a generation ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::instance::Generation;
 const CUT_LIMIT: Duration = Duration::from_secs(10);
 
 impl Control {
-    /// Lets a generation that serves no longer finish, and keeps its code for a rollback if `keep`.
+    /// Lets a generation that serves no longer finish its requests, and keeps its code for a rollback if `keep` is set.
     pub(super) fn retire(&self, ledger: &mut Ledger, generation: Arc<Generation>, keep: bool) {
         ledger.retired.push(Arc::downgrade(&generation.life));
         let excess = if keep {
@@ -35,8 +35,8 @@ impl Control {
     }
 }
 
-/// Waits until a generation is freed, and makes it end when its time is over. `excess` is freed here too, away from
-/// whoever swapped.
+/// Waits until a generation is freed, and cuts it off when its time is over. `excess` are versions that are kept no longer:
+/// they are freed here, so that whoever swapped does not wait for it.
 async fn drain(generation: Arc<Generation>, limit: Duration, excess: Vec<KeptVersion>) {
     let component = generation.context.id.clone();
     let number = generation.version.number;

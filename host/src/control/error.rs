@@ -15,7 +15,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// As the admin API, the metrics and the audit log name it.
+    /// The step's name in the admin API, the metrics and the audit log.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Receive => "receive",
@@ -34,7 +34,7 @@ impl Step {
 pub(crate) enum ControlError {
     #[error("this app has no component `{0}`")]
     Unknown(String),
-    /// The name of a component in backticks, or of the whole app.
+    /// Holds a component's name in backticks, or `the app`.
     #[error("another change of {0} is under way; try again when it is done")]
     Busy(String),
     #[error("a canary of `{0}` is tried; promote or abort it first")]
@@ -71,7 +71,7 @@ pub(crate) enum ControlError {
 }
 
 impl ControlError {
-    /// An error of a step that is the fault of what was sent.
+    /// A failure of `step` for which the bytes that were sent are to blame.
     pub(crate) fn at(step: Step, reason: impl Into<String>) -> Self {
         Self::Failed {
             step,
@@ -103,7 +103,7 @@ impl ControlError {
         }
     }
 
-    /// What metrics and the audit log call it.
+    /// The error's name in the metrics and the audit log.
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Unknown(_) => "unknown_component",

@@ -14,11 +14,11 @@ use crate::app::Manifest;
 use crate::instance::source::signature_path;
 use crate::instance::{Origin, Source};
 
-/// Between two looks at the files. Looking is one system call for each, works on every file system, and shows a file
-/// that stays the same for a while, which is how one that is being written is told from one that is done.
+/// Time between two looks at the files. A look is one system call for each file, works on every file system, and shows
+/// when a file has stayed the same for a while: then nobody is writing it any more.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What tells that a file has changed.
+/// A file that has changed has another stamp.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
@@ -38,10 +38,10 @@ impl Stamp {
     }
 }
 
-/// How the files of one thing are: a component and its signature, the manifest.
+/// The stamps of files that belong together, such as a component and its signature.
 type Stamps = Vec<Option<Stamp>>;
 
-/// The state of some files when they were last acted upon, and when they were last looked at.
+/// The stamps of some files when they were last acted upon, and when they were last looked at.
 #[derive(Default)]
 struct History {
     done: Stamps,
@@ -51,9 +51,9 @@ struct History {
 /// The files of an app, as they were at the last look.
 pub(crate) struct Files {
     manifest: PathBuf,
-    /// What is watched, by the first of its paths.
+    /// The files that are watched, by the first of the paths that belong together.
     watched: HashMap<PathBuf, History>,
-    /// Whether the manifest asks for what could not be loaded. Then another file may be what it lacks.
+    /// Whether the last reload failed. A change of any file that the manifest names is then a reason to try again.
     is_behind: bool,
 }
 
@@ -68,22 +68,22 @@ impl Files {
         };
         for paths in [files.variables(), vec![manifest.to_owned()]] {
             let now: Stamps = paths.iter().map(|path| Stamp::of(path)).collect();
-            let found = History {
+            let history = History {
                 done: now.clone(),
                 seen: now,
             };
-            files.watched.insert(paths[0].clone(), found);
+            files.watched.insert(paths[0].clone(), history);
         }
         files
     }
 
-    /// What is read with the manifest, which may be missing.
+    /// The file of variables that is read with the manifest; there may be none.
     fn variables(&self) -> Vec<PathBuf> {
         vec![self.manifest.with_file_name(".env")]
     }
 
-    /// Whether files are others than those that were acted upon, and rest since the look before. One that is gone has
-    /// changed too.
+    /// Whether files differ from those that were acted upon, and have not changed since the look before. One that is gone
+    /// differs too.
     fn differ(&mut self, paths: &[PathBuf]) -> bool {
         let now: Stamps = paths.iter().map(|path| Stamp::of(path)).collect();
         let files = self.watched.entry(paths[0].clone()).or_default();
@@ -92,7 +92,7 @@ impl Files {
         rest && files.done != files.seen
     }
 
-    /// The same for files without whose first the rest means nothing, and nothing can be done.
+    /// Like [`Files::differ`], but false while the first of the files is missing: nothing can be done without it.
     fn have_changed(&mut self, paths: &[PathBuf]) -> bool {
         self.differ(paths) && self.watched[&paths[0]].seen[0].is_some()
     }
@@ -131,7 +131,7 @@ async fn watch(control: Arc<Control>, mut files: Files) {
         let mut changed = Vec::new();
         for (id, path) in control.sources() {
             let paths = with_signature(path);
-            // Nothing else may change until the end of its trial.
+            // A component on trial may not be changed until the trial's end.
             if files.have_changed(&paths) && !on_trial.contains(&id) {
                 changed.push((id, paths));
             }
@@ -147,7 +147,7 @@ async fn watch(control: Arc<Control>, mut files: Files) {
     }
 }
 
-/// Reloads if the manifest has changed, or if it did, in vain, and a file has changed since.
+/// Reloads if the manifest has changed, or if the last reload failed and a file has changed since.
 async fn reload(control: &Arc<Control>, files: &mut Files, mut is_retry: bool) {
     let mut accepted = Vec::new();
     let (variables, manifest) = (files.variables(), vec![files.manifest.clone()]);
@@ -161,7 +161,7 @@ async fn reload(control: &Arc<Control>, files: &mut Files, mut is_retry: bool) {
     if files.is_behind {
         let wanted = files.wanted();
         for paths in wanted.into_iter().map(with_signature) {
-            // Those of the app are looked at where they are swapped.
+            // `watch` looks at the files of the app's own components.
             let known = control.sources().iter().any(|(_, path)| *path == paths[0]);
             if !known && files.have_changed(&paths) {
                 is_retry = true;
@@ -183,7 +183,7 @@ fn peer() -> Peer {
     Peer("watch".into())
 }
 
-/// Whether trying again is of no use before a file changes again.
+/// Whether the attempt is over: it succeeded, or fails again until a file changes.
 fn is_concluded<T>(outcome: &Result<T, ControlError>) -> bool {
     !matches!(
         outcome,

@@ -1,26 +1,25 @@
-//! What a component starts with: what a host before this one accepted last, or the manifest's file.
+//! The version that a component starts with: the one that a host before this one accepted last, or the manifest's file.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use super::ledger::KeptVersion;
 use super::load::{Parts, read_source};
-use super::state_folder::{Earlier, Record, StateFolder};
+use super::state_folder::{EarlierVersion, Record, StateFolder};
 use crate::instance::{Code, Origin, Source, Version};
 
-/// What a component starts with.
+/// The version that a component starts with.
 pub(super) struct FirstVersion {
     pub(super) version: Version,
     /// SHA-256 of the manifest's file.
     pub(super) file_digest: String,
-    /// What it can be rolled back to.
+    /// The versions that it can be rolled back to.
     pub(super) kept: Vec<KeptVersion>,
-    /// The highest number that is known to be given.
+    /// The highest number that any version is known to have.
     pub(super) numbered: u64,
 }
 
 impl Parts {
-    /// What a component starts with: what was accepted last, or else the manifest's file.
+    /// Loads the version that was accepted last, or else the manifest's file.
     pub(super) fn load_first(&self, id: &str, path: &Path) -> Result<FirstVersion, String> {
         let file = read_source(path)?;
         let file_digest = file.digest.clone();
@@ -58,7 +57,7 @@ impl Parts {
         })
     }
 
-    /// The manifest's file, kept for the time when another has taken its place.
+    /// Loads the manifest's file, and keeps a copy for the time when another version has taken its place.
     fn load_file(
         &self,
         id: &str,
@@ -89,7 +88,7 @@ impl Parts {
         Ok(version)
     }
 
-    /// The version that was swapped in before the restart, if it is not the file itself.
+    /// Loads the version that was swapped in before the restart, if it is not the manifest's file itself.
     fn load_accepted(&self, id: &str, record: &Record, file_digest: &str) -> Option<Version> {
         let state = self.state.as_ref()?;
         if record.digest == file_digest {
@@ -123,8 +122,8 @@ impl Parts {
         }
     }
 
-    /// The record, unless the manifest's file has changed since: whoever deploys a file means it to run. That is noted,
-    /// so that what was swapped in before does not come back with the file of that time.
+    /// The record, or another one if the manifest's file has changed since: whoever deploys a file wants it to run. The new
+    /// record is written, so that the version which was swapped in before does not come back together with the old file.
     fn unless_deployed(&self, id: &str, record: Record, file_digest: &str) -> Record {
         if record.file_digest.as_deref() == Some(file_digest) {
             return record;
@@ -138,19 +137,12 @@ impl Parts {
         );
         let number = record.highest() + 1;
         let mut earlier = record.earlier;
-        earlier.push(Earlier {
+        earlier.push(EarlierVersion {
             generation: record.generation,
             digest: record.digest,
         });
-        let most = self.config.swap.keep_generations as usize;
-        earlier.drain(..earlier.len().saturating_sub(most));
-        let now = Record {
-            generation: number,
-            digest: file_digest.to_owned(),
-            file_digest: Some(file_digest.to_owned()),
-            accepted_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            earlier,
-        };
+        let most = self.config.swap.keep_generations;
+        let now = Record::now(number, file_digest, Some(file_digest), earlier, most);
         if let Some(state) = &self.state
             && let Err(error) = state.point(id, Some(&now))
         {
@@ -159,8 +151,13 @@ impl Parts {
         now
     }
 
-    /// A version that served before, for a rollback.
-    fn load_earlier(&self, id: &str, earlier: &Earlier, file_digest: &str) -> Option<KeptVersion> {
+    /// Loads a version that served before, for a rollback.
+    fn load_earlier(
+        &self,
+        id: &str,
+        earlier: &EarlierVersion,
+        file_digest: &str,
+    ) -> Option<KeptVersion> {
         let state = self.state.as_ref()?;
         match self.compile_accepted(state, id, &earlier.digest) {
             Ok(compiled) => Some(KeptVersion::anew(Version {

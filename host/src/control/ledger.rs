@@ -1,4 +1,4 @@
-//! What the host knows of a component beside what serves it.
+//! What the host knows of a component besides the generations that serve it.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -14,7 +14,7 @@ pub(super) struct Ledger {
     pub(super) numbered: u64,
     /// Versions that can be rolled back to, the one that served last at the end.
     pub(super) kept: Vec<KeptVersion>,
-    /// Generations that serve no longer, and may be freed.
+    /// Generations that serve no longer; some may be freed already.
     pub(super) retired: Vec<Weak<Life>>,
     pub(super) last: Option<LastChange>,
     /// The file that the manifest names.
@@ -49,7 +49,7 @@ impl Ledger {
         self.numbered
     }
 
-    /// Keeps a version, and gives those out that are one too many.
+    /// Keeps a version, and returns those that are then too many.
     pub(super) fn keep(&mut self, version: Arc<Version>, most: usize) -> Vec<KeptVersion> {
         self.forget(version.number);
         self.kept.push(KeptVersion {
@@ -61,14 +61,14 @@ impl Ledger {
         self.kept.drain(..excess).collect()
     }
 
-    /// Other settings are in force from now on.
+    /// Notes that other settings are in force: no kept version has served with them.
     pub(super) fn settings_changed(&mut self) {
         for kept in &mut self.kept {
             kept.is_tried = false;
         }
     }
 
-    /// Takes a version off the kept ones: it serves.
+    /// Removes a version from the kept ones, because it serves.
     pub(super) fn forget(&mut self, number: u64) {
         self.kept.retain(|kept| kept.version.number != number);
     }

@@ -1,10 +1,11 @@
-//! What serves when the host has started.
+//! Loads what serves when the host starts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use store_server::trace::Tracing;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wasmtime::Engine;
@@ -20,12 +21,13 @@ use crate::config::Config;
 use crate::instance::{Compiler, Generation, Source};
 use crate::metrics::Metrics;
 
-/// What [`Control`] is made of, beside the app.
+/// The parts of [`Control`] that are made before the app is loaded.
 pub(crate) struct Parts {
     pub(crate) engine: Engine,
     pub(crate) compiler: Compiler,
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tracing: Tracing,
     pub(crate) purger: Arc<Purger>,
     pub(crate) trust: Trust,
     pub(crate) state: Option<StateFolder>,
@@ -95,6 +97,7 @@ impl Control {
             compiler: parts.compiler,
             config: parts.config,
             metrics: parts.metrics,
+            tracing: parts.tracing,
             trust: parts.trust,
             state: parts.state,
             purger: parts.purger,

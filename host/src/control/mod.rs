@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use store_server::trace::Tracing;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -44,7 +45,7 @@ use crate::config::Config;
 use crate::instance::{Code, Compiler, Generation, Origin, Version};
 use crate::metrics::Metrics;
 
-pub(crate) use self::audit::{Peer, refused};
+pub(crate) use self::audit::{Peer, audited_app, refused};
 pub(crate) use self::error::{ControlError, Step as SwapStep};
 pub(crate) use self::load::Parts;
 pub(crate) use self::purge::Purger;
@@ -52,12 +53,14 @@ pub(crate) use self::state_folder::StateFolder;
 pub(crate) use self::swap::{Trial, Upload};
 pub(crate) use self::trust::Trust;
 
-/// The one place that changes what serves: every swap, rollback, trial, reload and refresh is asked of it.
+/// The one place that changes what serves: `admin` and `file_watch` ask it for every swap, rollback, trial, reload and
+/// refresh.
 pub(crate) struct Control {
     pub(crate) live: Arc<Live>,
     compiler: Compiler,
     config: Config,
     metrics: Arc<Metrics>,
+    pub(crate) tracing: Tracing,
     trust: Trust,
     state: Option<StateFolder>,
     /// Told after each switch.
@@ -65,24 +68,24 @@ pub(crate) struct Control {
     /// What is known of each component beside what serves. Held while an app is replaced, never across an await.
     ledgers: Mutex<BTreeMap<String, Ledger>>,
     claims: Arc<Mutex<Claims>>,
-    /// Says that another app serves.
+    /// Tells the refresh task that another app serves.
     changed: watch::Sender<()>,
     /// Generations that drain and canaries that are watched.
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Control {
-    /// The largest component that is received.
+    /// The largest component that is received, in bytes.
     pub(crate) fn component_limit_bytes(&self) -> usize {
         self.config.swap.component_limit_bytes()
     }
 
-    /// Tells when another app serves.
+    /// A receiver that is told whenever another app serves.
     pub(crate) fn watch_changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
-    /// The file of each component.
+    /// The file that the manifest names for each component.
     pub(crate) fn sources(&self) -> Vec<(String, PathBuf)> {
         let app = self.live.load_full();
         let ledgers = self.ledgers.lock();
@@ -122,7 +125,7 @@ impl Control {
         Ok((claim, slot))
     }
 
-    /// A number for code that was accepted.
+    /// Gives code that was accepted its number.
     fn version(
         &self,
         id: &str,
@@ -144,7 +147,7 @@ impl Control {
         })
     }
 
-    /// Makes `generation` the one that serves, after noting it for a restart.
+    /// Makes `generation` the one that serves, after recording it for a restart.
     fn establish(&self, id: &str, generation: Arc<Generation>) -> Result<Switch, ControlError> {
         let version = generation.version.clone();
         // What is ephemeral leaves no trace: a restart finds what it would have found before.
@@ -154,7 +157,7 @@ impl Control {
         Ok(self.serve_with(id, generation, version.file_digest.clone()))
     }
 
-    /// Makes `generation` the one that serves, without a note. `file_digest` is that of the manifest's file at this time,
+    /// Makes `generation` the one that serves, without a record. `file_digest` is that of the manifest's file at this time,
     /// if it is known: the generation serves in its place, or is that file.
     fn serve_with(
         &self,
@@ -181,7 +184,7 @@ impl Control {
         Switch { took, replaced }
     }
 
-    /// Switches: every request from here on sees `app`. Gives how long that took.
+    /// Makes every request from here on see `app`. Returns how long that took.
     fn replace(&self, app: App) -> Duration {
         let app = Arc::new(app);
         let started = Instant::now();
@@ -193,9 +196,14 @@ impl Control {
         took
     }
 
-    fn note(&self, id: &str, last: LastChange) {
+    /// Keeps what came of a change for the status.
+    fn note(&self, id: &str, generation: u64, result: &str, reason: Option<String>) {
         if let Some(ledger) = self.ledgers.lock().get_mut(id) {
-            ledger.last = Some(last);
+            ledger.last = Some(LastChange {
+                generation,
+                result: result.to_owned(),
+                reason,
+            });
         }
     }
 }
@@ -207,7 +215,7 @@ struct Switch {
     replaced: Option<u64>,
 }
 
-/// A change that is about `version`, before anything is known of its switch.
+/// The answer to a change about `version`, but for what its switch adds.
 fn change_of(component: &str, version: &Version) -> Change {
     Change {
         component: component.to_owned(),

@@ -1,4 +1,4 @@
-//! Asks a new generation the probe of its component, before it serves anyone else.
+//! Sends a new generation the probe of its component, before it serves anyone.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
+use store_server::trace::{Kind, Trace};
 use wasmtime_wasi_http::WasiBody;
 
 use super::millis;
@@ -13,23 +14,47 @@ use crate::answers;
 use crate::instance::{Admission, Generation, Probe};
 use crate::message::RequestId;
 
-/// Longest time for a probe. A component that is slower than this to begin with is not one to switch to.
+/// Longest time for a probe. A component that takes longer for its first answer is not one to switch to.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// Most of a probe's answer that is read; the probe is meant to be cheap.
+/// Largest answer to a probe; a probe is meant to be cheap.
 const LONGEST_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// Asks a fresh instance of `generation`, without counting it as a request.
+/// Sends the probe to a fresh instance of `generation`, without counting it as a request. Its trace is `within` that of a
+/// change, or one of its own.
 ///
 /// # Errors
 /// The generation gives no answer, or another than the probe expects; one line says which.
-pub(crate) async fn ask(probe: &Probe, generation: &Generation) -> Result<answers::Probe, String> {
+pub(crate) async fn ask(
+    probe: &Probe,
+    generation: &Generation,
+    within: &Trace,
+) -> Result<answers::Probe, String> {
+    let context = &generation.context;
+    let mut root = match within.is_on() {
+        true => within.span("probe", Kind::Internal),
+        false => context.tracing.task("probe"),
+    };
+    root.about(context.name.clone());
+    let answer = ask_within(probe, generation, root.inside()).await;
+    if answer.is_err() {
+        root.fail("probe");
+    }
+    answer
+}
+
+async fn ask_within(
+    probe: &Probe,
+    generation: &Generation,
+    trace: Trace,
+) -> Result<answers::Probe, String> {
     let started = Instant::now();
     let answer = async {
         let admitted = Admission {
             id: RequestId::made("probe-"),
             place: None,
             is_urgent: false,
+            trace,
         };
         let request = request(probe, &admitted.id)?;
         let answer = generation.instances.handle(admitted, request).await;

@@ -1,4 +1,4 @@
-//! Telling proxies that keep answers (`store-proxy`, docs/PROXY.md) that those have changed.
+//! Tells proxies that keep answers (`store-proxy`, docs/PROXY.md) to forget them when they have changed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,37 +17,37 @@ const PATH: &str = "/cache/purge";
 /// Longest wait for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long a proxy is asked again that does not answer: it may be starting anew. After that its answers expire.
+/// How long a proxy that does not answer is tried again: it may be restarting. After that its kept answers expire.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(15);
 
 /// First pause between two tries; doubled each time, up to the most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long whoever made a change waits until the proxies know of it.
+/// How long whoever made a change waits for the proxies to be told.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The proxies of a fleet.
+/// Tells all proxies of a fleet.
 pub(crate) struct Purger {
     proxies: Vec<AdminUrl>,
-    /// File with the token that they ask for.
+    /// File with the token that the proxies ask for.
     token_file: Option<PathBuf>,
     metrics: Arc<Metrics>,
-    /// Proxies that are being told.
+    /// How many notices are on their way. Written by [`Notice`].
     under_way: watch::Sender<usize>,
 }
 
-/// One proxy that is being told, until it is dropped.
-struct UnderWay(Arc<Purger>);
+/// A notice on its way to one proxy, counted until it is dropped.
+struct Notice(Arc<Purger>);
 
-impl UnderWay {
+impl Notice {
     fn begin(purger: &Arc<Purger>) -> Self {
         purger.under_way.send_modify(|count| *count += 1);
         Self(purger.clone())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for Notice {
     fn drop(&mut self) {
         self.0.under_way.send_modify(|count| *count -= 1);
     }
@@ -67,25 +67,24 @@ impl Purger {
         })
     }
 
-    /// Begins to tell all proxies. To be called once the change is in force: what a proxy asks for after it was told
-    /// must be new.
+    /// Begins to tell all proxies. Call it once the change is in force: what a proxy asks for after it was told must be new.
     pub(crate) fn start(self: &Arc<Self>) {
         for proxy in &self.proxies {
-            let (under_way, proxy) = (UnderWay::begin(self), proxy.clone());
-            tokio::spawn(async move { under_way.0.tell(&proxy).await });
+            let (notice, proxy) = (Notice::begin(self), proxy.clone());
+            tokio::spawn(async move { notice.0.tell(&proxy).await });
         }
     }
 
-    /// Waits until all proxies know, but not for long.
+    /// Waits until all proxies were told, but not for long.
     pub(crate) async fn settled(&self) {
         let mut under_way = self.under_way.subscribe();
         let all_know = under_way.wait_for(|count| *count == 0);
-        // Those that still don't know are told as soon as they answer.
+        // The others are told as soon as they answer.
         _ = tokio::time::timeout(PATIENCE, all_know).await;
     }
 
-    /// The token that proxies ask for. There is none without a file, or as long as it can't be read: the proxy says
-    /// then that it wants one.
+    /// The token that proxies ask for. `None` without a file, or while it can't be read: then the proxy's answer says
+    /// that a token is missing.
     async fn token(&self) -> Option<Secret> {
         let text = tokio::fs::read_to_string(self.token_file.as_ref()?).await;
         text.ok().map(|token| Secret(token.trim().to_owned()))

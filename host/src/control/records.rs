@@ -1,10 +1,9 @@
-//! What a restart should find: which version of each component, and the files it may need.
+//! Writes down for a restart which version of each component serves, and keeps the files that it may need.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
 
 use super::error::Step;
-use super::state_folder::{Earlier, Record};
+use super::state_folder::{EarlierVersion, Record};
 use super::{Control, ControlError};
 use crate::instance::{Origin, Source, Version};
 
@@ -15,18 +14,17 @@ impl Control {
     /// The file can't be written.
     pub(super) fn keep_file(&self, id: &str, source: &Source) -> Result<(), ControlError> {
         match &self.state {
-            Some(state) => {
-                tokio::task::block_in_place(|| state.keep(id, source)).map_err(|error| kept(&error))
-            }
+            Some(state) => tokio::task::block_in_place(|| state.keep(id, source))
+                .map_err(|error| not_kept(&error)),
             None => Ok(()),
         }
     }
 
-    /// Notes for a restart that `version` serves, beside the manifest's file with `file_digest`. Gives whether a
-    /// restart will serve it too.
+    /// Records for a restart that `version` serves while the manifest's file has the digest `file_digest`. Returns whether
+    /// a restart will serve it too.
     ///
     /// # Errors
-    /// The note can't be written; then a restart finds what it would have found before.
+    /// The record can't be written; then a restart finds the one before.
     pub(super) fn record(
         &self,
         id: &str,
@@ -39,14 +37,14 @@ impl Control {
         };
         tokio::task::block_in_place(|| {
             let is_held = version.origin != Origin::Ephemeral && state.holds(id, version.digest());
-            let is_found = is_the_file || is_held;
-            let record = is_found.then(|| self.record_of(id, version, file_digest));
-            state.point(id, record.as_ref()).map(|()| is_found)
+            let survives = is_the_file || is_held;
+            let record = survives.then(|| self.record_of(id, version, file_digest));
+            state.point(id, record.as_ref()).map(|()| survives)
         })
-        .map_err(|error| kept(&error))
+        .map_err(|error| not_kept(&error))
     }
 
-    /// Notes several at once, or none of them.
+    /// Records several versions, or none of them if one can't be.
     ///
     /// # Errors
     /// As for [`Control::record`].
@@ -61,7 +59,7 @@ impl Control {
                 self.restore(&before);
                 return Err(error);
             }
-            // One that can't be read serves nobody, now or later.
+            // A record that can't be read need not be restored.
             before.push((id, old.and_then(Result::ok).flatten()));
         }
         Ok(())
@@ -84,27 +82,20 @@ impl Control {
         let serves = self.live.load().stable(id).map(|live| live.version.clone());
         let ledgers = self.ledgers.lock();
         let kept = ledgers.get(id).into_iter().flat_map(|ledger| &ledger.kept);
-        let mut earlier: Vec<Earlier> = kept
+        let earlier = kept
             .map(|kept| &kept.version)
             .chain(&serves)
             .filter(|one| one.number != version.number && one.origin != Origin::Ephemeral)
-            .map(|one| Earlier {
+            .map(|one| EarlierVersion {
                 generation: one.number,
                 digest: one.digest().to_owned(),
             })
             .collect();
-        let most = self.config.swap.keep_generations as usize;
-        earlier.drain(..earlier.len().saturating_sub(most));
-        Record {
-            generation: version.number,
-            digest: version.digest().to_owned(),
-            file_digest: file_digest.map(str::to_owned),
-            accepted_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            earlier,
-        }
+        let most = self.config.swap.keep_generations;
+        Record::now(version.number, version.digest(), file_digest, earlier, most)
     }
 
-    /// Removes the files that neither serve nor are kept.
+    /// Removes the files of versions that neither serve nor are kept.
     pub(super) fn prune(&self, id: &str) {
         let Some(state) = &self.state else { return };
         let mut needed = BTreeSet::new();
@@ -120,7 +111,7 @@ impl Control {
         tokio::task::block_in_place(|| state.prune(id, |digest| needed.contains(digest)));
     }
 
-    /// The digest of the manifest's file as it is now, which need not be the one that was loaded.
+    /// The digest of the manifest's file as it is now, which may differ from the one that was loaded.
     pub(super) fn file_digest_now(&self, id: &str) -> Option<String> {
         let source = self.ledgers.lock().get(id)?.source.clone();
         let read = tokio::task::block_in_place(|| Source::read(&source));
@@ -128,6 +119,6 @@ impl Control {
     }
 }
 
-fn kept(error: &std::io::Error) -> ControlError {
+fn not_kept(error: &std::io::Error) -> ControlError {
     ControlError::at(Step::Persist, format!("can't be kept: {error}"))
 }

@@ -1,29 +1,22 @@
-//! A refresh that does not wait until it is due.
+//! A refresh that an operator asks for, due or not.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::audit::audited_app;
 use super::{Control, ControlError, Peer, millis};
 use crate::answers::{ComponentRefresh, Refresh};
 use crate::instance::Generation;
 use crate::instance::refresh::{Haste, Outcome, refresh};
 
 impl Control {
-    /// Has every component that keeps reports make them anew, and the proxies forget the old ones.
+    /// Lets every component that keeps reports make them anew, and tells the proxies to forget the old ones.
     ///
     /// # Errors
     /// A component failed. Those before it have made their reports anew, those after it have not.
     pub(crate) async fn refresh(&self, peer: &Peer) -> Result<Refresh, ControlError> {
         let outcome = self.try_refresh().await;
-        match &outcome {
-            Ok(_) => {
-                tracing::info!(target: "audit", %peer, action = "refresh", result = "rebuilt", "The reports are made anew");
-            }
-            Err(error) => {
-                tracing::warn!(target: "audit", %peer, action = "refresh", result = "refused", cause = error.label(), "refresh refused: {error}");
-            }
-        }
-        outcome
+        audited_app(peer, "refresh", "rebuilt", outcome)
     }
 
     async fn try_refresh(&self) -> Result<Refresh, ControlError> {
@@ -55,7 +48,7 @@ impl Control {
     }
 }
 
-/// Makes a component's reports anew, whenever that was done last, and counts it.
+/// Lets a component make its reports anew, even if it has just done so, and counts the refresh.
 ///
 /// # Errors
 /// One line says why the component failed.

@@ -1,4 +1,4 @@
-//! The background task that keeps what Redis holds equal to MySQL, by calling the component that knows how.
+//! The background task that keeps the reports in Redis up to date, by calling the component that makes them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -15,8 +15,8 @@ use crate::instance::{Context, Generation};
 /// First pause after a failure; doubled with each further one, up to the interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// Keeps fresh what the app's components keep, until the returned set is dropped. `changed` says that other components
-/// or other generations serve; `purger` is told of new reports.
+/// Refreshes the reports of the app's components until the returned set is dropped. `changed` tells when other components
+/// or generations serve; `purger` is told of new reports.
 pub(crate) fn start(
     live: Arc<Live>,
     changed: watch::Receiver<()>,
@@ -27,7 +27,7 @@ pub(crate) fn start(
     tasks
 }
 
-/// One task for each component of the app, whatever comes and goes.
+/// Runs one task for each component of the app, also for those that a reload adds.
 async fn follow(live: Arc<Live>, mut changed: watch::Receiver<()>, purger: Arc<Purger>) {
     let mut tasks = JoinSet::new();
     let mut known: HashMap<Id, String> = HashMap::new();
@@ -58,7 +58,7 @@ async fn follow(live: Arc<Live>, mut changed: watch::Receiver<()>, purger: Arc<P
     }
 }
 
-/// Calls whichever generation of a component is the stable one, until the app has no such component.
+/// Calls the stable generation of a component again and again, until the app has no such component.
 async fn keep_fresh(
     id: String,
     live: Arc<Live>,
@@ -100,8 +100,8 @@ async fn keep_fresh(
     }
 }
 
-/// Waits until a component is served with other settings than those of `context`: the interval may be another, or a
-/// database that failed.
+/// Waits until a component is served with other settings than those of `context`: its interval may have changed, or the
+/// address of a database that failed.
 async fn other_settings(
     id: &str,
     live: &Live,
@@ -117,7 +117,8 @@ async fn other_settings(
     }
 }
 
-/// One refresh, logged and counted; how long to wait for the next, or `None` if it failed.
+/// Calls the component once, and logs and counts that. Returns how long to wait for the next refresh, or `None` if this
+/// one failed.
 async fn refresh_once(generation: Arc<Generation>, purger: &Arc<Purger>) -> Option<Duration> {
     let context = &generation.context;
     let (id, metrics) = (&context.id, &context.metrics);

@@ -1,9 +1,12 @@
-//! The whole app anew: the manifest, the variables, the files that changed. All of it serves at once, or none.
+//! Reload: the manifest, the variables and the files that changed are read again. All of it serves at once, or none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use store_server::trace::Trace;
+
+use super::audit::audited_app;
 use super::claim::Claim;
 use super::drain::discard;
 use super::load::read_source;
@@ -13,8 +16,8 @@ use crate::answers::Reload;
 use crate::app::{App, Plan, Slot, preflight};
 use crate::instance::{Generation, Origin};
 
-/// One component of the app to be.
-struct Next {
+/// What will serve one component.
+struct Successor {
     generation: Arc<Generation>,
     file_digest: String,
     /// Whether its code is another than the one that serves.
@@ -29,7 +32,7 @@ impl Control {
     pub(crate) async fn reload(&self, peer: &Peer) -> Result<Reload, ControlError> {
         let started = Instant::now();
         let outcome = self.try_reload().await;
-        let outcome = self.audited_reload(peer, outcome);
+        let outcome = audited_app(peer, "reload", "reloaded", outcome);
         outcome.map(|(components, routes)| Reload {
             components,
             routes,
@@ -42,8 +45,9 @@ impl Control {
         if let Some(id) = self.on_trial().pop_first() {
             return Err(ControlError::OnTrial(id));
         }
-        let plan = tokio::task::block_in_place(|| Plan::new(&self.config, &self.metrics))
-            .map_err(|error| ControlError::Reload(error.to_string()))?;
+        let plan =
+            tokio::task::block_in_place(|| Plan::new(&self.config, &self.metrics, &self.tracing))
+                .map_err(|error| ControlError::Reload(error.to_string()))?;
         preflight::check(&plan, &self.config, &self.metrics)
             .await
             .map_err(ControlError::Reload)?;
@@ -67,7 +71,7 @@ impl Control {
     async fn prepare_all(
         &self,
         plan: &Plan,
-        next: &mut BTreeMap<String, Next>,
+        next: &mut BTreeMap<String, Successor>,
     ) -> Result<(), ControlError> {
         for id in plan.contexts.keys() {
             next.insert(id.clone(), self.prepare(plan, id).await?);
@@ -77,7 +81,7 @@ impl Control {
 
     /// A generation with the new settings: of the code that serves if the manifest's file is as it was, otherwise of the
     /// file.
-    async fn prepare(&self, plan: &Plan, id: &str) -> Result<Next, ControlError> {
+    async fn prepare(&self, plan: &Plan, id: &str) -> Result<Successor, ControlError> {
         let failed = |reason| ControlError::Reload(plan.load_error(id, reason).to_string());
         let path = plan.manifest.components[id].source.clone();
         let source = tokio::task::block_in_place(|| read_source(&path)).map_err(failed)?;
@@ -104,7 +108,7 @@ impl Control {
         };
         let context = plan.contexts[id].clone();
         let generation = Generation::new(version, context.clone());
-        if let Err(reason) = probe::ask(&context.probe, &generation).await {
+        if let Err(reason) = probe::ask(&context.probe, &generation, &Trace::off()).await {
             discard(&generation);
             return Err(failed(format!("its probe failed: {reason}")));
         }
@@ -112,14 +116,14 @@ impl Control {
             self.keep_file(id, &source)
                 .inspect_err(|_| discard(&generation))?;
         }
-        Ok(Next {
+        Ok(Successor {
             generation,
             file_digest: source.digest,
             is_new,
         })
     }
 
-    fn switch(&self, plan: &Plan, next: &BTreeMap<String, Next>) -> Result<(), ControlError> {
+    fn switch(&self, plan: &Plan, next: &BTreeMap<String, Successor>) -> Result<(), ControlError> {
         let new = next.iter().filter(|(_, next)| next.is_new);
         self.record_all(new.map(|(id, next)| (id.as_str(), &*next.generation.version)))?;
         let mut ledgers = self.ledgers.lock();

@@ -3,22 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use store_server::trace::Trace;
+
 use super::drain::discard;
 use super::error::Step;
 use super::ledger::Ledger;
 use super::probe;
 use super::{Control, ControlError, Peer, change_of, micros};
-use crate::answers::{Change, LastChange};
+use crate::answers::Change;
 use crate::instance::{Generation, Version};
 
 /// Longest time for the probe of a version that served with other settings. Whoever rolls back is in a hurry.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 impl Control {
-    /// Serves with a kept version again: the one `wanted`, or of those older than the one that serves, which served last.
+    /// Lets a kept version serve again: the one `wanted`, or else, of those older than the one that serves, the one that
+    /// served last.
     ///
     /// # Errors
-    /// It is not kept, does not work with the settings of today, or another change is under way.
+    /// The version is not kept or fails its probe with the settings of today, or another change is under way.
     pub(crate) async fn rollback(
         &self,
         id: &str,
@@ -61,14 +64,7 @@ impl Control {
             .inspect_err(|_| discard(&generation))?;
         let switch = self.serve_with(id, generation, file_digest);
         let result = "rolled-back";
-        self.note(
-            id,
-            LastChange {
-                generation: version.number,
-                result: result.to_owned(),
-                reason: None,
-            },
-        );
+        self.note(id, version.number, result, None);
         let change = Change {
             switch_us: micros(switch.took),
             replaced: switch.replaced,
@@ -79,9 +75,10 @@ impl Control {
     }
 }
 
-/// Asks for the probe's answer once more: since it was given, a reload or a restart has brought other settings.
+/// Asks the probe once more: a reload or a restart has brought other settings since the version answered it.
 async fn ask_again(generation: &Generation) -> Result<(), ControlError> {
-    let asked = probe::ask(&generation.context.probe, generation);
+    let within = Trace::off();
+    let asked = probe::ask(&generation.context.probe, generation, &within);
     let answered = tokio::time::timeout(PROBE_LIMIT, asked)
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {PROBE_LIMIT:?}")));
@@ -97,7 +94,7 @@ fn find(ledger: &Ledger, live: u64, wanted: Option<u64>) -> Result<(Arc<Version>
     let kept = ledger.kept.iter();
     let found = match wanted {
         Some(wanted) => kept.clone().find(|kept| kept.version.number == wanted),
-        // They are in the order in which they served last: what was itself rolled back from is not gone back to.
+        // They are in the order in which they served last. A younger one was rolled back from, so it is left out.
         None => kept.clone().rfind(|kept| kept.version.number < live),
     };
     found

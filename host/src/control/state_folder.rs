@@ -1,9 +1,10 @@
-//! What a restart finds again: the components that were accepted, and which of them should serve.
+//! The folder in which a restart finds the components that were accepted, and which of them should serve.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,12 +28,30 @@ pub(crate) struct Record {
     pub(crate) file_digest: Option<String>,
     /// RFC 3339, UTC.
     pub(crate) accepted_at: String,
-    /// What it can be rolled back to, the one that served last at the end.
+    /// The versions that it can be rolled back to, the one that served last at the end.
     #[serde(default)]
-    pub(crate) earlier: Vec<Earlier>,
+    pub(crate) earlier: Vec<EarlierVersion>,
 }
 
 impl Record {
+    /// A record of a version that begins to serve now. Of the earlier ones the last `most` are kept.
+    pub(crate) fn now(
+        generation: u64,
+        digest: &str,
+        file_digest: Option<&str>,
+        mut earlier: Vec<EarlierVersion>,
+        most: u32,
+    ) -> Self {
+        earlier.drain(..earlier.len().saturating_sub(most as usize));
+        Self {
+            generation,
+            digest: digest.to_owned(),
+            file_digest: file_digest.map(str::to_owned),
+            accepted_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            earlier,
+        }
+    }
+
     /// The highest number in it.
     pub(crate) fn highest(&self) -> u64 {
         let earlier = self.earlier.iter().map(|earlier| earlier.generation);
@@ -42,7 +61,7 @@ impl Record {
 
 /// A version that served before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Earlier {
+pub(crate) struct EarlierVersion {
     pub(crate) generation: u64,
     /// SHA-256 of its file.
     pub(crate) digest: String,
@@ -60,7 +79,7 @@ impl StateFolder {
                 path.display()
             )
         };
-        // What serves is nobody else's to look into.
+        // Other users may not look at what serves.
         let mut folder = DirBuilder::new();
         let made = folder.recursive(true).mode(0o700).create(path);
         made.map_err(|error| wrong(&error))?;
@@ -78,7 +97,7 @@ impl StateFolder {
         })
     }
 
-    /// Which file should serve `component`, unless the manifest's own.
+    /// The record of `component`; `None` if the manifest's file should serve.
     ///
     /// # Errors
     /// The record can't be read.
@@ -90,7 +109,7 @@ impl StateFolder {
         }
     }
 
-    /// An accepted file.
+    /// Reads an accepted file.
     ///
     /// # Errors
     /// The file can't be read, or has other bytes than were accepted.
@@ -109,7 +128,7 @@ impl StateFolder {
         self.file_path(component, digest).exists()
     }
 
-    /// Keeps a file.
+    /// Keeps a file and its signature.
     ///
     /// # Errors
     /// The file can't be written. The folder is then as before.
@@ -124,7 +143,7 @@ impl StateFolder {
         replace(&path, &source.bytes)
     }
 
-    /// Says which file should serve from now on; `None` for the manifest's own.
+    /// Writes down which file should serve from now on; `None` stands for the manifest's file.
     ///
     /// # Errors
     /// The record can't be written. It is then as before.
@@ -182,7 +201,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync)
 }
 
-/// Makes a rename in `folder` last.
+/// Writes a folder's entries to the disk, so that a rename in it outlasts a crash.
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
@@ -204,13 +223,14 @@ mod tests {
     fn a_folder_gives_back_what_it_was_given_and_only_that() {
         let path = folder("state");
         let state = StateFolder::open(&path).expect("writable");
-        assert!(StateFolder::open(&path).is_err(), "two hosts on one folder");
+        let second = StateFolder::open(&path).err().expect("it is in use");
+        assert!(second.contains("another host uses it"), "{second}");
         let record = Record {
             generation: 2,
             digest: digest(b"two"),
             file_digest: None,
             accepted_at: "2026-01-01T00:00:00Z".into(),
-            earlier: vec![Earlier {
+            earlier: vec![EarlierVersion {
                 generation: 4,
                 digest: digest(b"four"),
             }],
@@ -229,9 +249,14 @@ mod tests {
             found(b"one").expect("needed").signature.as_deref(),
             Some("signed")
         );
-        assert!(found(b"three").is_err(), "neither recorded nor needed");
+        let pruned = found(b"three").err().expect("neither recorded nor needed");
+        assert_eq!(pruned.kind(), io::ErrorKind::NotFound);
         fs::write(state.file_path("orders", &digest(b"two")), b"tow").expect("written");
-        assert!(found(b"two").is_err(), "changed since");
+        let changed = found(b"two").err().expect("changed since");
+        assert_eq!(
+            changed.to_string(),
+            format!("its SHA-256 is {}", digest(b"tow"))
+        );
         state.point("orders", None).expect("pointed");
         assert_eq!(state.record("orders").expect("readable"), None);
         fs::remove_dir_all(&path).expect("ours");

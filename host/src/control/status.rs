@@ -1,4 +1,4 @@
-//! What serves, and what else is alive.
+//! What serves, and what else is alive: for the status and for the metrics.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -41,7 +41,7 @@ impl Control {
         let app = self.live.load_full();
         let alive: Vec<(String, Vec<GenerationStatus>)> = {
             let mut ledgers = self.ledgers.lock();
-            // Also those that a reload took out of the app, as long as they drain.
+            // Components that a reload took out of the app are shown as long as they drain.
             ledgers
                 .iter_mut()
                 .map(|(id, ledger)| {

@@ -1,24 +1,26 @@
-//! A swap, step by step. Until the last of them nothing has changed.
+//! A swap, step by step. Nothing has changed until its last step.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use store_server::trace::{Kind, Trace};
 
 use super::canary::Candidate;
 use super::drain::discard;
 use super::error::Step;
 use super::probe;
 use super::{Control, ControlError, Peer, change_of, micros, millis};
-use crate::answers::{self, Change, LastChange};
+use crate::answers::{self, Change};
 use crate::app::{Canary, Slot, TrafficShare};
 use crate::instance::{Code, CompileError, Generation, Origin, Source};
 
-/// A component that somebody wants to serve.
+/// A component that somebody wants to have served.
 pub(crate) struct Upload {
     pub(crate) source: Source,
     /// The SHA-256 that its sender says it has, in hexadecimal.
     pub(crate) expected_digest: Option<String>,
     pub(crate) origin: Origin,
-    /// If it is to be tried on a part of the traffic first.
+    /// Set if it is to be tried on a part of the traffic first.
     pub(crate) trial: Option<Trial>,
 }
 
@@ -55,15 +57,34 @@ impl Control {
         id: &str,
         upload: Upload,
     ) -> Result<(&'static str, Change), ControlError> {
+        let mut root = self.tracing.task("swap");
+        root.about(id.to_owned());
+        root.set("store.component", id.to_owned());
+        let outcome = self.swap_within(id, upload, &root.inside()).await;
+        if let Err(error) = &outcome {
+            root.fail(error.label());
+        }
+        outcome
+    }
+
+    async fn swap_within(
+        self: &Arc<Self>,
+        id: &str,
+        upload: Upload,
+        trace: &Trace,
+    ) -> Result<(&'static str, Change), ControlError> {
         let started = Instant::now();
         let (_claim, slot) = self.claim_one(id)?;
         if slot.canary.is_some() {
             return Err(ControlError::OnTrial(id.to_owned()));
         }
         self.check(&upload)?;
+        let compiling = trace.span("compile", Kind::Internal);
         let compiled = self.compile(id, &upload.source).await?;
+        drop(compiling);
         let compile_ms = millis(compiled.took);
-        let (generation, probe) = self.try_out(id, &slot, compiled, upload.origin).await?;
+        let tried = self.try_out(id, &slot, compiled, upload.origin, trace);
+        let (generation, probe) = tried.await?;
         if generation.version.origin != Origin::Ephemeral {
             self.keep_file(id, &upload.source)
                 .inspect_err(|_| discard(&generation))?;
@@ -73,6 +94,7 @@ impl Control {
             probe: Some(probe),
             ..change_of(id, &generation.version)
         };
+        let _switching = trace.span("switch", Kind::Internal);
         let result = match upload.trial {
             Some(trial) => {
                 change.switch_us = micros(self.start_canary(id, &slot, generation, trial));
@@ -92,14 +114,7 @@ impl Control {
             }
         };
         self.metrics.swaps.swapped(id, started.elapsed());
-        self.note(
-            id,
-            LastChange {
-                generation: change.generation,
-                result: result.to_owned(),
-                reason: None,
-            },
-        );
+        self.note(id, change.generation, result, None);
         Ok((result, change))
     }
 
@@ -118,7 +133,7 @@ impl Control {
             .map_err(|reason| ControlError::at(Step::Signature, reason))
     }
 
-    /// Compiles and links, away from the requests.
+    /// Compiles and links on a thread that serves no requests.
     pub(super) async fn compile(&self, id: &str, source: &Source) -> Result<Code, ControlError> {
         let compiled = self.compiler.compile(source.clone()).await;
         let compiled = compiled.map_err(|error| match error {
@@ -129,13 +144,14 @@ impl Control {
         Ok(compiled)
     }
 
-    /// A generation that has answered its probe.
+    /// Makes a generation of the code and asks it the component's probe.
     async fn try_out(
         &self,
         id: &str,
         slot: &Slot,
         compiled: Code,
         origin: Origin,
+        trace: &Trace,
     ) -> Result<(Arc<Generation>, answers::Probe), ControlError> {
         let context = slot.stable.context.clone();
         let origin = match &self.state {
@@ -148,7 +164,7 @@ impl Control {
         };
         let version = self.version(id, origin, file_digest, compiled);
         let generation = Generation::new(version, context.clone());
-        match probe::ask(&context.probe, &generation).await {
+        match probe::ask(&context.probe, &generation, trace).await {
             Ok(answer) => Ok((generation, answer)),
             Err(reason) => {
                 discard(&generation);

@@ -1,10 +1,10 @@
-//! Signatures: who may make what is served.
+//! Signatures: only components that the configured key has signed are served.
 
 use minisign_verify::{PublicKey, Signature};
 
 use crate::instance::Source;
 
-/// Lets bytes through that the configured key has signed, or all if there is none.
+/// Accepts bytes that the configured key has signed, or all if no key is configured.
 pub(crate) struct Trust(Option<PublicKey>);
 
 impl Trust {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, request};
 use http_body_util::{BodyExt, Empty};
+use store_server::trace::Trace;
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime_wasi_http::WasiBody;
 
@@ -21,6 +22,8 @@ pub(crate) struct Attempt {
     pub(crate) tally: Option<Arc<Tally>>,
     pub(crate) place: Arc<Place>,
     pub(crate) request_id: RequestId,
+    /// Where the trace of the request is.
+    pub(crate) trace: Trace,
     /// A health check while the component has all the requests that it may.
     pub(crate) is_urgent: bool,
 }
@@ -74,6 +77,7 @@ impl Attempt {
             id: self.request_id.clone(),
             place: Some(self.place.clone()),
             is_urgent: self.is_urgent,
+            trace: self.trace.clone(),
         };
         let answer = self.generation.instances.handle(admitted, request).await;
         let answer = answer.map_err(|error| self.blame(&error));
@@ -106,11 +110,13 @@ impl Attempt {
                 Problem::ComponentFailed
             }
         };
-        let id = &self.generation.context.id;
+        let (id, ids) = (&self.generation.context.id, self.trace.ids());
         tracing::error!(
             component = id,
             generation = self.generation.version.number,
             request = self.request_id.as_str(),
+            trace_id = ids.map(|ids| display(ids.trace)),
+            span_id = ids.map(|ids| display(ids.span)),
             "`{id}` gave no answer: {cause}"
         );
         problem

@@ -164,7 +164,7 @@ impl Downstream {
                 let id = RequestId::of(&HeaderMap::new());
                 let id = id.as_str();
                 if let Some(fault) = self.fault {
-                    self.refusals.request(fault, id, self.client);
+                    self.refusals.request(fault, id, self.client, None);
                     refusal(fault.status(), &fault.detail(), id)
                 } else {
                     self.refusals.head(status, id, self.client);

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use store_server::trace::{Span, Trace};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::serve;
@@ -76,19 +77,35 @@ pub(crate) struct Observation {
     started: Instant,
     /// The client left first, until an answer says otherwise. 499 is what nginx logs then.
     status: u16,
+    root: Span,
     _in_flight: InUse,
     _connection: serve::InUse,
 }
 
 impl Observation {
-    pub(crate) fn new(metrics: Arc<MethodMetrics>, connection: serve::InUse) -> Self {
+    /// `root` is that of the request's trace.
+    pub(crate) fn new(
+        metrics: Arc<MethodMetrics>,
+        mut root: Span,
+        connection: serve::InUse,
+    ) -> Self {
+        if root.is_on() {
+            root.about(metrics.route().clone());
+            root.set("http.route", metrics.route().clone());
+        }
         Self {
+            root,
             started: Instant::now(),
             status: 499,
             _in_flight: metrics.in_flight(),
             metrics,
             _connection: connection,
         }
+    }
+
+    /// Where the trace of the request is.
+    pub(crate) fn trace(&self) -> Trace {
+        self.root.inside()
     }
 
     /// Ties itself, and what the request takes of its client's share, to the answer's body.
@@ -116,6 +133,10 @@ impl Drop for Observation {
     fn drop(&mut self) {
         let seconds = self.started.elapsed().as_secs_f64();
         self.metrics.leave(self.status, seconds);
+        match self.status {
+            499 => self.root.set("store.client_left", true),
+            status => self.root.answer(status),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use http::StatusCode;
+use store_server::trace::Ids;
 
 use crate::message::{Problem, problem};
 use crate::metrics::Metrics;
@@ -46,14 +47,28 @@ impl Refusals {
     }
 
     /// A request that the host answers itself.
-    pub(crate) fn request(&self, problem: Problem, request_id: &str, client: IpAddr) {
+    pub(crate) fn request(
+        &self,
+        problem: Problem,
+        request_id: &str,
+        client: IpAddr,
+        ids: Option<Ids>,
+    ) {
         let reason = problem.reason();
         self.metrics.refused(reason);
         // Their cause is logged where it is known.
         let is_logged = matches!(problem, Problem::TimedOut | Problem::ComponentFailed);
         if !is_logged && self.may_log() {
             let status = problem.status().as_u16();
-            tracing::info!(%client, request = request_id, status, reason, "Refused a request");
+            tracing::info!(
+                %client,
+                request = request_id,
+                trace_id = ids.map(|ids| display(ids.trace)),
+                span_id = ids.map(|ids| display(ids.span)),
+                status,
+                reason,
+                "Refused a request"
+            );
         }
     }
 

@@ -1,11 +1,13 @@
 //! One request's way through the host.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Request, Response, Version, request};
 use http_body::Body;
 use hyper::body::Incoming;
+use store_server::trace::{Kind, Span, Trace, known_method};
 use wasmtime_wasi_http::WasiBody;
 
 use super::attempt::Attempt;
@@ -41,27 +43,47 @@ pub(crate) async fn respond(
     in_use: InUse,
 ) -> Response<WasiBody> {
     let request_id = RequestId::of(request.headers());
+    let mut root = root(server, peer, &request);
+    let ids = root.ids();
     let behind = peer
         .is_trusted
         .then(|| server.clients.behind(request.headers()))
         .flatten();
     let client = behind.as_ref().unwrap_or(&peer.client);
-    let mut response = match route(server, client, request, &request_id, in_use).await {
+    let mut response = match route(server, client, request, &request_id, &mut root, in_use).await {
         Ok(response) => response,
         Err((problem, observed)) => {
             let refusals = &server.refusals;
-            refusals.request(problem, request_id.as_str(), client.address());
+            refusals.request(problem, request_id.as_str(), client.address(), ids);
             let response = problem.response(request_id.as_str());
             match observed {
                 Some(observed) => observed.follow(response, None),
-                None => response,
+                None => {
+                    root.answer(response.status().as_u16());
+                    response
+                }
             }
         }
     };
     let headers = response.headers_mut();
     request_id.put(headers);
+    server.tracing.put_answer_line(ids, headers);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// The root of the request's trace.
+fn root(server: &Server, peer: &Peer, request: &Request<Incoming>) -> Span {
+    if !server.tracing.is_on() {
+        return Span::default();
+    }
+    let (method, headers) = (known_method(request.method()), request.headers());
+    let mut root = server
+        .tracing
+        .request(method, Instant::now(), headers, peer.is_trusted);
+    root.set("http.request.method", method);
+    root.set("url.scheme", "http");
+    root
 }
 
 /// A refusal, and where it counts if it is known for which route the request was.
@@ -73,6 +95,7 @@ async fn route(
     client: &Arc<Client>,
     mut request: Request<Incoming>,
     request_id: &RequestId,
+    root: &mut Span,
     in_use: InUse,
 ) -> Result<Response<WasiBody>, Failure> {
     head::complete(&mut request).map_err(|problem| (problem, None))?;
@@ -87,12 +110,23 @@ async fn route(
     if !request.headers().contains_key(CACHE_FILL) {
         metrics.count_call();
     }
-    let observed = Observation::new(metrics.clone(), in_use);
+    let observed = Observation::new(metrics.clone(), std::mem::take(root), in_use);
+    let trace = observed.trace();
+    let receiving = match request.body().is_end_stream() {
+        true => Span::default(),
+        false => trace.span("receive the body", Kind::Internal),
+    };
     let whole = match receive(server, client, request, limit_bytes).await {
         Ok(whole) => whole,
         Err(problem) => return Err((problem, Some(observed))),
     };
-    match answer(server, client, whole, request_id, &target).await {
+    drop(receiving);
+    let asked = Asked {
+        whole,
+        request_id,
+        trace,
+    };
+    match answer(server, client, asked, &target).await {
         Ok((Answer::Small(body), share)) => Ok(observed.follow(body, share)),
         Ok((Answer::Gathered(body), share)) => Ok(observed.follow(body, share)),
         Ok((Answer::Long(body), share)) => Ok(observed.follow(body, share)),
@@ -129,6 +163,13 @@ async fn receive(
     Ok(WholeRequest { head, body })
 }
 
+/// What a component is asked.
+struct Asked<'a> {
+    whole: WholeRequest,
+    request_id: &'a RequestId,
+    trace: Trace,
+}
+
 /// What a component answered, by the way in which it is sent on.
 enum Answer {
     Small(Response<GuestBody>),
@@ -140,22 +181,19 @@ enum Answer {
 async fn answer(
     server: &Server,
     client: &Arc<Client>,
-    whole: WholeRequest,
-    request_id: &RequestId,
+    asked: Asked<'_>,
     target: &Target,
 ) -> Result<(Answer, Option<Arc<Share>>), Problem> {
-    let WholeRequest { head, body } = whole;
-    let version = head.version;
+    let version = asked.whole.head.version;
     // Only now: a version is not kept alive by a body that is on its way.
     let picked = server.live.load().pick(target).ok_or(Problem::NoRoute)?;
     let share = client.request().map(Arc::new);
     // Who looks whether this host is well is told, or it would be left out for one client's sake.
-    if share.is_none() && !is_health_check(&picked.generation.context, &head) {
+    if share.is_none() && !is_health_check(&picked.generation.context, &asked.whole.head) {
         return Err(Problem::ClientBusy);
     }
     let is_on_trial = picked.tally.is_some();
-    let asked = dispatch(picked, head, body, request_id.clone(), share.clone());
-    let (mut response, held) = asked.await?;
+    let (mut response, held) = dispatch(picked, asked, share.clone()).await?;
     if is_on_trial {
         forbid_caching(&mut response);
     }
@@ -189,9 +227,7 @@ fn forbid_caching(response: &mut Response<WasiBody>) {
 /// the stable generation, if it can be sent twice.
 async fn dispatch(
     picked: Choice,
-    head: request::Parts,
-    body: Option<ReceivedBody>,
-    request_id: RequestId,
+    asked: Asked<'_>,
     share: Option<Arc<Share>>,
 ) -> Result<(Response<WasiBody>, Holdings), Problem> {
     let Choice {
@@ -199,6 +235,11 @@ async fn dispatch(
         tally,
         fallback,
     } = picked;
+    let Asked {
+        whole: WholeRequest { head, body },
+        request_id,
+        trace,
+    } = asked;
     let context = &generation.context;
     // A client that has its share already takes no more of the usual ones, whatever it asks for.
     let usual = share.as_ref().map(|_| context.in_flight.clone());
@@ -217,7 +258,8 @@ async fn dispatch(
         }),
         generation,
         tally,
-        request_id,
+        request_id: request_id.clone(),
+        trace,
         is_urgent,
     };
     match fallback {

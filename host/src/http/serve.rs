@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use store_server::trace::Tracing;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -48,6 +49,7 @@ pub(crate) struct Server {
     pub(crate) clients: Arc<Clients>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) readiness: Readiness,
+    pub(crate) tracing: Tracing,
     /// Connections open at once.
     pub(crate) max_connections: usize,
     /// How long a client may take to send a body, or a head if that is less than [`HEADER_TIMEOUT`].

@@ -26,6 +26,13 @@ impl Company {
         self.requests -= 1;
     }
 
+    /// Whether a request of `asker` may share the instance. Where one of them computes for long, as `computes` tells of a
+    /// client, the other would wait for that without a turn of its own.
+    pub(super) fn may_have(&self, asker: Asker, computes: impl Fn(Asker) -> bool) -> bool {
+        let is_alone = self.requests == 0 || (self.client == asker && asker.is_some());
+        is_alone || !(computes(asker) || computes(self.client))
+    }
+
     /// For whom it computes, as far as is known.
     pub(super) fn client(&self) -> Asker {
         self.client
@@ -40,6 +47,24 @@ mod tests {
 
     fn client(number: u8) -> Asker {
         Some(IpAddr::from([203, 0, 113, number]))
+    }
+
+    #[test]
+    fn who_computes_for_long_has_instances_of_its_own() {
+        let computes = |asker| asker == client(9);
+        let mut company = Company::default();
+        assert!(company.may_have(client(9), computes));
+        company.take(client(1));
+        assert!(company.may_have(client(1), computes) && company.may_have(client(2), computes));
+        assert!(!company.may_have(client(9), computes));
+        company.take(client(2));
+        assert!(!company.may_have(client(9), computes));
+        let mut company = Company::default();
+        company.take(client(9));
+        assert!(company.may_have(client(9), computes));
+        assert!(!company.may_have(client(1), computes) && !company.may_have(None, computes));
+        company.answered();
+        assert!(company.may_have(client(1), computes));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use store_server::trace::Tracing;
 use tokio::sync::Semaphore;
 
 use super::probe::Probe;
@@ -22,6 +23,8 @@ const LOG_PAUSE: Duration = Duration::from_secs(5);
 /// makes another, and until the generations of before have drained both count.
 pub(crate) struct Context {
     pub(crate) id: String,
+    /// The id as traces share it.
+    pub(crate) name: Arc<str>,
     pub(crate) variables: HashMap<String, String>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) allowed_hosts: Vec<AllowedHost>,
@@ -37,6 +40,7 @@ pub(crate) struct Context {
     pub(crate) mysql: mysql::Pools,
     pub(crate) redis: redis::Terms,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tracing: Tracing,
     pub(crate) outages: Trouble,
     pub(crate) near_refusals: Trouble,
     pub(crate) refusals: Trouble,
@@ -49,16 +53,20 @@ impl Context {
     /// The component may not connect there. The text says why, without the address's user and password.
     pub(crate) fn check_outbound(&self, address: &str, kind: Kind) -> Result<Backend, String> {
         let backend = self.allowed(address, kind);
-        backend.inspect_err(|reason| {
-            self.metrics.refuse_outbound(&self.id, Refusal::Address);
-            if self.refusals.is_to_be_logged() {
-                tracing::warn!(component = self.id, "Refused a connection: {reason}");
-            }
-        })
+        backend.inspect_err(|reason| self.note_refusal(Refusal::Address, reason))
+    }
+
+    /// Counts something that the component asked for and the host refuses, and logs it, but not once for each request.
+    pub(crate) fn note_refusal(&self, refusal: Refusal, reason: &str) {
+        self.metrics.refuse_outbound(&self.id, refusal);
+        if self.refusals.is_to_be_logged() {
+            tracing::warn!(component = self.id, "Refused `{}`: {reason}", self.id);
+        }
     }
 
     fn allowed(&self, address: &str, kind: Kind) -> Result<Backend, String> {
         let backend = Backend::parse(address, kind)?;
+        self.mysql.servers().check(&backend)?;
         if self.allowed_hosts.iter().any(|host| host.allows(&backend)) {
             return Ok(backend);
         }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use store_server::trace::Ids;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
@@ -24,6 +25,8 @@ struct Inner {
     stream: &'static str,
     /// Set for the time of one write; see [`crate::instance::wasi`].
     request: Option<RequestId>,
+    /// Where the trace of that request is.
+    ids: Option<Ids>,
     line: Vec<u8>,
 }
 
@@ -33,13 +36,15 @@ impl GuestLog {
             component: component.to_owned(),
             stream,
             request: None,
+            ids: None,
             line: Vec::new(),
         })))
     }
 
-    /// Says which request writes next.
-    pub(crate) fn set_request(&self, request: Option<RequestId>) {
-        self.0.lock().request = request;
+    /// Says which request writes next, and where its trace is.
+    pub(crate) fn set_request(&self, request: Option<RequestId>, ids: Option<Ids>) {
+        let mut inner = self.0.lock();
+        (inner.request, inner.ids) = (request, ids);
     }
 }
 
@@ -60,7 +65,9 @@ impl Inner {
         let line = std::mem::take(&mut self.line);
         let line = String::from_utf8_lossy(&line);
         let request = self.request.as_ref().map(RequestId::as_str);
-        tracing::info!(target: "guest", component = self.component, request, stream = self.stream, "{line}");
+        let trace_id = self.ids.map(|ids| tracing::field::display(ids.trace));
+        let span_id = self.ids.map(|ids| tracing::field::display(ids.span));
+        tracing::info!(target: "guest", component = self.component, request, trace_id, span_id, stream = self.stream, "{line}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 use http::{Request, Response};
+use store_server::trace::{Kind, Span, Trace};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
@@ -30,6 +31,8 @@ pub(crate) struct Admission {
     pub(crate) place: Option<Arc<Place>>,
     /// Whether it goes before those that wait.
     pub(crate) is_urgent: bool,
+    /// Where its trace is.
+    pub(crate) trace: Trace,
 }
 
 /// What a request takes of its component and of what its client may have, until nobody works for it any more: a client
@@ -83,6 +86,8 @@ pub(crate) struct Job {
     pub(crate) admitted: Admission,
     pub(crate) request: Request<WasiBody>,
     pub(crate) answer: oneshot::Sender<Answer>,
+    /// Ends when an instance takes it.
+    pub(crate) wait: Span,
 }
 
 /// The instances of one generation. Each lives in a task of its own.
@@ -119,10 +124,12 @@ impl Instances {
         let is_urgent = admitted.is_urgent;
         let place = admitted.place.as_ref();
         let asker = place.and_then(|place| place.client());
+        let wait = admitted.trace.span("wait for an instance", Kind::Internal);
         let job = Job {
             admitted,
             request,
             answer: sender,
+            wait,
         };
         let (need, watch) = if is_urgent {
             self.queue().push_first(job)

@@ -30,6 +30,16 @@ struct Inner<R> {
     instances: Roster,
 }
 
+/// What an instance that looked for a request found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken<R> {
+    Request(R),
+    /// None waits. It sleeps until it is called.
+    Sleeps,
+    /// Those that wait are for others, and it is not called for them.
+    Passes,
+}
+
 /// Whether somebody has to [`Queue::watch`] from now on.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
@@ -73,14 +83,23 @@ impl<R> Queue<R> {
         inner.is_watched.then(|| inner.call_for_who_waits_long())
     }
 
-    /// The next request for an instance that has room, or none: then it sleeps until it is woken. Others are called for
-    /// what is left if it has waited long, or if another thread can take it.
-    pub(crate) fn take(&self, seat: &mut Seat, waker: &Waker) -> (Option<R>, Need) {
+    /// The next request for an instance that has room and may have requests of whoever `may`. Without one it sleeps until
+    /// it is woken, unless others wait that it may not have: another instance is called for those. Others are called for
+    /// what is left, too, if it has waited long or if another thread can take it.
+    pub(crate) fn take(
+        &self,
+        seat: &mut Seat,
+        waker: &Waker,
+        may: impl Fn(Asker) -> bool,
+    ) -> (Taken<R>, Need) {
         let mut inner = self.inner.lock();
         inner.instances.arrived(seat);
-        let Some(request) = inner.waiting.pop() else {
-            inner.instances.sleeps(seat, waker);
-            return (None, Need::Nothing);
+        let Some(request) = inner.waiting.pop_first_or_of(may) else {
+            if inner.waiting.is_empty() {
+                inner.instances.sleeps(seat, waker);
+                return (Taken::Sleeps, Need::Nothing);
+            }
+            return (Taken::Passes, inner.call_for_the_rest());
         };
         let others_can_help = self.has_threads && inner.instances.some_sleep();
         let need = if others_can_help {
@@ -88,7 +107,7 @@ impl<R> Queue<R> {
         } else {
             inner.call_for_who_waits_long()
         };
-        (Some(request), need)
+        (Taken::Request(request), need)
     }
 
     /// An instance that may have been called looks later. Others are called for what has waited long.
@@ -158,6 +177,8 @@ mod tests {
     use super::super::roster::tests::{Alarm, made};
     use super::*;
 
+    const ANY: fn(Asker) -> bool = |_| true;
+
     /// A queue for which no time passes, until a test lets it.
     fn patient(threads: usize) -> Queue<u32> {
         let queue = Queue::new(threads);
@@ -174,8 +195,14 @@ mod tests {
         let mut seat = made(queue.push(None, 0).0);
         let bell = Arc::new(Alarm::default());
         let waker = bell.clone().into();
-        assert_eq!(queue.take(&mut seat, &waker), (Some(0), Need::Nothing));
-        assert_eq!(queue.take(&mut seat, &waker), (None, Need::Nothing));
+        assert_eq!(
+            queue.take(&mut seat, &waker, ANY),
+            (Taken::Request(0), Need::Nothing)
+        );
+        assert_eq!(
+            queue.take(&mut seat, &waker, ANY),
+            (Taken::Sleeps, Need::Nothing)
+        );
         (seat, bell)
     }
 
@@ -184,9 +211,15 @@ mod tests {
         let queue = patient(1);
         let mut seat = made(queue.push(None, 1).0);
         assert_eq!(queue.push(None, 2).0, Need::Nothing);
-        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(1));
-        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(2));
-        assert_eq!(queue.take(&mut seat, Waker::noop()).0, None);
+        assert_eq!(
+            queue.take(&mut seat, Waker::noop(), ANY).0,
+            Taken::Request(1)
+        );
+        assert_eq!(
+            queue.take(&mut seat, Waker::noop(), ANY).0,
+            Taken::Request(2)
+        );
+        assert_eq!(queue.take(&mut seat, Waker::noop(), ANY).0, Taken::Sleeps);
     }
 
     #[test]
@@ -194,20 +227,20 @@ mod tests {
         let queue = patient(1);
         let mut first = made(queue.push(None, 1).0);
         let waker = Waker::noop();
-        assert_eq!(queue.take(&mut first, waker).0, Some(1));
+        assert_eq!(queue.take(&mut first, waker, ANY).0, Taken::Request(1));
         let (mut second, bell) = {
             // The first is at work, so another is made.
             let (seat, bell) = asleep(&queue);
-            assert_eq!(queue.take(&mut first, waker).0, None);
+            assert_eq!(queue.take(&mut first, waker, ANY).0, Taken::Sleeps);
             (seat, bell)
         };
         assert_eq!(queue.push(None, 2).0, Need::Nothing);
         assert_eq!(queue.push(None, 3).0, Need::Nothing);
         assert_eq!(bell.rang(), 0, "the first slept last");
-        assert_eq!(queue.take(&mut first, waker).0, Some(2));
+        assert_eq!(queue.take(&mut first, waker, ANY).0, Taken::Request(2));
         assert_eq!(queue.pass(&mut first), Need::Nothing);
         assert_eq!(bell.rang(), 1, "the first takes no more");
-        assert_eq!(queue.take(&mut second, waker).0, Some(3));
+        assert_eq!(queue.take(&mut second, waker, ANY).0, Taken::Request(3));
     }
 
     #[test]
@@ -218,7 +251,10 @@ mod tests {
         assert_eq!(queue.watch(), Some(Need::Nothing), "it has not waited long");
         let_time_pass(&queue);
         let mut other = queue.watch().map(made).expect("it waits");
-        assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(1));
+        assert_eq!(
+            queue.take(&mut other, Waker::noop(), ANY).0,
+            Taken::Request(1)
+        );
     }
 
     #[test]
@@ -228,9 +264,15 @@ mod tests {
         assert_eq!(watch, Watch::Needed);
         assert_eq!(queue.push(None, 2).1, Watch::Running);
         let mut seat = made(need);
-        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(1));
+        assert_eq!(
+            queue.take(&mut seat, Waker::noop(), ANY).0,
+            Taken::Request(1)
+        );
         assert_eq!(queue.watch(), Some(Need::Nothing));
-        assert_eq!(queue.take(&mut seat, Waker::noop()).0, Some(2));
+        assert_eq!(
+            queue.take(&mut seat, Waker::noop(), ANY).0,
+            Taken::Request(2)
+        );
         assert_eq!(queue.watch(), None);
         assert_eq!(queue.push(None, 3).1, Watch::Needed);
     }
@@ -245,8 +287,8 @@ mod tests {
         let_time_pass(&queue);
         assert_eq!(queue.watch(), Some(Need::Nothing), "one is being made");
         let mut other = made(queue.arrive(&mut seat));
-        let (request, need) = queue.take(&mut other, Waker::noop());
-        assert_eq!(request, Some(1));
+        let (request, need) = queue.take(&mut other, Waker::noop(), ANY);
+        assert_eq!(request, Taken::Request(1));
         made(need);
     }
 
@@ -254,16 +296,45 @@ mod tests {
     fn another_thread_helps() {
         let queue = patient(2);
         let mut busy = made(queue.push(None, 1).0);
-        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(1));
+        assert_eq!(
+            queue.take(&mut busy, Waker::noop(), ANY).0,
+            Taken::Request(1)
+        );
         let (mut other, bell) = asleep(&queue);
-        assert_eq!(queue.take(&mut busy, Waker::noop()).0, None);
+        assert_eq!(queue.take(&mut busy, Waker::noop(), ANY).0, Taken::Sleeps);
         for request in 2..=4 {
             assert_eq!(queue.push(None, request).0, Need::Nothing);
         }
         assert_eq!(bell.rang(), 0, "the one that slept last is on its way");
-        assert_eq!(queue.take(&mut busy, Waker::noop()).0, Some(2));
+        assert_eq!(
+            queue.take(&mut busy, Waker::noop(), ANY).0,
+            Taken::Request(2)
+        );
         assert_eq!(bell.rang(), 1);
-        assert_eq!(queue.take(&mut other, Waker::noop()).0, Some(3));
+        assert_eq!(
+            queue.take(&mut other, Waker::noop(), ANY).0,
+            Taken::Request(3)
+        );
+    }
+
+    #[test]
+    fn what_an_instance_may_not_have_is_for_another() {
+        let queue = patient(1);
+        let client = Some(std::net::Ipv4Addr::LOCALHOST.into());
+        let mut seat = made(queue.push(client, 1).0);
+        assert_eq!(queue.push(None, 2).0, Need::Nothing);
+        assert_eq!(queue.push(client, 3).0, Need::Nothing);
+        let waker = Waker::noop();
+        let not_theirs = |asker| asker != client;
+        let (taken, _) = queue.take(&mut seat, waker, not_theirs);
+        assert_eq!(taken, Taken::Request(2));
+        let (taken, need) = queue.take(&mut seat, waker, not_theirs);
+        assert_eq!(taken, Taken::Passes);
+        let mut other = made(need);
+        assert_eq!(queue.take(&mut other, waker, ANY).0, Taken::Request(1));
+        assert_eq!(queue.take(&mut other, waker, ANY).0, Taken::Request(3));
+        let (taken, _) = queue.take(&mut seat, waker, not_theirs);
+        assert_eq!(taken, Taken::Sleeps);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use store_server::trace::Trace;
 use wasmtime::component::Accessor;
 
 pub(crate) use super::bindings::refresher::exports::store::reports::refresh::Outcome;
@@ -23,8 +24,26 @@ pub(crate) enum Haste {
 /// # Errors
 /// One line says why the component, or the call of it, failed.
 pub(crate) async fn refresh(generation: &Generation, haste: Haste) -> Result<Outcome, String> {
+    let context = &generation.context;
+    let mut root = context.tracing.task("refresh");
+    root.about(context.name.clone());
+    let outcome = refresh_within(generation, haste, root.inside()).await;
+    match &outcome {
+        Ok(Outcome::Rebuilt) => root.set("store.refresh.outcome", "rebuilt"),
+        Ok(Outcome::Unchanged) => root.set("store.refresh.outcome", "unchanged"),
+        Ok(Outcome::Elsewhere(_)) => root.set("store.refresh.outcome", "elsewhere"),
+        Err(_) => root.fail("refresh"),
+    }
+    outcome
+}
+
+async fn refresh_within(
+    generation: &Generation,
+    haste: Haste,
+    trace: Trace,
+) -> Result<Outcome, String> {
     tokio::select! {
-        outcome = tokio::time::timeout(TIME_LIMIT, call(generation, haste)) => {
+        outcome = tokio::time::timeout(TIME_LIMIT, call(generation, haste, trace)) => {
             outcome.unwrap_or_else(|_| Err(format!("not done within {TIME_LIMIT:?}")))
         }
         () = generation.life.cut.cancelled() => Err("its generation has ended".into()),
@@ -32,13 +51,14 @@ pub(crate) async fn refresh(generation: &Generation, haste: Haste) -> Result<Out
 }
 
 /// One call in an instance of its own, so that long work shares nothing with requests.
-async fn call(generation: &Generation, haste: Haste) -> Result<Outcome, String> {
+async fn call(generation: &Generation, haste: Haste, trace: Trace) -> Result<Outcome, String> {
     let compiled = &generation.version.compiled;
     let Some(refresher) = &compiled.refresher else {
         return Err("the component exports no refresh function".into());
     };
     let (context, life) = (&generation.context, &generation.life);
     let mut store = new_store(compiled.service.engine(), context, life);
+    store.data_mut().trace = trace;
     let called = async {
         let instance = refresher.instantiate_async(&mut store).await?;
         store

@@ -1,23 +1,42 @@
 //! Instances that compute for long take turns on the processor.
 //!
-//! As many of them as there are threads run or are about to. The others wait here, in the order of their clients' turns,
-//! and not in the runtime's queue, where each would hold up the short work of all that come after it.
+//! As many of them as there are threads run or are about to; fewer while several clients have requests, so that a thread
+//! is there for short work at once. The others wait here, in the order of their clients' turns, and not in the runtime's
+//! queue, where each would hold up the short work of all that come after it.
 
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::clients::{Asker, Permit, Permits};
+use crate::clients::{Asker, Permit, Permits, clients_at_work};
 
 /// How long an instance may go on before others have their turn on its thread.
 pub(super) const TURN: Duration = Duration::from_millis(1);
 
-/// A permit for each thread. There is one processor, whatever is served.
-static PROCESSOR: LazyLock<Arc<Permits>> = LazyLock::new(|| {
+/// Of the threads, the part that is kept for short work while several clients have requests: a fourth, and at least one.
+const KEPT: u32 = 4;
+
+static THREADS: LazyLock<u32> = LazyLock::new(|| {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Permits::whole(u32::try_from(threads).unwrap_or(u32::MAX))
+    u32::try_from(threads).unwrap_or(u32::MAX)
 });
+
+/// A permit for each thread. There is one processor, whatever is served.
+static PROCESSOR: LazyLock<Arc<Permits>> =
+    LazyLock::new(|| Permits::with_reserve(*THREADS, kept_threads));
+
+fn kept_threads() -> u32 {
+    match clients_at_work() {
+        0..=1 => 0,
+        _ => (*THREADS / KEPT).max(1),
+    }
+}
+
+/// Whether this client has instances that compute for long.
+pub(super) fn computes(asker: Asker) -> bool {
+    PROCESSOR.is_for(asker)
+}
 
 /// Whether any instance has had a whole turn and goes on.
 pub(super) fn some_compute() -> bool {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use store_server::trace::Trace;
 use wasmtime::component::ResourceTable;
 
 use super::caller::Callers;
@@ -22,6 +23,8 @@ pub(crate) struct State {
     /// The resources the instance holds: connections, streams, requests.
     pub(crate) table: ResourceTable,
     pub(crate) callers: Callers,
+    /// Where its trace is if it works for no request.
+    pub(crate) trace: Trace,
     pub(crate) wasi: Wasi,
     pub(crate) memory: MemoryLimiter,
 }
@@ -33,6 +36,7 @@ impl State {
         Self {
             table: ResourceTable::new(),
             callers: Callers::default(),
+            trace: Trace::off(),
             wasi: Wasi::new(&component),
             memory: MemoryLimiter::new(limit, share.clone()),
             component,

@@ -10,7 +10,7 @@ use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
-use super::caller::caller;
+use super::caller::{Caller, caller};
 use super::context::Context;
 use super::guest_log::GuestLog;
 use super::state::State;
@@ -75,15 +75,17 @@ fn write_to_log(
     mut store: StoreContextMut<'_, State>,
     (stream, bytes): (Resource<DynOutputStream>, Vec<u8>),
 ) -> wasmtime::Result<(Result<(), WitStreamError>,)> {
-    let request = caller(&mut store)?.map(|caller| caller.request.clone());
+    let caller = caller(&mut store)?;
+    let ids = caller.and_then(Caller::ids);
+    let request = caller.map(|caller| caller.request.clone());
     let state = store.data_mut();
     let logs = [&state.wasi.stdout, &state.wasi.stderr];
     for log in logs {
-        log.set_request(request.clone());
+        log.set_request(request.clone(), ids);
     }
     let written = state.table.get_mut(&stream)?.write(bytes.into());
     for log in logs {
-        log.set_request(None);
+        log.set_request(None, None);
     }
     Ok((written.map_err(|_| WitStreamError::Closed),))
 }

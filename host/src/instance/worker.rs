@@ -8,6 +8,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
+use store_server::trace::{Kind, Span, Trace};
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Resource, TypedFuncCallConcurrent};
 use wasmtime::{AsContextMut, Store};
@@ -17,13 +18,14 @@ use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 
 use super::bell::Bell;
-use super::caller::Caller;
+use super::caller::{Caller, Errand};
 use super::company::Company;
 use super::expiry::{Activity, Expiry};
 use super::instances::{Admission, Answer, Fate, Instances, Job, NoAnswer};
 use super::phase::Phase;
+use super::queue::Taken;
 use super::roster::Seat;
-use super::spell::{Spell, TURN};
+use super::spell::{Spell, TURN, computes};
 use super::state::State;
 use crate::clients::Asker;
 
@@ -189,11 +191,16 @@ impl<'a> Worker<'a> {
                     self.pass();
                     break;
                 }
-                let (job, need) = queue.take(&mut self.seat.lock(), cx.waker());
+                let may = |asker| self.company.lock().may_have(asker, computes);
+                let (taken, need) = queue.take(&mut self.seat.lock(), cx.waker(), may);
                 self.instances.meet(need);
-                let Some(job) = job else {
-                    self.phase.lock().sleep();
-                    break;
+                let job = match taken {
+                    Taken::Request(job) => job,
+                    Taken::Sleeps => {
+                        self.phase.lock().sleep();
+                        break;
+                    }
+                    Taken::Passes => break,
                 };
                 if job.answer.is_closed() {
                     // Its client has left.
@@ -227,14 +234,22 @@ impl<'a> Worker<'a> {
         now: Instant,
     ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + 'b> {
         let Job {
-            admitted: Admission { id, place, .. },
-            request,
+            admitted: Admission {
+                id, place, trace, ..
+            },
+            mut request,
             mut answer,
+            wait,
         } = job;
+        drop(wait);
+        let run = self.run(&trace);
+        let inside = run.inside();
+        inside.put(request.headers_mut());
         let client = place.as_ref().and_then(|place| place.client());
         let caller = Caller {
             request: id,
             client,
+            errand: Errand::new(&inside, &request),
         };
         let (call, received) = accessor.with(|mut access| {
             let mut store = access.as_context_mut();
@@ -249,12 +264,17 @@ impl<'a> Worker<'a> {
         self.company.lock().take(client);
         let deadline = now + self.instances.component().limits.request_timeout;
         Ok(async move {
+            let mut run = run;
             let outcome = tokio::select! {
                 biased;
                 outcome = self.answer(accessor, call, received) => outcome,
                 () = abandoned(&mut answer, deadline) => return Ok(false),
             };
             drop(place);
+            if outcome.is_err() {
+                run.fail("no answer");
+            }
+            drop(run);
             let outcome = outcome.map(|response| (response, self.fate.clone()));
             // Nobody listens if the client has left.
             _ = answer.send(outcome.map_err(NoAnswer::Failed));
@@ -268,13 +288,31 @@ impl<'a> Worker<'a> {
         call: Call,
         received: BodyArrival,
     ) -> wasmtime::Result<http::Response<WasiBody>> {
+        let task = call.task();
         let handle = self.service.wasi_http_handler().func_handle();
         let (response,) = handle.finish_call_concurrent(accessor, call).await?;
         let response = response?;
         accessor.with(|mut access| {
+            access.as_context_mut().data_mut().callers.answered(task);
             let response = access.as_context_mut().data_mut().table.delete(response)?;
             response.into_http(access, received)
         })
+    }
+
+    /// The time for which the guest works for a request, until it answers.
+    fn run(&self, trace: &Trace) -> Span {
+        let mut run = trace.span("run", Kind::Internal);
+        if run.is_on() {
+            let name = &self.instances.component().name;
+            run.about(name.clone());
+            run.set("store.component", name.clone());
+            let number = self.instances.life().version.number;
+            run.set(
+                "store.generation",
+                i64::try_from(number).unwrap_or(i64::MAX),
+            );
+        }
+        run
     }
 
     /// For whom it works, as far as is known.

@@ -1,23 +1,25 @@
 //! Every metric of the host, declared once. `docs/METRICS.md` explains them to operators.
 //!
-//! `requests` are counted by route, `swaps` by component, `pool` is MySQL's, and `outbound` what components ask Redis and
-//! MySQL for; the rest is here. Whoever does a thing counts it by a method that has the thing's name. Nothing here decides
-//! anything, and no other room declares a metric.
+//! `requests` has the metrics of requests by route, `swaps` those of changes by component, `pool` those of the MySQL pools,
+//! `group` those of MySQL servers with the same data, `outbound` those of what components ask MySQL and Redis for; the rest is
+//! here. Nothing here decides anything, and no other room declares a metric.
 
+mod group;
 mod outbound;
 mod pool;
 mod requests;
 mod swaps;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use store_server::build::Build;
-use store_server::metrics::{Declare, registry, render};
+use store_server::metrics::{Declare, registry, render, set_to_now};
+use store_server::trace::SpanCounters;
 
 pub(crate) use store_server::metrics::InUse;
 
+pub(crate) use self::group::GroupMetrics;
 use self::outbound::OutboundVecs;
 pub(crate) use self::outbound::{NearMetrics, Refusal};
 pub(crate) use self::pool::PoolMetrics;
@@ -43,10 +45,13 @@ pub(crate) struct Metrics {
     refusals: IntCounterVec,
     outbound: OutboundVecs,
     pool: PoolVecs,
+    group: GroupMetrics,
     /// Requests, by route.
     pub(crate) requests: Arc<RequestMetrics>,
     /// Swaps, generations and canaries.
     pub(crate) swaps: SwapMetrics,
+    /// Spans on their way to a receiver.
+    pub(crate) spans: SpanCounters,
 }
 
 impl Metrics {
@@ -96,8 +101,10 @@ impl Metrics {
             )?,
             outbound: OutboundVecs::declare(&declare)?,
             pool: PoolVecs::declare(&declare)?,
+            group: GroupMetrics::declare(&declare)?,
             requests: Arc::new(RequestMetrics::declare(&declare)?),
             swaps: SwapMetrics::declare(&declare)?,
+            spans: SpanCounters::declare(&declare, "store_trace_spans_total")?,
             registry: registry.clone(),
         };
         metrics.announce();
@@ -141,7 +148,7 @@ impl Metrics {
             .set(1);
     }
 
-    /// Takes the digest of a component that serves no longer away.
+    /// Removes the digest of a component that serves no longer.
     pub(crate) fn component_left(&self, component: &str, digest: &str) {
         // Absent only if it never served.
         _ = self
@@ -149,7 +156,7 @@ impl Metrics {
             .remove_label_values(&[component, digest]);
     }
 
-    /// One more instance until the guard is dropped.
+    /// Counts an instance until the guard is dropped.
     pub(crate) fn instance(&self, component: &str) -> InUse {
         InUse::new(self.instances.with_label_values(&[component]))
     }
@@ -172,12 +179,17 @@ impl Metrics {
         self.outbound.near(component)
     }
 
+    /// The counter of one component's scripts in Redis that were ended.
+    pub(crate) fn redis_scripts_ended(&self, component: &str) -> IntCounter {
+        self.outbound.scripts_ended(component)
+    }
+
     /// Counts a refresh; `seconds` is absent when another host did it.
     pub(crate) fn refresh(&self, outcome: &str, seconds: Option<f64>) {
         self.refreshes.with_label_values(&[outcome]).inc();
         if let Some(seconds) = seconds {
             self.refresh_seconds.observe(seconds);
-            self.refreshed.set(unix_seconds());
+            set_to_now(&self.refreshed);
         }
     }
 
@@ -200,11 +212,11 @@ impl Metrics {
     pub(crate) fn mysql_pool(&self, component: &str) -> PoolMetrics {
         self.pool.of(component)
     }
-}
 
-fn unix_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs().cast_signed())
+    /// The metrics of MySQL servers that hold the same data.
+    pub(crate) fn mysql_group(&self) -> GroupMetrics {
+        self.group.clone()
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is counted of the commands that components send to Redis, and of what the host refuses them.
+//! Metrics of the commands that components send to Redis, and of what the host refuses them.
 
 use prometheus::{IntCounter, IntCounterVec};
 
@@ -7,6 +7,7 @@ use super::Declare;
 pub(super) struct OutboundVecs {
     redis_errors: IntCounterVec,
     redis_near_reads: IntCounterVec,
+    redis_scripts_ended: IntCounterVec,
     refused: IntCounterVec,
 }
 
@@ -23,6 +24,11 @@ impl OutboundVecs {
                 "Reads of keys that the component asks to be kept near: hit or miss",
                 &["component", "outcome"],
             )?,
+            redis_scripts_ended: declare.counters(
+                "store_redis_scripts_ended_total",
+                "Scripts in Redis that ran too long and were ended",
+                &["component"],
+            )?,
             refused: declare.counters(
                 "store_outbound_refused_total",
                 "What a component asked MySQL or Redis for and the host refused: address, command, pools or size",
@@ -34,6 +40,7 @@ impl OutboundVecs {
     /// Makes the series of a component visible before anything is counted.
     pub(super) fn announce(&self, component: &str) {
         self.redis_errors.with_label_values(&[component]);
+        self.scripts_ended(component);
         for refusal in Refusal::ALL {
             self.refused
                 .with_label_values(&[component, refusal.label()]);
@@ -42,6 +49,10 @@ impl OutboundVecs {
 
     pub(super) fn redis_error(&self, component: &str) {
         self.redis_errors.with_label_values(&[component]).inc();
+    }
+
+    pub(super) fn scripts_ended(&self, component: &str) -> IntCounter {
+        self.redis_scripts_ended.with_label_values(&[component])
     }
 
     pub(super) fn refuse(&self, component: &str, refusal: Refusal) {
@@ -61,7 +72,7 @@ impl OutboundVecs {
     }
 }
 
-/// Why the host does not do for a component what it asks.
+/// Why the host refuses what a component asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The address is not one, or not among the allowed ones.
@@ -96,7 +107,7 @@ impl Refusal {
     }
 }
 
-/// What is counted of the keys that one component asks to be kept near.
+/// Counters of reads of the keys that one component asks to be kept near.
 pub(crate) struct NearMetrics {
     pub(crate) hits: IntCounter,
     pub(crate) misses: IntCounter,

@@ -1,4 +1,4 @@
-//! What is counted of each component's pools of connections to MySQL.
+//! Metrics of each component's pools of connections to MySQL.
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
@@ -89,7 +89,7 @@ impl PoolVecs {
     }
 }
 
-/// What the pools of one component count.
+/// The metrics of one component's pools.
 pub(crate) struct PoolMetrics {
     pub(crate) size: IntGauge,
     in_use: IntGauge,
@@ -103,12 +103,12 @@ pub(crate) struct PoolMetrics {
 }
 
 impl PoolMetrics {
-    /// One more connection in use until the guard is dropped.
+    /// Counts a connection as in use until the guard is dropped.
     pub(crate) fn enter(&self) -> InUse {
         InUse::new(self.in_use.clone())
     }
 
-    /// One more request waiting for a connection until the guard is dropped.
+    /// Counts a request as waiting for a connection until the guard is dropped.
     pub(crate) fn wait(&self) -> InUse {
         InUse::new(self.waiting.clone())
     }

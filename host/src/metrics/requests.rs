@@ -1,5 +1,4 @@
-//! What is counted of requests. The series of a route are looked up with the first request of each method and the first
-//! answer of each status, and not with every one.
+//! Metrics of requests. The series of a route are looked up once for each method and each status, not for every request.
 
 use std::sync::{Arc, OnceLock};
 
@@ -20,17 +19,17 @@ const COURSE_COUNTERS: [(&str, &str, &str); 3] = [
     ("best_sellers_total", "GET", "/orders/reports/best-sellers"),
 ];
 
-/// Anyone can invent methods, so only these become labels; the last stands for all others.
+/// The methods that become labels. Anyone can invent others, so the last stands for all of them.
 const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other",
 ];
 
-/// What is counted of the requests to all routes.
+/// The metrics of the requests to all routes.
 pub(crate) struct RequestMetrics {
     answered: IntCounterVec,
     seconds: HistogramVec,
     in_flight: IntGaugeVec,
-    /// Beside its counter, the method and route that it counts.
+    /// Counters, each with the method and the route of the calls that it counts.
     course: Vec<(IntCounter, &'static str, &'static str)>,
 }
 
@@ -112,7 +111,7 @@ impl RouteMetrics {
         MethodMetrics {
             all: all.clone(),
             component: component.clone(),
-            route: route.clone(),
+            route: route.as_str().into(),
             method,
             calls: course
                 .filter(|(_, counted, of)| *counted == method && of == route)
@@ -129,13 +128,13 @@ impl RouteMetrics {
 pub(crate) struct MethodMetrics {
     all: Arc<RequestMetrics>,
     component: String,
-    route: String,
+    route: Arc<str>,
     method: &'static str,
-    /// Present if the course counts these calls.
+    /// Set if the course counts these calls.
     calls: Option<IntCounter>,
     in_flight: IntGauge,
     seconds: Histogram,
-    /// Those that were ever answered, which are few.
+    /// A counter for each status that was ever answered; these are few.
     by_status: RwLock<Vec<(u16, IntCounter)>>,
 }
 
@@ -147,12 +146,17 @@ impl MethodMetrics {
         }
     }
 
-    /// One more in flight until the guard is dropped.
+    /// The route, by its pattern.
+    pub(crate) fn route(&self) -> &Arc<str> {
+        &self.route
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
     pub(crate) fn in_flight(&self) -> InUse {
         InUse::new(self.in_flight.clone())
     }
 
-    /// Counts a request out.
+    /// Counts a request that has ended.
     pub(crate) fn leave(&self, status: u16, seconds: f64) {
         self.seconds.observe(seconds);
         let known = self.by_status.read();
@@ -160,15 +164,11 @@ impl MethodMetrics {
             return answered.inc();
         }
         drop(known);
-        let labels = [
-            &self.component,
-            &self.route,
-            self.method,
-            &status.to_string(),
-        ];
+        let status_label = status.to_string();
+        let labels = [&*self.component, &self.route, self.method, &status_label];
         let answered = self.all.answered.with_label_values(&labels);
         answered.inc();
-        // Two that come here at once add it twice, which does no harm.
+        // Two requests that get here at once add it twice, which does no harm.
         let mut known = self.by_status.write();
         known.push((status, answered));
     }

@@ -11,13 +11,13 @@ use super::{Declare, REQUEST_SECONDS};
 /// Bounds in seconds for compiling and swapping: milliseconds from the cache, seconds under load.
 const SWAP_SECONDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
-/// What a generation can be, in the label `state`.
+/// Values of the label `state`.
 const STATES: [&str; 4] = ["live", "canary", "draining", "kept"];
 
-/// Statuses of a trial by their first digit. There are no others in HTTP but 1xx, which no component answers with.
+/// Statuses of a trial's answers by their first digit. No component answers with 1xx.
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
-/// What can come of a change, in the label `result`: it is made, a step fails, or it is refused.
+/// Values of the label `result`: a change is made, fails at a step, or is refused.
 const RESULTS: [&str; 20] = [
     "swapped",
     "canary",
@@ -41,7 +41,7 @@ const RESULTS: [&str; 20] = [
     "broken_off",
 ];
 
-/// Declared with the rest in [`super::Metrics`].
+/// The metrics of all changes, generations and trials.
 pub(crate) struct SwapMetrics {
     swaps: IntCounterVec,
     swap_seconds: HistogramVec,

@@ -1,5 +1,5 @@
-//! A connection that a pool has lent, and how it comes back: as it is if it is clean, otherwise after a clean-up in the
-//! background, or not at all.
+//! A connection that a pool has lent, and how the pool gets it back: as it is if it is clean, otherwise after a clean-up in
+//! the background, or not at all.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -7,37 +7,43 @@ use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use store_server::trace::{Span, Trace};
 use tokio::time::timeout;
 
 use super::errors::says_closed;
 use super::pool::Pool;
-use super::server::reset;
+use super::server::{place, reset};
 use super::session::Session;
 use super::sql::{self, Effect};
+use super::statement::AnswerLimit;
+use super::statement_span;
 use crate::clients::Permit;
 use crate::metrics::InUse;
 
-/// How long a server may take to notice by itself that a connection is closed.
+/// How long a server may take to notice by itself that we closed a connection.
 const ABANDONED: Duration = Duration::from_millis(100);
 
-/// A connection out of the pool. Dropping it gives it back: clean at once, otherwise after a clean-up in the background.
+/// A connection that belongs to a pool. Dropping it gives it back: at once if it is clean, otherwise after a clean-up in the
+/// background.
 pub(crate) struct PooledConnection {
     /// Taken by drop only.
     conn: Option<Conn>,
     pub(super) session: Session,
-    /// Set while a statement runs, and left set if it is abandoned or the connection fails.
+    /// Set while a statement runs. It stays set if the statement is abandoned or the connection fails.
     pub(super) broken: bool,
-    /// No statement was run since it was taken out of the pool.
+    /// Whether no statement was run since it was taken out of the pool.
     is_untouched: bool,
-    /// The server has closed it.
+    /// Whether the server has closed it.
     is_closed: bool,
     generation: u64,
+    /// Where its statements belong to. Written by whoever has it lent.
+    pub(super) trace: Trace,
     /// Taken by drop only.
     loan: Option<Loan>,
     pool: Arc<Pool>,
 }
 
-/// What a connection that is lent holds of its pool, until it is back there or closed.
+/// What a lent connection holds of its pool until it is returned or closed.
 pub(super) struct Loan {
     pub(super) _permit: Permit,
     pub(super) _in_use: InUse,
@@ -53,13 +59,14 @@ impl PooledConnection {
             is_untouched: true,
             is_closed: false,
             generation,
+            trace: Trace::off(),
             loan: Some(loan),
             pool,
         }
     }
 
-    /// Takes note of a connection that can't be used any more. If it was closed, others opened before a restart of the
-    /// server were closed too.
+    /// Notes that the connection can't be used any more. If the server has closed it, as a restart does, the resting ones are
+    /// discarded too.
     pub(super) fn fail(&mut self, error: &mysql_async::Error) {
         self.broken = true;
         if says_closed(error) {
@@ -68,10 +75,17 @@ impl PooledConnection {
         }
     }
 
-    /// Counts one statement. Whether it is the first since the connection was taken out of the pool.
+    /// Counts one statement. Returns whether it is the first since the connection was taken out of the pool.
     pub(super) fn start_statement(&mut self) -> bool {
         self.pool.metrics.statements.inc();
         std::mem::take(&mut self.is_untouched)
+    }
+
+    /// The span of a statement.
+    pub(super) fn span(&self, statement: &str) -> Span {
+        let mut span = statement_span::begin(&self.trace, statement);
+        span.share(&self.pool.attributes);
+        span
     }
 
     /// What a statement does to its session, as far as its text and the database's views and triggers tell.
@@ -87,6 +101,14 @@ impl PooledConnection {
     /// The longest wait for an answer.
     pub(super) fn statement_limit(&self) -> Duration {
         self.pool.settings.statement
+    }
+
+    /// The longest wait for a statement's answer, and for each further row.
+    pub(super) fn answer_limit(&self) -> AnswerLimit {
+        AnswerLimit {
+            time: self.statement_limit(),
+            stay: self.pool.server.stay_of(self),
+        }
     }
 
     /// Opens another connection in the place of this one, which was closed while nobody used it.
@@ -137,18 +159,22 @@ impl Drop for PooledConnection {
     }
 }
 
-/// Closes a connection that is of no more use. The permit is held meanwhile, but not for longer than the wait limit. A
+/// Closes a connection that is of no more use, and holds its permit meanwhile, but not for longer than the wait limit. A
 /// server that is busy with an abandoned statement would notice late that nobody waits for it, and hold its locks until
-/// then, so it is told.
+/// then, so it is told to `KILL` the connection.
 async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
     let (id, limit) = (conn.id(), pool.settings.wait);
-    // True as well of one that was left in the middle of a statement: the driver won't speak to it again.
+    let at = place(conn.opts());
+    // The driver also says so of a connection that was left in the middle of a statement.
     let is_silent = conn.is_disconnected();
     if is_silent || timeout(ABANDONED, conn.disconnect()).await.is_err() {
         let kill = async {
             let mut other = pool.open().await?;
-            // An error says that it is gone already.
-            _ = other.query_drop(format!("KILL {id}")).await;
+            // Another server has another connection of that number.
+            if place(other.opts()) == at {
+                // It fails if the connection is gone already.
+                _ = other.query_drop(format!("KILL {id}")).await;
+            }
             other.disconnect().await
         };
         _ = timeout(limit, kill).await;
@@ -156,8 +182,8 @@ async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
     drop(loan);
 }
 
-/// Rolls back what is open and undoes what was changed. The permit is held until then, so that a pool of ten lends no
-/// eleventh.
+/// Rolls back what is open and undoes what was changed. The permit is held until the end, so that a pool of ten never has an
+/// eleventh connection.
 async fn clean(mut conn: Conn, session: Session, generation: u64, pool: Arc<Pool>, loan: Loan) {
     let cleaned = timeout(pool.settings.wait, async {
         if session.changed {

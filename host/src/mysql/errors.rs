@@ -1,5 +1,5 @@
-//! What is known of MySQL's errors: the host's side of `wit/mysql-errors.csv`, which components read too, and
-//! which of them say that a connection is gone.
+//! MySQL's errors: what the host reads from `wit/mysql-errors.csv`, which components read too, and which errors say that a
+//! connection is gone.
 
 use std::io::ErrorKind;
 
@@ -8,17 +8,18 @@ use mysql_async::{DriverError, IoError};
 /// The table. Its columns are explained in `docs/MYSQL_ERRORS.md`.
 const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
 
-/// The server goes down, ended the connection, killed it, or closed it because it rested for too long.
-const CLOSED: [u16; 6] = [1053, 1079, 1152, 1184, 1927, 4031];
+/// Errors of a server that goes down or offline, or that ended, killed or closed the connection, for one because it rested
+/// for too long.
+const CLOSED: [u16; 8] = [1053, 1079, 1152, 1184, 1927, 3032, 3169, 4031];
 
 /// What becomes of a session after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterError {
-    /// The session is as it was before the statement.
+    /// The session is as it was before the statement, and the pool keeps it.
     Kept,
-    /// The session may have changed, and is reset.
+    /// The session may have changed, and the pool resets it.
     Reset,
-    /// Server or session may be no good for a while: the connection is closed.
+    /// The server or the session may not work for a while, and the pool closes the connection.
     Closed,
 }
 
@@ -29,7 +30,7 @@ pub(super) struct KnownError {
 }
 
 impl KnownError {
-    /// Looks an error up by its code. None if the table does not have it.
+    /// Looks an error up by its code. `None` if the table does not have it.
     pub(super) fn of(code: u16) -> Option<Self> {
         let code = code.to_string();
         TABLE

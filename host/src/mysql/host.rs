@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use store_server::trace::Kind as SpanKind;
 use tokio::sync::Mutex;
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
@@ -14,15 +15,12 @@ use super::{rows, values};
 use crate::instance::bindings::spin::mysql::mysql::{
     Column, Error, Host, HostConnection, HostConnectionWithStore, ParameterValue, Row,
 };
-use crate::instance::{Context, HeldBytes, MemoryShare, State, caller};
+use crate::instance::{Context, HeldBytes, MemoryShare, State, leader};
 use crate::metrics::Refusal;
-use crate::outbound::Kind;
+use crate::outbound::{Kind, TOO_MANY};
 
-/// Said to a component that holds connections to too many addresses.
-const TOO_MANY_POOLS: &str =
-    "the component holds connections to too many addresses at once; close some first";
-
-/// What a component holds: one connection of the pool until it drops it and has read every result of it.
+/// A component's handle on one connection of the pool. The connection is returned once the component has dropped this and
+/// read every result.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Connection(Arc<Mutex<PooledConnection>>);
 
@@ -46,21 +44,26 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         accessor: &Accessor<State, Self>,
         address: String,
     ) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
-        let (component, generation, asker) = accessor.with(|mut access| {
-            let asker = caller(&mut access.as_context_mut())?.and_then(|caller| caller.client);
+        let (component, generation, opener) = accessor.with(|mut access| {
+            let opener = leader(&mut access.as_context_mut())?;
             let state = access.get();
-            wasmtime::error::Ok((state.component.clone(), state.life.id, asker))
+            wasmtime::error::Ok((state.component.clone(), state.life.id, opener))
         })?;
         let pool = match pool(&component, &address) {
             Ok(pool) => pool,
             Err(reason) => return Ok(Err(Error::ConnectionFailed(reason))),
         };
-        match pool.checkout(generation, asker).await {
-            Ok(connection) => {
+        let mut wait = opener.trace.span("wait for MySQL", SpanKind::Internal);
+        wait.share(&pool.attributes);
+        match pool.checkout(generation, opener.client).await {
+            Ok(mut connection) => {
+                drop(wait);
+                connection.trace = opener.trace;
                 let connection = Connection(Arc::new(Mutex::new(connection)));
                 accessor.with(|mut access| Ok(Ok(access.get().table.push(connection)?)))
             }
             Err(error) => {
+                wait.fail(error.kind());
                 component.warn_of_outage(&error);
                 Ok(Err(Error::ConnectionFailed(error.to_string())))
             }
@@ -73,18 +76,18 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         statement: String,
         params: Vec<ParameterValue>,
     ) -> wasmtime::Result<Result<Results, Error>> {
-        let (connection, lent) = lookup(accessor, &connection)?;
+        let (connection, caller) = lookup(accessor, &connection)?;
         let connection = connection.lock_owned().await;
-        let held = match lent.hold(&statement, &params, &connection).await {
+        let held = match caller.hold(&statement, &params, &connection).await {
             Ok(held) => held,
             Err(error) => return Ok(Err(error)),
         };
-        let room = lent.share.stream();
+        let room = caller.share.stream();
         let head = rows::query(connection, statement, values::params(params), room).await;
         drop(held);
         let head = match head {
             Ok(head) => head,
-            Err(error) => return Ok(Err(lent.told(error))),
+            Err(error) => return Ok(Err(caller.report(error))),
         };
         let end = async move {
             let lost = |_| Err(Error::Other("the query was abandoned".into()));
@@ -103,9 +106,9 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         statement: String,
         params: Vec<ParameterValue>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let (connection, lent) = lookup(accessor, &connection)?;
+        let (connection, caller) = lookup(accessor, &connection)?;
         let mut connection = connection.lock_owned().await;
-        let _held = match lent.hold(&statement, &params, &connection).await {
+        let _held = match caller.hold(&statement, &params, &connection).await {
             Ok(held) => held,
             Err(error) => return Ok(Err(error)),
         };
@@ -126,20 +129,19 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
 
 /// The pool for `address`, if the component may connect to it.
 fn pool(component: &Context, address: &str) -> Result<Arc<Pool>, String> {
-    // What was allowed once is allowed as long as this context lives.
-    if let Some(pool) = component.mysql.known(address) {
+    // A pool's address was allowed when the pool was made, and what is allowed never changes in one context.
+    if let Some(pool) = component.mysql.get(address) {
         return Ok(pool);
     }
     let backend = component.check_outbound(address, Kind::Mysql)?;
-    component.mysql.make(address, &backend).ok_or_else(|| {
-        component
-            .metrics
-            .refuse_outbound(&component.id, Refusal::Pools);
-        TOO_MANY_POOLS.into()
+    let pool = component.mysql.get_or_make(address, &backend);
+    pool.ok_or_else(|| {
+        component.note_refusal(Refusal::Pools, TOO_MANY);
+        TOO_MANY.into()
     })
 }
 
-/// The instance that makes a call, as far as its calls have it in common.
+/// What every call of one instance needs.
 struct Caller {
     component: Arc<Context>,
     share: MemoryShare,
@@ -155,15 +157,15 @@ impl Caller {
     ) -> Result<HeldBytes, Error> {
         let bytes = statement.len() + values::parameters_weight(params);
         let held = self.share.hold(bytes, connection.statement_limit()).await;
-        held.map_err(|error| self.told(QueryError::NoRoom(error)))
+        held.map_err(|error| self.report(QueryError::NoRoom(error)))
     }
 
-    fn told(&self, error: QueryError) -> Error {
+    /// The error as the component is told it. That the host holds no more for it is counted.
+    fn report(&self, error: QueryError) -> Error {
         match error {
             QueryError::NoRoom(error) => {
                 self.component
-                    .metrics
-                    .refuse_outbound(&self.component.id, error.refusal());
+                    .note_refusal(error.refusal(), &error.to_string());
                 values::no_room(error)
             }
             QueryError::Other(error) => error,
@@ -178,10 +180,10 @@ fn lookup(
     accessor.with(|mut access| {
         let state = access.get();
         let connection = state.table.get(connection)?.0.clone();
-        let lent = Caller {
+        let caller = Caller {
             component: state.component.clone(),
             share: state.share.clone(),
         };
-        Ok((connection, lent))
+        Ok((connection, caller))
     })
 }

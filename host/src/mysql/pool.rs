@@ -14,18 +14,21 @@ use super::server::{Server, reset};
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
 use crate::metrics::PoolMetrics;
-use crate::outbound::Backend;
+use crate::outbound::{Attributes, tls_error};
 
-/// A connection that rested longer than this is asked whether it still lives before it is given out.
+/// A connection that rested longer than this is pinged before it is lent.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
-/// Longest wait for the answer to that question.
+/// Longest wait for the answer to a ping, or to a reset.
 const PING_LIMIT: Duration = Duration::from_millis(500);
 
-/// The user may not use the database, is unknown or gave a wrong password, or the database is unknown.
+/// Errors of a server that refuses the user or the password, or has no such database.
 const REFUSALS: [u16; 4] = [1044, 1045, 1049, 1698];
 
-/// Why there is no connection. The address is told without its password.
+/// The error of a server that takes no connection without TLS.
+const TLS_WANTED: u16 = 3159;
+
+/// Why there is no connection. The text has the address without its password.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PoolError {
     #[error(
@@ -47,7 +50,16 @@ pub(crate) enum PoolError {
 }
 
 impl PoolError {
-    /// Whether the server answered and turned the user or the database down: waiting does not help.
+    /// What a trace calls it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Exhausted { .. } => "pool exhausted",
+            Self::Silent { .. } => "no answer",
+            Self::Refused { .. } => "refused",
+        }
+    }
+
+    /// Whether the server answered and refused the user or the database, so that waiting does not help.
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::Refused {
@@ -55,6 +67,19 @@ impl PoolError {
                 ..
             } => REFUSALS.contains(&error.code),
             _ => false,
+        }
+    }
+
+    /// Whether it is about TLS: the server has none, wants some, or shows a certificate that is not trusted.
+    pub(crate) fn is_about_tls(&self) -> bool {
+        use mysql_async::{DriverError, Error};
+        let Self::Refused { source, .. } = self else {
+            return false;
+        };
+        match source {
+            Error::Driver(DriverError::NoClientSslFlagFromServer) => true,
+            Error::Server(error) => error.code == TLS_WANTED,
+            error => tls_error(error).is_some(),
         }
     }
 }
@@ -65,13 +90,16 @@ pub(crate) struct Pool {
     pub(super) settings: MysqlSettings,
     permits: Arc<Permits>,
     /// Clean connections, the one used last at the end. Written by checkout, check-in and the reaper.
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<IdleConnection>>,
     pub(super) metrics: PoolMetrics,
+    /// What traces say of it.
+    pub(super) attributes: Attributes,
     /// Where clean-up runs when a connection is dropped outside the runtime.
     pub(super) runtime: Handle,
 }
 
-struct Idle {
+/// A clean connection that nobody uses.
+struct IdleConnection {
     conn: Conn,
     since: Instant,
     /// The generation that used it last.
@@ -79,16 +107,12 @@ struct Idle {
 }
 
 impl Pool {
-    /// An empty pool for a component with this memory limit; connections are opened when asked for.
-    pub(crate) fn new(
-        backend: &Backend,
-        settings: MysqlSettings,
-        memory_limit_bytes: usize,
-        metrics: PoolMetrics,
-    ) -> Arc<Self> {
+    /// An empty pool of connections to `server`, which are opened when asked for.
+    pub(crate) fn new(server: Server, settings: MysqlSettings, metrics: PoolMetrics) -> Arc<Self> {
         metrics.size.add(settings.pool_size.into());
         let pool = Arc::new(Self {
-            server: Server::new(backend, memory_limit_bytes),
+            attributes: server.attributes.clone(),
+            server,
             permits: Permits::shared(settings.pool_size),
             idle: Mutex::default(),
             metrics,
@@ -104,7 +128,7 @@ impl Pool {
         self.permits.are_all_free()
     }
 
-    /// Gives out a clean connection to an instance of `generation` that works for `asker`, a kept one if there is one.
+    /// Lends a clean connection to an instance of `generation` that works for `asker`: one that rests, or else a new one.
     ///
     /// # Errors
     /// No connection becomes free, or none can be opened, within the wait limit.
@@ -156,6 +180,9 @@ impl Pool {
 
     async fn live_connection(&self, generation: u64) -> Result<Conn, mysql_async::Error> {
         while let Some(mut idle) = self.take_idle(generation) {
+            if !self.server.leads_to(&idle.conn) {
+                continue;
+            }
             let rested = idle.since.elapsed();
             let is_own = idle.generation == generation;
             if rested < PING_AFTER && is_own {
@@ -165,21 +192,21 @@ impl Pool {
                 continue;
             }
             if !is_own && idle.conn.opts().db_name().is_none() {
-                // There is no way back to having none.
+                // MySQL has no statement that makes a session forget its database again.
                 continue;
             }
             let lives = async {
                 if is_own {
                     idle.conn.ping().await.is_ok()
                 } else {
-                    // Whatever the other generation left behind, if only out of sight of those who look at statements.
+                    // The other generation may have changed the session in a way that no statement's text shows.
                     reset(&mut idle.conn).await
                 }
             };
             if timeout(PING_LIMIT, lives).await.unwrap_or(false) {
                 return Ok(idle.conn);
             }
-            // The others rest on the same server.
+            // The others are connections to the same server.
             self.discard_idle(None);
         }
         self.open().await
@@ -188,14 +215,14 @@ impl Pool {
     /// Opens one more connection.
     ///
     /// # Errors
-    /// The server can't be reached or turns the user down. There is no limit of time here.
+    /// The server can't be reached or refuses the user. The caller limits the time.
     pub(super) async fn open(&self) -> Result<Conn, mysql_async::Error> {
         self.metrics.opened.inc();
         self.server.open().await
     }
 
-    /// A resting connection, one that the same generation used last if there is one.
-    fn take_idle(&self, generation: u64) -> Option<Idle> {
+    /// Takes a resting connection, if possible one that the same generation used last.
+    fn take_idle(&self, generation: u64) -> Option<IdleConnection> {
         let mut idle = self.idle.lock();
         let own = idle.iter().rposition(|idle| idle.generation == generation);
         let taken = match own {
@@ -208,15 +235,19 @@ impl Pool {
 
     /// Takes a clean connection back, which an instance of `generation` used last.
     pub(super) fn keep(&self, conn: Conn, generation: u64) {
+        if !self.server.leads_to(&conn) {
+            // To a member that is the writer no longer.
+            return;
+        }
         self.metrics.idle.inc();
-        self.idle.lock().push(Idle {
+        self.idle.lock().push(IdleConnection {
             conn,
             since: Instant::now(),
             generation,
         });
     }
 
-    /// Drops the connections that rested since before `since`, or all of them.
+    /// Closes the resting connections that nobody has used since `since`, or all of them.
     pub(super) fn discard_idle(&self, since: Option<Instant>) {
         let mut idle = self.idle.lock();
         let before = idle.len();
@@ -232,7 +263,7 @@ impl Drop for Pool {
     }
 }
 
-/// Closes connections that nobody needed for a while; ends with its pool.
+/// Closes connections that rested for too long, until the pool is dropped.
 async fn reap(pool: Weak<Pool>, limit: Duration) {
     let pause = (limit / 2).clamp(Duration::from_millis(100), Duration::from_secs(30));
     loop {

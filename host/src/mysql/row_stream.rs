@@ -1,4 +1,4 @@
-//! The rows of one result as the guest reads them.
+//! The stream from which a guest reads the rows of one result.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,10 +11,10 @@ use super::rows::ROWS_AT_ONCE;
 use crate::instance::bindings::spin::mysql::mysql::Row;
 use crate::instance::{HeldBytes, State};
 
-/// A row and the room that it takes.
+/// A row and the room that it takes in the instance's share of memory.
 pub(super) type HeldRow = (Row, HeldBytes);
 
-/// A stream of the rows that were read with the answer, and then of those that a task reads.
+/// A stream that gives the rows that were read with the answer, and then those that a task reads.
 pub(super) struct RowStream {
     pub(super) first: Vec<Row>,
     /// The room of the rows that the guest was given last, and may not have taken yet.

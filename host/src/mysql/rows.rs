@@ -1,4 +1,4 @@
-//! One query's way from the server to the guest: the first rows with the answer, the rest as they come.
+//! Reads a query's rows for the guest: the first ones with the answer, the others as they come.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
 use super::connection::PooledConnection;
 use super::row_stream::{HeldRow, RowStream};
-use super::statement::{Statement, within};
+use super::statement::{AnswerLimit, Statement, within};
 use super::values;
 use crate::instance::bindings::spin::mysql::mysql::{Column, Error, Row};
 use crate::instance::{NoRoom, StreamShare};
 
-/// Rows read before the guest gets to see any: a result this small needs no task of its own.
+/// Rows that are read before the guest gets any: a result that is no larger needs no task of its own.
 pub(super) const ROWS_AT_ONCE: usize = 256;
 
-/// Rows read ahead of a slow guest, if they are small; what large ones may take is up to the instance's [`StreamShare`].
+/// Most rows that are read ahead of a slow guest. Large ones are also limited by the instance's [`StreamShare`].
 const ROWS_AHEAD: usize = 256;
 
-/// The beginning of a result: its columns, and the rows as far as they are here.
+/// The beginning of a result: its columns and its rows, of which only the first have been read.
 pub(super) struct Head {
     pub(super) columns: Vec<Column>,
     pub(super) rows: RowStream,
@@ -33,8 +33,8 @@ pub(super) enum QueryError {
     Other(Error),
 }
 
-/// Runs a query. Returns with the first rows; the rest is read by a task of its own that ends with the stream, and that
-/// reads no further than there is `room` for.
+/// Runs a query and returns its first rows. A task reads the rest, no further than there is `room` for, and ends when the
+/// stream is dropped.
 pub(super) async fn query(
     connection: OwnedMutexGuard<PooledConnection>,
     statement: String,
@@ -85,19 +85,22 @@ async fn read(
     match read_rows(&mut connection, &mut running, params, &room, head).await {
         Ok(()) => running.succeeded(&mut connection),
         Err(Stop::Failed(error)) => running.failed(&mut connection, &error),
-        // It counts as broken.
-        Err(Stop::Abandoned) => {}
+        // The connection counts as broken since the statement began.
+        Err(Stop::Abandoned) => running.abandoned(),
     }
 }
+
+/// What the driver gives of a query.
+type Answer<'a> = mysql_async::QueryResult<'a, 'static, mysql_async::BinaryProtocol>;
 
 /// Why reading ended before the last row.
 enum Stop {
     Failed(mysql_async::Error),
-    /// There are rows on the wire that nobody wants.
+    /// There are rows on the wire that nobody will read.
     Abandoned,
 }
 
-/// Reads all rows: sends the first to `head`, with which the rest follows.
+/// Reads all rows: sends the first ones to `head`, and the others to the stream that goes with them.
 async fn read_rows(
     connection: &mut PooledConnection,
     running: &mut Statement<'_>,
@@ -106,22 +109,22 @@ async fn read_rows(
     head: oneshot::Sender<Result<Head, QueryError>>,
 ) -> Result<(), Stop> {
     let limit = running.limit();
-    let first_try = within(limit, connection.exec_iter(running.text(), params)).await;
+    let first_try = send(connection, running, params).await;
     let result = match first_try {
         Ok(result) => Ok(result),
         Err(error) => match running.repeat(connection, error).await {
-            Ok(params) => within(limit, connection.exec_iter(running.text(), params)).await,
+            Ok(params) => send(connection, running, params).await,
             Err(error) => Err(error),
         },
     };
     let result = match result {
         Ok(result) => result,
         Err(error) => {
-            let told = match values::is_too_large(&error) {
+            let reported = match values::is_too_large(&error) {
                 true => QueryError::NoRoom(NoRoom::RowTooLarge),
                 false => QueryError::Other(values::query_error(&error)),
             };
-            _ = head.send(Err(told));
+            _ = head.send(Err(reported));
             return Err(Stop::Failed(error));
         }
     };
@@ -131,26 +134,27 @@ async fn read_rows(
         columns,
         limit,
         room,
+        rows: 0,
     };
     let mut first = Vec::new();
     let mut first_held = Vec::new();
     let mut bytes = 0;
-    // The last row that was read, if there was no room for it beside the others.
+    // The last row that was read, if there is no room for it beside the others yet.
     let mut left = None;
     let mut outcome = None;
     while outcome.is_none() && first.len() < ROWS_AT_ONCE && bytes < room.bytes() {
         let patience = if first.is_empty() {
-            limit
+            reader.limit.time
         } else {
             Duration::ZERO
         };
         match reader.next(patience).await {
-            Ok(Some(Next::Held(weight, (row, held)))) => {
+            Ok(Some(NextRow::Held(weight, (row, held)))) => {
                 bytes += weight;
                 first.push(row);
                 first_held.extend(held.is_counted().then_some(held));
             }
-            Ok(Some(Next::Waits(weight, row))) => {
+            Ok(Some(NextRow::Waits(weight, row))) => {
                 left = Some((weight, row));
                 break;
             }
@@ -183,15 +187,29 @@ async fn read_rows(
             () = row_sender.closed() => return Err(Stop::Abandoned),
         },
     };
-    let (told, stop) = match outcome {
+    let (end, stop) = match outcome {
         Ok(()) => (Ok(()), Ok(())),
         Err(error) => {
-            let (told, stop) = error.told();
-            (Err(told), Err(stop))
+            let (reported, stop) = error.split();
+            (Err(reported), Err(stop))
         }
     };
-    _ = end_sender.send(told);
+    _ = end_sender.send(end);
+    running.returned(reader.rows);
     stop
+}
+
+/// Sends the statement, which is prepared first if it has not been.
+async fn send<'c>(
+    connection: &'c mut PooledConnection,
+    running: &mut Statement<'_>,
+    params: Params,
+) -> mysql_async::Result<Answer<'c>> {
+    within(&running.limit(), async {
+        let prepared = running.prepare(connection).await?;
+        connection.exec_iter(prepared, params).await
+    })
+    .await
 }
 
 enum RowError {
@@ -208,8 +226,8 @@ impl RowError {
         }
     }
 
-    /// What the guest is told, and what becomes of the connection.
-    fn told(self) -> (Error, Stop) {
+    /// The error for the guest, and what it means for the connection.
+    fn split(self) -> (Error, Stop) {
         match self {
             Self::Driver(error) => (values::query_error(&error), Stop::Failed(error)),
             // The rest of the rows is still on the wire.
@@ -226,38 +244,41 @@ impl RowError {
     }
 }
 
-/// A row that was read, with what it weighs.
-enum Next {
+/// A row that was read, with its weight in bytes.
+enum NextRow {
     Held(usize, HeldRow),
-    /// There was no room for it within the time it had.
+    /// There was no room for it in time.
     Waits(usize, Row),
 }
 
-/// The rows of one result on their way from the driver.
+/// Reads the rows of one result from the driver.
 struct Reader<'a> {
-    result: mysql_async::QueryResult<'a, 'static, mysql_async::BinaryProtocol>,
+    result: Answer<'a>,
     columns: Vec<Column>,
-    limit: Duration,
+    limit: AnswerLimit,
     room: &'a StreamShare,
+    /// Read so far.
+    rows: usize,
 }
 
 impl Reader<'_> {
     /// The next row, with room for it if there is any within `patience`.
-    async fn next(&mut self, patience: Duration) -> Result<Option<Next>, RowError> {
-        let row = within(self.limit, self.result.next()).await;
+    async fn next(&mut self, patience: Duration) -> Result<Option<NextRow>, RowError> {
+        let row = within(&self.limit, self.result.next()).await;
         let Some(row) = row.map_err(RowError::of)? else {
             return Ok(None);
         };
+        self.rows += 1;
         let weight = values::row_weight(&row);
         let row = values::row(row, &self.columns).map_err(RowError::Value)?;
         match self.room.hold(weight, patience).await {
-            Ok(held) => Ok(Some(Next::Held(weight, (row, held)))),
-            Err(NoRoom::Full) if patience.is_zero() => Ok(Some(Next::Waits(weight, row))),
+            Ok(held) => Ok(Some(NextRow::Held(weight, (row, held)))),
+            Err(NoRoom::Full) if patience.is_zero() => Ok(Some(NextRow::Waits(weight, row))),
             Err(error) => Err(RowError::NoRoom(error)),
         }
     }
 
-    /// Hands on the rows after the first ones, the one that was `left` before all.
+    /// Sends the rows after the first ones to the guest, beginning with the one that was `left`.
     async fn read_on(
         &mut self,
         left: Option<(usize, Row)>,
@@ -266,13 +287,13 @@ impl Reader<'_> {
         let mut left = left;
         loop {
             let row = match left.take() {
-                Some((weight, row)) => match self.room.hold(weight, self.limit).await {
+                Some((weight, row)) => match self.room.hold(weight, self.limit.time).await {
                     Ok(held) => (row, held),
                     Err(error) => return Ok(Err(RowError::NoRoom(error))),
                 },
-                None => match self.next(self.limit).await {
-                    Ok(Some(Next::Held(_, row))) => row,
-                    Ok(Some(Next::Waits(..))) => return Ok(Err(RowError::NoRoom(NoRoom::Full))),
+                None => match self.next(self.limit.time).await {
+                    Ok(Some(NextRow::Held(_, row))) => row,
+                    Ok(Some(NextRow::Waits(..))) => return Ok(Err(RowError::NoRoom(NoRoom::Full))),
                     Ok(None) => return Ok(Ok(())),
                     Err(error) => return Ok(Err(error)),
                 },

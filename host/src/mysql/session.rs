@@ -19,7 +19,7 @@ pub(super) struct Session {
 pub(super) enum Verdict {
     /// It keeps the connection, whose session is as [`Session`] says.
     Keep,
-    /// It closes the connection: the server, or the way to it, is no good any more.
+    /// It closes the connection: the server, or the way to it, does not work any more.
     Close,
 }
 
@@ -29,7 +29,7 @@ impl Session {
         self == Self::default()
     }
 
-    /// Takes note of a statement that succeeded, and of what the server says the session is like since.
+    /// Notes a statement that succeeded, and the state of the session that the server reports with it.
     pub(super) fn succeeded(&mut self, effect: Effect, status: Option<StatusFlags>) {
         match effect {
             Effect::Read | Effect::Write => {}
@@ -41,7 +41,7 @@ impl Session {
         let is_open = !status.contains(StatusFlags::SERVER_STATUS_AUTOCOMMIT)
             || status.contains(StatusFlags::SERVER_STATUS_IN_TRANS);
         if is_open && !self.in_transaction {
-            // By no statement that we know to do it: so nobody knows what else was done.
+            // No statement that we know opened it, so it may have done more.
             *self = Self {
                 in_transaction: true,
                 changed: true,
@@ -49,8 +49,8 @@ impl Session {
         }
     }
 
-    /// Takes note of a statement that failed. A statement that may change the session may have done so before it
-    /// failed; one that can't leaves things as they were, if the error is one that is known to.
+    /// Notes a statement that failed. One that may change the session may have done so before it failed; any other leaves
+    /// the session as it was, if the table of errors says so.
     pub(super) fn failed(&mut self, effect: Effect, error: &mysql_async::Error) -> Verdict {
         let mysql_async::Error::Server(error) = error else {
             return Verdict::Close;

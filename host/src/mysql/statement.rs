@@ -1,12 +1,18 @@
-//! One statement on a connection out of the pool, and what it does to that connection's place in the pool.
+//! One statement on a pool's connection, and what its outcome means for the connection.
 
+use std::borrow::Cow;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use mysql_async::Params;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Params, Statement as Prepared};
+use store_server::trace::Span;
+use tokio::time::timeout;
 
 use super::connection::PooledConnection;
 use super::errors::says_closed;
+use super::group::Stay;
 use super::session::Verdict;
 use super::sql::Effect;
 
@@ -14,14 +20,23 @@ use super::sql::Effect;
 pub(super) struct Statement<'a> {
     text: &'a str,
     effect: Effect,
-    /// Its parameters once more, if it may be sent again.
+    /// A copy of its parameters, if it may be sent again.
     again: Option<Params>,
-    limit: Duration,
+    limit: AnswerLimit,
+    span: Span,
+}
+
+/// How long an answer is awaited.
+#[derive(Clone)]
+pub(super) struct AnswerLimit {
+    pub(super) time: Duration,
+    /// Shorter if the server is one of several, and the work goes to another meanwhile.
+    pub(super) stay: Option<Stay>,
 }
 
 impl<'a> Statement<'a> {
-    /// Takes note of it. Until [`succeeded`](Self::succeeded) or [`failed`](Self::failed) the connection counts as
-    /// broken: if the call is abandoned, the answer is still on the wire.
+    /// Marks the connection as broken until [`succeeded`](Self::succeeded) or [`failed`](Self::failed) is called: if the
+    /// guest abandons its call, the answer is still on the wire.
     pub(super) fn begin(connection: &mut PooledConnection, text: &'a str, params: &Params) -> Self {
         let effect = connection.effect(text);
         let is_first = connection.start_statement();
@@ -30,8 +45,36 @@ impl<'a> Statement<'a> {
             text,
             effect,
             again: (is_first && effect.is_repeatable()).then(|| params.clone()),
-            limit: connection.statement_limit(),
+            limit: connection.answer_limit(),
+            span: connection.span(text),
         }
+    }
+
+    /// Has it prepared on this connection, unless it is.
+    ///
+    /// # Errors
+    /// The server refuses it, or is gone. There is no limit of time here.
+    pub(super) async fn prepare(
+        &mut self,
+        connection: &mut PooledConnection,
+    ) -> mysql_async::Result<Prepared> {
+        let mut preparing = pin!(connection.prep(self.text));
+        // What is prepared already is there without waiting for anyone.
+        if let Poll::Ready(prepared) = futures::poll!(preparing.as_mut()) {
+            return prepared;
+        }
+        self.span.set("store.mysql.prepared_now", true);
+        preparing.await
+    }
+
+    /// Takes note of the rows that it gave.
+    pub(super) fn returned(&mut self, rows: usize) {
+        self.span.set("db.response.returned_rows", rows);
+    }
+
+    /// Nobody wants the rest of its rows.
+    pub(super) fn abandoned(mut self) {
+        self.span.fail("abandoned");
     }
 
     /// Runs it for its effect alone.
@@ -40,21 +83,32 @@ impl<'a> Statement<'a> {
         connection: &mut PooledConnection,
         params: Params,
     ) -> mysql_async::Result<()> {
-        let done = within(self.limit, connection.exec_drop(self.text, params)).await;
-        match done {
+        match self.send(connection, params).await {
             Err(error) => {
                 let params = self.repeat(connection, error).await?;
-                within(self.limit, connection.exec_drop(self.text, params)).await
+                self.send(connection, params).await
             }
             done => done,
         }
     }
 
-    /// Puts a new connection in the place of one that was closed before the statement came, and gives the parameters to
-    /// send it with.
+    async fn send(
+        &mut self,
+        connection: &mut PooledConnection,
+        params: Params,
+    ) -> mysql_async::Result<()> {
+        within(&self.limit(), async {
+            let prepared = self.prepare(connection).await?;
+            connection.exec_drop(&prepared, params).await
+        })
+        .await
+    }
+
+    /// Opens a new connection if the server had closed this one before the statement was sent, and returns the parameters
+    /// to send the statement again.
     ///
     /// # Errors
-    /// The error that the statement failed with, if that is not why, or if it may not be sent again.
+    /// `error`, if it has another cause or the statement may not be sent again.
     pub(super) async fn repeat(
         &mut self,
         connection: &mut PooledConnection,
@@ -66,15 +120,18 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// The statement was answered to its end.
+    /// Notes that the statement was answered to its end.
     pub(super) fn succeeded(self, connection: &mut PooledConnection) {
         let status = connection.last_ok_packet().map(|ok| ok.status_flags());
         connection.broken = false;
         connection.session.succeeded(self.effect, status);
     }
 
-    /// The statement failed.
-    pub(super) fn failed(self, connection: &mut PooledConnection, error: &mysql_async::Error) {
+    /// Notes that the statement failed.
+    pub(super) fn failed(mut self, connection: &mut PooledConnection, error: &mysql_async::Error) {
+        if self.span.is_on() {
+            self.span.fail(error_type(error));
+        }
         connection.broken = false;
         match connection.session.failed(self.effect, error) {
             Verdict::Keep => {}
@@ -82,24 +139,36 @@ impl<'a> Statement<'a> {
         }
     }
 
-    pub(super) fn text(&self) -> &'a str {
-        self.text
-    }
-
-    pub(super) fn limit(&self) -> Duration {
-        self.limit
+    pub(super) fn limit(&self) -> AnswerLimit {
+        self.limit.clone()
     }
 }
 
-/// Waits for the server, but not for ever: one that went silent counts as a connection that broke.
+/// What a trace calls an error: by its number, or by what became of the connection.
+fn error_type(error: &mysql_async::Error) -> Cow<'static, str> {
+    match error {
+        mysql_async::Error::Server(error) => error.code.to_string().into(),
+        mysql_async::Error::Io(_) => "connection".into(),
+        mysql_async::Error::Driver(_)
+        | mysql_async::Error::Url(_)
+        | mysql_async::Error::Other(_) => "driver".into(),
+    }
+}
+
+/// Waits for the server for `limit`. No answer by then is an error like that of a broken connection.
 pub(super) async fn within<T>(
-    limit: Duration,
+    limit: &AnswerLimit,
     answer: impl Future<Output = mysql_async::Result<T>>,
 ) -> mysql_async::Result<T> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time").into())
-        }
-    }
+    let silent = |reason| std::io::Error::new(std::io::ErrorKind::TimedOut, reason);
+    let answer = timeout(limit.time, answer);
+    let answer = match &limit.stay {
+        None => answer.await,
+        Some(stay) => tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = stay.over() => return Err(silent("no answer, and MySQL is written to elsewhere").into()),
+        },
+    };
+    answer.map_err(|_| silent("no answer in time"))?
 }

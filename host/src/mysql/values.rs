@@ -11,7 +11,7 @@ use crate::instance::bindings::spin::mysql::mysql::{
 /// The character set number that stands for bytes instead of text.
 const BINARY_CHARACTER_SET: u16 = 63;
 
-/// What a value takes beside its content.
+/// Memory that a value takes beside its content.
 const VALUE_BYTES: usize = size_of::<DbValue>();
 
 /// A statement's parameters.
@@ -108,7 +108,7 @@ fn data_type(column: &mysql_async::Column) -> DbDataType {
 /// One row's values.
 ///
 /// # Errors
-/// Names the column whose type `spin:mysql` can't carry, a DECIMAL for example.
+/// A column has a type that `spin:mysql` can't carry, such as DECIMAL; the error names the column.
 pub(super) fn row(row: Row, columns: &[Column]) -> Result<Vec<DbValue>, Error> {
     row.unwrap()
         .into_iter()
@@ -145,7 +145,7 @@ pub(super) fn convert(value: Value, data_type: DbDataType) -> Option<DbValue> {
     })
 }
 
-/// Whether an error says that a row was too large to be read. The driver says so by its text alone.
+/// Whether an error says that a row was too large to be read. Only the text of the driver's error tells.
 pub(super) fn is_too_large(error: &mysql_async::Error) -> bool {
     match error {
         mysql_async::Error::Io(IoError::Io(error)) => {
@@ -155,12 +155,12 @@ pub(super) fn is_too_large(error: &mysql_async::Error) -> bool {
     }
 }
 
-/// The error for a piece that the host does not hold for the component.
+/// The error for a row or a statement that the host has no room for.
 pub(super) fn no_room(error: NoRoom) -> Error {
     Error::Other(error.to_string())
 }
 
-/// An error of the driver, told the way Spin tells it: the debug form, which holds a server error's code as `code: 1213`.
+/// An error of the driver in the form that Spin gives it: the debug form, which holds a server error's code as `code: 1213`.
 pub(super) fn query_error(error: &mysql_async::Error) -> Error {
     Error::QueryFailed(format!("{error:?}"))
 }

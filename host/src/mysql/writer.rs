@@ -1,142 +1,55 @@
-//! The server that writes of a component go to, asked whether it takes them.
+//! Asks where a component's writes go whether they are taken.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
 use tokio::time::timeout;
 
+use super::group::Group;
+use super::probe::{Probe, Unfit};
 use super::server::Server;
+use super::servers::Servers;
 use crate::outbound::Backend;
 
-/// Longest wait for a connection and its answers: less than a proxy waits for an answer to its check, or it would find
-/// nobody where somebody is there who can't write.
+/// Longest wait for a connection and its answers. It is shorter than a proxy waits for its health check, which would
+/// otherwise get no answer instead of one that says what is wrong.
 const TIME_LIMIT: Duration = Duration::from_millis(500);
 
-/// Whether others than administrators may write, and whether the server is to be a member of a Galera cluster, which
-/// MySQL has no variable for.
-const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'wsrep_on')";
-
-/// Whether a member has its cluster's quorum and is in step with it.
-const CLUSTER: &str = "SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_ready'";
-
-/// The server behind an address, with a connection that is only used to ask how it is.
-pub(crate) struct Writer {
-    server: Server,
-    conn: Option<Conn>,
+/// What is behind an address.
+pub(crate) enum Writer {
+    /// A server, with a connection that is only used to ask how it is.
+    Server(Box<Probe>),
+    /// Members that are looked at anyway.
+    Group(Arc<Group>),
 }
 
 impl Writer {
-    pub(crate) fn new(backend: &Backend) -> Self {
-        Self {
-            // What it answers is small.
-            server: Server::new(backend, 0),
-            conn: None,
+    pub(crate) fn new(backend: &Backend, servers: &Servers) -> Self {
+        match servers.group_of(backend) {
+            Some(group) => Self::Group(group),
+            None => {
+                // What it answers is small.
+                let server = Server::new(backend, servers, 0);
+                Self::Server(Box::new(Probe::new(server, TIME_LIMIT)))
+            }
         }
     }
 
-    /// Asks the server whether it takes writes.
+    /// Asks whether writes are taken.
     ///
     /// # Errors
-    /// It can't be reached, does not answer in time, or takes none. The text says which server, and why.
+    /// No server can be reached, answers in time, or takes any. The text says which server, and why.
     pub(crate) async fn check(&mut self) -> Result<(), String> {
-        let asked = match self.conn.take() {
-            // An old connection may have ended with the server that was there before.
-            Some(conn) => match self.ask(Some(conn)).await {
-                Err(Unfit::Broken(_)) => self.ask(None).await,
-                asked => asked,
+        match self {
+            Self::Server(probe) => {
+                let asked = probe.ask().await;
+                let unfit = |unfit: Unfit| format!("MySQL at {}: {unfit}", probe.server);
+                asked.map(drop).map_err(unfit)
+            }
+            Self::Group(group) => match timeout(TIME_LIMIT, group.writer()).await {
+                Ok(found) => found.map(drop).map_err(|reason| format!("MySQL: {reason}")),
+                Err(_) => Err("MySQL: its members are about to agree on a writer".into()),
             },
-            None => self.ask(None).await,
-        };
-        asked.map_err(|unfit| format!("MySQL at {}: {unfit}", self.server))
-    }
-
-    async fn ask(&mut self, conn: Option<Conn>) -> Result<(), Unfit> {
-        let asked = async {
-            let mut conn = match conn {
-                Some(conn) => conn,
-                None => self.server.connect().await?,
-            };
-            let mut found = conn.query::<Row, _>(VARIABLES).await?;
-            found.extend(conn.query::<Row, _>(CLUSTER).await?);
-            Ok::<_, Unfit>((conn, found))
-        };
-        let (conn, found) = timeout(TIME_LIMIT, asked)
-            .await
-            .map_err(|_| Unfit::Silent)??;
-        self.conn = Some(conn);
-        let found = found.into_iter();
-        judge(found.filter_map(|row| mysql_async::from_row_opt(row).ok()))
-            .map_err(Unfit::TakesNoWrites)
-    }
-}
-
-/// Why a server is no writer.
-#[derive(Debug, thiserror::Error)]
-enum Unfit {
-    #[error("no answer within {TIME_LIMIT:?}")]
-    Silent,
-    #[error(transparent)]
-    Broken(#[from] mysql_async::Error),
-    #[error("{0}")]
-    TakesNoWrites(&'static str),
-}
-
-/// Judges a server by what it says to [`VARIABLES`] and [`CLUSTER`].
-fn judge(found: impl Iterator<Item = (String, String)>) -> Result<(), &'static str> {
-    let (mut is_member, mut is_ready) = (false, true);
-    for (name, value) in found {
-        match (name.as_str(), value.as_str()) {
-            ("read_only", "OFF") => {}
-            // Some versions of MariaDB have more values than on and off.
-            ("read_only", _) => return Err("it is read-only"),
-            ("wsrep_on", value) => is_member = value == "ON",
-            ("wsrep_ready", value) => is_ready = value == "ON",
-            _ => {}
         }
-    }
-    if is_member && !is_ready {
-        return Err("its cluster has no quorum, or it is not in step with it");
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn judged<const N: usize>(found: [(&str, &str); N]) -> Result<(), &'static str> {
-        let found = found.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        judge(found.into_iter())
-    }
-
-    #[test]
-    fn a_server_alone_takes_writes_unless_it_is_read_only() {
-        assert_eq!(judged([("read_only", "OFF")]), Ok(()));
-        for read_only in ["ON", "NO_LOCK", "NO_LOCK_NO_ADMIN"] {
-            let reason = "it is read-only";
-            assert_eq!(judged([("read_only", read_only)]), Err(reason));
-        }
-        // MariaDB that is in no cluster.
-        let alone = [
-            ("read_only", "OFF"),
-            ("wsrep_on", "OFF"),
-            ("wsrep_ready", "OFF"),
-        ];
-        assert_eq!(judged(alone), Ok(()));
-    }
-
-    #[test]
-    fn a_member_of_a_cluster_takes_writes_when_it_is_ready() {
-        let member = |ready| {
-            [
-                ("read_only", "OFF"),
-                ("wsrep_on", "ON"),
-                ("wsrep_ready", ready),
-            ]
-        };
-        assert_eq!(judged(member("ON")), Ok(()));
-        let reason = "its cluster has no quorum, or it is not in step with it";
-        assert_eq!(judged(member("OFF")), Err(reason));
     }
 }

@@ -122,7 +122,7 @@ impl Ports {
 fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "mysql" => Some(3306),
-        "redis" => Some(6379),
+        "redis" | "rediss" => Some(6379),
         "http" => Some(80),
         "https" => Some(443),
         _ => None,
@@ -171,6 +171,8 @@ mod tests {
             "redis://a.example.com:6379"
         ));
         assert!(allows("redis://[::1]:6379", "redis://[::1]"));
+        assert!(allows("rediss://cache", "rediss://cache:6379"));
+        assert!(!allows("redis://cache", "rediss://cache"));
     }
 
     #[test]

@@ -2,23 +2,17 @@
 //! connected to, and nothing of the text goes on to a driver, whose own reading of it may differ.
 
 use std::fmt;
+use std::sync::Arc;
 
-use mysql_async::{OptsBuilder, SslOpts};
+use mysql_async::OptsBuilder;
 use percent_encoding::percent_decode_str;
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use redis::RedisConnectionInfo;
+use rustls::ClientConfig;
 use url::{Host, Url};
 
-/// What the address of a Redis with TLS begins with. Spin knows it, this host has no TLS for Redis.
-const REDIS_WITH_TLS: &str = "rediss://";
-
-/// What a URL's parameters may be: whether and how MySQL is spoken to with TLS. The address itself, files, buffers and
-/// time limits are no component's business; `socket` would pass by `allowed_outbound_hosts`.
-const MYSQL_PARAMETERS: [&str; 4] = [
-    "require_ssl",
-    "verify_ca",
-    "verify_identity",
-    "built_in_roots",
-];
+use super::asked_tls::AskedTls;
+use super::tls::Tls;
+use crate::config::{HostPort, TlsMode};
 
 /// The two kinds of backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +32,11 @@ impl Kind {
         }
     }
 
-    fn scheme(self) -> &'static str {
+    /// What an address begins with, without TLS first.
+    fn schemes(self) -> &'static [&'static str] {
         match self {
-            Self::Mysql => "mysql",
-            Self::Redis => "redis",
+            Self::Mysql => &["mysql"],
+            Self::Redis => &["redis", "rediss"],
         }
     }
 
@@ -56,21 +51,15 @@ impl Kind {
 /// One address. Its text form is host and port alone.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Backend {
-    pub(crate) kind: Kind,
+    /// What the URL begins with.
+    scheme: &'static str,
     /// As it stands in the URL, with brackets if it is an IPv6 address.
     pub(crate) host: String,
     pub(crate) port: u16,
     user: Option<String>,
     password: Option<String>,
     database: Option<String>,
-    tls: Option<Tls>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tls {
-    verify_ca: bool,
-    verify_identity: bool,
-    built_in_roots: bool,
+    tls: AskedTls,
 }
 
 impl Backend {
@@ -79,63 +68,67 @@ impl Backend {
     /// # Errors
     /// The text says what is wrong with the address, without its user and password.
     pub(crate) fn parse(address: &str, kind: Kind) -> Result<Self, String> {
-        if kind == Kind::Redis && address.to_ascii_lowercase().starts_with(REDIS_WITH_TLS) {
-            return Err(
-                "`rediss://`, which is Redis with TLS, is not supported; use redis:// over a network that others can't \
-                 listen to, or through a TLS tunnel on this machine"
-                    .into(),
-            );
-        }
-        let scheme = kind.scheme();
-        let url = Url::parse(address)
-            .ok()
-            .filter(|url| url.scheme() == scheme)
-            .ok_or_else(|| format!("the address is not a {scheme}:// URL"))?;
+        let usual = kind.schemes()[0];
+        let url = Url::parse(address).ok();
+        let known = url.and_then(|url| {
+            let mut schemes = kind.schemes().iter();
+            let scheme = *schemes.find(|scheme| **scheme == url.scheme())?;
+            Some((url, scheme))
+        });
+        let (url, scheme) = known.ok_or_else(|| format!("the address is not a {usual}:// URL"))?;
         let host = match url.host() {
             Some(Host::Domain(name)) if !is_plain_name(name) => None,
             Some(host) => Some(host.to_string()),
             None => None,
         };
         let host = host.ok_or_else(|| format!("the {scheme}:// address names no host"))?;
-        if url.fragment().is_some() {
-            return Err(format!(
-                "the {scheme}:// address has a `#`; write it as %23"
-            ));
-        }
+        let tls = match kind {
+            Kind::Mysql => AskedTls::of_mysql(&url)?,
+            Kind::Redis => AskedTls::of_redis(&url)?,
+        };
         Ok(Self {
-            kind,
+            scheme,
             host,
             port: url.port().unwrap_or(kind.usual_port()),
             user: decoded(url.username(), "user")?,
             password: decoded(url.password().unwrap_or_default(), "password")?,
             database: database(&url, kind)?,
-            tls: tls(&url, kind)?,
+            tls,
         })
     }
 
+    /// Refuses an address that asks for what the settings don't give.
+    ///
+    /// # Errors
+    /// The text says what to do.
+    pub(crate) fn check_tls(&self, tls: &Tls) -> Result<(), String> {
+        match self.tls.built_in_roots || tls.has_own_roots() {
+            true => Ok(()),
+            false => {
+                Err("`built_in_roots=false` needs others: name their file with --mysql-ca".into())
+            }
+        }
+    }
+
+    /// What is checked of the server.
+    pub(crate) fn tls_mode(&self, tls: &Tls) -> TlsMode {
+        tls.mode(self.tls.mode)
+    }
+
     /// What the MySQL driver needs.
-    pub(crate) fn mysql_opts(&self) -> OptsBuilder {
-        let tls = self.tls.map(|tls| {
-            SslOpts::default()
-                .with_danger_accept_invalid_certs(!tls.verify_ca)
-                .with_danger_skip_domain_validation(!tls.verify_identity)
-                .with_disable_built_in_roots(!tls.built_in_roots)
-        });
+    pub(crate) fn mysql_opts(&self, tls: &Tls) -> OptsBuilder {
         OptsBuilder::default()
             .ip_or_hostname(self.reachable_host())
             .tcp_port(self.port)
             .user(self.user.clone())
             .pass(self.password.clone())
             .db_name(self.database.clone())
-            .ssl_opts(tls)
+            .ssl_opts(tls.ssl_opts(self.tls_mode(tls)))
             .prefer_socket(false)
     }
 
-    /// What the Redis driver needs.
-    ///
-    /// # Errors
-    /// The driver can't use an address that was accepted here, which no address is known to cause.
-    pub(crate) fn redis_info(&self) -> redis::RedisResult<ConnectionInfo> {
+    /// Who the Redis driver says that we are, and which database it chooses.
+    pub(crate) fn redis_info(&self) -> RedisConnectionInfo {
         let mut settings = RedisConnectionInfo::default();
         if let Some(user) = &self.user {
             settings = settings.set_username(user);
@@ -145,20 +138,60 @@ impl Backend {
         }
         // Checked when the address was taken apart.
         let database = self.database.as_deref().unwrap_or("0");
-        settings = settings.set_db(database.parse().unwrap_or(0));
-        let address = ConnectionAddr::Tcp(self.reachable_host().to_owned(), self.port);
-        Ok(address.into_connection_info()?.set_redis_settings(settings))
+        settings.set_db(database.parse().unwrap_or(0))
+    }
+
+    /// How Redis is spoken to with TLS, if it is.
+    ///
+    /// # Errors
+    /// As [`Tls::client_config`].
+    pub(crate) fn redis_tls(&self, tls: &Tls) -> Result<Option<Arc<ClientConfig>>, String> {
+        match self.tls_mode(tls) {
+            TlsMode::Off => Ok(None),
+            mode => tls.client_config(mode).map(Some),
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> HostPort {
+        HostPort::new(self.reachable_host(), self.port)
     }
 
     /// The host as the system's resolver takes it: an IPv6 address without brackets.
-    pub(crate) fn reachable_host(&self) -> &str {
+    pub(super) fn reachable_host(&self) -> &str {
         let bare = self.host.strip_prefix('[');
         bare.and_then(|bare| bare.strip_suffix(']'))
             .unwrap_or(&self.host)
     }
 
     pub(crate) fn scheme(&self) -> &'static str {
-        self.kind.scheme()
+        self.scheme
+    }
+
+    /// The same user and database at another server.
+    pub(crate) fn at(&self, address: &HostPort) -> Self {
+        let host = match address.host.contains(':') {
+            true => format!("[{}]", address.host),
+            false => address.host.clone(),
+        };
+        Self {
+            host,
+            port: address.port,
+            ..self.clone()
+        }
+    }
+
+    /// The same server without choosing a database.
+    pub(crate) fn without_database(&self) -> Self {
+        Self {
+            database: None,
+            ..self.clone()
+        }
+    }
+
+    /// Its database, if the URL names one.
+    pub(crate) fn database(&self) -> Option<&str> {
+        self.database.as_deref()
     }
 }
 
@@ -202,42 +235,16 @@ fn database(url: &Url, kind: Kind) -> Result<Option<String>, String> {
     }
 }
 
-fn tls(url: &Url, kind: Kind) -> Result<Option<Tls>, String> {
-    let mut is_required = false;
-    let mut tls = Tls {
-        verify_ca: true,
-        verify_identity: true,
-        built_in_roots: true,
-    };
-    for (name, value) in url.query_pairs() {
-        if kind == Kind::Redis || !MYSQL_PARAMETERS.contains(&name.as_ref()) {
-            let allowed = match kind {
-                Kind::Mysql => MYSQL_PARAMETERS.join(", "),
-                Kind::Redis => "none".into(),
-            };
-            return Err(format!(
-                "the parameter `{name}` of the {}:// address is not allowed; allowed: {allowed}",
-                kind.scheme()
-            ));
-        }
-        let value = match value.as_ref() {
-            "true" => true,
-            "false" => false,
-            _ => return Err(format!("the parameter `{name}` must be true or false")),
-        };
-        match name.as_ref() {
-            "require_ssl" => is_required = value,
-            "verify_ca" => tls.verify_ca = value,
-            "verify_identity" => tls.verify_identity = value,
-            _ => tls.built_in_roots = value,
-        }
-    }
-    Ok(is_required.then_some(tls))
-}
-
 #[cfg(test)]
 mod tests {
+    use redis::IntoConnectionInfo;
+
     use super::*;
+
+    fn no_tls() -> Tls {
+        let settings = crate::config::MysqlTls::default().settings();
+        Tls::load(&settings).expect("no files")
+    }
 
     fn mysql(address: &str) -> Result<Backend, String> {
         Backend::parse(address, Kind::Mysql)
@@ -251,7 +258,7 @@ mod tests {
     fn what_is_in_the_url_reaches_the_driver() {
         let opts: mysql_async::Opts = mysql("mysql://st%40re:p%2Fw@DB.example:3307/st%6Fre")
             .expect("a good address")
-            .mysql_opts()
+            .mysql_opts(&no_tls())
             .into();
         assert_eq!(opts.ip_or_hostname(), "DB.example");
         assert_eq!(opts.tcp_port(), 3307);
@@ -263,21 +270,19 @@ mod tests {
 
         let cache = redis("redis://me:p%40ss@[::1]/3").expect("a good address");
         assert_eq!(cache.to_string(), "[::1]:6379");
-        let info = cache.redis_info().expect("a good address");
-        assert_eq!(info.addr(), &ConnectionAddr::Tcp("::1".into(), 6379));
-        assert_eq!(info.redis_settings().username(), Some("me"));
-        assert_eq!(info.redis_settings().password(), Some("p@ss"));
-        assert_eq!(info.redis_settings().db(), 3);
+        assert_eq!(cache.address(), HostPort::new("::1", 6379));
+        let info = cache.redis_info();
+        assert_eq!(info.username(), Some("me"));
+        assert_eq!(info.password(), Some("p@ss"));
+        assert_eq!(info.db(), 3);
     }
 
     #[test]
     fn an_empty_user_or_password_is_none() {
         for address in ["redis://:@db", "redis://db"] {
-            let info =
-                redis(address).and_then(|cache| cache.redis_info().map_err(|e| e.to_string()));
-            let info = info.expect("a good address");
-            assert_eq!(info.redis_settings().username(), None);
-            assert_eq!(info.redis_settings().password(), None);
+            let info = redis(address).expect("a good address").redis_info();
+            assert_eq!(info.username(), None);
+            assert_eq!(info.password(), None);
             // The same under Spin, which leaves it to the driver.
             let spins = address.into_connection_info().expect("a good address");
             assert_eq!(spins.redis_settings().username(), None);
@@ -313,12 +318,12 @@ mod tests {
             "redis://db/1/2",
             "redis://db/one",
             "redis://db/-1",
+            "redis://db/0#insecure",
+            "rediss://db/0#x",
             "redis://",
         ] {
             redis(address).expect_err(address);
         }
-        let refusal = redis("rediss://db").expect_err("no TLS");
-        assert!(refusal.contains("TLS tunnel"), "{refusal}");
     }
 
     #[test]
@@ -333,12 +338,40 @@ mod tests {
     }
 
     #[test]
+    fn redis_may_be_asked_for_tls() {
+        for (address, mode) in [
+            ("redis://db", TlsMode::Off),
+            ("rediss://me:p%40ss@db/2", TlsMode::VerifyFull),
+            ("rediss://db:6380/#insecure", TlsMode::Require),
+        ] {
+            let cache = redis(address).expect("a good address");
+            assert_eq!(cache.tls_mode(&no_tls()), mode, "{address}");
+            assert_eq!(cache.scheme(), address.split_once(':').expect("a scheme").0);
+        }
+    }
+
+    #[test]
     fn mysql_may_be_asked_for_tls() {
-        let opts: mysql_async::Opts = mysql("mysql://db/store?require_ssl=true&verify_ca=false")
-            .expect("a good address")
-            .mysql_opts()
-            .into();
-        let tls = opts.ssl_opts().expect("TLS was asked for");
-        assert!(tls.accept_invalid_certs() && !tls.skip_domain_validation());
+        let opts = |address: &str| {
+            let backend = mysql(address).expect("a good address");
+            mysql_async::Opts::from(backend.mysql_opts(&no_tls()))
+        };
+        let tls = opts("mysql://db/store?require_ssl=true&verify_ca=false");
+        let tls = tls.ssl_opts().expect("TLS was asked for").clone();
+        assert!(tls.accept_invalid_certs() && !tls.disable_built_in_roots());
+        let tls = opts("mysql://db/store?ssl-mode=REQUIRED");
+        let tls = tls.ssl_opts().expect("TLS was asked for").clone();
+        assert!(!tls.accept_invalid_certs() && !tls.skip_domain_validation());
+    }
+
+    #[test]
+    fn an_address_without_authorities_is_refused() {
+        let backend = mysql("mysql://db/store?require_ssl=true&built_in_roots=false");
+        let refusal = backend.expect("a good address").check_tls(&no_tls());
+        assert!(
+            refusal
+                .expect_err("nobody is trusted")
+                .contains("--mysql-ca")
+        );
     }
 }

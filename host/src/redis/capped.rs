@@ -9,22 +9,22 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What a value takes in memory beside its content, about.
+/// About how much memory a value takes beside its content.
 const VALUE_BYTES: usize = 64;
 
-/// Longest line with a number: a type, a sign, nineteen digits, the end.
+/// Bytes of the longest line with a number: a type, a sign, nineteen digits, the line's end.
 const NUMBER_BYTES: usize = 24;
 
 /// A stream that breaks when a reply is too large.
 pub(super) struct CappedStream<S> {
     stream: S,
     meter: Meter,
-    /// Set when that happened.
+    /// Set when a reply was too large.
     is_over: Arc<AtomicBool>,
 }
 
 impl<S> CappedStream<S> {
-    /// Lets replies of up to `largest_bytes` through. The flag tells whether one was larger.
+    /// Lets replies of up to `largest_bytes` through. The flag is set when one is larger.
     pub(super) fn new(stream: S, largest_bytes: usize) -> (Self, Arc<AtomicBool>) {
         let is_over = Arc::<AtomicBool>::default();
         let capped = Self {
@@ -71,12 +71,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CappedStream<S> {
     }
 }
 
-/// Follows the protocol as far as needed to know where a reply ends and what it takes
+/// Follows the protocol as far as needed to know where a reply ends and how much memory it takes
 /// (<https://redis.io/docs/latest/develop/reference/protocol-spec/>).
 #[derive(Debug)]
 struct Meter {
     largest_bytes: usize,
-    /// What the reply that is being read takes so far, and will for certain.
+    /// Memory of the reply that is being read: of what has been read, and of what has been announced.
     bytes: usize,
     /// How many values are missing of each list that is open, the outermost first.
     open: Vec<u64>,
@@ -97,7 +97,7 @@ impl Meter {
         }
     }
 
-    /// Takes note of what was read; whether it is within the limit.
+    /// Adds what was read. Returns whether the reply is still within the limit.
     fn take(&mut self, mut read: &[u8]) -> bool {
         while !read.is_empty() {
             if self.text_left > 0 {
@@ -135,7 +135,7 @@ impl Meter {
             let digits = std::str::from_utf8(line.get(1..)?).ok()?;
             digits.trim_end().parse::<u64>().ok()
         };
-        // No number, or one below zero, stands for nothing at all.
+        // A negative number, which is none here, stands for no value at all.
         match line.first() {
             Some(b'$' | b'=' | b'!') => match number() {
                 Some(length) => {
@@ -148,7 +148,7 @@ impl Meter {
             },
             Some(b'*' | b'~' | b'>') => self.begin_list(number().unwrap_or(0)),
             Some(b'%') => self.begin_list(number().unwrap_or(0).saturating_mul(2)),
-            // What is said of the value that follows, and no value itself.
+            // An attribute, which belongs to the value that follows and is none itself.
             Some(b'|') => {
                 let count = number().unwrap_or(0).saturating_mul(2);
                 if let Some(missing) = self.open.last_mut() {

@@ -1,10 +1,14 @@
 //! Which commands a component may send with `execute`.
 //!
-//! All requests of a generation share one connection to an address, which answers in turn. What waits, switches that
-//! connection to another database, user or protocol, subscribes it, or begins a transaction would be felt by all of
-//! them; what governs the server by every client it has. So only what reads and writes data is let through, by name.
+//! All requests of a generation share one connection to an address, on which Redis answers in turn. A command that waits,
+//! switches the connection to another database, user or protocol, subscribes it or begins a transaction would disturb all of
+//! them, and one that governs the server would disturb its other clients. So only commands that read and write data are let
+//! through, by name.
 
-/// The commands, as Redis 8 knows them. `docs/ARCHITECTURE.md` says what is left out and why.
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+/// The commands that are let through, by the names that Redis 8 gives them. `docs/ARCHITECTURE.md` says what is left out and why.
 const ALLOWED: &str = "
     APPEND BITCOUNT BITFIELD BITFIELD_RO BITOP BITPOS DBSIZE DECR DECRBY DEL ECHO EVAL EVALSHA EVALSHA_RO EVAL_RO EXISTS
     EXPIRE EXPIREAT EXPIRETIME GEOADD GEODIST GEOHASH GEOPOS GEOSEARCH GEOSEARCHSTORE GET GETBIT GETDEL GETEX GETRANGE
@@ -22,7 +26,7 @@ const ALLOWED: &str = "
 
 /// Commands of which only some subcommands are let through.
 const PARTLY_ALLOWED: [(&str, &[&str]); 3] = [
-    // KILL and FLUSH reach into other clients' work.
+    // KILL and FLUSH disturb other clients.
     ("SCRIPT", &["EXISTS", "LOAD"]),
     (
         "XGROUP",
@@ -73,6 +77,17 @@ pub(super) fn check<'a>(
             &format!(" other than {}", allowed.join(" and ")),
         )),
     }
+}
+
+/// The name of a command as this list has it.
+pub(super) fn known(name: &[u8]) -> Option<&'static str> {
+    static NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+        let partly = PARTLY_ALLOWED.iter().map(|(name, _)| *name);
+        let names = ALLOWED.split_ascii_whitespace().chain(WAITS_IF_ASKED);
+        names.chain(partly).collect()
+    });
+    let upper = std::str::from_utf8(name).ok()?.to_ascii_uppercase();
+    NAMES.get(upper.as_str()).copied()
 }
 
 /// Whether these arguments of XREAD or XREADGROUP ask to wait.

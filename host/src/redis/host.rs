@@ -3,22 +3,19 @@
 use std::sync::Arc;
 
 use redis::{Arg, Cmd, FromRedisValue, RedisError, Value};
+use store_server::trace::{Kind as SpanKind, Span, Trace};
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::link::is_too_large;
-use super::{Connection, Connections, Link, commands, is_outage, values};
+use super::{Connection, Connections, Link, commands, is_outage, is_unknown, values};
 use crate::clients::Asker;
 use crate::instance::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
 };
-use crate::instance::{Context, HeldBytes, MemoryShare, State, caller};
+use crate::instance::{Context, HeldBytes, MemoryShare, Opener, State, opener};
 use crate::metrics::Refusal;
-use crate::outbound::Kind;
-
-/// Said to a component that holds connections to too many addresses.
-const TOO_MANY: &str =
-    "the component holds connections to too many addresses at once; close some first";
+use crate::outbound::{Kind, TOO_MANY};
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
@@ -37,10 +34,14 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         address: String,
     ) -> Answer<Resource<Connection>> {
         accessor.with(|mut access| {
-            let asker = caller(&mut access.as_context_mut())?.and_then(|caller| caller.client);
+            let Opener { client, trace } = opener(&mut access.as_context_mut())?;
             let state = access.get();
             match link(&state.component, &state.life.redis, &address) {
-                Ok(link) => Ok(Ok(state.table.push(Connection { link, asker })?)),
+                Ok(link) => {
+                    let asker = client;
+                    let connection = Connection { link, asker, trace };
+                    Ok(Ok(state.table.push(connection)?))
+                }
                 Err(refusal) => Ok(Err(refusal)),
             }
         })
@@ -68,7 +69,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         if let Some(bytes) = kept(accessor, &connection, &key)? {
             return Ok(Ok(Some(bytes)));
         }
-        // In a box: what few calls come to would make all of them large.
+        // In a box, as few calls get here and the future of each would be large.
         Box::pin(get(accessor, connection, key)).await
     }
 
@@ -152,28 +153,25 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
 
 /// The one connection to `address`, if the component may connect to it.
 fn link(component: &Context, connections: &Connections, address: &str) -> Result<Arc<Link>, Error> {
-    // What was allowed once is allowed as long as this context lives.
-    if let Some(link) = connections.known(address) {
+    // A link's address was allowed when the link was made, and what is allowed never changes in one context.
+    if let Some(link) = connections.get(address) {
         return Ok(link);
     }
     let backend = component.check_outbound(address, Kind::Redis);
     let backend = backend.map_err(Error::Other)?;
-    match connections.make(&component.redis, address, &backend) {
+    match connections.get_or_make(&component.redis, address, &backend) {
         Ok(Some(link)) => Ok(link),
         Ok(None) => Err(refuse(component, Refusal::Pools, TOO_MANY.into())),
-        Err(_) => Err(Error::InvalidAddress),
+        Err(reason) => Err(Error::Other(reason)),
     }
 }
 
 fn refuse(component: &Context, refusal: Refusal, reason: String) -> Error {
-    component.metrics.refuse_outbound(&component.id, refusal);
-    if component.refusals.is_to_be_logged() {
-        tracing::warn!(component = component.id, "Refused a component: {reason}");
-    }
+    component.note_refusal(refusal, &reason);
     Error::Other(reason)
 }
 
-/// The value of `key`, if it is kept near.
+/// The value of `key`, if the host keeps it near.
 fn kept(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: &Resource<Connection>,
@@ -190,7 +188,7 @@ fn kept(
     })
 }
 
-/// The value of `key` as Redis has it, to be kept near if the component asks for that.
+/// The value of `key` as Redis has it, which is kept near from then on if the component asks for that.
 async fn get(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: Resource<Connection>,
@@ -202,8 +200,11 @@ async fn get(
         && component.redis.keeps_near(key.as_bytes())
     {
         component.redis.near_metrics.misses.inc();
-        match link.ask_near(near, &key, call.asker).await {
-            // It tells of no changes, or not us; or the key holds something else, which the command itself shall say.
+        let span = call.span("GET");
+        let reply = link.ask_near(near, &key, call.asker).await;
+        ended(span, &reply);
+        match reply {
+            // Redis won't tell of changes, or the key holds no string: GET itself has the answer.
             Err(error) if !is_outage(&error) && !is_too_large(&error) => {
                 component.warn_of_near_refusal(&error);
             }
@@ -214,8 +215,8 @@ async fn get(
     Ok(reply)
 }
 
-/// Sends a command, which may change what is kept near: whoever changed a value must find it changed, and the news of it
-/// may come after the reply.
+/// Sends a command. It may change a value that is kept near, and the news of that may come after the reply; so that the
+/// component does not find the old value afterwards, all of them are forgotten.
 async fn run<T: FromRedisValue>(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: Resource<Connection>,
@@ -233,10 +234,19 @@ async fn run<T: FromRedisValue>(
     Ok(reply)
 }
 
-/// One command of an instance, and what it takes.
+/// Ends a round trip's span, with what Redis calls its error.
+fn ended<T>(mut span: Span, reply: &redis::RedisResult<T>) {
+    if let (true, Err(error)) = (span.is_on(), reply) {
+        let code = error.code().map(str::to_owned);
+        span.fail(code.unwrap_or_else(|| error.category().to_owned()));
+    }
+}
+
+/// What one command of an instance needs.
 struct Call {
     link: Arc<Link>,
     asker: Asker,
+    trace: Trace,
     component: Arc<Context>,
     share: MemoryShare,
 }
@@ -252,6 +262,7 @@ impl Call {
             Ok(Self {
                 link: connection.link.clone(),
                 asker: connection.asker,
+                trace: connection.trace.clone(),
                 component: state.component.clone(),
                 share: state.share.clone(),
             })
@@ -261,13 +272,15 @@ impl Call {
     /// Sends a command. Command and reply count as what the host holds for the instance.
     async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         let _sent = self.hold(values::command_weight(command)).await?;
+        let span = self.span_of(command);
         let reply = self.link.run(command, self.asker).await;
+        ended(span, &reply);
         let reply = reply.map_err(|error| self.report(&error))?;
         let _received = self.hold(values::weight(&reply)).await?;
         T::from_redis_value(reply).map_err(|error| self.report(&error.into()))
     }
 
-    /// Gives on a value that is kept near from now on. It counts as any other reply.
+    /// Passes on a value that is kept near from now on. It counts as any other reply.
     async fn take_near(
         &self,
         reply: redis::RedisResult<Option<Payload>>,
@@ -276,6 +289,25 @@ impl Call {
         let bytes = value.as_ref().map_or(0, Vec::len);
         let _received = self.hold(bytes).await?;
         Ok(value)
+    }
+
+    /// The span of one round trip.
+    fn span_of(&self, command: &Cmd) -> Span {
+        if !self.trace.is_on() {
+            return Span::default();
+        }
+        let name = match command.args_iter().next() {
+            Some(Arg::Simple(name)) => commands::known(name),
+            _ => None,
+        };
+        self.span(name.unwrap_or("COMMAND"))
+    }
+
+    fn span(&self, command: &'static str) -> Span {
+        let mut span = self.trace.span(command, SpanKind::Client);
+        span.set("db.operation.name", command);
+        span.share(&self.link.attributes);
+        span
     }
 
     async fn hold(&self, bytes: usize) -> Result<HeldBytes, Error> {
@@ -289,7 +321,7 @@ impl Call {
             return refuse(component, Refusal::Size, error.to_string());
         }
         component.metrics.redis_error(&component.id);
-        if is_outage(error) {
+        if is_outage(error) || is_unknown(error) {
             component.warn_of_outage(error);
         }
         values::error(error)

@@ -1,4 +1,4 @@
-//! One connection to Redis, which carries the commands of many requests at once and is made anew when it is no good.
+//! One connection to Redis, which carries the commands of many requests at once and is opened again when it breaks.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,68 +11,54 @@ use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo,
     RedisError, RedisResult, ServerErrorKind, Value,
 };
-use tokio::net::TcpStream;
+use rustls::ClientConfig;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::capped::CappedStream;
+use super::dial::Dialer;
 use super::is_outage;
-use super::near::Near;
+use super::near::NearCache;
 use super::scripts::ScriptEnder;
+use super::settings::LinkSettings;
+use super::target::{Target, Watch};
 use crate::clients::{Asker, Permit, Permits};
-use crate::config::RedisSettings;
-use crate::instance::share::largest_piece;
-use crate::outbound::Backend;
+use crate::outbound::{Attributes, Backend};
 
-/// Commands of one connection that wait for their reply at once. Each reply may be as large as one may be, and is counted
-/// only once it is here.
+/// Most commands of one connection that wait for their reply at once. Each reply may be as large as is allowed, and counts
+/// against the memory limit only when it has arrived.
 const COMMANDS_AT_ONCE: u32 = 64;
-
-/// The limits of one link, in time and size.
-#[derive(Clone, Debug)]
-pub(crate) struct LinkSettings {
-    connect_timeout: Duration,
-    response_timeout: Duration,
-    largest_reply_bytes: usize,
-}
-
-impl LinkSettings {
-    /// For a component with this memory limit.
-    pub(crate) fn new(settings: &RedisSettings, memory_limit_bytes: usize) -> Self {
-        Self {
-            connect_timeout: settings.connect_timeout,
-            response_timeout: settings.response_timeout,
-            largest_reply_bytes: largest_piece(memory_limit_bytes),
-        }
-    }
-}
 
 /// A connection that is opened when it is first needed, and again after it broke.
 pub(crate) struct Link {
-    host: String,
-    port: u16,
+    target: Target,
+    dialer: Arc<Dialer>,
     info: RedisConnectionInfo,
     settings: LinkSettings,
-    near: Option<Arc<Near>>,
+    /// What traces say of it.
+    pub(super) attributes: Attributes,
+    near: Option<Arc<NearCache>>,
     commands: Arc<Permits>,
     scripts: Arc<ScriptEnder>,
-    /// Written by whoever connects, emptied by whoever finds it no good.
-    open: Mutex<Option<Open>>,
-    /// Held by the one who connects. What the last attempt failed with, for those who waited for it.
+    /// Written by whoever connects, emptied by whoever finds it broken.
+    open: Mutex<Option<OpenConnection>>,
+    /// Held by the one who connects. Contains the error of the last attempt, for those who waited for it.
     connecting: tokio::sync::Mutex<Option<RedisError>>,
     /// Attempts to connect that have ended. Written by whichever call connects.
     attempts: AtomicU64,
 }
 
 #[derive(Clone)]
-struct Open {
+struct OpenConnection {
     connection: MultiplexedConnection,
     driver: Arc<Driver>,
 }
 
-/// The task behind a connection, which ends with the last of its users.
+/// The task behind a connection. It ends when the last user of the connection drops this.
 struct Driver {
     task: AbortHandle,
+    /// Ends it when another server is the primary.
+    _watch: Option<Watch>,
     /// Whether it ended because a reply was too large.
     is_over: Arc<AtomicBool>,
 }
@@ -84,25 +70,50 @@ impl Drop for Driver {
 }
 
 impl Link {
-    /// A link that connects when the first command is sent, so a server that is down shows there. What Redis says unasked
-    /// goes to `near`.
+    /// A link that connects when the first command is sent, so a server that is down shows there. What Redis pushes goes to
+    /// `near`.
     ///
     /// # Errors
-    /// The driver can't use the address.
+    /// TLS can't be spoken with the certificates of the settings; one line says why.
     pub(crate) fn new(
         backend: &Backend,
         settings: LinkSettings,
-        near: Option<Arc<Near>>,
-    ) -> RedisResult<Self> {
-        let mut info = backend.redis_info()?.redis_settings().clone();
-        let scripts = ScriptEnder::new(backend, &info, settings.response_timeout);
+        near: Option<Arc<NearCache>>,
+    ) -> Result<Self, String> {
+        let tls = backend.redis_tls(&settings.tls)?;
+        let target = Target::of(backend, settings.sentinels.clone());
+        let link = Self::over(tls, target, backend.redis_info(), settings, near);
+        Ok(Self {
+            attributes: backend.attributes(),
+            ..link
+        })
+    }
+
+    /// A link to `target` over such streams.
+    pub(super) fn over(
+        tls: Option<Arc<ClientConfig>>,
+        target: Target,
+        mut info: RedisConnectionInfo,
+        settings: LinkSettings,
+        near: Option<Arc<NearCache>>,
+    ) -> Self {
+        let dialer = Arc::new(Dialer::new(tls));
+        let limit = settings.response_timeout;
+        let scripts = ScriptEnder::new(
+            dialer.clone(),
+            target.address(),
+            &info,
+            limit,
+            settings.scripts_ended.clone(),
+        );
         if near.is_some() {
-            // In the version before, nothing is said unasked.
+            // The version before has no pushes.
             info = info.set_protocol(ProtocolVersion::RESP3);
         }
-        Ok(Self {
-            host: backend.reachable_host().to_owned(),
-            port: backend.port,
+        Self {
+            target,
+            dialer,
+            attributes: Attributes::default(),
             info,
             settings,
             near,
@@ -111,7 +122,7 @@ impl Link {
             open: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             attempts: AtomicU64::new(0),
-        })
+        }
     }
 
     /// Sends a command for `asker` and waits for its reply.
@@ -123,7 +134,7 @@ impl Link {
         let (open, is_new) = self.open().await?;
         let reply = self.send(&open, command).await;
         match reply {
-            // It was refused, so it may be sent again; and the name may lead to the new primary by now.
+            // The command was refused, so it may be sent again, and by now the name may lead to the new primary.
             Err(error) if is_read_only(&error) && !is_new => {
                 let (open, _) = self.open().await?;
                 self.send(&open, command).await
@@ -132,7 +143,7 @@ impl Link {
         }
     }
 
-    async fn send(&self, open: &Open, command: &Cmd) -> RedisResult<Value> {
+    async fn send(&self, open: &OpenConnection, command: &Cmd) -> RedisResult<Value> {
         let script = self.scripts.watch(command);
         let reply = command.query_async(&mut open.connection.clone()).await;
         if let Some(script) = script
@@ -146,10 +157,10 @@ impl Link {
     /// Asks for the value of `key`, to be kept near.
     ///
     /// # Errors
-    /// As for [`Near::ask`].
+    /// As for [`NearCache::ask`].
     pub(super) async fn ask_near(
         &self,
-        near: &Near,
+        near: &NearCache,
         key: &str,
         asker: Asker,
     ) -> RedisResult<Option<Vec<u8>>> {
@@ -159,7 +170,7 @@ impl Link {
         self.look_at(&open, reply)
     }
 
-    pub(super) fn near(&self) -> Option<&Arc<Near>> {
+    pub(super) fn near(&self) -> Option<&Arc<NearCache>> {
         self.near.as_ref()
     }
 
@@ -174,7 +185,7 @@ impl Link {
     }
 
     /// The connection, and whether it was made for this call.
-    async fn open(&self) -> RedisResult<(Open, bool)> {
+    async fn open(&self) -> RedisResult<(OpenConnection, bool)> {
         if let Some(open) = self.ready() {
             return Ok((open, false));
         }
@@ -186,7 +197,7 @@ impl Link {
         if attempts != self.attempts.load(Ordering::Acquire)
             && let Some(error) = &*last
         {
-            // All who waited for the same attempt share its end: one after the other would wait for ever.
+            // All who waited for the same attempt share its error: if each tried in turn, the last would wait for ever.
             return Err(error.clone());
         }
         let made = self.connect().await;
@@ -197,21 +208,21 @@ impl Link {
         Ok((open, true))
     }
 
-    fn ready(&self) -> Option<Open> {
+    fn ready(&self) -> Option<OpenConnection> {
         let open = self.open.lock();
         open.as_ref()
             .filter(|open| !open.driver.task.is_finished())
             .cloned()
     }
 
-    async fn connect(&self) -> RedisResult<Open> {
+    async fn connect(&self) -> RedisResult<OpenConnection> {
         let limit = self.settings.connect_timeout;
         let silent = |_| timed_out("no connection in time");
-        let address = (self.host.as_str(), self.port);
-        let stream = timeout(limit, TcpStream::connect(address))
+        let server = self.target.find().await?;
+        let stream = timeout(limit, self.dialer.open(&server))
             .await
             .map_err(silent)??;
-        stream.set_nodelay(true)?;
+        self.scripts.lead_to(&server);
         let (stream, is_over) = CappedStream::new(stream, self.settings.largest_reply_bytes);
         let mut config =
             AsyncConnectionConfig::new().set_response_timeout(Some(self.settings.response_timeout));
@@ -224,19 +235,21 @@ impl Link {
         }
         let handshake = MultiplexedConnection::new_with_config(&self.info, stream, config);
         let (connection, driver) = timeout(limit, handshake).await.map_err(silent)??;
+        let task = tokio::spawn(driver).abort_handle();
         let driver = Driver {
-            task: tokio::spawn(driver).abort_handle(),
+            _watch: self.target.watch(server, task.clone(), self.near.clone()),
+            task,
             is_over,
         };
-        Ok(Open {
+        Ok(OpenConnection {
             connection,
             driver: Arc::new(driver),
         })
     }
 
-    /// Gives a connection up that is no good: lost, silent, or to a server that is no longer the one that is written to.
-    /// The others that wait on it have their own time for that.
-    fn look_at<T>(&self, open: &Open, reply: RedisResult<T>) -> RedisResult<T> {
+    /// Gives a connection up if the reply shows that it is lost or silent, or that its server takes no writes any more.
+    /// Others that wait on it find out by themselves.
+    fn look_at<T>(&self, open: &OpenConnection, reply: RedisResult<T>) -> RedisResult<T> {
         let Err(error) = reply else { return reply };
         if is_outage(&error) || is_read_only(&error) {
             let mut current = self.open.lock();
@@ -248,7 +261,7 @@ impl Link {
             }
             drop(current);
             if let Some(near) = &self.near {
-                // Nobody will say any more what changes.
+                // Nobody tells of changes any more.
                 near.forget_all();
             }
         }
@@ -267,7 +280,7 @@ fn is_read_only(error: &RedisError) -> bool {
     )
 }
 
-/// What became of replies that were too large is said with this.
+/// The beginning of the error for a reply that was too large, by which it is recognised.
 const TOO_LARGE: &str = "a reply is larger than the host holds for the component";
 
 fn too_large(most: usize) -> RedisError {

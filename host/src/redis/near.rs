@@ -1,13 +1,12 @@
-//! Values that stay in the host's memory as long as Redis says nothing of a change: server-assisted client-side caching
+//! Values that stay in the host's memory until Redis says that they changed: server-assisted client-side caching
 //! (<https://redis.io/docs/latest/develop/reference/client-side-caching/>).
 //!
 //! The native twin in `loadtest/native` has this file too, so it uses nothing of this crate.
 //!
-//! A value is kept only if nothing changed between the question and its answer, so an answer that was overtaken by the
-//! news of a change is given to whoever asked and to nobody else.
+//! A value is kept only if nothing changed between asking for it and its arrival. An answer that the news of a change has
+//! overtaken is given to whoever asked, and to nobody else.
 
 use std::collections::HashMap;
-
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -23,7 +22,7 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// The values that one connection keeps.
 #[derive(Debug, Default)]
-pub(crate) struct Near(Mutex<Values>);
+pub(crate) struct NearCache(Mutex<Values>);
 
 #[derive(Debug, Default)]
 struct Values {
@@ -40,7 +39,7 @@ struct NearValue {
     asked_at: Instant,
 }
 
-impl Near {
+impl NearCache {
     /// The value of `key`, if it is kept.
     pub(crate) fn kept(&self, key: &str) -> Option<Vec<u8>> {
         let kept = self.0.lock();
@@ -49,7 +48,7 @@ impl Near {
     }
 
     /// Asks Redis for the value of `key`, keeps it, and asks to be told when it changes. `connection` must be the one whose
-    /// pushes come to [`Near::heard`].
+    /// pushes come to [`NearCache::heard`].
     ///
     /// # Errors
     /// Redis answers with an error, or not at all.
@@ -60,10 +59,10 @@ impl Near {
     ) -> RedisResult<Option<Vec<u8>>> {
         let changes = self.0.lock().changes;
         let mut question = redis::pipe();
-        // Each time, as it costs next to nothing and the connection may be a new one.
+        // Sent each time: it costs next to nothing, and the connection may be a new one.
         let tracking = question.cmd("CLIENT").arg("TRACKING");
         tracking.arg("ON").arg("OPTIN").ignore();
-        // Counts for the next command alone.
+        // It is in force for the next command alone.
         question.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
         question.cmd("GET").arg(key);
         let asked_at = Instant::now();
@@ -91,14 +90,14 @@ impl Near {
         kept.values.insert(key.to_owned(), value);
     }
 
-    /// Forgets what Redis says has changed, and everything once the connection is gone: then nobody will say.
+    /// Forgets what Redis says has changed, and everything when the connection is gone: then nobody tells of changes.
     pub(crate) fn heard(&self, push: &PushInfo) {
         match (&push.kind, push.data.first()) {
             (PushKind::Invalidate, Some(Value::Array(keys))) => {
                 let mut kept = self.0.lock();
                 kept.changes += 1;
                 for key in keys {
-                    // What is no text is the key of nothing that is kept.
+                    // All keys of kept values are text.
                     if let Ok(key) = String::from_redis_value_ref(key) {
                         kept.forget(&key);
                     }
@@ -142,7 +141,7 @@ mod tests {
         }
     }
 
-    fn kept(near: &Near, key: &str) -> Option<usize> {
+    fn kept(near: &NearCache, key: &str) -> Option<usize> {
         near.kept(key).map(|bytes| bytes.len())
     }
 
@@ -157,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_changed_is_forgotten_and_the_rest_is_not() {
-        let near = Near::default();
+        let near = NearCache::default();
         near.keep_unless_changed("report:a", value(3), 0);
         near.keep_unless_changed("report:b", value(4), 0);
         near.heard(&changed("report:a"));
@@ -168,7 +167,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_news_of_a_change_overtook_is_not_kept() {
-        let near = Near::default();
+        let near = NearCache::default();
         let asked = near.0.lock().changes;
         near.heard(&changed("report:a"));
         near.keep_unless_changed("report:a", value(3), asked);
@@ -181,7 +180,7 @@ mod tests {
             push(PushKind::Invalidate, vec![Value::Nil]),
             push(PushKind::Disconnection, vec![]),
         ] {
-            let near = Near::default();
+            let near = NearCache::default();
             near.keep_unless_changed("report:a", value(3), 0);
             near.heard(&news);
             assert_eq!(kept(&near, "report:a"), None);
@@ -191,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_long_ago_is_asked_for_again() {
-        let near = Near::default();
+        let near = NearCache::default();
         let now = Instant::now();
         let old = NearValue {
             asked_at: now.checked_sub(KEPT_FOR).expect("the clock is older"),
@@ -203,7 +202,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let near = Near::default();
+        let near = NearCache::default();
         let most = MOST_BYTES - "report:a".len();
         for size in [3, most, 5] {
             near.keep_unless_changed("report:a", value(size), 0);

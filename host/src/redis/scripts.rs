@@ -4,37 +4,42 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use prometheus::IntCounter;
 use redis::aio::MultiplexedConnection;
 use redis::{
     Arg, AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisResult, ServerErrorKind,
 };
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::dial::Dialer;
 use super::link::timed_out;
+use crate::config::HostPort;
 use crate::instance::Trouble;
-use crate::outbound::Backend;
 
-/// The commands that run one.
+/// The commands that run a script.
 const SCRIPTS: [&str; 4] = ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
 
-/// How long Redis may take to say that it ends a script. It hears nobody before the script has run for its
-/// `busy-reply-threshold`, which is 5 s unless it is configured.
+/// How long Redis may take to say that it ends a script. It listens to nobody before the script has run for its
+/// `busy-reply-threshold`, which is 5 s unless configured.
 const HEARD_WITHIN: Duration = Duration::from_secs(60);
 
-/// What Redis says of a script that has written.
+/// The error of Redis for a script that has written.
 const HAS_WRITTEN: &str = "UNKILLABLE";
 
 /// Ends the scripts of one link, over a connection of its own.
 pub(super) struct ScriptEnder {
-    host: String,
-    port: u16,
+    dialer: Arc<Dialer>,
+    /// Where the link leads. Written by whoever connects it.
+    server: Mutex<HostPort>,
     info: RedisConnectionInfo,
     /// Longest time for a command.
     limit: Duration,
-    /// Scripts that were given up since none was. Written by [`RunningScript`] and by the task that ends them.
+    /// Scripts that were given up and may still run. Written by [`RunningScript`] and by the task that ends them.
     given_up: AtomicUsize,
+    /// Scripts that were ended.
+    ended: Option<IntCounter>,
     trouble: Trouble,
 }
 
@@ -46,9 +51,15 @@ pub(super) struct RunningScript {
 }
 
 impl ScriptEnder {
-    /// For scripts that may run for `limit`, on the server that `info` leads to.
-    pub(super) fn new(backend: &Backend, info: &RedisConnectionInfo, limit: Duration) -> Arc<Self> {
-        // Neither another database nor another protocol: Redis allows little while a script runs.
+    /// An ender for scripts that may run for `limit`, on the server that the link leads to. Counts in `ended`.
+    pub(super) fn new(
+        dialer: Arc<Dialer>,
+        server: HostPort,
+        info: &RedisConnectionInfo,
+        limit: Duration,
+        ended: Option<IntCounter>,
+    ) -> Arc<Self> {
+        // Without choosing a database or a protocol: Redis refuses those commands while a script runs.
         let mut plain = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(username) = info.username() {
             plain = plain.set_username(username);
@@ -57,16 +68,22 @@ impl ScriptEnder {
             plain = plain.set_password(password);
         }
         Arc::new(Self {
-            host: backend.reachable_host().to_owned(),
-            port: backend.port,
+            dialer,
+            server: Mutex::new(server),
             info: plain,
             limit,
             given_up: AtomicUsize::new(0),
+            ended,
             trouble: Trouble::default(),
         })
     }
 
-    /// To be told whether `command` was answered, if it runs a script.
+    /// Ends scripts on `server` from now on, to which the link has just connected.
+    pub(super) fn lead_to(&self, server: &HostPort) {
+        self.server.lock().clone_from(server);
+    }
+
+    /// Watches `command` if it runs a script. Tell the result whether the command was answered.
     pub(super) fn watch(self: &Arc<Self>, command: &Cmd) -> Option<RunningScript> {
         let Some(Arg::Simple(name)) = command.args_iter().next() else {
             return None;
@@ -81,7 +98,7 @@ impl ScriptEnder {
         })
     }
 
-    /// Ends scripts until none runs that was given up. One task does it for all.
+    /// Ends scripts until none that was given up runs. One task does it for all.
     async fn end_all(self: Arc<Self>, first_left: Duration) {
         tokio::time::sleep(first_left).await;
         loop {
@@ -89,9 +106,8 @@ impl ScriptEnder {
             match timeout(HEARD_WITHIN, self.end_those_that_run()).await {
                 Ok(Ok(0)) => {}
                 Ok(Ok(ended)) => tracing::warn!(
-                    "Ended {ended} scripts that Redis at {}:{} ran for longer than {:?}",
-                    self.host,
-                    self.port,
+                    "Ended {ended} scripts that Redis at {} ran for longer than {:?}",
+                    self.server.lock(),
                     self.limit
                 ),
                 Ok(Err(error)) => self.warn(&error.to_string()),
@@ -103,9 +119,10 @@ impl ScriptEnder {
         }
     }
 
-    /// Those that were sent after the first one run only when it has ended. Gives how many were ended.
+    /// Ends the script that runs and those that begin after it, until none runs. Returns how many were ended.
     async fn end_those_that_run(&self) -> RedisResult<usize> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let server = self.server.lock().clone();
+        let stream = self.dialer.open(&server).await?;
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(HEARD_WITHIN));
         let handshake = MultiplexedConnection::new_with_config(&self.info, stream, config);
         let (mut connection, driver) = handshake.await?;
@@ -114,7 +131,11 @@ impl ScriptEnder {
             loop {
                 let mut kill = redis::cmd("SCRIPT");
                 match kill.arg("KILL").exec_async(&mut connection).await {
-                    Ok(()) => ended += 1,
+                    Ok(()) => {
+                        ended += 1;
+                        // At once: of those that are many, one may not end.
+                        self.ended.iter().for_each(IntCounter::inc);
+                    }
                     Err(error) if error.kind() == NONE_RUNS => return Ok(ended),
                     Err(error) => return Err(error),
                 }
@@ -130,25 +151,25 @@ impl ScriptEnder {
         if !self.trouble.is_to_be_logged() {
             return;
         }
-        let (host, port, limit) = (&self.host, self.port, self.limit);
+        let (server, limit) = (self.server.lock().clone(), self.limit);
         if reason.contains(HAS_WRITTEN) {
             tracing::error!(
-                "Redis at {host}:{port} runs a script for longer than {limit:?} that has written, and can't end it: it \
+                "Redis at {server} runs a script for longer than {limit:?} that has written, and can't end it: it \
                  answers nobody until the script ends or it is stopped with SHUTDOWN NOSAVE"
             );
         } else {
             tracing::warn!(
-                "Redis at {host}:{port} was to end a script that ran for longer than {limit:?}: {reason}"
+                "Redis at {server} was to end a script that ran for longer than {limit:?}: {reason}"
             );
         }
     }
 }
 
-/// What Redis says if no script runs.
+/// The error of Redis when no script runs.
 const NONE_RUNS: ErrorKind = ErrorKind::Server(ServerErrorKind::NotBusy);
 
 impl RunningScript {
-    /// It has ended, or was not begun.
+    /// Notes that the script has ended, or did not begin.
     pub(super) fn answered(mut self) {
         self.is_answered = true;
     }
@@ -170,13 +191,13 @@ impl Drop for RunningScript {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbound::Kind;
 
     #[test]
     fn only_scripts_are_watched() {
-        let backend = Backend::parse("redis://127.0.0.1:6379", Kind::Redis).expect("an address");
+        let dialer = Arc::new(Dialer::new(None));
         let info = RedisConnectionInfo::default();
-        let ender = ScriptEnder::new(&backend, &info, Duration::from_secs(2));
+        let server = HostPort::new("127.0.0.1", 6379);
+        let ender = ScriptEnder::new(dialer, server, &info, Duration::from_secs(2), None);
         for (command, is_watched) in [("evalsha", true), ("EVAL_RO", true), ("GET", false)] {
             let watched = ender.watch(redis::cmd(command).arg("EVAL"));
             assert_eq!(watched.is_some(), is_watched, "{command}");

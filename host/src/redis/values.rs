@@ -4,10 +4,10 @@ use redis::{Arg, Cmd, ErrorKind, RedisError, Value};
 
 use crate::instance::bindings::spin::redis::redis::{Error, RedisParameter, RedisResult};
 
-/// What a value takes beside its content, about.
+/// About how much memory a value takes beside its content.
 const VALUE_BYTES: usize = size_of::<Value>();
 
-/// An argument as it may be a word of the command; a number is none.
+/// An argument as a word of the command; a number is no word.
 pub(super) fn bytes(argument: &RedisParameter) -> &[u8] {
     match argument {
         RedisParameter::Int64(_) => &[],
@@ -40,7 +40,7 @@ pub(super) fn command_weight(command: &Cmd) -> usize {
     arguments.sum()
 }
 
-/// Adds the arguments of an arbitrary command.
+/// A command with its arguments.
 pub(super) fn command(name: &str, arguments: Vec<RedisParameter>) -> Cmd {
     let mut command = redis::cmd(name);
     for argument in arguments {

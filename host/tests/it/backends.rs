@@ -37,8 +37,7 @@ pub(crate) async fn backend_shop_on(
             1,
         );
     std::fs::write(&app.manifest, text).unwrap();
-    let mut options = change(operated(&store));
-    options.app = app.manifest.clone();
+    let options = app.options(change(operated(&store)));
     Shop::on(store, options).await
 }
 

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use reqwest::{Method, RequestBuilder};
 
 use crate::operator::{GuestApp, bare_store, guest, guest_in_mode, guest_shop, operated, refusal};
-use crate::support::{PATIENCE, Shop, eventually, send, try_send};
+use crate::support::{Shop, eventually, send, try_send};
 
 /// A trial that no test waits for the end of.
 const LONG: &str = "?canary=10&for=1h";
@@ -273,14 +273,11 @@ async fn an_impossible_trial_is_refused() {
 async fn a_restart_during_a_trial_serves_what_was_tried_and_trusted() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = operated(&store);
-    options.app = app.manifest.clone();
+    let options = app.options(operated(&store));
     let shop = Shop::on(store, options.clone()).await;
     let second = guest("second").into_bytes();
     shop.swap_so("guest", LONG, second).await.expect(200);
-    shop.host.sigterm().unwrap();
-    shop.host.wait_exit(PATIENCE).await.unwrap();
-    let shop = Shop::on(shop.store, options.clone()).await;
+    let shop = shop.restarted(&options).await;
     assert!(
         ask(&shop, 20)
             .await
@@ -291,8 +288,6 @@ async fn a_restart_during_a_trial_serves_what_was_tried_and_trusted() {
     let third = guest("third").into_bytes();
     shop.swap_so("guest", LONG, third).await.expect(200);
     shop.operate("/components/guest/promote").await.expect(200);
-    shop.host.sigterm().unwrap();
-    shop.host.wait_exit(PATIENCE).await.unwrap();
-    let shop = Shop::on(shop.store, options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "third");
 }

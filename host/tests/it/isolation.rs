@@ -23,8 +23,7 @@ async fn host_so(
 ) -> Shop {
     let store = bare_store().await;
     let app = GuestApp::with_limits(&store, limits);
-    let mut options = change(operated(&store));
-    options.app = app.manifest.clone();
+    let options = app.options(change(operated(&store)));
     let shop = Shop::on(store, options).await;
     assert_eq!(shop.answer("/x").await, "original");
     shop.swap("guest", version).await.expect(200);
@@ -102,8 +101,7 @@ async fn the_memory_limit_is_for_all_memories_together() {
 async fn a_version_that_starts_over_the_memory_limit_is_refused() {
     let store = bare_store().await;
     let app = GuestApp::with_limits(&store, "memory_limit_mib = 64");
-    let mut options = operated(&store);
-    options.app = app.manifest.clone();
+    let options = app.options(operated(&store));
     let shop = Shop::on(store, options).await;
     let answer = shop
         .swap("guest", guest("second").second_memory(64).into_bytes())

@@ -31,8 +31,8 @@ async fn an_address_that_is_not_allowed_is_refused_without_showing_the_password(
     let store = empty_store().await;
     let app = changed_app(
         &store,
-        "allowed_outbound_hosts = [\"mysql://{{ mysql_address }}\", \"redis://{{ redis_address }}\"]",
-        "allowed_outbound_hosts = [\"redis://{{ redis_address }}\"]",
+        "allowed_outbound_hosts = [\"mysql://{{ mysql_address }}\", \"{{ redis_scheme }}://{{ redis_address }}\"]",
+        "allowed_outbound_hosts = [\"{{ redis_scheme }}://{{ redis_address }}\"]",
     );
     let mut options = options().variable("mysql_password", "hunter2-secret");
     options.app = app;

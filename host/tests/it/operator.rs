@@ -45,7 +45,15 @@ impl GuestApp {
         Self::with_limits(store, "")
     }
 
-    /// The same, with limits of the component `guest`, as in `request_timeout = "1s"`.
+    /// `options` for a host that serves this app.
+    pub(crate) fn options(&self, options: HostOptions) -> HostOptions {
+        HostOptions {
+            app: self.manifest.clone(),
+            ..options
+        }
+    }
+
+    /// Writes the app with limits of the component `guest`, as in `request_timeout = "1s"`.
     pub(crate) fn with_limits(store: &Store, limits: &str) -> Self {
         let folder = store.folder();
         let app = Self {
@@ -129,8 +137,7 @@ pub(crate) async fn bare_store() -> Store {
 pub(crate) async fn guest_shop(flags: &[&str]) -> (Shop, GuestApp) {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = operated(&store);
-    options.app = app.manifest.clone();
+    let mut options = app.options(operated(&store));
     options
         .args
         .extend(flags.iter().map(|flag| (*flag).to_owned()));

@@ -166,21 +166,6 @@ async fn a_password_comes_by_variable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_with_tls_is_refused_at_start() {
-    let store = empty_store().await;
-    let app =
-        crate::limits::changed_app(&store, "redis_url = \"redis://", "redis_url = \"rediss://");
-    let with_tls = testbed::HostOptions { app, ..options() };
-    refuses(
-        &store,
-        with_tls,
-        2,
-        &["variables.redis_url", "rediss://", "TLS tunnel"],
-    )
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_node_of_a_cluster_is_refused_at_start() {
     let store = empty_store().await;
     let node = RedisOptions {

@@ -25,6 +25,8 @@ async fn redis_answers(shop: &Shop) {
 async fn a_script_without_end_is_ended_and_others_are_served_again() {
     let shop = backend_shop("").await;
     look_soon(&shop).await;
+    let series = "store_redis_scripts_ended_total{component=\"guest\"} 0";
+    assert!(shop.scrape().await.contains(series));
     let answer = shop.last(ENDLESS).await;
     assert!(answer.starts_with("error"), "{answer}");
     redis_answers(&shop).await;
@@ -33,6 +35,8 @@ async fn a_script_without_end_is_ended_and_others_are_served_again() {
         shop.host.log().contains("scripts that Redis at")
     })
     .await;
+    let ended = "store_redis_scripts_ended_total{component=\"guest\"}";
+    assert!(shop.metric(ended).await >= 1.0);
     // One that was killed is no reason to refuse others.
     assert_eq!(shop.last("REDIS\ncommand EVAL return(7) 0").await, "7");
 }

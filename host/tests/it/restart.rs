@@ -5,23 +5,14 @@ use testbed::{HostOptions, Store};
 use crate::operator::{
     GuestApp, HELD, bare_store, guest, guest_in_mode, operated, refusal, with_token,
 };
-use crate::support::{PATIENCE, Shop, eventually};
+use crate::support::{Shop, eventually};
 
 async fn start() -> (Shop, GuestApp, HostOptions) {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = operated(&store);
-    options.app = app.manifest.clone();
+    let options = app.options(operated(&store));
     let shop = Shop::on(store, options.clone()).await;
     (shop, app, options)
-}
-
-/// Ends the host and starts another on the same folder.
-async fn restart(shop: Shop, options: &HostOptions) -> Shop {
-    shop.host.sigterm().unwrap();
-    shop.host.wait_exit(PATIENCE).await.unwrap();
-    let Shop { store, .. } = shop;
-    Shop::on(store, options.clone()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +22,7 @@ async fn an_accepted_version_is_served_after_a_restart() {
         .swap("guest", guest("second").into_bytes())
         .await
         .expect(200);
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "second");
     assert_eq!(shop.answer("/other/x").await, "other");
     let component = shop.component("guest").await;
@@ -39,7 +30,7 @@ async fn an_accepted_version_is_served_after_a_restart() {
     assert_eq!(live["digest"], swapped["digest"]);
     assert_eq!(live["source"], "upload");
     // And again: starting used nothing up.
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "second");
 }
 
@@ -50,7 +41,7 @@ async fn an_accepted_version_survives_a_crash() {
         .await
         .expect(200);
     shop.host.kill();
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "second");
 }
 
@@ -61,7 +52,7 @@ async fn an_ephemeral_version_is_forgotten_at_a_restart() {
     let swapped = shop.swap_so("guest", "?ephemeral=true", bytes).await;
     assert_eq!(swapped.expect(200)["persisted"], false);
     assert_eq!(shop.answer("/x").await, "second");
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "original");
 }
 
@@ -73,7 +64,7 @@ async fn a_refused_version_is_not_served_after_a_restart() {
         .expect(200);
     let bad = guest_in_mode("bad", "trap-on-probe");
     refusal(&shop.swap("guest", bad).await, 422, Some("probe"));
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "second");
 }
 
@@ -84,7 +75,7 @@ async fn a_file_deployed_after_a_swap_wins_at_a_restart() {
         .await
         .expect(200);
     guest("deployed").write(&app.guest).unwrap();
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "deployed");
     eventually("the log says which was chosen", async || {
         shop.host.log().contains("The file of `guest` has changed")
@@ -106,7 +97,7 @@ async fn a_damaged_copy_of_an_accepted_version_is_not_served() {
         .join(format!("state/guest/{digest}.wasm"));
     let damaged = guest("altered").into_bytes();
     std::fs::write(&kept, damaged).unwrap();
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "original");
 }
 
@@ -144,7 +135,7 @@ async fn a_rollback_is_kept_over_a_restart() {
             .expect(200);
     }
     shop.operate("/components/guest/rollback").await.expect(200);
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "second");
 
     let (shop, _app, options) = start().await;
@@ -152,7 +143,7 @@ async fn a_rollback_is_kept_over_a_restart() {
         .await
         .expect(200);
     shop.operate("/components/guest/rollback").await.expect(200);
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "original", "the swap came back");
 }
 
@@ -164,7 +155,7 @@ async fn a_rollback_over_a_deployed_file_is_kept_over_a_restart() {
     assert_eq!(shop.answer("/x").await, "deployed");
     let back = shop.operate("/components/guest/rollback").await.expect(200);
     assert_eq!(back["persisted"], true);
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "original");
     assert_eq!(shop.generations("guest", "live").await, [1]);
     // The file that was undone is no newer than the rollback, also for a reload.
@@ -184,7 +175,7 @@ async fn a_rollback_to_an_ephemeral_version_does_not_bring_back_what_it_undid() 
     let back = shop.operate("/components/guest/rollback").await.expect(200);
     assert_eq!(back["persisted"], false);
     assert_eq!(shop.answer("/x").await, "ephemeral");
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "original");
 }
 
@@ -196,7 +187,7 @@ async fn what_served_before_a_restart_can_be_rolled_back_to() {
             .await
             .expect(200);
     }
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.generations("guest", "live").await, [3]);
     shop.operate("/components/guest/rollback").await.expect(200);
     assert_eq!(shop.answer("/x").await, "second");
@@ -205,7 +196,7 @@ async fn what_served_before_a_restart_can_be_rolled_back_to() {
 
     // A file that was deployed while the host was down is new, and can be undone too.
     guest("deployed").write(&app.guest).unwrap();
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "deployed");
     assert_eq!(shop.generations("guest", "live").await, [4]);
     // What served last, not the newer two that were taken back.
@@ -217,14 +208,15 @@ async fn what_served_before_a_restart_can_be_rolled_back_to() {
 async fn a_host_that_may_write_nowhere_forgets_swaps() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = with_token(crate::support::options())
-        .arg("--state-folder")
-        .arg("none");
-    options.app = app.manifest.clone();
+    let options = app.options(
+        with_token(crate::support::options())
+            .arg("--state-folder")
+            .arg("none"),
+    );
     let shop = Shop::on(store, options.clone()).await;
     let swapped = shop.swap("guest", guest("second").into_bytes()).await;
     assert_eq!(swapped.expect(200)["persisted"], false);
-    let shop = restart(shop, &options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "original");
 }
 

@@ -10,9 +10,9 @@ const RULES: [Rule; 17] = [
     ("answers", &[]),
     ("config", &[]),
     ("metrics", &[]),
-    ("migrate", &[]),
+    ("migrate", &["config", "mysql", "outbound"]),
     ("message", &[]),
-    ("outbound", &[]),
+    ("outbound", &["config"]),
     ("clients", &["config", "message"]),
     (
         "mysql",

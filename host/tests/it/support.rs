@@ -98,6 +98,13 @@ impl Shop {
         }
     }
 
+    /// Stops the host, and starts another on the same store.
+    pub(crate) async fn restarted(self, options: &HostOptions) -> Self {
+        self.host.sigterm().unwrap();
+        self.host.wait_exit(PATIENCE).await.unwrap();
+        Self::on(self.store, options.clone()).await
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, self.host.url(path))
     }

@@ -57,8 +57,7 @@ async fn a_change_needs_the_token_and_a_look_does_not() {
 async fn without_a_token_nobody_changes_anything() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = options();
-    options.app = app.manifest.clone();
+    let options = app.options(options());
     let shop = Shop::on(store, options).await;
     let said = refusal(
         &shop.swap("guest", guest("x").into_bytes()).await,
@@ -73,8 +72,7 @@ async fn without_a_token_nobody_changes_anything() {
 async fn a_token_may_be_in_a_file() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = options().arg("--admin-token-file").arg(token_file(&store));
-    options.app = app.manifest.clone();
+    let options = app.options(options().arg("--admin-token-file").arg(token_file(&store)));
     let shop = Shop::on(store, options).await;
     shop.swap("guest", guest("second").into_bytes())
         .await
@@ -95,8 +93,7 @@ async fn end_of(store: &Store, options: HostOptions) -> (Option<i32>, String) {
 async fn an_admin_listener_beyond_loopback_needs_a_token() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut public = options();
-    public.app = app.manifest.clone();
+    let mut public = app.options(options());
     public.admin_listen = "0.0.0.0:0".to_owned();
     let (code, said) = end_of(&store, public.clone()).await;
     assert_eq!(code, Some(2), "{said}");
@@ -113,8 +110,7 @@ async fn an_admin_listener_beyond_loopback_needs_a_token() {
 async fn an_empty_token_is_none() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = options();
-    options.app = app.manifest.clone();
+    let mut options = app.options(options());
     options
         .env
         .push(("STORE_HOST_ADMIN_TOKEN".to_owned(), String::new()));
@@ -128,8 +124,7 @@ async fn a_token_that_others_can_read_is_a_warning() {
     let app = GuestApp::new(&store);
     let token = token_file(&store);
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let mut options = options().arg("--admin-token-file").arg(token);
-    options.app = app.manifest.clone();
+    let options = app.options(options().arg("--admin-token-file").arg(token));
     let shop = Shop::on(store, options).await;
     eventually("the log says so", async || {
         shop.host.log().contains("other users may read it")
@@ -141,8 +136,7 @@ async fn a_token_that_others_can_read_is_a_warning() {
 async fn a_token_that_can_be_guessed_is_refused() {
     let store = bare_store().await;
     let app = GuestApp::new(&store);
-    let mut options = options();
-    options.app = app.manifest.clone();
+    let mut options = app.options(options());
     options
         .env
         .push(("STORE_HOST_ADMIN_TOKEN".to_owned(), "secret".to_owned()));
@@ -159,8 +153,7 @@ async fn a_unix_socket_is_for_its_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("admin.sock");
     let admin = format!("unix:{}", socket.display());
-    let mut options = operated(&store);
-    options.app = app.manifest.clone();
+    let mut options = app.options(operated(&store));
     options.admin_listen = admin.clone();
     let shop = Shop::on(store, options).await;
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
@@ -203,10 +196,11 @@ async fn strict_shop(keys: &KeyPair, flags: &[&str]) -> (Shop, GuestApp, HostOpt
     sign_file(keys, &store.folder().join("other.wasm"));
     let key = store.folder().join("key.pub");
     std::fs::write(&key, keys.pk.to_box().unwrap().to_string()).unwrap();
-    let mut options = operated(&store)
-        .arg("--require-signature")
-        .arg(key.display().to_string());
-    options.app = app.manifest.clone();
+    let mut options = app.options(
+        operated(&store)
+            .arg("--require-signature")
+            .arg(key.display().to_string()),
+    );
     options
         .args
         .extend(flags.iter().map(|flag| (*flag).to_owned()));
@@ -251,9 +245,7 @@ async fn what_was_signed_and_accepted_is_served_after_a_restart() {
     let bytes = guest("second").into_bytes();
     let signature = sign(&keys, &bytes);
     swap_signed(&shop, bytes, &signature).await.expect(200);
-    shop.host.sigterm().unwrap();
-    shop.host.wait_exit(PATIENCE).await.unwrap();
-    let shop = Shop::on(shop.store, options).await;
+    let shop = shop.restarted(&options).await;
     assert_eq!(shop.answer("/x").await, "second");
 }
 
@@ -263,10 +255,11 @@ async fn an_app_with_an_unsigned_file_does_not_start_when_signatures_are_require
     let store = bare_store().await;
     let app = GuestApp::new(&store);
     sign_file(&keys, &app.guest);
-    let mut options = operated(&store)
-        .arg("--require-signature")
-        .arg(keys.pk.to_base64());
-    options.app = app.manifest.clone();
+    let options = app.options(
+        operated(&store)
+            .arg("--require-signature")
+            .arg(keys.pk.to_base64()),
+    );
     let (code, said) = end_of(&store, options).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(

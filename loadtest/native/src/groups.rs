@@ -21,10 +21,10 @@ type Outcome = Result<i64, StoreError>;
 
 /// Those who wait, in the order in which they came.
 #[derive(Default)]
-pub(crate) struct Groups(Mutex<Waiting>);
+pub(crate) struct Groups(Mutex<WaitingOrders>);
 
 #[derive(Default)]
-struct Waiting {
+struct WaitingOrders {
     orders: VecDeque<(Basket, oneshot::Sender<Outcome>)>,
     is_under_way: bool,
 }
@@ -81,7 +81,7 @@ impl Groups {
         })
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Waiting) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut WaitingOrders) -> T) -> T {
         // Each step leaves it whole.
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

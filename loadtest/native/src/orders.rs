@@ -18,7 +18,7 @@ use store_domain::orders::{
 use store_domain::stock::StockLevel;
 use store_domain::{Cents, StoreError};
 use store_guest::changes;
-use store_guest::mysql::{BEGIN, COMMIT, orders_by_id, padded, rung};
+use store_guest::mysql::{BEGIN, COMMIT, orders_by_id, padded, pieces, rung};
 
 use crate::answer::Failure;
 use crate::pools::Pools;
@@ -31,7 +31,7 @@ const ATTEMPTS: u32 = 5;
 const COLLISIONS: [u16; 3] = [1205, 1213, 1020];
 
 #[derive(Serialize)]
-pub(crate) struct Placed {
+pub(crate) struct PlacedOrder {
     order_id: i64,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Placed {
 pub(crate) async fn place(
     State(pools): State<Pools>,
     body: Bytes,
-) -> Result<(StatusCode, Json<Placed>), Failure> {
+) -> Result<(StatusCode, Json<PlacedOrder>), Failure> {
     let order: NewOrder =
         serde_json::from_slice(&body).map_err(|error| StoreError::Malformed(error.to_string()))?;
     let basket = order.into_basket()?;
@@ -54,7 +54,7 @@ pub(crate) async fn place(
     let order_id = placed
         .await
         .map_err(|error| StoreError::Internal(error.to_string()))??;
-    Ok((StatusCode::CREATED, Json(Placed { order_id })))
+    Ok((StatusCode::CREATED, Json(PlacedOrder { order_id })))
 }
 
 /// The transaction of what `baskets` gives once it has begun, again if it collides with another, and then the cache.
@@ -157,36 +157,42 @@ async fn place_in(
     let orders: Vec<Order> = numbered.map(|(order, id)| order.numbered(id)).collect();
     insert_items(conn, &orders).await?;
     let sale = Sale::of(&orders);
-    let levels = post(conn, &sale).await?;
+    post(conn, &sale).await?;
     let order_ids: Vec<i64> = orders.iter().map(|order| order.order_id).collect();
     let changed = changed(&order_ids, &sale.lines);
     // What the components ask before they mark in Redis what changes; they mark it in one more round trip.
-    let _: Vec<mysql_async::Row> = conn
+    let rows: Vec<changes::Row> = conn
         .exec(changes::outcome(&changed), ids(changes::ids_of(&changed)))
         .await?;
     conn.exec_drop(COMMIT, ()).await?;
+    let levels = rows.into_iter().filter_map(level).collect();
     Ok((orders, levels))
 }
 
 async fn insert_items(conn: &mut Conn, orders: &[Order]) -> Result<(), Abort> {
-    let mut rows: Vec<Value> = Vec::new();
-    for order in orders {
-        for item in &order.items {
-            rows.extend([
-                order.order_id.into(),
-                item.product_id.into(),
-                item.quantity.into(),
-                item.unit_price.to_string().into(),
-            ]);
-        }
+    let rows: Vec<[Value; 4]> = orders
+        .iter()
+        .flat_map(|order| {
+            order.items.iter().map(|item| {
+                [
+                    order.order_id.into(),
+                    item.product_id.into(),
+                    item.quantity.into(),
+                    item.unit_price.to_string().into(),
+                ]
+            })
+        })
+        .collect();
+    for rows in pieces(&rows) {
+        let statement = sql::insert_items(rows.len());
+        let rows = Params::Positional(rows.concat());
+        conn.exec_drop(statement, rows).await?;
     }
-    let statement = sql::insert_items(rows.len() / 4);
-    conn.exec_drop(statement, Params::Positional(rows)).await?;
     Ok(())
 }
 
 /// Moves stock and totals. Lists have few lengths, as the component's.
-async fn post(conn: &mut Conn, sale: &Sale) -> Result<Vec<StockLevel>, Abort> {
+async fn post(conn: &mut Conn, sale: &Sale) -> Result<(), Abort> {
     let lines = |quantity: fn(&Line) -> i64| {
         let mut rows: Vec<_> = sale
             .lines
@@ -215,19 +221,16 @@ async fn post(conn: &mut Conn, sale: &Sale) -> Result<Vec<StockLevel>, Abort> {
     });
     conn.exec_drop(statement, Params::Positional(spent.collect()))
         .await?;
-    let products = padded(sale.lines.iter().map(|line| line.product_id).collect());
-    let moved: Vec<(i64, i64, i64)> = conn
-        .exec(sql::moved_stock(products.len()), ids(products))
-        .await?;
-    Ok(moved.into_iter().map(level).collect())
+    Ok(())
 }
 
-fn level((product_id, quantity, version): (i64, i64, i64)) -> StockLevel {
-    StockLevel {
+/// What a row says of a product's stock, if it does.
+fn level((about, product_id, _, version, quantity): changes::Row) -> Option<StockLevel> {
+    (about == changes::ABOUT_PRODUCT).then_some(StockLevel {
         product_id,
-        quantity,
+        quantity: quantity?,
         version,
-    }
+    })
 }
 
 fn ids(ids: impl IntoIterator<Item = i64>) -> Params {

@@ -11,13 +11,13 @@ use redis::{Client, IntoConnectionInfo, ProtocolVersion, PushInfo};
 use store_domain::freshness::ReportDate;
 
 use crate::groups::Groups;
-use crate::near::Near;
+use crate::near::NearCache;
 
 /// `--mysql-pool-size`
 const CONNECTIONS: usize = 16;
 
 /// As the host keeps them on each connection.
-const STATEMENTS_KEPT: usize = 64;
+const STATEMENTS_KEPT: usize = 128;
 
 /// `--redis-connect-timeout` and `--redis-response-timeout`
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -31,7 +31,7 @@ pub(crate) struct Pools {
     /// Orders that wait for each other, if they do.
     pub(crate) groups: Option<Arc<Groups>>,
     /// The reports that the host keeps in memory too.
-    pub(crate) near: Arc<Near>,
+    pub(crate) near: Arc<NearCache>,
     /// As the component does.
     pub(crate) dated: Arc<Mutex<[Option<ReportDate>; 2]>>,
 }
@@ -53,7 +53,7 @@ impl Pools {
                     // Costs a round trip and the prepared statements; `orders` leaves its connections clean.
                     .with_reset_connection(false),
             );
-        let near = Arc::<Near>::default();
+        let near = Arc::<NearCache>::default();
         let listener = near.clone();
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))

@@ -1,4 +1,4 @@
-//! What serde can't see: values out of range, and settings that contradict one another.
+//! Checks what serde can't: values out of range, and settings that contradict one another.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -14,10 +14,10 @@ use crate::message::target;
 
 pub(super) type CheckResult = Result<(), Complaint>;
 
-/// Longest path of a Unix socket, by its address structure, less the final zero.
+/// Most bytes of a Unix socket's path, without its closing zero (`unix(7)`).
 const SOCKET_PATH_BYTES: usize = 107;
 
-/// Sockets that one message of an upgrade carries, less the admin listener's.
+/// Most listeners for clients: one message of an upgrade carries 32 sockets, one of them the admin listener's.
 const MAX_LISTENERS: usize = 31;
 
 pub(super) fn check(config: &Config) -> CheckResult {
@@ -94,7 +94,7 @@ fn check_listeners(config: &Config) -> CheckResult {
     Ok(())
 }
 
-/// A port that the system picks would be another one after an upgrade.
+/// Refuses port 0: the port that the system picks would be another one after an upgrade.
 fn fixed_port(path: &[&str], address: SocketAddr) -> CheckResult {
     match address.port() {
         0 => Err(Complaint::new(
@@ -106,7 +106,7 @@ fn fixed_port(path: &[&str], address: SocketAddr) -> CheckResult {
 }
 
 fn check_limits(limits: &Limits) -> CheckResult {
-    // What pingora reads at most.
+    // pingora reads no more than 256.
     within(&["limits", "header_count"], limits.header_count, 1..=256)?;
     within(
         &["limits", "header_bytes"],
@@ -188,7 +188,7 @@ fn check_host(host: Option<&str>) -> Result<(), &'static str> {
     }
 }
 
-/// Routes with the same of these match the same requests.
+/// The host and the prefix by which a route matches. Routes that are equal in both match the same requests.
 fn matched(route: &Route) -> (Option<String>, Vec<u8>) {
     let host = route.host.as_deref().map(target::host_name);
     let prefix = target::normal(route.path_prefix.trim_end_matches('/').as_bytes());
@@ -200,7 +200,7 @@ pub(super) fn within<T: PartialOrd + Display>(
     value: T,
     range: RangeInclusive<T>,
 ) -> CheckResult {
-    // Not a number is in no range.
+    // NaN is in no range.
     if range.contains(&value) {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! What serde can't see in a group of upstreams.
+//! Checks what serde can't in a group of upstreams.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ pub(super) fn check_groups(config: &Config) -> CheckResult {
         return Err(Complaint::new(&[], reason));
     }
     for (name, group) in &config.upstreams {
-        // Names are labels of metrics and words of log lines.
+        // Names stand in labels of metrics and in log lines.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if name.is_empty() || !name.bytes().all(plain) {
             let reason = "a group's name is made of letters, digits, - and _";

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::read;
 
-/// What is printed is read again as the same; what is wrong is said in one line, with a place that the file has.
+/// Settings that are printed and read again are the same, and a mistake is told in one line, with a line number that the
+/// file has.
 #[test]
 fn file() {
     store_fuzz::target("proxy-toml", |input| {

@@ -30,22 +30,22 @@ pub struct Group {
     /// How long a server may leave a request unread.
     #[serde(with = "duration")]
     pub write_timeout: Duration,
-    /// How long an unused connection is kept; shorter than the server keeps it.
+    /// How long an unused connection is kept; it should be shorter than the server keeps it.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
     /// Which requests may go out on a connection that was used before.
     pub reuse: Reuse,
     /// HTTP/2 to the servers: with TLS where they agree to it, without TLS always.
     pub http2: bool,
-    /// TLS to the servers; none: without.
+    /// TLS to the servers; without this there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<UpstreamTls>,
-    /// Active checks; none: no checks.
+    /// Active checks; without this there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
-    /// Time out for servers that fail requests.
+    /// Leaves servers out that fail requests.
     pub ejection: Ejection,
-    /// Answers kept in memory; none: every request goes to a server.
+    /// Keeps answers in memory; without this, every request goes to a server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
     /// The servers.
@@ -71,29 +71,29 @@ pub enum Policy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum HashOn {
-    /// The client's IP address, as believed (see `forwarded.trusted`).
+    /// The client's IP address, which trusted proxies may name (see `forwarded.trusted`).
     #[default]
     ClientAddress,
     /// The value of a request header; the client's address where it is missing.
     Header(HeaderName),
 }
 
-/// Which requests may go out on a connection that was used before, and may so turn out to be closed.
+/// Which requests may go out on a connection that was used before. The server may close such a connection at any moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reuse {
-    /// Those that may be sent again; the others always get a new connection, so that no stale one ever shows.
+    /// Those that may be sent again. The others always get a new connection, so that they never meet a closed one.
     #[default]
     Replayable,
-    /// All: faster for writes, and one of them fails now and then, when a server closes at that moment.
+    /// All of them. Writes are faster, but one fails whenever a server closes its connection at that moment.
     All,
 }
 
-/// Active checks: a GET now and then.
+/// Active checks: each server is sent a GET at an interval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Health {
-    /// What is asked for.
+    /// The path of the GET.
     pub path: String,
     /// The status a server must answer with.
     pub status: u16,
@@ -109,7 +109,7 @@ pub struct Health {
     pub up_after: u32,
 }
 
-/// Time out for servers that fail requests, without waiting for a check.
+/// Leaves servers out for a while that fail requests, without waiting for a check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ejection {
@@ -117,19 +117,19 @@ pub struct Ejection {
     pub failures: u32,
     /// Whether so many answers of 503 in a row have the same effect, as long as another server gives other answers.
     pub count_503: bool,
-    /// How long at first; doubled each time.
+    /// How long a server is left out at first; doubled each time.
     #[serde(with = "duration")]
     pub base: Duration,
-    /// How long at most.
+    /// How long a server is left out at most.
     #[serde(with = "duration")]
     pub max: Duration,
 }
 
-/// Answers that their servers allow to be kept, in memory.
+/// Keeps answers in memory, if their servers allow it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
-    /// What all answers may take together, in MiB; those not used for longest make room.
+    /// Memory of all kept answers together, in MiB; those that were not used for the longest time make room.
     pub size_mib: usize,
     /// The largest answer that is kept, in KiB.
     pub max_object_kib: usize,
@@ -138,18 +138,18 @@ pub struct Cache {
     pub fill_timeout: Duration,
     /// Whether `Expires` says how long an answer is fresh, where nothing else does.
     pub expires: bool,
-    /// Freshness of an answer that says nothing about it, in percent of the time since `Last-Modified`; 0: none.
+    /// How long an answer is fresh that says nothing about it, in percent of the time since `Last-Modified`; 0: not at all.
     pub heuristic_percent: u32,
-    /// The longest such freshness.
+    /// The longest time for which such an answer is fresh.
     #[serde(with = "duration")]
     pub heuristic_max: Duration,
     /// Whether answers of other statuses than 200 are kept.
     pub other_statuses: bool,
-    /// Whether answers are kept that may only be used after their server was asked whether they still hold.
+    /// Whether answers are kept that may only be used after asking their server whether they are still right.
     pub revalidate: bool,
     /// Whether requests for one range are answered from whole answers.
     pub ranges: bool,
-    /// Whether requests with `Authorization` use the cache, for answers that say that all may have them.
+    /// Whether requests with `Authorization` use the cache, for answers that say that everybody may have them.
     pub authorized: bool,
 }
 
@@ -171,7 +171,7 @@ impl Cache {
         self.max_object_kib * 1024
     }
 
-    /// Settings with everything opened that can be.
+    /// Settings with every feature of the cache switched on.
     #[cfg(test)]
     pub(crate) fn opened() -> Self {
         Self {

@@ -1,4 +1,7 @@
-//! The configuration file: its keys, their defaults, and what is checked before any of it is used.
+//! The configuration file: its keys, their defaults, and the checks before any of it is used.
+//!
+//! `group` has the settings of a group of upstreams, the others are here. `read` makes a [`Config`] of the file's text,
+//! `check` and `check_group` judge it, `print` writes it for `--check`. Nothing here knows what a setting does.
 
 mod check;
 mod check_group;
@@ -13,6 +16,7 @@ mod resolver;
 mod server_entry;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod upstream_tls;
 
 use std::collections::BTreeMap;
@@ -30,19 +34,20 @@ pub use resolver::{NameServer, Resolver};
 pub use server_entry::{Place, ServerEntry};
 use store_server::duration;
 pub use store_server::duration::parse as parse_duration;
+pub use trace::Trace;
 pub use upstream_tls::{TlsFiles, UpstreamTls};
 
 /// The whole file. Every key has a default except the servers themselves.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The process: read at start only.
+    /// The process; read at start only.
     pub server: Server,
-    /// Addresses for clients: read at start only. Certificates reload by themselves.
+    /// Addresses for clients; read at start only. Certificates are read again when they change.
     pub listen: Vec<Listen>,
     /// What one client may ask for.
     pub limits: Limits,
-    /// Whom to believe about a request's origin.
+    /// Proxies that are believed about a request's client.
     pub forwarded: Forwarded,
     /// How often a request may be tried.
     pub retry: Retry,
@@ -50,8 +55,10 @@ pub struct Config {
     pub resolver: Resolver,
     /// Compression of answers.
     pub compression: Compression,
-    /// One line a request: read at start only.
+    /// The access log, one line a request; read at start only.
     pub access_log: AccessLog,
+    /// Traces: read at start only.
+    pub trace: Trace,
     /// Which group answers what.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,
@@ -71,9 +78,9 @@ pub struct Server {
     pub admin_names: Vec<String>,
     /// File with the token that changes need; made at the first start.
     pub admin_token_file: PathBuf,
-    /// Where the process id is kept; a relative path counts from the file's folder, as all paths do.
+    /// File with the process id. Like all paths, a relative one counts from the folder of the configuration file.
     pub pid_file: PathBuf,
-    /// Where a new process asks the old one for its sockets.
+    /// The Unix socket over which a new process takes over the old one's sockets.
     pub upgrade_socket: PathBuf,
     /// How long requests in flight may take to finish when the process stops.
     #[serde(with = "duration")]
@@ -136,7 +143,7 @@ pub struct Limits {
     pub connections_per_client: usize,
     /// Requests in flight at once for one client address.
     pub requests_per_client: usize,
-    /// Requests per client address; none: as many as it likes.
+    /// Rate of requests per client address; without this there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
 }
@@ -151,7 +158,7 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// Whom to believe about a request's origin.
+/// Proxies that are believed about a request's client.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Forwarded {
@@ -165,7 +172,7 @@ pub struct Forwarded {
 pub struct Retry {
     /// Retries as a share of the requests of the last ten seconds.
     pub budget: f64,
-    /// Retries a second that are allowed whatever the traffic.
+    /// Retries a second that are allowed however few requests there are.
     pub min_per_second: u32,
     /// Tries of one request, the first included.
     pub max_tries: usize,
@@ -188,22 +195,22 @@ pub struct Compression {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessLog {
-    /// The file lines are added to; `-` is stdout; none: no log.
+    /// The file that lines are added to; `-` is stdout. Without this there is no log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Share of requests that is logged; answers from 500 on always are.
+    /// Share of the requests that are logged, from 0 to 1; those answered with 500 or above always are.
     pub sample: f64,
 }
 
-/// Sends requests to a group. The first route that matches decides; see [`Route::path_prefix`].
+/// Sends requests to a group. The first route that matches decides, in the order that [`Route::path_prefix`] describes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
-    /// Whole path segments a path must begin with. The route with a host comes before one without, the longer prefix
-    /// before the shorter.
+    /// The path segments that a path must begin with. Routes with a host come before those without, longer prefixes before
+    /// shorter ones.
     #[serde(default = "everything")]
     pub path_prefix: String,
-    /// Host a request must be for, without its port; none: any.
+    /// The host that a request must be for, without its port; without this, any host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Name of the group.
@@ -286,7 +293,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     read::load(path)
 }
 
-/// Where the admin token of the proxy with this file is; none if the file can't be read.
+/// The file with the admin token, as this file names it; `None` if it can't be read.
 pub fn token_file(file: &Path) -> Option<PathBuf> {
     read::token_file(file)
 }

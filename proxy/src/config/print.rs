@@ -1,4 +1,4 @@
-//! What `--check` prints: the file as it was understood.
+//! Prints the settings for `--check`, with every default.
 
 use super::Config;
 

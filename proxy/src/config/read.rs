@@ -1,4 +1,4 @@
-//! From the file's text to [`Config`], with complaints that name the line, the key and what was probably meant.
+//! Makes a [`Config`] of the file's text, with complaints that name the line, the key and what was probably meant.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use store_server::document::{self, Document, explain, name};
 
 use super::{Config, ConfigError, Listen, Route, check};
 
-/// What is wrong, and where.
+/// What is wrong with a file, and where.
 pub(super) struct Complaint {
     pub(super) path: document::Path,
     pub(super) reason: String,
@@ -67,7 +67,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, (usize, String)
     Ok(config)
 }
 
-/// Where the admin token of the proxy with this file is, whatever else is wrong with the file.
+/// The file with the admin token, as this file names it, even if other settings in it are wrong.
 pub(super) fn token_file(file: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(file).ok()?;
     let document: toml::Table = toml::from_str(&text).ok()?;
@@ -134,7 +134,7 @@ fn read_certificates(config: &mut Config) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// The file is TOML, but not ours.
+/// The line and the reason why a file is TOML but no configuration.
 fn misunderstood(document: &Document<'_>, error: &toml::de::Error) -> (usize, String) {
     let Some(span) = error.span() else {
         return (1, one_line(error.message()));

@@ -6,7 +6,7 @@ use super::*;
 
 const EXAMPLE: &str = include_str!("../../store-proxy.example.toml");
 
-/// The least that is a configuration.
+/// The smallest file that is valid.
 const LEAST: &str = "[upstreams.store]\nservers = [{ address = \"127.0.0.1:5000\" }]\n";
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -124,7 +124,7 @@ fn what_is_printed_means_the_same() {
     }
 }
 
-/// Each with the complaint, which begins with the line.
+/// What is added to [`LEAST`], and the complaint, which begins with the line.
 const MISTAKES: [(&str, &str); 45] = [
     (
         "[limits]\nheader_cuont = 1",

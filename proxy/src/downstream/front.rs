@@ -31,7 +31,7 @@ use crate::message::plain::PlainRequest;
 use crate::message::problem::Problem;
 use crate::message::request_id::new_id;
 use crate::request::access_log::AccessLog;
-use crate::request::direct::{Direct, Downstream, Next};
+use crate::request::direct::{Direct, Downstream, Persistence};
 use crate::request::exchange::Peer;
 use crate::request::hooks::Proxy;
 use crate::table::live::Live;
@@ -217,6 +217,7 @@ impl Front {
             let reason = problem.reason();
             return self.refusals.note_unread(client.address, "-", reason);
         };
+        let _open = self.live.metrics.refused_connection();
         if speaks_http2(&mut wire, versions).await {
             self.http2(client).refuse(wire, problem).await;
         } else {
@@ -263,9 +264,9 @@ impl Front {
                 && let Some(next) = self.without_pingora(&plain, client, &mut wire).await
             {
                 match next {
-                    Next::Continue => wait = Wait::ForNext,
-                    Next::Close => return,
-                    Next::CloseWith(answer) => return wire.close_with(&answer).await,
+                    Persistence::Continue => wait = Wait::ForNext,
+                    Persistence::Close => return,
+                    Persistence::CloseWith(answer) => return wire.close_with(&answer).await,
                 }
                 continue;
             }
@@ -299,12 +300,12 @@ impl Front {
         plain: &PlainRequest<'_>,
         client: Peer,
         wire: &mut Wire,
-    ) -> Option<Next> {
+    ) -> Option<Persistence> {
         if let Some(answer) = self.shortcut.answer(plain, client) {
             let limit = self.live.table().config.limits.send_timeout;
             return Some(match wire.send(&answer, limit).await {
-                true => Next::Continue,
-                false => Next::Close,
+                true => Persistence::Continue,
+                false => Persistence::Close,
             });
         }
         let table = self.live.table_to_keep();

@@ -79,6 +79,7 @@ impl Refusals {
         self.access_log.log(&Entry {
             time: SystemTime::now() - duration,
             request_id: refused.request_id,
+            trace: None,
             client: refused.client,
             method: refused.method,
             path: refused.target,

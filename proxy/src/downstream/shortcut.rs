@@ -13,6 +13,7 @@ use crate::message::target;
 use crate::metrics::class;
 use crate::request::access_log::{AccessLog, Entry};
 use crate::request::exchange::Peer;
+use crate::request::traced::{self, put_answer_line};
 use crate::table::live::Live;
 
 /// What is needed to answer such requests.
@@ -41,6 +42,10 @@ impl Shortcut {
         let ttl = kept.fresh_until.duration_since(now).ok()?.as_secs();
         let age = now.duration_since(kept.made).unwrap_or_default().as_secs();
 
+        // Over in a moment and without a fault: there is a trace only if it is in the sample.
+        let tracing = &self.live.tracing;
+        let root = tracing.quick_request("GET", began, &plain.origin, false);
+        let mut root = traced::described(root, "GET", client.https);
         let request_id = new_id();
         let mut answer = BytesMut::with_capacity(kept.head.len() + kept.body.len() + 160);
         answer.put_slice(&kept.head);
@@ -50,8 +55,16 @@ impl Shortcut {
         answer.put_slice(REQUEST_ID.as_str().as_bytes());
         answer.put_slice(b": ");
         answer.put_slice(request_id.as_bytes());
-        answer.put_slice(b"\r\n\r\n");
+        answer.put_slice(b"\r\n");
+        put_answer_line(&mut answer, tracing, root.ids());
+        answer.put_slice(b"\r\n");
         answer.put_slice(&kept.body);
+        if root.is_on() {
+            root.about(group.name.clone());
+            root.set("store.group", group.name.clone());
+            root.set("store.cache", Outcome::Hit.label());
+            root.answer(200);
+        }
 
         group.budget.request(began);
         group.metrics.requests[class(200)].inc();
@@ -66,6 +79,7 @@ impl Shortcut {
             self.access_log.log(&Entry {
                 time: now,
                 request_id: request_id.to_str().unwrap_or("-"),
+                trace: root.ids(),
                 client: client.address,
                 method: "GET",
                 path: plain.target,

@@ -29,9 +29,9 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     client(headers, |address| is_trusted(address, trusted)).unwrap_or(peer)
 }
 
-/// What the next server is told of a request's origin (RFC 7239 and its older relatives). What a peer that is not trusted
+/// Where a request came from, as the next server reads it (RFC 7239 and its older relatives). What a peer that is not trusted
 /// said is replaced; to what a trusted one said, this hop is added.
-pub(crate) struct Told {
+pub(crate) struct Provenance {
     addresses: String,
     hops: String,
     /// None: what came with the request stays.
@@ -39,7 +39,7 @@ pub(crate) struct Told {
     keeps_host: bool,
 }
 
-impl Told {
+impl Provenance {
     /// `said` has what came with the request, and perhaps other fields; `host` is the one asked for, if any.
     pub(crate) fn new(
         said: &HeaderMap,
@@ -82,7 +82,7 @@ impl Told {
         }
     }
 
-    /// Writes the lines of a head that has none of them yet. The arguments are those of [`Told::new`].
+    /// Writes the lines of a head that has none of them yet. The arguments are those of [`Provenance::new`].
     pub(crate) fn write(&self, said: &HeaderMap, host: &str, to: &mut BytesMut) {
         let kept = |name: &HeaderName| said.get(name).map(HeaderValue::as_bytes);
         let proto = match self.proto {
@@ -107,7 +107,7 @@ impl Told {
     }
 }
 
-/// Tells the next server about the client, as [`Told`] says.
+/// Tells the next server about the client, as [`Provenance`] says.
 pub(crate) fn tell(
     request: &mut RequestHeader,
     peer: IpAddr,
@@ -116,7 +116,7 @@ pub(crate) fn tell(
 ) -> pingora_error::Result<()> {
     let host = request.headers.get(HOST).cloned();
     let text = host.as_ref().and_then(|host| host.to_str().ok());
-    let told = Told::new(&request.headers, text, peer, https, trusted);
+    let told = Provenance::new(&request.headers, text, peer, https, trusted);
     request.insert_header(FOR, told.addresses)?;
     request.insert_header(FORWARDED, told.hops)?;
     if let Some(proto) = told.proto {

@@ -25,9 +25,11 @@ const AWKWARD: [&[u8]; 13] = [
     FILL_NAME.as_bytes(),
 ];
 
-/// Fields that tell where a request came from. What goes on of them is decided anew.
-const ORIGIN: [&str; 5] = [
+/// Fields that tell where a request came from, and in which trace. What goes on of them is decided anew.
+const ORIGIN: [&str; 7] = [
     "forwarded",
+    "traceparent",
+    "tracestate",
     "x-request-id",
     "x-forwarded-for",
     "x-forwarded-host",

@@ -1,18 +1,18 @@
-//! What the cache of each group counts.
+//! Metrics of each group's cache.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
 
 use super::Declare;
 
-/// Things that a cache can do for a request.
+/// How many values the label `result` has, besides `background`.
 pub(crate) const RESULTS: usize = 7;
 
-/// What one cache counts.
+/// The metrics of one cache.
 #[derive(Clone)]
 pub(crate) struct CacheMetrics {
     /// Requests of clients, by what the cache did.
     pub(crate) requests: [IntCounter; RESULTS],
-    /// Requests that the proxy made to have a new answer before one is asked for.
+    /// Requests that the proxy made by itself, to have a new answer before a client asks for it.
     pub(crate) background: IntCounter,
     /// Times everything was forgotten.
     pub(crate) purges: IntCounter,

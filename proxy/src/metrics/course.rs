@@ -5,9 +5,9 @@ use prometheus::{IntCounter, Result};
 
 use super::Declare;
 
-/// Names, and the paths of those that can come from a cache.
+/// Names of counters, each with the path of its calls if the answer may come from a cache.
 const COUNTERS: [(&str, Option<&str>); 3] = [
-    // Never answered from a cache, and here so that a sum over all finds it.
+    // Never answered from a cache; it is here so that each program has all three.
     ("orders_total", None),
     (
         "highest_spenders_total",

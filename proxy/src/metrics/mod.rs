@@ -1,4 +1,7 @@
 //! Every metric of the proxy, declared once. `docs/METRICS.md` explains them to operators.
+//!
+//! `upstream` has the metrics of upstreams and groups, `cache` those of caches, `course` the calls that the course counts,
+//! `refusal` what the proxy turns away; the rest is here. Nothing here decides anything.
 
 mod cache;
 mod course;
@@ -6,11 +9,11 @@ mod refusal;
 mod upstream;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 use store_server::build::Build;
-use store_server::metrics::{Declare, registry, render};
+use store_server::metrics::{Declare, InUse, registry, render, set_to_now};
+use store_server::trace::SpanCounters;
 
 use cache::CacheVecs;
 pub(crate) use cache::{CacheMetrics, RESULTS};
@@ -25,8 +28,12 @@ pub(crate) struct Metrics {
     rate_limited: IntCounter,
     /// Client connections that are open.
     pub(crate) connections: IntGauge,
+    /// Refused ones that are open until their clients have been told.
+    refused_connections: IntGauge,
     /// Access log lines that were lost because the disk was too slow.
     pub(crate) log_lines_dropped: IntCounter,
+    /// Spans on their way to a receiver.
+    pub(crate) spans: SpanCounters,
     refused: [IntCounter; Reason::ALL.len()],
     registry: Registry,
     reloads: IntCounterVec,
@@ -42,7 +49,7 @@ impl Metrics {
     /// Declares and registers everything.
     ///
     /// # Errors
-    /// Two metrics of one name: a mistake in this module.
+    /// Two metrics have one name, which is a mistake in this room.
     pub(crate) fn new() -> prometheus::Result<Arc<Self>> {
         let registry = registry()?;
         let declare = Declare::new(&registry);
@@ -53,9 +60,14 @@ impl Metrics {
                 "Requests answered 429 because their client asked too often",
             )?,
             refused: refusal::declare(&declare)?,
+            spans: SpanCounters::declare(&declare, "store_proxy_trace_spans_total")?,
             connections: declare.gauge(
                 "store_proxy_connections",
                 "Client connections that are open",
+            )?,
+            refused_connections: declare.gauge(
+                "store_proxy_refused_connections",
+                "Refused connections that are open until their clients have been told",
             )?,
             log_lines_dropped: declare.counter(
                 "store_proxy_access_log_dropped_total",
@@ -85,19 +97,19 @@ impl Metrics {
         for result in ["ok", "failed"] {
             metrics.reloads.with_label_values(&[result]);
         }
-        metrics.note_loaded();
+        set_to_now(&metrics.config_loaded);
         Ok(Arc::new(metrics))
     }
 
     /// All metrics in Prometheus's text format, version 0.0.4.
     ///
     /// # Errors
-    /// A metric without a name or value: a mistake in this module.
+    /// A metric has no name or no value, which is a mistake in this room.
     pub(crate) fn render(&self) -> prometheus::Result<String> {
         render(&self.registry)
     }
 
-    /// The metrics of one upstream, which was found by this name if by any; the same ones each time.
+    /// The metrics of one upstream, which was found by this name if by any; the same ones for each call.
     pub(crate) fn upstream(
         &self,
         group: &str,
@@ -129,22 +141,22 @@ impl Metrics {
         }
     }
 
-    /// The metrics of one group; the same ones each time.
+    /// The metrics of one group; the same ones for each call.
     pub(crate) fn group(&self, group: &str) -> GroupMetrics {
         self.groups.of(group)
     }
 
-    /// The metrics of one group's cache, which counts requests by these results; the same ones each time.
+    /// The metrics of one group's cache, which counts requests by these results; the same ones for each call.
     pub(crate) fn cache(&self, group: &str, results: [&str; RESULTS]) -> CacheMetrics {
         self.caches.of(group, results)
     }
 
-    /// Counts a call that the course counts, if it is one, and that no host will see. `path` has its normal form.
+    /// Counts a GET of `path`, in its normal form, that no host will see, if the course counts such calls.
     pub(crate) fn answered_from_cache(&self, path: &[u8]) {
         self.course.count(path);
     }
 
-    /// Counts what is turned away before an upstream is asked, or while its request comes in.
+    /// Counts a request or a connection that the proxy turns away.
     pub(crate) fn refuse(&self, reason: Reason) {
         self.refused[reason as usize].inc();
         if reason == Reason::Rate {
@@ -152,23 +164,20 @@ impl Metrics {
         }
     }
 
-    /// Counts a reload that was taken over.
+    /// One more refused connection until the guard is dropped.
+    pub(crate) fn refused_connection(&self) -> InUse {
+        InUse::new(self.refused_connections.clone())
+    }
+
+    /// Counts a reload after which the new settings are in force.
     pub(crate) fn reloaded(&self) {
         self.reloads.with_label_values(&["ok"]).inc();
-        self.note_loaded();
+        set_to_now(&self.config_loaded);
     }
 
     /// Counts a reload that left everything as it was.
     pub(crate) fn reload_failed(&self) {
         self.reloads.with_label_values(&["failed"]).inc();
-    }
-
-    fn note_loaded(&self) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        self.config_loaded
-            .set(now.as_secs().try_into().unwrap_or(i64::MAX));
     }
 }
 

@@ -1,13 +1,13 @@
-//! What is turned away, by reason.
+//! The reasons for which requests and connections are turned away, and their counters.
 
 use prometheus::{IntCounter, Result};
 
 use super::Declare;
 
-/// Why a request or a connection is turned away. Metric and access log use the same words.
+/// Why a request or a connection is turned away. The metric and the access log use the same words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// A request that servers could understand differently, or not at all, or that is not served.
+    /// A request that two servers could understand differently, that is malformed, or of a kind that is not served.
     Malformed,
     /// A head over its limits.
     HeadersTooLarge,

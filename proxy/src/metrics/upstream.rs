@@ -1,5 +1,4 @@
-//! What is counted for each upstream and each group. Handles are looked up once, so that a request costs a few atomic
-//! additions.
+//! Metrics of each upstream and each group. Series are looked up once, so that a request costs a few atomic additions.
 
 use prometheus::core::{MetricVec, MetricVecBuilder};
 use prometheus::{
@@ -16,7 +15,7 @@ const SECONDS: [f64; 13] = [
 /// Values of the label `status`.
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "error"];
 
-/// Place of a status in the arrays of counters.
+/// The index of a status in the arrays of counters.
 pub(crate) fn class(status: u16) -> usize {
     match status {
         100..600 => usize::from(status / 100) - 1,
@@ -24,10 +23,10 @@ pub(crate) fn class(status: u16) -> usize {
     }
 }
 
-/// Place of requests that ended without a status: the upstream broke, or the client left.
+/// The index of requests that ended without a status: the upstream broke, or the client left.
 pub(crate) const ERROR: usize = 5;
 
-/// What one upstream counts.
+/// The metrics of one upstream.
 #[derive(Clone)]
 pub(crate) struct UpstreamMetrics {
     /// Tries, by the class of the answer; see [`class`].
@@ -48,7 +47,7 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) queued: IntGauge,
 }
 
-/// What one group counts, as its clients see it.
+/// The metrics of one group, as its clients see it.
 #[derive(Clone)]
 pub(crate) struct GroupMetrics {
     /// Requests, by the class of the answer; see [`class`].
@@ -170,7 +169,7 @@ impl UpstreamVecs {
     }
 }
 
-/// The only failure is a series that was never there.
+/// Removes a series; one that was never there is no failure.
 pub(super) fn forget<B: MetricVecBuilder>(series: &MetricVec<B>, labels: &[&str]) {
     _ = series.remove_label_values(labels);
 }

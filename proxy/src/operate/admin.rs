@@ -3,12 +3,13 @@
 //! - `GET /metrics`: all metrics, in Prometheus's text format.
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: version, commit, profile, process id, groups and their upstreams, as JSON.
+//! - `GET /traces`: slow and failed requests of the last minute, as JSON.
 //! - `POST /reload`: reads the file again; names the sections that need an upgrade.
 //! - `POST /drain?upstream=A[&timeout=T]`: gives upstream A no more requests, and waits until it has none left.
 //! - `POST /undrain?upstream=A`: gives it requests again.
 //! - `POST /cache/purge`: forgets all kept answers; says how many those were.
 //!
-//! A POST needs the admin token, and none comes from a web page.
+//! A POST needs the admin token, and is refused if it comes from a web page.
 
 use std::process;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use crate::config::parse_duration;
 use crate::message::target::host_name;
 use crate::table::live::Live;
 
-/// How long a drain waits unless told otherwise.
+/// How long a drain waits unless its request says how long.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Answers the admin listener's requests.
@@ -41,17 +42,18 @@ pub(crate) struct Admin {
     live: Arc<Live>,
     reloader: Arc<Reloader>,
     token: Token,
-    /// Host names it may be asked by, besides `localhost` and addresses.
+    /// Host names that requests may be for, besides `localhost` and addresses.
     names: Vec<String>,
     handing_over: Arc<AtomicBool>,
 }
 
-/// What can be asked for.
+/// What the path of a request names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Resource {
     Metrics,
     Health,
     Status,
+    Traces,
     Reload,
     Drain,
     Undrain,
@@ -59,7 +61,7 @@ enum Resource {
 }
 
 impl Admin {
-    /// Once `handing_over` is set, changes are left to the new process.
+    /// Once `handing_over` is set, changes are refused: they are for the new process.
     pub(crate) fn new(
         live: Arc<Live>,
         reloader: Arc<Reloader>,
@@ -91,6 +93,7 @@ impl Admin {
             Resource::Metrics => self.metrics(),
             Resource::Health => Ok(text("text/plain", "ok\n".into())),
             Resource::Status => self.status(),
+            Resource::Traces => json(&self.live.tracing.tail()),
             Resource::Reload => self.reload().await,
             Resource::Drain => self.drain(query).await,
             Resource::Undrain => self.undrain(query),
@@ -98,7 +101,8 @@ impl Admin {
         }
     }
 
-    /// A web page can give its own name this machine's address and read what answers; it can't do so with an address.
+    /// Refuses requests for other names: a web page can give its own name this machine's address and read the answer, but it
+    /// can't be named by an address.
     fn check_host(&self, headers: &HeaderMap) -> Result<(), AdminError> {
         let mut hosts = headers.get_all(HOST).iter();
         let is_ours = |host: &HeaderValue| {
@@ -113,7 +117,7 @@ impl Admin {
     }
 
     fn check_may_change(&self, headers: &HeaderMap) -> Result<(), AdminError> {
-        // Browsers send it with every POST, and a page may well be open on this machine.
+        // Browsers send `Origin` with every POST, and somebody may have a page open on this machine.
         if headers.contains_key(ORIGIN) {
             return Err(AdminError::FromBrowser);
         }
@@ -194,7 +198,7 @@ impl ServeHttp for Admin {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if self.handing_over.load(Ordering::Relaxed) {
-            // The next question is for the new process.
+            // The next request is for the new process.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
             session.set_keepalive(None);
         }
@@ -211,6 +215,7 @@ impl Resource {
             "/metrics" => Self::Metrics,
             "/healthz" => Self::Health,
             "/status" => Self::Status,
+            "/traces" => Self::Traces,
             "/reload" => Self::Reload,
             "/drain" => Self::Drain,
             "/undrain" => Self::Undrain,

@@ -1,4 +1,4 @@
-//! Why the admin listener does not do what it is asked, and the form of its answers.
+//! Why the admin listener refuses a request, and the form of its answers.
 
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
@@ -11,7 +11,7 @@ use crate::table::live::NoSuchUpstream;
 
 pub(super) type Answer = Response<Vec<u8>>;
 
-/// Why something is not done.
+/// Why a request is refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AdminError {
     #[error(
@@ -59,7 +59,7 @@ impl AdminError {
         }
     }
 
-    /// What the caller is told.
+    /// The answer with its status, a problem (RFC 9457) and the headers that go with it.
     pub(super) fn answer(&self) -> Answer {
         let status = self.status();
         let members = problem::members(status, &self.to_string());
@@ -89,7 +89,7 @@ impl AdminError {
 /// An answer of JSON.
 ///
 /// # Errors
-/// `value` has a form that JSON has not.
+/// JSON can't express `value`.
 pub(super) fn json(value: &impl Serialize) -> Result<Answer, AdminError> {
     let body = serde_json::to_string(value).map_err(|e| AdminError::Internal(e.to_string()))?;
     Ok(text("application/json", body))

@@ -1,4 +1,4 @@
-//! Flags and commands.
+//! The command line: how to serve, or what to do to a proxy that serves.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,8 +61,8 @@ pub struct Serve {
     #[arg(
         long,
         env = "STORE_PROXY_LOG",
-        // pingora tells of each request that failed, which is the access log's business, of each connection that an
-        // upstream closed while nobody used it, and of each second in which a process does not hand over yet.
+        // pingora logs each request that failed, which the access log does too, each connection that an upstream closed
+        // while nobody used it, and each second in which a process does not hand over yet.
         default_value = "info,pingora_core=warn,pingora_core::connectors=off,\
                          pingora_core::server::transfer_fd=off,pingora_proxy=off",
         global = true
@@ -142,7 +142,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// The token to send, if there is one to be had.
+    /// The token to send: from the file that was named, or else from the one that the settings name, if it can be read.
     ///
     /// # Errors
     /// The file that was named can't be read.
@@ -153,7 +153,7 @@ impl Target {
         });
         match named {
             Some(token) => token.map(Some),
-            // Without it the proxy says what is missing.
+            // Without a token the proxy's answer says what is missing.
             None => Ok(token_file(config).and_then(|file| token::read(&file).ok())),
         }
     }

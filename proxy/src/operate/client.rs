@@ -1,4 +1,4 @@
-//! Asks a running proxy, over its admin listener.
+//! Sends an operator's commands to a running proxy, over its admin listener.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,29 +11,29 @@ use store_server::console::table;
 
 use crate::answers::{Drain, NameStatus, Purge, Reload, Status, Undrain};
 
-/// Where a proxy with the default settings is asked.
+/// The admin listener of a proxy with the default settings.
 const DEFAULT: &str = "http://127.0.0.1:8081";
 
-/// Longest wait for an answer, but for one that comes once an upstream is idle.
+/// Longest wait for an answer; that to a drain may take longer by the drain's own limit.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a process that hands over is asked again. Meant for the moment in which both have the sockets.
+/// How long a process that hands over is asked again: for a moment both processes have the sockets.
 const HANDING_OVER: Duration = Duration::from_secs(15);
 
-/// Wait between two such questions.
+/// Wait before it is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// A proxy that can be asked.
+/// Sends requests to one proxy.
 pub struct AdminClient {
     admin: String,
     token: Option<Secret>,
     client: Client,
 }
 
-/// Why an answer is not what was hoped for.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody answers there, or not in HTTP.
+    /// Nobody answers there, or the answer is not a proxy's.
     #[error("no proxy answers at {admin}: {reason}")]
     Unreachable {
         /// The URL that was tried.
@@ -44,27 +44,27 @@ pub enum ClientError {
     /// The token can't be read.
     #[error("{0}")]
     Token(String),
-    /// The proxy refuses, in its own words.
+    /// The proxy refused.
     #[error("{detail}")]
     Refused {
-        /// The status it refuses with.
+        /// Its HTTP status.
         status: StatusCode,
-        /// The reason it gives.
+        /// Its reason, in its own words.
         detail: String,
     },
 }
 
 impl AdminClient {
-    /// Asks the process at the URL `admin`, or the default one; `token` is what changes need.
+    /// A client of the process at the URL `admin`, or else at the default one. Changes need a `token`.
     ///
     /// # Errors
     /// No HTTP client can be made.
     pub fn new(admin: Option<&str>, token: Option<Secret>) -> Result<Self, ClientError> {
         let admin = admin.unwrap_or(DEFAULT).trim_end_matches('/').to_owned();
         let client = Client::builder()
-            // What the environment says about proxies is meant for the world outside.
+            // The environment's proxies are for the world outside.
             .no_proxy()
-            // Each question on a connection of its own: during an upgrade it is for either process.
+            // A new connection for each request: during an upgrade, an old one leads to the old process.
             .pool_max_idle_per_host(0)
             .connect_timeout(Duration::from_secs(2))
             .build()
@@ -76,7 +76,7 @@ impl AdminClient {
         })
     }
 
-    /// Asks the process with this admin listener.
+    /// A client of the process with this admin listener.
     ///
     /// # Errors
     /// No HTTP client can be made.
@@ -135,7 +135,7 @@ impl AdminClient {
     /// What `GET /status` answers, word for word.
     ///
     /// # Errors
-    /// Nobody answers, or somebody else.
+    /// Nobody answers, or the answer is not a proxy's.
     pub async fn status_text(&self) -> Result<String, ClientError> {
         let request = self.request(Method::GET, "/status").timeout(ANSWER_LIMIT);
         let (status, text) = self.send(request).await?;
@@ -148,7 +148,7 @@ impl AdminClient {
     /// What `GET /status` answers, as a table.
     ///
     /// # Errors
-    /// Nobody answers, or somebody else.
+    /// Nobody answers, or the answer is not a proxy's.
     pub async fn status_table(&self) -> Result<String, ClientError> {
         Ok(lines(&self.status().await?).join("\n"))
     }
@@ -156,7 +156,7 @@ impl AdminClient {
     /// What `GET /status` answers.
     ///
     /// # Errors
-    /// Nobody answers, or somebody else.
+    /// Nobody answers, or the answer is not a proxy's.
     pub(crate) async fn status(&self) -> Result<Status, ClientError> {
         let text = self.status_text().await?;
         serde_json::from_str(&text).map_err(|error| unreachable(&self.admin, &error))

@@ -1,4 +1,4 @@
-//! Connections to the admin listener. Their heads are read and checked as those of the shop's clients are.
+//! Connections to the admin listener. Heads of requests are read and checked as those of other clients are.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::message::head;
 use crate::message::request_id::new_id;
 use crate::table::live::Live;
 
-/// What the admin listener leads to.
+/// Accepts the admin listener's connections.
 pub(crate) struct AdminEntrance {
     admin: Arc<Admin>,
     live: Arc<Live>,

@@ -1,8 +1,8 @@
-//! What changes a proxy that serves, from both ends: the admin listener, and the commands that ask it.
+//! What changes a proxy that serves: its admin listener, and the commands that ask that.
 //!
-//! `entrance`, `admin` and `token` are the listener; `reload` takes up a changed file. `cli` has the flags, `client` asks
-//! a running process, `upgrade` puts a new one in its place, which it finds by `pid_file`. Code that serves imports
-//! nothing of this.
+//! `entrance`, `admin` and `token` are the listener, which `admin` lists the paths of; `reload` puts a changed file in force.
+//! `cli` has the flags, `client` asks a running process, `upgrade` puts a new one in its place, which it finds by
+//! `pid_file`. Code that serves imports nothing of this.
 
 pub(crate) mod admin;
 mod admin_error;

@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Removed on drop, unless another process has taken its place by then.
+/// A file that is removed on drop, unless another process has written its own id by then.
 pub(crate) struct PidFile(PathBuf);
 
 impl PidFile {
-    /// Replaces whatever is there in one step: a reader finds one id or the other.
+    /// Writes this process's id in one step: a reader finds either the id before or this one.
     pub(crate) fn write(path: &Path) -> io::Result<Self> {
         let new = beside(path);
         fs::write(&new, format!("{}\n", std::process::id()))?;
@@ -17,16 +17,15 @@ impl PidFile {
     }
 }
 
-/// Whether a file can be made at `path`, without touching what is there: what will fail should do so before anything is
-/// begun.
+/// Checks that a file can be made at `path`, without touching what is there, so that a start fails early if at all.
 pub(crate) fn check_place(path: &Path) -> io::Result<()> {
     let beside = beside(path);
     fs::write(&beside, "")?;
     fs::remove_file(&beside)
 }
 
-/// A name that no other process uses.
-fn beside(path: &Path) -> PathBuf {
+/// A name beside `path` that no other process uses.
+pub(super) fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));
     name.into()
@@ -41,7 +40,7 @@ impl Drop for PidFile {
     }
 }
 
-/// The id in the file; none if there is none.
+/// The id in the file; `None` without a file or an id in it.
 pub(crate) fn read(path: &Path) -> Option<u32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Takes up a changed file while requests go on.
+//! Puts a changed file in force while requests go on.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::table::live::Live;
 /// Reads the file again, on a signal or when asked to.
 pub(crate) struct Reloader {
     file: PathBuf,
-    /// What can't change while the process runs is compared with this.
+    /// The settings that the process was started with: some can't change while it runs.
     at_start: Config,
     live: Arc<Live>,
     access_log: Arc<AccessLog>,
-    /// One at a time: the last to begin must be the last to be taken up.
+    /// Held while a file is read and put in force, so that the last reload to begin is the last to be in force.
     turn: Mutex<()>,
 }
 
@@ -36,13 +36,13 @@ impl Reloader {
         }
     }
 
-    /// Takes the file up. Returns the sections that changed but need a new process.
+    /// Puts the file in force. Returns the sections that changed but need a new process.
     ///
     /// # Errors
     /// What is wrong with the file; everything stays as it was.
     pub(crate) async fn reload(&self) -> Result<Vec<&'static str>, ConfigError> {
         let _turn = self.turn.lock().await;
-        // It was moved away, perhaps, and that is a reason to reload of its own.
+        // Whoever has moved the log away reloads to get a new one.
         self.access_log.reopen();
         let file = self.file.clone();
         // It reads files.
@@ -88,6 +88,7 @@ fn needs_new_process(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[server]", old.server != new.server),
         ("[[listen]]", old.listen != new.listen),
         ("[access_log]", old.access_log != new.access_log),
+        ("[trace]", old.trace != new.trace),
         ("[compression]", off(old) && !off(new)),
     ]
     .into_iter()

@@ -1,4 +1,4 @@
-//! The admin token: who can read its file may change the proxy.
+//! The admin token: whoever can read its file may change the proxy.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -9,7 +9,9 @@ use store_server::Secret;
 use store_server::token::{SHORTEST, bearer, is_readable_by_others, is_same, read};
 use uuid::Uuid;
 
-/// The secret that changes need.
+use super::pid_file::beside;
+
+/// The token that changes need.
 pub(crate) struct Token(Secret);
 
 impl Token {
@@ -41,10 +43,9 @@ impl Token {
     }
 }
 
-/// Another process may do the same at the same time, so nobody sees it under its name before it is whole.
+/// Makes the file. Another process may do so at the same time, so the file gets its name only when it is whole.
 fn make(file: &Path) -> std::io::Result<()> {
-    let mut unfinished = file.as_os_str().to_owned();
-    unfinished.push(format!(".{}", std::process::id()));
+    let unfinished = beside(file);
     let random = [Uuid::new_v4(), Uuid::new_v4()].map(|part| part.simple().to_string());
     let mut new = OpenOptions::new();
     new.write(true).create(true).truncate(true).mode(0o600);
@@ -76,7 +77,10 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(&folder).expect("reads").count(), 1);
         std::fs::write(&file, "short\n").expect("writes");
-        assert!(Token::load(&file).is_err());
-        assert!(Token::load(Path::new("/nowhere/token")).is_err());
+        let refused = |file: &Path| Token::load(file).err().expect("refused");
+        let short = refused(&file);
+        assert!(short.ends_with("needs 16 characters or more"), "{short}");
+        let nowhere = refused(Path::new("/nowhere/token"));
+        assert!(nowhere.starts_with("can't make the admin token's file"));
     }
 }

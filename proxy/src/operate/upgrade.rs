@@ -18,16 +18,16 @@ use super::pid_file;
 use crate::config::{self, ConfigError, Server};
 use store_server::logging::LogFormat;
 
-/// Longest wait until the new process asks for the sockets: it reads its file and certificates before.
+/// Longest wait until the new process asks for the sockets; it reads its file and certificates first.
 const START_LIMIT: Duration = Duration::from_secs(15);
 
-/// Longest wait until the new process answers, once the old one was told.
+/// Longest wait until the new process answers, once the old one was told to hand over.
 const TAKEOVER_LIMIT: Duration = Duration::from_secs(15);
 
 /// Wait between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Why there is no new process, or no certainty about it.
+/// Why an upgrade failed, or why it is not certain that it succeeded.
 #[derive(Debug, thiserror::Error)]
 pub enum UpgradeError {
     /// The settings are wrong; nothing was begun.
@@ -35,8 +35,8 @@ pub enum UpgradeError {
     Config(#[from] ConfigError),
     /// There is no running process to take over from.
     #[error(transparent)]
-    Control(#[from] ClientError),
-    /// Its file names another process than the one that answers.
+    Client(#[from] ClientError),
+    /// The pid file names another process than the one that answers.
     #[error("process {answering} answers, but {} names {}", file.display(), named(*.in_file))]
     WrongPid {
         /// The process that answers.
@@ -57,7 +57,7 @@ pub enum UpgradeError {
     /// The new process ended; the log has its reasons.
     #[error("the new process ended ({0}); {1}")]
     Ended(std::process::ExitStatus, &'static str),
-    /// The new process does not get to the point where it asks for the sockets, and was stopped.
+    /// The new process did not ask for the sockets in time, and was stopped.
     #[error(
         "the new process did not ask for the sockets in time and was stopped; the old one goes on"
     )]
@@ -65,7 +65,7 @@ pub enum UpgradeError {
     /// The old process can't be told.
     #[error("process {0} can't be told to hand over: {1}")]
     Signal(u32, nix::Error),
-    /// The sockets were handed over, as it seems, but the new process does not answer.
+    /// The old process was told to hand over, but the new one does not answer.
     #[error("the new process {0} does not answer; look at its log")]
     Silent(u32),
 }
@@ -82,8 +82,8 @@ pub struct Handover {
     pub new: u32,
 }
 
-/// Does it all: starts `binary` (by default this program), waits until it is ready, tells the running process to hand
-/// over, and waits until the new one answers.
+/// Starts `binary` (by default this program), waits until it is ready, tells the running process to hand over, and waits
+/// until the new one answers.
 ///
 /// # Errors
 /// See [`UpgradeError`]; unless it says otherwise, the old process goes on.
@@ -101,10 +101,10 @@ pub async fn upgrade(
     check_pid_file(old, &server)?;
     let mut new = start(serve, binary, old)?;
     wait_until_ready(&mut new, &server).await?;
-    // An id that does not fit is no process's.
+    // No process has an id that does not fit.
     let old_pid = Pid::from_raw(i32::try_from(old).unwrap_or(i32::MAX));
     if let Err(error) = kill(old_pid, Signal::SIGQUIT) {
-        stop(new);
+        stop(&mut new);
         return Err(UpgradeError::Signal(old, error));
     }
     let new = wait_until_serving(new, &server).await?;
@@ -143,7 +143,7 @@ fn start(serve: &Serve, binary: Option<&Path>, old: u32) -> Result<Child, Upgrad
         .arg("--config")
         .arg(&serve.config)
         .args(["--log", &serve.log, "--log-format", format])
-        // Those of this command would be taken for the flags of the same name.
+        // A variable of this command would act as the flag of the same name.
         .env_remove("STORE_PROXY_CHECK")
         .stdin(Stdio::null())
         .stdout(output_of(old, 1))
@@ -154,7 +154,7 @@ fn start(serve: &Serve, binary: Option<&Path>, old: u32) -> Result<Child, Upgrad
         .map_err(|error| failed(&binary, error))
 }
 
-/// Where the old process writes, so that logs go on in the same place. Where that can't be opened: our own.
+/// Where the old process writes, so that logs go on in the same place; if that can't be opened, where this process writes.
 fn output_of(pid: u32, descriptor: u32) -> Stdio {
     OpenOptions::new()
         .append(true)
@@ -169,9 +169,7 @@ async fn wait_until_ready(new: &mut Child, server: &Server) -> Result<(), Upgrad
             return Err(UpgradeError::Ended(status, "the old one goes on"));
         }
         if Instant::now() > limit {
-            // It is stopped before it could take anything over.
-            _ = new.kill();
-            _ = new.wait();
+            stop(new);
             return Err(UpgradeError::NotReady);
         }
         sleep(LOOK).await;
@@ -180,11 +178,11 @@ async fn wait_until_ready(new: &mut Child, server: &Server) -> Result<(), Upgrad
 }
 
 async fn wait_until_serving(mut new: Child, server: &Server) -> Result<u32, UpgradeError> {
-    let control = AdminClient::at(server.admin, None)?;
+    let client = AdminClient::at(server.admin, None)?;
     let limit = Instant::now() + TAKEOVER_LIMIT;
     loop {
         // Either process may answer, for a few seconds.
-        let answering = control.status().await.map(|status| status.pid);
+        let answering = client.status().await.map(|status| status.pid);
         let in_file = pid_file::read(&server.pid_file);
         if answering.is_ok_and(|pid| pid == new.id()) && in_file == Some(new.id()) {
             return Ok(new.id());
@@ -202,13 +200,14 @@ async fn wait_until_serving(mut new: Child, server: &Server) -> Result<u32, Upgr
     }
 }
 
-fn stop(mut new: Child) {
-    // It has nothing yet that it could lose.
+/// Ends the new process before it has taken anything over.
+fn stop(new: &mut Child) {
     _ = new.kill();
     _ = new.wait();
 }
 
-/// Whether a process waits on this Unix socket. Connecting would tell too, but it would be taken for the other process.
+/// Whether a process listens on this Unix socket. Connecting to it would tell too, but the process would take the connection
+/// for that of the other process.
 pub(crate) fn is_listened_on(path: &Path) -> bool {
     let Ok(sockets) = std::fs::read_to_string("/proc/net/unix") else {
         return false;
@@ -216,7 +215,7 @@ pub(crate) fn is_listened_on(path: &Path) -> bool {
     let Some(path) = path.to_str() else {
         return false;
     };
-    // Num RefCount Protocol Flags Type St Inode Path; listening sockets have a flag of their own.
+    // The columns are Num RefCount Protocol Flags Type St Inode Path; the flag 00010000 stands for listening.
     let listening: HashSet<&str> = sockets
         .lines()
         .filter(|line| line.split_whitespace().nth(3) == Some("00010000"))

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use prometheus::IntCounter;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use store_server::trace::Ids;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 use crate::config;
@@ -43,6 +45,9 @@ pub(crate) struct Entry<'a> {
     pub(crate) time: SystemTime,
     /// The id that the upstream's log has too.
     pub(crate) request_id: &'a str,
+    /// The trace and the span of this request, where there is one.
+    #[serde(flatten, serialize_with = "trace_and_span")]
+    pub(crate) trace: Option<Ids>,
     /// The client's address, as believed.
     pub(crate) client: IpAddr,
     /// The method.
@@ -208,6 +213,15 @@ fn rfc3339<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&humantime::format_rfc3339_millis(*time))
 }
 
+fn trace_and_span<S: Serializer>(ids: &Option<Ids>, to: S) -> Result<S::Ok, S::Error> {
+    let mut map = to.serialize_map(None)?;
+    if let Some(ids) = ids {
+        map.serialize_entry("trace_id", &ids.trace.to_string())?;
+        map.serialize_entry("span_id", &ids.span.to_string())?;
+    }
+    map.end()
+}
+
 fn milliseconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
     // Whole microseconds: more digits are noise.
     to.serialize_f64(duration.as_micros() as f64 / 1000.0)
@@ -231,6 +245,7 @@ mod tests {
         Entry {
             time: SystemTime::UNIX_EPOCH,
             request_id: "abc",
+            trace: None,
             client: [192, 0, 2, 1].into(),
             method: "GET",
             path: "/orders/1?\"x\"",

@@ -14,13 +14,13 @@ use crate::message::problem::Problem;
 use crate::table::live::Live;
 use crate::upstream::Group;
 
-/// What is asked for, as far as it decides whether it may be.
-pub(crate) struct Asked<'a> {
+/// The facts of a request that decide whether it is let in.
+pub(crate) struct Demand<'a> {
     /// Whether all of the request has come.
     pub(crate) is_whole: bool,
     /// Bytes of the body, if the head tells them.
     pub(crate) announced: Option<u64>,
-    /// Of the route; none if there is none.
+    /// The route's group; `None` without a route.
     pub(crate) group: Option<&'a Arc<Group>>,
     /// Whether the request may reach an upstream twice.
     pub(crate) replayable: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Asked<'a> {
 pub(crate) fn let_in(
     live: &Live,
     exchange: &mut Exchange,
-    asked: &Asked<'_>,
+    asked: &Demand<'_>,
 ) -> Result<(), Problem> {
     if !exchange.origin.is_background {
         take_place(live, exchange, asked.is_whole)?;
@@ -63,8 +63,9 @@ pub(crate) fn admit(
     exchange.origin = origin(session, &table.config.forwarded.trusted);
     let is_whole = session.as_mut().is_body_empty();
     let request = session.req_header();
+    exchange.trace(&live.tracing, &request.method, &request.headers);
     let announced = request.headers.get(CONTENT_LENGTH);
-    let asked = Asked {
+    let asked = Demand {
         is_whole,
         announced: announced.and_then(|length| length.to_str().ok()?.parse().ok()),
         group: table.routes.find(host(request), request.uri.path()),

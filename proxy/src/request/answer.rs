@@ -11,13 +11,13 @@ use pingora_proxy::Session;
 use super::exchange::Exchange;
 use crate::message::problem::Problem;
 use crate::message::request_id::REQUEST_ID;
-use crate::upstream::LeaseError;
+use crate::upstream::PermitError;
 
-impl From<LeaseError> for Problem {
-    fn from(error: LeaseError) -> Self {
+impl From<PermitError> for Problem {
+    fn from(error: PermitError) -> Self {
         match error {
-            LeaseError::NoUpstream { retry_after } => Self::NoUpstream { retry_after },
-            LeaseError::Overloaded => Self::Overloaded,
+            PermitError::NoUpstream { retry_after } => Self::NoUpstream { retry_after },
+            PermitError::Overloaded => Self::Overloaded,
         }
     }
 }
@@ -72,6 +72,9 @@ pub(crate) async fn answer(
     response.insert_header(CACHE_CONTROL, "no-store")?;
     response.insert_header(X_CONTENT_TYPE_OPTIONS, "nosniff")?;
     response.insert_header(REQUEST_ID, exchange.origin.request_id.clone())?;
+    if let Some((name, value)) = exchange.traced.line.take() {
+        response.append_header(name, value)?;
+    }
     if let Some(seconds) = problem.retry_after_seconds() {
         response.insert_header(RETRY_AFTER, seconds)?;
     }

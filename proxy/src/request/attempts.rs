@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::upstream::{Lease, Tries};
+use crate::upstream::{Permit, Tries};
 
 /// A kept connection that the upstream had closed breaks within a round trip.
 const STALE_SHOWS: Duration = Duration::from_millis(250);
@@ -14,7 +14,7 @@ pub(crate) struct Attempts {
     /// When the last try began.
     began: Instant,
     /// The slot of the try that is under way.
-    lease: Option<Lease>,
+    permit: Option<Permit>,
     /// Whether the next try gets a new connection, as an old one turned out to be closed.
     pub(crate) afresh: bool,
     /// Whether an upstream was sent the request, and so has counted it.
@@ -37,31 +37,31 @@ impl Attempts {
         Self {
             tries: Tries::default(),
             began: now,
-            lease: None,
+            permit: None,
             afresh: false,
             is_sent: false,
             body: BodyProgress::default(),
         }
     }
 
-    /// A try at the upstream of this lease begins.
-    pub(crate) fn begin(&mut self, lease: Lease) {
-        self.tries.add(&lease.upstream);
+    /// A try at the upstream of this permit begins.
+    pub(crate) fn begin(&mut self, permit: Permit) {
+        self.tries.add(&permit.upstream);
         self.began = Instant::now();
-        self.lease = Some(lease);
+        self.permit = Some(permit);
     }
 
     /// Gives back the slot of the try that is under way, if one is.
     pub(crate) fn end(&mut self) {
-        if let Some(lease) = self.lease.take() {
+        if let Some(permit) = self.permit.take() {
             let seconds = self.began.elapsed().as_secs_f64();
-            lease.upstream.metrics.duration.observe(seconds);
+            permit.upstream.metrics.duration.observe(seconds);
         }
     }
 
     /// Where the request is now.
-    pub(crate) fn lease(&self) -> Option<&Lease> {
-        self.lease.as_ref()
+    pub(crate) fn permit(&self) -> Option<&Permit> {
+        self.permit.as_ref()
     }
 
     /// Whether the last try may be made again on a new connection, as its old one turned out to be closed. That is no

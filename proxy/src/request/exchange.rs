@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use ipnet::IpNet;
 use pingora_http::ResponseHeader;
+use store_server::trace::Tracing;
 
 use super::access_log::{AccessLog, Entry};
 use super::attempts::Attempts;
+use super::traced::{self, Traced};
 use crate::cache::{self, Cache, FetchStart, Outcome};
 use crate::clients::Place;
 use crate::message::forwarded;
@@ -33,6 +35,7 @@ pub(crate) struct Exchange {
     pub(crate) caching: Caching,
     pub(crate) attempts: Attempts,
     pub(crate) ending: Ending,
+    pub(crate) traced: Traced,
 }
 
 /// The other end of a client's connection.
@@ -92,8 +95,8 @@ pub(crate) struct End {
     pub(crate) outcome: Option<Outcome>,
 }
 
-/// What the log tells of a request and its answer as they went over the wire.
-pub(crate) struct Seen<'a> {
+/// What the access log needs of a request and its answer as they went over the wire.
+pub(crate) struct WireFacts<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) host: Option<&'a str>,
@@ -139,6 +142,26 @@ impl Exchange {
             caching: Caching::default(),
             attempts: Attempts::none(started),
             ending: Ending::default(),
+            traced: Traced::default(),
+        }
+    }
+
+    /// Begins the trace of a request with this method and these headers, whose origin is known.
+    pub(crate) fn trace(&mut self, tracing: &Tracing, method: &Method, headers: &HeaderMap) {
+        let origin = &self.origin;
+        let trusted = &self.table.config.forwarded.trusted;
+        self.traced = Traced::begin(
+            tracing,
+            &traced::Asked {
+                began: self.started,
+                method,
+                headers,
+                is_trusted: forwarded::is_trusted(origin.peer, trusted),
+                https: origin.https,
+            },
+        );
+        if origin.is_background {
+            self.traced.root.set("store.background", true);
         }
     }
 
@@ -183,8 +206,11 @@ impl Exchange {
             tracing::debug!(request = self.id(), status, "{error}");
             return;
         }
+        let ids = self.traced.root.ids();
         tracing::warn!(
             request = self.id(),
+            trace_id = ids.map(|ids| display(ids.trace)),
+            span_id = ids.map(|ids| display(ids.span)),
             status,
             tries = self.attempts.tries.count(),
             "{method} {path} failed: {error}"
@@ -196,15 +222,16 @@ impl Exchange {
         &mut self,
         end: End,
         access_log: &AccessLog,
-        seen: impl FnOnce() -> Seen<'a>,
+        seen: impl FnOnce() -> WireFacts<'a>,
     ) {
         let duration = self.started.elapsed();
         // An old answer may have been given in place of a failure.
-        let (problem, lease) = (&self.ending.problem, self.attempts.lease());
-        if let (false, None, Some(lease)) = (end.failed, problem, lease) {
-            lease.upstream.standing.succeeded();
+        let (problem, permit) = (&self.ending.problem, self.attempts.permit());
+        if let (false, None, Some(permit)) = (end.failed, problem, permit) {
+            permit.upstream.standing.succeeded();
         }
         self.attempts.end();
+        self.end_trace(&end);
         if let Some(group) = self.group() {
             if self.origin.is_background {
                 return group.cache.into_iter().for_each(Cache::count_background);
@@ -221,11 +248,39 @@ impl Exchange {
         }
     }
 
-    fn log(&self, access_log: &AccessLog, seen: &Seen<'_>, end: &End, duration: Duration) {
+    /// Says in the trace how the request ended.
+    fn end_trace(&mut self, end: &End) {
+        self.traced.end_try();
+        if !self.traced.root.is_on() {
+            return;
+        }
+        let group = self.group().map(|group| group.name.clone());
+        let root = &mut self.traced.root;
+        if let Some(group) = group {
+            root.about(group.clone());
+            root.set("store.group", group);
+        }
+        if let Some(outcome) = end.outcome {
+            root.set("store.cache", outcome.label());
+        }
+        if let Some(reason) = self.ending.refused {
+            root.set("store.refused", reason.label());
+        }
+        match end.status {
+            Some(status) => root.answer(status),
+            None => root.set("store.client_left", true),
+        }
+        if end.failed && self.ending.problem.is_some() && end.status.is_none_or(|s| s < 500) {
+            root.fail("cut short");
+        }
+    }
+
+    fn log(&self, access_log: &AccessLog, seen: &WireFacts<'_>, end: &End, duration: Duration) {
         let tries = &self.attempts.tries;
         access_log.log(&Entry {
             time: SystemTime::now() - duration,
             request_id: self.id(),
+            trace: self.traced.root.ids(),
             client: self.origin.client,
             method: seen.method,
             path: seen.path,

@@ -196,10 +196,10 @@ impl ProxyHttp for Proxy {
         );
         let next = exchange.begin_try(key.as_ref()).await;
         let next = next.map_err(|problem| fail(exchange, problem))?;
-        let Some(lease) = exchange.attempts.lease() else {
+        let Some(permit) = exchange.attempts.permit() else {
             return Err(fail(exchange, Problem::Internal));
         };
-        let mut peer = Box::new(lease.upstream.peer.clone());
+        let mut peer = Box::new(permit.upstream.peer.clone());
         peer.options.read_timeout = Some(next.read_timeout);
         if next.alone {
             peer.group_key = self.lone.fetch_add(1, Ordering::Relaxed) + 1;
@@ -217,8 +217,8 @@ impl ProxyHttp for Proxy {
         _digest: Option<&Digest>,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        if let (false, Some(lease)) = (reused, exchange.attempts.lease()) {
-            lease.upstream.metrics.connects.inc();
+        if let (false, Some(permit)) = (reused, exchange.attempts.permit()) {
+            permit.upstream.metrics.connects.inc();
         }
         Ok(())
     }
@@ -243,6 +243,7 @@ impl ProxyHttp for Proxy {
         let origin = &exchange.origin;
         let trusted = forwarded::is_trusted(origin.peer, &exchange.table.config.forwarded.trusted);
         forwarded::tell(request, origin.peer, origin.https, trusted)?;
+        exchange.traced.tell(request)?;
         request.insert_header(REQUEST_ID, origin.request_id.clone())
     }
 
@@ -314,6 +315,9 @@ impl ProxyHttp for Proxy {
         }
         if let Some(outcome) = session::outcome(session, exchange) {
             response.append_header(STATUS, outcome.status(&session.cache))?;
+        }
+        if let Some((name, value)) = exchange.traced.line.take() {
+            response.append_header(name, value)?;
         }
         response.insert_header(REQUEST_ID, exchange.origin.request_id.clone())
     }

@@ -3,7 +3,7 @@
 //!
 //! `admission` lets it in, `arrival` waits for its body, `replay` says whether it may be sent twice, `tries` what follows
 //! when an upstream fails, `answer` ends it where the proxy answers itself, and `exchange` remembers it, and its
-//! `attempts` at upstreams, from its head to the line in the `access_log`.
+//! `attempts` at upstreams, from its head to the line in the `access_log`; `traced` is what its trace says of it.
 //! Nothing here owns what outlives a request: that is in `table`, `upstream`, `cache` and `clients`.
 
 pub(crate) mod access_log;
@@ -18,4 +18,5 @@ mod hash_key;
 pub(crate) mod hooks;
 mod replay;
 mod session;
+pub(crate) mod traced;
 mod tries;

@@ -5,7 +5,7 @@ use http::{Method, Version};
 use pingora_error::Error;
 use pingora_proxy::Session;
 
-use super::exchange::{End, Exchange, Seen};
+use super::exchange::{End, Exchange, WireFacts};
 use crate::cache::Outcome;
 
 /// How the exchange ended, with what error.
@@ -39,14 +39,14 @@ pub(crate) fn is_uncounted_call(session: &Session, exchange: &Exchange) -> bool 
 }
 
 /// What the log tells of it.
-pub(crate) fn seen(session: &Session) -> Seen<'_> {
+pub(crate) fn seen(session: &Session) -> WireFacts<'_> {
     let request = session.req_header();
     let header = |name| {
         let value = request.headers.get(name);
         value.and_then(|value| value.to_str().ok())
     };
     let target = request.uri.path_and_query();
-    Seen {
+    WireFacts {
         method: request.method.as_str(),
         path: target.map_or("*", |target| target.as_str()),
         host: header(HOST).or(request.uri.host()),

@@ -27,6 +27,17 @@ pub(crate) enum Fault {
     Broke,
 }
 
+impl Fault {
+    /// What a trace calls it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Stuck => "stuck",
+            Self::Broke => "broke off",
+        }
+    }
+}
+
 /// How a try failed that had a connection.
 #[derive(Clone, Copy)]
 pub(crate) struct Break {
@@ -44,37 +55,42 @@ impl Exchange {
     /// None can be had, or the time for the request is over.
     pub(crate) async fn begin_try(&mut self, key: &[u8]) -> Result<Try, Problem> {
         self.attempts.end();
+        self.traced.end_try();
         self.attempts.body.sent_bytes = 0;
         self.ending.problem = None;
         self.caching.renewal = None;
         self.caching.fetch = self.cache().map(Cache::fetch_start);
         let left = self.time_left()?;
         let group = self.group().ok_or(Problem::NoRoute)?;
-        let lease = group.lease(key, &self.attempts.tries).await?;
+        let permit = group.permit(key, &self.attempts.tries).await?;
         let lone = group.settings.reuse == Reuse::Replayable && !self.is_replayable();
         let next = Try {
             read_timeout: group.settings.read_timeout.min(left),
             alone: lone || self.attempts.afresh,
         };
-        self.attempts.begin(lease);
+        self.traced.begin_try(&permit.upstream);
+        self.attempts.begin(permit);
         Ok(next)
     }
 
     /// The upstream began to answer.
-    pub(crate) fn answered(&self, status: u16) {
-        if let (Some(group), Some(lease)) = (self.group(), self.attempts.lease()) {
-            lease.upstream.metrics.requests[class(status)].inc();
-            group.answered(&lease.upstream, status);
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.traced.answered(status);
+        if let (Some(group), Some(permit)) = (self.group(), self.attempts.permit()) {
+            permit.upstream.metrics.requests[class(status)].inc();
+            group.answered(&permit.upstream, status);
         }
     }
 
     /// No connection came about. Whether there is another try.
     pub(crate) fn unreachable(&mut self) -> bool {
+        self.traced.failed("unreachable");
         self.has_no_connection(Problem::UpstreamUnreachable)
     }
 
     /// There is no trust between proxy and upstream. Whether there is another try.
     pub(crate) fn untrusted(&mut self) -> bool {
+        self.traced.failed("untrusted");
         if let Some(upstream) = self.attempts.tries.last() {
             upstream.metrics.tls_failures.inc();
         }
@@ -93,6 +109,7 @@ impl Exchange {
     /// A try failed at its upstream. Whether there is another.
     pub(crate) fn broke_off(&mut self, how: Break) -> bool {
         let timed_out = how.fault != Fault::Broke;
+        self.traced.failed(how.fault.word());
         if how.fault == Fault::Silent && !self.attempts.body.has_arrived {
             // The upstream waits for the rest of the request, as we do.
             self.ending.problem = Some(Problem::TooSlow);

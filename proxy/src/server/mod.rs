@@ -1,7 +1,7 @@
-//! The running process, from its start to its end: pingora's server with its services, sockets, signals and the order in
-//! which it all begins and stops.
+//! The running process, from its start to its end.
 //!
-//! Here things are put together. Nothing here looks at a request, and no other room imports this one.
+//! `run` has the order in which everything starts and stops, `pingora` runs pingora's server with its services, `signals` and
+//! `sockets` are what the system tells and gives. Nothing here looks at a request, and no other room imports this one.
 
 mod pingora;
 mod run;
@@ -33,7 +33,10 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
-    /// There is no admin token to be had.
+    /// Traces can't be sent as the environment says.
+    #[error("{0}")]
+    Trace(String),
+    /// The admin token can't be read or made.
     #[error("`server.admin_token_file`: {0}")]
     Token(String),
     /// A file can't be written or opened.
@@ -44,7 +47,7 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
-    /// pingora ended, or never began.
+    /// pingora failed, or the metrics or threads can't be had.
     #[error("{0}")]
     Internal(String),
 }
@@ -53,14 +56,14 @@ impl StartError {
     /// The process's exit code: 2 for a wrong setting, 1 for anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Tls(_) | Self::Token(_) => 2,
+            Self::Config(_) | Self::Tls(_) | Self::Token(_) | Self::Trace(_) => 2,
             _ => 1,
         }
     }
 }
 
-/// Checks everything about a configuration that can be checked without serving. Says what its names stand for, in lines that
-/// begin with `#`; one that stands for nothing may come to do so later.
+/// Checks of a configuration what can be checked without serving, beyond what reading it does. Returns what its names stand
+/// for, in lines that begin with `#`; one that stands for nothing may come to do so later.
 ///
 /// # Errors
 /// A certificate can't be used.

@@ -1,4 +1,4 @@
-//! pingora's server: its services, in a thread of their own.
+//! pingora's server with its services, which runs in a thread of its own.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,13 +29,13 @@ use crate::table::checks::HealthChecks;
 use crate::table::live::Live;
 use crate::table::lookups::NameLookups;
 
-/// Connections to upstreams that are kept for each thread when unused.
+/// Most unused connections to upstreams that each thread keeps.
 const KEPT_CONNECTIONS: usize = 1024;
 
-/// A bound of pingora's on tries, above ours.
+/// pingora's own limit on tries, so high that only ours counts.
 const MOST_RETRIES: usize = 200;
 
-/// What the services need.
+/// What pingora's services are made of.
 pub(super) struct Parts<'a> {
     pub(super) config: &'a Config,
     pub(super) live: Arc<Live>,
@@ -48,11 +48,11 @@ pub(super) struct Parts<'a> {
 
 /// A pingora server that runs.
 pub(super) struct PingoraServer {
-    /// How far it is.
+    /// Tells which phase of its start or its end pingora has reached.
     pub(super) phases: broadcast::Receiver<ExecutionPhase>,
-    /// Told once it listens.
+    /// Resolves once it listens on all addresses.
     pub(super) listening: oneshot::Receiver<()>,
-    /// What keeps a stopping process from ending.
+    /// Counts the connections that keep a stopping process from ending.
     pub(super) occupants: Occupants,
     stop: mpsc::Sender<ShutdownSignal>,
 }
@@ -78,7 +78,7 @@ impl PingoraServer {
         })
     }
 
-    /// Begins to stop. Asked a second time, nothing changes.
+    /// Begins to stop. A second call changes nothing.
     pub(super) fn stop(&self, how: ShutdownSignal) {
         _ = self.stop.try_send(how);
     }
@@ -95,9 +95,9 @@ fn conf(config: &Config) -> Result<ServerConf, StartError> {
         upgrade_sock: text(&config.server.upgrade_socket)?,
         upstream_keepalive_pool_size: KEPT_CONNECTIONS,
         max_retries: MOST_RETRIES,
-        // Connections stay on the thread that they began on: measured faster than moving them about.
+        // A connection stays on the thread that it began on, which was measured to be faster.
         work_stealing: false,
-        // Slept in full, whatever there is to do; the process ends before, once it has nothing left to do.
+        // pingora sleeps for all of it; the process ends earlier, once it has nothing left to do.
         grace_period_seconds: Some(config.server.drain_timeout.as_secs() + 60),
         graceful_shutdown_timeout_seconds: Some(0),
         ..ServerConf::default()
@@ -157,7 +157,7 @@ fn with_services(
     Ok((server, occupants))
 }
 
-/// Waits in a thread of its own, as pingora blocks the one it is run on.
+/// Runs the server in a thread of its own, as pingora blocks the one it is run on.
 fn run(mut server: Server, stopped: mpsc::Receiver<ShutdownSignal>) -> Result<(), StartError> {
     let shutdown_signal = Box::new(StopSignal(Mutex::new(stopped)));
     thread::Builder::new()
@@ -170,7 +170,7 @@ fn run(mut server: Server, stopped: mpsc::Receiver<ShutdownSignal>) -> Result<()
         .map_err(|error| StartError::Internal(format!("can't start threads: {error}")))
 }
 
-/// Signals are read by us, and passed on when they are pingora's business.
+/// Tells pingora to stop. We read the signals, and pass on those that are for pingora.
 struct StopSignal(Mutex<mpsc::Receiver<ShutdownSignal>>);
 
 #[async_trait]

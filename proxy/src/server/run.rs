@@ -1,4 +1,4 @@
-//! One process from its start to its end.
+//! One process from its start to its end: what is checked, started, taken over, announced and stopped, in this order.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pingora_core::server::{ExecutionPhase, ShutdownSignal};
+use store_server::trace::Tracing;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
@@ -26,13 +27,19 @@ use crate::operate::upgrade::is_listened_on;
 use crate::request::access_log::AccessLog;
 use crate::table::live::Live;
 
+/// The service that traces are of, unless the environment names another.
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+
+/// How long the last traces may take to be sent, at the end.
+const TRACES_LIMIT: Duration = Duration::from_secs(3);
+
 /// Wait between two looks at the certificates' files.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(1);
 
 /// Longest wait until pingora listens, on addresses that were free a moment ago.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a process that was told to hand over waits for one to hand over to.
+/// How long a process that was told to hand over waits for another to ask for its sockets.
 const SUCCESSOR_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long the running process may take to say which upstreams are drained.
@@ -41,13 +48,13 @@ const ASK_LIMIT: Duration = Duration::from_secs(2);
 /// Wait between two looks at whether something is done.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Looks in a row that find no connection, until there is none: one that was just accepted is not counted yet.
+/// So many looks in a row must find no connection before there is none: one that was just accepted is not counted yet.
 const EMPTY_LOOKS: u32 = 5;
 
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// Why it can't begin.
+/// The proxy can't start; nothing is left running.
 pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     let mut signals = Signals::catch().map_err(internal)?;
     let config = config::load(&settings.config)?;
@@ -63,9 +70,11 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
         file_error(&path, error)
     })?;
     let access_log = Arc::new(access_log);
+    let tracing = Tracing::start(&config.trace.settings(), PROGRAM, metrics.spans.clone());
+    let tracing = tracing.map_err(StartError::Trace)?;
     let names = Names::new(metrics.clone());
     names.ask_for_all(&config).await;
-    let live = Live::new(&config, names, metrics);
+    let live = Live::new(&config, names, metrics, tracing.clone());
     if settings.upgrade {
         take_over_drains(&config, &live).await;
     }
@@ -78,6 +87,7 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     let _removed_on_drop = PidFile::write(pid_file).map_err(|error| file_error(pid_file, error))?;
     proxy.announce();
     proxy.follow(&mut signals).await;
+    tracing.finish(TRACES_LIMIT).await;
     Ok(())
 }
 
@@ -92,7 +102,8 @@ fn file_error(file: &std::path::Path, error: io::Error) -> StartError {
     }
 }
 
-/// What would stop the process later, and less clearly or after it has taken over the sockets.
+/// Checks files and addresses that would stop the process later: with a less clear message, or after it has taken over the
+/// sockets.
 fn check_place(config: &Config, upgrade: bool) -> Result<(), StartError> {
     let server = &config.server;
     for file in [&server.pid_file, &server.upgrade_socket] {
@@ -105,7 +116,7 @@ fn check_place(config: &Config, upgrade: bool) -> Result<(), StartError> {
         .map_err(|(address, error)| StartError::Listen { address, error })
 }
 
-/// What an operator took out for maintenance stays out.
+/// Drains the upstreams that the running process has drained, so that they stay out of service.
 async fn take_over_drains(config: &Config, live: &Live) {
     let status = async { AdminClient::at(config.server.admin, None)?.status().await };
     let running = match timeout(ASK_LIMIT, status).await {
@@ -171,7 +182,7 @@ impl Proxy {
         })
     }
 
-    /// Lines on stdout, for people and for scripts.
+    /// Prints on stdout where the proxy listens, for people and for scripts.
     fn announce(&self) {
         let mut lines = String::new();
         for listen in &self.config.listen {
@@ -183,13 +194,13 @@ impl Proxy {
             lines.push_str(&format!("listening on {scheme}://{}\n", listen.address));
         }
         lines.push_str(&format!("admin on http://{}\n", self.config.server.admin));
-        // Whoever started us may have closed stdout; that is no reason to stop.
+        // Stdout may be closed, which is no reason to stop.
         _ = io::stdout().write_all(lines.as_bytes());
         _ = io::stdout().flush();
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "Serving");
     }
 
-    /// Does what signals tell, until one of them is the end.
+    /// Acts on signals until one of them ends the process.
     async fn follow(mut self, signals: &mut Signals) {
         let mut look = interval(CERTIFICATE_LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -223,7 +234,7 @@ impl Proxy {
         }
     }
 
-    /// In a task of its own: a slow name server must not keep the next signal waiting.
+    /// Reloads in a task of its own: a slow name server must not keep the next signal waiting.
     fn reload(&self) {
         let reloader = self.reloader.clone();
         // A wrong file is logged, and changes nothing.
@@ -238,7 +249,7 @@ impl Proxy {
         }
     }
 
-    /// Whether a process asks for the sockets. It may have been started at the same moment.
+    /// Whether a process asks for the sockets. It may have just been started, so it gets some time.
     async fn has_successor(&self) -> bool {
         let limit = Instant::now() + SUCCESSOR_LIMIT;
         while !is_listened_on(&self.config.server.upgrade_socket) {
@@ -250,7 +261,7 @@ impl Proxy {
         true
     }
 
-    /// Waits until nothing is left to do, or the time for it is over.
+    /// Waits until no connection is left, or the time to drain is over.
     async fn finish(&mut self) {
         wait_for_phase(&mut self.running, |phase| {
             matches!(phase, ExecutionPhase::ShutdownGracePeriod)
@@ -272,7 +283,8 @@ impl Proxy {
     }
 }
 
-/// pingora ends the process when nobody hands over; what it says is logged too late to be seen.
+/// Waits for the running process's sockets. If nobody hands over, pingora ends the process, and its own log line comes too
+/// late; so this logs an error just before.
 async fn wait_for_hand_over(running: &mut PingoraServer, config: &Config) {
     let socket = config.server.upgrade_socket.display();
     tracing::info!(%socket, "Waiting for the running process to hand over; it does on SIGQUIT");

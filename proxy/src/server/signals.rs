@@ -1,4 +1,4 @@
-//! What the system and operators tell a running process.
+//! The signals by which the system and operators tell a running process what to do.
 
 use std::io;
 
@@ -24,7 +24,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// To be called before anything is started, so that no signal finds the default action.
+    /// Catches the signals. Call it before anything is started, or a signal ends the process by its default action.
     pub(crate) fn catch() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -34,7 +34,7 @@ impl Signals {
         })
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     pub(crate) async fn next(&mut self) -> Instruction {
         tokio::select! {
             _ = self.terminate.recv() => Instruction::Stop,

@@ -18,7 +18,7 @@ use crate::config::Config;
 /// Wait between two looks at whether the sockets are there.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Files besides client connections: one for each at the other side, and some for logs, checks and the like.
+/// Open files for each client connection: its own, and one for a connection to an upstream.
 const FILES_FOR_EACH_CONNECTION: u64 = 2;
 
 /// All addresses of a configuration, the admin listener's last.
@@ -27,7 +27,7 @@ pub(crate) fn addresses(config: &Config) -> Vec<SocketAddr> {
     for_clients.chain([config.server.admin]).collect()
 }
 
-/// pingora would try for half a minute, and then go on without a listener.
+/// Checks that all addresses are free: pingora would try one that is not for half a minute, and then go on without it.
 ///
 /// # Errors
 /// The first address that can't be listened on.
@@ -36,7 +36,7 @@ pub(crate) fn check_free(addresses: &[SocketAddr]) -> Result<(), (SocketAddr, io
         .iter()
         .map(|&address| TcpListener::bind(address).map_err(|error| (address, error)))
         .collect();
-    // All at once, so that two of ours which exclude one another are found out as well.
+    // Bound at once, so that two of our addresses that exclude each other are found too.
     held.map(drop)
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn listener(address: SocketAddr) -> ListenerConfig {
         .l4_buffer(no_read_buffer)
 }
 
-/// A client that vanished is found out after a minute and a half.
+/// Options with which a client that vanished is noticed after a minute and a half.
 fn options() -> TcpSocketOptions {
     let mut options = TcpSocketOptions::default();
     options.tcp_keepalive = Some(TcpKeepalive {
@@ -77,7 +77,7 @@ impl Service for ListenWatch {
             tokio::time::sleep(LOOK).await;
         }
         if let Some(tell) = self.tell.take() {
-            // Whoever waited may be gone: the process ends then.
+            // The one that waited is gone if the process ends.
             _ = tell.send(());
         }
     }

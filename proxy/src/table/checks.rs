@@ -1,4 +1,4 @@
-//! Health checks, and the return of upstreams that were left out for a while.
+//! Runs health checks, and lets upstreams return that were left out for a while.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::upstream::check;
 /// Wait between two looks at what is due.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Wait between two looks at which clients' rates can be forgotten.
+/// Wait between two looks at whose rate of requests can be forgotten.
 const FORGET_CLIENTS: Duration = Duration::from_secs(60);
 
 /// Checks upstreams until the proxy stops.
@@ -25,7 +25,7 @@ pub(crate) struct HealthChecks {
 }
 
 impl HealthChecks {
-    /// Checks all upstreams of the configuration in force.
+    /// Health checks of all upstreams of the configuration in force.
     pub(crate) fn new(live: Arc<Live>) -> Self {
         Self { live }
     }
@@ -41,7 +41,7 @@ impl BackgroundService for HealthChecks {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                // Requests in flight still need them, but not for long, and the sender's end is the end.
+                // Requests in flight still need checks. The sender is dropped when they end.
                 ended = shutdown.changed() => if ended.is_err() { return },
             }
             let now = Instant::now();
@@ -80,7 +80,7 @@ impl Round {
                     due.insert(id, at);
                     continue;
                 }
-                // The time for a check is bounded, so that the next one never overtakes it.
+                // The next check is due after this one's timeout, so it can't overtake it.
                 due.insert(
                     id.clone(),
                     now + settings.interval.max(settings.timeout + TICK),

@@ -1,10 +1,12 @@
-//! The configuration in force: replaced whole on a reload, while what is known about upstreams stays.
+//! The configuration in force. A reload replaces it whole; what is known about upstreams stays.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
+
+use store_server::trace::Tracing;
 
 use super::build::Builder;
 use super::routes::Routes;
@@ -19,7 +21,7 @@ use crate::upstream::{Group, Upstream};
 /// Wait between two looks at whether a drained upstream is idle.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
-/// Looks in a row that find it idle, until it is: a request that was being given to it is not counted yet.
+/// So many looks in a row must find it idle before it is: a request that is just being given to it is not counted yet.
 const IDLE_LOOKS: u32 = 3;
 
 /// The configuration in force.
@@ -34,6 +36,8 @@ pub(crate) struct Live {
     pub(crate) clients: Arc<Clients>,
     /// Every metric.
     pub(crate) metrics: Arc<Metrics>,
+    /// The traces.
+    pub(crate) tracing: Tracing,
 }
 
 /// One configuration, ready for requests.
@@ -50,8 +54,13 @@ pub(crate) struct Table {
 pub(crate) struct NoSuchUpstream(String);
 
 impl Live {
-    /// Takes up `config`, with what is known of its names.
-    pub(crate) fn new(config: &Config, names: Arc<Names>, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// Puts `config` in force, with what is known of its names.
+    pub(crate) fn new(
+        config: &Config,
+        names: Arc<Names>,
+        metrics: Arc<Metrics>,
+        tracing: Tracing,
+    ) -> Arc<Self> {
         let caches = Caches::default();
         let builder = Builder {
             names: &names,
@@ -66,14 +75,15 @@ impl Live {
             names,
             clients: Arc::default(),
             metrics,
+            tracing,
         })
     }
 
-    /// Takes up `config` instead; requests in flight end as they began.
+    /// Puts another `config` in force; requests in flight end with the one they began with.
     pub(crate) fn reload(&self, config: &Config) {
         let (before, after) = self.replace(|_| config.clone());
         self.names.keep_those_of(config);
-        // After the switch: what is asked of the old servers from here on is of requests that began before.
+        // After the switch: from here on, only requests that began before it ask the old servers.
         self.caches.purge(
             |group| match (before.groups.get(group), after.groups.get(group)) {
                 (Some(before), Some(after)) => !Arc::ptr_eq(before, after),
@@ -82,12 +92,12 @@ impl Live {
         );
     }
 
-    /// Takes up what is known of names by now; requests in flight end as they began.
+    /// Takes up what is known of names by now; requests in flight end with the addresses they began with.
     pub(crate) fn follow_names(&self) {
         self.replace(|table| table.config.clone());
     }
 
-    /// Puts another table in the place of the one in force. Both are the answer.
+    /// Puts another table in the place of the one in force. Returns both.
     fn replace(&self, config: impl FnOnce(&Table) -> Config) -> (Arc<Table>, Arc<Table>) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.table.load_full();
@@ -121,12 +131,12 @@ impl Live {
         }
     }
 
-    /// Forgets what all groups keep; says how many answers that were.
+    /// Forgets the answers that all groups keep. Returns how many those were.
     pub(crate) fn purge(&self) -> usize {
         self.caches.purge(|_| true)
     }
 
-    /// Answers nothing from any cache from here on: this process ends, and nobody tells it of changes any more.
+    /// Stops answering from caches: this process ends, and nobody tells it of changes any more.
     pub(crate) fn close_caches(&self) {
         self.caches.close();
     }
@@ -176,8 +186,8 @@ impl Live {
         status.collect()
     }
 
-    /// Sends no more requests to the upstream, or to all that a name stands for at the moment, and waits, at most for `limit`, until it has none in flight. Says
-    /// whether it has none.
+    /// Sends no more requests to the upstream, or to all that a name stands for at the moment, and waits, at most for
+    /// `limit`, until none is in flight there. Returns whether none is.
     ///
     /// # Errors
     /// There is no such upstream.

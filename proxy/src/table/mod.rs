@@ -1,8 +1,8 @@
 //! The configuration in force, ready for requests: routes to groups, replaced whole by a reload, beside what outlives it.
 //!
-//! `live` is what every request begins with and what operators look at and change; `build` makes it of a configuration;
-//! `routes` finds the group for a host and path; `checks` has all groups' health looked at in time, and `lookups` all
-//! names. Nothing here reads the file or a request.
+//! `live` holds the table that every request begins with, and lets operators look at upstreams and drain them; `build` makes
+//! it of a configuration; `routes` finds the group for a host and path; `checks` runs all groups' health checks, and
+//! `lookups` looks names up again in time. Nothing here reads the file or a request.
 
 mod build;
 pub(crate) mod checks;

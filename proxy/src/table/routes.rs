@@ -16,7 +16,7 @@ struct Entry {
 }
 
 impl Routes {
-    /// `group` finds the group that a route names; a route without one is left out, as the configuration was checked.
+    /// Sorts the routes. `group` finds the group that a route names; the configuration was checked, so there is one.
     pub(crate) fn new(
         routes: &[config::Route],
         group: impl Fn(&str) -> Option<Arc<Group>>,
@@ -39,7 +39,7 @@ impl Routes {
         Self(entries)
     }
 
-    /// The group for a request; `host` may have a port, and `path` any percent-encoding.
+    /// Finds the group for a request. `host` may have a port, and `path` any percent-encoding.
     pub(crate) fn find(&self, host: &str, path: &str) -> Option<&Arc<Group>> {
         let (name, path) = (target::host_name(host), target::normal(path.as_bytes()));
         self.0

@@ -10,20 +10,21 @@ use tokio::time::{sleep, timeout};
 
 /// The connections of one upstream that are not in use.
 pub(crate) struct Connections {
-    idle: Mutex<Idle>,
+    idle: Mutex<IdleConnections>,
     limit: usize,
     idle_timeout: Duration,
 }
 
 #[derive(Default)]
-struct Idle {
+struct IdleConnections {
     /// In the order in which they were given back.
-    kept: Vec<Kept>,
+    kept: Vec<IdleConnection>,
     /// Whether a task looks for those that are too old.
     is_swept: bool,
 }
 
-struct Kept {
+/// A connection that no request uses.
+struct IdleConnection {
     stream: TcpStream,
     since: Instant,
     /// A connection stays on the thread whose task waits for it: to wake another one costs more.
@@ -53,7 +54,7 @@ impl Connections {
         let mut idle = self.lock();
         loop {
             let last = idle.kept.iter().rposition(|kept| kept.thread == thread)?;
-            let Kept { stream, since, .. } = idle.kept.remove(last);
+            let IdleConnection { stream, since, .. } = idle.kept.remove(last);
             if since.elapsed() < self.idle_timeout && is_quiet(&stream) {
                 let reused = true;
                 return Some(Connection { stream, reused });
@@ -70,7 +71,7 @@ impl Connections {
         if idle.kept.len() >= self.limit {
             idle.kept.remove(0);
         }
-        idle.kept.push(Kept {
+        idle.kept.push(IdleConnection {
             stream: connection.stream,
             since: Instant::now(),
             thread: thread::current().id(),
@@ -80,7 +81,7 @@ impl Connections {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Idle> {
+    fn lock(&self) -> MutexGuard<'_, IdleConnections> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::budget::Budget;
 use super::policy::{Candidate, Picker};
-use super::{Lease, State, Upstream};
+use super::{Permit, State, Upstream};
 use crate::cache::Cache;
 use crate::config;
 use crate::metrics::{GroupMetrics, Metrics};
@@ -34,7 +34,7 @@ pub(crate) struct Group {
 
 /// Why no upstream can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LeaseError {
+pub(crate) enum PermitError {
     /// None is up.
     NoUpstream {
         /// When one may be back.
@@ -119,11 +119,11 @@ impl Group {
     ///
     /// # Errors
     /// No upstream is up, or all their slots and queues are full.
-    pub(crate) async fn lease(&self, key: &[u8], tried: &Tries) -> Result<Lease, LeaseError> {
+    pub(crate) async fn permit(&self, key: &[u8], tried: &Tries) -> Result<Permit, PermitError> {
         let choice = self.choice.load_full();
         if choice.eligible.is_empty() {
             self.metrics.no_upstream.inc();
-            return Err(LeaseError::NoUpstream {
+            return Err(PermitError::NoUpstream {
                 retry_after: self.retry_after(),
             });
         }
@@ -137,27 +137,27 @@ impl Group {
             let Some(upstream) = choice.pick(key, free) else {
                 break;
             };
-            if let Some(lease) = upstream.try_lease() {
-                return Ok(lease);
+            if let Some(permit) = upstream.try_permit() {
+                return Ok(permit);
             }
         }
-        let lease = self.wait_for_lease(&choice, key, fresh).await;
-        if lease.is_none() {
+        let permit = self.wait_for_permit(&choice, key, fresh).await;
+        if permit.is_none() {
             self.metrics.no_upstream.inc();
         }
-        lease.ok_or(LeaseError::Overloaded)
+        permit.ok_or(PermitError::Overloaded)
     }
 
-    async fn wait_for_lease(
+    async fn wait_for_permit(
         &self,
         choice: &Choice,
         key: &[u8],
         fresh: impl Fn(&Upstream) -> bool,
-    ) -> Option<Lease> {
+    ) -> Option<Permit> {
         let queue = choice.pick(key, |upstream| {
             fresh(upstream) && upstream.has_room_to_wait()
         });
-        queue?.lease(self.settings.queue_timeout).await
+        queue?.permit(self.settings.queue_timeout).await
     }
 
     /// Looks again at which upstreams may be picked. Called whenever that may have changed.

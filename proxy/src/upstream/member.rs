@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pingora_core::upstreams::peer::HttpPeer;
+use store_server::trace::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Endpoint;
@@ -23,11 +24,24 @@ pub(crate) struct Upstream {
     pub(crate) peer: HttpPeer,
     pub(crate) standing: Arc<Standing>,
     pub(crate) metrics: UpstreamMetrics,
+    /// Its address, as traces share it.
+    pub(crate) name: Arc<str>,
+    /// What traces say of it.
+    pub(crate) attributes: Arc<[(&'static str, Value)]>,
     /// Those of requests that pass pingora by; pingora keeps its own.
     connections: Arc<Connections>,
     connect_timeout: Duration,
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
+}
+
+/// An upstream's address as OpenTelemetry has it.
+fn attributes(endpoint: &Endpoint) -> Arc<[(&'static str, Value)]> {
+    let port = i64::from(endpoint.socket.port());
+    Arc::new([
+        ("server.address", endpoint.host.clone().into()),
+        ("server.port", port.into()),
+    ])
 }
 
 impl Upstream {
@@ -48,6 +62,8 @@ impl Upstream {
             slots: Arc::new(Semaphore::new(entry.max_connections)),
             waiting: AtomicUsize::new(0),
             max_queue: entry.max_queue,
+            name: endpoint.address.as_str().into(),
+            attributes: attributes(&endpoint),
             endpoint,
         }
     }
@@ -89,19 +105,19 @@ impl Upstream {
     }
 
     /// A slot, if one is free.
-    pub(crate) fn try_lease(self: &Arc<Self>) -> Option<Lease> {
+    pub(crate) fn try_permit(self: &Arc<Self>) -> Option<Permit> {
         let slot = self.slots.clone().try_acquire_owned().ok()?;
-        Some(Lease::new(self.clone(), slot))
+        Some(Permit::new(self.clone(), slot))
     }
 
     /// A slot, once one is free, in the order in which they were asked for; none after `limit`.
-    pub(crate) async fn lease(self: &Arc<Self>, limit: Duration) -> Option<Lease> {
+    pub(crate) async fn permit(self: &Arc<Self>, limit: Duration) -> Option<Permit> {
         let waiting = QueuePlace::new(self);
         let slot = tokio::time::timeout(limit, self.slots.clone().acquire_owned()).await;
-        let lease = Lease::new(self.clone(), slot.ok()?.ok()?);
+        let permit = Permit::new(self.clone(), slot.ok()?.ok()?);
         // Not before: a drain looks at both counts.
         drop(waiting);
-        Some(lease)
+        Some(permit)
     }
 }
 
@@ -123,13 +139,13 @@ impl Drop for QueuePlace<'_> {
     }
 }
 
-/// One request in flight at an upstream.
-pub(crate) struct Lease {
+/// The right to have one request in flight at an upstream.
+pub(crate) struct Permit {
     pub(crate) upstream: Arc<Upstream>,
     _slot: OwnedSemaphorePermit,
 }
 
-impl Lease {
+impl Permit {
     fn new(upstream: Arc<Upstream>, slot: OwnedSemaphorePermit) -> Self {
         upstream.standing.begin_request();
         upstream.metrics.in_flight.inc();
@@ -140,7 +156,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.upstream.standing.end_request();
         self.upstream.metrics.in_flight.dec();

@@ -1,7 +1,7 @@
 //! The hosts behind the proxy: groups of them, which one is picked by what policy, what each is busy with, and whether
 //! it is well.
 //!
-//! A `group` leases a slot at one of its members; `standing` is what is known about a member over time, from requests
+//! A `group` gives a permit for one of its members; `standing` is what is known about a member over time, from requests
 //! and from the checks of `health`; `budget` bounds retries. Nothing here knows a request, only a key to pick by, and
 //! nothing reads the configuration by itself.
 
@@ -17,7 +17,7 @@ mod standing;
 
 pub(crate) use connections::Connection;
 pub(crate) use endpoint::Endpoint;
-pub(crate) use group::{Group, LeaseError, Tries};
+pub(crate) use group::{Group, PermitError, Tries};
 pub(crate) use health::check;
-pub(crate) use member::{Lease, Upstream};
+pub(crate) use member::{Permit, Upstream};
 pub(crate) use standing::{Standing, State};

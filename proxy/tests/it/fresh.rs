@@ -18,13 +18,13 @@ const SLACK: Duration = Duration::from_secs(2);
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// A store behind a proxy that keeps its reports, and that its hosts tell of changes.
-struct Kept {
+struct KeptAnswer {
     shop: Shop,
     rig: Rig,
     token: String,
 }
 
-impl Kept {
+impl KeptAnswer {
     async fn open(hosts: usize, interval_seconds: u64) -> Self {
         // The hosts want to know the proxy, and the proxy the hosts: it gets theirs by a reload.
         let nobody = Upstream::start().await;
@@ -81,7 +81,7 @@ impl Kept {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_popular_report_costs_its_hosts_nothing_and_is_counted_once() {
-    let kept = Kept::open(2, 3600).await;
+    let kept = KeptAnswer::open(2, 3600).await;
     let mut client = kept.rig.client().await;
     for _ in 0..200 {
         assert_eq!(client.ask(get(REPORT)).await.status(), 200);
@@ -102,7 +102,7 @@ async fn a_popular_report_costs_its_hosts_nothing_and_is_counted_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forced_refresh_shows_at_once() {
-    let kept = Kept::open(2, 3600).await;
+    let kept = KeptAnswer::open(2, 3600).await;
     assert_eq!(kept.sold().await, 0);
     for pieces in 1..=5 {
         kept.order(1).await;
@@ -114,7 +114,7 @@ async fn a_forced_refresh_shows_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_and_a_rollback_show_at_once() {
-    let kept = Kept::open(2, 3600).await;
+    let kept = KeptAnswer::open(2, 3600).await;
     let before = kept.report().await.text();
     let file = kept.rig.folder.join("swapped.wasm");
     let guest = Guest::test().unwrap().version("[\"swapped\"]").unwrap();
@@ -131,7 +131,7 @@ async fn a_swap_and_a_rollback_show_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_canary_is_tried_nothing_is_kept() {
-    let kept = Kept::open(1, 3600).await;
+    let kept = KeptAnswer::open(1, 3600).await;
     kept.report().await;
     let file = kept.rig.folder.join("canary.wasm");
     let guest = Guest::test().unwrap().version("[\"canary\"]").unwrap();
@@ -163,7 +163,7 @@ async fn no_report_is_older_than_the_interval_and_two_seconds() {
     let shop = Shop::with(1, options).await;
     let rig = shop.proxy("", "cache = {}").await;
     let token = String::new();
-    let kept = Kept { shop, rig, token };
+    let kept = KeptAnswer { shop, rig, token };
     for pieces in 1..=5 {
         kept.order(1).await;
         let ordered = Instant::now();

@@ -543,6 +543,35 @@ async fn a_connection_over_the_share_is_told_so_in_http2() {
     .await;
 }
 
+/// It has nothing that could be answered, so that nothing would show it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_over_the_share_that_asks_for_nothing_is_counted() {
+    let upstream = Upstream::start().await;
+    let limits = "[limits]\nconnections_per_client = 1\n";
+    let rig = h2c(&format!("{LOG}{limits}{}", shop("", [&upstream]))).await;
+    let mut first = Http2::connect(&rig).await;
+    let served = first.ask(get("/"), &[]).await.unwrap();
+    assert_eq!(served.status, StatusCode::OK);
+    let open = async || rig.metric("store_proxy_refused_connections", &[]).await;
+    assert_eq!(open().await, 0.0);
+    let second = Http2::connect(&rig).await;
+    eventually("it is on its way out", async || open().await == 1.0).await;
+    let ended = timeout(PATIENCE, second.connection).await;
+    assert!(ended.is_ok(), "its connection ends");
+    let reason = &["reason=\"client_connections\""];
+    eventually("it is counted", async || {
+        rig.metric("store_proxy_refused_total", reason).await == 1.0
+    })
+    .await;
+    assert_eq!(open().await, 0.0);
+    eventually("it is logged", async || {
+        lines(&rig.folder)
+            .iter()
+            .any(|line| line["refused"] == "client_connections")
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_waits_for_the_word_to_go_on_gets_it() {
     let upstream = Upstream::start().await;

@@ -41,5 +41,6 @@ mod stale;
 mod start;
 mod support;
 mod tls;
+mod traces;
 mod upgrade;
 mod upstream_tls;

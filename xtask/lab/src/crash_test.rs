@@ -103,7 +103,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let step = Progress::detect().step("orders and crashes", 0);
     let crashes = crash(&options, &mut store, &mut host, &host_options).await;
     ends.store(true, Ordering::Relaxed);
-    let mut told = Told::default();
+    let mut told = Confirmations::default();
     while let Some(buyer) = buyers.join_next().await {
         told.add(buyer.context("a buyer ended badly")??);
     }
@@ -169,9 +169,9 @@ struct Buyer {
     ends: Arc<AtomicBool>,
 }
 
-/// What buyers were told.
+/// What buyers know of their orders from the answers.
 #[derive(Default)]
-struct Told {
+struct Confirmations {
     /// The ids of orders.
     confirmed: Vec<u64>,
     /// How many of those had a key.
@@ -181,11 +181,11 @@ struct Told {
 }
 
 impl Buyer {
-    async fn buy(self) -> Result<Told> {
+    async fn buy(self) -> Result<Confirmations> {
         let client = Client::builder().timeout(PATIENCE).build();
         let client = client.context("making a client")?;
         let mut orders = Orders::new(self.basket, &LAB, self.number);
-        let mut told = Told::default();
+        let mut told = Confirmations::default();
         let mut count = 0;
         while let Some(body) = orders.next()
             && !self.ends.load(Ordering::Relaxed)
@@ -231,14 +231,14 @@ async fn confirmed(request: reqwest::RequestBuilder) -> Option<u64> {
     answer.json::<Value>().await.ok()?["order_id"].as_u64()
 }
 
-impl Told {
+impl Confirmations {
     fn add(&mut self, other: Self) {
         self.confirmed.extend(other.confirmed);
         self.keyed += other.keyed;
         self.unknown += other.unknown;
     }
 
-    /// What is not as it was told, given how many orders there were before.
+    /// Compares the orders in MySQL with the answers, given how many orders there were before. Returns what differs.
     async fn failures(&self, store: &Store, before: u64) -> Result<Vec<String>> {
         let ids: HashSet<u64> = self.confirmed.iter().copied().collect();
         ensure!(!ids.is_empty(), "not one order was placed");

@@ -14,7 +14,7 @@ use testbed::{Process, Signal, start_program};
 use tokio::time::sleep;
 
 use self::history::History;
-pub(crate) use self::history::{Live, LiveRoute};
+pub(crate) use self::history::{LiveFigures, LiveRoute};
 #[cfg(test)]
 pub(crate) use self::outcome::Failure;
 pub(crate) use self::outcome::{Figures, Outcome};
@@ -96,10 +96,10 @@ impl Run<'_> {
     ///
     /// # Errors
     /// When there is no such program, or the folder can't be written to.
-    pub(crate) fn launch(&self, python: &Python) -> Result<Running> {
+    pub(crate) fn launch(&self, python: &Python) -> Result<LocustProcess> {
         fs::create_dir_all(self.folder)
             .with_context(|| format!("creating {}", self.folder.display()))?;
-        let running = Running {
+        let running = LocustProcess {
             folder: self.folder.to_owned(),
             history: History::new(self.folder.join("live_stats_history.csv")),
             deadline: Instant::now() + self.time + GRACE,
@@ -151,14 +151,14 @@ impl Run<'_> {
 
 /// A run under way. Dropping it kills Locust.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct LocustProcess {
     process: Process,
     folder: PathBuf,
     history: History,
     deadline: Instant,
 }
 
-impl Running {
+impl LocustProcess {
     /// Asks Locust to end now: users finish what they do, and what was measured so far is kept.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ impl Running {
     ///
     /// # Errors
     /// When Locust itself failed.
-    pub(crate) async fn outcome(&mut self, mut show: impl FnMut(&Live)) -> Result<Outcome> {
+    pub(crate) async fn outcome(&mut self, mut show: impl FnMut(&LiveFigures)) -> Result<Outcome> {
         let status = loop {
             let status = self.process.exit_status()?;
             while let Some(live) = self.history.next()? {

@@ -1,6 +1,7 @@
 //! `lab`: measures the store and tests it from outside. `cargo xtask` builds and starts it for the commands below.
 #![expect(clippy::print_stdout, reason = "a command line talks on stdout")]
 
+mod attack;
 mod bench;
 mod bench_proxy;
 mod conformance;
@@ -32,6 +33,7 @@ enum Command {
     BenchProxy(bench_proxy::Options),
     SwapTest(swap_test::Options),
     CrashTest(crash_test::Options),
+    Attack(attack::Options),
     Conformance(conformance::Options),
     Fuzz(fuzz::Options),
 }
@@ -45,6 +47,7 @@ async fn main() -> ExitCode {
         Command::BenchProxy(options) => bench_proxy::run(options).await,
         Command::SwapTest(options) => swap_test::run(options).await,
         Command::CrashTest(options) => crash_test::run(options).await,
+        Command::Attack(options) => attack::run(options).await,
         Command::Conformance(options) => conformance::run(options).await,
         Command::Fuzz(options) => fuzz::run(options).await,
     })

@@ -117,7 +117,7 @@ impl Account {
     }
 }
 
-/// Makes `folder`, for what is nobody else's business. Root lets the account of its servers pass through, but not look.
+/// Makes `folder`, which others can't look into. Root lets the account of its servers pass through it.
 ///
 /// # Errors
 /// When it can't be made or closed.

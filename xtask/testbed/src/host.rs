@@ -1,17 +1,15 @@
 //! A `store-host` process.
 
-use std::env;
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::addresses::Addresses;
-use crate::polling::poll_until;
 use crate::process::Process;
+use crate::program::{Run, absolute, remove_settings};
 use crate::spawner::owned_command;
 
 /// The first start on a machine compiles three components; later ones find them in a cache on disk.
@@ -76,6 +74,13 @@ impl HostOptions {
         self
     }
 
+    /// The same with the environment variable `name` set to `value`.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The same with one more flag.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
@@ -98,19 +103,9 @@ impl Host {
     /// # Errors
     /// When it ends instead; the message has the end of its log.
     pub async fn start(options: &HostOptions, addresses: &Addresses) -> Result<Self> {
-        let stdout = options.logs.join(format!("{}.out", options.name));
-        let process = launch(options, addresses, &stdout)?;
-        let what = format!("the start of {}", options.name);
-        let (base_url, admin_base_url) = poll_until(START_LIMIT, &what, async || {
-            // Before looking at the process: one that has said both lines and died is found out by its user.
-            let said = fs::read_to_string(&stdout).unwrap_or_default();
-            let announced = announced_urls(&said);
-            if announced.is_none() {
-                process.check_running()?;
-            }
-            Ok(announced)
-        })
-        .await?;
+        let run = launch(options, addresses)?;
+        let (process, (base_url, admin_base_url)) =
+            run.announced(START_LIMIT, announced_urls).await?;
         Ok(Self {
             process,
             base_url,
@@ -127,11 +122,7 @@ impl Host {
         addresses: &Addresses,
         limit: Duration,
     ) -> Result<(ExitStatus, String)> {
-        let stdout = options.logs.join(format!("{}.out", options.name));
-        let process = launch(options, addresses, &stdout)?;
-        let status = process.wait_exit(limit).await?;
-        let said = fs::read_to_string(&stdout).unwrap_or_default();
-        Ok((status, said + &process.log()))
+        launch(options, addresses)?.end(limit).await
     }
 
     /// The URL of `path` (with its leading slash) on this host.
@@ -197,11 +188,7 @@ pub fn migrate(binary: &Path, mysql_url: &str) -> Result<()> {
     Ok(())
 }
 
-fn launch(options: &HostOptions, addresses: &Addresses, stdout: &Path) -> Result<Process> {
-    // The lines of an earlier run would be taken for this one's.
-    if stdout.exists() {
-        fs::remove_file(stdout).with_context(|| format!("removing {}", stdout.display()))?;
-    }
+fn launch(options: &HostOptions, addresses: &Addresses) -> Result<Run> {
     let binary = absolute(&options.binary)?;
     let mut command = match &options.cpus {
         Some(cpus) => {
@@ -212,7 +199,7 @@ fn launch(options: &HostOptions, addresses: &Addresses, stdout: &Path) -> Result
         None => owned_command(binary),
     };
     if !options.inherit_settings {
-        remove_settings(&mut command);
+        remove_settings(&mut command, &["SPIN_VARIABLE_", "STORE_HOST_", "OTEL_"]);
     }
     command
         .arg("--app")
@@ -225,30 +212,13 @@ fn launch(options: &HostOptions, addresses: &Addresses, stdout: &Path) -> Result
     for (name, value) in addresses.variables().iter().chain(&options.variables) {
         command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
     }
-    let log = options.logs.join(format!("{}.log", options.name));
-    Process::start(&options.name, command, stdout, &log)
+    Run::start(&options.name, command, &options.logs)
 }
 
-/// The host runs in another folder than we do.
-fn absolute(path: &Path) -> Result<PathBuf> {
-    path::absolute(path).with_context(|| format!("making {} absolute", path.display()))
-}
-
-fn remove_settings(command: &mut Command) {
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("SPIN_VARIABLE_") || text.starts_with("STORE_HOST_") {
-            command.env_remove(&name);
-        }
-    }
-}
-
-/// The two URLs that a host prints when it is ready, once both lines are complete.
+/// The two URLs that a host prints when it is ready.
 fn announced_urls(said: &str) -> Option<(String, String)> {
-    let complete = &said[..=said.rfind('\n')?];
     let after = |prefix: &str| {
-        complete
-            .lines()
+        said.lines()
             .find_map(|line| line.strip_prefix(prefix).map(str::to_owned))
     };
     Some((after("listening on ")?, after("admin on ")?))
@@ -259,14 +229,10 @@ mod tests {
     use super::announced_urls;
 
     #[test]
-    fn a_host_is_ready_when_both_lines_are_complete() {
+    fn a_host_is_ready_when_it_has_said_both_lines() {
         let listening = "listening on http://127.0.0.1:5000\n";
         assert_eq!(announced_urls(""), None);
         assert_eq!(announced_urls(listening), None);
-        assert_eq!(
-            announced_urls(&format!("{listening}admin on http://127.0.0.1:51")),
-            None
-        );
         let both = announced_urls(&format!("{listening}admin on http://127.0.0.1:5100\n"));
         let expected = (
             "http://127.0.0.1:5000".to_owned(),

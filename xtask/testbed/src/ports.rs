@@ -59,14 +59,32 @@ fn remembered_port(memory: &Path) -> Option<u16> {
     fs::read_to_string(memory).ok()?.trim().parse().ok()
 }
 
+/// Starts a server on ports that `start` looks for, and again if another process took one of them in between.
+pub(crate) async fn again_if_port_taken<S, F, T>(start: S) -> Result<T>
+where
+    S: Fn() -> F,
+    F: Future<Output = Result<T>>,
+{
+    let mut tries = 1;
+    loop {
+        match start().await {
+            Err(error) if says_port_taken(&error) && tries < PORT_TRIES => tries += 1,
+            started => return started,
+        }
+    }
+}
+
 /// A port of 127.0.0.1 that was free a moment ago. The server that gets it may still find it taken.
-pub(crate) fn free_port() -> Result<u16> {
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port")?;
     let address = listener.local_addr().context("reading the free port")?;
     Ok(address.port())
 }
 
-/// Two of them, which are never the same.
+/// Two ports like that of [`free_port`], which are never the same.
 pub(crate) fn two_free_ports() -> Result<(u16, u16)> {
     let first = TcpListener::bind(("127.0.0.1", 0)).context("looking for a free port")?;
     let second = free_port()?;
@@ -74,8 +92,8 @@ pub(crate) fn two_free_ports() -> Result<(u16, u16)> {
     Ok((address.port(), second))
 }
 
-/// Whether a server failed to start because of its port. Its error ends with its log, and servers say it in libc's words,
-/// those written in Go without the capital.
+/// Whether a server failed to start because of its port. The error ends with the server's log, which has libc's words for it;
+/// servers written in Go write them without the capital.
 pub(crate) fn says_port_taken(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("ddress already in use")
 }

@@ -10,7 +10,7 @@ use xtask::programs::require_program;
 
 use crate::host::Host;
 use crate::polling::poll_until;
-use crate::ports::{free_port, says_port_taken};
+use crate::ports::{again_if_port_taken, free_port};
 use crate::process::Process;
 use crate::proxy::Proxy;
 use crate::spawner::owned_command;
@@ -18,9 +18,6 @@ use crate::spawner::owned_command;
 /// It reads back what it had not yet written in blocks.
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
-
-/// How often it is started again because another process took its port in between.
-const PORT_TRIES: usize = 5;
 
 /// What it logs when it answers queries.
 const READY: &str = "Server is ready to receive web requests";
@@ -58,23 +55,13 @@ impl Prometheus {
         let config = options.folder.join("prometheus.yml");
         fs::write(&config, configuration(options, hosts, proxy)?)
             .with_context(|| format!("writing {}", config.display()))?;
-        let mut tries = 1;
-        loop {
-            let port = match options.port {
-                0 => free_port()?,
-                port => port,
-            };
-            match start_on(options, &config, port).await {
-                Err(error)
-                    if options.port == 0 && says_port_taken(&error) && tries < PORT_TRIES =>
-                {
-                    tries += 1;
-                }
-                started => {
-                    let process = started?;
-                    return Ok(Self { process, port });
-                }
-            }
+        let start = async |port| {
+            let process = start_on(options, &config, port).await?;
+            Ok(Self { process, port })
+        };
+        match options.port {
+            0 => again_if_port_taken(async || start(free_port()?).await).await,
+            port => start(port).await,
         }
     }
 

@@ -1,23 +1,19 @@
 //! A `store-proxy` process.
 
-use std::env;
 use std::fs;
-use std::path::{self, Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::polling::poll_until;
-use crate::ports::{says_port_taken, two_free_ports};
+use crate::ports::{again_if_port_taken, two_free_ports};
 use crate::process::Process;
+use crate::program::{Run, absolute, remove_settings};
 use crate::spawner::owned_command;
 
 /// It reads one file and compiles nothing.
 const START_LIMIT: Duration = Duration::from_secs(30);
-
-/// How often a proxy is started again because another process took one of its ports in between.
-const PORT_TRIES: usize = 5;
 
 /// How to start a [`Proxy`].
 #[derive(Clone, Debug)]
@@ -32,6 +28,8 @@ pub struct ProxyOptions {
     pub logs: PathBuf,
     /// Further flags.
     pub args: Vec<String>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
     /// Whether our own `STORE_PROXY_…` reach it: a person wants that, a test does not.
     pub inherit_settings: bool,
 }
@@ -65,6 +63,7 @@ impl ProxyOptions {
             logs: config.parent().map(Path::to_owned).unwrap_or_default(),
             config,
             args: Vec::new(),
+            env: Vec::new(),
             inherit_settings: false,
         }
     }
@@ -76,19 +75,8 @@ impl Proxy {
     /// # Errors
     /// When it ends instead; the message has the end of its log.
     pub async fn start(options: &ProxyOptions) -> Result<Self> {
-        let stdout = options.logs.join(format!("{}.out", options.name));
-        let process = launch(options, &stdout)?;
-        let what = format!("the start of {}", options.name);
-        let (urls, admin_base_url) = poll_until(START_LIMIT, &what, async || {
-            // Before looking at the process: one that has said its lines and died is found out by its user.
-            let said = fs::read_to_string(&stdout).unwrap_or_default();
-            let announced = announced_urls(&said);
-            if announced.is_none() {
-                process.check_running()?;
-            }
-            Ok(announced)
-        })
-        .await?;
+        let run = launch(options)?;
+        let (process, (urls, admin_base_url)) = run.announced(START_LIMIT, announced_urls).await?;
         Ok(Self {
             process,
             urls,
@@ -105,8 +93,20 @@ impl Proxy {
         folder: &Path,
         config: impl Fn(&Place) -> String,
     ) -> Result<(Self, Place)> {
-        let mut tries = 1;
-        loop {
+        Self::start_on_free_ports_with(&[], binary, folder, config).await
+    }
+
+    /// The same with these environment variables.
+    ///
+    /// # Errors
+    /// When it doesn't come up.
+    pub async fn start_on_free_ports_with(
+        env: &[(String, String)],
+        binary: &Path,
+        folder: &Path,
+        config: impl Fn(&Place) -> String,
+    ) -> Result<(Self, Place)> {
+        again_if_port_taken(async || {
             let (port, admin_port) = two_free_ports()?;
             let place = Place {
                 port,
@@ -116,11 +116,14 @@ impl Proxy {
             let file = folder.join("store-proxy.toml");
             fs::write(&file, config(&place))
                 .with_context(|| format!("writing {}", file.display()))?;
-            match Self::start(&ProxyOptions::new(binary, file)).await {
-                Err(error) if says_port_taken(&error) && tries < PORT_TRIES => tries += 1,
-                started => return Ok((started?, place)),
-            }
-        }
+            let options = ProxyOptions {
+                env: env.to_vec(),
+                ..ProxyOptions::new(binary, file)
+            };
+            let proxy = Self::start(&options).await?;
+            Ok((proxy, place))
+        })
+        .await
     }
 
     /// Starts a proxy that is expected to end by itself, and gives its end and everything it wrote.
@@ -131,11 +134,7 @@ impl Proxy {
         options: &ProxyOptions,
         limit: Duration,
     ) -> Result<(ExitStatus, String)> {
-        let stdout = options.logs.join(format!("{}.out", options.name));
-        let process = launch(options, &stdout)?;
-        let status = process.wait_exit(limit).await?;
-        let said = fs::read_to_string(&stdout).unwrap_or_default();
-        Ok((status, said + &process.log()))
+        launch(options)?.end(limit).await
     }
 
     /// The URL of `path` (with its leading slash) on its first listener.
@@ -165,40 +164,23 @@ impl Proxy {
     }
 }
 
-fn launch(options: &ProxyOptions, stdout: &Path) -> Result<Process> {
-    // The lines of an earlier run would be taken for this one's.
-    if stdout.exists() {
-        fs::remove_file(stdout).with_context(|| format!("removing {}", stdout.display()))?;
-    }
+fn launch(options: &ProxyOptions) -> Result<Run> {
     let mut command = owned_command(absolute(&options.binary)?);
     if !options.inherit_settings {
-        remove_settings(&mut command);
+        remove_settings(&mut command, &["STORE_PROXY_", "OTEL_"]);
     }
     command
         .arg("--config")
         .arg(absolute(&options.config)?)
-        .args(&options.args);
-    let log = options.logs.join(format!("{}.log", options.name));
-    Process::start(&options.name, command, stdout, &log)
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
-    path::absolute(path).with_context(|| format!("making {} absolute", path.display()))
-}
-
-fn remove_settings(command: &mut Command) {
-    for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("STORE_PROXY_") {
-            command.env_remove(&name);
-        }
-    }
+        .args(&options.args)
+        .envs(options.env.iter().cloned());
+    Run::start(&options.name, command, &options.logs)
 }
 
 /// The URLs that a proxy prints when it is ready: those of its listeners, and last that of its admin listener.
 fn announced_urls(said: &str) -> Option<(Vec<String>, String)> {
-    let complete = &said[..=said.rfind('\n')?];
     let after = |prefix: &'static str| {
-        let lines = complete.lines();
+        let lines = said.lines();
         lines.filter_map(move |line| line.strip_prefix(prefix).map(str::to_owned))
     };
     let admin = after("admin on ").next()?;
@@ -210,13 +192,9 @@ mod tests {
     use super::announced_urls;
 
     #[test]
-    fn a_proxy_is_ready_when_its_admin_line_is_complete() {
+    fn a_proxy_is_ready_when_it_has_said_its_admin_line() {
         let listening = "listening on http://127.0.0.1:8080\nlistening on https://[::1]:8443\n";
         assert_eq!(announced_urls(listening), None);
-        assert_eq!(
-            announced_urls(&format!("{listening}admin on http://127.0.0.1:80")),
-            None
-        );
         let (urls, admin) =
             announced_urls(&format!("{listening}admin on http://127.0.0.1:8081\n")).expect("ready");
         assert_eq!(urls, ["http://127.0.0.1:8080", "https://[::1]:8443"]);

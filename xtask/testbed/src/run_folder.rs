@@ -18,7 +18,7 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 struct Run {
     base: PathBuf,
     folder: PathBuf,
-    /// Closed, and so unlocked, by the kernel when this process ends, however it ends.
+    /// The kernel closes it, and so unlocks it, when this process ends, however it ends.
     _lock: File,
 }
 

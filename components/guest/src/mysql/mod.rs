@@ -158,8 +158,8 @@ pub fn row_placeholders(row: &str, count: usize) -> String {
     vec![row; count].join(", ")
 }
 
-/// To how many values a list of `count` is [padded]: up to four as many, then 6, 8, 12, 16, 24 and so on. Lists of ids come
-/// in many lengths, and each length is a statement that the server has to prepare.
+/// How many rows stand for `count` where more of them do nothing: up to four as many, then 6, 8, 12, 16, 24 and so on.
+/// Lists come in many lengths, and each length is a statement that the server has to prepare.
 pub fn rung(count: usize) -> usize {
     if count <= 4 {
         return count;
@@ -169,13 +169,48 @@ pub fn rung(count: usize) -> usize {
     if count <= between { between } else { power }
 }
 
-/// A list with its last value repeated up to its [rung].
+/// How many ids stand for `count` in a list that something is looked up by: the next power of two. One that comes twice
+/// costs less than a row does, and some statements have two lists.
+pub fn list_length(count: usize) -> usize {
+    match count {
+        0 => 0,
+        _ => count.next_power_of_two(),
+    }
+}
+
+/// A list with its last value repeated up to its [length](list_length).
 pub fn padded<T: Clone>(mut list: Vec<T>) -> Vec<T> {
     if let Some(last) = list.last().cloned() {
-        list.resize(rung(list.len()), last);
+        list.resize(list_length(list.len()), last);
     }
     list
 }
+
+/// Most rows that are inserted as many as they are.
+const ROWS_AS_THEY_ARE: usize = 16;
+
+/// Divides rows that can't be repeated: into pieces of few lengths, one piece as a rule or two.
+pub fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let (piece, rest) = rows.split_at(piece_of(rows.len()));
+        rows = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// How many of `count` rows are in the first of their pieces: the largest rung among them.
+fn piece_of(count: usize) -> usize {
+    if count <= ROWS_AS_THEY_ARE {
+        return count;
+    }
+    let power = 1 << count.ilog2();
+    let between = power / 2 * 3;
+    let piece = if between <= count { between } else { power };
+    piece.min(MOST_ROWS)
+}
+
+/// Most rows in one piece.
+const MOST_ROWS: usize = 512;
 
 /// Ids as parameters.
 pub fn ids(ids: impl IntoIterator<Item = i64>) -> Vec<ParameterValue> {
@@ -194,6 +229,21 @@ mod tests {
     }
 
     #[test]
+    fn rows_come_in_pieces_of_few_lengths() {
+        let lengths = |count: usize| -> Vec<usize> {
+            let rows = vec![0; count];
+            pieces(&rows).map(<[_]>::len).collect()
+        };
+        assert!(lengths(0).is_empty());
+        assert_eq!(lengths(5), [5]);
+        assert_eq!(lengths(16), [16]);
+        assert_eq!(lengths(23), [16, 7]);
+        assert_eq!(lengths(24), [24]);
+        assert_eq!(lengths(95), [64, 24, 7]);
+        assert_eq!(lengths(1100), [512, 512, 64, 12]);
+    }
+
+    #[test]
     fn lists_are_padded_to_few_lengths() {
         let rungs: Vec<usize> = (0..=17).map(rung).collect();
         assert_eq!(
@@ -202,7 +252,7 @@ mod tests {
                 0, 1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 12, 12, 16, 16, 16, 16, 24
             ]
         );
-        assert_eq!(padded(vec![1, 2, 3, 4, 5]), [1, 2, 3, 4, 5, 5]);
+        assert_eq!(padded(vec![1, 2, 3, 4, 5]), [1, 2, 3, 4, 5, 5, 5, 5]);
         assert!(padded(Vec::<i64>::new()).is_empty());
     }
 }

@@ -27,8 +27,8 @@ impl Bounds {
     }
 }
 
-/// What is gathered.
-pub(super) trait Gathered {
+/// An order that can be gathered into a group.
+pub(super) trait Candidate {
     /// Orders, lines and bytes.
     fn size(&self) -> (usize, usize, usize);
 
@@ -36,7 +36,7 @@ pub(super) trait Gathered {
     fn key(&self) -> Option<&str>;
 }
 
-impl Gathered for Placement {
+impl Candidate for Placement {
     fn size(&self) -> (usize, usize, usize) {
         (1, self.basket.product_ids().len(), self.bytes)
     }
@@ -53,9 +53,9 @@ pub(super) struct Gathering<M> {
     under_way: usize,
 }
 
-/// A group that waits no more.
+/// A group that takes no more orders.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Sealed<M> {
+pub(super) struct SealedGroup<M> {
     /// Its members, in the order in which they came.
     pub(super) members: Vec<M>,
     /// Those whose key a member has, each with the place of that one.
@@ -99,11 +99,11 @@ impl<M> Gathering<M> {
     }
 }
 
-impl<M: Deref<Target: Gathered>> Gathering<M> {
+impl<M: Deref<Target: Candidate>> Gathering<M> {
     /// Those who go now: as many as the bounds allow, and nobody before one who came earlier.
-    pub(super) fn seal(&mut self, bounds: Bounds) -> Sealed<M> {
+    pub(super) fn seal(&mut self, bounds: Bounds) -> SealedGroup<M> {
         let mut keys = HashMap::new();
-        let mut sealed = Sealed {
+        let mut sealed = SealedGroup {
             members: vec![],
             echoes: vec![],
         };
@@ -146,7 +146,7 @@ mod tests {
         key: Option<&'static str>,
     }
 
-    impl Gathered for Order {
+    impl Candidate for Order {
         fn size(&self) -> (usize, usize, usize) {
             (1, self.items, self.bytes)
         }

@@ -10,7 +10,7 @@ use store_domain::idempotency::Claim;
 use store_guest::idempotency;
 use store_guest::mysql::Abort;
 
-use super::gathering::{Gathered, Gathering};
+use super::gathering::{Candidate, Gathering};
 use super::{Placement, Terms, run};
 
 thread_local! {
@@ -47,7 +47,7 @@ impl Deref for Member {
     }
 }
 
-impl Gathered for Member {
+impl Candidate for Member {
     fn size(&self) -> (usize, usize, usize) {
         self.order.size()
     }
@@ -100,7 +100,7 @@ impl Drop for Seat {
         GATHERING.with_borrow_mut(|gathering| gathering.leave(|other| Rc::ptr_eq(other, &self.0)));
         if matches!(&*self.0.state.borrow(), State::Called) {
             // It was to start a group and does not come to it.
-            drop(UnderWay);
+            drop(GroupTurn);
         }
     }
 }
@@ -149,16 +149,16 @@ pub(super) async fn join(terms: &Terms, order: Placement) -> Result<i64, Abort> 
         match seat.step() {
             Step::Return(outcome) => return outcome,
             // Goes on when this request has its answer: a part of its group may take longer.
-            Step::Lead => spawn(run::group(terms.clone(), UnderWay)),
+            Step::Lead => spawn(run::group(terms.clone(), GroupTurn)),
             Step::Wait(mut end) => _ = end.read(Vec::with_capacity(1)).await,
         }
     }
 }
 
-/// A group that is under way. When this is dropped, the next one goes.
-pub(super) struct UnderWay;
+/// The turn of one group. When this is dropped, the next group goes.
+pub(super) struct GroupTurn;
 
-impl UnderWay {
+impl GroupTurn {
     /// Who belongs to the group: those who wait now.
     pub(super) fn seal(terms: &Terms) -> Group {
         let sealed = GATHERING.with_borrow_mut(|gathering| gathering.seal(terms.bounds));
@@ -169,7 +169,7 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for GroupTurn {
     fn drop(&mut self) {
         let next = GATHERING.with_borrow_mut(|gathering| gathering.finish().cloned());
         if let Some(next) = next {

@@ -2,7 +2,7 @@
 //! others go on.
 
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use store_domain::changes::{Entity, Sale, changed};
@@ -11,8 +11,9 @@ use store_domain::settings::{PriceLookup, StockPolicy};
 use store_domain::stock::{StockLevel, shortages};
 use store_domain::{Cents, StoreError};
 use store_guest::cache::Write;
-use store_guest::mysql::{Abort, Connection, Ending, MysqlError, ids, padded};
-use store_guest::{changes, idempotency};
+use store_guest::changes::Outcome;
+use store_guest::idempotency;
+use store_guest::mysql::{Abort, Connection, Ending, MysqlError, ids, padded, pieces};
 
 use super::{Placement, Terms};
 use crate::ledger::ROWS_AT_ONCE;
@@ -27,8 +28,8 @@ thread_local! {
     static ID_INCREMENT: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
-/// What became of some orders.
-pub(super) struct Placed {
+/// Orders that were placed or refused.
+pub(super) struct PlacedOrders {
     /// An id, or why there is none, of each, in the order in which they were given.
     pub(super) outcomes: Vec<Result<i64, StoreError>>,
     /// What the cache is to be told after the commit.
@@ -52,7 +53,7 @@ pub(super) async fn place_in(
     connection: &Connection,
     terms: &Terms,
     given: &[&Placement],
-) -> Result<Ending<Placed>, Abort> {
+) -> Result<Ending<PlacedOrders>, Abort> {
     let mut refused = Vec::new();
     let prices = prices(connection, terms.price_lookup, given).await?;
     let mut priced = Vec::with_capacity(given.len());
@@ -74,23 +75,22 @@ pub(super) async fn place_in(
     }
     let sale = Sale::of(orders.iter().map(|(_, order)| order));
     ledger::post(connection, &sale).await?;
-    let mut levels = ledger::levels(connection, &sale.lines).await?;
-    check_ids(connection, given, &orders).await?;
+    let mut outcome = look(connection, &orders, &sale).await?;
+    check_ids(&outcome, given, &orders)?;
 
     let mut gone = vec![];
     if terms.stock_policy == StockPolicy::Reject {
-        let short = take_short(&mut orders, &levels, &mut refused);
+        let short = take_short(&mut orders, outcome.levels(), &mut refused);
         if orders.is_empty() {
             return Ok(Ending::RollBack(placed(given, orders, vec![], refused)));
         }
         if !short.is_empty() {
-            gone = take_back(connection, given, &short, &levels).await?;
-            levels = ledger::levels(connection, &sale.lines).await?;
+            gone = take_back(connection, given, &short, outcome.levels()).await?;
+            outcome = look(connection, &orders, &sale).await?;
         }
     }
-    let order_ids: Vec<i64> = orders.iter().map(|(_, order)| order.order_id).collect();
-    changes::note(connection, &changed(&order_ids, &sale.lines)).await?;
-    let moved = levels.into_iter().map(Write::MoveStock);
+    outcome.mark().await?;
+    let moved = outcome.levels().iter().copied().map(Write::MoveStock);
     let gone = gone
         .into_iter()
         .map(|id| Write::Forget(Entity::Product, id));
@@ -103,7 +103,7 @@ fn placed(
     orders: Vec<At<Order>>,
     mut writes: Vec<Write>,
     refused: Vec<At<StoreError>>,
-) -> Placed {
+) -> PlacedOrders {
     let untold = || Err(StoreError::Internal("an order without an outcome".into()));
     let mut outcomes: Vec<_> = given.iter().map(|_| untold()).collect();
     for (at, refusal) in refused {
@@ -117,7 +117,7 @@ fn placed(
         outcomes[at] = Ok(order.order_id);
         writes.push(Write::PutOrder(order));
     }
-    Placed {
+    PlacedOrders {
         outcomes,
         writes,
         witnesses,
@@ -231,22 +231,24 @@ async fn id_increment(connection: &Connection) -> Result<i64, MysqlError> {
     Ok(increment)
 }
 
+/// What there is of the orders and of the stock that they moved.
+async fn look(
+    connection: &Connection,
+    orders: &[At<Order>],
+    sale: &Sale,
+) -> Result<Outcome, MysqlError> {
+    let order_ids: Vec<i64> = orders.iter().map(|(_, order)| order.order_id).collect();
+    Outcome::look(connection, &changed(&order_ids, &sale.lines)).await
+}
+
 /// Where ids don't lie as far apart as this instance believes, others' orders may have some of them. Then nothing of
 /// this may be committed.
-async fn check_ids(
-    connection: &Connection,
+fn check_ids(
+    outcome: &Outcome,
     given: &[&Placement],
     orders: &[At<Order>],
 ) -> Result<(), MysqlError> {
-    if orders.len() <= 1 {
-        // The server itself named the one.
-        return Ok(());
-    }
-    let order_ids = padded(orders.iter().map(|(_, order)| order.order_id).collect());
-    let statement = sql::writers(order_ids.len());
-    let writers: Vec<(i64, i64)> = connection.query(&statement, ids(order_ids)).await?;
-    let writers: HashMap<i64, i64> = writers.into_iter().collect();
-    let is_own = |(at, order): &At<Order>| writers.get(&order.order_id) == Some(&given[*at].token);
+    let is_own = |(at, order): &At<Order>| outcome.writer(order.order_id) == Some(given[*at].token);
     if orders.iter().all(is_own) {
         return Ok(());
     }
@@ -278,7 +280,7 @@ async fn insert_items(connection: &Connection, orders: &[At<Order>]) -> Result<(
         items.map(|item| (order.order_id, item))
     });
     let items: Vec<_> = items.collect();
-    for items in items.chunks(ROWS_AT_ONCE) {
+    for items in pieces(&items) {
         let mut parameters = Vec::with_capacity(items.len() * 4);
         for (order_id, item) in items {
             parameters.extend(ids([*order_id, item.product_id, item.quantity]));

@@ -12,8 +12,8 @@ use store_guest::mysql::{
     ATTEMPTS, Abort, Connection, Fate, MysqlError, ids, padded, transaction_of,
 };
 
-use super::member::{Member, UnderWay};
-use super::placing::{self, Placed, Witness};
+use super::member::{GroupTurn, Member};
+use super::placing::{self, PlacedOrders, Witness};
 use super::{Placement, Terms};
 use crate::sql;
 
@@ -32,12 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PATIENCE_OF_OTHERS: Duration = Duration::from_secs(2);
 
 /// Runs one group, until all of its members know what became of them.
-pub(super) async fn group(terms: Terms, under_way: UnderWay) {
+pub(super) async fn group(terms: Terms, under_way: GroupTurn) {
     let sealed = OnceCell::new();
     let sealed_at = Cell::new(None);
     let seal = || {
         sealed_at.set(Some(Instant::now()));
-        UnderWay::seal(&terms)
+        GroupTurn::seal(&terms)
     };
     // Who comes while the transaction begins still belongs to it.
     let orders = || placements(sealed.get_or_init(seal).members());
@@ -76,7 +76,7 @@ async fn overdue(sealed_at: &Cell<Option<Instant>>) {
 /// What it fails with.
 pub(super) async fn alone(terms: &Terms, order: &Placement) -> Result<i64, Abort> {
     let placed = attempt(terms, || vec![order], || {}).await;
-    let Placed {
+    let PlacedOrders {
         outcomes, writes, ..
     } = placed.map_err(|failure| failure.abort)?;
     cache::write_after_commit(writes).await;
@@ -136,7 +136,7 @@ async fn attempt<'a>(
     terms: &Terms,
     orders: impl Fn() -> Vec<&'a Placement>,
     on_delay: impl Fn(),
-) -> Result<Placed, Failure> {
+) -> Result<PlacedOrders, Failure> {
     let is_stuck = Cell::new(false);
     let is_group = Cell::new(false);
     let placed = transaction_of(
@@ -178,7 +178,7 @@ async fn fate(connection: &Connection, witnesses: &[Witness]) -> Result<Fate, My
         return Ok(Fate::Committed);
     }
     let order_ids = padded(witnesses.iter().map(|(order_id, _)| *order_id).collect());
-    let statement = sql::writers_locked(order_ids.len());
+    let statement = sql::writers(order_ids.len());
     let found: Vec<Witness> = connection.query(&statement, ids(order_ids)).await?;
     Ok(fate_by(witnesses, &found))
 }
@@ -193,7 +193,7 @@ fn fate_by(witnesses: &[Witness], found: &[Witness]) -> Fate {
 }
 
 /// Brings the cache in line and tells the members what became of them, once that is known of each.
-async fn settle(terms: &Terms, members: &[Rc<Member>], outcome: Result<Placed, Failure>) {
+async fn settle(terms: &Terms, members: &[Rc<Member>], outcome: Result<PlacedOrders, Failure>) {
     match outcome {
         Ok(placed) => {
             cache::write_after_commit(placed.writes).await;

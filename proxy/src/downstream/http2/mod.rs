@@ -141,16 +141,23 @@ impl Http2<'_> {
     pub(crate) async fn refuse(&self, mut wire: Box<Wire>, problem: Problem) {
         let limits = self.limits();
         wire.pass_all();
+        let mut is_told = false;
         let answered = async {
             let Some(mut connection) = self.shake_hands(wire, &limits).await else {
                 return;
             };
             while let Some(Ok((request, respond))) = connection.accept().await {
                 self.answer(&request.into_parts().0, respond, &problem);
+                is_told = true;
                 connection.graceful_shutdown();
             }
         };
         _ = timeout(LAST_REQUEST, answered).await;
+        if !is_told {
+            // It asked for nothing, and is counted nevertheless.
+            self.refusals
+                .note_unread(self.client, "2", problem.reason());
+        }
     }
 }
 

@@ -15,15 +15,15 @@ pub(super) enum Rest {
     UntilClose,
 }
 
-/// What was moved of a body.
-pub(super) struct Taken {
+/// How much of a body was moved.
+pub(super) struct Progress {
     /// Bytes of the body, whatever its framing adds.
     pub(super) bytes: usize,
     /// Whether that was the end of it.
     pub(super) is_all: bool,
 }
 
-impl Taken {
+impl Progress {
     /// Of a body that is none.
     pub(super) const NOTHING: Self = Self {
         bytes: 0,
@@ -47,7 +47,7 @@ impl Rest {
         &mut self,
         read: &mut BytesMut,
         out: &mut BytesMut,
-    ) -> Result<Taken, &'static str> {
+    ) -> Result<Progress, &'static str> {
         let mut bytes = 0;
         let is_all = match self {
             Self::Length(left) => {
@@ -80,7 +80,7 @@ impl Rest {
                 false
             }
         };
-        Ok(Taken { bytes, is_all })
+        Ok(Progress { bytes, is_all })
     }
 }
 

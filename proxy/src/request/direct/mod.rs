@@ -9,12 +9,13 @@ mod request_head;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use http::Method;
 
 use self::relay::{Failure, Relay};
+use self::request_head::RequestHead;
 use super::access_log::AccessLog;
-use super::admission::{Asked, let_in};
-use super::exchange::{End, Exchange, Origin, Peer, Seen};
+use super::admission::{Demand, let_in};
+use super::exchange::{End, Exchange, Origin, Peer, WireFacts};
 use super::hash_key::HashKey;
 use super::tries::Break;
 use crate::message::forwarded;
@@ -38,9 +39,9 @@ pub(crate) trait Downstream: Send {
     fn left(&mut self) -> impl Future<Output = ()> + Send;
 }
 
-/// What is to be done with the client's connection.
-pub(crate) enum Next {
-    /// It may go on.
+/// Whether the client's connection persists after the answer (RFC 9112, section 9.3).
+pub(crate) enum Persistence {
+    /// It may carry another request.
     Continue,
     /// It is closed.
     Close,
@@ -49,7 +50,7 @@ pub(crate) enum Next {
 }
 
 /// Why a request got no whole answer of an upstream.
-enum Ended {
+enum Abort {
     /// The proxy answers itself, if it still can.
     Problem(Problem),
     ClientLeft,
@@ -78,28 +79,33 @@ impl Direct {
         request: &PlainRequest<'_>,
         peer: Peer,
         client: &mut impl Downstream,
-    ) -> Next {
+    ) -> Persistence {
         let mut exchange = Exchange::new(table);
         let trusted = &exchange.table.config.forwarded.trusted;
         let is_trusted = forwarded::is_trusted(peer.address, trusted);
         exchange.origin = Origin::new(peer.address, peer.https, &request.origin, trusted);
+        let method = match request.is_head {
+            true => Method::HEAD,
+            false => Method::GET,
+        };
+        exchange.trace(&self.live.tracing, &method, &request.origin);
         exchange.attempts.body.has_arrived = true;
-        let asked = Asked {
+        let asked = Demand {
             is_whole: true,
             announced: None,
             group: Some(group),
             replayable: true,
         };
-        let head = request_head::write(request, &exchange.origin, is_trusted);
-        let mut relay = Relay::new(request.is_head);
+        let mut head = RequestHead::new(request, &exchange, is_trusted);
+        let mut relay = Relay::new(request.is_head, exchange.traced.line.take());
         let ended = match let_in(&self.live, &mut exchange, &asked) {
-            Ok(()) => try_all(&mut exchange, group, request, &head, &mut relay, client).await,
-            Err(problem) => Err(Ended::Problem(problem)),
+            Ok(()) => try_all(&mut exchange, group, request, &mut head, &mut relay, client).await,
+            Err(problem) => Err(Abort::Problem(problem)),
         };
         let status = relay.status();
         let next = match &ended {
-            Ok(()) => Next::Continue,
-            Err(Ended::Problem(problem)) if status.is_none() => {
+            Ok(()) => Persistence::Continue,
+            Err(Abort::Problem(problem)) if status.is_none() => {
                 problem.count(&self.live.metrics);
                 exchange.ending.refused = problem.reason();
                 let (mut answer, body_bytes) = problem.raw(exchange.id());
@@ -108,12 +114,12 @@ impl Direct {
                 } else {
                     relay.bytes_sent = body_bytes as u64;
                 }
-                Next::CloseWith(answer)
+                Persistence::CloseWith(answer)
             }
-            Err(_) => Next::Close,
+            Err(_) => Persistence::Close,
         };
         let told = match &ended {
-            Err(Ended::Problem(problem)) => status.or(Some(problem.status().as_u16())),
+            Err(Abort::Problem(problem)) => status.or(Some(problem.status().as_u16())),
             _ => status,
         };
         let end = End {
@@ -121,7 +127,7 @@ impl Direct {
             failed: ended.is_err(),
             outcome: None,
         };
-        exchange.finish(end, &self.access_log, || Seen {
+        exchange.finish(end, &self.access_log, || WireFacts {
             method: request.method(),
             path: request.target,
             host: Some(request.host),
@@ -138,10 +144,10 @@ async fn try_all(
     exchange: &mut Exchange,
     group: &Group,
     request: &PlainRequest<'_>,
-    head: &BytesMut,
+    head: &mut RequestHead,
     relay: &mut Relay,
     client: &mut impl Downstream,
-) -> Result<(), Ended> {
+) -> Result<(), Abort> {
     let hash_on = &group.settings.hash_on;
     let key = HashKey::new(hash_on, |name| request.field(name), exchange.origin.client);
     loop {
@@ -151,17 +157,18 @@ async fn try_all(
                 let status = problem.status().as_u16();
                 let why = problem.detail();
                 exchange.log_failure(request.method(), request.path(), &why, status);
-                return Err(Ended::Problem(problem));
+                return Err(Abort::Problem(problem));
             }
         };
-        let failure = match relay.exchange(exchange, &next, head, client).await {
+        head.name_try(&exchange.traced);
+        let failure = match relay.exchange(exchange, &next, head.bytes(), client).await {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
         let again = match &failure {
             Failure::ClientLeft => {
                 exchange.log_failure(request.method(), request.path(), &failure, 0);
-                return Err(Ended::ClientLeft);
+                return Err(Abort::ClientLeft);
             }
             Failure::Unreachable(_) => exchange.unreachable(),
             Failure::OutOfTime => {
@@ -179,7 +186,7 @@ async fn try_all(
             let problem = problem.unwrap_or(Problem::Internal);
             let status = problem.status().as_u16();
             exchange.log_failure(request.method(), request.path(), &failure, status);
-            return Err(Ended::Problem(problem));
+            return Err(Abort::Problem(problem));
         }
     }
 }

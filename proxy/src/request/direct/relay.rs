@@ -4,12 +4,13 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BufMut, BytesMut};
+use http::{HeaderName, HeaderValue};
 use pingora_timeout::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Downstream;
-use super::body::{LAST_CHUNK, Rest, Taken};
-use super::request_head::put_request_id;
+use super::body::{LAST_CHUNK, Progress, Rest};
+use super::request_head::{put_line, put_request_id};
 use crate::message::answer_head::{self, AnswerHead};
 use crate::message::request_id::REQUEST_ID;
 use crate::request::exchange::Exchange;
@@ -27,6 +28,8 @@ pub(super) struct Relay {
     status: Option<u16>,
     /// Of the head that goes next.
     written: Option<u16>,
+    /// Names the trace, if answers are to.
+    line: Option<(HeaderName, HeaderValue)>,
     /// Bytes of the body that the client was sent.
     pub(super) bytes_sent: u64,
 }
@@ -55,12 +58,13 @@ struct Limits {
 }
 
 impl Relay {
-    /// `to_head`: the request is a HEAD.
-    pub(super) fn new(to_head: bool) -> Self {
+    /// `to_head`: the request is a HEAD. `line` is to be in the answer's head.
+    pub(super) fn new(to_head: bool, line: Option<(HeaderName, HeaderValue)>) -> Self {
         Self {
             to_head,
             status: None,
             written: None,
+            line,
             bytes_sent: 0,
         }
     }
@@ -81,10 +85,10 @@ impl Relay {
         head: &[u8],
         client: &mut impl Downstream,
     ) -> Result<(), Failure> {
-        let (Some(group), Some(lease)) = (exchange.group(), exchange.attempts.lease()) else {
+        let (Some(group), Some(permit)) = (exchange.group(), exchange.attempts.permit()) else {
             return Err(Failure::OutOfTime);
         };
-        let (upstream, write_limit) = (lease.upstream.clone(), group.settings.write_timeout);
+        let (upstream, write_limit) = (permit.upstream.clone(), group.settings.write_timeout);
         let connected = upstream.connect(next.alone).await;
         let mut connection = connected.map_err(Failure::Unreachable)?;
         exchange.attempts.is_sent = true;
@@ -110,7 +114,7 @@ impl Relay {
     /// Passes an answer on. Whether the connection that it came on may be used again.
     async fn answer(
         &mut self,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         connection: &mut Connection,
         limits: &Limits,
         client: &mut impl Downstream,
@@ -129,7 +133,7 @@ impl Relay {
         };
         loop {
             let taken = match &mut rest {
-                None => Ok(Taken::NOTHING),
+                None => Ok(Progress::NOTHING),
                 Some(rest) => rest.take(&mut read, &mut out),
             };
             let taken = taken.map_err(|why| broke(Fault::Broke, connection, why))?;
@@ -161,7 +165,7 @@ impl Relay {
     /// and whether the connection may be used after it; nothing if the answer's own head is still to come.
     fn heads(
         &mut self,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         connection: &Connection,
         read: &mut BytesMut,
         out: &mut BytesMut,
@@ -183,7 +187,7 @@ impl Relay {
             }
             exchange.answered(head.status);
             self.written = Some(head.status);
-            write_head(&head, exchange, out);
+            write_head(&head, exchange, self.line.as_ref(), out);
             let found = (Rest::new(head.body), head.keeps_connection);
             read.advance(length);
             return Ok(Some(found));
@@ -210,7 +214,12 @@ impl Relay {
     }
 }
 
-fn write_head(head: &AnswerHead<'_>, exchange: &Exchange, out: &mut BytesMut) {
+fn write_head(
+    head: &AnswerHead<'_>,
+    exchange: &Exchange,
+    line: Option<&(HeaderName, HeaderValue)>,
+    out: &mut BytesMut,
+) {
     out.reserve(READ);
     head.write(out, |name| {
         name.eq_ignore_ascii_case(REQUEST_ID.as_str().as_bytes())
@@ -223,6 +232,9 @@ fn write_head(head: &AnswerHead<'_>, exchange: &Exchange, out: &mut BytesMut) {
         out.put_slice(b"\r\n");
     }
     put_request_id(out, &exchange.origin);
+    if let Some((name, value)) = line {
+        put_line(out, name, value);
+    }
     out.put_slice(b"Connection: keep-alive\r\n\r\n");
 }
 

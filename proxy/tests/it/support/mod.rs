@@ -4,6 +4,7 @@ pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod load;
 pub(crate) mod name_server;
+pub(crate) mod receiver;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 
@@ -77,6 +78,26 @@ impl Rig {
     /// A proxy with this configuration: everything but `[server]` and `[[listen]]`.
     pub(crate) async fn start(config: &str) -> Self {
         Self::with("", "", config).await
+    }
+
+    /// The same, with these environment variables.
+    pub(crate) async fn with_env(env: &[(&str, &str)], config: &str) -> Self {
+        let env = env
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
+        let env: Vec<_> = env.collect();
+        let folder = folder();
+        let write = |place: &Place| file(place, "", "", config);
+        let started = Proxy::start_on_free_ports_with(&env, binary(), &folder, write);
+        let (proxy, place) = started.await.unwrap();
+        Self {
+            proxy,
+            address: SocketAddr::from(([127, 0, 0, 1], place.port)),
+            folder,
+            place,
+            server: String::new(),
+            listen: String::new(),
+        }
     }
 
     /// The same, with further keys of `[server]` and of its only `[[listen]]`.

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::routes::Route;
 use super::sides::{host_options, start_store};
-use super::{Common, Cpus};
+use super::{CommonOptions, Cpus};
 use crate::measure::{
     Loaders, Table, Target, commit, cpu_seconds, mean, median, memory_kib, processor, series,
     write_json,
@@ -49,13 +49,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = LAB.orders as u32)]
     orders: u32,
     #[command(flatten)]
-    common: Common,
+    common: CommonOptions,
 }
 
 /// A store of one size, with its host.
-struct Grown {
+struct SizedStore {
     orders: usize,
-    // Before the store, whose servers it needs.
+    // Dropped before the store, whose servers it needs.
     host: Host,
     store: Store,
 }
@@ -69,8 +69,8 @@ struct Costs {
     refresh_ms: Vec<f64>,
 }
 
-/// What was measured once, on the smaller store.
-struct Once {
+/// What is measured once only, on the smaller store.
+struct FixedCosts {
     crowd_requests: f64,
     idle_kib: u64,
     connection_kib: f64,
@@ -82,8 +82,8 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     let cpus = Cpus::split()?;
     let loaders = Loaders::find_or_install().await?.on(&cpus.load);
     let orders = options.orders as usize;
-    let small = Grown::start(orders, &programs.host, &cpus).await?;
-    let large = Grown::start(orders * TIMES, &programs.host, &cpus).await?;
+    let small = SizedStore::start(orders, &programs.host, &cpus).await?;
+    let large = SizedStore::start(orders * TIMES, &programs.host, &cpus).await?;
     let mut costs = [Costs::default(), Costs::default()];
     for round in 0..common.rounds {
         let mut pairs: Vec<_> = [&small, &large].into_iter().zip(&mut costs).collect();
@@ -131,7 +131,7 @@ const ROWS: [Row; 4] = [
     ("POST /orders, ms each", |costs| &costs.order_ms, 1.1),
 ];
 
-fn print(about: &str, orders: usize, costs: &[Costs; 2], once: &Once) {
+fn print(about: &str, orders: usize, costs: &[Costs; 2], once: &FixedCosts) {
     println!("{about}\n");
     let mut table = Table::new([
         "",
@@ -165,7 +165,7 @@ fn print(about: &str, orders: usize, costs: &[Costs; 2], once: &Once) {
     print!("{}\n{}", table.markdown(), others.markdown());
 }
 
-impl Grown {
+impl SizedStore {
     async fn start(orders: usize, binary: &Path, cpus: &Cpus) -> Result<Self> {
         let data = Dataset::random(Size { orders, ..LAB }, RNG_SEED);
         let store = start_store(binary, cpus, &data).await?;
@@ -179,13 +179,13 @@ impl Grown {
         })
     }
 
-    async fn measure_once(&self, loaders: &Loaders, seconds: u32) -> Result<Once> {
+    async fn measure_once(&self, loaders: &Loaders, seconds: u32) -> Result<FixedCosts> {
         let crowd = loaders
             .flood(&self.target(Route::Place)?, CROWD, 2 * seconds)
             .await
             .with_context(|| format!("{CROWD} clients that order at once"))?;
         sleep(REST).await;
-        Ok(Once {
+        Ok(FixedCosts {
             crowd_requests: crowd.requests,
             idle_kib: memory_kib(self.host.process().id())?,
             connection_kib: self.idle_connection_kib().await?,

@@ -8,6 +8,7 @@ mod routes;
 mod sides;
 mod startup;
 mod table;
+mod tracing;
 mod train;
 
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ use xtask::setup::{self, COMPILING, LOAD, MARIADB, PROCESSES, REDIS};
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
     #[command(subcommand)]
-    what: Option<What>,
+    what: Option<Measurement>,
     /// Routes to measure [default: all]
     #[arg(long, value_name = "ROUTE,…", value_delimiter = ',', value_enum)]
     only: Vec<Route>,
@@ -50,23 +51,26 @@ pub(crate) struct Options {
     /// One short round at 32 connections: does it work at all?
     #[arg(long)]
     quick: bool,
+    /// Compare the host with itself instead: without traces, with 1 % of them sent, and with all
+    #[arg(long)]
+    tracing: bool,
     /// Another server to measure in the same run: it must serve the same store's routes
     #[arg(long = "peer", value_name = "NAME=URL", value_parser = Peer::parse)]
     peers: Vec<Peer>,
     #[command(flatten)]
-    common: Common,
+    common: CommonOptions,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Measurement {
     Startup(startup::Options),
     Growth(growth::Options),
     Train(train::Options),
 }
 
-/// What all of the measurements take.
+/// Options that all measurements have.
 #[derive(Clone, Debug, Args)]
-struct Common {
+struct CommonOptions {
     /// Rounds; the table has their medians
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -102,15 +106,15 @@ struct Cpus {
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     match options.what {
-        Some(What::Startup(options)) => return startup::run(options).await,
-        Some(What::Growth(options)) => return growth::run(options).await,
-        Some(What::Train(options)) => return train::run(options).await,
+        Some(Measurement::Startup(options)) => return startup::run(options).await,
+        Some(Measurement::Growth(options)) => return growth::run(options).await,
+        Some(Measurement::Train(options)) => return train::run(options).await,
         None => {}
     }
     let options = if options.quick {
         Options {
             connections: vec![32],
-            common: Common {
+            common: CommonOptions {
                 rounds: 1,
                 seconds: 1,
                 ..options.common
@@ -120,6 +124,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     } else {
         options
     };
+    if options.tracing {
+        return tracing::run(&options).await;
+    }
     let programs = options.common.programs().await?;
     let cpus = Cpus::split()?;
     let loaders = Loaders::find_or_install().await?.on(&cpus.load);
@@ -137,14 +144,14 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
             break;
         }
     }
-    // What was measured before a failure holds.
+    // What was measured before a failure is shown too.
     println!("{report}");
     let output = options.common.output("bench");
     write_json(&output, &report.json())?;
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-impl Common {
+impl CommonOptions {
     /// Installs and builds what is needed.
     async fn programs(&self) -> Result<Programs> {
         install().await?;

@@ -1,11 +1,11 @@
-//! What was measured, and as JSON for programs; `table` has it for people.
+//! The samples of a run, and their JSON for programs; `table` shows them to people.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::routes::Route;
 use super::{Cpus, Options};
-use crate::measure::{Counters, Measured, commit, median, processor};
+use crate::measure::{Counters, StreamResult, commit, median, processor};
 use xtask::programs::output_of;
 
 /// How much of what the slower server can do is asked for when latency is measured.
@@ -14,21 +14,35 @@ const SHARE_OF_SATURATION: f64 = 0.7;
 /// If fewer of the requests asked for were answered, latency says how far behind the load generator was.
 const KEPT: f64 = 0.97;
 
-/// One server in one round, as much as goes.
+/// One server in one round, with as many requests as it can answer.
 pub(super) struct Sample {
     pub(super) requests: f64,
     pub(super) requests_per_second: f64,
+    pub(super) p50_ms: f64,
     /// `None` for a server that is not ours.
     pub(super) cpu_seconds: Option<f64>,
     pub(super) cpu_busy: Option<f64>,
+    pub(super) mariadb_cpu_seconds: Option<f64>,
+    pub(super) redis_cpu_seconds: Option<f64>,
     pub(super) peak_kib: Option<u64>,
     pub(super) asked: Counters,
 }
 
 impl Sample {
     pub(super) fn cpu_seconds_per_100k(&self) -> Option<f64> {
-        self.cpu_seconds
-            .map(|used| used / self.requests * 100_000.0)
+        self.per_100k(self.cpu_seconds)
+    }
+
+    pub(super) fn mariadb_cpu_seconds_per_100k(&self) -> Option<f64> {
+        self.per_100k(self.mariadb_cpu_seconds)
+    }
+
+    pub(super) fn redis_cpu_seconds_per_100k(&self) -> Option<f64> {
+        self.per_100k(self.redis_cpu_seconds)
+    }
+
+    fn per_100k(&self, used: Option<f64>) -> Option<f64> {
+        used.map(|used| used / self.requests * 100_000.0)
     }
 }
 
@@ -42,7 +56,7 @@ pub(super) struct LatencySample {
     pub(super) round: u32,
     pub(super) side: String,
     #[serde(flatten)]
-    pub(super) latency: Measured,
+    pub(super) latency: StreamResult,
 }
 
 fn label<S: Serializer>(route: &Route, serializer: S) -> Result<S::Ok, S::Error> {
@@ -116,6 +130,17 @@ impl Report {
         median(rows.map(|sample| sample.requests_per_second))
     }
 
+    /// The median of what a side's samples say, of those that say it.
+    pub(super) fn median_of(
+        &self,
+        route: Route,
+        connections: u32,
+        side: &str,
+        value: impl Fn(&Sample) -> Option<f64>,
+    ) -> Option<f64> {
+        median(self.of(route, connections, side).filter_map(value))
+    }
+
     /// 70 % of the most requests/s that each of some sides did, at whatever number of connections: as many as all of
     /// them can be asked.
     pub(super) fn rate_of_saturation(&self, route: Route, sides: &[&str]) -> Option<u32> {
@@ -135,7 +160,7 @@ impl Report {
         self.latency(route, side, |latency| latency.p99_ms)
     }
 
-    /// Whether what was asked of a side was answered.
+    /// Whether a side answered as many requests/s as it was sent.
     pub(super) fn kept_rate(&self, route: Route, side: &str) -> bool {
         let asked = self.rate_of_latency(route, side);
         let answered = self.latency(route, side, |latency| latency.requests_per_second);
@@ -172,7 +197,7 @@ impl Report {
         &self,
         route: Route,
         side: &str,
-        value: fn(&Measured) -> f64,
+        value: fn(&StreamResult) -> f64,
     ) -> Option<f64> {
         let samples = self.latencies.iter();
         let samples = samples.filter(|sample| sample.route == route && sample.side == side);
@@ -210,8 +235,11 @@ fn row_json(row: &Row) -> Value {
         "side": row.side,
         "requests": sample.requests,
         "requests_per_second": sample.requests_per_second,
+        "p50_ms": sample.p50_ms,
         "cpu_seconds_per_100k": sample.cpu_seconds_per_100k(),
         "cpu_busy": sample.cpu_busy,
+        "mariadb_cpu_seconds_per_100k": sample.mariadb_cpu_seconds_per_100k(),
+        "redis_cpu_seconds_per_100k": sample.redis_cpu_seconds_per_100k(),
         "peak_kib": sample.peak_kib,
         "mysql_connections": sample.asked.mysql_connections,
         "mysql_round_trips": sample.asked.mysql_round_trips(),

@@ -1,6 +1,7 @@
 //! All rounds of one route.
 
 use anyhow::{Context, Result};
+use testbed::Process;
 
 use super::Options;
 use super::report::{LatencySample, Report, Sample};
@@ -8,8 +9,8 @@ use super::routes::Route;
 use super::sides::{Bench, HOST, NATIVE, Side};
 use crate::measure::{Counters, Flood, Loaders, Target, cpu_seconds, forget_peak, peak_kib};
 
-/// A side and what is asked of it.
-type Asked<'a> = (&'a Side, Target);
+/// A side and the requests that it is sent.
+type SideTarget<'a> = (&'a Side, Target);
 
 pub(super) async fn measure(
     options: &Options,
@@ -72,8 +73,8 @@ pub(super) async fn measure(
     Ok(())
 }
 
-/// The sides in this round's order: what the machine does besides hits them alike.
-fn in_turn<'a, 'b>(asked: &'b [Asked<'a>], round: u32) -> Vec<&'b Asked<'a>> {
+/// The sides in this round's order, which changes so that whatever else the machine does hits them alike.
+fn in_turn<'a, 'b>(asked: &'b [SideTarget<'a>], round: u32) -> Vec<&'b SideTarget<'a>> {
     let mut order: Vec<_> = asked.iter().collect();
     if round % 2 == 1 {
         order.reverse();
@@ -102,20 +103,34 @@ async fn sample(
         second.since(&first, &Counters::NONE)
     };
     let before = Counters::look_at(&bench.store).await?;
+    let stores_before = stores_cpu_seconds(bench)?;
     let (flood, cpu_seconds, peak_kib) = flood(loaders, side, target, connections, seconds).await?;
+    let stores_after = stores_cpu_seconds(bench)?;
     let after = Counters::look_at(&bench.store).await?;
     let asked = after.since(&before, &look);
+    let used = |at: usize| Some(stores_after[at]? - stores_before[at]?);
     Ok(Sample {
         requests: flood.requests,
         requests_per_second: flood.requests_per_second,
+        p50_ms: flood.p50_ms,
         cpu_seconds,
+        mariadb_cpu_seconds: used(0),
+        redis_cpu_seconds: used(1),
         cpu_busy: cpu_seconds.map(|used| used / f64::from(seconds)),
         peak_kib,
         asked,
     })
 }
 
-/// A flood, and what it cost the side's process in time and memory.
+/// What MariaDB and Redis have used so far, each if it is a process of ours.
+fn stores_cpu_seconds(bench: &Bench) -> Result<[Option<f64>; 2]> {
+    let mariadb = bench.store.mariadb.as_ref();
+    let mariadb = mariadb.and_then(|server| server.process());
+    let used = |process: Option<&Process>| process.map(|one| cpu_seconds(one.id())).transpose();
+    Ok([used(mariadb)?, used(bench.store.redis_server.process())?])
+}
+
+/// Sends a flood, and measures the time and the memory that it cost the side's process.
 pub(super) async fn flood(
     loaders: &Loaders,
     side: &Side,

@@ -1,4 +1,4 @@
-//! What is asked of the servers: each route with ids and bodies that vary.
+//! The requests that servers are sent: each route with ids and bodies that vary.
 
 use std::path::Path;
 
@@ -42,7 +42,7 @@ impl Route {
         matches!(self, Self::Place | Self::FlashSale)
     }
 
-    /// As people write it.
+    /// The route's name in tables.
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Empty => "GET /health-check",

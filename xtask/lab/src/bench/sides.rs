@@ -20,6 +20,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) const HOST: &str = "store-host";
 pub(super) const NATIVE: &str = "native";
+/// The host with `order_commit = single`. Only orders are asked of it.
+pub(super) const HOST_SINGLE: &str = "store-host-single";
 /// The twin that commits orders together, as the host does. Only orders are asked of it.
 pub(super) const NATIVE_GROUPED: &str = "native-grouped";
 
@@ -66,9 +68,18 @@ impl Server {
 }
 
 impl Side {
-    /// Whether it is asked for a route.
+    fn of(name: &str, host: Host) -> Self {
+        Self {
+            name: name.to_owned(),
+            url: host.url(""),
+            server: Some(Server::Host(host)),
+        }
+    }
+
+    /// Whether the route is measured on it.
     pub(super) fn serves(&self, route: Route) -> bool {
-        self.name != NATIVE_GROUPED || route.places_orders()
+        let only_orders = [HOST_SINGLE, NATIVE_GROUPED].contains(&self.name.as_str());
+        !only_orders || route.places_orders()
     }
 
     /// Its process, if it is one of ours.
@@ -89,7 +100,7 @@ impl Side {
 
 /// Everything that runs.
 pub(super) struct Bench {
-    // Before the store, whose servers they need.
+    // Dropped before the store, whose servers they need.
     pub(super) sides: Vec<Side>,
     pub(super) store: Store,
 }
@@ -97,7 +108,11 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) async fn start(programs: &Programs, cpus: &Cpus, peers: &[Peer]) -> Result<Self> {
         let store = start_store(&programs.host, cpus, &Dataset::random(LAB, RNG_SEED)).await?;
-        let host = store.host(host_options(&programs.host, cpus)).await?;
+        let options = host_options(&programs.host, cpus);
+        let host = store.host(options.clone()).await?;
+        let single = store
+            .host(options.variable("order_commit", "single"))
+            .await?;
         let native = start_native(NATIVE, &[], &programs.native, &store, cpus).await?;
         let grouped = start_native(
             NATIVE_GROUPED,
@@ -108,11 +123,8 @@ impl Bench {
         )
         .await?;
         let mut sides = vec![
-            Side {
-                name: HOST.to_owned(),
-                url: host.url(""),
-                server: Some(Server::Host(host)),
-            },
+            Side::of(HOST, host),
+            Side::of(HOST_SINGLE, single),
             native,
             grouped,
         ];
@@ -125,7 +137,7 @@ impl Bench {
     }
 }
 
-/// A host as a user has it, on its processor.
+/// Options of a host with the settings that a user has, on its own processor.
 pub(super) fn host_options(binary: &Path, cpus: &Cpus) -> HostOptions {
     HostOptions {
         cpus: Some(cpus.server.clone()),
@@ -215,7 +227,7 @@ async fn start_native(
     }
 }
 
-/// Under which a run has its data, logs and scripts.
+/// The folder of a run's data, logs and scripts.
 fn folder() -> Result<PathBuf> {
     let folder = paths::target().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;

@@ -1,7 +1,7 @@
 //! `cargo xtask bench startup`: from starting the program to its first answer.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,17 +10,17 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::json;
 use testbed::seed::Dataset;
-use testbed::{Store, start_program};
+use testbed::{Store, free_port, start_program};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::sides::start_store;
-use super::{Common, Cpus};
+use super::{CommonOptions, Cpus};
 use crate::measure::{Table, commit, processor, spread, write_json};
 use xtask::paths;
 
-/// Between two tries to get an answer.
+/// Time between two tries to get an answer.
 const PAUSE: Duration = Duration::from_millis(1);
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -33,7 +33,7 @@ const COLD_MS: f64 = 3000.0;
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    common: Common,
+    common: CommonOptions,
 }
 
 pub(super) async fn run(options: Options) -> Result<ExitCode> {
@@ -67,7 +67,8 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
 }
 
 async fn first_answer_ms(binary: &Path, store: &Store, cache: &Path) -> Result<f64> {
-    let address = free_address()?;
+    // Asking the host which port it took would be part of the time.
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
     let binary = std::path::absolute(binary).context("finding store-host")?;
     let variables = store.addresses().variables();
     let variables = variables
@@ -96,7 +97,7 @@ async fn first_answer_ms(binary: &Path, store: &Store, cache: &Path) -> Result<f
     Ok(started.elapsed().as_secs_f64() * 1000.0)
 }
 
-/// Whether there is a 200.
+/// Whether the host answers with 200.
 async fn answers(address: SocketAddr) -> std::io::Result<bool> {
     const REQUEST: &[u8] =
         b"GET /health-check HTTP/1.1\r\nHost: store\r\nConnection: close\r\n\r\n";
@@ -105,10 +106,4 @@ async fn answers(address: SocketAddr) -> std::io::Result<bool> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(answer.starts_with("HTTP/1.1 200"))
-}
-
-/// A port that is free now: asking the host which one it took would be part of the time.
-fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a port")?;
-    listener.local_addr().context("looking for a port")
 }

@@ -8,14 +8,17 @@ use super::routes::Route;
 use super::sides::{HOST, NATIVE};
 use crate::measure::{Counters, Spread, Table, median, spread};
 
-const HEAD: [&str; 12] = [
+const HEAD: [&str; 15] = [
     "route",
     "connections",
     "",
     "requests/s",
     "lowest–highest",
+    "p50 ms",
     "CPU s / 100,000",
     "busy",
+    "MariaDB CPU s / 100,000",
+    "Redis CPU s / 100,000",
     "peak MiB",
     "MySQL connections / 100",
     "MySQL round trips",
@@ -64,7 +67,7 @@ impl Report {
         table
     }
 
-    fn flood(&self, route: Route, connections: u32, side: &str) -> Option<[String; 12]> {
+    fn flood(&self, route: Route, connections: u32, side: &str) -> Option<[String; 15]> {
         let samples = self.of(route, connections, side);
         let Spread {
             median: rate,
@@ -77,18 +80,20 @@ impl Report {
         let asked = |value: fn(&Counters) -> f64| {
             median(samples.clone().map(|s| value(&s.asked) / s.requests))
         };
-        let cpu = median(samples.clone().filter_map(Sample::cpu_seconds_per_100k));
-        let busy = median(samples.clone().filter_map(|sample| sample.cpu_busy));
-        let peaks = samples.clone().filter_map(|sample| sample.peak_kib);
-        let peak = median(peaks.map(|kib| kib as f64));
+        let of =
+            |value: fn(&Sample) -> Option<f64>| self.median_of(route, connections, side, value);
+        let peak = of(|sample| sample.peak_kib.map(|kib| kib as f64));
         Some([
             route.label().to_owned(),
             connections.to_string(),
             side.to_owned(),
             format!("{rate:.0}"),
             format!("{lowest:.0}–{highest:.0}"),
-            shown(cpu, 2),
-            shown(busy, 2),
+            shown(of(|sample| Some(sample.p50_ms)), 2),
+            shown(of(Sample::cpu_seconds_per_100k), 2),
+            shown(of(|sample| sample.cpu_busy), 2),
+            shown(of(Sample::mariadb_cpu_seconds_per_100k), 2),
+            shown(of(Sample::redis_cpu_seconds_per_100k), 2),
             shown(peak.map(|kib| kib / 1024.0), 0),
             shown(asked(|c| c.mysql_connections).map(|n| n * 100.0), 2),
             shown(asked(Counters::mysql_round_trips), 2),
@@ -97,20 +102,24 @@ impl Report {
         ])
     }
 
-    fn ratio(&self, route: Route, connections: u32) -> Option<[String; 12]> {
+    fn ratio(&self, route: Route, connections: u32) -> Option<[String; 15]> {
         let rate = |side| self.requests_per_second(route, connections, side);
-        let cpu = |side| {
-            let samples = self.of(route, connections, side);
-            median(samples.filter_map(Sample::cpu_seconds_per_100k))
+        let ratio = |value: fn(&Sample) -> Option<f64>| {
+            let of = |side| self.median_of(route, connections, side, value);
+            Some(of(HOST)? / of(NATIVE)?)
         };
         let rates = rate(HOST)? / rate(NATIVE)?;
-        let cpus = cpu(HOST)? / cpu(NATIVE)?;
+        let cpus = ratio(Sample::cpu_seconds_per_100k)?;
         let mut row = HEAD.map(|_| String::new());
         row[0] = route.label().to_owned();
         row[1] = connections.to_string();
         row[2] = "host / native".to_owned();
         row[3] = format!("{rates:.2}");
-        row[5] = format!("{cpus:.2}");
+        row[6] = format!("{cpus:.2}");
+        row[8] = match ratio(Sample::mariadb_cpu_seconds_per_100k) {
+            Some(ratio) if route.places_orders() => format!("{ratio:.2}"),
+            _ => String::new(),
+        };
         Some(row)
     }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::choices;
-use super::run::Found;
+use super::run::SuiteResults;
 
 /// What the suite calls them. Others tell what a cache does, not whether it is right.
 const KINDS: [&str; 2] = ["required", "optimal"];
@@ -39,7 +39,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(found: Found) -> Self {
+    pub(super) fn new(found: SuiteResults) -> Self {
         let kinds = KINDS.map(|name| {
             let tests = found.tests.iter().filter(|test| test.kind == name);
             let failures = tests.clone().filter_map(|test| {

@@ -1,28 +1,28 @@
-//! One run of http-cache-tests: their origin server, a proxy before it, and their client before that.
+//! One run of http-cache-tests: its origin server, a proxy before that, and our client of its tests before the proxy.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value;
-use testbed::{Place, Process, Progress, Proxy, start_program};
+use testbed::{Place, Process, Progress, Proxy, free_port, start_program};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::choices::Edition;
 
-/// Our client: theirs tells nothing while it runs, and not which tests there are.
+/// Our client: the suite's own prints nothing while it runs, and does not list the tests.
 const CLIENT: &str = include_str!("client.mjs");
 
-/// All that a cache of ours can be opened to; docs/PROXY.md explains each.
+/// Every feature of the proxy's cache, switched on; docs/PROXY.md explains each.
 pub(super) const SETTINGS: &str = "expires = true, heuristic_percent = 10, other_statuses = true, \
     revalidate = true, ranges = true, authorized = true";
 
-/// They take about a minute, most of it pauses.
+/// Longest time for all tests. They take about a minute, most of it pauses.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -32,10 +32,10 @@ const PORT_TRIES: usize = 5;
 
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What the client writes at its end.
+/// The results that the client writes when it ends.
 #[derive(Debug, Deserialize)]
-pub(super) struct Found {
-    /// Of the suite.
+pub(super) struct SuiteResults {
+    /// The suite's version.
     pub(super) version: String,
     pub(super) edition: Edition,
     pub(super) tests: Vec<Test>,
@@ -43,7 +43,7 @@ pub(super) struct Found {
     pub(super) results: BTreeMap<String, Value>,
 }
 
-/// One of the suite.
+/// A test of the suite.
 #[derive(Debug, Deserialize)]
 pub(super) struct Test {
     pub(super) id: String,
@@ -53,7 +53,7 @@ pub(super) struct Test {
 }
 
 /// Runs all tests, and once more those that failed: on a busy machine a second may pass where none should.
-pub(super) async fn run(suite: &Path, proxy: &Path, folder: &Path) -> Result<Found> {
+pub(super) async fn run(suite: &Path, proxy: &Path, folder: &Path) -> Result<SuiteResults> {
     let origin = Origin::start(suite, folder).await?;
     let (proxy, _) =
         Proxy::start_on_free_ports(proxy, folder, |place| config(place, origin.address)).await?;
@@ -85,7 +85,7 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// Runs the tests with these ids, or all.
-    async fn run(&self, title: &str, ids: &[&str]) -> Result<Found> {
+    async fn run(&self, title: &str, ids: &[&str]) -> Result<SuiteResults> {
         let results = self.folder.join("results.json");
         let log = self.folder.join("client.log");
         let path = |path: &Path| path.display().to_string();
@@ -124,7 +124,7 @@ impl Session<'_> {
             client.log_tail()
         );
         let text = fs::read(&results).with_context(|| format!("reading {}", results.display()))?;
-        let found: Found = serde_json::from_slice(&text).context("reading the results")?;
+        let found: SuiteResults = serde_json::from_slice(&text).context("reading the results")?;
         if let Some(step) = shown {
             step.finish();
         }
@@ -153,7 +153,7 @@ impl Origin {
         let script = script.with_context(|| format!("no server in {}", suite.display()))?;
         let mut tries = 1;
         loop {
-            let address = free_address()?;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
             let args = [
                 "npm_config_protocol=http".to_owned(),
                 format!("npm_config_port={}", address.port()),
@@ -179,12 +179,7 @@ impl Origin {
     }
 }
 
-fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a port")?;
-    listener.local_addr().context("looking for a port")
-}
-
-/// No origin is left out for the failures that it is asked for.
+/// The proxy's configuration. The origin fails on purpose, so failures don't eject it.
 fn config(place: &Place, origin: SocketAddr) -> String {
     let Place {
         port, admin_port, ..

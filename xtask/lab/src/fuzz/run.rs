@@ -22,7 +22,7 @@ const MOST_MEMORY_MIB: u32 = 1024;
 /// Longest input. Our own limits are beyond it, and longer ones are slow.
 const LONGEST_BYTES: u32 = 8192;
 
-/// Between two looks at how far it is.
+/// Time between two looks at the log.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Lines of libFuzzer's log that say what was found.
@@ -31,7 +31,7 @@ const SHOWN_LINES: usize = 12;
 /// How a target's time ended.
 pub(super) enum Outcome {
     Nothing,
-    /// With what was found, and where it is.
+    /// With a finding: what it is, and where its input is.
     Found(String),
 }
 

@@ -16,7 +16,7 @@ use super::model::{Load, Sample, Saturation, StageResult};
 use super::order_cost;
 use super::sampling::Sampler;
 use super::saturate::{self, Plan, Shooter};
-use super::servers::{Servers, UnderTest};
+use super::servers::{Servers, TestedPrograms};
 use super::settings::Settings;
 use super::stage::Stage;
 use super::usage::Watch;
@@ -30,10 +30,10 @@ const REPORTS_LIMIT: Duration = Duration::from_secs(120);
 /// Pools are filled and statements prepared before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(4);
 
-/// Who does that.
+/// Clients that warm a stage up.
 const CLIENTS: usize = 4;
 
-/// How long orders of one kind are looked into.
+/// How long orders of one kind are placed to see what they cost.
 const LOOK: Duration = Duration::from_secs(4);
 
 /// The two reports.
@@ -45,7 +45,7 @@ const REPORTS: [&str; 2] = [
 /// What all stages of a run share.
 pub(super) struct Bench<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) programs: &'a UnderTest,
+    pub(super) programs: &'a TestedPrograms,
     pub(super) python: &'a Python,
     /// What sends the requests of the search for the highest rate, if there is to be one.
     pub(super) loaders: Option<Loaders>,

@@ -30,7 +30,7 @@ use self::folder::{Folder, Run};
 use self::measure::Bench;
 use self::model::StageResult;
 pub(crate) use self::options::Options;
-use self::servers::UnderTest;
+use self::servers::TestedPrograms;
 use self::settings::{Settings, fingerprint};
 use self::stage::Stage;
 use crate::measure::Loaders;
@@ -97,10 +97,10 @@ async fn replay(options: Options) -> Result<()> {
 }
 
 /// Host and proxy as they are shipped, unless others are given.
-async fn programs(options: &Options) -> Result<UnderTest> {
+async fn programs(options: &Options) -> Result<TestedPrograms> {
     if options.quick {
         // Whoever tests the lab has built these.
-        return Ok(UnderTest {
+        return Ok(TestedPrograms {
             host: options
                 .host
                 .clone()
@@ -121,7 +121,7 @@ async fn programs(options: &Options) -> Result<UnderTest> {
         Some(proxy) => proxy.clone(),
         None => build::dist_proxy().await?,
     };
-    Ok(UnderTest { host, proxy })
+    Ok(TestedPrograms { host, proxy })
 }
 
 /// Measures the stages that are not finished, and gives those that can't be measured, with the reason.

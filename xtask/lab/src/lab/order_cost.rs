@@ -28,10 +28,10 @@ const FLAGS: [&str; 4] = [
     "--log-slow-filter=",
 ];
 
-/// Who compete, each with one order after the other: as many as two instances serve at once.
+/// Clients that compete, each with one order after the other.
 const CROWD: usize = 32;
 
-/// How many clients place orders. Where their length is what matters, one that waits for nobody.
+/// How many clients place orders: one that waits for nobody, where the length of orders is compared, or else a crowd.
 fn clients(basket: Basket) -> usize {
     match basket {
         Basket::Products(_) => 1,
@@ -103,7 +103,7 @@ async fn look(servers: &Servers, basket: Basket, plan: Plan) -> Result<OrderCost
     })
 }
 
-/// Who places orders, and what became of them.
+/// The clients that place orders, and how the orders went.
 struct Buyers {
     clients: usize,
     client: Client,

@@ -25,11 +25,11 @@ const LOOK: Counters = Counters {
 /// Looks at one stage.
 pub(super) struct Sampler {
     watch: Watch,
-    servers: Option<Counting>,
+    servers: Option<ServerCounters>,
 }
 
 /// The connections to the two servers, and what they had counted at the last look.
-struct Counting {
+struct ServerCounters {
     mysql: Conn,
     redis: MultiplexedConnection,
     last: Counters,
@@ -39,7 +39,7 @@ impl Sampler {
     /// Watches these processes (name, id) and this store, which the reference has not.
     pub(super) async fn new(processes: Vec<(String, u32)>, store: Option<&Store>) -> Result<Self> {
         let servers = match store {
-            Some(store) => Some(Counting::new(store).await?),
+            Some(store) => Some(ServerCounters::new(store).await?),
             None => None,
         };
         Ok(Self {
@@ -81,7 +81,7 @@ impl Sampler {
     }
 }
 
-impl Counting {
+impl ServerCounters {
     async fn new(store: &Store) -> Result<Self> {
         let mut mysql = store.mysql().await?;
         let mut redis = store.redis().await?;

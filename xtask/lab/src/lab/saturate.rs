@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::model::{Saturation, Step};
 use super::usage::Watch;
-use crate::measure::{Basket, Loaders, Measured, Orders, Stream, Target};
+use crate::measure::{Basket, Loaders, Orders, Stream, StreamResult, Target};
 
 /// What the slowest hundredth may take.
 pub(super) const P99_LIMIT_MS: f64 = 100.0;
@@ -43,7 +43,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// A minute or less.
+    /// The search of a full run: a minute or less.
     pub(super) const FULL: Self = Self {
         first: 48,
         highest: 48 << 9,
@@ -51,7 +51,7 @@ impl Plan {
         step: Duration::from_secs(4),
     };
 
-    /// Shows that it works, and finds nothing.
+    /// The search of a quick run, which shows that it works and says nothing about the store.
     pub(super) const QUICK: Self = Self {
         first: 15,
         highest: 30,
@@ -108,7 +108,7 @@ impl Search {
     }
 }
 
-/// What is sent, and with what.
+/// Sends requests to the store at a fixed rate.
 pub(super) struct Shooter<'a> {
     loaders: &'a Loaders,
     /// Streams of requests, each with as much of the rate as the others.
@@ -152,7 +152,7 @@ impl<'a> Shooter<'a> {
     }
 
     /// Sends `rate` requests a second, as many of each kind, for `time`.
-    async fn send(&self, rate: u32, time: Duration) -> Result<Vec<Measured>> {
+    async fn send(&self, rate: u32, time: Duration) -> Result<Vec<StreamResult>> {
         let each = (rate / u32::try_from(self.streams.len())?).max(1);
         let streams = self.streams.iter();
         let streams =
@@ -164,7 +164,7 @@ impl<'a> Shooter<'a> {
     }
 }
 
-/// Searches.
+/// Searches for the highest rate that `shooter` can send and the store answers well.
 pub(super) async fn search(
     shooter: &Shooter<'_>,
     plan: Plan,
@@ -193,7 +193,7 @@ pub(super) async fn search(
     Ok(found)
 }
 
-fn judged(rate: u32, time: Duration, measured: &[Measured]) -> Step {
+fn judged(rate: u32, time: Duration, measured: &[StreamResult]) -> Step {
     let requests: u64 = measured.iter().map(|stream| stream.requests).sum();
     let mut failed: BTreeMap<String, u64> = BTreeMap::new();
     for stream in measured {
@@ -255,8 +255,8 @@ mod tests {
         assert_eq!(tried(u32::MAX).last(), Some(&Plan::FULL.highest));
     }
 
-    fn measured(p99_ms: f64, failed: &[(&str, u64)]) -> Measured {
-        Measured {
+    fn measured(p99_ms: f64, failed: &[(&str, u64)]) -> StreamResult {
+        StreamResult {
             stream: "best sellers",
             requests: 100,
             requests_per_second: 25.0,

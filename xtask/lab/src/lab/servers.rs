@@ -1,12 +1,11 @@
 //! The servers of one stage: a store of its own with fresh data, the hosts, and the proxy where there is one.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use testbed::seed::Dataset;
-use testbed::{Host, HostOptions, Place, Proxy, Store};
+use testbed::{Host, HostOptions, Place, Proxy, Store, free_port};
 use tokio::process::Command;
 
 use super::stage::Stage;
@@ -14,7 +13,7 @@ use xtask::paths;
 
 /// Everything that runs in a stage, ended when dropped.
 pub(super) struct Servers {
-    // Before the store, whose servers they need.
+    // Dropped before the store, whose servers they need.
     proxy: Option<Proxy>,
     hosts: Vec<Host>,
     pub(super) store: Store,
@@ -22,12 +21,12 @@ pub(super) struct Servers {
 
 /// The programs under test.
 #[derive(Clone, Debug)]
-pub(super) struct UnderTest {
+pub(super) struct TestedPrograms {
     pub(super) host: PathBuf,
     pub(super) proxy: PathBuf,
 }
 
-impl UnderTest {
+impl TestedPrograms {
     /// Why a stage can't be measured with these programs, if it can't.
     pub(super) async fn lacks(&self, stage: Stage) -> Option<&'static str> {
         if !stage.caches_in_proxy() || knows_purges(&self.host).await {
@@ -43,11 +42,12 @@ impl Servers {
     pub(super) async fn start(
         stage: Stage,
         dataset: &Dataset,
-        programs: &UnderTest,
+        programs: &TestedPrograms,
     ) -> Result<Self> {
         let store = Store::start_for_measuring(paths::target().join("tmp/lab")).await?;
         store.migrate(&programs.host)?;
         store.seed(dataset).await.context("filling the store")?;
+        // The hosts must know the proxy's port before there is a proxy.
         let admin_port = free_port()?;
         let mut options = HostOptions::new(&programs.host, paths::app());
         options.variables = stage.variables();
@@ -168,12 +168,4 @@ fn proxy_config(stage: Stage, port: u16, admin_port: u16, hosts: &[String]) -> S
 async fn knows_purges(host: &Path) -> bool {
     let help = Command::new(host).arg("--help").output().await;
     help.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("--proxy-token-file"))
-}
-
-/// A port that was free a moment ago: the hosts must know the proxy's before there is a proxy.
-fn free_port() -> Result<u16> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
-    let address = listener.local_addr().context("reading the free port")?;
-    Ok(address.port())
 }

@@ -21,7 +21,7 @@ pub(super) struct Watch {
     last: Look,
 }
 
-/// What has been used so far.
+/// Processor time since the start, and memory.
 struct Look {
     at: Instant,
     /// Ticks of all processors that were not idle.
@@ -30,8 +30,8 @@ struct Look {
     processes: BTreeMap<String, (u64, u64)>,
 }
 
-/// What was used between two looks.
-pub(super) struct Used {
+/// Processor time between two looks, and memory at the second.
+pub(super) struct Consumption {
     pub(super) machine_busy: f64,
     pub(super) processes: Vec<Usage>,
 }
@@ -44,7 +44,7 @@ impl Watch {
     }
 
     /// What was used since the last call, or since the beginning.
-    pub(super) fn since_last(&mut self) -> Result<Used> {
+    pub(super) fn since_last(&mut self) -> Result<Consumption> {
         let now = look(&self.processes)?;
         let seconds = now.at.duration_since(self.last.at).as_secs_f64().max(0.001);
         let per_second = |ticks: u64| ticks as f64 / ticks_per_second() as f64 / seconds;
@@ -60,7 +60,7 @@ impl Watch {
         });
         let processes = processes.collect();
         self.last = now;
-        Ok(Used {
+        Ok(Consumption {
             machine_busy,
             processes,
         })

@@ -1,4 +1,4 @@
-//! What a run must keep to.
+//! The limits that a run must keep to.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Says what was missed, a line each.
+    /// Prints each limit that was missed in a line.
     pub(super) fn judge(&self, outcome: &Outcome) -> ExitCode {
         let missed = self.missed(outcome);
         for line in &missed {

@@ -17,7 +17,7 @@ const KNOWN: [(&str, &str); 5] = [
     ("order 1", "/orders/1"),
 ];
 
-/// Fails, in a line that says what to do, if a load would measure nothing but errors.
+/// Checks that a load would measure more than errors. The error says what to do.
 pub(super) async fn check(url: &str) -> Result<()> {
     let client = Client::builder().timeout(LIMIT).no_proxy().build()?;
     let health = get(&client, url, "/health-check").await.with_context(|| {

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use super::table::{NAME, milliseconds};
-use crate::locust::{Live, LiveRoute, Run};
+use crate::locust::{LiveFigures, LiveRoute, Run};
 use crate::measure::{Column, Table};
 
 /// Between two lines.
@@ -46,7 +46,7 @@ impl Screen {
     }
 
     /// Shows the figures of one second. A terminal that has gone away is no reason to stop.
-    pub(super) fn show(&mut self, live: &Live) {
+    pub(super) fn show(&mut self, live: &LiveFigures) {
         if self.terminal {
             let head = self.head(live);
             let table = table(live, &head);
@@ -62,7 +62,7 @@ impl Screen {
         }
     }
 
-    fn head(&mut self, live: &Live) -> String {
+    fn head(&mut self, live: &LiveFigures) -> String {
         let started = self.started.get_or_insert_with(Instant::now);
         let elapsed = started.elapsed().min(self.time).as_secs();
         format!(
@@ -103,7 +103,7 @@ fn erase(lines: usize) -> String {
     }
 }
 
-fn table(live: &Live, head: &str) -> String {
+fn table(live: &LiveFigures, head: &str) -> String {
     let mut routes = Table::new(["", "requests", "failures", "req/s", "p95"]);
     for route in live.routes.iter().take(MOST_ROWS) {
         routes.row(row(&route.name, route));
@@ -144,7 +144,7 @@ fn p95(route: &LiveRoute) -> String {
 mod tests {
     use super::*;
 
-    fn live(routes: usize) -> Live {
+    fn live(routes: usize) -> LiveFigures {
         let route = |number| LiveRoute {
             name: format!("GET /stocks/reports/overview-{number}"),
             requests: 12_345,
@@ -152,7 +152,7 @@ mod tests {
             requests_per_second: 71.25,
             p95_ms: Some(12.0),
         };
-        Live {
+        LiveFigures {
             users: 150,
             routes: (0..routes).map(route).collect(),
             total: route(0),

@@ -11,7 +11,7 @@ const TOTAL: &str = "Aggregated";
 
 /// A run's figures at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Live {
+pub(crate) struct LiveFigures {
     pub(crate) users: u64,
     pub(crate) routes: Vec<LiveRoute>,
     /// All routes together.
@@ -56,7 +56,7 @@ impl History {
     ///
     /// # Errors
     /// When the file can't be read.
-    pub(super) fn next(&mut self) -> Result<Option<Live>> {
+    pub(super) fn next(&mut self) -> Result<Option<LiveFigures>> {
         let path = self.path.clone();
         let context = || format!("reading {}", path.display());
         let mut file = match File::open(&path) {
@@ -80,7 +80,7 @@ impl History {
         }
     }
 
-    fn take_line(&mut self, line: &str) -> Option<Live> {
+    fn take_line(&mut self, line: &str) -> Option<LiveFigures> {
         // Our names of routes hold no commas, and nothing else does.
         let cells: Vec<&str> = line.split(',').collect();
         if self.columns.is_empty() {
@@ -108,7 +108,7 @@ impl History {
             self.unfinished.push(route);
             return None;
         }
-        Some(Live {
+        Some(LiveFigures {
             users: count("User Count"),
             routes: std::mem::take(&mut self.unfinished),
             total: route,

@@ -36,6 +36,12 @@ pub(crate) fn mean(samples: impl IntoIterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
+/// The sample below which this part of them lies, 0.99 for the 99th percentile; `None` without samples.
+pub(crate) fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
+    let rank = (part * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +53,16 @@ mod tests {
         assert_eq!(median([4.0, 1.0, 2.0, 9.0]), Some(3.0));
         let ends = spread([4.0, 1.0]).map(|spread| (spread.lowest, spread.highest));
         assert_eq!(ends, Some((1.0, 4.0)));
+    }
+
+    #[test]
+    fn quantiles_are_samples() {
+        assert_eq!(quantile(&[], 0.5), None);
+        assert_eq!(quantile(&[7.0], 0.99), Some(7.0));
+        let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(quantile(&hundred, 0.99), Some(99.0));
+        assert_eq!(quantile(&hundred, 0.5), Some(50.0));
+        assert_eq!(quantile(&hundred, 1.0), Some(100.0));
     }
 
     #[test]

@@ -9,16 +9,16 @@ use testbed::Host;
 use tokio::time::{Instant, sleep};
 
 use super::plan::Swap;
-use super::swaps::Tried;
+use super::swaps::SwapAttempt;
 use crate::measure::{median, series};
 
 /// Longer than any swap, drain or trial here takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Between two looks.
+/// Time between two looks at the host.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Looks at the memory, of which the middle one counts: one may fall on a compilation.
+/// How often the memory is looked at. The middle figure counts, as one look may fall on a compilation.
 const LOOKS: usize = 15;
 
 /// Asks one host.
@@ -30,7 +30,7 @@ pub(super) struct Admin {
 
 /// How many generations had to go, and how many are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Freed {
+pub(super) struct GenerationCount {
     pub(super) expected: u64,
     pub(super) counted: u64,
 }
@@ -108,14 +108,14 @@ impl Admin {
     /// many were rolled back.
     pub(super) async fn freed<'a>(
         &self,
-        tried: impl Iterator<Item = &'a Tried>,
+        tried: impl Iterator<Item = &'a SwapAttempt>,
         rollbacks: usize,
-    ) -> Result<Freed> {
+    ) -> Result<GenerationCount> {
         let made = tried.filter(|tried| tried.made_a_generation()).count();
         let expected = (made + rollbacks) as u64;
         self.wait_for_drains().await?;
         let counted = self.sum("store_component_generations_freed_total").await?;
-        Ok(Freed { expected, counted })
+        Ok(GenerationCount { expected, counted })
     }
 
     async fn wait_for_drains(&self) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Which versions are tried, and what must become of each.
+//! Which versions are tried, and how each must end.
 
 use anyhow::Result;
 use testbed::Guest;

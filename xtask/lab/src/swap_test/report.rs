@@ -5,9 +5,9 @@ use std::fmt;
 use serde_json::{Value, json};
 use testbed::verify::Audit;
 
-use super::admin::Freed;
-use super::swaps::Tried;
-use crate::measure::{Column, Measured, Table, spread};
+use super::admin::GenerationCount;
+use super::swaps::SwapAttempt;
+use crate::measure::{Column, StreamResult, Table, spread};
 
 /// How much slower the slowest hundredth may be while swaps run.
 const P99_RATIO: f64 = 2.0;
@@ -32,12 +32,12 @@ const COLUMNS: [Column; 7] = [
 /// All that was measured.
 pub(super) struct Report {
     pub(super) rate: u32,
-    pub(super) steady: Vec<Measured>,
-    pub(super) swapping: Vec<Measured>,
-    pub(super) tried: Vec<Tried>,
+    pub(super) steady: Vec<StreamResult>,
+    pub(super) swapping: Vec<StreamResult>,
+    pub(super) tried: Vec<SwapAttempt>,
     /// From asking to the answer, under load.
     pub(super) rollbacks_ms: Vec<f64>,
-    pub(super) freed: Freed,
+    pub(super) freed: GenerationCount,
     /// Resident bytes after the tenth swap and after the last.
     pub(super) memory: [u64; 2],
     pub(super) audit: Audit,
@@ -69,7 +69,7 @@ impl Report {
             failures.push(format!("a rollback took {took:.0} ms"));
         }
         if self.freed.counted != self.freed.expected {
-            let Freed { expected, counted } = self.freed;
+            let GenerationCount { expected, counted } = self.freed;
             failures.push(format!("{counted} generations were freed, not {expected}"));
         }
         for tried in self.tried.iter().filter(|tried| !tried.is_as_expected()) {
@@ -110,7 +110,7 @@ impl Report {
     }
 
     /// The middle and the largest of what swaps took.
-    fn times(&self, of: impl Fn(&Tried) -> Option<f64>) -> [f64; 2] {
+    fn times(&self, of: impl Fn(&SwapAttempt) -> Option<f64>) -> [f64; 2] {
         spread(self.tried.iter().filter_map(of))
             .map_or([f64::NAN; 2], |times| [times.median, times.highest])
     }
@@ -197,7 +197,7 @@ impl fmt::Display for Report {
             self.tried.len(),
             self.growth()
         )?;
-        let Freed { expected, counted } = self.freed;
+        let GenerationCount { expected, counted } = self.freed;
         writeln!(
             f,
             "generations freed: {counted} of {expected}\n\n{}",

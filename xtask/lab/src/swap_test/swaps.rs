@@ -9,7 +9,7 @@ use super::plan::{Kind, Swap};
 
 /// A swap that was tried.
 #[derive(Clone, Debug)]
-pub(super) struct Tried {
+pub(super) struct SwapAttempt {
     pub(super) swap: Swap,
     /// `swapped`, `promoted`, `withdrawn`, or `refused` with its step.
     pub(super) outcome: String,
@@ -19,7 +19,7 @@ pub(super) struct Tried {
     pub(super) memory_bytes: u64,
 }
 
-impl Tried {
+impl SwapAttempt {
     pub(super) fn is_as_expected(&self) -> bool {
         self.swap.expected().contains(&self.outcome.as_str())
     }
@@ -39,7 +39,7 @@ pub(super) async fn run(
     admin: &Admin,
     plan: impl Iterator<Item = Swap>,
     step: &Step,
-) -> Result<Vec<Tried>> {
+) -> Result<Vec<SwapAttempt>> {
     let mut tried = Vec::new();
     for swap in plan {
         tried.push(one(admin, swap).await?);
@@ -48,7 +48,7 @@ pub(super) async fn run(
     Ok(tried)
 }
 
-async fn one(admin: &Admin, swap: Swap) -> Result<Tried> {
+async fn one(admin: &Admin, swap: Swap) -> Result<SwapAttempt> {
     let (status, answer) = admin.swap(&swap).await?;
     let outcome = match (status, answer["step"].as_str()) {
         (StatusCode::OK, _) if answer["canary"].is_null() => "swapped".to_owned(),
@@ -56,7 +56,7 @@ async fn one(admin: &Admin, swap: Swap) -> Result<Tried> {
         (_, Some(step)) => format!("refused: {step}"),
         (status, None) => format!("refused: {status}"),
     };
-    Ok(Tried {
+    Ok(SwapAttempt {
         swap,
         outcome,
         compile_ms: answer["compile_ms"].as_f64(),

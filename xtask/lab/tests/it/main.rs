@@ -4,6 +4,7 @@
     reason = "a failed step of a test is that test's failure"
 )]
 
+mod attack;
 mod browser;
 mod dashboard;
 mod fake_store;

@@ -19,7 +19,7 @@ use clap::Args;
 use testbed::{Addresses, Host, HostOptions, Progress, migrate, private_folder, seed};
 
 use self::observe::ObserveArgs;
-use self::running::Running;
+use self::running::RunningStore;
 use self::servers::Servers;
 use crate::seed::{Data, RandomArgs};
 use crate::store_urls;
@@ -79,7 +79,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     running.until_stopped(&mut signals).await
 }
 
-async fn start(options: &Options) -> Result<Running> {
+async fn start(options: &Options) -> Result<RunningStore> {
     ports::check_free(options.port, options.admin_port, options.instances)?;
     if options.proxy_config.is_none() {
         proxy::check_free(options.proxy_listen)?;
@@ -95,7 +95,7 @@ async fn start(options: &Options) -> Result<Running> {
     let hosts = start_hosts(&servers.addresses, options).await?;
     let proxy = proxy::start(options, &hosts).await?;
     let prometheus = options.observe.start(&hosts, &proxy).await?;
-    Ok(Running {
+    Ok(RunningStore {
         prometheus,
         proxy,
         hosts,

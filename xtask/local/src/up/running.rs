@@ -22,7 +22,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// Longer than a host or the proxy drains by itself.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 
-pub(super) struct Running {
+pub(super) struct RunningStore {
     /// `None` unless asked for.
     pub(super) prometheus: Option<Prometheus>,
     pub(super) proxy: Proxy,
@@ -30,7 +30,7 @@ pub(super) struct Running {
     pub(super) servers: Servers,
 }
 
-impl Running {
+impl RunningStore {
     /// Shows the logs of the proxy and the hosts until a signal asks us to stop (0) or a process dies (an error), and stops the rest.
     pub(super) async fn until_stopped(mut self, signals: &mut StopSignals) -> Result<ExitCode> {
         self.print_addresses();

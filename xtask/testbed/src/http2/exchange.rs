@@ -1,11 +1,11 @@
-//! Sends a case and reads what becomes of it.
+//! Sends a case and reads how it ends.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout_at;
 
-use super::frames::{END_STREAM, Received, kind};
+use super::frames::{END_STREAM, ReceivedFrame, kind};
 use super::{Case, Expect};
 
 /// Longest time for what is bound to happen: longer than any limit of a server's that a case runs into.
@@ -90,7 +90,7 @@ async fn read(case: &Case, reader: &mut (impl AsyncRead + Unpin)) -> Outcome {
 /// What these frames make of the case; none if its end is still to come.
 fn so_far(case: &Case, mut bytes: &[u8]) -> Option<Outcome> {
     let mut answer = Answer::default();
-    while let Some((frame, rest)) = Received::first(bytes) {
+    while let Some((frame, rest)) = ReceivedFrame::first(bytes) {
         bytes = rest;
         let is_ours = frame.stream == case.stream && case.expect != Expect::Ended;
         match frame.kind {
@@ -123,7 +123,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn take(&mut self, frame: &Received<'_>) -> Option<Outcome> {
+    fn take(&mut self, frame: &ReceivedFrame<'_>) -> Option<Outcome> {
         if frame.kind == kind::HEADERS {
             // `:status: 200` by its place in the static table (RFC 7541, appendix A); a change of the table's size may stand
             // before it.

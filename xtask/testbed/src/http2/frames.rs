@@ -28,8 +28,10 @@ pub mod kind {
 }
 
 pub(super) const ACK: u8 = 1;
-pub(super) const END_STREAM: u8 = 1;
-pub(super) const END_HEADERS: u8 = 4;
+/// Flag of a frame that ends its stream's request or answer.
+pub const END_STREAM: u8 = 1;
+/// Flag of a frame that ends a head.
+pub const END_HEADERS: u8 = 4;
 pub(super) const PADDED: u8 = 8;
 pub(super) const PRIORITY: u8 = 0x20;
 
@@ -52,7 +54,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A SETTINGS frame with these values by identifier.
-pub(super) fn settings(values: &[(u16, u32)]) -> Vec<u8> {
+pub fn settings(values: &[(u16, u32)]) -> Vec<u8> {
     let pairs = values.iter();
     let payload: Vec<u8> = pairs
         .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
@@ -61,26 +63,31 @@ pub(super) fn settings(values: &[(u16, u32)]) -> Vec<u8> {
 }
 
 /// A WINDOW_UPDATE frame.
-pub(super) fn window_update(stream: u32, by: u32) -> Vec<u8> {
+pub fn window_update(stream: u32, by: u32) -> Vec<u8> {
     frame(kind::WINDOW_UPDATE, 0, stream, &by.to_be_bytes())
 }
 
 /// An RST_STREAM frame with the code CANCEL.
-pub(super) fn reset(stream: u32) -> Vec<u8> {
+pub fn reset(stream: u32) -> Vec<u8> {
     frame(kind::RST_STREAM, 0, stream, &8_u32.to_be_bytes())
 }
 
-/// A frame that came in: type, flags, stream, payload.
-pub(super) struct Received<'a> {
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) stream: u32,
-    pub(super) payload: &'a [u8],
+/// A frame that was received.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceivedFrame<'a> {
+    /// Its type, one of [`kind`].
+    pub kind: u8,
+    /// Its flags.
+    pub flags: u8,
+    /// The number of its stream, 0 for the connection.
+    pub stream: u32,
+    /// What it carries.
+    pub payload: &'a [u8],
 }
 
-impl<'a> Received<'a> {
+impl<'a> ReceivedFrame<'a> {
     /// The first whole frame of `bytes`, and what follows it.
-    pub(super) fn first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+    pub fn first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (head, rest) = bytes.split_first_chunk::<9>()?;
         let [l0, l1, l2, kind, flags, stream @ ..] = *head;
         let length = u32::from_be_bytes([0, l0, l1, l2]) as usize;

@@ -4,7 +4,7 @@ use super::frames::{END_HEADERS, END_STREAM, frame, kind};
 use super::{Case, Expect, INTENDED, case};
 
 /// A field by name and value, as bytes: what stands in a block may be anything.
-pub(super) type Field = (Vec<u8>, Vec<u8>);
+pub type Field = (Vec<u8>, Vec<u8>);
 
 /// The fields of a request, `more` behind the usual ones.
 pub(super) fn request(method: &str, more: &[(&str, &str)]) -> Vec<Field> {
@@ -17,7 +17,8 @@ pub(super) fn request(method: &str, more: &[(&str, &str)]) -> Vec<Field> {
     fields(&[&usual, more].concat())
 }
 
-pub(super) fn fields(fields: &[(&str, &str)]) -> Vec<Field> {
+/// Fields of a head, from texts.
+pub fn fields(fields: &[(&str, &str)]) -> Vec<Field> {
     let bytes = |text: &str| text.as_bytes().to_vec();
     fields
         .iter()
@@ -26,7 +27,7 @@ pub(super) fn fields(fields: &[(&str, &str)]) -> Vec<Field> {
 }
 
 /// Literal fields without indexing, in plain text (RFC 7541, section 6.2.2).
-pub(super) fn block(fields: &[Field]) -> Vec<u8> {
+pub fn block(fields: &[Field]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);

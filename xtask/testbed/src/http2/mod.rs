@@ -12,9 +12,10 @@ mod messages;
 mod streams;
 
 pub use exchange::{Outcome, judge};
-pub use frames::{PREFACE, frame, kind};
-
-use frames::{END_HEADERS, END_STREAM, settings};
+pub use frames::{
+    END_HEADERS, END_STREAM, PREFACE, ReceivedFrame, frame, kind, reset, settings, window_update,
+};
+pub use hpack::{Field, block, fields};
 
 /// The path of the requests that a server may serve.
 pub const INTENDED: &str = "/in";

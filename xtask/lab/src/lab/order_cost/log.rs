@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::lab::model::Statement;
 
-/// Of a statement's text, in which its table stands, in characters.
+/// Characters at the beginning of a statement, which name its table.
 const BEGINNING: usize = 400;
 
 /// A log, from some place on.

@@ -9,7 +9,7 @@ use crate::lab::model::{ROUTES, Route, StageResult};
 use crate::lab::stage::Stage;
 use crate::measure::Basket;
 
-/// Nothing without both.
+/// The section on it; `None` unless both ways were measured.
 pub(super) fn section(stages: &[StageResult], processors: usize) -> Option<Section> {
     let [alone, together] = both(stages)?;
     let mut section = Section::new("flash-sale", "9. A flash sale");

@@ -7,11 +7,11 @@ use crate::lab::model::{OrderCost, StageResult};
 use crate::lab::stage::Stage;
 use crate::measure::Basket;
 
-/// Under every picture of them.
+/// The note under every picture of what orders cost.
 pub(super) const NOTE: &str = "Counted in a short run of its own, in which MariaDB writes each statement to a log: that slows it, so compare these figures with one another only. What a group costs is divided among its orders.";
 
 /// An order's cost in one stage, under what people call it.
-pub(super) type Named<'a> = (&'a str, &'a OrderCost);
+pub(super) type NamedCost<'a> = (&'a str, &'a OrderCost);
 
 /// What orders of a kind cost in a stage, if that was looked into.
 pub(super) fn of(stages: &[StageResult], stage: Stage, basket: Basket) -> Option<&OrderCost> {
@@ -20,12 +20,12 @@ pub(super) fn of(stages: &[StageResult], stage: Stage, basket: Basket) -> Option
 }
 
 /// Of each statement the time for one order; a bar for each cost.
-pub(super) fn chart(id: &str, caption: &str, costs: &[Named<'_>]) -> Chart {
+pub(super) fn chart(id: &str, caption: &str, costs: &[NamedCost<'_>]) -> Chart {
     charts::by_statement(id, caption, costs)
 }
 
 /// What one order costs, a column for each cost.
-pub(super) fn table(caption: &str, costs: &[Named<'_>]) -> Table {
+pub(super) fn table(caption: &str, costs: &[NamedCost<'_>]) -> Table {
     let head: Vec<&str> = std::iter::once("for one order")
         .chain(costs.iter().map(|(name, _)| *name))
         .collect();

@@ -173,8 +173,8 @@ fn compared(before: &StageResult, result: &StageResult) -> String {
     )
 }
 
-/// By the highest rate if one of the two has any; else, where requests failed, by how many did not; else by the slowest
-/// of the routes.
+/// Compares two stages by the highest rate if one of them has any; else by the share of requests that did not fail, if any
+/// failed; else by the slowest of the routes.
 fn verdict(before: &StageResult, result: &StageResult) -> &'static str {
     let (was, is) = (&before.load.total, &result.load.total);
     let is_searched = before.saturation.is_some() && result.saturation.is_some();
@@ -205,7 +205,7 @@ fn orders_p95(result: &StageResult) -> Option<f64> {
     result.load.route(ROUTES[0])?.p95_ms
 }
 
-/// Of the slower one.
+/// The p95 of the slower report.
 fn reports_p95(result: &StageResult) -> Option<f64> {
     let p95 = |name| result.load.route(name)?.p95_ms;
     let of_both = ROUTES[1..].iter().filter_map(|name| p95(name));

@@ -1,6 +1,9 @@
-//! The one load driver: `wrk` for as much as goes, `oha` for a fixed rate. Both send what a [`Target`] says.
+//! The one load driver: `wrk` sends as many requests as the server can answer, `oha` sends them at a fixed rate. Both send what
+//! a [`Target`] says, from one address. Clients that are to have addresses of their own are [`Clients`] of this process.
 
 mod oha;
+mod paced;
+mod stream_result;
 mod target;
 mod wrk;
 
@@ -10,7 +13,9 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::process::Command;
 
-pub(crate) use self::oha::{Measured, Stream};
+pub(crate) use self::oha::Stream;
+pub(crate) use self::paced::{Clients, Request};
+pub(crate) use self::stream_result::StreamResult;
 pub(crate) use self::target::Target;
 pub(crate) use self::wrk::Flood;
 use xtask::setup;
@@ -47,7 +52,7 @@ impl Loaders {
         &self.oha
     }
 
-    /// As much as goes on so many connections. A request that fails is an error.
+    /// Sends as many requests as the server can answer on so many connections. A request that fails is an error.
     pub(crate) async fn flood(
         &self,
         target: &Target,
@@ -57,21 +62,21 @@ impl Loaders {
         wrk::flood(self.command(Path::new("wrk")), target, connections, seconds).await
     }
 
-    /// A fixed rate for so many seconds. A request that fails is an error.
+    /// Sends requests at a fixed rate for so many seconds. A request that fails is an error.
     pub(crate) async fn pace(
         &self,
         target: &Target,
         connections: u32,
         seconds: u32,
         rate: u32,
-    ) -> Result<Measured> {
+    ) -> Result<StreamResult> {
         let time = Duration::from_secs(seconds.into());
         let oha = self.command(&self.oha);
         let stream = Stream::start(oha, "all", target, connections, rate, time)?;
         stream.measured().await?.without_failures()
     }
 
-    /// A fixed rate until it is interrupted, for `longest` at most.
+    /// Sends requests at a fixed rate until it is interrupted, for `longest` at most.
     pub(crate) fn stream(
         &self,
         name: &'static str,

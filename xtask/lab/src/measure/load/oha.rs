@@ -7,31 +7,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::process::{Child, Command};
 
-use super::Target;
+use super::{StreamResult, Target};
 
 /// Requests of one kind, until stopped. They end with this process.
 pub(crate) struct Stream {
     name: &'static str,
     oha: Child,
-}
-
-/// What a stream measured. Times are `NaN` where nothing was answered.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Measured {
-    pub(crate) stream: &'static str,
-    pub(crate) requests: u64,
-    /// Answered with 2xx, each second. Fewer than asked for: then the generator could not keep up, or the server could
-    /// not.
-    pub(crate) requests_per_second: f64,
-    /// Answers other than 2xx, by status, and requests without an answer, by reason.
-    pub(crate) failed: BTreeMap<String, u64>,
-    pub(crate) p50_ms: f64,
-    pub(crate) p99_ms: f64,
-    pub(crate) p999_ms: f64,
-    pub(crate) max_ms: f64,
 }
 
 impl Stream {
@@ -62,7 +46,9 @@ impl Stream {
     }
 
     /// Ends some at the same time, and reads what they measured.
-    pub(crate) async fn stop_all(streams: impl IntoIterator<Item = Self>) -> Result<Vec<Measured>> {
+    pub(crate) async fn stop_all(
+        streams: impl IntoIterator<Item = Self>,
+    ) -> Result<Vec<StreamResult>> {
         let streams: Vec<Self> = streams.into_iter().collect();
         for stream in &streams {
             stream.interrupt()?;
@@ -82,7 +68,7 @@ impl Stream {
     }
 
     /// Waits for its end, and reads what it measured.
-    pub(super) async fn measured(self) -> Result<Measured> {
+    pub(super) async fn measured(self) -> Result<StreamResult> {
         let output = self.oha.wait_with_output().await;
         let output = output.context("waiting for oha")?;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -90,20 +76,6 @@ impl Stream {
         let result = serde_json::from_slice(&output.stdout);
         let result: Output = result.context("reading what oha measured")?;
         Ok(result.measured(self.name))
-    }
-}
-
-impl Measured {
-    /// Refuses what had failures. Requests still under way when oha's own time was over are none.
-    pub(super) fn without_failures(self) -> Result<Self> {
-        let failures: Vec<_> = self
-            .failed
-            .iter()
-            .filter(|(what, _)| !what.contains("deadline"))
-            .collect();
-        ensure!(failures.is_empty(), "oha: {failures:?}");
-        ensure!(self.p50_ms.is_finite(), "oha: nothing was answered");
-        Ok(self)
     }
 }
 
@@ -124,7 +96,7 @@ struct Summary {
 }
 
 impl Output {
-    fn measured(self, stream: &'static str) -> Measured {
+    fn measured(self, stream: &'static str) -> StreamResult {
         let ms = |seconds: Option<f64>| seconds.map_or(f64::NAN, |seconds| seconds * 1000.0);
         let percentile = |name| ms(self.latency_percentiles.get(name).copied().flatten());
         let (p50_ms, p99_ms, p999_ms) = (percentile("p50"), percentile("p99"), percentile("p99.9"));
@@ -134,7 +106,7 @@ impl Output {
         let answered: u64 = good.iter().map(|(_, count)| count).sum();
         let mut failed = self.error_distribution;
         failed.extend(bad);
-        Measured {
+        StreamResult {
             stream,
             requests: answered + failed.values().sum::<u64>(),
             requests_per_second: answered as f64 / self.summary.total,
@@ -153,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    fn measured(said: Value) -> Measured {
+    fn measured(said: Value) -> StreamResult {
         let output: Output = serde_json::from_value(said).expect("oha's form");
         output.measured("reads")
     }

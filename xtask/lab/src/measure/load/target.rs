@@ -1,4 +1,4 @@
-//! What is asked for, in the form that each generator reads.
+//! The requests of a load, in the form that each generator reads.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,15 +1,17 @@
-//! As much as goes, sent by `wrk`.
+//! A flood of requests, sent by `wrk`: as many as the server can answer.
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
 use super::Target;
 
-/// As much as goes.
+/// What a flood measured.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Flood {
     pub(crate) requests: f64,
     pub(crate) requests_per_second: f64,
+    /// Half of the answers took no longer, in milliseconds.
+    pub(crate) p50_ms: f64,
 }
 
 /// Runs `command`, to which wrk's arguments are added, to its end.
@@ -22,7 +24,8 @@ pub(super) async fn flood(
     command
         .args(["--threads", "1", "--connections", &connections.to_string()])
         // An answer that takes this long is an error.
-        .args(["--timeout", "30s", "--duration", &format!("{seconds}s")]);
+        .args(["--timeout", "30s", "--duration", &format!("{seconds}s")])
+        .arg("--latency");
     if let Some(script) = &target.script {
         command.arg("--script").arg(script);
     }
@@ -52,11 +55,28 @@ fn understand(said: &str) -> Result<Flood> {
     let rate = said
         .lines()
         .find_map(|line| line.strip_prefix("Requests/sec:"));
+    let half = said
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("50%"));
     Ok(Flood {
         requests: number(requests.map(|(count, _)| count))
             .context("no requests in wrk's report")?,
         requests_per_second: number(rate).context("no rate in wrk's report")?,
+        p50_ms: half
+            .and_then(|time| milliseconds(time.trim()))
+            .context("no median in wrk's report")?,
     })
+}
+
+/// Reads a time as wrk prints it.
+fn milliseconds(text: &str) -> Option<f64> {
+    // The longer units first: each ends in the letter of seconds.
+    for (unit, in_ms) in [("us", 0.001), ("ms", 1.0), ("s", 1000.0)] {
+        if let Some(number) = text.strip_suffix(unit) {
+            return number.parse::<f64>().ok().map(|number| number * in_ms);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -66,13 +86,17 @@ mod tests {
     #[test]
     fn the_report_of_wrk_is_understood() {
         let said = "Running 5s test @ http://x\n  1 threads and 64 connections\n  \
+                    Latency Distribution\n     50%  740.00us\n     75%    1.14ms\n  \
                     62710 requests in 5.01s, 12.50MB read\nRequests/sec:  12517.96\nTransfer/sec: 2.5MB\n";
         let flood = understand(said).expect("understood");
         assert_eq!(
-            (flood.requests, flood.requests_per_second),
-            (62_710.0, 12_517.96)
+            (flood.requests, flood.requests_per_second, flood.p50_ms),
+            (62_710.0, 12_517.96, 0.74)
         );
         let bad = format!("{said}  Non-2xx or 3xx responses: 7\n");
         assert!(understand(&bad).is_err());
+        assert_eq!(milliseconds("1.50s"), Some(1500.0));
+        assert_eq!(milliseconds("1.14ms"), Some(1.14));
+        assert_eq!(milliseconds("1.2h"), None);
     }
 }

@@ -6,7 +6,7 @@ use crate::lab::report::document::{Cell, Table};
 use crate::lab::report::numbers::{
     UNKNOWN, change, compare_rates, compare_times, maybe_ms, number, per_second, percent,
 };
-use crate::lab::report::order_cost::{self, Named, microseconds};
+use crate::lab::report::order_cost::{self, NamedCost, microseconds};
 use crate::lab::stage::Stage;
 use crate::measure::Basket;
 
@@ -58,7 +58,7 @@ pub(super) fn a_million_products(stages: &[StageResult]) -> Answer {
         statements.unwrap_or_else(|| UNKNOWN.into())
     );
     let costs = by_items(stages);
-    let named: Vec<Named<'_>> = costs
+    let named: Vec<NamedCost<'_>> = costs
         .iter()
         .map(|(name, cost)| (name.as_str(), *cost))
         .collect();

@@ -9,11 +9,11 @@ use super::{axis, chart, layout, mark};
 use crate::lab::model::{ROUTE_LABELS, StageResult};
 use crate::lab::report::document::{Chart, Mark};
 
-/// Of one row, in CSS pixels, and what lies above and below all of them.
+/// Height of one row, and below it that of what lies above and below all rows, in CSS pixels.
 const ROW: u32 = 132;
 const FRAME: u32 = 70;
 
-/// Between two rows: room for the next one's title.
+/// Room between two rows, as a share of the height: the next row's title stands in it.
 const GAP: f64 = 0.034;
 
 /// A row: its title, its lines, and what is special about its axis.
@@ -94,7 +94,7 @@ fn rows(result: &StageResult, processors: usize) -> Vec<Row> {
     rows
 }
 
-/// An axis of its own even where nothing failed.
+/// The axis of failures, which reaches above zero even where nothing failed.
 fn failures_axis(result: &StageResult) -> Value {
     if result.load.total.failures == 0 {
         json!({"range": [0, 1]})

@@ -7,14 +7,14 @@ use crate::lab::model::{ROUTE_LABELS, ROUTES, Route, StageResult};
 use crate::lab::report::document::Chart;
 use crate::lab::report::numbers::{count, number};
 
-/// A row of a picture with one row for each stage, and what lies above and below them.
+/// Height of the row of one stage, and below it that of what lies above and below all rows.
 const ROW: u32 = 44;
 const FRAME: u32 = 80;
 
 /// Locust's resolution is 1 ms, and a logarithmic axis has no place for 0.
 const LEAST_MS: f64 = 0.5;
 
-/// What each stage stands.
+/// The highest rate that each stage stands.
 pub(in crate::lab::report) fn highest_rates(
     stages: &[StageResult],
     id: &str,

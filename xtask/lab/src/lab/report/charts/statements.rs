@@ -7,10 +7,11 @@ use crate::lab::model::OrderCost;
 use crate::lab::report::document::{Chart, Mark};
 use crate::lab::report::numbers::number;
 
-/// What takes less is summed up.
+/// Most rows; the statements that take least are summed up in the last.
 const ROWS: usize = 11;
 
-/// Of one bar, between two statements, and what lies above and below all of them, in CSS pixels.
+/// Height of one bar, and below it that of the gap between two statements and of what lies above and below all of them, in CSS
+/// pixels.
 const BAR: u32 = 17;
 const SPACE: u32 = 12;
 const FRAME: u32 = 80;

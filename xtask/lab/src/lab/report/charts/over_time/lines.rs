@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::lab::model::{Moment, ROUTE_LABELS, ROUTES, Sample, StageResult, Usage};
 use crate::lab::report::charts::line;
 
-/// Seconds. Locust's rates are of the last ten; what is divided by requests is too.
+/// Seconds over which figures for one request are taken, as Locust's own rates are.
 const WINDOW: usize = 10;
 
 /// The processes in the order of their colours.

@@ -1,0 +1,103 @@
+//! Calls of the script of orders and stock: what is done to many keys travels together.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use store_domain::cache::CacheScript;
+
+use crate::redis::Argument::Text;
+use crate::redis::{Redis, RedisError, milliseconds};
+
+/// Most keys of one call. Each takes the server some 6 µs, and nobody else is served meanwhile.
+const KEYS_AT_ONCE: usize = 64;
+
+/// What is to be done to keys, in the order in which it was added.
+#[derive(Default)]
+pub(super) struct Calls(Vec<Call>);
+
+/// The same for some keys.
+struct Call {
+    what: &'static str,
+    lifetime: Duration,
+    keys: Vec<String>,
+    /// As many for each key.
+    arguments: Vec<String>,
+}
+
+impl Calls {
+    /// Adds a key: to the last call if that does the same to others and has room.
+    pub(super) fn add(
+        &mut self,
+        what: &'static str,
+        lifetime: Duration,
+        key: String,
+        arguments: Vec<String>,
+    ) {
+        let last = self.0.last_mut();
+        if let Some(call) = last.filter(|call| call.takes(what, lifetime, arguments.len())) {
+            call.keys.push(key);
+            call.arguments.extend(arguments);
+            return;
+        }
+        self.0.push(Call {
+            what,
+            lifetime,
+            keys: vec![key],
+            arguments,
+        });
+    }
+
+    /// Sends all at once, in one round trip. Says whether it was done for every key.
+    ///
+    /// # Errors
+    /// If one fails, after all were tried.
+    pub(super) async fn send(
+        &self,
+        redis: &Redis,
+        script: &CacheScript,
+    ) -> Result<bool, RedisError> {
+        let answers = self.0.iter().map(|call| call.send(redis, script));
+        let answers = join_all(answers).await.into_iter();
+        answers.fold(Ok(true), |all, one| Ok(all? && one?))
+    }
+}
+
+impl Call {
+    fn takes(&self, what: &str, lifetime: Duration, width: usize) -> bool {
+        (self.what, self.lifetime) == (what, lifetime)
+            && self.arguments.len() == self.keys.len() * width
+            && self.keys.len() < KEYS_AT_ONCE
+    }
+
+    async fn send(&self, redis: &Redis, script: &CacheScript) -> Result<bool, RedisError> {
+        let mut arguments = vec![Text(self.what), milliseconds(self.lifetime)];
+        arguments.extend(self.arguments.iter().map(|argument| Text(argument)));
+        let answer = redis.call(script, &self.keys, &arguments).await?;
+        Ok(answer == [Some(self.keys.len().to_string())])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(calls: &mut Calls, what: &'static str, arguments: &[&str]) {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned());
+        calls.add(what, Duration::ZERO, "key".into(), arguments.collect());
+    }
+
+    #[test]
+    fn what_is_the_same_for_many_keys_is_one_call() {
+        let mut calls = Calls::default();
+        for _ in 0..KEYS_AT_ONCE + 1 {
+            add(&mut calls, "mark", &["w+", "a"]);
+        }
+        add(&mut calls, "mark", &["w+", "a", "b"]);
+        add(&mut calls, "put", &["w+", "a", "b"]);
+        add(&mut calls, "put", &["w7", "a", "c"]);
+        let keys: Vec<usize> = calls.0.iter().map(|call| call.keys.len()).collect();
+        assert_eq!(keys, [KEYS_AT_ONCE, 1, 1, 2]);
+        let last = calls.0.last().map(|call| call.arguments.join(" "));
+        assert_eq!(last.as_deref(), Some("w+ a b w7 a c"));
+    }
+}

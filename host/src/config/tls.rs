@@ -1,0 +1,181 @@
+//! How MySQL and Redis are spoken to: with TLS or without, and by whose certificates.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// What is checked of a server. Each checks what those before it do, and more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum TlsMode {
+    /// Nothing: no TLS, unless an address asks for it.
+    Off,
+    /// That it speaks TLS. Whoever is on the way may still be the one who answers.
+    Require,
+    /// That a trusted authority signed its certificate.
+    VerifyCa,
+    /// That its certificate is for the host in its address, too.
+    VerifyFull,
+}
+
+/// TLS to one kind of server, whichever it is.
+#[derive(Clone, Debug)]
+pub struct TlsSettings {
+    /// What the flags begin with: `mysql` or `redis`.
+    pub kind: &'static str,
+    /// The least that is checked, whatever an address says.
+    pub least: TlsMode,
+    /// The authorities that are trusted, and no others.
+    pub ca: Option<PathBuf>,
+    /// The certificate that is shown to the server, with its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// TLS to MySQL.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "TLS to MySQL")]
+pub struct MysqlTls {
+    /// What is checked of each server at least; an address may ask for more [default: verify-full with --mysql-ca or
+    /// --mysql-client-cert, otherwise off]
+    #[arg(
+        id = "mysql_tls",
+        long = "mysql-tls",
+        env = "STORE_HOST_MYSQL_TLS",
+        value_enum,
+        value_name = "MODE"
+    )]
+    pub mode: Option<TlsMode>,
+
+    /// PEM file with the authorities that may sign a server's certificate, in the place of those that browsers trust
+    #[arg(
+        id = "mysql_ca",
+        long = "mysql-ca",
+        env = "STORE_HOST_MYSQL_CA",
+        value_name = "FILE"
+    )]
+    pub ca: Option<PathBuf>,
+
+    /// PEM file with the certificate to show to servers that ask for one
+    #[arg(
+        id = "mysql_client_cert",
+        long = "mysql-client-cert",
+        env = "STORE_HOST_MYSQL_CLIENT_CERT",
+        value_name = "FILE",
+        requires = "mysql_client_key"
+    )]
+    pub client_cert: Option<PathBuf>,
+
+    /// PEM file with its private key
+    #[arg(
+        id = "mysql_client_key",
+        long = "mysql-client-key",
+        env = "STORE_HOST_MYSQL_CLIENT_KEY",
+        value_name = "FILE",
+        requires = "mysql_client_cert"
+    )]
+    pub client_key: Option<PathBuf>,
+}
+
+/// TLS to Redis and Redis Sentinel.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "TLS to Redis and Redis Sentinel")]
+pub struct RedisTls {
+    /// What is checked of each server at least; a rediss:// address asks for verify-full [default: verify-full with
+    /// --redis-ca or --redis-client-cert, otherwise off]
+    #[arg(
+        id = "redis_tls",
+        long = "redis-tls",
+        env = "STORE_HOST_REDIS_TLS",
+        value_enum,
+        value_name = "MODE"
+    )]
+    pub mode: Option<TlsMode>,
+
+    /// PEM file with the authorities that may sign a server's certificate, in the place of those that browsers trust
+    #[arg(
+        id = "redis_ca",
+        long = "redis-ca",
+        env = "STORE_HOST_REDIS_CA",
+        value_name = "FILE"
+    )]
+    pub ca: Option<PathBuf>,
+
+    /// PEM file with the certificate to show to servers that ask for one
+    #[arg(
+        id = "redis_client_cert",
+        long = "redis-client-cert",
+        env = "STORE_HOST_REDIS_CLIENT_CERT",
+        value_name = "FILE",
+        requires = "redis_client_key"
+    )]
+    pub client_cert: Option<PathBuf>,
+
+    /// PEM file with its private key
+    #[arg(
+        id = "redis_client_key",
+        long = "redis-client-key",
+        env = "STORE_HOST_REDIS_CLIENT_KEY",
+        value_name = "FILE",
+        requires = "redis_client_cert"
+    )]
+    pub client_key: Option<PathBuf>,
+}
+
+impl MysqlTls {
+    /// The same without the names of the flags.
+    pub fn settings(&self) -> TlsSettings {
+        let client = self.client_cert.clone().zip(self.client_key.clone());
+        TlsSettings::new("mysql", self.mode, self.ca.clone(), client)
+    }
+}
+
+impl RedisTls {
+    /// The same without the names of the flags.
+    pub fn settings(&self) -> TlsSettings {
+        let client = self.client_cert.clone().zip(self.client_key.clone());
+        TlsSettings::new("redis", self.mode, self.ca.clone(), client)
+    }
+}
+
+impl TlsSettings {
+    /// Who names an authority or a certificate wants them to be used.
+    fn new(
+        kind: &'static str,
+        mode: Option<TlsMode>,
+        ca: Option<PathBuf>,
+        client: Option<(PathBuf, PathBuf)>,
+    ) -> Self {
+        let usual = match ca.is_some() || client.is_some() {
+            true => TlsMode::VerifyFull,
+            false => TlsMode::Off,
+        };
+        Self {
+            kind,
+            least: mode.unwrap_or(usual),
+            ca,
+            client,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_asks_for_tls_unless_a_mode_is_named() {
+        assert_eq!(MysqlTls::default().settings().least, TlsMode::Off);
+        let mut named = RedisTls {
+            ca: Some("ca.pem".into()),
+            ..RedisTls::default()
+        };
+        assert_eq!(named.settings().least, TlsMode::VerifyFull);
+        named.mode = Some(TlsMode::VerifyCa);
+        assert_eq!(named.settings().least, TlsMode::VerifyCa);
+    }
+
+    #[test]
+    fn each_mode_checks_more_than_the_one_before() {
+        let modes = TlsMode::value_variants();
+        assert!(modes.is_sorted() && modes.len() == 4);
+    }
+}

@@ -1,0 +1,59 @@
+//! Settings of traces, beside the environment variables that OpenTelemetry defines.
+
+use std::time::Duration;
+
+use clap::Args;
+use store_server::trace::{Accept, AnswerHeader, Settings};
+
+use super::duration;
+
+/// What is traced. Where traces are sent, and how many, the variables `OTEL_…` say (docs/OBSERVE.md).
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Traces")]
+pub struct TraceSettings {
+    /// Requests that take as long are slow: their traces are sent whatever the sampler says, and kept for a minute
+    #[arg(
+        id = "trace_slow",
+        long = "trace-slow",
+        env = "STORE_HOST_TRACE_SLOW",
+        default_value = "1s",
+        value_parser = duration
+    )]
+    pub slow: Duration,
+
+    /// Keep slow and failed requests for `GET /traces` though no receiver is named
+    #[arg(id = "trace_tail", long = "trace-tail", env = "STORE_HOST_TRACE_TAIL")]
+    pub tail: bool,
+
+    /// Whose `traceparent` is believed: that of trusted proxies, of anyone, or of nobody
+    #[arg(
+        id = "trace_accept",
+        long = "trace-accept",
+        env = "STORE_HOST_TRACE_ACCEPT",
+        value_enum,
+        default_value_t = Accept::Trusted
+    )]
+    pub accept: Accept,
+
+    /// The header in which an answer names its trace
+    #[arg(
+        id = "trace_answer",
+        long = "trace-answer",
+        env = "STORE_HOST_TRACE_ANSWER",
+        value_enum,
+        default_value_t = AnswerHeader::None
+    )]
+    pub answer: AnswerHeader,
+}
+
+impl TraceSettings {
+    /// As both servers have them.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            accept: self.accept,
+            answer: self.answer,
+            slow: self.slow,
+            tail: self.tail,
+        }
+    }
+}

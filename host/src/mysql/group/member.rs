@@ -1,0 +1,114 @@
+//! One member of a group, looked at again and again.
+
+use std::time::{Duration, Instant};
+
+use super::course::{Standing, View};
+use super::row::{self, Row};
+use crate::config::HostPort;
+use crate::mysql::probe::{Fitness, Probe, Unfit};
+use crate::mysql::server::Server;
+
+/// Longest wait for all that a member is asked.
+const TIME_LIMIT: Duration = Duration::from_millis(700);
+
+/// How long a member may be silent before it counts as gone. One that answers that it is not there is gone at once.
+const SILENT_FOR: Duration = Duration::from_secs(4);
+
+/// What a server says of a table that is not there.
+const NO_TABLE: u16 = 1146;
+
+/// What that means here.
+const NOT_MIGRATED: &str = "its database has no table `mysql_writer`; run `store-host migrate`";
+
+/// A member, and what it was when it answered last.
+pub(in crate::mysql) struct Member {
+    at: HostPort,
+    probe: Probe,
+    last: View,
+    silent_since: Option<Instant>,
+}
+
+impl Member {
+    /// The member at `at`, which `server` leads to.
+    pub(in crate::mysql) fn new(at: HostPort, server: Server) -> Self {
+        let last = View {
+            at: at.clone(),
+            standing: Standing::Unfit("it has not answered yet".into()),
+            row: None,
+        };
+        Self {
+            at,
+            probe: Probe::new(server, TIME_LIMIT),
+            last,
+            silent_since: None,
+        }
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.at.to_string()
+    }
+
+    /// What it is now; while it is silent, what it was, for a while.
+    pub(super) async fn look(&mut self) -> View {
+        let answer = self.ask().await;
+        if !matches!(answer, Err(Unfit::Silent(_))) {
+            self.silent_since = None;
+        } else if self.silent_since.get_or_insert_with(Instant::now).elapsed() < SILENT_FOR {
+            return self.last.clone();
+        }
+        let (standing, row) = match answer {
+            Ok((fitness, row)) => (fitness.into(), row),
+            Err(unfit) => (Standing::Unfit(unfit.to_string()), None),
+        };
+        self.note(&standing);
+        self.last = View {
+            at: self.at.clone(),
+            standing,
+            row,
+        };
+        self.last.clone()
+    }
+
+    async fn ask(&mut self) -> Result<(Fitness, Option<Row>), Unfit> {
+        let fitness = self.probe.ask().await?;
+        match self.probe.on_connection(row::read).await {
+            Ok(row) => Ok((fitness, row)),
+            Err(Unfit::Broken(mysql_async::Error::Server(error))) if error.code == NO_TABLE => {
+                Err(Unfit::TakesNoWrites(NOT_MIGRATED))
+            }
+            Err(unfit) => Err(unfit),
+        }
+    }
+
+    fn note(&self, standing: &Standing) {
+        match standing {
+            now if *now == self.last.standing => {}
+            Standing::Fit => tracing::info!("MySQL member {}: it takes writes", self.at),
+            Standing::Busy => tracing::info!("MySQL member {}: it helps another to join", self.at),
+            Standing::Unfit(reason) => tracing::warn!("MySQL member {}: {reason}", self.at),
+        }
+    }
+
+    /// Makes it the writer, if `term` is still the latest. Whether it is.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub(super) async fn become_writer(&mut self, term: i64) -> mysql_async::Result<bool> {
+        let conn = self.probe.connection().await?;
+        row::change(conn, &self.at, term).await
+    }
+
+    /// Gives its connection up, on which an answer may still be awaited.
+    pub(super) fn hang_up(&mut self) {
+        self.probe.hang_up();
+    }
+}
+
+impl From<Fitness> for Standing {
+    fn from(fitness: Fitness) -> Self {
+        match fitness {
+            Fitness::Fit => Self::Fit,
+            Fitness::Busy => Self::Busy,
+        }
+    }
+}

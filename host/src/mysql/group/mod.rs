@@ -1,0 +1,190 @@
+//! Several MySQL servers that hold the same data, of which one is written to, by all hosts: docs/adr/0024.
+//!
+//! A [`Group`] looks at its `member`s all the time. A `row` in the database says which of them is the writer; `course` decides
+//! from what was seen whether it stays so. Whoever opens a connection asks the group where to.
+
+mod course;
+mod member;
+mod row;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use self::course::{Course, Decision};
+pub(super) use self::member::Member;
+use crate::config::HostPort;
+use crate::metrics::GroupMetrics;
+
+/// Between two looks at the members. With the wait for a silent one, a dead writer is found within a second.
+const PERIOD: Duration = Duration::from_millis(300);
+
+/// How long a changed writer may take to say so: a cluster that lost a member first agrees on that.
+const CHANGE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long those who hold a connection to a writer that is one no longer may still wait for an answer on it.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Where the group's work goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody has looked yet, or another writer is about to be named.
+    Undecided,
+    /// To this member.
+    Writer(HostPort),
+    /// To none of them. The text says why each is unfit.
+    Nobody(String),
+}
+
+/// The members, and which of them is written to. It looks at them until it is dropped.
+pub(crate) struct Group {
+    state: watch::Receiver<State>,
+    task: AbortHandle,
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Group {
+    /// Begins to look at `members`, in the order in which they are preferred.
+    pub(super) fn start(members: Vec<Member>, metrics: GroupMetrics) -> Arc<Self> {
+        let (told, state) = watch::channel(State::Undecided);
+        let follower = Follower {
+            members,
+            course: Course::default(),
+            metrics,
+            told,
+        };
+        let task = tokio::spawn(follower.run()).abort_handle();
+        Arc::new(Self { state, task })
+    }
+
+    /// The member to write to. Waits while that is undecided; there is no limit of time here.
+    ///
+    /// # Errors
+    /// None is fit; the text says why.
+    pub(super) async fn writer(&self) -> Result<HostPort, String> {
+        let mut state = self.state.clone();
+        let decided = state.wait_for(|state| *state != State::Undecided).await;
+        match decided.as_deref() {
+            Ok(State::Writer(at)) => Ok(at.clone()),
+            Ok(State::Nobody(reasons)) => Err(format!("no member takes writes: {reasons}")),
+            Ok(State::Undecided) | Err(_) => Err("the members are looked at no longer".into()),
+        }
+    }
+
+    /// The next writer, if there is another than `last` within a second.
+    pub(super) async fn next_after(&self, last: &HostPort) -> Option<HostPort> {
+        timeout(FAREWELL, self.left(last)).await.ok()?;
+        timeout(FAREWELL, self.writer()).await.ok()?.ok()
+    }
+
+    /// Whether `at` is the writer.
+    pub(super) fn is_writer(&self, at: &HostPort) -> bool {
+        matches!(&*self.state.borrow(), State::Writer(writer) if writer == at)
+    }
+
+    /// Resolves when `at` is not the writer.
+    async fn left(&self, at: &HostPort) {
+        let mut state = self.state.clone();
+        let other = |state: &State| !matches!(state, State::Writer(writer) if writer == at);
+        if state.wait_for(other).await.is_err() {
+            // Nobody looks any more; the process or the app ends.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The time that a connection has at one member: until another is the writer, and a little longer.
+#[derive(Clone)]
+pub(super) struct Stay {
+    group: Arc<Group>,
+    at: HostPort,
+}
+
+impl Stay {
+    pub(super) fn new(group: Arc<Group>, at: HostPort) -> Self {
+        Self { group, at }
+    }
+
+    /// Resolves when it is over.
+    pub(super) async fn over(&self) {
+        self.group.left(&self.at).await;
+        sleep(FAREWELL).await;
+    }
+}
+
+/// The task behind a group.
+struct Follower {
+    members: Vec<Member>,
+    course: Course,
+    metrics: GroupMetrics,
+    told: watch::Sender<State>,
+}
+
+impl Follower {
+    async fn run(mut self) {
+        loop {
+            let views = join_all(self.members.iter_mut().map(Member::look)).await;
+            for (member, view) in self.members.iter().zip(&views) {
+                self.metrics
+                    .member_is_fit(&member.name(), view.standing.is_fit());
+            }
+            match self.course.decide(&views) {
+                Decision::Write(at) => self.tell(State::Writer(at)),
+                Decision::Wait => {}
+                Decision::Nobody(reasons) => self.tell(State::Nobody(reasons)),
+                Decision::Change { to, term } => {
+                    self.tell(State::Undecided);
+                    let change = self.members[to].become_writer(term);
+                    match timeout(CHANGE_LIMIT, change).await {
+                        // Ours or another host's: the next look finds which.
+                        Ok(Ok(true)) => continue,
+                        Ok(Ok(false)) => {}
+                        Ok(Err(error)) => self.failed(to, &error),
+                        Err(_) => self.failed(to, &format!("no answer within {CHANGE_LIMIT:?}")),
+                    }
+                }
+            }
+            sleep(PERIOD).await;
+        }
+    }
+
+    fn failed(&mut self, member: usize, error: &dyn std::fmt::Display) {
+        let member = &mut self.members[member];
+        tracing::warn!(
+            "MySQL member {} did not become the writer: {error}",
+            member.name()
+        );
+        member.hang_up();
+    }
+
+    fn tell(&self, state: State) {
+        let changed = self.told.send_if_modified(|told| {
+            let changes = *told != state;
+            told.clone_from(&state);
+            changes
+        });
+        if !changed {
+            return;
+        }
+        match &state {
+            State::Undecided => {}
+            State::Writer(at) => {
+                tracing::info!("MySQL is written to at {at}");
+                self.metrics.writes_to(&at.to_string());
+            }
+            State::Nobody(reasons) => {
+                tracing::error!("MySQL is written to nowhere: {reasons}");
+                self.metrics.writes_to_nobody();
+            }
+        }
+    }
+}

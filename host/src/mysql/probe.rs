@@ -1,0 +1,232 @@
+//! A server asked how it is, over a connection that is kept for that alone.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+use tokio::time::timeout;
+
+use super::server::Server;
+
+/// Whether others than administrators may write, and whether the server is to be a member of a Galera cluster, which
+/// MySQL has no variable for, or of MySQL's Group Replication, which MariaDB has none for.
+const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+    ('read_only', 'wsrep_on', 'group_replication_group_name')";
+
+/// Whether a member of a Galera cluster has the quorum, and how far it is in step with it
+/// (<https://galeracluster.com/library/documentation/monitoring-cluster.html>).
+const GALERA: &str =
+    "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_local_state')";
+
+/// How a member of Group Replication sees itself and the others. Who has lost most of them keeps its own state.
+const GROUP_REPLICATION: &str = "\
+    SELECT 'member_state', MEMBER_STATE FROM performance_schema.replication_group_members \
+    WHERE MEMBER_ID = @@server_uuid \
+    UNION ALL \
+    SELECT 'members_lost', IF(SUM(MEMBER_STATE = 'UNREACHABLE') * 2 >= COUNT(*), 'most', 'few') \
+    FROM performance_schema.replication_group_members";
+
+/// Galera's numbers for a member that sends its data to one that joins, and for one that is in step.
+const DONOR: &str = "2";
+const SYNCED: &str = "4";
+
+/// Too many connections, of all or of this user: a server with too much to do is not a dead one.
+const CROWDED: [u16; 3] = [1040, 1203, 1226];
+
+/// A server that takes writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fitness {
+    Fit,
+    /// It sends a member that joins its data, which may hold writes up.
+    Busy,
+}
+
+/// Why a server is no writer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unfit {
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
+    #[error(transparent)]
+    Broken(#[from] mysql_async::Error),
+    #[error("{0}")]
+    TakesNoWrites(&'static str),
+}
+
+/// A server, and the connection that it is asked over.
+pub(crate) struct Probe {
+    pub(super) server: Server,
+    conn: Option<Conn>,
+    limit: Duration,
+}
+
+impl Probe {
+    /// A probe that waits for at most `limit` each time.
+    pub(super) fn new(server: Server, limit: Duration) -> Self {
+        let conn = None;
+        Self {
+            server,
+            conn,
+            limit,
+        }
+    }
+
+    /// Asks whether the server takes writes.
+    ///
+    /// # Errors
+    /// It takes none, can't be reached or does not answer in time.
+    pub(super) async fn ask(&mut self) -> Result<Fitness, Unfit> {
+        let had_one = self.conn.is_some();
+        let found = match self.on_connection(ask).await {
+            // An old connection may have ended with the server that was there before.
+            Err(Unfit::Broken(_)) if had_one => self.on_connection(ask).await?,
+            found => found?,
+        };
+        judge(&found).map_err(Unfit::TakesNoWrites)
+    }
+
+    /// Asks something over the connection, which is opened if there is none, and given up if that fails.
+    pub(super) async fn on_connection<T>(
+        &mut self,
+        ask: impl AsyncFnOnce(&mut Conn) -> mysql_async::Result<T>,
+    ) -> Result<T, Unfit> {
+        let limit = self.limit;
+        let asked = timeout(limit, async { ask(self.connection().await?).await });
+        let answer = match asked.await {
+            Ok(Err(mysql_async::Error::Server(error))) if CROWDED.contains(&error.code) => {
+                Err(Unfit::Silent(limit))
+            }
+            Ok(answer) => answer.map_err(Unfit::Broken),
+            Err(_) => Err(Unfit::Silent(limit)),
+        };
+        if answer.is_err() {
+            self.conn = None;
+        }
+        answer
+    }
+
+    /// The connection, a new one if there is none. There is no limit of time here.
+    pub(super) async fn connection(&mut self) -> mysql_async::Result<&mut Conn> {
+        if self.conn.is_none() {
+            self.conn = Some(self.server.connect().await?);
+        }
+        Ok(self.conn.as_mut().expect("it was made in the line before"))
+    }
+
+    /// Gives the connection up.
+    pub(super) fn hang_up(&mut self) {
+        self.conn = None;
+    }
+}
+
+/// What a server says of itself, by name.
+type Findings = HashMap<String, String>;
+
+async fn ask(conn: &mut Conn) -> mysql_async::Result<Findings> {
+    let mut found = Findings::new();
+    let mut rows = conn.query::<Row, _>(VARIABLES).await?;
+    rows.extend(conn.query::<Row, _>(GALERA).await?);
+    found.extend(rows.into_iter().filter_map(named));
+    let is_group_member = found
+        .get("group_replication_group_name")
+        .is_some_and(|name| !name.is_empty());
+    if is_group_member {
+        // Who may not look there is told by `read_only` alone.
+        let rows = conn.query::<Row, _>(GROUP_REPLICATION).await;
+        match rows {
+            Err(error) if !matches!(error, mysql_async::Error::Server(_)) => return Err(error),
+            rows => found.extend(rows.unwrap_or_default().into_iter().filter_map(named)),
+        }
+    }
+    Ok(found)
+}
+
+fn named(row: Row) -> Option<(String, String)> {
+    mysql_async::from_row_opt(row).ok()
+}
+
+/// Judges a server by what it says of itself.
+fn judge(found: &Findings) -> Result<Fitness, &'static str> {
+    let is = |name: &str, wanted: &str| found.get(name).is_some_and(|value| value == wanted);
+    // Some versions of MariaDB have more values than on and off.
+    if found.contains_key("read_only") && !is("read_only", "OFF") {
+        return Err("it is read-only");
+    }
+    if found.contains_key("member_state") && !is("member_state", "ONLINE") {
+        return Err("it is not online in its group");
+    }
+    if is("members_lost", "most") {
+        return Err("its group has lost most of its members");
+    }
+    if !is("wsrep_on", "ON") {
+        return Ok(Fitness::Fit);
+    }
+    let no_quorum = "its cluster has no quorum, or it is not in step with it";
+    if found.contains_key("wsrep_ready") && !is("wsrep_ready", "ON") {
+        return Err(no_quorum);
+    }
+    match found.get("wsrep_local_state").map(String::as_str) {
+        Some(SYNCED) | None => Ok(Fitness::Fit),
+        Some(DONOR) => Ok(Fitness::Busy),
+        Some(_) => Err(no_quorum),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged<const N: usize>(found: [(&str, &str); N]) -> Result<Fitness, &'static str> {
+        let found = found.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        judge(&found.into())
+    }
+
+    #[test]
+    fn a_server_alone_takes_writes_unless_it_is_read_only() {
+        assert_eq!(judged([("read_only", "OFF")]), Ok(Fitness::Fit));
+        for read_only in ["ON", "NO_LOCK", "NO_LOCK_NO_ADMIN"] {
+            let reason = "it is read-only";
+            assert_eq!(judged([("read_only", read_only)]), Err(reason));
+        }
+        // MariaDB that is in no cluster.
+        let alone = [
+            ("read_only", "OFF"),
+            ("wsrep_on", "OFF"),
+            ("wsrep_ready", "OFF"),
+            ("wsrep_local_state", "0"),
+        ];
+        assert_eq!(judged(alone), Ok(Fitness::Fit));
+    }
+
+    #[test]
+    fn a_member_of_a_cluster_takes_writes_when_it_is_in_step() {
+        let member = |ready, state| {
+            [
+                ("read_only", "OFF"),
+                ("wsrep_on", "ON"),
+                ("wsrep_ready", ready),
+                ("wsrep_local_state", state),
+            ]
+        };
+        assert_eq!(judged(member("ON", SYNCED)), Ok(Fitness::Fit));
+        assert_eq!(judged(member("ON", DONOR)), Ok(Fitness::Busy));
+        let reason = "its cluster has no quorum, or it is not in step with it";
+        assert_eq!(judged(member("OFF", SYNCED)), Err(reason));
+        assert_eq!(judged(member("ON", "3")), Err(reason));
+    }
+
+    #[test]
+    fn a_member_of_group_replication_is_online_among_most() {
+        let member = |state, lost| {
+            [
+                ("read_only", "OFF"),
+                ("group_replication_group_name", "a-b-c"),
+                ("member_state", state),
+                ("members_lost", lost),
+            ]
+        };
+        assert_eq!(judged(member("ONLINE", "few")), Ok(Fitness::Fit));
+        judged(member("RECOVERING", "few")).expect_err("it catches up");
+        judged(member("ONLINE", "most")).expect_err("the others go on without it");
+    }
+}

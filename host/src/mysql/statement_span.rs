@@ -1,0 +1,143 @@
+//! What a trace says of a statement: its text without what might be somebody's, and what it works on.
+
+use store_server::trace::{Kind, Span, Trace};
+
+/// Longest text that is shown.
+const LONGEST: usize = 2048;
+
+/// Stands for a text in quotes.
+const MASK: &str = "'?'";
+
+/// What a statement may begin with; others are called after their protocol.
+const OPERATIONS: [&str; 11] = [
+    "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "SET", "COMMIT", "CALL", "SHOW",
+    "EXPLAIN",
+];
+
+/// The span of a statement that is about to be sent.
+pub(super) fn begin(trace: &Trace, text: &str) -> Span {
+    if !trace.is_on() {
+        return Span::default();
+    }
+    let operation = operation(text);
+    let mut span = trace.span(operation, Kind::Client);
+    if let Some(table) = table(text) {
+        span.about(table.to_owned());
+        span.set("db.collection.name", table.to_owned());
+    }
+    span.set("db.operation.name", operation);
+    span.set("db.query.text", shown(text));
+    span
+}
+
+fn operation(text: &str) -> &'static str {
+    let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '(');
+    let end = text.find(|c: char| !c.is_ascii_alphabetic());
+    let first = &text[..end.unwrap_or(text.len())];
+    let known = OPERATIONS.iter();
+    let mut known = known.filter(|operation| operation.eq_ignore_ascii_case(first));
+    known.next().unwrap_or(&"QUERY")
+}
+
+/// The first table that the text names.
+fn table(text: &str) -> Option<&str> {
+    let mut words = text.split_ascii_whitespace();
+    let leads = |word: &str| {
+        ["FROM", "INTO", "UPDATE"]
+            .iter()
+            .any(|lead| word.eq_ignore_ascii_case(lead))
+    };
+    words.find(|word| leads(word))?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_$.`".contains(c);
+    let name = words.next()?;
+    let name = &name[..name.find(|c| !is_name(c)).unwrap_or(name.len())];
+    (!name.is_empty()).then_some(name)
+}
+
+/// The text as it was written, but for texts in quotes, and cut where it is long.
+fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(LONGEST));
+    let mut rest = text;
+    while let Some(at) = rest.find(['\'', '"']) {
+        if shown.len() > LONGEST {
+            break;
+        }
+        shown.push_str(&rest[..at]);
+        shown.push_str(MASK);
+        rest = after_quoted(&rest[at..]);
+    }
+    shown.push_str(rest);
+    if shown.len() > LONGEST {
+        shown.truncate(shown.floor_char_boundary(LONGEST));
+        shown.push('…');
+    }
+    shown
+}
+
+/// What follows the text in quotes at the start. A quote within is doubled, or has a backslash before it.
+fn after_quoted(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let quote = bytes[0];
+    let mut at = 1;
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
+        if byte == b'\\' {
+            at += 1;
+        } else if byte == quote {
+            if bytes.get(at) != Some(&quote) {
+                return text.get(at..).unwrap_or_default();
+            }
+            at += 1;
+        }
+    }
+    ""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_named_by_what_it_does_and_to_what() {
+        for (text, expected) in [
+            (
+                "SELECT a FROM orders WHERE id = ?",
+                ("SELECT", Some("orders")),
+            ),
+            (
+                "insert into order_items(a) values (?)",
+                ("INSERT", Some("order_items")),
+            ),
+            ("UPDATE `stocks` SET a = 1", ("UPDATE", Some("`stocks`"))),
+            ("(SELECT 1) UNION (SELECT 2)", ("SELECT", None)),
+            ("SET autocommit = 0", ("SET", None)),
+            ("COMMIT", ("COMMIT", None)),
+            ("OPTIMIZE TABLE x", ("QUERY", None)),
+            ("SELECT a FROM (SELECT 1) b", ("SELECT", None)),
+            ("", ("QUERY", None)),
+        ] {
+            assert_eq!((operation(text), table(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_in_quotes_are_nobody_s_business() {
+        for (text, expected) in [
+            ("SELECT ? LIMIT 10", "SELECT ? LIMIT 10"),
+            ("SELECT 'a@b.c', \"d\" + 1", "SELECT '?', '?' + 1"),
+            (r"SELECT 'it''s \' é', `a`", "SELECT '?', `a`"),
+            ("SELECT 'open", "SELECT '?'"),
+            (r"SELECT '\", "SELECT '?'"),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_long_is_cut() {
+        let text = format!("SELECT {}", "é".repeat(LONGEST));
+        let shown = shown(&text);
+        assert!(shown.len() <= LONGEST + '…'.len_utf8());
+        assert!(shown.ends_with("é…"));
+    }
+}

@@ -1,0 +1,176 @@
+//! Redis Sentinel: which server is the primary of a name
+//! (<https://redis.io/docs/latest/develop/reference/sentinel-clients/>).
+//!
+//! The redis crate has a client for it. It opens connections of its own, without our certificates, limits and news of
+//! changes, and believes whichever Sentinel answers first; so each Sentinel is asked over a [`Link`], like any other Redis,
+//! and the one that saw the latest failover is believed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
+use tokio::sync::Mutex;
+
+use super::link::Link;
+use crate::config::HostPort;
+
+/// How long an answer stands: all connections to one name ask at once after a failover.
+const STANDS: Duration = Duration::from_millis(500);
+
+/// Said of a name that the Sentinels do not watch.
+const UNKNOWN: &str = "no Sentinel watches a primary of this name";
+
+/// The Sentinels that watch the app's Redis servers.
+pub(crate) struct Sentinels {
+    sentinels: Vec<(HostPort, Arc<Link>)>,
+    /// What was found last, by name. Held while the Sentinels are asked, so that many who ask at once ask once.
+    found: Mutex<HashMap<String, Found>>,
+}
+
+struct Found {
+    at: Instant,
+    primary: RedisResult<HostPort>,
+}
+
+/// What one Sentinel says of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Opinion {
+    primary: HostPort,
+    /// One more with each failover: <https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/>.
+    epoch: u64,
+}
+
+impl Sentinels {
+    pub(super) fn new(sentinels: Vec<(HostPort, Arc<Link>)>) -> Self {
+        Self {
+            sentinels,
+            found: Mutex::default(),
+        }
+    }
+
+    /// The primary that `name` stands for, as of half a second ago at most.
+    ///
+    /// # Errors
+    /// No Sentinel answers, or none watches a primary of this name; see [`is_unknown`].
+    pub(super) async fn primary(&self, name: &str) -> RedisResult<HostPort> {
+        let mut found = self.found.lock().await;
+        if let Some(found) = found.get(name)
+            && found.at.elapsed() < STANDS
+        {
+            return found.primary.clone();
+        }
+        let primary = self.ask_all(name).await;
+        let now = Found {
+            at: Instant::now(),
+            primary: primary.clone(),
+        };
+        found.insert(name.to_owned(), now);
+        primary
+    }
+
+    /// Asks all, until more than half of them agree. One that is cut off may not know of the latest failover.
+    async fn ask_all(&self, name: &str) -> RedisResult<HostPort> {
+        let asked = self.sentinels.iter().map(|(_, link)| ask(link, name));
+        let mut answers: FuturesUnordered<_> = asked.collect();
+        let mut opinions: Vec<Opinion> = Vec::new();
+        let (mut is_unknown, mut failure) = (false, None);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(Some(opinion)) => {
+                    opinions.push(opinion.clone());
+                    let agree = opinions.iter().filter(|other| **other == opinion).count();
+                    if agree > self.sentinels.len() / 2 {
+                        return Ok(opinion.primary);
+                    }
+                }
+                Ok(None) => is_unknown = true,
+                Err(error) => failure = Some(error),
+            }
+        }
+        let latest = opinions.into_iter().max_by_key(|opinion| opinion.epoch);
+        match (latest, failure) {
+            (Some(latest), _) => Ok(latest.primary),
+            (None, _) if is_unknown => Err(self.unknown(name)),
+            (None, Some(error)) => Err(self.unreachable(&error)),
+            (None, None) => Err(self.unknown(name)),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> RedisError {
+        let detail = format!("`{name}`, of those at {}", self.addresses());
+        RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, UNKNOWN, detail))
+    }
+
+    fn unreachable(&self, error: &RedisError) -> RedisError {
+        let reason = format!("no Sentinel answers at {}: {error}", self.addresses());
+        std::io::Error::new(std::io::ErrorKind::NotConnected, reason).into()
+    }
+
+    fn addresses(&self) -> String {
+        let addresses: Vec<String> = self
+            .sentinels
+            .iter()
+            .map(|(at, _)| at.to_string())
+            .collect();
+        addresses.join(", ")
+    }
+}
+
+/// Whether the Sentinels were asked for a name that they don't watch: waiting does not help.
+pub(crate) fn is_unknown(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::MasterNameNotFoundBySentinel
+}
+
+async fn ask(link: &Link, name: &str) -> RedisResult<Option<Opinion>> {
+    let question = redis::cmd("SENTINEL").arg("MASTER").arg(name).to_owned();
+    // In a box: a link may ask Sentinels itself, though these don't.
+    match Box::pin(link.run(&question, None)).await {
+        Ok(reply) => opinion(reply).map(Some),
+        Err(error) if error.to_string().contains("No such master") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn opinion(reply: Value) -> RedisResult<Opinion> {
+    let fields = HashMap::<String, String>::from_redis_value(reply)?;
+    let field = |name: &str| fields.get(name).map(String::as_str);
+    let read = || {
+        let port = field("port")?.parse().ok()?;
+        Some(Opinion {
+            primary: HostPort::new(field("ip")?, port),
+            epoch: field("config-epoch")?.parse().ok()?,
+        })
+    };
+    let odd = "a Sentinel says nothing of where a primary is";
+    read().ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, odd)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    #[test]
+    fn a_sentinels_answer_is_read() {
+        let fields = [
+            "name",
+            "store",
+            "ip",
+            "::1",
+            "port",
+            "6379",
+            "config-epoch",
+            "7",
+        ];
+        let read = opinion(Value::Array(fields.map(text).into())).expect("all is there");
+        assert_eq!(read.primary.to_string(), "[::1]:6379");
+        assert_eq!(read.epoch, 7);
+        opinion(Value::Array(fields[..4].iter().map(|f| text(f)).collect())).expect_err("no port");
+    }
+}

@@ -1,0 +1,250 @@
+//! Several MySQL servers of which one is written to: a primary and its replica.
+
+use std::path::Path;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use serde_json::json;
+use testbed::{Host, HostOptions, MariaDb, MariaDbOptions, Purpose, Store, migrate, new_folder};
+
+use crate::support::{eventually, host_binary, options, refuses};
+
+/// The user of the hosts, who may not write where others may not.
+const USER: &str = "member";
+
+/// A primary and its replica, which hold one store's data.
+struct Pair {
+    store: Store,
+    replica: MariaDb,
+    database: String,
+}
+
+pub(crate) async fn mariadb() -> MariaDb {
+    let folder = new_folder(Path::new(env!("CARGO_TARGET_TMPDIR")), "member").unwrap();
+    let options = MariaDbOptions {
+        log: folder.join("mariadb.log"),
+        folder,
+        purpose: Purpose::Testing,
+    };
+    MariaDb::start(options).await.unwrap()
+}
+
+pub(crate) async fn connect(server: &MariaDb, database: &str) -> Conn {
+    let opts = mysql_async::Opts::from_url(&server.url(database)).unwrap();
+    let opts = mysql_async::OptsBuilder::from_opts(opts).prefer_socket(false);
+    Conn::new(opts).await.unwrap()
+}
+
+async fn run(conn: &mut Conn, statements: &[&str]) {
+    for statement in statements {
+        conn.query_drop(*statement).await.unwrap();
+    }
+}
+
+pub(crate) fn address(server: &MariaDb) -> String {
+    format!("127.0.0.1:{}", server.port())
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let base = env!("CARGO_TARGET_TMPDIR");
+        let (store, replica) = tokio::join!(Store::start_with_own_mariadb(base), mariadb());
+        let (mut store, mut replica) = (store.unwrap(), replica);
+        let mut primary = store.mariadb.take().unwrap();
+        let url = store.addresses().mysql_url();
+        let database = url.rsplit('/').next().unwrap().to_owned();
+        primary
+            .restart_with(&["--log-bin=bin", "--server-id=1", "--binlog-format=ROW"])
+            .await
+            .unwrap();
+        replica.restart_with(&["--server-id=2"]).await.unwrap();
+        replica.create_database(&database).await.unwrap();
+        let mut conn = connect(&primary, &database).await;
+        let own = [
+            "CREATE USER 'copy'@'%' IDENTIFIED BY 'copy'",
+            "GRANT REPLICATION SLAVE ON *.* TO 'copy'@'%'",
+        ];
+        run(&mut conn, &own).await;
+        let source = format!(
+            "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={}, MASTER_USER='copy', \
+             MASTER_PASSWORD='copy', MASTER_USE_GTID=slave_pos",
+            primary.port()
+        );
+        let position: String = conn
+            .query_first("SELECT @@gtid_binlog_pos")
+            .await
+            .unwrap()
+            .unwrap();
+        let position = format!("SET GLOBAL gtid_slave_pos = '{position}'");
+        let mut copy = connect(&replica, &database).await;
+        run(
+            &mut copy,
+            &[
+                "SET GLOBAL read_only = ON",
+                &position,
+                &source,
+                "START SLAVE",
+            ],
+        )
+        .await;
+        let user = format!("CREATE USER '{USER}'@'%' IDENTIFIED BY '{USER}'");
+        let rights = format!("GRANT ALL ON `{database}`.* TO '{USER}'@'%'");
+        run(&mut conn, &[&user, &rights]).await;
+        store.mariadb = Some(primary);
+        store.migrate(host_binary()).unwrap();
+        eventually("the replica has the tables", async || {
+            let there = "SELECT COUNT(*) FROM mysql_writer";
+            copy.query_first::<i64, _>(there)
+                .await
+                .is_ok_and(|count| count == Some(1))
+        })
+        .await;
+        Self {
+            store,
+            replica,
+            database,
+        }
+    }
+
+    fn primary(&self) -> &MariaDb {
+        self.store.mariadb.as_ref().unwrap()
+    }
+
+    fn options(&self) -> HostOptions {
+        let members = [self.primary(), &self.replica].map(address).join(",");
+        options()
+            .variable("mysql_user", USER)
+            .variable("mysql_password", USER)
+            .arg("--mysql-members")
+            .arg(members)
+    }
+
+    async fn users_at(&self, server: &MariaDb) -> i64 {
+        let mut conn = connect(server, &self.database).await;
+        let count = conn.query_first("SELECT COUNT(*) FROM users").await;
+        count.unwrap().unwrap()
+    }
+
+    /// Lets the replica take over, as an operator does.
+    async fn promote(&self) {
+        let mut conn = connect(&self.replica, &self.database).await;
+        run(&mut conn, &["STOP SLAVE", "SET GLOBAL read_only = OFF"]).await;
+    }
+}
+
+/// Asks a host for a user until it has made one.
+pub(crate) async fn make_user(host: &Host, number: u32) {
+    let body = json!({"name": "Ada", "email": format!("member{number}@example.com")});
+    eventually("a user is made", async || {
+        let client = reqwest::Client::new();
+        let answer = client
+            .post(host.url("/users"))
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        // Asked again after an answer that was lost.
+        [201, 409].contains(&answer.status().as_u16())
+    })
+    .await;
+}
+
+pub(crate) async fn writes_to(host: &Host, server: &str) -> bool {
+    let url = host.admin_url("/metrics");
+    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    text.contains(&format!(
+        "store_mysql_member_writer{{member=\"{server}\"}} 1"
+    ))
+}
+
+async fn readiness(host: &Host) -> u16 {
+    let answer = reqwest::get(host.url("/readyz")).await.unwrap();
+    answer.status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_hosts_write_to_the_member_that_takes_writes() {
+    let mut pair = Pair::start().await;
+    let one = pair.store.host(pair.options()).await.unwrap();
+    // The address of the app may be any of them.
+    let by_replica = pair
+        .options()
+        .variable("mysql_address", &address(&pair.replica));
+    let other = pair.store.host(by_replica).await.unwrap();
+    make_user(&one, 1).await;
+    make_user(&other, 2).await;
+    assert_eq!(pair.users_at(pair.primary()).await, 2);
+    assert!(writes_to(&one, &address(pair.primary())).await);
+
+    let mut primary = pair.store.mariadb.take().unwrap();
+    primary.kill();
+    for host in [&one, &other] {
+        eventually("nobody takes writes", async || readiness(host).await == 503).await;
+    }
+    assert!(one.log().contains("written to nowhere"), "{}", one.log());
+    pair.promote().await;
+    for (host, number) in [(&one, 3), (&other, 4)] {
+        make_user(host, number).await;
+        eventually("it is ready", async || readiness(host).await == 200).await;
+        assert!(writes_to(host, &address(&pair.replica)).await);
+    }
+    assert_eq!(pair.users_at(&pair.replica).await, 4);
+
+    // It comes back as it was, takes writes, and has not heard that it is the writer no longer.
+    primary.start_again().await.unwrap();
+    eventually("it is seen", async || {
+        let seen = format!("member {}: it takes writes", address(&primary));
+        one.log().matches(&seen).count() == 2
+    })
+    .await;
+    make_user(&one, 5).await;
+    make_user(&other, 6).await;
+    assert_eq!(pair.users_at(&primary).await, 2);
+    assert_eq!(pair.users_at(&pair.replica).await, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_never_becomes_the_writer() {
+    let base = env!("CARGO_TARGET_TMPDIR");
+    let (store, stranger) = tokio::join!(Store::start_with_own_mariadb(base), mariadb());
+    let mut store = store.unwrap();
+    store.migrate(host_binary()).unwrap();
+    let mut own = store.mariadb.take().unwrap();
+    let url = store.addresses().mysql_url().to_owned();
+    let database = url.rsplit('/').next().unwrap();
+    migrate(&host_binary(), &stranger.url(database)).unwrap();
+    for server in [&own, &stranger] {
+        let mut conn = connect(server, database).await;
+        let user = format!("CREATE USER '{USER}'@'%' IDENTIFIED BY '{USER}'");
+        let rights = format!("GRANT ALL ON `{database}`.* TO '{USER}'@'%'");
+        run(&mut conn, &[&user, &rights]).await;
+    }
+    let members = format!("{},{}", address(&own), address(&stranger));
+    let options = options()
+        .variable("mysql_user", USER)
+        .variable("mysql_password", USER)
+        .arg("--mysql-members");
+    let host = store.host(options.clone().arg(members)).await.unwrap();
+    make_user(&host, 1).await;
+    own.kill();
+    eventually("nobody takes writes", async || {
+        readiness(&host).await == 503
+    })
+    .await;
+    assert!(
+        host.log().contains("another store's data"),
+        "{}",
+        host.log()
+    );
+
+    let elsewhere = options.clone().arg(address(&stranger));
+    refuses(&store, elsewhere, 2, &["--mysql-members", "not among them"]).await;
+    let twice = format!("{0},{0}", address(&own));
+    refuses(
+        &store,
+        options.arg(twice),
+        2,
+        &["--mysql-members", "named twice"],
+    )
+    .await;
+}

@@ -1,0 +1,296 @@
+//! MySQL and Redis with TLS: who is trusted, and what is said of those who are not.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mysql_async::prelude::Queryable;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use testbed::{HostOptions, Store};
+
+use crate::limits::changed_app;
+use crate::operator::with_token;
+use crate::support::{Shop, host_binary, options, refuses};
+
+/// An authority, and certificates that it signed.
+struct Papers {
+    folder: PathBuf,
+}
+
+impl Papers {
+    fn issue(store: &Store) -> Self {
+        let folder = store.folder().join("papers");
+        fs::create_dir(&folder).unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        fs::write(folder.join("ca.pem"), ca.pem()).unwrap();
+        for (name, host) in [
+            ("server", "127.0.0.1"),
+            ("other", "db.example"),
+            ("client", "host"),
+        ] {
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new([host.to_owned()]).unwrap();
+            let certificate = params.signed_by(&key, &ca).unwrap();
+            fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
+            fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+        }
+        let stranger = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        fs::write(folder.join("stranger.pem"), stranger.cert.pem()).unwrap();
+        Self { folder }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    /// Flags of a host that trusts this authority, and shows its own certificate.
+    fn flags(&self, kind: &str) -> [String; 6] {
+        [
+            format!("--{kind}-ca"),
+            self.file("ca.pem"),
+            format!("--{kind}-client-cert"),
+            self.file("client.pem"),
+            format!("--{kind}-client-key"),
+            self.file("client.key"),
+        ]
+    }
+}
+
+fn with_flags(options: HostOptions, flags: &[String]) -> HostOptions {
+    flags.iter().fold(options, HostOptions::arg)
+}
+
+/// A store whose MariaDB shows the certificate `name`, and takes nobody without TLS or without a certificate of ours.
+async fn mysql_store(name: &str) -> (Store, Papers) {
+    let base = env!("CARGO_TARGET_TMPDIR");
+    let mut store = Store::start_with_own_mariadb(base).await.unwrap();
+    store.migrate(host_binary()).unwrap();
+    let papers = Papers::issue(&store);
+    let mut mariadb = store.mariadb.take().unwrap();
+    let flag = |flag: &str, file: &str| format!("--{flag}={}", papers.file(file));
+    let flags = [
+        flag("ssl-ca", "ca.pem"),
+        flag("ssl-cert", &format!("{name}.pem")),
+        flag("ssl-key", &format!("{name}.key")),
+    ];
+    let flags = flags.each_ref().map(String::as_str);
+    mariadb.restart_with(&flags).await.unwrap();
+    store.mariadb = Some(mariadb);
+    let mut mysql = store.mysql().await.unwrap();
+    for statement in [
+        "ALTER USER CURRENT_USER() REQUIRE X509",
+        "SET GLOBAL require_secure_transport = ON",
+    ] {
+        mysql.query_drop(statement).await.unwrap();
+    }
+    (store, papers)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_is_spoken_to_with_tls_and_a_certificate_of_our_own() {
+    let (store, papers) = mysql_store("server").await;
+    let said = ["MySQL at 127.0.0.1", "transport", "--mysql-tls"];
+    refuses(&store, options(), 1, &said).await;
+    let strangers = options().arg("--mysql-ca").arg(papers.file("stranger.pem"));
+    let said = ["MySQL at 127.0.0.1", "UnknownIssuer", "--mysql-ca"];
+    refuses(&store, strangers, 1, &said).await;
+
+    migrates(&store, &papers.flags("mysql"));
+    let shop = Shop::on(store, with_flags(options(), &papers.flags("mysql"))).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    shop.order(user, product, 1).await.expect(201);
+    shop.get("/readyz").await.expect(200);
+}
+
+/// `store-host migrate` takes the same flags.
+fn migrates(store: &Store, flags: &[String]) {
+    let output = Command::new(host_binary())
+        .arg("migrate")
+        .args(flags)
+        .env("STORE_HOST_MYSQL_URL", store.addresses().mysql_url())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_for_another_name_is_for_verify_ca_only() {
+    let (store, papers) = mysql_store("other").await;
+    let flags = papers.flags("mysql");
+    let said = [
+        "not valid for name \"127.0.0.1\"",
+        "db.example",
+        "verify-ca",
+    ];
+    refuses(&store, with_flags(options(), &flags), 1, &said).await;
+    let verify_ca = with_flags(options(), &flags)
+        .arg("--mysql-tls")
+        .arg("verify-ca");
+    let shop = Shop::on(store, verify_ca).await;
+    shop.user(1).await;
+    shop.get("/readyz").await.expect(200);
+    let strangers = [
+        "--mysql-tls",
+        "verify-ca",
+        "--mysql-ca",
+        &papers.file("stranger.pem"),
+    ]
+    .into_iter()
+    .fold(options(), HostOptions::arg);
+    refuses(&shop.store, strangers, 1, &["UnknownIssuer"]).await;
+}
+
+/// The address of the store's Redis with TLS, which wants a certificate of ours.
+async fn redis_with_tls(store: &Store, papers: &Papers, name: &str) -> String {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    let mut redis = store.redis().await.unwrap();
+    let mut files = redis::cmd("CONFIG");
+    files
+        .arg("SET")
+        .arg("tls-ca-cert-file")
+        .arg(papers.file("ca.pem"));
+    files
+        .arg("tls-cert-file")
+        .arg(papers.file(&format!("{name}.pem")));
+    files
+        .arg("tls-key-file")
+        .arg(papers.file(&format!("{name}.key")));
+    files.exec_async(&mut redis).await.unwrap();
+    let mut listen = redis::cmd("CONFIG");
+    listen.arg("SET").arg("tls-port").arg(&port);
+    listen.exec_async(&mut redis).await.unwrap();
+    format!("127.0.0.1:{port}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_spoken_to_with_tls_by_flag_and_by_scheme() {
+    let store = crate::support::empty_store().await;
+    let papers = Papers::issue(&store);
+    let address = redis_with_tls(&store, &papers, "server").await;
+    let options = with_token(options()).variable("redis_address", &address);
+    let said = ["rediss", &address, "UnknownIssuer", "--redis-ca"];
+    let by_scheme = options.clone().variable("redis_scheme", "rediss");
+    refuses(&store, by_scheme.clone(), 1, &said[1..]).await;
+    let no_certificate = by_scheme
+        .clone()
+        .arg("--redis-ca")
+        .arg(papers.file("ca.pem"));
+    refuses(
+        &store,
+        no_certificate,
+        1,
+        &[&address, "ertificate", "--redis-tls"],
+    )
+    .await;
+
+    let shop = Shop::on(store, with_flags(by_scheme, &papers.flags("redis"))).await;
+    shop.refreshed().await;
+    let by_flag = with_flags(options, &papers.flags("redis"));
+    let host = shop.store.host(by_flag).await.unwrap();
+    let report = host.url("/orders/reports/best-sellers");
+    assert_eq!(reqwest::get(report).await.unwrap().status(), 200);
+    assert_eq!(errors_of_redis(&shop).await, 0.0);
+}
+
+async fn errors_of_redis(shop: &Shop) -> f64 {
+    shop.metric("store_redis_errors_total{component=\"reports\"}")
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_without_tls_is_told_apart_from_one_that_is_down() {
+    let store = crate::support::empty_store().await;
+    let required = options().arg("--redis-tls").arg("require");
+    let said = ["Redis at 127.0.0.1", "--redis-tls"];
+    refuses(&store, required, 1, &said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_files_are_refused_before_a_port_is_bound() {
+    let store = crate::support::empty_store().await;
+    let papers = Papers::issue(&store);
+    let file = |name: &str| papers.file(name);
+    let cases: [(&[&str], &[&str]); 4] = [
+        (
+            &["--mysql-ca", "/nowhere.pem"],
+            &["--mysql-ca /nowhere.pem", "can't be read"],
+        ),
+        (
+            &[
+                "--redis-ca",
+                &file("ca.pem"),
+                "--redis-client-cert",
+                &file("client.pem"),
+                "--redis-client-key",
+                &file("server.key"),
+            ],
+            &["--redis-client-cert", "client.pem", "server.key"],
+        ),
+        (&["--mysql-client-key", &file("client.key")], &[]),
+        (
+            &["--variable-file", "mysql_pasword=/nowhere"],
+            &["--variable-file", "declares no `mysql_pasword`"],
+        ),
+    ];
+    for (args, said) in cases {
+        let options = args
+            .iter()
+            .fold(options(), |options, arg| options.arg(*arg));
+        refuses(&store, options, 2, said).await;
+    }
+    let app = changed_app(
+        &store,
+        "{{ mysql_database }}\"",
+        "{{ mysql_database }}?require_ssl=true&built_in_roots=false\"",
+    );
+    let nobody_trusted = HostOptions { app, ..options() };
+    refuses(
+        &store,
+        nobody_trusted,
+        2,
+        &["built_in_roots=false", "--mysql-ca"],
+    )
+    .await;
+}
+
+/// Passwords that a URL would have to spell otherwise, in files; after a reload, others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_comes_from_a_file_and_changes_with_a_reload() {
+    let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+        .await
+        .unwrap();
+    store.migrate(host_binary()).unwrap();
+    let mut mysql = store.mysql().await.unwrap();
+    let file = store.folder().join("mysql.password");
+    set_password(&mut mysql, &file, "s3cr/t@1%#").await;
+    let options = with_token(options())
+        .variable("mysql_user", "filed")
+        .variable("mysql_password", "wrong")
+        .arg("--variable-file")
+        .arg(format!("mysql_password={}", file.display()));
+    let shop = Shop::on(store, options).await;
+    shop.user(1).await;
+
+    set_password(&mut mysql, &file, "an0ther?").await;
+    mysql.query_drop("KILL USER 'filed'").await.unwrap();
+    shop.operate("/reload").await.expect(200);
+    shop.user(2).await;
+    for password in ["s3cr", "an0ther"] {
+        assert!(!shop.host.log().contains(password), "{}", shop.host.log());
+    }
+}
+
+async fn set_password(mysql: &mut mysql_async::Conn, file: &Path, password: &str) {
+    for statement in [
+        format!("CREATE OR REPLACE USER 'filed'@'%' IDENTIFIED BY '{password}'"),
+        "GRANT ALL PRIVILEGES ON *.* TO 'filed'@'%'".to_owned(),
+    ] {
+        mysql.query_drop(statement).await.unwrap();
+    }
+    fs::write(file, format!("{password}\n")).unwrap();
+}

@@ -1,0 +1,125 @@
+//! What the trace of a request says of it and of its tries.
+
+use std::time::Instant;
+
+use bytes::{BufMut, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use pingora_http::RequestHeader;
+use store_server::trace::{
+    Ids, Kind, Span, TRACEPARENT, TRACESTATE, Tracing, known_method, traceparent,
+};
+
+use crate::upstream::Upstream;
+
+/// The spans of one request. Without traces it is nothing.
+#[derive(Default)]
+pub(crate) struct Traced {
+    /// The whole request.
+    pub(crate) root: Span,
+    /// Names the trace in the answer, if answers are to.
+    pub(crate) line: Option<(HeaderName, HeaderValue)>,
+    method: &'static str,
+    /// The try that is under way.
+    attempt: Span,
+    /// Why there is another.
+    retry: Option<&'static str>,
+    tries: i64,
+}
+
+/// What a request is, as far as its trace tells.
+pub(crate) struct Asked<'a> {
+    pub(crate) began: Instant,
+    pub(crate) method: &'a Method,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) is_trusted: bool,
+    pub(crate) https: bool,
+}
+
+impl Traced {
+    /// Of a request that has just come.
+    pub(crate) fn begin(tracing: &Tracing, asked: &Asked<'_>) -> Self {
+        if !tracing.is_on() {
+            return Self::default();
+        }
+        let method = known_method(asked.method);
+        let root = tracing.request(method, asked.began, asked.headers, asked.is_trusted);
+        Self {
+            line: tracing.answer_line(root.ids()),
+            root: described(root, method, asked.https),
+            method,
+            ..Self::default()
+        }
+    }
+
+    /// A try at `upstream` begins.
+    pub(crate) fn begin_try(&mut self, upstream: &Upstream) {
+        if !self.root.is_on() {
+            return;
+        }
+        let mut attempt = self.root.inside().span(self.method, Kind::Client);
+        attempt.about(upstream.name.clone());
+        attempt.share(&upstream.attributes);
+        attempt.set("http.request.method", self.method);
+        if self.tries > 0 {
+            attempt.set("http.request.resend_count", self.tries);
+        }
+        if let Some(why) = self.retry.take() {
+            attempt.set("store.retry.reason", why);
+        }
+        self.tries += 1;
+        self.attempt = attempt;
+    }
+
+    /// The upstream began to answer.
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.attempt.answer(status);
+    }
+
+    /// The try failed.
+    pub(crate) fn failed(&mut self, why: &'static str) {
+        self.attempt.fail(why);
+        self.retry = Some(why);
+    }
+
+    /// The try is over.
+    pub(crate) fn end_try(&mut self) {
+        self.attempt = Span::default();
+    }
+
+    /// The line that tells the upstream of its try; nothing without traces.
+    pub(crate) fn parent(&self) -> Option<HeaderValue> {
+        self.attempt.ids().map(traceparent)
+    }
+
+    /// Tells the upstream of its try. Without traces, what the client said goes on.
+    pub(crate) fn tell(&self, request: &mut RequestHeader) -> pingora_error::Result<()> {
+        let Some(parent) = self.parent() else {
+            return Ok(());
+        };
+        request.insert_header(TRACEPARENT, parent)?;
+        match self.root.inside().state() {
+            Some(state) => request.insert_header(TRACESTATE, state.clone()),
+            None => {
+                request.remove_header(&TRACESTATE);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What every request's root says.
+pub(crate) fn described(mut root: Span, method: &'static str, https: bool) -> Span {
+    root.set("http.request.method", method);
+    root.set("url.scheme", if https { "https" } else { "http" });
+    root
+}
+
+/// Writes the line that names the trace in an answer, if there is to be one.
+pub(crate) fn put_answer_line(head: &mut BytesMut, tracing: &Tracing, root: Option<Ids>) {
+    if let Some((name, value)) = tracing.answer_line(root) {
+        head.put_slice(name.as_str().as_bytes());
+        head.put_slice(b": ");
+        head.put_slice(value.as_bytes());
+        head.put_slice(b"\r\n");
+    }
+}

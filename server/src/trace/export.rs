@@ -1,0 +1,198 @@
+//! Sends finished trees, from a thread of its own: a receiver that is slow, gone or refusing costs spans, never a request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep_until, timeout};
+
+use super::finished::Finished;
+use super::otlp;
+use super::settings::{Batch, Destination};
+use super::tracer::SpanCounters;
+
+/// Between two log lines about a receiver that takes nothing.
+const LOG_PAUSE: Duration = Duration::from_secs(30);
+
+/// The way to the thread.
+#[derive(Debug)]
+pub(super) struct Exporter {
+    trees: mpsc::UnboundedSender<Arc<Finished>>,
+    /// Spans that are not sent yet. Added to by whoever hands a tree on, taken from by the thread.
+    waiting: Arc<AtomicUsize>,
+    most: usize,
+    counters: SpanCounters,
+    end: Mutex<Option<End>>,
+}
+
+/// How the thread is told to end, and how it tells that it has.
+#[derive(Debug)]
+struct End {
+    stop: oneshot::Sender<()>,
+    done: oneshot::Receiver<()>,
+}
+
+/// What the thread has.
+struct Sender<E> {
+    exporter: E,
+    trees: mpsc::UnboundedReceiver<Arc<Finished>>,
+    stop: oneshot::Receiver<()>,
+    waiting: Arc<AtomicUsize>,
+    batch: Batch,
+    counters: SpanCounters,
+    logged: Option<Instant>,
+}
+
+impl Exporter {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// Nothing can be sent to such a destination, whoever is there.
+    pub(super) fn start(
+        destination: Destination,
+        program: &'static str,
+        counters: SpanCounters,
+    ) -> Result<Self, String> {
+        let (trees, queue) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel();
+        let (tell_done, done) = oneshot::channel();
+        let (tell_ready, ready) = std::sync::mpsc::channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let most = destination.batch.queue;
+        let (of_thread, count) = (waiting.clone(), counters.clone());
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(tell_ready.send(Err(error.to_string()))),
+            };
+            runtime.block_on(async move {
+                let exporter = match otlp::exporter(&destination, program) {
+                    Ok(exporter) => exporter,
+                    Err(reason) => return drop(tell_ready.send(Err(reason))),
+                };
+                _ = tell_ready.send(Ok(()));
+                let sender = Sender {
+                    exporter,
+                    trees: queue,
+                    stop: stopped,
+                    waiting: of_thread,
+                    batch: destination.batch,
+                    counters: count,
+                    logged: None,
+                };
+                sender.run().await;
+                _ = tell_done.send(());
+            });
+        };
+        let thread = std::thread::Builder::new().name("traces".into());
+        thread.spawn(run).map_err(|error| error.to_string())?;
+        ready
+            .recv()
+            .unwrap_or_else(|_| Err("it can't be set up".into()))?;
+        Ok(Self {
+            trees,
+            waiting,
+            most,
+            counters,
+            end: Mutex::new(Some(End { stop, done })),
+        })
+    }
+
+    /// Sends a tree, or counts it as dropped if too many wait.
+    pub(super) fn push(&self, tree: Arc<Finished>) {
+        let spans = tree.spans.len();
+        let before = self.waiting.fetch_add(spans, Ordering::Relaxed);
+        if before + spans > self.most || self.trees.send(tree).is_err() {
+            self.waiting.fetch_sub(spans, Ordering::Relaxed);
+            self.counters.dropped.inc_by(spans as u64);
+        }
+    }
+
+    /// Has what waits sent, as far as there is time.
+    pub(super) async fn finish(&self, limit: Duration) {
+        let Some(End { stop, done }) = self.end.lock().take() else {
+            return;
+        };
+        _ = stop.send(());
+        if timeout(limit, done).await.is_err() {
+            let spans = self.waiting.load(Ordering::Relaxed);
+            tracing::warn!(spans, "Traces were not sent in time, and are lost");
+        }
+    }
+}
+
+impl<E: SpanExporter> Sender<E> {
+    async fn run(mut self) {
+        let mut is_stopped = false;
+        while !is_stopped {
+            let mut trees = Vec::new();
+            is_stopped = self.gather(&mut trees).await;
+            self.send(&trees).await;
+        }
+        let mut left = Vec::new();
+        while let Ok(tree) = self.trees.try_recv() {
+            left.push(tree);
+        }
+        self.send(&left).await;
+    }
+
+    /// Waits until there is a batch, or what there is has waited long enough. Whether nothing more is to come.
+    async fn gather(&mut self, trees: &mut Vec<Arc<Finished>>) -> bool {
+        let (mut spans, mut due) = (0, None);
+        while spans < self.batch.size {
+            let is_due = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = &mut self.stop => return true,
+                () = is_due => return false,
+                tree = self.trees.recv() => match tree {
+                    Some(tree) => {
+                        spans += tree.spans.len();
+                        trees.push(tree);
+                        due.get_or_insert_with(|| tokio::time::Instant::now() + self.batch.delay);
+                    }
+                    None => return true,
+                },
+            }
+        }
+        false
+    }
+
+    async fn send(&mut self, trees: &[Arc<Finished>]) {
+        let mut spans: Vec<SpanData> = trees.iter().flat_map(|tree| otlp::spans(tree)).collect();
+        while !spans.is_empty() {
+            let rest = spans.split_off(spans.len().min(self.batch.size));
+            let count = spans.len();
+            let sent = timeout(self.batch.timeout, self.exporter.export(spans)).await;
+            self.waiting.fetch_sub(count, Ordering::Relaxed);
+            match sent {
+                Ok(Ok(())) => self.counters.sent.inc_by(count as u64),
+                Ok(Err(error)) => self.failed(count, &error),
+                Err(_) => self.failed(count, &format!("not taken within {:?}", self.batch.timeout)),
+            }
+            spans = rest;
+        }
+    }
+
+    fn failed(&mut self, spans: usize, why: &dyn std::fmt::Display) {
+        self.counters.failed.inc_by(spans as u64);
+        if self
+            .logged
+            .is_none_or(|logged| logged.elapsed() >= LOG_PAUSE)
+        {
+            self.logged = Some(Instant::now());
+            tracing::warn!(spans, "Traces can't be sent: {why}");
+        }
+    }
+}

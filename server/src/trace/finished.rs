@@ -1,0 +1,140 @@
+//! A tree whose request is over.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use http::HeaderValue;
+use opentelemetry::trace::{SpanId, TraceId};
+use serde_json::{Map, Value as Json, json};
+
+use super::span::{Kind, Record, Value};
+
+/// Why a tree is not thrown away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It is in the sample, and nothing is wrong with it.
+    Sampled,
+    /// Its request took long.
+    Slow,
+    /// Its request failed.
+    Failed,
+}
+
+/// The whole tree of one request in this process. The root comes first, the others as they began.
+#[derive(Debug)]
+pub struct Finished {
+    pub(super) trace: TraceId,
+    pub(super) is_sampled: bool,
+    pub(super) has_caller: bool,
+    pub(super) state: Option<HeaderValue>,
+    pub(super) why: Why,
+    pub(super) began: Instant,
+    pub(super) began_at: SystemTime,
+    #[expect(
+        clippy::vec_box,
+        reason = "boxed while they were open, and moved as they are"
+    )]
+    pub(super) spans: Vec<Box<Record>>,
+    pub(super) left_out: u32,
+}
+
+impl Finished {
+    /// What it takes of the memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        let spans = self.spans.iter();
+        spans.map(|span| size_of::<Record>() + span.bytes()).sum()
+    }
+
+    /// When a span of it began, by the clock that was read once: it may be set meanwhile.
+    pub(super) fn time_of(&self, at: Instant) -> SystemTime {
+        self.began_at + at.saturating_duration_since(self.began)
+    }
+
+    /// As `GET /traces` shows it.
+    pub(super) fn json(&self) -> Json {
+        let root = self.spans.first();
+        let took = root.map_or(Duration::ZERO, |root| root.ended - root.began);
+        let of_root = |name| root.and_then(|root| root.attribute(name)).map(json_of);
+        let spans: Vec<_> = self.spans.iter().map(|span| self.span_json(span)).collect();
+        json!({
+            "trace_id": self.trace.to_string(),
+            "started": humantime::format_rfc3339_micros(self.began_at).to_string(),
+            "duration_ms": took.as_micros() as f64 / 1000.0,
+            "name": root.map(|root| root.full_name()),
+            "method": of_root("http.request.method"),
+            "route": of_root("http.route"),
+            "status": of_root("http.response.status_code"),
+            "why": if self.why == Why::Failed { "failed" } else { "slow" },
+            "spans_left_out": self.left_out,
+            "spans": spans,
+        })
+    }
+
+    fn span_json(&self, span: &Record) -> Json {
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let attributes: Map<_, _> = span
+            .attributes()
+            .map(|(name, value)| ((*name).to_owned(), json_of(value)))
+            .collect();
+        let parent = (span.parent != SpanId::INVALID).then(|| span.parent.to_string());
+        let kind = match span.kind {
+            Kind::Server => "server",
+            Kind::Client => "client",
+            Kind::Internal => "internal",
+        };
+        let mut json = json!({
+            "span_id": span.id.to_string(),
+            "parent_id": parent,
+            "name": span.full_name(),
+            "kind": kind,
+            "start_us": micros(span.began.saturating_duration_since(self.began)),
+            "duration_us": micros(span.ended - span.began),
+            "attributes": attributes,
+        });
+        if let Some(error) = &span.error {
+            json["error"] = Json::from(&**error);
+        }
+        if !span.links.is_empty() {
+            let links = span.links.iter().map(|other| {
+                json!({ "trace_id": other.trace.to_string(), "span_id": other.span.to_string() })
+            });
+            json["links"] = links.collect();
+        }
+        json
+    }
+}
+
+fn json_of(value: &Value) -> Json {
+    match value {
+        Value::Number(number) => (*number).into(),
+        Value::Bool(is_so) => (*is_so).into(),
+        text => text.as_str().into(),
+    }
+}
+
+impl Record {
+    /// Its name and what it is about.
+    pub(super) fn full_name(&self) -> String {
+        match self.target.as_ref().and_then(Value::as_str) {
+            Some(target) => format!("{} {target}", self.name),
+            None => self.name.to_owned(),
+        }
+    }
+
+    /// Its own attributes and those that it shares.
+    pub(super) fn attributes(&self) -> impl Iterator<Item = &(&'static str, Value)> {
+        let shared = self.shared.iter().flat_map(|shared| shared.iter());
+        shared.chain(&self.attributes)
+    }
+
+    fn attribute(&self, name: &str) -> Option<&Value> {
+        let found = self.attributes().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value)
+    }
+
+    fn bytes(&self) -> usize {
+        let values = self.attributes.iter();
+        let texts = values.map(|(_, value)| value.as_str().map_or(0, str::len));
+        let each = size_of::<(&str, Value)>();
+        texts.map(|text| text + each).sum::<usize>() + self.error.as_ref().map_or(0, |e| e.len())
+    }
+}

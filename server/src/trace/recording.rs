@@ -1,0 +1,151 @@
+//! The tree of one request while it grows. Written by whoever ends a span, on whatever thread; finished when nobody holds
+//! a place in it any more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Instant, SystemTime};
+
+use http::HeaderValue;
+use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
+use parking_lot::Mutex;
+
+use super::context::{Caller, Ids};
+use super::finished::Finished;
+use super::span::Record;
+use super::tracer::Tracer;
+
+/// Most spans of one tree: what a request that loops would fill the memory with is left out and counted.
+const MOST_SPANS: usize = 512;
+
+/// Most links of one tree.
+const MOST_LINKS: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Recording {
+    tracer: Arc<Tracer>,
+    trace: TraceId,
+    root: SpanId,
+    is_sampled: bool,
+    state: Option<HeaderValue>,
+    /// Whether the root was called from elsewhere.
+    has_caller: bool,
+    began: Instant,
+    began_at: SystemTime,
+    grown: Mutex<Grown>,
+    left_out: AtomicU32,
+}
+
+/// What a tree has so far.
+#[derive(Debug, Default)]
+struct Grown {
+    #[expect(
+        clippy::vec_box,
+        reason = "boxed while they were open, and moved as they are"
+    )]
+    spans: Vec<Box<Record>>,
+    /// With the span that each belongs to.
+    links: Vec<(SpanId, Ids)>,
+}
+
+impl Recording {
+    /// A tree without spans, whose root begins at `began`.
+    pub(super) fn new(
+        tracer: Arc<Tracer>,
+        trace: TraceId,
+        caller: Option<Caller>,
+        is_sampled: bool,
+        began: Instant,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            tracer,
+            trace,
+            root: Self::new_span_id(),
+            is_sampled,
+            has_caller: caller.is_some(),
+            state: caller.and_then(|caller| caller.state),
+            began,
+            began_at: SystemTime::now() - began.elapsed(),
+            grown: Mutex::new(Grown {
+                spans: Vec::with_capacity(8),
+                links: Vec::new(),
+            }),
+            left_out: AtomicU32::new(0),
+        })
+    }
+
+    pub(super) fn new_span_id() -> SpanId {
+        RandomIdGenerator::default().new_span_id()
+    }
+
+    pub(super) fn root(&self) -> SpanId {
+        self.root
+    }
+
+    pub(super) fn ids(&self, span: SpanId) -> Ids {
+        Ids {
+            trace: self.trace,
+            span,
+            is_sampled: self.is_sampled,
+        }
+    }
+
+    pub(super) fn state(&self) -> Option<&HeaderValue> {
+        self.state.as_ref()
+    }
+
+    /// Adds a span that has ended.
+    pub(super) fn add(&self, record: Box<Record>) {
+        let mut grown = self.grown.lock();
+        // The root ends last, and without it the others are nobody's.
+        if grown.spans.len() < MOST_SPANS || record.id == self.root {
+            grown.spans.push(record);
+        } else {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds a link of one of its spans.
+    pub(super) fn link(&self, span: SpanId, other: Ids) {
+        let mut grown = self.grown.lock();
+        if grown.links.len() < MOST_LINKS {
+            grown.links.push((span, other));
+        }
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let Grown { mut spans, links } = std::mem::take(self.grown.get_mut());
+        for (span, other) in links {
+            if let Some(span) = spans.iter_mut().find(|known| known.id == span) {
+                span.links.push(other);
+            }
+        }
+        let root = spans.iter().position(|span| span.id == self.root);
+        let Some(root) = root.map(|at| spans.swap_remove(at)) else {
+            return;
+        };
+        let took = root.ended - root.began;
+        let Some(why) = self
+            .tracer
+            .judge(self.is_sampled, took, root.error.is_some())
+        else {
+            return;
+        };
+        // In the order in which they began, as people read them.
+        spans.sort_by_key(|span| span.began);
+        spans.insert(0, root);
+        self.tracer.hand_on(Finished {
+            trace: self.trace,
+            is_sampled: self.is_sampled,
+            has_caller: self.has_caller,
+            state: self.state.take(),
+            why,
+            began: self.began,
+            began_at: self.began_at,
+            spans,
+            left_out: self.left_out.load(Ordering::Relaxed),
+        });
+    }
+}

@@ -1,0 +1,321 @@
+//! What is traced and where it goes: a program's own settings, and the environment variables that OpenTelemetry defines
+//! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use http::{HeaderName, HeaderValue, Uri};
+use serde::{Deserialize, Serialize};
+
+use super::sampler::Sampler;
+
+/// Whose `traceparent` is believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accept {
+    /// That of trusted proxies.
+    #[default]
+    Trusted,
+    /// Everybody's: whoever asks may have its requests sampled.
+    Anyone,
+    /// Nobody's: each request begins a trace.
+    Nobody,
+}
+
+/// How an answer names its trace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerHeader {
+    /// Not at all.
+    #[default]
+    None,
+    /// In `traceresponse`.
+    Traceresponse,
+    /// In `Server-Timing`, which scripts of a web page can read.
+    ServerTiming,
+}
+
+/// A program's own settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whose `traceparent` is believed.
+    pub accept: Accept,
+    /// How an answer names its trace.
+    pub answer: AnswerHeader,
+    /// Requests that take as long are slow.
+    pub slow: Duration,
+    /// Whether slow and failed requests are kept for `GET /traces` though nothing is sent anywhere.
+    pub tail: bool,
+}
+
+/// How trees are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Grpc,
+    Http,
+}
+
+/// Where trees are sent, and how many at once.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Destination {
+    pub(super) protocol: Protocol,
+    pub(super) endpoint: String,
+    pub(super) timeout: Duration,
+    /// Whoever may vouch for a receiver with TLS; none: whoever the world trusts.
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) batch: Batch,
+}
+
+/// Spans on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Batch {
+    /// Most that wait; more are dropped.
+    pub(super) queue: usize,
+    /// Most that are sent at once.
+    pub(super) size: usize,
+    /// Longest wait for others to be sent with.
+    pub(super) delay: Duration,
+    /// Longest time for one batch.
+    pub(super) timeout: Duration,
+}
+
+/// What the environment says of traces.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Environment {
+    pub(super) is_disabled: bool,
+    pub(super) sampler: Sampler,
+    pub(super) destination: Option<Destination>,
+}
+
+impl Environment {
+    /// Reads it. `value` gives that of a variable.
+    ///
+    /// # Errors
+    /// A value means nothing: which variable, and what to write instead.
+    pub(super) fn read(value: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        // The specification has an empty value mean the same as none.
+        let given = |name: &str| value(name).filter(|value| !value.is_empty());
+        let variables = Variables(&given);
+        let sampler = match variables.get("OTEL_TRACES_SAMPLER") {
+            None => Sampler::USUAL,
+            Some(name) => {
+                Sampler::named(&name, variables.get("OTEL_TRACES_SAMPLER_ARG").as_deref())?
+            }
+        };
+        let disabled = variables.get("OTEL_SDK_DISABLED");
+        Ok(Self {
+            is_disabled: disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")),
+            sampler,
+            destination: variables.destination()?,
+        })
+    }
+}
+
+struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl Variables<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        self.0(name)
+    }
+
+    /// The variable of this name for traces, or else for all that is sent; with the name that it was found under.
+    fn of_exporter(&self, name: &str) -> Option<(String, String)> {
+        ["OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"]
+            .iter()
+            .map(|prefix| format!("{prefix}{name}"))
+            .find_map(|variable| Some((self.get(&variable)?, variable)))
+    }
+
+    fn destination(&self) -> Result<Option<Destination>, String> {
+        match self.get("OTEL_TRACES_EXPORTER").as_deref() {
+            None | Some("otlp") => {}
+            Some("none") => return Ok(None),
+            Some(other) => {
+                return Err(format!(
+                    "OTEL_TRACES_EXPORTER: `{other}` is neither otlp nor none"
+                ));
+            }
+        }
+        let Some((endpoint, variable)) = self.of_exporter("ENDPOINT") else {
+            return Ok(None);
+        };
+        check_endpoint(&endpoint).map_err(|reason| format!("{variable}: {reason}"))?;
+        self.check_headers()?;
+        self.check_compression()?;
+        let timeout = self.of_exporter("TIMEOUT");
+        let timeout = timeout.map(|(value, name)| milliseconds(&name, &value));
+        let certificate = self.of_exporter("CERTIFICATE");
+        Ok(Some(Destination {
+            protocol: self.protocol()?,
+            endpoint,
+            timeout: timeout.transpose()?.unwrap_or(Duration::from_secs(10)),
+            certificate: certificate.map(|(file, _)| file.into()),
+            batch: self.batch()?,
+        }))
+    }
+
+    fn protocol(&self) -> Result<Protocol, String> {
+        match self.of_exporter("PROTOCOL") {
+            None => Ok(Protocol::Http),
+            Some((protocol, variable)) => match protocol.as_str() {
+                "http/protobuf" => Ok(Protocol::Http),
+                "grpc" => Ok(Protocol::Grpc),
+                other => Err(format!(
+                    "{variable}: `{other}` is neither http/protobuf nor grpc"
+                )),
+            },
+        }
+    }
+
+    /// The exporter reads them itself, and would leave out what it does not understand. They may hold secrets.
+    fn check_headers(&self) -> Result<(), String> {
+        let Some((headers, variable)) = self.of_exporter("HEADERS") else {
+            return Ok(());
+        };
+        for (number, pair) in headers.split(',').enumerate() {
+            let named = pair.split_once('=').is_some_and(|(name, value)| {
+                HeaderName::from_str(name.trim()).is_ok()
+                    && HeaderValue::from_str(value.trim()).is_ok()
+            });
+            if !named && !pair.trim().is_empty() {
+                let number = number + 1;
+                return Err(format!(
+                    "{variable}: part {number} is no header; write name=value, divided by commas"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_compression(&self) -> Result<(), String> {
+        match self.of_exporter("COMPRESSION") {
+            Some((other, variable)) if other != "gzip" && other != "none" => {
+                Err(format!("{variable}: `{other}` is neither gzip nor none"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn batch(&self) -> Result<Batch, String> {
+        let number = |name: &str, usual: usize| match self.get(name) {
+            None => Ok(usual),
+            Some(text) => match text.parse() {
+                Ok(number) if (1..=1_000_000).contains(&number) => Ok(number),
+                _ => Err(format!("{name}: `{text}` is no number from 1 to 1000000")),
+            },
+        };
+        let time = |name: &str, usual: u64| match self.get(name) {
+            None => Ok(Duration::from_millis(usual)),
+            Some(text) => milliseconds(name, &text),
+        };
+        let queue = number("OTEL_BSP_MAX_QUEUE_SIZE", 2_048)?;
+        Ok(Batch {
+            queue,
+            size: number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)?.min(queue),
+            delay: time("OTEL_BSP_SCHEDULE_DELAY", 5_000)?,
+            timeout: time("OTEL_BSP_EXPORT_TIMEOUT", 30_000)?,
+        })
+    }
+}
+
+fn check_endpoint(endpoint: &str) -> Result<(), String> {
+    let is_address = endpoint.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+    });
+    // It may hold a password, so it is not repeated.
+    is_address
+        .then_some(())
+        .ok_or_else(|| "it is no address; write for example http://127.0.0.1:4318".into())
+}
+
+fn milliseconds(name: &str, text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(number @ 1..=3_600_000) => Ok(Duration::from_millis(number)),
+        _ => Err(format!(
+            "{name}: `{text}` is no number of milliseconds from 1 to 3600000"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Environment, String> {
+        Environment::read(|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+
+    #[test]
+    fn without_an_endpoint_nothing_is_sent() {
+        for variables in [
+            &[][..],
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "")],
+            &[("OTEL_TRACES_EXPORTER", "none"), ENDPOINT],
+        ] {
+            let environment = read(variables).expect("valid");
+            assert_eq!(environment.destination, None, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn the_specification_s_defaults_are_ours() {
+        let environment = read(&[ENDPOINT]).expect("valid");
+        assert!(!environment.is_disabled);
+        assert_eq!(environment.sampler, Sampler::USUAL);
+        let destination = environment.destination.expect("an endpoint");
+        assert_eq!(destination.protocol, Protocol::Http);
+        assert_eq!(destination.timeout, Duration::from_secs(10));
+        let usual = Batch {
+            queue: 2048,
+            size: 512,
+            delay: Duration::from_secs(5),
+            timeout: Duration::from_secs(30),
+        };
+        assert_eq!(destination.batch, usual);
+    }
+
+    #[test]
+    fn what_is_said_of_traces_goes_before_what_is_said_of_all() {
+        let environment = read(&[
+            ENDPOINT,
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://traces/x"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc"),
+            ("OTEL_SDK_DISABLED", "TRUE"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
+        ]);
+        let environment = environment.expect("valid");
+        assert!(environment.is_disabled);
+        let destination = environment.destination.expect("an endpoint");
+        assert_eq!(destination.endpoint, "https://traces/x");
+        assert_eq!(destination.protocol, Protocol::Grpc);
+        assert_eq!(destination.batch.size, 10);
+    }
+
+    #[test]
+    fn what_means_nothing_is_named() {
+        for (name, value) in [
+            ("OTEL_TRACES_EXPORTER", "zipkin"),
+            ("OTEL_TRACES_SAMPLER", "sometimes"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector:4318"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "file:///x"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a=b,secret"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
+        ] {
+            let reason = read(&[ENDPOINT, (name, value)]).expect_err(name);
+            assert!(reason.starts_with(name), "{reason}");
+            assert!(!reason.contains("secret"), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The slow and failed requests of the last minute, kept where somebody who looks for one finds it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde_json::Value as Json;
+
+use super::finished::Finished;
+
+/// How long one is kept.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// Most trees at once, and most bytes of all together.
+const MOST: usize = 200;
+const MOST_BYTES: usize = 8 << 20;
+
+/// Trees by their end, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Tail(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    trees: VecDeque<(Instant, usize, Arc<Finished>)>,
+    bytes: usize,
+}
+
+impl Tail {
+    /// Keeps a tree; others make room if need be.
+    pub(super) fn keep(&self, tree: Arc<Finished>, now: Instant) {
+        let bytes = tree.bytes();
+        let mut kept = self.0.lock();
+        kept.trees.push_back((now, bytes, tree));
+        kept.bytes += bytes;
+        kept.make_room(now);
+    }
+
+    /// All that are kept, the newest first.
+    pub(super) fn json(&self, now: Instant) -> Json {
+        let trees: Vec<_> = {
+            let mut kept = self.0.lock();
+            kept.make_room(now);
+            kept.trees.iter().map(|(.., tree)| tree.clone()).collect()
+        };
+        trees.iter().rev().map(|tree| tree.json()).collect()
+    }
+}
+
+impl Kept {
+    fn make_room(&mut self, now: Instant) {
+        while let Some(&(since, bytes, _)) = self.trees.front() {
+            let is_old = now.saturating_duration_since(since) > KEPT_FOR;
+            if !is_old && self.trees.len() <= MOST && self.bytes <= MOST_BYTES {
+                return;
+            }
+            self.bytes -= bytes;
+            self.trees.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use opentelemetry::trace::TraceId;
+
+    use super::super::finished::Why;
+    use super::*;
+
+    fn tree(trace: u128) -> Arc<Finished> {
+        Arc::new(Finished {
+            trace: TraceId::from(trace),
+            is_sampled: false,
+            has_caller: false,
+            state: None,
+            why: Why::Slow,
+            began: Instant::now(),
+            began_at: SystemTime::UNIX_EPOCH,
+            spans: Vec::new(),
+            left_out: 0,
+        })
+    }
+
+    fn shown(tail: &Tail, now: Instant) -> Vec<Json> {
+        let Json::Array(trees) = tail.json(now) else {
+            panic!("no list")
+        };
+        trees
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_shown_first() {
+        let (tail, now) = (Tail::default(), Instant::now());
+        for number in 0..MOST as u128 + 5 {
+            tail.keep(tree(number), now);
+        }
+        let trees = shown(&tail, now);
+        assert_eq!(trees.len(), MOST);
+        assert_eq!(trees[0]["trace_id"], format!("{:032x}", MOST + 4));
+    }
+
+    #[test]
+    fn after_a_minute_none_is_left() {
+        let (tail, now) = (Tail::default(), Instant::now());
+        tail.keep(tree(1), now);
+        assert_eq!(shown(&tail, now + KEPT_FOR).len(), 1);
+        let later = now + KEPT_FOR + Duration::from_millis(1);
+        assert_eq!(shown(&tail, later).len(), 0);
+        assert_eq!(tail.0.lock().bytes, 0);
+    }
+}

@@ -1,0 +1,457 @@
+//! Begins trees, and says what becomes of the finished ones.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
+use prometheus::{IntCounter, IntCounterVec};
+use serde_json::Value as Json;
+
+use super::context::{Caller, Ids};
+use super::export::Exporter;
+use super::finished::{Finished, Why};
+use super::recording::Recording;
+use super::sampler::Sampler;
+use super::settings::{Accept, AnswerHeader, Environment, Settings};
+use super::span::{Kind, Span};
+use super::tail::Tail;
+use crate::metrics::Declare;
+
+/// Names the trace of an answer (<https://www.w3.org/TR/trace-context-2/>, where it is a draft).
+const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Trees beyond the sample, slow or failed, that are handed on in a second. When everything fails they are all alike.
+const BEYOND_THE_SAMPLE_PER_SECOND: u64 = 100;
+
+/// A program's traces. Nothing where it does not trace.
+#[derive(Clone, Debug, Default)]
+pub struct Tracing(Option<Arc<Tracer>>);
+
+#[derive(Debug)]
+pub(super) struct Tracer {
+    sampler: Sampler,
+    accept: Accept,
+    answer: AnswerHeader,
+    slow: Duration,
+    tail: Tail,
+    exporter: Option<Exporter>,
+    started: Instant,
+    /// Trees beyond the sample in the current second: the second in the upper half, their number in the lower.
+    beyond: AtomicU64,
+}
+
+/// What became of spans.
+#[derive(Clone, Debug)]
+pub struct SpanCounters {
+    pub(super) sent: IntCounter,
+    /// There was no room for them.
+    pub(super) dropped: IntCounter,
+    /// The receiver did not take them.
+    pub(super) failed: IntCounter,
+}
+
+impl SpanCounters {
+    /// Declares the metric `name`.
+    ///
+    /// # Errors
+    /// There is a metric of this name.
+    pub fn declare(declare: &Declare<'_>, name: &str) -> prometheus::Result<Self> {
+        let help = "Spans for the trace receiver: sent, dropped as too many waited, or failed as it did not take them";
+        let spans: IntCounterVec = declare.counters(name, help, &["result"])?;
+        let of = |result| spans.with_label_values(&[result]);
+        Ok(Self {
+            sent: of("sent"),
+            dropped: of("dropped"),
+            failed: of("failed"),
+        })
+    }
+}
+
+impl Tracing {
+    /// Begins to trace for `program` if the environment or the settings ask for it.
+    ///
+    /// # Errors
+    /// A variable of the environment means nothing: which, and what to write instead.
+    pub fn start(
+        settings: &Settings,
+        program: &'static str,
+        counters: SpanCounters,
+    ) -> Result<Self, String> {
+        let environment = Environment::read(|name| {
+            let value = std::env::var_os(name)?;
+            Some(value.to_string_lossy().into_owned())
+        })?;
+        Self::with(environment, settings, program, counters)
+    }
+
+    fn with(
+        environment: Environment,
+        settings: &Settings,
+        program: &'static str,
+        counters: SpanCounters,
+    ) -> Result<Self, String> {
+        if environment.is_disabled || (environment.destination.is_none() && !settings.tail) {
+            return Ok(Self(None));
+        }
+        let exporter = environment.destination.map(|destination| {
+            let address = destination.endpoint.clone();
+            Exporter::start(destination, program, counters)
+                .map_err(|reason| format!("traces to {}: {reason}", without_user(&address)))
+        });
+        Ok(Self(Some(Arc::new(Tracer {
+            sampler: environment.sampler,
+            accept: settings.accept,
+            answer: settings.answer,
+            slow: settings.slow,
+            tail: Tail::default(),
+            exporter: exporter.transpose()?,
+            started: Instant::now(),
+            beyond: AtomicU64::new(0),
+        }))))
+    }
+
+    /// Whether it traces.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The root of a request that began at `began` with these headers. Of a peer that is trusted, they say in which
+    /// trace.
+    pub fn request(
+        &self,
+        name: &'static str,
+        began: Instant,
+        headers: &HeaderMap,
+        is_trusted: bool,
+    ) -> Span {
+        let Some(tracer) = &self.0 else {
+            return Span::default();
+        };
+        let caller = tracer.caller(headers, is_trusted);
+        tracer.begin(name, Kind::Server, began, caller)
+    }
+
+    /// The same for a request that is over at once, and neither slow nor failed: nothing if it is not in the sample.
+    pub fn quick_request(
+        &self,
+        name: &'static str,
+        began: Instant,
+        headers: &HeaderMap,
+        is_trusted: bool,
+    ) -> Span {
+        let Some(tracer) = &self.0 else {
+            return Span::default();
+        };
+        let caller = tracer.caller(headers, is_trusted);
+        let trace = trace_id(caller.as_ref());
+        if tracer.exporter.is_none() || !tracer.sampler.takes(trace, caller.as_ref()) {
+            return Span::default();
+        }
+        tracer.begin_as(trace, name, Kind::Server, began, caller)
+    }
+
+    /// The root of something that no request asked for.
+    pub fn task(&self, name: &'static str) -> Span {
+        match &self.0 {
+            Some(tracer) => tracer.begin(name, Kind::Internal, Instant::now(), None),
+            None => Span::default(),
+        }
+    }
+
+    /// The line that names the trace in the answer to a request with this root, if there is to be one.
+    #[must_use]
+    pub fn answer_line(&self, root: Option<Ids>) -> Option<(HeaderName, HeaderValue)> {
+        let (tracer, ids) = (self.0.as_ref()?, root?);
+        match tracer.answer {
+            AnswerHeader::None => None,
+            AnswerHeader::Traceresponse => Some((TRACERESPONSE, super::traceparent(ids))),
+            AnswerHeader::ServerTiming => {
+                let value = HeaderValue::try_from(format!("traceparent;desc=\"{ids}\""));
+                value.ok().map(|value| (SERVER_TIMING, value))
+            }
+        }
+    }
+
+    /// Puts that line among the headers of an answer.
+    pub fn put_answer_line(&self, root: Option<Ids>, headers: &mut HeaderMap) {
+        let Some((name, value)) = self.answer_line(root) else {
+            return;
+        };
+        if name == SERVER_TIMING {
+            // Others may have times to tell.
+            headers.append(name, value);
+        } else {
+            headers.insert(name, value);
+        }
+    }
+
+    /// Slow and failed requests of the last minute, the newest first: the body of `GET /traces`.
+    #[must_use]
+    pub fn tail(&self) -> Json {
+        match &self.0 {
+            Some(tracer) => tracer.tail.json(Instant::now()),
+            None => Json::Array(Vec::new()),
+        }
+    }
+
+    /// Sends what waits, as far as there is time. What is handed on later is lost.
+    pub async fn finish(&self, limit: Duration) {
+        if let Some(exporter) = self.0.as_ref().and_then(|tracer| tracer.exporter.as_ref()) {
+            exporter.finish(limit).await;
+        }
+    }
+}
+
+impl Tracer {
+    fn caller(&self, headers: &HeaderMap, is_trusted: bool) -> Option<Caller> {
+        let is_believed = match self.accept {
+            Accept::Trusted => is_trusted,
+            Accept::Anyone => true,
+            Accept::Nobody => false,
+        };
+        is_believed.then(|| Caller::of(headers))?
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        name: &'static str,
+        kind: Kind,
+        began: Instant,
+        caller: Option<Caller>,
+    ) -> Span {
+        self.begin_as(trace_id(caller.as_ref()), name, kind, began, caller)
+    }
+
+    fn begin_as(
+        self: &Arc<Self>,
+        trace: TraceId,
+        name: &'static str,
+        kind: Kind,
+        began: Instant,
+        caller: Option<Caller>,
+    ) -> Span {
+        let parent = caller
+            .as_ref()
+            .map_or(SpanId::INVALID, |caller| caller.span);
+        let is_sampled = self.sampler.takes(trace, caller.as_ref());
+        let recording = Recording::new(self.clone(), trace, caller, is_sampled, began);
+        Span::with_id(&recording, recording.root(), parent, name, kind, began)
+    }
+
+    /// Why a tree is handed on; nothing if it is thrown away.
+    pub(super) fn judge(&self, is_sampled: bool, took: Duration, has_failed: bool) -> Option<Why> {
+        let is_slow = took >= self.slow;
+        if !has_failed && !is_slow {
+            return is_sampled.then_some(Why::Sampled);
+        }
+        let why = if has_failed { Why::Failed } else { Why::Slow };
+        (is_sampled || self.may_go_beyond()).then_some(why)
+    }
+
+    fn may_go_beyond(&self) -> bool {
+        let second = self.started.elapsed().as_secs() << 32;
+        let count = |trees: u64| Some(trees.max(second) + 1);
+        let before = self
+            .beyond
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
+            .unwrap_or_default();
+        before < second || before - second < BEYOND_THE_SAMPLE_PER_SECOND
+    }
+
+    pub(super) fn hand_on(&self, tree: Finished) {
+        let tree = Arc::new(tree);
+        if tree.why != Why::Sampled {
+            self.tail.keep(tree.clone(), Instant::now());
+        }
+        if let Some(exporter) = &self.exporter {
+            exporter.push(tree);
+        }
+    }
+}
+
+fn trace_id(caller: Option<&Caller>) -> TraceId {
+    match caller {
+        Some(caller) => caller.trace,
+        None => RandomIdGenerator::default().new_trace_id(),
+    }
+}
+
+/// An address as it may be shown.
+fn without_user(address: &str) -> String {
+    match (address.split_once("://"), address.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
+        _ => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::trace::Trace;
+
+    /// One that sends nothing.
+    fn tracing(slow: Duration) -> Tracing {
+        let settings = Settings {
+            accept: Accept::Trusted,
+            answer: AnswerHeader::ServerTiming,
+            slow,
+            tail: true,
+        };
+        let registry = Registry::new();
+        let counters = SpanCounters::declare(&Declare::new(&registry), "spans_total");
+        let environment = Environment::read(|_| None).expect("there is nothing wrong in it");
+        let counters = counters.expect("a metric");
+        Tracing::with(environment, &settings, "test", counters).expect("starts")
+    }
+
+    fn kept(tracing: &Tracing) -> Vec<Json> {
+        let Json::Array(trees) = tracing.tail() else {
+            panic!("no list")
+        };
+        trees
+    }
+
+    const NEVER: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_tree_is_finished_when_nobody_is_in_it_any_more() {
+        let tracing = tracing(Duration::ZERO);
+        let mut root = tracing.request("GET", Instant::now(), &HeaderMap::new(), false);
+        root.set("http.route", "/orders");
+        root.about("/orders");
+        let trace = root.inside();
+        let weak = trace.downgrade();
+        let mut statement = trace.span("SELECT", Kind::Client);
+        statement.set("db.response.returned_rows", 3_usize);
+        statement.fail("1213");
+        drop(root);
+        assert!(weak.upgrade().is_on());
+        drop((trace, statement));
+        assert!(!weak.upgrade().is_on());
+
+        let trees = kept(&tracing);
+        let [root, statement] = trees[0]["spans"].as_array().expect("spans").as_slice() else {
+            panic!("{trees:?}")
+        };
+        assert_eq!(trees[0]["name"], "GET /orders");
+        assert_eq!(trees[0]["route"], "/orders");
+        assert_eq!(root["parent_id"], Json::Null);
+        assert_eq!(statement["parent_id"], root["span_id"]);
+        assert_eq!(statement["kind"], "client");
+        assert_eq!(statement["error"], "1213");
+        let rows = &statement["attributes"]["db.response.returned_rows"];
+        assert_eq!(rows, 3);
+    }
+
+    #[test]
+    fn only_slow_and_failed_ones_are_kept() {
+        let tracing = tracing(NEVER);
+        let answered = |status| {
+            let mut root = tracing.request("GET", Instant::now(), &HeaderMap::new(), false);
+            root.answer(status);
+        };
+        answered(200);
+        answered(404);
+        assert_eq!(kept(&tracing).len(), 0);
+        answered(503);
+        let trees = kept(&tracing);
+        assert_eq!(trees.len(), 1);
+        assert_eq!(
+            (&trees[0]["status"], &trees[0]["why"]),
+            (&503.into(), &"failed".into())
+        );
+    }
+
+    #[test]
+    fn whom_is_not_trusted_begins_a_trace_of_its_own() {
+        let tracing = tracing(Duration::ZERO);
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", HeaderValue::from_static(parent));
+        headers.insert("tracestate", HeaderValue::from_static("a=1"));
+        let sent = |is_trusted| {
+            let root = tracing.request("GET", Instant::now(), &headers, is_trusted);
+            let mut onward = headers.clone();
+            root.inside().put(&mut onward);
+            onward
+        };
+        let trusted = sent(true);
+        let onward = trusted["traceparent"].to_str().expect("text");
+        assert_eq!(onward[..36], parent[..36]);
+        assert_ne!(onward[36..52], parent[36..52]);
+        assert_eq!(onward[52..], parent[52..]);
+        assert_eq!(trusted["tracestate"], "a=1");
+        let stranger = sent(false);
+        assert_ne!(
+            stranger["traceparent"].to_str().expect("text")[..36],
+            parent[..36]
+        );
+        assert!(!stranger.contains_key("tracestate"));
+        let trees = kept(&tracing);
+        assert_eq!(trees[1]["spans"][0]["parent_id"], parent[36..52]);
+    }
+
+    #[test]
+    fn links_are_of_the_span_they_were_made_in() {
+        let tracing = tracing(Duration::ZERO);
+        let (leader, member) = (tracing.task("leader"), tracing.task("member"));
+        let run = leader.inside().span("run", Kind::Internal);
+        run.inside().link(&member.inside());
+        drop((run, leader));
+        let tree = &kept(&tracing)[0];
+        let links = &tree["spans"][1]["links"];
+        let ids = member.ids().expect("recorded");
+        assert_eq!(links[0]["trace_id"], ids.trace.to_string());
+        assert_eq!(links[0]["span_id"], ids.span.to_string());
+    }
+
+    #[test]
+    fn when_all_fail_some_are_kept() {
+        let tracing = tracing(NEVER);
+        let tracer = tracing.0.as_ref().expect("on");
+        let kept = (0..10_000).filter(|_| tracer.judge(false, Duration::ZERO, true).is_some());
+        let kept = kept.count() as u64;
+        let seconds = tracer.started.elapsed().as_secs() + 1;
+        assert!(
+            (BEYOND_THE_SAMPLE_PER_SECOND..=BEYOND_THE_SAMPLE_PER_SECOND * seconds).contains(&kept)
+        );
+    }
+
+    #[test]
+    fn what_is_off_leaves_everything_as_it_is() {
+        let tracing = Tracing::default();
+        let mut root = tracing.request("GET", Instant::now(), &HeaderMap::new(), true);
+        root.answer(500);
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", HeaderValue::from_static("as it came"));
+        root.inside().put(&mut headers);
+        assert_eq!(headers["traceparent"], "as it came");
+        assert!(!root.is_on() && !Trace::off().span("x", Kind::Client).is_on());
+        assert_eq!(kept(&tracing).len(), 0);
+    }
+
+    #[test]
+    fn an_answer_names_its_trace() {
+        let tracing = tracing(NEVER);
+        let root = tracing.task("x");
+        let (name, value) = tracing.answer_line(root.ids()).expect("asked for");
+        let ids = root.ids().expect("recorded");
+        assert_eq!(name, "server-timing");
+        assert_eq!(value, format!("traceparent;desc=\"{ids}\""));
+        assert_eq!(tracing.answer_line(None), None);
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(without_user("http://a:b@c:1/d"), "http://c:1/d");
+        assert_eq!(without_user("http://c:1/d"), "http://c:1/d");
+    }
+}

@@ -1,0 +1,38 @@
+//! The listeners of operators, asked by those who are none.
+
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt;
+
+use super::scene::Scene;
+use super::{Way, http1};
+
+/// S16: a web page whose name leads to this machine.
+pub(super) async fn rebound(scene: Arc<Scene>) {
+    const SENT: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+    scene.crowd(8, async |scene| ask(&scene, SENT).await).await;
+}
+
+/// S16: changes without the token.
+pub(super) async fn without_token(scene: Arc<Scene>) {
+    scene.crowd(8, async |scene| {
+        let path = match scene.way {
+            Way::Host => "/components/orders/rollback",
+            Way::Proxy => "/cache/purge",
+        };
+        let sent = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        ask(&scene, sent.as_bytes()).await;
+    })
+    .await;
+}
+
+async fn ask(scene: &Scene, bytes: &[u8]) {
+    let attempt = scene.attempt();
+    let Ok(mut stream) = scene.connect_to(scene.admin).await else {
+        return attempt.told("closed");
+    };
+    _ = stream.write_all(bytes).await;
+    attempt.told(&http1::status(&mut stream).await);
+}

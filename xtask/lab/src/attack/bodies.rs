@@ -1,0 +1,90 @@
+//! Requests whose bodies do not come, or come for ever.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use testbed::http2::{Field, frame, kind};
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
+
+use super::scene::Scene;
+use super::{http1, http2};
+
+/// Streams of one connection at once.
+const STREAMS: u32 = 100;
+
+/// Time between two bytes of a body without end.
+const DRIP: Duration = Duration::from_millis(200);
+
+/// S2: heads of orders on HTTP/2, without their bodies.
+pub(super) async fn absent(scene: Arc<Scene>) {
+    scene
+        .crowd(13, async |scene| orders(&scene, false).await)
+        .await;
+}
+
+/// The same on HTTP/1.1, where each needs a connection.
+pub(super) async fn absent_http1(scene: Arc<Scene>) {
+    const HEAD: &[u8] =
+        b"POST /orders HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 99\r\n\r\n";
+    scene
+        .crowd(400, async |scene| http1::ask(&scene, HEAD).await)
+        .await;
+}
+
+/// The same with a promise to send the body when told to.
+pub(super) async fn expected(scene: Arc<Scene>) {
+    const HEAD: &[u8] = b"POST /orders HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 99\r\nexpect: 100-continue\r\n\r\n";
+    scene
+        .crowd(400, async |scene| told_to_go_on(&scene, HEAD).await)
+        .await;
+}
+
+/// Thousands of small bodies, a byte now and then.
+pub(super) async fn endless(scene: Arc<Scene>) {
+    scene
+        .crowd(20, async |scene| orders(&scene, true).await)
+        .await;
+}
+
+/// Whoever is told to go on does not.
+async fn told_to_go_on(scene: &Scene, head: &[u8]) {
+    let attempt = scene.attempt();
+    let Ok(mut stream) = scene.connect().await else {
+        return attempt.told("closed");
+    };
+    _ = stream.write_all(head).await;
+    let mut said = http1::status(&mut stream).await;
+    if said == "100" {
+        said = http1::after_continue(&mut stream).await;
+    }
+    attempt.told(&said);
+}
+
+/// One connection full of orders whose bodies have a byte now and then, or none.
+async fn orders(scene: &Scene, drips: bool) {
+    let Ok((reader, mut writer)) = http2::connect(scene, &[]).await else {
+        return scene.attempt().told("closed");
+    };
+    let order: Vec<Field> = http2::request("POST", "/orders", &[]);
+    let streams = || (0..STREAMS).map(|number| 2 * number + 1);
+    let heads: Vec<u8> = streams()
+        .flat_map(|stream| http2::head(stream, &order))
+        .collect();
+    let attempts: HashMap<u32, _> = streams().map(|stream| (stream, scene.attempt())).collect();
+    let drip: Vec<u8> = streams()
+        .flat_map(|stream| frame(kind::DATA, 0, stream, b" "))
+        .collect();
+    let send = async {
+        _ = writer.write_all(&heads).await;
+        while drips && writer.write_all(&drip).await.is_ok() {
+            sleep(DRIP).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = http2::hear(reader, attempts) => {}
+        () = send => {}
+    }
+}

@@ -1,0 +1,70 @@
+//! Queries and variables that cost far more than they weigh.
+
+use std::sync::{Arc, LazyLock};
+
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::json;
+
+use super::scene::Scene;
+
+/// As many as one instance takes at once.
+const ATTACKERS: usize = 16;
+
+const PATH: &str = "/stocks/graphql-query";
+
+/// S1: an introspection that multiplies, list in list.
+pub(super) async fn nested(scene: Arc<Scene>) {
+    static BODY: LazyLock<String> = LazyLock::new(|| {
+        let aliases: String = (0..900).map(|n| format!("a{n}:description ")).collect();
+        let nested = "fields{type{ofType{ofType{".repeat(7) + &aliases + &"}".repeat(28);
+        query(&format!("{{__schema{{types{{{nested}}}}}}}"))
+    });
+    scene.crowd(ATTACKERS, |scene| ask(scene, &BODY)).await;
+}
+
+/// The dearest that is let in.
+pub(super) async fn dearest(scene: Arc<Scene>) {
+    static BODY: LazyLock<String> = LazyLock::new(|| {
+        let alias = |n| format!("{}{n}", "a".repeat(124 - format!("{n}").len()));
+        let names: String = (0..500).map(|n| format!("{}:kind ", alias(n))).collect();
+        query(&format!("{{__schema{{types{{{names}}}}}}}"))
+    });
+    scene.crowd(ATTACKERS, |scene| ask(scene, &BODY)).await;
+}
+
+/// Many products in one query: the dearest for MySQL.
+pub(super) async fn products(scene: Arc<Scene>) {
+    static BODY: LazyLock<String> = LazyLock::new(|| {
+        let products: String = (1..=360)
+            .map(|n| format!("a{n}:product(id:\"{n}\"){{name quantity}} "))
+            .collect();
+        query(&format!("{{{products}}}"))
+    });
+    scene.crowd(ATTACKERS, |scene| ask(scene, &BODY)).await;
+}
+
+/// Ten thousand levels.
+pub(super) async fn deep(scene: Arc<Scene>) {
+    static BODY: LazyLock<String> = LazyLock::new(|| query(&"{ a ".repeat(10_000)));
+    scene.crowd(ATTACKERS, |scene| ask(scene, &BODY)).await;
+}
+
+/// S7: a megabyte of empty lists in the variables.
+pub(super) async fn variables(scene: Arc<Scene>) {
+    static BODY: LazyLock<String> = LazyLock::new(|| {
+        let lists = vec!["[]"; 330_000].join(",");
+        format!(r#"{{"query":"{{__typename}}","variables":{{"a":[{lists}]}}}}"#)
+    });
+    scene.crowd(ATTACKERS, |scene| ask(scene, &BODY)).await;
+}
+
+fn query(query: &str) -> String {
+    json!({"query": query}).to_string()
+}
+
+async fn ask(scene: Arc<Scene>, body: &'static str) {
+    let request = scene.request(Method::POST, PATH);
+    let request = request.header(CONTENT_TYPE, "application/json").body(body);
+    scene.ask(request).await;
+}

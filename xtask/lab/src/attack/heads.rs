@@ -1,0 +1,69 @@
+//! Heads that come slowly or not at all, and connections for their own sake.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use testbed::http2::{block, frame, kind};
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
+
+use super::scene::Scene;
+use super::{http1, http2};
+
+/// Time between two bytes.
+const DRIP: Duration = Duration::from_millis(200);
+
+/// S9: empty lines before a request that does not come.
+pub(super) async fn empty_lines(scene: Arc<Scene>) {
+    let dribble = async |scene: Arc<Scene>| http1::dribble(&scene, b"\r\n", b"\r\n", DRIP).await;
+    scene.crowd(200, dribble).await;
+}
+
+/// A head of a byte now and then.
+pub(super) async fn slow(scene: Arc<Scene>) {
+    const BEGIN: &[u8] = b"GET /health-check HTTP/1.1\r\nhost: shop.example\r\nx-slow: ";
+    scene
+        .crowd(400, async |scene| {
+            http1::dribble(&scene, BEGIN, b"x", DRIP).await
+        })
+        .await;
+}
+
+/// The same on HTTP/2: a head in pieces of a byte.
+pub(super) async fn slow_http2(scene: Arc<Scene>) {
+    scene
+        .crowd(100, async |scene| in_pieces(&scene).await)
+        .await;
+}
+
+/// Many connections, on which nothing is sent.
+pub(super) async fn connections(scene: Arc<Scene>) {
+    let silent = async |scene: Arc<Scene>| http1::dribble(&scene, b"", b"", LONG).await;
+    scene.crowd(1_500, silent).await;
+}
+
+/// Longer than any attack: nothing more is sent.
+const LONG: Duration = Duration::from_secs(3600);
+
+async fn in_pieces(scene: &Scene) {
+    let Ok((reader, mut writer)) = http2::connect(scene, &[]).await else {
+        return scene.attempt().told("closed");
+    };
+    let block = block(&http2::request("GET", "/health-check", &[]));
+    let (begin, rest) = block.split_at(1);
+    let send = async {
+        _ = writer.write_all(&frame(kind::HEADERS, 0, 1, begin)).await;
+        for byte in rest {
+            _ = writer
+                .write_all(&frame(kind::CONTINUATION, 0, 1, &[*byte]))
+                .await;
+            sleep(DRIP).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = http2::hear(reader, HashMap::from([(1, scene.attempt())])) => {}
+        () = send => {}
+    }
+}

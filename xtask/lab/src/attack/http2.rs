@@ -1,0 +1,149 @@
+//! HTTP/2 as an attacker writes it: frames of any kind.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use testbed::http2::{
+    END_HEADERS, END_STREAM, Field, PREFACE, ReceivedFrame, block, fields, frame, kind, settings,
+    window_update,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::scene::{Attempt, Scene};
+
+/// Room for answers that are not read by a library, which would make it again.
+const ROOM: u32 = 1 << 30;
+
+/// An answer's `:status` that stands in the static table (RFC 7541, appendix A), from index 8 on.
+const STATUSES: [&str; 7] = ["200", "204", "206", "304", "400", "404", "500"];
+
+/// A connection on which no frame of a request was sent yet.
+pub(super) async fn connect(
+    scene: &Scene,
+    values: &[(u16, u32)],
+) -> std::io::Result<(OwnedReadHalf, OwnedWriteHalf)> {
+    let (reader, mut writer) = scene.connect().await?.into_split();
+    let begin = [PREFACE, &settings(values), &window_update(0, ROOM)].concat();
+    writer.write_all(&begin).await?;
+    Ok((reader, writer))
+}
+
+/// Fields of a request to the store; `more` stand behind the usual ones.
+pub(super) fn request(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<Field> {
+    let usual = [
+        (":method", method),
+        (":scheme", "http"),
+        (":authority", "shop.example"),
+        (":path", path),
+    ];
+    fields(&[&usual, more].concat())
+}
+
+/// A head whose body is still to come, in one frame.
+pub(super) fn head(stream: u32, fields: &[Field]) -> Vec<u8> {
+    frame(kind::HEADERS, END_HEADERS, stream, &block(fields))
+}
+
+/// A request without a body, in one frame.
+pub(super) fn whole(stream: u32, fields: &[Field]) -> Vec<u8> {
+    frame(
+        kind::HEADERS,
+        END_HEADERS | END_STREAM,
+        stream,
+        &block(fields),
+    )
+}
+
+/// Reads until each of these streams has an end, or all have one with their connection.
+pub(super) async fn hear(mut reader: OwnedReadHalf, mut attempts: HashMap<u32, Attempt<'_>>) {
+    let mut received = Vec::new();
+    let mut answers: HashMap<u32, Vec<u8>> = HashMap::new();
+    let mut goaway = None;
+    while !attempts.is_empty() {
+        let mut rest = &received[..];
+        while let Some((frame, after)) = ReceivedFrame::first(rest) {
+            rest = after;
+            if frame.kind == kind::GOAWAY {
+                goaway = goaway.or_else(|| error(frame.payload.get(4..8)?));
+            }
+            if let Some(said) = answer(&frame, &mut answers)
+                && let Some(attempt) = attempts.remove(&frame.stream)
+            {
+                attempt.told(&said);
+            }
+        }
+        let read = received.len() - rest.len();
+        received.drain(..read);
+        if !matches!(reader.read_buf(&mut received).await, Ok(1..)) {
+            break;
+        }
+    }
+    for attempt in attempts.into_values() {
+        attempt.told(if goaway.is_some() { "GOAWAY" } else { "closed" });
+    }
+}
+
+/// What this frame ends its stream with, if it does.
+fn answer(frame: &ReceivedFrame<'_>, answers: &mut HashMap<u32, Vec<u8>>) -> Option<String> {
+    match frame.kind {
+        kind::RST_STREAM => return Some("reset".to_owned()),
+        kind::HEADERS | kind::DATA => {}
+        _ => return None,
+    }
+    let answer = answers.entry(frame.stream).or_default();
+    // The head is kept too: where a body has no status, it has one that is in the static table.
+    answer.extend(frame.payload);
+    if frame.flags & END_STREAM == 0 {
+        return None;
+    }
+    Some(status(&answers.remove(&frame.stream)?))
+}
+
+/// The status in the body of a problem, or else in the head before it.
+fn status(answer: &[u8]) -> String {
+    let problem = answer.iter().position(|byte| *byte == b'{');
+    let problem = problem.and_then(|start| serde_json::from_slice::<Value>(&answer[start..]).ok());
+    if let Some(status) = problem.and_then(|problem| problem["status"].as_u64()) {
+        return status.to_string();
+    }
+    // Changes of the table's size may stand before it.
+    let first = answer.iter().find(|byte| **byte >> 5 != 1);
+    let index = first.and_then(|byte| byte.checked_sub(0x88));
+    let known = index.and_then(|index| STATUSES.get(usize::from(index)));
+    (*known.unwrap_or(&"another status")).to_owned()
+}
+
+/// The code of an error; none where the end is no error.
+fn error(code: &[u8]) -> Option<u32> {
+    let code = u32::from_be_bytes(code.try_into().ok()?);
+    (code != 0).then_some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_the_problems_or_the_heads() {
+        assert_eq!(status(b"\x88ok"), "200");
+        assert_eq!(status(b"\x20\x8d"), "404");
+        assert_eq!(status(b"\x48\x82{\"status\":429}"), "429");
+        assert_eq!(status(b"\x48\x82"), "another status");
+    }
+
+    #[test]
+    fn an_answer_ends_with_its_stream() {
+        let mut answers = HashMap::new();
+        let head = frame(kind::HEADERS, END_HEADERS, 1, &[0x8c]);
+        let body = frame(kind::DATA, END_STREAM, 1, b"{\"status\":400}");
+        let mut said = |bytes: &[u8]| {
+            let (frame, _) = ReceivedFrame::first(bytes).expect("a frame");
+            answer(&frame, &mut answers)
+        };
+        assert_eq!(said(&head), None);
+        assert_eq!(said(&body), Some("400".to_owned()));
+        let reset = testbed::http2::reset(3);
+        assert_eq!(said(&reset), Some("reset".to_owned()));
+    }
+}

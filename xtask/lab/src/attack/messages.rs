@@ -1,0 +1,82 @@
+//! Requests that another server might read differently, or that lie about who sends them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use testbed::http2::{Field, fields};
+use tokio::io::AsyncWriteExt;
+
+use super::scene::Scene;
+use super::{http1, http2};
+
+/// Enough to be noticed, and no load by their number.
+const ATTACKERS: usize = 8;
+
+/// S10: HTTP/1.0 to the host of its target. It is that host's, and the store answers for all.
+pub(super) async fn without_host(scene: Arc<Scene>) {
+    const SENT: &[u8] = b"GET http://b.example/products/0 HTTP/1.0\r\n\r\n";
+    scene
+        .crowd(ATTACKERS, async |scene| http1::ask(&scene, SENT).await)
+        .await;
+}
+
+/// S13: a host that would make a second element of `Forwarded`.
+pub(super) async fn forged_host(scene: Arc<Scene>) {
+    scene
+        .crowd(ATTACKERS, async |scene| {
+            let forged = fields(&[
+                (":method", "GET"),
+                (":scheme", "http"),
+                (":path", "/products/1"),
+                ("host", "a\", for=6.6.6.6;host=\"b"),
+            ]);
+            one_stream(&scene, &forged).await;
+        })
+        .await;
+}
+
+/// S13: an expectation that nobody can meet, on HTTP/2.
+pub(super) async fn unknown_expectation(scene: Arc<Scene>) {
+    scene
+        .crowd(ATTACKERS, async |scene| {
+            let expecting = http2::request("GET", "/products/1", &[("expect", "x")]);
+            one_stream(&scene, &expecting).await;
+        })
+        .await;
+}
+
+/// S13: `GET *`, on HTTP/2.
+pub(super) async fn asterisk(scene: Arc<Scene>) {
+    scene
+        .crowd(ATTACKERS, async |scene| {
+            one_stream(&scene, &http2::request("GET", "*", &[])).await;
+        })
+        .await;
+}
+
+/// S14: a path that prefixes of routes might not match.
+pub(super) async fn double_slash(scene: Arc<Scene>) {
+    const SENT: &[u8] =
+        b"GET //orders/7 HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
+    scene
+        .crowd(ATTACKERS, async |scene| http1::ask(&scene, SENT).await)
+        .await;
+}
+
+/// S15: a target with a quotation mark.
+pub(super) async fn quoted(scene: Arc<Scene>) {
+    const SENT: &[u8] =
+        b"GET /products/1?a=\"b\" HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
+    scene
+        .crowd(ATTACKERS, async |scene| http1::ask(&scene, SENT).await)
+        .await;
+}
+
+/// A request of these fields on a connection of its own.
+async fn one_stream(scene: &Scene, fields: &[Field]) {
+    let Ok((reader, mut writer)) = http2::connect(scene, &[]).await else {
+        return scene.attempt().told("closed");
+    };
+    _ = writer.write_all(&http2::whole(1, fields)).await;
+    http2::hear(reader, HashMap::from([(1, scene.attempt())])).await;
+}

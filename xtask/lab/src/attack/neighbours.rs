@@ -1,0 +1,62 @@
+//! The clients that must notice nothing: two reads of each kind for one order, from addresses of their own.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::Result;
+use testbed::seed::Size;
+
+use crate::measure::{Basket, Clients, Orders, Request, reads};
+
+/// Of so many requests, one is an order.
+const ORDERS_OF: usize = 5;
+
+/// Where they are. An attacker is elsewhere.
+const ADDRESSES: [IpAddr; 4] = [address(2), address(3), address(4), address(5)];
+
+/// The seed behind what they ask for.
+const RNG_SEED: u64 = 7;
+
+const fn address(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
+}
+
+/// Lets them ask the server at `url`, so many times a second.
+pub(super) fn start(url: &str, rate: u32, size: &Size) -> Result<Clients> {
+    Clients::start(url, &ADDRESSES, rate, requests(size))
+}
+
+fn requests(size: &Size) -> impl Iterator<Item = Request> + use<> {
+    let mut reads = reads(size, RNG_SEED);
+    let mut orders = Orders::new(Basket::Products(1), size, RNG_SEED);
+    (1..).map_while(move |number: usize| {
+        Some(if number.is_multiple_of(ORDERS_OF) {
+            Request {
+                path: "/orders".to_owned(),
+                body: Some(orders.next()?),
+            }
+        } else {
+            Request {
+                path: reads.next()?,
+                body: None,
+            }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fifth_request_is_an_order() {
+        let size = Size {
+            users: 9,
+            products: 9,
+            orders: 9,
+        };
+        let requests: Vec<Request> = requests(&size).take(50).collect();
+        let orders: Vec<&Request> = requests.iter().filter(|one| one.body.is_some()).collect();
+        assert_eq!(orders.len(), 10);
+        assert!(orders.iter().all(|order| order.path == "/orders"));
+    }
+}

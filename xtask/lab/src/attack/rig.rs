@@ -1,0 +1,128 @@
+//! The servers that are attacked.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use testbed::seed::{Dataset, Size};
+use testbed::{Host, HostOptions, Place, Proxy, Store};
+
+use super::Way;
+use xtask::paths;
+
+/// The seed behind the data.
+const RNG_SEED: u64 = 42;
+
+/// What neighbours order from and read. The products are counted by an option.
+const USERS: usize = 1_000;
+const ORDERS: usize = 5_000;
+
+/// Neighbours on a machine that is busy are not to be taken for slow clients.
+const LEAST_LIMIT: Duration = Duration::from_millis(700);
+
+/// The attacker does not know it.
+const TOKEN: &str = "a-token-that-no-attacker-knows";
+
+/// The path of the component that does to MySQL and Redis whatever it is told.
+pub(super) const BACKENDS: &str = "/backends";
+
+/// A store, a host in front of it, and a proxy before that.
+pub(super) struct Rig {
+    pub(super) store: Store,
+    pub(super) size: Size,
+    host: Host,
+    proxy: Proxy,
+}
+
+impl Rig {
+    /// Starts all of it. What a client may take its time for is cut to half of `length`, so that it is seen to end.
+    pub(super) async fn start(
+        host: &Path,
+        proxy: &Path,
+        products: u32,
+        length: Duration,
+    ) -> Result<Self> {
+        let base = paths::target().join("tmp/attack");
+        let store = Store::start_for_measuring(&base).await?;
+        store.migrate(host)?;
+        let size = Size {
+            users: USERS,
+            products: products as usize,
+            orders: ORDERS,
+        };
+        store.seed(&Dataset::random(size, RNG_SEED)).await?;
+        let limit = format!("{}ms", (length / 2).max(LEAST_LIMIT).as_millis());
+        let options = HostOptions::new(host, app(&store)?)
+            .arg("--receive-timeout")
+            .arg(&limit)
+            .arg("--send-timeout")
+            .arg(&limit);
+        let mut options = options;
+        options
+            .env
+            .push(("STORE_HOST_ADMIN_TOKEN".to_owned(), TOKEN.to_owned()));
+        let host = store.host(options).await?;
+        let address = host.url("").replace("http://", "");
+        let config = |place: &Place| config(place, &address, &limit);
+        let (proxy, _) = Proxy::start_on_free_ports(proxy, store.folder(), config).await?;
+        Ok(Self {
+            store,
+            size,
+            host,
+            proxy,
+        })
+    }
+
+    /// Where clients connect to.
+    pub(super) fn url(&self, way: Way) -> String {
+        match way {
+            Way::Host => self.host.url(""),
+            Way::Proxy => self.proxy.url(""),
+        }
+    }
+
+    /// Where operators do.
+    pub(super) fn admin_url(&self, way: Way) -> String {
+        match way {
+            Way::Host => self.host.admin_url(""),
+            Way::Proxy => self.proxy.admin_url(""),
+        }
+    }
+}
+
+/// The app with one more component, the tests' own.
+fn app(store: &Store) -> Result<PathBuf> {
+    let app = fs::read_to_string(paths::app()).context("reading spin.toml")?;
+    let target = paths::target().join("wasm32-wasip2").display().to_string();
+    let app = app.replace("target/wasm32-wasip2", &target);
+    let text = format!(
+        r#"{app}
+[[trigger.http]]
+route = "{BACKENDS}"
+component = "guest"
+
+[component.guest]
+source = "{}"
+allowed_outbound_hosts = ["mysql://{{{{ mysql_address }}}}", "redis://{{{{ redis_address }}}}"]
+"#,
+        paths::component("test_guest").display()
+    );
+    let path = store.folder().join("attacked.toml");
+    fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
+}
+
+fn config(place: &Place, host: &str, limit: &str) -> String {
+    let Place {
+        port, admin_port, ..
+    } = place;
+    format!(
+        "[server]\nadmin = \"127.0.0.1:{admin_port}\"\n\n\
+         [[listen]]\naddress = \"127.0.0.1:{port}\"\nh2c = true\n\n\
+         [limits]\nheader_timeout = \"{limit}\"\nbody_timeout = \"{limit}\"\nidle_timeout = \"{limit}\"\n\
+         send_timeout = \"{limit}\"\n\n\
+         [retry]\nkeyed_posts = [\"/orders\", \"/users\", \"/products\", \"/stocks\"]\n\n\
+         [upstreams.store]\nhealth = {{}}\nservers = [{{ address = \"{host}\" }}]\n"
+    )
+}

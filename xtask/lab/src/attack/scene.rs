@@ -1,0 +1,191 @@
+//! What an attacker knows, and what it is told.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::Way;
+use super::rig::Rig;
+
+/// Where attackers are.
+const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
+
+/// What an attacker waits after an attempt that ends at once: more often would be a test of the attacker.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What those are told whose attempt had no end yet.
+pub(super) const NOTHING: &str = "nothing yet";
+
+/// How often each thing was said.
+pub(super) type Told = BTreeMap<String, u64>;
+
+/// One attack's place and time.
+pub(super) struct Scene {
+    pub(super) way: Way,
+    /// The server that is attacked.
+    pub(super) victim: SocketAddr,
+    /// Where its operators ask.
+    pub(super) admin: SocketAddr,
+    pub(super) mysql_url: String,
+    pub(super) redis_url: String,
+    client: Client,
+    told: Mutex<Told>,
+}
+
+/// One attempt. Dropped without an end, it counts as one that was told nothing.
+pub(super) struct Attempt<'a> {
+    scene: &'a Scene,
+    is_over: bool,
+}
+
+impl Scene {
+    pub(super) fn new(rig: &Rig, way: Way) -> Result<Arc<Self>> {
+        let address = |url: String| {
+            let address = url.replace("http://", "").parse();
+            address.with_context(|| format!("the address in {url}"))
+        };
+        let client = Client::builder().local_address(IpAddr::V4(ATTACKER));
+        let addresses = rig.store.addresses();
+        Ok(Arc::new(Self {
+            way,
+            victim: address(rig.url(way))?,
+            admin: address(rig.admin_url(way))?,
+            mysql_url: addresses.mysql_url().to_owned(),
+            redis_url: addresses.redis_url().to_owned(),
+            client: client.no_proxy().build().context("making a client")?,
+            told: Mutex::default(),
+        }))
+    }
+
+    /// A connection of the attacker's own to the server.
+    pub(super) async fn connect(&self) -> std::io::Result<TcpStream> {
+        self.connect_to(self.victim).await
+    }
+
+    pub(super) async fn connect_to(&self, address: SocketAddr) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((ATTACKER, 0).into())?;
+        let stream = socket.connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// A request that any library would send.
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("http://{}{path}", self.victim);
+        self.client.request(method, url)
+    }
+
+    /// Sends such a request and hears what comes of it: the status, and whether an answer of 200 says that it refuses.
+    pub(super) async fn ask(&self, request: RequestBuilder) {
+        let attempt = self.attempt();
+        let answer = async {
+            let answer = request.send().await?;
+            let status = answer.status();
+            Ok::<_, reqwest::Error>((status, answer.text().await?))
+        };
+        match answer.await {
+            Ok((status, text)) if status == 200 => attempt.told(meaning(&text)),
+            Ok((status, _)) => attempt.told(status.as_str()),
+            Err(_) => attempt.told("closed"),
+        }
+    }
+
+    pub(super) fn attempt(&self) -> Attempt<'_> {
+        Attempt {
+            scene: self,
+            is_over: false,
+        }
+    }
+
+    /// So many attackers each make one attempt after the other, without end.
+    pub(super) async fn crowd<F>(
+        self: Arc<Self>,
+        count: usize,
+        attempt: impl Fn(Arc<Self>) -> F + Copy + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send,
+    {
+        let mut crowd = JoinSet::new();
+        for _ in 0..count {
+            let scene = self.clone();
+            crowd.spawn(async move {
+                loop {
+                    attempt(scene.clone()).await;
+                    sleep(PAUSE).await;
+                }
+            });
+        }
+        // None ends by itself.
+        while crowd.join_next().await.is_some() {}
+    }
+
+    /// What was said so far.
+    pub(super) fn told(&self) -> Told {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clone()
+    }
+}
+
+impl Attempt<'_> {
+    /// It ended so.
+    pub(super) fn told(mut self, what: &str) {
+        self.count(what);
+        self.is_over = true;
+    }
+
+    fn count(&self, what: &str) {
+        let told = self.scene.told.lock();
+        let mut told = told.unwrap_or_else(PoisonError::into_inner);
+        *told.entry(what.to_owned()).or_default() += 1;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.count(NOTHING);
+        }
+    }
+}
+
+/// What an answer of 200 amounts to: GraphQL's errors stand in its body, and so do those of a component that was refused
+/// something.
+fn meaning(text: &str) -> &'static str {
+    let has_errors = serde_json::from_str(text).is_ok_and(|body: Value| body["errors"].is_array());
+    if has_errors {
+        "200 with errors"
+    } else if text.lines().any(|line| line.starts_with("error: ")) {
+        "200, refused within"
+    } else {
+        "200"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::meaning;
+
+    #[test]
+    fn an_answer_of_200_may_refuse() {
+        for (text, expected) in [
+            (
+                r#"{"data":null,"errors":[{"message":"m"}]}"#,
+                "200 with errors",
+            ),
+            (r#"{"data":{},"errors":null}"#, "200"),
+            ("ok\nerror: BLPOP is not allowed\n", "200, refused within"),
+            ("ok\n7\n", "200"),
+        ] {
+            assert_eq!(meaning(text), expected, "{text}");
+        }
+    }
+}

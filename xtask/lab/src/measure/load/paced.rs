@@ -1,0 +1,209 @@
+//! A fixed rate of requests from several addresses of this machine, which neither `wrk` nor `oha` can choose.
+//!
+//! Requests are evenly spaced and timed from when they were due. They are sent by a thread of their own, so that nothing
+//! else of this process has them wait.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Method};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::StreamResult;
+use crate::measure::quantile;
+
+/// How long an answer is awaited: longer than a server of ours gives itself.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// One request: a GET, or a POST of JSON.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// From the slash on.
+    pub(crate) path: String,
+    pub(crate) body: Option<String>,
+}
+
+/// Clients that send requests in turn, until stopped.
+pub(crate) struct Clients {
+    stop: Arc<Notify>,
+    thread: JoinHandle<Result<StreamResult>>,
+}
+
+/// How long a request took, or why it failed.
+type Outcome = Result<f64, String>;
+
+impl Clients {
+    /// Begins to send `rate` requests a second to the server at `base`, from each of `addresses` in turn.
+    pub(crate) fn start(
+        base: &str,
+        addresses: &[IpAddr],
+        rate: u32,
+        requests: impl Iterator<Item = Request> + Send + 'static,
+    ) -> Result<Self> {
+        let clients: Vec<Client> = addresses
+            .iter()
+            .map(|address| {
+                let client = Client::builder().local_address(*address);
+                client.no_proxy().timeout(PATIENCE).build()
+            })
+            .collect::<Result<_, _>>()
+            .context("making clients")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("starting a runtime")?;
+        let stop = Arc::new(Notify::new());
+        let (stopped, base) = (stop.clone(), base.to_owned());
+        let thread = thread::Builder::new()
+            .name("clients".to_owned())
+            .spawn(move || {
+                let sending = send(&base, &clients, rate, requests, &stopped);
+                runtime.block_on(sending)
+            })
+            .context("starting a thread")?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Sends no more, waits for the answers that are missing, and gives what was measured.
+    pub(crate) async fn stop(self) -> Result<StreamResult> {
+        self.stop.notify_one();
+        let ended = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        ended
+            .context("waiting for the clients")?
+            .map_err(|_| anyhow!("a client ended badly"))?
+    }
+}
+
+async fn send(
+    base: &str,
+    clients: &[Client],
+    rate: u32,
+    requests: impl Iterator<Item = Request>,
+    stop: &Notify,
+) -> Result<StreamResult> {
+    let began = Instant::now();
+    let mut under_way: JoinSet<Outcome> = JoinSet::new();
+    let mut sending = (0_u32..).zip(requests).zip(clients.iter().cycle());
+    let mut stopped = std::pin::pin!(stop.notified());
+    while let Some(((number, request), client)) = sending.next() {
+        let due = began + Duration::from_secs_f64(f64::from(number) / f64::from(rate));
+        tokio::select! {
+            biased;
+            () = &mut stopped => break,
+            () = sleep_until(due) => {}
+        }
+        let method = match request.body {
+            Some(_) => Method::POST,
+            None => Method::GET,
+        };
+        let mut asked = client.request(method, format!("{base}{}", request.path));
+        if let Some(body) = request.body {
+            asked = asked.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        under_way.spawn(outcome(asked, due));
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let outcomes = under_way.join_all().await;
+    Ok(measured(outcomes, seconds))
+}
+
+async fn outcome(request: reqwest::RequestBuilder, due: Instant) -> Outcome {
+    let answer = request.send().await.map_err(|error| reason(&error))?;
+    let status = answer.status();
+    answer.bytes().await.map_err(|error| reason(&error))?;
+    if !status.is_success() {
+        return Err(status.as_str().to_owned());
+    }
+    Ok(due.elapsed().as_secs_f64() * 1000.0)
+}
+
+/// The innermost cause: the outer ones name the URL, and each would be counted by itself.
+fn reason(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+fn measured(outcomes: Vec<Outcome>, seconds: f64) -> StreamResult {
+    let requests = outcomes.len() as u64;
+    let mut failed: BTreeMap<String, u64> = BTreeMap::new();
+    let mut times = Vec::new();
+    for outcome in outcomes {
+        match outcome {
+            Ok(time) => times.push(time),
+            Err(reason) => *failed.entry(reason).or_default() += 1,
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    let time = |part| quantile(&times, part).unwrap_or(f64::NAN);
+    StreamResult {
+        stream: "clients",
+        requests,
+        requests_per_second: times.len() as f64 / seconds,
+        failed,
+        p50_ms: time(0.5),
+        p99_ms: time(0.99),
+        p999_ms: time(0.999),
+        max_ms: time(1.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn what_failed_has_no_time() {
+        let outcomes = vec![
+            Ok(3.0),
+            Err("503".to_owned()),
+            Ok(1.0),
+            Err("503".to_owned()),
+        ];
+        let measured = measured(outcomes, 2.0);
+        assert_eq!((measured.requests, measured.requests_per_second), (4, 1.0));
+        assert_eq!(measured.failed["503"], 2);
+        assert_eq!((measured.p50_ms, measured.max_ms), (1.0, 3.0));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_address_sends_its_requests() {
+        let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base = format!("http://{}", server.local_addr().expect("bound"));
+        let addresses = ["127.0.0.2", "127.0.0.3"].map(|text| text.parse().expect("an address"));
+        let request = Request {
+            path: "/x".to_owned(),
+            body: Some("{}".to_owned()),
+        };
+        let clients = Clients::start(&base, &addresses, 1000, std::iter::repeat(request));
+        let clients = clients.expect("started");
+        let mut seen = HashSet::new();
+        while seen.len() < 2 {
+            let (mut stream, from) = server.accept().await.expect("a client");
+            let mut head = [0; 1024];
+            let length = stream.read(&mut head).await.expect("a head");
+            assert!(head[..length].starts_with(b"POST /x HTTP/1.1\r\n"));
+            let answer = b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer).await.expect("taken");
+            seen.insert(from.ip());
+        }
+        drop(server);
+        let measured = clients.stop().await.expect("measured");
+        assert!(measured.requests >= 2, "{measured:?}");
+        assert_eq!(seen, HashSet::from(addresses));
+    }
+}
