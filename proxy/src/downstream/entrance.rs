@@ -16,9 +16,9 @@ use rustls::server::ResolvesServerCert;
 use tokio::time::timeout;
 
 use super::front::{Front, OpenConnections};
-use super::tls::{Certificate, TlsError};
+use super::tls::Certificate;
 use crate::clients::address_of;
-use crate::config::Listen;
+use crate::config::{Listen, TlsError};
 use crate::metrics::Reason;
 use crate::table::live::Live;
 

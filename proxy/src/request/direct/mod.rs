@@ -64,7 +64,7 @@ impl Direct {
             return None;
         }
         let group = table.routes.find(request.host, request.path())?;
-        group.cache.is_none().then_some(group)
+        (group.cache.is_none() && group.settings.is_plain()).then_some(group)
     }
 
     /// Passes the request to an upstream of this group and the answer to the client.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::roots::Suite;
 use super::{folder, passed};
 
 /// Longest wait until a service is as it should be.
@@ -34,7 +35,7 @@ impl Machine {
     ///
     /// # Errors
     /// If the machine that we are on does not allow that, or a service fails.
-    pub(super) fn boot(root: &Path) -> Result<Self> {
+    pub(super) fn boot(root: &Path, suite: Suite) -> Result<Self> {
         let console = folder().join("console.log");
         let log =
             File::create(&console).with_context(|| format!("creating {}", console.display()))?;

@@ -76,7 +76,7 @@ fn try_on(suite: Suite, earlier: &Path, new: &Path) -> Result<()> {
         let place = root.join("root").join(name);
         fs::copy(package, &place).with_context(|| format!("copying to {}", place.display()))?;
     }
-    let machine = Machine::boot(&root)?;
+    let machine = Machine::boot(&root, suite)?;
     install::try_it(&machine)?;
     faults::try_them(&machine)?;
     tour::walk(&machine)?;
