@@ -66,10 +66,9 @@ impl UpstreamTls {
 
     /// Takes relative paths from `folder`.
     pub(super) fn take_paths_from(&mut self, folder: &Path) {
-        for file in [&mut self.ca, &mut self.certificate, &mut self.key] {
-            if let Some(file) = file {
-                *file = folder.join(&*file);
-            }
+        let files = [&mut self.ca, &mut self.certificate, &mut self.key];
+        for file in files.into_iter().flatten() {
+            *file = folder.join(&*file);
         }
     }
 
@@ -77,17 +76,18 @@ impl UpstreamTls {
     ///
     /// # Errors
     /// The key, and why its file can't be used.
-    pub(super) fn read_files(&mut self) -> Result<(), (&'static str, TlsError)> {
+    pub(super) fn read_files(&mut self) -> Result<(), (&'static str, Box<TlsError>)> {
+        let at = |key| move |error| (key, Box::new(error));
         let mut read = TlsFiles::default();
         if let Some(file) = &self.ca {
-            read.authorities = authorities(file).map_err(|error| ("ca", error))?;
+            read.authorities = authorities(file).map_err(at("ca"))?;
         }
         if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
-            let pair = pem::pair(certificate, key).map_err(|error| ("certificate", error))?;
-            let chain = der(certificate, pair.chain).map_err(|error| ("certificate", error))?;
+            let pair = pem::pair(certificate, key).map_err(at("certificate"))?;
+            let chain = der(certificate, pair.chain).map_err(at("certificate"))?;
             let secret = pair.key.secret_der();
             // As pingora does, which ends where it can't.
-            PrivateKeyDer::try_from(secret).map_err(|error| ("key", strange(key, error)))?;
+            PrivateKeyDer::try_from(secret).map_err(|error| at("key")(strange(key, error)))?;
             read.identity = Some((chain, secret.to_vec()));
         }
         self.read = read;

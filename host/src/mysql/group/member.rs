@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::course::{Standing, View};
+use super::course::{Fitness, View};
 use super::row::{self, Row};
 use crate::config::HostPort;
 use crate::mysql::probe::{Defect, Fitness, Probe};
@@ -33,7 +33,7 @@ impl Member {
     pub(in crate::mysql) fn new(at: HostPort, server: Server) -> Self {
         let last = View {
             at: at.clone(),
-            standing: Standing::Unfit("it has not answered yet".into()),
+            fitness: Fitness::Unfit("it has not answered yet".into()),
             row: None,
         };
         Self {
@@ -56,14 +56,14 @@ impl Member {
         } else if self.silent_since.get_or_insert_with(Instant::now).elapsed() < SILENT_FOR {
             return self.last.clone();
         }
-        let (standing, row) = match answer {
+        let (fitness, row) = match answer {
             Ok((fitness, row)) => (fitness.into(), row),
-            Err(unfit) => (Standing::Unfit(unfit.to_string()), None),
+            Err(unfit) => (Fitness::Unfit(unfit.to_string()), None),
         };
-        self.note(&standing);
+        self.note(&fitness);
         self.last = View {
             at: self.at.clone(),
-            standing,
+            fitness,
             row,
         };
         self.last.clone()
@@ -80,12 +80,12 @@ impl Member {
         }
     }
 
-    fn note(&self, standing: &Standing) {
-        match standing {
-            now if *now == self.last.standing => {}
-            Standing::Fit => tracing::info!("MySQL member {}: it takes writes", self.at),
-            Standing::Busy => tracing::info!("MySQL member {}: it helps another to join", self.at),
-            Standing::Unfit(reason) => tracing::warn!("MySQL member {}: {reason}", self.at),
+    fn note(&self, fitness: &Fitness) {
+        match fitness {
+            now if *now == self.last.fitness => {}
+            Fitness::Fit => tracing::info!("MySQL member {}: it takes writes", self.at),
+            Fitness::Busy => tracing::info!("MySQL member {}: it helps another to join", self.at),
+            Fitness::Unfit(reason) => tracing::warn!("MySQL member {}: {reason}", self.at),
         }
     }
 
@@ -104,7 +104,7 @@ impl Member {
     }
 }
 
-impl From<Fitness> for Standing {
+impl From<Fitness> for Fitness {
     fn from(fitness: Fitness) -> Self {
         match fitness {
             Fitness::Fit => Self::Fit,
