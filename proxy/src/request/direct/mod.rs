@@ -175,7 +175,10 @@ async fn try_all(
             }
         };
         message.name_try(&exchange.traced);
-        let failure = match relay.exchange(exchange, &next, message.bytes(), client).await {
+        let failure = match relay
+            .exchange(exchange, &next, message.bytes(), client)
+            .await
+        {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 use pingora_timeout::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::body::{Rest, Progress};
+use super::body::{Progress, Rest};
 use super::client::{Client, OwnFields};
 use crate::message::answer_head;
 use crate::request::exchange::Exchange;
