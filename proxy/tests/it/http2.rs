@@ -443,12 +443,8 @@ async fn plain_streams_get_answers_of_http_1_as_frames() {
     .await;
     let rig = h2c(&shop("", [&upstream])).await;
     let mut client = Http2::connect(&rig).await;
-    for (request, parts) in [
-        (get("/chunks"), &[][..]),
-        (get("/until-close"), &[]),
-        (get("/length"), &[]),
-    ] {
-        let answer = client.ask(request, parts).await.unwrap();
+    for target in ["/chunks", "/until-close", "/length"] {
+        let answer = client.ask(get(target), &[]).await.unwrap();
         assert_eq!(
             (&answer.headers["date"], &*answer.body),
             (&"today".parse().unwrap(), &b"abcde"[..])
