@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::course::{Fitness, View};
+use super::course::{Condition, View};
 use super::row::{self, Row};
 use crate::config::HostPort;
 use crate::mysql::probe::{Defect, Fitness, Probe};
@@ -33,7 +33,7 @@ impl Member {
     pub(in crate::mysql) fn new(at: HostPort, server: Server) -> Self {
         let last = View {
             at: at.clone(),
-            fitness: Fitness::Unfit("it has not answered yet".into()),
+            fitness: Condition::Unfit("it has not answered yet".into()),
             row: None,
         };
         Self {
@@ -58,7 +58,7 @@ impl Member {
         }
         let (fitness, row) = match answer {
             Ok((fitness, row)) => (fitness.into(), row),
-            Err(unfit) => (Fitness::Unfit(unfit.to_string()), None),
+            Err(unfit) => (Condition::Unfit(unfit.to_string()), None),
         };
         self.note(&fitness);
         self.last = View {
@@ -80,12 +80,12 @@ impl Member {
         }
     }
 
-    fn note(&self, fitness: &Fitness) {
+    fn note(&self, fitness: &Condition) {
         match fitness {
             now if *now == self.last.fitness => {}
-            Fitness::Fit => tracing::info!("MySQL member {}: it takes writes", self.at),
-            Fitness::Busy => tracing::info!("MySQL member {}: it helps another to join", self.at),
-            Fitness::Unfit(reason) => tracing::warn!("MySQL member {}: {reason}", self.at),
+            Condition::Fit => tracing::info!("MySQL member {}: it takes writes", self.at),
+            Condition::Busy => tracing::info!("MySQL member {}: it helps another to join", self.at),
+            Condition::Unfit(reason) => tracing::warn!("MySQL member {}: {reason}", self.at),
         }
     }
 
@@ -104,7 +104,7 @@ impl Member {
     }
 }
 
-impl From<Fitness> for Fitness {
+impl From<Fitness> for Condition {
     fn from(fitness: Fitness) -> Self {
         match fitness {
             Fitness::Fit => Self::Fit,
