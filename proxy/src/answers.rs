@@ -28,16 +28,34 @@ pub(crate) struct GroupStatus {
     pub(crate) policy: String,
     /// Its upstreams, in the file's order.
     pub(crate) upstreams: Vec<UpstreamStatus>,
+    /// The names in the file that stand for upstreams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) names: Vec<NameStatus>,
+}
+
+/// One name of a group.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NameStatus {
+    /// The name, as in the file.
+    pub(crate) name: String,
+    /// How many addresses are known of it.
+    pub(crate) addresses: usize,
+    /// Why the last look-up brought nothing, if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trouble: Option<String>,
 }
 
 /// One upstream of [`Status`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct UpstreamStatus {
-    /// The address, as in the file.
+    /// The address, as in the file or as it was found.
     pub(crate) address: String,
+    /// The name in the file that it was found by, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
     /// Its share, compared with the others'.
     pub(crate) weight: u16,
-    /// `up`, `down`, `ejected`, `draining` or `drained`.
+    /// `up`, `unready`, `down`, `ejected`, `draining` or `drained`.
     pub(crate) state: String,
     /// Requests it is busy with.
     pub(crate) in_flight: usize,

@@ -4,7 +4,7 @@
 //! Each folder is one station of a request's way. `POST /orders` comes in at `downstream`, which accepts the connection
 //! and reads its head, by the rules of `message`; `clients` says whether its sender may have one more request;
 //! `request` follows it through pingora's phases; `table`, the configuration in force, finds its route; `upstream`
-//! picks the host that is asked. A GET may be answered from the `cache`. `operate` changes what serves, `server`
+//! picks the host that is asked, at an address that `names` may have looked up. A GET may be answered from the `cache`. `operate` changes what serves, `server`
 //! starts and ends it all, and nothing that serves imports either; `tests/it/rooms.rs` holds that.
 
 mod answers;
@@ -14,6 +14,7 @@ pub mod config;
 mod downstream;
 mod message;
 mod metrics;
+mod names;
 pub mod operate;
 mod request;
 pub mod server;

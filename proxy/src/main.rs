@@ -24,7 +24,7 @@ const PROGRAM: &str = env!("CARGO_PKG_NAME");
 /// What is said of a reload that has nothing left to do.
 const IN_FORCE: &str = "the settings are in force";
 
-/// How long the process waits at its end for tasks that are left, such as one that waits for a name server.
+/// How long the process waits at its end for tasks that are left.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
@@ -33,9 +33,6 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    if cli.command.is_none() && cli.serve.check {
-        return check(&cli.serve);
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -45,6 +42,7 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         match &cli.command {
+            None if cli.serve.check => check(&cli.serve).await,
             None => serve(&cli.serve).await,
             Some(command) => operate(command, &cli.serve).await,
         }
@@ -65,14 +63,15 @@ async fn serve(settings: &Serve) -> ExitCode {
 }
 
 /// Prints the settings as they were understood.
-fn check(settings: &Serve) -> ExitCode {
-    let understood = || {
+async fn check(settings: &Serve) -> ExitCode {
+    let understood = async {
         let config = config::load(&settings.config)?;
-        server::check(&config)?;
+        let names = server::check(&config).await?;
         let text = config.to_toml();
-        text.map_err(|error| StartError::Internal(error.to_string()))
+        let text = text.map_err(|error| StartError::Internal(error.to_string()))?;
+        Ok::<_, StartError>(text + &names)
     };
-    match understood() {
+    match understood.await {
         Ok(text) => succeed(text.trim_end()),
         Err(error) => fail(&error, error.exit_code()),
     }

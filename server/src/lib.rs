@@ -1,17 +1,19 @@
 //! What both servers, `store-host` and `store-proxy`, say and understand in the same way.
 //!
 //! Here lives what a client or an operator would notice if the two differed: the id of a request, the body of a problem,
-//! whose word on a client's address counts, what an admin token is and who may present it, how a duration is written, what
-//! a log line looks like, how a metric is declared, which build it is, how a program says that it failed, what it tells its
-//! service manager, how it looks up names, and where in a file of settings the fault is. Nothing here knows wasmtime,
-//! pingora, a connection, or what a setting means.
+//! which heads and chunked bodies are too ambiguous to pass, whose word on a client's address counts, what an admin token is
+//! and who may present it, how a duration is written, what a log line and a trace look like, how a metric is declared, which
+//! build it is, how a program says that it failed, what it tells its service manager, how it looks up names, and where in a
+//! file of settings the fault is. Nothing here knows wasmtime, pingora, a client's connection, or what a setting means.
 
 pub mod admin_name;
 pub mod build;
+pub mod chunks;
 pub mod console;
 pub mod document;
 pub mod duration;
 mod elements;
+pub mod field;
 pub mod forwarded;
 pub mod logging;
 pub mod metrics;
@@ -28,5 +30,21 @@ pub use secret::Secret;
 /// Whether a byte may stand in a token, such as a field's name (RFC 9110, section 5.6.2).
 #[must_use]
 pub fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    TOKEN[usize::from(byte)]
 }
+
+/// Looked up, as each byte of each field's name is.
+const TOKEN: [bool; 256] = {
+    let (mut table, marks) = ([false; 256], b"!#$%&'*+-.^_`|~");
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut mark = 0;
+    while mark < marks.len() {
+        table[marks[mark] as usize] = true;
+        mark += 1;
+    }
+    table
+};

@@ -36,6 +36,9 @@ const COMPONENTS: [&str; 3] = ["orders", "stocks", "reports"];
 /// The component that the host's tests swap in: `host/tests/guests`.
 const TEST_GUEST: &str = "test-guest";
 
+/// The component that does nothing: `loadtest/empty`.
+const EMPTY: &str = "empty";
+
 /// Does the command.
 ///
 /// # Errors
@@ -88,6 +91,13 @@ pub async fn test_guest() -> Result<()> {
     let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);
     command.args(["--package", TEST_GUEST]);
     cargo_step("build the test component", command).await
+}
+
+/// Builds the component that hosts are compared by which have nothing but WASI.
+pub async fn empty_component() -> Result<()> {
+    let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);
+    command.args(["--package", EMPTY]);
+    cargo_step("build the empty component", command).await
 }
 
 /// Builds the host as it is shipped, and says where it is.

@@ -52,6 +52,7 @@ pub const FUZZING: &[Tool] = &[tool("c++", "g++")];
 pub const BENCH: &[Tool] = &[
     tool("nginx", "nginx-light"),
     tool("wrk", "wrk"),
+    tool("h2load", "nghttp2-client"),
     tool("taskset", "util-linux"),
 ];
 

@@ -3,16 +3,14 @@
 //! Transfer-Encoding, and what follows `#` in a target. What it does show is looked at in [`crate::message::head`].
 
 use memchr::memmem;
-
-use crate::message::Chunks;
+use store_server::chunks::Chunks;
+use store_server::field::{BARE_LINE_END, content_length, has_bare_line_end};
 
 /// Longest head that is kept here. Hyper refuses shorter ones.
 const MOST_BYTES: usize = 512 * 1024;
 
 /// How a connection of HTTP/2 begins (RFC 9113, section 3.4), up to the empty line.
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0";
-
-const BARE_LINE_END: &str = "lines must end with CR LF";
 
 /// Follows what a client sends, from one head to the next.
 #[derive(Debug, Default)]
@@ -85,7 +83,7 @@ impl Heads {
             };
             let is_over = match &self.place {
                 Place::Body(left) => *left == 0,
-                Place::Chunks(chunks) => chunks.is_over(),
+                Place::Chunks(chunks) => chunks.is_done(),
                 Place::Head | Place::Http2 => false,
             };
             if is_over {
@@ -136,13 +134,6 @@ fn empty_lines(bytes: &[u8]) -> usize {
     lines.count() * 2
 }
 
-/// Whether a line ends without CR, from `start` on.
-fn has_bare_line_end(bytes: &[u8], start: usize) -> bool {
-    let ends = memchr::memchr_iter(b'\n', &bytes[start..]);
-    ends.map(|at| start + at)
-        .any(|at| at == 0 || bytes[at - 1] != b'\r')
-}
-
 /// Checks a whole head, its empty line included, and says what comes after it.
 fn check(head: &[u8], is_first: bool) -> Result<Place, &'static str> {
     if has_bare_line_end(head, 0) {
@@ -179,7 +170,7 @@ fn check(head: &[u8], is_first: bool) -> Result<Place, &'static str> {
     match (length, coding) {
         (None, None) => Ok(Place::Head),
         (Some(_), Some(_)) => Err("Content-Length and Transfer-Encoding exclude each other"),
-        (Some(length), None) => Ok(match plain_number(length)? {
+        (Some(length), None) => Ok(match content_length(length)? {
             0 => Place::Head,
             length => Place::Body(length),
         }),
@@ -189,15 +180,6 @@ fn check(head: &[u8], is_first: bool) -> Result<Place, &'static str> {
         }
         (None, Some(_)) => Err("no transfer coding but `chunked` is understood"),
     }
-}
-
-/// Reads a Content-Length: digits only, without a sign, and no list, not even of equal lengths.
-fn plain_number(value: &[u8]) -> Result<u64, &'static str> {
-    std::str::from_utf8(value)
-        .ok()
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|text| text.parse().ok())
-        .ok_or("Content-Length must be one plain number")
 }
 
 #[cfg(test)]

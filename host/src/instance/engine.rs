@@ -22,6 +22,9 @@ const QUIET_EPOCH: Duration = Duration::from_millis(10);
 /// the 128 TiB there are.
 const INSTANCES: u32 = 4096;
 
+/// The same where so much is refused: by a limit, or by a program that the host is run by, as valgrind.
+const FEWER_INSTANCES: u32 = 1024;
+
 /// Tables of a component may hold this many elements; ours hold a few hundred.
 const TABLE_ELEMENTS: usize = 20_000;
 
@@ -30,25 +33,36 @@ const TABLE_ELEMENTS: usize = 20_000;
 /// # Errors
 /// The machine refuses the address space, or the cache folder can't be used.
 pub(crate) fn new(memory_limit_bytes: usize, cache: Option<&Path>) -> wasmtime::Result<Engine> {
-    let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(INSTANCES)
-        .total_core_instances(INSTANCES * 4)
-        .total_memories(INSTANCES)
-        .total_tables(INSTANCES * 4)
-        .total_stacks(INSTANCES)
-        .table_elements(TABLE_ELEMENTS)
-        .max_memory_size(memory_limit_bytes);
-
     let mut config = Config::new();
     config
         .wasm_component_model_async(true)
         .epoch_interruption(true)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .memory_init_cow(true)
         // A component is compiled on one thread, of low priority while others serve: two would leave requests none.
         .parallel_compilation(false)
         .cache(compile_cache(cache)?);
-    Engine::new(&config)
+    let mut with = |instances| {
+        let pool = pool(instances, memory_limit_bytes);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        Engine::new(&config)
+    };
+    with(INSTANCES).or_else(|refused| {
+        let engine = with(FEWER_INSTANCES)?;
+        tracing::warn!("At most {FEWER_INSTANCES} instances, not {INSTANCES}: {refused:#}");
+        Ok(engine)
+    })
+}
+
+fn pool(instances: u32, memory_limit_bytes: usize) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * 4)
+        .total_memories(instances)
+        .total_tables(instances * 4)
+        .total_stacks(instances)
+        .table_elements(TABLE_ELEMENTS)
+        .max_memory_size(memory_limit_bytes);
+    pool
 }
 
 /// The cache in `folder`, or in the user's own cache folder if there is one: without, each start compiles anew.

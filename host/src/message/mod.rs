@@ -1,14 +1,11 @@
-//! HTTP messages as fields and bytes: what a head and a chunked body may look like, what a request is called, and the
-//! problems that clients are told.
+//! HTTP messages as fields: what a head may look like, what a request is called, and the problems that clients are told.
 //!
 //! Here live rules that can be tested with literals, most of them from an RFC. Nothing here holds a connection, waits, or
 //! keeps anything between two requests.
 
-mod chunks;
 pub(crate) mod head;
 pub(crate) mod problem;
 mod request_id;
 
-pub(crate) use chunks::Chunks;
 pub(crate) use problem::Problem;
 pub(crate) use request_id::RequestId;

@@ -44,7 +44,7 @@ pub(super) enum Fitness {
 
 /// Why a server is no writer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unfit {
+pub(super) enum Defect {
     #[error("no answer within {0:?}")]
     Silent(Duration),
     #[error(transparent)]
@@ -75,29 +75,29 @@ impl Probe {
     ///
     /// # Errors
     /// It takes none, can't be reached or does not answer in time.
-    pub(super) async fn ask(&mut self) -> Result<Fitness, Unfit> {
+    pub(super) async fn ask(&mut self) -> Result<Fitness, Defect> {
         let had_one = self.conn.is_some();
         let found = match self.on_connection(ask).await {
             // An old connection may have ended with the server that was there before.
-            Err(Unfit::Broken(_)) if had_one => self.on_connection(ask).await?,
+            Err(Defect::Broken(_)) if had_one => self.on_connection(ask).await?,
             found => found?,
         };
-        judge(&found).map_err(Unfit::TakesNoWrites)
+        judge(&found).map_err(Defect::TakesNoWrites)
     }
 
     /// Asks something over the connection, which is opened if there is none, and given up if that fails.
     pub(super) async fn on_connection<T>(
         &mut self,
         ask: impl AsyncFnOnce(&mut Conn) -> mysql_async::Result<T>,
-    ) -> Result<T, Unfit> {
+    ) -> Result<T, Defect> {
         let limit = self.limit;
         let asked = timeout(limit, async { ask(self.connection().await?).await });
         let answer = match asked.await {
             Ok(Err(mysql_async::Error::Server(error))) if CROWDED.contains(&error.code) => {
-                Err(Unfit::Silent(limit))
+                Err(Defect::Silent(limit))
             }
-            Ok(answer) => answer.map_err(Unfit::Broken),
-            Err(_) => Err(Unfit::Silent(limit)),
+            Ok(answer) => answer.map_err(Defect::Broken),
+            Err(_) => Err(Defect::Silent(limit)),
         };
         if answer.is_err() {
             self.conn = None;

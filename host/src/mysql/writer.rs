@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::group::Group;
-use super::probe::{Probe, Unfit};
+use super::probe::{Defect, Probe};
 use super::server::Server;
 use super::servers::Servers;
 use crate::outbound::Backend;
@@ -43,8 +43,8 @@ impl Writer {
         match self {
             Self::Server(probe) => {
                 let asked = probe.ask().await;
-                let unfit = |unfit: Unfit| format!("MySQL at {}: {unfit}", probe.server);
-                asked.map(drop).map_err(unfit)
+                let said = |defect: Defect| format!("MySQL at {}: {defect}", probe.server);
+                asked.map(drop).map_err(said)
             }
             Self::Group(group) => match timeout(TIME_LIMIT, group.writer()).await {
                 Ok(found) => found.map(drop).map_err(|reason| format!("MySQL: {reason}")),

@@ -276,7 +276,8 @@ async fn a_group_is_placed_once_wherever_its_connection_breaks() {
         }
         statements += 1;
     }
-    assert!(statements > 15, "{statements}");
+    // Four of the gate's are left, and a group with keys has eleven.
+    assert!(statements > 13, "{statements}");
     shop.assert_consistent().await;
 }
 

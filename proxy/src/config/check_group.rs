@@ -41,14 +41,20 @@ fn check_group(group: &Group) -> CheckResult {
     let mut seen = HashSet::new();
     for (number, server) in group.servers.iter().enumerate() {
         let number = number.to_string();
-        if !seen.insert(&server.address) {
-            let path = ["servers", &number, "address"];
-            return Err(Complaint::new(
-                &path,
-                format!("`{}` is here twice", server.address),
-            ));
+        if !seen.insert(&server.place) {
+            let key = if server.srv.is_some() {
+                "srv"
+            } else {
+                "address"
+            };
+            let reason = format!("`{}` is here twice", server.written());
+            return Err(Complaint::new(&["servers", &number, key], reason));
         }
         check_server(server, group.policy, &number)?;
+    }
+    if let Some(tls) = &group.tls {
+        tls.check()
+            .map_err(|(key, reason)| Complaint::new(&["tls", key], reason))?;
     }
     check_ejection(&group.ejection)?;
     group.cache.as_ref().map_or(Ok(()), check_cache)?;
@@ -58,6 +64,10 @@ fn check_group(group: &Group) -> CheckResult {
 fn check_server(server: &ServerEntry, policy: Policy, number: &str) -> CheckResult {
     let weight = ["servers", number, "weight"];
     within(&weight, server.weight, 1..=1000)?;
+    if server.weight != 1 && server.srv.is_some() {
+        let reason = "SRV records have weights of their own";
+        return Err(Complaint::new(&weight, reason));
+    }
     if server.weight != 1 && policy == Policy::RoundRobin {
         let reason = "round_robin takes no weights; set policy = \"weighted_round_robin\"";
         return Err(Complaint::new(&weight, reason));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Config, read};
+use super::read;
 
 /// Settings that are printed and read again are the same, and a mistake is told in one line, with a line number that the
 /// file has.
@@ -12,10 +12,10 @@ fn file() {
         let Ok(text) = std::str::from_utf8(input) else {
             return;
         };
-        match understand(text) {
+        match read::parse(text, Path::new("/etc")) {
             Ok(config) => {
                 let printed = toml::to_string(&config).expect("what was read can be written");
-                let again = understand(&printed);
+                let again = read::parse(&printed, Path::new("/etc"));
                 assert_eq!(again.as_ref(), Ok(&config), "{printed}");
             }
             Err((line, reason)) => {
@@ -27,9 +27,4 @@ fn file() {
             }
         }
     });
-}
-
-/// Reads the text without asking a name server.
-fn understand(text: &str) -> Result<Config, (usize, String)> {
-    read::understand(text, Path::new("/etc"), |_| Ok(()))
 }

@@ -1,13 +1,13 @@
 //! A group of upstreams: its servers, how one is picked, and how long each step may take.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
+use super::{ServerEntry, UpstreamTls};
 use store_server::duration;
 
 /// Servers that can stand in for one another.
@@ -35,6 +35,11 @@ pub struct Group {
     pub idle_timeout: Duration,
     /// Which requests may go out on a connection that was used before.
     pub reuse: Reuse,
+    /// HTTP/2 to the servers: with TLS where they agree to it, without TLS always.
+    pub http2: bool,
+    /// TLS to the servers; without this there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<UpstreamTls>,
     /// Active checks; without this there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
@@ -84,26 +89,6 @@ pub enum Reuse {
     All,
 }
 
-/// One server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ServerEntry {
-    /// `host:port`, and the server's name everywhere: logs, metrics, `drain`.
-    pub address: String,
-    /// What [`ServerEntry::address`] resolved to when the file was read.
-    #[serde(skip, default = "unresolved")]
-    pub resolved: SocketAddr,
-    /// Share of the requests, compared with the others' weights.
-    #[serde(default = "one")]
-    pub weight: u16,
-    /// Requests in flight at once; more wait.
-    #[serde(default = "max_connections")]
-    pub max_connections: usize,
-    /// Requests that may wait; more are answered 503.
-    #[serde(default = "max_queue")]
-    pub max_queue: usize,
-}
-
 /// Active checks: each server is sent a GET at an interval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -130,6 +115,8 @@ pub struct Health {
 pub struct Ejection {
     /// Failures in a row after which a server is left out; 0: never.
     pub failures: u32,
+    /// Whether so many answers of 503 in a row have the same effect, as long as another server gives other answers.
+    pub count_503: bool,
     /// How long a server is left out at first; doubled each time.
     #[serde(with = "duration")]
     pub base: Duration,
@@ -164,6 +151,13 @@ pub struct Cache {
     pub ranges: bool,
     /// Whether requests with `Authorization` use the cache, for answers that say that everybody may have them.
     pub authorized: bool,
+}
+
+impl Group {
+    /// Whether the servers are spoken to in HTTP/1.1 without TLS.
+    pub fn is_plain(&self) -> bool {
+        self.tls.is_none() && !self.http2
+    }
 }
 
 impl Cache {
@@ -220,6 +214,8 @@ impl Default for Group {
             write_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(5),
             reuse: Reuse::default(),
+            http2: false,
+            tls: None,
             health: None,
             ejection: Ejection::default(),
             cache: None,
@@ -245,39 +241,11 @@ impl Default for Ejection {
     fn default() -> Self {
         Self {
             failures: 3,
+            count_503: false,
             base: Duration::from_secs(1),
             max: Duration::from_secs(60),
         }
     }
-}
-
-impl ServerEntry {
-    /// A server with default limits.
-    pub fn new(address: &str, resolved: SocketAddr) -> Self {
-        Self {
-            address: address.to_owned(),
-            resolved,
-            weight: one(),
-            max_connections: max_connections(),
-            max_queue: max_queue(),
-        }
-    }
-}
-
-fn unresolved() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
-}
-
-fn one() -> u16 {
-    1
-}
-
-fn max_connections() -> usize {
-    1024
-}
-
-fn max_queue() -> usize {
-    256
 }
 
 impl FromStr for HashOn {

@@ -9,11 +9,15 @@ mod error;
 #[cfg(test)]
 mod fuzz;
 mod group;
+pub(crate) mod pem;
 mod print;
 mod read;
+mod resolver;
+mod server_entry;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod upstream_tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,10 +28,14 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;
-pub use group::{Cache, Ejection, Group, HashOn, Health, Policy, Reuse, ServerEntry};
+pub use group::{Cache, Ejection, Group, HashOn, Health, Policy, Reuse};
+pub use pem::TlsError;
+pub use resolver::{NameServer, Resolver};
+pub use server_entry::{Place, ServerEntry};
 use store_server::duration;
 pub use store_server::duration::parse as parse_duration;
 pub use trace::Trace;
+pub use upstream_tls::{TlsFiles, UpstreamTls};
 
 /// The whole file. Every key has a default except the servers themselves.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,6 +51,8 @@ pub struct Config {
     pub forwarded: Forwarded,
     /// How often a request may be tried.
     pub retry: Retry,
+    /// How names of servers become addresses.
+    pub resolver: Resolver,
     /// Compression of answers.
     pub compression: Compression,
     /// The access log, one line a request; read at start only.
@@ -275,10 +285,10 @@ impl Default for AccessLog {
     }
 }
 
-/// Reads the file and checks it, down to names that must resolve.
+/// Reads the file and checks it, with the certificates that it names for upstreams. Names of servers are not looked up.
 ///
 /// # Errors
-/// The file can't be read, or something in it is wrong.
+/// A file can't be read, or something in it is wrong.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     read::load(path)
 }

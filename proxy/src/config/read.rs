@@ -1,12 +1,11 @@
 //! Makes a [`Config`] of the file's text, with complaints that name the line, the key and what was probably meant.
 
-use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 
 use store_server::console::one_line;
 use store_server::document::{self, Document, explain, name};
 
-use super::{Config, ConfigError, Listen, Route, ServerEntry, check};
+use super::{Config, ConfigError, Listen, Route, check};
 
 /// What is wrong with a file, and where.
 pub(super) struct Complaint {
@@ -21,6 +20,14 @@ impl Complaint {
             reason: reason.into(),
         }
     }
+
+    fn at_its_line(self, document: &Document<'_>) -> (usize, String) {
+        let line = document.line_of(&self.path);
+        match self.path.as_slice() {
+            [] => (line, self.reason),
+            path => (line, format!("`{}`: {}", name(path), self.reason)),
+        }
+    }
 }
 
 pub(super) fn load(file: &Path) -> Result<Config, ConfigError> {
@@ -31,41 +38,32 @@ pub(super) fn load(file: &Path) -> Result<Config, ConfigError> {
     let text = std::fs::read_to_string(file).map_err(unreadable)?;
     let absolute = std::path::absolute(file).map_err(unreadable)?;
     let folder = absolute.parent().unwrap_or(Path::new("/"));
-    parse(&text, folder).map_err(|(line, reason)| ConfigError::Wrong {
+    let read = parse(&text, folder).and_then(|mut config| {
+        read_certificates(&mut config).map_err(|complaint| match Document::parse(&text) {
+            Ok(document) => complaint.at_its_line(&document),
+            Err(error) => error,
+        })?;
+        Ok(config)
+    });
+    read.map_err(|(line, reason)| ConfigError::Wrong {
         file: file.to_owned(),
         line,
         reason,
     })
 }
 
-/// Parses and checks the settings; paths in them are taken from `folder`.
+/// Parses and checks the settings; paths in them are taken from `folder`. No other file is looked at.
 ///
 /// # Errors
 /// The line and what is wrong there.
 pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, (usize, String)> {
-    understand(text, folder, resolve)
-}
-
-/// Like [`parse`], with another function that finds the servers' addresses.
-pub(super) fn understand(
-    text: &str,
-    folder: &Path,
-    resolve: fn(&mut Config) -> Result<(), Complaint>,
-) -> Result<Config, (usize, String)> {
     let document = Document::parse(text)?;
     let mut config: Config =
         toml::from_str(text).map_err(|error| misunderstood(&document, &error))?;
     complete(&mut config, folder);
-    check::check(&config)
-        .and_then(|()| resolve(&mut config))
-        .map_err(|complaint| {
-            let line = document.line_of(&complaint.path);
-            let reason = match complaint.path.as_slice() {
-                [] => complaint.reason,
-                path => format!("`{}`: {}", name(path), complaint.reason),
-            };
-            (line, reason)
-        })?;
+    locate(&mut config)
+        .and_then(|()| check::check(&config))
+        .map_err(|complaint| complaint.at_its_line(&document))?;
     Ok(config)
 }
 
@@ -102,44 +100,38 @@ fn complete(config: &mut Config, folder: &Path) {
         absolute(&mut tls.certificate);
         absolute(&mut tls.key);
     }
+    for tls in config.upstreams.values_mut().filter_map(|g| g.tls.as_mut()) {
+        tls.take_paths_from(folder);
+    }
     let log = config.access_log.path.as_mut();
     log.filter(|path| *path != Path::new("-")).map(absolute);
 }
 
-/// Finds the servers' addresses. This comes last, as it may ask a name server.
-fn resolve(config: &mut Config) -> Result<(), Complaint> {
+/// Makes places of what servers' entries say.
+fn locate(config: &mut Config) -> Result<(), Complaint> {
     for (group, settings) in &mut config.upstreams {
         for (number, server) in settings.servers.iter_mut().enumerate() {
-            resolve_server(server).map_err(|reason| {
+            server.locate().map_err(|(key, reason)| {
                 let number = number.to_string();
-                Complaint::new(&["upstreams", group, "servers", &number, "address"], reason)
+                let entry = ["upstreams", group, "servers", &number];
+                let path: Vec<&str> = entry.into_iter().chain(key).collect();
+                Complaint::new(&path, reason)
             })?;
         }
     }
     Ok(())
 }
 
-/// Finds the address of one server. Of several, as `localhost` has, the first of IPv4 counts: our servers listen there.
-fn resolve_server(server: &mut ServerEntry) -> Result<(), String> {
-    let address = &server.address;
-    let found: Vec<_> = address
-        .to_socket_addrs()
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::InvalidInput => {
-                format!("`{address}` is no address; write for example \"127.0.0.1:5000\"")
-            }
-            _ => format!("`{address}` can't be resolved: {error}"),
-        })?
-        .collect();
-    server.resolved = *found
-        .iter()
-        .find(|address| address.is_ipv4())
-        .or(found.first())
-        .ok_or_else(|| format!("`{address}` resolves to nothing"))?;
-    match server.resolved.port() {
-        0 => Err("port 0 is no server's".into()),
-        _ => Ok(()),
+/// Reads the files for TLS to upstreams. This comes last, as it looks at other files.
+fn read_certificates(config: &mut Config) -> Result<(), Complaint> {
+    for (group, settings) in &mut config.upstreams {
+        if let Some(tls) = &mut settings.tls {
+            tls.read_files().map_err(|(key, error)| {
+                Complaint::new(&["upstreams", group, "tls", key], error.to_string())
+            })?;
+        }
     }
+    Ok(())
 }
 
 /// The line and the reason why a file is TOML but no configuration.

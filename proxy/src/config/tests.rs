@@ -26,12 +26,23 @@ fn uncommented() -> String {
         .join("\n")
 }
 
+/// A server at this address, with default limits.
+fn server(address: &str) -> ServerEntry {
+    ServerEntry {
+        address: Some(address.to_owned()),
+        srv: None,
+        place: Place::Address(address.parse().expect("an address")),
+        weight: 1,
+        max_connections: 1024,
+        max_queue: 256,
+    }
+}
+
 fn expected() -> Config {
-    let server = |address: &str| ServerEntry::new(address, address.parse().expect("an address"));
     let group = Group {
         health: Some(Health::default()),
         cache: Some(Cache::default()),
-        servers: vec![server("127.0.0.1:5000"), server("127.0.0.1:5001")],
+        servers: ["127.0.0.1:5000", "127.0.0.1:5001"].map(server).into(),
         ..Group::default()
     };
     Config {
@@ -71,6 +82,8 @@ fn what_the_example_shows_commented_are_the_defaults() {
     assert!(shown.limits.rate.take().is_some());
     assert!(shown.access_log.path.take().is_some());
     assert!(shown.routes[0].host.take().is_some());
+    let group = shown.upstreams.get_mut("store").expect("a group");
+    assert!(group.tls.take().is_some());
     shown.server.threads = Server::default().threads;
     assert_eq!(shown, expected());
 }
@@ -111,18 +124,8 @@ fn what_is_printed_means_the_same() {
     }
 }
 
-#[test]
-fn a_resolved_name_is_printed_beside() {
-    let config = parse(&LEAST.replace("127.0.0.1", "localhost")).expect("valid");
-    let printed = config.to_toml().expect("prints");
-    assert!(
-        printed.contains("# localhost:5000 is 127.0.0.1:5000"),
-        "{printed}"
-    );
-}
-
 /// What is added to [`LEAST`], and the complaint, which begins with the line.
-const MISTAKES: [(&str, &str); 34] = [
+const MISTAKES: [(&str, &str); 45] = [
     (
         "[limits]\nheader_cuont = 1",
         "4: `limits.header_cuont`: no such key; did you mean `header_count`?",
@@ -253,6 +256,50 @@ const MISTAKES: [(&str, &str); 34] = [
         "5: `upstreams.other.cache.heuristic_percent`: must be from 0 to 100, not 101",
     ),
     (
+        "[upstreams.other]\nservers = [{ weight = 1 }]",
+        "4: `upstreams.other.servers[0]`: a server needs an `address` or `srv`",
+    ),
+    (
+        "[upstreams.other]\nservers = [{ address = \"a:1\", srv = \"b\" }]",
+        "4: `upstreams.other.servers[0].srv`: a server has an `address` or `srv`, not both",
+    ),
+    (
+        "[upstreams.other]\nservers = [{ srv = \"_http._tcp.store:80\" }]",
+        "4: `upstreams.other.servers[0].srv`: `_http._tcp.store:80` is no name; write for example \"_http._tcp.store\"",
+    ),
+    (
+        "[upstreams.other]\nservers = [{ srv = \"store\", weight = 2 }]",
+        "4: `upstreams.other.servers[0].weight`: SRV records have weights of their own",
+    ),
+    (
+        "[upstreams.other]\nservers = [{ address = \"store:0\" }]",
+        "4: `upstreams.other.servers[0].address`: port 0 is no server's",
+    ),
+    (
+        "[[upstreams.other.servers]]\nsrv = \"store\"\n[[upstreams.other.servers]]\nsrv = \"store\"",
+        "6: `upstreams.other.servers[1].srv`: `store` is here twice",
+    ),
+    (
+        "[resolver]\nservers = [\"10.96.0.10\", \"dns.example\"]",
+        "4: `resolver.servers[1]`: write an IP address, and a port if it is not 53",
+    ),
+    (
+        "[upstreams.other]\nservers = [{ address = \"a:1\" }]\ntls = { server_name = \"a:1\" }",
+        "5: `upstreams.other.tls.server_name`: `a:1` is no host name or IP address; write it without a port",
+    ),
+    (
+        "[upstreams.other]\nservers = [{ address = \"a:1\" }]\ntls = { certificate = \"a.pem\" }",
+        "5: `upstreams.other.tls.certificate`: needs its `key` beside it",
+    ),
+    (
+        "[upstreams.other]\nservers = [{ address = \"a:1\" }]\ntls = { key = \"a.pem\" }",
+        "5: `upstreams.other.tls.key`: needs its `certificate` beside it",
+    ),
+    (
+        "[upstreams.other]\nservers = [{ address = \"a:1\" }]\ntls = true",
+        "5: `upstreams.other.tls`: invalid type: boolean `true`, expected struct UpstreamTls",
+    ),
+    (
         "[upstreams.other.cache]\nrange = true",
         "4: `upstreams.other.cache.range`: no such key; did you mean `ranges`?",
     ),
@@ -268,6 +315,61 @@ fn mistakes_are_told_with_line_key_and_suggestion() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn certificates_for_upstreams_are_read_with_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("proxy.toml");
+    let write =
+        |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("writes");
+    let tls =
+        "[upstreams.store.tls]\nca = \"ca.pem\"\ncertificate = \"own.pem\"\nkey = \"own.key\"\n";
+    write("proxy.toml", &format!("{LEAST}{tls}"));
+    let told = || load(&file).expect_err("wrong").to_string();
+    let missing = told();
+    assert!(
+        missing.contains("proxy.toml:4: `upstreams.store.tls.ca`: "),
+        "{missing}"
+    );
+    assert!(
+        missing.ends_with("/ca.pem: No such file or directory (os error 2)"),
+        "{missing}"
+    );
+
+    let made = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).expect("made");
+    let (ca, own, other) = (made("ca"), made("own"), made("other"));
+    write("ca.pem", &ca.cert.pem());
+    write("own.pem", &own.cert.pem());
+    write("own.key", &other.signing_key.serialize_pem());
+    let apart = told();
+    assert!(
+        apart.contains("proxy.toml:5: `upstreams.store.tls.certificate`: "),
+        "{apart}"
+    );
+    assert!(
+        apart.contains("/own.pem and ") && apart.contains("/own.key: "),
+        "{apart}"
+    );
+
+    write("own.key", &own.signing_key.serialize_pem());
+    let config = load(&file).expect("goes together");
+    let tls = config.upstreams["store"].tls.as_ref().expect("TLS");
+    assert_eq!(tls.read.authorities, [ca.cert.der().to_vec()]);
+    let key = own.signing_key.serialize_der();
+    assert_eq!(
+        tls.read.identity,
+        Some((vec![own.cert.der().to_vec()], key.clone()))
+    );
+    let printed = format!("{config:?}");
+    assert!(!printed.contains(&format!("{key:?}")), "{printed}");
+
+    write("ca.pem", "none");
+    let other = told();
+    assert!(
+        other.contains("ca.pem: no certificate in PEM form"),
+        "{other}"
+    );
 }
 
 #[test]

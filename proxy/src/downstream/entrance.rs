@@ -16,9 +16,9 @@ use rustls::server::ResolvesServerCert;
 use tokio::time::timeout;
 
 use super::front::{Front, OpenConnections};
-use super::tls::{Certificate, TlsError};
+use super::tls::Certificate;
 use crate::clients::address_of;
-use crate::config::Listen;
+use crate::config::{Listen, TlsError};
 use crate::metrics::Reason;
 use crate::table::live::Live;
 
@@ -114,6 +114,23 @@ impl Entrance {
             .map(|listener| &listener.acceptor)
     }
 
+    async fn enter(&self, stream: Stream, shutdown: ShutdownWatch) {
+        let client = client_of(&stream);
+        let place = self.front.place(client);
+        let stream = match self.tls_of(&stream) {
+            Some(_) if place.is_err() => {
+                return self.refuse(client, Reason::ClientConnections);
+            }
+            // What is only needed now is not to take room for as long as the connection lives.
+            Some(acceptor) => match Box::pin(self.shake_hands(stream, acceptor, client)).await {
+                Some(stream) => stream,
+                None => return,
+            },
+            None => stream,
+        };
+        self.front.serve(stream, place, &shutdown).await;
+    }
+
     async fn shake_hands(
         &self,
         stream: Stream,
@@ -167,23 +184,14 @@ fn same(one: SocketAddr, other: SocketAddr) -> bool {
 
 #[async_trait]
 impl ServerApp for Entrance {
+    /// Pingora's own task has room for any handshake. It ends here, so that an idle connection does not take that too.
     async fn process_new(
         self: &Arc<Self>,
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let client = client_of(&stream);
-        let place = self.front.place(client);
-        let stream = match self.tls_of(&stream) {
-            Some(_) if place.is_err() => {
-                self.refuse(client, Reason::ClientConnections);
-                return None;
-            }
-            // What is only needed now is not to take room for as long as the connection lives.
-            Some(acceptor) => Box::pin(self.shake_hands(stream, acceptor, client)).await?,
-            None => stream,
-        };
-        self.front.serve(stream, place, shutdown).await;
+        let (entrance, shutdown) = (self.clone(), shutdown.clone());
+        tokio::spawn(async move { entrance.enter(stream, shutdown).await });
         None
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use bytes::BytesMut;
 use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{ALPN, GetSocketDigest, Ssl, Stream};
@@ -16,6 +17,7 @@ use pingora_proxy::HttpProxy;
 use pingora_timeout::timeout;
 
 use super::farewell::Farewells;
+use super::http1::Http1;
 use super::http2::Http2;
 use super::read_head::{Head, Wait, read_head, stopping};
 use super::refusals::{Refusal, Refusals};
@@ -26,12 +28,12 @@ use crate::clients::address_of;
 use crate::clients::{Kind, Place};
 use crate::config::Limits;
 use crate::message::forwarded;
-use crate::message::head::{self, Body, HeadForm};
+use crate::message::head;
 use crate::message::plain::PlainRequest;
 use crate::message::problem::Problem;
 use crate::message::request_id::new_id;
 use crate::request::access_log::AccessLog;
-use crate::request::direct::{Direct, Downstream, Persistence};
+use crate::request::direct::{Direct, Persistence};
 use crate::request::exchange::Peer;
 use crate::request::hooks::Proxy;
 use crate::table::live::Live;
@@ -43,16 +45,10 @@ pub(crate) struct Front {
     refusals: Refusals,
     http2_without_tls: bool,
     shortcut: Shortcut,
-    direct: Direct,
+    direct: Arc<Direct>,
     open: Arc<OpenConnections>,
     farewells: Farewells,
 }
-
-/// What need not go through pingora: nothing that has a body, or that had to be simplified.
-const PLAIN: HeadForm = HeadForm {
-    body: Body::Length(0),
-    is_simple: true,
-};
 
 /// A client that chose HTTP/2 must begin with its preface.
 const NO_PREFACE: Problem = Problem::Malformed("this is no HTTP/2");
@@ -98,10 +94,10 @@ impl Front {
             live: live.clone(),
             access_log: access_log.clone(),
         };
-        let direct = Direct {
+        let direct = Arc::new(Direct {
             live: live.clone(),
             access_log: access_log.clone(),
-        };
+        });
         let mut proxy = HttpProxy::new(Proxy::new(live.clone(), access_log), pingora);
         proxy.handle_init_modules();
         // Refused before; pingora's own refusal would not be in our words.
@@ -201,7 +197,8 @@ impl Front {
         Http2 {
             proxy: &self.proxy,
             refusals: &self.refusals,
-            client: client.address,
+            direct: &self.direct,
+            client,
         }
     }
 
@@ -258,17 +255,21 @@ impl Front {
                     Head::Refused(problem) => return self.refuse(wire, &problem, client).await,
                 };
             let mut head = wire.begin(head_bytes, checked.body);
-            if checked == PLAIN
-                && !*shutdown.borrow()
-                && let Some(plain) = PlainRequest::read(&head)
-                && let Some(next) = self.without_pingora(&plain, client, &mut wire).await
-            {
-                match next {
-                    Persistence::Continue => wait = Wait::ForNext,
-                    Persistence::Close => return,
-                    Persistence::CloseWith(answer) => return wire.close_with(&answer).await,
+            if let Some(plain) = PlainRequest::read(&head, checked) {
+                let closes = plain.closes || *shutdown.borrow();
+                match self
+                    .without_pingora(&plain, client, &mut wire, closes)
+                    .await
+                {
+                    Some((Persistence::Continue, _)) if closes => return wire.close().await,
+                    Some((Persistence::Continue, _)) => {
+                        wait = Wait::ForNext;
+                        continue;
+                    }
+                    Some((Persistence::Close, answer)) => return wire.close_with(&answer).await,
+                    Some((Persistence::Abort, _)) => return,
+                    None => {}
                 }
-                continue;
             }
             if !checked.is_simple {
                 head = head::simplified(&head);
@@ -294,24 +295,29 @@ impl Front {
         }
     }
 
-    /// Answers a plain request from memory or by an upstream; none if it goes the whole way.
+    /// Answers a plain request from memory or by an upstream; none if it goes the whole way. With what is left to send.
     async fn without_pingora(
         &self,
         plain: &PlainRequest<'_>,
         client: Peer,
         wire: &mut Wire,
-    ) -> Option<Persistence> {
-        if let Some(answer) = self.shortcut.answer(plain, client) {
+        closes: bool,
+    ) -> Option<(Persistence, BytesMut)> {
+        if !closes && let Some(answer) = self.shortcut.answer(plain, client) {
             let limit = self.live.table().config.limits.send_timeout;
-            return Some(match wire.send(&answer, limit).await {
+            let next = match wire.send(&answer, limit).await {
                 true => Persistence::Continue,
-                false => Persistence::Close,
-            });
+                false => Persistence::Abort,
+            };
+            return Some((next, BytesMut::new()));
         }
         let table = self.live.table_to_keep();
         let group = self.direct.group(&table, plain)?.clone();
-        let next = self.direct.pass(table, &group, plain, client, wire).await;
-        Some(next)
+        let mut http1 = Http1::new(wire, closes);
+        let passed = self.direct.pass(table, &group, plain, client, &mut http1);
+        // Connections that wait for a request should have no room for one.
+        let next = Box::pin(passed).await;
+        Some((next, http1.into_unsent()))
     }
 
     /// Answers for the proxy on a connection that pingora has not seen, and closes it.

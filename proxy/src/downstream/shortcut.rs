@@ -25,7 +25,7 @@ pub(crate) struct Shortcut {
 impl Shortcut {
     /// The whole answer to a request; none if it goes another way. Counts and logs what it answers.
     pub(crate) fn answer(&self, plain: &PlainRequest<'_>, client: Peer) -> Option<BytesMut> {
-        if plain.is_head || !plain.is_harmless {
+        if !plain.is_harmless {
             return None;
         }
         let began = Instant::now();

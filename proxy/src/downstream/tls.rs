@@ -2,49 +2,14 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::config::Tls;
-
-/// Why a certificate can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file is missing or can't be read.
-    #[error("{}: {error}", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// A file holds something else.
-    #[error("{}: no {what} in PEM form: {error}", file.display())]
-    NotPem {
-        /// The file.
-        file: PathBuf,
-        /// What was expected.
-        what: &'static str,
-        /// What was found.
-        error: rustls::pki_types::pem::Error,
-    },
-    /// The certificate and the key don't go together, or are of a kind that is not supported.
-    #[error("{} and {}: {error}", files.certificate.display(), files.key.display())]
-    Unusable {
-        /// The files.
-        files: Tls,
-        /// Why.
-        error: rustls::Error,
-    },
-}
+use crate::config::{Tls, TlsError, pem};
 
 /// The certificate of one listener.
 pub(crate) struct Certificate {
@@ -113,45 +78,15 @@ fn stamp(files: &Tls) -> Stamp {
 }
 
 fn read_files(files: &Tls) -> Result<CertifiedKey, TlsError> {
-    let chain = certificates(&files.certificate)?;
-    let text = read(&files.key)?;
-    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| TlsError::NotPem {
-        file: files.key.clone(),
-        what: "private key",
-        error,
-    })?;
-    let provider = rustls::crypto::ring::default_provider();
-    CertifiedKey::from_der(chain, key, &provider).map_err(|error| TlsError::Unusable {
-        files: files.clone(),
-        error,
-    })
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let text = read(file)?;
-    let not_pem = |error| TlsError::NotPem {
-        file: file.to_owned(),
-        what: "certificate",
-        error,
-    };
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<_, _>>()
-        .map_err(not_pem)?;
-    if chain.is_empty() {
-        return Err(not_pem(rustls::pki_types::pem::Error::NoItemsFound));
-    }
-    Ok(chain)
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(file).map_err(|error| TlsError::Unreadable {
-        file: file.to_owned(),
-        error,
-    })
+    Ok(pem::pair(&files.certificate, &files.key)?.certified)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use rustls::pki_types::CertificateDer;
+
     use super::*;
 
     fn write(folder: &Path, name: &str) -> Tls {

@@ -1,6 +1,8 @@
 //! A client connection as pingora sees it: one request at a time. What a client sends after a request waits here for the
 //! next one, so that every head is checked, whenever it arrives.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,14 +18,18 @@ use pingora_core::protocols::{
     Stream, TimingDigest, UniqueID, UniqueIDType,
 };
 use pingora_timeout::timeout;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use store_server::chunks::Chunks;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::message::chunks::Chunks;
 use crate::message::head::Body;
-use crate::request::direct::Downstream;
 
-/// Room made for each read; most heads fit.
-const READ: usize = 4096;
+/// Room for each read; most heads fit.
+const READ: usize = 16 * 1024;
+
+thread_local! {
+    /// What a connection reads into. Connections that wait for their clients have no room of their own meanwhile.
+    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
 
 /// After a last answer: how long the rest of a request is read, as closing before could destroy the answer (RFC 9112,
 /// section 9.6).
@@ -72,8 +78,39 @@ impl Wire {
 
     /// Reads more, and says how much; nothing once the client has closed its side.
     pub(crate) async fn read_more(&mut self) -> io::Result<usize> {
-        self.held.reserve(READ);
-        self.stream.read_buf(&mut self.held).await
+        poll_fn(|cx| self.poll_more(cx)).await
+    }
+
+    /// What was read and not handed on, once there is so much of it.
+    ///
+    /// # Errors
+    /// The client left before.
+    pub(crate) async fn held_at_least(&mut self, bytes: usize) -> io::Result<&mut BytesMut> {
+        while self.held.len() < bytes {
+            if self.read_more().await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(&mut self.held)
+    }
+
+    /// Whether the client took all of it in time.
+    pub(crate) async fn send(&mut self, bytes: &[u8], limit: Duration) -> bool {
+        let sent = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        matches!(timeout(limit, sent).await, Ok(Ok(())))
+    }
+
+    /// Ends once the client has left. May be dropped at any time.
+    pub(crate) async fn left(&mut self) {
+        while self.held.len() < AHEAD {
+            if !matches!(self.read_more().await, Ok(1..)) {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 
     /// Takes out a head of so many bytes; pingora may read the body that follows it.
@@ -83,6 +120,11 @@ impl Wire {
             Body::Chunked => Rest::Chunked(Chunks::default()),
         };
         self.held.split_to(head_bytes)
+    }
+
+    /// Closes after an answer to a client that sends nothing more.
+    pub(crate) async fn close(mut self: Box<Self>) {
+        _ = timeout(LINGER, AsyncWriteExt::shutdown(&mut self)).await;
     }
 
     /// Sends this answer, and closes.
@@ -131,28 +173,19 @@ impl Wire {
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.held.reserve(READ);
-        let more = std::pin::pin!(self.stream.read_buf(&mut self.held));
-        more.poll(cx)
-    }
-}
-
-impl Downstream for Wire {
-    async fn send(&mut self, bytes: &[u8], limit: Duration) -> bool {
-        let sent = async {
-            self.write_all(bytes).await?;
-            self.flush().await
-        };
-        matches!(timeout(limit, sent).await, Ok(Ok(())))
-    }
-
-    async fn left(&mut self) {
-        while self.held.len() < AHEAD {
-            if !matches!(self.read_more().await, Ok(1..)) {
-                return;
+        let stream = Pin::new(&mut self.stream);
+        let held = &mut self.held;
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            let polled = stream.poll_read(cx, &mut read);
+            if polled.is_pending() && held.is_empty() {
+                // It may be a while until the client says something.
+                *held = BytesMut::new();
             }
-        }
-        std::future::pending().await
+            ready!(polled)?;
+            held.extend_from_slice(read.filled());
+            Poll::Ready(Ok(read.filled().len()))
+        })
     }
 }
 

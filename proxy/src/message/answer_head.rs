@@ -141,7 +141,7 @@ impl Framing {
         for length in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             let length = match length {
                 [] => None,
-                digits => super::head::length(digits).ok(),
+                digits => super::head::content_length(digits).ok(),
             };
             let length = length.ok_or(MalformedAnswer("its length is no number"))?;
             if *self.length.get_or_insert(length) != length {
@@ -164,6 +164,7 @@ impl Framing {
 }
 
 impl AnswerHead<'_> {
+    /// Whether another head follows.
     pub(crate) fn is_informational(&self) -> bool {
         self.status < 200
     }
@@ -179,9 +180,8 @@ impl AnswerHead<'_> {
         to.put_slice(b" ");
         to.put_slice(self.reason.as_bytes());
         to.put_slice(b"\r\n");
-        let mut has_length = false;
-        for (name, value) in &self.fields {
-            if self.goes_on(name, &mut has_length) && !replaced(name) {
+        for (name, value) in self.fields_that_go_on() {
+            if !replaced(name) {
                 to.put_slice(name);
                 to.put_slice(b": ");
                 put_value(to, value);
@@ -191,6 +191,13 @@ impl AnswerHead<'_> {
         if matches!(self.body, AnswerBody::Chunked | AnswerBody::UntilClose) {
             to.put_slice(b"Transfer-Encoding: chunked\r\n");
         }
+    }
+
+    /// Names and values, as they came, of what does not end with this hop. A value may be folded, see [`put_value`].
+    pub(crate) fn fields_that_go_on(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut has_length = false;
+        let goes_on = move |(name, _): &(&[u8], &[u8])| self.goes_on(name, &mut has_length);
+        self.fields.iter().copied().filter(goes_on)
     }
 
     fn goes_on(&self, name: &[u8], has_length: &mut bool) -> bool {
@@ -217,8 +224,7 @@ impl AnswerHead<'_> {
     }
 
     /// How many header lines there are.
-    #[cfg(test)]
-    pub(super) fn fields(&self) -> usize {
+    pub(crate) fn fields(&self) -> usize {
         self.fields.len()
     }
 
@@ -230,7 +236,7 @@ impl AnswerHead<'_> {
 }
 
 /// A folded value in one line (RFC 9112, section 5.2).
-fn put_value(to: &mut BytesMut, value: &[u8]) {
+pub(crate) fn put_value(to: &mut BytesMut, value: &[u8]) {
     if memchr::memchr2(b'\r', b'\n', value).is_none() {
         return to.put_slice(value);
     }

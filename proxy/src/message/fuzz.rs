@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use bytes::BytesMut;
 use http::header::FORWARDED;
 use pingora_http::RequestHeader;
+use store_server::chunks::Chunks;
 
 use super::answer_head::{self, AnswerBody};
-use super::chunks::Chunks;
 use super::forwarded;
 use super::head::{self, HeadLimits};
 

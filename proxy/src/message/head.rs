@@ -6,10 +6,12 @@ mod framing;
 mod tests;
 
 use bytes::{BufMut, BytesMut};
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use framing::Framing;
-pub(crate) use framing::{check_expect, is_authority, length};
+pub(crate) use framing::{check_expect, is_authority};
+use store_server::field::{BARE_LINE_END, has_bare_line_end};
+pub(crate) use store_server::field::{content_length, split as split_field};
 
 use super::problem::Problem;
 use super::target;
@@ -30,15 +32,11 @@ pub(crate) fn find(bytes: &[u8], limits: HeadLimits) -> Result<Option<usize>, Pr
     if end.unwrap_or(bytes.len()) > limits.bytes {
         return Err(Problem::HeadTooLarge("the request's head is too large"));
     }
-    if end.is_none() && has_bare_line_end(bytes) {
+    if end.is_none() && has_bare_line_end(bytes, 0) {
         // Never a head that ends as ours do, so waiting for more is of no use.
-        return Err(Problem::Malformed("lines must end with CR LF"));
+        return Err(Problem::Malformed(BARE_LINE_END));
     }
     Ok(end)
-}
-
-fn has_bare_line_end(bytes: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r')
 }
 
 /// How a request's body ends (RFC 9112, section 6.3).
@@ -74,7 +72,7 @@ pub(crate) fn check(head: &[u8], limits: HeadLimits) -> Result<HeadForm, Problem
                 "the request has too many header lines",
             ));
         }
-        let (name, value) = split_field(line)?;
+        let (name, value) = split_field(line).map_err(Problem::Malformed)?;
         framing.field(name, value)?;
     }
     framing.check(&request)
@@ -102,6 +100,11 @@ pub(crate) fn simplified(head: &[u8]) -> BytesMut {
     }
     put_line(&mut simple, &[]);
     simple
+}
+
+/// Writes a header line.
+pub(crate) fn put_field(head: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
+    put_line(head, &[name.as_str().as_bytes(), b": ", value.as_bytes()]);
 }
 
 fn put_line(head: &mut BytesMut, parts: &[&[u8]]) {
@@ -242,29 +245,9 @@ pub(crate) fn check_target<'a>(
     }
 }
 
-/// Whether this is a header line.
-pub(crate) fn is_field(line: &[u8]) -> bool {
-    split_field(line).is_ok()
-}
-
-/// A name and a value (RFC 9112, section 5): no space before the colon, no folding, no control characters.
-pub(crate) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
-    if line.starts_with(b" ") || line.starts_with(b"\t") {
-        return Err(Problem::Malformed(
-            "a header line must not begin with a space",
-        ));
-    }
-    let colon =
-        memchr::memchr(b':', line).ok_or(Problem::Malformed("a header line has no colon"))?;
-    let (name, value) = (&line[..colon], &line[colon + 1..]);
-    if name.is_empty() || !name.iter().all(|&byte| store_server::is_token(byte)) {
-        return Err(Problem::Malformed("a header name is not a token"));
-    }
-    if value
-        .iter()
-        .any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f)
-    {
-        return Err(Problem::Malformed("a header value has control characters"));
-    }
-    Ok((name, value.trim_ascii()))
+/// Name and value of a header line that was checked.
+pub(crate) fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+    let value = line.get(colon + 1..).unwrap_or_default();
+    (&line[..colon], value.trim_ascii())
 }

@@ -1,21 +1,24 @@
-//! Plain requests: a GET or HEAD whose head says nothing that concerns the connection, or a body. They pass pingora by.
+//! Plain requests: those with at most a small body, whose head says nothing else that concerns the connection than whether
+//! it is the last. They pass pingora by.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::head::{self, split_field};
+use super::head::{self, Body, HeadForm};
 
 /// Says to a store host that nobody asked for this but the proxy, so that it is no call to be counted.
 pub(crate) const FILL: HeaderName = HeaderName::from_static(FILL_NAME);
 const FILL_NAME: &str = "store-cache-fill";
 
+/// Largest body, in bytes, that is small: all of it has come before an upstream is asked, and it is kept for another try.
+pub(crate) const SMALL_BODY: u64 = 64 * 1024;
+
 /// Fields that make a request less plain: they end with this hop, mean a body, or are for the proxy alone to say.
-const AWKWARD: [&[u8]; 13] = [
+const AWKWARD: [&[u8]; 12] = [
     b"te",
     b"expect",
     b"trailer",
     b"upgrade",
     b"keep-alive",
-    b"content-length",
     b"http2-settings",
     b"proxy-connection",
     b"transfer-encoding",
@@ -55,12 +58,16 @@ const HARMLESS: [&[u8]; 12] = [
 /// The head of a plain request, in parts.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PlainRequest<'a> {
-    pub(crate) is_head: bool,
+    pub(crate) method: &'a str,
     pub(crate) target: &'a str,
     pub(crate) host: &'a str,
     pub(crate) user_agent: Option<&'a str>,
     /// Whether nothing in it changes an answer that is kept whole and does not vary.
     pub(crate) is_harmless: bool,
+    /// Whether the client asks for nothing more on this connection.
+    pub(crate) closes: bool,
+    /// Bytes of the body.
+    pub(crate) body_bytes: usize,
     /// What it says of its origin.
     pub(crate) origin: HeaderMap,
     head: &'a [u8],
@@ -72,29 +79,34 @@ enum Field {
     UserAgent,
     Origin,
     Harmless,
+    Closes,
     Other,
 }
 
 impl<'a> PlainRequest<'a> {
-    /// The parts of a head that was checked; none if it is less plain.
-    pub(crate) fn read(head: &'a [u8]) -> Option<Self> {
+    /// The parts of a head that was checked, and found to have this form; none if it is less plain.
+    pub(crate) fn read(head: &'a [u8], form: HeadForm) -> Option<Self> {
+        let body_bytes = match form.body {
+            Body::Length(length @ 0..=SMALL_BODY) if form.is_simple => length as usize,
+            Body::Length(_) | Body::Chunked => return None,
+        };
         let mut lines = head::lines(head);
         let line = lines.next()?.strip_suffix(b" HTTP/1.1")?;
-        let (is_head, target) = match line.strip_prefix(b"GET ") {
-            Some(target) => (false, target),
-            None => (true, line.strip_prefix(b"HEAD ")?),
-        };
+        let (method, target) = line.split_at(memchr::memchr(b' ', line)?);
+        let target = &target[1..];
         if !target.starts_with(b"/") {
             return None;
         }
-        let (mut host, mut user_agent, mut is_harmless) = (None, None, true);
+        let (mut host, mut user_agent, mut closes) = (None, None, false);
+        let mut is_harmless = method == b"GET" && body_bytes == 0;
         let mut origin = HeaderMap::new();
         for line in lines {
-            let (name, value) = split_field(line).ok()?;
+            let (name, value) = head::field(line);
             match kind(name, value)? {
                 Field::Host => host = Some(value),
                 Field::UserAgent => user_agent = std::str::from_utf8(value).ok(),
                 Field::Harmless => {}
+                Field::Closes => (closes, is_harmless) = (true, false),
                 Field::Origin => {
                     is_harmless = false;
                     let name = HeaderName::from_bytes(name).ok()?;
@@ -104,11 +116,13 @@ impl<'a> PlainRequest<'a> {
             }
         }
         Some(Self {
-            is_head,
+            method: std::str::from_utf8(method).ok()?,
             target: std::str::from_utf8(target).ok()?,
             host: std::str::from_utf8(host?).ok()?,
             user_agent,
             is_harmless,
+            closes,
+            body_bytes,
             origin,
             head,
         })
@@ -119,11 +133,9 @@ impl<'a> PlainRequest<'a> {
         self.head.len()
     }
 
-    pub(crate) fn method(&self) -> &'static str {
-        match self.is_head {
-            true => "HEAD",
-            false => "GET",
-        }
+    /// Whether only the head of an answer is asked for.
+    pub(crate) fn is_head(&self) -> bool {
+        self.method == "HEAD"
     }
 
     /// The target without its query.
@@ -134,15 +146,14 @@ impl<'a> PlainRequest<'a> {
     /// The first line and all others that go on as they came.
     pub(crate) fn lines_that_stay(&self) -> impl Iterator<Item = &'a [u8]> {
         head::lines(self.head).filter(|line| {
-            let name = memchr::memchr(b':', line).map_or(&line[..0], |colon| &line[..colon]);
+            let (name, _) = head::field(line);
             !is_origin(name) && !name.eq_ignore_ascii_case(b"connection")
         })
     }
 
     /// The value of the first field of this name.
     pub(crate) fn field(&self, name: &HeaderName) -> Option<&'a [u8]> {
-        let fields = head::lines(self.head).skip(1);
-        let mut fields = fields.filter_map(|line| split_field(line).ok());
+        let mut fields = head::lines(self.head).skip(1).map(head::field);
         let found = fields.find(|(field, _)| field.eq_ignore_ascii_case(name.as_str().as_bytes()));
         found.map(|(_, value)| value)
     }
@@ -162,6 +173,9 @@ fn kind(name: &[u8], value: &[u8]) -> Option<Field> {
     }
     if is(b"connection") && value.eq_ignore_ascii_case(b"keep-alive") {
         return Some(Field::Harmless);
+    }
+    if is(b"connection") && value.eq_ignore_ascii_case(b"close") {
+        return Some(Field::Closes);
     }
     if AWKWARD.iter().any(|awkward| is(awkward)) {
         return None;
@@ -183,18 +197,27 @@ fn is_origin(name: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    const NO_BODY: HeadForm = HeadForm {
+        body: Body::Length(0),
+        is_simple: true,
+    };
+
     fn with(line: &str) -> String {
         format!("GET /a?b HTTP/1.1\r\nHost: shop\r\n{line}\r\n\r\n")
+    }
+
+    fn read(head: &str) -> Option<PlainRequest<'_>> {
+        PlainRequest::read(head.as_bytes(), NO_BODY)
     }
 
     #[test]
     fn a_plain_request_is_read_in_parts() {
         let head = "HEAD /a?b HTTP/1.1\r\nHost: shop\r\nUser-Agent: x\r\nConnection: keep-alive\r\n\
                     Forwarded: for=1.2.3.4\r\nX-Tag: 1\r\n\r\n";
-        let plain = PlainRequest::read(head.as_bytes()).expect("plain");
+        let plain = read(head).expect("plain");
         assert_eq!(
             (
-                plain.method(),
+                plain.method,
                 plain.target,
                 plain.path(),
                 plain.host,
@@ -225,34 +248,49 @@ mod tests {
     #[test]
     fn what_concerns_the_connection_is_not_plain() {
         for line in [
-            "Connection: close",
             "Connection: keep-alive, te",
+            "Connection: close, te",
             "Keep-Alive: timeout=5",
             "TE: trailers",
             "Trailer: x",
             "Upgrade: h2c",
             "Expect: 100-continue",
-            "Content-Length: 0",
             "Proxy-Authorization: x",
             "Store-Cache-Fill: ?1",
         ] {
-            assert_eq!(PlainRequest::read(with(line).as_bytes()), None, "{line}");
+            assert_eq!(read(&with(line)), None, "{line}");
         }
         for line in [
-            "POST / HTTP/1.1",
             "OPTIONS * HTTP/1.1",
             "GET / HTTP/1.0",
             "GET http://a/ HTTP/1.1",
         ] {
             let head = format!("{line}\r\nHost: shop\r\n\r\n");
-            assert_eq!(PlainRequest::read(head.as_bytes()), None, "{line}");
+            assert_eq!(read(&head), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_request_may_have_a_small_body_and_be_the_last() {
+        let form = |body| HeadForm { body, ..NO_BODY };
+        let head = with("Content-Length: 9\r\nConnection: Close").replace("GET", "POST");
+        let head = head.as_bytes();
+        let plain = PlainRequest::read(head, form(Body::Length(9))).expect("plain");
+        assert_eq!(
+            (plain.method, plain.body_bytes, plain.closes),
+            ("POST", 9, true)
+        );
+        assert!(!plain.is_harmless);
+        let stay: Vec<_> = plain.lines_that_stay().collect();
+        assert_eq!(stay.last(), Some(&&b"Content-Length: 9"[..]));
+        for body in [Body::Length(SMALL_BODY + 1), Body::Chunked] {
+            assert_eq!(PlainRequest::read(head, form(body)), None, "{body:?}");
         }
     }
 
     #[test]
     fn what_may_change_a_kept_answer_is_not_harmless() {
-        let is_harmless =
-            |line| PlainRequest::read(with(line).as_bytes()).map(|plain| plain.is_harmless);
+        let is_harmless = |line| read(&with(line)).map(|plain| plain.is_harmless);
         for line in [
             "Accept: */*",
             "ACCEPT-ENCODING: br",
@@ -269,6 +307,8 @@ mod tests {
             "Range: bytes=0-1",
             "X-Request-Id: mine",
             "X-Forwarded-For: 1.2.3.4",
+            "Content-Length: 0",
+            "Connection: close",
             "Anything: else",
         ] {
             assert_eq!(is_harmless(line), Some(false), "{line}");

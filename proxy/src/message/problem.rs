@@ -48,6 +48,8 @@ pub(crate) enum Problem {
     UpstreamBroke,
     /// No connection to an upstream came about, so nothing was done.
     UpstreamUnreachable,
+    /// An upstream's certificate, or the proxy's, is not accepted by the other side, so nothing was done.
+    UpstreamUntrusted,
     /// The upstream took too long.
     UpstreamTimedOut,
     /// A bug.
@@ -71,7 +73,7 @@ impl Problem {
             | Self::NoUpstream { .. }
             | Self::Overloaded
             | Self::UpstreamUnreachable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::UpstreamBroke => StatusCode::BAD_GATEWAY,
+            Self::UpstreamBroke | Self::UpstreamUntrusted => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -104,6 +106,9 @@ impl Problem {
             }
             Self::UpstreamUnreachable => {
                 "no server can be reached; nothing was done, try again later".into()
+            }
+            Self::UpstreamUntrusted => {
+                "no server can be reached by a connection that is trusted; nothing was done".into()
             }
             Self::UpstreamTimedOut => {
                 "the server did not answer in time; the request may have been carried out".into()
@@ -144,6 +149,7 @@ impl Problem {
             | Self::UpstreamBroke
             | Self::UpstreamUnreachable
             | Self::UpstreamTimedOut
+            | Self::UpstreamUntrusted
             | Self::Internal => return None,
         })
     }

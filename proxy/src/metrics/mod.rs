@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
     refused: [IntCounter; Reason::ALL.len()],
     registry: Registry,
     reloads: IntCounterVec,
+    lookups: IntCounterVec,
     config_loaded: IntGauge,
     upstreams: UpstreamVecs,
     groups: GroupVecs,
@@ -77,6 +78,11 @@ impl Metrics {
                 "Times the configuration was read again",
                 &["result"],
             )?,
+            lookups: declare.counters(
+                "store_proxy_name_lookups_total",
+                "Look-ups of a server's name: ok, empty when it stands for nothing, failed when nobody answered",
+                &["name", "result"],
+            )?,
             config_loaded: declare.gauge(
                 "store_proxy_config_loaded_timestamp_seconds",
                 "When the configuration in use was read",
@@ -103,14 +109,36 @@ impl Metrics {
         render(&self.registry)
     }
 
-    /// The metrics of one upstream; the same ones for each call.
-    pub(crate) fn upstream(&self, group: &str, address: &str) -> UpstreamMetrics {
-        self.upstreams.of(group, address)
+    /// The metrics of one upstream, which was found by this name if by any; the same ones for each call.
+    pub(crate) fn upstream(
+        &self,
+        group: &str,
+        address: &str,
+        name: Option<&str>,
+    ) -> UpstreamMetrics {
+        self.upstreams.of(group, address, name)
     }
 
-    /// Removes the series of an upstream that is no longer in the file.
+    /// Removes the series of an upstream that there is no more.
     pub(crate) fn forget_upstream(&self, group: &str, address: &str) {
         self.upstreams.forget(group, address);
+    }
+
+    /// Removes the series that says by which name an upstream was found.
+    pub(crate) fn forget_upstream_name(&self, group: &str, address: &str, name: &str) {
+        self.upstreams.forget_name(group, address, name);
+    }
+
+    /// Counts a look-up of a name, by its result: `ok`, `empty` or `failed`.
+    pub(crate) fn name_looked_up(&self, name: &str, result: &str) {
+        self.lookups.with_label_values(&[name, result]).inc();
+    }
+
+    /// Removes the series of a name that is no longer in the file.
+    pub(crate) fn forget_name(&self, name: &str) {
+        for result in ["ok", "empty", "failed"] {
+            upstream::forget(&self.lookups, &[name, result]);
+        }
     }
 
     /// The metrics of one group; the same ones for each call.
@@ -161,9 +189,13 @@ mod tests {
     fn series_of_a_forgotten_upstream_are_gone() {
         let metrics = Metrics::new().expect("names are unique");
         let (one, two) = ("127.0.0.1:5000", "127.0.0.1:5001");
-        metrics.upstream("store", one).requests[class(200)].inc();
-        metrics.upstream("store", two).healthy.set(1);
+        metrics
+            .upstream("store", one, Some("store-host:5000"))
+            .requests[class(200)]
+        .inc();
+        metrics.upstream("store", two, None).healthy.set(1);
         metrics.forget_upstream("store", one);
+        metrics.forget_upstream_name("store", one, "store-host:5000");
         metrics.forget_upstream("store", "127.0.0.1:9");
         let text = metrics.render().expect("renders");
         assert!(!text.contains(one), "{text}");

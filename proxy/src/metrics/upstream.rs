@@ -41,6 +41,8 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) ejections: IntCounter,
     /// New connections.
     pub(crate) connects: IntCounter,
+    /// Connections that were given up for want of trust.
+    pub(crate) tls_failures: IntCounter,
     /// Requests waiting for one of its connections.
     pub(crate) queued: IntGauge,
 }
@@ -71,7 +73,9 @@ pub(super) struct UpstreamVecs {
     healthy: IntGaugeVec,
     ejections: IntCounterVec,
     connects: IntCounterVec,
+    tls_failures: IntCounterVec,
     queued: IntGaugeVec,
+    info: IntGaugeVec,
 }
 
 impl UpstreamVecs {
@@ -109,16 +113,30 @@ impl UpstreamVecs {
                 "New connections to the upstream",
                 &labels,
             )?,
+            tls_failures: declare.counters(
+                "store_proxy_upstream_tls_failures_total",
+                "Connections to the upstream given up in the TLS handshake: a certificate that is not accepted",
+                &labels,
+            )?,
             queued: declare.gauges(
                 "store_proxy_upstream_queued",
                 "Requests waiting for one of the upstream's connections",
                 &labels,
             )?,
+            info: declare.gauges(
+                "store_proxy_upstream_info",
+                "1; the name in the configuration that the upstream was found by",
+                &["group", "upstream", "name"],
+            )?,
         })
     }
 
-    pub(super) fn of(&self, group: &str, address: &str) -> UpstreamMetrics {
+    pub(super) fn of(&self, group: &str, address: &str, name: Option<&str>) -> UpstreamMetrics {
         let labels = [group, address];
+        if let Some(name) = name {
+            let info = [group, address, name];
+            self.info.with_label_values(&info).set(1);
+        }
         UpstreamMetrics {
             requests: CLASSES
                 .map(|status| self.requests.with_label_values(&[group, address, status])),
@@ -127,6 +145,7 @@ impl UpstreamVecs {
             healthy: self.healthy.with_label_values(&labels),
             ejections: self.ejections.with_label_values(&labels),
             connects: self.connects.with_label_values(&labels),
+            tls_failures: self.tls_failures.with_label_values(&labels),
             queued: self.queued.with_label_values(&labels),
         }
     }
@@ -141,12 +160,17 @@ impl UpstreamVecs {
         forget(&self.healthy, &labels);
         forget(&self.ejections, &labels);
         forget(&self.connects, &labels);
+        forget(&self.tls_failures, &labels);
         forget(&self.queued, &labels);
+    }
+
+    pub(super) fn forget_name(&self, group: &str, address: &str, name: &str) {
+        forget(&self.info, &[group, address, name]);
     }
 }
 
 /// Removes a series; one that was never there is no failure.
-fn forget<B: MetricVecBuilder>(series: &MetricVec<B>, labels: &[&str]) {
+pub(super) fn forget<B: MetricVecBuilder>(series: &MetricVec<B>, labels: &[&str]) {
     _ = series.remove_label_values(labels);
 }
 

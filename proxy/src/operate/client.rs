@@ -9,7 +9,7 @@ use serde_json::Value;
 use store_server::Secret;
 use store_server::console::table;
 
-use crate::answers::{Drain, Purge, Reload, Status, Undrain};
+use crate::answers::{Drain, NameStatus, Purge, Reload, Status, Undrain};
 
 /// The admin listener of a proxy with the default settings.
 const DEFAULT: &str = "http://127.0.0.1:8081";
@@ -206,12 +206,13 @@ pub(super) fn reachable(listener: SocketAddr) -> SocketAddr {
     address
 }
 
-/// A line for the process, and one for each upstream.
+/// A line for the process, one for each upstream, and one for each name that can't be looked up.
 fn lines(status: &Status) -> Vec<String> {
     let heading = [
         "GROUP",
         "POLICY",
         "UPSTREAM",
+        "NAME",
         "WEIGHT",
         "STATE",
         "IN FLIGHT",
@@ -224,6 +225,7 @@ fn lines(status: &Status) -> Vec<String> {
                 group.name.clone(),
                 group.policy.clone(),
                 upstream.address.clone(),
+                upstream.name.clone().unwrap_or_else(|| "-".into()),
                 upstream.weight.to_string(),
                 upstream.state.clone(),
                 upstream.in_flight.to_string(),
@@ -237,7 +239,20 @@ fn lines(status: &Status) -> Vec<String> {
         .collect();
     let build = status.build.as_ref().map(|build| format!(", {build}"));
     let process = format!("process {}{}", status.pid, build.unwrap_or_default());
-    std::iter::once(process).chain(table(&rows)).collect()
+    let names = status.groups.iter().flat_map(|group| {
+        let in_trouble = |name: &NameStatus| {
+            let (trouble, name, known) = (name.trouble.as_ref()?, &name.name, name.addresses);
+            let group = &group.name;
+            Some(format!(
+                "{group}: `{name}` can't be looked up: {trouble} (addresses known: {known})"
+            ))
+        };
+        group.names.iter().filter_map(in_trouble)
+    });
+    std::iter::once(process)
+        .chain(table(&rows))
+        .chain(names)
+        .collect()
 }
 
 fn unreachable(admin: &str, error: &dyn std::error::Error) -> ClientError {
@@ -273,14 +288,17 @@ mod tests {
             r#"{"version": "1.2.3", "commit": "abc", "profile": "dist", "pid": 7,
                 "groups": [{"name": "store", "policy": "round_robin", "upstreams": [
                 {"address": "127.0.0.1:5000", "weight": 1, "state": "up", "in_flight": 2, "queued": 0, "requests": 1234},
-                {"address": "b:1", "weight": 10, "state": "draining", "in_flight": 0, "queued": 0, "requests": 5}]}]}"#,
+                {"address": "10.0.0.7:1", "name": "b:1", "weight": 10, "state": "draining", "in_flight": 0, "queued": 0,
+                 "requests": 5}],
+                "names": [{"name": "a:1", "addresses": 2}, {"name": "b:1", "addresses": 1, "trouble": "no such name"}]}]}"#,
         )
         .expect("parses");
         let expected = [
             "process 7, 1.2.3 (commit abc, profile dist)",
-            "GROUP  POLICY       UPSTREAM        WEIGHT  STATE     IN FLIGHT  QUEUED  REQUESTS",
-            "store  round_robin  127.0.0.1:5000  1       up        2          0       1234",
-            "store  round_robin  b:1             10      draining  0          0       5",
+            "GROUP  POLICY       UPSTREAM        NAME  WEIGHT  STATE     IN FLIGHT  QUEUED  REQUESTS",
+            "store  round_robin  127.0.0.1:5000  -     1       up        2          0       1234",
+            "store  round_robin  10.0.0.7:1      b:1   10      draining  0          0       5",
+            "store: `b:1` can't be looked up: no such name (addresses known: 1)",
         ];
         assert_eq!(lines(&status), expected);
     }

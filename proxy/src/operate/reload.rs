@@ -45,7 +45,7 @@ impl Reloader {
         // Whoever has moved the log away reloads to get a new one.
         self.access_log.reopen();
         let file = self.file.clone();
-        // It reads a file, and may ask a name server.
+        // It reads files.
         let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
         let loaded = loaded.unwrap_or_else(|error| {
             Err(ConfigError::Unreadable {
@@ -54,7 +54,11 @@ impl Reloader {
             })
         });
         match loaded {
-            Ok(config) => Ok(self.take_up(&config)),
+            Ok(config) => {
+                // Before it is taken up: a group should have its servers from the beginning.
+                self.live.names.ask_for_all(&config).await;
+                Ok(self.take_up(&config))
+            }
             Err(error) => {
                 self.live.metrics.reload_failed();
                 tracing::error!(%error, "Settings are wrong; the old ones stay in force");

@@ -8,7 +8,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::exchange::{Exchange, Origin, Route};
-use super::replay::may_be_replayed;
+use super::replay::{IDEMPOTENCY_KEY, may_be_replayed};
 use crate::clients::{Kind, address_of};
 use crate::message::problem::Problem;
 use crate::table::live::Live;
@@ -65,11 +65,13 @@ pub(crate) fn admit(
     let request = session.req_header();
     exchange.trace(&live.tracing, &request.method, &request.headers);
     let announced = request.headers.get(CONTENT_LENGTH);
+    let (method, path) = (request.method.as_str(), request.uri.path());
+    let has_key = || request.headers.contains_key(IDEMPOTENCY_KEY);
     let asked = Demand {
         is_whole,
         announced: announced.and_then(|length| length.to_str().ok()?.parse().ok()),
-        group: table.routes.find(host(request), request.uri.path()),
-        replayable: may_be_replayed(request, &table.config.retry.keyed_posts),
+        group: table.routes.find(host(request), path),
+        replayable: may_be_replayed(method, path, has_key, &table.config.retry.keyed_posts),
     };
     let_in(live, exchange, &asked)
 }

@@ -8,8 +8,7 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use pingora_timeout::timeout;
 
-/// Bytes of a body that pingora keeps for another try, and sends from there.
-const KEPT: u64 = 64 * 1024;
+use crate::message::plain::SMALL_BODY;
 
 /// Waits for the whole of a small body, or for the first part of one that is large or does not say how long it is. A
 /// client that wants a word before it sends its body gets it here, but for one of HTTP/1.0, which knows none (RFC 9110,
@@ -31,7 +30,7 @@ pub(crate) async fn wait_for_body(session: &mut Session, limit: Duration) -> Res
         let told = session.write_continue_response().await;
         told.map_err(Error::into_down)?;
     }
-    let is_small = length.is_some_and(|length| length <= KEPT);
+    let is_small = length.is_some_and(|length| length <= SMALL_BODY);
     session.enable_retry_buffering();
     let arrived = async {
         while session.read_request_body().await?.is_some() && is_small {}

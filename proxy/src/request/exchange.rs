@@ -290,7 +290,7 @@ impl Exchange {
             bytes_sent: seen.bytes_sent,
             duration,
             group: self.group().map(|group| &*group.name),
-            upstream: tries.last().map(|upstream| &*upstream.entry.address),
+            upstream: tries.last().map(|upstream| &*upstream.endpoint.address),
             tries: tries.count(),
             cache: end.outcome.map(Outcome::label),
             refused: self.ending.refused.map(Reason::label),

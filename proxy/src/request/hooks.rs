@@ -238,7 +238,7 @@ impl ProxyHttp for Proxy {
         if !request.headers.contains_key(HOST)
             && let Some(upstream) = exchange.attempts.tries.last()
         {
-            request.insert_header(HOST, &*upstream.entry.address)?;
+            request.insert_header(HOST, &*upstream.endpoint.address)?;
         }
         let origin = &exchange.origin;
         let trusted = forwarded::is_trusted(origin.peer, &exchange.table.config.forwarded.trusted);
@@ -346,7 +346,10 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         mut error: BError,
     ) -> BError {
-        let again = exchange.unreachable();
+        let again = match error.etype() {
+            ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert => exchange.untrusted(),
+            _ => exchange.unreachable(),
+        };
         error.set_retry(again);
         error
     }

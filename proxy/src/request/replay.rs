@@ -1,21 +1,25 @@
 //! Which requests may be sent again.
 
-use http::{HeaderName, Method};
-use pingora_http::RequestHeader;
+use http::HeaderName;
 
 use crate::message::target;
 
 /// Makes a `POST` repeatable where servers honour it: they answer a key they have seen with what they answered before.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Whether the request may reach an upstream twice: what changes nothing, and POSTs with a key to one of the paths that
-/// honour it, or below one. `DELETE` and `PUT` are idempotent in what they do (RFC 9110, section 9.2.2), but not in what they answer:
+/// honour it, or below one; `path` is without its query. `DELETE` and `PUT` are idempotent in what they do (RFC 9110, section 9.2.2), but not in what they answer:
 /// the second time there would be nothing left to delete.
-pub(crate) fn may_be_replayed(request: &RequestHeader, keyed_posts: &[String]) -> bool {
-    match request.method {
-        Method::GET | Method::HEAD | Method::OPTIONS => true,
-        Method::POST if request.headers.contains_key(IDEMPOTENCY_KEY) => {
-            let path = target::normal(request.uri.path().as_bytes());
+pub(crate) fn may_be_replayed(
+    method: &str,
+    path: &str,
+    has_key: impl FnOnce() -> bool,
+    keyed_posts: &[String],
+) -> bool {
+    match method {
+        "GET" | "HEAD" | "OPTIONS" => true,
+        "POST" if has_key() => {
+            let path = target::normal(path.as_bytes());
             let mut keyed = keyed_posts.iter().map(|keyed| keyed.trim_end_matches('/'));
             keyed.any(|keyed| target::begins_with(&path, keyed.as_bytes()))
         }
@@ -30,28 +34,14 @@ mod tests {
     #[test]
     fn only_what_changes_nothing_twice_is_replayed() {
         let keyed = ["/orders".to_owned(), "/users/".to_owned()];
-        let may = |method: &str, target: &str, key: bool| {
-            let mut request = RequestHeader::build(method, target.as_bytes(), None).expect("one");
-            if key {
-                request
-                    .insert_header(IDEMPOTENCY_KEY, "k1")
-                    .expect("a header");
-            }
-            may_be_replayed(&request, &keyed)
-        };
+        let may = |method, path, has_key| may_be_replayed(method, path, || has_key, &keyed);
         for method in ["GET", "HEAD", "OPTIONS"] {
             assert!(may(method, "/orders/1", false), "{method}");
         }
         for method in ["POST", "PATCH", "DELETE", "PUT"] {
             assert!(!may(method, "/orders", false), "{method}");
         }
-        for target in [
-            "/orders",
-            "/orders/",
-            "/orders/1",
-            "/%6frders?a=b",
-            "/users",
-        ] {
+        for target in ["/orders", "/orders/", "/orders/1", "/%6frders", "/users"] {
             assert!(may("POST", target, true), "{target}");
         }
         for target in ["/products", "//orders", "/ordersheet", "/"] {

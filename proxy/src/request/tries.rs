@@ -76,15 +76,29 @@ impl Exchange {
     /// The upstream began to answer.
     pub(crate) fn answered(&mut self, status: u16) {
         self.traced.answered(status);
-        if let Some(permit) = self.attempts.permit() {
+        if let (Some(group), Some(permit)) = (self.group(), self.attempts.permit()) {
             permit.upstream.metrics.requests[class(status)].inc();
+            group.answered(&permit.upstream, status);
         }
     }
 
     /// No connection came about. Whether there is another try.
     pub(crate) fn unreachable(&mut self) -> bool {
         self.traced.failed("unreachable");
-        self.broke(Problem::UpstreamUnreachable);
+        self.has_no_connection(Problem::UpstreamUnreachable)
+    }
+
+    /// There is no trust between proxy and upstream. Whether there is another try.
+    pub(crate) fn untrusted(&mut self) -> bool {
+        self.traced.failed("untrusted");
+        if let Some(upstream) = self.attempts.tries.last() {
+            upstream.metrics.tls_failures.inc();
+        }
+        self.has_no_connection(Problem::UpstreamUntrusted)
+    }
+
+    fn has_no_connection(&mut self, problem: Problem) -> bool {
+        self.broke(problem);
         let again = self.has_tries_left();
         if let (true, Some(group)) = (again, self.group()) {
             group.metrics.retries_connect.inc();

@@ -12,8 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::{Config, ConfigError};
-use crate::downstream::tls::TlsError;
+use crate::config::{Config, ConfigError, TlsError};
 
 pub use run::serve;
 
@@ -65,11 +64,12 @@ impl StartError {
     }
 }
 
-/// Checks of a configuration what can be checked without serving, beyond what reading it does.
+/// Checks of a configuration what can be checked without serving, beyond what reading it does. Returns what its names stand
+/// for, in lines that begin with `#`; one that stands for nothing may come to do so later.
 ///
 /// # Errors
 /// A certificate can't be used.
-pub fn check(config: &Config) -> Result<(), StartError> {
+pub async fn check(config: &Config) -> Result<String, StartError> {
     crate::downstream::entrance::certificates(&config.listen)?;
-    Ok(())
+    Ok(crate::names::describe(config).await)
 }

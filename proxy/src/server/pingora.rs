@@ -27,6 +27,7 @@ use crate::operate::token::Token;
 use crate::request::access_log::AccessLog;
 use crate::table::checks::HealthChecks;
 use crate::table::live::Live;
+use crate::table::lookups::NameLookups;
 
 /// Most unused connections to upstreams that each thread keeps.
 const KEPT_CONNECTIONS: usize = 1024;
@@ -146,6 +147,8 @@ fn with_services(
     );
     server.add_service(admin);
 
+    let lookups = NameLookups::new(parts.live.clone());
+    server.add_service(background_service("names", lookups));
     server.add_service(background_service("health", HealthChecks::new(parts.live)));
     server.add_service(ListenWatch {
         addresses: sockets::addresses(config),

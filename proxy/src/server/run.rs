@@ -19,6 +19,7 @@ use super::sockets;
 use crate::config::{self, Config};
 use crate::downstream::tls::Certificate;
 use crate::metrics::Metrics;
+use crate::names::Names;
 use crate::operate::cli::Serve;
 use crate::operate::client::AdminClient;
 use crate::operate::pid_file::{self, PidFile};
@@ -73,7 +74,9 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     let access_log = Arc::new(access_log);
     let tracing = Tracing::start(&config.trace.settings(), PROGRAM, metrics.spans.clone());
     let tracing = tracing.map_err(StartError::Trace)?;
-    let live = Live::new(&config, metrics, tracing.clone());
+    let names = Names::new(metrics.clone());
+    names.ask_for_all(&config).await;
+    let live = Live::new(&config, names, metrics, tracing.clone());
     if settings.upgrade {
         take_over_drains(&config, &live).await;
     }

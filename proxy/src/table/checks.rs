@@ -74,7 +74,7 @@ impl Round {
                 continue;
             };
             for upstream in &group.upstreams {
-                let id = (group.name.clone(), upstream.entry.address.clone());
+                let id = (group.name.clone(), upstream.endpoint.address.clone());
                 let at = self.due.get(&id).copied().unwrap_or(now);
                 if at > now {
                     due.insert(id, at);

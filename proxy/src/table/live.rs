@@ -1,19 +1,21 @@
 //! The configuration in force. A reload replaces it whole; what is known about upstreams stays.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
 use store_server::trace::Tracing;
 
+use super::build::Builder;
 use super::routes::Routes;
-use crate::answers::{GroupStatus, UpstreamStatus, word};
+use crate::answers::{GroupStatus, NameStatus, UpstreamStatus, word};
 use crate::cache::Caches;
 use crate::clients::{ClientRate, Clients};
-use crate::config::{self, Config};
+use crate::config::{Config, Place, ServerEntry};
 use crate::metrics::Metrics;
+use crate::names::Names;
 use crate::upstream::{Group, Upstream};
 
 /// Wait between two looks at whether a drained upstream is idle.
@@ -25,7 +27,11 @@ const IDLE_LOOKS: u32 = 3;
 /// The configuration in force.
 pub(crate) struct Live {
     table: ArcSwap<Table>,
+    /// Of whoever replaces the table.
+    turn: Mutex<()>,
     caches: Caches,
+    /// The addresses of upstreams that the configuration names.
+    pub(crate) names: Arc<Names>,
     /// What each client has open.
     pub(crate) clients: Arc<Clients>,
     /// Every metric.
@@ -48,13 +54,25 @@ pub(crate) struct Table {
 pub(crate) struct NoSuchUpstream(String);
 
 impl Live {
-    /// Puts `config` in force.
-    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>, tracing: Tracing) -> Arc<Self> {
+    /// Puts `config` in force, with what is known of its names.
+    pub(crate) fn new(
+        config: &Config,
+        names: Arc<Names>,
+        metrics: Arc<Metrics>,
+        tracing: Tracing,
+    ) -> Arc<Self> {
         let caches = Caches::default();
-        let table = Table::new(config, None, &metrics, &caches);
+        let builder = Builder {
+            names: &names,
+            metrics: &metrics,
+            caches: &caches,
+        };
+        let table = builder.table(config, None);
         Arc::new(Self {
             table: ArcSwap::from_pointee(table),
+            turn: Mutex::default(),
             caches,
+            names,
             clients: Arc::default(),
             metrics,
             tracing,
@@ -63,25 +81,54 @@ impl Live {
 
     /// Puts another `config` in force; requests in flight end with the one they began with.
     pub(crate) fn reload(&self, config: &Config) {
-        let before = self.table.load_full();
-        let table = Table::new(config, Some(&before), &self.metrics, &self.caches);
-        for (group, upstream) in before.upstreams() {
-            let stays = table
-                .upstreams()
-                .any(|(g, u)| g == group && u.entry.address == upstream.entry.address);
-            if !stays {
-                self.metrics.forget_upstream(group, &upstream.entry.address);
-            }
-        }
-        self.table.store(Arc::new(table));
+        let (before, after) = self.replace(|_| config.clone());
+        self.names.keep_those_of(config);
         // After the switch: from here on, only requests that began before it ask the old servers.
-        let after = self.table();
         self.caches.purge(
             |group| match (before.groups.get(group), after.groups.get(group)) {
                 (Some(before), Some(after)) => !Arc::ptr_eq(before, after),
                 _ => true,
             },
         );
+    }
+
+    /// Takes up what is known of names by now; requests in flight end with the addresses they began with.
+    pub(crate) fn follow_names(&self) {
+        self.replace(|table| table.config.clone());
+    }
+
+    /// Puts another table in the place of the one in force. Returns both.
+    fn replace(&self, config: impl FnOnce(&Table) -> Config) -> (Arc<Table>, Arc<Table>) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.table.load_full();
+        let builder = Builder {
+            names: &self.names,
+            metrics: &self.metrics,
+            caches: &self.caches,
+        };
+        let after = Arc::new(builder.table(&config(&before), Some(&before)));
+        self.forget_those_gone(&before, &after);
+        self.table.store(after.clone());
+        (before, after)
+    }
+
+    fn forget_those_gone(&self, before: &Table, after: &Table) {
+        for (group, upstream) in before.upstreams() {
+            let endpoint = &upstream.endpoint;
+            let mut there = after
+                .upstreams()
+                .filter(|(g, u)| *g == group && u.endpoint.address == endpoint.address);
+            let there = there.next().map(|(_, there)| &there.endpoint);
+            if there.is_none() {
+                self.metrics.forget_upstream(group, &endpoint.address);
+            }
+            if let Some(name) = &endpoint.name
+                && there.is_none_or(|there| there.name != endpoint.name)
+            {
+                self.metrics
+                    .forget_upstream_name(group, &endpoint.address, name);
+            }
+        }
     }
 
     /// Forgets the answers that all groups keep. Returns how many those were.
@@ -119,12 +166,28 @@ impl Live {
                 .iter()
                 .map(|upstream| status(upstream, now))
                 .collect(),
+            names: self.names_of(&group.settings.servers),
         });
         groups.collect()
     }
 
-    /// Sends no more requests to the upstream and waits, at most for `limit`, until it has none in flight. Returns whether
-    /// it has none.
+    fn names_of(&self, servers: &[ServerEntry]) -> Vec<NameStatus> {
+        let named = servers
+            .iter()
+            .filter(|server| !matches!(server.place, Place::Address(_)));
+        let status = named.map(|server| {
+            let known = self.names.knowledge(&server.place);
+            NameStatus {
+                name: server.written().to_owned(),
+                addresses: known.addresses,
+                trouble: known.trouble,
+            }
+        });
+        status.collect()
+    }
+
+    /// Sends no more requests to the upstream, or to all that a name stands for at the moment, and waits, at most for
+    /// `limit`, until none is in flight there. Returns whether none is.
     ///
     /// # Errors
     /// There is no such upstream.
@@ -169,7 +232,7 @@ impl Live {
             for upstream in group
                 .upstreams
                 .iter()
-                .filter(|u| u.entry.address == address)
+                .filter(|u| u.endpoint.is_called(address))
             {
                 upstream.standing.set_draining(draining);
                 found.push(upstream.clone());
@@ -185,8 +248,9 @@ impl Live {
 
 fn status(upstream: &Upstream, now: Instant) -> UpstreamStatus {
     UpstreamStatus {
-        address: upstream.entry.address.clone(),
-        weight: upstream.entry.weight,
+        address: upstream.endpoint.address.clone(),
+        name: upstream.endpoint.name.clone(),
+        weight: upstream.endpoint.weight,
         state: word(&upstream.standing.state(now)),
         in_flight: upstream.in_flight(),
         queued: upstream.waiting(),
@@ -195,34 +259,6 @@ fn status(upstream: &Upstream, now: Instant) -> UpstreamStatus {
 }
 
 impl Table {
-    fn new(config: &Config, before: Option<&Self>, metrics: &Metrics, caches: &Caches) -> Self {
-        let groups: BTreeMap<_, _> = config
-            .upstreams
-            .iter()
-            .map(|(name, settings)| {
-                let before = before.and_then(|table| table.groups.get(name));
-                let group = match before {
-                    Some(group) if group.settings == *settings && group.retry == config.retry => {
-                        group.clone()
-                    }
-                    _ => {
-                        let mut group = group(name, settings, config, before, metrics);
-                        let cache = settings.cache.as_ref();
-                        group.cache = cache.map(|settings| caches.of(name, settings, metrics));
-                        Arc::new(group)
-                    }
-                };
-                (name.clone(), group)
-            })
-            .collect();
-        Self {
-            routes: Routes::new(&config.routes, |name| groups.get(name).cloned()),
-            rate: rate(config, before),
-            config: config.clone(),
-            groups,
-        }
-    }
-
     fn upstreams(&self) -> impl Iterator<Item = (&str, &Arc<Upstream>)> {
         self.groups.values().flat_map(|group| {
             group
@@ -230,39 +266,5 @@ impl Table {
                 .iter()
                 .map(|upstream| (&*group.name, upstream))
         })
-    }
-}
-
-/// Makes a group; upstreams that were in it before keep their standing.
-fn group(
-    name: &str,
-    settings: &config::Group,
-    config: &Config,
-    before: Option<&Arc<Group>>,
-    metrics: &Metrics,
-) -> Group {
-    let upstreams = settings
-        .servers
-        .iter()
-        .map(|entry| {
-            let known = before
-                .into_iter()
-                .flat_map(|group| &group.upstreams)
-                .find(|upstream| upstream.entry.address == entry.address);
-            let standing = known.map(|u| u.standing.clone()).unwrap_or_default();
-            if settings.health.is_none() {
-                standing.is_not_checked();
-            }
-            Arc::new(Upstream::new(name, settings, entry, standing, metrics))
-        })
-        .collect();
-    Group::new(name, settings, &config.retry, upstreams, metrics)
-}
-
-fn rate(config: &Config, before: Option<&Table>) -> Option<Arc<ClientRate>> {
-    let settings = config.limits.rate.as_ref()?;
-    match before {
-        Some(table) if table.config.limits.rate.as_ref() == Some(settings) => table.rate.clone(),
-        _ => ClientRate::new(settings).map(Arc::new),
     }
 }

@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use pingora_load_balancing::health_check::HttpHealthCheck;
 
 use super::budget::Budget;
-use super::health;
 use super::policy::{Candidate, Picker};
 use super::{Permit, State, Upstream};
 use crate::cache::Cache;
@@ -17,18 +15,19 @@ use crate::metrics::{GroupMetrics, Metrics};
 /// How often a race for the last free slot is run again before the request waits in a queue.
 const RACES: usize = 3;
 
+/// The answer of one that can't do its work at the moment (RFC 9110, section 15.6.4).
+const UNAVAILABLE: u16 = 503;
+
 /// A group with the settings of one configuration.
 pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) settings: config::Group,
     pub(crate) retry: config::Retry,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
-    pub(crate) budget: Budget,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: GroupMetrics,
     /// Present if the settings ask for one.
     pub(crate) cache: Option<&'static Cache>,
-    /// Present if the settings ask for checks.
-    pub(crate) checker: Option<HttpHealthCheck>,
     /// Replaced whole, by [`Group::refresh`].
     choice: ArcSwap<Choice>,
 }
@@ -56,8 +55,8 @@ impl Choice {
         let candidates: Vec<Candidate> = eligible
             .iter()
             .map(|upstream| Candidate {
-                address: upstream.entry.resolved,
-                weight: upstream.entry.weight,
+                address: upstream.endpoint.socket,
+                weight: upstream.endpoint.weight,
             })
             .collect();
         Self {
@@ -90,16 +89,26 @@ impl Group {
             name: name.to_owned(),
             settings: settings.clone(),
             retry: retry.clone(),
-            budget: Budget::new(retry),
+            budget: Arc::new(Budget::new(retry)),
             metrics: metrics.group(name),
             cache: None,
-            checker: settings.health.as_ref().and_then(|health| {
-                let checker = health::checker(health);
-                checker
-                    .inspect_err(|error| tracing::error!("`{name}` is not checked: {error}"))
-                    .ok()
-            }),
             choice: ArcSwap::from_pointee(Choice::new(settings.policy, Vec::new())),
+            upstreams,
+        };
+        group.refresh(Instant::now());
+        group
+    }
+
+    /// The same group, with other upstreams behind its names.
+    pub(crate) fn with(&self, upstreams: Vec<Arc<Upstream>>) -> Self {
+        let group = Self {
+            name: self.name.clone(),
+            settings: self.settings.clone(),
+            retry: self.retry.clone(),
+            budget: self.budget.clone(),
+            metrics: self.metrics.clone(),
+            cache: self.cache,
+            choice: ArcSwap::from_pointee(Choice::new(self.settings.policy, Vec::new())),
             upstreams,
         };
         group.refresh(Instant::now());
@@ -194,15 +203,38 @@ impl Group {
             return;
         }
         let now = Instant::now();
-        let Some(time) = upstream.standing.failed(&self.settings.ejection, now) else {
+        if let Some(time) = upstream.standing.failed(&self.settings.ejection, now) {
+            self.left_out(upstream, time, "its requests fail", now);
+        }
+    }
+
+    /// The upstream answered. If the settings say so, too many answers of 503 have it left out for a while, as long as
+    /// another one gives other answers: what all of them can't do is no single one's fault.
+    pub(crate) fn answered(&self, upstream: &Upstream, status: u16) {
+        let ejection = &self.settings.ejection;
+        if !ejection.count_503 {
             return;
+        }
+        if status != UNAVAILABLE {
+            return upstream.standing.served();
+        }
+        let now = Instant::now();
+        let serves = |other: &Arc<Upstream>| {
+            !std::ptr::eq(&**other, upstream) && other.standing.last_served()
         };
+        let among_healthy = self.choice.load().eligible.iter().any(serves);
+        if let Some(time) = upstream.standing.unavailable(ejection, among_healthy, now) {
+            self.left_out(upstream, time, "it answers 503, and others do not", now);
+        }
+    }
+
+    fn left_out(&self, upstream: &Upstream, time: Duration, why: &str, now: Instant) {
+        let address = &upstream.endpoint.address;
         upstream.metrics.ejections.inc();
         tracing::warn!(
             group = self.name,
-            upstream = upstream.entry.address,
-            "Left `{}` out for {time:?}: its requests fail",
-            upstream.entry.address
+            upstream = address,
+            "Left `{address}` out for {time:?}: {why}"
         );
         self.refresh(now);
     }
@@ -243,6 +275,6 @@ impl Tries {
     fn contains(&self, upstream: &Upstream) -> bool {
         self.0
             .iter()
-            .any(|tried| tried.entry.resolved == upstream.entry.resolved)
+            .any(|tried| tried.endpoint.socket == upstream.endpoint.socket)
     }
 }

@@ -1,10 +1,14 @@
 //! One health check, and what it changes.
 
+use std::sync::LazyLock;
 use std::time::Instant;
 
-use pingora_error::{Error, ErrorType};
-use pingora_load_balancing::Backend;
-use pingora_load_balancing::health_check::{HealthCheck, HttpHealthCheck};
+use http::header::{HOST, USER_AGENT};
+use http::uri::{Scheme, Uri};
+use pingora_core::connectors::http::Connector;
+use pingora_core::protocols::http::client::HttpSession;
+use pingora_error::{BError, Error, ErrorType, OrErr, Result};
+use pingora_http::RequestHeader;
 
 use super::standing::Health;
 use super::{Group, Upstream};
@@ -13,12 +17,16 @@ use crate::config;
 /// What an upstream says that answers and can't do its work.
 const UNREADY: u16 = 503;
 
+/// Makes the connections of all checks. None of them is used again: one that is kept alive can hide that no new ones are
+/// accepted.
+static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
+
 /// Asks an upstream how it is, if the group's settings say so, and takes in what it answers.
 pub(crate) async fn check(group: &Group, upstream: &Upstream) {
     let Some(settings) = &group.settings.health else {
         return;
     };
-    let outcome = tokio::time::timeout(settings.timeout, ask(group, upstream))
+    let outcome = tokio::time::timeout(settings.timeout, ask(upstream, settings))
         .await
         .unwrap_or_else(|_| Error::e_explain(ErrorType::ReadTimedout, "no answer in time"));
     let found = match &outcome {
@@ -29,7 +37,7 @@ pub(crate) async fn check(group: &Group, upstream: &Upstream) {
     if !upstream.standing.checked(found, settings) {
         return;
     }
-    let address = &upstream.entry.address;
+    let address = &upstream.endpoint.address;
     let state = match found {
         Health::Good => "up",
         Health::Unready => "not ready",
@@ -51,34 +59,59 @@ pub(crate) async fn check(group: &Group, upstream: &Upstream) {
     group.refresh(Instant::now());
 }
 
-async fn ask(group: &Group, upstream: &Upstream) -> pingora_error::Result<()> {
-    let Some(checker) = &group.checker else {
-        return Ok(());
-    };
-    let target = Backend::new(&upstream.entry.resolved.to_string())?;
-    checker.check(&target).await
+/// Asks as requests do: with TLS and HTTP/2 if they have it.
+async fn ask(upstream: &Upstream, settings: &config::Health) -> Result<()> {
+    let mut peer = upstream.peer.clone();
+    peer.options.connection_timeout = Some(settings.timeout);
+    // A connection with room for one is kept by nobody.
+    peer.options.max_h2_streams = 1;
+    let (mut session, _) = CONNECTOR.get_http_session(&peer).await?;
+    session.set_read_timeout(Some(settings.timeout));
+    session.set_write_timeout(Some(settings.timeout));
+    let question = question(&settings.path, &session, peer.is_tls())?;
+    session.write_request_header(Box::new(question)).await?;
+    session.finish_request_body().await?;
+    session.read_response_header().await?;
+    let answered = session
+        .response_header()
+        .map(|answer| answer.status.as_u16());
+    if answered != Some(settings.status) {
+        let answered = answered.unwrap_or_default();
+        let reason = format!("answered {answered} instead of {}", settings.status);
+        return Error::e_explain(ErrorType::HTTPStatus(answered), reason);
+    }
+    while session.read_response_body().await?.is_some() {}
+    Ok(())
 }
 
+fn question(path: &str, session: &HttpSession, tls: bool) -> Result<RequestHeader> {
+    let mut question = RequestHeader::build("GET", path.as_bytes(), None)?;
+    question.insert_header(HOST, "localhost")?;
+    question.insert_header(USER_AGENT, "store-proxy")?;
+    if matches!(session, HttpSession::H2(_)) {
+        // Pingora would say `https`, which is not true of all connections.
+        let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
+        let target = Uri::builder()
+            .scheme(scheme)
+            .authority("localhost")
+            .path_and_query(path)
+            .build();
+        question.set_uri(target.or_err(ErrorType::InvalidHTTPHeader, "the path of checks")?);
+        question.remove_header(&HOST);
+    }
+    Ok(question)
+}
+
+/// What the first error says of all that followed from one another.
 fn reason(error: &Error) -> String {
-    format!("{}: {}", error.etype().as_str(), error.reason_str())
-}
-
-/// The check of a group's upstreams. Each is a new connection: one that is kept alive can hide that no new ones are
-/// accepted.
-pub(crate) fn checker(settings: &config::Health) -> pingora_error::Result<HttpHealthCheck> {
-    let expected = settings.status;
-    let mut check = HttpHealthCheck::new("localhost", false);
-    check.peer_template.options.connection_timeout = Some(settings.timeout);
-    check.peer_template.options.read_timeout = Some(settings.timeout);
-    check.req.set_raw_path(settings.path.as_bytes())?;
-    check.req.insert_header("user-agent", "store-proxy")?;
-    check.validator = Some(Box::new(move |answer| {
-        let status = answer.status.as_u16();
-        if status == expected {
-            return Ok(());
-        }
-        let reason = format!("answered {status} instead of {expected}");
-        Error::e_explain(ErrorType::HTTPStatus(status), reason)
-    }));
-    Ok(check)
+    let cause = error.cause.as_ref();
+    if let Some(deeper) = cause.and_then(|cause| cause.downcast_ref::<BError>()) {
+        return reason(deeper);
+    }
+    match (&error.context, cause) {
+        (Some(context), Some(cause)) => format!("{context}: {cause}"),
+        (Some(context), None) => context.to_string(),
+        (None, Some(cause)) => cause.to_string(),
+        (None, None) => error.etype().as_str().to_owned(),
+    }
 }

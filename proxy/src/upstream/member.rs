@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use pingora_core::upstreams::peer::HttpPeer;
 use store_server::trace::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Endpoint;
 use super::connections::{self, Connection, Connections};
+use super::peer::peer;
 use super::standing::Standing;
 use crate::config;
 use crate::metrics::{Metrics, UpstreamMetrics};
 
 /// One upstream of a group, with the settings of one configuration.
 pub(crate) struct Upstream {
-    pub(crate) entry: config::ServerEntry,
+    pub(crate) endpoint: Endpoint,
+    max_queue: usize,
     /// What pingora connects to; cloned for each try.
     pub(crate) peer: HttpPeer,
     pub(crate) standing: Arc<Standing>,
@@ -33,15 +36,10 @@ pub(crate) struct Upstream {
 }
 
 /// An upstream's address as OpenTelemetry has it.
-fn attributes(entry: &config::ServerEntry) -> Arc<[(&'static str, Value)]> {
-    let host = entry
-        .address
-        .rsplit_once(':')
-        .map_or(&*entry.address, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = i64::from(entry.resolved.port());
+fn attributes(endpoint: &Endpoint) -> Arc<[(&'static str, Value)]> {
+    let port = i64::from(endpoint.socket.port());
     Arc::new([
-        ("server.address", host.to_owned().into()),
+        ("server.address", endpoint.host.clone().into()),
         ("server.port", port.into()),
     ])
 }
@@ -51,27 +49,22 @@ impl Upstream {
         group: &str,
         settings: &config::Group,
         entry: &config::ServerEntry,
+        endpoint: Endpoint,
         standing: Arc<Standing>,
         metrics: &Metrics,
     ) -> Self {
-        let mut peer = HttpPeer::new(entry.resolved, false, String::new());
-        peer.options.connection_timeout = Some(settings.connect_timeout);
-        peer.options.total_connection_timeout = Some(settings.connect_timeout);
-        peer.options.read_timeout = Some(settings.read_timeout);
-        peer.options.write_timeout = Some(settings.write_timeout);
-        peer.options.idle_timeout = Some(settings.idle_timeout);
-        peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         Self {
-            peer,
+            peer: peer(settings, &endpoint),
             standing,
-            metrics: metrics.upstream(group, &entry.address),
+            metrics: metrics.upstream(group, &endpoint.address, endpoint.name.as_deref()),
             connections: Connections::new(entry.max_connections, settings.idle_timeout),
             connect_timeout: settings.connect_timeout,
             slots: Arc::new(Semaphore::new(entry.max_connections)),
             waiting: AtomicUsize::new(0),
-            name: entry.address.as_str().into(),
-            attributes: attributes(entry),
-            entry: entry.clone(),
+            max_queue: entry.max_queue,
+            name: endpoint.address.as_str().into(),
+            attributes: attributes(&endpoint),
+            endpoint,
         }
     }
 
@@ -83,7 +76,7 @@ impl Upstream {
         if !alone && let Some(connection) = self.connections.take() {
             return Ok(connection);
         }
-        let opened = connections::open(self.entry.resolved, self.connect_timeout).await?;
+        let opened = connections::open(self.endpoint.socket, self.connect_timeout).await?;
         self.metrics.connects.inc();
         Ok(opened)
     }
@@ -108,7 +101,7 @@ impl Upstream {
     }
 
     pub(crate) fn has_room_to_wait(&self) -> bool {
-        self.waiting() < self.entry.max_queue
+        self.waiting() < self.max_queue
     }
 
     /// A slot, if one is free.

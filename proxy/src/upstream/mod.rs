@@ -7,14 +7,17 @@
 
 mod budget;
 mod connections;
+mod endpoint;
 mod group;
 mod health;
 mod member;
+mod peer;
 mod policy;
 mod standing;
 
 pub(crate) use connections::Connection;
+pub(crate) use endpoint::Endpoint;
 pub(crate) use group::{Group, PermitError, Tries};
 pub(crate) use health::check;
 pub(crate) use member::{Permit, Upstream};
-pub(crate) use standing::State;
+pub(crate) use standing::{Standing, State};

@@ -14,6 +14,8 @@ pub(crate) struct Standing {
     draining: AtomicBool,
     /// Failed requests in a row. Written by requests.
     failures: AtomicU32,
+    /// Answers of 503 in a row, where they count. Written by requests.
+    unavailable: AtomicU32,
     /// Written by requests, when failures add up.
     ejection: Mutex<Ejection>,
     in_flight: AtomicUsize,
@@ -71,6 +73,7 @@ impl Default for Standing {
             checks: Mutex::default(),
             draining: AtomicBool::new(false),
             failures: AtomicU32::new(0),
+            unavailable: AtomicU32::new(0),
             ejection: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
@@ -79,6 +82,18 @@ impl Default for Standing {
 }
 
 impl Standing {
+    /// That of an upstream that was not there before: until its first good check it gets requests when nobody else can.
+    pub(crate) fn unproven(settings: &config::Health) -> Self {
+        let checks = Checks {
+            health: Health::Unready,
+            opposite: settings.up_after.saturating_sub(1),
+        };
+        Self {
+            checks: Mutex::new(checks),
+            ..Self::default()
+        }
+    }
+
     /// Whether the upstream may be picked, and if not, why.
     pub(crate) fn state(&self, now: Instant) -> State {
         if self.draining.load(Ordering::Relaxed) {
@@ -166,6 +181,38 @@ impl Standing {
         if settings.failures == 0 || failures < settings.failures {
             return None;
         }
+        self.eject(settings, now)
+    }
+
+    /// A request was answered with something else than 503.
+    pub(super) fn served(&self) {
+        if self.unavailable.load(Ordering::Relaxed) > 0 {
+            self.unavailable.store(0, Ordering::Relaxed);
+            *self.ejection() = Ejection::default();
+        }
+    }
+
+    /// Whether the last answer, if there was one, was something else than 503.
+    pub(super) fn last_served(&self) -> bool {
+        self.unavailable.load(Ordering::Relaxed) == 0
+    }
+
+    /// A request was answered with 503; if that is one too many `among_healthy` others, the time for which the upstream is
+    /// left out.
+    pub(super) fn unavailable(
+        &self,
+        settings: &config::Ejection,
+        among_healthy: bool,
+        now: Instant,
+    ) -> Option<Duration> {
+        let answers = self.unavailable.fetch_add(1, Ordering::Relaxed) + 1;
+        if !among_healthy || settings.failures == 0 || answers < settings.failures {
+            return None;
+        }
+        self.eject(settings, now)
+    }
+
+    fn eject(&self, settings: &config::Ejection, now: Instant) -> Option<Duration> {
         let mut ejection = self.ejection();
         if ejection.until.is_some_and(|until| now < until) {
             return None;
@@ -230,12 +277,49 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_new_is_proven_by_a_single_good_check() {
+        let settings = config::Health {
+            up_after: 3,
+            ..config::Health::default()
+        };
+        let standing = Standing::unproven(&settings);
+        assert_eq!(standing.state(Instant::now()), State::Unready);
+        assert!(standing.checked(Health::Good, &settings));
+        assert_eq!(standing.state(Instant::now()), State::Up);
+
+        let standing = Standing::unproven(&settings);
+        assert!(standing.checked(Health::Bad, &settings));
+        assert_eq!(standing.state(Instant::now()), State::Down);
+        assert!(!standing.checked(Health::Good, &settings));
+    }
+
+    #[test]
+    fn answers_of_503_count_only_among_healthy_ones() {
+        let standing = Standing::default();
+        let settings = config::Ejection {
+            failures: 2,
+            ..config::Ejection::default()
+        };
+        let now = Instant::now();
+        assert!(standing.last_served());
+        assert_eq!(standing.unavailable(&settings, false, now), None);
+        assert!(!standing.last_served());
+        assert_eq!(standing.unavailable(&settings, false, now), None);
+        let time = standing.unavailable(&settings, true, now);
+        assert_eq!(time, Some(settings.base));
+        standing.served();
+        assert_eq!(standing.state(now), State::Up);
+        assert_eq!(standing.unavailable(&settings, true, now), None);
+    }
+
+    #[test]
     fn each_ejection_lasts_twice_as_long_until_a_success() {
         let standing = Standing::default();
         let settings = config::Ejection {
             failures: 3,
             base: Duration::from_secs(1),
             max: Duration::from_secs(3),
+            ..config::Ejection::default()
         };
         let start = Instant::now();
         assert_eq!(standing.failed(&settings, start), None);

@@ -1,5 +1,5 @@
-//! Plain requests, which go to their upstreams past pingora: what of their answers is passed on, and what can be used
-//! again afterwards. All other tests that send them hold for this way too.
+//! Plain requests, which go to their upstreams past pingora: what of them and their answers is passed on, and what can be
+//! used again afterwards. All other tests that send them hold for this way too.
 
 use std::time::Duration;
 
@@ -144,6 +144,41 @@ async fn connections_that_nobody_uses_are_closed() {
         upstream.connections() == 2 && upstream.open_connections() == 0
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_comes_in_parts_goes_on_as_one() {
+    let upstream = Upstream::start().await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let mut client = rig.client().await;
+    let head = "POST /in HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
+    client.send(format!("{head}four")).await;
+    assert_eq!(rig.get("/other").await.status(), 200);
+    assert_eq!(upstream.count_of("/in"), 0, "it waits for the rest");
+    // And what comes after it is another request.
+    client.send(format!("+five{}", get("/after"))).await;
+    assert_eq!(client.answer().await.json()["body"], "four+five");
+    assert_eq!(client.answer().await.json()["target"], "/after");
+}
+
+/// The upstream's own `Date` shows that it went this way: pingora writes another.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_request_of_a_connection_is_answered_before_its_end() {
+    let upstream = says("HTTP/1.1 200 OK\r\nDate: today\r\nContent-Length: 2\r\n\r\nhi").await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    for method in ["GET", "POST"] {
+        let mut client = rig.client().await;
+        let last = request(method, "/", &[("Connection", "close")], "");
+        client.send(last).await;
+        let said = String::from_utf8(client.rest().await.unwrap()).unwrap();
+        assert!(said.contains("\r\nDate: today\r\n"), "{said}");
+        assert!(said.ends_with("Connection: close\r\n\r\nhi"), "{said}");
+    }
+    let passed = upstream.requests();
+    let told = passed
+        .iter()
+        .filter_map(|passed| passed.header("connection"));
+    assert_eq!(told.count(), 0, "it is no business of the upstream's");
 }
 
 /// An upstream that works for nobody is told so, and its slot is free for others.

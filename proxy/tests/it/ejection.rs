@@ -93,3 +93,58 @@ async fn with_all_upstreams_dead_it_is_503_with_retry_after_until_one_is_back() 
     up[0].start_again().await;
     assert_eq!(answered_by(&rig.get("/").await), up[0].address);
 }
+
+const COUNTED: &str =
+    "ejection = { failures = 3, count_503 = true, base = \"60s\", max = \"60s\" }";
+
+async fn unavailable() -> Upstream {
+    Upstream::with(|_| Reply::Answer(503, vec![], "not now".into())).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_answers_503_among_healthy_ones_is_left_out_if_told_to() {
+    let (bad, good) = (unavailable().await, Upstream::start().await);
+    // A POST goes through pingora, a GET does not.
+    for ask in [get("/"), crate::support::request("POST", "/", &[], "body")] {
+        let rig = Rig::start(&shop(COUNTED, [&bad, &good])).await;
+        let mut client = rig.client().await;
+        let mut refused = 0;
+        for _ in 0..40 {
+            refused += usize::from(client.ask(&ask).await.status() == 503);
+        }
+        assert_eq!(refused, 3);
+        assert_eq!(rig.state(bad.address).await, "ejected");
+        assert_eq!(rig.state(good.address).await, "up");
+    }
+    let rig = Rig::start(&shop(&COUNTED.replace("true", "false"), [&bad, &good])).await;
+    let mut client = rig.client().await;
+    for _ in 0..40 {
+        client.ask(get("/")).await;
+    }
+    assert_eq!(
+        rig.state(bad.address).await,
+        "up",
+        "unless it is not told to"
+    );
+}
+
+/// What none can do is no single one's fault: leaving some out would only crowd the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn none_is_left_out_when_all_answer_503() {
+    let (one, two) = (unavailable().await, unavailable().await);
+    let rig = Rig::start(&shop(COUNTED, [&one, &two])).await;
+    let mut client = rig.client().await;
+    for _ in 0..40 {
+        assert_eq!(client.ask(get("/")).await.status(), 503);
+    }
+    assert_eq!((one.count(), two.count()), (20, 20));
+    for upstream in [&one, &two] {
+        assert_eq!(rig.state(upstream.address).await, "up");
+    }
+    two.behave(|_| Reply::Echo);
+    eventually("the one that still does is left out", async || {
+        client.ask(get("/")).await;
+        rig.state(one.address).await == "ejected"
+    })
+    .await;
+}

@@ -426,6 +426,65 @@ async fn an_upstream_that_breaks_off_is_another_ones_turn_or_502() {
     assert!(errors > 0.0, "it counts as the upstream's");
 }
 
+/// The upstream's own `Date` shows that they went past pingora, which writes another.
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_streams_get_answers_of_http_1_as_frames() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nDate: today\r\nConnection: keep-alive, x-hop\r\nX-Hop: 1\r\nX-Folded: a\r\n b\r\n";
+    let upstream = Upstream::with(|request| {
+        let rest = match request.target() {
+            "/chunks" => "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-Late: 1\r\n\r\n",
+            "/until-close" => {
+                return Reply::BytesThenClose(format!("{HEAD}\r\nabcde").into());
+            }
+            _ => "Content-Length: 5\r\n\r\nabcde",
+        };
+        Reply::Bytes(format!("{HEAD}{rest}").into())
+    })
+    .await;
+    let rig = h2c(&shop("", [&upstream])).await;
+    let mut client = Http2::connect(&rig).await;
+    for target in ["/chunks", "/until-close", "/length"] {
+        let answer = client.ask(get(target), &[]).await.unwrap();
+        assert_eq!(
+            (&answer.headers["date"], &*answer.body),
+            (&"today".parse().unwrap(), &b"abcde"[..])
+        );
+        assert_eq!(answer.headers["x-folded"], "a   b");
+        assert!(answer.headers.contains_key("x-request-id"));
+        for gone in ["connection", "transfer-encoding", "x-hop"] {
+            assert!(!answer.headers.contains_key(gone), "{gone}");
+        }
+    }
+    let mut order = post("/order");
+    order
+        .headers_mut()
+        .insert("content-length", "9".parse().unwrap());
+    let answer = client.ask(order, &["four", "", "+five"]).await.unwrap();
+    assert_eq!(answer.headers["date"], "today");
+    let arrived = upstream.requests().pop().unwrap();
+    assert_eq!(
+        (&*arrived.text(), arrived.header("content-length")),
+        ("four+five", Some("9"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_cut_short_ends_its_stream_alone() {
+    let upstream = Upstream::with(|request| match request.target() {
+        "/half" => {
+            Reply::BytesThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec())
+        }
+        _ => Reply::Echo,
+    })
+    .await;
+    let rig = h2c(&shop(NO_EJECTION, [&upstream])).await;
+    let mut client = Http2::connect(&rig).await;
+    let error = client.ask(get("/half"), &[]).await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR));
+    let answer = client.ask(get("/whole"), &[]).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cookies_and_lengths_become_those_of_http_1() {
     let upstream = Upstream::start().await;

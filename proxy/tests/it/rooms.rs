@@ -5,18 +5,19 @@ use std::path::Path;
 use testbed::rooms::{Rule, check, circles, strangers};
 
 /// From the bottom up: nothing that serves imports `operate` or `server`.
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     ("answers", &["config"]),
     ("metrics", &[]),
     ("message", &["metrics"]),
     ("config", &["message"]),
     ("clients", &["config"]),
+    ("names", &["config", "metrics"]),
     ("cache", &["config", "message", "metrics"]),
     ("upstream", &["cache", "config", "metrics"]),
     (
         "table",
         &[
-            "answers", "cache", "clients", "config", "message", "metrics", "upstream",
+            "answers", "cache", "clients", "config", "message", "metrics", "names", "upstream",
         ],
     ),
     (
@@ -48,6 +49,7 @@ const RULES: [Rule; 12] = [
             "config",
             "downstream",
             "metrics",
+            "names",
             "operate",
             "request",
             "table",

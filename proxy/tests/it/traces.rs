@@ -308,7 +308,7 @@ async fn slow_and_failed_requests_are_shown_for_a_while() {
     assert_eq!(rig.get("/x").await.status(), 200);
     upstream.stop().await;
     let answer = rig.get("/order/7?secret=1").await;
-    assert_eq!(answer.status(), 502);
+    assert_eq!(answer.status(), 503);
 
     let shown = reqwest::get(rig.proxy.admin_url("/traces")).await.unwrap();
     let text = shown.text().await.unwrap();
@@ -324,7 +324,7 @@ async fn slow_and_failed_requests_are_shown_for_a_while() {
     };
     assert_eq!(
         (&tree["method"], &tree["status"]),
-        (&"GET".into(), &502.into())
+        (&"GET".into(), &503.into())
     );
     assert_eq!(tree["why"], "failed");
     let spans = tree["spans"].as_array().unwrap();

@@ -1,5 +1,6 @@
 //! A `store-host` process.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -44,6 +45,8 @@ pub struct HostOptions {
     pub args: Vec<String>,
     /// The processors that it may use, as taskset names them; `None` for all.
     pub cpus: Option<String>,
+    /// What its command line begins with, if it is run by another program.
+    pub wrapper: Vec<String>,
     /// Whether our own `STORE_HOST_…` and `SPIN_VARIABLE_…` reach it: a person wants that, a test does not.
     pub inherit_settings: bool,
 }
@@ -63,6 +66,7 @@ impl HostOptions {
             env: Vec::new(),
             args: Vec::new(),
             cpus: None,
+            wrapper: Vec::new(),
             inherit_settings: false,
         }
     }
@@ -190,14 +194,16 @@ pub fn migrate(binary: &Path, mysql_url: &str) -> Result<()> {
 
 fn launch(options: &HostOptions, addresses: &Addresses) -> Result<Run> {
     let binary = absolute(&options.binary)?;
-    let mut command = match &options.cpus {
-        Some(cpus) => {
-            let mut command = owned_command("taskset");
-            command.args(["--cpu-list", cpus]).arg(binary);
-            command
-        }
-        None => owned_command(binary),
-    };
+    let cpus = options.cpus.iter().flat_map(|cpus| {
+        ["taskset", "--cpu-list", cpus]
+            .map(OsString::from)
+            .into_iter()
+    });
+    let mut words = cpus
+        .chain(options.wrapper.iter().map(OsString::from))
+        .chain([binary.into_os_string()]);
+    let mut command = owned_command(words.next().unwrap_or_default());
+    command.args(words);
     if !options.inherit_settings {
         remove_settings(&mut command, &["SPIN_VARIABLE_", "STORE_HOST_", "OTEL_"]);
     }

@@ -57,8 +57,8 @@ impl Calls {
         script: &CacheScript,
     ) -> Result<bool, RedisError> {
         let answers = self.0.iter().map(|call| call.send(redis, script));
-        let answers = join_all(answers).await.into_iter();
-        answers.fold(Ok(true), |all, one| Ok(all? && one?))
+        let mut answers = join_all(answers).await.into_iter();
+        answers.try_fold(true, |all, one| Ok(all && one?))
     }
 }
 

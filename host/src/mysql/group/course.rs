@@ -7,14 +7,14 @@ use crate::config::HostPort;
 #[derive(Clone, Debug)]
 pub(super) struct View {
     pub(super) at: HostPort,
-    pub(super) standing: Standing,
+    pub(super) fitness: Condition,
     /// What it says of the writer, if it says anything.
     pub(super) row: Option<Row>,
 }
 
 /// Whether a member could be the writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Condition {
     Fit,
     /// It takes writes, and has something else to do: it sends a joining member its data.
     Busy,
@@ -43,7 +43,7 @@ pub(super) struct Course {
     term: i64,
 }
 
-impl Standing {
+impl Condition {
     /// Whether it takes writes.
     pub(super) fn is_fit(&self) -> bool {
         !matches!(self, Self::Unfit(_))
@@ -59,7 +59,7 @@ impl Course {
                 .as_ref()
                 .is_some_and(|row| Some(&row.origin) == origin.as_ref())
         };
-        let latest = views.iter().filter(|view| view.standing.is_fit());
+        let latest = views.iter().filter(|view| view.fitness.is_fit());
         let latest = latest.filter(own).filter_map(|view| view.row.as_ref());
         let Some(latest) = latest
             .max_by_key(|row| row.term)
@@ -68,19 +68,19 @@ impl Course {
             return Decision::Nobody(reasons(views, origin.as_deref()));
         };
         (self.origin, self.term) = (origin.clone(), latest.term);
-        let fit = |wanted: Standing| {
+        let fit = |wanted: Condition| {
             views
                 .iter()
-                .position(|view| own(&view) && view.standing == wanted)
+                .position(|view| own(&view) && view.fitness == wanted)
         };
         let writer = views
             .iter()
             .find(|view| view.at.to_string() == latest.member);
         let writer = writer.filter(own);
-        let stays = writer.filter(|writer| match writer.standing {
-            Standing::Fit => true,
-            Standing::Busy => fit(Standing::Fit).is_none(),
-            Standing::Unfit(_) => false,
+        let stays = writer.filter(|writer| match writer.fitness {
+            Condition::Fit => true,
+            Condition::Busy => fit(Condition::Fit).is_none(),
+            Condition::Unfit(_) => false,
         });
         if let Some(writer) = stays {
             // Whoever has the row has all that was committed before it.
@@ -93,7 +93,7 @@ impl Course {
                 false => Decision::Wait,
             };
         }
-        match fit(Standing::Fit).or_else(|| fit(Standing::Busy)) {
+        match fit(Condition::Fit).or_else(|| fit(Condition::Busy)) {
             Some(to) => Decision::Change {
                 to,
                 term: latest.term,
@@ -117,8 +117,8 @@ fn origin_of_most(views: &[View]) -> Option<String> {
 
 fn reasons(views: &[View], origin: Option<&str>) -> String {
     let reasons = views.iter().map(|view| {
-        let reason = match (&view.standing, &view.row) {
-            (Standing::Unfit(reason), _) => reason.as_str(),
+        let reason = match (&view.fitness, &view.row) {
+            (Condition::Unfit(reason), _) => reason.as_str(),
             (_, Some(row)) if Some(row.origin.as_str()) != origin => {
                 "it holds another store's data, so it is no member"
             }
@@ -134,7 +134,7 @@ fn reasons(views: &[View], origin: Option<&str>) -> String {
 mod tests {
     use super::*;
 
-    fn view(port: u16, standing: Standing, term: i64, member: u16) -> View {
+    fn view(port: u16, fitness: Condition, term: i64, member: u16) -> View {
         let member = match member {
             0 => String::new(),
             port => at(port).to_string(),
@@ -142,7 +142,7 @@ mod tests {
         let origin = "ours".to_owned();
         View {
             at: at(port),
-            standing,
+            fitness,
             row: Some(Row {
                 term,
                 member,
@@ -158,7 +158,7 @@ mod tests {
     fn down(port: u16) -> View {
         View {
             at: at(port),
-            standing: Standing::Unfit("no answer".into()),
+            fitness: Condition::Unfit("no answer".into()),
             row: None,
         }
     }
@@ -169,8 +169,8 @@ mod tests {
 
     #[test]
     fn the_first_fit_member_begins_and_stays() {
-        use Standing::{Busy, Fit};
-        let read_only = || Standing::Unfit("it is read-only".into());
+        use Condition::{Busy, Fit};
+        let read_only = || Condition::Unfit("it is read-only".into());
         let begin = [
             view(1, read_only(), 0, 0),
             view(2, Fit, 0, 0),
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_writer_is_written_to_once_it_knows() {
-        use Standing::Fit;
+        use Condition::Fit;
         let lags = [view(1, Fit, 3, 2), view(2, Fit, 2, 1)];
         assert_eq!(decide(&lags), Decision::Wait);
         let knows = [view(1, Fit, 3, 2), view(2, Fit, 3, 2)];
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn who_was_left_behind_is_not_believed() {
-        use Standing::Fit;
+        use Condition::Fit;
         let mut course = Course::default();
         let seen = [view(1, Fit, 2, 1), view(2, Fit, 2, 1)];
         assert_eq!(course.decide(&seen), Decision::Write(at(1)));
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_stranger_is_never_the_writer() {
-        use Standing::Fit;
+        use Condition::Fit;
         let mut stranger = view(1, Fit, 7, 1);
         stranger.row.as_mut().expect("a row").origin = "theirs".into();
         let views = [stranger.clone(), view(2, Fit, 1, 2), view(3, Fit, 1, 2)];
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_writer_that_is_no_member_is_replaced() {
-        let views = [view(1, Standing::Fit, 4, 9)];
+        let views = [view(1, Condition::Fit, 4, 9)];
         assert_eq!(decide(&views), Decision::Change { to: 0, term: 4 });
     }
 }

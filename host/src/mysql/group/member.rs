@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::course::{Standing, View};
+use super::course::{Condition, View};
 use super::row::{self, Row};
 use crate::config::HostPort;
-use crate::mysql::probe::{Fitness, Probe, Unfit};
+use crate::mysql::probe::{Defect, Fitness, Probe};
 use crate::mysql::server::Server;
 
 /// Longest wait for all that a member is asked.
@@ -33,7 +33,7 @@ impl Member {
     pub(in crate::mysql) fn new(at: HostPort, server: Server) -> Self {
         let last = View {
             at: at.clone(),
-            standing: Standing::Unfit("it has not answered yet".into()),
+            fitness: Condition::Unfit("it has not answered yet".into()),
             row: None,
         };
         Self {
@@ -51,41 +51,41 @@ impl Member {
     /// What it is now; while it is silent, what it was, for a while.
     pub(super) async fn look(&mut self) -> View {
         let answer = self.ask().await;
-        if !matches!(answer, Err(Unfit::Silent(_))) {
+        if !matches!(answer, Err(Defect::Silent(_))) {
             self.silent_since = None;
         } else if self.silent_since.get_or_insert_with(Instant::now).elapsed() < SILENT_FOR {
             return self.last.clone();
         }
-        let (standing, row) = match answer {
+        let (fitness, row) = match answer {
             Ok((fitness, row)) => (fitness.into(), row),
-            Err(unfit) => (Standing::Unfit(unfit.to_string()), None),
+            Err(unfit) => (Condition::Unfit(unfit.to_string()), None),
         };
-        self.note(&standing);
+        self.note(&fitness);
         self.last = View {
             at: self.at.clone(),
-            standing,
+            fitness,
             row,
         };
         self.last.clone()
     }
 
-    async fn ask(&mut self) -> Result<(Fitness, Option<Row>), Unfit> {
+    async fn ask(&mut self) -> Result<(Fitness, Option<Row>), Defect> {
         let fitness = self.probe.ask().await?;
         match self.probe.on_connection(row::read).await {
             Ok(row) => Ok((fitness, row)),
-            Err(Unfit::Broken(mysql_async::Error::Server(error))) if error.code == NO_TABLE => {
-                Err(Unfit::TakesNoWrites(NOT_MIGRATED))
+            Err(Defect::Broken(mysql_async::Error::Server(error))) if error.code == NO_TABLE => {
+                Err(Defect::TakesNoWrites(NOT_MIGRATED))
             }
             Err(unfit) => Err(unfit),
         }
     }
 
-    fn note(&self, standing: &Standing) {
-        match standing {
-            now if *now == self.last.standing => {}
-            Standing::Fit => tracing::info!("MySQL member {}: it takes writes", self.at),
-            Standing::Busy => tracing::info!("MySQL member {}: it helps another to join", self.at),
-            Standing::Unfit(reason) => tracing::warn!("MySQL member {}: {reason}", self.at),
+    fn note(&self, fitness: &Condition) {
+        match fitness {
+            now if *now == self.last.fitness => {}
+            Condition::Fit => tracing::info!("MySQL member {}: it takes writes", self.at),
+            Condition::Busy => tracing::info!("MySQL member {}: it helps another to join", self.at),
+            Condition::Unfit(reason) => tracing::warn!("MySQL member {}: {reason}", self.at),
         }
     }
 
@@ -104,7 +104,7 @@ impl Member {
     }
 }
 
-impl From<Fitness> for Standing {
+impl From<Fitness> for Condition {
     fn from(fitness: Fitness) -> Self {
         match fitness {
             Fitness::Fit => Self::Fit,

@@ -135,7 +135,7 @@ impl Follower {
             let views = join_all(self.members.iter_mut().map(Member::look)).await;
             for (member, view) in self.members.iter().zip(&views) {
                 self.metrics
-                    .member_is_fit(&member.name(), view.standing.is_fit());
+                    .member_is_fit(&member.name(), view.fitness.is_fit());
             }
             match self.course.decide(&views) {
                 Decision::Write(at) => self.tell(State::Writer(at)),

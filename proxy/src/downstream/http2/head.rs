@@ -1,6 +1,7 @@
 //! The strict look at an HTTP/2 request's head: what HTTP/1.1's is checked for, and what only HTTP/2 can say. Fields
 //! that break the protocol itself, names in capitals for example, the library has reset before (RFC 9113, section 8.2.1).
 
+use bytes::{BufMut, BytesMut};
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri};
@@ -88,7 +89,9 @@ fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
         let reason = "the body's length is given more than once";
         return Err(Problem::Malformed(reason));
     }
-    length.map_or(Ok(()), |length| head::length(length.as_bytes()).map(drop))
+    let Some(length) = length else { return Ok(()) };
+    let read = head::content_length(length.as_bytes());
+    read.map(drop).map_err(Problem::Malformed)
 }
 
 /// A head that was checked, as HTTP/1.1 says it: a path for its target, the authority in `Host`, one line of cookies
@@ -105,11 +108,24 @@ pub(super) fn simplified(mut request: Parts) -> PingoraResult<RequestHeader> {
         head.insert_header(COOKIE, cookies)?;
     }
     let length = head.headers.get(CONTENT_LENGTH);
-    let length = length.and_then(|length| head::length(length.as_bytes()).ok());
+    let length = length.and_then(|length| head::content_length(length.as_bytes()).ok());
     if let Some(length) = length {
         head.insert_header(CONTENT_LENGTH, length)?;
     }
     Ok(head)
+}
+
+/// The head as HTTP/1.1 writes it.
+pub(super) fn raw(request: &RequestHeader) -> BytesMut {
+    let mut head = BytesMut::with_capacity(256);
+    let mut put = |parts: [&[u8]; 4]| parts.into_iter().for_each(|part| head.put_slice(part));
+    let method = request.method.as_str().as_bytes();
+    put([method, b" ", request.raw_path(), b" HTTP/1.1\r\n"]);
+    for (name, value) in &request.headers {
+        put([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    head.put_slice(b"\r\n");
+    head
 }
 
 /// None if there is nothing to join.

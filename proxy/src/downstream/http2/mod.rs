@@ -1,35 +1,44 @@
-//! HTTP/2 connections (RFC 9113). The `h2` library speaks the protocol; its streams are handed to pingora as sessions of
-//! ours, so that requests are checked like those of HTTP/1.1 and refused in the same words, and a body that does not
-//! come has a deadline.
+//! HTTP/2 connections (RFC 9113). The `h2` library speaks the protocol. Its streams take the direct way as a `client`, or
+//! are handed to pingora as sessions of ours, so that requests are checked like those of HTTP/1.1 and refused in the same
+//! words, and a body that does not come has a deadline.
 
+mod body;
+mod client;
 mod frames;
 mod head;
 mod refuse;
 mod session;
 mod watch;
 
-use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
+use http::header::CONTENT_LENGTH;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Ssl};
 use pingora_core::server::ShutdownWatch;
+use pingora_http::RequestHeader;
 use pingora_proxy::HttpProxy;
 use pingora_timeout::{sleep, timeout};
 
+use self::client::Http2Client;
 use self::session::Session;
 use self::watch::Watch;
 use crate::config::Limits;
-use crate::downstream::read_head::LAST_REQUEST;
+use crate::downstream::read_head::{LAST_REQUEST, stopping};
 use crate::downstream::refusals::Refusals;
 use crate::downstream::wire::Wire;
-use crate::message::head::HeadLimits;
+use crate::message::head::{Body, HeadForm, HeadLimits};
+use crate::message::plain::PlainRequest;
 use crate::message::problem::Problem;
+use crate::request::direct::{Direct, Persistence};
+use crate::request::exchange::Peer;
 use crate::request::hooks::Proxy;
 
 /// Requests at once on one connection.
@@ -45,10 +54,18 @@ const HEAD_SLACK: usize = 4;
 pub(crate) struct Http2<'a> {
     pub(crate) proxy: &'a Arc<HttpProxy<Proxy>>,
     pub(crate) refusals: &'a Refusals,
-    pub(crate) client: IpAddr,
+    pub(crate) direct: &'a Arc<Direct>,
+    pub(crate) client: Peer,
 }
 
 type IncomingStream = (Request<RecvStream>, SendResponse<Bytes>);
+
+/// A request on its way, with the head that pingora would get.
+struct Passing {
+    head: RequestHeader,
+    body: RecvStream,
+    respond: SendResponse<Bytes>,
+}
 
 impl Http2<'_> {
     /// Serves until the client leaves, is idle for too long, or the proxy stops.
@@ -58,37 +75,42 @@ impl Http2<'_> {
         let Some(mut connection) = self.shake_hands(wire, &limits).await else {
             return;
         };
-        let mut stop = shutdown.clone();
-        let mut is_closing = false;
+        let mut stopping = pin!(stopping(shutdown.clone()));
+        let (mut quiet, mut is_closing) = (limits.idle_timeout, false);
+        // One clock for all requests, which is set again only when it has run out.
+        let mut clock = pin!(sleep(quiet));
+        let mut last_request = Instant::now();
         loop {
-            let quiet = if is_closing {
-                LAST_REQUEST
-            } else {
-                limits.idle_timeout
-            };
             tokio::select! {
                 biased;
-                // An error means that the server is gone, which is a stop as well.
-                _ = stop.wait_for(|stop| *stop), if !is_closing => {
-                    connection.graceful_shutdown();
-                    is_closing = true;
-                }
+                () = stopping.as_mut(), if !is_closing => {}
                 accepted = connection.accept() => match accepted {
-                    Some(Ok(accepted)) => self.begin(accepted, &digest, shutdown),
+                    Some(Ok(accepted)) => {
+                        last_request = Instant::now();
+                        self.begin(accepted, &digest, shutdown);
+                        continue;
+                    }
                     // The library has said why, and `watch` has seen it.
                     Some(Err(_)) | None => return,
                 },
-                // One that is busy is looked at again after the same time. Each session holds the digest: what is left without
-                // any waits for a client that takes nothing more.
-                () = sleep(quiet) => if connection.has_streams() && Arc::strong_count(&digest) > 1 {
-                    continue;
-                } else if is_closing {
-                    return;
-                } else {
-                    connection.graceful_shutdown();
-                    is_closing = true;
+                () = clock.as_mut() => {
+                    let left = quiet.saturating_sub(last_request.elapsed());
+                    // One that is busy is looked at again after the same time. Each request holds the digest: what is left
+                    // without any waits for a client that takes nothing more.
+                    let is_busy = connection.has_streams() && Arc::strong_count(&digest) > 1;
+                    if !left.is_zero() || is_busy {
+                        clock.set(sleep(if left.is_zero() { quiet } else { left }));
+                        continue;
+                    }
+                    if is_closing {
+                        return;
+                    }
                 }
             }
+            connection.graceful_shutdown();
+            (quiet, is_closing) = (LAST_REQUEST, true);
+            last_request = Instant::now();
+            clock.set(sleep(quiet));
         }
     }
 
@@ -107,12 +129,12 @@ impl Http2<'_> {
             .max_concurrent_streams(MOST_STREAMS)
             .max_local_error_reset_streams(Some(MOST_BROKEN))
             .max_header_list_size(header_bytes.try_into().unwrap_or(u32::MAX));
-        let watch = Watch::new(wire, self.refusals.clone(), self.client);
+        let watch = Watch::new(wire, self.refusals.clone(), self.client.address);
         let handshake = timeout(limits.header_timeout, options.handshake(watch));
         handshake.await.ok()?.ok()
     }
 
-    /// Hands a request to pingora, in a task of its own, or refuses it.
+    /// Passes a request in a task of its own, or refuses it.
     fn begin(&self, accepted: IncomingStream, digest: &Arc<Digest>, shutdown: &ShutdownWatch) {
         let (request, mut respond) = accepted;
         let limits = self.limits();
@@ -128,13 +150,28 @@ impl Http2<'_> {
             // Never: what was checked can be written.
             return respond.send_reset(Reason::INTERNAL_ERROR);
         };
-        let session = Session::new(head, body, respond, digest.clone(), limits.body_timeout);
-        let session = ServerSession::new_custom(Box::new(session));
-        let (proxy, shutdown) = (self.proxy.clone(), shutdown.clone());
-        // On any of the threads: all requests of one client may come on one connection.
-        pingora_runtime::current_handle().spawn(async move {
+        let passing = Passing {
+            head,
+            body,
+            respond,
+        };
+        let (proxy, direct, client) = (self.proxy.clone(), self.direct.clone(), self.client);
+        let (shutdown, digest) = (shutdown.clone(), digest.clone());
+        // On any of the threads: all requests of one client may come on one connection. In a box, as a task is moved about
+        // before it runs.
+        pingora_runtime::current_handle().spawn(Box::pin(async move {
+            let Some(passing) = pass(&direct, client, passing).await else {
+                return;
+            };
+            let Passing {
+                head,
+                body,
+                respond,
+            } = passing;
+            let session = Session::new(head, body, respond, digest, limits.body_timeout);
+            let session = ServerSession::new_custom(Box::new(session));
             proxy.process_new_http(session, &shutdown).await;
-        });
+        }));
     }
 
     /// Refuses the connection: its first requests are answered with the problem, and it ends.
@@ -156,9 +193,45 @@ impl Http2<'_> {
         if !is_told {
             // It asked for nothing, and is counted nevertheless.
             self.refusals
-                .note_unread(self.client, "2", problem.reason());
+                .note_unread(self.client.address, "2", problem.reason());
         }
     }
+}
+
+/// Passes a request on the direct way, or gives it back.
+async fn pass(direct: &Direct, client: Peer, passing: Passing) -> Option<Passing> {
+    let Some(form) = form(&passing) else {
+        return Some(passing);
+    };
+    let head = head::raw(&passing.head);
+    let table = direct.live.table_to_keep();
+    let plain = PlainRequest::read(&head, form);
+    let Some((plain, group)) = plain.and_then(|plain| {
+        let group = direct.group(&table, &plain)?.clone();
+        Some((plain, group))
+    }) else {
+        return Some(passing);
+    };
+    let mut stream = Http2Client::new(passing.body, passing.respond);
+    let passed = direct.pass(table, &group, &plain, client, &mut stream);
+    if passed.await == Persistence::Abort {
+        stream.abort();
+    }
+    None
+}
+
+/// The form of a head that says how long its body is.
+fn form(passing: &Passing) -> Option<HeadForm> {
+    let length = passing.head.headers.get(CONTENT_LENGTH);
+    let length = match length {
+        Some(length) => crate::message::head::content_length(length.as_bytes()).ok()?,
+        None if passing.body.is_end_stream() => 0,
+        None => return None,
+    };
+    Some(HeadForm {
+        body: Body::Length(length),
+        is_simple: true,
+    })
 }
 
 fn digest(wire: &Wire) -> Digest {

@@ -17,12 +17,17 @@ use crate::message::request_id::{REQUEST_ID, request_id};
 
 impl Http2<'_> {
     /// Answers for the proxy. What else comes of the request is thrown away.
-    pub(super) fn answer(&self, request: &Parts, respond: SendResponse<Bytes>, problem: &Problem) {
+    pub(super) fn answer(
+        &self,
+        request: &Parts,
+        mut respond: SendResponse<Bytes>,
+        problem: &Problem,
+    ) {
         let since = Instant::now();
         let id = request_id(&request.headers);
         let id = id.to_str().unwrap_or("-");
         let head_only = request.method == Method::HEAD;
-        let bytes_sent = send(respond, problem, id, head_only).unwrap_or(0);
+        let bytes_sent = send(&mut respond, problem, id, head_only).unwrap_or(0);
         let target = request.uri.path_and_query();
         let authority = request.uri.authority().map(|authority| authority.as_str());
         let host = || request.headers.get(HOST)?.to_str().ok();
@@ -34,7 +39,7 @@ impl Http2<'_> {
                 status: problem.status().as_u16(),
                 bytes_sent,
                 since,
-                ..Refusal::unread(id, self.client, "2")
+                ..Refusal::unread(id, self.client.address, "2")
             },
             problem.reason(),
         );
@@ -42,8 +47,8 @@ impl Http2<'_> {
 }
 
 /// Says how many bytes of a body the answer has.
-fn send(
-    mut respond: SendResponse<Bytes>,
+pub(super) fn send(
+    respond: &mut SendResponse<Bytes>,
     problem: &Problem,
     id: &str,
     head_only: bool,

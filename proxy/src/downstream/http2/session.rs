@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::Stream;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -22,6 +22,9 @@ use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_timeout::timeout;
+
+use super::body::{next_part, send_part};
+use super::head;
 
 /// Most of a body that is kept for another try, as pingora keeps of HTTP/1.1's.
 const KEPT_BODY: usize = 64 * 1024;
@@ -90,7 +93,8 @@ impl Session {
         }
         let left = self.body_due.saturating_duration_since(Instant::now());
         let next = timeout(left, next_part(&mut self.body)).await;
-        let Some(part) = next.or_err(ErrorType::ReadTimedout, "the body is late")?? else {
+        let next = next.or_err(ErrorType::ReadTimedout, "the body is late")?;
+        let Some(part) = next.or_err(ErrorType::ReadError, "reading the body")? else {
             self.is_read = true;
             return Ok(None);
         };
@@ -150,7 +154,7 @@ impl Session {
         sent.or_err(ErrorType::WriteError, "telling the client to go on")
     }
 
-    async fn send_body(&mut self, mut data: Bytes, end: bool) -> Result<()> {
+    async fn send_body(&mut self, data: Bytes, end: bool) -> Result<()> {
         if self.is_over {
             // What belongs to a GET, of a HEAD or an answer without a body.
             return Ok(());
@@ -159,31 +163,16 @@ impl Session {
             return Error::e_explain(ErrorType::WriteError, "a body before its head");
         };
         // One deadline for all of it: a client may make room for a byte at a time.
-        let due = self.write_timeout.map(|limit| Instant::now() + limit);
-        while !data.is_empty() {
-            answer.reserve_capacity(data.len());
-            let room = poll_fn(|cx| answer.poll_capacity(cx));
-            let room = match due {
-                Some(due) => timeout(due.saturating_duration_since(Instant::now()), room)
-                    .await
-                    .or_err(ErrorType::WriteTimedout, "the answer is not read")?,
-                None => room.await,
-            };
-            let room = room
-                .transpose()
-                .or_err(ErrorType::WriteError, "the client left")?;
-            let Some(room) = room else {
-                return Error::e_explain(ErrorType::WriteError, "the client left");
-            };
-            let part = data.split_to(room.min(data.len()));
-            self.body_sent += part.len();
-            let is_last = end && data.is_empty();
-            answer
-                .send_data(part, is_last)
-                .or_err(ErrorType::WriteError, "sending the answer's body")?;
-            self.is_over = is_last;
-        }
-        if end { self.end() } else { Ok(()) }
+        let sending = send_part(answer, data, end, &mut self.body_sent);
+        let sent = match self.write_timeout {
+            Some(limit) => timeout(limit, sending)
+                .await
+                .or_err(ErrorType::WriteTimedout, "the answer is not read")?,
+            None => sending.await,
+        };
+        sent.or_err(ErrorType::WriteError, "sending the answer's body")?;
+        self.is_over |= end;
+        Ok(())
     }
 
     /// Ends the answer, if it has begun and is not over.
@@ -225,21 +214,6 @@ impl Session {
         };
         done.map_err(Error::into_down)
     }
-}
-
-/// Empty frames say nothing, and what ends the stream is no part of the body; trailers end here.
-async fn next_part(body: &mut RecvStream) -> Result<Option<Bytes>> {
-    let failed = |error| Error::because(ErrorType::ReadError, "reading the body", error);
-    while let Some(part) = body.data().await {
-        let part = part.map_err(failed)?;
-        // Of a stream that is over there is no window left to open.
-        _ = body.flow_control().release_capacity(part.len());
-        if !part.is_empty() {
-            return Ok(Some(part));
-        }
-    }
-    body.trailers().await.map_err(failed)?;
-    Ok(None)
 }
 
 /// RFC 9110, section 6.4.1.
@@ -371,21 +345,9 @@ impl CustomSession for Session {
         self.digest.socket_digest.as_ref()?.local_addr()
     }
 
-    /// The head as HTTP/1 would have it: pingora makes its requests in the background from one.
+    /// Pingora makes its requests in the background from one.
     fn pseudo_raw_h1_request_header(&self) -> Bytes {
-        let mut head = BytesMut::new();
-        head.extend_from_slice(self.request.method.as_str().as_bytes());
-        head.extend_from_slice(b" ");
-        head.extend_from_slice(self.request.raw_path());
-        head.extend_from_slice(b" HTTP/1.1\r\n");
-        for (name, value) in &self.request.headers {
-            head.extend_from_slice(name.as_str().as_bytes());
-            head.extend_from_slice(b": ");
-            head.extend_from_slice(value.as_bytes());
-            head.extend_from_slice(b"\r\n");
-        }
-        head.extend_from_slice(b"\r\n");
-        head.freeze()
+        head::raw(&self.request).freeze()
     }
 
     fn enable_retry_buffering(&mut self) {

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::{Body, HeadForm, RequestLine};
+use super::{Body, HeadForm, RequestLine, content_length};
 use crate::message::problem::Problem;
 
 /// The fields that decide where a request ends and whom it is for.
@@ -27,7 +27,7 @@ impl<'a> Framing<'a> {
             10 if name.eq_ignore_ascii_case(b"connection") => check_connection(value)?,
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 self.content_lengths += 1;
-                self.content_length = length(value)?;
+                self.content_length = content_length(value).map_err(Problem::Malformed)?;
                 self.has_zeros_before = value.len() > 1 && value.starts_with(b"0");
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
@@ -72,18 +72,6 @@ impl<'a> Framing<'a> {
             is_simple: request.authority.is_none() && !self.has_zeros_before,
         })
     }
-}
-
-/// One plain number: no sign, no list, not even of equal ones.
-pub(crate) fn length(value: &[u8]) -> Result<u64, Problem> {
-    let wrong = Problem::Malformed("Content-Length must be one plain number");
-    if !value.iter().all(u8::is_ascii_digit) {
-        return Err(wrong);
-    }
-    std::str::from_utf8(value)
-        .ok()
-        .and_then(|digits| digits.parse().ok())
-        .ok_or(wrong)
 }
 
 pub(crate) fn check_expect(value: &[u8]) -> Result<(), Problem> {

@@ -1,143 +1,123 @@
-//! The body of an answer on its way: as it came, or in chunks of our own where its end is not known before.
+//! The body of an answer on its way: taken out of what frames it at the upstream.
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BytesMut};
+use store_server::chunks::Chunks;
 
 use crate::message::answer_head::AnswerBody;
-use crate::message::chunks::Chunks;
 
-/// Ends a body in chunks.
-pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// Most room for one read.
+const LONG_READ: usize = 64 * 1024;
 
 /// What is left of an answer's body.
 pub(super) enum Rest {
+    None,
     Length(u64),
     Chunked(Chunks),
     UntilClose,
 }
 
-/// How much of a body was moved.
+/// What was taken of a body at once.
 pub(super) struct Progress {
-    /// Bytes of the body, whatever its framing adds.
-    pub(super) bytes: usize,
+    pub(super) part: BytesMut,
     /// Whether that was the end of it.
-    pub(super) is_all: bool,
-}
-
-impl Progress {
-    /// Of a body that is none.
-    pub(super) const NOTHING: Self = Self {
-        bytes: 0,
-        is_all: true,
-    };
+    pub(super) is_last: bool,
 }
 
 impl Rest {
-    /// All of the body; nothing if there is none.
-    pub(super) fn new(body: AnswerBody) -> Option<Self> {
+    /// All of the body.
+    pub(super) fn new(body: AnswerBody) -> Self {
         match body {
-            AnswerBody::None => None,
-            AnswerBody::Length(length) => Some(Self::Length(length)),
-            AnswerBody::Chunked => Some(Self::Chunked(Chunks::default())),
-            AnswerBody::UntilClose => Some(Self::UntilClose),
+            AnswerBody::None => Self::None,
+            AnswerBody::Length(length) => Self::Length(length),
+            AnswerBody::Chunked => Self::Chunked(Chunks::default()),
+            AnswerBody::UntilClose => Self::UntilClose,
         }
     }
 
-    /// Moves what was read of the body to what is sent.
-    pub(super) fn take(
-        &mut self,
-        read: &mut BytesMut,
-        out: &mut BytesMut,
-    ) -> Result<Progress, &'static str> {
-        let mut bytes = 0;
-        let is_all = match self {
+    /// How much room to read more of it into.
+    pub(super) fn room(&self) -> usize {
+        match self {
+            Self::Length(left) => usize::try_from(*left).unwrap_or(LONG_READ).min(LONG_READ),
+            _ => LONG_READ,
+        }
+    }
+
+    /// Takes what was read of the body.
+    ///
+    /// # Errors
+    /// Its framing is malformed.
+    pub(super) fn take(&mut self, read: &mut BytesMut) -> Result<Progress, &'static str> {
+        Ok(match self {
+            Self::None => Progress {
+                part: BytesMut::new(),
+                is_last: true,
+            },
             Self::Length(left) => {
-                bytes = read.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                let bytes = read.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= bytes as u64;
-                let body = read.split_to(bytes);
-                match out.is_empty() {
-                    true => *out = body,
-                    false => out.put_slice(&body),
+                Progress {
+                    part: read.split_to(bytes),
+                    is_last: *left == 0,
                 }
-                *left == 0
             }
             Self::Chunked(chunks) => {
-                let framed = chunks.decode(read, |data| {
-                    bytes += data.len();
-                    put_chunk(out, data);
-                })?;
+                let mut part = BytesMut::with_capacity(read.len());
+                let framed = chunks.decode(read, |data| part.extend_from_slice(data))?;
                 read.advance(framed);
-                if chunks.is_done() {
-                    out.put_slice(LAST_CHUNK);
+                Progress {
+                    part,
+                    is_last: chunks.is_done(),
                 }
-                chunks.is_done()
             }
-            Self::UntilClose => {
-                bytes = read.len();
-                if bytes > 0 {
-                    put_chunk(out, read);
-                    read.clear();
-                }
-                false
-            }
-        };
-        Ok(Progress { bytes, is_all })
+            Self::UntilClose => Progress {
+                part: read.split(),
+                is_last: false,
+            },
+        })
     }
-}
-
-fn put_chunk(out: &mut BytesMut, data: &[u8]) {
-    out.put_slice(format!("{:x}\r\n", data.len()).as_bytes());
-    out.put_slice(data);
-    out.put_slice(b"\r\n");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What is sent of a body that arrives in these parts, how many bytes of it are the body's, whether it ended, and
-    /// what is left over.
-    fn sent(body: AnswerBody, parts: &[&str]) -> (String, usize, bool, usize) {
-        let mut rest = Rest::new(body).expect("a body");
-        let (mut read, mut sent) = (BytesMut::new(), String::new());
-        let (mut bytes, mut is_all) = (0, false);
+    /// What is taken of a body that arrives in these parts, whether it ended, and what is left over.
+    fn taken(body: AnswerBody, parts: &[&str]) -> (String, bool, usize) {
+        let mut rest = Rest::new(body);
+        let (mut read, mut taken, mut is_last) = (BytesMut::new(), String::new(), false);
         for part in parts {
-            read.put_slice(part.as_bytes());
-            let mut out = BytesMut::new();
-            let taken = rest.take(&mut read, &mut out).expect("well formed");
-            sent.push_str(std::str::from_utf8(&out).expect("text"));
-            bytes += taken.bytes;
-            is_all = taken.is_all;
+            read.extend_from_slice(part.as_bytes());
+            let next = rest.take(&mut read).expect("well formed");
+            taken.push_str(std::str::from_utf8(&next.part).expect("text"));
+            is_last = next.is_last;
         }
-        (sent, bytes, is_all, read.len())
+        (taken, is_last, read.len())
     }
 
     #[test]
-    fn a_body_of_known_length_goes_on_as_it_came() {
-        let hello = sent(AnswerBody::Length(5), &["he", "", "llo!"]);
-        assert_eq!(hello, ("hello".to_owned(), 5, true, 1));
-        let none = sent(AnswerBody::Length(0), &["!"]);
-        assert_eq!(none, (String::new(), 0, true, 1));
-        let part = sent(AnswerBody::Length(5), &["hell"]);
-        assert_eq!(part, ("hell".to_owned(), 4, false, 0));
+    fn a_body_ends_where_its_head_says() {
+        let hello = taken(AnswerBody::Length(5), &["he", "", "llo!"]);
+        assert_eq!(hello, ("hello".to_owned(), true, 1));
+        let empty = taken(AnswerBody::Length(0), &["!"]);
+        assert_eq!(empty, (String::new(), true, 1));
+        let part = taken(AnswerBody::Length(5), &["hell"]);
+        assert_eq!(part, ("hell".to_owned(), false, 0));
+        let none = taken(AnswerBody::None, &["!"]);
+        assert_eq!(none, (String::new(), true, 1));
     }
 
     #[test]
-    fn other_bodies_go_on_in_chunks() {
-        let chunks = sent(
-            AnswerBody::Chunked,
-            &["3;x\r\nab", "c\r\n0\r\nA: b\r\n\r\n!"],
-        );
-        let expected = "2\r\nab\r\n1\r\nc\r\n0\r\n\r\n";
-        assert_eq!(chunks, (expected.to_owned(), 3, true, 1));
-        let closed = sent(AnswerBody::UntilClose, &["0123456789abcdef", ""]);
-        let expected = "10\r\n0123456789abcdef\r\n";
-        assert_eq!(closed, (expected.to_owned(), 16, false, 0));
+    fn other_bodies_end_with_their_chunks_or_their_connection() {
+        let parts = ["3;x\r\nab", "c\r\n1\r\nd\r\n0\r\nA: b\r\n\r\n!"];
+        let chunks = taken(AnswerBody::Chunked, &parts);
+        assert_eq!(chunks, ("abcd".to_owned(), true, 1));
+        let closed = taken(AnswerBody::UntilClose, &["0123456789abcdef", ""]);
+        assert_eq!(closed, ("0123456789abcdef".to_owned(), false, 0));
     }
 
     #[test]
     fn malformed_chunks_are_told() {
-        let mut rest = Rest::new(AnswerBody::Chunked).expect("a body");
-        let taken = rest.take(&mut BytesMut::from("x\r\n"), &mut BytesMut::new());
-        assert!(taken.is_err());
+        let mut rest = Rest::new(AnswerBody::Chunked);
+        assert!(rest.take(&mut BytesMut::from("x\r\n")).is_err());
     }
 }

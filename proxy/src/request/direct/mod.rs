@@ -1,22 +1,26 @@
 //! Plain requests on their direct way to an upstream, past pingora, at a fraction of the cost. All that is decided about
-//! them is decided by what pingora's hooks call too: `admission`, `tries` and `exchange`. Here bytes are moved: a request's
-//! head and an answer go on as they came, but for the lines that must differ.
+//! them is decided by what pingora's hooks call too: `admission`, `tries` and `exchange`. Here bytes are moved: a request
+//! and its answer go on as they came, but for the lines that must differ. Who speaks with the client, in its version of
+//! HTTP, is a `client`.
 
 mod body;
+mod client;
+mod message;
 mod relay;
-mod request_head;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Method;
+use pingora_timeout::timeout;
 
+pub(crate) use self::client::{Client, OwnFields};
+use self::message::Message;
 use self::relay::{Failure, Relay};
-use self::request_head::RequestHead;
 use super::access_log::AccessLog;
-use super::admission::{Demand, let_in};
+use super::admission::{Demand, arrived, let_in};
 use super::exchange::{End, Exchange, Origin, Peer, WireFacts};
 use super::hash_key::HashKey;
+use super::replay::{IDEMPOTENCY_KEY, may_be_replayed};
 use super::tries::Break;
 use crate::message::forwarded;
 use crate::message::plain::PlainRequest;
@@ -30,23 +34,15 @@ pub(crate) struct Direct {
     pub(crate) access_log: Arc<AccessLog>,
 }
 
-/// The client's end of an exchange.
-pub(crate) trait Downstream: Send {
-    /// Whether the client took all of it in time.
-    fn send(&mut self, bytes: &[u8], limit: Duration) -> impl Future<Output = bool> + Send;
-
-    /// Ends once the client has left. May be dropped at any time.
-    fn left(&mut self) -> impl Future<Output = ()> + Send;
-}
-
 /// Whether the client's connection persists after the answer (RFC 9112, section 9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Persistence {
     /// It may carry another request.
     Continue,
-    /// It is closed.
+    /// It is closed after what was put, an answer of the proxy's own.
     Close,
-    /// It is closed after this answer of the proxy's own.
-    CloseWith(Vec<u8>),
+    /// It is broken off: what was begun has no end.
+    Abort,
 }
 
 /// Why a request got no whole answer of an upstream.
@@ -68,55 +64,32 @@ impl Direct {
             return None;
         }
         let group = table.routes.find(request.host, request.path())?;
-        group.cache.is_none().then_some(group)
+        (group.cache.is_none() && group.settings.is_plain()).then_some(group)
     }
 
     /// Passes the request to an upstream of this group and the answer to the client.
-    pub(crate) async fn pass(
+    pub(crate) async fn pass<C: Client>(
         &self,
         table: Arc<Table>,
         group: &Arc<Group>,
         request: &PlainRequest<'_>,
         peer: Peer,
-        client: &mut impl Downstream,
+        client: &mut C,
     ) -> Persistence {
         let mut exchange = Exchange::new(table);
-        let trusted = &exchange.table.config.forwarded.trusted;
-        let is_trusted = forwarded::is_trusted(peer.address, trusted);
-        exchange.origin = Origin::new(peer.address, peer.https, &request.origin, trusted);
-        let method = match request.is_head {
-            true => Method::HEAD,
-            false => Method::GET,
-        };
-        exchange.trace(&self.live.tracing, &method, &request.origin);
-        exchange.attempts.body.has_arrived = true;
-        let asked = Demand {
-            is_whole: true,
-            announced: None,
-            group: Some(group),
-            replayable: true,
-        };
-        let mut head = RequestHead::new(request, &exchange, is_trusted);
-        let mut relay = Relay::new(request.is_head, exchange.traced.line.take());
-        let ended = match let_in(&self.live, &mut exchange, &asked) {
-            Ok(()) => try_all(&mut exchange, group, request, &mut head, &mut relay, client).await,
-            Err(problem) => Err(Abort::Problem(problem)),
-        };
+        let mut relay = Relay::new(request.is_head());
+        let passed = self.let_pass(&mut exchange, group, request, peer, client, &mut relay);
+        let ended = passed.await;
         let status = relay.status();
         let next = match &ended {
             Ok(()) => Persistence::Continue,
             Err(Abort::Problem(problem)) if status.is_none() => {
                 problem.count(&self.live.metrics);
                 exchange.ending.refused = problem.reason();
-                let (mut answer, body_bytes) = problem.raw(exchange.id());
-                if request.is_head {
-                    answer.truncate(answer.len() - body_bytes);
-                } else {
-                    relay.bytes_sent = body_bytes as u64;
-                }
-                Persistence::CloseWith(answer)
+                relay.bytes_sent = client.put_problem(problem, exchange.id(), request.is_head());
+                Persistence::Close
             }
-            Err(_) => Persistence::Close,
+            Err(_) => Persistence::Abort,
         };
         let told = match &ended {
             Err(Abort::Problem(problem)) => status.or(Some(problem.status().as_u16())),
@@ -128,14 +101,55 @@ impl Direct {
             outcome: None,
         };
         exchange.finish(end, &self.access_log, || WireFacts {
-            method: request.method(),
+            method: request.method,
             path: request.target,
             host: Some(request.host),
-            http_version: "1.1",
+            http_version: C::HTTP_VERSION,
             user_agent: request.user_agent,
             bytes_sent: relay.bytes_sent,
         });
         next
+    }
+
+    /// Lets the request in, waits for its body, and tries upstreams.
+    async fn let_pass(
+        &self,
+        exchange: &mut Exchange,
+        group: &Arc<Group>,
+        request: &PlainRequest<'_>,
+        peer: Peer,
+        client: &mut impl Client,
+        relay: &mut Relay,
+    ) -> Result<(), Abort> {
+        let table = exchange.table.clone();
+        let trusted = &table.config.forwarded.trusted;
+        exchange.origin = Origin::new(peer.address, peer.https, &request.origin, trusted);
+        let method = Method::from_bytes(request.method.as_bytes()).unwrap_or_default();
+        exchange.trace(&self.live.tracing, &method, &request.origin);
+        relay.trace = exchange.traced.line.take();
+        let has_key = || request.field(&IDEMPOTENCY_KEY).is_some();
+        let keyed_posts = &table.config.retry.keyed_posts;
+        let asked = Demand {
+            is_whole: request.body_bytes == 0,
+            announced: Some(request.body_bytes as u64),
+            group: Some(group),
+            replayable: may_be_replayed(request.method, request.path(), has_key, keyed_posts),
+        };
+        let_in(&self.live, exchange, &asked).map_err(Abort::Problem)?;
+        let is_trusted = forwarded::is_trusted(peer.address, trusted);
+        let mut message = Message::new(request, exchange, is_trusted);
+        if request.body_bytes > 0 {
+            let limit = table.config.limits.body_timeout;
+            let body = client.read_body(request.body_bytes, message.body());
+            match timeout(limit, body).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Abort::ClientLeft),
+                Err(_) => return Err(Abort::Problem(Problem::TooSlow)),
+            }
+            arrived(&self.live, exchange).map_err(Abort::Problem)?;
+        }
+        exchange.attempts.body.has_arrived = true;
+        try_all(exchange, group, request, &mut message, relay, client).await
     }
 }
 
@@ -144,9 +158,9 @@ async fn try_all(
     exchange: &mut Exchange,
     group: &Group,
     request: &PlainRequest<'_>,
-    head: &mut RequestHead,
+    message: &mut Message,
     relay: &mut Relay,
-    client: &mut impl Downstream,
+    client: &mut impl Client,
 ) -> Result<(), Abort> {
     let hash_on = &group.settings.hash_on;
     let key = HashKey::new(hash_on, |name| request.field(name), exchange.origin.client);
@@ -156,18 +170,21 @@ async fn try_all(
             Err(problem) => {
                 let status = problem.status().as_u16();
                 let why = problem.detail();
-                exchange.log_failure(request.method(), request.path(), &why, status);
+                exchange.log_failure(request.method, request.path(), &why, status);
                 return Err(Abort::Problem(problem));
             }
         };
-        head.name_try(&exchange.traced);
-        let failure = match relay.exchange(exchange, &next, head.bytes(), client).await {
+        message.name_try(&exchange.traced);
+        let failure = match relay
+            .exchange(exchange, &next, message.bytes(), client)
+            .await
+        {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
         let again = match &failure {
             Failure::ClientLeft => {
-                exchange.log_failure(request.method(), request.path(), &failure, 0);
+                exchange.log_failure(request.method, request.path(), &failure, 0);
                 return Err(Abort::ClientLeft);
             }
             Failure::Unreachable(_) => exchange.unreachable(),
@@ -185,7 +202,7 @@ async fn try_all(
             let problem = exchange.ending.problem.clone();
             let problem = problem.unwrap_or(Problem::Internal);
             let status = problem.status().as_u16();
-            exchange.log_failure(request.method(), request.path(), &failure, status);
+            exchange.log_failure(request.method, request.path(), &failure, status);
             return Err(Abort::Problem(problem));
         }
     }

@@ -1,25 +1,22 @@
-//! One try: the request's head to the upstream, and its answer to the client, part by part.
+//! One try: the request to the upstream, and its answer to the client, part by part.
 
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BytesMut};
 use http::{HeaderName, HeaderValue};
 use pingora_timeout::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::Downstream;
-use super::body::{LAST_CHUNK, Progress, Rest};
-use super::request_head::{put_line, put_request_id};
-use crate::message::answer_head::{self, AnswerHead};
-use crate::message::request_id::REQUEST_ID;
+use super::body::{Progress, Rest};
+use super::client::{Client, OwnFields};
+use crate::message::answer_head;
 use crate::request::exchange::Exchange;
 use crate::request::tries::{Fault, Try};
 use crate::upstream::Connection;
 
-/// Room for each read, at first: most answers fit. For what is long there is more.
-const READ: usize = 4 * 1024;
-const LONG_READ: usize = 64 * 1024;
+/// Room for the first read: most answers fit.
+const READ: usize = 16 * 1024;
 
 /// An answer on its way.
 pub(super) struct Relay {
@@ -29,7 +26,7 @@ pub(super) struct Relay {
     /// Of the head that goes next.
     written: Option<u16>,
     /// Names the trace, if answers are to.
-    line: Option<(HeaderName, HeaderValue)>,
+    pub(super) trace: Option<(HeaderName, HeaderValue)>,
     /// Bytes of the body that the client was sent.
     pub(super) bytes_sent: u64,
 }
@@ -58,13 +55,13 @@ struct Limits {
 }
 
 impl Relay {
-    /// `to_head`: the request is a HEAD. `line` is to be in the answer's head.
-    pub(super) fn new(to_head: bool, line: Option<(HeaderName, HeaderValue)>) -> Self {
+    /// `to_head`: the request is a HEAD.
+    pub(super) fn new(to_head: bool) -> Self {
         Self {
             to_head,
             status: None,
             written: None,
-            line,
+            trace: None,
             bytes_sent: 0,
         }
     }
@@ -82,8 +79,8 @@ impl Relay {
         &mut self,
         exchange: &mut Exchange,
         next: &Try,
-        head: &[u8],
-        client: &mut impl Downstream,
+        message: &[u8],
+        client: &mut impl Client,
     ) -> Result<(), Failure> {
         let (Some(group), Some(permit)) = (exchange.group(), exchange.attempts.permit()) else {
             return Err(Failure::OutOfTime);
@@ -92,7 +89,7 @@ impl Relay {
         let connected = upstream.connect(next.alone).await;
         let mut connection = connected.map_err(Failure::Unreachable)?;
         exchange.attempts.is_sent = true;
-        let sent = timeout(write_limit, connection.stream.write_all(head)).await;
+        let sent = timeout(write_limit, connection.stream.write_all(message)).await;
         match sent {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(broke(Fault::Broke, &connection, error)),
@@ -117,59 +114,63 @@ impl Relay {
         exchange: &mut Exchange,
         connection: &mut Connection,
         limits: &Limits,
-        client: &mut impl Downstream,
+        client: &mut impl Client,
     ) -> Result<bool, Failure> {
-        let (mut read, mut out) = (BytesMut::with_capacity(READ), BytesMut::new());
+        let mut read = BytesMut::with_capacity(READ);
         self.written = None;
+        client.forget();
         let (mut rest, keeps) = loop {
-            if read_more(connection, &mut read, limits, client).await? == 0 {
+            if read_more(connection, &mut read, READ, limits, client).await? == 0 {
                 return Err(broke(Fault::Broke, connection, "it closed the connection"));
             }
-            if let Some(found) = self.heads(exchange, connection, &mut read, &mut out)? {
+            if let Some(found) = self.heads(exchange, connection, &mut read, client)? {
                 break found;
             }
-            self.send(&mut out, 0, limits, client).await?;
+            self.send(0, limits, client).await?;
             exchange.time_left().map_err(|_| Failure::OutOfTime)?;
         };
+        let (mut bytes, mut has_begun) = (0, false);
         loop {
-            let taken = match &mut rest {
-                None => Ok(Progress::NOTHING),
-                Some(rest) => rest.take(&mut read, &mut out),
-            };
-            let taken = taken.map_err(|why| broke(Fault::Broke, connection, why))?;
-            self.send(&mut out, taken.bytes, limits, client).await?;
-            if taken.is_all {
+            let taken = rest.take(&mut read);
+            let Progress { part, is_last } =
+                taken.map_err(|why| broke(Fault::Broke, connection, why))?;
+            bytes += part.len();
+            client.put_body(part, is_last);
+            let room = rest.room();
+            // A head that came alone may have its body close behind it: both go in one piece then.
+            if !is_last && !std::mem::replace(&mut has_begun, true) {
+                read.reserve(room);
+                if matches!(connection.stream.try_read_buf(&mut read), Ok(1..)) {
+                    continue;
+                }
+            }
+            self.send(std::mem::take(&mut bytes), limits, client)
+                .await?;
+            if is_last {
                 // What follows an answer that was not asked for spoils the connection.
                 return Ok(keeps && read.is_empty());
             }
             exchange.time_left().map_err(|_| Failure::OutOfTime)?;
-            if let Some(Rest::Length(left)) = rest {
-                // What was sent may lie in the memory that is read into next.
-                out = BytesMut::new();
-                read.reserve(usize::try_from(left).unwrap_or(LONG_READ).min(LONG_READ));
-            } else {
-                read.reserve(LONG_READ);
-            }
-            if read_more(connection, &mut read, limits, client).await? == 0 {
-                let Some(Rest::UntilClose) = rest else {
+            if read_more(connection, &mut read, room, limits, client).await? == 0 {
+                let Rest::UntilClose = rest else {
                     return Err(broke(Fault::Broke, connection, "the answer is cut short"));
                 };
-                out.put_slice(LAST_CHUNK);
-                self.send(&mut out, 0, limits, client).await?;
+                client.put_body(BytesMut::new(), true);
+                self.send(0, limits, client).await?;
                 return Ok(false);
             }
         }
     }
 
-    /// Takes all heads that were read, and writes what the client gets of them. What the last of them says of the body,
+    /// Takes all heads that were read, and puts what the client gets of them. What the last of them says of the body,
     /// and whether the connection may be used after it; nothing if the answer's own head is still to come.
     fn heads(
         &mut self,
         exchange: &mut Exchange,
         connection: &Connection,
         read: &mut BytesMut,
-        out: &mut BytesMut,
-    ) -> Result<Option<(Option<Rest>, bool)>, Failure> {
+        client: &mut impl Client,
+    ) -> Result<Option<(Rest, bool)>, Failure> {
         loop {
             let head = answer_head::read(read, self.to_head);
             let head = head.map_err(|error| broke(Fault::Broke, connection, error))?;
@@ -179,73 +180,50 @@ impl Relay {
                 let why = "it changes to a protocol that nobody asked for";
                 return Err(broke(Fault::Broke, connection, why));
             }
-            if head.is_informational() {
-                head.write(out, |_| false);
-                out.put_slice(b"\r\n");
-                read.advance(length);
-                continue;
+            let is_last = !head.is_informational();
+            if is_last {
+                exchange.answered(head.status);
+                self.written = Some(head.status);
             }
-            exchange.answered(head.status);
-            self.written = Some(head.status);
-            write_head(&head, exchange, self.line.as_ref(), out);
+            let own = OwnFields {
+                id: &exchange.origin.request_id,
+                trace: self.trace.as_ref(),
+            };
+            let put = client.put_head(&head, &own);
+            put.map_err(|why| broke(Fault::Broke, connection, why))?;
             let found = (Rest::new(head.body), head.keeps_connection);
             read.advance(length);
-            return Ok(Some(found));
+            if is_last {
+                return Ok(Some(found));
+            }
         }
     }
 
+    /// Sends what was put, with so many bytes of the body.
     async fn send(
         &mut self,
-        out: &mut BytesMut,
         body_bytes: usize,
         limits: &Limits,
-        client: &mut impl Downstream,
+        client: &mut impl Client,
     ) -> Result<(), Failure> {
-        if out.is_empty() {
-            return Ok(());
-        }
-        if !client.send(out, limits.send).await {
+        if !client.flush(limits.send).await {
             return Err(Failure::ClientLeft);
         }
         self.status = self.written;
         self.bytes_sent += body_bytes as u64;
-        out.clear();
         Ok(())
     }
 }
 
-fn write_head(
-    head: &AnswerHead<'_>,
-    exchange: &Exchange,
-    line: Option<&(HeaderName, HeaderValue)>,
-    out: &mut BytesMut,
-) {
-    out.reserve(READ);
-    head.write(out, |name| {
-        name.eq_ignore_ascii_case(REQUEST_ID.as_str().as_bytes())
-    });
-    if !head.has(b"date") {
-        // RFC 9110, section 6.6.1.
-        let date = httpdate::fmt_http_date(SystemTime::now());
-        out.put_slice(b"Date: ");
-        out.put_slice(date.as_bytes());
-        out.put_slice(b"\r\n");
-    }
-    put_request_id(out, &exchange.origin);
-    if let Some((name, value)) = line {
-        put_line(out, name, value);
-    }
-    out.put_slice(b"Connection: keep-alive\r\n\r\n");
-}
-
-/// Reads what comes next, unless the client leaves meanwhile.
+/// Reads what comes next, into so much room, unless the client leaves meanwhile.
 async fn read_more(
     connection: &mut Connection,
     read: &mut BytesMut,
+    room: usize,
     limits: &Limits,
-    client: &mut impl Downstream,
+    client: &mut impl Client,
 ) -> Result<usize, Failure> {
-    read.reserve(READ);
+    read.reserve(room);
     let more = tokio::select! {
         biased;
         more = timeout(limits.read, connection.stream.read_buf(read)) => more,

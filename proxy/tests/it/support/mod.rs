@@ -1,7 +1,9 @@
 //! A proxy to test, upstreams behind it, and clients before it.
 
+pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod load;
+pub(crate) mod name_server;
 pub(crate) mod receiver;
 pub(crate) mod upstream;
 pub(crate) mod wire;
@@ -18,6 +20,7 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) use self::client::{Client, get, request};
 pub(crate) use self::load::Load;
+pub(crate) use self::name_server::NameServer;
 pub(crate) use self::upstream::{Reply, Upstream};
 pub(crate) use self::wire::{Kind, Message};
 

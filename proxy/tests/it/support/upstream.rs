@@ -70,6 +70,18 @@ impl Upstream {
         behaviour: impl Fn(&Message) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, behaviour)
+    }
+
+    /// One that echoes, at this address if it is free.
+    pub(crate) async fn at(address: SocketAddr) -> std::io::Result<Self> {
+        Ok(Self::on(TcpListener::bind(address).await?, |_| Reply::Echo))
+    }
+
+    fn on(
+        listener: TcpListener,
+        behaviour: impl Fn(&Message) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(Arc::new(behaviour)),

@@ -2,6 +2,8 @@
 
 mod goals;
 mod growth;
+mod instructions;
+mod peer;
 mod report;
 mod rounds;
 mod routes;
@@ -18,9 +20,10 @@ use std::thread::available_parallelism;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 
+use self::peer::Peer;
 use self::report::Report;
 use self::routes::Route;
-use self::sides::{Bench, Peer};
+use self::sides::Bench;
 use crate::measure::{Loaders, write_json};
 use xtask::build;
 use xtask::setup::{self, COMPILING, LOAD, MARIADB, PROCESSES, REDIS};
@@ -48,13 +51,17 @@ pub(crate) struct Options {
     /// peer, no more than 70 % of what it did]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
+    /// Count the instructions of a request instead, outside the kernel, with valgrind: takes minutes, beside anything else
+    #[arg(long, conflicts_with_all = ["connections", "rate", "quick", "peers", "latency_connections"])]
+    instructions: bool,
     /// One short round at 32 connections: does it work at all?
     #[arg(long)]
     quick: bool,
     /// Compare the host with itself instead: without traces, with 1 % of them sent, and with all
     #[arg(long)]
     tracing: bool,
-    /// Another server to measure in the same run: it must serve the same store's routes
+    /// Another server to measure in the same run: one that serves the same store's routes, by its URL, or, for the route
+    /// `empty` alone, `wasmtime=PROGRAM` (started as `wasmtime serve`) or `wash=PROGRAM` (as `wash dev`)
     #[arg(long = "peer", value_name = "NAME=URL", value_parser = Peer::parse)]
     peers: Vec<Peer>,
     #[command(flatten)]
@@ -109,6 +116,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         Some(Measurement::Startup(options)) => return startup::run(options).await,
         Some(Measurement::Growth(options)) => return growth::run(options).await,
         Some(Measurement::Train(options)) => return train::run(options).await,
+        None if options.instructions => return instructions::run(&options).await,
         None => {}
     }
     let options = if options.quick {
@@ -130,6 +138,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let programs = options.common.programs().await?;
     let cpus = Cpus::split()?;
     let loaders = Loaders::find_or_install().await?.on(&cpus.load);
+    if options.peers.iter().any(Peer::is_empty) {
+        build::empty_component().await?;
+    }
     let bench = Bench::start(&programs, &cpus, &options.peers).await?;
     let mut report = Report::new(&options, &cpus).await;
     let routes = if options.only.is_empty() {

@@ -9,12 +9,13 @@ use testbed::seed::{Dataset, LAB};
 use testbed::{Host, HostOptions, Process, Progress, Store, start_program};
 use tokio::process::Command;
 
+use super::peer::Peer;
 use super::routes::Route;
 use super::{Cpus, Programs};
 use xtask::paths;
 
 /// The seed behind the data.
-const RNG_SEED: u64 = 42;
+pub(super) const RNG_SEED: u64 = 42;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -25,44 +26,25 @@ pub(super) const HOST_SINGLE: &str = "store-host-single";
 /// The twin that commits orders together, as the host does. Only orders are asked of it.
 pub(super) const NATIVE_GROUPED: &str = "native-grouped";
 
-/// Another server.
-#[derive(Clone, Debug)]
-pub(super) struct Peer {
-    name: String,
-    url: String,
-}
-
-impl Peer {
-    /// Reads `NAME=URL`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let (name, url) = text.split_once('=').ok_or("must be NAME=URL")?;
-        if name.is_empty() || !url.starts_with("http://") {
-            return Err("must be NAME=http://…".to_owned());
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            url: url.trim_end_matches('/').to_owned(),
-        })
-    }
-}
-
 /// A server that is measured.
 pub(super) struct Side {
     pub(super) name: String,
     pub(super) url: String,
     server: Option<Server>,
+    /// Whether it serves a component that does nothing, and no store.
+    is_empty: bool,
 }
 
 enum Server {
     Host(Host),
-    Native(Process),
+    Other(Process),
 }
 
 impl Server {
     fn process(&self) -> &Process {
         match self {
             Self::Host(host) => host.process(),
-            Self::Native(process) => process,
+            Self::Other(process) => process,
         }
     }
 }
@@ -73,11 +55,15 @@ impl Side {
             name: name.to_owned(),
             url: host.url(""),
             server: Some(Server::Host(host)),
+            is_empty: false,
         }
     }
 
     /// Whether the route is measured on it.
     pub(super) fn serves(&self, route: Route) -> bool {
+        if self.is_empty {
+            return route == Route::Empty;
+        }
         let only_orders = [HOST_SINGLE, NATIVE_GROUPED].contains(&self.name.as_str());
         !only_orders || route.places_orders()
     }
@@ -128,11 +114,15 @@ impl Bench {
             native,
             grouped,
         ];
-        sides.extend(peers.iter().map(|peer| Side {
-            name: peer.name.clone(),
-            url: peer.url.clone(),
-            server: None,
-        }));
+        for peer in peers {
+            let (url, process) = peer.start(store.folder(), cpus).await?;
+            sides.push(Side {
+                name: peer.name.clone(),
+                url,
+                server: process.map(Server::Other),
+                is_empty: peer.is_empty(),
+            });
+        }
         Ok(Self { sides, store })
     }
 }
@@ -215,7 +205,8 @@ async fn start_native(
             return Ok(Side {
                 name: name.to_owned(),
                 url: url.to_owned(),
-                server: Some(Server::Native(process)),
+                server: Some(Server::Other(process)),
+                is_empty: false,
             });
         }
         ensure!(
@@ -232,21 +223,4 @@ fn folder() -> Result<PathBuf> {
     let folder = paths::target().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     Ok(folder)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Peer;
-
-    #[test]
-    fn a_peer_has_a_name_and_a_url() {
-        let peer = Peer::parse("spin=http://127.0.0.1:3000/").expect("it is one");
-        assert_eq!(
-            (peer.name, peer.url),
-            ("spin".to_owned(), "http://127.0.0.1:3000".to_owned())
-        );
-        for wrong in ["spin", "=http://x", "spin=127.0.0.1:3000"] {
-            assert!(Peer::parse(wrong).is_err(), "{wrong}");
-        }
-    }
 }

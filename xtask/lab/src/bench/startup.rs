@@ -21,9 +21,9 @@ use crate::measure::{Table, commit, processor, spread, write_json};
 use xtask::paths;
 
 /// Time between two tries to get an answer.
-const PAUSE: Duration = Duration::from_millis(1);
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
-const LIMIT: Duration = Duration::from_secs(120);
+pub(super) const LIMIT: Duration = Duration::from_secs(120);
 
 /// Goals, in milliseconds.
 const WARM_MS: f64 = 150.0;
@@ -98,7 +98,7 @@ async fn first_answer_ms(binary: &Path, store: &Store, cache: &Path) -> Result<f
 }
 
 /// Whether the host answers with 200.
-async fn answers(address: SocketAddr) -> std::io::Result<bool> {
+pub(super) async fn answers(address: SocketAddr) -> std::io::Result<bool> {
     const REQUEST: &[u8] =
         b"GET /health-check HTTP/1.1\r\nHost: store\r\nConnection: close\r\n\r\n";
     let mut stream = TcpStream::connect(address).await?;

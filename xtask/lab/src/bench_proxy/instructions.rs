@@ -6,23 +6,34 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Options;
-use super::servers::{Balancer, Upstreams, run_folder};
-use crate::measure::Table;
-use crate::measure::instructions::{Counts, ask};
+use super::row::Row;
+use super::servers::{Balancer, Start, Upstreams, run_folder};
+use crate::measure::instructions::Counts;
+use crate::measure::{Loaders, Table};
 
-/// Requests of each connection, in the shorter run and in the longer one.
+/// Requests for each that may be under way at once, in the shorter run and in the longer one.
 const TIMES: [u32; 2] = [12, 75];
 
 /// Valgrind writes its figures when the server has ended.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
+const NAMES: [&str; 2] = ["nginx", "store-proxy"];
+
 /// Instructions for each request.
 pub(super) struct Instructions {
-    rows: Vec<(&'static str, f64)>,
+    counted: Vec<Counted>,
     connections: u32,
+}
+
+#[derive(Serialize)]
+struct Counted {
+    row: Row,
+    name: &'static str,
+    instructions: f64,
 }
 
 impl Instructions {
@@ -32,58 +43,75 @@ impl Instructions {
     /// A server does not start or does not answer, or nothing is counted.
     pub(super) async fn count(options: &Options, binary: &Path, cpus: usize) -> Result<Self> {
         let all = format!("0-{}", cpus - 1);
+        let loaders = Loaders::find_or_install().await?;
         let _upstreams = Upstreams::start(&all).await?;
-        let mut rows = Vec::new();
-        for name in ["nginx", "store-proxy"] {
+        let mut counted = Vec::new();
+        let rows = options.rows().iter().filter(|row| **row != Row::Idle);
+        for (&row, name) in rows.flat_map(|row| NAMES.map(|name| (row, name))) {
             let mut totals = [0.0; 2];
             for (times, total) in TIMES.into_iter().zip(&mut totals) {
-                eprintln!("▸ counting {name}, {times} requests on each connection");
-                let run = run(options, name, binary, &all, times).await;
-                *total = run.with_context(|| format!("counting {name}"))? as f64;
+                let requests = options.connections * times;
+                let step = format!("counting {name}, {}, {requests} requests", row.name());
+                eprintln!("▸ {step}");
+                let run = run(options, &loaders, binary, &all, row, name, requests).await;
+                *total = run.context(step)? as f64;
             }
             let requests = f64::from(options.connections) * f64::from(TIMES[1] - TIMES[0]);
-            rows.push((name, (totals[1] - totals[0]) / requests));
+            counted.push(Counted {
+                row,
+                name,
+                instructions: (totals[1] - totals[0]) / requests,
+            });
         }
         Ok(Self {
-            rows,
+            counted,
             connections: options.connections,
         })
     }
 
     pub(super) fn json(&self) -> Value {
-        let rows = self.rows.iter();
-        let rows: Vec<_> = rows
-            .map(|(name, each)| json!({ "name": name, "instructions": each }))
-            .collect();
-        json!({ "connections": self.connections, "counted": rows })
+        json!({ "connections": self.connections, "counted": self.counted })
     }
 }
 
 /// All instructions of one run.
 async fn run(
     options: &Options,
-    name: &'static str,
+    loaders: &Loaders,
     binary: &Path,
     cpus: &str,
-    times: u32,
+    row: Row,
+    name: &'static str,
+    requests: u32,
 ) -> Result<u64> {
-    let counts = Counts::new(run_folder()?.join("callgrind.out"))?;
-    let wrapper = counts.wrapper();
-    let path = options.path();
-    let balancer = match name {
-        "nginx" => Balancer::nginx(&wrapper, 1, cpus, path).await?,
-        _ => Balancer::store_proxy(&wrapper, binary, 1, cpus, path).await?,
+    let folder = run_folder()?;
+    let counts = Counts::new(folder.join("callgrind.out"))?;
+    let start = Start {
+        wrapper: &counts.wrapper(),
+        workers: 1,
+        cpus,
     };
-    ask(balancer.port(), path, options.connections, times).await?;
+    let balancer = match name {
+        "nginx" => Balancer::nginx(&start).await?,
+        _ => Balancer::store_proxy(&start, binary).await?,
+    };
+    let target = row.target(&balancer.base(row.is_https()), &folder)?;
+    loaders.ask(&target, options.connections, requests).await?;
     balancer.stop(STOP_LIMIT).await?;
     counts.total()
 }
 
 impl fmt::Display for Instructions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(["", "instructions for each request"]);
-        for (name, each) in &self.rows {
-            table.row([(*name).to_owned(), format!("{each:.0}")]);
+        let mut table = Table::new(["row", "", "instructions for each request"]);
+        for Counted {
+            row,
+            name,
+            instructions,
+        } in &self.counted
+        {
+            let each = format!("{instructions:.0}");
+            table.row([row.name(), (*name).to_owned(), each]);
         }
         f.write_str(&table.markdown())
     }

@@ -1,10 +1,15 @@
 //! `cargo xtask bench-proxy`: store-proxy against nginx, on the same upstreams, in one run, round by round in turn.
 
+mod goals;
+mod idle;
 mod instructions;
+mod peer;
 mod report;
+mod row;
+mod sample;
 mod servers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
@@ -12,39 +17,43 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use self::instructions::Instructions;
-use self::report::{Report, Sample};
-use self::servers::{Balancer, Upstreams};
-use crate::measure::{Loaders, Target, write_json};
+use self::peer::Peer;
+use self::report::Report;
+use self::row::Row;
+use self::sample::Sample;
+use self::servers::{Balancer, Start, Upstreams, run_folder};
+use crate::measure::{Loaders, write_json};
 use xtask::cargo::{cargo, run_step};
 use xtask::paths;
 use xtask::setup::{self, BENCH, COMPILING, COUNTING};
 
 /// Compare store-proxy with nginx: requests/s, latency at a fixed rate, CPU per request, memory
 ///
-/// Takes about four minutes on two cores, which should have nothing else to do. Each worker count is measured in rounds;
-/// a round measures both, one after the other, in alternating order.
+/// Takes about six minutes on two cores, which should have nothing else to do. Each row is measured in rounds; a round
+/// measures all, one after the other, in alternating order.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Rounds for each number of workers; the table has their medians
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    /// What to ask for [default: all but `cached`]
+    #[arg(long, value_name = "ROW,…", value_delimiter = ',', value_enum)]
+    rows: Vec<Row>,
+    /// Rounds of each row; the table has their medians
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Seconds of one measurement; a round has four
-    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Seconds of one measurement; a round has two for each
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// Client connections
+    /// Client connections; over HTTP/2, requests at once, eight on each connection
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
-    /// Requests per second at which latency is measured; well below what either can do
-    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
-    rate: u32,
+    /// Requests per second at which latency is measured, well below what either can do [default: 5000; 1000 of 64 KiB, or
+    /// with a connection for each]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
     /// Numbers of workers (nginx) or threads (store-proxy)
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2")]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1")]
     workers: Vec<usize>,
-    /// Measure a report that both keep in memory, instead of an answer that they fetch each time
-    #[arg(long)]
-    cached: bool,
-    /// Count the instructions of a request instead, outside the kernel, with valgrind: takes a minute, beside anything else
-    #[arg(long, conflicts_with_all = ["rounds", "seconds", "rate", "workers"])]
+    /// Count the instructions of a request instead, outside the kernel, with valgrind: takes minutes, beside anything else
+    #[arg(long, conflicts_with_all = ["rounds", "seconds", "rate", "workers", "peers"])]
     instructions: bool,
     /// The file that all samples are written to, as JSON
     #[arg(
@@ -53,18 +62,20 @@ pub(crate) struct Options {
         default_value = "loadtest/results/proxy.json"
     )]
     output: PathBuf,
+    /// Another proxy to measure in the same run: `haproxy`, or where it is
+    #[arg(long = "peer", value_name = "NAME[=PROGRAM]", value_parser = Peer::parse)]
+    peers: Vec<Peer>,
     /// Measure this store-proxy instead of building one
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
 }
 
 impl Options {
-    /// What is asked for.
-    fn path(&self) -> &'static str {
-        if self.cached {
-            "/orders/reports/best-sellers"
-        } else {
-            "/stocks/5"
+    /// What is asked for, in order.
+    fn rows(&self) -> &[Row] {
+        match &self.rows[..] {
+            [] => &Row::DEFAULTS,
+            rows => rows,
         }
     }
 }
@@ -87,8 +98,13 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         setup::tools(&[COUNTING]).await?;
         report.instructions(Instructions::count(&options, &binary, cpus).await?);
     } else {
+        let loaders = Loaders::find_or_install().await?;
         for &workers in &options.workers {
-            measure(&options, &binary, workers, cpus, &mut report).await?;
+            let place = Place::of(workers, cpus);
+            let loaders = loaders.on(&place.others);
+            for &row in options.rows() {
+                measure(&options, &binary, &place, row, &loaders, &mut report).await?;
+            }
         }
     }
     println!("{report}");
@@ -103,68 +119,72 @@ async fn build() -> Result<PathBuf> {
     Ok(paths::target().join("dist/store-proxy"))
 }
 
-/// All rounds with this number of workers.
+/// Which processors do what, as taskset names them.
+struct Place {
+    workers: usize,
+    balancer: String,
+    /// Load and upstreams.
+    others: String,
+}
+
+impl Place {
+    /// With room for it, load and upstreams keep away from the proxy's processors. With none they share them all.
+    fn of(workers: usize, cpus: usize) -> Self {
+        let first = if workers < cpus { workers } else { 0 };
+        Self {
+            workers,
+            balancer: format!("0-{}", workers.min(cpus) - 1),
+            others: format!("{first}-{}", cpus - 1),
+        }
+    }
+}
+
+/// All rounds of this row, on balancers that were asked nothing before.
 async fn measure(
     options: &Options,
-    binary: &std::path::Path,
-    workers: usize,
-    cpus: usize,
+    binary: &Path,
+    place: &Place,
+    row: Row,
+    loaders: &Loaders,
     report: &mut Report,
 ) -> Result<()> {
-    // With room for it, load and upstreams keep away from the proxy's processors. With none they share them all.
-    let proxy_cpus = format!("0-{}", workers.min(cpus) - 1);
-    let other_cpus = if workers < cpus {
-        format!("{workers}-{}", cpus - 1)
-    } else {
-        format!("0-{}", cpus - 1)
+    let _upstreams = Upstreams::start(&place.others).await?;
+    let start = Start {
+        wrapper: &[],
+        workers: place.workers,
+        cpus: &place.balancer,
     };
-    let loaders = Loaders::find_or_install().await?.on(&other_cpus);
-    let upstreams = Upstreams::start(&other_cpus).await?;
-    let balancers = [
-        Balancer::nginx(&[], workers, &proxy_cpus, options.path()).await?,
-        Balancer::store_proxy(&[], binary, workers, &proxy_cpus, options.path()).await?,
+    let mut balancers = vec![
+        Balancer::nginx(&start).await?,
+        Balancer::store_proxy(&start, binary).await?,
     ];
-    for round in 0..options.rounds {
+    for peer in &options.peers {
+        balancers.push(Balancer::peer(&start, peer).await?);
+    }
+    // The first measurement of connections is all there is to know: later ones find memory that was used before.
+    let rounds = if row == Row::Idle { 1 } else { options.rounds };
+    for round in 0..rounds {
         let mut order: Vec<&Balancer> = balancers.iter().collect();
         if round % 2 == 1 {
             order.reverse();
         }
         for balancer in order {
+            let (row_name, name) = (row.name(), balancer.name());
             let step = format!(
-                "{workers} workers, round {}, {}",
-                round + 1,
-                balancer.name()
+                "{row_name}, {} workers, round {}, {name}",
+                place.workers,
+                round + 1
             );
             eprintln!("▸ {step}");
-            let sample = sample(options, &loaders, balancer)
-                .await
-                .with_context(|| step)?;
-            report.add(workers, round, balancer.name(), sample);
+            if row == Row::Idle {
+                let each = idle::measure(balancer, row.path()).await.context(step)?;
+                report.add_idle(place.workers, name, each);
+                continue;
+            }
+            let target = row.target(&balancer.base(row.is_https()), &run_folder()?)?;
+            let sample = Sample::take(options, loaders, balancer, row, &target).await;
+            report.add(row, place.workers, round, name, sample.context(step)?);
         }
     }
-    drop(upstreams);
     Ok(())
-}
-
-async fn sample(options: &Options, loaders: &Loaders, balancer: &Balancer) -> Result<Sample> {
-    // Connections and caches are warm before the clock starts.
-    let target = Target::get(balancer.url());
-    loaders.flood(&target, options.connections, 1).await?;
-    let before = balancer.cpu_seconds()?;
-    let flood = loaders
-        .flood(&target, options.connections, options.seconds)
-        .await?;
-    let cpu_seconds = balancer.cpu_seconds()? - before;
-    let memory_kib = balancer.memory_kib()?;
-    let latency = loaders
-        .pace(&target, options.connections, options.seconds, options.rate)
-        .await?;
-    Ok(Sample {
-        requests_per_second: flood.requests_per_second,
-        cpu_seconds_per_100k: cpu_seconds / flood.requests * 100_000.0,
-        cpu_busy: cpu_seconds / f64::from(options.seconds),
-        p50_ms: latency.p50_ms,
-        p99_ms: latency.p99_ms,
-        memory_kib,
-    })
 }

@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON for programs.
+//! What was measured, as tables for people and as JSON for programs.
 
 use std::fmt;
 
@@ -6,25 +6,20 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Options;
 use super::instructions::Instructions;
+use super::row::Row;
+use super::sample::Sample;
+use super::{Options, goals, idle};
 use crate::measure::{Table, commit, median, processor, spread};
 use xtask::programs::{find_program, output_of};
 
-/// One balancer in one round.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Sample {
-    pub(super) requests_per_second: f64,
-    pub(super) cpu_seconds_per_100k: f64,
-    /// Processors in use at full load.
-    pub(super) cpu_busy: f64,
-    pub(super) p50_ms: f64,
-    pub(super) p99_ms: f64,
-    pub(super) memory_kib: u64,
-}
+/// Whom all others are compared with.
+const BASE: &str = "nginx";
 
+/// One balancer in one round of a row.
 #[derive(Serialize)]
-struct Row {
+struct Measured {
+    row: Row,
     workers: usize,
     /// From 1 on.
     round: u32,
@@ -33,22 +28,31 @@ struct Row {
     sample: Sample,
 }
 
+/// What an idle connection costs one balancer.
+#[derive(Serialize)]
+struct Idle {
+    workers: usize,
+    name: &'static str,
+    kib: f64,
+}
+
 /// All samples of a run.
 pub(super) struct Report {
-    rows: Vec<Row>,
+    samples: Vec<Measured>,
+    idle: Vec<Idle>,
     instructions: Option<Instructions>,
     about: Value,
 }
 
-/// Of one balancer with one number of workers.
-struct Medians {
-    requests_per_second: f64,
+/// Of one balancer in a row with one number of workers.
+pub(super) struct Medians {
+    pub(super) requests_per_second: f64,
     lowest: f64,
     highest: f64,
     cpu_seconds_per_100k: f64,
     cpu_busy: f64,
     p50_ms: f64,
-    p99_ms: f64,
+    pub(super) p99_ms: f64,
     memory_kib: f64,
 }
 
@@ -61,26 +65,39 @@ impl Report {
             "processor": processor(),
             "processors": cpus,
             "nginx": nginx.trim_start_matches("nginx version: "),
-            "path": options.path(),
             "rounds": options.rounds,
             "seconds": options.seconds,
             "connections": options.connections,
-            "rate": options.rate,
+            "idle_connections": idle::CONNECTIONS,
         });
         Ok(Self {
-            rows: Vec::new(),
+            samples: Vec::new(),
+            idle: Vec::new(),
             instructions: None,
             about,
         })
     }
 
-    pub(super) fn add(&mut self, workers: usize, round: u32, name: &'static str, sample: Sample) {
-        self.rows.push(Row {
+    pub(super) fn add(
+        &mut self,
+        row: Row,
+        workers: usize,
+        round: u32,
+        name: &'static str,
+        sample: Sample,
+    ) {
+        self.samples.push(Measured {
+            row,
             workers,
             round: round + 1,
             name,
             sample,
         });
+    }
+
+    /// KiB of an idle connection.
+    pub(super) fn add_idle(&mut self, workers: usize, name: &'static str, kib: f64) {
+        self.idle.push(Idle { workers, name, kib });
     }
 
     /// What was counted instead.
@@ -90,16 +107,27 @@ impl Report {
 
     pub(super) fn json(&self) -> Value {
         let instructions = self.instructions.as_ref().map(Instructions::json);
-        json!({ "about": self.about, "samples": self.rows, "instructions": instructions })
+        json!({ "about": self.about, "samples": self.samples, "idle": self.idle, "instructions": instructions })
     }
 
-    fn medians(&self, workers: usize, name: &str) -> Option<Medians> {
-        let samples: Vec<&Sample> = self
-            .rows
-            .iter()
-            .filter(|row| row.workers == workers && row.name == name)
-            .map(|row| &row.sample)
-            .collect();
+    /// With one worker, of store-proxy and of nginx.
+    pub(super) fn ratio(&self, row: Row, of: fn(&Medians) -> f64) -> Option<f64> {
+        let side = |name| self.medians(row, 1, name).as_ref().map(of);
+        Some(side("store-proxy")? / side(BASE)?)
+    }
+
+    /// With one worker.
+    pub(super) fn idle_kib(&self, name: &str) -> Option<f64> {
+        let mut idle = self.idle.iter();
+        let found = idle.find(|idle| idle.name == name && idle.workers == 1);
+        found.map(|idle| idle.kib)
+    }
+
+    fn medians(&self, row: Row, workers: usize, name: &str) -> Option<Medians> {
+        let measured = self.samples.iter().filter(|measured| {
+            measured.row == row && measured.workers == workers && measured.name == name
+        });
+        let samples: Vec<&Sample> = measured.map(|measured| &measured.sample).collect();
         let middle = |value: fn(&Sample) -> f64| median(samples.iter().map(|sample| value(sample)));
         let rates = spread(samples.iter().map(|sample| sample.requests_per_second))?;
         Some(Medians {
@@ -113,34 +141,27 @@ impl Report {
             memory_kib: middle(|s| s.memory_kib as f64)?,
         })
     }
-}
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let about = |key: &str| self.about[key].as_str().unwrap_or("?").to_owned();
-        if let Some(instructions) = &self.instructions {
-            let (nginx, commit, path) = (about("nginx"), about("commit"), about("path"));
-            let connections = self.about["connections"].as_u64().unwrap_or_default();
-            writeln!(
-                f,
-                "{nginx}, commit {commit}, {path}, {connections} connections\n"
-            )?;
-            return write!(f, "{instructions}");
+    /// Rows and numbers of workers, and who was measured there, as they were measured.
+    fn order(&self) -> Vec<(Row, usize, Vec<&'static str>)> {
+        let mut order: Vec<(Row, usize, Vec<&'static str>)> = Vec::new();
+        for measured in &self.samples {
+            let (row, workers) = (measured.row, measured.workers);
+            let place = order
+                .iter_mut()
+                .find(|(r, w, _)| (*r, *w) == (row, workers));
+            match place {
+                Some((_, _, names)) if names.contains(&measured.name) => {}
+                Some((_, _, names)) => names.push(measured.name),
+                None => order.push((row, workers, vec![measured.name])),
+            }
         }
-        writeln!(
-            f,
-            "{}, {} processors, {}, commit {}, {}; medians of {} rounds of {} s, {} connections, latency at {} requests/s\n",
-            about("processor"),
-            self.about["processors"],
-            about("nginx"),
-            about("commit"),
-            about("path"),
-            self.about["rounds"],
-            self.about["seconds"],
-            self.about["connections"],
-            self.about["rate"],
-        )?;
+        order
+    }
+
+    fn table(&self) -> Table {
         let mut table = Table::new([
+            "row",
             "workers",
             "",
             "requests/s",
@@ -151,36 +172,59 @@ impl fmt::Display for Report {
             "p99 ms",
             "memory MiB",
         ]);
-        let mut workers: Vec<usize> = self.rows.iter().map(|row| row.workers).collect();
-        workers.dedup();
-        for workers in workers {
-            let (Some(nginx), Some(ours)) = (
-                self.medians(workers, "nginx"),
-                self.medians(workers, "store-proxy"),
-            ) else {
-                continue;
-            };
-            table.row(row(workers, "nginx", &nginx));
-            table.row(row(workers, "store-proxy", &ours));
-            let ratio = |of: fn(&Medians) -> f64| format!("{:.2}", of(&ours) / of(&nginx));
-            table.row([
-                workers.to_string(),
-                "ratio".to_owned(),
-                ratio(|m| m.requests_per_second),
-                String::new(),
-                ratio(|m| m.cpu_seconds_per_100k),
-                String::new(),
-                ratio(|m| m.p50_ms),
-                ratio(|m| m.p99_ms),
-                ratio(|m| m.memory_kib),
-            ]);
+        for (row, workers, names) in self.order() {
+            let medians = |name| self.medians(row, workers, name);
+            let Some(base) = medians(BASE) else { continue };
+            for name in names {
+                let Some(own) = medians(name) else { continue };
+                table.row(cells(row, workers, name, &own));
+                if name != BASE {
+                    table.row(ratios(row, workers, name, &own, &base));
+                }
+            }
         }
-        f.write_str(&table.markdown())
+        table
+    }
+
+    fn idle_table(&self) -> Table {
+        let mut table = Table::new(["workers", "", "KiB for each idle connection"]);
+        for Idle { workers, name, kib } in &self.idle {
+            table.row([workers.to_string(), (*name).to_owned(), format!("{kib:.1}")]);
+        }
+        table
     }
 }
 
-fn row(workers: usize, name: &str, m: &Medians) -> [String; 9] {
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let about = |key: &str| self.about[key].as_str().unwrap_or("?").to_owned();
+        let (nginx, commit) = (about("nginx"), about("commit"));
+        let connections = &self.about["connections"];
+        if let Some(instructions) = &self.instructions {
+            let at_once = format!("{connections} requests at once");
+            return write!(f, "{nginx}, commit {commit}, {at_once}\n\n{instructions}");
+        }
+        writeln!(
+            f,
+            "{}, {} processors, {nginx}, commit {commit}; medians of {} rounds of {} s, {connections} connections\n",
+            about("processor"),
+            self.about["processors"],
+            self.about["rounds"],
+            self.about["seconds"],
+        )?;
+        if !self.samples.is_empty() {
+            writeln!(f, "{}", self.table().markdown())?;
+        }
+        if !self.idle.is_empty() {
+            writeln!(f, "{}", self.idle_table().markdown())?;
+        }
+        f.write_str(&goals::table(self).markdown())
+    }
+}
+
+fn cells(row: Row, workers: usize, name: &str, m: &Medians) -> [String; 10] {
     [
+        row.name(),
         workers.to_string(),
         name.to_owned(),
         format!("{:.0}", m.requests_per_second),
@@ -190,5 +234,21 @@ fn row(workers: usize, name: &str, m: &Medians) -> [String; 9] {
         format!("{:.2}", m.p50_ms),
         format!("{:.2}", m.p99_ms),
         format!("{:.1}", m.memory_kib / 1024.0),
+    ]
+}
+
+fn ratios(row: Row, workers: usize, name: &str, own: &Medians, base: &Medians) -> [String; 10] {
+    let ratio = |of: fn(&Medians) -> f64| format!("{:.2}", of(own) / of(base));
+    [
+        row.name(),
+        workers.to_string(),
+        format!("{name} / {BASE}"),
+        ratio(|m| m.requests_per_second),
+        String::new(),
+        ratio(|m| m.cpu_seconds_per_100k),
+        String::new(),
+        ratio(|m| m.p50_ms),
+        ratio(|m| m.p99_ms),
+        ratio(|m| m.memory_kib),
     ]
 }

@@ -10,12 +10,13 @@ use anyhow::{Context, Result, ensure};
 use testbed::{Process, find_program, start_program};
 use tokio::net::TcpStream;
 
+use super::peer::Peer;
 use crate::measure;
 use xtask::paths;
 
 /// As in the files of `loadtest/proxy`.
-const NGINX_PORT: u16 = 18_010;
-const STORE_PROXY_PORT: u16 = 18_020;
+const NGINX_PORTS: [u16; 2] = [18_010, 18_011];
+const STORE_PROXY_PORTS: [u16; 2] = [18_020, 18_022];
 const UPSTREAM_PORTS: [u16; 2] = [18_001, 18_002];
 
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -27,67 +28,90 @@ pub(super) struct Upstreams {
 }
 
 impl Upstreams {
+    /// Starts them, and writes what they and the balancers read.
     pub(super) async fn start(cpus: &str) -> Result<Self> {
+        let folder = run_folder()?;
+        write(&folder.join("large"), &"0123456789abcdef".repeat(64 * 64))?;
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        write(&folder.join("certificate.pem"), &made.cert.pem())?;
+        let key = made.signing_key.serialize_pem();
+        write(&folder.join("key.pem"), &key)?;
+        // HAProxy wants them in one file.
+        write(&folder.join("both.pem"), &(made.cert.pem() + &key))?;
+        // What a file of nginx includes is looked for beside it.
+        configured("report.conf", &[])?;
         let server = nginx("upstreams", &[], cpus, "", &UPSTREAM_PORTS).await?;
         Ok(Self { _server: server })
     }
 }
 
+/// How a balancer is started.
+pub(super) struct Start<'a> {
+    /// What its command line begins with, if it is run by another program: it has one worker then.
+    pub(super) wrapper: &'a [String],
+    pub(super) workers: usize,
+    /// Its processors, as taskset names them.
+    pub(super) cpus: &'a str,
+}
+
 /// A load balancer to be measured.
 pub(super) struct Balancer {
     name: &'static str,
-    port: u16,
-    url: String,
+    /// Without TLS, and with it.
+    ports: [u16; 2],
     server: Server,
 }
 
 impl Balancer {
-    /// nginx. `wrapper` is what its command line begins with, if it is run by another program: it has one worker then.
-    pub(super) async fn nginx(
-        wrapper: &[String],
-        workers: usize,
-        cpus: &str,
-        path: &str,
-    ) -> Result<Self> {
+    pub(super) async fn nginx(start: &Start<'_>) -> Result<Self> {
         // A wrapper is to see the process that works.
-        let globals = match wrapper {
-            [] => format!("worker_processes {workers};"),
+        let globals = match start.wrapper {
+            [] => format!("worker_processes {};", start.workers),
             _ => "master_process off;".to_owned(),
         };
+        let server = nginx("nginx", start.wrapper, start.cpus, &globals, &NGINX_PORTS).await?;
         Ok(Self {
             name: "nginx",
-            port: NGINX_PORT,
-            url: url(NGINX_PORT, path),
-            server: nginx("nginx", wrapper, cpus, &globals, &[NGINX_PORT]).await?,
+            ports: NGINX_PORTS,
+            server,
         })
     }
 
-    /// store-proxy, and what its command line begins with.
-    pub(super) async fn store_proxy(
-        wrapper: &[String],
-        binary: &Path,
-        workers: usize,
-        cpus: &str,
-        path: &str,
-    ) -> Result<Self> {
-        let source = folder().join("store-proxy.toml");
-        let text =
-            fs::read_to_string(&source).with_context(|| format!("reading {}", source.display()))?;
-        let text = text.replace("threads = 1", &format!("threads = {workers}"));
-        let config = run_folder()?.join("store-proxy.toml");
-        fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
+    pub(super) async fn store_proxy(start: &Start<'_>, binary: &Path) -> Result<Self> {
+        let threads = format!("threads = {}", start.workers);
+        let config = configured("store-proxy.toml", &[("threads = 1", &threads)])?;
         let binary = std::path::absolute(binary).context("finding store-proxy")?;
-        let args = [
+        let command = [
             binary.display().to_string(),
             "--config".to_owned(),
             config.display().to_string(),
         ];
-        let args = [wrapper, &args].concat();
+        Self::start("store-proxy", STORE_PROXY_PORTS, start, &command).await
+    }
+
+    pub(super) async fn peer(start: &Start<'_>, peer: &Peer) -> Result<Self> {
+        let (file, workers) = peer.kind.config();
+        let (one, many) = (format!("{workers}1"), format!("{workers}{}", start.workers));
+        let config = configured(file, &[(&one, &many)])?;
+        let program = std::path::absolute(&peer.program).context("finding a peer's program")?;
+        let flags = peer.kind.flags().iter().map(|flag| (*flag).to_owned());
+        let mut command = vec![program.display().to_string()];
+        command.extend(flags.chain([config.display().to_string()]));
+        Self::start(peer.kind.name(), peer.kind.ports(), start, &command).await
+    }
+
+    async fn start(
+        name: &'static str,
+        ports: [u16; 2],
+        start: &Start<'_>,
+        command: &[String],
+    ) -> Result<Self> {
+        let command = [start.wrapper, command].concat();
+        let server = Server::start(name, start.cpus, command, &ports).await?;
         Ok(Self {
-            name: "store-proxy",
-            port: STORE_PROXY_PORT,
-            url: url(STORE_PROXY_PORT, path),
-            server: Server::start("store-proxy", cpus, args, &[STORE_PROXY_PORT]).await?,
+            name,
+            ports,
+            server,
         })
     }
 
@@ -95,17 +119,20 @@ impl Balancer {
         self.name
     }
 
-    pub(super) fn port(&self) -> u16 {
-        self.port
+    /// Where it listens.
+    pub(super) fn port(&self, https: bool) -> u16 {
+        self.ports[usize::from(https)]
+    }
+
+    /// The beginning of its URLs.
+    pub(super) fn base(&self, https: bool) -> String {
+        let scheme = if https { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port(https))
     }
 
     /// Ends it, and waits until it has ended.
     pub(super) async fn stop(self, limit: Duration) -> Result<()> {
         self.server.0.stop(limit).await.map(drop)
-    }
-
-    pub(super) fn url(&self) -> &str {
-        &self.url
     }
 
     /// User and system time of all its processes so far.
@@ -176,8 +203,7 @@ async fn nginx(
     ports: &[u16],
 ) -> Result<Server> {
     let program = find_program("nginx").context("`cargo xtask bench-proxy` installs nginx")?;
-    let config = folder().join(format!("{name}.conf"));
-    let prefix = run_folder()?;
+    let (config, prefix) = (configured(&format!("{name}.conf"), &[])?, run_folder()?);
     let args = [
         program.display().to_string(),
         "-p".to_owned(),
@@ -192,8 +218,22 @@ async fn nginx(
     Server::start(name, cpus, [wrapper, &args].concat(), ports).await
 }
 
-fn url(port: u16, path: &str) -> String {
-    format!("http://127.0.0.1:{port}{path}")
+/// A copy, where a run has its files, of one of ours, with other texts in place of some that stand there.
+fn configured(name: &str, changes: &[(&str, &str)]) -> Result<PathBuf> {
+    let source = folder().join(name);
+    let text = fs::read_to_string(&source);
+    let mut text = text.with_context(|| format!("reading {}", source.display()))?;
+    for (from, to) in changes {
+        ensure!(text.contains(from), "no `{from}` in {}", source.display());
+        text = text.replace(from, to);
+    }
+    let config = run_folder()?.join(name);
+    write(&config, &text)?;
+    Ok(config)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
 async fn answers(port: u16) -> bool {

@@ -22,7 +22,6 @@ pub(super) struct Machine {
     nspawn: Child,
     /// The id of its first process, as this machine counts.
     init: u32,
-    pub(super) suite: Suite,
 }
 
 /// How a command ended, and what it said.
@@ -51,11 +50,7 @@ impl Machine {
             .stderr(log)
             .spawn()
             .context("starting systemd-nspawn")?;
-        let mut machine = Self {
-            nspawn,
-            init: 0,
-            suite,
-        };
+        let mut machine = Self { nspawn, init: 0 };
         machine.init = machine
             .first_process()
             .with_context(|| format!("{} says more", console.display()))?;

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde::Deserialize;
 use tokio::process::{Child, Command};
 
-use super::{StreamResult, Target};
+use super::{STREAMS, StreamResult, Target};
 
 /// Requests of one kind, until stopped. They end with this process.
 pub(crate) struct Stream {
@@ -30,11 +30,37 @@ impl Stream {
         longest: Duration,
     ) -> Result<Self> {
         let longest = format!("{}ms", longest.as_millis());
+        // Corrected: a request that could not start in time counts as slow, and not as one not sent.
+        command.args(["--latency-correction", "-q", &rate.to_string()]);
+        command.args(["-z", &longest]);
+        Self::spawn(command, name, target, connections)
+    }
+
+    /// Runs `command`, to which oha's arguments are added: so many requests in all, as fast as they are answered.
+    pub(super) fn asking(
+        mut command: Command,
+        target: &Target,
+        connections: u32,
+        requests: u32,
+    ) -> Result<Self> {
+        command.args(["-n", &requests.to_string()]);
+        Self::spawn(command, "all", target, connections)
+    }
+
+    /// Over HTTP/2, `connections` is how many requests there are at once.
+    fn spawn(
+        mut command: Command,
+        name: &'static str,
+        target: &Target,
+        connections: u32,
+    ) -> Result<Self> {
+        let (connections, streams) = match target.http2 {
+            true => (connections.div_ceil(STREAMS), STREAMS),
+            false => (connections, 1),
+        };
         let oha = command
             .args(["--no-tui", "--output-format", "json"])
-            // Corrected: a request that could not start in time counts as slow, and not as one not sent.
-            .args(["--latency-correction", "-q", &rate.to_string()])
-            .args(["-c", &connections.to_string(), "-z", &longest])
+            .args(["-c", &connections.to_string(), "-p", &streams.to_string()])
             .args(&target.oha)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

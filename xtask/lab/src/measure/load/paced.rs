@@ -90,9 +90,9 @@ async fn send(
 ) -> Result<StreamResult> {
     let began = Instant::now();
     let mut under_way: JoinSet<Outcome> = JoinSet::new();
-    let mut sending = (0_u32..).zip(requests).zip(clients.iter().cycle());
+    let sending = (0_u32..).zip(requests).zip(clients.iter().cycle());
     let mut stopped = std::pin::pin!(stop.notified());
-    while let Some(((number, request), client)) = sending.next() {
+    for ((number, request), client) in sending {
         let due = began + Duration::from_secs_f64(f64::from(number) / f64::from(rate));
         tokio::select! {
             biased;

@@ -1,7 +1,7 @@
 //! The requests of a load, in the form that each generator reads.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -9,8 +9,10 @@ use anyhow::{Context, Result};
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(super) url: String,
-    /// A script of wrk that makes the requests.
-    pub(super) script: Option<PathBuf>,
+    /// wrk's flags, among them a script that makes the requests.
+    pub(super) wrk: Vec<String>,
+    /// Whether the requests go over HTTP/2, which wrk does not speak.
+    pub(super) http2: bool,
     /// oha's flags for the same requests, the URL included.
     pub(super) oha: Vec<String>,
 }
@@ -20,9 +22,46 @@ impl Target {
     pub(crate) fn get(url: &str) -> Self {
         Self {
             url: url.to_owned(),
-            script: None,
-            oha: vec![url.to_owned()],
+            wrk: Vec::new(),
+            http2: false,
+            // Servers that are measured have certificates that nobody signed; wrk and h2load don't look either.
+            oha: vec!["--insecure".to_owned(), url.to_owned()],
         }
+    }
+
+    /// The same, each request on a connection of its own.
+    pub(crate) fn closing(mut self) -> Self {
+        self.wrk
+            .extend(["--header", "Connection: close"].map(str::to_owned));
+        self.oha.push("--disable-keepalive".to_owned());
+        self
+    }
+
+    /// The same, over HTTP/2 with TLS.
+    pub(crate) fn over_http2(mut self) -> Self {
+        self.http2 = true;
+        self.oha.push("--http2".to_owned());
+        self
+    }
+
+    /// A `POST` of this JSON with an `Idempotency-Key`. What wrk reads goes to `folder`, in a file with this name.
+    pub(crate) fn post(url: &str, body: &str, folder: &Path, name: &str) -> Result<Self> {
+        let script = folder.join(format!("{name}.lua"));
+        let text = format!(
+            "wrk.method = \"POST\"\nwrk.body = [[{body}]]\n\
+             wrk.headers[\"content-type\"] = \"application/json\"\n\
+             wrk.headers[\"idempotency-key\"] = \"{name}\"\n"
+        );
+        write(&script, &text)?;
+        let key = format!("idempotency-key: {name}");
+        let json = "application/json";
+        let oha = ["-m", "POST", "-T", json, "-H", &key, "-d", body, url];
+        Ok(Self {
+            url: url.to_owned(),
+            wrk: script_flags(&script),
+            http2: false,
+            oha: oha.map(str::to_owned).into(),
+        })
     }
 
     /// These paths of the server at `base`. What the generators read goes to `folder`, in files that begin with `name`.
@@ -39,7 +78,8 @@ impl Target {
         write(&urls, &lines.join("\n"))?;
         Ok(Self {
             url: base.to_owned(),
-            script: Some(script),
+            wrk: script_flags(&script),
+            http2: false,
             oha: vec!["--urls-from-file".to_owned(), urls.display().to_string()],
         })
     }
@@ -66,10 +106,15 @@ impl Target {
         let oha = ["-m", "POST", "-T", "application/json", "-Z", &list, &url];
         Ok(Self {
             url: base.to_owned(),
-            script: Some(script),
+            wrk: script_flags(&script),
+            http2: false,
             oha: oha.map(str::to_owned).into(),
         })
     }
+}
+
+fn script_flags(script: &Path) -> Vec<String> {
+    vec!["--script".to_owned(), script.display().to_string()]
 }
 
 /// A script that sends the requests in turn. They are made once: making one costs more than sending it.
@@ -108,7 +153,7 @@ mod tests {
         let target = target.expect("written");
         let list = fs::read_to_string(folder.path().join("place.txt")).expect("written");
         assert_eq!(list, "{\"a\":1}\n{\"a\":2}");
-        let script = fs::read_to_string(target.script.expect("made")).expect("written");
+        let script = fs::read_to_string(&target.wrk[1]).expect("written");
         assert!(list.lines().all(|body| script.contains(body)), "{script}");
         assert_eq!(target.oha.last().expect("a URL"), "http://h:1/orders");
     }

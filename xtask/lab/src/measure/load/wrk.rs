@@ -1,18 +1,9 @@
-//! A flood of requests, sent by `wrk`: as many as the server can answer.
+//! A flood of requests over HTTP/1.1, sent by `wrk`: as many as the server can answer.
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
-use super::Target;
-
-/// What a flood measured.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Flood {
-    pub(crate) requests: f64,
-    pub(crate) requests_per_second: f64,
-    /// Half of the answers took no longer, in milliseconds.
-    pub(crate) p50_ms: f64,
-}
+use super::{Flood, Target};
 
 /// Runs `command`, to which wrk's arguments are added, to its end.
 pub(super) async fn flood(
@@ -25,11 +16,10 @@ pub(super) async fn flood(
         .args(["--threads", "1", "--connections", &connections.to_string()])
         // An answer that takes this long is an error.
         .args(["--timeout", "30s", "--duration", &format!("{seconds}s")])
-        .arg("--latency");
-    if let Some(script) = &target.script {
-        command.arg("--script").arg(script);
-    }
-    command.arg(&target.url).kill_on_drop(true);
+        .arg("--latency")
+        .args(&target.wrk)
+        .arg(&target.url)
+        .kill_on_drop(true);
     let output = command.output().await.context("running wrk")?;
     ensure!(
         output.status.success(),

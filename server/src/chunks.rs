@@ -1,7 +1,9 @@
-//! The strict look at chunked bodies (RFC 9112, section 7.1): requests' as they pass on their way to pingora, whose
-//! decoder forgives what other servers may read differently, and answers' that pass pingora by.
+//! Where a chunked body ends (RFC 9112, section 7.1). This looks at bodies before hyper and pingora do, which forgive what
+//! other servers may read differently: the next head begins where this says that the body ends.
 
-/// Longest line between chunks, and longest trailer line.
+use crate::field;
+
+/// Longest line between chunks, and longest trailer line, in bytes.
 const LONGEST_LINE: usize = 1024;
 
 /// Most bytes of all trailers, and of all chunk extensions, which no one here reads.
@@ -9,7 +11,7 @@ const LONGEST_EXTRAS: usize = 16 * 1024;
 
 /// Follows the framing of one chunked body.
 #[derive(Debug, Default)]
-pub(crate) struct Chunks {
+pub struct Chunks {
     state: State,
     line: Vec<u8>,
     /// Bytes of extensions and trailers so far.
@@ -33,23 +35,24 @@ enum State {
 
 impl Chunks {
     /// Whether the last chunk and all trailers were there.
-    pub(crate) fn is_done(&self) -> bool {
+    #[must_use]
+    pub fn is_done(&self) -> bool {
         self.state == State::End
     }
 
     /// Takes in the next bytes and says how many of them are the body's.
     ///
     /// # Errors
-    /// They are not what must come next.
-    pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
+    /// The bytes are not what must come next.
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
         self.decode(bytes, |_| {})
     }
 
-    /// The same, and hands over what the chunks bring, piece by piece; none of them is empty.
+    /// Like [`Chunks::follow`], and gives `data` what the chunks contain, piece by piece; no piece is empty.
     ///
     /// # Errors
-    /// They are not what must come next.
-    pub(crate) fn decode(
+    /// The bytes are not what must come next.
+    pub fn decode(
         &mut self,
         mut bytes: &[u8],
         mut data: impl FnMut(&[u8]),
@@ -94,17 +97,15 @@ impl Chunks {
 
     fn end_line(&mut self) -> Result<(), &'static str> {
         let line = std::mem::take(&mut self.line);
-        let line = line
-            .strip_suffix(b"\r\n")
-            .ok_or("lines must end with CR LF")?;
-        if line
-            .iter()
-            .any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f)
-        {
+        let line = line.strip_suffix(b"\r\n").ok_or(field::BARE_LINE_END)?;
+        if field::has_control(line) {
             return Err("a line of the chunked body has control characters");
         }
         let extra_from = match self.state {
-            State::Size => memchr::memchr(b';', line).unwrap_or(line.len()),
+            State::Size => line
+                .iter()
+                .position(|&byte| byte == b';')
+                .unwrap_or(line.len()),
             _ => 0,
         };
         self.extra_bytes += line.len() - extra_from;
@@ -118,8 +119,8 @@ impl Chunks {
             };
         } else if line.is_empty() {
             self.state = State::End;
-        } else if !crate::message::head::is_field(line) {
-            return Err("a trailer is no header line");
+        } else {
+            field::split(line)?;
         }
         Ok(())
     }

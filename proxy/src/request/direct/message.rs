@@ -1,29 +1,30 @@
-//! The head of a plain request as the upstream gets it.
+//! A plain request as the upstream gets it.
 
 use bytes::{BufMut, BytesMut};
-use http::{HeaderName, HeaderValue};
 use store_server::trace::{TRACEPARENT, TRACESTATE, traceparent};
 
 use crate::message::forwarded::Provenance;
+use crate::message::head::put_field;
 use crate::message::plain::PlainRequest;
 use crate::message::request_id::REQUEST_ID;
-use crate::request::exchange::{Exchange, Origin};
+use crate::request::exchange::Exchange;
 use crate::request::traced::Traced;
 
 /// Room for the lines that are added.
 const ADDED: usize = 400;
 
-/// The lines that stay, and what the next server is told of the request's origin and its trace.
-pub(super) struct RequestHead {
+/// The lines that stay, what the next server is told of the request's origin and its trace, and the body.
+pub(super) struct Message {
     bytes: BytesMut,
     /// Where the value of `traceparent` begins, which is another with each try.
     parent_at: Option<usize>,
 }
 
-impl RequestHead {
+impl Message {
+    /// The head, with room for the body.
     pub(super) fn new(request: &PlainRequest<'_>, exchange: &Exchange, is_trusted: bool) -> Self {
         let origin = &exchange.origin;
-        let mut head = BytesMut::with_capacity(request.bytes() + ADDED);
+        let mut head = BytesMut::with_capacity(request.bytes() + ADDED + request.body_bytes);
         for line in request.lines_that_stay() {
             head.put_slice(line);
             head.put_slice(b"\r\n");
@@ -31,7 +32,7 @@ impl RequestHead {
         let host = Some(request.host);
         let told = Provenance::new(&request.origin, host, origin.peer, origin.https, is_trusted);
         told.write(&request.origin, request.host, &mut head);
-        put_request_id(&mut head, origin);
+        put_field(&mut head, &REQUEST_ID, &origin.request_id);
         let parent_at = put_trace(&mut head, request, exchange);
         head.put_slice(b"\r\n");
         Self {
@@ -51,6 +52,11 @@ impl RequestHead {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+
+    /// Where the body is added.
+    pub(super) fn body(&mut self) -> &mut BytesMut {
+        &mut self.bytes
+    }
 }
 
 /// Says in which trace the request is, with the root's span until there is a try. Without traces, what the client said
@@ -64,27 +70,15 @@ fn put_trace(
     let Some(ids) = root.ids() else {
         for name in [TRACEPARENT, TRACESTATE] {
             for value in request.origin.get_all(&name) {
-                put_line(head, &name, value);
+                put_field(head, &name, value);
             }
         }
         return None;
     };
     let at = head.len() + TRACEPARENT.as_str().len() + 2;
-    put_line(head, &TRACEPARENT, &traceparent(ids));
+    put_field(head, &TRACEPARENT, &traceparent(ids));
     if let Some(state) = root.state() {
-        put_line(head, &TRACESTATE, state);
+        put_field(head, &TRACESTATE, state);
     }
     Some(at)
-}
-
-/// The line that carries the id, in requests and answers.
-pub(super) fn put_request_id(head: &mut BytesMut, origin: &Origin) {
-    put_line(head, &REQUEST_ID, &origin.request_id);
-}
-
-pub(super) fn put_line(head: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
-    head.put_slice(name.as_str().as_bytes());
-    head.put_slice(b": ");
-    head.put_slice(value.as_bytes());
-    head.put_slice(b"\r\n");
 }

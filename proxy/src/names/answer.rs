@@ -1,0 +1,77 @@
+//! What comes of a look-up.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What a name stands for.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// In the order of their addresses, each once.
+    pub(crate) found: Vec<Found>,
+    /// How long that holds.
+    pub(crate) lifetime: Duration,
+    /// Records that can't be used, and why.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// One server behind a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Found {
+    pub(crate) address: SocketAddr,
+    /// The host that has the address.
+    pub(crate) host: String,
+    /// Its share, compared with the others'; none: as the file says.
+    pub(crate) weight: Option<u16>,
+}
+
+/// Why a look-up brought nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Trouble {
+    #[error("there is no such name")]
+    NoSuchName,
+    #[error("{0}")]
+    Nothing(String),
+    #[error("no name server answers: {0}")]
+    Unanswered(String),
+    #[error("no name server is known: {0}; set `resolver.servers`")]
+    NobodyToAsk(String),
+}
+
+impl Answer {
+    pub(super) fn new(mut found: Vec<Found>, lifetime: Duration, left_out: Vec<String>) -> Self {
+        found.sort();
+        found.dedup_by_key(|found| found.address);
+        Self {
+            found,
+            lifetime,
+            left_out,
+        }
+    }
+}
+
+impl Trouble {
+    /// What metrics call it.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::NoSuchName | Self::Nothing(_) => "empty",
+            Self::Unanswered(_) | Self::NobodyToAsk(_) => "failed",
+        }
+    }
+
+    /// Whether an operator would call it the same, however the words differ from time to time.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Nothing(one), Self::Nothing(other)) => one == other,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
+/// Addresses for people.
+pub(super) fn list(found: &[Found]) -> String {
+    let addresses: Vec<String> = found
+        .iter()
+        .map(|found| found.address.to_string())
+        .collect();
+    addresses.join(", ")
+}

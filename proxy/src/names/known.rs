@@ -1,0 +1,208 @@
+//! What is known of one name, and what a look-up changes of it.
+
+use std::time::{Duration, Instant};
+
+use super::answer::{Answer, Found, Trouble, list};
+
+/// Longest time until a name is looked up again, whatever its records say.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is known of one name.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Of the last look-up that brought something.
+    pub(super) found: Vec<Found>,
+    /// Why the last look-up brought nothing.
+    pub(super) trouble: Option<Trouble>,
+    /// What the last one left out.
+    left_out: Vec<String>,
+    again_at: Option<Instant>,
+}
+
+/// What a look-up changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    None,
+    /// There are others, or it is the first time that there are any.
+    Addresses {
+        now: Vec<Found>,
+        came: usize,
+        went: usize,
+        left_out: Vec<String>,
+    },
+    /// The same addresses, but records that can't be used are others.
+    LeftOut(Vec<String>),
+    /// As before, after a time without answers.
+    AnsweredAgain,
+    Trouble {
+        why: Trouble,
+        kept: usize,
+    },
+}
+
+impl Known {
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.again_at.is_none_or(|at| at <= now)
+    }
+
+    /// Takes in what a look-up brought.
+    pub(super) fn take_in(
+        &mut self,
+        outcome: Result<Answer, Trouble>,
+        min_interval: Duration,
+        now: Instant,
+    ) -> Change {
+        let lifetime = outcome
+            .as_ref()
+            .map_or(min_interval, |answer| answer.lifetime);
+        self.again_at = Some(now + lifetime.clamp(min_interval, LONGEST.max(min_interval)));
+        match outcome {
+            Ok(answer) => self.answered(answer),
+            Err(why) => self.failed(why),
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) -> Change {
+        let was_in_trouble = self.trouble.take().is_some();
+        let others =
+            std::mem::replace(&mut self.left_out, answer.left_out.clone()) != answer.left_out;
+        if self.found != answer.found {
+            let before = std::mem::replace(&mut self.found, answer.found);
+            let missing = |from: &[Found], of: &[Found]| {
+                let is_there = |one: &Found| from.iter().any(|other| other.address == one.address);
+                of.iter().filter(|one| !is_there(one)).count()
+            };
+            return Change::Addresses {
+                came: missing(&before, &self.found),
+                went: missing(&self.found, &before),
+                now: self.found.clone(),
+                left_out: answer.left_out,
+            };
+        }
+        match (was_in_trouble, others) {
+            (_, true) if !answer.left_out.is_empty() => Change::LeftOut(answer.left_out),
+            (true, _) => Change::AnsweredAgain,
+            _ => Change::None,
+        }
+    }
+
+    fn failed(&mut self, why: Trouble) -> Change {
+        let before = self.trouble.replace(why.clone());
+        if before.is_some_and(|before| before.is_like(&why)) {
+            return Change::None;
+        }
+        let kept = self.found.len();
+        Change::Trouble { why, kept }
+    }
+}
+
+impl Change {
+    /// Tells operators.
+    pub(super) fn log(&self, name: &str) {
+        match self {
+            Self::None => {}
+            Self::Addresses {
+                now,
+                came,
+                went,
+                left_out,
+            } => {
+                let now = list(now);
+                tracing::info!(name, came, went, "`{name}` is {now}");
+                warn_of(name, left_out);
+            }
+            Self::LeftOut(left_out) => warn_of(name, left_out),
+            Self::AnsweredAgain => tracing::info!(name, "`{name}` is answered again, as before"),
+            Self::Trouble { why, kept: 0 } => {
+                tracing::warn!(
+                    name,
+                    "`{name}` can't be looked up: {why}; it has no addresses yet"
+                );
+            }
+            Self::Trouble { why, kept } => tracing::warn!(
+                name,
+                kept,
+                "`{name}` can't be looked up: {why}; the addresses known so far ({kept}) stay"
+            ),
+        }
+    }
+}
+
+fn warn_of(name: &str, left_out: &[String]) {
+    for why in left_out {
+        tracing::warn!(name, "`{name}`: {why}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_secs(5);
+
+    fn found(last: u8) -> Found {
+        Found {
+            address: ([10, 0, 0, last], 5000).into(),
+            host: "store".into(),
+            weight: None,
+        }
+    }
+
+    fn answer(addresses: &[u8], seconds: u64) -> Result<Answer, Trouble> {
+        let found = addresses.iter().copied().map(found).collect();
+        Ok(Answer::new(found, Duration::from_secs(seconds), Vec::new()))
+    }
+
+    #[test]
+    fn what_was_known_stays_when_nothing_is_answered() {
+        let (mut known, now) = (Known::default(), Instant::now());
+        let mut take_in = |outcome| known.take_in(outcome, SHORT, now);
+        let first = take_in(answer(&[2, 1], 30));
+        let expected = Change::Addresses {
+            now: vec![found(1), found(2)],
+            came: 2,
+            went: 0,
+            left_out: vec![],
+        };
+        assert_eq!(first, expected);
+        let unanswered = |text: &str| Trouble::Unanswered(text.to_owned());
+        let told = take_in(Err(unanswered("refused")));
+        let expected = Change::Trouble {
+            why: unanswered("refused"),
+            kept: 2,
+        };
+        assert_eq!(told, expected);
+        assert_eq!(take_in(Err(unanswered("in other words"))), Change::None);
+        let told = take_in(Err(Trouble::NoSuchName));
+        assert!(matches!(told, Change::Trouble { kept: 2, .. }), "{told:?}");
+        assert_eq!(take_in(answer(&[1, 2], 30)), Change::AnsweredAgain);
+        assert_eq!(take_in(answer(&[2, 1], 30)), Change::None);
+        let told = take_in(answer(&[2, 3], 30));
+        assert!(
+            matches!(
+                told,
+                Change::Addresses {
+                    came: 1,
+                    went: 1,
+                    ..
+                }
+            ),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn records_say_when_it_is_time_again_but_not_too_often() {
+        let now = Instant::now();
+        let due_after = |outcome| {
+            let mut known = Known::default();
+            assert!(known.is_due(now));
+            known.take_in(outcome, SHORT, now);
+            known.again_at.expect("a time") - now
+        };
+        assert_eq!(due_after(answer(&[1], 30)), Duration::from_secs(30));
+        assert_eq!(due_after(answer(&[1], 0)), SHORT);
+        assert_eq!(due_after(answer(&[1], u64::MAX)), LONGEST);
+        assert_eq!(due_after(Err(Trouble::NoSuchName)), SHORT);
+    }
+}

@@ -1,0 +1,133 @@
+//! The addresses behind names of servers: asked for, kept, and asked for again.
+//!
+//! `lookup` asks, as the system's files say; [`Names`] remembers what was found last, so that servers stay known when nobody
+//! answers. When it is time to ask again is known here; who does so, and what follows from an answer, is the table's business.
+
+mod answer;
+mod known;
+mod lookup;
+mod system_files;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use futures::future::join_all;
+
+pub(crate) use answer::Found;
+use answer::Trouble;
+use known::{Change, Known};
+use system_files::SystemFiles;
+
+use crate::config::{self, Config, Place};
+use crate::metrics::Metrics;
+
+/// What is known of all names of the configuration.
+pub(crate) struct Names {
+    /// Written by whoever has asked.
+    known: Mutex<BTreeMap<Place, Known>>,
+    files: SystemFiles,
+    metrics: Arc<Metrics>,
+}
+
+/// What is known of one name.
+pub(crate) struct Knowledge {
+    pub(crate) addresses: usize,
+    /// Why the last look-up brought nothing, if it did not.
+    pub(crate) trouble: Option<String>,
+}
+
+impl Names {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            known: Mutex::default(),
+            files: SystemFiles::default(),
+            metrics,
+        })
+    }
+
+    /// Looks all names of `config` up at the same time. What can't be looked up is logged, and stays as it was.
+    pub(crate) async fn ask_for_all(&self, config: &Config) {
+        let asked = names_of(config).map(|place| self.ask(place, &config.resolver));
+        join_all(asked).await;
+    }
+
+    /// Looks one name up. Whether its addresses are others now.
+    pub(crate) async fn ask(&self, place: &Place, settings: &config::Resolver) -> bool {
+        let found = lookup::look_up(&self.files, place, settings).await;
+        let name = place.to_string();
+        let result = found.as_ref().map_or_else(Trouble::label, |_| "ok");
+        self.metrics.name_looked_up(&name, result);
+        let change = self.lock().entry(place.clone()).or_default().take_in(
+            found,
+            settings.min_interval,
+            Instant::now(),
+        );
+        change.log(&name);
+        matches!(change, Change::Addresses { .. })
+    }
+
+    /// What was found for a name at last; nothing if it was never found.
+    pub(crate) fn found(&self, place: &Place) -> Vec<Found> {
+        let known = self.lock();
+        known
+            .get(place)
+            .map_or_else(Vec::new, |known| known.found.clone())
+    }
+
+    /// What is known of a name.
+    pub(crate) fn knowledge(&self, place: &Place) -> Knowledge {
+        let known = self.lock();
+        let known = known.get(place);
+        Knowledge {
+            addresses: known.map_or(0, |known| known.found.len()),
+            trouble: known.and_then(|known| Some(known.trouble.as_ref()?.to_string())),
+        }
+    }
+
+    /// Whether it is time to ask for a name.
+    pub(crate) fn is_due(&self, place: &Place, now: Instant) -> bool {
+        self.lock().get(place).is_none_or(|known| known.is_due(now))
+    }
+
+    /// Forgets names that the configuration no longer has.
+    pub(crate) fn keep_those_of(&self, config: &Config) {
+        self.lock().retain(|place, _| {
+            let stays = names_of(config).any(|name| name == place);
+            if !stays {
+                self.metrics.forget_name(&place.to_string());
+            }
+            stays
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All names that must be looked up; some of them more than once, if several groups have them.
+pub(crate) fn names_of(config: &Config) -> impl Iterator<Item = &Place> {
+    config
+        .upstreams
+        .values()
+        .flat_map(|group| &group.servers)
+        .map(|server| &server.place)
+        .filter(|place| !matches!(place, Place::Address(_)))
+}
+
+/// What the names of a configuration mean at the moment, a line for each.
+pub(crate) async fn describe(config: &Config) -> String {
+    let files = SystemFiles::default();
+    let mut text = String::new();
+    let places: std::collections::BTreeSet<_> = names_of(config).collect();
+    for place in places {
+        // Writing to a string never fails.
+        _ = match lookup::look_up(&files, place, &config.resolver).await {
+            Ok(answer) => writeln!(text, "# {place} is {}", answer::list(&answer.found)),
+            Err(trouble) => writeln!(text, "# {place} can't be looked up: {trouble}"),
+        };
+    }
+    text
+}

@@ -1,0 +1,69 @@
+//! What the system says about names: `/etc/hosts` and `/etc/resolv.conf`, looked at for each question, as the system's own
+//! look-ups do.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hickory_resolver::Hosts;
+use hickory_resolver::config::{ResolverConfig, ResolverOpts};
+use hickory_resolver::system_conf::parse_resolv_conf;
+
+const HOSTS: &str = "/etc/hosts";
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// Both files, as they were read last.
+#[derive(Default)]
+pub(super) struct SystemFiles {
+    hosts: Kept<Arc<Hosts>>,
+    resolver: Kept<Result<(ResolverConfig, ResolverOpts), String>>,
+}
+
+/// What was made of a file's text. It is made anew only when the text changes, as whoever makes it logs what it finds odd.
+struct Kept<T>(Mutex<Option<(Vec<u8>, T)>>);
+
+impl SystemFiles {
+    pub(super) fn hosts(&self) -> Arc<Hosts> {
+        // Without the file there are no hosts in it.
+        let text = fs::read(Path::new(HOSTS)).unwrap_or_default();
+        self.hosts.of(text, |text| {
+            let mut hosts = Hosts::default();
+            match hosts.read_hosts_conf(text) {
+                Ok(()) => Arc::new(hosts),
+                Err(error) => {
+                    tracing::warn!("{HOSTS}: {error}");
+                    Arc::default()
+                }
+            }
+        })
+    }
+
+    /// Name servers, search domains and options; or why there are none.
+    pub(super) fn resolver(&self) -> Result<(ResolverConfig, ResolverOpts), String> {
+        let text = fs::read(Path::new(RESOLV_CONF));
+        let text = text.map_err(|error| format!("{RESOLV_CONF}: {error}"))?;
+        self.resolver.of(text, |text| {
+            parse_resolv_conf(text).map_err(|error| format!("{RESOLV_CONF}: {error}"))
+        })
+    }
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Kept<T> {
+    fn of(&self, text: Vec<u8>, make: impl FnOnce(&[u8]) -> T) -> T {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((before, made)) if *before == text => made.clone(),
+            _ => {
+                let made = make(&text);
+                *kept = Some((text, made.clone()));
+                made
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Names that are looked up again in time.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pingora_core::server::ShutdownWatch;
+use pingora_core::services::background::BackgroundService;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::live::Live;
+use crate::config::Place;
+use crate::names::names_of;
+
+/// Wait between two looks at what is due.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Looks names up until the proxy stops.
+pub(crate) struct NameLookups {
+    live: Arc<Live>,
+}
+
+impl NameLookups {
+    /// Looks up all names of the configuration in force.
+    pub(crate) fn new(live: Arc<Live>) -> Self {
+        Self { live }
+    }
+}
+
+#[async_trait]
+impl BackgroundService for NameLookups {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut round = Round::default();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => round.go(&self.live, Instant::now()),
+                // Requests in flight still need them, but not for long, and the sender's end is the end.
+                ended = shutdown.changed() => if ended.is_err() { return },
+            }
+        }
+    }
+}
+
+/// The look-ups that are under way. They end when this is dropped.
+#[derive(Default)]
+struct Round {
+    asked: HashSet<Place>,
+    running: JoinSet<(Place, bool)>,
+}
+
+impl Round {
+    fn go(&mut self, live: &Arc<Live>, now: Instant) {
+        let mut has_changed = false;
+        while let Some(ended) = self.running.try_join_next() {
+            match ended {
+                Ok((place, changed)) => {
+                    self.asked.remove(&place);
+                    has_changed |= changed;
+                }
+                // One that panicked is of no known name.
+                Err(_) => self.asked.clear(),
+            }
+        }
+        if has_changed {
+            live.follow_names();
+        }
+        let table = live.table_to_keep();
+        for place in names_of(&table.config) {
+            if live.names.is_due(place, now) && self.asked.insert(place.clone()) {
+                let (live, place) = (live.clone(), place.clone());
+                let settings = table.config.resolver.clone();
+                self.running.spawn(async move {
+                    let changed = live.names.ask(&place, &settings).await;
+                    (place, changed)
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `cargo xtask bench --instructions`: what a request costs the host outside the kernel, as the difference of two runs that
+//! differ in nothing but the number of requests.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use testbed::seed::{Dataset, LAB};
+use testbed::{HostOptions, Store};
+
+use super::routes::Route;
+use super::sides::{RNG_SEED, host_options, start_store};
+use super::{Cpus, Options, Programs};
+use crate::measure::instructions::Counts;
+use crate::measure::{Loaders, Table, commit, write_json};
+use xtask::setup::{self, COUNTING};
+
+/// What is counted unless other routes are named.
+const ROUTES: [Route; 5] = [
+    Route::Empty,
+    Route::Report,
+    Route::Order,
+    Route::Stock,
+    Route::Place,
+];
+
+/// Requests at once: the host shares work among those that wait together.
+const AT_ONCE: u32 = 16;
+
+/// Requests for each of them, in the shorter run and in the longer one.
+const TIMES: [u32; 2] = [10, 60];
+
+/// Valgrind writes its figures when the host has ended.
+const STOP_LIMIT: Duration = Duration::from_secs(120);
+
+pub(super) async fn run(options: &Options) -> Result<ExitCode> {
+    setup::tools(&[COUNTING]).await?;
+    let programs = options.common.programs().await?;
+    let cpus = Cpus::split()?;
+    let loaders = Loaders::find_or_install().await?;
+    let store = start_store(&programs.host, &cpus, &Dataset::random(LAB, RNG_SEED)).await?;
+    let routes = match &options.only[..] {
+        [] => &ROUTES,
+        routes => routes,
+    };
+    let mut table = Table::new(["route", "instructions for each request"]).of_figures();
+    let mut counted = Vec::new();
+    for &route in routes {
+        let mut totals = [0.0; 2];
+        for (times, total) in TIMES.into_iter().zip(&mut totals) {
+            let step = format!("counting {}, {} requests", route.label(), AT_ONCE * times);
+            eprintln!("▸ {step}");
+            let run = count(&programs, &cpus, &store, &loaders, route, AT_ONCE * times).await;
+            *total = run.context(step)? as f64;
+        }
+        let each = (totals[1] - totals[0]) / f64::from(AT_ONCE * (TIMES[1] - TIMES[0]));
+        table.row([route.label().to_owned(), format!("{each:.0}")]);
+        counted.push(json!({ "route": route.label(), "instructions": each }));
+    }
+    println!("commit {}, {AT_ONCE} requests at once\n", commit().await);
+    print!("{}", table.markdown());
+    let all = json!({ "commit": commit().await, "at_once": AT_ONCE, "counted": counted });
+    write_json(&options.common.output("bench-instructions"), &all)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All instructions of one run of a host.
+async fn count(
+    programs: &Programs,
+    cpus: &Cpus,
+    store: &Store,
+    loaders: &Loaders,
+    route: Route,
+    requests: u32,
+) -> Result<u64> {
+    let counts = Counts::new(store.folder().join("callgrind.out"))?;
+    let cache = store.folder().join("counting-cache");
+    let options = HostOptions {
+        wrapper: counts.wrapper().into(),
+        ..host_options(&programs.host, cpus)
+    };
+    // What is compiled for the processor that valgrind plays is no use to others.
+    let options = options.arg(format!("--compile-cache={}", cache.display()));
+    let host = store.host(options).await?;
+    let target = route.target(&host.url(""), store.folder())?;
+    loaders.ask(&target, AT_ONCE, requests).await?;
+    host.process().stop(STOP_LIMIT).await?;
+    counts.total()
+}

@@ -1,0 +1,95 @@
+//! Other proxies that are measured in the same run, where their program is given or found.
+
+use std::path::PathBuf;
+
+use xtask::programs::find_program;
+
+/// A proxy beside nginx and store-proxy.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) kind: Kind,
+    pub(super) program: PathBuf,
+}
+
+/// What we know how to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Haproxy,
+}
+
+impl Kind {
+    const ALL: [Self; 1] = [Self::Haproxy];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Haproxy => "haproxy",
+        }
+    }
+
+    /// Ports without TLS and with it, as in its file.
+    pub(super) fn ports(self) -> [u16; 2] {
+        match self {
+            Self::Haproxy => [18_030, 18_031],
+        }
+    }
+
+    /// Its file in `loadtest/proxy`, and how that says that there is one worker, up to the number.
+    pub(super) fn config(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Haproxy => ("haproxy.cfg", "nbthread "),
+        }
+    }
+
+    /// Its flags, up to the file's name. It is to stay in the foreground.
+    pub(super) fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Haproxy => &["-db", "-f"],
+        }
+    }
+}
+
+impl Peer {
+    /// Reads `NAME` or `NAME=PROGRAM`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (name, program) = text
+            .split_once('=')
+            .map_or((text, None), |(name, program)| (name, Some(program)));
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+        let kind = kind.ok_or_else(|| {
+            let names = Kind::ALL.map(Kind::name).join(", ");
+            format!("must be NAME or NAME=PROGRAM, with one of these names: {names}")
+        })?;
+        let program = match program {
+            Some(program) => PathBuf::from(program),
+            None => find_program(name).ok_or_else(|| {
+                format!("`{name}` is not installed; say where it is: {name}=PROGRAM")
+            })?,
+        };
+        if !program.is_file() {
+            return Err(format!("{}: there is no such file", program.display()));
+        }
+        Ok(Self { kind, program })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_one_we_know_and_its_program_is_there() {
+        let program = std::env::current_exe().expect("this test");
+        let peer = Peer::parse(&format!("haproxy={}", program.display())).expect("a peer");
+        assert_eq!((peer.kind, peer.program), (Kind::Haproxy, program));
+        for (wrong, told) in [
+            ("squid", "these names: haproxy"),
+            (
+                "haproxy=/no/such/file",
+                "/no/such/file: there is no such file",
+            ),
+        ] {
+            let error = Peer::parse(wrong).expect_err("wrong");
+            assert!(error.ends_with(told), "{error}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What is asked of the balancers, each kind of request in a row of its own.
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::measure::Target;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Row {
+    /// GET of 74 bytes over HTTP/1.1
+    Plain,
+    /// The same over HTTPS
+    Https,
+    /// The same over HTTPS and HTTP/2, eight streams on each connection
+    Http2,
+    /// GET of 64 KiB over HTTP/1.1
+    Large,
+    /// The same over HTTPS
+    HttpsLarge,
+    /// The same over HTTPS and HTTP/2
+    Http2Large,
+    /// POST of an order, 59 bytes, that may be sent twice
+    Post,
+    /// GET of 74 bytes, each on a connection of its own
+    Close,
+    /// GET of a report that both keep in memory
+    Cached,
+    /// Memory for each of 10,000 connections that are open and ask for nothing more
+    Idle,
+}
+
+/// The body of a POST.
+const ORDER: &str = r#"{"user_id":1,"items":[{"product_id":5,"quantity":1000000}]}"#;
+
+impl Row {
+    /// All that compares what is passed through.
+    pub(super) const DEFAULTS: [Self; 9] = [
+        Self::Plain,
+        Self::Https,
+        Self::Http2,
+        Self::Large,
+        Self::HttpsLarge,
+        Self::Http2Large,
+        Self::Post,
+        Self::Close,
+        Self::Idle,
+    ];
+
+    /// Its name on the command line.
+    pub(super) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Whether the listener with TLS is asked.
+    pub(super) fn is_https(self) -> bool {
+        matches!(
+            self,
+            Self::Https | Self::Http2 | Self::HttpsLarge | Self::Http2Large
+        )
+    }
+
+    /// Requests a second at which latency is measured: well below what nginx does here.
+    pub(super) fn rate(self) -> u32 {
+        match self {
+            Self::Large | Self::HttpsLarge | Self::Http2Large | Self::Close => 1000,
+            _ => 5000,
+        }
+    }
+
+    /// Of nginx's requests/s, the least that store-proxy must reach.
+    pub(super) fn goal(self) -> f64 {
+        if self.is_https() { 0.95 } else { 0.90 }
+    }
+
+    /// The requests, for a server at `base`; what the load generators read goes to `folder`.
+    pub(super) fn target(self, base: &str, folder: &Path) -> Result<Target> {
+        let url = format!("{base}{}", self.path());
+        Ok(match self {
+            Self::Post => Target::post(&url, ORDER, folder, "order")?,
+            Self::Close => Target::get(&url).closing(),
+            Self::Http2 | Self::Http2Large => Target::get(&url).over_http2(),
+            _ => Target::get(&url),
+        })
+    }
+
+    /// What is asked for.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Large | Self::HttpsLarge | Self::Http2Large => "/large",
+            Self::Post => "/orders",
+            Self::Cached => "/orders/reports/best-sellers",
+            _ => "/stocks/5",
+        }
+    }
+}

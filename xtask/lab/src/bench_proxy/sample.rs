@@ -1,0 +1,53 @@
+//! One row of one balancer in one round.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::Options;
+use super::row::Row;
+use super::servers::Balancer;
+use crate::measure::{Loaders, Target};
+
+/// What was measured under load.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Sample {
+    pub(super) requests_per_second: f64,
+    pub(super) cpu_seconds_per_100k: f64,
+    /// Processors in use at full load.
+    pub(super) cpu_busy: f64,
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) memory_kib: u64,
+}
+
+impl Sample {
+    /// Floods the balancer, and then asks at a fixed rate.
+    ///
+    /// # Errors
+    /// A request failed.
+    pub(super) async fn take(
+        options: &Options,
+        loaders: &Loaders,
+        balancer: &Balancer,
+        row: Row,
+        target: &Target,
+    ) -> Result<Self> {
+        let (connections, seconds) = (options.connections, options.seconds);
+        // Connections and caches are warm before the clock starts.
+        loaders.flood(target, connections, 1).await?;
+        let before = balancer.cpu_seconds()?;
+        let flood = loaders.flood(target, connections, seconds).await?;
+        let cpu_seconds = balancer.cpu_seconds()? - before;
+        let memory_kib = balancer.memory_kib()?;
+        let rate = options.rate.unwrap_or(row.rate());
+        let latency = loaders.pace(target, connections, seconds, rate).await?;
+        Ok(Self {
+            requests_per_second: flood.requests_per_second,
+            cpu_seconds_per_100k: cpu_seconds / flood.requests * 100_000.0,
+            cpu_busy: cpu_seconds / f64::from(seconds),
+            p50_ms: latency.p50_ms,
+            p99_ms: latency.p99_ms,
+            memory_kib,
+        })
+    }
+}
