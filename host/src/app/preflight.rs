@@ -111,8 +111,8 @@ impl Trouble {
             Self::Refused => "check the user, password and database",
             Self::Tls(kind) => {
                 return format!(
-                    "check --{kind}-tls, --{kind}-ca and the server's certificate, which must be for the host in the \
-                     address unless the mode is verify-ca or require"
+                    "TLS is not agreed on: check --{kind}-tls, --{kind}-ca and the server's certificate, which must be for the \
+                     host in the address unless the mode is verify-ca or require"
                 );
             }
             Self::NotWatched => {

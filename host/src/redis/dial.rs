@@ -22,6 +22,14 @@ impl Dialer {
         Self(tls.map(TlsConnector::from))
     }
 
+    /// What is said of a server that lets a connection wait.
+    pub(super) fn silence(&self) -> &'static str {
+        match self.0 {
+            None => "no connection in time",
+            Some(_) => "no connection with TLS in time; it may speak none on this port",
+        }
+    }
+
     /// Looks the server's name up, and opens a stream to it. There is no limit of time here.
     ///
     /// # Errors

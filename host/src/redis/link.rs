@@ -217,7 +217,7 @@ impl Link {
 
     async fn connect(&self) -> RedisResult<OpenConnection> {
         let limit = self.settings.connect_timeout;
-        let silent = |_| timed_out("no connection in time");
+        let silent = |_| timed_out(self.dialer.silence());
         let server = self.target.find().await?;
         let stream = timeout(limit, self.dialer.open(&server))
             .await

@@ -149,12 +149,14 @@ pub(crate) async fn make_user(host: &Host, number: u32) {
     .await;
 }
 
-pub(crate) async fn writes_to(host: &Host, server: &str) -> bool {
+async fn metrics(host: &Host) -> String {
     let url = host.admin_url("/metrics");
-    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
-    text.contains(&format!(
-        "store_mysql_member_writer{{member=\"{server}\"}} 1"
-    ))
+    reqwest::get(url).await.unwrap().text().await.unwrap()
+}
+
+pub(crate) async fn writes_to(host: &Host, server: &str) -> bool {
+    let writer = format!("store_mysql_member_writer{{member=\"{server}\"}} 1");
+    metrics(host).await.contains(&writer)
 }
 
 async fn readiness(host: &Host) -> u16 {
@@ -175,6 +177,10 @@ async fn all_hosts_write_to_the_member_that_takes_writes() {
     make_user(&other, 2).await;
     assert_eq!(pair.users_at(pair.primary()).await, 2);
     assert!(writes_to(&one, &address(pair.primary())).await);
+    eventually("the replica has both", async || {
+        pair.users_at(&pair.replica).await == 2
+    })
+    .await;
 
     let mut primary = pair.store.mariadb.take().unwrap();
     primary.kill();
@@ -193,8 +199,11 @@ async fn all_hosts_write_to_the_member_that_takes_writes() {
     // It comes back as it was, takes writes, and has not heard that it is the writer no longer.
     primary.start_again().await.unwrap();
     eventually("it is seen", async || {
-        let seen = format!("member {}: it takes writes", address(&primary));
-        one.log().matches(&seen).count() == 2
+        let fit = format!(
+            "store_mysql_member_fit{{member=\"{}\"}} 1",
+            address(&primary)
+        );
+        metrics(&one).await.contains(&fit)
     })
     .await;
     make_user(&one, 5).await;
