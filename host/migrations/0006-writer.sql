@@ -3,7 +3,7 @@
 CREATE TABLE mysql_writer (
     id TINYINT NOT NULL PRIMARY KEY,
     term BIGINT NOT NULL COMMENT 'one more with each change',
-    member VARCHAR(300) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL COMMENT 'host:port as hosts name it; empty before the first',
+    member VARCHAR(300) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL COMMENT 'host:port as hosts name it, blank before the first',
     origin CHAR(36) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL COMMENT 'the same on all that replicate one another',
     changed_at DATETIME(3) NOT NULL COMMENT 'in UTC'
 ) ENGINE = InnoDB DEFAULT CHARSET = ascii COLLATE = ascii_general_ci;
