@@ -108,7 +108,7 @@ impl Trouble {
             Self::Unreachable => {
                 "start it, check its address, or serve without it with --allow-unreachable"
             }
-            Self::Refused => "check the user, password and database",
+            Self::Refused => "check the user, password and database, and whether it wants TLS",
             Self::Tls(kind) => {
                 return format!(
                     "TLS is not agreed on: check --{kind}-tls, --{kind}-ca and the server's certificate, which must be for the \
