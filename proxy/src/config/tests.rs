@@ -281,7 +281,7 @@ const MISTAKES: [(&str, &str); 45] = [
     ),
     (
         "[resolver]\nservers = [\"10.96.0.10\", \"dns.example\"]",
-        "4: `resolver.servers[1]`: write an IP address, and a port if it is not 53",
+        "4: `resolver.servers`: write an IP address, and a port if it is not 53",
     ),
     (
         "[upstreams.other]\nservers = [{ address = \"a:1\" }]\ntls = { server_name = \"a:1\" }",

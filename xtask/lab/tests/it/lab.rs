@@ -101,9 +101,14 @@ async fn orders_are_looked_into_statement_by_statement() {
             "{share} commits for an order: {cost}"
         );
         // None was lost on the way: what is committed was begun, and has lines. One or two may have been tried again.
-        for name in ["begin", "INSERT INTO orders", "INSERT INTO order_items"] {
+        // The items of a large group go in two or three pieces.
+        for (name, most) in [
+            ("begin", 1.1),
+            ("INSERT INTO orders", 1.1),
+            ("INSERT INTO order_items", 3.1),
+        ] {
             let share = count(name) / count("commit");
-            assert!((0.9..1.1).contains(&share), "{name}: {cost}");
+            assert!((0.9..most).contains(&share), "{name}: {cost}");
         }
     }
     let markdown = fs::read_to_string(results.join("report.md")).unwrap();
