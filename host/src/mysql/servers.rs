@@ -1,6 +1,6 @@
 //! How MySQL servers are reached, whoever asks: with what TLS, and which of them are members of one group.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -10,14 +10,17 @@ use crate::config::{HostPort, MysqlSettings};
 use crate::metrics::Metrics;
 use crate::outbound::{Backend, Tls};
 
+/// More groups than this are looked at as long as somebody uses them: a component may vary the user in its addresses.
+const MOST_GROUPS: usize = 8;
+
 /// What the settings say of all servers. A reload makes another, which reads the files again.
 pub(crate) struct Servers {
     pub(super) tls: Tls,
     /// In the order in which they are preferred; none if each address is a server on its own.
     members: Vec<HostPort>,
     metrics: Arc<Metrics>,
-    /// The groups in use, one for each user and database. Written by whoever needs one first.
-    groups: Mutex<Vec<(Backend, Weak<Group>)>>,
+    /// The groups, one for each user and database. Written by whoever needs one first.
+    groups: Mutex<Vec<(Backend, Arc<Group>)>>,
 }
 
 impl Servers {
@@ -71,10 +74,11 @@ impl Servers {
         // Whichever member an address names, it means all of them.
         let backend = backend.at(&self.members[0]);
         let mut groups = self.groups.lock();
-        groups.retain(|(_, group)| group.strong_count() > 0);
-        let known = groups.iter().find(|(known, _)| *known == backend);
-        if let Some(group) = known.and_then(|(_, group)| group.upgrade()) {
-            return Some(group);
+        if let Some((_, group)) = groups.iter().find(|(known, _)| *known == backend) {
+            return Some(group.clone());
+        }
+        if groups.len() >= MOST_GROUPS {
+            groups.retain(|(_, group)| Arc::strong_count(group) > 1);
         }
         let members = self.members.iter().map(|at| {
             // What it answers is small.
@@ -82,7 +86,7 @@ impl Servers {
             Member::new(at.clone(), server)
         });
         let group = Group::start(members.collect(), self.metrics.mysql_group());
-        groups.push((backend, Arc::downgrade(&group)));
+        groups.push((backend, group.clone()));
         Some(group)
     }
 }

@@ -19,9 +19,10 @@ pub(super) struct Row {
 const READ: &str = "SELECT term, member, origin FROM mysql_writer WHERE id = 1";
 
 /// Takes the writer's place, if nobody has meanwhile. Two hosts of which each reaches what the other does not would take
-/// turns; so a change stands for a few seconds.
+/// turns; so a change stands for a few seconds, except the first, which changes nothing. MySQL sets columns in this order.
 const CHANGE: &str = "\
-    UPDATE mysql_writer SET term = term + 1, member = ?, changed_at = UTC_TIMESTAMP(3) \
+    UPDATE mysql_writer \
+    SET changed_at = IF(term = 0, changed_at, UTC_TIMESTAMP(3)), term = term + 1, member = ? \
     WHERE id = 1 AND term = ? AND changed_at < UTC_TIMESTAMP(3) - INTERVAL 5 SECOND";
 
 /// What a server says to the slower of two who change the row on two members, or on one.
