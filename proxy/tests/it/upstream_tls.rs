@@ -72,7 +72,7 @@ async fn a_server_that_is_not_believed_gets_nothing_and_the_log_says_why() {
     let stranger = Authority::new().sign("store.test");
     for (signed, why) in [
         (authority.sign("other.test"), "not valid for name"),
-        (stranger, "UnknownIssuer"),
+        (stranger, "invalid peer certificate"),
     ] {
         let tls = signed.before(upstream.address, None).await;
         let name = "server_name = \"store.test\"";
