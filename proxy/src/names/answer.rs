@@ -58,6 +58,20 @@ impl Trouble {
         }
     }
 
+    /// The one that says more about a name, of two that were met on the way to it.
+    pub(super) fn or(self, other: Self) -> Self {
+        let rank = |trouble: &Self| match trouble {
+            Self::NoSuchName => 0,
+            Self::Nothing(_) => 1,
+            Self::Unanswered(_) | Self::NobodyToAsk(_) => 2,
+        };
+        if rank(&other) > rank(&self) {
+            other
+        } else {
+            self
+        }
+    }
+
     /// Whether an operator would call it the same, however the words differ from time to time.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {

@@ -6,6 +6,7 @@
 mod answer;
 mod known;
 mod lookup;
+mod questions;
 mod system_files;
 
 use std::collections::BTreeMap;
