@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use testbed::{HostOptions, Signal};
 
-use crate::support::{PATIENCE, empty_store, host_binary, options};
+use crate::support::{PATIENCE, empty_store, eventually, host_binary, options};
 
 /// Waits for a message with all of these lines, and passes over signs of life.
 fn hears(manager: &UnixDatagram, lines: &[&str]) {
@@ -46,7 +46,10 @@ async fn a_service_manager_hears_how_the_host_is() {
     host.process().signal(Signal::SIGHUP).unwrap();
     hears(&manager, &["RELOADING=1"]);
     hears(&manager, &["READY=1"]);
-    assert!(host.log().contains("The app is reloaded"), "{}", host.log());
+    eventually("the reload is logged", async || {
+        host.log().contains("The reload is done")
+    })
+    .await;
     host.sigterm().unwrap();
     hears(&manager, &["STOPPING=1"]);
 }
