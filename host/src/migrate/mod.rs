@@ -210,7 +210,7 @@ mod tests {
         for (index, (version, _, sql)) in MIGRATIONS.iter().enumerate() {
             assert_eq!(*version as usize, index + 1);
             assert!(!statements(sql).is_empty());
-            let is_whole = |statement: &str| statement.matches('\'').count() % 2 == 0;
+            let is_whole = |statement: &str| statement.matches('\'').count().is_multiple_of(2);
             assert!(
                 statements(sql).iter().all(|one| is_whole(one)),
                 "a `;` within quotes"

@@ -220,15 +220,14 @@ async fn pass(direct: &Direct, client: Peer, passing: Passing) -> Option<Passing
     None
 }
 
-/// The form of a head that says how long its body is.
+/// The form of a head that says how long its body is, if that is known already: where none is announced and the stream has not
+/// ended, one may come all the same, and be refused.
 fn form(passing: &Passing) -> Option<HeadForm> {
-    let length = passing.head.headers.get(CONTENT_LENGTH);
-    let length = match length {
+    let length = match passing.head.headers.get(CONTENT_LENGTH) {
         Some(length) => crate::message::head::content_length(length.as_bytes()).ok()?,
-        None if passing.body.is_end_stream() => 0,
-        None => return None,
+        None => 0,
     };
-    Some(HeadForm {
+    (length > 0 || passing.body.is_end_stream()).then_some(HeadForm {
         body: Body::Length(length),
         is_simple: true,
     })
