@@ -112,10 +112,10 @@ async fn what_a_server_says_of_itself_divides_no_group() {
             .query_first("SELECT COUNT(*) FROM tries")
             .await
             .unwrap();
-        // Some may have come too late for the group.
+        // Some may have come too late for the group, and for the next. Divided down to each order it would be 31 groups.
         let tried = tried.unwrap();
         assert!(
-            (attempts..=2 * attempts).contains(&tried),
+            (attempts..=3 * attempts).contains(&tried),
             "{code}: {tried}"
         );
     }
