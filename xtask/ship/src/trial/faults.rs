@@ -79,11 +79,12 @@ pub(super) fn try_later_ones(machine: &Machine) -> Result<()> {
     passed("a database that a newer version has migrated: one line, and no loop");
 
     // A file that was broken while it serves changes nothing.
-    machine.sh("cp /etc/store-manager/store-proxy.toml /root/ && echo '[upstreams.store.hea' >> /etc/store-manager/store-proxy.toml")?;
+    machine.sh("cp /etc/store-manager/store-proxy.toml /var/tmp/ && echo '[upstreams.store.hea' >> /etc/store-manager/store-proxy.toml")?;
     let reloaded = machine.try_sh("systemctl reload store-proxy")?;
     ensure!(reloaded.code != Some(0), "half a file is taken up");
     machine.sh("curl -sf http://127.0.0.1:8080/health-check && systemctl is-active store-proxy")?;
-    machine.sh("cp /root/store-proxy.toml /etc/store-manager/ && systemctl reload store-proxy")?;
+    machine
+        .sh("cp /var/tmp/store-proxy.toml /etc/store-manager/ && systemctl reload store-proxy")?;
     passed("half a file at a reload: the old settings stay in force");
 
     hung(machine, "store-host@1")?;
@@ -124,12 +125,12 @@ fn fails_to_start(machine: &Machine, unit: &str) -> Result<()> {
 /// As an editor leaves a file that is killed while it writes.
 fn half_written(machine: &Machine, unit: &str, file: &str, name: &str) -> Result<()> {
     machine.sh(&format!(
-        "cp {file} /root/whole && head -c 250 /root/whole > {file} && printf '\\n[upstr' >> {file}"
+        "cp {file} /var/tmp/whole && head -c 250 /var/tmp/whole > {file} && printf '\\n[upstr' >> {file}"
     ))?;
     fails_to_start(machine, unit)?;
     machine.gave_up(unit, 2, &[name])?;
     machine.sh(&format!(
-        "cp /root/whole {file} && systemctl reset-failed {unit}"
+        "cp /var/tmp/whole {file} && systemctl reset-failed {unit}"
     ))?;
     Ok(())
 }

@@ -14,7 +14,7 @@ const HIGHEST_EXPOSURE: f64 = 2.5;
 /// # Errors
 /// The first thing that is not as it should be.
 pub(super) fn try_it(machine: &Machine) -> Result<()> {
-    machine.sh("apt-get install -qq /root/earlier.deb")?;
+    machine.sh("apt-get install -qq /var/tmp/earlier.deb")?;
     let secrets = machine.sh("stat -c '%U %G %a' /etc/store-manager/secrets")?;
     ensure!(
         secrets == "root store-manager 750",

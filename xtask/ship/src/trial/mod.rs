@@ -73,7 +73,7 @@ fn try_on(suite: Suite, earlier: &Path, new: &Path) -> Result<()> {
     let root = roots::fresh(suite)?;
     let packages = [(earlier, "earlier.deb"), (new, "new.deb")];
     for (package, name) in packages {
-        let place = root.join("root").join(name);
+        let place = root.join("var/tmp").join(name);
         fs::copy(package, &place).with_context(|| format!("copying to {}", place.display()))?;
     }
     let machine = Machine::boot(&root, suite)?;

@@ -26,7 +26,7 @@ pub(super) fn try_it(machine: &Machine) -> Result<()> {
     )?;
     passed("removed: nothing runs, settings, secrets and data are there");
 
-    machine.sh("apt-get install -qq /root/new.deb && systemctl start store-host@0 store-host@1 store-proxy")?;
+    machine.sh("apt-get install -qq /var/tmp/new.deb && systemctl start store-host@0 store-host@1 store-proxy")?;
     machine.wait_for(
         "curl -s http://127.0.0.1:8080/users/1 | grep -c ada@example.com",
         "1",

@@ -7,14 +7,14 @@ use super::passed;
 
 /// Two clients: one with a connection for each request, as a refused one shows there, one with a connection that is kept.
 const LOAD: &str = r#"
-rm -f /root/stop /root/codes-*
-(while [ ! -e /root/stop ]; do
-    curl -s -o /dev/null -w '%{http_code} %{errormsg}\n' --max-time 20 http://127.0.0.1:8080/stocks/1 >> /root/codes-fresh
+rm -f /var/tmp/stop /var/tmp/codes-*
+(while [ ! -e /var/tmp/stop ]; do
+    curl -s -o /dev/null -w '%{http_code} %{errormsg}\n' --max-time 20 http://127.0.0.1:8080/stocks/1 >> /var/tmp/codes-fresh
     curl -s -o /dev/null -w '%{http_code} %{errormsg}\n' --max-time 20 -H 'content-type: application/json' -H "idempotency-key: $(cat /proc/sys/kernel/random/uuid)" \
-        -d '{"user_id": 1, "items": [{"product_id": 1, "quantity": 1}]}' http://127.0.0.1:8080/orders >> /root/codes-orders
+        -d '{"user_id": 1, "items": [{"product_id": 1, "quantity": 1}]}' http://127.0.0.1:8080/orders >> /var/tmp/codes-orders
 done) > /dev/null 2>&1 &
-(while [ ! -e /root/stop ]; do
-    curl -s -o /dev/null -w '%{http_code} %{errormsg}\n' --max-time 20 'http://127.0.0.1:8080/users/1?[1-200]' >> /root/codes-kept
+(while [ ! -e /var/tmp/stop ]; do
+    curl -s -o /dev/null -w '%{http_code} %{errormsg}\n' --max-time 20 'http://127.0.0.1:8080/users/1?[1-200]' >> /var/tmp/codes-kept
 done) > /dev/null 2>&1 &
 "#;
 
@@ -30,10 +30,10 @@ pub(super) fn try_it(machine: &Machine) -> Result<()> {
     )?;
     let before = machine.property("store-proxy", "MainPID")?;
     machine.sh(&format!("{LOAD} sleep 2"))?;
-    let said = machine.sh("apt-get install -qq /root/new.deb 2>&1")?;
+    let said = machine.sh("apt-get install -qq /var/tmp/new.deb 2>&1")?;
     ensure!(!said.contains("store-manager:"), "the upgrade says: {said}");
-    machine.sh("sleep 8; touch /root/stop; sleep 2")?;
-    let answers = machine.sh("cat /root/codes-* | sort | uniq -c | sort -rn")?;
+    machine.sh("sleep 8; touch /var/tmp/stop; sleep 2")?;
+    let answers = machine.sh("cat /var/tmp/codes-* | sort | uniq -c | sort -rn")?;
     println!("    answers during the upgrade:");
     for line in answers.lines() {
         println!("    {line}");
