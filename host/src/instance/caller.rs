@@ -32,8 +32,19 @@ pub(super) struct Errand {
     trace: WeakTrace,
     /// What it is to change, if it is traced and not a mere question: requests that change the same may be done in one.
     subject: Option<(Method, Box<str>)>,
-    /// Whether it has neither an answer nor had a connection of its own.
-    is_waiting: bool,
+    stage: Stage,
+}
+
+/// How far the work on a request is, as far as one can tell from its calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// It has neither an answer nor had a connection to MySQL: another may do its work.
+    #[default]
+    Waiting,
+    /// It had a connection.
+    Connected,
+    /// It has an answer, or it did its work and that of others.
+    Done,
 }
 
 impl Errand {
@@ -44,7 +55,7 @@ impl Errand {
         Self {
             trace: trace.downgrade(),
             subject: may_change.then(|| (method.clone(), path.into())),
-            is_waiting: true,
+            stage: Stage::Waiting,
         }
     }
 }
@@ -63,29 +74,38 @@ impl Callers {
     /// Takes note of an answer.
     pub(super) fn answered(&mut self, task: GuestTaskId) {
         if let Some(caller) = self.0.get_mut(&task) {
-            caller.errand.is_waiting = false;
+            caller.errand.stage = Stage::Done;
         }
     }
 
-    /// Where the trace is of the request that opens a connection to MySQL. Others of the same kind that wait in this
-    /// instance without one are probably done by this one: the two are linked, in both directions.
-    fn lead(&mut self, task: GuestTaskId) -> Trace {
-        let Some(errand) = self.0.get_mut(&task).map(|caller| &mut caller.errand) else {
-            return Trace::off();
-        };
-        let trace = errand.trace.upgrade();
-        let is_first = std::mem::replace(&mut errand.is_waiting, false);
-        let subject = errand.subject.clone();
-        if !(is_first && subject.is_some()) {
-            return trace;
+    /// Takes note of a connection to MySQL, which is the task's own from now on.
+    fn connected(&mut self, task: GuestTaskId) {
+        if let Some(Caller { errand, .. }) = self.0.get_mut(&task)
+            && errand.stage == Stage::Waiting
+        {
+            errand.stage = Stage::Connected;
         }
+    }
+
+    /// Takes note of a transaction that begins. Others of the same kind that wait in this instance without a connection
+    /// are probably done by this one: the two are linked, in both directions.
+    fn lead(&mut self, task: GuestTaskId) {
+        let Some(Caller { errand, .. }) = self.0.get_mut(&task) else {
+            return;
+        };
+        if errand.subject.is_none() || errand.stage != Stage::Connected {
+            return;
+        }
+        errand.stage = Stage::Done;
+        let (trace, subject) = (errand.trace.upgrade(), errand.subject.clone());
         let others = self.0.values().map(|caller| &caller.errand);
-        for other in others.filter(|other| other.is_waiting && other.subject == subject) {
+        for other in
+            others.filter(|other| other.stage == Stage::Waiting && other.subject == subject)
+        {
             let member = other.trace.upgrade();
             trace.link(&member);
             member.link(&trace);
         }
-        trace
     }
 }
 
@@ -111,18 +131,25 @@ pub(crate) fn caller<'a>(
 ///
 /// # Errors
 /// As [`caller`].
-pub(crate) fn leader(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Opener> {
-    let task = task(store)?;
-    let state = store.data_mut();
-    let client = task.and_then(|task| state.callers.0.get(&task)?.client);
-    let trace = match task {
-        Some(task) => state.callers.lead(task),
-        None => state.trace.clone(),
-    };
-    Ok(Opener { client, trace })
+pub(crate) fn connected(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Opener> {
+    if let Some(task) = task(store)? {
+        store.data_mut().callers.connected(task);
+    }
+    opener(store)
 }
 
-/// For whom the guest opens a connection to Redis.
+/// Takes note that the guest makes the first statement of a transaction: who may be done by it has come by now.
+///
+/// # Errors
+/// As [`caller`].
+pub(crate) fn lead(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<()> {
+    if let Some(task) = task(store)? {
+        store.data_mut().callers.lead(task);
+    }
+    Ok(())
+}
+
+/// For whom the guest opens a connection.
 ///
 /// # Errors
 /// As [`caller`].

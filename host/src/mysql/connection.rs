@@ -38,6 +38,8 @@ pub(crate) struct PooledConnection {
     generation: u64,
     /// Where its statements belong to. Written by whoever has it lent.
     pub(super) trace: Trace,
+    /// Whether its trace knows of a transaction.
+    is_transaction_traced: bool,
     /// Taken by drop only.
     loan: Option<Loan>,
     pool: Arc<Pool>,
@@ -60,6 +62,7 @@ impl PooledConnection {
             is_closed: false,
             generation,
             trace: Trace::off(),
+            is_transaction_traced: false,
             loan: Some(loan),
             pool,
         }
@@ -73,6 +76,13 @@ impl PooledConnection {
             self.is_closed = true;
             self.pool.discard_idle(None);
         }
+    }
+
+    /// Whether the next statement is the first in a transaction, and traced. Says so once.
+    pub(super) fn begins_traced_transaction(&mut self) -> bool {
+        self.trace.is_on()
+            && self.session.in_transaction
+            && !std::mem::replace(&mut self.is_transaction_traced, true)
     }
 
     /// Counts one statement. Returns whether it is the first since the connection was taken out of the pool.

@@ -15,7 +15,7 @@ use super::{rows, values};
 use crate::instance::bindings::spin::mysql::mysql::{
     Column, Error, Host, HostConnection, HostConnectionWithStore, ParameterValue, Row,
 };
-use crate::instance::{Context, HeldBytes, MemoryShare, State, leader};
+use crate::instance::{Context, HeldBytes, MemoryShare, State, connected, lead};
 use crate::metrics::Refusal;
 use crate::outbound::{Kind, TOO_MANY};
 
@@ -45,7 +45,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         address: String,
     ) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
         let (component, generation, opener) = accessor.with(|mut access| {
-            let opener = leader(&mut access.as_context_mut())?;
+            let opener = connected(&mut access.as_context_mut())?;
             let state = access.get();
             wasmtime::error::Ok((state.component.clone(), state.life.id, opener))
         })?;
@@ -77,7 +77,8 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         params: Vec<ParameterValue>,
     ) -> wasmtime::Result<Result<Results, Error>> {
         let (connection, caller) = lookup(accessor, &connection)?;
-        let connection = connection.lock_owned().await;
+        let mut connection = connection.lock_owned().await;
+        note_transaction(accessor, &mut connection)?;
         let held = match caller.hold(&statement, &params, &connection).await {
             Ok(held) => held,
             Err(error) => return Ok(Err(error)),
@@ -108,6 +109,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     ) -> wasmtime::Result<Result<(), Error>> {
         let (connection, caller) = lookup(accessor, &connection)?;
         let mut connection = connection.lock_owned().await;
+        note_transaction(accessor, &mut connection)?;
         let _held = match caller.hold(&statement, &params, &connection).await {
             Ok(held) => held,
             Err(error) => return Ok(Err(error)),
@@ -171,6 +173,17 @@ impl Caller {
             QueryError::Other(error) => error,
         }
     }
+}
+
+/// Says when a transaction makes its first statement, if it is traced.
+fn note_transaction(
+    accessor: &Accessor<State, HasSelf<State>>,
+    connection: &mut PooledConnection,
+) -> wasmtime::Result<()> {
+    if connection.begins_traced_transaction() {
+        accessor.with(|mut access| lead(&mut access.as_context_mut()))?;
+    }
+    Ok(())
 }
 
 fn lookup(
