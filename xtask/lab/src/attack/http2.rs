@@ -58,7 +58,7 @@ pub(super) fn whole(stream: u32, fields: &[Field]) -> Vec<u8> {
 /// Reads until each of these streams has an end, or all have one with their connection.
 pub(super) async fn hear(mut reader: OwnedReadHalf, mut attempts: HashMap<u32, Attempt<'_>>) {
     let mut received = Vec::new();
-    let mut answers: HashMap<u32, Vec<u8>> = HashMap::new();
+    let mut answers = HashMap::new();
     let mut goaway = None;
     while !attempts.is_empty() {
         let mut rest = &received[..];
@@ -84,34 +84,49 @@ pub(super) async fn hear(mut reader: OwnedReadHalf, mut attempts: HashMap<u32, A
     }
 }
 
+/// What came of an answer.
+#[derive(Default)]
+struct Answer {
+    /// The first head, as HPACK wrote it.
+    head: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// The status in the body of a problem, or else in the head before it.
+    fn status(&self) -> String {
+        let problem = serde_json::from_slice::<Value>(&self.body).ok();
+        if let Some(status) = problem.and_then(|problem| problem["status"].as_u64()) {
+            return status.to_string();
+        }
+        // Changes of the table's size may stand before it.
+        let first = self.head.iter().find(|byte| **byte >> 5 != 1);
+        let index = first.and_then(|byte| byte.checked_sub(0x88));
+        let known = index.and_then(|index| STATUSES.get(usize::from(index)));
+        (*known.unwrap_or(&"another status")).to_owned()
+    }
+}
+
 /// What this frame ends its stream with, if it does.
-fn answer(frame: &ReceivedFrame<'_>, answers: &mut HashMap<u32, Vec<u8>>) -> Option<String> {
+fn answer(frame: &ReceivedFrame<'_>, answers: &mut HashMap<u32, Answer>) -> Option<String> {
     match frame.kind {
         kind::RST_STREAM => return Some("reset".to_owned()),
-        kind::HEADERS | kind::DATA => {}
+        kind::HEADERS => {
+            let answer = answers.entry(frame.stream).or_default();
+            if answer.head.is_empty() {
+                answer.head.extend(frame.payload);
+            }
+        }
+        kind::DATA => {
+            let answer = answers.entry(frame.stream).or_default();
+            answer.body.extend(frame.payload);
+        }
         _ => return None,
     }
-    let answer = answers.entry(frame.stream).or_default();
-    // The head is kept too: where a body has no status, it has one that is in the static table.
-    answer.extend(frame.payload);
     if frame.flags & END_STREAM == 0 {
         return None;
     }
-    Some(status(&answers.remove(&frame.stream)?))
-}
-
-/// The status in the body of a problem, or else in the head before it.
-fn status(answer: &[u8]) -> String {
-    let problem = answer.iter().position(|byte| *byte == b'{');
-    let problem = problem.and_then(|start| serde_json::from_slice::<Value>(&answer[start..]).ok());
-    if let Some(status) = problem.and_then(|problem| problem["status"].as_u64()) {
-        return status.to_string();
-    }
-    // Changes of the table's size may stand before it.
-    let first = answer.iter().find(|byte| **byte >> 5 != 1);
-    let index = first.and_then(|byte| byte.checked_sub(0x88));
-    let known = index.and_then(|index| STATUSES.get(usize::from(index)));
-    (*known.unwrap_or(&"another status")).to_owned()
+    Some(answers.remove(&frame.stream)?.status())
 }
 
 /// The code of an error; none where the end is no error.
@@ -126,10 +141,15 @@ mod tests {
 
     #[test]
     fn the_status_is_the_problems_or_the_heads() {
-        assert_eq!(status(b"\x88ok"), "200");
-        assert_eq!(status(b"\x20\x8d"), "404");
-        assert_eq!(status(b"\x48\x82{\"status\":429}"), "429");
-        assert_eq!(status(b"\x48\x82"), "another status");
+        let status = |head: &[u8], body: &[u8]| {
+            let (head, body) = (head.to_vec(), body.to_vec());
+            Answer { head, body }.status()
+        };
+        assert_eq!(status(b"\x88", b"ok"), "200");
+        assert_eq!(status(b"\x20\x8d", b""), "404");
+        // A head may have any byte in it, a brace for one.
+        assert_eq!(status(b"\x48\x82\x7b", b"{\"status\":429}"), "429");
+        assert_eq!(status(b"\x48\x82", b""), "another status");
     }
 
     #[test]
