@@ -47,11 +47,17 @@ pub(crate) enum PermitError {
 /// The upstreams that may be picked at the moment, and whose turn it is.
 struct Choice {
     eligible: Vec<Arc<Upstream>>,
+    /// Those that no operator takes out and that are not eligible, the better ones first.
+    reserve: Vec<Arc<Upstream>>,
     picker: Picker,
 }
 
 impl Choice {
-    fn new(policy: config::Policy, eligible: Vec<Arc<Upstream>>) -> Self {
+    fn new(
+        policy: config::Policy,
+        eligible: Vec<Arc<Upstream>>,
+        reserve: Vec<Arc<Upstream>>,
+    ) -> Self {
         let candidates: Vec<Candidate> = eligible
             .iter()
             .map(|upstream| Candidate {
@@ -62,6 +68,7 @@ impl Choice {
         Self {
             picker: Picker::new(policy, &candidates),
             eligible,
+            reserve,
         }
     }
 
@@ -74,6 +81,22 @@ impl Choice {
         )?;
         self.eligible.get(picked)
     }
+
+    /// A slot at one of the others, for a request that has `tried` all eligible ones: what was down a moment ago may be
+    /// back before a health check has seen it.
+    fn from_reserve(&self, tried: &Tries) -> Option<Permit> {
+        let mut fresh = self.reserve.iter().filter(|other| !tried.contains(other));
+        fresh.find_map(Upstream::try_permit)
+    }
+
+    fn is_of(&self, eligible: &[Arc<Upstream>], reserve: &[Arc<Upstream>]) -> bool {
+        are_same(&self.eligible, eligible) && are_same(&self.reserve, reserve)
+    }
+}
+
+fn are_same(some: &[Arc<Upstream>], others: &[Arc<Upstream>]) -> bool {
+    let mut pairs = some.iter().zip(others);
+    some.len() == others.len() && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
 }
 
 impl Group {
@@ -92,7 +115,7 @@ impl Group {
             budget: Arc::new(Budget::new(retry)),
             metrics: metrics.group(name),
             cache: None,
-            choice: ArcSwap::from_pointee(Choice::new(settings.policy, Vec::new())),
+            choice: ArcSwap::from_pointee(Choice::new(settings.policy, Vec::new(), Vec::new())),
             upstreams,
         };
         group.refresh(Instant::now());
@@ -108,14 +131,18 @@ impl Group {
             budget: self.budget.clone(),
             metrics: self.metrics.clone(),
             cache: self.cache,
-            choice: ArcSwap::from_pointee(Choice::new(self.settings.policy, Vec::new())),
+            choice: ArcSwap::from_pointee(Choice::new(
+                self.settings.policy,
+                Vec::new(),
+                Vec::new(),
+            )),
             upstreams,
         };
         group.refresh(Instant::now());
         group
     }
 
-    /// Picks an upstream, one that was not `tried` if there is one, and waits for a slot there if all are busy.
+    /// Picks an upstream, one that was not `tried` if there is one (be it the last resort), and waits for a slot there if all are busy.
     ///
     /// # Errors
     /// No upstream is up, or all their slots and queues are full.
@@ -131,6 +158,9 @@ impl Group {
             .eligible
             .iter()
             .all(|upstream| tried.contains(upstream));
+        if all_tried && let Some(permit) = choice.from_reserve(tried) {
+            return Ok(permit);
+        }
         let fresh = |upstream: &Upstream| all_tried || !tried.contains(upstream);
         for _ in 0..RACES {
             let free = |upstream: &Upstream| fresh(upstream) && upstream.has_free_slot();
@@ -163,18 +193,22 @@ impl Group {
     /// Looks again at which upstreams may be picked. Called whenever that may have changed.
     pub(crate) fn refresh(&self, now: Instant) {
         // Where nothing else is left, one that failed lately, or that can do a part of its work, is better than none.
-        let eligible = [State::Up, State::Ejected, State::Unready]
-            .into_iter()
-            .map(|state| self.in_state(state, now))
-            .find(|eligible| !eligible.is_empty())
-            .unwrap_or_default();
+        let mut eligible = Vec::new();
+        let mut reserve = Vec::new();
+        for state in [State::Up, State::Ejected, State::Unready] {
+            match eligible.is_empty() {
+                true => eligible = self.in_state(state, now),
+                false => reserve.extend(self.in_state(state, now)),
+            }
+        }
+        reserve.extend(self.in_state(State::Down, now));
         for upstream in &self.upstreams {
             let up = eligible.iter().any(|other| Arc::ptr_eq(other, upstream));
             upstream.metrics.healthy.set(up.into());
         }
-        if !self.is_choice(&eligible) {
-            self.choice
-                .store(Arc::new(Choice::new(self.settings.policy, eligible)));
+        if !self.choice.load().is_of(&eligible, &reserve) {
+            let choice = Choice::new(self.settings.policy, eligible, reserve);
+            self.choice.store(Arc::new(choice));
         }
     }
 
@@ -184,16 +218,6 @@ impl Group {
             .filter(|upstream| upstream.standing.state(now) == state)
             .cloned()
             .collect()
-    }
-
-    fn is_choice(&self, eligible: &[Arc<Upstream>]) -> bool {
-        let choice = self.choice.load();
-        choice.eligible.len() == eligible.len()
-            && choice
-                .eligible
-                .iter()
-                .zip(eligible)
-                .all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
     /// A try failed on the way to the upstream or there; too many of them, and it is left out for a while.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{Reply, Rig, Upstream, answered_by, eventually, get, problem, shop};
+use crate::support::{Reply, Rig, Upstream, answered_by, eventually, get, problem, request, shop};
 
 const CHECKS: &str = "health = { path = \"/alive\", status = 204, interval = \"50ms\", timeout = \"500ms\", down_after = 3, up_after = 2 }\nejection = { failures = 0 }";
 
@@ -162,4 +162,24 @@ async fn an_upstream_that_is_down_is_used_once_nothing_checks_it() {
         .await;
     assert_eq!(rig.state(upstream.address).await, "up");
     assert_eq!(rig.get("/").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_back_before_a_check_sees_it_is_better_than_an_error() {
+    let ((restarted, alive), (next, _)) = (switched().await, switched().await);
+    // One check each, the first: nobody sees what happens later.
+    let checks = CHECKS
+        .replace("interval = \"50ms\"", "interval = \"1h\"")
+        .replace("down_after = 3", "down_after = 1");
+    alive.store(false, Ordering::SeqCst);
+    let rig = Rig::start(&shop(&checks, [&restarted, &next])).await;
+    eventually("one is down", async || {
+        rig.state(restarted.address).await == "down"
+    })
+    .await;
+    next.stop().await;
+    for method in ["GET", "POST"] {
+        let answer = rig.ask(request(method, "/", &[], "body")).await;
+        assert_eq!(answered_by(&answer), restarted.address, "{method}");
+    }
 }
