@@ -1,6 +1,7 @@
 //! How long work shows itself: bars in a terminal, plain lines elsewhere, nothing in tests.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -8,12 +9,15 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 /// Steps shorter than this get no bar, only their line at the end.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Seconds between two lines of one step.
+const LINE_EVERY: u64 = 5;
+
 /// Where progress goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// A moving bar, replaced by a line when its step ends.
     Bars,
-    /// A line when a step ends.
+    /// A line every few seconds, and one when a step ends.
     Lines,
     /// Nothing.
     Silent,
@@ -41,6 +45,7 @@ impl Progress {
             started: Instant::now(),
             mode: self,
             bar,
+            said_at: AtomicU64::new(0),
         }
     }
 }
@@ -54,12 +59,36 @@ pub struct Step {
     started: Instant,
     mode: Progress,
     bar: ProgressBar,
+    /// The second of the last line.
+    said_at: AtomicU64,
 }
 
 impl Step {
     /// Records `count` more pieces of work.
     pub fn advance(&self, count: usize) {
         self.bar.inc(count as u64);
+        if self.mode == Progress::Lines {
+            self.say();
+        }
+    }
+
+    fn say(&self) {
+        let now = self.started.elapsed().as_secs();
+        let said_at = self.said_at.load(Ordering::Relaxed);
+        if now < said_at + LINE_EVERY {
+            return;
+        }
+        let turn =
+            self.said_at
+                .compare_exchange(said_at, now, Ordering::Relaxed, Ordering::Relaxed);
+        if turn.is_ok() {
+            let count = HumanCount(self.bar.position());
+            let of = match self.total {
+                0 => String::new(),
+                total => format!("/{}", HumanCount(total)),
+            };
+            eprintln!("  {:<22} {count}{of} ({now} s so far)", self.title);
+        }
     }
 
     /// Ends the step with a line that gives its duration.
