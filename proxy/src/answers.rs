@@ -15,6 +15,9 @@ pub(crate) struct Status {
     pub(crate) build: Option<Build>,
     /// Its process id.
     pub(crate) pid: u32,
+    /// The file that it runs, by device and inode: the same words are the same file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) program: Option<String>,
     /// Its groups, by name.
     pub(crate) groups: Vec<GroupStatus>,
 }
@@ -124,6 +127,7 @@ mod tests {
             {"address": "b:1", "weight": 10, "state": "draining", "in_flight": 0, "queued": 0, "requests": 5}]}]}"#;
         let status: Status = serde_json::from_str(said).expect("the form of version 0.1.0");
         assert_eq!((status.pid, status.build.as_ref()), (7, None));
+        assert_eq!(status.program, None);
         assert_eq!(status.drained().collect::<Vec<_>>(), ["b:1"]);
     }
 
@@ -132,11 +136,12 @@ mod tests {
         let status = Status {
             build: Some(Build::this()),
             pid: 7,
+            program: Some("1:2".to_owned()),
             groups: vec![],
         };
         let text = serde_json::to_string(&status).expect("JSON");
         let read: Status = serde_json::from_str(&text).expect("a status");
-        assert_eq!(read.build, status.build);
+        assert_eq!((read.build, read.program), (status.build, status.program));
         assert!(text.contains(r#""commit":""#), "{text}");
     }
 

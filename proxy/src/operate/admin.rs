@@ -28,6 +28,7 @@ use store_server::build::Build;
 
 use super::admin_error::{AdminError, Answer, json, text};
 use super::reload::Reloader;
+use super::take_up::program;
 use super::token::Token;
 use crate::answers::{Drain, Purge, Reload, Status, Undrain};
 use crate::config::parse_duration;
@@ -144,6 +145,7 @@ impl Admin {
         json(&Status {
             build: Some(Build::this()),
             pid: process::id(),
+            program: program(),
             groups: self.live.status(),
         })
     }

@@ -31,7 +31,7 @@ pub async fn take_up(serve: &Serve, target: &Target) -> Result<TakenUp, UpgradeE
         None => AdminClient::at(server.admin, token)?,
     };
     let status = running.status().await?;
-    let is_ours = status.build == Some(Build::this()) && runs_our_file(status.pid);
+    let is_ours = status.build == Some(Build::this()) && status.program == program();
     if is_ours && running.reload().await?.is_empty() {
         return Ok(TakenUp::Reloaded);
     }
@@ -39,35 +39,8 @@ pub async fn take_up(serve: &Serve, target: &Target) -> Result<TakenUp, UpgradeE
     Ok(TakenUp::Upgraded(done))
 }
 
-/// Whether a process runs the file that we run, which a package may have replaced by one of the same commit. Where that
-/// can't be seen it is taken for granted.
-fn runs_our_file(process: u32) -> bool {
-    let file = |process: &str| {
-        let file = fs::metadata(format!("/proc/{process}/exe")).ok()?;
-        Some((file.dev(), file.ino()))
-    };
-    let (theirs, ours) = (file(&process.to_string()), file("self"));
-    theirs.is_none() || ours.is_none() || theirs == ours
-}
-
-#[cfg(test)]
-mod tests {
-    use std::process::{Command, Stdio};
-
-    use super::*;
-
-    #[test]
-    fn a_process_of_another_file_is_told_apart() {
-        assert!(runs_our_file(std::process::id()));
-        let mut other = Command::new("sleep")
-            .arg("60")
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("a process");
-        let is_ours = runs_our_file(other.id());
-        other.kill().expect("it runs");
-        other.wait().expect("it ends");
-        assert!(!is_ours);
-        assert!(runs_our_file(other.id()), "nobody knows");
-    }
+/// The file that this process runs, by device and inode: a package may have replaced it by one of the same commit.
+pub(super) fn program() -> Option<String> {
+    let file = fs::metadata("/proc/self/exe").ok()?;
+    Some(format!("{}:{}", file.dev(), file.ino()))
 }

@@ -1,5 +1,6 @@
 //! What a service manager and a container engine are told.
 
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 
 use testbed::Signal;
@@ -78,5 +79,10 @@ async fn a_reload_that_needs_no_new_process_starts_none() {
     let reloaded = rig.control(&["reload", "--or-upgrade"]).await;
     let said = String::from_utf8_lossy(&reloaded.stdout).into_owned();
     assert_eq!(said.trim(), "the settings are in force", "{reloaded:?}");
-    assert_eq!(rig.status().await["pid"], before);
+    let status = rig.status().await;
+    assert_eq!(status["pid"], before);
+    // By this it would have been seen that a package has replaced the program.
+    let file = std::fs::metadata(binary()).unwrap();
+    let file = format!("{}:{}", file.dev(), file.ino());
+    assert_eq!(status["program"], file);
 }
