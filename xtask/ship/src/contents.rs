@@ -43,14 +43,14 @@ impl Contents {
         })
     }
 
-    /// The same with other servers, as another version.
+    /// The same as another version.
     ///
     /// # Errors
-    /// If a program can't be read.
-    pub(crate) fn gather_earlier(&self, programs: &Programs, version: &str) -> Result<Self> {
+    /// If the programs don't say how they are used.
+    pub(crate) fn as_version(&self, version: &str) -> Result<Self> {
         Ok(Self {
-            host: read(&programs.host)?,
-            proxy: read(&programs.proxy)?,
+            host: self.host.clone(),
+            proxy: self.proxy.clone(),
             components: self.components.clone(),
             manifest: self.manifest.clone(),
             manuals: manuals()?,

@@ -2,10 +2,9 @@
 //! trace of the machine that built them.
 
 use std::env;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::process::Command;
 use xtask::build::{HOST_PACKAGE, PROXY_PACKAGE};
 use xtask::cargo::{cargo, cargo_dist, cargo_step};
@@ -33,40 +32,25 @@ pub(crate) async fn build(release: &Release) -> Result<Programs> {
     setup::wasm_target().await?;
     setup::tools(&[COMPILING]).await?;
     components().await?;
-    servers(release, None).await
+    servers(release).await
 }
 
-/// Builds the servers once more, as if they were of another commit: what an upgrade begins with.
-///
-/// # Errors
-/// If something does not build.
-pub(crate) async fn build_earlier(release: &Release, folder: &Path) -> Result<Programs> {
-    let mut programs = servers(release, Some("earlier")).await?;
-    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    for program in [&mut programs.host, &mut programs.proxy] {
-        let copy = folder.join(program.file_name().context("a program has a name")?);
-        fs::copy(&program, &copy).with_context(|| format!("copying to {}", copy.display()))?;
-        *program = copy;
-    }
-    Ok(programs)
-}
-
-async fn servers(release: &Release, commit: Option<&str>) -> Result<Programs> {
+async fn servers(release: &Release) -> Result<Programs> {
     match release.profile {
         Profile::Dev => {
             // Both at once, so that what they share is built once.
             let mut command = cargo_dist(["build", "--profile", "dev"]).await;
             command.args(["--package", HOST_PACKAGE, "--package", PROXY_PACKAGE]);
-            finish(command, "build host and proxy", release, commit, &[]).await?;
+            finish(command, "build host and proxy", release, &[]).await?;
         }
         Profile::Dist => {
             let guided = pgo::flags(HOST_PACKAGE, &release.rustc);
             let mut host = cargo_dist(["build", "--profile", "dist"]).await;
             host.args(["--package", HOST_PACKAGE, "--features", "jemalloc"]);
-            finish(host, "build the host for release", release, commit, &guided).await?;
+            finish(host, "build the host for release", release, &guided).await?;
             let mut proxy = cargo_dist(["build", "--profile", "dist"]).await;
             proxy.args(["--package", PROXY_PACKAGE]);
-            finish(proxy, "build the proxy for release", release, commit, &[]).await?;
+            finish(proxy, "build the proxy for release", release, &[]).await?;
         }
     }
     let profile = match release.profile {
@@ -86,7 +70,6 @@ async fn finish(
     mut command: Command,
     title: &str,
     release: &Release,
-    commit: Option<&str>,
     flags: &[String],
 ) -> Result<()> {
     let static_libc = "-Ctarget-feature=+crt-static".to_owned();
@@ -99,9 +82,6 @@ async fn finish(
         .env("CARGO_TARGET_DIR", folder())
         .env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"))
         .env("CFLAGS", without_paths("-ffile-prefix-map=").join(" "));
-    if let Some(commit) = commit {
-        command.env("STORE_COMMIT", commit);
-    }
     cargo_step(title, command).await
 }
 

@@ -27,9 +27,9 @@ use xtask::paths;
 use self::machine::Machine;
 use self::roots::Suite;
 use crate::contents::Contents;
+use crate::deb;
 use crate::package::Package;
 use crate::release::Release;
-use crate::{deb, programs};
 
 /// The version that an upgrade begins with.
 const EARLIER: &str = "0.0.9";
@@ -57,9 +57,7 @@ pub(crate) async fn run(
         image::try_them(&image(host)?, &image(proxy)?).await?;
     }
     if only.contains(&Package::Deb) {
-        let earlier = programs::build_earlier(release, &folder().join("earlier")).await?;
-        let earlier = contents.gather_earlier(&earlier, EARLIER)?;
-        let earlier = deb::build(&earlier, release, &folder())?;
+        let earlier = deb::build(&contents.as_version(EARLIER)?, release, &folder())?;
         let new = found(made, ".deb")?;
         for suite in Suite::ALL {
             try_on(suite, &earlier, &new)
