@@ -285,12 +285,8 @@ async fn a_host_that_missed_the_end_finds_it_at_the_others() {
     let bytes = guest("second").into_bytes();
     // As the command would, until it dies between two hosts.
     let [first, second] = fleet.options.clone().map(|options| options.admin_listen);
-    let start = |admin: &str, peer: &str| {
-        let query = format!("steps=50&step_for=1h&rollout=r1&peers={peer}&lease=3s");
-        post(admin, &format!("/components/guest/swap?{query}"), &bytes)
-    };
-    assert_eq!(start(&first, &second).await, 200);
-    assert_eq!(start(&second, &first).await, 200);
+    assert_eq!(start(&first, &second, &bytes).await, 200);
+    assert_eq!(start(&second, &first, &bytes).await, 200);
     assert_eq!(
         post(
             &first,
@@ -344,12 +340,8 @@ async fn a_host_that_promoted_goes_back_if_another_did_not() {
     let fleet = Fleet::start(&["--canary-min-requests", "0"]).await;
     let bytes = guest("second").into_bytes();
     let [first, second] = fleet.options.clone().map(|options| options.admin_listen);
-    let start = |admin: &str, peer: &str| {
-        let query = format!("steps=50&step_for=1h&rollout=r1&peers={peer}&lease=3s");
-        post(admin, &format!("/components/guest/swap?{query}"), &bytes)
-    };
-    assert_eq!(start(&first, &second).await, 200);
-    assert_eq!(start(&second, &first).await, 200);
+    assert_eq!(start(&first, &second, &bytes).await, 200);
+    assert_eq!(start(&second, &first, &bytes).await, 200);
     assert_eq!(
         post(&first, "/components/guest/promote?rollout=r1", &[]).await,
         200
@@ -361,6 +353,12 @@ async fn a_host_that_promoted_goes_back_if_another_did_not() {
     .await;
     let status = fleet.status().await;
     assert!(status.contains("another host has withdrawn it"), "{status}");
+}
+
+/// Begins a roll-out on one host, as a command does that leads it over two.
+async fn start(admin: &str, peer: &str, bytes: &[u8]) -> u16 {
+    let query = format!("steps=50&step_for=1h&rollout=r1&peers={peer}&lease=3s");
+    post(admin, &format!("/components/guest/swap?{query}"), bytes).await
 }
 
 /// Posts to the admin listener on a Unix socket, and gives the status.
