@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use store_server::build::Build;
 
+use crate::rollout::{Budget, Counts, Phase};
+
 /// The answer to a swap, a rollback, a promotion or an abort.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Change {
@@ -42,9 +44,28 @@ pub(crate) struct Probe {
 /// How a canary is tried.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Trial {
-    /// Of the component's requests, above 0 and below 1.
+    /// Of the component's requests, from 0 and below 1: that of the first step, or 0 if requests are mirrored first.
     pub(crate) share: f64,
+    /// How long each step lasts.
     pub(crate) for_ms: u64,
+    /// The shares of all steps; none if requests are mirrored only.
+    #[serde(default)]
+    pub(crate) steps: Vec<f64>,
+    /// Of the safe requests, the part that is mirrored before the steps.
+    #[serde(default)]
+    pub(crate) mirror: Option<f64>,
+}
+
+/// The answer to whoever leads a roll-out over several hosts: how it stands on this one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    pub(crate) phase: Phase,
+    /// Another number each time that counting begins anew.
+    pub(crate) run: u64,
+    pub(crate) new: Counts,
+    pub(crate) stable: Counts,
+    /// How much worse the new version may be, as this host was told.
+    pub(crate) budget: Budget,
 }
 
 /// The answer to a reload.
@@ -84,6 +105,9 @@ pub(crate) struct ComponentStatus {
     pub(crate) generations: Vec<GenerationStatus>,
     /// The trial that goes on.
     pub(crate) canary: Option<TrialStatus>,
+    /// What the other hosts of a roll-out look for.
+    #[serde(default)]
+    pub(crate) rollout: Option<RolloutMark>,
     /// How the last attempt to change it ended.
     pub(crate) last: Option<LastChange>,
 }
@@ -106,25 +130,104 @@ pub(crate) struct GenerationStatus {
 }
 
 /// How a trial stands.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TrialStatus {
     pub(crate) generation: u64,
-    /// Of the component's requests, above 0 and below 1.
+    /// Of the component's requests, from 0 and below 1.
     pub(crate) share: f64,
-    /// RFC 3339, UTC.
-    pub(crate) until: String,
+    /// The shares of all steps; none if requests are mirrored only.
+    #[serde(default)]
+    pub(crate) steps: Vec<f64>,
+    /// The step that goes on, counted from 0; none while requests are mirrored.
+    #[serde(default)]
+    pub(crate) step: Option<usize>,
+    /// RFC 3339, UTC: when the roll-out began, when its step did, and when that is to end; none if somebody ends it.
+    #[serde(default)]
+    pub(crate) began: Option<String>,
+    #[serde(default)]
+    pub(crate) since: Option<String>,
+    pub(crate) until: Option<String>,
+    /// By what clients keep to a version.
+    #[serde(default)]
+    pub(crate) sticky: Option<String>,
+    /// The name of the header that testers send. Its value is for them to know.
+    #[serde(default)]
+    pub(crate) when: Option<String>,
+    /// Whether a command leads it over several hosts, and judges by the counts of all.
+    #[serde(default)]
+    pub(crate) fleet: bool,
+    /// In this step, as all counts here.
     pub(crate) requests: u64,
     pub(crate) errors: u64,
     /// None without requests.
+    #[serde(default)]
+    pub(crate) p50_ms: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
-    /// Of the stable generation, in the time of the trial, as the two below.
+    /// Of the stable generation.
     pub(crate) stable_requests: u64,
     pub(crate) stable_errors: u64,
+    #[serde(default)]
+    pub(crate) stable_p50_ms: Option<f64>,
+    pub(crate) stable_p99_ms: Option<f64>,
+    /// What this host's counts say so far: `good`, `bad` or `too few`; and why.
+    #[serde(default)]
+    pub(crate) verdict: String,
+    #[serde(default)]
+    pub(crate) why: String,
+    /// The phases before this one, since the host started.
+    #[serde(default)]
+    pub(crate) passed: Vec<PassedStatus>,
+    #[serde(default)]
+    pub(crate) mirror: Option<MirrorStatus>,
+}
+
+/// What was counted in a phase that is over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PassedStatus {
+    pub(crate) share: f64,
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
+    pub(crate) p50_ms: Option<f64>,
+    pub(crate) p99_ms: Option<f64>,
+    pub(crate) stable_requests: u64,
+    pub(crate) stable_errors: u64,
+    pub(crate) stable_p50_ms: Option<f64>,
     pub(crate) stable_p99_ms: Option<f64>,
 }
 
-/// What came of the latest change.
+/// What came of the copies of requests.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MirrorStatus {
+    /// Of the safe requests, above 0 and up to 1.
+    pub(crate) share: f64,
+    pub(crate) same: u64,
+    pub(crate) different: u64,
+    pub(crate) failed: u64,
+    pub(crate) dropped: u64,
+    /// The last ones, the latest first.
+    pub(crate) differences: Vec<DifferenceStatus>,
+}
+
+/// A copy that was answered otherwise than its original.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DifferenceStatus {
+    /// RFC 3339, UTC.
+    pub(crate) at: String,
+    pub(crate) method: String,
+    /// The route's pattern.
+    pub(crate) route: String,
+    pub(crate) what: String,
+}
+
+/// The roll-out over several hosts that this one was the last to take part in.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RolloutMark {
+    pub(crate) id: String,
+    pub(crate) phase: Phase,
+}
+
+/// What came of the latest change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LastChange {
     pub(crate) generation: u64,
     /// Such as `swapped`, `promoted` or `withdrawn`.

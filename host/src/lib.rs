@@ -27,6 +27,7 @@ mod migrate;
 mod mysql;
 mod outbound;
 mod redis;
+mod rollout;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

@@ -9,8 +9,9 @@ use http::Request;
 use hyper::body::Incoming;
 
 use super::Admin;
+use super::query::Query;
 use super::reply::{self, Reply};
-use super::upload::{Query, receive};
+use super::upload::receive;
 use crate::answers::Change;
 use crate::control::{Control, ControlError, Peer, audited_app};
 use crate::http::body::discard;
@@ -48,6 +49,21 @@ impl Admin {
         });
         let broken_off = |error| self.control.audited(&peer, &action, &id, None, Err(error));
         reply::outcome(outcome.await.unwrap_or_else(broken_off))
+    }
+
+    /// Does what a command says that leads a roll-out over several hosts.
+    pub(super) async fn step(self: Arc<Self>, id: String, request: Request<Incoming>) -> Reply {
+        let query = Query::of(&request, "step");
+        discard(request.into_body()).await;
+        let wanted = query.and_then(|query| query.wanted_step());
+        let outcome = wanted.and_then(|wanted| {
+            let step = || {
+                self.control
+                    .step(&id, &wanted.rollout, wanted.phase, wanted.lease)
+            };
+            tokio::task::block_in_place(step)
+        });
+        reply::outcome(outcome)
     }
 
     /// Makes a change in a task of its own, and waits until the proxies know of it.
@@ -88,7 +104,17 @@ async fn change(
             Err(error) => control.audited(peer, action, id, None, Err(error)),
         },
         "rollback" => control.rollback(id, query.generation, peer).await,
-        "promote" => tokio::task::block_in_place(|| control.promote(id, peer)),
-        _ => tokio::task::block_in_place(|| control.abort(id, peer)),
+        "promote" => {
+            let rollout = query.rollout.as_deref();
+            tokio::task::block_in_place(|| control.promote(id, rollout, peer))
+        }
+        "settle" => match query.settled_rollout() {
+            Ok(rollout) => tokio::task::block_in_place(|| control.settle(id, &rollout, peer)),
+            Err(error) => control.audited(peer, action, id, None, Err(error)),
+        },
+        _ => {
+            let rollout = query.rollout.as_deref();
+            control.abort(id, rollout, query.reason.clone(), peer).await
+        }
     }
 }

@@ -4,18 +4,21 @@
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: the build, and each component's generations, as JSON.
 //! - `GET /traces`: slow and failed requests of the last minute, as JSON.
-//! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: serves the component in the body instead.
+//! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: serves the component in the body instead;
+//!   `steps`, `step_for`, `mirror`, `sticky` and `when` make it a roll-out in steps.
 //! - `POST /components/{id}/rollback[?generation=N]`: lets an earlier generation serve again.
 //! - `POST /components/{id}/promote`, `POST /components/{id}/abort`: ends the trial of a canary, for it or against it.
+//! - `POST /components/{id}/step`, `POST /components/{id}/settle`: what a command says that leads a roll-out over several hosts.
 //! - `POST /reload`: reads the manifest, the variables and the files again.
 //! - `POST /refresh`: makes the reports anew.
 //!
-//! A GET is answered here, a POST in `changes`; `upload` receives the component of a swap. `listener` has the socket,
+//! A GET is answered here, a POST in `changes`, which has its `query` read; `upload` receives the component of a swap. `listener` has the socket,
 //! `visitor` and `token` say who is let in, `reply` writes answers. Nothing here decides whether a change is made: `control`
 //! does, and its `answers` are passed on.
 
 mod changes;
 mod listener;
+mod query;
 mod reply;
 mod token;
 mod upload;
@@ -45,7 +48,7 @@ use crate::http::body::discard;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The answer to a request for any other path.
-const PATHS: &str = "here are /metrics, /healthz, /status, /traces, /reload, /refresh and /components/ID/swap, rollback, promote, abort";
+const PATHS: &str = "here are /metrics, /healthz, /status, /traces, /reload, /refresh and /components/ID/swap, rollback, promote, abort, step, settle";
 
 /// Answers the requests of all admin connections.
 pub(crate) struct Admin {
@@ -102,6 +105,7 @@ impl Admin {
             Ok(Endpoint::Read) => self.read(&path),
             Ok(Endpoint::Reload) => self.reload(peer).await,
             Ok(Endpoint::Refresh) => self.refresh(peer).await,
+            Ok(Endpoint::Change { id, action: "step" }) => self.step(id.to_owned(), request).await,
             Ok(Endpoint::Change { id, action }) => {
                 self.change(id.to_owned(), action.to_owned(), request, peer)
                     .await
@@ -130,7 +134,7 @@ impl Admin {
             [
                 "components",
                 id,
-                action @ ("swap" | "rollback" | "promote" | "abort"),
+                action @ ("swap" | "rollback" | "promote" | "abort" | "step" | "settle"),
             ] => (Endpoint::Change { id, action }, action, Some(id)),
             _ => return Err(Rejection::new(StatusCode::NOT_FOUND, PATHS)),
         };

@@ -1,4 +1,4 @@
-//! Receives a component to swap in: its bytes, and what query and headers say about them.
+//! Receives a component to swap in: its bytes, and what its headers say about them.
 
 use std::time::Duration;
 
@@ -9,67 +9,13 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::app::TrafficShare;
-use crate::config::duration;
-use crate::control::{ControlError, SwapStep, Trial, Upload};
+use super::query::Query;
+use crate::control::{ControlError, SwapStep, Upload};
 use crate::http::body::{announced_bytes, discard};
 use crate::instance::{Origin, Source};
 
 /// Longest wait for the whole of an upload.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
-
-/// How long a canary is tried unless the request says how long.
-const USUAL_TRIAL: Duration = Duration::from_secs(30);
-
-/// The query of a request for a change.
-#[derive(Debug, Default)]
-pub(super) struct Query {
-    canary: Option<TrafficShare>,
-    lasts: Option<Duration>,
-    ephemeral: bool,
-    pub(super) generation: Option<u64>,
-}
-
-impl Query {
-    /// Reads the query of a request for `action`.
-    ///
-    /// # Errors
-    /// The query has a name that the action does not know, or a value that makes no sense.
-    pub(super) fn of<B>(request: &Request<B>, action: &str) -> Result<Self, ControlError> {
-        let mut query = Self::default();
-        let text = request.uri().query().unwrap_or_default();
-        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
-            query
-                .set(action, &name, &value)
-                .map_err(|reason| ControlError::Malformed(format!("`{name}`: {reason}")))?;
-        }
-        if query.lasts.is_some() && query.canary.is_none() {
-            let reason = "`for`: needs `canary`, the share of the traffic to try it on";
-            return Err(ControlError::Malformed(reason.into()));
-        }
-        Ok(query)
-    }
-
-    fn set(&mut self, action: &str, name: &str, value: &str) -> Result<(), String> {
-        match (action, name) {
-            ("swap", "canary") => self.canary = Some(TrafficShare::from_percent(value)?),
-            ("swap", "for") => self.lasts = Some(duration(value)?),
-            ("swap", "ephemeral") => {
-                self.ephemeral = match value {
-                    "true" | "" => true,
-                    "false" => false,
-                    _ => return Err("must be true or false".into()),
-                }
-            }
-            ("rollback", "generation") => {
-                let number = value.parse();
-                self.generation = Some(number.map_err(|_| "must be a number".to_owned())?);
-            }
-            _ => return Err(format!("means nothing to {action}")),
-        }
-        Ok(())
-    }
-}
 
 /// Receives a component in full.
 ///
@@ -105,10 +51,7 @@ pub(super) async fn receive(
         } else {
             Origin::Stored
         },
-        trial: query.canary.map(|share| Trial {
-            share,
-            lasts: query.lasts.unwrap_or(USUAL_TRIAL),
-        }),
+        trial: query.trial.clone(),
     })
 }
 
@@ -194,58 +137,6 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-
-    fn query(action: &str, text: &str) -> Result<Query, String> {
-        let request = Request::builder().uri(format!("/components/c/{action}?{text}"));
-        let request = request.body(()).expect("a valid request");
-        Query::of(&request, action).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn queries_are_read() {
-        let read = query("swap", "canary=12.5&for=2m&ephemeral=true").expect("valid");
-        assert_eq!(read.canary.map(TrafficShare::fraction), Some(0.125));
-        assert_eq!(read.lasts, Some(Duration::from_secs(120)));
-        assert!(read.ephemeral);
-        assert_eq!(
-            query("rollback", "generation=7").expect("valid").generation,
-            Some(7)
-        );
-        assert!(!query("swap", "").expect("valid").ephemeral);
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused() {
-        let share = |text| format!("`canary`: `{text}` is not a percentage above 0 and below 100");
-        let unknown = |action, name| format!("`{name}`: means nothing to {action}");
-        let no_canary = "`for`: needs `canary`, the share of the traffic to try it on";
-        for (action, wrong, reason) in [
-            ("swap", "canary=0", share("0")),
-            ("swap", "canary=100", share("100")),
-            ("swap", "for=2m", no_canary.into()),
-            (
-                "swap",
-                "canary=5&for=0s",
-                "`for`: must be longer than zero".into(),
-            ),
-            (
-                "swap",
-                "ephemeral=yes",
-                "`ephemeral`: must be true or false".into(),
-            ),
-            ("swap", "ephemral=true", unknown("swap", "ephemral")),
-            ("swap", "generation=7", unknown("swap", "generation")),
-            (
-                "rollback",
-                "generation=x",
-                "`generation`: must be a number".into(),
-            ),
-            ("rollback", "canary=10", unknown("rollback", "canary")),
-            ("promote", "generation=7", unknown("promote", "generation")),
-        ] {
-            assert_eq!(query(action, wrong).err(), Some(reason), "{action}?{wrong}");
-        }
-    }
 
     #[test]
     fn digests_are_found_among_others() {

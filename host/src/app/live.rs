@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::request;
 
 use super::router::{Router, Target};
 use super::slot::{Choice, Slot};
@@ -31,8 +32,14 @@ impl App {
     }
 
     /// The generation that serves a request.
-    pub(crate) fn pick(&self, target: &Target) -> Option<Choice> {
-        self.slots.get(&target.component).map(Slot::pick)
+    pub(crate) fn pick(
+        &self,
+        target: &Target,
+        head: &request::Parts,
+        has_body: bool,
+    ) -> Option<Choice> {
+        let slot = self.slots.get(&target.component)?;
+        Some(slot.pick(head, has_body))
     }
 
     /// The addresses of the databases that the components' variables name, each once, and how they are reached.

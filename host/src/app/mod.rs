@@ -3,12 +3,14 @@
 //! `manifest` reads the file, `values` what its `variables` are set to, a `plan` is all of it checked, and `preflight` looks whether the
 //! databases and caches answer; `readiness` looks later whether the databases take writes. `live` is the app in force,
 //! behind one pointer: a `router` from paths to components, and for each component a `slot` with the generation that
-//! serves, or two of them, which a `tally` compares. Nothing here compiles, runs a component or decides that another app
+//! serves, or two of them: a `canary` is tried, a `tally` counts what each does, a `mirror` what copies of requests show. Nothing here compiles, runs a component or decides that another app
 //! is to serve.
 
+mod canary;
 mod databases;
 mod live;
 mod manifest;
+mod mirror;
 mod plan;
 pub(crate) mod preflight;
 mod readiness;
@@ -18,10 +20,12 @@ mod tally;
 mod values;
 mod variables;
 
+pub(crate) use canary::{Canary, PassedPhase, Rollout};
 pub use databases::databases;
 pub(crate) use live::{App, Live};
 pub(crate) use manifest::Manifest;
 pub use manifest::ManifestError;
+pub(crate) use mirror::{Comparison, Mirror, Original};
 pub(crate) use plan::Plan;
 pub use plan::{AppError, LoadError};
 pub(crate) use preflight::Unfit;
@@ -29,5 +33,5 @@ pub(crate) use readiness::Readiness;
 #[cfg(feature = "micro")]
 pub(crate) use router::Router;
 pub(crate) use router::Target;
-pub(crate) use slot::{Canary, Choice, Slot, TrafficShare};
+pub(crate) use slot::{Choice, Slot};
 pub(crate) use tally::Tally;

@@ -5,23 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
-use parking_lot::Mutex;
-
 use crate::metrics::TrialMetrics;
+use crate::rollout::{BUCKETS, Counts, bucket};
+use http::StatusCode;
 
-/// Buckets to each doubling of time: a latency is known to within a sixteenth.
-const STEPS: usize = 16;
+/// So many requests are known one by one while they are open. Others are known when they are answered.
+const PLACES: usize = 1024;
 
-/// Up to 2^32 microseconds, more than an hour.
-const BUCKETS: usize = STEPS * 33;
+/// How many places a request looks at for a free one.
+const TRIED: usize = 16;
 
 /// Counts of one generation while two are live.
 pub(crate) struct Tally {
     requests: AtomicU64,
     errors: AtomicU64,
-    /// When the requests without an answer began. Written by [`OpenRequest`].
-    open: Mutex<BTreeMap<u64, Instant>>,
+    /// When the requests without an answer began, in microseconds after `born`, of which none is 0: that is a free place.
+    /// Written by [`OpenRequest`].
+    open: Box<[AtomicU64]>,
+    born: Instant,
     /// Requests by latency; see [`bucket`].
     latencies: Box<[AtomicU64]>,
     metrics: TrialMetrics,
@@ -32,8 +33,9 @@ impl Tally {
         Self {
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
-            open: Mutex::default(),
-            latencies: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
+            open: zeros(PLACES),
+            born: Instant::now(),
+            latencies: zeros(BUCKETS),
             metrics,
         }
     }
@@ -42,12 +44,12 @@ impl Tally {
     pub(crate) fn begin(self: &Arc<Self>) -> OpenRequest {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
-        self.open.lock().insert(number, began);
         OpenRequest {
+            place: self.take_place(number, began),
             tally: self.clone(),
-            number,
             began,
             status: None,
+            is_forgotten: false,
         }
     }
 
@@ -64,55 +66,60 @@ impl Tally {
         self.metrics.record(status, took);
     }
 
-    /// Those without an answer included.
-    pub(crate) fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+    /// A place among those that are open, if one is found.
+    fn take_place(&self, number: u64, began: Instant) -> Option<usize> {
+        let since = micros(began.saturating_duration_since(self.born)).max(1);
+        let first = number as usize % PLACES;
+        let mut places = (first..first + TRIED).map(|place| place % PLACES);
+        places.find(|place| {
+            let place = &self.open[*place];
+            let taken = place.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed);
+            taken.is_ok()
+        })
     }
 
-    pub(crate) fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
-    }
-
-    /// Errors by requests; 0 without any.
-    pub(crate) fn error_rate(&self) -> f64 {
-        self.errors() as f64 / self.requests().max(1) as f64
-    }
-
-    /// The latency that 99 of 100 requests kept to; `None` without any.
-    pub(crate) fn p99(&self) -> Option<Duration> {
-        let counts: Vec<u64> = self.counts().collect();
-        let total: u64 = counts.iter().sum();
-        let allowed = total / 100;
-        let mut slower = total;
-        for (index, count) in counts.iter().enumerate() {
-            slower -= count;
-            if *count > 0 && slower <= allowed {
-                return Some(upper_bound(index));
+    /// What it did so far.
+    pub(crate) fn counts(&self) -> Counts {
+        let answered = self
+            .latencies
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed));
+        let answered = answered
+            .enumerate()
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        let now = micros(self.born.elapsed());
+        let mut waiting = BTreeMap::new();
+        for began in self.open.iter().map(|place| place.load(Ordering::Relaxed)) {
+            if began > 0 {
+                let waited = Duration::from_micros(now.saturating_sub(began));
+                *waiting.entry(bucket(waited)).or_default() += 1;
             }
         }
-        None
+        Counts {
+            requests: self.requests.load(Ordering::Relaxed),
+            errors: self.errors.load(Ordering::Relaxed),
+            answered,
+            waiting,
+        }
     }
+}
 
-    /// How many requests took longer than `limit`, or wait for longer than that.
-    pub(crate) fn slower_than(&self, limit: Duration) -> u64 {
-        let answered: u64 = self.counts().skip(bucket(limit) + 1).sum();
-        let waiting = |began: &&Instant| began.elapsed() > limit;
-        answered + self.open.lock().values().filter(waiting).count() as u64
-    }
+fn zeros(count: usize) -> Box<[AtomicU64]> {
+    (0..count).map(|_| AtomicU64::new(0)).collect()
+}
 
-    fn counts(&self) -> impl Iterator<Item = u64> {
-        self.latencies
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed))
-    }
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A request until the head of its answer. One that is dropped before was given up by its client.
 pub(crate) struct OpenRequest {
     tally: Arc<Tally>,
-    number: u64,
+    place: Option<usize>,
     began: Instant,
     status: Option<StatusCode>,
+    is_forgotten: bool,
 }
 
 impl OpenRequest {
@@ -120,11 +127,27 @@ impl OpenRequest {
     pub(crate) fn answered(mut self, status: StatusCode) {
         self.status = Some(status);
     }
+
+    /// It was never asked, so it does not count.
+    pub(crate) fn forget(mut self) {
+        self.free();
+        self.tally.requests.fetch_sub(1, Ordering::Relaxed);
+        self.is_forgotten = true;
+    }
+
+    fn free(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.tally.open[place].store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        self.tally.open.lock().remove(&self.number);
+        self.free();
+        if self.is_forgotten {
+            return;
+        }
         // Whoever left first counts as the client's doing, with the time that it waited.
         let status = self.status.unwrap_or(StatusCode::REQUEST_TIMEOUT);
         self.tally.end(status, self.began.elapsed());
@@ -132,84 +155,50 @@ impl Drop for OpenRequest {
 }
 
 #[cfg(test)]
-impl Tally {
-    /// Counts a whole request.
-    pub(crate) fn record(&self, status: StatusCode, took: Duration) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.end(status, took);
-    }
-}
-
-/// Four bits after the highest one that is set, as in a floating point number.
-fn bucket(took: Duration) -> usize {
-    let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX) as usize;
-    if micros < STEPS {
-        return micros;
-    }
-    let exponent = micros.ilog2() as usize;
-    let step = (micros >> (exponent - 4)) & (STEPS - 1);
-    (exponent - 3) * STEPS + step
-}
-
-/// The longest time that falls into a bucket.
-fn upper_bound(index: usize) -> Duration {
-    if index < STEPS {
-        return Duration::from_micros(index as u64);
-    }
-    let (exponent, step) = (index / STEPS + 3, index % STEPS);
-    let next = ((STEPS + step + 1) as u64) << (exponent - 4);
-    Duration::from_micros(next - 1)
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
 
-    #[test]
-    fn the_p99_leaves_one_in_a_hundred_out() {
+    fn tally() -> Arc<Tally> {
         let metrics = Metrics::new().expect("names are unique");
-        let tally = Tally::new(metrics.swaps.trial("orders", "2"));
-        assert_eq!(tally.p99(), None);
-        for _ in 0..99 {
-            tally.record(StatusCode::OK, Duration::from_micros(10));
-        }
-        tally.record(StatusCode::BAD_GATEWAY, Duration::from_secs(1));
-        assert_eq!(tally.p99(), Some(Duration::from_micros(10)));
-        assert_eq!(tally.slower_than(Duration::from_millis(1)), 1);
-        assert_eq!((tally.requests(), tally.errors()), (100, 1));
-        tally.record(StatusCode::OK, Duration::from_secs(1));
-        tally.record(StatusCode::OK, Duration::from_secs(1));
-        assert!(tally.p99() >= Some(Duration::from_secs(1)));
+        Arc::new(Tally::new(metrics.swaps.trial("orders", "2")))
     }
 
     #[test]
     fn a_request_without_an_answer_counts_from_its_beginning() {
-        let metrics = Metrics::new().expect("names are unique");
-        let tally = Arc::new(Tally::new(metrics.swaps.trial("orders", "2")));
+        let tally = tally();
         let (hangs, given_up) = (tally.begin(), tally.begin());
         drop(given_up);
-        std::thread::sleep(Duration::from_millis(2));
-        assert_eq!(tally.requests(), 2);
-        assert_eq!(tally.slower_than(Duration::from_millis(1)), 1);
+        std::thread::sleep(Duration::from_millis(3));
+        let slow = || tally.counts().slower_than(Duration::from_millis(1));
+        assert_eq!(tally.counts().requests, 2);
+        assert_eq!(slow(), 1);
         hangs.answered(StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(tally.slower_than(Duration::from_millis(1)), 1);
-        assert_eq!(tally.errors(), 1);
+        assert_eq!(slow(), 1);
+        assert_eq!(tally.counts().errors, 1);
         tally.broke();
-        assert_eq!(tally.errors(), 2);
+        assert_eq!(tally.counts().errors, 2);
+        assert!(tally.counts().waiting.is_empty());
     }
 
     #[test]
-    fn buckets_are_narrow_and_in_order() {
-        let mut last = 0;
-        for micros in (0..100_000).chain((100_000..u64::from(u32::MAX)).step_by(999_983)) {
-            let took = Duration::from_micros(micros);
-            let index = bucket(took);
-            assert!(index < BUCKETS && index >= last, "{micros} µs");
-            last = index;
-            let bound = upper_bound(index);
-            assert!(bound >= took && bound <= took + took / 15, "{micros} µs");
-        }
-        assert!(bucket(Duration::from_secs(1_000_000)) < BUCKETS);
+    fn one_that_was_not_asked_is_forgotten() {
+        let tally = tally();
+        tally.begin().forget();
+        assert_eq!(tally.counts(), Counts::default());
+    }
+
+    #[test]
+    fn more_requests_than_places_are_counted_when_they_are_answered() {
+        let tally = tally();
+        let open: Vec<OpenRequest> = (0..PLACES + 10).map(|_| tally.begin()).collect();
+        assert_eq!(tally.counts().waiting.values().sum::<u64>(), PLACES as u64);
+        open.into_iter()
+            .for_each(|open| open.answered(StatusCode::OK));
+        let counts = tally.counts();
+        assert_eq!(counts.answered.values().sum::<u64>(), PLACES as u64 + 10);
+        assert!(counts.waiting.is_empty());
+        tally.begin();
+        assert_eq!(tally.counts().requests, PLACES as u64 + 11);
     }
 }

@@ -58,6 +58,14 @@ pub enum ClientError {
         /// The hosts after it.
         untouched: Vec<AdminUrl>,
     },
+    /// A roll-out over several hosts did not end as it should.
+    #[error("the roll-out of `{component}`: {reason}")]
+    Rollout {
+        /// Of which component.
+        component: String,
+        /// What happened, and where that leaves the hosts.
+        reason: String,
+    },
     /// Each host was asked, and these failed.
     #[error("{}", one_line(.0))]
     Several(Vec<ClientError>),
@@ -71,6 +79,7 @@ impl ClientError {
             Self::NoAnswer { .. }
             | Self::Refused { .. }
             | Self::Withdrawn { .. }
+            | Self::Rollout { .. }
             | Self::Several(_) => 1,
         }
     }
@@ -81,7 +90,7 @@ impl ClientError {
             Self::NoAnswer { untouched, .. }
             | Self::Refused { untouched, .. }
             | Self::Withdrawn { untouched, .. } => *untouched = rest.to_vec(),
-            Self::File { .. } | Self::Setting(_) | Self::Several(_) => {}
+            Self::File { .. } | Self::Setting(_) | Self::Rollout { .. } | Self::Several(_) => {}
         }
         self
     }

@@ -48,7 +48,7 @@ struct Reason {
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn get(path: &'a str) -> Self {
+    pub(crate) fn get(path: &'a str) -> Self {
         Self::new(Method::GET, path)
     }
 

@@ -1,17 +1,20 @@
 //! The operator's side: `store-host swap`, `status` and the rest, over a host's admin interface (`docs/ADMIN.md`).
 //!
 //! A command asks one host after the other and stops at the first that fails, or whose canary is withdrawn, so that a bad
-//! version reaches one host at most.
+//! version reaches one host at most; only a `fleet` is led as one, each host a `member`.
 //!
-//! `swap`, `trial`, `action`, `app` and `status` are the commands, `http` is the call that all of them make, `targets` says
+//! `swap` with its `rollout` and `trial`, `action`, `app` and `status` are the commands, `http` is the call that all of them make, `targets` says
 //! which hosts are asked. Nothing here runs in a host that serves, except for the call: `control` tells proxies with it to
 //! forget answers.
 
 mod action;
 mod app;
 mod error;
+mod fleet;
 mod healthcheck;
 mod http;
+mod member;
+mod rollout;
 mod status;
 mod swap;
 mod targets;
@@ -24,8 +27,9 @@ pub use action::{ActionArgs, RollbackArgs};
 pub use error::ClientError;
 pub use healthcheck::{HealthcheckArgs, healthcheck};
 pub(crate) use http::{Call, Caller};
+pub use rollout::RolloutArgs;
 pub use status::StatusArgs;
-pub use swap::{Percent, SwapArgs};
+pub use swap::SwapArgs;
 pub use targets::Targets;
 
 /// What an operator asks running hosts for.
@@ -35,8 +39,9 @@ pub enum Command {
     ///
     /// The host receives the file, compiles it beside the running version, checks that it links and answers a probe,
     /// and switches. Any failure leaves the running version as it is; exit code 1, and the step that failed. With
-    /// --canary it waits for the end of the trial, on each host before the next; exit code 1 if it is withdrawn.
-    Swap(SwapArgs),
+    /// --canary or --steps it waits for the end of the trial, on each host before the next; exit code 1 if it is withdrawn.
+    /// With --fleet it leads the trial over all hosts together.
+    Swap(Box<SwapArgs>),
 
     /// Show each component's generations: digest, since when, requests in flight, share of the traffic
     Status(StatusArgs),
@@ -63,7 +68,7 @@ pub enum Command {
 /// A host failed or refused. The hosts after it were not asked.
 pub async fn run(command: Command) -> Result<(), ClientError> {
     match command {
-        Command::Swap(args) => swap::run(args).await,
+        Command::Swap(args) => swap::run(*args).await,
         Command::Status(args) => status::run(args).await,
         Command::Rollback(args) => action::rollback(args).await,
         Command::Promote(args) => action::run("promote", args).await,

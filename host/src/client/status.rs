@@ -65,7 +65,43 @@ fn lines(status: &Status, full: bool) -> Vec<String> {
         .chain(rows)
         .collect();
     let mut lines = table(&rows);
+    lines.extend(status.components.iter().flat_map(trial));
     lines.extend(status.components.iter().filter_map(last_change));
+    lines
+}
+
+/// How a trial stands: its step, what is counted and what that says; and what copies of requests showed.
+fn trial(component: &ComponentStatus) -> Vec<String> {
+    let Some(canary) = &component.canary else {
+        return Vec::new();
+    };
+    let name = &component.component;
+    let number = canary.generation;
+    let until = canary
+        .until
+        .as_ref()
+        .map(|until| format!(", until {until}"));
+    let phase = match canary.step {
+        Some(step) => format!("step {} of {}", step + 1, canary.steps.len()),
+        None => "mirroring".into(),
+    };
+    let mut lines = vec![format!(
+        "`{name}`: generation {number} on trial: {phase}{}: {} so far: {}",
+        until.unwrap_or_default(),
+        canary.verdict,
+        canary.why
+    )];
+    if let Some(mirror) = &canary.mirror {
+        lines.push(format!(
+            "`{name}`: copies of requests: {} answered the same, {} differently, {} not, {} not sent",
+            mirror.same, mirror.different, mirror.failed, mirror.dropped
+        ));
+        let differences = mirror.differences.iter();
+        lines.extend(
+            differences
+                .map(|one| format!("  {} {} {}: {}", one.at, one.method, one.route, one.what)),
+        );
+    }
     lines
 }
 
@@ -116,6 +152,11 @@ mod tests {
                  "since": "2026-01-02T03:04:06Z", "in_flight": 0, "share": 0.125, "source": "upload"},
             ],
             "last": {"generation": 2, "result": "withdrawn", "reason": "3 of 50 requests failed"},
+            "canary": {"generation": 4, "share": 0.125, "steps": [0.125, 0.5], "step": 0,
+                "until": "2026-01-02T03:05:00Z", "requests": 7, "errors": 0, "p99_ms": 1.0,
+                "stable_requests": 49, "stable_errors": 0, "stable_p99_ms": 1.0, "verdict": "too few", "why": "its 7",
+                "mirror": {"share": 1.0, "same": 3, "different": 1, "failed": 0, "dropped": 2, "differences": [
+                    {"at": "2026-01-02T03:04:00Z", "method": "GET", "route": "/x/...", "what": "header vary"}]}},
         }]}))
         .expect("the form of a host that does not say its build");
         assert_eq!(status.build, None);
@@ -125,6 +166,9 @@ mod tests {
                 "COMPONENT  GENERATION  STATE   SHARE   IN FLIGHT  SINCE                 SOURCE  DIGEST",
                 "reports    3           live    87.5 %  7          2026-01-02T03:04:05Z  file    0123456789ab",
                 "reports    4           canary  12.5 %  0          2026-01-02T03:04:06Z  upload  fedcba987654",
+                "`reports`: generation 4 on trial: step 1 of 2, until 2026-01-02T03:05:00Z: too few so far: its 7",
+                "`reports`: copies of requests: 3 answered the same, 1 differently, 0 not, 2 not sent",
+                "  2026-01-02T03:04:00Z GET /x/...: header vary",
                 "`reports`: last change: generation 2 withdrawn: 3 of 50 requests failed",
             ]
         );

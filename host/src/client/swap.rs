@@ -12,11 +12,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
+use super::fleet::Leader;
 use super::http::{Call, Caller};
+use super::rollout::{self, RolloutArgs};
 use super::trial::Trial;
 use super::{ClientError, Targets, say};
-use crate::answers::Change;
+use crate::answers::{self, Change};
 use crate::config::{AdminUrl, duration};
+use crate::rollout::Course;
 
 /// The field with a body's digest (RFC 9530).
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
@@ -33,16 +36,20 @@ pub struct SwapArgs {
     /// The new version: a WebAssembly component
     pub file: PathBuf,
 
-    /// Try it on this share of the component's requests first, as in `10%`
-    #[arg(long, value_name = "SHARE", value_parser = percent)]
-    pub canary: Option<Percent>,
+    /// How it is tried first.
+    #[command(flatten)]
+    pub rollout: RolloutArgs,
 
-    /// How long it is tried before it is promoted or withdrawn
-    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = duration)]
-    pub trial: Duration,
+    /// Lead the roll-out over all hosts together: a step is a share of the whole traffic, and one verdict counts for all
+    #[arg(long)]
+    pub fleet: bool,
+
+    /// With --fleet: how long a host goes on without a word from this command before it ends the roll-out by itself
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = lease)]
+    pub lease: Duration,
 
     /// Do not wait for the end of the trial, and go on to the next host at once
-    #[arg(long, requires = "canary")]
+    #[arg(long)]
     pub no_wait: bool,
 
     /// Forget the new version when the host restarts
@@ -58,23 +65,27 @@ pub struct SwapArgs {
     pub targets: Targets,
 }
 
-/// A share of all requests, in percent: above 0, below 100.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Percent(f64);
+/// Below this, hosts would end a roll-out whenever one of them is busy.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
-fn percent(text: &str) -> Result<Percent, String> {
-    let number = text.trim().trim_end_matches('%').trim_end();
-    match number.parse::<f64>() {
-        Ok(share) if share > 0.0 && share < 100.0 => Ok(Percent(share)),
-        _ => Err("write a share above 0 and below 100 percent, as in 10%".into()),
+fn lease(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        lease if lease < SHORTEST_LEASE => Err("must be a second at least".into()),
+        lease => Ok(lease),
     }
 }
 
 pub(super) async fn run(args: SwapArgs) -> Result<(), ClientError> {
+    let course = args.rollout.course()?;
+    check(&args, course.as_ref())?;
     let caller = args.targets.caller()?;
     let bytes = Bytes::from(read(&args.file)?);
     let headers = headers(&args, &bytes)?;
-    let path = path(&args);
+    if let Some(course) = course.clone().filter(|_| args.fleet) {
+        let leader = Leader::new(&args, course, &caller);
+        return leader.lead(&caller, &bytes, &headers).await;
+    }
+    let path = path(&args, course.as_ref(), &[]);
     args.targets
         .each(async |admin| {
             let call = Call {
@@ -85,6 +96,23 @@ pub(super) async fn run(args: SwapArgs) -> Result<(), ClientError> {
             swap(&args, admin, &caller, call).await
         })
         .await
+}
+
+/// What clap can't say of flags that belong together.
+fn check(args: &SwapArgs, course: Option<&Course>) -> Result<(), ClientError> {
+    let wrong = |text: &str| Err(ClientError::Setting(text.into()));
+    if args.no_wait && course.is_none() {
+        return wrong(
+            "--no-wait: needs --canary, --steps or --mirror, or there is nothing to wait for",
+        );
+    }
+    if args.fleet && course.is_none_or(|course| course.steps.is_empty()) {
+        return wrong("--fleet: needs --steps, the shares to go through on all hosts");
+    }
+    if args.fleet && args.no_wait {
+        return wrong("--fleet: this command leads the roll-out to its end; leave out --no-wait");
+    }
+    Ok(())
 }
 
 async fn swap(
@@ -98,11 +126,11 @@ async fn swap(
     let change: Change = caller.call(admin, call).await?;
     lines(&change).iter().for_each(|line| say(line));
     match &change.canary {
-        Some(canary) if !args.no_wait => {
+        Some(canary) if !args.no_wait && !is_without_end(canary) => {
             let trial = Trial {
                 component: &args.component,
                 generation: change.generation,
-                lasts: Duration::from_millis(canary.for_ms),
+                step_for: Duration::from_millis(canary.for_ms),
             };
             trial.wait(admin, caller).await
         }
@@ -125,14 +153,7 @@ pub(super) fn lines(change: &Change) -> Vec<String> {
     let new = change.generation;
     let switch = format!("  switched   in {:.1} µs", change.switch_us);
     lines.push(match (&change.canary, change.replaced) {
-        (Some(canary), _) => {
-            let trial = Duration::from_millis(canary.for_ms);
-            format!(
-                "{switch}: generation {new} is tried on {} % of the requests for {}",
-                (canary.share * 1000.0).round() / 10.0,
-                humantime::format_duration(trial)
-            )
-        }
+        (Some(canary), _) => format!("{switch}: generation {new} {}", tried(canary)),
         (None, Some(old)) if old == new => format!("{switch}: generation {new} is withdrawn"),
         (None, Some(old)) => format!("{switch}: generation {new} replaces {old}"),
         (None, None) => format!("{switch}: generation {new} serves"),
@@ -143,15 +164,43 @@ pub(super) fn lines(change: &Change) -> Vec<String> {
     lines
 }
 
-fn path(args: &SwapArgs) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    if let Some(Percent(share)) = args.canary {
-        let trial = humantime::format_duration(args.trial).to_string();
-        query
-            .append_pair("canary", &share.to_string())
-            // The API takes one word, `1m30s`; humantime writes two.
-            .append_pair("for", &trial.replace(' ', ""));
+/// Where nothing but mirroring was asked for, somebody ends it by hand.
+fn is_without_end(canary: &answers::Trial) -> bool {
+    canary.mirror.is_some() && canary.steps.is_empty()
+}
+
+/// How a version is tried, in an operator's words.
+fn tried(canary: &answers::Trial) -> String {
+    let lasts = humantime::format_duration(Duration::from_millis(canary.for_ms));
+    let percent = |share: &f64| format!("{} %", (share * 10_000.0).round() / 100.0);
+    let steps: Vec<String> = canary.steps.iter().map(percent).collect();
+    let mirror = canary.mirror.as_ref().map(percent);
+    match (mirror, steps.as_slice()) {
+        // Of a host that knows no steps.
+        (None, []) => format!(
+            "is tried on {} of the requests for {lasts}",
+            percent(&canary.share)
+        ),
+        (None, [step]) => format!("is tried on {step} of the requests for {lasts}"),
+        (None, _) => format!(
+            "is tried on {} of the requests, {lasts} each",
+            steps.join(", ")
+        ),
+        (Some(mirror), []) => {
+            format!("gets copies of {mirror} of the safe requests, until `promote` or `abort`")
+        }
+        (Some(mirror), _) => format!(
+            "gets copies of {mirror} of the safe requests, and is tried on {} of the requests then, {lasts} each",
+            steps.join(", ")
+        ),
     }
+}
+
+/// Path and query of a swap; `more` is for hosts that take part in one roll-out.
+pub(super) fn path(args: &SwapArgs, course: Option<&Course>, more: &[(&str, String)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(course.map(rollout::query).unwrap_or_default());
+    query.extend_pairs(more);
     if args.ephemeral {
         query.append_pair("ephemeral", "true");
     }
@@ -232,8 +281,27 @@ mod tests {
                 &["--canary", "12.5%", "--for", "90s"],
                 "/components/reports/swap?canary=12.5&for=1m30s",
             ),
+            (
+                &[
+                    "--steps",
+                    "0.1%,33.3%",
+                    "--step-for",
+                    "5s",
+                    "--mirror",
+                    "100%",
+                    "--sticky",
+                    "cookie:id",
+                ],
+                "/components/reports/swap?steps=0.1%2C33.3&step_for=5s&mirror=100&sticky=cookie%3Aid",
+            ),
+            (
+                &["--mirror", "10%", "--when", "x-tester: yes"],
+                "/components/reports/swap?mirror=10&when=x-tester%3Ayes",
+            ),
         ] {
-            assert_eq!(path(&parse(flags)), expected);
+            let args = parse(flags);
+            let course = args.rollout.course().expect("they fit together");
+            assert_eq!(path(&args, course.as_ref(), &[]), expected);
         }
     }
 
@@ -243,11 +311,26 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_above_nothing_and_below_everything() {
-        assert_eq!(percent("10%"), Ok(Percent(10.0)));
-        assert_eq!(percent("0.5"), Ok(Percent(0.5)));
-        for text in ["0%", "100%", "-1", "NaN", "inf", "%", "ten"] {
-            assert!(percent(text).is_err(), "{text} was taken");
+    fn flags_that_do_not_belong_together_are_named() {
+        for (flags, part) in [
+            (&["--no-wait"][..], "--no-wait: needs --canary"),
+            (&["--fleet"], "--fleet: needs --steps"),
+            (&["--fleet", "--mirror", "5"], "--fleet: needs --steps"),
+            (
+                &["--fleet", "--steps", "5", "--no-wait"],
+                "leave out --no-wait",
+            ),
+        ] {
+            let args = parse(flags);
+            let course = args.rollout.course().expect("they fit together");
+            let error = check(&args, course.as_ref()).expect_err(part).to_string();
+            assert!(error.contains(part), "{error}");
         }
+        assert!(
+            parse(&["--steps", "1,5", "--canary", "1"])
+                .rollout
+                .course()
+                .is_err()
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::http::{Call, Caller};
 use super::{ClientError, say};
-use crate::answers::{GenerationStatus, Status};
+use crate::answers::{GenerationStatus, PassedStatus, Status, TrialStatus};
 use crate::config::AdminUrl;
 
 /// Time between two looks at a host.
@@ -18,44 +18,68 @@ const GRACE: Duration = Duration::from_secs(30);
 pub(super) struct Trial<'a> {
     pub(super) component: &'a str,
     pub(super) generation: u64,
-    pub(super) lasts: Duration,
+    /// How long each step lasts.
+    pub(super) step_for: Duration,
 }
 
 /// How a trial stands, as far as the host's status tells.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Verdict {
-    Open { requests: u64, errors: u64 },
+    Open(Box<TrialStatus>),
     Promoted,
     Withdrawn(String),
 }
 
+/// What was seen of a trial.
+struct Watch {
+    /// When the host answered last.
+    heard: Instant,
+    /// When the step began that goes on.
+    since: Instant,
+    /// How many phases were passed, and shown.
+    passed: usize,
+    last: Option<Box<TrialStatus>>,
+}
+
 impl Trial<'_> {
-    /// Waits until the canary is promoted.
+    /// Waits until the canary is promoted, and shows each step.
     ///
     /// # Errors
     /// The canary was withdrawn, or the host does not answer any more.
     pub(super) async fn wait(&self, admin: &AdminUrl, caller: &Caller) -> Result<(), ClientError> {
-        let began = Instant::now();
+        let mut watch = Watch {
+            heard: Instant::now(),
+            since: Instant::now(),
+            passed: 0,
+            last: None,
+        };
         loop {
             tokio::time::sleep(LOOK).await;
-            let status: Status = caller.call(admin, Call::get("/status")).await?;
+            let status: Status = match caller.call(admin, Call::get("/status")).await {
+                Ok(status) => status,
+                // It may be restarting, after which its trial goes on.
+                Err(ClientError::NoAnswer { .. }) if watch.heard.elapsed() < GRACE => continue,
+                Err(error) => return Err(error),
+            };
+            watch.heard = Instant::now();
             let verdict = self.verdict(&status);
             if !matches!(verdict, Verdict::Open { .. }) {
-                self.erase();
+                erase();
             }
             let reason = match verdict {
                 Verdict::Promoted => {
+                    watch.show_last();
                     say(&format!("  promoted   generation {}", self.generation));
                     return Ok(());
                 }
                 Verdict::Withdrawn(reason) => reason,
-                Verdict::Open { .. } if began.elapsed() > self.lasts + GRACE => {
+                Verdict::Open(canary) => {
+                    watch.look(canary);
+                    if watch.since.elapsed() <= self.step_for + GRACE {
+                        watch.show(self.step_for);
+                        continue;
+                    }
                     "its trial does not end".into()
-                }
-                Verdict::Open { requests, errors } => {
-                    let left = self.lasts.saturating_sub(began.elapsed());
-                    self.show(left, requests, errors);
-                    continue;
                 }
             };
             return Err(ClientError::Withdrawn {
@@ -75,10 +99,7 @@ impl Trial<'_> {
         if let Some(canary) = &component.canary
             && canary.generation == self.generation
         {
-            return Verdict::Open {
-                requests: canary.requests,
-                errors: canary.errors,
-            };
+            return Verdict::Open(Box::new(canary.clone()));
         }
         let is_live =
             |one: &GenerationStatus| one.generation == self.generation && one.state == "live";
@@ -92,25 +113,93 @@ impl Trial<'_> {
             None => "it is gone; was the host restarted?".into(),
         })
     }
+}
+
+impl Watch {
+    /// Takes note of how the trial stands, and shows what was passed since.
+    fn look(&mut self, canary: Box<TrialStatus>) {
+        let is_another = |last: &TrialStatus| last.since != canary.since;
+        if self.last.as_deref().is_some_and(is_another) {
+            self.since = Instant::now();
+        }
+        // A host that was restarted has forgotten what was passed before.
+        self.passed = self.passed.min(canary.passed.len());
+        for passed in &canary.passed[self.passed..] {
+            erase();
+            say(&line(passed.share, "passed", &passed_counts(passed)));
+        }
+        self.passed = canary.passed.len();
+        self.last = Some(canary);
+    }
 
     /// Writes the figures over those of the last look, if this is a terminal.
-    fn show(&self, left: Duration, requests: u64, errors: u64) {
-        self.write(&format!(
-            "\r\x1b[K  trial      {} s left: {requests} requests, {errors} failed",
-            left.as_secs()
+    fn show(&self, step_for: Duration) {
+        let Some(canary) = &self.last else { return };
+        let left = step_for.saturating_sub(self.since.elapsed()).as_secs();
+        let counts = counts(canary);
+        write(&format!(
+            "\r\x1b[K{}",
+            line(canary.share, &format!("{left} s left"), &counts)
         ));
     }
 
-    fn erase(&self) {
-        self.write("\r\x1b[K");
-    }
-
-    fn write(&self, text: &str) {
-        let mut terminal = std::io::stdout();
-        if terminal.is_terminal() {
-            _ = terminal.write_all(text.as_bytes());
-            _ = terminal.flush();
+    /// Shows the step that was the last one, as it was seen last.
+    fn show_last(&self) {
+        if let Some(canary) = &self.last {
+            say(&line(canary.share, "passed", &counts(canary)));
         }
+    }
+}
+
+fn line(share: f64, how: &str, counts: &str) -> String {
+    let what = match share {
+        0.0 => "mirrored".to_owned(),
+        share => format!("step {} %", (share * 10_000.0).round() / 100.0),
+    };
+    format!("  {what:<10} {how}: {counts}")
+}
+
+fn counts(canary: &TrialStatus) -> String {
+    shown(
+        (canary.requests, canary.errors, canary.p99_ms),
+        (
+            canary.stable_requests,
+            canary.stable_errors,
+            canary.stable_p99_ms,
+        ),
+    )
+}
+
+fn passed_counts(passed: &PassedStatus) -> String {
+    shown(
+        (passed.requests, passed.errors, passed.p99_ms),
+        (
+            passed.stable_requests,
+            passed.stable_errors,
+            passed.stable_p99_ms,
+        ),
+    )
+}
+
+fn shown(new: (u64, u64, Option<f64>), stable: (u64, u64, Option<f64>)) -> String {
+    let one = |(requests, errors, p99): (u64, u64, Option<f64>)| {
+        let p99 = p99
+            .map(|p99| format!(", p99 {p99:.1} ms"))
+            .unwrap_or_default();
+        format!("{requests} requests, {errors} failed{p99}")
+    };
+    format!("{}; stable: {}", one(new), one(stable))
+}
+
+fn erase() {
+    write("\r\x1b[K");
+}
+
+fn write(text: &str) {
+    let mut terminal = std::io::stdout();
+    if terminal.is_terminal() {
+        _ = terminal.write_all(text.as_bytes());
+        _ = terminal.flush();
     }
 }
 
@@ -125,7 +214,7 @@ mod tests {
         let trial = Trial {
             component: "reports",
             generation: 4,
-            lasts: Duration::from_secs(30),
+            step_for: Duration::from_secs(30),
         };
         trial.verdict(&status.expect("the documented form"))
     }
@@ -148,17 +237,18 @@ mod tests {
             "stable_requests": 63, "stable_errors": 0,
         });
         let started = json!({"generation": 4, "result": "canary", "reason": null});
-        let open = Verdict::Open {
-            requests: 7,
-            errors: 1,
+        let open = of(3, canary, started.clone());
+        let Verdict::Open(canary) = open else {
+            panic!("{open:?}");
         };
-        assert_eq!(of(3, canary, started.clone()), open);
-        assert_eq!(of(4, Value::Null, started), Verdict::Promoted);
-        let withdrawn = json!({"generation": 4, "result": "withdrawn", "reason": "too slow"});
         assert_eq!(
-            of(3, Value::Null, withdrawn),
-            Verdict::Withdrawn("too slow".into())
+            line(canary.share, "passed", &counts(&canary)),
+            "  step 10 %  passed: 7 requests, 1 failed; stable: 63 requests, 0 failed"
         );
+        assert!(matches!(of(4, Value::Null, started), Verdict::Promoted));
+        let withdrawn = json!({"generation": 4, "result": "withdrawn", "reason": "too slow"});
+        let withdrawn = of(3, Value::Null, withdrawn);
+        assert!(matches!(withdrawn, Verdict::Withdrawn(reason) if reason == "too slow"));
         let gone = of(3, Value::Null, Value::Null);
         assert!(matches!(gone, Verdict::Withdrawn(_)), "{gone:?}");
     }

@@ -41,6 +41,17 @@ pub(crate) enum ControlError {
     OnTrial(String),
     #[error("no canary of `{0}` is tried")]
     NoCanary(String),
+    /// The roll-out that a command leads is not the one here.
+    #[error("`{0}` has no such roll-out here; was the host restarted without its state folder?")]
+    NotLed(String),
+    /// One host may not promote alone.
+    #[error(
+        "a command leads the roll-out of `{0}` over several hosts, and promotes on all of them or none; abort it, or let it go on"
+    )]
+    Led(String),
+    /// The roll-out that a command leads is over here.
+    #[error("the roll-out of `{component}` is over here: {how}")]
+    Ended { component: String, how: String },
     #[error("`{component}` has no {wanted} to roll back to; kept are: {kept}")]
     NotKept {
         component: String,
@@ -93,6 +104,9 @@ impl ControlError {
             Self::Busy(_)
             | Self::OnTrial(_)
             | Self::NoCanary(_)
+            | Self::NotLed(_)
+            | Self::Led(_)
+            | Self::Ended { .. }
             | Self::NotKept { .. }
             | Self::RefreshedElsewhere(_) => StatusCode::CONFLICT,
             Self::Failed { status, .. } => *status,
@@ -107,8 +121,8 @@ impl ControlError {
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Unknown(_) => "unknown_component",
-            Self::Busy(_) | Self::OnTrial(_) | Self::RefreshedElsewhere(_) => "busy",
-            Self::NoCanary(_) => "no_canary",
+            Self::Led(_) | Self::Busy(_) | Self::OnTrial(_) | Self::RefreshedElsewhere(_) => "busy",
+            Self::NoCanary(_) | Self::NotLed(_) | Self::Ended { .. } => "no_canary",
             Self::NotKept { .. } => "not_kept",
             Self::Failed { step, .. } => step.label(),
             Self::Malformed(_) => "malformed",

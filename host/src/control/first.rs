@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::ledger::KeptVersion;
 use super::load::{Parts, read_source};
+use super::rollout::Resumed;
 use super::state_folder::{EarlierVersion, Record, StateFolder};
 use crate::instance::{Code, Origin, Source, Version};
 
@@ -16,6 +17,8 @@ pub(super) struct FirstVersion {
     pub(super) kept: Vec<KeptVersion>,
     /// The highest number that any version is known to have.
     pub(super) numbered: u64,
+    /// The last roll-out, which goes on if it was not over.
+    pub(super) rollout: Option<Resumed>,
 }
 
 impl Parts {
@@ -37,10 +40,14 @@ impl Parts {
         let kept = earlier
             .filter_map(|earlier| self.load_earlier(id, earlier, &file_digest))
             .collect();
+        let rollout = self.rollout(id, version.digest());
+        let highest = record.map_or(0, |record| record.highest());
+        let tried = rollout
+            .as_ref()
+            .map_or(0, |rollout| rollout.record.generation);
         Ok(FirstVersion {
-            numbered: record.map_or(version.number, |record| {
-                record.highest().max(version.number)
-            }),
+            numbered: version.number.max(highest).max(tried),
+            rollout,
             version,
             file_digest,
             kept,
@@ -55,6 +62,20 @@ impl Parts {
             );
             None
         })
+    }
+
+    /// The last roll-out of `id`, which serves a version of the digest `serves`.
+    fn rollout(&self, id: &str, serves: &str) -> Option<Resumed> {
+        let state = self.state.as_ref()?;
+        let record = state.rollout(id).unwrap_or_else(|error| {
+            tracing::error!(
+                component = id,
+                "What became of the last roll-out of `{id}` is not known: {error}"
+            );
+            None
+        })?;
+        let compile = |digest: &str| self.compile_accepted(state, id, digest);
+        Some(Resumed::new(record, serves, compile))
     }
 
     /// Loads the manifest's file, and keeps a copy for the time when another version has taken its place.

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
+use super::rollout_record::RolloutRecord;
 use crate::answers::LastChange;
 use crate::instance::{Life, Version};
 
@@ -17,6 +18,10 @@ pub(super) struct Ledger {
     /// Generations that serve no longer; some may be freed already.
     pub(super) retired: Vec<Weak<Life>>,
     pub(super) last: Option<LastChange>,
+    /// The last roll-out.
+    pub(super) rollout: Option<RolloutRecord>,
+    /// Until when the host waits for the command that leads it, if one does.
+    pub(super) lease_ends: Option<Instant>,
     /// The file that the manifest names.
     pub(super) source: PathBuf,
     /// SHA-256 of that file when it was last loaded, or when another version was chosen over it.
@@ -43,6 +48,22 @@ impl KeptVersion {
 }
 
 impl Ledger {
+    /// A roll-out begins, or goes on in this process.
+    pub(super) fn begin(&mut self, record: RolloutRecord) {
+        let fleet = record.fleet.as_ref();
+        self.lease_ends = fleet.map(|fleet| Instant::now() + fleet.lease);
+        self.rollout = Some(record);
+    }
+
+    /// Somebody has decided what serves: whatever the other hosts of a roll-out do, it stays.
+    pub(super) fn overrule(&mut self, serves: u64) {
+        let rollout = self.rollout.as_mut();
+        let rollout = rollout.filter(|rollout| !rollout.is_open() && rollout.generation != serves);
+        if let Some(fleet) = rollout.and_then(|rollout| rollout.fleet.as_mut()) {
+            fleet.is_settled = true;
+        }
+    }
+
     /// A number for a new version.
     pub(super) fn number(&mut self) -> u64 {
         self.numbered += 1;

@@ -65,12 +65,14 @@ impl Control {
         });
         let mut slots = BTreeMap::new();
         let mut ledgers = BTreeMap::new();
+        let mut rollouts = Vec::new();
         for (id, first) in loaded {
             let FirstVersion {
                 version,
                 file_digest,
                 kept,
                 numbered,
+                rollout,
             } = first?;
             let digest = version.digest();
             tracing::info!(component = id, digest, "Loaded component `{id}`");
@@ -84,6 +86,7 @@ impl Control {
                 ..Ledger::default()
             };
             ledgers.insert(id.clone(), ledger);
+            rollouts.extend(rollout.map(|rollout| (id, rollout)));
             let context = plan.contexts[id].clone();
             let generation = Generation::new(Arc::new(version), context);
             slots.insert(id.clone(), Slot::new(generation));
@@ -92,7 +95,7 @@ impl Control {
             router: plan.router.clone(),
             slots,
         };
-        Ok(Arc::new(Self {
+        let control = Arc::new(Self {
             live: Arc::new(Live::from_pointee(app)),
             compiler: parts.compiler,
             config: parts.config,
@@ -105,6 +108,10 @@ impl Control {
             claims: Arc::default(),
             changed: watch::Sender::new(()),
             tasks: Mutex::new(JoinSet::new()),
-        }))
+        });
+        for (id, rollout) in rollouts {
+            control.resume(id, rollout);
+        }
+        Ok(control)
     }
 }

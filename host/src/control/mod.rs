@@ -1,8 +1,9 @@
 //! What changes what serves: swaps, rollbacks, canaries, reloads. One change of a component at a time; requests never wait
 //! for one, and nothing that serves imports this room.
 //!
-//! `load` is the start (`first`), `swap`, `canary`, `rollback` and `reload` are the changes, `file_watch` makes some of them
-//! by itself. Before one, `claim` keeps others away, `trust` checks its signature and `probe` asks the new generation;
+//! `load` is the start (`first`), `swap`, `rollback` and `reload` are the changes, `file_watch` makes some of them by itself.
+//! A `rollout` tries a version first, phase by phase; `judge` decides, or `fleet` does as the command says that leads several
+//! hosts, and `canary` is its end. Before one, `claim` keeps others away, `trust` checks its signature and `probe` asks the new generation;
 //! after it, `drain` ends the old one, `state_folder` remembers it for a restart, `purge` tells the proxies and `audit` the
 //! log. `refresh_task` and `refresh` have reports made anew. Nothing here answers a client's request.
 
@@ -13,6 +14,8 @@ mod drain;
 mod error;
 pub(crate) mod file_watch;
 mod first;
+mod fleet;
+mod judge;
 mod ledger;
 mod load;
 mod probe;
@@ -22,9 +25,12 @@ mod refresh;
 pub(crate) mod refresh_task;
 mod reload;
 mod rollback;
+mod rollout;
+mod rollout_record;
 mod state_folder;
 mod status;
 mod swap;
+mod trial_status;
 mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,8 +56,10 @@ pub(crate) use self::error::{ControlError, Step as SwapStep};
 pub(crate) use self::load::Parts;
 pub(crate) use self::purge::Purger;
 pub use self::reload::Reloader;
+pub(crate) use self::rollout::Trial;
+pub(crate) use self::rollout_record::Fleet;
 pub(crate) use self::state_folder::StateFolder;
-pub(crate) use self::swap::{Trial, Upload};
+pub(crate) use self::swap::Upload;
 pub(crate) use self::trust::Trust;
 
 /// The one place that changes what serves: `admin` and `file_watch` ask it for every swap, rollback, trial, reload and
@@ -177,6 +185,7 @@ impl Control {
             .component_serves(id, old_digest, version.digest());
         ledger.file_digest = file_digest.or(ledger.file_digest.take());
         ledger.forget(version.number);
+        ledger.overrule(version.number);
         if let Some(before) = before {
             self.retire(ledger, before, true);
         }

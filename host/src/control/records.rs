@@ -102,7 +102,7 @@ impl Control {
         if let Some(slot) = self.live.load().slots.get(id) {
             needed.insert(slot.stable.version.digest().to_owned());
             let canary = slot.canary.iter();
-            needed.extend(canary.map(|canary| canary.generation.version.digest().to_owned()));
+            needed.extend(canary.map(|canary| canary.generation().version.digest().to_owned()));
         }
         if let Some(ledger) = self.ledgers.lock().get(id) {
             let kept = ledger.kept.iter();

@@ -32,7 +32,7 @@ impl Control {
         self.audited(peer, "rollback", id, None, outcome)
     }
 
-    async fn try_rollback(
+    pub(super) async fn try_rollback(
         &self,
         id: &str,
         wanted: Option<u64>,

@@ -6,13 +6,15 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::rollout_record::RolloutRecord;
 use crate::instance::Source;
 use crate::instance::source::signature_path;
 
-/// One host's folder, locked while the host runs. `COMPONENT.json` is a [`Record`]; `COMPONENT/DIGEST.wasm` are the
-/// files, with their signatures beside them. No component's name has a dot, so none is that of another file here.
+/// One host's folder, locked while the host runs. `COMPONENT.json` is a [`Record`], `COMPONENT.rollout.json` a
+/// [`RolloutRecord`]; `COMPONENT/DIGEST.wasm` are the files, with their signatures beside them. No component's name has a dot, so none is that of another file here.
 pub(crate) struct StateFolder {
     path: PathBuf,
     _lock: File,
@@ -102,11 +104,7 @@ impl StateFolder {
     /// # Errors
     /// The record can't be read.
     pub(crate) fn record(&self, component: &str) -> io::Result<Option<Record>> {
-        match fs::read(self.record_path(component)) {
-            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        read(&self.record_path(component))
     }
 
     /// Reads an accepted file.
@@ -158,6 +156,23 @@ impl StateFolder {
         }
     }
 
+    /// The last roll-out of `component`.
+    ///
+    /// # Errors
+    /// Its record can't be read.
+    pub(crate) fn rollout(&self, component: &str) -> io::Result<Option<RolloutRecord>> {
+        read(&self.rollout_path(component))
+    }
+
+    /// Writes down where a roll-out stands, or how it ended.
+    ///
+    /// # Errors
+    /// The record can't be written. It is then as before.
+    pub(crate) fn note_rollout(&self, component: &str, record: &RolloutRecord) -> io::Result<()> {
+        let path = self.rollout_path(component);
+        replace(&path, &serde_json::to_vec_pretty(record)?)
+    }
+
     /// Removes the files of `component` but those that `is_needed`, by digest, and those of its record.
     pub(crate) fn prune(&self, component: &str, is_needed: impl Fn(&str) -> bool) {
         let recorded = self.record(component).ok().flatten();
@@ -186,8 +201,21 @@ impl StateFolder {
         self.path.join(format!("{component}.json"))
     }
 
+    fn rollout_path(&self, component: &str) -> PathBuf {
+        self.path.join(format!("{component}.rollout.json"))
+    }
+
     fn file_path(&self, component: &str, digest: &str) -> PathBuf {
         self.path.join(component).join(format!("{digest}.wasm"))
+    }
+}
+
+/// Reads a record; `None` if there is none.
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

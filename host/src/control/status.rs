@@ -7,8 +7,8 @@ use store_server::build::Build;
 
 use super::Control;
 use super::ledger::KeptVersion;
-use super::millis;
-use crate::answers::{ComponentStatus, GenerationStatus, Status, TrialStatus};
+use super::rollout_record::RolloutRecord;
+use crate::answers::{ComponentStatus, GenerationStatus, Status};
 use crate::app::{Canary, Slot};
 use crate::instance::{Life, Version};
 use crate::metrics::GenerationRow;
@@ -23,7 +23,11 @@ impl Control {
             ComponentStatus {
                 component: id.clone(),
                 generations: generations(slot, &ledger.draining(), &ledger.kept),
-                canary: slot.canary.as_deref().map(trial),
+                canary: slot
+                    .canary
+                    .as_deref()
+                    .map(|canary| self.trial(canary, ledger)),
+                rollout: ledger.rollout.as_ref().and_then(RolloutRecord::mark),
                 last: ledger.last.clone(),
             }
         });
@@ -71,9 +75,9 @@ impl Control {
 /// The generation that serves, the one on trial, those that drain, and versions that are kept, the latest first.
 fn generations(slot: &Slot, draining: &[Arc<Life>], kept: &[KeptVersion]) -> Vec<GenerationStatus> {
     let canary = slot.canary.as_deref();
-    let share = canary.map_or(0.0, |canary| canary.share.fraction());
+    let share = canary.map_or(0.0, Canary::share);
     let mut all = vec![has_instances(&slot.stable.life, "live", 1.0 - share)];
-    all.extend(canary.map(|canary| has_instances(&canary.generation.life, "canary", share)));
+    all.extend(canary.map(|canary| has_instances(&canary.generation().life, "canary", share)));
     all.extend(draining.iter().map(|life| drains(life)));
     let kept = kept.iter().rev();
     all.extend(kept.map(|kept| generation(&kept.version, "kept", kept.since)));
@@ -104,21 +108,6 @@ fn drains(life: &Life) -> GenerationStatus {
     has_instances(life, "draining", 0.0)
 }
 
-fn trial(canary: &Canary) -> TrialStatus {
-    let (tally, stable) = (&canary.tally, &canary.stable_tally);
-    TrialStatus {
-        generation: canary.generation.version.number,
-        share: canary.share.fraction(),
-        until: utc(canary.began + canary.lasts),
-        requests: tally.requests(),
-        errors: tally.errors(),
-        p99_ms: tally.p99().map(millis),
-        stable_requests: stable.requests(),
-        stable_errors: stable.errors(),
-        stable_p99_ms: stable.p99().map(millis),
-    }
-}
-
-fn utc(time: SystemTime) -> String {
+pub(super) fn utc(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }

@@ -1,18 +1,18 @@
 //! A swap, step by step. Nothing has changed until its last step.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use store_server::trace::{Kind, Trace};
 
-use super::canary::Candidate;
 use super::drain::discard;
 use super::error::Step;
 use super::probe;
-use super::{Control, ControlError, Peer, change_of, micros, millis};
+use super::{Control, ControlError, Peer, Trial, change_of, micros, millis};
 use crate::answers::{self, Change};
-use crate::app::{Canary, Slot, TrafficShare};
+use crate::app::Slot;
 use crate::instance::{Code, CompileError, Generation, Origin, Source};
+use crate::rollout::{Course, TrafficShare};
 
 /// A component that somebody wants to have served.
 pub(crate) struct Upload {
@@ -22,13 +22,6 @@ pub(crate) struct Upload {
     pub(crate) origin: Origin,
     /// Set if it is to be tried on a part of the traffic first.
     pub(crate) trial: Option<Trial>,
-}
-
-/// How a canary is tried.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Trial {
-    pub(crate) share: TrafficShare,
-    pub(crate) lasts: Duration,
 }
 
 impl Control {
@@ -97,11 +90,9 @@ impl Control {
         let _switching = trace.span("switch", Kind::Internal);
         let result = match upload.trial {
             Some(trial) => {
-                change.switch_us = micros(self.start_canary(id, &slot, generation, trial));
-                change.canary = Some(answers::Trial {
-                    share: trial.share.fraction(),
-                    for_ms: u64::try_from(trial.lasts.as_millis()).unwrap_or(u64::MAX),
-                });
+                change.canary = Some(shown(&trial.course));
+                let started = self.start_canary(id, &slot, generation.clone(), trial);
+                change.switch_us = micros(started.inspect_err(|_| discard(&generation))?);
                 "canary"
             }
             None => {
@@ -172,23 +163,15 @@ impl Control {
             }
         }
     }
+}
 
-    fn start_canary(
-        self: &Arc<Self>,
-        id: &str,
-        slot: &Slot,
-        generation: Arc<Generation>,
-        trial: Trial,
-    ) -> Duration {
-        let canary = Canary::new(generation, &slot.stable, trial.share, trial.lasts);
-        let candidate = Candidate::of(&canary);
-        let slot = Slot {
-            stable: slot.stable.clone(),
-            canary: Some(Arc::new(canary)),
-        };
-        let _ledgers = self.ledgers.lock();
-        let took = self.replace(self.live.load().with(id, slot));
-        self.spawn(self.clone().judge(id.to_owned(), candidate));
-        took
+/// A roll-out as its beginning is answered.
+fn shown(course: &Course) -> answers::Trial {
+    let share = course.share(course.first());
+    answers::Trial {
+        share: share.map_or(0.0, TrafficShare::fraction),
+        for_ms: u64::try_from(course.step_for.as_millis()).unwrap_or(u64::MAX),
+        steps: course.steps.iter().map(|share| share.fraction()).collect(),
+        mirror: course.mirror.map(TrafficShare::fraction),
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! `serve` accepts connections, `downstream` stands between each and hyper and looks at its bytes (`heads`, `resets`).
 //! `respond` takes one request from its head to its answer: it has the body `received`, picks a generation and makes an
-//! `attempt`; `observed` counts until the last byte of the answer's `body` is gone; `refusals` counts and logs what ends
+//! `attempt`; `observed` counts until the last byte of the answer's `body` is gone; `mirror` sends a copy of a request to a
+//! version on trial, and compares; `refusals` counts and logs what ends
 //! here. `ready` answers for the host itself. Nothing here knows wasmtime's stores, a database or a file, or changes what serves.
 
 mod attempt;
 pub(crate) mod body;
 mod downstream;
 mod heads;
+mod mirror;
 mod observed;
 mod ready;
 mod received;

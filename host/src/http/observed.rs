@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use store_server::trace::{Span, Trace};
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use super::mirror::Tap;
 use super::serve;
 use crate::app::Tally;
 use crate::clients::Share;
@@ -33,11 +34,23 @@ pub(crate) struct Holdings {
 pub(crate) struct GuestBody {
     body: WasiBody,
     held: Holdings,
+    /// Present if the answer is to be compared with another version's.
+    tap: Option<Box<Tap>>,
 }
 
 impl GuestBody {
-    pub(crate) fn new(body: WasiBody, held: Holdings) -> Self {
-        Self { body, held }
+    pub(crate) fn new(body: WasiBody, held: Holdings, tap: Option<Box<Tap>>) -> Self {
+        let mut body = Self { body, held, tap };
+        body.tell_end();
+        body
+    }
+
+    /// Tells the tap that nothing more comes: whoever sends the answer may look no further.
+    fn tell_end(&mut self) {
+        let is_end = self.tap.is_some() && self.is_end_stream();
+        if let Some(tap) = self.tap.as_mut().filter(|_| is_end) {
+            tap.see(None);
+        }
     }
 }
 
@@ -58,6 +71,10 @@ impl Body for GuestBody {
             && let Some(tally) = self.held.tally.take()
         {
             tally.broke();
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.see(next.as_ref());
+            self.tell_end();
         }
         Poll::Ready(next)
     }

@@ -12,6 +12,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use super::attempt::Attempt;
 use super::body::{GatheredBody, UnstalledBody, gathered, is_small, unstalled};
+use super::mirror::Draft;
 use super::observed::{GuestBody, Holdings, Observation};
 use super::ready;
 use super::received;
@@ -186,18 +187,28 @@ async fn answer(
 ) -> Result<(Answer, Option<Arc<Share>>), Problem> {
     let version = asked.whole.head.version;
     // Only now: a version is not kept alive by a body that is on its way.
-    let picked = server.live.load().pick(target).ok_or(Problem::NoRoute)?;
+    let whole = &asked.whole;
+    let picked = server
+        .live
+        .load()
+        .pick(target, &whole.head, whole.body.is_some());
+    let mut picked = picked.ok_or(Problem::NoRoute)?;
     let share = client.request().map(Arc::new);
     // Who looks whether this host is well is told, or it would be left out for one client's sake.
     if share.is_none() && !is_health_check(&picked.generation.context, &asked.whole.head) {
         return Err(Problem::ClientBusy);
     }
-    let is_on_trial = picked.tally.is_some();
+    let is_personal = picked.is_personal;
+    let draft = picked.original.take().map(|original| {
+        let head = &asked.whole.head;
+        Draft::new(original, head, target.metrics.of(&head.method).route())
+    });
     let (mut response, held) = dispatch(picked, asked, share.clone()).await?;
-    if is_on_trial {
+    let tap = draft.map(|draft| Box::new(draft.answered(&response)));
+    if is_personal {
         forbid_caching(&mut response);
     }
-    let response = response.map(|body| GuestBody::new(body, held));
+    let response = response.map(|body| GuestBody::new(body, held, tap));
     let answer = if !is_small(response.body()) {
         Answer::Long(response.map(|body| unstalled(body, server.send_timeout)))
     } else if version != Version::HTTP_2 {
@@ -234,6 +245,7 @@ async fn dispatch(
         generation,
         tally,
         fallback,
+        ..
     } = picked;
     let Asked {
         whole: WholeRequest { head, body },

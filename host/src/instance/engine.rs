@@ -53,6 +53,12 @@ pub(crate) fn new(memory_limit_bytes: usize, cache: Option<&Path>) -> wasmtime::
     })
 }
 
+/// Whether so many instances are alive that more of them should be for clients only.
+pub(crate) fn is_short_of_instances(engine: &Engine) -> bool {
+    let pool = engine.pooling_allocator_metrics();
+    pool.is_some_and(|pool| pool.component_instances() >= u64::from(FEWER_INSTANCES / 2))
+}
+
 fn pool(instances: u32, memory_limit_bytes: usize) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)

@@ -15,6 +15,7 @@ use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 use super::context::Context;
+use super::engine::is_short_of_instances;
 use super::generation::{Life, Version};
 use super::queue::{PATIENCE, Queue, Watch};
 use super::roster::{Need, Seat};
@@ -206,6 +207,11 @@ impl Instances {
             () = self.life().cut.cancelled() => wasmtime::bail!("its generation has ended"),
         };
         Ok((store, service))
+    }
+
+    /// Whether the host, for all its components, has few instances left.
+    pub(crate) fn are_short(&self) -> bool {
+        is_short_of_instances(&self.0.engine)
     }
 
     pub(crate) fn component(&self) -> &Arc<Context> {

@@ -25,7 +25,7 @@ pub(crate) use self::outbound::{NearMetrics, Refusal};
 pub(crate) use self::pool::PoolMetrics;
 use self::pool::PoolVecs;
 pub(crate) use self::requests::{MethodMetrics, RequestMetrics, RouteMetrics};
-pub(crate) use self::swaps::{GenerationRow, SwapMetrics, TrialMetrics};
+pub(crate) use self::swaps::{GenerationRow, MirrorMetrics, SwapMetrics, TrialMetrics};
 
 /// Bounds in seconds for requests: a cached report takes under a millisecond, a limit is usually 30 s.
 const REQUEST_SECONDS: [f64; 14] = [

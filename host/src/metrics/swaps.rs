@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use parking_lot::Mutex;
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
+use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::{Declare, REQUEST_SECONDS};
 
@@ -18,13 +18,14 @@ const STATES: [&str; 4] = ["live", "canary", "draining", "kept"];
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
 /// Values of the label `result`: a change is made, fails at a step, or is refused.
-const RESULTS: [&str; 20] = [
+const RESULTS: [&str; 21] = [
     "swapped",
     "canary",
     "promoted",
     "withdrawn",
     "aborted",
     "rolled-back",
+    "settled",
     "reloaded",
     "receive",
     "digest",
@@ -41,6 +42,12 @@ const RESULTS: [&str; 20] = [
     "broken_off",
 ];
 
+/// Values of the label `result` of a copy: what became of it.
+const COPIES: [&str; 4] = ["same", "different", "failed", "dropped"];
+
+/// Values of the label `what`: in what the answer to a copy differed.
+const DIFFERENCES: [&str; 3] = ["status", "header", "body"];
+
 /// The metrics of all changes, generations and trials.
 pub(crate) struct SwapMetrics {
     swaps: IntCounterVec,
@@ -51,6 +58,10 @@ pub(crate) struct SwapMetrics {
     alive: Mutex<GenerationVecs>,
     trial_requests: IntCounterVec,
     trial_seconds: HistogramVec,
+    share: GaugeVec,
+    phases: IntCounterVec,
+    copies: IntCounterVec,
+    differences: IntCounterVec,
 }
 
 /// Written anew at each scrape, from what is alive then, so that no series outlives its generation.
@@ -122,6 +133,26 @@ impl SwapMetrics {
                 &REQUEST_SECONDS,
                 &generation,
             )?,
+            share: declare.ratios(
+                "store_canary_share_ratio",
+                "Share of the component's requests that a canary answers; 0 without one, or while it gets copies only",
+                &component,
+            )?,
+            phases: declare.counters(
+                "store_rollout_phases_total",
+                "Phases of roll-outs (mirroring, steps) by what came of them",
+                &["component", "result"],
+            )?,
+            copies: declare.counters(
+                "store_mirrored_requests_total",
+                "Copies of requests for a version on trial: same, different, failed or dropped",
+                &["component", "result"],
+            )?,
+            differences: declare.counters(
+                "store_mirror_differences_total",
+                "Copies that were answered differently, by the first thing that differed",
+                &["component", "what"],
+            )?,
         })
     }
 
@@ -131,6 +162,31 @@ impl SwapMetrics {
         }
         self.freed.with_label_values(&[component]);
         self.retries.with_label_values(&[component]);
+        self.share.with_label_values(&[component]);
+        for result in ["passed", "failed"] {
+            self.phases.with_label_values(&[component, result]);
+        }
+        self.mirror(component);
+    }
+
+    /// Shows what a canary answers from now on.
+    pub(crate) fn show_share(&self, component: &str, share: f64) {
+        self.share.with_label_values(&[component]).set(share);
+    }
+
+    /// Counts a phase of a roll-out that was passed, or was not.
+    pub(crate) fn judged(&self, component: &str, has_passed: bool) {
+        let result = if has_passed { "passed" } else { "failed" };
+        self.phases.with_label_values(&[component, result]).inc();
+    }
+
+    /// The series of a mirroring.
+    pub(crate) fn mirror(&self, component: &str) -> MirrorMetrics {
+        MirrorMetrics {
+            copies: COPIES.map(|result| self.copies.with_label_values(&[component, result])),
+            differences: DIFFERENCES
+                .map(|what| self.differences.with_label_values(&[component, what])),
+        }
     }
 
     /// Counts what came of a change.
@@ -219,5 +275,23 @@ impl TrialMetrics {
         let class = usize::from(status.as_u16() / 100).saturating_sub(2);
         self.requests[class.min(CLASSES.len() - 1)].inc();
         self.seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// The series of one mirroring.
+pub(crate) struct MirrorMetrics {
+    copies: [IntCounter; COPIES.len()],
+    differences: [IntCounter; DIFFERENCES.len()],
+}
+
+impl MirrorMetrics {
+    /// Counts what became of a copy, by its place in [`COPIES`].
+    pub(crate) fn compared(&self, result: usize) {
+        self.copies[result].inc();
+    }
+
+    /// Counts a difference, by its place in [`DIFFERENCES`].
+    pub(crate) fn differed(&self, what: usize) {
+        self.differences[what].inc();
     }
 }

@@ -11,16 +11,16 @@ use crate::operator::{
 };
 use crate::support::{Shop, options, send};
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Writes a version into the folder of the shop's store.
-fn file(shop: &Shop, name: &str, bytes: &[u8]) -> String {
+pub(crate) fn file(shop: &Shop, name: &str, bytes: &[u8]) -> String {
     let path = shop.store.folder().join(name);
     std::fs::write(&path, bytes).unwrap();
     path.display().to_string()
@@ -178,6 +178,50 @@ async fn what_is_mistyped_exits_with_2_and_asks_nobody() {
         &[
             "swap", "guest", &token, "--canary", "100%", "--admin", &admin,
         ],
+        &[
+            "swap", "guest", &token, "--steps", "5%,1%", "--admin", &admin,
+        ],
+        &[
+            "swap", "guest", &token, "--steps", "1%,101%", "--admin", &admin,
+        ],
+        &[
+            "swap", "guest", &token, "--steps", "0%,5%", "--admin", &admin,
+        ],
+        &["swap", "guest", &token, "--steps", "", "--admin", &admin],
+        &[
+            "swap",
+            "guest",
+            &token,
+            "--steps",
+            "5%",
+            "--step-for",
+            "0s",
+            "--admin",
+            &admin,
+        ],
+        &[
+            "swap",
+            "guest",
+            &token,
+            "--steps",
+            "5%",
+            "--step-for",
+            "1000y",
+            "--admin",
+            &admin,
+        ],
+        &[
+            "swap", "guest", &token, "--steps", "5%", "--canary", "5%", "--admin", &admin,
+        ],
+        &[
+            "swap", "guest", &token, "--steps", "5%", "--sticky", "ip", "--admin", &admin,
+        ],
+        &[
+            "swap", "guest", &token, "--steps", "5%", "--when", "yes", "--admin", &admin,
+        ],
+        &["swap", "guest", &token, "--mirror", "0", "--admin", &admin],
+        &["swap", "guest", &token, "--fleet", "--admin", &admin],
+        &["swap", "guest", &token, "--no-wait", "--admin", &admin],
         &["status", "--admin", "https://127.0.0.1:1"],
         &["rollback", "--admin", &admin],
         &[

@@ -6,10 +6,11 @@ use std::path::Path;
 use testbed::rooms::{Rule, check, circles, strangers};
 
 /// From the bottom up: nothing that serves imports `control`, `admin` or `client`.
-const RULES: [Rule; 17] = [
-    ("answers", &[]),
+const RULES: [Rule; 18] = [
+    ("answers", &["rollout"]),
     ("config", &[]),
     ("metrics", &[]),
+    ("rollout", &["config"]),
     ("migrate", &["config", "mysql", "outbound"]),
     ("message", &[]),
     ("outbound", &["config"]),
@@ -31,23 +32,27 @@ const RULES: [Rule; 17] = [
     (
         "app",
         &[
-            "config", "instance", "metrics", "migrate", "mysql", "outbound", "redis",
+            "config", "instance", "metrics", "migrate", "mysql", "outbound", "redis", "rollout",
         ],
     ),
     (
         "http",
-        &["app", "clients", "instance", "message", "metrics"],
+        &[
+            "app", "clients", "instance", "message", "metrics", "rollout",
+        ],
     ),
-    ("client", &["answers", "config"]),
+    ("client", &["answers", "config", "rollout"]),
     (
         "control",
         &[
-            "answers", "app", "client", "config", "instance", "message", "metrics",
+            "answers", "app", "client", "config", "instance", "message", "metrics", "rollout",
         ],
     ),
     (
         "admin",
-        &["answers", "app", "config", "control", "http", "instance"],
+        &[
+            "answers", "config", "control", "http", "instance", "rollout",
+        ],
     ),
     ("cli", &["client", "config"]),
     ("fuzz", &["app"]),

@@ -1,0 +1,194 @@
+//! One host of a roll-out over several, as the command that leads it sees it.
+
+use std::time::{Duration, Instant};
+
+use super::ClientError;
+use super::http::{Call, Caller};
+use crate::answers::{Change, Standing, Status};
+use crate::config::AdminUrl;
+use crate::rollout::{Budget, Counts, Phase};
+
+/// A host that refuses so often in a row does not take part any more; another change may be under way for a moment.
+const MOST_REFUSALS: u32 = 3;
+
+/// How often a host is told the end that it gives no answer to.
+pub(super) const TRIES: u32 = 5;
+
+/// Time between two of them.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// One host.
+pub(super) struct Member<'a> {
+    pub(super) admin: &'a AdminUrl,
+    /// What it counted in this phase before it began to count anew: it was restarted.
+    before: (Counts, Counts),
+    /// What it said last in this phase.
+    last: Option<Standing>,
+    /// When the last call began that it answered.
+    heard: Instant,
+    refusals: u32,
+    pub(super) is_promoted: bool,
+}
+
+/// What came of asking a host.
+pub(super) enum Heard {
+    Answer,
+    /// Nothing yet.
+    Silence,
+    /// The roll-out can't go on with it.
+    Gone(String),
+}
+
+impl<'a> Member<'a> {
+    pub(super) fn new(admin: &'a AdminUrl) -> Self {
+        Self {
+            admin,
+            before: Default::default(),
+            last: None,
+            heard: Instant::now(),
+            refusals: 0,
+            is_promoted: false,
+        }
+    }
+
+    pub(super) fn begin_phase(&mut self) {
+        self.before = Default::default();
+        self.last = None;
+    }
+
+    /// Whether it has said that it is in this phase.
+    pub(super) fn is_in_phase(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Whether it has answered a call that began within that time.
+    pub(super) fn is_fresh(&self, within: Duration) -> bool {
+        self.heard.elapsed() <= within
+    }
+
+    pub(super) fn budget(&self) -> Option<Budget> {
+        self.last.as_ref().map(|last| last.budget)
+    }
+
+    pub(super) fn add_to(&self, new: &mut Counts, stable: &mut Counts) {
+        new.add(&self.before.0);
+        stable.add(&self.before.1);
+        if let Some(last) = &self.last {
+            new.add(&last.new);
+            stable.add(&last.stable);
+        }
+    }
+
+    /// Tells it the phase, and hears how that goes.
+    pub(super) async fn step(&mut self, caller: &Caller, path: &str, lease: Duration) -> Heard {
+        let began = Instant::now();
+        match caller.call::<Standing>(self.admin, Call::post(path)).await {
+            Ok(standing) => {
+                self.hear(standing, began);
+                Heard::Answer
+            }
+            Err(error @ ClientError::Refused { .. }) => {
+                self.refusals += 1;
+                if self.refusals < MOST_REFUSALS {
+                    return Heard::Silence;
+                }
+                Heard::Gone(error.to_string())
+            }
+            Err(_) if self.heard.elapsed() <= lease => Heard::Silence,
+            Err(error) => Heard::Gone(error.to_string()),
+        }
+    }
+
+    fn hear(&mut self, standing: Standing, began: Instant) {
+        if let Some(last) = self.last.take()
+            && last.run != standing.run
+        {
+            let waiting = |mut counts: Counts| {
+                // Those were cut off with the host.
+                counts.requests -= counts.waiting.values().sum::<u64>().min(counts.requests);
+                counts.waiting.clear();
+                counts
+            };
+            self.before.0.add(&waiting(last.new));
+            self.before.1.add(&waiting(last.stable));
+        }
+        self.last = Some(standing);
+        self.heard = began;
+        self.refusals = 0;
+    }
+
+    /// Tells it to promote. Whether it gave an answer is in [`Member::is_promoted`].
+    ///
+    /// # Errors
+    /// It refused.
+    pub(super) async fn promote(
+        &mut self,
+        caller: &Caller,
+        path: &str,
+        component: &str,
+        rollout: &str,
+    ) -> Result<(), String> {
+        for _ in 0..TRIES {
+            let told = caller.call::<Change>(self.admin, Call::post(path)).await;
+            let Err(error) = told else {
+                self.is_promoted = true;
+                return Ok(());
+            };
+            // An answer may have been lost.
+            match self.phase_of(caller, component, rollout).await {
+                Some(Phase::Promoted) => {
+                    self.is_promoted = true;
+                    return Ok(());
+                }
+                Some(_) if matches!(error, ClientError::Refused { .. }) => {
+                    return Err(error.to_string());
+                }
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Where it says that the roll-out stands; none if it gives no answer.
+    async fn phase_of(&self, caller: &Caller, component: &str, rollout: &str) -> Option<Phase> {
+        let status: Status = caller.call(self.admin, Call::get("/status")).await.ok()?;
+        let mut components = status.components.into_iter();
+        let component = components.find(|one| one.component == component)?;
+        let mark = component.rollout.filter(|mark| mark.id == rollout);
+        Some(mark.map_or(Phase::Withdrawn, |mark| mark.phase))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_host_counted_before_its_restart_is_not_lost() {
+        let url: AdminUrl = "http://127.0.0.1:1".parse().expect("a URL");
+        let mut member = Member::new(&url);
+        let standing = |run: u64, requests: u64, waiting: u64| {
+            serde_json::from_value(json!({
+                "phase": "step-0", "run": run,
+                "new": {"requests": requests, "errors": 1, "answered": {}, "waiting": {"3": waiting}},
+                "stable": {"requests": 10 * requests, "errors": 0, "answered": {}, "waiting": {}},
+                "budget": {"error_points": 1.0, "p99_ratio": 2.0, "p99_slack": {"secs": 0, "nanos": 0},
+                           "min_requests": 20},
+            }))
+            .expect("the form of a host")
+        };
+        for (run, requests, waiting, sum) in
+            [(1, 5, 0, 5), (1, 9, 2, 9), (2, 3, 0, 10), (2, 4, 0, 11)]
+        {
+            member.hear(standing(run, requests, waiting), Instant::now());
+            let (mut new, mut stable) = (Counts::default(), Counts::default());
+            member.add_to(&mut new, &mut stable);
+            assert_eq!(new.requests, sum);
+            assert_eq!(new.errors, run);
+        }
+        member.begin_phase();
+        assert!(!member.is_in_phase());
+    }
+}

@@ -1,0 +1,95 @@
+//! Judges a roll-out of this host alone: from step to step, or back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::canary::Ending;
+use super::{Control, ControlError, Peer};
+use crate::app::Canary;
+use crate::rollout::{Budget, Verdict};
+
+/// Time between two looks at a canary.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl Control {
+    /// Watches a canary from phase to phase until its roll-out is over. Holds nothing that would keep its generation
+    /// alive.
+    pub(super) async fn judge(self: Arc<Self>, id: String, number: u64) {
+        // Where nothing but mirroring was asked for, somebody ends it by hand.
+        while let Some(Some(left)) = self.tried(&id, number).map(|canary| canary.left()) {
+            // What is over and could not be ended is tried again.
+            let pause = if left.is_zero() { LOOK } else { LOOK.min(left) };
+            tokio::time::sleep(pause).await;
+            self.look(&id, number);
+        }
+    }
+
+    /// The canary, as long as that generation is tried.
+    pub(super) fn tried(&self, id: &str, number: u64) -> Option<Arc<Canary>> {
+        self.live.load().slots.get(id)?.tried(number)
+    }
+
+    fn look(&self, id: &str, number: u64) {
+        let Some(canary) = self.tried(id, number) else {
+            return;
+        };
+        let budget = Budget::from(&self.config.swap.canary);
+        let (new, stable) = (canary.tally.counts(), canary.stable_tally.counts());
+        let is_over = canary.left().is_some_and(|left| left.is_zero());
+        let verdict = if is_over {
+            Some(budget.last(&new, &stable))
+        } else {
+            budget.early(&new, &stable)
+        };
+        match verdict {
+            None => {}
+            Some(Verdict::Passed) => {
+                let next = canary.rollout.course.after(canary.phase);
+                if next.is_open() {
+                    // If another change is under way, the next look tries again.
+                    _ = self.enter(id, number, next);
+                } else {
+                    self.conclude_by_itself(id, number, Ending::Promote);
+                }
+            }
+            Some(Verdict::Failed(reason) | Verdict::TooFew(reason)) => {
+                let phase = canary.rollout.course.name(canary.phase);
+                self.conclude_by_itself(
+                    id,
+                    number,
+                    Ending::Withdraw(format!("{reason} ({phase})")),
+                );
+            }
+        }
+    }
+
+    /// Ends the trial. If another change of the component is under way, the next look tries again.
+    pub(super) fn conclude_by_itself(&self, id: &str, number: u64, mut ending: Ending) {
+        let peer = Peer("canary".into());
+        if ending == Ending::Promote {
+            match self.conclude(id, Some(number), &ending, "promoted") {
+                Err(ControlError::Busy(_)) => return,
+                Err(error @ ControlError::Failed { .. }) => {
+                    ending = Ending::Withdraw(format!("can't be promoted: {error}"));
+                }
+                outcome => {
+                    _ = self.audited(&peer, "promote", id, None, outcome);
+                    return;
+                }
+            }
+        }
+        match self.conclude(id, Some(number), &ending, "withdrawn") {
+            Err(ControlError::Busy(_)) => {}
+            outcome => {
+                if let Ending::Withdraw(reason) = &ending {
+                    tracing::warn!(
+                        component = id,
+                        generation = number,
+                        "The canary of `{id}` is withdrawn: {reason}"
+                    );
+                }
+                _ = self.audited(&peer, "withdraw", id, None, outcome);
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! How a roll-out begins, goes from phase to phase, and goes on after a restart.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::error::Step;
+use super::rollout_record::{Fleet, RolloutRecord};
+use super::{Control, ControlError};
+use crate::app::{Canary, PassedPhase, Rollout, Slot};
+use crate::instance::{Code, Generation, Origin, Version};
+use crate::rollout::{Course, Phase};
+
+/// How a new version is tried.
+#[derive(Clone, Debug)]
+pub(crate) struct Trial {
+    pub(crate) course: Course,
+    /// Present if a command leads the roll-out over several hosts.
+    pub(crate) fleet: Option<Fleet>,
+}
+
+/// A roll-out that a host before this one began.
+pub(super) struct Resumed {
+    pub(super) record: RolloutRecord,
+    /// The new version; none if the roll-out is over.
+    pub(super) version: Option<Arc<Version>>,
+}
+
+impl Control {
+    /// Begins a roll-out. Returns how long the switch took.
+    ///
+    /// # Errors
+    /// It can't be written down for a restart. Nothing has changed.
+    pub(super) fn start_canary(
+        self: &Arc<Self>,
+        id: &str,
+        slot: &Slot,
+        generation: Arc<Generation>,
+        trial: Trial,
+    ) -> Result<Duration, ControlError> {
+        let Trial { course, fleet } = trial;
+        let version = generation.version.clone();
+        let record = RolloutRecord {
+            generation: version.number,
+            digest: version.digest().to_owned(),
+            stable: slot.stable.version.digest().to_owned(),
+            file_digest: version.file_digest.clone(),
+            phase: course.first(),
+            course,
+            began: SystemTime::now(),
+            restarts: 0,
+            end: None,
+            is_ephemeral: version.origin == Origin::Ephemeral,
+            fleet,
+        };
+        self.write_rollout(id, &record)?;
+        let rollout = Rollout::new(generation, record.course.clone(), record.began);
+        let canary = Canary::new(rollout, &slot.stable, record.phase, Vec::new());
+        let mut ledgers = self.ledgers.lock();
+        let took = self.show(id, slot, canary);
+        ledgers.entry(id.to_owned()).or_default().begin(record);
+        drop(ledgers);
+        self.attend(id, version.number);
+        Ok(took)
+    }
+
+    /// Goes on to another phase of a roll-out.
+    ///
+    /// # Errors
+    /// That version is not tried any more, or another change is under way.
+    pub(super) fn enter(&self, id: &str, number: u64, phase: Phase) -> Result<(), ControlError> {
+        let (_claim, slot) = self.claim_one(id)?;
+        let canary = slot.tried(number);
+        let canary = canary.ok_or_else(|| ControlError::NoCanary(id.to_owned()))?;
+        let mut passed = canary.passed.clone();
+        let over = PassedPhase {
+            phase: canary.phase,
+            new: canary.tally.counts(),
+            stable: canary.stable_tally.counts(),
+        };
+        let course = &canary.rollout.course;
+        tracing::info!(
+            component = id,
+            generation = number,
+            "Generation {number} of `{id}` has passed {}: {} requests, {} failed; {} follows",
+            course.name(over.phase),
+            over.new.requests,
+            over.new.errors,
+            course.name(phase)
+        );
+        passed.push(over);
+        let next = Canary::new(canary.rollout.clone(), &slot.stable, phase, passed);
+        let mut ledgers = self.ledgers.lock();
+        self.show(id, &slot, next);
+        let ledger = ledgers.entry(id.to_owned()).or_default();
+        if let Some(record) = &mut ledger.rollout {
+            record.phase = phase;
+            record.restarts = 0;
+        }
+        drop(ledgers);
+        self.metrics.swaps.judged(id, true);
+        self.note_rollout(id);
+        Ok(())
+    }
+
+    /// Has requests see the canary from here on. Held meanwhile: the ledgers.
+    fn show(&self, id: &str, slot: &Slot, canary: Canary) -> Duration {
+        self.metrics.swaps.show_share(id, canary.share());
+        let slot = Slot {
+            stable: slot.stable.clone(),
+            canary: Some(Arc::new(canary)),
+        };
+        self.replace(self.live.load().with(id, slot))
+    }
+
+    /// Has a roll-out judged, or watched if a command leads it.
+    fn attend(self: &Arc<Self>, id: &str, number: u64) {
+        let ledgers = self.ledgers.lock();
+        let record = ledgers.get(id).and_then(|ledger| ledger.rollout.as_ref());
+        let fleet = record.and_then(|record| record.fleet.clone());
+        drop(ledgers);
+        match fleet {
+            Some(fleet) => self.spawn(self.clone().guard(id.to_owned(), fleet)),
+            None => self.spawn(self.clone().judge(id.to_owned(), number)),
+        }
+    }
+
+    /// Goes on with what a host before this one began. To be called once, before anything is served.
+    pub(super) fn resume(self: &Arc<Self>, id: &str, resumed: Resumed) {
+        let Resumed { record, version } = resumed;
+        let slot = self.live.load().slots.get(id).cloned();
+        let (Some(slot), Some(version)) = (slot, version) else {
+            let fleet = record.fleet.clone().filter(|_| record.is_unsettled());
+            let mut ledgers = self.ledgers.lock();
+            let ledger = ledgers.entry(id.to_owned()).or_default();
+            ledger.last.clone_from(&record.end);
+            ledger.begin(record);
+            drop(ledgers);
+            self.note_rollout(id);
+            if let Some(fleet) = fleet {
+                self.spawn(self.clone().guard(id.to_owned(), fleet));
+            }
+            return;
+        };
+        let number = version.number;
+        tracing::info!(
+            component = id,
+            generation = number,
+            "Going on with the roll-out of generation {number} of `{id}`: {}",
+            record.course.name(record.phase)
+        );
+        let generation = Generation::new(version, slot.stable.context.clone());
+        let rollout = Rollout::new(generation, record.course.clone(), record.began);
+        let canary = Canary::new(rollout, &slot.stable, record.phase, Vec::new());
+        let mut ledgers = self.ledgers.lock();
+        self.show(id, &slot, canary);
+        ledgers.entry(id.to_owned()).or_default().begin(record);
+        drop(ledgers);
+        self.note_rollout(id);
+        self.attend(id, number);
+    }
+
+    /// Writes down for a restart where a roll-out stands. Where that fails, a restart finds an earlier phase of it.
+    pub(super) fn note_rollout(&self, id: &str) {
+        let ledgers = self.ledgers.lock();
+        let record = ledgers.get(id).and_then(|ledger| ledger.rollout.clone());
+        drop(ledgers);
+        let Some(record) = record else { return };
+        if let Err(error) = self.write_rollout(id, &record) {
+            tracing::error!(
+                component = id,
+                "A restart may find the roll-out of `{id}` as it was before: {error}"
+            );
+        }
+    }
+
+    fn write_rollout(&self, id: &str, record: &RolloutRecord) -> Result<(), ControlError> {
+        let Some(state) = self.state.as_ref().filter(|_| !record.is_ephemeral) else {
+            return Ok(());
+        };
+        let written = tokio::task::block_in_place(|| state.note_rollout(id, record));
+        written.map_err(|error| ControlError::at(Step::Persist, format!("can't be kept: {error}")))
+    }
+}
+
+impl Resumed {
+    /// Goes on with a roll-out whose new version is `compiled`, unless `serves`, the digest of what serves now, is another
+    /// than it was tried against.
+    pub(super) fn new(
+        mut record: RolloutRecord,
+        serves: &str,
+        compiled: impl FnOnce(&str) -> Result<Code, String>,
+    ) -> Self {
+        if record.is_unsettled() && serves != record.digest {
+            // Somebody has decided otherwise since.
+            if let Some(fleet) = &mut record.fleet {
+                fleet.is_settled = true;
+            }
+        }
+        if !record.is_open() {
+            return Self {
+                record,
+                version: None,
+            };
+        }
+        if serves == record.digest {
+            // The host ended between its promotion and this record's end.
+            record.end(Phase::Promoted, "promoted", None);
+            return Self {
+                record,
+                version: None,
+            };
+        }
+        let hindrance = record.restarted(serves);
+        let found = hindrance.map_or_else(|| compiled(&record.digest), Err);
+        let version = match found {
+            Ok(compiled) => Some(Arc::new(Version {
+                number: record.generation,
+                origin: Origin::Stored,
+                file_digest: record.file_digest.clone(),
+                compiled,
+            })),
+            Err(reason) => {
+                tracing::warn!(
+                    "The roll-out of generation {} does not go on: {reason}",
+                    record.generation
+                );
+                record.end(Phase::Withdrawn, "withdrawn", Some(reason));
+                None
+            }
+        };
+        Self { record, version }
+    }
+}

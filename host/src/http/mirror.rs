@@ -1,0 +1,249 @@
+//! Mirroring: once a client has its answer, the same request is sent to the version on trial, whose answer is compared
+//! and thrown away. The client waits for none of it.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Method, Request, Response, StatusCode, request};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty};
+use store_server::trace::Trace;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::PoolConcurrencyLimitError;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::app::{Comparison, Original};
+use crate::instance::{Admission, Generation, NoAnswer, Place};
+use crate::message::RequestId;
+use crate::rollout::{Difference, Side};
+
+/// Longest body that is compared. Of a longer answer, the status and the headers are.
+const LONGEST_BODY: usize = 256 * 1024;
+
+/// Sees the answer to a request as it passes. When it has passed whole, a copy of the request is sent. Of an answer, at most [`LONGEST_BODY`] is held.
+pub(crate) struct Tap {
+    /// None once it is sent.
+    sending: Option<Sending>,
+    body: Body,
+}
+
+/// What is known of a body.
+enum Body {
+    /// So much has passed.
+    Passing(BytesMut),
+    /// Its end has passed.
+    Whole(Bytes),
+    /// It is longer than what is compared.
+    Long,
+    /// It broke off.
+    Broken,
+}
+
+struct Sending {
+    original: Original,
+    head: request::Parts,
+    /// The route's pattern.
+    route: Arc<str>,
+    status: StatusCode,
+    headers: HeaderMap,
+}
+
+/// A request that may have to be copied: what was asked, before anyone has answered.
+pub(crate) struct Draft {
+    original: Original,
+    head: request::Parts,
+    route: Arc<str>,
+}
+
+impl Draft {
+    pub(crate) fn new(original: Original, head: &request::Parts, route: &Arc<str>) -> Self {
+        Self {
+            original,
+            head: head.clone(),
+            route: route.clone(),
+        }
+    }
+
+    /// The tap, now that the head of the answer is there.
+    pub(crate) fn answered(self, response: &Response<WasiBody>) -> Tap {
+        Tap {
+            sending: Some(Sending {
+                original: self.original,
+                head: self.head,
+                route: self.route,
+                status: response.status(),
+                headers: response.headers().clone(),
+            }),
+            body: Body::Passing(BytesMut::new()),
+        }
+    }
+}
+
+impl Tap {
+    /// Takes note of the next frame of the answer, or of its end.
+    pub(crate) fn see(&mut self, next: Option<&Result<Frame<Bytes>, Error>>) {
+        let Body::Passing(passed) = &mut self.body else {
+            if matches!(next, Some(Err(_))) {
+                self.body = Body::Broken;
+            }
+            return;
+        };
+        match next {
+            None => self.body = Body::Whole(std::mem::take(passed).freeze()),
+            Some(Err(_)) => self.body = Body::Broken,
+            Some(Ok(frame)) => {
+                let data = frame.data_ref().map_or(&[][..], Bytes::as_ref);
+                if passed.len() + data.len() > LONGEST_BODY {
+                    self.body = Body::Long;
+                } else {
+                    passed.extend_from_slice(data);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Tap {
+    /// The answer has passed, or its client has left.
+    fn drop(&mut self) {
+        let Some(sending) = self.sending.take() else {
+            return;
+        };
+        let body = std::mem::replace(&mut self.body, Body::Broken);
+        let stable = sending.stable(body);
+        // Without a runtime, the process ends.
+        if let (Some(stable), Ok(runtime)) = (stable, Handle::try_current()) {
+            runtime.spawn(sending.send(stable));
+        }
+    }
+}
+
+impl Sending {
+    /// The original's answer; none if the client did not get the whole of it.
+    fn stable(&self, body: Body) -> Option<Side> {
+        let body = match body {
+            // Whoever sends an answer of a known length looks no further than that; nobody looks for a body after HEAD.
+            Body::Passing(_) if self.head.method == Method::HEAD => None,
+            Body::Passing(passed) if self.length() == Some(passed.len()) => Some(passed.freeze()),
+            Body::Passing(passed) if passed.is_empty() && self.has_no_body() => Some(Bytes::new()),
+            Body::Whole(whole) => Some(whole),
+            Body::Long => None,
+            Body::Passing(_) | Body::Broken => return None,
+        };
+        Some(Side {
+            status: self.status,
+            headers: self.headers.clone(),
+            body,
+        })
+    }
+
+    fn length(&self) -> Option<usize> {
+        let length = self.headers.get(CONTENT_LENGTH)?;
+        length.to_str().ok()?.parse().ok()
+    }
+
+    fn has_no_body(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        )
+    }
+
+    async fn send(self, stable: Side) {
+        let mirror = self.original.mirror.clone();
+        let Ok(_turn) = mirror.senders.acquire().await else {
+            return;
+        };
+        let method = self.head.method.clone();
+        match self.ask().await {
+            Ok(new) => match Difference::between(&stable, &new) {
+                Some(difference) => mirror.keep(method.as_str(), &self.route, difference),
+                None => mirror.count(Comparison::Same),
+            },
+            Err(comparison) => mirror.count(comparison),
+        }
+    }
+
+    /// Asks the new version.
+    async fn ask(&self) -> Result<Side, Comparison> {
+        let generation = self.original.generation.upgrade();
+        let generation = generation.ok_or(Comparison::Dropped)?;
+        let permit = spare(&generation).ok_or(Comparison::Dropped)?;
+        let _in_flight = generation.life.enter();
+        let id = RequestId::made("mirror-");
+        let body = Empty::<Bytes>::new().map_err(|never| match never {});
+        let mut request = Request::from_parts(self.head.clone(), body.boxed_unsync());
+        id.put(request.headers_mut());
+        let admitted = Admission {
+            id,
+            place: Some(Arc::new(Place {
+                _permit: permit,
+                share: None,
+            })),
+            is_urgent: false,
+            trace: Trace::off(),
+        };
+        let counted = self.original.tally.begin();
+        let response = match generation.instances.handle(admitted, request).await {
+            Ok((response, fate)) => {
+                counted.answered(response.status());
+                (response, fate)
+            }
+            // The host has no room, which is not the version's fault.
+            Err(NoAnswer::NoInstance(error)) if error.is::<PoolConcurrencyLimitError>() => {
+                counted.forget();
+                return Err(Comparison::Dropped);
+            }
+            Err(cause) => {
+                counted.answered(StatusCode::INTERNAL_SERVER_ERROR);
+                let component = &generation.context.id;
+                tracing::debug!(component, "A copy of a request got no answer: {cause}");
+                return Err(Comparison::Failed);
+            }
+        };
+        let (response, fate) = response;
+        let (head, body) = response.into_parts();
+        let body = match whole(body).await {
+            Ok(body) if !fate.has_failed() => body,
+            _ => {
+                if !head.status.is_server_error() {
+                    self.original.tally.broke();
+                }
+                return Err(Comparison::Failed);
+            }
+        };
+        let is_head = self.head.method == Method::HEAD;
+        Ok(Side {
+            status: head.status,
+            headers: head.headers,
+            body: body.filter(|_| !is_head),
+        })
+    }
+}
+
+/// A permit of the component, if more than half of them are free and the host has instances enough: copies never take
+/// what clients may want.
+fn spare(generation: &Generation) -> Option<OwnedSemaphorePermit> {
+    let context = &generation.context;
+    let most = context.limits.max_in_flight as usize;
+    let has_room =
+        context.in_flight.available_permits() * 2 > most && !generation.instances.are_short();
+    let permits = has_room.then(|| context.in_flight.clone())?;
+    permits.try_acquire_owned().ok()
+}
+
+/// The body of an answer; none if it is too long to be compared.
+async fn whole(mut body: WasiBody) -> Result<Option<Bytes>, Error> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame?;
+        let data = frame.data_ref().map_or(&[][..], Bytes::as_ref);
+        if read.len() + data.len() > LONGEST_BODY {
+            return Ok(None);
+        }
+        read.extend_from_slice(data);
+    }
+    Ok(Some(read.freeze()))
+}

@@ -1,0 +1,200 @@
+//! What an operator wishes of a roll-out, and whether it makes sense.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::selector::{Sticky, Tester};
+use super::share::TrafficShare;
+
+/// How long a step lasts unless the operator says how long.
+const USUAL_STEP: Duration = Duration::from_secs(30);
+
+/// The course of a roll-out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Course {
+    /// In ascending order; empty if requests are mirrored only.
+    pub(crate) steps: Vec<TrafficShare>,
+    /// How long each step lasts, and the mirroring before them.
+    pub(crate) step_for: Duration,
+    /// Of the safe requests, those that the new version gets copies of, before the steps.
+    pub(crate) mirror: Option<TrafficShare>,
+    pub(crate) sticky: Option<Sticky>,
+    /// Who gets the new version whatever its share.
+    pub(crate) when: Option<Tester>,
+}
+
+/// What was asked for, before it is known whether it fits together.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    pub(crate) canary: Option<TrafficShare>,
+    pub(crate) canary_for: Option<Duration>,
+    pub(crate) steps: Option<Vec<TrafficShare>>,
+    pub(crate) step_for: Option<Duration>,
+    pub(crate) mirror: Option<TrafficShare>,
+    pub(crate) sticky: Option<Sticky>,
+    pub(crate) when: Option<Tester>,
+}
+
+impl Wish {
+    /// The course of the roll-out; none if none is asked for. `name` is how whoever asked writes the name of a setting.
+    ///
+    /// # Errors
+    /// The settings do not fit together; the text says which, and what to do.
+    pub(crate) fn course(self, name: impl Fn(&str) -> String) -> Result<Option<Course>, String> {
+        let [canary, canary_for, steps, step_for, mirror, sticky, when] = [
+            "canary", "for", "steps", "step_for", "mirror", "sticky", "when",
+        ]
+        .map(name);
+        if self.canary.is_some() && self.steps.is_some() {
+            return Err(format!(
+                "{canary}: a canary is a roll-out of one step; leave it out, or {steps}"
+            ));
+        }
+        if self.canary_for.is_some() && self.canary.is_none() {
+            return Err(format!(
+                "{canary_for}: needs {canary}, the share of the traffic to try it on; steps have {step_for}"
+            ));
+        }
+        if self.step_for.is_some() && self.steps.is_none() && self.canary.is_some() {
+            return Err(format!(
+                "{step_for}: is for {steps}; a canary has {canary_for}"
+            ));
+        }
+        if self.step_for.is_some() && self.steps.is_none() {
+            return Err(format!(
+                "{step_for}: needs {steps}, the shares to go through"
+            ));
+        }
+        let has_steps = self.canary.is_some() || self.steps.is_some();
+        if self.sticky.is_some() && !has_steps {
+            return Err(format!(
+                "{sticky}: needs {steps}, or there is no share to keep to"
+            ));
+        }
+        if self.when.is_some() && !has_steps && self.mirror.is_none() {
+            return Err(format!(
+                "{when}: needs {steps} or {mirror}, or there is nothing to test"
+            ));
+        }
+        if !has_steps && self.mirror.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Course {
+            steps: self
+                .steps
+                .unwrap_or_else(|| self.canary.into_iter().collect()),
+            step_for: self.step_for.or(self.canary_for).unwrap_or(USUAL_STEP),
+            mirror: self.mirror,
+            sticky: self.sticky,
+            when: self.when,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shares;
+    use super::*;
+
+    fn share() -> Option<TrafficShare> {
+        TrafficShare::from_percent("10").ok()
+    }
+
+    fn flag(name: &str) -> String {
+        format!("--{}", name.replace('_', "-"))
+    }
+
+    #[test]
+    fn a_canary_is_a_roll_out_of_one_step() {
+        let wish = Wish {
+            canary: share(),
+            canary_for: Some(Duration::from_secs(5)),
+            ..Wish::default()
+        };
+        let course = wish.course(flag).expect("valid").expect("a roll-out");
+        assert_eq!(
+            (course.steps.len(), course.step_for),
+            (1, Duration::from_secs(5))
+        );
+        assert_eq!(Wish::default().course(flag), Ok(None));
+        let wish = Wish {
+            mirror: share(),
+            ..Wish::default()
+        };
+        let course = wish.course(flag).expect("valid").expect("a roll-out");
+        assert!(course.steps.is_empty());
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_named() {
+        let steps = || shares("1,5").ok();
+        let second = Some(Duration::from_secs(1));
+        for (wish, expected) in [
+            (
+                Wish {
+                    canary: share(),
+                    steps: steps(),
+                    ..Wish::default()
+                },
+                "--canary: a canary is a roll-out of one step; leave it out, or --steps",
+            ),
+            (
+                Wish {
+                    canary_for: second,
+                    ..Wish::default()
+                },
+                "--for: needs --canary",
+            ),
+            (
+                Wish {
+                    canary_for: second,
+                    steps: steps(),
+                    ..Wish::default()
+                },
+                "--for: needs --canary",
+            ),
+            (
+                Wish {
+                    step_for: second,
+                    ..Wish::default()
+                },
+                "--step-for: needs --steps",
+            ),
+            (
+                Wish {
+                    step_for: second,
+                    mirror: share(),
+                    ..Wish::default()
+                },
+                "--step-for: needs --steps",
+            ),
+            (
+                Wish {
+                    step_for: second,
+                    canary: share(),
+                    ..Wish::default()
+                },
+                "--step-for: is for --steps",
+            ),
+            (
+                Wish {
+                    sticky: "header:x".parse().ok(),
+                    mirror: share(),
+                    ..Wish::default()
+                },
+                "--sticky: needs --steps",
+            ),
+            (
+                Wish {
+                    when: "x:y".parse().ok(),
+                    ..Wish::default()
+                },
+                "--when: needs --steps or --mirror",
+            ),
+        ] {
+            let error = wish.course(flag).expect_err(expected);
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}
