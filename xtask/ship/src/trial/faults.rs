@@ -79,12 +79,13 @@ pub(super) fn try_later_ones(machine: &Machine) -> Result<()> {
     passed("a database that a newer version has migrated: one line, and no loop");
 
     // A file that was broken while it serves changes nothing.
-    machine.sh("cp /etc/store-manager/store-proxy.toml /var/tmp/ && echo '[upstreams.store.hea' >> /etc/store-manager/store-proxy.toml")?;
+    machine.sh("cp /etc/store-manager/store-proxy.toml /var/tmp/whole && echo '[upstreams.store.hea' >> /etc/store-manager/store-proxy.toml")?;
     let reloaded = machine.try_sh("systemctl reload store-proxy")?;
     ensure!(reloaded.code != Some(0), "half a file is taken up");
     machine.sh("curl -sf http://127.0.0.1:8080/health-check && systemctl is-active store-proxy")?;
-    machine
-        .sh("cp /var/tmp/store-proxy.toml /etc/store-manager/ && systemctl reload store-proxy")?;
+    machine.sh(
+        "cp /var/tmp/whole /etc/store-manager/store-proxy.toml && systemctl reload store-proxy",
+    )?;
     passed("half a file at a reload: the old settings stay in force");
 
     hung(machine, "store-host@1")?;
