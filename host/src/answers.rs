@@ -121,6 +121,12 @@ pub(crate) struct TrialStatus {
     pub(crate) stable_requests: u64,
     pub(crate) stable_errors: u64,
     pub(crate) stable_p99_ms: Option<f64>,
+    /// What would become of it if the trial ended now: `promote` or `withdraw`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) so_far: Option<String>,
+    /// Why it would be withdrawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
 }
 
 /// What came of the latest change.

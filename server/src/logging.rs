@@ -10,6 +10,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::recent;
+
 /// The target of the audit log. No filter hides its lines, and none is dropped.
 pub const AUDIT: &str = "audit";
 
@@ -41,6 +43,7 @@ pub fn start(format: LogFormat, filter: &str, example: &str) -> Result<[WorkerGu
     tracing_subscriber::registry()
         .with(usual)
         .with(layer(format, audit_writer).with_filter(audit))
+        .with(recent::layer())
         .init();
     Ok([guard, audit_guard])
 }

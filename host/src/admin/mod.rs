@@ -4,17 +4,19 @@
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: the build, and each component's generations, as JSON.
 //! - `GET /traces`: slow and failed requests of the last minute, as JSON.
+//! - `GET /console`: the page, and `/history`, `/events`, `/fleet`, `/token` and `/fleet/NAME/…`, which it asks for.
 //! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: serves the component in the body instead.
 //! - `POST /components/{id}/rollback[?generation=N]`: lets an earlier generation serve again.
 //! - `POST /components/{id}/promote`, `POST /components/{id}/abort`: ends the trial of a canary, for it or against it.
 //! - `POST /reload`: reads the manifest, the variables and the files again.
 //! - `POST /refresh`: makes the reports anew.
 //!
-//! A GET is answered here, a POST in `changes`; `upload` receives the component of a swap. `listener` has the socket,
+//! A GET is answered here, a POST in `changes`, what the console's page asks for in `console`; `upload` receives the component of a swap. `listener` has the socket,
 //! `visitor` and `token` say who is let in, `reply` writes answers. Nothing here decides whether a change is made: `control`
 //! does, and its `answers` are passed on.
 
 mod changes;
+mod console;
 mod listener;
 mod reply;
 mod token;
@@ -31,6 +33,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use store_server::console::{Console, Place};
 use tokio::task::JoinSet;
 
 pub(crate) use self::listener::AdminListener;
@@ -45,11 +48,12 @@ use crate::http::body::discard;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The answer to a request for any other path.
-const PATHS: &str = "here are /metrics, /healthz, /status, /traces, /reload, /refresh and /components/ID/swap, rollback, promote, abort";
+const PATHS: &str = "here are /console, /metrics, /healthz, /status, /traces, /history, /events, /fleet, /reload, /refresh and /components/ID/swap, rollback, promote, abort";
 
 /// Answers the requests of all admin connections.
 pub(crate) struct Admin {
     pub(crate) control: Arc<Control>,
+    pub(crate) console: Arc<Console>,
     pub(crate) token: Token,
     pub(crate) names: Names,
 }
@@ -90,6 +94,7 @@ pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
 /// What the path of a request names.
 enum Endpoint<'a> {
     Read,
+    Console(Place<'a>),
     Reload,
     Refresh,
     Change { id: &'a str, action: &'a str },
@@ -100,6 +105,7 @@ impl Admin {
         let path = request.uri().path().to_owned();
         match self.let_in(&path, &request, &peer) {
             Ok(Endpoint::Read) => self.read(&path),
+            Ok(Endpoint::Console(place)) => self.at_console(place, request, &peer).await,
             Ok(Endpoint::Reload) => self.reload(peer).await,
             Ok(Endpoint::Refresh) => self.refresh(peer).await,
             Ok(Endpoint::Change { id, action }) => {
@@ -122,6 +128,10 @@ impl Admin {
         peer: &Peer,
     ) -> Result<Endpoint<'a>, Rejection> {
         self.names.check(request.version(), request.headers())?;
+        if let Some(place) = Place::of(path) {
+            self.let_in_console(place, request, peer)?;
+            return Ok(Endpoint::Console(place));
+        }
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let (endpoint, action, component) = match *segments.as_slice() {
             ["metrics" | "healthz" | "status" | "traces"] => (Endpoint::Read, "read", None),

@@ -164,6 +164,18 @@ impl Control {
     }
 }
 
+/// What would become of a canary if its trial ended now, and why.
+pub(super) fn so_far(
+    budget: &CanaryBudget,
+    canary: &Tally,
+    stable: &Tally,
+) -> (&'static str, Option<String>) {
+    match verdict(budget, canary, stable, true) {
+        Some(Verdict::Withdraw(why)) => ("withdraw", Some(why)),
+        _ => ("promote", None),
+    }
+}
+
 /// Whether a canary keeps to its budget, compared with the stable generation over the same time. `None` while it is too
 /// early to say.
 fn verdict(

@@ -6,10 +6,12 @@ use std::time::SystemTime;
 use store_server::build::Build;
 
 use super::Control;
+use super::canary::so_far;
 use super::ledger::KeptVersion;
 use super::millis;
 use crate::answers::{ComponentStatus, GenerationStatus, Status, TrialStatus};
 use crate::app::{Canary, Slot};
+use crate::config::CanaryBudget;
 use crate::instance::{Life, Version};
 use crate::metrics::GenerationRow;
 
@@ -23,7 +25,10 @@ impl Control {
             ComponentStatus {
                 component: id.clone(),
                 generations: generations(slot, &ledger.draining(), &ledger.kept),
-                canary: slot.canary.as_deref().map(trial),
+                canary: slot
+                    .canary
+                    .as_deref()
+                    .map(|canary| trial(canary, &self.config.swap.canary)),
                 last: ledger.last.clone(),
             }
         });
@@ -104,8 +109,9 @@ fn drains(life: &Life) -> GenerationStatus {
     has_instances(life, "draining", 0.0)
 }
 
-fn trial(canary: &Canary) -> TrialStatus {
+fn trial(canary: &Canary, budget: &CanaryBudget) -> TrialStatus {
     let (tally, stable) = (&canary.tally, &canary.stable_tally);
+    let (so_far, why) = so_far(budget, tally, stable);
     TrialStatus {
         generation: canary.generation.version.number,
         share: canary.share.fraction(),
@@ -116,6 +122,8 @@ fn trial(canary: &Canary) -> TrialStatus {
         stable_requests: stable.requests(),
         stable_errors: stable.errors(),
         stable_p99_ms: stable.p99().map(millis),
+        so_far: Some(so_far.to_owned()),
+        why,
     }
 }
 
