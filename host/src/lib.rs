@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_server::console::Console;
+use store_server::console::{Console, Program};
 use store_server::trace::Tracing;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -172,7 +172,7 @@ impl Host {
         let listens = local_address(&listener)?;
         let own = Admin {
             control: control.clone(),
-            console: console(config, listens, &metrics),
+            console: console(config, listens, &metrics, tracing.is_on()),
             token,
             names: Names::of(&admin, &config.admin_names),
         };
@@ -244,9 +244,19 @@ fn start_tasks(
 }
 
 /// The console of this host and of those that it is told of.
-fn console(config: &Config, listens: SocketAddr, metrics: &Metrics) -> Arc<Console> {
-    let (name, members) = (format!("host {listens}"), config.console_peer.clone());
-    Console::new(PROGRAM, name, &PANELS, metrics.registry(), members)
+fn console(
+    config: &Config,
+    listens: SocketAddr,
+    metrics: &Metrics,
+    keeps_traces: bool,
+) -> Arc<Console> {
+    let program = Program {
+        package: PROGRAM,
+        name: format!("host {listens}"),
+        keeps_traces,
+    };
+    let members = config.console_peer.clone();
+    Console::new(program, &PANELS, metrics.registry(), members)
 }
 
 /// The token; without one only this machine may reach the admin listener.

@@ -12,7 +12,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -57,22 +56,23 @@ pub fn json() -> Value {
     serde_json::to_value(&*LINES.lock()).unwrap_or_default()
 }
 
-/// The part of the log that keeps lines here.
+/// The part of the log that keeps lines here, of those that its filter lets through.
 pub(crate) fn layer<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let which = Targets::new()
-        .with_default(LevelFilter::WARN)
-        .with_target(AUDIT, LevelFilter::INFO)
-        .with_target(GUEST, LevelFilter::OFF);
-    Recent.with_filter(which)
+    Recent
 }
 
 struct Recent;
 
 impl<S: Subscriber> Layer<S> for Recent {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let about = event.metadata();
+        let is_warning = *about.level() <= Level::WARN && about.target() != GUEST;
+        if !is_warning && about.target() != AUDIT {
+            return;
+        }
         let mut line = Line::of(event);
         event.record(&mut line);
         let mut lines = LINES.lock();
@@ -121,6 +121,9 @@ impl Line {
     fn set(&mut self, field: &Field, value: Value) {
         match (field.name(), &value) {
             ("message", Value::String(text)) => self.message.clone_from(text),
+            // What crates say by way of `log` has its own fields for it.
+            ("log.target", Value::String(text)) => self.target.clone_from(text),
+            ("log.file" | "log.line" | "log.module_path", _) => {}
             (name, _) => {
                 self.fields.insert(name.to_owned(), value);
             }

@@ -100,7 +100,7 @@ pub(crate) static PANELS: [Panel; 15] = [
         "cores",
         "process_cpu_seconds_total",
         &[],
-        Reading::Rate,
+        Reading::Processor,
     ),
     of(
         "memory",

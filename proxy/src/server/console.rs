@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use store_server::console::{Console, Member, MemberUrl};
+use store_server::console::{Console, Member, MemberUrl, Program};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -13,16 +13,20 @@ use crate::table::live::Live;
 
 /// Starts it. It takes samples until the set is dropped.
 pub(super) fn start(
-    program: &'static str,
+    package: &'static str,
     config: &Config,
     live: &Arc<Live>,
 ) -> (Arc<Console>, JoinSet<()>) {
     let listens = config.listen.first().map(|listen| listen.address);
     let listens = listens.unwrap_or(config.server.admin);
-    let name = format!("proxy {listens}");
+    let program = Program {
+        package,
+        name: format!("proxy {listens}"),
+        keeps_traces: live.tracing.is_on(),
+    };
     let members = config.console.members();
     let registry = live.metrics.registry();
-    let console = Console::new(program, name, &PANELS, registry, members);
+    let console = Console::new(program, &PANELS, registry, members);
     let (live, port) = (live.clone(), config.console.upstream_admin_port);
     let mut task = JoinSet::new();
     task.spawn(console.clone().run(move || match port {

@@ -54,6 +54,7 @@ static FILES: &[File] = &[
     file!("/console/log.js", "log.js", SCRIPT),
     file!("/console/overview.js", "overview.js", SCRIPT),
     file!("/console/requests.js", "requests.js", SCRIPT),
+    file!("/console/swap.js", "swap.js", SCRIPT),
     file!("/console/token.js", "token.js", SCRIPT),
     file!("/console/upstreams.js", "upstreams.js", SCRIPT),
 ];

@@ -8,50 +8,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method, StatusCode};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use super::exchange::{Asked, Sender, as_own};
 use super::member::Member;
-use super::{Reply, answer, refusal};
+use super::paths::methods;
+use super::{Reply, refusal};
 use crate::logging::AUDIT;
-
-/// A member on this machine or in this building connects at once.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Longest wait for something to read.
 const READ_LIMIT: Duration = Duration::from_secs(4);
 
 /// Longest wait for a change: a component is received, compiled and probed.
 const CHANGE_LIMIT: Duration = Duration::from_secs(270);
-
-/// Far above any answer of an admin listener.
-const LARGEST_ANSWER: usize = 16 << 20;
-
-/// Headers of a request that are passed on.
-const PASSED_ON: [&str; 3] = ["authorization", "content-digest", "store-signature"];
-
-/// What may be read of a member.
-const READS: [&str; 6] = [
-    "/status", "/history", "/traces", "/events", "/metrics", "/healthz",
-];
-
-/// What may be changed of one, besides its components.
-const CHANGES: [&str; 6] = [
-    "/token",
-    "/reload",
-    "/refresh",
-    "/drain",
-    "/undrain",
-    "/cache/purge",
-];
 
 /// A request to be passed on.
 pub struct Forward<'a> {
@@ -73,7 +47,7 @@ pub struct Forward<'a> {
 
 /// All other members.
 pub(super) struct Fleet {
-    client: Client<HttpConnector, Full<Bytes>>,
+    sender: Sender,
     configured: Vec<Member>,
     standing: Arc<Mutex<Vec<Standing>>>,
     /// Looks that are under way.
@@ -92,33 +66,10 @@ struct Standing {
     is_looked_at: bool,
 }
 
-/// The methods of a path of another member; none if it is not passed on.
-pub(super) fn methods(path: &str) -> &'static [Method] {
-    if READS.contains(&path) {
-        return &[Method::GET, Method::HEAD];
-    }
-    let segments: Vec<&str> = path.split('/').skip(1).collect();
-    let is_change = match *segments.as_slice() {
-        ["components", id, action] => {
-            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-            let is_known = ["swap", "rollback", "promote", "abort"].contains(&action);
-            is_known && !id.is_empty() && id.bytes().all(fits)
-        }
-        _ => CHANGES.contains(&path),
-    };
-    if is_change { &[Method::POST] } else { &[] }
-}
-
 impl Fleet {
     pub(super) fn new(configured: Vec<Member>) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_LIMIT));
-        let client = Client::builder(TokioExecutor::new())
-            // Who is replaced by another process at the same address should not be asked any more.
-            .pool_idle_timeout(Duration::from_secs(10))
-            .build(connector);
         Self {
-            client,
+            sender: Sender::new(),
             configured,
             standing: Arc::default(),
             looks: Mutex::default(),
@@ -150,12 +101,17 @@ impl Fleet {
         while looks.try_join_next().is_some() {}
         for one in standing.iter_mut().filter(|one| !one.is_looked_at) {
             one.is_looked_at = true;
-            let (client, standing) = (self.client.clone(), self.standing.clone());
+            let (sender, standing) = (self.sender.clone(), self.standing.clone());
             let member = one.member.clone();
             looks.spawn(async move {
-                let uri = uri(&member, "/healthz", None);
-                let request = request(&Method::GET, uri, Bytes::new());
-                let answers = send(&client, request, READ_LIMIT).await.map(|_| ());
+                let asked = Asked {
+                    method: &Method::GET,
+                    path: "/healthz",
+                    query: None,
+                    headers: &HeaderMap::new(),
+                    body: Bytes::new(),
+                };
+                let answers = sender.send(&member, asked, READ_LIMIT).await.map(|_| ());
                 note(&standing, &member, answers);
             });
         }
@@ -233,14 +189,14 @@ impl Fleet {
             let detail = "send the member's admin token as `Authorization: Bearer TOKEN`";
             return refusal(StatusCode::UNAUTHORIZED, detail);
         }
-        let uri = uri(&member, forward.path, forward.query);
-        let mut request = request(forward.method, uri, forward.body);
-        for name in PASSED_ON.map(HeaderName::from_static) {
-            if let Some(value) = forward.headers.get(&name) {
-                request.headers_mut().insert(name, value.clone());
-            }
-        }
-        match send(&self.client, request, limit).await {
+        let asked = Asked {
+            method: forward.method,
+            path: forward.path,
+            query: forward.query,
+            headers: forward.headers,
+            body: forward.body,
+        };
+        match self.sender.send(&member, asked, limit).await {
             Ok(answered) => as_own(answered),
             Err(reason) => {
                 let detail = format!("{} at {}: {reason}", member.name, member.url);
@@ -278,69 +234,10 @@ fn note(standing: &Mutex<Vec<Standing>>, member: &Member, answers: Result<(), St
     one.answers = Some(answers);
 }
 
-fn uri(member: &Member, path: &str, query: Option<&str>) -> String {
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    format!("http://{}{path}{query}", member.url.authority())
-}
-
-fn request(method: &Method, uri: String, body: Bytes) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = method.clone();
-    // Parts of a request that was one already, and of a member's URL.
-    *request.uri_mut() = uri.parse::<Uri>().unwrap_or_default();
-    request
-}
-
-async fn send(
-    client: &Client<HttpConnector, Full<Bytes>>,
-    request: Request<Full<Bytes>>,
-    limit: Duration,
-) -> Result<Response<Bytes>, String> {
-    let exchange = async {
-        let answer = client
-            .request(request)
-            .await
-            .map_err(|error| root(&error))?;
-        let (head, body) = answer.into_parts();
-        let body = Limited::new(body, LARGEST_ANSWER).collect().await;
-        let body = body.map_err(|error| format!("the answer broke off: {error}"))?;
-        Ok(Response::from_parts(head, body.to_bytes()))
-    };
-    let late = || Err(format!("no answer within {} s", limit.as_secs()));
-    tokio::time::timeout(limit, exchange)
-        .await
-        .unwrap_or_else(|_| late())
-}
-
-/// The innermost cause, which says what the system says.
-fn root(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
-}
-
-/// A member's answer as one of ours. Whatever it says of itself, it is data.
-fn as_own(answered: Response<Bytes>) -> Reply {
-    let (head, body) = answered.into_parts();
-    let media_type = head.headers.get(CONTENT_TYPE);
-    let media_type = media_type.map_or("", |value| value.to_str().unwrap_or_default());
-    let known = ["application/problem+json", "application/json", "text/plain"];
-    let known = known
-        .into_iter()
-        .find(|known| media_type.starts_with(known));
-    let mut reply = answer(known.unwrap_or("application/octet-stream"), body);
-    *reply.status_mut() = head.status;
-    if let Some(wait) = head.headers.get(http::header::RETRY_AFTER) {
-        let wait: HeaderValue = wait.clone();
-        reply.headers_mut().insert(http::header::RETRY_AFTER, wait);
-    }
-    reply
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+    use http::header::CONTENT_TYPE;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -360,24 +257,6 @@ mod tests {
             headers,
             body: Bytes::new(),
             peer: "a test",
-        }
-    }
-
-    #[test]
-    fn only_paths_of_an_admin_listener_are_passed_on() {
-        assert_eq!(methods("/status"), [Method::GET, Method::HEAD]);
-        assert_eq!(methods("/components/orders/swap"), [Method::POST]);
-        for not in [
-            "/",
-            "/console",
-            "/fleet",
-            "/fleet/a/status",
-            "/components/../swap",
-            "/components/a%2Fb/swap",
-            "/components/a/delete",
-            "/status/",
-        ] {
-            assert!(methods(not).is_empty(), "{not}");
         }
     }
 

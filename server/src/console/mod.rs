@@ -2,13 +2,16 @@
 //! for whoever has the token (docs/CONSOLE.md).
 //!
 //! `files` are the page itself, `history` the last fifteen minutes of the program's metrics, `fleet` its other members,
-//! which the page reaches through the program that served it. Who may ask and whose token is right, the program's admin
+//! which the page reaches through the program that served it, one `exchange` after the other and at the `paths` that are
+//! listed. Who may ask and whose token is right, the program's admin
 //! listener decides; what an answer means, the page does.
 
+mod exchange;
 mod files;
 mod fleet;
 mod history;
 mod member;
+mod paths;
 
 use std::sync::Arc;
 
@@ -55,12 +58,20 @@ pub enum Place<'a> {
     },
 }
 
+/// The program that a console is of.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The package that it is.
+    pub package: &'static str,
+    /// What its operators know it by.
+    pub name: String,
+    /// Whether it keeps slow and failed requests.
+    pub keeps_traces: bool,
+}
+
 /// The console of one program.
 pub struct Console {
-    /// The package that the program is.
-    program: &'static str,
-    /// What its operators know it by.
-    name: String,
+    program: Program,
     history: History,
     fleet: Fleet,
 }
@@ -90,25 +101,23 @@ impl<'a> Place<'a> {
     pub fn methods(self) -> &'static [Method] {
         match self {
             Self::Token => &[Method::POST],
-            Self::Member { path, .. } => fleet::methods(path),
+            Self::Member { path, .. } => paths::methods(path),
             _ => &[Method::GET, Method::HEAD],
         }
     }
 }
 
 impl Console {
-    /// The console of `program`, known to its operators as `name`, with charts of the metrics in `registry`.
+    /// The console of `program`, with charts of the metrics in `registry`.
     #[must_use]
     pub fn new(
-        program: &'static str,
-        name: String,
+        program: Program,
         panels: &'static [Panel],
         registry: Registry,
         members: Vec<Member>,
     ) -> Arc<Self> {
         Arc::new(Self {
             program,
-            name,
             history: History::new(registry, panels),
             fleet: Fleet::new(members),
         })
@@ -172,8 +181,9 @@ impl Console {
         let build = Build::this();
         json!({
             "self": {
-                "name": self.name,
-                "program": self.program,
+                "name": self.program.name,
+                "program": self.program.package,
+                "keeps_traces": self.program.keeps_traces,
                 "version": build.version,
                 "commit": build.commit,
             },
@@ -246,7 +256,12 @@ mod tests {
 
     #[test]
     fn data_are_kept_by_nobody_and_run_nothing() {
-        let console = Console::new("p", "n".into(), &[], Registry::new(), vec![]);
+        let program = Program {
+            package: "p",
+            name: "n".into(),
+            keeps_traces: false,
+        };
+        let console = Console::new(program, &[], Registry::new(), vec![]);
         for place in [Place::History, Place::Events, Place::Fleet] {
             let answer = console.read(place, None, &HeaderMap::new());
             assert_eq!(answer.headers()["cache-control"], "no-store");

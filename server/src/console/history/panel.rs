@@ -34,6 +34,8 @@ pub enum Reading {
     Age,
     /// What this share of a histogram's new observations kept to, in its own unit.
     Quantile(f64),
+    /// The processor time of this process, in cores, as the system knows it: the metric has whole seconds only.
+    Processor,
     /// The share that series with these values of a label have in what a counter rose by.
     Share(&'static str, &'static [&'static str]),
 }
@@ -52,6 +54,18 @@ impl Panel {
     /// What each line adds up to. The one of all together has no name.
     pub(super) fn sums(&self, family: Option<&MetricFamily>) -> BTreeMap<String, Sum> {
         let mut sums = BTreeMap::new();
+        if self.reading == Reading::Processor {
+            let value = processor_seconds();
+            let sum = Sum {
+                value,
+                ..Sum::default()
+            };
+            return value
+                .is_finite()
+                .then(|| (String::new(), sum))
+                .into_iter()
+                .collect();
+        }
         let metrics = family.map_or(&[][..], MetricFamily::get_metric);
         for metric in metrics.iter().filter(|metric| self.counts(metric)) {
             self.add(metric, sums.entry(String::new()).or_default());
@@ -81,6 +95,7 @@ impl Panel {
     fn add(&self, metric: &Metric, sum: &mut Sum) {
         match self.reading {
             Reading::Rate => sum.value += metric.get_counter().get_value(),
+            Reading::Processor => {}
             Reading::Value => sum.value += metric.get_gauge().get_value(),
             Reading::Age => sum.value = sum.value.max(metric.get_gauge().get_value()),
             Reading::Share(name, values) => {
@@ -107,6 +122,19 @@ impl Panel {
     }
 }
 
+/// What `/proc/self/stat` says of the time in user mode and in the kernel, in hundredths of a second (`proc_pid_stat(5)`).
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is the program's name, in brackets, and may have spaces.
+    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
+    match (ticks(11), ticks(12)) {
+        (Some(user), Some(kernel)) => (user + kernel) / 100.0,
+        _ => f64::NAN,
+    }
+}
+
 fn label<'a>(metric: &'a Metric, name: &str) -> &'a str {
     let mut labels = metric.get_label().iter();
     let found = labels.find(|label| label.name() == name);
@@ -119,7 +147,7 @@ impl Reading {
         // What fell began anew, from zero.
         let rise = |before: f64, now: f64| if now < before { now } else { now - before };
         match self {
-            Self::Rate => rise(before.value, now.value) / seconds,
+            Self::Rate | Self::Processor => rise(before.value, now.value) / seconds,
             Self::Value => now.value,
             Self::Age if now.value > 0.0 => (clock - now.value).max(0.0),
             Self::Age => f64::NAN,
@@ -197,6 +225,17 @@ mod tests {
         assert_eq!(age(100.0, 130.0), 30.0);
         assert_eq!(age(100.0, 40.0), 0.0);
         assert!(age(0.0, 40.0).is_nan());
+    }
+
+    #[test]
+    fn the_processor_s_time_grows_with_work() {
+        let before = processor_seconds();
+        assert!(before.is_finite());
+        let (began, mut sum) = (std::time::Instant::now(), 0_u64);
+        while processor_seconds() <= before && began.elapsed().as_secs() < 20 {
+            sum = (0..1_000_000_u64).fold(sum, |sum, n| sum.wrapping_mul(31) ^ n);
+        }
+        assert!(processor_seconds() > before, "{sum}");
     }
 
     #[test]
