@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::admin::ask;
-use crate::support::{Message, Rig, Upstream, eventually, get, problem, shop};
+use crate::support::{Rig, Upstream, eventually, get, problem, shop};
 
 const HOST: (&str, &str) = ("host", "localhost");
 
@@ -13,11 +13,7 @@ async fn read(rig: &Rig, path: &str) -> Value {
     let answer = ask(rig, "GET", path, &[HOST]).await;
     assert_eq!(answer.status(), 200, "{path}");
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
-    json(&answer)
-}
-
-fn json(answer: &Message) -> Value {
-    serde_json::from_slice(&answer.body).unwrap()
+    answer.json()
 }
 
 fn token(rig: &Rig) -> String {

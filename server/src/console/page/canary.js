@@ -54,7 +54,8 @@ class Trial {
   }
 
   update(host, trial, component, generations) {
-    const canary = trial?.generation ?? component.last?.generation ?? Math.max(...generations);
+    // The newest of those that were compared.
+    const canary = trial?.generation ?? Math.max(...generations);
     const left = trial ? (new Date(trial.until) - host.statusAt) / 1000 : 0;
     this.head(host, trial, component, canary, left);
     this.compare(trial);
@@ -67,13 +68,13 @@ class Trial {
   head(host, trial, component, canary, left) {
     const parts = trial
       ? [`${format.value(trial.share, "share")} of the requests`, left > 0 ? `${format.span(left)} left` : "about to be judged"]
-      : ["over"];
+      : ["trial over"];
     // Roll-outs in steps say where they are.
     if (trial?.step !== undefined && trial?.steps !== undefined) parts.unshift(step(trial));
-    const verdict = trial?.so_far ?? component.last?.result ?? "over";
-    const why = trial ? trial.why : component.last?.reason;
-    const bad = trial ? trial.so_far === "withdraw" : component.last?.reason;
-    const words = trial?.so_far ? (bad ? "would be withdrawn" : "would be promoted") : verdict;
+    const end = component.last?.generation === canary ? component.last : null;
+    const why = trial ? trial.why : end?.reason;
+    const bad = trial ? trial.so_far === "withdraw" : Boolean(end?.reason);
+    const words = !trial ? end?.result ?? "over" : !trial.so_far ? "on trial" : bad ? "would be withdrawn" : "would be promoted";
     show(this.heading, [host.name, canary, parts, words, why], () => [
       h("h3", {}, `Generation ${canary} on ${host.name}: `, pill(words, bad ? "bad" : "good"), h("span", { class: "muted" }, ` ${parts.join(", ")}`)),
       why ? h("p", { class: "why" }, why) : null,

@@ -93,7 +93,7 @@ export class Chart {
     const right = this.width - RIGHT;
     const levels = ticks.map(tick => [
       s("line", { class: "grid", x1: LEFT, x2: right, y1: this.y(tick), y2: this.y(tick) }),
-      s("text", { class: "tick", x: LEFT - 6, y: this.y(tick) + 4, "text-anchor": "end" }, format.value(tick, this.unit)),
+      s("text", { class: "tick", x: LEFT - 6, y: this.y(tick) + 4, "text-anchor": "end" }, tick === 0 ? "0" : format.value(tick, this.unit)),
     ]);
     const length = (now - this.from) / 1000;
     const step = [10, 30, 60, 300].find(step => length / step <= 4) ?? 300;

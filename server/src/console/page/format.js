@@ -75,7 +75,9 @@ export function steps(most, unit) {
   const base = unit === "bytes" ? 1024 ** Math.floor(Math.log(most) / Math.log(1024)) : 1;
   const scaled = most / base;
   const power = 10 ** Math.floor(Math.log10(scaled / 2));
-  const step = [1, 2, 2.5, 5, 10].map(times => times * power).find(step => scaled / step <= 4) * base;
+  const round = [1, 2, 2.5, 5, 10].map(times => times * power).find(step => scaled / step <= 4) * base;
+  // What is counted in wholes has no halves.
+  const step = unit === "" ? Math.max(1, round) : round;
   const found = [];
   for (let at = 0; at < most + step; at += step) {
     found.push(Number(at.toPrecision(12)));

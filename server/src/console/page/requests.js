@@ -14,7 +14,8 @@ export class Requests {
     this.title = "Requests";
     this.filter = "all";
     this.order = "slowest";
-    this.open = new Set();
+    /** Those that are being read, by their ids: they stay, as they were. */
+    this.open = new Map();
     this.note = h("div", {});
     this.list = h("div", { class: "requests" });
     this.element = h("div", {},
@@ -48,8 +49,9 @@ export class Requests {
     ]);
     const all = requests(fleet).filter(request => this.filter === "all" || request.why === this.filter);
     const by = this.order === "newest" ? (a, b) => b.started - a.started : (a, b) => b.took - a.took;
-    const shown = all.sort(by).slice(0, MOST);
-    // One that is being read stays, as it was.
+    const newest = all.sort(by).slice(0, MOST);
+    for (const request of newest) if (this.open.has(request.id)) this.open.set(request.id, request);
+    const shown = [...new Map([...newest, ...this.open.values()].map(request => [request.id, request])).values()].sort(by);
     const what = [this.filter, this.order, shown.map(request => [request.id, request.trees.length])];
     show(this.list, what, () => shown.length ? shown.map(request => this.row(request)) : [h("p", {}, "There are none.")]);
   }
@@ -57,7 +59,7 @@ export class Requests {
   row(request) {
     const details = h("details", {
       class: "request", "data-key": request.id, "data-trace": request.id,
-      on: { toggle: () => { if (details.open && details.childElementCount === 1) details.append(waterfall(request)); } },
+      on: { toggle: () => this.toggled(details, request) },
     }, h("summary", { "data-key": `summary/${request.id}` },
       h("span", { class: "when" }, format.clock(request.started)),
       h("span", { class: "what" }, request.name),
@@ -66,6 +68,14 @@ export class Requests {
       h("span", { class: "n" }, format.seconds(request.took / 1e6)),
       h("span", { class: "muted" }, request.trees.map(tree => tree.member).join(", "))));
     return details;
+  }
+
+  toggled(details, request) {
+    // Those that are replaced by newer ones are not closed by the visitor.
+    if (!details.isConnected) return;
+    if (details.open) this.open.set(request.id, request);
+    else this.open.delete(request.id);
+    if (details.open && details.childElementCount === 1) details.append(waterfall(request));
   }
 }
 

@@ -17,8 +17,20 @@ const SIZES = { phone: [360, 740], tablet: [820, 1100], wide: [1600, 1000] };
 async function open({ browser, url }, view, [width, height], colorScheme) {
   const page = await browser.newPage({ viewport: { width, height }, colorScheme });
   await page.goto(`${url}#${view}`);
-  await page.waitForFunction(() => Number(document.documentElement.dataset.looks) > 2);
+  const looks = () => Number(document.documentElement.dataset.looks);
+  await eventually("the page has looked", async () => await page.evaluate(looks) > 2);
   return page;
+}
+
+/** Takes a picture of a view, if pictures are wanted; `before` does something on the page first. */
+export async function picture(context, view, size, scheme, before) {
+  const { pictures } = context.settings;
+  if (!pictures) return;
+  fs.mkdirSync(pictures, { recursive: true });
+  const page = await open(context, view, SIZES[size], scheme);
+  await before?.(page);
+  await page.screenshot({ path: path.join(pictures, `${view}-${size}.png`) });
+  await page.close();
 }
 
 export const looks = [
@@ -67,16 +79,11 @@ export const looks = [
   }],
 
   ["pictures are taken", async context => {
-    const { pictures } = context.settings;
-    if (!pictures) return;
-    fs.mkdirSync(pictures, { recursive: true });
-    for (const [size, view, scheme] of [["wide", "overview", "light"], ["tablet", "components", "dark"], ["phone", "overview", "light"], ["wide", "requests", "dark"]]) {
-      const page = await open(context, view, SIZES[size], scheme);
-      if (view === "overview") await page.getByLabel("all hosts").check();
-      if (view === "requests") await page.locator("details.request", { hasText: "POST /orders" }).first().locator("summary").click();
-      await page.screenshot({ path: path.join(pictures, `${view}-${size}.png`) });
-      await page.close();
-    }
+    const allHosts = page => page.getByLabel("all hosts").check();
+    await picture(context, "overview", "wide", "light", allHosts);
+    await picture(context, "overview", "phone", "light", allHosts);
+    const order = page => page.locator("details.request", { hasText: "POST /orders" }).filter({ hasText: "proxy" }).first();
+    await picture(context, "requests", "wide", "dark", page => order(page).locator("summary").click());
   }],
 
   ["a clock that is off makes no difference", async context => {

@@ -1,6 +1,7 @@
 // What the console offers, step by step, each compared with what the programs themselves say.
 import assert from "node:assert/strict";
 import { eventually, json, metric } from "./console.mjs";
+import { picture } from "./looks.mjs";
 
 const view = (page, name) => page.locator("#views").getByRole("link", { name, exact: true }).click();
 const said = (page, words) => page.locator(".said", { hasText: words });
@@ -138,6 +139,8 @@ export const steps = [
     assert.ok(requests > 0 && requests <= canary.requests, `${requests} of ${canary.requests}`);
     assert.equal(canary.so_far, "promote");
     await trial.locator('[data-panel="trial_requests"]').getByText(`canary (${canary.generation})`).waitFor();
+    const toTrial = page => page.locator('[data-host="host-1"]').first().scrollIntoViewIfNeeded();
+    await picture(context, "components", "tablet", "dark", toTrial);
     await rowOf(page, "reports", "host-1", canary.generation).getByRole("button", { name: /^Promote/ }).click();
     await said(page, "is promoted").waitFor();
     assert.equal(await live(settings.hosts[0], "reports"), canary.generation);
