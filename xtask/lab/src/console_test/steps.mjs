@@ -188,6 +188,7 @@ export const steps = [
     const trace = await request.getAttribute("data-trace");
     const kept = page.locator(`details[data-trace="${trace}"]`);
     await kept.locator("summary").click();
+    await kept.getByText("run orders").first().waitFor();
     const spans = await kept.locator("tbody th").allTextContents();
     const names = ["GET ", "POST "].some(method => spans[0].startsWith(method));
     assert.ok(names, spans.join(" | "));
