@@ -82,7 +82,7 @@ class Card {
   changes(host, generation, key) {
     if (generation.state === "kept") {
       return h("button", {
-        type: "button", "data-key": `back/${this.id}/${key}`, "aria-label": `Roll ${this.id} on ${host.name} back to generation ${generation.generation}`,
+        type: "button", "data-key": `back/${this.id}/${key}`, "aria-label": `Roll back to it: generation ${generation.generation} of ${this.id} on ${host.name}`,
         on: { click: event => this.rollBack(event.currentTarget, host, generation) },
       }, "Roll back to it");
     }
