@@ -35,6 +35,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use store_server::console::{Console, Program};
 use store_server::trace::Tracing;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -51,7 +52,7 @@ use control::file_watch::Files;
 use control::{Control, Parts, Purger, StateFolder, Trust, file_watch, refresh_task};
 use http::{Refusals, Server};
 use instance::{Compiler, EpochTicker, engine};
-use metrics::Metrics;
+use metrics::{Metrics, PANELS};
 
 /// The service that traces are of, unless the environment names another.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
@@ -109,8 +110,8 @@ pub struct Host {
     listener: TcpListener,
     admin: AdminAddress,
     server: Arc<Server>,
-    /// The refresh, the admin listener and the watch; they end when this is dropped.
-    _tasks: [JoinSet<()>; 3],
+    /// The refresh, the admin listener, the watch and the console; they end when this is dropped.
+    _tasks: [JoinSet<()>; 4],
     _ticker: EpochTicker,
 }
 
@@ -169,8 +170,10 @@ impl Host {
         let control = tokio::task::block_in_place(|| Control::load(&plan, parts))?;
         let address = admin_listener.address();
         let admin = address.map_err(|error| StartError::Internal(error.to_string()))?;
+        let listens = local_address(&listener)?;
         let own = Admin {
             control: control.clone(),
+            console: console(config, listens, &metrics, tracing.is_on()),
             token,
             names: Names::of(&admin, &config.admin_names),
         };
@@ -225,8 +228,10 @@ fn start_tasks(
     watched: Option<Files>,
     listener: AdminListener,
     admin: Admin,
-) -> [JoinSet<()>; 3] {
+) -> [JoinSet<()>; 4] {
     let watch = watched.map(|files| file_watch::start(control.clone(), files));
+    let mut console = JoinSet::new();
+    console.spawn(admin.console.clone().run(Vec::new));
     [
         refresh_task::start(
             control.live.clone(),
@@ -235,7 +240,24 @@ fn start_tasks(
         ),
         admin::start(listener, Arc::new(admin)),
         watch.unwrap_or_default(),
+        console,
     ]
+}
+
+/// The console of this host and of those that it is told of.
+fn console(
+    config: &Config,
+    listens: SocketAddr,
+    metrics: &Metrics,
+    keeps_traces: bool,
+) -> Arc<Console> {
+    let program = Program {
+        package: PROGRAM,
+        name: format!("host {listens}"),
+        keeps_traces,
+    };
+    let members = config.console_peer.clone();
+    Console::new(program, &PANELS, metrics.registry(), members)
 }
 
 /// The token; without one only this machine may reach the admin listener.

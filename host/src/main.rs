@@ -9,7 +9,7 @@ use std::time::Duration;
 use store_host::cli::{Cli, Command, Migrate};
 use store_host::config::Config;
 use store_host::{Host, Reloader, StartError, client, databases};
-use store_server::console::{arguments, say, succeed};
+use store_server::terminal::{arguments, say, succeed};
 use store_server::{logging, names, service_manager};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -191,5 +191,5 @@ async fn operate(command: client::Command) -> ExitCode {
 }
 
 fn fail(reason: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    store_server::console::fail(PROGRAM, reason, code)
+    store_server::terminal::fail(PROGRAM, reason, code)
 }

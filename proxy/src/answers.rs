@@ -66,6 +66,9 @@ pub(crate) struct UpstreamStatus {
     pub(crate) queued: usize,
     /// Requests sent there since the start.
     pub(crate) requests: usize,
+    /// How often it was left out for failing requests, since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ejections: Option<u64>,
 }
 
 /// The answer to a reload.

@@ -11,7 +11,7 @@ use store_proxy::operate::healthcheck::healthcheck;
 use store_proxy::operate::take_up::{TakenUp, take_up};
 use store_proxy::operate::upgrade::{UpgradeError, upgrade};
 use store_proxy::server::{self, StartError};
-use store_server::console::{arguments, succeed};
+use store_server::terminal::{arguments, succeed};
 use store_server::{logging, names};
 
 /// A request costs dozens of small allocations, which took 15 % of the time with the system's allocator.
@@ -151,5 +151,5 @@ async fn ask(command: &Command, config: &Path) -> Result<String, ClientError> {
 }
 
 fn fail(reason: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    store_server::console::fail(PROGRAM, reason, code)
+    store_server::terminal::fail(PROGRAM, reason, code)
 }

@@ -18,9 +18,31 @@ pub fn is_known(host: &str, configured: &[String]) -> bool {
             .any(|name| name.eq_ignore_ascii_case(host))
 }
 
+/// Whether a request with this `Origin` comes from a page that the listener itself served: it has the request's `Host`.
+#[must_use]
+pub fn is_own_origin(origin: &[u8], host: Option<&[u8]>) -> bool {
+    let own = origin.strip_prefix(b"http://");
+    own.is_some() && own == host
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_pages_of_the_listener_are_its_own() {
+        let host = Some(&b"127.0.0.1:5100"[..]);
+        assert!(is_own_origin(b"http://127.0.0.1:5100", host));
+        for origin in [
+            "http://evil.example",
+            "null",
+            "http://127.0.0.1:8080",
+            "https://127.0.0.1:5100",
+        ] {
+            assert!(!is_own_origin(origin.as_bytes(), host), "{origin}");
+        }
+        assert!(!is_own_origin(b"http://127.0.0.1:5100", None));
+    }
 
     #[test]
     fn names_that_a_page_can_take_are_not_known() {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
-use crate::console::one_line;
+use crate::terminal::one_line;
 
 /// A key as the steps that lead to it from the top of the file; an entry of an array is a step by number.
 pub type Path = Vec<String>;

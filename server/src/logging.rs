@@ -10,6 +10,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::recent;
+
 /// The target of the audit log. No filter hides its lines, and none is dropped.
 pub const AUDIT: &str = "audit";
 
@@ -27,22 +29,30 @@ pub enum LogFormat {
 /// # Errors
 /// `filter` is not in the form that `--log` describes; `example` is.
 pub fn start(format: LogFormat, filter: &str, example: &str) -> Result<[WorkerGuard; 2], String> {
-    let filter: EnvFilter = filter.parse().map_err(|error| {
-        format!("--log: `{filter}` is malformed: {error}; write for example `info` or `{example}`")
-    })?;
-    let not_here = format!("{AUDIT}=off").parse();
-    let not_here = not_here.map_err(|error| format!("the audit log: {error}"))?;
+    let all_but_audit = but_audit(filter, "off", example)?;
+    let with_audit = but_audit(filter, "info", example)?;
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     // Rather than drop a line, whoever makes a change waits for a full pipe.
     let all = NonBlockingBuilder::default().lossy(false);
     let (audit_writer, audit_guard) = all.finish(std::io::stderr());
-    let usual = layer(format, writer).with_filter(filter.add_directive(not_here));
+    let usual = layer(format, writer).with_filter(all_but_audit);
     let audit = Targets::new().with_target(AUDIT, LevelFilter::INFO);
     tracing_subscriber::registry()
         .with(usual)
         .with(layer(format, audit_writer).with_filter(audit))
+        .with(recent::layer().with_filter(with_audit))
         .init();
     Ok([guard, audit_guard])
+}
+
+/// `filter`, with the audit log at a level of its own.
+fn but_audit(filter: &str, level: &str, example: &str) -> Result<EnvFilter, String> {
+    let parsed: EnvFilter = filter.parse().map_err(|error| {
+        format!("--log: `{filter}` is malformed: {error}; write for example `info` or `{example}`")
+    })?;
+    let audit = format!("{AUDIT}={level}").parse();
+    let audit = audit.map_err(|error| format!("the audit log: {error}"))?;
+    Ok(parsed.add_directive(audit))
 }
 
 fn layer<S>(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<S> + Send + Sync>

@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Attack(Rest),
     /// Run public test suites against the host and the proxy
     Conformance(Rest),
+    /// Do in a browser all that the console offers, and compare what its page says with metrics and status
+    ConsoleTest(Rest),
     /// Look for inputs that make a fuzz target fail
     Fuzz(Rest),
     /// Make what people install: a tarball, a Debian package, images
@@ -77,6 +79,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
         Command::CrashTest(rest) => hand_over(LAB, "crash-test", rest).await,
         Command::Attack(rest) => hand_over(LAB, "attack", rest).await,
         Command::Conformance(rest) => hand_over(LAB, "conformance", rest).await,
+        Command::ConsoleTest(rest) => hand_over(LAB, "console-test", rest).await,
         Command::Fuzz(rest) => hand_over(LAB, "fuzz", rest).await,
         Command::Package(rest) => hand_over(SHIP, "package", rest).await,
     }

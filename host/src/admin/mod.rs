@@ -4,6 +4,7 @@
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: the build, and each component's generations, as JSON.
 //! - `GET /traces`: slow and failed requests of the last minute, as JSON.
+//! - `GET /console`: the page, and `/history`, `/events`, `/fleet`, `/token` and `/fleet/NAME/…`, which it asks for.
 //! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: serves the component in the body instead;
 //!   `steps`, `step_for`, `mirror`, `sticky` and `when` make it a roll-out in steps.
 //! - `POST /components/{id}/rollback[?generation=N]`: lets an earlier generation serve again.
@@ -12,11 +13,13 @@
 //! - `POST /reload`: reads the manifest, the variables and the files again.
 //! - `POST /refresh`: makes the reports anew.
 //!
-//! A GET is answered here, a POST in `changes`, which has its `query` read; `upload` receives the component of a swap. `listener` has the socket,
+//! A GET is answered here, a POST in `changes`, which has its `query` read; what the console's page asks for in `console`;
+//! `upload` receives the component of a swap. `listener` has the socket,
 //! `visitor` and `token` say who is let in, `reply` writes answers. Nothing here decides whether a change is made: `control`
 //! does, and its `answers` are passed on.
 
 mod changes;
+mod console;
 mod listener;
 mod query;
 mod reply;
@@ -34,6 +37,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use store_server::console::{Console, Place};
 use tokio::task::JoinSet;
 
 pub(crate) use self::listener::AdminListener;
@@ -48,11 +52,12 @@ use crate::http::body::discard;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The answer to a request for any other path.
-const PATHS: &str = "here are /metrics, /healthz, /status, /traces, /reload, /refresh and /components/ID/swap, rollback, promote, abort, step, settle";
+const PATHS: &str = "here are /console, /metrics, /healthz, /status, /traces, /history, /events, /fleet, /reload, /refresh and /components/ID/swap, rollback, promote, abort, step, settle";
 
 /// Answers the requests of all admin connections.
 pub(crate) struct Admin {
     pub(crate) control: Arc<Control>,
+    pub(crate) console: Arc<Console>,
     pub(crate) token: Token,
     pub(crate) names: Names,
 }
@@ -93,6 +98,7 @@ pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
 /// What the path of a request names.
 enum Endpoint<'a> {
     Read,
+    Console(Place<'a>),
     Reload,
     Refresh,
     Change { id: &'a str, action: &'a str },
@@ -103,6 +109,7 @@ impl Admin {
         let path = request.uri().path().to_owned();
         match self.let_in(&path, &request, &peer) {
             Ok(Endpoint::Read) => self.read(&path),
+            Ok(Endpoint::Console(place)) => self.at_console(place, request, &peer).await,
             Ok(Endpoint::Reload) => self.reload(peer).await,
             Ok(Endpoint::Refresh) => self.refresh(peer).await,
             Ok(Endpoint::Change { id, action: "step" }) => self.step(id.to_owned(), request).await,
@@ -126,6 +133,10 @@ impl Admin {
         peer: &Peer,
     ) -> Result<Endpoint<'a>, Rejection> {
         self.names.check(request.version(), request.headers())?;
+        if let Some(place) = Place::of(path) {
+            self.let_in_console(place, request, peer)?;
+            return Ok(Endpoint::Console(place));
+        }
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let (endpoint, action, component) = match *segments.as_slice() {
             ["metrics" | "healthz" | "status" | "traces"] => (Endpoint::Read, "read", None),

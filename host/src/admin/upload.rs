@@ -27,20 +27,7 @@ pub(super) async fn receive(
     most: usize,
 ) -> Result<Upload, ControlError> {
     let (head, body) = request.into_parts();
-    let announced = announced_bytes(&head.headers);
-    let bytes = if announced.is_some_and(|length| length > most as u64) {
-        discard(body).await;
-        return Err(too_large(most));
-    } else {
-        let reading = tokio::time::timeout(TIME_LIMIT, read(body, most));
-        let late = || {
-            failed(
-                StatusCode::REQUEST_TIMEOUT,
-                format!("not received within {TIME_LIMIT:?}"),
-            )
-        };
-        reading.await.unwrap_or_else(|_| Err(late()))?
-    };
+    let bytes = receive_bytes(&head.headers, body, most).await?;
     let expected_digest = content_digest(&head.headers)?;
     let signature = signature(&head.headers)?;
     Ok(Upload {
@@ -53,6 +40,29 @@ pub(super) async fn receive(
         },
         trial: query.trial.clone(),
     })
+}
+
+/// Receives a body of at most `most` bytes.
+///
+/// # Errors
+/// It is larger, breaks off, or takes too long.
+pub(super) async fn receive_bytes(
+    headers: &HeaderMap,
+    body: Incoming,
+    most: usize,
+) -> Result<Bytes, ControlError> {
+    if announced_bytes(headers).is_some_and(|length| length > most as u64) {
+        discard(body).await;
+        return Err(too_large(most));
+    }
+    let reading = tokio::time::timeout(TIME_LIMIT, read(body, most));
+    let late = || {
+        failed(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("not received within {TIME_LIMIT:?}"),
+        )
+    };
+    reading.await.unwrap_or_else(|_| Err(late()))
 }
 
 async fn read(mut body: Incoming, most: usize) -> Result<Bytes, ControlError> {

@@ -4,7 +4,7 @@
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
-use store_server::admin_name::is_known;
+use store_server::admin_name::{is_known, is_own_origin};
 
 use super::reply::Rejection;
 use crate::config::AdminAddress;
@@ -53,7 +53,7 @@ impl Names {
     }
 }
 
-/// Checks that no web page asks for a change. A page that the listener itself served would have its host as origin.
+/// Checks that no web page asks for a change, but for the console, which has this listener's host as origin.
 ///
 /// # Errors
 /// The request was sent by a web page of another origin.
@@ -62,8 +62,7 @@ pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Rejection> {
         return Ok(());
     };
     let host = headers.get(HOST).map(HeaderValue::as_bytes);
-    let own = origin.as_bytes().strip_prefix(b"http://");
-    if own.is_some() && own == host {
+    if is_own_origin(origin.as_bytes(), host) {
         return Ok(());
     }
     Err(Rejection::new(

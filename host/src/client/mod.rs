@@ -21,7 +21,7 @@ mod targets;
 mod trial;
 
 use clap::Subcommand;
-use store_server::console::say;
+use store_server::terminal::say;
 
 pub use action::{ActionArgs, RollbackArgs};
 pub use error::ClientError;

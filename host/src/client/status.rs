@@ -2,7 +2,7 @@
 
 use clap::Args;
 use store_server::build::Build;
-use store_server::console::table;
+use store_server::terminal::table;
 
 use super::http::Call;
 use super::{ClientError, Targets, say};

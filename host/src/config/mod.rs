@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use clap::Args;
 pub use store_server::Secret;
+use store_server::console::Member;
 pub(crate) use store_server::duration::parse as duration;
 use store_server::logging::LogFormat;
 
@@ -69,6 +70,16 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub admin_names: Vec<String>,
+
+    /// Another program of the fleet, whose console is to be part of this host's: NAME=http://host:port of its admin
+    /// listener. Give it several times for several
+    #[arg(
+        long,
+        env = "STORE_HOST_CONSOLE_PEER",
+        value_name = "NAME=URL",
+        value_delimiter = ','
+    )]
+    pub console_peer: Vec<Member>,
 
     /// Form of the log lines on stderr
     #[arg(long, env = "STORE_HOST_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]

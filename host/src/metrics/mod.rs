@@ -2,9 +2,10 @@
 //!
 //! `requests` has the metrics of requests by route, `swaps` those of changes by component, `pool` those of the MySQL pools,
 //! `group` those of MySQL servers with the same data, `outbound` those of what components ask MySQL and Redis for; the rest is
-//! here. Nothing here decides anything, and no other room declares a metric.
+//! here. `history` says which of them the console draws. Nothing here decides anything, and no other room declares a metric.
 
 mod group;
+mod history;
 mod outbound;
 mod pool;
 mod requests;
@@ -20,6 +21,7 @@ use store_server::trace::SpanCounters;
 pub(crate) use store_server::metrics::InUse;
 
 pub(crate) use self::group::GroupMetrics;
+pub(crate) use self::history::PANELS;
 use self::outbound::OutboundVecs;
 pub(crate) use self::outbound::{NearMetrics, Refusal};
 pub(crate) use self::pool::PoolMetrics;
@@ -124,6 +126,11 @@ impl Metrics {
     /// All metrics in Prometheus's text format, version 0.0.4.
     pub(crate) fn render(&self) -> prometheus::Result<String> {
         render(&self.registry)
+    }
+
+    /// All metrics, for whoever takes samples of them.
+    pub(crate) fn registry(&self) -> Registry {
+        self.registry.clone()
     }
 
     /// Makes the series of a component visible before its first request, so that rates start at zero.

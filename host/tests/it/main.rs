@@ -10,6 +10,7 @@ mod backends;
 mod canary;
 mod catalogue;
 mod clients;
+mod console;
 mod contract;
 mod database_errors;
 mod errors;

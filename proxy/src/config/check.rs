@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use store_server::document::suggestion;
 
 use super::check_group::check_groups;
+use super::console;
 use super::read::Complaint;
 use super::{Config, Limits, Route};
 use crate::message::target;
@@ -46,6 +47,7 @@ pub(super) fn check(config: &Config) -> CheckResult {
         config.access_log.sample,
         0.0..=1.0,
     )?;
+    console::check(&config.console)?;
     check_groups(config)?;
     check_routes(config)
 }

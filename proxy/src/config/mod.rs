@@ -5,6 +5,7 @@
 
 mod check;
 mod check_group;
+mod console;
 mod error;
 #[cfg(test)]
 mod fuzz;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use console::Console;
 pub use error::ConfigError;
 pub use group::{Cache, Ejection, Group, HashOn, Health, Policy, Reuse};
 pub use pem::TlsError;
@@ -59,6 +61,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// Traces: read at start only.
     pub trace: Trace,
+    /// The console: read at start only.
+    pub console: Console,
     /// Which group answers what.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use store_server::console::one_line;
 use store_server::document::{self, Document, explain, name};
+use store_server::terminal::one_line;
 
 use super::{Config, ConfigError, Listen, Route, check};
 

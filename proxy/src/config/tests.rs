@@ -84,6 +84,7 @@ fn what_the_example_shows_commented_are_the_defaults() {
     assert!(shown.routes[0].host.take().is_some());
     let group = shown.upstreams.get_mut("store").expect("a group");
     assert!(group.tls.take().is_some());
+    assert!(shown.console.upstream_admin_port.take().is_some());
     shown.server.threads = Server::default().threads;
     assert_eq!(shown, expected());
 }

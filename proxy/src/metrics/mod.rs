@@ -1,10 +1,11 @@
 //! Every metric of the proxy, declared once. `docs/METRICS.md` explains them to operators.
 //!
 //! `upstream` has the metrics of upstreams and groups, `cache` those of caches, `course` the calls that the course counts,
-//! `refusal` what the proxy turns away; the rest is here. Nothing here decides anything.
+//! `refusal` what the proxy turns away; the rest is here. `history` says which of them the console draws. Nothing here decides anything.
 
 mod cache;
 mod course;
+mod history;
 mod refusal;
 mod upstream;
 
@@ -18,6 +19,7 @@ use store_server::trace::SpanCounters;
 use cache::CacheVecs;
 pub(crate) use cache::{CacheMetrics, RESULTS};
 use course::Course;
+pub(crate) use history::PANELS;
 pub(crate) use refusal::Reason;
 pub(crate) use upstream::{ERROR, GroupMetrics, UpstreamMetrics, class};
 use upstream::{GroupVecs, UpstreamVecs};
@@ -107,6 +109,11 @@ impl Metrics {
     /// A metric has no name or no value, which is a mistake in this room.
     pub(crate) fn render(&self) -> prometheus::Result<String> {
         render(&self.registry)
+    }
+
+    /// All metrics, for whoever takes samples of them.
+    pub(crate) fn registry(&self) -> Registry {
+        self.registry.clone()
     }
 
     /// The metrics of one upstream, which was found by this name if by any; the same ones for each call.

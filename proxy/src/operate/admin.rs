@@ -4,12 +4,13 @@
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: version, commit, profile, process id, groups and their upstreams, as JSON.
 //! - `GET /traces`: slow and failed requests of the last minute, as JSON.
+//! - `GET /console`: the page, and what it asks for: see `console`.
 //! - `POST /reload`: reads the file again; names the sections that need an upgrade.
 //! - `POST /drain?upstream=A[&timeout=T]`: gives upstream A no more requests, and waits until it has none left.
 //! - `POST /undrain?upstream=A`: gives it requests again.
 //! - `POST /cache/purge`: forgets all kept answers; says how many those were.
 //!
-//! A POST needs the admin token, and is refused if it comes from a web page.
+//! A POST needs the admin token, and is refused if it comes from a web page elsewhere.
 
 use std::process;
 use std::sync::Arc;
@@ -20,11 +21,13 @@ use async_trait::async_trait;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
-use store_server::admin_name::is_known;
+use store_server::admin_name::{is_known, is_own_origin};
 use store_server::build::Build;
+use store_server::console::{Console, Place};
+use store_server::logging::AUDIT;
 
 use super::admin_error::{AdminError, Answer, json, text};
 use super::reload::Reloader;
@@ -40,12 +43,14 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Answers the admin listener's requests.
 pub(crate) struct Admin {
-    live: Arc<Live>,
-    reloader: Arc<Reloader>,
-    token: Token,
+    pub(crate) live: Arc<Live>,
+    pub(crate) reloader: Arc<Reloader>,
+    pub(crate) token: Token,
+    pub(crate) console: Arc<Console>,
     /// Host names that requests may be for, besides `localhost` and addresses.
-    names: Vec<String>,
-    handing_over: Arc<AtomicBool>,
+    pub(crate) names: Vec<String>,
+    /// Once it is set, changes are refused: they are for the new process.
+    pub(crate) handing_over: Arc<AtomicBool>,
 }
 
 /// What the path of a request names.
@@ -62,42 +67,33 @@ enum Resource {
 }
 
 impl Admin {
-    /// Once `handing_over` is set, changes are refused: they are for the new process.
-    pub(crate) fn new(
-        live: Arc<Live>,
-        reloader: Arc<Reloader>,
-        token: Token,
-        names: &[String],
-        handing_over: Arc<AtomicBool>,
-    ) -> Self {
-        Self {
-            live,
-            reloader,
-            token,
-            names: names.to_vec(),
-            handing_over,
-        }
-    }
-
-    async fn answer(&self, session: &ServerSession) -> Result<Answer, AdminError> {
+    async fn answer(&self, session: &mut ServerSession) -> Result<Answer, AdminError> {
         let head = session.req_header();
         self.check_host(&head.headers)?;
-        let resource = Resource::of(head.uri.path()).ok_or(AdminError::NotFound)?;
+        let path = head.uri.path().to_owned();
+        if let Some(place) = Place::of(&path) {
+            return self.at_console(place, session).await;
+        }
+        let resource = Resource::of(&path).ok_or(AdminError::NotFound)?;
         if !resource.methods().contains(&head.method) {
             return Err(AdminError::Method(resource.allow()));
         }
         let query = head.uri.query().unwrap_or_default();
+        let peer = peer(session);
         if resource.changes() {
-            self.check_may_change(&head.headers)?;
+            let checked = self.check_may_change(&head.headers);
+            checked.inspect_err(|why| {
+                tracing::warn!(target: AUDIT, peer, action = path, result = "refused", "{path} refused: {why}");
+            })?;
         }
         match resource {
             Resource::Metrics => self.metrics(),
             Resource::Health => Ok(text("text/plain", "ok\n".into())),
             Resource::Status => self.status(),
             Resource::Traces => json(&self.live.tracing.tail()),
-            Resource::Reload => self.reload().await,
-            Resource::Drain => self.drain(query).await,
-            Resource::Undrain => self.undrain(query),
+            Resource::Reload => self.reload(&peer).await,
+            Resource::Drain => self.drain(query, &peer).await,
+            Resource::Undrain => self.undrain(query, &peer),
             Resource::Purge => self.purge(),
         }
     }
@@ -117,11 +113,8 @@ impl Admin {
         }
     }
 
-    fn check_may_change(&self, headers: &HeaderMap) -> Result<(), AdminError> {
-        // Browsers send `Origin` with every POST, and somebody may have a page open on this machine.
-        if headers.contains_key(ORIGIN) {
-            return Err(AdminError::FromBrowser);
-        }
+    pub(super) fn check_may_change(&self, headers: &HeaderMap) -> Result<(), AdminError> {
+        check_origin(headers)?;
         match headers.get(AUTHORIZATION) {
             None => return Err(AdminError::NoToken),
             Some(given) if !self.token.is_in(given.as_bytes()) => {
@@ -150,33 +143,40 @@ impl Admin {
         })
     }
 
-    async fn reload(&self) -> Result<Answer, AdminError> {
-        let not_taken_up = self.reloader.reload().await?;
+    async fn reload(&self, peer: &str) -> Result<Answer, AdminError> {
+        let outcome = self.reloader.reload().await;
+        let result = if outcome.is_ok() {
+            "reloaded"
+        } else {
+            "refused"
+        };
+        tracing::info!(target: AUDIT, peer, action = "reload", result, "The settings: {result}");
+        let not_taken_up = outcome?;
         json(&Reload {
             reloaded: true,
             needs_upgrade: not_taken_up.into_iter().map(str::to_owned).collect(),
         })
     }
 
-    async fn drain(&self, query: &str) -> Result<Answer, AdminError> {
+    async fn drain(&self, query: &str, peer: &str) -> Result<Answer, AdminError> {
         let upstream = argument(query, "upstream").ok_or(AdminError::NoUpstreamNamed)?;
         let limit = match argument(query, "timeout") {
             Some(limit) => parse_duration(&limit).map_err(AdminError::Timeout)?,
             None => DRAIN_TIMEOUT,
         };
         if !self.live.drain(&upstream, limit).await? {
-            tracing::warn!(upstream, "Drained, but not idle in time");
+            tracing::warn!(target: AUDIT, peer, action = "drain", upstream, "`{upstream}` is drained, but was not idle in time");
             return Err(AdminError::NotIdle(upstream));
         }
-        tracing::info!(upstream, "Drained");
+        tracing::info!(target: AUDIT, peer, action = "drain", upstream, result = "drained", "`{upstream}` is drained");
         let state = "drained".to_owned();
         json(&Drain { upstream, state })
     }
 
-    fn undrain(&self, query: &str) -> Result<Answer, AdminError> {
+    fn undrain(&self, query: &str, peer: &str) -> Result<Answer, AdminError> {
         let upstream = argument(query, "upstream").ok_or(AdminError::NoUpstreamNamed)?;
         self.live.undrain(&upstream)?;
-        tracing::info!(upstream, "Back from draining");
+        tracing::info!(target: AUDIT, peer, action = "undrain", upstream, result = "back", "`{upstream}` is back from draining");
         json(&Undrain { upstream })
     }
 
@@ -194,10 +194,14 @@ impl ServeHttp for Admin {
             .answer(session)
             .await
             .unwrap_or_else(|refusal| refusal.answer());
-        let length = HeaderValue::from(answer.body().len());
+        let (status, length) = (answer.status(), HeaderValue::from(answer.body().len()));
         let headers = answer.headers_mut();
-        headers.insert(CONTENT_LENGTH, length);
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status != StatusCode::NOT_MODIFIED {
+            headers.insert(CONTENT_LENGTH, length);
+        }
+        // The console's files have their own.
+        let kept = headers.entry(CACHE_CONTROL);
+        kept.or_insert(HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if self.handing_over.load(Ordering::Relaxed) {
             // The next request is for the new process.
@@ -244,6 +248,24 @@ impl Resource {
     fn allow(self) -> &'static str {
         if self.changes() { "POST" } else { "GET, HEAD" }
     }
+}
+
+/// Refuses what a web page elsewhere asks for: somebody may have one open on this machine. The console is of this listener.
+///
+/// # Errors
+/// It is such a page.
+pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), AdminError> {
+    let host = headers.get(HOST).map(HeaderValue::as_bytes);
+    match headers.get(ORIGIN) {
+        Some(origin) if !is_own_origin(origin.as_bytes(), host) => Err(AdminError::FromBrowser),
+        _ => Ok(()),
+    }
+}
+
+/// Who asks, for the audit log.
+pub(super) fn peer(session: &ServerSession) -> String {
+    let address = session.client_addr();
+    address.map_or_else(|| "unknown".to_owned(), ToString::to_string)
 }
 
 /// The value of a query's argument.

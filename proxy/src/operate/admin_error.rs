@@ -15,7 +15,7 @@ pub(super) type Answer = Response<Vec<u8>>;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AdminError {
     #[error(
-        "here are /metrics, /healthz and /status to GET, /reload, /drain, /undrain and /cache/purge to POST"
+        "here are /console, /metrics, /healthz, /status, /traces, /history, /events and /fleet to GET, /reload, /drain, /undrain and /cache/purge to POST"
     )]
     NotFound,
     #[error("use {0}")]
@@ -26,10 +26,16 @@ pub(super) enum AdminError {
     NoToken,
     #[error("the admin token is wrong")]
     WrongToken,
-    #[error("changes are not made by web pages")]
+    #[error("changes are not made by web pages elsewhere")]
     FromBrowser,
     #[error("a new process takes over; ask again")]
     HandingOver,
+    #[error("no such path of another member is passed on")]
+    NotPassedOn,
+    #[error("a component of more than {0} bytes is not passed on; give it to its host")]
+    TooLarge(usize),
+    #[error("the body broke off: {0}")]
+    BrokeOff(String),
     #[error("write it as ?upstream=127.0.0.1:5000")]
     NoUpstreamNamed,
     #[error("timeout: {0}")]
@@ -47,12 +53,13 @@ pub(super) enum AdminError {
 impl AdminError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound | Self::NoSuchUpstream(_) => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NotPassedOn | Self::NoSuchUpstream(_) => StatusCode::NOT_FOUND,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::WrongHost | Self::FromBrowser => StatusCode::FORBIDDEN,
             Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::HandingOver => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NoUpstreamNamed | Self::Timeout(_) => StatusCode::BAD_REQUEST,
+            Self::NoUpstreamNamed | Self::Timeout(_) | Self::BrokeOff(_) => StatusCode::BAD_REQUEST,
             Self::Config(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotIdle(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,

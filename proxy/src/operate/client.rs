@@ -7,7 +7,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use store_server::Secret;
-use store_server::console::table;
+use store_server::terminal::table;
 
 use crate::answers::{Drain, NameStatus, Purge, Reload, Status, Undrain};
 

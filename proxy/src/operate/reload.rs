@@ -89,6 +89,7 @@ fn needs_new_process(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[[listen]]", old.listen != new.listen),
         ("[access_log]", old.access_log != new.access_log),
         ("[trace]", old.trace != new.trace),
+        ("[console]", old.console != new.console),
         ("[compression]", off(old) && !off(new)),
     ]
     .into_iter()

@@ -3,6 +3,7 @@
 //! `run` has the order in which everything starts and stops, `pingora` runs pingora's server with its services, `signals` and
 //! `sockets` are what the system tells and gives. Nothing here looks at a request, and no other room imports this one.
 
+mod console;
 mod pingora;
 mod run;
 mod signals;

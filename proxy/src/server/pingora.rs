@@ -12,6 +12,7 @@ use pingora_core::server::configuration::{Opt, ServerConf};
 use pingora_core::server::{ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use pingora_core::services::background::background_service;
 use pingora_core::services::listening::Service;
+use store_server::console::Console;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
 use super::StartError;
@@ -42,8 +43,14 @@ pub(super) struct Parts<'a> {
     pub(super) access_log: Arc<AccessLog>,
     pub(super) reloader: Arc<Reloader>,
     pub(super) certificates: &'a [Arc<Certificate>],
-    pub(super) token: Token,
+    pub(super) visitors: Visitors,
     pub(super) handing_over: Arc<AtomicBool>,
+}
+
+/// What visitors of the admin listener find there.
+pub(super) struct Visitors {
+    pub(super) token: Token,
+    pub(super) console: Arc<Console>,
 }
 
 /// A pingora server that runs.
@@ -131,13 +138,14 @@ fn with_services(
     }
     server.add_service(proxy);
 
-    let admin = Admin::new(
-        parts.live.clone(),
-        parts.reloader,
-        parts.token,
-        &config.server.admin_names,
-        parts.handing_over,
-    );
+    let admin = Admin {
+        live: parts.live.clone(),
+        reloader: parts.reloader,
+        token: parts.visitors.token,
+        console: parts.visitors.console,
+        names: config.server.admin_names.clone(),
+        handing_over: parts.handing_over,
+    };
     let admin = AdminEntrance::new(admin, parts.live.clone());
     let mut admin = Service::new("admin".into(), admin);
     admin.threads = Some(1);

@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::StartError;
-use super::pingora::{HAND_OVER_LIMIT, Parts, PingoraServer};
+use super::console;
+use super::pingora::{HAND_OVER_LIMIT, Parts, PingoraServer, Visitors};
 use super::signals::{Instruction, Signals};
 use super::sockets;
 use crate::config::{self, Config};
@@ -84,7 +85,9 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     // The clock of pingora's timers starts with their first use. In its first millisecond they panic, where overflows are
     // looked for, at a time that is over by then.
     pingora_timeout::sleep(Duration::from_millis(1)).await;
-    let proxy = Proxy::start(settings, config, live, access_log, certificates, token).await?;
+    let (console, _samples_end_on_drop) = console::start(PROGRAM, &config, &live);
+    let visitors = Visitors { token, console };
+    let proxy = Proxy::start(settings, config, live, access_log, certificates, visitors).await?;
     let pid_file = &proxy.config.server.pid_file;
     let _removed_on_drop = PidFile::write(pid_file).map_err(|error| file_error(pid_file, error))?;
     proxy.announce();
@@ -167,7 +170,7 @@ impl Proxy {
         live: Arc<Live>,
         access_log: Arc<AccessLog>,
         certificates: Vec<Arc<Certificate>>,
-        token: Token,
+        visitors: Visitors,
     ) -> Result<Self, StartError> {
         let file = std::path::absolute(&settings.config).map_err(internal)?;
         let reloader = Reloader::new(file, config.clone(), live.clone(), access_log.clone());
@@ -178,7 +181,7 @@ impl Proxy {
             access_log,
             reloader: Arc::clone(&reloader),
             certificates: &certificates,
-            token,
+            visitors,
             handing_over: Arc::clone(&handing_over),
         };
         let mut running = PingoraServer::start(parts, settings.upgrade)?;

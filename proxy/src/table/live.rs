@@ -1,6 +1,7 @@
 //! The configuration in force. A reload replaces it whole; what is known about upstreams stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -154,6 +155,15 @@ impl Live {
         self.table.load_full()
     }
 
+    /// Where all upstreams are.
+    pub(crate) fn sockets(&self) -> BTreeSet<SocketAddr> {
+        let table = self.table();
+        let upstreams = table.upstreams();
+        upstreams
+            .map(|(_, upstream)| upstream.endpoint.socket)
+            .collect()
+    }
+
     /// The groups and upstreams as an operator sees them.
     pub(crate) fn status(&self) -> Vec<GroupStatus> {
         let now = Instant::now();
@@ -255,6 +265,7 @@ fn status(upstream: &Upstream, now: Instant) -> UpstreamStatus {
         in_flight: upstream.in_flight(),
         queued: upstream.waiting(),
         requests: upstream.standing.requests(),
+        ejections: Some(upstream.metrics.ejections.get()),
     }
 }
 

@@ -84,7 +84,7 @@ impl Choice {
 
     /// A slot at one of the others, for a request that has `tried` all eligible ones: what was down a moment ago may be
     /// back before a health check has seen it.
-    fn from_reserve(&self, tried: &Tries) -> Option<Permit> {
+    fn reserve_permit(&self, tried: &Tries) -> Option<Permit> {
         let mut fresh = self.reserve.iter().filter(|other| !tried.contains(other));
         fresh.find_map(Upstream::try_permit)
     }
@@ -158,7 +158,7 @@ impl Group {
             .eligible
             .iter()
             .all(|upstream| tried.contains(upstream));
-        if all_tried && let Some(permit) = choice.from_reserve(tried) {
+        if all_tried && let Some(permit) = choice.reserve_permit(tried) {
             return Ok(permit);
         }
         let fresh = |upstream: &Upstream| all_tried || !tried.contains(upstream);

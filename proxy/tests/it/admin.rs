@@ -5,7 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::support::{Client, Message, Rig, Upstream, problem, shop};
 
-async fn ask(rig: &Rig, method: &str, target: &str, headers: &[(&str, &str)]) -> Message {
+pub(crate) async fn ask(
+    rig: &Rig,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> Message {
     let admin = rig.proxy.admin_url("");
     let admin = admin.strip_prefix("http://").unwrap().parse().unwrap();
     let head: String = headers
@@ -67,7 +72,7 @@ async fn changes_need_the_token() {
         let of_page = [
             ("host", "localhost"),
             ("authorization", &*right),
-            ("origin", "http://localhost"),
+            ("origin", "http://evil.example"),
         ];
         problem(&ask(&rig, "POST", target, &of_page).await, 403);
         let of_another = [("host", "evil.example"), ("authorization", &*right)];

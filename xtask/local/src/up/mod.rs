@@ -65,6 +65,10 @@ pub(crate) struct Options {
     observe: ObserveArgs,
 }
 
+/// What counts as slow here, so that the console has some to show: on one machine without load, hardly any request takes as
+/// long.
+const SLOW: &str = "100ms";
+
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let _lock = lock()?;
     let mut signals = StopSignals::new()?;
@@ -126,7 +130,14 @@ async fn start_hosts(addresses: &Addresses, options: &Options) -> Result<Vec<Hos
 
 fn host_options(number: u16, options: &Options, token: &str) -> HostOptions {
     let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    let mut args = vec!["--admin-token-file".to_owned(), token.to_owned()];
+    let mut args = vec![
+        "--admin-token-file".to_owned(),
+        token.to_owned(),
+        "--trace-tail".to_owned(),
+    ];
+    if std::env::var_os("STORE_HOST_TRACE_SLOW").is_none() {
+        args.push(format!("--trace-slow={SLOW}"));
+    }
     args.extend(proxy::purge_flags(options, token));
     if options.watch {
         args.push("--watch".to_owned());

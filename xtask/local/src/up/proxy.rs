@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use testbed::{Host, Progress, Proxy, ProxyOptions};
 
-use super::Options;
+use super::{Options, SLOW};
 use xtask::build::PROXY_PACKAGE;
 use xtask::paths;
 
@@ -54,14 +54,25 @@ pub(super) fn purge_flags(options: &Options, token: &str) -> Vec<String> {
 
 fn write_config(listen: SocketAddr, hosts: &[Host]) -> Result<PathBuf> {
     let file = paths::store().join("store-proxy.toml");
-    let urls: Vec<String> = hosts.iter().map(|host| host.url("")).collect();
-    let text = config(listen, admin(listen)?, &urls);
+    let urls = |url: fn(&Host) -> String| hosts.iter().map(url).collect::<Vec<_>>();
+    let (urls, admins) = (urls(|host| host.url("")), urls(|host| host.admin_url("")));
+    let text = config(listen, admin(listen)?, &urls, &admins);
     fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
     Ok(file)
 }
 
 /// Other keys have defaults; `proxy/store-proxy.example.toml` explains all of them.
-fn config(listen: SocketAddr, admin: SocketAddr, hosts: &[String]) -> String {
+fn config(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    hosts: &[String],
+    hosts_admin: &[String],
+) -> String {
+    let peers = (1..).zip(hosts_admin);
+    let peers: Vec<String> = peers
+        .map(|(number, url)| format!("host-{number} = \"{url}\""))
+        .collect();
+    let peers = peers.join(", ");
     let servers: String = hosts
         .iter()
         .map(|url| url.trim_start_matches("http://"))
@@ -73,6 +84,8 @@ fn config(listen: SocketAddr, admin: SocketAddr, hosts: &[String]) -> String {
          [[listen]]\naddress = \"{listen}\"\n\n\
          [retry]\nkeyed_posts = [\"/orders\", \"/users\", \"/products\", \"/stocks\"]\n\n\
          [access_log]\npath = \"logs/access.log\"\n\n\
+         [trace]\ntail = true\nslow = \"{SLOW}\"\n\n\
+         [console]\npeers = {{ {peers} }}\n\n\
          [upstreams.store]\npolicy = \"round_robin\"\nhealth = {{ path = \"/readyz\" }}\ncache = {{}}\nservers = [\n{servers}]\n"
     )
 }
@@ -95,10 +108,12 @@ mod tests {
         let listen = SocketAddr::from(([0, 0, 0, 0], 8080));
         let admin = admin(listen).expect("there is a port");
         let hosts = ["http://127.0.0.1:5000", "http://127.0.0.1:5001"].map(str::to_owned);
-        let text = config(listen, admin, &hosts);
+        let admins = ["http://127.0.0.1:5100".to_owned()];
+        let text = config(listen, admin, &hosts, &admins);
         for line in [
             "admin = \"127.0.0.1:8081\"",
             "cache = {}",
+            "peers = { host-1 = \"http://127.0.0.1:5100\" }",
             "address = \"0.0.0.0:8080\"",
             "    { address = \"127.0.0.1:5001\" },",
         ] {

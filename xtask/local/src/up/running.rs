@@ -58,6 +58,7 @@ impl RunningStore {
 
     fn print_addresses(&self) {
         println!("\nThe store is up. Ctrl-C stops it.\n");
+        println!("  console       {}", self.proxy.admin_url("/console"));
         println!(
             "  store         {}   metrics {}",
             self.proxy.url(""),

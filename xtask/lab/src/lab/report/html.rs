@@ -9,6 +9,11 @@ use serde_json::json;
 
 use super::document::{Block, Cell, Chart, Document, Section, Table, Tone};
 
+/// Colours and type, which are the console's.
+const TOKENS: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../server/src/console/page/tokens.css"
+));
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
@@ -23,7 +28,7 @@ pub(super) fn html(document: &Document) -> Result<String> {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (document.title) }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(TOKENS)) (PreEscaped(STYLE)) }
             }
             body {
                 header {

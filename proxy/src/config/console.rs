@@ -1,0 +1,39 @@
+//! What the console shows besides this proxy.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use store_server::console::{Member, MemberUrl};
+
+use super::check::{CheckResult, within};
+use super::read::Complaint;
+
+/// The console.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Console {
+    /// Other programs of the fleet by the names that the page gives them: the addresses of their admin listeners.
+    pub peers: BTreeMap<String, MemberUrl>,
+    /// The port of the admin listeners of all hosts that are upstreams; without this, only `peers` are shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_admin_port: Option<u16>,
+}
+
+impl Console {
+    /// The peers, whose names were checked.
+    pub fn members(&self) -> Vec<Member> {
+        let peers = self.peers.iter();
+        peers
+            .filter_map(|(name, url)| Member::new(name, url.clone()).ok())
+            .collect()
+    }
+}
+
+pub(super) fn check(console: &Console) -> CheckResult {
+    for (name, url) in &console.peers {
+        let checked = Member::new(name, url.clone());
+        checked.map_err(|why| Complaint::new(&["console", "peers", name], why))?;
+    }
+    let port = console.upstream_admin_port.unwrap_or(1);
+    within(&["console", "upstream_admin_port"], port, 1..=u16::MAX)
+}

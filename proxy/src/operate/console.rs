@@ -1,0 +1,108 @@
+//! What the console's page asks for, of this proxy and, through it, of the hosts of its fleet.
+
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+use http::Method;
+use pingora_core::protocols::http::ServerSession;
+use store_server::console::{self, Forward, Place};
+use store_server::logging::AUDIT;
+
+use super::admin::{Admin, check_origin, peer};
+use super::admin_error::{AdminError, Answer};
+
+/// The largest component that is passed on to a host: as large as hosts take, unless they are told otherwise.
+const LARGEST_COMPONENT: usize = 64 << 20;
+
+impl Admin {
+    /// Answers a request for `place`, if its sender may make it.
+    pub(super) async fn at_console(
+        &self,
+        place: Place<'_>,
+        session: &mut ServerSession,
+    ) -> Result<Answer, AdminError> {
+        let head = session.req_header();
+        let methods = place.methods();
+        if methods.is_empty() {
+            return Err(AdminError::NotPassedOn);
+        }
+        if !methods.contains(&head.method) {
+            let is_post = methods.contains(&Method::POST);
+            return Err(AdminError::Method(if is_post {
+                "POST"
+            } else {
+                "GET, HEAD"
+            }));
+        }
+        match place {
+            Place::Member { name, path } => self.pass_on(name, path, session).await,
+            Place::Token => {
+                let checked = self.check_may_change(&head.headers);
+                checked.inspect_err(|why| {
+                    let peer = peer(session);
+                    tracing::warn!(target: AUDIT, peer, action = "token", result = "refused", "The token is refused: {why}");
+                })?;
+                Ok(answer(self.console.token_is_right()))
+            }
+            place => Ok(answer(self.console.read(
+                place,
+                head.uri.query(),
+                &head.headers,
+            ))),
+        }
+    }
+
+    async fn pass_on(
+        &self,
+        name: &str,
+        path: &str,
+        session: &mut ServerSession,
+    ) -> Result<Answer, AdminError> {
+        let head = session.req_header().clone();
+        let is_change = head.method == Method::POST;
+        if is_change {
+            check_origin(&head.headers)?;
+        }
+        if is_change && self.handing_over.load(Ordering::Relaxed) {
+            return Err(AdminError::HandingOver);
+        }
+        let (body, _permit) = if path.ends_with("/swap") {
+            match self.console.may_upload(name, &head.headers).await {
+                Ok(permit) => (receive(session).await?, Some(permit)),
+                Err(why_not) => return Ok(answer(why_not)),
+            }
+        } else {
+            (Bytes::new(), None)
+        };
+        let forward = Forward {
+            name,
+            path,
+            query: head.uri.query(),
+            method: &head.method,
+            headers: &head.headers,
+            body,
+            peer: &peer(session),
+        };
+        Ok(answer(self.console.forward(forward).await))
+    }
+}
+
+/// Receives the body.
+///
+/// # Errors
+/// It is too large, or breaks off.
+async fn receive(session: &mut ServerSession) -> Result<Bytes, AdminError> {
+    let mut body = BytesMut::new();
+    let broke_off = |error: Box<pingora_error::Error>| AdminError::BrokeOff(error.to_string());
+    while let Some(part) = session.read_request_body().await.map_err(broke_off)? {
+        if body.len() + part.len() > LARGEST_COMPONENT {
+            return Err(AdminError::TooLarge(LARGEST_COMPONENT));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body.freeze())
+}
+
+fn answer(reply: console::Reply) -> Answer {
+    reply.map(Into::into)
+}

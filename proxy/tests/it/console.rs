@@ -1,0 +1,146 @@
+//! The console of a proxy: its page, its data, and who may see and change what.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::admin::ask;
+use crate::support::{Rig, Upstream, eventually, get, problem, shop};
+
+const HOST: (&str, &str) = ("host", "localhost");
+
+async fn read(rig: &Rig, path: &str) -> Value {
+    let answer = ask(rig, "GET", path, &[HOST]).await;
+    assert_eq!(answer.status(), 200, "{path}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
+    answer.json()
+}
+
+fn token(rig: &Rig) -> String {
+    let token = fs::read_to_string(rig.token()).unwrap();
+    format!("Bearer {}", token.trim())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_served_with_its_policy() {
+    let upstream = Upstream::start().await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let page = ask(&rig, "GET", "/console", &[HOST]).await;
+    assert_eq!(page.status(), 200);
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    assert_eq!(page.header("cache-control"), Some("no-cache"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"));
+    let tag = page.header("etag").unwrap().to_owned();
+    let again = ask(&rig, "GET", "/console", &[HOST, ("if-none-match", &tag)]).await;
+    assert_eq!((again.status(), again.body.len()), (304, 0));
+    let elsewhere = ask(&rig, "GET", "/console", &[("host", "evil.example")]).await;
+    problem(&elsewhere, 403);
+    problem(&ask(&rig, "POST", "/console", &[HOST]).await, 405);
+    problem(&ask(&rig, "GET", "/console/none.js", &[HOST]).await, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_has_groups_and_upstreams() {
+    let upstream = Upstream::start().await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let address = upstream.address.to_string();
+    eventually("requests show in the history", async || {
+        for _ in 0..20 {
+            rig.ask(get("/")).await;
+        }
+        let history = read(&rig, "/history").await;
+        let has = |id: &str, name: &str| {
+            let panels = history["panels"].as_array().unwrap().iter();
+            let lines = panels.filter(|panel| panel["id"] == id);
+            let mut lines = lines.flat_map(|panel| panel["lines"].as_array().unwrap());
+            lines.any(|line| {
+                let values = line["values"].as_array().unwrap();
+                line["name"] == name && values.iter().any(|value| value.as_f64() > Some(0.0))
+            })
+        };
+        has("requests", "shop") && has("upstream_requests", &address) && has("p99", "shop")
+    })
+    .await;
+    assert_eq!(rig.status_of(upstream.address).await["ejections"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_own_page_may_drain_with_the_token_and_the_log_says_who_did() {
+    let (one, two) = (Upstream::start().await, Upstream::start().await);
+    let rig = Rig::start(&shop("", [&one, &two])).await;
+    let (right, own) = (token(&rig), ("origin", "http://localhost"));
+    let drain = format!("/drain?upstream={}", one.address);
+    let wrong = ("authorization", "Bearer 0123456789abcdef");
+    problem(&ask(&rig, "POST", &drain, &[HOST, own, wrong]).await, 401);
+    problem(&ask(&rig, "POST", "/token", &[HOST, own, wrong]).await, 401);
+    let with_token = [HOST, own, ("authorization", &*right)];
+    assert_eq!(ask(&rig, "POST", "/token", &with_token).await.status(), 200);
+    assert_eq!(ask(&rig, "POST", &drain, &with_token).await.status(), 200);
+    assert_eq!(rig.state(one.address).await, "drained");
+    let events = read(&rig, "/events").await;
+    let audit = events["audit"].as_array().unwrap();
+    assert_eq!(audit[0]["fields"]["action"], "drain", "{events}");
+    assert!(
+        audit[0]["fields"]["peer"]
+            .as_str()
+            .unwrap()
+            .starts_with("127.0.0.1:")
+    );
+    assert!(
+        audit
+            .iter()
+            .any(|line| line["fields"]["result"] == "refused"),
+        "{events}"
+    );
+    assert!(!events.to_string().contains("0123456789abcdef"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_members_are_reached_through_it() {
+    let upstream = Upstream::start().await;
+    let other = Rig::start(&shop("", [&upstream])).await;
+    let peers = format!(
+        "[console]\npeers = {{ other = \"{}\" }}\n",
+        other.proxy.admin_url("")
+    );
+    let rig = Rig::start(&format!("{peers}{}", shop("", [&upstream]))).await;
+    eventually("it is up", async || {
+        read(&rig, "/fleet").await["members"][0]["state"] == "up"
+    })
+    .await;
+    let status = read(&rig, "/fleet/other/status").await;
+    assert_eq!(status["groups"][0]["name"], "shop");
+    let drain = format!("/fleet/other/drain?upstream={}", upstream.address);
+    problem(&ask(&rig, "POST", &drain, &[HOST]).await, 401);
+    // The other one's token counts, and not this one's.
+    let own = token(&rig);
+    problem(
+        &ask(&rig, "POST", &drain, &[HOST, ("authorization", &*own)]).await,
+        401,
+    );
+    let of_other = token(&other);
+    let drained = ask(&rig, "POST", &drain, &[HOST, ("authorization", &*of_other)]).await;
+    assert_eq!(drained.status(), 200);
+    assert_eq!(other.state(upstream.address).await, "drained");
+    let of_page = [
+        HOST,
+        ("authorization", &*of_other),
+        ("origin", "http://evil.example"),
+    ];
+    problem(&ask(&rig, "POST", &drain, &of_page).await, 403);
+    problem(
+        &ask(&rig, "GET", "/fleet/other/console", &[HOST]).await,
+        404,
+    );
+    problem(&ask(&rig, "GET", "/fleet/none/status", &[HOST]).await, 404);
+    drop(other);
+    eventually("it is gone", async || {
+        read(&rig, "/fleet").await["members"][0]["state"] == "gone"
+    })
+    .await;
+    problem(&ask(&rig, "GET", "/fleet/other/status", &[HOST]).await, 502);
+}

@@ -1,0 +1,118 @@
+//! One request to another member, and its answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use super::member::Member;
+use super::{Reply, answer};
+
+/// A member on this machine or in this building connects at once.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a connection is kept for the next request: who is replaced by another process at the same address should not be
+/// asked any more.
+const IDLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Far above any answer of an admin listener.
+const LARGEST_ANSWER: usize = 16 << 20;
+
+/// Headers of a request that are passed on.
+const PASSED_ON: [&str; 3] = ["authorization", "content-digest", "store-signature"];
+
+/// Sends requests to members.
+#[derive(Clone)]
+pub(super) struct Sender(Client<HttpConnector, Full<Bytes>>);
+
+/// A request to a member.
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Sender {
+    pub(super) fn new() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_LIMIT));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_LIMIT)
+            .build(connector);
+        Self(client)
+    }
+
+    /// Sends a request, and reads the whole answer within `limit`.
+    ///
+    /// # Errors
+    /// There is no answer; what happened instead.
+    pub(super) async fn send(
+        &self,
+        member: &Member,
+        asked: Asked<'_>,
+        limit: Duration,
+    ) -> Result<Response<Bytes>, String> {
+        let request = request(member, asked)?;
+        let exchange = async {
+            let answer = self.0.request(request).await;
+            let answer = answer.map_err(|error| root(&error))?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, LARGEST_ANSWER).collect().await;
+            let body = body.map_err(|error| format!("the answer broke off: {error}"))?;
+            Ok(Response::from_parts(head, body.to_bytes()))
+        };
+        let late = || Err(format!("no answer within {} s", limit.as_secs()));
+        tokio::time::timeout(limit, exchange)
+            .await
+            .unwrap_or_else(|_| late())
+    }
+}
+
+fn request(member: &Member, asked: Asked<'_>) -> Result<Request<Full<Bytes>>, String> {
+    let query = asked.query.map(|query| format!("?{query}"));
+    let (authority, query) = (member.url.authority(), query.unwrap_or_default());
+    let uri = format!("http://{authority}{}{query}", asked.path);
+    let uri: Uri = uri.parse().map_err(|error| format!("{error}"))?;
+    let mut request = Request::new(Full::new(asked.body));
+    *request.method_mut() = asked.method.clone();
+    *request.uri_mut() = uri;
+    for name in PASSED_ON.map(HeaderName::from_static) {
+        if let Some(value) = asked.headers.get(&name) {
+            request.headers_mut().insert(name, value.clone());
+        }
+    }
+    Ok(request)
+}
+
+/// The innermost cause, which says what the system says.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// A member's answer as one of ours. Whatever it says of itself, it is data.
+pub(super) fn as_own(answered: Response<Bytes>) -> Reply {
+    let (head, body) = answered.into_parts();
+    let media_type = head.headers.get(CONTENT_TYPE);
+    let media_type = media_type.map_or("", |value| value.to_str().unwrap_or_default());
+    let known = ["application/problem+json", "application/json", "text/plain"];
+    let known = known
+        .into_iter()
+        .find(|known| media_type.starts_with(known));
+    let mut reply = answer(known.unwrap_or("application/octet-stream"), body);
+    *reply.status_mut() = head.status;
+    if let Some(wait) = head.headers.get(RETRY_AFTER) {
+        reply.headers_mut().insert(RETRY_AFTER, wait.clone());
+    }
+    reply
+}

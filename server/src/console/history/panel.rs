@@ -1,0 +1,253 @@
+//! What a chart of the console shows, and how its numbers come from a program's metrics.
+
+use std::collections::BTreeMap;
+
+use prometheus::proto::{Metric, MetricFamily};
+
+/// A chart: one metric, with a line for each combination of some of its labels.
+#[derive(Debug)]
+pub struct Panel {
+    /// What the page knows it by.
+    pub id: &'static str,
+    /// What people read above it.
+    pub title: &'static str,
+    /// Unit of its numbers.
+    pub unit: &'static str,
+    /// The metric.
+    pub metric: &'static str,
+    /// The labels whose values name a line; without any there is only the line of all together.
+    pub by: &'static [&'static str],
+    /// Which of the metric's series count, by the beginning of a label's value; without this, all.
+    pub only: Option<(&'static str, &'static [&'static str])>,
+    /// How a number comes from the metric.
+    pub reading: Reading,
+}
+
+/// How a number comes from a metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reading {
+    /// What a counter rose by each second.
+    Rate,
+    /// What a gauge is.
+    Value,
+    /// How long ago the Unix time of a gauge was, in seconds; 0 stands for never.
+    Age,
+    /// What this share of a histogram's new observations kept to, in its own unit.
+    Quantile(f64),
+    /// The processor time of this process, in cores, as the system knows it: the metric has whole seconds only.
+    Processor,
+    /// The share that series with these values of a label have in what a counter rose by.
+    Share(&'static str, &'static [&'static str]),
+}
+
+/// What the series of one line add up to at a moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Sum {
+    pub(super) value: f64,
+    /// For a share: what its series add up to.
+    pub(super) part: f64,
+    /// For a quantile: upper bounds, and observations up to each.
+    pub(super) buckets: Vec<(f64, f64)>,
+}
+
+impl Panel {
+    /// What each line adds up to. The one of all together has no name.
+    pub(super) fn sums(&self, family: Option<&MetricFamily>) -> BTreeMap<String, Sum> {
+        let mut sums = BTreeMap::new();
+        if self.reading == Reading::Processor {
+            let value = processor_seconds();
+            let sum = Sum {
+                value,
+                ..Sum::default()
+            };
+            return value
+                .is_finite()
+                .then(|| (String::new(), sum))
+                .into_iter()
+                .collect();
+        }
+        let metrics = family.map_or(&[][..], MetricFamily::get_metric);
+        for metric in metrics.iter().filter(|metric| self.counts(metric)) {
+            self.add(metric, sums.entry(String::new()).or_default());
+            if !self.by.is_empty() {
+                self.add(metric, sums.entry(self.name(metric)).or_default());
+            }
+        }
+        // Nothing was counted yet, which is a rate of zero.
+        if self.reading == Reading::Rate {
+            sums.entry(String::new()).or_default();
+        }
+        sums
+    }
+
+    fn counts(&self, metric: &Metric) -> bool {
+        self.only.is_none_or(|(name, beginnings)| {
+            let value = label(metric, name);
+            beginnings.iter().any(|begins| value.starts_with(begins))
+        })
+    }
+
+    fn name(&self, metric: &Metric) -> String {
+        let values: Vec<&str> = self.by.iter().map(|name| label(metric, name)).collect();
+        values.join(" ")
+    }
+
+    fn add(&self, metric: &Metric, sum: &mut Sum) {
+        match self.reading {
+            Reading::Rate => sum.value += metric.get_counter().get_value(),
+            Reading::Processor => {}
+            Reading::Value => sum.value += metric.get_gauge().get_value(),
+            Reading::Age => sum.value = sum.value.max(metric.get_gauge().get_value()),
+            Reading::Share(name, values) => {
+                let count = metric.get_counter().get_value();
+                sum.value += count;
+                if values.contains(&label(metric, name)) {
+                    sum.part += count;
+                }
+            }
+            Reading::Quantile(_) => {
+                let histogram = metric.get_histogram();
+                sum.value += histogram.get_sample_count() as f64;
+                let buckets = histogram.get_bucket().iter();
+                let buckets = buckets.map(|one| (one.upper_bound(), one.cumulative_count() as f64));
+                if sum.buckets.is_empty() {
+                    sum.buckets = buckets.collect();
+                } else {
+                    for (sum, more) in sum.buckets.iter_mut().zip(buckets) {
+                        sum.1 += more.1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What `/proc/self/stat` says of the time in user mode and in the kernel, in hundredths of a second (`proc_pid_stat(5)`).
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is the program's name, in brackets, and may have spaces.
+    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
+    match (ticks(11), ticks(12)) {
+        (Some(user), Some(kernel)) => (user + kernel) / 100.0,
+        _ => f64::NAN,
+    }
+}
+
+fn label<'a>(metric: &'a Metric, name: &str) -> &'a str {
+    let mut labels = metric.get_label().iter();
+    let found = labels.find(|label| label.name() == name);
+    found.map_or("", |label| label.value())
+}
+
+impl Reading {
+    /// The number for the time from `before`, `seconds` ago, until `now`; NaN where there is none. `clock` is the Unix time.
+    pub(super) fn number(self, before: &Sum, now: &Sum, seconds: f64, clock: f64) -> f64 {
+        // What fell began anew, from zero.
+        let rise = |before: f64, now: f64| if now < before { now } else { now - before };
+        match self {
+            Self::Rate | Self::Processor => rise(before.value, now.value) / seconds,
+            Self::Value => now.value,
+            Self::Age if now.value > 0.0 => (clock - now.value).max(0.0),
+            Self::Age => f64::NAN,
+            // 0 by 0 is no number.
+            Self::Share(..) => rise(before.part, now.part) / rise(before.value, now.value),
+            Self::Quantile(share) => quantile(share, before, now),
+        }
+    }
+
+    /// Whether the number is about the time since the sample before.
+    pub(super) fn needs_before(self) -> bool {
+        !matches!(self, Self::Value | Self::Age)
+    }
+}
+
+/// Estimated as Prometheus does: observations are spread evenly within a bucket, and those above the last bound are there.
+fn quantile(share: f64, before: &Sum, now: &Sum) -> f64 {
+    let is_new = before.buckets.len() != now.buckets.len() || now.value < before.value;
+    let earlier = |index: usize| if is_new { 0.0 } else { before.buckets[index].1 };
+    let total = now.value - if is_new { 0.0 } else { before.value };
+    if total <= 0.0 {
+        return f64::NAN;
+    }
+    let wanted = share * total;
+    let (mut lower, mut below) = (0.0, 0.0);
+    for (index, &(upper, count)) in now.buckets.iter().enumerate() {
+        let count = count - earlier(index);
+        if count >= wanted && count > below {
+            if upper.is_infinite() {
+                return lower;
+            }
+            return lower + (upper - lower) * (wanted - below) / (count - below);
+        }
+        (lower, below) = (upper, count);
+    }
+    lower
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(value: f64, buckets: &[(f64, f64)]) -> Sum {
+        Sum {
+            value,
+            part: 0.0,
+            buckets: buckets.to_vec(),
+        }
+    }
+
+    #[test]
+    fn quantiles_are_of_what_is_new() {
+        let before = sum(100.0, &[(0.1, 100.0), (1.0, 100.0)]);
+        let now = sum(110.0, &[(0.1, 105.0), (1.0, 110.0)]);
+        let of = |share| Reading::Quantile(share).number(&before, &now, 3.0, 0.0);
+        assert_eq!(of(0.5), 0.1);
+        assert!((of(0.99) - (0.1 + 0.9 * 4.9 / 5.0)).abs() < 1e-9);
+        let nothing_new = Reading::Quantile(0.5).number(&now, &now, 3.0, 0.0);
+        assert!(nothing_new.is_nan());
+        let above_all = sum(1.0, &[(0.1, 0.0), (1.0, 0.0)]);
+        let above = Reading::Quantile(0.5).number(&Sum::default(), &above_all, 3.0, 0.0);
+        assert_eq!(above, 1.0);
+    }
+
+    #[test]
+    fn a_counter_that_began_anew_rises_from_zero() {
+        let rate = |before, now| Reading::Rate.number(&sum(before, &[]), &sum(now, &[]), 2.0, 0.0);
+        assert_eq!(rate(10.0, 30.0), 10.0);
+        assert_eq!(rate(10.0, 4.0), 2.0);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_age_negative() {
+        let age = |at, clock| Reading::Age.number(&Sum::default(), &sum(at, &[]), 3.0, clock);
+        assert_eq!(age(100.0, 130.0), 30.0);
+        assert_eq!(age(100.0, 40.0), 0.0);
+        assert!(age(0.0, 40.0).is_nan());
+    }
+
+    #[test]
+    fn the_processor_s_time_grows_with_work() {
+        let before = processor_seconds();
+        assert!(before.is_finite());
+        let (began, mut sum) = (std::time::Instant::now(), 0_u64);
+        while processor_seconds() <= before && began.elapsed().as_secs() < 20 {
+            sum = (0..1_000_000_u64).fold(sum, |sum, n| sum.wrapping_mul(31) ^ n);
+        }
+        assert!(processor_seconds() > before, "{sum}");
+    }
+
+    #[test]
+    fn a_share_of_nothing_is_no_number() {
+        let reads = |value, part| Sum {
+            value,
+            part,
+            buckets: vec![],
+        };
+        let share = Reading::Share("outcome", &["hit"]);
+        let of = |before, now| share.number(&before, &now, 3.0, 0.0);
+        assert_eq!(of(reads(10.0, 5.0), reads(20.0, 14.0)), 0.9);
+        assert!(of(reads(10.0, 5.0), reads(10.0, 5.0)).is_nan());
+    }
+}

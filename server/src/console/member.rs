@@ -1,0 +1,141 @@
+//! Another program of the fleet, as settings name it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::Uri;
+use http::uri::Authority;
+use serde::{Deserialize, Serialize};
+
+/// Most characters of a name.
+const LONGEST_NAME: usize = 64;
+
+/// A program whose console is part of this one's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// What it is called on the page, and in the paths by which the page reaches it.
+    pub name: String,
+    /// Its admin listener.
+    pub url: MemberUrl,
+}
+
+/// The address of a member's admin listener: `http://host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MemberUrl(Authority);
+
+impl Member {
+    /// A member of this name.
+    ///
+    /// # Errors
+    /// The name can't stand in a path.
+    pub fn new(name: &str, url: MemberUrl) -> Result<Self, String> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+        let is_dots = name.bytes().all(|byte| byte == b'.');
+        if is_dots || name.len() > LONGEST_NAME || !name.bytes().all(fits) {
+            return Err(format!(
+                "`{name}`: a name has letters, digits, `-`, `.`, `_` and `:`, {LONGEST_NAME} at most"
+            ));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            url,
+        })
+    }
+}
+
+impl FromStr for Member {
+    type Err = String;
+
+    /// From `NAME=URL`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split_once('=');
+        let (name, url) = parts.ok_or("write it as host-1=http://127.0.0.1:5100")?;
+        Self::new(name, url.parse()?)
+    }
+}
+
+impl MemberUrl {
+    /// That of a listener at this address.
+    ///
+    /// # Errors
+    /// None that can happen: every address is an authority.
+    pub fn at(address: std::net::SocketAddr) -> Result<Self, String> {
+        format!("http://{address}").parse()
+    }
+
+    /// Host and port.
+    #[must_use]
+    pub(super) fn authority(&self) -> &Authority {
+        &self.0
+    }
+}
+
+impl FromStr for MemberUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let form = "write it as http://127.0.0.1:5100";
+        let url: Uri = text.parse().map_err(|error| format!("{error}; {form}"))?;
+        match (url.scheme_str(), url.authority()) {
+            (Some("http"), Some(authority))
+                if matches!(url.path(), "" | "/")
+                    && url.query().is_none()
+                    && !authority.as_str().contains('@') =>
+            {
+                Ok(Self(authority.clone()))
+            }
+            _ => Err(form.into()),
+        }
+    }
+}
+
+impl TryFrom<String> for MemberUrl {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<MemberUrl> for String {
+    fn from(url: MemberUrl) -> Self {
+        url.to_string()
+    }
+}
+
+impl fmt::Display for MemberUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_read() {
+        let member: Member = "host-1=http://[::1]:5100/".parse().expect("a member");
+        assert_eq!(member.name, "host-1");
+        assert_eq!(member.url.to_string(), "http://[::1]:5100");
+    }
+
+    #[test]
+    fn what_is_none_is_refused() {
+        for wrong in [
+            "",
+            "host-1",
+            "=http://a:1",
+            "..=http://a:1",
+            "a/b=http://a:1",
+            "a=https://b:1",
+            "a=http://b:1/status",
+            "a=http://b:1?c",
+            "a=http://user:secret@b:1",
+            "a=unix:/run/a.sock",
+        ] {
+            assert!(wrong.parse::<Member>().is_err(), "{wrong}");
+        }
+    }
+}

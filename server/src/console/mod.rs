@@ -1,0 +1,272 @@
+//! The console: a web page on a program's admin listener that shows what it and the rest of its fleet do, and changes it
+//! for whoever has the token (docs/CONSOLE.md).
+//!
+//! `files` are the page itself, `history` the last fifteen minutes of the program's metrics, `fleet` its other members,
+//! which the page reaches through the program that served it, one `exchange` after the other and at the `paths` that are
+//! listed. Who may ask and whose token is right, the program's admin
+//! listener decides; what an answer means, the page does.
+
+mod exchange;
+mod files;
+mod fleet;
+mod history;
+mod member;
+mod paths;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use prometheus::Registry;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{MissedTickBehavior, interval};
+
+pub use self::files::File;
+use self::fleet::Fleet;
+pub use self::fleet::Forward;
+use self::history::{History, STEP};
+pub use self::history::{Panel, Reading};
+pub use self::member::{Member, MemberUrl};
+use crate::build::Build;
+use crate::{problem, recent};
+
+/// Whatever an answer is taken for, it runs no script, loads nothing and stands in no frame.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// What a path of the console names.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// A file of the page.
+    File(&'static File),
+    /// The samples of the last fifteen minutes.
+    History,
+    /// The last lines of the audit log, and the last warnings.
+    Events,
+    /// This program and the others of its fleet.
+    Fleet,
+    /// Whether the token is right.
+    Token,
+    /// A path of another member's admin listener.
+    Member {
+        /// The member's name.
+        name: &'a str,
+        /// The path, with its leading slash.
+        path: &'a str,
+    },
+}
+
+/// The program that a console is of.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The package that it is.
+    pub package: &'static str,
+    /// What its operators know it by.
+    pub name: String,
+    /// Whether it keeps slow and failed requests.
+    pub keeps_traces: bool,
+}
+
+/// The console of one program.
+pub struct Console {
+    program: Program,
+    history: History,
+    fleet: Fleet,
+}
+
+impl<'a> Place<'a> {
+    /// What `path` names; `None` if it is none of the console's.
+    #[must_use]
+    pub fn of(path: &'a str) -> Option<Self> {
+        match path {
+            "/history" => Some(Self::History),
+            "/events" => Some(Self::Events),
+            "/fleet" => Some(Self::Fleet),
+            "/token" => Some(Self::Token),
+            _ => match path.strip_prefix("/fleet/") {
+                Some(rest) => {
+                    let slash = rest.find('/')?;
+                    let (name, path) = rest.split_at(slash);
+                    Some(Self::Member { name, path })
+                }
+                None => File::at(path).map(Self::File),
+            },
+        }
+    }
+
+    /// The methods that it answers.
+    #[must_use]
+    pub fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Token => &[Method::POST],
+            Self::Member { path, .. } => paths::methods(path),
+            _ => &[Method::GET, Method::HEAD],
+        }
+    }
+}
+
+impl Console {
+    /// The console of `program`, with charts of the metrics in `registry`.
+    #[must_use]
+    pub fn new(
+        program: Program,
+        panels: &'static [Panel],
+        registry: Registry,
+        members: Vec<Member>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            program,
+            history: History::new(registry, panels),
+            fleet: Fleet::new(members),
+        })
+    }
+
+    /// Takes samples and looks after the other members, until the future is dropped. Whoever is a member besides those that
+    /// were configured, `found` says.
+    pub async fn run(self: Arc<Self>, found: impl Fn() -> Vec<Member>) {
+        let mut tick = interval(STEP);
+        // After a pause, samples go on in their usual step.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            self.history.sample();
+            self.fleet.look(found());
+        }
+    }
+
+    /// Answers a request to read, with this query and these headers, for anything but another member's.
+    #[must_use]
+    pub fn read(&self, place: Place<'_>, query: Option<&str>, headers: &HeaderMap) -> Reply {
+        match place {
+            Place::File(file) => file.answer(headers),
+            Place::History => {
+                let after = query.and_then(|query| query.strip_prefix("after="));
+                data(&self.history.shown(after))
+            }
+            Place::Events => data(&recent::json()),
+            Place::Fleet => data(&self.members()),
+            Place::Token | Place::Member { .. } => {
+                refusal(StatusCode::NOT_FOUND, "there is nothing to read here")
+            }
+        }
+    }
+
+    /// The answer to whoever sent the right token.
+    #[must_use]
+    pub fn token_is_right(&self) -> Reply {
+        data(&json!({ "right": true }))
+    }
+
+    /// Passes a request on to another member, and its answer back.
+    pub async fn forward(&self, request: Forward<'_>) -> Reply {
+        self.fleet.forward(request).await
+    }
+
+    /// Whether another member would take a component from whoever sends these headers: asked before it is received. The
+    /// permit is held until it is passed on.
+    ///
+    /// # Errors
+    /// The answer that says why not.
+    pub async fn may_upload(
+        &self,
+        name: &str,
+        headers: &HeaderMap,
+    ) -> Result<OwnedSemaphorePermit, Reply> {
+        self.fleet.may_upload(name, headers).await
+    }
+
+    fn members(&self) -> Value {
+        let build = Build::this();
+        json!({
+            "self": {
+                "name": self.program.name,
+                "program": self.program.package,
+                "keeps_traces": self.program.keeps_traces,
+                "version": build.version,
+                "commit": build.commit,
+            },
+            "members": self.fleet.members(),
+        })
+    }
+}
+
+/// An answer of the console.
+pub type Reply = Response<Bytes>;
+
+/// An answer of data, which nobody keeps.
+fn data(body: &impl Serialize) -> Reply {
+    match serde_json::to_vec(body) {
+        Ok(body) => answer("application/json", body.into()),
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// An answer that says what is wrong (RFC 9457).
+#[must_use]
+pub fn refusal(status: StatusCode, detail: &str) -> Reply {
+    let body = Value::Object(problem::members(status, detail)).to_string();
+    let mut answer = answer(problem::MEDIA_TYPE, body.into());
+    *answer.status_mut() = status;
+    answer
+}
+
+fn answer(media_type: &'static str, body: Bytes) -> Reply {
+    let mut answer = Response::new(body);
+    for (name, value) in [
+        (CONTENT_TYPE, media_type),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (http::header::CONTENT_SECURITY_POLICY, NOTHING),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+    ] {
+        let value = HeaderValue::from_static(value);
+        answer.headers_mut().insert(name, value);
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_found_by_their_paths() {
+        assert!(matches!(Place::of("/history"), Some(Place::History)));
+        assert!(matches!(Place::of("/console"), Some(Place::File(_))));
+        let Some(Place::Member { name, path }) = Place::of("/fleet/host-1/components/a/swap")
+        else {
+            panic!("a member's")
+        };
+        assert_eq!((name, path), ("host-1", "/components/a/swap"));
+        for unknown in [
+            "/",
+            "/fleet/",
+            "/fleet/host-1",
+            "/console/none.js",
+            "/conso",
+        ] {
+            assert!(Place::of(unknown).is_none(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn data_are_kept_by_nobody_and_run_nothing() {
+        let program = Program {
+            package: "p",
+            name: "n".into(),
+            keeps_traces: false,
+        };
+        let console = Console::new(program, &[], Registry::new(), vec![]);
+        for place in [Place::History, Place::Events, Place::Fleet] {
+            let answer = console.read(place, None, &HeaderMap::new());
+            assert_eq!(answer.headers()["cache-control"], "no-store");
+            assert_eq!(answer.headers()["content-security-policy"], NOTHING);
+            assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        }
+    }
+}

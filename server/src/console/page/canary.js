@@ -1,0 +1,125 @@
+// A canary beside the stable version while it is tried, and for a while after.
+
+import { h, pill, show, table } from "./build.js";
+import { Chart } from "./chart.js";
+import { WINDOW_S } from "./fleet.js";
+import * as format from "./format.js";
+
+/** What a host says of a trial so far, as a heading. */
+const VERDICTS = { good: "would be promoted", bad: "would be withdrawn", "too few": "too few requests so far" };
+
+const PANELS = [["trial_requests", "Requests", "/s"], ["trial_errors", "Errors (5xx)", "/s"], ["trial_p99", "Latency, p99", "s"]];
+
+/** The trials of one component, one for each host. */
+export class Trials {
+  constructor(id) {
+    this.id = id;
+    this.element = h("div", { class: "trials" });
+    this.shown = new Map();
+  }
+
+  /** `components` are what the status of each of `hosts` says of the component. */
+  update(hosts, components) {
+    hosts.forEach((host, at) => {
+      const name = host.name;
+      const trial = components[at].canary;
+      const generations = this.tried(host);
+      if (!trial && generations.length === 0) {
+        this.shown.get(name)?.element.remove();
+        this.shown.delete(name);
+        return;
+      }
+      if (!this.shown.has(name)) {
+        this.shown.set(name, new Trial(this.id, name));
+        this.element.append(this.shown.get(name).element);
+      }
+      this.shown.get(name).update(host, trial, components[at], generations);
+    });
+  }
+
+  /** The generations that the host's memory still has the trial of. */
+  tried(host) {
+    const names = [...(host.panels.get("trial_requests")?.lines ?? [])]
+      .filter(([name, values]) => name.startsWith(`${this.id} `) && values.some(value => value > 0));
+    return names.map(([name]) => Number(name.slice(this.id.length + 1))).sort((a, b) => a - b);
+  }
+}
+
+/** The trial on one host. */
+class Trial {
+  constructor(id, host) {
+    this.id = id;
+    this.heading = h("div", {});
+    this.numbers = h("div", {});
+    this.charts = PANELS.map(([panel, title, unit]) => new Chart(panel, title, unit));
+    this.element = h("section", { class: "trial-of", "data-host": host, "aria-label": `Trial of ${id} on ${host}` },
+      this.heading, this.numbers, h("div", { class: "charts" }, this.charts.map(chart => chart.element)));
+  }
+
+  update(host, trial, component, generations) {
+    // The newest of those that were compared.
+    const canary = trial?.generation ?? Math.max(...generations);
+    this.head(host, trial, component, canary);
+    this.compare(trial);
+    const from = this.begin(host, canary);
+    for (const [at, [panel]] of PANELS.entries()) {
+      this.charts[at].update(host.times, this.lines(host, panel, canary, generations), from);
+    }
+  }
+
+  head(host, trial, component, canary) {
+    const parts = trial ? progress(host, trial) : ["trial over"];
+    const end = component.last?.generation === canary ? component.last : null;
+    const why = trial ? trial.why : end?.reason;
+    const bad = trial ? trial.verdict === "bad" : Boolean(end?.reason);
+    const words = trial ? VERDICTS[trial.verdict] ?? "on trial" : end?.result ?? "over";
+    show(this.heading, [host.name, canary, parts, words, why], () => [
+      h("h3", {}, `Generation ${canary} on ${host.name}: `, pill(words, bad ? "bad" : "good"), h("span", { class: "muted" }, ` ${parts.join(", ")}`)),
+      why ? h("p", { class: "why" }, why) : null,
+    ]);
+  }
+
+  compare(trial) {
+    this.numbers.hidden = !trial;
+    if (!trial) return;
+    const rate = (errors, requests) => requests ? `${format.count(errors)} (${format.value(errors / requests, "share")})` : "0";
+    const p99 = ms => ms === null || ms === undefined ? "–" : format.seconds(ms / 1000);
+    const rows = [
+      ["canary", format.count(trial.requests), rate(trial.errors, trial.requests), p99(trial.p99_ms)],
+      ["stable", format.count(trial.stable_requests), rate(trial.stable_errors, trial.stable_requests), p99(trial.stable_p99_ms)],
+    ];
+    const columns = ["Version", ...["Requests", "Errors", "p99"].map(title => ({ title, class: "n" }))];
+    show(this.numbers, rows, () => table(`Canary and stable version of ${this.id}`, columns, rows.map(cells => ({ cells, key: cells[0] }))));
+  }
+
+  lines(host, panel, canary, generations) {
+    const names = new Set([...generations, canary]);
+    return [...names].map(generation => ({
+      name: generation === canary ? `canary (${generation})` : `stable (${generation})`,
+      values: host.line(panel, `${this.id} ${generation}`),
+      colour: generation === canary ? 1 : 0,
+      always: generation === canary || generations.length <= 2,
+    })).filter(line => line.values.length);
+  }
+
+  /** A little before the canary's first request. */
+  begin(host, canary) {
+    const values = host.line("trial_requests", `${this.id} ${canary}`);
+    const first = values.findIndex(value => value !== null);
+    const earliest = performance.now() - WINDOW_S * 1000;
+    const began = first < 0 ? performance.now() - 60_000 : host.times[first] - 10_000;
+    return Math.max(earliest, Math.min(began, performance.now() - 60_000));
+  }
+}
+
+/** Where a trial is, in a few words each. */
+function progress(host, trial) {
+  const steps = trial.steps ?? [];
+  const parts = steps.length > 1 && trial.step !== null ? [`step ${trial.step + 1} of ${steps.length}`] : [];
+  parts.push(trial.mirror && trial.step === null ? `copies of ${format.value(trial.mirror.share, "share")} of the requests` : `${format.value(trial.share, "share")} of the requests`);
+  if (trial.mirror) parts.push(`${format.count(trial.mirror.same)} answers to copies were the same, ${format.count(trial.mirror.different)} were not`);
+  if (trial.fleet) parts.push("judged by the counts of all hosts");
+  const left = (new Date(trial.until) - host.statusAt) / 1000;
+  parts.push(trial.until === null ? "until somebody ends it" : left > 0 ? `${format.span(left)} left` : "about to be judged");
+  return parts;
+}

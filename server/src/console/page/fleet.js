@@ -1,0 +1,179 @@
+// What is known of each program of the fleet: the samples of its last fifteen minutes, its status, its traces and its log.
+// All of it comes from the listener that served this page, which asks the others.
+
+/** How long the page shows. */
+export const WINDOW_S = 900;
+
+/** Longest wait for an answer. */
+const PATIENCE_MS = 6000;
+
+async function ask(path) {
+  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+  const type = answer.headers.get("content-type") ?? "";
+  const body = type.includes("json") ? await answer.json() : await answer.text();
+  if (!answer.ok) throw new Error(body.detail ?? `${path} is answered with ${answer.status}`);
+  // Whoever's clock is set wrong, its times are compared with its own.
+  const date = answer.headers.get("date");
+  return { body, at: date ? new Date(date) : new Date() };
+}
+
+/** One program. */
+export class Member {
+  constructor(name, base) {
+    this.name = name;
+    this.base = base;
+    /** `up`, `gone` or `unknown`, since how many seconds, and why. */
+    this.state = "unknown";
+    this.forS = 0;
+    this.reason = null;
+    this.about = null;
+    this.status = null;
+    this.statusAt = null;
+    this.traces = [];
+    this.events = { audit: [], warnings: [] };
+    this.trouble = null;
+    this.forget();
+  }
+
+  forget() {
+    this.position = "";
+    this.times = [];
+    this.panels = new Map();
+  }
+
+  get isProxy() {
+    return this.about?.program === "store-proxy";
+  }
+
+  get isHost() {
+    return this.about?.program === "store-host";
+  }
+
+  /** Asks for everything that `wanted` names. What can't be had stays as it was, and `trouble` says why. */
+  async look(wanted) {
+    try {
+      if (!this.about) this.about = (await ask(`${this.base}/fleet`)).body.self;
+      await Promise.all(wanted.map(what => this[what]()));
+      this.trouble = null;
+    } catch (error) {
+      this.trouble = error.name === "TimeoutError" ? "no answer in time" : error.message;
+      // It may be another program when it is back.
+      this.about = this.about && { ...this.about, stale: true };
+    }
+  }
+
+  async history() {
+    const { body } = await ask(`${this.base}/history?after=${this.position}`);
+    const now = performance.now();
+    if (!body.continues) this.forget();
+    const before = this.times.length;
+    this.times.push(...body.ages_s.map(age => now - age * 1000));
+    const excess = Math.max(0, this.times.length - body.samples);
+    this.times.splice(0, excess);
+    for (const panel of body.panels) this.extend(panel, before, excess, body.ages_s.length);
+    this.position = body.position;
+  }
+
+  extend(panel, before, excess, added) {
+    const known = this.panels.get(panel.id)?.lines ?? new Map();
+    const lines = new Map();
+    for (const line of panel.lines) {
+      const values = known.get(line.name) ?? Array(before).fill(null);
+      values.push(...line.values);
+      lines.set(line.name, values.slice(excess));
+    }
+    // A line that was evicted there ends here.
+    for (const [name, values] of known) {
+      if (!lines.has(name)) {
+        const shown = [...values, ...Array(added).fill(null)].slice(excess);
+        if (shown.some(value => value !== null)) lines.set(name, shown);
+      }
+    }
+    this.panels.set(panel.id, { title: panel.title, unit: panel.unit, lines });
+  }
+
+  async readStatus() {
+    const { body, at } = await ask(`${this.base}/status`);
+    this.status = body;
+    this.statusAt = at;
+  }
+
+  async readTraces() {
+    this.traces = (await ask(`${this.base}/traces`)).body;
+  }
+
+  async readEvents() {
+    this.events = (await ask(`${this.base}/events`)).body;
+  }
+
+  /** The values of a panel's line, by default that of all together. */
+  line(panel, name = "") {
+    return this.panels.get(panel)?.lines.get(name) ?? [];
+  }
+
+  /** The mean of a line's last values, over so many seconds. */
+  recent(panel, seconds = 15, name = "") {
+    const since = performance.now() - seconds * 1000;
+    const values = this.line(panel, name).filter((value, at) => value !== null && this.times[at] >= since);
+    return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
+  }
+
+  /** The last value of a line, of at most so many seconds ago. */
+  last(panel, seconds = 15, name = "") {
+    const values = this.line(panel, name);
+    for (let at = values.length - 1; at >= 0; at -= 1) {
+      if (performance.now() - this.times[at] > seconds * 1000) return null;
+      if (values[at] !== null) return values[at];
+    }
+    return null;
+  }
+}
+
+/** All programs. */
+export class Fleet {
+  constructor() {
+    this.own = new Member("this program", "");
+    this.members = [this.own];
+    /** Since when the listener that served this page gives no answer, by performance.now(). */
+    this.silentSince = null;
+  }
+
+  get hosts() {
+    return this.members.filter(member => member.isHost);
+  }
+
+  get proxies() {
+    return this.members.filter(member => member.isProxy);
+  }
+
+  /** Looks once at everybody. */
+  async look(wanted) {
+    try {
+      const { body } = await ask("/fleet");
+      this.silentSince = null;
+      this.take(body);
+    } catch {
+      this.silentSince ??= performance.now();
+      return;
+    }
+    await Promise.all(this.members.map(member => member.state === "gone" ? null : member.look(wanted)));
+  }
+
+  take(body) {
+    const own = this.own;
+    if (own.about?.name !== body.self.name) own.name = body.self.name;
+    own.about = body.self;
+    own.state = "up";
+    const known = new Map(this.members.map(member => [member.name, member]));
+    const others = body.members.map(told => {
+      const member = known.get(told.name) ?? new Member(told.name, `/fleet/${encodeURIComponent(told.name)}`);
+      if (told.state === "up" && member.about?.stale) member.about = null;
+      member.state = told.state;
+      member.forS = told.for_s;
+      member.reason = told.reason;
+      member.url = told.url;
+      return member;
+    });
+    this.members = [own, ...others];
+  }
+}

@@ -1,0 +1,74 @@
+// Drives the console's page. Says each step as it is done, and ends with 1 at the first that fails.
+import { chromium } from "playwright-core";
+import { looks } from "./looks.mjs";
+import { steps } from "./steps.mjs";
+
+const settings = JSON.parse(process.argv[2]);
+
+/** Longest time for anything that is bound to happen. */
+export const PATIENCE_MS = 60_000;
+
+/** Looks again until `check` returns something true, or says what was never so. */
+export async function eventually(what, check) {
+  const until = Date.now() + PATIENCE_MS;
+  let last;
+  for (;;) {
+    try {
+      const found = await check();
+      if (found) return found;
+      last = "it was not so";
+    } catch (error) {
+      last = error.message;
+    }
+    if (Date.now() > until) throw new Error(`never happened: ${what} (${last})`);
+    await new Promise(resolve => setTimeout(resolve, 300));
+  }
+}
+
+export async function json(url) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
+  return answer.json();
+}
+
+/** The sum of a metric's series that have all these parts in their line. */
+export async function metric(admin, name, ...parts) {
+  const text = await (await fetch(`${admin}/metrics`)).text();
+  const lines = text.split("\n").filter(line => line.startsWith(name) && parts.every(part => line.includes(part)));
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+}
+
+/** Thirty requests a second, a fifth of them orders. */
+function load(base) {
+  let number = 0;
+  const order = n => ({ user_id: 1 + n % 100, items: [{ product_id: 1 + n % 200, quantity: 1 }] });
+  const timer = setInterval(async () => {
+    number += 1;
+    const paths = ["/orders/reports/best-sellers", "/orders/reports/highest-spenders", `/orders/${1 + number % 50}`, "/health-check"];
+    const headers = { "content-type": "application/json" };
+    const asked = number % 5 === 0
+      ? fetch(`${base}/orders`, { method: "POST", headers, body: JSON.stringify(order(number)) })
+      : fetch(`${base}${paths[number % 4]}`);
+    await asked.then(answer => answer.text()).catch(() => {});
+  }, 33);
+  return () => clearInterval(timer);
+}
+
+const stop = load(settings.proxy.url);
+const browser = await chromium.launch({ executablePath: settings.chromium, args: ["--no-sandbox", "--disable-gpu"] });
+let failed = false;
+try {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+  const context = { settings, browser, page, url: `${settings.proxy.admin}/console` };
+  for (const [what, step] of [...steps, ...looks]) {
+    await step(context);
+    console.log(`✓ ${what}`);
+  }
+} catch (error) {
+  failed = true;
+  console.error(`✗ ${error.stack}`);
+} finally {
+  stop();
+  await browser.close();
+}
+process.exitCode = failed ? 1 : 0;

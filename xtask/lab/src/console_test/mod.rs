@@ -1,0 +1,161 @@
+//! `cargo xtask console-test`: a browser does everything that the console offers, and compares what the page says with what
+//! the programs say.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use serde_json::json;
+use testbed::seed::{Dataset, LAB};
+use testbed::{Guest, Host, HostOptions, Progress, Proxy, Store, find_program, new_folder};
+use tokio::process::Command;
+
+use xtask::build::{HOST_PACKAGE, PROXY_PACKAGE};
+use xtask::setup::{self, BROWSER, COMPILING, MARIADB, NODE, PROCESSES, REDIS};
+use xtask::stop_signals::{INTERRUPTED, StopSignals};
+use xtask::{build, npm, paths};
+
+/// What npm reads. The second pins every package.
+const NPM_FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
+
+/// The folder of those, and of the scripts.
+const SOURCE: &str = "xtask/lab/src/console_test";
+
+/// The scripts that drive the browser.
+const SCRIPTS: [(&str, &str); 3] = [
+    ("console.mjs", include_str!("console.mjs")),
+    ("steps.mjs", include_str!("steps.mjs")),
+    ("looks.mjs", include_str!("looks.mjs")),
+];
+
+/// Good for this run on this machine.
+const TOKEN: &str = "the-token-of-one-console-test";
+
+/// The seed of the random numbers behind the data.
+const RNG_SEED: u64 = 42;
+
+/// Do in a browser all that the console offers, and compare what its page says with metrics and status
+///
+/// Needs Chromium, and takes playwright-core and axe-core from npm. Exits with 1 if a step fails.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Also write pictures of the page to this folder
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
+}
+
+pub(crate) async fn run(options: Options) -> Result<ExitCode> {
+    // Before anything is started, so that whatever it was is ended.
+    let mut stop = StopSignals::new()?;
+    tokio::select! {
+        () = stop.next() => Ok(ExitCode::from(INTERRUPTED)),
+        done = test(&options) => done,
+    }
+}
+
+async fn test(options: &Options) -> Result<ExitCode> {
+    setup::wasm_target().await?;
+    setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS, NODE, BROWSER]).await?;
+    build::components().await?;
+    build::test_guest().await?;
+    build::programs(&[HOST_PACKAGE, PROXY_PACKAGE]).await?;
+    let packages = npm::ready("console-test", SOURCE, &NPM_FILES).await?;
+    let base = paths::target().join("tmp");
+    let folder = new_folder(&base, "console-test")?;
+    let store = Store::start(&base).await?;
+    store.migrate(paths::program(HOST_PACKAGE))?;
+    let dataset = Dataset::random(LAB, RNG_SEED);
+    store.seed(&dataset).await?;
+    let step = Progress::detect().step("two hosts and a proxy", 0);
+    let hosts = [
+        host(&store, &folder, 1).await?,
+        host(&store, &folder, 2).await?,
+    ];
+    let proxy = proxy(&folder, &hosts).await?;
+    step.finish();
+    let settings = json!({
+        "proxy": { "url": proxy.url(""), "admin": proxy.admin_url("") },
+        "hosts": hosts.each_ref().map(|host| host.admin_url("")),
+        "second_host_pid": hosts[1].process().id(),
+        "token": TOKEN,
+        "files": files(&folder)?,
+        "pictures": options.pictures.as_ref().map(std::path::absolute).transpose()?,
+        "chromium": find_program("chromium").context("there is no chromium")?,
+    });
+    browse(&packages, &settings.to_string()).await
+}
+
+async fn host(store: &Store, folder: &Path, number: u8) -> Result<Host> {
+    let state = folder.join(format!("state-{number}"));
+    let options = HostOptions::new(paths::program(HOST_PACKAGE), paths::app())
+        .env("STORE_HOST_ADMIN_TOKEN", TOKEN)
+        .arg("--trace-tail")
+        .arg("--trace-slow=2ms")
+        .arg(format!("--state-folder={}", state.display()));
+    store.host(options).await
+}
+
+async fn proxy(folder: &Path, hosts: &[Host; 2]) -> Result<Proxy> {
+    fs::write(folder.join("token"), TOKEN).context("writing the token")?;
+    let servers = hosts.each_ref().map(|host| {
+        let url = host.url("");
+        format!("{{ address = \"{}\" }}", url.trim_start_matches("http://"))
+    });
+    let peers = [1, 2].map(|number| {
+        let admin = hosts[number - 1].admin_url("");
+        format!("host-{number} = \"{admin}\"")
+    });
+    let (servers, peers) = (servers.join(", "), peers.join(", "));
+    let (proxy, _) = Proxy::start_on_free_ports(&paths::program(PROXY_PACKAGE), folder, |place| {
+        let (port, admin) = (place.port, place.admin_port);
+        format!(
+            "[server]\nadmin = \"127.0.0.1:{admin}\"\nadmin_token_file = \"token\"\n\n\
+                 [[listen]]\naddress = \"127.0.0.1:{port}\"\n\n\
+                 [trace]\ntail = true\nslow = \"2ms\"\n\n[console]\npeers = {{ {peers} }}\n\n\
+                 [upstreams.store]\nhealth = {{ path = \"/readyz\" }}\nservers = [{servers}]\n"
+        )
+    })
+    .await?;
+    Ok(proxy)
+}
+
+/// Versions to swap in, and what only looks like one.
+fn files(folder: &Path) -> Result<serde_json::Value> {
+    let write = |name: &str, bytes: Vec<u8>| -> Result<PathBuf> {
+        let file = folder.join(name);
+        fs::write(&file, bytes).with_context(|| format!("writing {}", file.display()))?;
+        Ok(file)
+    };
+    let labelled = |label: &str| -> Result<Vec<u8>> {
+        Ok(Guest::built("reports")?.labelled(label).into_bytes())
+    };
+    Ok(json!({
+        "good": write("good.wasm", labelled("a good version")?)?,
+        "better": write("better.wasm", labelled("another")?)?,
+        "third": write("third.wasm", labelled("a third")?)?,
+        "failing": write("failing.wasm", Guest::test()?.mode("trap-unless-probe")?.into_bytes())?,
+        "broken": write("broken.wasm", b"\0asm\x0d\0\x01\0and no component".to_vec())?,
+        "text": write("text.wasm", b"a text".to_vec())?,
+    }))
+}
+
+async fn browse(packages: &Path, settings: &str) -> Result<ExitCode> {
+    for (name, text) in SCRIPTS {
+        let file = packages.join(name);
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+    }
+    let mut browse = Command::new("node");
+    browse
+        .arg(packages.join(SCRIPTS[0].0))
+        .arg(settings)
+        .kill_on_drop(true);
+    let status = browse.status().await.context("running node")?;
+    ensure!(status.code().is_some(), "the browser's script was ended");
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

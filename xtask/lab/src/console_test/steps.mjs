@@ -1,0 +1,213 @@
+// What the console offers, step by step, each compared with what the programs themselves say.
+import assert from "node:assert/strict";
+import { eventually, json, metric } from "./console.mjs";
+import { picture } from "./looks.mjs";
+
+const view = (page, name) => page.locator("#views").getByRole("link", { name, exact: true }).click();
+const said = (page, words) => page.locator(".said", { hasText: words });
+const card = (page, id) => page.locator(`[data-component="${id}"]`);
+const rowOf = (page, id, host, generation) => card(page, id).locator(`tr[data-row="${host}/${generation}"]`);
+
+async function component(admin, id) {
+  const status = await json(`${admin}/status`);
+  return status.components.find(one => one.component === id);
+}
+
+async function live(admin, id) {
+  return (await component(admin, id)).generations.find(one => one.state === "live").generation;
+}
+
+/** Gives a file to the form of a component, and confirms. `canary` is share and time. */
+async function swap({ page }, id, host, file, canary) {
+  const form = card(page, id).locator("details.swap");
+  if (!await form.evaluate(details => details.open)) await form.locator("summary").click();
+  await form.locator("select").selectOption(host);
+  await form.locator(`#${id}-canary`).setChecked(Boolean(canary));
+  if (canary) {
+    await form.locator(`#${id}-percent`).fill(canary[0]);
+    await form.locator(`#${id}-time`).fill(canary[1]);
+  }
+  await form.locator("input[type=file]").setInputFiles(file);
+}
+
+const confirm = ({ page }, name) => page.getByRole("dialog").getByRole("button", { name, exact: true }).click();
+
+async function giveToken({ page }, token) {
+  await page.getByLabel("Token", { exact: true }).fill(token);
+  await page.getByRole("button", { name: "Use it" }).click();
+}
+
+export const steps = [
+  ["the page loads, from this listener only, and within 200 KB", async context => {
+    const { page, url, settings } = context;
+    const requests = [];
+    context.errors = [];
+    page.on("request", request => requests.push(request));
+    page.on("pageerror", error => context.errors.push(error.message));
+    page.on("console", message => { if (/Content Security Policy|Refused to/.test(message.text())) context.errors.push(message.text()); });
+    await page.goto(url);
+    await page.getByText("live, 3 programs").waitFor();
+    let bytes = 0;
+    for (const request of requests) {
+      assert.ok(request.url().startsWith(settings.proxy.admin), request.url());
+      if (/\/console/.test(request.url())) bytes += (await (await request.response()).body()).length;
+    }
+    assert.ok(bytes > 10_000 && bytes <= 200 * 1024, `${bytes} bytes`);
+    assert.equal(await page.locator("tbody tr").count(), 3);
+  }],
+
+  ["requests a second are what the metrics count", async ({ page, settings }) => {
+    const counted = () => metric(settings.proxy.admin, "http_requests_total");
+    await eventually("the tile is near the counter's rise", async () => {
+      const [before, began] = [await counted(), Date.now()];
+      await new Promise(resolve => setTimeout(resolve, 10_000));
+      const rate = (await counted() - before) / ((Date.now() - began) / 1000);
+      const shown = Number.parseFloat(await page.locator('[data-tile="requests"] .value').textContent());
+      return rate > 0 && Math.abs(shown - rate) < rate * 0.3;
+    });
+  }],
+
+  ["charts of a host have its routes, and a cursor by keyboard", async ({ page, settings }) => {
+    await page.getByLabel("host-1", { exact: true }).check();
+    const chart = page.locator('[data-panel="requests"]');
+    await chart.getByText("POST /orders").first().waitFor();
+    const history = await json(`${settings.hosts[0]}/history`);
+    const lines = history.panels.find(panel => panel.id === "requests").lines.map(line => line.name);
+    for (const name of await chart.locator(".legend .name").allTextContents()) assert.ok(lines.includes(name), name);
+    await chart.locator(".plot").focus();
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("ArrowLeft");
+    await chart.getByText("ago").waitFor();
+    await page.getByLabel("all hosts").check();
+    await chart.getByText("POST /orders").first().waitFor();
+  }],
+
+  ["components are those of the status", async ({ page, settings }) => {
+    await view(page, "Components");
+    for (const [number, admin] of settings.hosts.entries()) {
+      for (const { component: id, generations } of (await json(`${admin}/status`)).components) {
+        const row = rowOf(page, id, `host-${number + 1}`, generations[0].generation);
+        await row.getByText(generations[0].digest.slice(0, 12)).waitFor();
+        await row.getByText("100", { exact: false }).first().waitFor();
+      }
+    }
+  }],
+
+  ["a file that is no WebAssembly is refused on the page", async context => {
+    await swap(context, "reports", "host-1", context.settings.files.text);
+    await said(context.page, "is no WebAssembly component").waitFor();
+    assert.equal(await live(context.settings.hosts[0], "reports"), 1);
+  }],
+
+  ["a wrong token changes nothing, and is asked for again", async context => {
+    const { page, settings } = context;
+    await swap(context, "reports", "host-1", settings.files.broken);
+    await confirm(context, "Swap");
+    await giveToken(context, "a-token-that-is-wrong");
+    await page.getByText("the admin token is wrong").first().waitFor();
+    assert.equal(await live(settings.hosts[0], "reports"), 1);
+    await giveToken(context, settings.token);
+  }],
+
+  ["a file that is no component is refused at its step", async ({ page, settings }) => {
+    await said(page, "at the step “compile”").waitFor();
+    assert.equal(await live(settings.hosts[0], "reports"), 1);
+  }],
+
+  ["a swap serves, and a rollback undoes it", async context => {
+    const { page, settings } = context;
+    await swap(context, "reports", "host-1", settings.files.good);
+    await confirm(context, "Swap");
+    await said(page, "host-1: generation 2 of reports serves").waitFor();
+    assert.equal(await live(settings.hosts[0], "reports"), 2);
+    await rowOf(page, "reports", "host-1", 2).getByText("live").waitFor();
+    await rowOf(page, "reports", "host-1", 1).getByRole("button").click();
+    await confirm(context, "Roll back");
+    await said(page, "generation 1 of reports serves again").waitFor();
+    assert.equal(await live(settings.hosts[0], "reports"), 1);
+  }],
+
+  ["a canary is compared with the stable version, and promoted", async context => {
+    const { page, settings } = context;
+    await swap(context, "reports", "host-1", settings.files.better, ["50", "10m"]);
+    await confirm(context, "Swap");
+    await said(page, "is on trial").waitFor();
+    const trial = page.locator('[data-component="reports"] [data-host="host-1"]');
+    await trial.getByText("would be promoted").waitFor({ timeout: 60_000 });
+    const requests = Number((await trial.locator("tbody td").first().textContent()).replaceAll(",", ""));
+    const { canary } = await component(settings.hosts[0], "reports");
+    assert.ok(requests > 0 && requests <= canary.requests, `${requests} of ${canary.requests}`);
+    assert.equal(canary.verdict, "good");
+    await trial.locator('[data-panel="trial_requests"]').getByText(`canary (${canary.generation})`).waitFor();
+    const toTrial = page => page.locator('[data-host="host-1"]').first().scrollIntoViewIfNeeded();
+    await picture(context, "components", "tablet", "dark", toTrial);
+    await rowOf(page, "reports", "host-1", canary.generation).getByRole("button", { name: /^Promote/ }).click();
+    await said(page, "is promoted").waitFor();
+    assert.equal(await live(settings.hosts[0], "reports"), canary.generation);
+  }],
+
+  ["a failing canary is withdrawn, and the page says why", async context => {
+    const { page, settings } = context;
+    await swap(context, "reports", "host-2", settings.files.failing, ["50", "10m"]);
+    await confirm(context, "Swap");
+    await eventually("it is withdrawn", async () => (await component(settings.hosts[1], "reports")).last?.result === "withdrawn");
+    const { last } = await component(settings.hosts[1], "reports");
+    await page.locator('[data-component="reports"]').getByText(last.reason).first().waitFor();
+    assert.equal(await live(settings.hosts[1], "reports"), 1);
+  }],
+
+  ["a canary is aborted", async context => {
+    const { page, settings } = context;
+    await swap(context, "reports", "host-2", settings.files.third, ["10", "10m"]);
+    await confirm(context, "Swap");
+    const row = card(page, "reports").locator("tr.canary");
+    await row.getByRole("button", { name: /^Abort/ }).click();
+    await said(page, "is aborted").waitFor();
+    assert.equal((await component(settings.hosts[1], "reports")).canary, null);
+  }],
+
+  ["an upstream is drained, and comes back", async ({ page, settings }) => {
+    await view(page, "Upstreams");
+    const upstreams = async () => (await json(`${settings.proxy.admin}/status`)).groups[0].upstreams;
+    const { address } = (await upstreams())[0];
+    const row = page.locator(`tr[data-row="${address}"]`);
+    await row.getByRole("button", { name: `Drain ${address}` }).click();
+    await said(page, `${address} is drained`).waitFor();
+    assert.equal((await upstreams())[0].state, "drained");
+    await row.getByText("taken out by an operator").waitFor();
+    await row.getByRole("button", { name: `Undrain ${address}` }).click();
+    await said(page, "gets requests again").waitFor();
+    assert.equal((await upstreams())[0].state, "up");
+  }],
+
+  ["a request is followed from the proxy to its statement", async ({ page, settings }) => {
+    await view(page, "Requests");
+    await page.getByLabel("newest").check();
+    const request = page.locator("details.request", { hasText: "POST /orders" }).filter({ hasText: "host-" }).filter({ hasText: "proxy" }).first();
+    await request.waitFor();
+    const trace = await request.getAttribute("data-trace");
+    const kept = page.locator(`details[data-trace="${trace}"]`);
+    await kept.locator("summary").click();
+    await kept.getByText("run orders").first().waitFor();
+    const spans = await kept.locator("tbody th").allTextContents();
+    const names = ["GET ", "POST "].some(method => spans[0].startsWith(method));
+    assert.ok(names, spans.join(" | "));
+    for (const part of ["run orders", "INSERT"]) assert.ok(spans.some(span => span.includes(part)), `${part}: ${spans.join(" | ")}`);
+    const told = await Promise.all([settings.proxy.admin, ...settings.hosts].map(admin => json(`${admin}/traces`)));
+    assert.ok(told.flat().some(tree => tree.trace_id === trace), trace);
+  }],
+
+  ["the log says who changed what", async ({ page, settings }) => {
+    await view(page, "Log");
+    const { audit } = await json(`${settings.hosts[0]}/events`);
+    for (const line of audit.slice(0, 5)) await page.getByText(line.message, { exact: false }).first().waitFor();
+    await page.getByText("is drained").first().waitFor();
+    await page.getByText("reports: swap refused").or(page.getByText("swap refused")).first().waitFor();
+  }],
+
+  ["the token is forgotten", async ({ page }) => {
+    await page.getByRole("button", { name: "Forget token" }).click();
+    await page.getByRole("button", { name: "Enter token" }).waitFor();
+    assert.equal(await page.evaluate(() => sessionStorage.getItem("store-console-tokens")), "{}");
+  }],
+];
