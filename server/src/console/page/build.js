@@ -2,6 +2,11 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+// A click is a press and a release on one element, which is not replaced between the two.
+let isPressed = false;
+addEventListener("pointerdown", () => { isPressed = true; }, true);
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { isPressed = false; }, true);
+
 function set(node, name, value) {
   if (value === undefined || value === null || value === false) return;
   if (name === "on") {
@@ -25,11 +30,11 @@ export const s = (tag, attributes = {}, ...children) => made(document.createElem
 
 /**
  * Puts children in the place of others, if `what` they show is another than before. Whoever had the focus, by its
- * `data-key`, has it again.
+ * `data-key`, has it again. While the visitor clicks nothing is replaced; the next look does it.
  */
 export function show(node, what, children) {
   const text = JSON.stringify(what);
-  if (node.shown === text) return;
+  if (node.shown === text || isPressed) return;
   node.shown = text;
   const key = node.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   const open = new Set([...node.querySelectorAll("details[open]")].map(details => details.dataset.key));
