@@ -25,6 +25,11 @@ const SCRIPTS: [&str; 4] = ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
 /// `busy-reply-threshold`, which is 5 s unless configured.
 const HEARD_WITHIN: Duration = Duration::from_secs(60);
 
+/// How often Redis must say that no script runs, and the time between: one that waits in the connection of the link may
+/// begin after the first time.
+const CALM_LOOKS: u32 = 3;
+const CALM_LOOK: Duration = Duration::from_millis(20);
+
 /// The error of Redis for a script that has written.
 const HAS_WRITTEN: &str = "UNKILLABLE";
 
@@ -127,19 +132,24 @@ impl ScriptEnder {
         let handshake = MultiplexedConnection::new_with_config(&self.info, stream, config);
         let (mut connection, driver) = handshake.await?;
         let end = async {
-            let mut ended = 0;
-            loop {
+            let (mut ended, mut calm) = (0, 0);
+            while calm < CALM_LOOKS {
                 let mut kill = redis::cmd("SCRIPT");
                 match kill.arg("KILL").exec_async(&mut connection).await {
                     Ok(()) => {
                         ended += 1;
+                        calm = 0;
                         // At once: of those that are many, one may not end.
                         self.ended.iter().for_each(IntCounter::inc);
                     }
-                    Err(error) if error.kind() == NONE_RUNS => return Ok(ended),
+                    Err(error) if error.kind() == NONE_RUNS => {
+                        calm += 1;
+                        tokio::time::sleep(CALM_LOOK).await;
+                    }
                     Err(error) => return Err(error),
                 }
             }
+            Ok(ended)
         };
         tokio::select! {
             ended = end => ended,
