@@ -26,6 +26,9 @@ const START_LIMIT: Duration = Duration::from_secs(15);
 /// Longest wait until the new process answers, once the old one was told to hand over.
 const TAKEOVER_LIMIT: Duration = Duration::from_secs(15);
 
+/// How long a process that has handed over may answer beside the new one: it listens for five seconds more.
+const BOTH_ANSWER: Duration = Duration::from_secs(10);
+
 /// Wait between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -99,8 +102,7 @@ pub async fn upgrade(
         Some(admin) => AdminClient::new(Some(admin), None)?,
         None => AdminClient::at(server.admin, None)?,
     };
-    let old = running.status().await?.pid;
-    check_pid_file(old, &server)?;
+    let old = serving(&running, &server).await?;
     let mut new = start(serve, binary, old)?;
     wait_until_ready(&mut new, &server).await?;
     // No process has an id that does not fit.
@@ -113,16 +115,24 @@ pub async fn upgrade(
     Ok(Handover { old, new })
 }
 
-fn check_pid_file(answering: u32, server: &Server) -> Result<(), UpgradeError> {
-    let in_file = pid_file::read(&server.pid_file);
-    if in_file == Some(answering) {
-        return Ok(());
+/// The process that serves. For a moment after a hand-over the one before it may still answer in its place.
+async fn serving(running: &AdminClient, server: &Server) -> Result<u32, UpgradeError> {
+    let limit = Instant::now() + BOTH_ANSWER;
+    loop {
+        let answering = running.status().await?.pid;
+        let in_file = pid_file::read(&server.pid_file);
+        if in_file == Some(answering) {
+            return Ok(answering);
+        }
+        if in_file.is_none() || Instant::now() > limit {
+            return Err(UpgradeError::WrongPid {
+                answering,
+                file: server.pid_file.clone(),
+                in_file,
+            });
+        }
+        sleep(LOOK).await;
     }
-    Err(UpgradeError::WrongPid {
-        answering,
-        file: server.pid_file.clone(),
-        in_file,
-    })
 }
 
 fn start(serve: &Serve, binary: Option<&Path>, old: u32) -> Result<Child, UpgradeError> {
