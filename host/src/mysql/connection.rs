@@ -169,7 +169,10 @@ impl Drop for PooledConnection {
     }
 }
 
-/// Closes a connection that is of no more use, and holds its permit meanwhile, but not for longer than the wait limit. A
+/// How often a server is asked to kill a connection, if it can't be reached: what that holds would stay locked.
+const KILL_ATTEMPTS: usize = 3;
+
+/// Closes a connection that is of no more use, and holds its permit meanwhile, but not for longer than a few wait limits. A
 /// server that is busy with an abandoned statement would notice late that nobody waits for it, and hold its locks until
 /// then, so it is told to `KILL` the connection.
 async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
@@ -178,7 +181,7 @@ async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
     // The driver also says so of a connection that was left in the middle of a statement.
     let is_silent = conn.is_disconnected();
     if is_silent || timeout(ABANDONED, conn.disconnect()).await.is_err() {
-        let kill = async {
+        let kill = async || {
             let mut other = pool.open().await?;
             // Another server has another connection of that number.
             if place(other.opts()) == at {
@@ -187,7 +190,11 @@ async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
             }
             other.disconnect().await
         };
-        _ = timeout(limit, kill).await;
+        for _ in 0..KILL_ATTEMPTS {
+            if matches!(timeout(limit, kill()).await, Ok(Ok(()))) {
+                break;
+            }
+        }
     }
     drop(loan);
 }

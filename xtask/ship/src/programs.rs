@@ -80,6 +80,8 @@ async fn finish(
     command
         .args(["--target", &release.rustc.host])
         .env("CARGO_TARGET_DIR", folder())
+        // What was built before leaves traces in what is built in pieces.
+        .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"))
         .env("CFLAGS", without_paths("-ffile-prefix-map=").join(" "));
     cargo_step(title, command).await
