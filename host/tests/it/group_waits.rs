@@ -126,6 +126,8 @@ async fn a_group_is_placed_once_if_one_of_its_orders_is_gone_before_its_commit_i
         .map(|_| tokio::spawn(send(request(&shop, &body))))
         .collect();
     gate.wait_for(&shop, 6).await;
+    // They are in the host, and not all in the component yet.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     // The next one is the gate's own.
     relay.break_commit_after(1, Fault::AnswerAndServerLost);
     gate.open().await;
