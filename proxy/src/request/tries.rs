@@ -98,6 +98,7 @@ impl Exchange {
     }
 
     fn has_no_connection(&mut self, problem: Problem) -> bool {
+        self.attempts.tries.note_unreachable();
         self.broke(problem);
         let again = self.has_tries_left();
         if let (true, Some(group)) = (again, self.group()) {

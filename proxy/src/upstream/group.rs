@@ -82,8 +82,8 @@ impl Choice {
         self.eligible.get(picked)
     }
 
-    /// A slot at one of the others, for a request that has `tried` all eligible ones: what was down a moment ago may be
-    /// back before a health check has seen it.
+    /// A slot at one of the others, for a request that no eligible one took: what was down a moment ago may be back before
+    /// a health check has seen it. It may also be dead still, so where one was reached, that one is asked again instead.
     fn reserve_permit(&self, tried: &Tries) -> Option<Permit> {
         let mut fresh = self.reserve.iter().filter(|other| !tried.contains(other));
         fresh.find_map(Upstream::try_permit)
@@ -158,7 +158,10 @@ impl Group {
             .eligible
             .iter()
             .all(|upstream| tried.contains(upstream));
-        if all_tried && let Some(permit) = choice.reserve_permit(tried) {
+        if all_tried
+            && tried.reached_none()
+            && let Some(permit) = choice.reserve_permit(tried)
+        {
             return Ok(permit);
         }
         let fresh = |upstream: &Upstream| all_tried || !tried.contains(upstream);
@@ -274,30 +277,44 @@ impl Group {
 
 /// The upstreams that a request was sent to, in their order.
 #[derive(Default)]
-pub(crate) struct Tries(Vec<Arc<Upstream>>);
+pub(crate) struct Tries {
+    upstreams: Vec<Arc<Upstream>>,
+    /// How many of them gave no connection.
+    unreachable: usize,
+}
 
 impl Tries {
     pub(crate) fn add(&mut self, upstream: &Arc<Upstream>) {
-        self.0.push(upstream.clone());
+        self.upstreams.push(upstream.clone());
     }
 
     /// The last try does not count.
     pub(crate) fn take_back(&mut self) {
-        self.0.pop();
+        self.upstreams.pop();
+    }
+
+    /// The last try got no connection.
+    pub(crate) fn note_unreachable(&mut self) {
+        self.unreachable += 1;
     }
 
     /// Tries so far.
     pub(crate) fn count(&self) -> usize {
-        self.0.len()
+        self.upstreams.len()
     }
 
     /// The upstream of the last try.
     pub(crate) fn last(&self) -> Option<&Arc<Upstream>> {
-        self.0.last()
+        self.upstreams.last()
+    }
+
+    /// Whether no try has got as far as a connection.
+    fn reached_none(&self) -> bool {
+        self.unreachable == self.upstreams.len()
     }
 
     fn contains(&self, upstream: &Upstream) -> bool {
-        self.0
+        self.upstreams
             .iter()
             .any(|tried| tried.endpoint.socket == upstream.endpoint.socket)
     }

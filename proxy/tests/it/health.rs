@@ -183,3 +183,23 @@ async fn one_that_is_back_before_a_check_sees_it_is_better_than_an_error() {
         assert_eq!(answered_by(&answer), restarted.address, "{method}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_broke_a_request_is_asked_again_before_one_that_is_down() {
+    let (down, alive) = switched().await;
+    alive.store(false, Ordering::SeqCst);
+    let breaks = AtomicBool::new(true);
+    let working = Upstream::with(move |request| match request.target() {
+        "/alive" => Reply::Answer(204, vec![], String::new()),
+        _ if breaks.swap(false, Ordering::SeqCst) => Reply::Close,
+        _ => Reply::Echo,
+    })
+    .await;
+    let rig = Rig::start(&shop(CHECKS, [&down, &working])).await;
+    eventually("one is down", async || {
+        rig.state(down.address).await == "down" && rig.state(working.address).await == "up"
+    })
+    .await;
+    assert_eq!(answered_by(&rig.get("/").await), working.address);
+    assert_eq!((requests(&down), requests(&working)), (0, 2));
+}
