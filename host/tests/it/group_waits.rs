@@ -45,6 +45,32 @@ async fn an_echo_waits_for_the_order_with_its_key_and_for_no_other() {
     shop.assert_consistent().await;
 }
 
+/// The group as a whole fails then, and each of its orders goes on without the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_its_key_taken_waits_for_no_other_order_of_its_group() {
+    let shop = Shop::with(one_instance()).await;
+    let user = shop.user(1).await;
+    let (free, locked) = (shop.product(10.0, 100).await, shop.product(10.0, 100).await);
+    let other = shop.store.host(options()).await.unwrap();
+    let gate = Gate::close(&shop).await;
+    let blocker = shop.hold_stock(locked).await;
+    let held = tokio::spawn(send(request(&shop, &order_body(user, locked, 1))));
+    let body = order_body(user, free, 1);
+    let late = tokio::spawn(send(keyed(&shop, "key-1", &body)));
+    gate.wait_for(&shop, 2).await;
+    // Its key is looked up, and is free.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let first = shop.client.post(other.url("/orders")).json(&body);
+    let first = send(first.header("idempotency-key", "key-1")).await;
+    gate.open().await;
+    assert_eq!(soon(late).await.expect(201), first.expect(201));
+    assert!(!held.is_finished());
+    blocker.release().await;
+    held.await.unwrap().expect(201);
+    assert_eq!((shop.stock(free).await, shop.stock(locked).await), (99, 99));
+    shop.assert_consistent().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_hangs_holds_up_its_own_group_only() {
     let (shop, relay) = relayed(one_instance()).await;

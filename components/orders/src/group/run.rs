@@ -1,11 +1,13 @@
 //! A group's way through its transactions: all of it in one, and where that fails in parts, down to each order alone.
 
 use std::cell::{Cell, OnceCell};
+use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use futures::future::{Either, join_all, select};
+use futures::FutureExt;
+use futures::future::{Either, join, join_all, select};
 use store_domain::StoreError;
 use store_guest::cache;
 use store_guest::mysql::{
@@ -221,23 +223,43 @@ async fn in_parts(terms: &Terms, members: &[Rc<Member>], cause: Cause) {
         Cause::Keys if members.iter().any(|member| member.claim.is_some()) => {
             let keyed = |member: &Rc<Member>| member.claim.is_some();
             let (keyed, keyless): (Vec<_>, Vec<_>) = members.iter().cloned().partition(keyed);
-            part(terms, &keyless).await;
-            for keyed in keyed.chunks(PARTS_AT_ONCE) {
-                let alone = keyed.iter().map(std::slice::from_ref);
-                join_all(alone.map(|member| part(terms, member))).await;
-            }
+            let mut parts = VecDeque::from([part(terms, &keyless)]);
+            let keyed = keyed.chunks(PARTS_AT_ONCE);
+            parts.extend(keyed.map(|some| each_alone(terms, some)));
+            in_turn(parts).await;
         }
         _ => {
+            // Who came first is served first.
             let (first, second) = members.split_at(members.len() / 2);
-            // One after the other: who came first is served first.
-            part(terms, first).await;
-            part(terms, second).await;
+            in_turn([part(terms, first), part(terms, second)].into()).await;
         }
     }
 }
 
+/// The way of a part of a group.
+type Part<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// Places parts one after the other. Those after one that is held up do not wait for it.
+fn in_turn(mut parts: VecDeque<Part<'_>>) -> Part<'_> {
+    Box::pin(async move {
+        while let Some(next) = parts.pop_front() {
+            let patience = pin!(spin_sdk::time::sleep(PATIENCE));
+            if let Either::Right(((), held_up)) = select(next, patience).await {
+                join(held_up, in_turn(parts)).await;
+                return;
+            }
+        }
+    })
+}
+
+/// Orders of a group, each alone and all at once.
+fn each_alone<'a>(terms: &'a Terms, members: &'a [Rc<Member>]) -> Part<'a> {
+    let alone = members.chunks(1).map(|member| part(terms, member));
+    Box::pin(join_all(alone).map(drop))
+}
+
 /// A part of a group.
-fn part<'a>(terms: &'a Terms, members: &'a [Rc<Member>]) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+fn part<'a>(terms: &'a Terms, members: &'a [Rc<Member>]) -> Part<'a> {
     Box::pin(async move {
         if !members.is_empty() {
             let outcome = attempt(terms, || placements(members), || {}).await;
