@@ -100,6 +100,11 @@ impl Entry {
         self.bytes
     }
 
+    /// When it was first kept: a renewal does not change that.
+    pub(super) fn kept(&self) -> SystemTime {
+        self.times.kept
+    }
+
     pub(super) fn body(&self) -> &Bytes {
         &self.body
     }

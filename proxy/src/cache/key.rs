@@ -1,25 +1,26 @@
 //! What makes two requests the same: RFC 9111, sections 2 and 4.1.
 
-use http::header::{HOST, VARY};
+use http::header::VARY;
 use http::{HeaderMap, HeaderName};
 use pingora_cache::key::HashBinary;
 use pingora_cache::{CacheKey, CacheMeta, VarianceBuilder};
 use pingora_http::RequestHeader;
 
 use super::selecting;
+use crate::message::forwarded::Asked;
 use crate::message::target;
 
-/// Scheme, host, path and query, after so many purges. The method is no part of it: HEAD is answered from what GET brought.
-pub(super) fn of(request: &RequestHeader, https: bool, purges: u64) -> CacheKey {
-    let authority = request.uri.authority().map(|a| a.as_str().as_bytes());
-    let host = authority
-        .or_else(|| Some(request.headers.get(HOST)?.as_bytes()))
-        .unwrap_or_default();
+/// Scheme and host that the server is told, path and query, after so many purges. The method is no part of it: HEAD is answered
+/// from what GET brought.
+pub(super) fn of(request: &RequestHeader, asked: &Asked<'_>, purges: u64) -> CacheKey {
     let target = request
         .uri
         .path_and_query()
         .map_or(b"*".as_slice(), |target| target.as_str().as_bytes());
-    CacheKey::new(primary(host, target, https, purges), String::new())
+    CacheKey::new(
+        primary(asked.host, target, asked.https, purges),
+        String::new(),
+    )
 }
 
 /// The bytes of a key, the same for all ways to write a host and a target. No part after the first, whose length is fixed, can hold a line feed.
@@ -80,7 +81,8 @@ mod tests {
     #[test]
     fn host_path_and_query_tell_requests_apart() {
         let after = |purges, target, host, https| {
-            let key = of(&request(target, host), https, purges);
+            let request = request(target, host);
+            let key = of(&request, &Asked::of(&request, https, false), purges);
             key.primary_key().to_vec()
         };
         let of = |target, host, https| after(0, target, host, https);

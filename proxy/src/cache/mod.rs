@@ -36,6 +36,7 @@ use pingora_proxy::Session;
 use self::changes::WriteCount;
 use self::memory::Memory;
 use crate::config;
+use crate::message::forwarded::Asked;
 use crate::metrics::{CacheMetrics, Metrics};
 
 pub(crate) use self::entries::WholeAnswer;
@@ -114,8 +115,8 @@ impl Cache {
     }
 
     /// What makes two requests the same: they ask the same, and no purge came between them.
-    pub(crate) fn key(&self, request: &RequestHeader, https: bool) -> CacheKey {
-        key::of(request, https, self.memory.changes().purges())
+    pub(crate) fn key(&self, request: &RequestHeader, asked: &Asked<'_>) -> CacheKey {
+        key::of(request, asked, self.memory.changes().purges())
     }
 
     /// The moment before an upstream is asked.
@@ -165,11 +166,16 @@ impl Cache {
     }
 
     /// Forgets what a request that wrote something has made wrong, if it was answered so.
-    pub(crate) fn written(&self, request: &RequestHeader, answer: &ResponseHeader) {
+    pub(crate) fn written(
+        &self,
+        request: &RequestHeader,
+        asked: &Asked<'_>,
+        answer: &ResponseHeader,
+    ) {
         if !writes::has_changed(&request.method, answer.status) {
             return;
         }
-        let keys = writes::keys(request, answer, self.memory.changes().purges());
+        let keys = writes::keys(request, asked.host, answer, self.memory.changes().purges());
         let forgotten: usize = keys.iter().map(|key| self.memory.invalidate(key)).sum();
         if forgotten > 0 {
             tracing::debug!(
@@ -263,7 +269,8 @@ mod tests {
         let cache = caches.of("shop", &config::Cache::opened(), &metrics);
         let mut request = RequestHeader::build("GET", b"/a", None).expect("a request");
         request.insert_header("host", "shop").expect("a header");
-        let key = || cache.key(&request, false).primary_key().to_vec();
+        let asked_for = Asked::of(&request, false, false);
+        let key = || cache.key(&request, &asked_for).primary_key().to_vec();
         let (before, asked) = (key(), cache.memory.changes().writes());
         cache.memory.put_empty(&before, asked);
         assert!(cache.memory.holds(&key()));

@@ -1,8 +1,8 @@
 //! Which requests may be answered from the cache: RFC 9111, sections 3.5 and 5.2.1, and RFC 9110, section 14.
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
-    PRAGMA, RANGE, TRANSFER_ENCODING,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, IF_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, PRAGMA, RANGE, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, Method};
 use pingora_cache::cache_control::CacheControl;
@@ -10,6 +10,7 @@ use pingora_http::RequestHeader;
 
 use super::Use;
 use crate::config;
+use crate::message::{hop, plain};
 
 /// Whether the request may be answered from the cache.
 pub(super) fn use_for(request: &RequestHeader, settings: &config::Cache) -> Use {
@@ -24,7 +25,8 @@ pub(super) fn use_for(request: &RequestHeader, settings: &config::Cache) -> Use 
         || beyond.iter().any(|name| headers.contains_key(name))
         || (headers.contains_key(AUTHORIZATION) && !settings.authorized)
         || (headers.contains_key(RANGE) && !(settings.ranges && is_one_range(request)))
-        || wants_news(headers);
+        || wants_news(headers)
+        || keeps_fields_back(headers);
     if bypasses { Use::Bypass } else { Use::Full }
 }
 
@@ -59,6 +61,15 @@ fn is_one_range_of_bytes(range: &[u8]) -> bool {
         Some(unit.eq_ignore_ascii_case(b"bytes=") && in_order)
     };
     parse().unwrap_or(false)
+}
+
+/// Whether `Connection` names fields that would else go on (RFC 9110, section 7.6.1). The server does not see them, and so its
+/// answer is none for the requests that have them.
+fn keeps_fields_back(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(CONNECTION).iter();
+    let mut named = hop::named(lines.map(|line| line.as_bytes()));
+    named
+        .any(|name| !name.is_empty() && !name.eq_ignore_ascii_case("close") && plain::goes_on(name))
 }
 
 /// Whether the client asks for an answer from its origin (RFC 9111, sections 5.2.1 and 5.4).
@@ -108,8 +119,12 @@ mod tests {
             ("cache-control", "no-store"),
             ("cache-control", "max-age=0"),
             ("pragma", "no-cache"),
+            ("connection", "close, Accept-Language"),
         ] {
             assert_eq!(wish("GET", &[header]), Use::Bypass, "{header:?}");
+        }
+        for hop in ["close", "Keep-Alive, TE", "Upgrade, HTTP2-Settings"] {
+            assert_eq!(wish("GET", &[("connection", hop)]), Use::Full, "{hop}");
         }
     }
 

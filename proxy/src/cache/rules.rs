@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
-use http::header::{AUTHORIZATION, ETAG, LAST_MODIFIED, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONNECTION, ETAG, LAST_MODIFIED, SET_COOKIE};
 use pingora_cache::CacheMeta;
 use pingora_cache::cache_control::{CacheControl, DirectiveKey};
 use pingora_error::Result;
@@ -14,8 +14,8 @@ use super::directives::Directives;
 use super::key;
 use super::lifetime::{age, freshness};
 use crate::config;
-use crate::message::hop;
 use crate::message::request_id::REQUEST_ID;
+use crate::message::{hop, plain};
 
 /// Statuses whose meaning for caches we know (RFC 9111, section 5.2.2.3).
 const UNDERSTOOD: [u16; 14] = [
@@ -92,8 +92,10 @@ fn may_keep(
         .iter()
         .any(|key| control.has(key));
     let understood = UNDERSTOOD.contains(&answer.status.as_u16());
-    // Nobody knows what a name that can't be read stands for; `*` stands for all.
-    let is_for_some = key::varied(headers).any(|name| name.is_none_or(|name| name == "*"));
+    // Nobody knows what a name that can't be read stands for; `*` stands for all. What the server got in other fields than
+    // the client's own is not what requests are compared by.
+    let is_for_some = key::varied(headers)
+        .any(|name| name.is_none_or(|name| name == "*" || !plain::goes_on(name.as_str())));
     keeps_status(answer.status, settings)
         && for_all
         && !headers.contains_key(SET_COOKIE)
@@ -137,6 +139,7 @@ impl Terms {
     pub(super) fn meta(&self, answer: &ResponseHeader, writes: WriteCount) -> CacheMeta {
         let mut head = answer.clone();
         hop::end_hop(&mut head);
+        head.remove_header(&CONNECTION);
         head.remove_header(&REQUEST_ID);
         let mut meta = CacheMeta::new(
             self.fresh_until,

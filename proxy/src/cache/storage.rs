@@ -1,6 +1,7 @@
 //! How pingora looks answers up, and keeps those that arrive.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -67,7 +68,9 @@ impl Storage for Memory {
         _trace: &SpanHandle,
     ) -> Result<bool> {
         let (primary, variance) = (key.primary_key(), key.get_variance_key());
-        let Some(before) = self.find(primary, variance) else {
+        // What was asked about may have given way to another answer meanwhile, whose body would not fit this head.
+        let same = |entry: &Arc<Entry>| entry.kept() == meta.created();
+        let Some(before) = self.find(primary, variance).filter(same) else {
             return Ok(false);
         };
         let entry = Entry::new(primary, meta, before.body().clone());

@@ -1,6 +1,6 @@
 //! What a request that wrote something makes wrong: RFC 9111, section 4.4.
 
-use http::header::{CONTENT_LOCATION, HOST, LOCATION};
+use http::header::{CONTENT_LOCATION, LOCATION};
 use http::uri::Authority;
 use http::{HeaderName, Method, StatusCode, Uri};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -18,8 +18,12 @@ pub(super) fn has_changed(method: &Method, status: StatusCode) -> bool {
 
 /// The keys of what has changed: the target, and what the answer names on the same host. Behind both of our schemes are
 /// the same servers, so both are meant.
-pub(super) fn keys(request: &RequestHeader, answer: &ResponseHeader, purges: u64) -> Vec<Vec<u8>> {
-    let host = host(request);
+pub(super) fn keys(
+    request: &RequestHeader,
+    host: &[u8],
+    answer: &ResponseHeader,
+    purges: u64,
+) -> Vec<Vec<u8>> {
     let target = request.uri.path_and_query().map(|target| target.as_str());
     let named = [LOCATION, CONTENT_LOCATION].map(|name| target_in(answer, &name, host));
     let named = named.iter().filter_map(Option::as_deref);
@@ -29,13 +33,6 @@ pub(super) fn keys(request: &RequestHeader, answer: &ResponseHeader, purges: u64
         [false, true].map(|https| key::primary(host, target.as_bytes(), https, purges))
     });
     keys.collect()
-}
-
-fn host(request: &RequestHeader) -> &[u8] {
-    let authority = request.uri.authority().map(|a| a.as_str().as_bytes());
-    authority
-        .or_else(|| Some(request.headers.get(HOST)?.as_bytes()))
-        .unwrap_or_default()
 }
 
 /// Path and query of the URI in this header, if it is on this host. One that is relative to a folder is left alone.
@@ -56,13 +53,12 @@ mod tests {
     use super::*;
 
     fn named(location: &str) -> Vec<String> {
-        let mut request = RequestHeader::build("POST", b"/orders?a=b", None).expect("a request");
-        request.insert_header("host", "Shop:81").expect("a header");
+        let request = RequestHeader::build("POST", b"/orders?a=b", None).expect("a request");
         let mut answer = ResponseHeader::build(201, None).expect("an answer");
         answer
             .insert_header("location", location)
             .expect("a header");
-        let keys = keys(&request, &answer, 0);
+        let keys = keys(&request, b"Shop:81", &answer, 0);
         let keys = keys.iter().map(|key| String::from_utf8_lossy(&key[8..]));
         keys.filter_map(|key| Some(key.strip_prefix("http\nshop:81\n")?.to_owned()))
             .collect()

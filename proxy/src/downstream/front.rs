@@ -325,7 +325,7 @@ impl Front {
         let since = Instant::now();
         let id = new_id();
         let id = id.to_str().unwrap_or("-");
-        let (answer, body_bytes) = problem.raw(id);
+        let (answer, body_bytes) = problem.raw(id, None);
         let head = wire.held().split();
         let refused = Refusal {
             status: problem.status().as_u16(),

@@ -107,8 +107,9 @@ impl Client for Http1<'_> {
         }
     }
 
-    fn put_problem(&mut self, problem: &Problem, id: &str, head_only: bool) -> u64 {
-        let (mut answer, body_bytes) = problem.raw(id);
+    fn put_problem(&mut self, problem: &Problem, own: &OwnFields<'_>, head_only: bool) -> u64 {
+        let id = own.id.to_str().unwrap_or("-");
+        let (mut answer, body_bytes) = problem.raw(id, own.trace);
         let body_bytes = if head_only {
             answer.truncate(answer.len() - body_bytes);
             0

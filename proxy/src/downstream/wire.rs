@@ -122,9 +122,10 @@ impl Wire {
         self.held.split_to(head_bytes)
     }
 
-    /// Closes after an answer to a client that sends nothing more.
-    pub(crate) async fn close(mut self: Box<Self>) {
-        _ = timeout(LINGER, AsyncWriteExt::shutdown(&mut self)).await;
+    /// Closes after an answer. What the client has sent meanwhile is read and thrown away: left unread, it would destroy the
+    /// answer on its way (RFC 9112, section 9.6).
+    pub(crate) async fn close(self: Box<Self>) {
+        self.close_with(b"").await;
     }
 
     /// Sends this answer, and closes.

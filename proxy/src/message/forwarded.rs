@@ -69,16 +69,13 @@ impl Provenance {
                 hops = format!("{before}, {hops}");
             }
         }
-        let kept = |name, is_good: fn(&[u8]) -> bool| {
-            let mut lines = said.get_all(name).iter();
-            let (first, more) = (lines.next(), lines.next());
-            trusted && more.is_none() && first.is_some_and(|first| is_good(first.as_bytes()))
-        };
         Self {
             addresses,
             hops,
-            proto: (!kept(&PROTO, is_scheme)).then_some(proto),
-            keeps_host: kept(&X_HOST, head::is_authority),
+            proto: believed(said, &PROTO, is_scheme, trusted)
+                .is_none()
+                .then_some(proto),
+            keeps_host: believed(said, &X_HOST, head::is_authority, trusted).is_some(),
         }
     }
 
@@ -105,6 +102,42 @@ impl Provenance {
             to.put_slice(b"\r\n");
         }
     }
+}
+
+/// Where a client sent its request, as the next server is told: by what a trusted peer says, or else by the connection and
+/// `Host`.
+pub(crate) struct Asked<'a> {
+    pub(crate) https: bool,
+    pub(crate) host: &'a [u8],
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn of(request: &'a RequestHeader, https: bool, trusted: bool) -> Self {
+        let headers = &request.headers;
+        let proto = believed(headers, &PROTO, is_scheme, trusted);
+        let host =
+            believed(headers, &X_HOST, head::is_authority, trusted).map(HeaderValue::as_bytes);
+        let authority = || Some(request.uri.authority()?.as_str().as_bytes());
+        let field = || Some(headers.get(HOST)?.as_bytes());
+        Self {
+            https: proto.map_or(https, |proto| {
+                proto.as_bytes().eq_ignore_ascii_case(b"https")
+            }),
+            host: host.or_else(authority).or_else(field).unwrap_or_default(),
+        }
+    }
+}
+
+/// The one value of a field, if the peer is trusted and it is good.
+fn believed<'a>(
+    said: &'a HeaderMap,
+    name: &HeaderName,
+    is_good: fn(&[u8]) -> bool,
+    trusted: bool,
+) -> Option<&'a HeaderValue> {
+    let mut lines = said.get_all(name).iter();
+    let first = lines.next().filter(|first| is_good(first.as_bytes()))?;
+    (trusted && lines.next().is_none()).then_some(first)
 }
 
 /// Tells the next server about the client, as [`Provenance`] says.
@@ -149,7 +182,7 @@ fn is_plain_list(line: &[u8]) -> bool {
 }
 
 fn is_scheme(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(u8::is_ascii_alphanumeric)
+    text.eq_ignore_ascii_case(b"https") || text.eq_ignore_ascii_case(b"http")
 }
 
 #[cfg(test)]
@@ -209,6 +242,22 @@ mod tests {
         assert_eq!(value("x-forwarded-proto"), "http");
         assert_eq!(value("x-forwarded-host"), "shop");
         assert_eq!(value("forwarded"), "for=10.0.0.1;proto=http;host=\"shop\"");
+    }
+
+    #[test]
+    fn only_trusted_peers_say_what_was_asked_for() {
+        let request = request(&[
+            ("host", "inner"),
+            ("x-forwarded-proto", "HTTPS"),
+            ("x-forwarded-host", "shop"),
+        ]);
+        let asked = |https, trusted| {
+            let asked = Asked::of(&request, https, trusted);
+            (asked.https, asked.host.to_vec())
+        };
+        assert_eq!(asked(false, true), (true, b"shop".to_vec()));
+        assert_eq!(asked(false, false), (false, b"inner".to_vec()));
+        assert_eq!(asked(true, false), (true, b"inner".to_vec()));
     }
 
     #[test]

@@ -39,6 +39,12 @@ const ORIGIN: [&str; 7] = [
     "x-forwarded-proto",
 ];
 
+/// Whether a field goes on to the server as the client sent it: it does not end with this hop, and is not the proxy's to say.
+pub(crate) fn goes_on(name: &str) -> bool {
+    let is = |other: &[u8]| name.as_bytes().eq_ignore_ascii_case(other);
+    !AWKWARD.iter().any(|other| is(other)) && !ORIGIN.iter().any(|other| is(other.as_bytes()))
+}
+
 /// Headers that change nothing about an answer that is kept whole and does not vary.
 const HARMLESS: [&[u8]; 12] = [
     b"accept",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 use store_server::problem;
 
 use crate::metrics::{Metrics, Reason};
@@ -168,7 +168,12 @@ impl Problem {
 
     /// The whole answer as bytes, and how many of them are its body's, for a connection that is closed after it and that
     /// pingora has not seen.
-    pub(crate) fn raw(&self, request_id: &str) -> (Vec<u8>, usize) {
+    /// `line` is a further line of its head.
+    pub(crate) fn raw(
+        &self,
+        request_id: &str,
+        line: Option<&(HeaderName, HeaderValue)>,
+    ) -> (Vec<u8>, usize) {
         let status = self.status();
         let body = self.body(request_id);
         let mut answer = format!(
@@ -181,8 +186,13 @@ impl Problem {
         if let Some(seconds) = self.retry_after_seconds() {
             answer.push_str(&format!("Retry-After: {seconds}\r\n"));
         }
-        answer.push_str("\r\n");
         let mut answer = answer.into_bytes();
+        if let Some((name, value)) = line {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                answer.extend_from_slice(part);
+            }
+        }
+        answer.extend_from_slice(b"\r\n");
         answer.extend_from_slice(&body);
         (answer, body.len())
     }
@@ -197,7 +207,7 @@ mod tests {
         let problem = Problem::NoUpstream {
             retry_after: Duration::from_millis(1200),
         };
-        let text = String::from_utf8(problem.raw("id-1").0).expect("text");
+        let text = String::from_utf8(problem.raw("id-1", None).0).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a blank line");
         assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
         assert!(head.contains("Retry-After: 2"));

@@ -12,6 +12,7 @@
 //!
 //! A POST needs the admin token, and is refused if it comes from a web page elsewhere.
 
+use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +34,7 @@ use super::admin_error::{AdminError, Answer, json, text};
 use super::reload::Reloader;
 use super::take_up::program;
 use super::token::Token;
+use super::upgrade::is_listened_on;
 use crate::answers::{Drain, Purge, Reload, Status, Undrain};
 use crate::config::parse_duration;
 use crate::message::target::host_name;
@@ -51,6 +53,8 @@ pub(crate) struct Admin {
     pub(crate) names: Vec<String>,
     /// Once it is set, changes are refused: they are for the new process.
     pub(crate) handing_over: Arc<AtomicBool>,
+    /// Where a new process waits for the sockets. It has asked already what is drained.
+    pub(crate) upgrade_socket: PathBuf,
 }
 
 /// What the path of a request names.
@@ -122,10 +126,15 @@ impl Admin {
             }
             Some(_) => {}
         }
-        if self.handing_over.load(Ordering::Relaxed) {
+        if self.is_handing_over() {
             return Err(AdminError::HandingOver);
         }
         Ok(())
+    }
+
+    /// Whether changes are for the new process.
+    pub(super) fn is_handing_over(&self) -> bool {
+        self.handing_over.load(Ordering::Relaxed) || is_listened_on(&self.upgrade_socket)
     }
 
     fn metrics(&self) -> Result<Answer, AdminError> {

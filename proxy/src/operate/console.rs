@@ -1,7 +1,5 @@
 //! What the console's page asks for, of this proxy and, through it, of the hosts of its fleet.
 
-use std::sync::atomic::Ordering;
-
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use pingora_core::protocols::http::ServerSession;
@@ -63,7 +61,7 @@ impl Admin {
         if is_change {
             check_origin(&head.headers)?;
         }
-        if is_change && self.handing_over.load(Ordering::Relaxed) {
+        if is_change && self.is_handing_over() {
             return Err(AdminError::HandingOver);
         }
         let (body, _permit) = if path.ends_with("/swap") {

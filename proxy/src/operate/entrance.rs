@@ -53,7 +53,7 @@ impl ServerApp for AdminEntrance {
                 Head::Refused(problem) => {
                     let id = new_id();
                     tracing::debug!(request = ?id, problem = problem.detail(), "Refused an operator");
-                    let (answer, _) = problem.raw(id.to_str().unwrap_or("-"));
+                    let (answer, _) = problem.raw(id.to_str().unwrap_or("-"), None);
                     wire.close_with(&answer).await;
                     return None;
                 }

@@ -1,8 +1,9 @@
 //! Compression for clients that accept it: RFC 9110, section 12.5.3. Pingora compresses; it takes the first coding that
 //! a client names, whatever the weights, so the choice is made here.
 
-use http::header::ACCEPT_ENCODING;
-use http::{HeaderMap, Method, StatusCode};
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_RANGE};
+use http::{HeaderMap, Method, StatusCode, Version};
+use pingora_cache::cache_control::CacheControl;
 use pingora_core::modules::http::compression::ResponseCompression;
 use pingora_core::protocols::http::compression::{Algorithm, ResponseCompressionCtx};
 use pingora_error::Result;
@@ -21,6 +22,10 @@ const NEVER: &str = "zstd";
 /// # Errors
 /// A header can't be written; those written here always can.
 pub(crate) fn prepare(session: &mut Session, levels: &Compression) -> Result<()> {
+    if session.req_header().version == Version::HTTP_10 {
+        // What is compressed comes in chunks, which it has none of (RFC 9112, section 6.1).
+        return Ok(());
+    }
     let headers = &session.req_header().headers;
     let asked = headers.contains_key(ACCEPT_ENCODING);
     let chosen = choose(headers, levels);
@@ -50,7 +55,16 @@ pub(crate) fn without_body(session: &mut Session, answer: &mut ResponseHeader) {
     *compression = ResponseCompressionCtx::new(0, false, false);
 }
 
-/// Leaves an answer as it is: a part of a body is no body to compress.
+/// Whether an answer must reach the client as it is: a part of a body is no body to compress, and its server may forbid it
+/// (RFC 9110, sections 7.7 and 14.4).
+pub(crate) fn is_fixed(answer: &ResponseHeader) -> bool {
+    let part = answer.status == StatusCode::PARTIAL_CONTENT;
+    let control = CacheControl::from_headers_named(CACHE_CONTROL.as_str(), &answer.headers);
+    part || answer.headers.contains_key(CONTENT_RANGE)
+        || control.is_some_and(|control| control.has_key("no-transform"))
+}
+
+/// Leaves an answer as it is.
 pub(crate) fn off(session: &mut Session) {
     if let Some(compression) = compression(session) {
         *compression = ResponseCompressionCtx::new(0, false, false);
@@ -125,6 +139,19 @@ mod tests {
             headers.append(ACCEPT_ENCODING, line.parse().expect("a value"));
         }
         choose(&headers, &Compression { gzip, brotli })
+    }
+
+    #[test]
+    fn parts_and_what_must_not_be_transformed_stay_as_they_are() {
+        let fixed = |status: u16, name: &'static str, value: &'static str| {
+            let mut answer = ResponseHeader::build(status, None).expect("an answer");
+            answer.insert_header(name, value).expect("a header");
+            is_fixed(&answer)
+        };
+        assert!(fixed(206, "content-type", "multipart/byteranges"));
+        assert!(fixed(200, "content-range", "bytes 0-1/2"));
+        assert!(fixed(200, "cache-control", "max-age=9, No-Transform"));
+        assert!(!fixed(200, "cache-control", "max-age=9"));
     }
 
     #[test]

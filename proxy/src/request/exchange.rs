@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, HeaderValue, Method};
 use ipnet::IpNet;
-use pingora_http::ResponseHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use store_server::trace::Tracing;
 
 use super::access_log::{AccessLog, Entry};
@@ -14,7 +14,7 @@ use super::attempts::Attempts;
 use super::traced::{self, Traced};
 use crate::cache::{self, Cache, FetchStart, Outcome};
 use crate::clients::Place;
-use crate::message::forwarded;
+use crate::message::forwarded::{self, Asked};
 use crate::message::problem::Problem;
 use crate::message::request_id::request_id;
 use crate::metrics::{ERROR, Reason, class};
@@ -192,6 +192,16 @@ impl Exchange {
             .checked_sub(self.started.elapsed())
             .filter(|left| !left.is_zero())
             .ok_or(Problem::UpstreamTimedOut)
+    }
+
+    /// Whether the other end of the connection is believed in what it says of clients.
+    pub(crate) fn trusts_peer(&self) -> bool {
+        forwarded::is_trusted(self.origin.peer, &self.table.config.forwarded.trusted)
+    }
+
+    /// Where the client sent the request.
+    pub(crate) fn asked<'a>(&self, request: &'a RequestHeader) -> Asked<'a> {
+        Asked::of(request, self.origin.https, self.trusts_peer())
     }
 
     /// Says once, where it is handled, why the proxy answers itself or breaks off.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{HOST, RANGE};
+use http::header::{CONNECTION, HOST, RANGE};
 use http::{Method, StatusCode, Version};
 use pingora_cache::key::HashBinary;
 use pingora_cache::{CacheKey, CacheMeta, NoCacheReason, RespCacheable};
@@ -79,6 +79,9 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         let send_timeout = exchange.table.config.limits.send_timeout;
         session.set_write_timeout(Some(send_timeout));
+        // It would take an interim answer for the answer (RFC 9110, section 15.2).
+        let is_old = session.req_header().version == Version::HTTP_10;
+        session.as_downstream_mut().set_ignore_info_resp(is_old);
         // Before the module looks at what the client accepts, which it does only if it may compress.
         encoding::prepare(session, &exchange.table.config.compression)
     }
@@ -119,7 +122,8 @@ impl ProxyHttp for Proxy {
                 "there is no cache to have a key for",
             )
         })?;
-        Ok(cache.key(session.req_header(), exchange.origin.https))
+        let request = session.req_header();
+        Ok(cache.key(request, &exchange.asked(request)))
     }
 
     fn cache_vary_filter(
@@ -241,8 +245,7 @@ impl ProxyHttp for Proxy {
             request.insert_header(HOST, &*upstream.endpoint.address)?;
         }
         let origin = &exchange.origin;
-        let trusted = forwarded::is_trusted(origin.peer, &exchange.table.config.forwarded.trusted);
-        forwarded::tell(request, origin.peer, origin.https, trusted)?;
+        forwarded::tell(request, origin.peer, origin.https, exchange.trusts_peer())?;
         exchange.traced.tell(request)?;
         request.insert_header(REQUEST_ID, origin.request_id.clone())
     }
@@ -287,7 +290,8 @@ impl ProxyHttp for Proxy {
             exchange.caching.renewal = Some(Box::new(response.clone()));
         }
         if let Some(cache) = exchange.group().and_then(|group| group.cache) {
-            cache.written(session.req_header(), response);
+            let request = session.req_header();
+            cache.written(request, &exchange.asked(request), response);
         }
         Ok(())
     }
@@ -298,7 +302,12 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
         if response.status.is_informational() {
+            hop::end_hop(response);
+            response.remove_header(&CONNECTION);
             return Ok(());
         }
         exchange.ending.bodiless = session.req_header().method == Method::HEAD
@@ -306,6 +315,9 @@ impl ProxyHttp for Proxy {
                 response.status,
                 StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
             );
+        if encoding::is_fixed(response) {
+            encoding::off(session);
+        }
         if exchange.ending.bodiless {
             encoding::without_body(session, response);
         }

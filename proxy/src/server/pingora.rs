@@ -145,6 +145,7 @@ fn with_services(
         console: parts.visitors.console,
         names: config.server.admin_names.clone(),
         handing_over: parts.handing_over,
+        upgrade_socket: config.server.upgrade_socket.clone(),
     };
     let admin = AdminEntrance::new(admin, parts.live.clone());
     let mut admin = Service::new("admin".into(), admin);

@@ -128,9 +128,7 @@ fn standing(
     match (there, &settings.health) {
         (Some(there), health) => {
             let standing = there.standing.clone();
-            if health.is_none() {
-                standing.is_not_checked();
-            }
+            standing.set_checked(health.is_some());
             standing
         }
         (None, Some(health)) if endpoint.name.is_some() => Arc::new(Standing::unproven(health)),

@@ -40,6 +40,8 @@ struct Checks {
     health: Health,
     /// Checks in a row that found `Good` where `health` is not, or the other way round.
     opposite: u32,
+    /// Nobody checks any more. What one finds that began before counts for nothing: no later one would correct it.
+    ended: bool,
 }
 
 #[derive(Default)]
@@ -132,9 +134,13 @@ impl Standing {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Nobody checks any more whether it is up.
-    pub(crate) fn is_not_checked(&self) {
-        *self.checks() = Checks::default();
+    /// Whether somebody checks from now on if it is up. If nobody does, it counts as up.
+    pub(crate) fn set_checked(&self, checked: bool) {
+        let mut checks = self.checks();
+        if !checked {
+            *checks = Checks::default();
+        }
+        checks.ended = !checked;
     }
 
     pub(crate) fn set_draining(&self, draining: bool) {
@@ -144,6 +150,9 @@ impl Standing {
     /// Takes in what a check found; says so if that changes the upstream's state.
     pub(crate) fn checked(&self, found: Health, settings: &config::Health) -> bool {
         let mut checks = self.checks();
+        if checks.ended {
+            return false;
+        }
         let is_good = found == Health::Good;
         if is_good == (checks.health == Health::Good) {
             checks.opposite = 0;
@@ -159,7 +168,7 @@ impl Standing {
         }
         *checks = Checks {
             health: found,
-            opposite: 0,
+            ..Checks::default()
         };
         if is_good {
             self.succeeded();
@@ -252,6 +261,21 @@ mod tests {
             .map(|found| standing.checked(found, &settings))
             .collect();
         assert_eq!(seen, [false, false, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn a_check_that_ends_after_the_last_one_changes_nothing() {
+        let standing = Standing::default();
+        let settings = config::Health {
+            down_after: 1,
+            ..config::Health::default()
+        };
+        assert!(standing.checked(Health::Bad, &settings));
+        standing.set_checked(false);
+        assert!(!standing.checked(Health::Bad, &settings));
+        assert_eq!(standing.state(Instant::now()), State::Up);
+        standing.set_checked(true);
+        assert!(standing.checked(Health::Bad, &settings));
     }
 
     #[test]

@@ -483,7 +483,9 @@ async fn a_reload_that_changes_a_group_empties_its_cache() {
 async fn plain_requests_get_what_others_get_and_are_counted_and_logged_alike() {
     let upstream = Upstream::with(|_| {
         let date = ("date", "Mon, 23 Nov 2026 08:00:00 GMT");
-        answer(&[date, ("cache-control", "max-age=60")], "report")
+        // Said of its connection to the proxy.
+        let hop = ("connection", "close");
+        answer(&[date, hop, ("cache-control", "max-age=60")], "report")
     });
     let upstream = upstream.await;
     let keys = format!("cache = {{}}\n{NO_EJECTION}");
@@ -505,6 +507,7 @@ async fn plain_requests_get_what_others_get_and_are_counted_and_logged_alike() {
         for (name, _) in &mut headers {
             name.make_ascii_lowercase();
         }
+        assert_ne!(answer.header("connection"), Some("close"));
         // That the connection stays open is what HTTP/1.1 means anyway.
         headers.retain(|(name, _)| name != "connection" && !changing.contains(&name.as_str()));
         headers.sort();

@@ -143,6 +143,68 @@ async fn answers_are_compressed_only_if_the_proxy_is_told_to() {
     assert_eq!(ask(&rig, "identity").await.text(), text);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_must_stay_as_it_is_is_not_compressed() {
+    let text = "a body that is worth it. ".repeat(400);
+    let body = text.clone();
+    let upstream = Upstream::with(move |request| {
+        let json = ("content-type", "application/json".to_owned());
+        let (status, more) = match request.target() {
+            "/part" => (206, ("content-range", "bytes 0-9999/20000".to_owned())),
+            "/fixed" => (200, ("cache-control", "no-transform".to_owned())),
+            _ => (200, ("x-other", "1".to_owned())),
+        };
+        Reply::Answer(status, vec![json, more], body.clone())
+    })
+    .await;
+    let config = format!("[compression]\ngzip = 5\n{}", shop("", [&upstream]));
+    let rig = Rig::start(&config).await;
+    for target in ["/part", "/fixed"] {
+        let headers = [("accept-encoding", "gzip"), ("range", "bytes=0-9999")];
+        let answer = rig.ask(request("GET", target, &headers, "")).await;
+        assert_eq!(answer.header("content-encoding"), None, "{target}");
+        assert_eq!(answer.text(), text);
+    }
+    // It comes in chunks where it is compressed, which this client can't read.
+    let mut client = rig.client().await;
+    client
+        .send("GET / HTTP/1.0\r\nhost: a\r\naccept-encoding: gzip\r\n\r\n")
+        .await;
+    let said = client.rest().await.expect("the connection ends");
+    let said = String::from_utf8(said).expect("not compressed");
+    assert!(said.ends_with(&text) && !said.to_lowercase().contains("transfer-encoding"));
+}
+
+/// It would take one for the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn interim_answers_are_for_clients_that_know_them_and_end_with_the_hop() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\nkeep-alive: x\r\n\
+                 connection: keep-alive, x-hop\r\nx-hop: 1\r\n\r\n";
+    let answer = format!("{hints}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    let upstream = Upstream::with(move |_| Reply::Bytes(answer.clone().into())).await;
+    for keys in ["", "cache = {}"] {
+        let rig = Rig::start(&shop(keys, [&upstream])).await;
+        let mut old = rig.client().await;
+        old.send("GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
+        let said = String::from_utf8(old.rest().await.expect("it ends")).unwrap();
+        assert!(
+            said.starts_with("HTTP/1.") && !said.contains("103"),
+            "{said}"
+        );
+        let mut client = rig.client().await;
+        client.send(get("/")).await;
+        let hints = client.answer().await;
+        assert_eq!(
+            (hints.status(), hints.header("link")),
+            (103, Some("</a>; rel=preload"))
+        );
+        for gone in ["keep-alive", "connection", "x-hop"] {
+            assert_eq!(hints.header(gone), None, "{keys}");
+        }
+        assert_eq!(client.answer().await.text(), "ok");
+    }
+}
+
 /// It can't know chunks.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_http_1_0_client_gets_an_answer_of_unknown_length_until_the_end() {

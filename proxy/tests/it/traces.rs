@@ -344,13 +344,21 @@ async fn an_answer_names_its_trace_if_it_is_to() {
         ("server_timing", "server-timing"),
     ] {
         let trace = format!("[trace]\ntail = true\nanswer = \"{answer}\"\n");
-        let rig = Rig::start(&(trace + &shop("", [&upstream]))).await;
+        let rig = Rig::start(&(trace.clone() + &shop("", [&upstream]))).await;
         for method in ["GET", "OPTIONS"] {
             let answer = rig.ask(request(method, "/x", &[], "")).await;
             let told = upstream.requests().pop().unwrap();
             let trace = told.header("traceparent").unwrap()[3..35].to_owned();
             let named = answer.header(name).unwrap();
             assert!(named.contains(&trace), "{method}: {named}");
+        }
+        // Answers of the proxy's own do too, on whichever way the request went.
+        let nobody = group("shop", NO_EJECTION, [server_at(dead().await, "")]);
+        let rig = Rig::start(&(trace.clone() + &nobody)).await;
+        for headers in [[].as_slice(), &[("te", "trailers")]] {
+            let answer = rig.ask(request("GET", "/x", headers, "")).await;
+            assert_eq!(answer.status(), 503);
+            assert!(answer.header(name).is_some(), "{headers:?}");
         }
     }
 }

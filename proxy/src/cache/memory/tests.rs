@@ -1,7 +1,8 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use pingora_cache::CacheMeta;
+use pingora_cache::trace::Span;
+use pingora_cache::{CacheKey, CacheMeta, Storage};
 use pingora_http::ResponseHeader;
 
 use super::*;
@@ -96,4 +97,30 @@ fn an_answer_that_is_replaced_counts_once() {
     put(&memory, "a", 500);
     assert_eq!(memory.bytes.get(), bytes);
     assert_eq!(memory.entries.get(), 1);
+}
+
+/// Its body is another.
+#[tokio::test]
+async fn an_answer_that_took_the_place_of_the_one_asked_about_is_not_renewed() {
+    let memory: &'static Memory = Box::leak(Box::new(memory(1 << 20)));
+    let meta = |kept, tag| {
+        let mut head = ResponseHeader::build(200, None).expect("an answer");
+        head.insert_header("etag", tag).expect("a header");
+        let mut meta = CacheMeta::new(kept + Duration::from_secs(9), kept, 0, 0, head);
+        meta.extensions_mut().insert(memory.changes.writes());
+        meta
+    };
+    let (before, now) = (SystemTime::UNIX_EPOCH, SystemTime::now());
+    let key = CacheKey::new("a", "");
+    let newer = Entry::new(b"a", &meta(now, "new"), Bytes::from_static(b"newer"));
+    let asked = Some(memory.changes.writes());
+    memory.put(key.primary_key().into(), None, newer, asked);
+    let trace = Span::inactive().handle();
+    for (kept, tag, is_renewed) in [(before, "old", false), (now, "new again", true)] {
+        let renewed = memory.update_meta(&key, &meta(kept, tag), &trace).await;
+        assert_eq!(renewed.expect("it is in memory"), is_renewed);
+        let entry = memory.find(key.primary_key(), None).expect("it is kept");
+        let tags = entry.meta().response_header().headers["etag"].clone();
+        assert_eq!(tags, if is_renewed { tag } else { "new" });
+    }
 }

@@ -50,6 +50,9 @@ fn only_what_says_how_long_is_kept() {
     assert_eq!(kept(&[plain, ("set-cookie", "a=b")]), None);
     assert_eq!(kept(&[plain, ("vary", "accept, *")]), None);
     assert_eq!(kept(&[plain, ("vary", "accept")]), Some((9, 0, 0)));
+    for of_the_proxy in ["X-Forwarded-Proto", "accept, forwarded", "te"] {
+        assert_eq!(kept(&[plain, ("vary", of_the_proxy)]), None);
+    }
     assert_eq!(kept(&[plain, ("vary", "accept, ,")]), Some((9, 0, 0)));
     for unreadable in [
         "accept language",

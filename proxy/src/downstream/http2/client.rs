@@ -121,9 +121,9 @@ impl Client for Http2Client {
         self.is_last = is_last;
     }
 
-    fn put_problem(&mut self, problem: &Problem, id: &str, head_only: bool) -> u64 {
+    fn put_problem(&mut self, problem: &Problem, own: &OwnFields<'_>, head_only: bool) -> u64 {
         // The client may be gone.
-        refuse::send(&mut self.respond, problem, id, head_only).unwrap_or(0)
+        refuse::send(&mut self.respond, problem, own, head_only).unwrap_or(0)
     }
 
     async fn flush(&mut self, limit: Duration) -> bool {

@@ -14,6 +14,7 @@ use super::Http2;
 use crate::downstream::refusals::Refusal;
 use crate::message::problem::Problem;
 use crate::message::request_id::{REQUEST_ID, request_id};
+use crate::request::direct::OwnFields;
 
 impl Http2<'_> {
     /// Answers for the proxy. What else comes of the request is thrown away.
@@ -25,9 +26,13 @@ impl Http2<'_> {
     ) {
         let since = Instant::now();
         let id = request_id(&request.headers);
-        let id = id.to_str().unwrap_or("-");
         let head_only = request.method == Method::HEAD;
-        let bytes_sent = send(&mut respond, problem, id, head_only).unwrap_or(0);
+        let own = OwnFields {
+            id: &id,
+            trace: None,
+        };
+        let bytes_sent = send(&mut respond, problem, &own, head_only).unwrap_or(0);
+        let id = id.to_str().unwrap_or("-");
         let target = request.uri.path_and_query();
         let authority = request.uri.authority().map(|authority| authority.as_str());
         let host = || request.headers.get(HOST)?.to_str().ok();
@@ -50,17 +55,20 @@ impl Http2<'_> {
 pub(super) fn send(
     respond: &mut SendResponse<Bytes>,
     problem: &Problem,
-    id: &str,
+    own: &OwnFields<'_>,
     head_only: bool,
 ) -> Result<u64, h2::Error> {
-    let body = problem.body(id);
+    let body = problem.body(own.id.to_str().unwrap_or("-"));
     let mut answer = Response::builder()
         .status(problem.status())
         .header(CONTENT_TYPE, "application/problem+json")
         .header(CONTENT_LENGTH, body.len())
         .header(CACHE_CONTROL, "no-store")
         .header(X_CONTENT_TYPE_OPTIONS, "nosniff")
-        .header(REQUEST_ID, id);
+        .header(REQUEST_ID, own.id);
+    if let Some((name, value)) = own.trace {
+        answer = answer.header(name, value);
+    }
     if let Some(seconds) = problem.retry_after_seconds() {
         answer = answer.header(RETRY_AFTER, seconds);
     }

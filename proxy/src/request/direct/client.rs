@@ -44,7 +44,7 @@ pub(crate) trait Client: Send {
     fn put_body(&mut self, part: BytesMut, is_last: bool);
 
     /// Puts an answer of the proxy's own, where no other has begun. Says how many bytes its body has.
-    fn put_problem(&mut self, problem: &Problem, id: &str, head_only: bool) -> u64;
+    fn put_problem(&mut self, problem: &Problem, own: &OwnFields<'_>, head_only: bool) -> u64;
 
     /// Sends what was put. Whether the client took it in time.
     fn flush(&mut self, limit: Duration) -> impl Future<Output = bool> + Send;

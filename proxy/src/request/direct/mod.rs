@@ -86,7 +86,11 @@ impl Direct {
             Err(Abort::Problem(problem)) if status.is_none() => {
                 problem.count(&self.live.metrics);
                 exchange.ending.refused = problem.reason();
-                relay.bytes_sent = client.put_problem(problem, exchange.id(), request.is_head());
+                let own = OwnFields {
+                    id: &exchange.origin.request_id,
+                    trace: relay.trace.as_ref(),
+                };
+                relay.bytes_sent = client.put_problem(problem, &own, request.is_head());
                 Persistence::Close
             }
             Err(_) => Persistence::Abort,

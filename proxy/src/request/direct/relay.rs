@@ -120,14 +120,14 @@ impl Relay {
         self.written = None;
         client.forget();
         let (mut rest, keeps) = loop {
-            if read_more(connection, &mut read, READ, limits, client).await? == 0 {
+            let limit = limits.read.min(time_left(exchange)?);
+            if read_more(connection, &mut read, READ, limit, client).await? == 0 {
                 return Err(broke(Fault::Broke, connection, "it closed the connection"));
             }
             if let Some(found) = self.heads(exchange, connection, &mut read, client)? {
                 break found;
             }
             self.send(0, limits, client).await?;
-            exchange.time_left().map_err(|_| Failure::OutOfTime)?;
         };
         let (mut bytes, mut has_begun) = (0, false);
         loop {
@@ -150,8 +150,8 @@ impl Relay {
                 // What follows an answer that was not asked for spoils the connection.
                 return Ok(keeps && read.is_empty());
             }
-            exchange.time_left().map_err(|_| Failure::OutOfTime)?;
-            if read_more(connection, &mut read, room, limits, client).await? == 0 {
+            let limit = limits.read.min(time_left(exchange)?);
+            if read_more(connection, &mut read, room, limit, client).await? == 0 {
                 let Rest::UntilClose = rest else {
                     return Err(broke(Fault::Broke, connection, "the answer is cut short"));
                 };
@@ -215,18 +215,23 @@ impl Relay {
     }
 }
 
+/// The time that is left for the request.
+fn time_left(exchange: &Exchange) -> Result<Duration, Failure> {
+    exchange.time_left().map_err(|_| Failure::OutOfTime)
+}
+
 /// Reads what comes next, into so much room, unless the client leaves meanwhile.
 async fn read_more(
     connection: &mut Connection,
     read: &mut BytesMut,
     room: usize,
-    limits: &Limits,
+    limit: Duration,
     client: &mut impl Client,
 ) -> Result<usize, Failure> {
     read.reserve(room);
     let more = tokio::select! {
         biased;
-        more = timeout(limits.read, connection.stream.read_buf(read)) => more,
+        more = timeout(limit, connection.stream.read_buf(read)) => more,
         () = client.left() => return Err(Failure::ClientLeft),
     };
     match more {

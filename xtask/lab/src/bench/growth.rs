@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -14,19 +14,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
+use super::refreshes::refresh_ms;
 use super::routes::Route;
-use super::sides::{host_options, start_store};
+use super::sides::{RNG_SEED, host_options, start_store};
 use super::{CommonOptions, Cpus};
 use crate::measure::{
-    Loaders, Table, Target, commit, cpu_seconds, mean, median, memory_kib, processor, series,
-    write_json,
+    Loaders, Table, Target, commit, cpu_seconds, median, memory_kib, processor, write_json,
 };
 
 /// How much more data the second store has.
 const TIMES: usize = 10;
-
-/// The seed behind the data.
-const RNG_SEED: u64 = 42;
 
 const CONNECTIONS: u32 = 32;
 
@@ -38,9 +35,6 @@ const IDLE_CONNECTIONS: usize = 10_000;
 
 /// How long a host rests before its memory is looked at: longer than an instance lives without work (10 s).
 const REST: Duration = Duration::from_secs(15);
-
-/// Longest wait for a refresh; one is due each second.
-const REFRESH_LIMIT: Duration = Duration::from_secs(10);
 
 /// Costs at 80,000 and 800,000 orders; memory at rest and for idle connections; 1,000 orders at once through one pool
 #[derive(Debug, Args)]
@@ -212,53 +206,8 @@ impl SizedStore {
                 costs.order_ms.push(1000.0 / flood.requests_per_second);
             }
         }
-        costs.refresh_ms.push(self.refresh_ms().await?);
+        costs.refresh_ms.push(refresh_ms(&self.host).await?);
         Ok(())
-    }
-
-    /// What a refresh costs that finds one new order: the mean of a few.
-    async fn refresh_ms(&self) -> Result<f64> {
-        let mut refreshes = [0.0; 3];
-        for refresh in &mut refreshes {
-            *refresh = self.next_refresh().await?;
-        }
-        mean(refreshes).context("no refreshes")
-    }
-
-    /// Places an order and waits for the refresh that it causes.
-    async fn next_refresh(&self) -> Result<f64> {
-        let before = self.refreshes().await?;
-        let body = r#"{"user_id":1,"items":[{"product_id":1,"quantity":1}]}"#;
-        let order = reqwest::Client::new()
-            .post(self.host.url("/orders"))
-            .header("content-type", "application/json")
-            .body(body);
-        order.send().await.context("ordering")?.error_for_status()?;
-        let deadline = Instant::now() + REFRESH_LIMIT;
-        loop {
-            let now = self.refreshes().await?;
-            if now.0 > before.0 {
-                return Ok((now.1 - before.1) / (now.0 - before.0) * 1000.0);
-            }
-            ensure!(Instant::now() < deadline, "the refresh does not come");
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// How many refreshes there were, and their seconds.
-    async fn refreshes(&self) -> Result<(f64, f64)> {
-        let text = reqwest::get(self.host.admin_url("/metrics")).await?;
-        let text = text.text().await.context("reading the metrics")?;
-        let value = |name: &str| {
-            let found = series(&text, name).next();
-            found
-                .map(|(_, value)| value)
-                .with_context(|| format!("the host counts no {name}"))
-        };
-        Ok((
-            value("store_refresh_duration_seconds_count")?,
-            value("store_refresh_duration_seconds_sum")?,
-        ))
     }
 
     /// What a connection costs that had one request and does nothing.

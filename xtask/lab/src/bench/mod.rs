@@ -4,9 +4,11 @@ mod goals;
 mod growth;
 mod instructions;
 mod peer;
+mod refreshes;
 mod report;
 mod rounds;
 mod routes;
+mod scale;
 mod sides;
 mod startup;
 mod table;
@@ -72,6 +74,7 @@ pub(crate) struct Options {
 enum Measurement {
     Startup(startup::Options),
     Growth(growth::Options),
+    Scale(scale::Options),
     Train(train::Options),
 }
 
@@ -84,7 +87,7 @@ struct CommonOptions {
     /// Seconds of one measurement
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// The file that all samples are written to, as JSON [default: loadtest/results/bench.json, bench-startup.json or bench-growth.json]
+    /// The file that all samples are written to, as JSON [default: loadtest/results/bench.json, bench-startup.json, bench-growth.json or bench-scale.json]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Measure this `store-host` instead of building one
@@ -115,6 +118,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     match options.what {
         Some(Measurement::Startup(options)) => return startup::run(options).await,
         Some(Measurement::Growth(options)) => return growth::run(options).await,
+        Some(Measurement::Scale(options)) => return scale::run(options).await,
         Some(Measurement::Train(options)) => return train::run(options).await,
         None if options.instructions => return instructions::run(&options).await,
         None => {}
@@ -165,17 +169,22 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 impl CommonOptions {
     /// Installs and builds what is needed.
     async fn programs(&self) -> Result<Programs> {
-        install().await?;
-        build::components().await?;
-        let host = match &self.host {
-            Some(host) => host.clone(),
-            None => build::dist_host().await?,
-        };
+        let host = self.host().await?;
         let native = match &self.native {
             Some(native) => native.clone(),
             None => build::dist_native().await?,
         };
         Ok(Programs { host, native })
+    }
+
+    /// Installs and builds what is needed without the native twin.
+    async fn host(&self) -> Result<PathBuf> {
+        install().await?;
+        build::components().await?;
+        match &self.host {
+            Some(host) => Ok(host.clone()),
+            None => build::dist_host().await,
+        }
     }
 
     fn output(&self, name: &str) -> PathBuf {

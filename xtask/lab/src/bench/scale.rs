@@ -1,0 +1,276 @@
+//! `cargo xtask bench scale`: what a store carries and needs that has grown for years.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use mysql_async::prelude::Queryable;
+use reqwest::{Client, StatusCode};
+use serde_json::json;
+use testbed::seed::{Dataset, LAB, Size};
+use testbed::verify::audit;
+use testbed::{Host, Progress, Store};
+use tokio::time::sleep;
+
+use super::refreshes::refresh_ms;
+use super::routes::Route;
+use super::sides::{RNG_SEED, host_options, start_store};
+use super::{CommonOptions, Cpus};
+use crate::measure::{
+    Loaders, Numbers, Table, commit, cpu_seconds, median, processor, quantile, write_json,
+};
+
+/// Orders of each user.
+const ORDERS_OF_A_USER: u32 = 100_000;
+
+/// Orders that are read one by one, first from MySQL and then from Redis.
+const READ_ORDERS: usize = 10_000;
+
+const CONNECTIONS: u32 = 64;
+
+/// How long reports are watched after Redis was emptied.
+const WATCHED: Duration = Duration::from_secs(5);
+
+/// Most time for the deletion of one user.
+const DELETION_LIMIT: Duration = Duration::from_secs(1800);
+
+/// A store with millions of orders: what orders, reads, refreshes, an empty Redis, an audit and a deletion cost, and the room
+/// that an order takes (docs/SCALE.md)
+///
+/// Fills the store first, which takes a quarter of an hour for eight million orders, and 10 GB of disk.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Orders in the store, 100,000 for each of its users
+    #[arg(long, value_name = "N", default_value_t = 8_000_000, value_parser = clap::value_parser!(u32).range(i64::from(ORDERS_OF_A_USER)..))]
+    orders: u32,
+    #[command(flatten)]
+    common: CommonOptions,
+}
+
+/// The store and its host, which ends first.
+struct Grown {
+    host: Host,
+    store: Store,
+    orders: u32,
+    client: Client,
+}
+
+/// What was measured, with its unit and its figure.
+type Figure = (&'static str, f64);
+
+pub(super) async fn run(options: Options) -> Result<ExitCode> {
+    let common = &options.common;
+    let binary = common.host().await?;
+    let cpus = Cpus::split()?;
+    let loaders = Loaders::find_or_install().await?.on(&cpus.load);
+    let size = Size {
+        users: (options.orders / ORDERS_OF_A_USER) as usize,
+        orders: options.orders as usize,
+        ..LAB
+    };
+    let store = start_store(&binary, &cpus, &Dataset::random(size, RNG_SEED)).await?;
+    let host = host_options(&binary, &cpus).variable("report_refresh_seconds", "1");
+    let grown = Grown {
+        host: store.host(host).await?,
+        store,
+        orders: options.orders,
+        client: Client::new(),
+    };
+    let mut figures = grown.room_in_mysql().await?;
+    figures.extend(grown.reads_one_by_one().await?);
+    figures.extend(grown.load(&loaders, common).await?);
+    figures.push((
+        "refresh after one order, ms",
+        refresh_ms(&grown.host).await?,
+    ));
+    figures.extend(grown.empty_redis().await?);
+    figures.push(grown.audit().await?);
+    figures.extend(grown.delete_user().await?);
+    let about = format!(
+        "{}, commit {}, {} orders of {} users",
+        processor(),
+        commit().await,
+        size.orders,
+        size.users
+    );
+    println!("{about}\n");
+    let mut table = Table::new(["", "measured"]);
+    for (what, figure) in &figures {
+        table.row([(*what).to_owned(), format!("{figure:.2}")]);
+    }
+    print!("{}", table.markdown());
+    let figures: Vec<_> = figures
+        .iter()
+        .map(|(what, figure)| json!({"what": what, "figure": figure}))
+        .collect();
+    let all = json!({"about": about, "orders": options.orders, "figures": figures});
+    write_json(&common.output("bench-scale"), &all)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Grown {
+    /// By MySQL's own count of its pages.
+    async fn room_in_mysql(&self) -> Result<Vec<Figure>> {
+        let mut mysql = self.store.mysql().await?;
+        let mut figures = Vec::new();
+        for (table, what) in [
+            ("orders", "row of `orders` with its indexes, bytes"),
+            (
+                "order_items",
+                "rows of `order_items` of one order, with their indexes, bytes",
+            ),
+        ] {
+            let room = "SELECT CAST(data_length + index_length AS DOUBLE) FROM information_schema.tables \
+                        WHERE table_schema = DATABASE() AND table_name = ?";
+            let room: Option<f64> = mysql.exec_first(room, (table,)).await?;
+            let room = room.with_context(|| format!("no table {table}"))?;
+            figures.push((what, room / f64::from(self.orders)));
+        }
+        mysql.disconnect().await?;
+        Ok(figures)
+    }
+
+    /// Orders from all over the store, one after the other.
+    async fn reads_one_by_one(&self) -> Result<Vec<Figure>> {
+        let mut numbers = Numbers(0);
+        let ids: Vec<u64> = (0..READ_ORDERS)
+            .map(|_| numbers.up_to(self.orders.into()))
+            .collect();
+        let before = self.redis_bytes().await?;
+        let first = self.read(&ids).await?;
+        let room = (self.redis_bytes().await? - before) / READ_ORDERS as f64;
+        let again = self.read(&ids).await?;
+        Ok(vec![
+            (
+                "GET /orders/{id} for the first time, from MySQL: p50, ms",
+                first.0,
+            ),
+            ("the same, p99, ms", first.1),
+            ("GET /orders/{id} again, from Redis: p50, ms", again.0),
+            ("the same, p99, ms", again.1),
+            ("an order in Redis, bytes", room),
+        ])
+    }
+
+    /// Median and 99th percentile, in milliseconds.
+    async fn read(&self, ids: &[u64]) -> Result<(f64, f64)> {
+        let step = Progress::detect().step("orders, read one by one", ids.len() as u64);
+        let mut times = Vec::with_capacity(ids.len());
+        for id in ids {
+            let began = Instant::now();
+            let answer = self.client.get(self.host.url(&format!("/orders/{id}")));
+            let answer = answer.send().await.context("reading")?.error_for_status()?;
+            answer.bytes().await.context("reading")?;
+            times.push(began.elapsed().as_secs_f64() * 1000.0);
+            step.advance(1);
+        }
+        step.finish();
+        times.sort_by(f64::total_cmp);
+        let at = |part| quantile(&times, part).context("nothing was read");
+        Ok((at(0.5)?, at(0.99)?))
+    }
+
+    async fn redis_bytes(&self) -> Result<f64> {
+        let mut redis = self.store.redis().await?;
+        let info: String = redis::cmd("INFO")
+            .arg("memory")
+            .query_async(&mut redis)
+            .await
+            .context("asking Redis for its memory")?;
+        let used = info
+            .lines()
+            .find_map(|line| line.strip_prefix("used_memory:"));
+        used.and_then(|used| used.trim().parse().ok())
+            .context("Redis says no used_memory")
+    }
+
+    /// As many requests as the host can answer.
+    async fn load(&self, loaders: &Loaders, common: &CommonOptions) -> Result<Vec<Figure>> {
+        let mariadb = self
+            .store
+            .mariadb
+            .as_ref()
+            .and_then(|server| server.process());
+        let mariadb = mariadb.context("MariaDB is not ours")?.id();
+        let (mut orders, mut cpu, mut reads) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..common.rounds {
+            let place = Route::Place.target(&self.host.url(""), self.store.folder())?;
+            loaders.flood(&place, CONNECTIONS, 1).await?;
+            let before = cpu_seconds(mariadb)?;
+            let flood = loaders.flood(&place, CONNECTIONS, common.seconds).await?;
+            cpu.push((cpu_seconds(mariadb)? - before) / flood.requests * 1e6);
+            orders.push(flood.requests_per_second);
+            let order = Route::Order.target(&self.host.url(""), self.store.folder())?;
+            let flood = loaders.flood(&order, CONNECTIONS, common.seconds).await?;
+            reads.push(flood.requests_per_second);
+        }
+        let middle = |samples: Vec<f64>| median(samples).unwrap_or(f64::NAN);
+        Ok(vec![
+            ("POST /orders, 64 connections, a second", middle(orders)),
+            ("CPU of MariaDB for an order then, µs", middle(cpu)),
+            ("GET /orders/{id}, 64 connections, a second", middle(reads)),
+        ])
+    }
+
+    /// Reports are asked for while Redis finds itself emptied.
+    async fn empty_redis(&self) -> Result<Vec<Figure>> {
+        let mut redis = self.store.redis().await?;
+        let report = self.host.url("/orders/reports/best-sellers");
+        redis::cmd("FLUSHALL")
+            .query_async::<()>(&mut redis)
+            .await
+            .context("emptying Redis")?;
+        let (began, mut longest, mut refused) = (Instant::now(), 0.0_f64, 0);
+        while began.elapsed() < WATCHED {
+            let asked = Instant::now();
+            let answer = self.client.get(&report).send().await?;
+            refused += u32::from(answer.status() != StatusCode::OK);
+            answer.bytes().await?;
+            longest = longest.max(asked.elapsed().as_secs_f64() * 1000.0);
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok(vec![
+            (
+                "a report within 5 s of Redis being emptied: longest answer, ms",
+                longest,
+            ),
+            ("of those refused", f64::from(refused)),
+        ])
+    }
+
+    /// Each total against the orders, and Redis against MySQL.
+    async fn audit(&self) -> Result<Figure> {
+        let began = Instant::now();
+        let audit = audit(self.store.addresses(), Progress::detect()).await?;
+        ensure!(audit.is_clean(), "the store is not consistent:\n{audit}");
+        Ok(("verify, s", began.elapsed().as_secs_f64()))
+    }
+
+    /// Deletes a user, as often as the host asks to repeat that.
+    async fn delete_user(&self) -> Result<Vec<Figure>> {
+        let step = Progress::detect().step("a user and 100,000 orders, deleted", 0);
+        let (began, mut requests) = (Instant::now(), 0);
+        loop {
+            requests += 1;
+            let answer = self.client.delete(self.host.url("/users/1")).send().await?;
+            match answer.status() {
+                StatusCode::OK => break,
+                StatusCode::SERVICE_UNAVAILABLE => {}
+                status => anyhow::bail!("DELETE /users/1 was answered {status}"),
+            }
+            ensure!(
+                began.elapsed() < DELETION_LIMIT,
+                "the deletion does not come to its end"
+            );
+        }
+        step.finish();
+        Ok(vec![
+            (
+                "DELETE of a user with 100,000 orders, s",
+                began.elapsed().as_secs_f64(),
+            ),
+            ("requests that it took", f64::from(requests)),
+        ])
+    }
+}
