@@ -10,13 +10,15 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::turns::{Asker, Turns};
+use super::turns::{Asker, COPIES, Turns};
 
 /// A fixed number of permits. Who finds none waits, in a line with others of the same client.
 pub(crate) struct Permits {
     count: u32,
     /// Most permits of one client. The host's own work may have all.
     share: u32,
+    /// Most permits of all copies of requests together.
+    copies: u32,
     /// How many are not given to anybody at the moment, less than there are.
     reserve: fn() -> u32,
     state: Mutex<State>,
@@ -40,26 +42,28 @@ pub(crate) struct Permit {
 
 impl Permits {
     /// So many, of which one client has three quarters at most: another finds one, however long the first keeps its own.
+    /// Copies of requests have half at most, for whom nobody waits.
     pub(crate) fn shared(count: u32) -> Arc<Self> {
-        Self::new(count, count - count / 4, || 0)
+        Self::new(count, count - count / 4, (count / 2).max(1), || 0)
     }
 
     /// So many, of which one client may have all, and of which as many are kept as `reserve` says, if it says less than
     /// `count`. It is asked when one is wanted or given back, and must be short.
     pub(crate) fn with_reserve(count: u32, reserve: fn() -> u32) -> Arc<Self> {
-        Self::new(count, count, reserve)
+        Self::new(count, count, count, reserve)
     }
 
     /// So many, of which one client may have all.
     #[cfg(test)]
     pub(crate) fn whole(count: u32) -> Arc<Self> {
-        Self::new(count, count, || 0)
+        Self::new(count, count, count, || 0)
     }
 
-    fn new(count: u32, share: u32, reserve: fn() -> u32) -> Arc<Self> {
+    fn new(count: u32, share: u32, copies: u32, reserve: fn() -> u32) -> Arc<Self> {
         Arc::new(Self {
             count,
             share,
+            copies,
             reserve,
             state: Mutex::new(State {
                 free: count,
@@ -129,6 +133,14 @@ impl Permits {
         (self.reserve)().min(self.count.saturating_sub(1))
     }
 
+    fn share_of(&self, asker: Asker) -> u32 {
+        if asker == Some(COPIES) {
+            self.copies
+        } else {
+            self.share
+        }
+    }
+
     fn give_back(self: &Arc<Self>, asker: Asker) {
         self.state.lock().put_back(asker);
         loop {
@@ -144,7 +156,8 @@ impl Permits {
 
 impl State {
     fn take(&mut self, asker: Asker, permits: &Arc<Permits>) -> Option<Permit> {
-        if self.free <= permits.kept() || !has_less_than(&self.held, asker, permits.share) {
+        if self.free <= permits.kept() || !has_less_than(&self.held, asker, permits.share_of(asker))
+        {
             return None;
         }
         self.free -= 1;
@@ -161,7 +174,7 @@ impl State {
     fn next(&mut self, permits: &Arc<Permits>) -> Option<(Permit, oneshot::Sender<Permit>)> {
         while self.free > permits.kept() {
             let held = &self.held;
-            let may = |asker| has_less_than(held, asker, permits.share);
+            let may = |asker| has_less_than(held, asker, permits.share_of(asker));
             let (asker, waiting) = self.waiting.pop_of(may)?;
             if !waiting.is_closed() {
                 return Some((self.take(asker, permits)?, waiting));
@@ -278,6 +291,18 @@ mod tests {
     fn few_are_not_divided() {
         for (count, share) in [(1, 1), (3, 3), (4, 3), (16, 12), (0, 0)] {
             assert_eq!(Permits::shared(count).share, share);
+        }
+    }
+
+    #[test]
+    fn copies_never_have_more_than_half() {
+        for (count, most) in [(1, 1), (2, 1), (4, 2), (16, 8)] {
+            let permits = Permits::shared(count);
+            let copies: Vec<Permit> = (0..count)
+                .filter_map(|_| permits.take(Some(COPIES)))
+                .collect();
+            assert_eq!(copies.len(), most);
+            assert!(count == 1 || permits.take(client(1)).is_some());
         }
     }
 
