@@ -4,10 +4,18 @@
 //! Nothing here knows how a change is made or shown. A client may be newer or older than its host, so what an answer has
 //! in some cases only is an option, and what it has besides is ignored.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use store_server::build::Build;
 
 use crate::rollout::{Budget, Counts, Phase};
+
+/// The cause of a refusal: nothing is tried that could be promoted or withdrawn.
+pub(crate) const NO_CANARY: &str = "no_canary";
+
+/// The cause of a refusal: another change is under way.
+pub(crate) const BUSY: &str = "busy";
 
 /// The answer to a swap, a rollback, a promotion or an abort.
 #[derive(Debug, Serialize, Deserialize)]
@@ -190,6 +198,22 @@ pub(crate) struct ComparedCounts {
     pub(crate) stable_errors: u64,
     pub(crate) stable_p50_ms: Option<f64>,
     pub(crate) stable_p99_ms: Option<f64>,
+}
+
+impl ComparedCounts {
+    pub(crate) fn of(new: &Counts, stable: &Counts) -> Self {
+        let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+        Self {
+            requests: new.requests,
+            errors: new.errors,
+            p50_ms: new.p50().map(millis),
+            p99_ms: new.p99().map(millis),
+            stable_requests: stable.requests,
+            stable_errors: stable.errors,
+            stable_p50_ms: stable.p50().map(millis),
+            stable_p99_ms: stable.p99().map(millis),
+        }
+    }
 }
 
 /// What came of the copies of requests.
