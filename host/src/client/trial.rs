@@ -159,7 +159,8 @@ fn line(share: f64, how: &str, counts: &str) -> String {
     format!("  {what:<10} {how}: {counts}")
 }
 
-fn shown(counts: &ComparedCounts) -> String {
+/// What both versions did, in an operator's words.
+pub(super) fn shown(counts: &ComparedCounts) -> String {
     let one = |requests: u64, errors: u64, p99: Option<f64>| {
         let p99 = p99
             .map(|p99| format!(", p99 {p99:.1} ms"))
