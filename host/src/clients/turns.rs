@@ -8,7 +8,7 @@ use std::time::Instant;
 /// Whose a request is: a client address's, or the host's own.
 pub(crate) type Asker = Option<IpAddr>;
 
-/// Whose all copies of requests are, so that they take turns with clients. Packets to its range are discarded (RFC 6666), and
+/// Whose all copies of requests are: they take turns with clients. Packets to its range are discarded (RFC 6666), and
 /// a client of IPv6 is known by the first half of its address: this is none's.
 pub(crate) const COPIES: IpAddr = IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1));
 

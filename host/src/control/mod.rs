@@ -3,9 +3,9 @@
 //!
 //! `load` is the start (`first`), `swap`, `rollback` and `reload` are the changes, `file_watch` makes some of them by itself.
 //! A `rollout` tries a version first, phase by phase; `judge` decides, or `fleet` does as the command says that leads several
-//! hosts, while `guard` waits for its word, and `canary` is its end. Before one, `claim` keeps others away, `trust` checks its signature and `probe` asks the new generation;
-//! after it, `drain` ends the old one, `state_folder` remembers it for a restart, `purge` tells the proxies and `audit` the
-//! log. `refresh_task` and `refresh` have reports made anew. Nothing here answers a client's request.
+//! hosts, while `guard` waits for its word, and `canary` is its end. Before a change, `claim` keeps others away, `trust`
+//! checks its signature and `probe` asks the new generation; after it, `drain` ends the old one, `state_folder` remembers it
+//! for a restart, `purge` tells the proxies and `audit` the log. `refresh_task` and `refresh` have reports made anew. Nothing here answers a client's request.
 
 mod audit;
 mod canary;

@@ -24,7 +24,7 @@ pub(super) struct Member<'a> {
     before: (Counts, Counts),
     /// What it said last in this phase.
     last: Option<Standing>,
-    /// When the last call began that it answered.
+    /// When the last call began that it answered; before any, when all hosts had begun.
     heard: Instant,
     refusals: u32,
     pub(super) is_promoted: bool,
@@ -40,6 +40,11 @@ impl<'a> Member<'a> {
             refusals: 0,
             is_promoted: false,
         }
+    }
+
+    /// It has begun, as all others have: silence counts from here.
+    pub(super) fn begin(&mut self) {
+        self.heard = Instant::now();
     }
 
     pub(super) fn begin_phase(&mut self) {

@@ -68,6 +68,7 @@ impl<'a> Leader<'a> {
             let withdrawn = self.withdraw(&why.into()).await;
             return Err(self.failure(format!("{error}; {withdrawn}")));
         }
+        self.members.iter_mut().for_each(Member::begin);
         let outcome = tokio::select! {
             outcome = self.go_through() => outcome,
             _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned().into()),

@@ -1,8 +1,8 @@
 //! Permits of which there are few, for connections to MySQL for example: clients take turns for them, and where one could
 //! keep a permit for long, none has all.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+mod state;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::turns::{Asker, COPIES, Turns};
+use self::state::State;
+use super::turns::{Asker, COPIES};
 
 /// A fixed number of permits. Who finds none waits, in a line with others of the same client.
 pub(crate) struct Permits {
@@ -22,16 +23,6 @@ pub(crate) struct Permits {
     /// How many are not given to anybody at the moment, less than there are.
     reserve: fn() -> u32,
     state: Mutex<State>,
-}
-
-/// Written by whoever takes, awaits or gives back a permit.
-struct State {
-    free: u32,
-    /// What each client has, of those who have any.
-    held: HashMap<IpAddr, u32>,
-    /// While one is free that is not kept, those who wait have their share. What was kept and no longer is goes to them when
-    /// the next is given back.
-    waiting: Turns<oneshot::Sender<Permit>>,
 }
 
 /// One permit. Dropping it gives it to whose turn it is.
@@ -65,11 +56,7 @@ impl Permits {
             share,
             copies,
             reserve,
-            state: Mutex::new(State {
-                free: count,
-                held: HashMap::new(),
-                waiting: Turns::new(),
-            }),
+            state: Mutex::new(State::new(count)),
         })
     }
 
@@ -154,52 +141,6 @@ impl Permits {
     }
 }
 
-impl State {
-    fn take(&mut self, asker: Asker, permits: &Arc<Permits>) -> Option<Permit> {
-        if self.free <= permits.kept() || !has_less_than(&self.held, asker, permits.share_of(asker))
-        {
-            return None;
-        }
-        self.free -= 1;
-        if let Some(client) = asker {
-            *self.held.entry(client).or_default() += 1;
-        }
-        Some(Permit {
-            permits: permits.clone(),
-            asker,
-        })
-    }
-
-    /// A permit for the one whose turn it is, if one is free.
-    fn next(&mut self, permits: &Arc<Permits>) -> Option<(Permit, oneshot::Sender<Permit>)> {
-        while self.free > permits.kept() {
-            let held = &self.held;
-            let may = |asker| has_less_than(held, asker, permits.share_of(asker));
-            let (asker, waiting) = self.waiting.pop_of(may)?;
-            if !waiting.is_closed() {
-                return Some((self.take(asker, permits)?, waiting));
-            }
-        }
-        None
-    }
-
-    fn put_back(&mut self, asker: Asker) {
-        self.free += 1;
-        let Some(client) = asker else { return };
-        if let Some(held) = self.held.get_mut(&client) {
-            *held -= 1;
-            if *held == 0 {
-                self.held.remove(&client);
-            }
-        }
-    }
-}
-
-fn has_less_than(held: &HashMap<IpAddr, u32>, asker: Asker, share: u32) -> bool {
-    let held = asker.and_then(|client| held.get(&client));
-    held.is_none_or(|held| *held < share)
-}
-
 impl Drop for Permit {
     fn drop(&mut self) {
         self.permits.give_back(self.asker);
@@ -208,6 +149,7 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::pin::Pin;
 
     use futures::FutureExt;
