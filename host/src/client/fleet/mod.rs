@@ -134,8 +134,11 @@ impl<'a> Leader<'a> {
     async fn keep(&self, admin: &AdminUrl, missing: &AtomicUsize) {
         let path = self.stepping(self.course.first());
         while missing.load(Ordering::Relaxed) > 0 {
-            // How it stands is asked when all have begun.
-            _ = self.caller.call::<Standing>(admin, Call::post(&path)).await;
+            // How it stands is asked when all have begun, and why it refuses too.
+            let told = self.caller.call::<Standing>(admin, Call::post(&path)).await;
+            if matches!(told, Err(ClientError::Refused { .. })) {
+                return;
+            }
             tokio::time::sleep(self.pause()).await;
         }
     }
