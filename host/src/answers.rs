@@ -4,10 +4,18 @@
 //! Nothing here knows how a change is made or shown. A client may be newer or older than its host, so what an answer has
 //! in some cases only is an option, and what it has besides is ignored.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use store_server::build::Build;
 
 use crate::rollout::{Budget, Counts, Phase};
+
+/// The cause of a refusal: nothing is tried that could be promoted or withdrawn.
+pub(crate) const NO_CANARY: &str = "no_canary";
+
+/// The cause of a refusal: another change is under way.
+pub(crate) const BUSY: &str = "busy";
 
 /// The answer to a swap, a rollback, a promotion or an abort.
 #[derive(Debug, Serialize, Deserialize)]
@@ -156,19 +164,9 @@ pub(crate) struct TrialStatus {
     /// Whether a command leads it over several hosts, and judges by the counts of all.
     #[serde(default)]
     pub(crate) fleet: bool,
-    /// In this step, as all counts here.
-    pub(crate) requests: u64,
-    pub(crate) errors: u64,
-    /// None without requests.
-    #[serde(default)]
-    pub(crate) p50_ms: Option<f64>,
-    pub(crate) p99_ms: Option<f64>,
-    /// Of the stable generation.
-    pub(crate) stable_requests: u64,
-    pub(crate) stable_errors: u64,
-    #[serde(default)]
-    pub(crate) stable_p50_ms: Option<f64>,
-    pub(crate) stable_p99_ms: Option<f64>,
+    /// In this step.
+    #[serde(flatten)]
+    pub(crate) counts: ComparedCounts,
     /// What this host's counts say so far: `good`, `bad` or `too few`; and why.
     #[serde(default)]
     pub(crate) verdict: String,
@@ -185,6 +183,13 @@ pub(crate) struct TrialStatus {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PassedStatus {
     pub(crate) share: f64,
+    #[serde(flatten)]
+    pub(crate) counts: ComparedCounts,
+}
+
+/// Requests of a trial, and those of the stable generation meanwhile. Latencies are none without requests.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ComparedCounts {
     pub(crate) requests: u64,
     pub(crate) errors: u64,
     pub(crate) p50_ms: Option<f64>,
@@ -193,6 +198,22 @@ pub(crate) struct PassedStatus {
     pub(crate) stable_errors: u64,
     pub(crate) stable_p50_ms: Option<f64>,
     pub(crate) stable_p99_ms: Option<f64>,
+}
+
+impl ComparedCounts {
+    pub(crate) fn of(new: &Counts, stable: &Counts) -> Self {
+        let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+        Self {
+            requests: new.requests,
+            errors: new.errors,
+            p50_ms: new.p50().map(millis),
+            p99_ms: new.p99().map(millis),
+            stable_requests: stable.requests,
+            stable_errors: stable.errors,
+            stable_p50_ms: stable.p50().map(millis),
+            stable_p99_ms: stable.p99().map(millis),
+        }
+    }
 }
 
 /// What came of the copies of requests.

@@ -52,14 +52,22 @@ impl Admin {
     }
 
     /// Does what a command says that leads a roll-out over several hosts.
-    pub(super) async fn step(self: Arc<Self>, id: String, request: Request<Incoming>) -> Reply {
+    pub(super) async fn step(
+        self: Arc<Self>,
+        id: String,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> Reply {
         let query = Query::of(&request, "step");
         discard(request.into_body()).await;
         let wanted = query.and_then(|query| query.wanted_step());
+        let wanted = wanted.inspect_err(|error| {
+            self.control.log_refusal(&peer, "step", &id, None, error);
+        });
         let outcome = wanted.and_then(|wanted| {
             let step = || {
                 self.control
-                    .step(&id, &wanted.rollout, wanted.phase, wanted.lease)
+                    .step(&id, &wanted.rollout, wanted.phase, wanted.lease, &peer)
             };
             tokio::task::block_in_place(step)
         });
@@ -114,7 +122,7 @@ async fn change(
         },
         _ => {
             let rollout = query.rollout.as_deref();
-            control.abort(id, rollout, query.reason.clone(), peer).await
+            control.abort(id, rollout, query.cause(), peer).await
         }
     }
 }

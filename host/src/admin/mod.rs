@@ -112,7 +112,9 @@ impl Admin {
             Ok(Endpoint::Console(place)) => self.at_console(place, request, &peer).await,
             Ok(Endpoint::Reload) => self.reload(peer).await,
             Ok(Endpoint::Refresh) => self.refresh(peer).await,
-            Ok(Endpoint::Change { id, action: "step" }) => self.step(id.to_owned(), request).await,
+            Ok(Endpoint::Change { id, action: "step" }) => {
+                self.step(id.to_owned(), request, peer).await
+            }
             Ok(Endpoint::Change { id, action }) => {
                 self.change(id.to_owned(), action.to_owned(), request, peer)
                     .await

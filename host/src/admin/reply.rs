@@ -48,6 +48,8 @@ pub(super) struct Rejection {
     status: StatusCode,
     detail: String,
     step: Option<SwapStep>,
+    /// The reason in one word, of a change that is refused.
+    cause: Option<&'static str>,
     header: Option<(HeaderName, &'static str)>,
 }
 
@@ -57,6 +59,7 @@ impl Rejection {
             status,
             detail: detail.into(),
             step: None,
+            cause: None,
             header: None,
         }
     }
@@ -83,6 +86,9 @@ impl Rejection {
         if let Some(step) = self.step {
             members.insert("step".into(), step.label().into());
         }
+        if let Some(cause) = self.cause {
+            members.insert("cause".into(), cause.into());
+        }
         let mut response = text(problem::MEDIA_TYPE, Value::Object(members).to_string());
         *response.status_mut() = self.status;
         if let Some((name, value)) = self.header {
@@ -98,6 +104,7 @@ impl From<ControlError> for Rejection {
     fn from(error: ControlError) -> Self {
         Self {
             step: error.step(),
+            cause: Some(error.label()),
             ..Self::new(error.status(), error.to_string())
         }
     }

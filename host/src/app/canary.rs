@@ -40,6 +40,14 @@ impl Rollout {
     }
 }
 
+impl Drop for Rollout {
+    fn drop(&mut self) {
+        if let Some(mirror) = &self.mirror {
+            mirror.end();
+        }
+    }
+}
+
 /// What both versions did in a phase that is over.
 #[derive(Clone)]
 pub(crate) struct PassedPhase {
@@ -144,11 +152,14 @@ impl Canary {
                 is_personal,
             }
         } else {
+            let original = self.original(head, has_body, turn);
+            // Copies are compared with what they are copies of: writes and reports take longer than other reads.
+            let counts = self.phase != Phase::Mirroring || original.is_some();
             Choice {
                 generation: stable.clone(),
-                tally: Some(self.stable_tally.clone()),
+                tally: counts.then(|| self.stable_tally.clone()),
                 fallback: None,
-                original: self.original(head, has_body, turn),
+                original,
                 is_personal,
             }
         }

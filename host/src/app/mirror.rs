@@ -6,7 +6,9 @@ use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 use super::tally::Tally;
 use crate::instance::Generation;
@@ -37,7 +39,7 @@ impl Comparison {
     const COUNT: usize = 4;
 }
 
-/// A difference that is shown. It has nothing of what a client sent or got.
+/// A difference that is shown. It has no value of what a client sent or got.
 #[derive(Clone, Debug)]
 pub(crate) struct KeptDifference {
     pub(crate) at: SystemTime,
@@ -56,6 +58,8 @@ pub(crate) struct Mirror {
     /// In the order of [`Comparison`].
     counts: [AtomicU64; Comparison::COUNT],
     last: Mutex<VecDeque<KeptDifference>>,
+    /// Copies that are under way. They hold this, so whoever ends the mirroring ends them.
+    tasks: Mutex<JoinSet<()>>,
     metrics: MirrorMetrics,
 }
 
@@ -67,8 +71,24 @@ impl Mirror {
             senders: Semaphore::new(MOST_SENT),
             counts: Default::default(),
             last: Mutex::default(),
+            tasks: Mutex::default(),
             metrics,
         }
+    }
+
+    /// Has a copy sent and compared, until the mirroring ends.
+    pub(crate) fn send(&self, copy: impl Future<Output = ()> + Send + 'static) {
+        // Without a runtime, the process ends.
+        if let Ok(runtime) = Handle::try_current() {
+            let mut tasks = self.tasks.lock();
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn_on(copy, &runtime);
+        }
+    }
+
+    /// Ends the copies that are under way.
+    pub(super) fn end(&self) {
+        self.tasks.lock().abort_all();
     }
 
     pub(super) fn takes(&self, turn: u64) -> bool {

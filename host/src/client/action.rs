@@ -2,8 +2,9 @@
 
 use clap::Args;
 
+use super::change::lines;
 use super::http::Call;
-use super::swap::{lines, segment};
+use super::swap::segment;
 use super::{ClientError, Targets, say};
 use crate::answers::Change;
 

@@ -41,6 +41,8 @@ pub enum ClientError {
         status: u16,
         /// The step of a swap that failed.
         step: Option<String>,
+        /// Why, in one word of the host's.
+        cause: Option<String>,
         /// Why, in the host's words.
         detail: String,
         /// The hosts after it.
@@ -125,6 +127,7 @@ mod tests {
             admin: url(1),
             status: 422,
             step: Some("probe".into()),
+            cause: Some("probe".into()),
             detail: "GET /x answered 500".into(),
             untouched: Vec::new(),
         };

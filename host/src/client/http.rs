@@ -41,10 +41,12 @@ pub(crate) struct Caller {
 }
 
 /// The part of a problem (RFC 9457) that is shown, with the step of a swap.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Reason {
     detail: Option<String>,
     step: Option<String>,
+    cause: Option<String>,
 }
 
 impl<'a> Call<'a> {
@@ -167,15 +169,14 @@ async fn exchange(
 }
 
 fn refused(admin: &AdminUrl, status: StatusCode, body: &[u8]) -> ClientError {
-    let problem: Option<Reason> = serde_json::from_slice(body).ok();
-    let (detail, step) = problem.map_or((None, None), |problem| (problem.detail, problem.step));
-    let detail =
-        detail.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason").to_owned());
+    let problem: Reason = serde_json::from_slice(body).unwrap_or_default();
+    let no_detail = || status.canonical_reason().unwrap_or("no reason").to_owned();
     ClientError::Refused {
         admin: admin.clone(),
         status: status.as_u16(),
-        step,
-        detail,
+        step: problem.step,
+        cause: problem.cause,
+        detail: problem.detail.unwrap_or_else(no_detail),
         untouched: Vec::new(),
     }
 }

@@ -1,19 +1,19 @@
 //! The operator's side: `store-host swap`, `status` and the rest, over a host's admin interface (`docs/ADMIN.md`).
 //!
 //! A command asks one host after the other and stops at the first that fails, or whose canary is withdrawn, so that a bad
-//! version reaches one host at most; only a `fleet` is led as one, each host a `member`.
+//! version reaches one host at most; only a `fleet` is led as one.
 //!
-//! `swap` with its `rollout` and `trial`, `action`, `app` and `status` are the commands, `http` is the call that all of them make, `targets` says
-//! which hosts are asked. Nothing here runs in a host that serves, except for the call: `control` tells proxies with it to
+//! `swap` with its `rollout` and `trial`, `action`, `app` and `status` are the commands, `change` is what they say of a
+//! change, `http` is the call that all of them make, `targets` says which hosts are asked. Nothing here runs in a host that serves, except for the call: `control` tells proxies with it to
 //! forget answers.
 
 mod action;
 mod app;
+mod change;
 mod error;
 mod fleet;
 mod healthcheck;
 mod http;
-mod member;
 mod rollout;
 mod status;
 mod swap;

@@ -12,14 +12,15 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
+use super::change::{is_without_end, lines};
 use super::fleet::Leader;
 use super::http::{Call, Caller};
 use super::rollout::{self, RolloutArgs};
 use super::trial::Trial;
 use super::{ClientError, Targets, say};
-use crate::answers::{self, Change};
-use crate::config::{AdminUrl, duration};
-use crate::rollout::Course;
+use crate::answers::Change;
+use crate::config::AdminUrl;
+use crate::rollout::{Course, lease};
 
 /// The field with a body's digest (RFC 9530).
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
@@ -63,16 +64,6 @@ pub struct SwapArgs {
     /// Which hosts.
     #[command(flatten)]
     pub targets: Targets,
-}
-
-/// Below this, hosts would end a roll-out whenever one of them is busy.
-const SHORTEST_LEASE: Duration = Duration::from_secs(1);
-
-fn lease(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        lease if lease < SHORTEST_LEASE => Err("must be a second at least".into()),
-        lease => Ok(lease),
-    }
 }
 
 pub(super) async fn run(args: SwapArgs) -> Result<(), ClientError> {
@@ -135,64 +126,6 @@ async fn swap(
             trial.wait(admin, caller).await
         }
         _ => Ok(()),
-    }
-}
-
-/// What an operator reads of a change, line by line.
-pub(super) fn lines(change: &Change) -> Vec<String> {
-    let mut lines = vec![format!("  digest     {}", change.digest)];
-    if let Some(compile_ms) = change.compile_ms {
-        lines.push(format!("  compiled   in {compile_ms:.1} ms"));
-    }
-    if let Some(probe) = &change.probe {
-        lines.push(format!(
-            "  probe      {} answered {} in {:.1} ms",
-            probe.path, probe.status, probe.elapsed_ms
-        ));
-    }
-    let new = change.generation;
-    let switch = format!("  switched   in {:.1} µs", change.switch_us);
-    lines.push(match (&change.canary, change.replaced) {
-        (Some(canary), _) => format!("{switch}: generation {new} {}", tried(canary)),
-        (None, Some(old)) if old == new => format!("{switch}: generation {new} is withdrawn"),
-        (None, Some(old)) => format!("{switch}: generation {new} replaces {old}"),
-        (None, None) => format!("{switch}: generation {new} serves"),
-    });
-    if !change.persisted {
-        lines.push("  forgotten  when the host restarts".into());
-    }
-    lines
-}
-
-/// Where nothing but mirroring was asked for, somebody ends it by hand.
-fn is_without_end(canary: &answers::Trial) -> bool {
-    canary.mirror.is_some() && canary.steps.is_empty()
-}
-
-/// How a version is tried, in an operator's words.
-fn tried(canary: &answers::Trial) -> String {
-    let lasts = humantime::format_duration(Duration::from_millis(canary.for_ms));
-    let percent = |share: &f64| format!("{} %", (share * 10_000.0).round() / 100.0);
-    let steps: Vec<String> = canary.steps.iter().map(percent).collect();
-    let mirror = canary.mirror.as_ref().map(percent);
-    match (mirror, steps.as_slice()) {
-        // Of a host that knows no steps.
-        (None, []) => format!(
-            "is tried on {} of the requests for {lasts}",
-            percent(&canary.share)
-        ),
-        (None, [step]) => format!("is tried on {step} of the requests for {lasts}"),
-        (None, _) => format!(
-            "is tried on {} of the requests, {lasts} each",
-            steps.join(", ")
-        ),
-        (Some(mirror), []) => {
-            format!("gets copies of {mirror} of the safe requests, until `promote` or `abort`")
-        }
-        (Some(mirror), _) => format!(
-            "gets copies of {mirror} of the safe requests, and is tried on {} of the requests then, {lasts} each",
-            steps.join(", ")
-        ),
     }
 }
 

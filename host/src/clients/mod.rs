@@ -9,4 +9,4 @@ mod turns;
 
 pub(crate) use permits::{Permit, Permits};
 pub(crate) use shares::{Charge, Client, Clients, Share, clients_at_work};
-pub(crate) use turns::{Asker, Turns};
+pub(crate) use turns::{Asker, COPIES, Turns};

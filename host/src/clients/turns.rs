@@ -2,11 +2,15 @@
 //! neighbours for it.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
 /// Whose a request is: a client address's, or the host's own.
 pub(crate) type Asker = Option<IpAddr>;
+
+/// Whose all copies of requests are: they take turns with clients. Packets to its range are discarded (RFC 6666), and
+/// a client of IPv6 is known by the first half of its address: this is none's.
+pub(crate) const COPIES: IpAddr = IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1));
 
 /// Lines that are empty and kept for the next client, so that most requests need no new one.
 const SPARE: usize = 16;

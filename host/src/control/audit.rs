@@ -27,21 +27,43 @@ impl Control {
     ) -> Result<Change, ControlError> {
         match outcome {
             Ok((result, changed)) => {
-                self.metrics.swaps.tried(component, result);
-                let (generation, digest) = (changed.generation, &changed.digest);
-                tracing::info!(target: "audit", %peer, action, component, digest, generation, result, "`{component}`: {result} generation {generation}");
+                self.log_change(peer, action, result, &changed);
                 Ok(changed)
             }
             Err(error) => {
-                // What the app does not have must not become a label.
-                if self.live.load().slots.contains_key(component) {
-                    self.metrics.swaps.tried(component, error.label());
-                }
-                let (result, step) = ("refused", error.step().map(|step| step.label()));
-                tracing::warn!(target: "audit", %peer, action, component, digest, step, result, cause = error.label(), "`{component}`: {action} refused: {error}");
+                self.log_refusal(peer, action, component, digest, &error);
                 Err(error)
             }
         }
+    }
+
+    /// Logs and counts a change that was made.
+    pub(super) fn log_change(&self, peer: &Peer, action: &str, result: &str, changed: &Change) {
+        let Change {
+            component,
+            generation,
+            digest,
+            ..
+        } = changed;
+        self.metrics.swaps.tried(component, result);
+        tracing::info!(target: "audit", %peer, action, component, digest, generation, result, "`{component}`: {result} generation {generation}");
+    }
+
+    /// Logs and counts an attempt that was refused.
+    pub(crate) fn log_refusal(
+        &self,
+        peer: &Peer,
+        action: &str,
+        component: &str,
+        digest: Option<&str>,
+        error: &ControlError,
+    ) {
+        // What the app does not have must not become a label.
+        if self.live.load().slots.contains_key(component) {
+            self.metrics.swaps.tried(component, error.label());
+        }
+        let (result, step) = ("refused", error.step().map(|step| step.label()));
+        tracing::warn!(target: "audit", %peer, action, component, digest, step, result, cause = error.label(), "`{component}`: {action} refused: {error}");
     }
 }
 

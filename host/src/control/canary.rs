@@ -5,11 +5,37 @@ use crate::answers::Change;
 use crate::app::Slot;
 use crate::rollout::Phase;
 
+/// Why somebody aborts a trial.
+#[derive(Debug)]
+pub(crate) struct Cause {
+    pub(crate) reason: String,
+    /// Whether it is the verdict of the command that leads the roll-out over several hosts.
+    pub(crate) is_verdict: bool,
+}
+
+impl Default for Cause {
+    fn default() -> Self {
+        Self {
+            reason: "aborted by hand".into(),
+            is_verdict: false,
+        }
+    }
+}
+
 /// How a trial ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     Promote,
     Withdraw(String),
+}
+
+impl Ending {
+    pub(super) fn phase(&self) -> Phase {
+        match self {
+            Self::Promote => Phase::Promoted,
+            Self::Withdraw(_) => Phase::Withdrawn,
+        }
+    }
 }
 
 impl Control {
@@ -27,11 +53,15 @@ impl Control {
         let outcome = self
             .may_promote(id, rollout)
             .and_then(|()| self.conclude(id, None, &Ending::Promote, "promoted"));
+        // A hand is no judge; a command that leads promotes what has passed.
+        if outcome.is_ok() && rollout.is_some() {
+            self.metrics.swaps.judged(id, true);
+        }
         self.audited(peer, "promote", id, None, outcome)
     }
 
     /// Takes the canary out of service; of a roll-out over several hosts whose end is not settled, also one that was
-    /// promoted. `reason` is for whoever looks later.
+    /// promoted.
     ///
     /// # Errors
     /// There is no canary, or another change is under way.
@@ -39,23 +69,31 @@ impl Control {
         &self,
         id: &str,
         rollout: Option<&str>,
-        reason: Option<String>,
+        cause: Cause,
         peer: &Peer,
     ) -> Result<Change, ControlError> {
-        let result = if rollout.is_some() {
-            "withdrawn"
-        } else {
-            "aborted"
+        let is_verdict = cause.is_verdict;
+        let outcome = match rollout {
+            None => self.conclude(id, None, &Ending::Withdraw(cause.reason), "aborted"),
+            Some(rollout) => self.abort_led(id, rollout, cause.reason).await,
         };
-        let reason = reason.unwrap_or_else(|| "aborted by hand".into());
-        let outcome = match self.may_abort(id, rollout) {
-            Err(error) => Err(error),
-            Ok(()) => match self.take_back(id, rollout, &reason).await {
-                Some(outcome) => outcome,
-                None => self.conclude(id, None, &Ending::Withdraw(reason), result),
-            },
-        };
+        if outcome.is_ok() && is_verdict {
+            self.metrics.swaps.judged(id, false);
+        }
         self.audited(peer, "abort", id, None, outcome)
+    }
+
+    async fn abort_led(
+        &self,
+        id: &str,
+        rollout: &str,
+        reason: String,
+    ) -> Result<(&'static str, Change), ControlError> {
+        self.may_abort(id, rollout)?;
+        match self.take_back(id, rollout, &reason).await {
+            Some(outcome) => outcome,
+            None => self.conclude(id, None, &Ending::Withdraw(reason), "withdrawn"),
+        }
     }
 
     /// Ends the trial; if a `number` is given, only if it is the trial of that generation.
@@ -86,20 +124,11 @@ impl Control {
                 (took, Some(version.number), Some(reason.clone()))
             }
         };
-        let has_passed = *ending == Ending::Promote;
-        let phase = if has_passed {
-            Phase::Promoted
-        } else {
-            Phase::Withdrawn
-        };
+        let phase = ending.phase();
         for number in [version.number, slot.stable.version.number] {
             self.metrics.swaps.end_trial(id, &number.to_string());
         }
         self.metrics.swaps.show_share(id, 0.0);
-        // A hand is no judge.
-        if matches!(result, "promoted" | "withdrawn") {
-            self.metrics.swaps.judged(id, has_passed);
-        }
         self.end_rollout(id, phase, result, reason.clone());
         self.note(id, version.number, result, reason);
         let change = Change {

@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use crate::answers::{BUSY, NO_CANARY};
+
 /// A step of a swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -117,12 +119,12 @@ impl ControlError {
         }
     }
 
-    /// The error's name in the metrics and the audit log.
+    /// The error's name in the metrics, the audit log and the answer.
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Unknown(_) => "unknown_component",
-            Self::Led(_) | Self::Busy(_) | Self::OnTrial(_) | Self::RefreshedElsewhere(_) => "busy",
-            Self::NoCanary(_) | Self::NotLed(_) | Self::Ended { .. } => "no_canary",
+            Self::Led(_) | Self::Busy(_) | Self::OnTrial(_) | Self::RefreshedElsewhere(_) => BUSY,
+            Self::NoCanary(_) | Self::NotLed(_) | Self::Ended { .. } => NO_CANARY,
             Self::NotKept { .. } => "not_kept",
             Self::Failed { step, .. } => step.label(),
             Self::Malformed(_) => "malformed",

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::ledger::KeptVersion;
 use super::load::{Parts, read_source};
 use super::rollout::Resumed;
-use super::state_folder::{EarlierVersion, Record, StateFolder};
+use super::state_folder::StateFolder;
+use super::version_record::{EarlierVersion, Record};
 use crate::instance::{Code, Origin, Source, Version};
 
 /// The version that a component starts with.

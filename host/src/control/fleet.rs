@@ -1,35 +1,12 @@
 //! A roll-out over several hosts, as one of them sees it: a command leads it, phase by phase, and judges by the counts of
-//! all. A host that hears nothing from it for a while asks the other hosts, and comes to the same end as they
-//! (`docs/adr/0027`).
+//! all (`docs/adr/0027`).
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
-
-use super::canary::Ending;
-use super::rollout_record::{Fleet, RolloutRecord};
 use super::{Control, ControlError, Peer, change_of};
-use crate::answers::{Change, Standing, Status};
+use crate::answers::{Change, Standing};
 use crate::app::Canary;
-use crate::client::{Call, Caller};
-use crate::config::AdminUrl;
-use crate::rollout::{Budget, Fate, Phase, Vote, once_promoted, while_open};
-
-/// Longest wait for another host's answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-
-/// Longest time between two looks.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// A host that is silent is waited for so many leases, in case it was told to promote.
-const PATIENCE: u32 = 20;
-
-/// What a host waits for, beside its lease, before it asks the others: until then the leases of all have run out, as a
-/// command asks all hosts within a quarter of a lease.
-fn grace(fleet: &Fleet) -> Duration {
-    fleet.lease / 2
-}
+use crate::rollout::{Budget, Phase};
 
 impl Control {
     /// Does what the command that leads the roll-out `rollout` says: goes on to `phase`, unless it is the one that goes on.
@@ -43,7 +20,25 @@ impl Control {
         rollout: &str,
         phase: Phase,
         lease: Duration,
+        peer: &Peer,
     ) -> Result<Standing, ControlError> {
+        let outcome = self.try_step(id, rollout, phase, lease);
+        match &outcome {
+            Ok((_, Some(entered))) => self.log_change(peer, "step", "stepped", entered),
+            Ok((_, None)) => {}
+            Err(error) => self.log_refusal(peer, "step", id, None, error),
+        }
+        outcome.map(|(standing, _)| standing)
+    }
+
+    /// How it stands, and the change if it went on to another phase.
+    fn try_step(
+        &self,
+        id: &str,
+        rollout: &str,
+        phase: Phase,
+        lease: Duration,
+    ) -> Result<(Standing, Option<Change>), ControlError> {
         let number = self.led(id, rollout)?;
         let gone = || ControlError::NoCanary(id.to_owned());
         let canary = self.tried(id, number).ok_or_else(gone)?;
@@ -51,12 +46,14 @@ impl Control {
             let reason = format!("`phase`: the roll-out has no {phase}");
             return Err(ControlError::Malformed(reason));
         }
-        if canary.phase != phase {
+        let entered = canary.phase != phase;
+        if entered {
             self.enter(id, number, phase)?;
         }
         self.renew(id, lease);
         let canary = self.tried(id, number).ok_or_else(gone)?;
-        Ok(self.standing(&canary))
+        let change = entered.then(|| change_of(id, &canary.generation().version));
+        Ok((self.standing(&canary), change))
     }
 
     /// Waits for the next word for `lease` from now on, after a restart too.
@@ -104,12 +101,10 @@ impl Control {
             let record = ledgers
                 .get_mut(id)
                 .and_then(|ledger| ledger.rollout.as_mut());
-            let fleet = record.filter(|record| record.phase == Phase::Promoted);
-            let fleet = fleet.and_then(|record| record.fleet.as_mut());
-            let fleet = fleet.filter(|fleet| fleet.id == rollout);
-            fleet
+            let promoted = record.filter(|one| one.phase == Phase::Promoted && one.is_of(rollout));
+            promoted
                 .ok_or_else(|| ControlError::NotLed(id.to_owned()))?
-                .is_settled = true;
+                .settle();
         }
         self.note_rollout(id);
         Ok(("settled", change_of(id, &slot.stable.version)))
@@ -123,14 +118,8 @@ impl Control {
         let ledgers = self.ledgers.lock();
         let ledger = ledgers.get(id);
         let record = ledger.and_then(|ledger| ledger.rollout.as_ref());
-        let of = |record: &&RolloutRecord| {
-            record
-                .fleet
-                .as_ref()
-                .is_some_and(|fleet| fleet.id == rollout)
-        };
         let record = record
-            .filter(of)
+            .filter(|record| record.is_of(rollout))
             .ok_or_else(|| ControlError::NotLed(id.to_owned()))?;
         if let Some(end) = &record.end {
             let reason = end.reason.as_ref().map(|reason| format!(": {reason}"));
@@ -152,17 +141,17 @@ impl Control {
     }
 
     /// Whoever names a roll-out over several hosts means that one and no other.
-    pub(super) fn may_abort(&self, id: &str, rollout: Option<&str>) -> Result<(), ControlError> {
-        let Some(rollout) = rollout else {
-            return Ok(());
-        };
+    pub(super) fn may_abort(&self, id: &str, rollout: &str) -> Result<(), ControlError> {
         let ledgers = self.ledgers.lock();
         let record = ledgers.get(id).and_then(|ledger| ledger.rollout.as_ref());
-        let fleet = record.and_then(|record| record.fleet.as_ref());
-        match fleet {
-            Some(fleet) if fleet.id == rollout => Ok(()),
-            _ => Err(ControlError::NotLed(id.to_owned())),
+        let is_same = record.is_some_and(|record| record.is_of(rollout));
+        drop(ledgers);
+        if !is_same {
+            // It may be about to begin: whoever leads it tries again then.
+            drop(self.claim_one(id)?);
+            return Err(ControlError::NotLed(id.to_owned()));
         }
+        Ok(())
     }
 
     /// Only the command that leads a roll-out over several hosts promotes on one of them.
@@ -176,143 +165,5 @@ impl Control {
             None if is_led => Err(ControlError::Led(id.to_owned())),
             None => Ok(()),
         }
-    }
-
-    /// Goes back from a promotion that other hosts did not make; none if there is no such promotion.
-    pub(super) async fn take_back(
-        &self,
-        id: &str,
-        rollout: Option<&str>,
-        reason: &str,
-    ) -> Option<Result<(&'static str, Change), ControlError>> {
-        let before = {
-            let ledgers = self.ledgers.lock();
-            let ledger = ledgers.get(id)?;
-            let record = ledger
-                .rollout
-                .as_ref()
-                .filter(|record| record.is_unsettled())?;
-            let fleet = record.fleet.as_ref()?;
-            if Some(fleet.id.as_str()) != rollout {
-                return None;
-            }
-            let kept = ledger.kept.iter().rev();
-            let mut numbers = kept.filter(|kept| kept.version.digest() == record.stable);
-            numbers.next().map(|kept| kept.version.number)
-        };
-        let outcome = self.try_rollback(id, before).await;
-        Some(outcome.map(|(_, change)| {
-            self.end_rollout(id, Phase::Withdrawn, "withdrawn", Some(reason.to_owned()));
-            self.note(
-                id,
-                change.generation,
-                "rolled-back",
-                Some(reason.to_owned()),
-            );
-            ("rolled-back", change)
-        }))
-    }
-
-    /// Sees to it that a roll-out ends that nobody leads any more, and that all its hosts come to the same end.
-    pub(super) async fn guard(self: Arc<Self>, id: String, fleet: Fleet) {
-        let rollout = fleet.id;
-        loop {
-            let Some((record, lease_ends)) = self.unfinished(&id, &rollout) else {
-                return;
-            };
-            let Some(fleet) = &record.fleet else { return };
-            let asks_at = lease_ends + grace(fleet);
-            let now = Instant::now();
-            if now < asks_at {
-                tokio::time::sleep((asks_at - now).min(LONGEST_PAUSE)).await;
-                continue;
-            }
-            let votes = votes(fleet, &id).await;
-            let is_late = now > asks_at + fleet.lease * PATIENCE;
-            self.decide(&id, &record, &votes, is_late).await;
-            tokio::time::sleep(LONGEST_PAUSE.min(fleet.lease)).await;
-        }
-    }
-
-    /// The roll-out, if it goes on here or its end is not settled; and when its lease ends.
-    fn unfinished(&self, id: &str, rollout: &str) -> Option<(RolloutRecord, Instant)> {
-        let ledgers = self.ledgers.lock();
-        let ledger = ledgers.get(id)?;
-        let record = ledger.rollout.as_ref()?;
-        let is_same = record
-            .fleet
-            .as_ref()
-            .is_some_and(|fleet| fleet.id == rollout);
-        let is_unfinished = record.is_open() || record.is_unsettled();
-        let ends = ledger.lease_ends?;
-        (is_same && is_unfinished).then(|| (record.clone(), ends))
-    }
-
-    async fn decide(&self, id: &str, record: &RolloutRecord, votes: &[Vote], is_late: bool) {
-        let number = record.generation;
-        let fate = match record.is_open() {
-            true => while_open(votes, is_late),
-            false => once_promoted(votes),
-        };
-        let why = "the command that led its roll-out said nothing for too long";
-        match fate {
-            Fate::Wait => {}
-            Fate::Promote => self.conclude_by_itself(id, number, Ending::Promote),
-            Fate::Withdraw if record.is_open() => {
-                let reason = format!("{why}, and no other host has promoted it");
-                self.conclude_by_itself(id, number, Ending::Withdraw(reason));
-            }
-            Fate::Withdraw => {
-                let reason = format!("{why}, and another host has withdrawn it");
-                tracing::warn!(
-                    component = id,
-                    generation = number,
-                    "Going back from generation {number} of `{id}`: {reason}"
-                );
-                let rollout = record.fleet.as_ref().map(|fleet| fleet.id.as_str());
-                if let Some(outcome) = self.take_back(id, rollout, &reason).await {
-                    _ = self.audited(&Peer("fleet".into()), "withdraw", id, None, outcome);
-                }
-            }
-            Fate::Settle => {
-                let rollout = record.fleet.as_ref().map(|fleet| fleet.id.clone());
-                _ = self.settle(id, &rollout.unwrap_or_default(), &Peer("fleet".into()));
-            }
-        }
-    }
-}
-
-/// Where the roll-out stands on each of the other hosts.
-async fn votes(fleet: &Fleet, component: &str) -> Vec<Vote> {
-    let peers = fleet.peers.iter();
-    join_all(peers.map(|peer| ask(peer, component, &fleet.id))).await
-}
-
-/// Asks another host. Its status is free to read.
-async fn ask(peer: &str, component: &str, rollout: &str) -> Vote {
-    let Ok(peer) = peer.parse::<AdminUrl>() else {
-        return Vote::Silent;
-    };
-    let caller = Caller {
-        token: None,
-        timeout: ANSWER_LIMIT,
-    };
-    match caller.call::<Status>(&peer, Call::get("/status")).await {
-        Ok(status) => vote(&status, component, rollout),
-        Err(_) => Vote::Silent,
-    }
-}
-
-fn vote(status: &Status, component: &str, rollout: &str) -> Vote {
-    let mut components = status.components.iter();
-    let component = components.find(|one| one.component == component);
-    let mark = component.and_then(|component| component.rollout.as_ref());
-    match mark
-        .filter(|mark| mark.id == rollout)
-        .map(|mark| mark.phase)
-    {
-        Some(Phase::Mirroring | Phase::Step(_)) => Vote::Open,
-        Some(Phase::Promoted) => Vote::Promoted,
-        Some(Phase::Withdrawn) | None => Vote::Withdrawn,
     }
 }

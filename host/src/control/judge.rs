@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::canary::Ending;
 use super::{Control, ControlError, Peer};
 use crate::app::Canary;
-use crate::rollout::{Budget, Verdict};
+use crate::rollout::{Budget, Phase, Verdict};
 
 /// Time between two looks at a canary.
-const LOOK: Duration = Duration::from_millis(250);
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 
 impl Control {
     /// Watches a canary from phase to phase until its roll-out is over. Holds nothing that would keep its generation
@@ -49,37 +49,58 @@ impl Control {
                     // If another change is under way, the next look tries again.
                     _ = self.enter(id, number, next);
                 } else {
-                    self.conclude_by_itself(id, number, Ending::Promote);
+                    self.judged(id, number, Ending::Promote);
                 }
             }
             Some(Verdict::Failed(reason) | Verdict::TooFew(reason)) => {
-                let phase = canary.rollout.course.name(canary.phase);
-                self.conclude_by_itself(
-                    id,
-                    number,
-                    Ending::Withdraw(format!("{reason} ({phase})")),
-                );
+                self.judged(id, number, failed(&canary, &reason));
             }
         }
     }
 
-    /// Ends the trial. If another change of the component is under way, the next look tries again.
-    pub(super) fn conclude_by_itself(&self, id: &str, number: u64, mut ending: Ending) {
-        let peer = Peer("canary".into());
+    /// Withdraws a version that a command tries on several hosts, if it clearly fails on this one: the command may be waiting
+    /// for other hosts, or be dead. That it does well is for the command to say.
+    pub(super) fn look_early(&self, id: &str, number: u64) {
+        let Some(canary) = self.tried(id, number) else {
+            return;
+        };
+        let budget = Budget::from(&self.config.swap.canary);
+        let verdict = budget.early(&canary.tally.counts(), &canary.stable_tally.counts());
+        if let Some(Verdict::Failed(reason)) = verdict {
+            self.judged(id, number, failed(&canary, &reason));
+        }
+    }
+
+    /// Ends the trial by a verdict on the phase.
+    fn judged(&self, id: &str, number: u64, ending: Ending) {
+        let end = self.conclude_by_itself(id, number, ending, &Peer("canary".into()));
+        if let Some(end) = end {
+            self.metrics.swaps.judged(id, end == Phase::Promoted);
+        }
+    }
+
+    /// Ends the trial and says how. If another change of the component is under way, the next look tries again.
+    pub(super) fn conclude_by_itself(
+        &self,
+        id: &str,
+        number: u64,
+        mut ending: Ending,
+        peer: &Peer,
+    ) -> Option<Phase> {
         if ending == Ending::Promote {
             match self.conclude(id, Some(number), &ending, "promoted") {
-                Err(ControlError::Busy(_)) => return,
+                Err(ControlError::Busy(_)) => return None,
                 Err(error @ ControlError::Failed { .. }) => {
                     ending = Ending::Withdraw(format!("can't be promoted: {error}"));
                 }
                 outcome => {
-                    _ = self.audited(&peer, "promote", id, None, outcome);
-                    return;
+                    let outcome = self.audited(peer, "promote", id, None, outcome);
+                    return outcome.is_ok().then_some(Phase::Promoted);
                 }
             }
         }
         match self.conclude(id, Some(number), &ending, "withdrawn") {
-            Err(ControlError::Busy(_)) => {}
+            Err(ControlError::Busy(_)) => None,
             outcome => {
                 if let Ending::Withdraw(reason) = &ending {
                     tracing::warn!(
@@ -88,8 +109,15 @@ impl Control {
                         "The canary of `{id}` is withdrawn: {reason}"
                     );
                 }
-                _ = self.audited(&peer, "withdraw", id, None, outcome);
+                let outcome = self.audited(peer, "withdraw", id, None, outcome);
+                outcome.is_ok().then_some(Phase::Withdrawn)
             }
         }
     }
+}
+
+/// The end of a version that was found to fail in the phase that it is in.
+fn failed(canary: &Canary, reason: &str) -> Ending {
+    let phase = canary.rollout.course.name(canary.phase);
+    Ending::Withdraw(format!("{reason} ({phase})"))
 }

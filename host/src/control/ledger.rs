@@ -55,13 +55,12 @@ impl Ledger {
         self.rollout = Some(record);
     }
 
-    /// Somebody has decided what serves: whatever the other hosts of a roll-out do, it stays.
-    pub(super) fn overrule(&mut self, serves: u64) {
+    /// Somebody has decided that the generation `serves` does, or none: whatever the other hosts of a roll-out do, it stays.
+    /// Returns whether that ends a roll-out.
+    pub(super) fn overrule(&mut self, serves: Option<u64>) -> bool {
         let rollout = self.rollout.as_mut();
-        let rollout = rollout.filter(|rollout| !rollout.is_open() && rollout.generation != serves);
-        if let Some(fleet) = rollout.and_then(|rollout| rollout.fleet.as_mut()) {
-            fleet.is_settled = true;
-        }
+        let rollout = rollout.filter(|one| one.is_unsettled() && Some(one.generation) != serves);
+        rollout.map(RolloutRecord::overrule).is_some()
     }
 
     /// A number for a new version.
@@ -98,5 +97,38 @@ impl Ledger {
     pub(super) fn draining(&mut self) -> Vec<Arc<Life>> {
         self.retired.retain(|life| life.strong_count() > 0);
         self.retired.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rollout_record::tests::led;
+    use super::*;
+    use crate::rollout::Phase;
+
+    fn overruled(record: RolloutRecord, serves: Option<u64>) -> Phase {
+        let mut ledger = Ledger {
+            rollout: Some(record),
+            ..Ledger::default()
+        };
+        ledger.overrule(serves);
+        let mark = ledger.rollout.expect("the roll-out").mark();
+        mark.expect("it is led").phase
+    }
+
+    #[test]
+    fn a_promotion_that_another_version_replaces_is_withdrawn_unless_all_have_made_it() {
+        for (serves, phase) in [
+            (Some(1), Phase::Withdrawn),
+            (Some(3), Phase::Withdrawn),
+            (None, Phase::Withdrawn),
+            (Some(2), Phase::Promoted),
+        ] {
+            assert_eq!(overruled(led(Phase::Promoted), serves), phase, "{serves:?}");
+        }
+        let mut settled = led(Phase::Promoted);
+        settled.settle();
+        assert_eq!(overruled(settled, Some(3)), Phase::Promoted);
+        assert_eq!(overruled(led(Phase::Step(0)), Some(1)), Phase::Step(0));
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! `load` is the start (`first`), `swap`, `rollback` and `reload` are the changes, `file_watch` makes some of them by itself.
 //! A `rollout` tries a version first, phase by phase; `judge` decides, or `fleet` does as the command says that leads several
-//! hosts, and `canary` is its end. Before one, `claim` keeps others away, `trust` checks its signature and `probe` asks the new generation;
-//! after it, `drain` ends the old one, `state_folder` remembers it for a restart, `purge` tells the proxies and `audit` the
-//! log. `refresh_task` and `refresh` have reports made anew. Nothing here answers a client's request.
+//! hosts, while `guard` waits for its word, and `canary` is its end. Before a change, `claim` keeps others away, `trust`
+//! checks its signature and `probe` asks the new generation; after it, `drain` ends the old one, `state_folder` remembers it
+//! for a restart, `purge` tells the proxies and `audit` the log. `refresh_task` and `refresh` have reports made anew. Nothing here answers a client's request.
 
 mod audit;
 mod canary;
@@ -15,6 +15,7 @@ mod error;
 pub(crate) mod file_watch;
 mod first;
 mod fleet;
+mod guard;
 mod judge;
 mod ledger;
 mod load;
@@ -32,6 +33,7 @@ mod status;
 mod swap;
 mod trial_status;
 mod trust;
+mod version_record;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -52,6 +54,7 @@ use crate::instance::{Code, Compiler, Generation, Origin, Version};
 use crate::metrics::Metrics;
 
 pub(crate) use self::audit::{Peer, audited_app, refused};
+pub(crate) use self::canary::Cause;
 pub(crate) use self::error::{ControlError, Step as SwapStep};
 pub(crate) use self::load::Parts;
 pub(crate) use self::purge::Purger;
@@ -185,11 +188,14 @@ impl Control {
             .component_serves(id, old_digest, version.digest());
         ledger.file_digest = file_digest.or(ledger.file_digest.take());
         ledger.forget(version.number);
-        ledger.overrule(version.number);
+        let is_overruled = ledger.overrule(Some(version.number));
         if let Some(before) = before {
             self.retire(ledger, before, true);
         }
         drop(ledgers);
+        if is_overruled {
+            self.note_rollout(id);
+        }
         self.prune(id);
         Switch { took, replaced }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::error::Step;
-use super::state_folder::{EarlierVersion, Record};
+use super::version_record::{EarlierVersion, Record};
 use super::{Control, ControlError};
 use crate::instance::{Origin, Source, Version};
 

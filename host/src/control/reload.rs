@@ -148,12 +148,16 @@ impl Control {
             router: plan.router.clone(),
             slots: slots.collect(),
         });
+        let mut overruled = Vec::new();
         for (id, next) in next {
             let ledger = ledgers.entry(id.clone()).or_default();
             ledger
                 .source
                 .clone_from(&plan.manifest.components[id].source);
             ledger.file_digest = Some(next.file_digest.clone());
+            if ledger.overrule(Some(next.generation.version.number)) {
+                overruled.push(id);
+            }
             let old = before
                 .slots
                 .get(id)
@@ -170,6 +174,9 @@ impl Control {
             let keep = next.get(id).is_some_and(|next| next.is_new);
             if !next.contains_key(id) {
                 ledger.kept.clear();
+                if ledger.overrule(None) {
+                    overruled.push(id);
+                }
                 self.metrics
                     .component_left(id, slot.stable.version.digest());
             }
@@ -177,6 +184,9 @@ impl Control {
             ledger.settings_changed();
         }
         drop(ledgers);
+        for id in overruled {
+            self.note_rollout(id);
+        }
         for id in before.slots.keys() {
             self.prune(id);
         }

@@ -11,6 +11,7 @@ use super::ledger::Ledger;
 use super::probe;
 use super::{Control, ControlError, Peer, change_of, micros};
 use crate::answers::Change;
+use crate::app::Slot;
 use crate::instance::{Generation, Version};
 
 /// Longest time for the probe of a version that served with other settings. Whoever rolls back is in a hurry.
@@ -32,7 +33,7 @@ impl Control {
         self.audited(peer, "rollback", id, None, outcome)
     }
 
-    pub(super) async fn try_rollback(
+    async fn try_rollback(
         &self,
         id: &str,
         wanted: Option<u64>,
@@ -41,6 +42,16 @@ impl Control {
         if slot.canary.is_some() {
             return Err(ControlError::OnTrial(id.to_owned()));
         }
+        self.roll_back(id, &slot, wanted).await
+    }
+
+    /// The same for whoever has the right to change the component, which serves what is in `slot` and nothing else.
+    pub(super) async fn roll_back(
+        &self,
+        id: &str,
+        slot: &Slot,
+        wanted: Option<u64>,
+    ) -> Result<(&'static str, Change), ControlError> {
         let live = slot.stable.version.number;
         let found = {
             let mut ledgers = self.ledgers.lock();
@@ -99,12 +110,16 @@ fn find(ledger: &Ledger, live: u64, wanted: Option<u64>) -> Result<(Arc<Version>
     };
     found
         .map(|found| (found.version.clone(), found.is_tried))
-        .ok_or_else(|| {
-            let numbers: Vec<String> = kept.map(|kept| kept.version.number.to_string()).collect();
-            if numbers.is_empty() {
-                "none".into()
-            } else {
-                numbers.join(", ")
-            }
-        })
+        .ok_or_else(|| numbers(ledger))
+}
+
+/// The generations that are kept.
+pub(super) fn numbers(ledger: &Ledger) -> String {
+    let kept = ledger.kept.iter();
+    let numbers: Vec<String> = kept.map(|kept| kept.version.number.to_string()).collect();
+    if numbers.is_empty() {
+        "none".into()
+    } else {
+        numbers.join(", ")
+    }
 }

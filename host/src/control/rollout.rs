@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::error::Step;
 use super::rollout_record::{Fleet, RolloutRecord};
+use super::state_folder::RolloutNotes;
 use super::{Control, ControlError};
 use crate::app::{Canary, PassedPhase, Rollout, Slot};
 use crate::instance::{Code, Generation, Origin, Version};
@@ -52,13 +53,15 @@ impl Control {
             is_ephemeral: version.origin == Origin::Ephemeral,
             fleet,
         };
-        self.write_rollout(id, &record)?;
+        let notes = self.rollout_notes();
+        write(notes.as_ref(), id, &record)?;
         let rollout = Rollout::new(generation, record.course.clone(), record.began);
         let canary = Canary::new(rollout, &slot.stable, record.phase, Vec::new());
         let mut ledgers = self.ledgers.lock();
         let took = self.show(id, slot, canary);
         ledgers.entry(id.to_owned()).or_default().begin(record);
         drop(ledgers);
+        drop(notes);
         self.attend(id, version.number);
         Ok(took)
     }
@@ -128,11 +131,14 @@ impl Control {
     pub(super) fn resume(self: &Arc<Self>, id: &str, resumed: Resumed) {
         let Resumed { record, version } = resumed;
         let slot = self.live.load().slots.get(id).cloned();
+        let serves = slot.as_ref().map(|slot| slot.stable.version.number);
         let (Some(slot), Some(version)) = (slot, version) else {
             let fleet = record.fleet.clone().filter(|_| record.is_unsettled());
             let mut ledgers = self.ledgers.lock();
             let ledger = ledgers.entry(id.to_owned()).or_default();
-            ledger.last.clone_from(&record.end);
+            if serves.is_some_and(|serves| record.is_latest(serves)) {
+                ledger.last.clone_from(&record.end);
+            }
             ledger.begin(record);
             drop(ledgers);
             self.note_rollout(id);
@@ -161,11 +167,12 @@ impl Control {
 
     /// Writes down for a restart where a roll-out stands. Where that fails, a restart finds an earlier phase of it.
     pub(super) fn note_rollout(&self, id: &str) {
+        let notes = self.rollout_notes();
         let ledgers = self.ledgers.lock();
         let record = ledgers.get(id).and_then(|ledger| ledger.rollout.clone());
         drop(ledgers);
         let Some(record) = record else { return };
-        if let Err(error) = self.write_rollout(id, &record) {
+        if let Err(error) = write(notes.as_ref(), id, &record) {
             tracing::error!(
                 component = id,
                 "A restart may find the roll-out of `{id}` as it was before: {error}"
@@ -173,13 +180,23 @@ impl Control {
         }
     }
 
-    fn write_rollout(&self, id: &str, record: &RolloutRecord) -> Result<(), ControlError> {
-        let Some(state) = self.state.as_ref().filter(|_| !record.is_ephemeral) else {
-            return Ok(());
-        };
-        let written = tokio::task::block_in_place(|| state.note_rollout(id, record));
-        written.map_err(|error| ControlError::at(Step::Persist, format!("can't be kept: {error}")))
+    /// None if nothing is kept for a restart.
+    fn rollout_notes(&self) -> Option<RolloutNotes<'_>> {
+        let state = self.state.as_ref()?;
+        Some(tokio::task::block_in_place(|| state.rollout_notes()))
     }
+}
+
+fn write(
+    notes: Option<&RolloutNotes<'_>>,
+    id: &str,
+    record: &RolloutRecord,
+) -> Result<(), ControlError> {
+    let Some(notes) = notes.filter(|_| !record.is_ephemeral) else {
+        return Ok(());
+    };
+    let written = tokio::task::block_in_place(|| notes.write(id, record));
+    written.map_err(|error| ControlError::at(Step::Persist, format!("can't be kept: {error}")))
 }
 
 impl Resumed {
@@ -191,10 +208,7 @@ impl Resumed {
         compiled: impl FnOnce(&str) -> Result<Code, String>,
     ) -> Self {
         if record.is_unsettled() && serves != record.digest {
-            // Somebody has decided otherwise since.
-            if let Some(fleet) = &mut record.fleet {
-                fleet.is_settled = true;
-            }
+            record.overrule();
         }
         if !record.is_open() {
             return Self {
@@ -229,5 +243,21 @@ impl Resumed {
             }
         };
         Self { record, version }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rollout_record::tests::led;
+    use super::*;
+
+    #[test]
+    fn a_promotion_that_another_version_has_replaced_is_withdrawn_after_a_restart() {
+        let resumed = |serves| {
+            let compiled = |_: &str| unreachable!("it is over");
+            Resumed::new(led(Phase::Promoted), serves, compiled).record
+        };
+        assert_eq!(resumed("another").phase, Phase::Withdrawn);
+        assert!(resumed("two").is_unsettled());
     }
 }

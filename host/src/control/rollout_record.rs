@@ -59,6 +59,19 @@ impl RolloutRecord {
         self.phase == Phase::Promoted && fleet.is_some_and(|fleet| !fleet.is_settled)
     }
 
+    /// Whether it is the roll-out over several hosts of this id.
+    pub(crate) fn is_of(&self, rollout: &str) -> bool {
+        let fleet = self.fleet.as_ref();
+        fleet.is_some_and(|fleet| fleet.id == rollout)
+    }
+
+    /// Whatever the other hosts did, its end is final here.
+    pub(crate) fn settle(&mut self) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.is_settled = true;
+        }
+    }
+
     /// The roll-out has ended.
     pub(crate) fn end(&mut self, phase: Phase, result: &str, reason: Option<String>) {
         self.phase = phase;
@@ -67,6 +80,21 @@ impl RolloutRecord {
             result: result.to_owned(),
             reason,
         });
+    }
+
+    /// Another version was chosen on this host before it was known that all hosts have promoted this one: they go back too.
+    pub(crate) fn overrule(&mut self) {
+        let reason = "another version was chosen before all hosts were known to have promoted it";
+        self.end(Phase::Withdrawn, "withdrawn", Some(reason.into()));
+    }
+
+    /// Whether its end is what changed last, as far as the generation `serves` tells.
+    pub(crate) fn is_latest(&self, serves: u64) -> bool {
+        match self.phase {
+            Phase::Promoted => self.generation == serves,
+            Phase::Withdrawn => self.generation > serves,
+            Phase::Mirroring | Phase::Step(_) => false,
+        }
     }
 
     /// The host has started anew. `serves` is the digest of what it serves. Says why the roll-out can't go on, if it can't.
@@ -89,5 +117,51 @@ impl RolloutRecord {
             id: fleet.id.clone(),
             phase: self.phase,
         })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The roll-out of generation 2, led over several hosts.
+    pub(in super::super) fn led(phase: Phase) -> RolloutRecord {
+        RolloutRecord {
+            generation: 2,
+            digest: "two".into(),
+            stable: "one".into(),
+            file_digest: None,
+            course: Course {
+                steps: Vec::new(),
+                step_for: Duration::from_secs(1),
+                mirror: None,
+                sticky: None,
+                when: None,
+            },
+            phase,
+            began: SystemTime::UNIX_EPOCH,
+            restarts: 0,
+            end: None,
+            is_ephemeral: false,
+            fleet: Some(Fleet {
+                id: "r1".into(),
+                peers: Vec::new(),
+                lease: Duration::from_secs(1),
+                is_settled: false,
+            }),
+        }
+    }
+
+    #[test]
+    fn an_old_roll_out_is_not_the_latest_change() {
+        for (phase, serves, latest) in [
+            (Phase::Promoted, 2, true),
+            (Phase::Promoted, 3, false),
+            (Phase::Promoted, 1, false),
+            (Phase::Withdrawn, 1, true),
+            (Phase::Withdrawn, 3, false),
+        ] {
+            assert_eq!(led(phase).is_latest(serves), latest, "{phase}, {serves}");
+        }
     }
 }

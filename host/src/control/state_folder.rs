@@ -4,12 +4,12 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::rollout_record::RolloutRecord;
+use super::version_record::Record;
 use crate::instance::Source;
 use crate::instance::source::signature_path;
 
@@ -17,56 +17,27 @@ use crate::instance::source::signature_path;
 /// [`RolloutRecord`]; `COMPONENT/DIGEST.wasm` are the files, with their signatures beside them. No component's name has a dot, so none is that of another file here.
 pub(crate) struct StateFolder {
     path: PathBuf,
+    /// Held by whoever writes down where a roll-out stands.
+    noting: Mutex<()>,
     _lock: File,
 }
 
-/// Which accepted file should serve. Written when it began to serve.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Record {
-    pub(crate) generation: u64,
-    /// SHA-256 of the accepted file.
-    pub(crate) digest: String,
-    /// SHA-256 of the file that the manifest named at the time. If that changes, somebody deployed anew.
-    pub(crate) file_digest: Option<String>,
-    /// RFC 3339, UTC.
-    pub(crate) accepted_at: String,
-    /// The versions that it can be rolled back to, the one that served last at the end.
-    #[serde(default)]
-    pub(crate) earlier: Vec<EarlierVersion>,
+/// The right to write down where roll-outs stand. Whoever has it looks at what that is: otherwise two that write at the same
+/// time could leave the older of both.
+pub(crate) struct RolloutNotes<'a> {
+    folder: &'a StateFolder,
+    _right: MutexGuard<'a, ()>,
 }
 
-impl Record {
-    /// A record of a version that begins to serve now. Of the earlier ones the last `most` are kept.
-    pub(crate) fn now(
-        generation: u64,
-        digest: &str,
-        file_digest: Option<&str>,
-        mut earlier: Vec<EarlierVersion>,
-        most: u32,
-    ) -> Self {
-        earlier.drain(..earlier.len().saturating_sub(most as usize));
-        Self {
-            generation,
-            digest: digest.to_owned(),
-            file_digest: file_digest.map(str::to_owned),
-            accepted_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            earlier,
-        }
+impl RolloutNotes<'_> {
+    /// Writes down where a roll-out stands, or how it ended.
+    ///
+    /// # Errors
+    /// The record can't be written. It is then as before.
+    pub(crate) fn write(&self, component: &str, record: &RolloutRecord) -> io::Result<()> {
+        let path = self.folder.rollout_path(component);
+        replace(&path, &serde_json::to_vec_pretty(record)?)
     }
-
-    /// The highest number in it.
-    pub(crate) fn highest(&self) -> u64 {
-        let earlier = self.earlier.iter().map(|earlier| earlier.generation);
-        earlier.fold(self.generation, u64::max)
-    }
-}
-
-/// A version that served before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct EarlierVersion {
-    pub(crate) generation: u64,
-    /// SHA-256 of its file.
-    pub(crate) digest: String,
 }
 
 impl StateFolder {
@@ -95,6 +66,7 @@ impl StateFolder {
             .map_err(|_| wrong(&"another host uses it; give each host its own"))?;
         Ok(Self {
             path: path.to_owned(),
+            noting: Mutex::new(()),
             _lock: lock,
         })
     }
@@ -164,13 +136,12 @@ impl StateFolder {
         read(&self.rollout_path(component))
     }
 
-    /// Writes down where a roll-out stands, or how it ended.
-    ///
-    /// # Errors
-    /// The record can't be written. It is then as before.
-    pub(crate) fn note_rollout(&self, component: &str, record: &RolloutRecord) -> io::Result<()> {
-        let path = self.rollout_path(component);
-        replace(&path, &serde_json::to_vec_pretty(record)?)
+    /// The right to write down where roll-outs stand, once nobody else has it.
+    pub(crate) fn rollout_notes(&self) -> RolloutNotes<'_> {
+        RolloutNotes {
+            folder: self,
+            _right: self.noting.lock(),
+        }
     }
 
     /// Removes the files of `component` but those that `is_needed`, by digest, and those of its record.
@@ -236,8 +207,11 @@ fn sync(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rollout_record::tests::led;
+    use super::super::version_record::EarlierVersion;
     use super::*;
     use crate::instance::source::digest;
+    use crate::rollout::Phase;
 
     fn source(bytes: &'static [u8]) -> Source {
         Source::new(bytes, Some("signed".into()))
@@ -287,6 +261,28 @@ mod tests {
         );
         state.point("orders", None).expect("pointed");
         assert_eq!(state.record("orders").expect("readable"), None);
+        fs::remove_dir_all(&path).expect("ours");
+    }
+
+    #[test]
+    fn of_two_that_note_a_roll_out_the_later_one_is_kept() {
+        let path = folder("notes");
+        let state = StateFolder::open(&path).expect("writable");
+        let current = Mutex::new(led(Phase::Step(0)));
+        for _ in 0..20 {
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        current.lock().restarts += 1;
+                        let notes = state.rollout_notes();
+                        let record = current.lock().clone();
+                        notes.write("orders", &record).expect("written");
+                    });
+                }
+            });
+            let kept = state.rollout("orders").expect("readable");
+            assert_eq!(kept.as_ref(), Some(&*current.lock()));
+        }
         fs::remove_dir_all(&path).expect("ours");
     }
 }

@@ -4,9 +4,8 @@ use std::time::SystemTime;
 
 use super::Control;
 use super::ledger::Ledger;
-use super::millis;
 use super::status::utc;
-use crate::answers::{DifferenceStatus, MirrorStatus, PassedStatus, TrialStatus};
+use crate::answers::{ComparedCounts, DifferenceStatus, MirrorStatus, PassedStatus, TrialStatus};
 use crate::app::{Canary, Comparison, Mirror, PassedPhase};
 use crate::rollout::{Budget, Course, Phase, TrafficShare};
 
@@ -30,14 +29,7 @@ impl Control {
             sticky: course.sticky.as_ref().map(ToString::to_string),
             when: course.when.as_ref().map(|tester| tester.name.to_string()),
             fleet: record.is_some_and(|record| record.fleet.is_some()),
-            requests: new.requests,
-            errors: new.errors,
-            p50_ms: new.p50().map(millis),
-            p99_ms: new.p99().map(millis),
-            stable_requests: stable.requests,
-            stable_errors: stable.errors,
-            stable_p50_ms: stable.p50().map(millis),
-            stable_p99_ms: stable.p99().map(millis),
+            counts: ComparedCounts::of(&new, &stable),
             verdict: finding.verdict.to_owned(),
             why: finding.why,
             passed: canary
@@ -51,19 +43,11 @@ impl Control {
 }
 
 fn passed(phase: &PassedPhase, course: &Course) -> PassedStatus {
-    let (new, stable) = (&phase.new, &phase.stable);
     PassedStatus {
         share: course
             .share(phase.phase)
             .map_or(0.0, TrafficShare::fraction),
-        requests: new.requests,
-        errors: new.errors,
-        p50_ms: new.p50().map(millis),
-        p99_ms: new.p99().map(millis),
-        stable_requests: stable.requests,
-        stable_errors: stable.errors,
-        stable_p50_ms: stable.p50().map(millis),
-        stable_p99_ms: stable.p99().map(millis),
+        counts: ComparedCounts::of(&phase.new, &phase.stable),
     }
 }
 

@@ -9,13 +9,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, request};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty};
 use store_server::trace::Trace;
-use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::app::{Comparison, Original};
-use crate::instance::{Admission, Generation, NoAnswer, Place};
+use crate::instance::{Admission, Generation, NoAnswer, Place, Whose};
 use crate::message::RequestId;
 use crate::rollout::{Difference, Side};
 
@@ -113,9 +112,9 @@ impl Drop for Tap {
         };
         let body = std::mem::replace(&mut self.body, Body::Broken);
         let stable = sending.stable(body);
-        // Without a runtime, the process ends.
-        if let (Some(stable), Ok(runtime)) = (stable, Handle::try_current()) {
-            runtime.spawn(sending.send(stable));
+        if let Some(stable) = stable {
+            let mirror = sending.original.mirror.clone();
+            mirror.send(sending.send(stable));
         }
     }
 }
@@ -180,7 +179,7 @@ impl Sending {
             id,
             place: Some(Arc::new(Place {
                 _permit: permit,
-                share: None,
+                whose: Whose::Mirror,
             })),
             is_urgent: false,
             trace: Trace::off(),
@@ -223,15 +222,21 @@ impl Sending {
     }
 }
 
-/// A permit of the component, if more than half of them are free and the host has instances enough: copies never take
-/// what clients may want.
+/// A permit of the component, if the host has instances enough.
 fn spare(generation: &Generation) -> Option<OwnedSemaphorePermit> {
     let context = &generation.context;
-    let most = context.limits.max_in_flight as usize;
-    let has_room =
-        context.in_flight.available_permits() * 2 > most && !generation.instances.are_short();
-    let permits = has_room.then(|| context.in_flight.clone())?;
-    permits.try_acquire_owned().ok()
+    let is_short = generation.instances.are_short();
+    (!is_short)
+        .then(|| permit(&context.in_flight, context.limits.max_in_flight))
+        .flatten()
+}
+
+/// One of `most` permits, if more than half of them are free, and one is left then: copies never take what clients may want.
+fn permit(permits: &Arc<Semaphore>, most: u32) -> Option<OwnedSemaphorePermit> {
+    let permit = permits.clone().try_acquire_owned().ok()?;
+    // Looked at afterwards, when it counts for other copies.
+    let left = permits.available_permits();
+    (left > 0 && (left + 1) * 2 > most as usize).then_some(permit)
 }
 
 /// The body of an answer; none if it is too long to be compared.
@@ -246,4 +251,20 @@ async fn whole(mut body: WasiBody) -> Result<Option<Bytes>, Error> {
         read.extend_from_slice(data);
     }
     Ok(Some(read.freeze()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_leaves_a_permit_and_never_takes_of_the_second_half() {
+        for (most, copies) in [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3)] {
+            let permits = Arc::new(Semaphore::new(most));
+            let taken: Vec<_> = (0..most)
+                .filter_map(|_| permit(&permits, most as u32))
+                .collect();
+            assert_eq!(taken.len(), copies, "of {most}");
+        }
+    }
 }

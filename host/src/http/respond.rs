@@ -20,7 +20,7 @@ use super::received::{Limits, ReceivedBody};
 use super::serve::{InUse, Server};
 use crate::app::{Choice, Target};
 use crate::clients::{Client, Share};
-use crate::instance::{Context, Place};
+use crate::instance::{Context, Place, Whose};
 use crate::message::{Problem, RequestId, head};
 
 /// A store-proxy fetches what nobody has asked for yet, or more than was asked for: no call of a client's.
@@ -266,7 +266,7 @@ async fn dispatch(
     let attempt = Attempt {
         place: Arc::new(Place {
             _permit: permit,
-            share,
+            whose: share.map_or(Whose::Nobody, Whose::Client),
         }),
         generation,
         tally,

@@ -21,7 +21,7 @@ use super::queue::{PATIENCE, Queue, Watch};
 use super::roster::{Need, Seat};
 use super::state::State;
 use super::worker;
-use crate::clients::{Asker, Share};
+use crate::clients::{Asker, COPIES, Share};
 use crate::message::RequestId;
 
 /// A request that was let in.
@@ -40,14 +40,26 @@ pub(crate) struct Admission {
 /// that leaves early has neither back before that.
 pub(crate) struct Place {
     pub(crate) _permit: OwnedSemaphorePermit,
-    /// None for a health check of a client that has its share already.
-    pub(crate) share: Option<Arc<Share>>,
+    pub(crate) whose: Whose,
+}
+
+/// For whom a request is answered.
+pub(crate) enum Whose {
+    Client(Arc<Share>),
+    /// It is a health check of a client that has its share already.
+    Nobody,
+    /// It is a copy, for whose answer nobody waits.
+    Mirror,
 }
 
 impl Place {
     /// The client whose turn the request waits for.
     pub(crate) fn client(&self) -> Asker {
-        self.share.as_ref().map(|share| share.address())
+        match &self.whose {
+            Whose::Client(share) => Some(share.address()),
+            Whose::Nobody => None,
+            Whose::Mirror => Some(COPIES),
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) use component::{Code, CompileError};
 pub(crate) use context::{Context, Trouble};
 pub(crate) use engine::EpochTicker;
 pub(crate) use generation::{Generation, InFlight, Life, Origin, Version};
-pub(crate) use instances::{Admission, Fate, NoAnswer, Place};
+pub(crate) use instances::{Admission, Fate, NoAnswer, Place, Whose};
 pub(crate) use probe::Probe;
 pub(crate) use share::{HeldBytes, MemoryShare, NoRoom, StreamShare};
 pub(crate) use source::Source;

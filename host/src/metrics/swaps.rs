@@ -18,7 +18,7 @@ const STATES: [&str; 4] = ["live", "canary", "draining", "kept"];
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
 /// Values of the label `result`: a change is made, fails at a step, or is refused.
-const RESULTS: [&str; 21] = [
+const RESULTS: [&str; 22] = [
     "swapped",
     "canary",
     "promoted",
@@ -26,6 +26,7 @@ const RESULTS: [&str; 21] = [
     "aborted",
     "rolled-back",
     "settled",
+    "stepped",
     "reloaded",
     "receive",
     "digest",

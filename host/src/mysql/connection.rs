@@ -170,7 +170,11 @@ impl Drop for PooledConnection {
 }
 
 /// How often a server is asked to kill a connection, if it can't be reached: what that holds would stay locked.
-const KILL_ATTEMPTS: usize = 3;
+const KILL_ATTEMPTS: u32 = 3;
+
+/// Time before the second attempt; twice that before the third. A server that refuses connections, or has too many, says so
+/// at once.
+const KILL_PAUSE: Duration = Duration::from_millis(250);
 
 /// Closes a connection that is of no more use, and holds its permit meanwhile, but not for longer than a few wait limits. A
 /// server that is busy with an abandoned statement would notice late that nobody waits for it, and hold its locks until
@@ -190,7 +194,8 @@ async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
             }
             other.disconnect().await
         };
-        for _ in 0..KILL_ATTEMPTS {
+        for attempt in 0..KILL_ATTEMPTS {
+            tokio::time::sleep(attempt * KILL_PAUSE).await;
             if matches!(timeout(limit, kill()).await, Ok(Ok(()))) {
                 break;
             }

@@ -6,9 +6,24 @@ use serde::{Deserialize, Serialize};
 
 use super::selector::{Sticky, Tester};
 use super::share::TrafficShare;
+use crate::config::duration;
 
 /// How long a step lasts unless the operator says how long.
 const USUAL_STEP: Duration = Duration::from_secs(30);
+
+/// Below this, hosts would end a roll-out whenever one of them is busy.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
+/// Reads how long a host goes on without a word from the command that leads a roll-out.
+///
+/// # Errors
+/// It is no time, or too short a one.
+pub(crate) fn lease(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        lease if lease < SHORTEST_LEASE => Err("must be a second at least".into()),
+        lease => Ok(lease),
+    }
+}
 
 /// The course of a roll-out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ mod share;
 mod verdict;
 
 pub(crate) use counts::{BUCKETS, Counts, bucket};
-pub(crate) use course::{Course, Wish};
+pub(crate) use course::{Course, Wish, lease};
 pub(crate) use difference::{Difference, Side};
 pub(crate) use orphan::{Fate, Vote, once_promoted, while_open};
 pub(crate) use phase::Phase;

@@ -97,6 +97,7 @@ impl Key {
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Tester {
     pub(crate) name: HeaderName,
+    /// In ASCII, or it could not be written as it was read.
     value: HeaderValue,
 }
 
@@ -110,6 +111,11 @@ impl FromStr for Tester {
         let value = value.trim();
         if value.is_empty() {
             return Err(wrong());
+        }
+        if !value.is_ascii() {
+            return Err(format!(
+                "`{text}` has a value that is not ASCII; choose another"
+            ));
         }
         Ok(Self {
             name: name.trim().parse().map_err(|_| wrong())?,
@@ -215,6 +221,8 @@ mod tests {
             let error = wrong.parse::<Tester>().expect_err(wrong);
             assert!(error.contains("write NAME:VALUE"), "{error}");
         }
+        let error = "x-tester:ü".parse::<Tester>().expect_err("it is lost");
+        assert!(error.contains("is not ASCII"), "{error}");
     }
 
     #[test]

@@ -61,8 +61,12 @@ impl Budget {
         }
     }
 
-    /// What is clear before a phase is over: that the new version does worse.
+    /// What is clear before a phase is over: that the new version does worse. Nothing is as long as the stable one has too few
+    /// requests to tell what is usual; in a late step it gets few.
     pub(crate) fn early(&self, new: &Counts, stable: &Counts) -> Option<Verdict> {
+        if stable.requests < self.min_requests {
+            return None;
+        }
         self.fault(new, stable, false).map(Verdict::Failed)
     }
 
@@ -194,6 +198,18 @@ mod tests {
         assert_eq!(early(&counts(20, 0, 60), &stable), Some(false));
         assert_eq!(early(&counts(100, 3, 20), &stable), None);
         assert_eq!(BUDGET.finding(&counts(20, 5, 20), &stable).verdict, "bad");
+    }
+
+    #[test]
+    fn a_few_requests_to_the_stable_one_end_nothing_early() {
+        // Reports of 12 ms among answers of 1 ms, of which the stable one has had none yet.
+        let mut new = counts(34, 0, 1);
+        new.add(&counts(6, 0, 12));
+        assert_eq!(early(&new, &counts(2, 0, 1)), None);
+        // The database was away for a moment.
+        assert_eq!(early(&counts(40, 6, 1), &counts(2, 0, 1)), None);
+        assert_eq!(early(&new, &counts(20, 0, 1)), Some(false));
+        assert_eq!(early(&counts(40, 6, 1), &counts(20, 0, 1)), Some(false));
     }
 
     #[test]

@@ -13,17 +13,17 @@ use crate::operators::{stderr, stdout};
 use crate::support::{PATIENCE, eventually, host_binary, options};
 
 /// Two hosts with a memory each, whose admin listeners are where they were after a restart.
-struct Fleet {
-    store: Store,
-    options: [HostOptions; 2],
-    hosts: [Option<Host>; 2],
-    client: Client,
+pub(crate) struct Fleet {
+    pub(crate) store: Store,
+    pub(crate) options: [HostOptions; 2],
+    pub(crate) hosts: [Option<Host>; 2],
+    pub(crate) client: Client,
     /// A socket's path has 107 bytes at most, and a folder of tests may be deep.
     _sockets: tempfile::TempDir,
 }
 
 impl Fleet {
-    async fn start(flags: &[&str]) -> Self {
+    pub(crate) async fn start(flags: &[&str]) -> Self {
         let store = bare_store().await;
         let app = GuestApp::new(&store);
         let sockets = tempfile::tempdir().unwrap();
@@ -57,19 +57,25 @@ impl Fleet {
         fleet
     }
 
-    async fn begin(&mut self, number: usize) {
+    pub(crate) async fn begin(&mut self, number: usize) {
         let host = self.store.host(self.options[number].clone()).await.unwrap();
         self.hosts[number] = Some(host);
     }
 
-    async fn end(&mut self, number: usize) {
+    pub(crate) async fn end(&mut self, number: usize) {
         let host = self.hosts[number].take().unwrap();
         host.sigterm().unwrap();
         host.wait_exit(PATIENCE).await.unwrap();
     }
 
     /// The words of a roll-out of `bytes`.
-    fn words(&self, bytes: &[u8], steps: &str, step_for: &str, lease: &str) -> Vec<String> {
+    pub(crate) fn words(
+        &self,
+        bytes: &[u8],
+        steps: &str,
+        step_for: &str,
+        lease: &str,
+    ) -> Vec<String> {
         let path = self.store.folder().join("new.wasm");
         std::fs::write(&path, bytes).unwrap();
         let path = path.display().to_string();
@@ -97,7 +103,7 @@ impl Fleet {
     }
 
     /// Asks all hosts something, all the time.
-    async fn load(&self) {
+    pub(crate) async fn load(&self) {
         loop {
             for host in self.hosts.iter().flatten() {
                 // One may be going.
@@ -107,7 +113,7 @@ impl Fleet {
         }
     }
 
-    async fn led(&self, words: &[String]) -> Output {
+    pub(crate) async fn led(&self, words: &[String]) -> Output {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         tokio::select! {
             output = command_line(&words) => output,
@@ -115,7 +121,7 @@ impl Fleet {
         }
     }
 
-    async fn status(&self) -> String {
+    pub(crate) async fn status(&self) -> String {
         let token = token_file(&self.store);
         let mut words = vec!["status", "--admin-token-file", &token];
         for options in &self.options {
@@ -124,7 +130,7 @@ impl Fleet {
         stdout(&command_line(&words).await)
     }
 
-    async fn answers(&self) -> Vec<String> {
+    pub(crate) async fn answers(&self) -> Vec<String> {
         let mut answers = Vec::new();
         for host in self.hosts.iter().flatten() {
             let answer = self.client.get(host.url("/x")).send().await.unwrap();
@@ -136,7 +142,6 @@ impl Fleet {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_hosts_take_the_steps_together_and_promote() {
-    // Neither host has as many requests as one of them must have alone.
     let fleet = Fleet::start(&["--canary-min-requests", "10"]).await;
     let words = fleet.words(&guest("second").into_bytes(), "30%,60%", "2s", "10s");
     let output = fleet.led(&words).await;
@@ -205,50 +210,6 @@ async fn a_version_that_one_host_refuses_is_tried_on_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_roll_out_whose_command_died_is_withdrawn_everywhere() {
-    let fleet = Fleet::start(&[]).await;
-    let words = fleet.words(&guest("second").into_bytes(), "50%,80%", "1h", "2s");
-    let mut command = tokio::process::Command::new(host_binary())
-        .args(&words)
-        // The first wait is for slow compilers.
-        .args(["--timeout", "30s"])
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    eventually("it is tried on both", async || {
-        fleet.status().await.matches("on trial").count() == 2
-    })
-    .await;
-    // Nobody but the command promotes.
-    let token = token_file(&fleet.store);
-    let admin = &fleet.options[0].admin_listen;
-    let promote = [
-        "promote",
-        "guest",
-        "--admin",
-        admin,
-        "--admin-token-file",
-        &token,
-    ];
-    let refused = command_line(&promote).await;
-    assert!(
-        stderr(&refused).contains("on all of them or none"),
-        "{refused:?}"
-    );
-    command.kill().await.unwrap();
-    eventually("it is withdrawn from both", async || {
-        let status = fleet.status().await;
-        status
-            .matches("last change: generation 2 withdrawn: the command that led")
-            .count()
-            == 2
-    })
-    .await;
-    assert_eq!(fleet.answers().await, ["original", "original"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_restarted_goes_on_with_the_others() {
     let mut fleet = Fleet::start(&["--canary-min-requests", "0"]).await;
     let words = fleet.words(&guest("second").into_bytes(), "40%,70%", "4s", "20s");
@@ -277,104 +238,4 @@ async fn a_host_that_is_restarted_goes_on_with_the_others() {
         stderr(&output)
     );
     assert_eq!(fleet.answers().await, ["second", "second"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_missed_the_end_finds_it_at_the_others() {
-    let mut fleet = Fleet::start(&["--canary-min-requests", "0"]).await;
-    let bytes = guest("second").into_bytes();
-    // As the command would, until it dies between two hosts.
-    let [first, second] = fleet.options.clone().map(|options| options.admin_listen);
-    assert_eq!(start(&first, &second, &bytes).await, 200);
-    assert_eq!(start(&second, &first, &bytes).await, 200);
-    assert_eq!(
-        post(
-            &first,
-            "/components/guest/step?rollout=r1&phase=step-7&lease=3s",
-            &[]
-        )
-        .await,
-        400
-    );
-    assert_eq!(
-        post(
-            &first,
-            "/components/guest/step?rollout=other&phase=step-0&lease=3s",
-            &[]
-        )
-        .await,
-        409
-    );
-    assert_eq!(
-        post(
-            &first,
-            "/components/guest/step?rollout=r1&phase=step-0&lease=3s",
-            &[]
-        )
-        .await,
-        200
-    );
-    assert_eq!(
-        post(&first, "/components/guest/promote?rollout=r1", &[]).await,
-        200
-    );
-    // The host that was not told dies as well, and comes back.
-    fleet.hosts[1].take().unwrap().kill();
-    fleet.begin(1).await;
-    eventually("both have promoted", async || {
-        fleet.answers().await == ["second", "second"]
-    })
-    .await;
-    eventually("the first knows that", async || {
-        fleet.hosts[0]
-            .as_ref()
-            .unwrap()
-            .log()
-            .contains("settled generation 2")
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_promoted_goes_back_if_another_did_not() {
-    let fleet = Fleet::start(&["--canary-min-requests", "0"]).await;
-    let bytes = guest("second").into_bytes();
-    let [first, second] = fleet.options.clone().map(|options| options.admin_listen);
-    assert_eq!(start(&first, &second, &bytes).await, 200);
-    assert_eq!(start(&second, &first, &bytes).await, 200);
-    assert_eq!(
-        post(&first, "/components/guest/promote?rollout=r1", &[]).await,
-        200
-    );
-    assert_eq!(post(&second, "/components/guest/abort", &[]).await, 200);
-    eventually("both are as before", async || {
-        fleet.answers().await == ["original", "original"]
-    })
-    .await;
-    let status = fleet.status().await;
-    assert!(status.contains("another host has withdrawn it"), "{status}");
-}
-
-/// Begins a roll-out on one host, as a command does that leads it over two.
-async fn start(admin: &str, peer: &str, bytes: &[u8]) -> u16 {
-    let query = format!("steps=50&step_for=1h&rollout=r1&peers={peer}&lease=3s");
-    post(admin, &format!("/components/guest/swap?{query}"), bytes).await
-}
-
-/// Posts to the admin listener on a Unix socket, and gives the status.
-async fn post(admin: &str, path: &str, body: &[u8]) -> u16 {
-    let client = Client::builder()
-        .unix_socket(admin.strip_prefix("unix:").unwrap())
-        .build()
-        .unwrap();
-    let request = client
-        .post(format!("http://localhost{path}"))
-        .body(body.to_vec());
-    request
-        .bearer_auth(crate::operator::TOKEN)
-        .send()
-        .await
-        .unwrap()
-        .status()
-        .as_u16()
 }

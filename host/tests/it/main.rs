@@ -15,6 +15,7 @@ mod contract;
 mod database_errors;
 mod errors;
 mod fleet;
+mod fleet_end;
 mod freshness;
 mod galera;
 mod graphql;

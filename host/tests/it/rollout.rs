@@ -261,6 +261,25 @@ async fn what_was_withdrawn_stays_so_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_promoted_before_the_last_swap_is_no_news_after_a_restart() {
+    let (shop, options) = kept().await;
+    shop.swap_so("guest", LONG, guest("second").into_bytes())
+        .await
+        .expect(200);
+    shop.operate("/components/guest/promote").await.expect(200);
+    // A hand is no judge.
+    let phases = "store_rollout_phases_total{component=\"guest\",result=\"passed\"}";
+    assert_eq!(shop.metric(phases).await, 0.0);
+    shop.swap("guest", guest("third").into_bytes())
+        .await
+        .expect(200);
+    let shop = shop.restarted(&options).await;
+    assert_eq!(shop.answer("/x").await, "third");
+    let guest = shop.component("guest").await;
+    assert!(guest["last"].is_null(), "{guest}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_version_in_which_the_host_ends_again_and_again_is_withdrawn() {
     let (mut shop, options) = kept().await;
     shop.swap_so("guest", LONG, guest("second").into_bytes())

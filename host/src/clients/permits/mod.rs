@@ -1,8 +1,8 @@
 //! Permits of which there are few, for connections to MySQL for example: clients take turns for them, and where one could
 //! keep a permit for long, none has all.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+mod state;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,26 +10,19 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::turns::{Asker, Turns};
+use self::state::State;
+use super::turns::{Asker, COPIES};
 
 /// A fixed number of permits. Who finds none waits, in a line with others of the same client.
 pub(crate) struct Permits {
     count: u32,
     /// Most permits of one client. The host's own work may have all.
     share: u32,
+    /// Most permits of all copies of requests together.
+    copies: u32,
     /// How many are not given to anybody at the moment, less than there are.
     reserve: fn() -> u32,
     state: Mutex<State>,
-}
-
-/// Written by whoever takes, awaits or gives back a permit.
-struct State {
-    free: u32,
-    /// What each client has, of those who have any.
-    held: HashMap<IpAddr, u32>,
-    /// While one is free that is not kept, those who wait have their share. What was kept and no longer is goes to them when
-    /// the next is given back.
-    waiting: Turns<oneshot::Sender<Permit>>,
 }
 
 /// One permit. Dropping it gives it to whose turn it is.
@@ -40,32 +33,30 @@ pub(crate) struct Permit {
 
 impl Permits {
     /// So many, of which one client has three quarters at most: another finds one, however long the first keeps its own.
+    /// Copies of requests have half at most, for whom nobody waits.
     pub(crate) fn shared(count: u32) -> Arc<Self> {
-        Self::new(count, count - count / 4, || 0)
+        Self::new(count, count - count / 4, (count / 2).max(1), || 0)
     }
 
     /// So many, of which one client may have all, and of which as many are kept as `reserve` says, if it says less than
     /// `count`. It is asked when one is wanted or given back, and must be short.
     pub(crate) fn with_reserve(count: u32, reserve: fn() -> u32) -> Arc<Self> {
-        Self::new(count, count, reserve)
+        Self::new(count, count, count, reserve)
     }
 
     /// So many, of which one client may have all.
     #[cfg(test)]
     pub(crate) fn whole(count: u32) -> Arc<Self> {
-        Self::new(count, count, || 0)
+        Self::new(count, count, count, || 0)
     }
 
-    fn new(count: u32, share: u32, reserve: fn() -> u32) -> Arc<Self> {
+    fn new(count: u32, share: u32, copies: u32, reserve: fn() -> u32) -> Arc<Self> {
         Arc::new(Self {
             count,
             share,
+            copies,
             reserve,
-            state: Mutex::new(State {
-                free: count,
-                held: HashMap::new(),
-                waiting: Turns::new(),
-            }),
+            state: Mutex::new(State::new(count)),
         })
     }
 
@@ -129,6 +120,14 @@ impl Permits {
         (self.reserve)().min(self.count.saturating_sub(1))
     }
 
+    fn share_of(&self, asker: Asker) -> u32 {
+        if asker == Some(COPIES) {
+            self.copies
+        } else {
+            self.share
+        }
+    }
+
     fn give_back(self: &Arc<Self>, asker: Asker) {
         self.state.lock().put_back(asker);
         loop {
@@ -142,51 +141,6 @@ impl Permits {
     }
 }
 
-impl State {
-    fn take(&mut self, asker: Asker, permits: &Arc<Permits>) -> Option<Permit> {
-        if self.free <= permits.kept() || !has_less_than(&self.held, asker, permits.share) {
-            return None;
-        }
-        self.free -= 1;
-        if let Some(client) = asker {
-            *self.held.entry(client).or_default() += 1;
-        }
-        Some(Permit {
-            permits: permits.clone(),
-            asker,
-        })
-    }
-
-    /// A permit for the one whose turn it is, if one is free.
-    fn next(&mut self, permits: &Arc<Permits>) -> Option<(Permit, oneshot::Sender<Permit>)> {
-        while self.free > permits.kept() {
-            let held = &self.held;
-            let may = |asker| has_less_than(held, asker, permits.share);
-            let (asker, waiting) = self.waiting.pop_of(may)?;
-            if !waiting.is_closed() {
-                return Some((self.take(asker, permits)?, waiting));
-            }
-        }
-        None
-    }
-
-    fn put_back(&mut self, asker: Asker) {
-        self.free += 1;
-        let Some(client) = asker else { return };
-        if let Some(held) = self.held.get_mut(&client) {
-            *held -= 1;
-            if *held == 0 {
-                self.held.remove(&client);
-            }
-        }
-    }
-}
-
-fn has_less_than(held: &HashMap<IpAddr, u32>, asker: Asker, share: u32) -> bool {
-    let held = asker.and_then(|client| held.get(&client));
-    held.is_none_or(|held| *held < share)
-}
-
 impl Drop for Permit {
     fn drop(&mut self) {
         self.permits.give_back(self.asker);
@@ -195,6 +149,7 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::pin::Pin;
 
     use futures::FutureExt;
@@ -278,6 +233,18 @@ mod tests {
     fn few_are_not_divided() {
         for (count, share) in [(1, 1), (3, 3), (4, 3), (16, 12), (0, 0)] {
             assert_eq!(Permits::shared(count).share, share);
+        }
+    }
+
+    #[test]
+    fn copies_never_have_more_than_half() {
+        for (count, most) in [(1, 1), (2, 1), (4, 2), (16, 8)] {
+            let permits = Permits::shared(count);
+            let copies: Vec<Permit> = (0..count)
+                .filter_map(|_| permits.take(Some(COPIES)))
+                .collect();
+            assert_eq!(copies.len(), most);
+            assert!(count == 1 || permits.take(client(1)).is_some());
         }
     }
 

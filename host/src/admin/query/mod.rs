@@ -1,16 +1,15 @@
 //! The query of a request for a change.
 
-use std::str::FromStr;
+mod fleet;
+
 use std::time::Duration;
 
 use http::Request;
 
-use crate::config::{AdminUrl, duration};
-use crate::control::{ControlError, Fleet, Trial};
-use crate::rollout::{Phase, TrafficShare, Wish, shares};
-
-/// Longest id of a roll-out over several hosts.
-const LONGEST_ID: usize = 64;
+use self::fleet::{peers, rollout};
+use crate::config::duration;
+use crate::control::{ControlError, Trial};
+use crate::rollout::{Phase, TrafficShare, Wish, lease, shares};
 
 /// The query of a request for a change.
 #[derive(Debug, Default)]
@@ -20,18 +19,12 @@ pub(super) struct Query {
     pub(super) generation: Option<u64>,
     /// The roll-out over several hosts that the sender leads.
     pub(super) rollout: Option<String>,
-    /// Why the sender aborts it.
-    pub(super) reason: Option<String>,
+    /// Why the sender aborts it, and whether that is a verdict.
+    reason: Option<String>,
+    failed: bool,
     phase: Option<Phase>,
     lease: Option<Duration>,
     peers: Option<Vec<String>>,
-}
-
-/// What a command that leads a roll-out says.
-pub(super) struct WantedStep {
-    pub(super) rollout: String,
-    pub(super) phase: Phase,
-    pub(super) lease: Duration,
 }
 
 impl Query {
@@ -79,18 +72,13 @@ impl Query {
             ("swap" | "step" | "promote" | "abort" | "settle", "rollout") => {
                 self.rollout = Some(rollout(value)?);
             }
-            ("swap" | "step", "lease") => self.lease = Some(duration(value)?),
+            ("swap" | "step", "lease") => self.lease = Some(lease(value)?),
             ("step", "phase") => self.phase = Some(value.parse()?),
             ("abort", "reason") => {
                 self.reason = Some(value.chars().filter(|one| !one.is_control()).collect())
             }
-            ("swap", "ephemeral") => {
-                self.ephemeral = match value {
-                    "true" | "" => true,
-                    "false" => false,
-                    _ => return Err("must be true or false".into()),
-                }
-            }
+            ("abort", "failed") => self.failed = is_true(value)?,
+            ("swap", "ephemeral") => self.ephemeral = is_true(value)?,
             ("rollback", "generation") => {
                 let number = value.parse();
                 self.generation = Some(number.map_err(|_| "must be a number".to_owned())?);
@@ -99,74 +87,21 @@ impl Query {
         }
         Ok(())
     }
-
-    /// What a host that is to take part in a roll-out over several is told.
-    fn fleet(&mut self) -> Result<Option<Fleet>, ControlError> {
-        match (self.rollout.take(), self.lease, self.peers.take()) {
-            (None, None, None) => Ok(None),
-            (Some(id), Some(lease), Some(peers)) => Ok(Some(Fleet {
-                id,
-                peers,
-                lease,
-                is_settled: false,
-            })),
-            _ => Err(ControlError::Malformed(
-                "`rollout`, `peers` and `lease`: give all three, or none for a roll-out on this host alone".into(),
-            )),
-        }
-    }
-
-    /// What a command that leads a roll-out says.
-    ///
-    /// # Errors
-    /// It does not say all.
-    pub(super) fn wanted_step(self) -> Result<WantedStep, ControlError> {
-        match (self.rollout, self.phase, self.lease) {
-            (Some(rollout), Some(phase), Some(lease)) => Ok(WantedStep {
-                rollout,
-                phase,
-                lease,
-            }),
-            _ => Err(ControlError::Malformed(
-                "`rollout`, `phase` and `lease`: a step needs all three".into(),
-            )),
-        }
-    }
-
-    /// The roll-out whose end is settled.
-    ///
-    /// # Errors
-    /// None is named.
-    pub(super) fn settled_rollout(&self) -> Result<String, ControlError> {
-        let reason = "`rollout`: name the roll-out that is settled";
-        let rollout = self.rollout.clone();
-        rollout.ok_or_else(|| ControlError::Malformed(reason.into()))
-    }
 }
 
-fn rollout(id: &str) -> Result<String, String> {
-    let is_plain = id
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if id.is_empty() || id.len() > LONGEST_ID || !is_plain {
-        return Err(format!(
-            "must be 1 to {LONGEST_ID} letters, digits and hyphens"
-        ));
+fn is_true(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("must be true or false".into()),
     }
-    Ok(id.to_owned())
-}
-
-fn peers(text: &str) -> Result<Vec<String>, String> {
-    let urls = text.split(',').filter(|url| !url.is_empty());
-    urls.map(|url| AdminUrl::from_str(url).map(|url| url.to_string()))
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn query(action: &str, text: &str) -> Result<Query, String> {
+    pub(super) fn query(action: &str, text: &str) -> Result<Query, String> {
         let request = Request::builder().uri(format!("/components/c/{action}?{text}"));
         let request = request.body(()).expect("a valid request");
         Query::of(&request, action).map_err(|error| error.to_string())
@@ -199,23 +134,6 @@ mod tests {
         assert_eq!(
             course.sticky.map(|sticky| sticky.to_string()).as_deref(),
             Some("cookie:id")
-        );
-        let text = "steps=1,5&rollout=a-1&peers=http://h:5100,unix:/s&lease=30s";
-        let trial = query("swap", text).expect("valid").trial.expect("a trial");
-        assert_eq!(
-            trial.fleet.expect("it is led").peers,
-            ["http://h:5100", "unix:/s"]
-        );
-        let step = query("step", "rollout=a&phase=step-1&lease=1s").expect("valid");
-        assert_eq!(
-            step.wanted_step().map(|step| step.phase).ok(),
-            Some(Phase::Step(1))
-        );
-        assert!(
-            query("step", "rollout=a")
-                .expect("valid")
-                .wanted_step()
-                .is_err()
         );
     }
 
@@ -303,6 +221,26 @@ mod tests {
                 "`rollout`: must be 1 to 64".into(),
             ),
             ("step", "phase=never", "`phase`: `never` is no phase".into()),
+            (
+                "swap",
+                "steps=1&rollout=a&peers=&lease=1ms",
+                "`lease`: must be a second at least".into(),
+            ),
+            (
+                "step",
+                "rollout=a&phase=step-0&lease=999ms",
+                "`lease`: must be a second at least".into(),
+            ),
+            (
+                "abort",
+                "failed=perhaps",
+                "`failed`: must be true or false".into(),
+            ),
+            (
+                "swap",
+                "steps=1&when=x:%C3%BC",
+                "`when`: `x:ü` has a value that is not ASCII".into(),
+            ),
         ] {
             let error = query(action, wrong).expect_err(wrong);
             assert!(error.starts_with(&reason), "{action}?{wrong}: {error}");

@@ -2,20 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::ClientError;
-use super::http::{Call, Caller};
 use crate::answers::{Change, Standing, Status};
+use crate::client::ClientError;
+use crate::client::http::{Call, Caller};
 use crate::config::AdminUrl;
 use crate::rollout::{Budget, Counts, Phase};
 
 /// A host that refuses so often in a row does not take part any more; another change may be under way for a moment.
 const MOST_REFUSALS: u32 = 3;
 
-/// How often a host is told the end that it gives no answer to.
+/// How often a host is told the end that it gives no answer to, or refuses for a reason that may pass.
 pub(super) const TRIES: u32 = 5;
 
 /// Time between two of them.
-const PAUSE: Duration = Duration::from_millis(500);
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 /// One host.
 pub(super) struct Member<'a> {
@@ -24,19 +24,10 @@ pub(super) struct Member<'a> {
     before: (Counts, Counts),
     /// What it said last in this phase.
     last: Option<Standing>,
-    /// When the last call began that it answered.
+    /// When the last call began that it answered; before any, when all hosts had begun.
     heard: Instant,
     refusals: u32,
     pub(super) is_promoted: bool,
-}
-
-/// What came of asking a host.
-pub(super) enum Heard {
-    Answer,
-    /// Nothing yet.
-    Silence,
-    /// The roll-out can't go on with it.
-    Gone(String),
 }
 
 impl<'a> Member<'a> {
@@ -49,6 +40,11 @@ impl<'a> Member<'a> {
             refusals: 0,
             is_promoted: false,
         }
+    }
+
+    /// It has begun, as all others have: silence counts from here.
+    pub(super) fn begin(&mut self) {
+        self.heard = Instant::now();
     }
 
     pub(super) fn begin_phase(&mut self) {
@@ -79,27 +75,35 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// Tells it the phase, and hears how that goes.
-    pub(super) async fn step(&mut self, caller: &Caller, path: &str, lease: Duration) -> Heard {
+    /// Tells it the phase, and hears how that goes, or nothing yet.
+    ///
+    /// # Errors
+    /// The roll-out can't go on with it.
+    pub(super) async fn step(
+        &mut self,
+        caller: &Caller,
+        path: &str,
+        lease: Duration,
+    ) -> Result<(), String> {
         let began = Instant::now();
         match caller.call::<Standing>(self.admin, Call::post(path)).await {
             Ok(standing) => {
                 self.hear(standing, began);
-                Heard::Answer
+                Ok(())
             }
             Err(error @ ClientError::Refused { .. }) => {
                 self.refusals += 1;
                 if self.refusals < MOST_REFUSALS {
-                    return Heard::Silence;
+                    return Ok(());
                 }
-                Heard::Gone(error.to_string())
+                Err(error.to_string())
             }
-            Err(_) if self.heard.elapsed() <= lease => Heard::Silence,
-            Err(error) => Heard::Gone(error.to_string()),
+            Err(_) if self.heard.elapsed() <= lease => Ok(()),
+            Err(error) => Err(error.to_string()),
         }
     }
 
-    fn hear(&mut self, standing: Standing, began: Instant) {
+    pub(super) fn hear(&mut self, standing: Standing, began: Instant) {
         if let Some(last) = self.last.take()
             && last.run != standing.run
         {
@@ -160,29 +164,36 @@ impl<'a> Member<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// What a host says in its run of this number: how many requests the new version had, failed, and has not answered.
+    pub(in super::super) fn standing(
+        run: u64,
+        requests: u64,
+        errors: u64,
+        waiting: u64,
+    ) -> Standing {
+        serde_json::from_value(json!({
+            "phase": "step-0", "run": run,
+            "new": {"requests": requests, "errors": errors, "answered": {}, "waiting": {"3": waiting}},
+            "stable": {"requests": 10 * requests, "errors": 0, "answered": {}, "waiting": {}},
+            "budget": {"error_points": 1.0, "p99_ratio": 2.0, "p99_slack": {"secs": 0, "nanos": 0},
+                       "min_requests": 20},
+        }))
+        .expect("the form of a host")
+    }
 
     #[test]
     fn what_a_host_counted_before_its_restart_is_not_lost() {
         let url: AdminUrl = "http://127.0.0.1:1".parse().expect("a URL");
         let mut member = Member::new(&url);
-        let standing = |run: u64, requests: u64, waiting: u64| {
-            serde_json::from_value(json!({
-                "phase": "step-0", "run": run,
-                "new": {"requests": requests, "errors": 1, "answered": {}, "waiting": {"3": waiting}},
-                "stable": {"requests": 10 * requests, "errors": 0, "answered": {}, "waiting": {}},
-                "budget": {"error_points": 1.0, "p99_ratio": 2.0, "p99_slack": {"secs": 0, "nanos": 0},
-                           "min_requests": 20},
-            }))
-            .expect("the form of a host")
-        };
         for (run, requests, waiting, sum) in
             [(1, 5, 0, 5), (1, 9, 2, 9), (2, 3, 0, 10), (2, 4, 0, 11)]
         {
-            member.hear(standing(run, requests, waiting), Instant::now());
+            member.hear(standing(run, requests, 1, waiting), Instant::now());
             let (mut new, mut stable) = (Counts::default(), Counts::default());
             member.add_to(&mut new, &mut stable);
             assert_eq!(new.requests, sum);

@@ -1,7 +1,8 @@
-//! What two answers to one request differ in. Of what they say, nothing is kept: names, numbers and places only.
+//! What two answers to one request differ in. Of what they say, no value is kept: names, numbers and places only.
+
+mod json;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::header::{
@@ -9,7 +10,6 @@ use http::header::{
     LAST_MODIFIED, SET_COOKIE, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, StatusCode};
-use serde_json::Value;
 
 /// Headers that differ between any two answers, or that follow from the body.
 static IGNORED: [HeaderName; 10] = [
@@ -28,15 +28,6 @@ static IGNORED: [HeaderName; 10] = [
 /// Headers whose directives are compared without their numbers: they count down the time that an answer has left.
 static COUNTING_DOWN: [HeaderName; 2] =
     [CACHE_CONTROL, HeaderName::from_static("cdn-cache-control")];
-
-/// The member of a problem (RFC 9457) that names the request.
-const INSTANCE: &str = "instance";
-
-/// Deeper than any answer that people read.
-const DEEPEST: usize = 32;
-
-/// Longest name of a member that is shown.
-const LONGEST_NAME: usize = 32;
 
 /// An answer as it is compared.
 #[derive(Clone, Debug)]
@@ -85,12 +76,8 @@ impl Difference {
         match (serde_json::from_slice(old), serde_json::from_slice(body)) {
             (Ok(old), Ok(new)) => {
                 let is_problem = stable.status.is_client_error() || stable.status.is_server_error();
-                let mut path = String::new();
-                let differs = json(&old, &new, &mut path, is_problem);
-                differs.then(|| Self {
-                    seen: Seen::Body,
-                    what: format!("body at {path}/"),
-                })
+                let place = json::place(&old, &new, is_problem)?;
+                found(Seen::Body, format!("body at {place}/"))
             }
             _ => found(Seen::Body, "body: one of the two is not JSON".into()),
         }
@@ -152,61 +139,6 @@ fn plain(old: &[u8], new: &[u8]) -> String {
     )
 }
 
-/// Whether two values differ. `path` is then where they do, from the outermost inwards.
-fn json(old: &Value, new: &Value, path: &mut String, is_problem: bool) -> bool {
-    let depth = path.matches('/').count();
-    if depth > DEEPEST {
-        return old != new;
-    }
-    match (old, new) {
-        (Value::Object(old), Value::Object(new)) => {
-            let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-            names.into_iter().any(|name| {
-                let is_ignored = is_problem && depth == 0 && name == INSTANCE;
-                !is_ignored
-                    && inside(path, shown(name), |path| {
-                        match (old.get(name), new.get(name)) {
-                            (Some(old), Some(new)) => json(old, new, path, is_problem),
-                            _ => true,
-                        }
-                    })
-            })
-        }
-        (Value::Array(old), Value::Array(new)) => {
-            old.len() != new.len()
-                || old.iter().zip(new).enumerate().any(|(index, (old, new))| {
-                    inside(path, &index.to_string(), |path| {
-                        json(old, new, path, is_problem)
-                    })
-                })
-        }
-        (Value::Number(old), Value::Number(new)) => old != new && old.as_f64() != new.as_f64(),
-        _ => old != new,
-    }
-}
-
-/// Goes one level down, and comes back if nothing differs there.
-fn inside(path: &mut String, name: &str, differs: impl FnOnce(&mut String) -> bool) -> bool {
-    let length = path.len();
-    // Writing to a string never fails.
-    _ = write!(path, "/{name}");
-    let differs = differs(path);
-    if !differs {
-        path.truncate(length);
-    }
-    differs
-}
-
-/// A member's name if it is one that a programmer chose; an e-mail address, for one, is not.
-fn shown(name: &str) -> &str {
-    let is_word = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    if name.len() <= LONGEST_NAME && !name.is_empty() && name.bytes().all(is_word) {
-        name
-    } else {
-        "*"
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,11 +156,6 @@ mod tests {
     }
 
     const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
-
-    fn of_json(old: &'static str, new: &'static str) -> Option<String> {
-        let found = Difference::between(&side(200, &[JSON], old), &side(200, &[JSON], new));
-        found.map(|found| found.what)
-    }
 
     #[test]
     fn the_status_is_looked_at_first() {
@@ -282,36 +209,6 @@ mod tests {
     }
 
     #[test]
-    fn json_is_compared_as_values() {
-        assert_eq!(
-            of_json(r#"{"a":1,"b":[2.0]}"#, r#"{ "b": [2], "a": 1 }"#),
-            None
-        );
-        for (old, new, place) in [
-            (r#"{"a":1}"#, r#"{"a":2}"#, "body at /a/"),
-            (
-                r#"{"a":[{"b":1},{"b":2}]}"#,
-                r#"{"a":[{"b":1},{"b":3}]}"#,
-                "body at /a/1/b/",
-            ),
-            (r#"{"a":[1]}"#, r#"{"a":[1,2]}"#, "body at /a/"),
-            (r#"{"a":null}"#, "{}", "body at /a/"),
-            ("1", "\"1\"", "body at /"),
-            (
-                r#"{"ada@example.com":1}"#,
-                r#"{"ada@example.com":2}"#,
-                "body at /*/",
-            ),
-            ("{", "{}", "body: one of the two is not JSON"),
-        ] {
-            assert_eq!(of_json(old, new).as_deref(), Some(place));
-        }
-        let deep = |inner: &str| format!("{}{inner}{}", "[".repeat(100), "]".repeat(100));
-        let (old, new) = (deep("1"), deep("2"));
-        assert!(of_json(old.leak(), new.leak()).is_some());
-    }
-
-    #[test]
     fn the_request_in_a_problem_is_not_the_answer_s() {
         const PROBLEM: (&str, &str) = ("content-type", "application/problem+json");
         let of = |body| side(404, &[PROBLEM], body);
@@ -327,6 +224,19 @@ mod tests {
             )
             .is_some()
         );
+    }
+
+    #[test]
+    fn json_bodies_say_where_they_differ() {
+        let of = |body| side(200, &[JSON], body);
+        for (old, new, what) in [
+            (r#"{"a":[1]}"#, r#"{"a":[2]}"#, "body at /a/0/"),
+            ("{", "{}", "body: one of the two is not JSON"),
+        ] {
+            let found = Difference::between(&of(old), &of(new));
+            assert_eq!(found.expect(what).what, what);
+        }
+        assert_eq!(Difference::between(&of("[ 1 ]"), &of("[1]")), None);
     }
 
     #[test]
