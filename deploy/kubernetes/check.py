@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
+import rules
 import yaml
 
 HERE = Path(__file__).parent
@@ -71,12 +72,8 @@ def loose_ends(objects):
 
 
 def other_rules():
-    """Prometheus's rules are written twice: for its operator, and as a file of its own."""
-    root = HERE.parent.parent
-    alone = yaml.safe_load((root / "loadtest/prometheus/rules.yml").read_text())
-    operator = yaml.safe_load((HERE / "components/monitoring/rules.yaml").read_text())
-    if alone["groups"] != operator["spec"]["groups"]:
-        yield "components/monitoring/rules.yaml has other groups than loadtest/prometheus/rules.yml"
+    if rules.COPY.read_text() != rules.text():
+        yield "components/monitoring/rules.yaml has other rules than loadtest/prometheus: run deploy/kubernetes/rules.py"
 
 
 def read_json(path):

@@ -70,7 +70,7 @@ mod tests {
     use prometheus::Registry;
 
     use super::*;
-    use crate::metrics::render;
+    use crate::metrics::{Format, render};
 
     #[test]
     fn a_build_is_named_in_the_same_way_everywhere() {
@@ -89,7 +89,7 @@ mod tests {
         let line = format!(
             "x_build_info{{commit=\"{commit}\",profile=\"{profile}\",version=\"{version}\"}} 1"
         );
-        let text = render(&registry).expect("renders");
+        let text = render(&registry, &[], Format::Text).expect("renders");
         assert!(text.lines().any(|found| found == line), "{text}");
     }
 }

@@ -1,6 +1,6 @@
 //! The admin listener: metrics and status for all who reach it, changes for those who have the token (`docs/ADMIN.md`).
 //!
-//! - `GET /metrics`: all metrics, in Prometheus's text format.
+//! - `GET /metrics`: all metrics, in Prometheus's text format or as OpenMetrics.
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: the build, and each component's generations, as JSON.
 //! - `GET /traces`: slow and failed requests of the last minute, as JSON.
@@ -32,12 +32,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use store_server::console::{Console, Place};
+use store_server::metrics::Format;
 use tokio::task::JoinSet;
 
 pub(crate) use self::listener::AdminListener;
@@ -108,7 +109,7 @@ impl Admin {
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Reply {
         let path = request.uri().path().to_owned();
         match self.let_in(&path, &request, &peer) {
-            Ok(Endpoint::Read) => self.read(&path),
+            Ok(Endpoint::Read) => self.read(&path, request.headers()),
             Ok(Endpoint::Console(place)) => self.at_console(place, request, &peer).await,
             Ok(Endpoint::Reload) => self.reload(peer).await,
             Ok(Endpoint::Refresh) => self.refresh(peer).await,
@@ -165,17 +166,21 @@ impl Admin {
         }
     }
 
-    fn read(&self, path: &str) -> Reply {
+    fn read(&self, path: &str, headers: &HeaderMap) -> Reply {
         match path {
-            "/metrics" => match self.control.render_metrics() {
-                Ok(text) => reply::text(prometheus::TEXT_FORMAT, text),
-                Err(error) => {
-                    Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).reply()
-                }
-            },
+            "/metrics" => self.metrics(Format::accepted(headers)),
             "/status" => reply::json(&self.control.status()),
             "/traces" => reply::json(&self.control.tracing.tail()),
             _ => reply::text("text/plain", "ok\n".to_owned()),
+        }
+    }
+
+    fn metrics(&self, format: Format) -> Reply {
+        match self.control.render_metrics(format) {
+            Ok(text) => reply::text(format.media_type(), text),
+            Err(error) => {
+                Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).reply()
+            }
         }
     }
 

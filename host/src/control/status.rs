@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use store_server::build::Build;
+use store_server::metrics::Format;
 
 use super::Control;
 use super::ledger::KeptVersion;
@@ -37,11 +38,11 @@ impl Control {
         }
     }
 
-    /// All metrics, with the generations as they are now.
+    /// All metrics, with the generations as they are now, as a scraper wants them.
     ///
     /// # Errors
     /// A metric can't be written as text.
-    pub(crate) fn render_metrics(&self) -> prometheus::Result<String> {
+    pub(crate) fn render_metrics(&self, format: Format) -> prometheus::Result<String> {
         let app = self.live.load_full();
         let alive: Vec<(String, Vec<GenerationStatus>)> = {
             let mut ledgers = self.ledgers.lock();
@@ -68,7 +69,7 @@ impl Control {
         });
         self.metrics
             .swaps
-            .show_alive(rows, || self.metrics.render())
+            .show_alive(rows, || self.metrics.render(format))
     }
 }
 

@@ -148,12 +148,12 @@ impl Observation {
 
 impl Drop for Observation {
     fn drop(&mut self) {
-        let seconds = self.started.elapsed().as_secs_f64();
-        self.metrics.leave(self.status, seconds);
+        let took = self.started.elapsed();
         match self.status {
             499 => self.root.set("store.client_left", true),
             status => self.root.answer(status),
         }
+        self.metrics.leave(self.status, took, &self.root);
     }
 }
 

@@ -160,6 +160,10 @@ const fn of(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use store_server::trace::Span;
+
     use super::*;
     use crate::metrics::{Metrics, RouteMetrics};
 
@@ -171,7 +175,8 @@ mod tests {
         metrics.redis_near("orders");
         metrics.swaps.trial("orders", "1");
         let route = RouteMetrics::new(metrics.requests.clone(), "orders", "/orders");
-        route.of(&http::Method::GET).leave(200, 0.1);
+        let get = route.of(&http::Method::GET);
+        get.leave(200, Duration::from_millis(100), &Span::default());
         let families = metrics.registry().gather();
         for panel in &PANELS {
             let family = families.iter().find(|one| one.name() == panel.metric);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use store_server::build::Build;
-use store_server::metrics::{Declare, registry, render, set_to_now};
+use store_server::metrics::{Declare, Format, registry, render, set_to_now};
 use store_server::trace::SpanCounters;
 
 pub(crate) use store_server::metrics::InUse;
@@ -123,9 +123,9 @@ impl Metrics {
         }
     }
 
-    /// All metrics in Prometheus's text format, version 0.0.4.
-    pub(crate) fn render(&self) -> prometheus::Result<String> {
-        render(&self.registry)
+    /// All metrics, as a scraper wants them.
+    pub(crate) fn render(&self, format: Format) -> prometheus::Result<String> {
+        render(&self.registry, &[self.requests.timings()], format)
     }
 
     /// All metrics, for whoever takes samples of them.

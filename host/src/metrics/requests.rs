@@ -1,10 +1,13 @@
 //! Metrics of requests. The series of a route are looked up once for each method and each status, not for every request.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use http::Method;
 use parking_lot::RwLock;
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use store_server::metrics::{Timing, Timings};
+use store_server::trace::Span;
 
 use super::{Declare, InUse, REQUEST_SECONDS};
 
@@ -27,7 +30,7 @@ const METHODS: [&str; 8] = [
 /// The metrics of the requests to all routes.
 pub(crate) struct RequestMetrics {
     answered: IntCounterVec,
-    seconds: HistogramVec,
+    seconds: Timings,
     in_flight: IntGaugeVec,
     /// Counters, each with the method and the route of the calls that it counts.
     course: Vec<(IntCounter, &'static str, &'static str)>,
@@ -41,7 +44,7 @@ impl RequestMetrics {
                 "Requests answered; the status is 499 when the client left first",
                 &["component", "route", "method", "status"],
             )?,
-            seconds: declare.histograms(
+            seconds: declare.timings(
                 "http_request_duration_seconds",
                 "Time from a request's headers to the end of its answer",
                 &REQUEST_SECONDS,
@@ -54,6 +57,11 @@ impl RequestMetrics {
             )?,
             course: course(declare)?,
         })
+    }
+
+    /// The histograms that have exemplars.
+    pub(super) fn timings(&self) -> &Timings {
+        &self.seconds
     }
 
     /// Makes the series of a component visible before its first request.
@@ -118,7 +126,7 @@ impl RouteMetrics {
                 .map(|(counter, ..)| counter.clone())
                 .next(),
             in_flight: all.in_flight.with_label_values(&[component]),
-            seconds: all.seconds.with_label_values(&[component, route, method]),
+            seconds: all.seconds.of(&[component, route, method]),
             by_status: RwLock::default(),
         }
     }
@@ -133,7 +141,7 @@ pub(crate) struct MethodMetrics {
     /// Set if the course counts these calls.
     calls: Option<IntCounter>,
     in_flight: IntGauge,
-    seconds: Histogram,
+    seconds: Timing,
     /// A counter for each status that was ever answered; these are few.
     by_status: RwLock<Vec<(u16, IntCounter)>>,
 }
@@ -156,9 +164,9 @@ impl MethodMetrics {
         InUse::new(self.in_flight.clone())
     }
 
-    /// Counts a request that has ended.
-    pub(crate) fn leave(&self, status: u16, seconds: f64) {
-        self.seconds.observe(seconds);
+    /// Counts a request that has ended, with this root of its trace.
+    pub(crate) fn leave(&self, status: u16, took: Duration, root: &Span) {
+        root.measure(&self.seconds, took);
         let known = self.by_status.read();
         if let Some((_, answered)) = known.iter().find(|(known, _)| *known == status) {
             return answered.inc();
@@ -176,11 +184,15 @@ impl MethodMetrics {
 
 #[cfg(test)]
 mod tests {
+    use store_server::metrics::Format;
+
     use super::*;
     use crate::metrics::Metrics;
 
+    const TOOK: Duration = Duration::from_millis(100);
+
     fn has(metrics: &Metrics, line: &str) {
-        let text = metrics.render().expect("renders");
+        let text = metrics.render(Format::Text).expect("renders");
         let found = text.lines().any(|found| found == line);
         assert!(found, "no `{line}` in\n{text}");
     }
@@ -213,9 +225,11 @@ mod tests {
             (&Method::GET, 404),
             (&cat, 405),
         ] {
-            before_a_reload.of(method).leave(status, 0.1);
+            before_a_reload
+                .of(method)
+                .leave(status, TOOK, &Span::default());
         }
-        route().of(&Method::GET).leave(200, 0.1);
+        route().of(&Method::GET).leave(200, TOOK, &Span::default());
         let labels = r#"component="orders",method="GET",route="/orders""#;
         has(
             &metrics,

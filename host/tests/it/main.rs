@@ -14,6 +14,7 @@ mod console;
 mod contract;
 mod database_errors;
 mod errors;
+mod exemplars;
 mod fleet;
 mod fleet_end;
 mod freshness;

@@ -68,10 +68,7 @@ impl Shortcut {
 
         group.budget.request(began);
         group.metrics.requests[class(200)].inc();
-        group
-            .metrics
-            .duration
-            .observe(began.elapsed().as_secs_f64());
+        root.measure(&group.metrics.duration, began.elapsed());
         cache.count(Outcome::Hit);
         let path = target::normal(path.as_bytes());
         self.live.metrics.answered_from_cache(&path);

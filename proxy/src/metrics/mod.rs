@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 use store_server::build::Build;
-use store_server::metrics::{Declare, InUse, registry, render, set_to_now};
+use store_server::metrics::{Declare, Format, InUse, registry, render, set_to_now};
 use store_server::trace::SpanCounters;
 
 use cache::CacheVecs;
@@ -103,12 +103,13 @@ impl Metrics {
         Ok(Arc::new(metrics))
     }
 
-    /// All metrics in Prometheus's text format, version 0.0.4.
+    /// All metrics, as a scraper wants them.
     ///
     /// # Errors
     /// A metric has no name or no value, which is a mistake in this room.
-    pub(crate) fn render(&self) -> prometheus::Result<String> {
-        render(&self.registry)
+    pub(crate) fn render(&self, format: Format) -> prometheus::Result<String> {
+        let timings = [self.groups.timings(), self.upstreams.timings()];
+        render(&self.registry, &timings, format)
     }
 
     /// All metrics, for whoever takes samples of them.
@@ -204,7 +205,7 @@ mod tests {
         metrics.forget_upstream("store", one);
         metrics.forget_upstream_name("store", one, "store-host:5000");
         metrics.forget_upstream("store", "127.0.0.1:9");
-        let text = metrics.render().expect("renders");
+        let text = metrics.render(Format::Text).expect("renders");
         assert!(!text.contains(one), "{text}");
         assert!(text.contains(two), "{text}");
     }
@@ -216,7 +217,7 @@ mod tests {
         for status in [200, 204, 503, 0, 999] {
             group.requests[class(status)].inc();
         }
-        let text = metrics.render().expect("renders");
+        let text = metrics.render(Format::Text).expect("renders");
         for line in [
             "http_requests_total{group=\"store\",status=\"2xx\"} 2",
             "http_requests_total{group=\"store\",status=\"5xx\"} 1",

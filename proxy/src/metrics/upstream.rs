@@ -1,9 +1,8 @@
 //! Metrics of each upstream and each group. Series are looked up once, so that a request costs a few atomic additions.
 
 use prometheus::core::{MetricVec, MetricVecBuilder};
-use prometheus::{
-    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result,
-};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
+use store_server::metrics::{Timing, Timings};
 
 use super::Declare;
 
@@ -32,7 +31,7 @@ pub(crate) struct UpstreamMetrics {
     /// Tries, by the class of the answer; see [`class`].
     pub(crate) requests: [IntCounter; 6],
     /// Seconds of one try.
-    pub(crate) duration: Histogram,
+    pub(crate) duration: Timing,
     /// Tries that are not over.
     pub(crate) in_flight: IntGauge,
     /// 1 when requests are sent there.
@@ -53,7 +52,7 @@ pub(crate) struct GroupMetrics {
     /// Requests, by the class of the answer; see [`class`].
     pub(crate) requests: [IntCounter; 6],
     /// Seconds from the head's first byte to the end of the answer.
-    pub(crate) duration: Histogram,
+    pub(crate) duration: Timing,
     /// Retries because no connection came about.
     pub(crate) retries_connect: IntCounter,
     /// Retries because a connection broke after sending.
@@ -68,7 +67,7 @@ pub(crate) struct GroupMetrics {
 
 pub(super) struct UpstreamVecs {
     requests: IntCounterVec,
-    duration: HistogramVec,
+    duration: Timings,
     in_flight: IntGaugeVec,
     healthy: IntGaugeVec,
     ejections: IntCounterVec,
@@ -87,7 +86,7 @@ impl UpstreamVecs {
                 "Tries by the class of the upstream's answer; error when there was none",
                 &["group", "upstream", "status"],
             )?,
-            duration: declare.histograms(
+            duration: declare.timings(
                 "store_proxy_upstream_duration_seconds",
                 "Time of one try, from picking the upstream to the end of its answer",
                 &SECONDS,
@@ -131,6 +130,11 @@ impl UpstreamVecs {
         })
     }
 
+    /// The histograms that have exemplars.
+    pub(super) fn timings(&self) -> &Timings {
+        &self.duration
+    }
+
     pub(super) fn of(&self, group: &str, address: &str, name: Option<&str>) -> UpstreamMetrics {
         let labels = [group, address];
         if let Some(name) = name {
@@ -140,7 +144,7 @@ impl UpstreamVecs {
         UpstreamMetrics {
             requests: CLASSES
                 .map(|status| self.requests.with_label_values(&[group, address, status])),
-            duration: self.duration.with_label_values(&labels),
+            duration: self.duration.of(&labels),
             in_flight: self.in_flight.with_label_values(&labels),
             healthy: self.healthy.with_label_values(&labels),
             ejections: self.ejections.with_label_values(&labels),
@@ -155,7 +159,7 @@ impl UpstreamVecs {
         for status in CLASSES {
             forget(&self.requests, &[group, address, status]);
         }
-        forget(&self.duration, &labels);
+        self.duration.forget(&labels);
         forget(&self.in_flight, &labels);
         forget(&self.healthy, &labels);
         forget(&self.ejections, &labels);
@@ -176,7 +180,7 @@ pub(super) fn forget<B: MetricVecBuilder>(series: &MetricVec<B>, labels: &[&str]
 
 pub(super) struct GroupVecs {
     requests: IntCounterVec,
-    duration: HistogramVec,
+    duration: Timings,
     retries: IntCounterVec,
     retry_budget_exhausted: IntCounterVec,
     no_upstream: IntCounterVec,
@@ -191,7 +195,7 @@ impl GroupVecs {
                 "Requests by the class of the answer; error when the client got none",
                 &["group", "status"],
             )?,
-            duration: declare.histograms(
+            duration: declare.timings(
                 "http_request_duration_seconds",
                 "Time from a request's head to the end of its answer",
                 &SECONDS,
@@ -215,12 +219,17 @@ impl GroupVecs {
         })
     }
 
+    /// The histograms that have exemplars.
+    pub(super) fn timings(&self) -> &Timings {
+        &self.duration
+    }
+
     pub(super) fn of(&self, group: &str) -> GroupMetrics {
         let labels = [group];
         let retries = |reason| self.retries.with_label_values(&[group, reason]);
         GroupMetrics {
             requests: CLASSES.map(|status| self.requests.with_label_values(&[group, status])),
-            duration: self.duration.with_label_values(&labels),
+            duration: self.duration.of(&labels),
             retries_connect: retries("connect"),
             retries_broken: retries("broken"),
             retries_timeout: retries("timeout"),

@@ -1,6 +1,6 @@
 //! What the admin listener answers.
 //!
-//! - `GET /metrics`: all metrics, in Prometheus's text format.
+//! - `GET /metrics`: all metrics, in Prometheus's text format or as OpenMetrics.
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: version, commit, profile, process id, groups and their upstreams, as JSON.
 //! - `GET /traces`: slow and failed requests of the last minute, as JSON.
@@ -29,6 +29,7 @@ use store_server::admin_name::{is_known, is_own_origin};
 use store_server::build::Build;
 use store_server::console::{Console, Place};
 use store_server::logging::AUDIT;
+use store_server::metrics::Format;
 
 use super::admin_error::{AdminError, Answer, json, text};
 use super::reload::Reloader;
@@ -91,7 +92,7 @@ impl Admin {
             })?;
         }
         match resource {
-            Resource::Metrics => self.metrics(),
+            Resource::Metrics => self.metrics(Format::accepted(&head.headers)),
             Resource::Health => Ok(text("text/plain", "ok\n".into())),
             Resource::Status => self.status(),
             Resource::Traces => json(&self.live.tracing.tail()),
@@ -137,10 +138,10 @@ impl Admin {
         self.handing_over.load(Ordering::Relaxed) || is_listened_on(&self.upgrade_socket)
     }
 
-    fn metrics(&self) -> Result<Answer, AdminError> {
-        let metrics = self.live.metrics.render();
+    fn metrics(&self, format: Format) -> Result<Answer, AdminError> {
+        let metrics = self.live.metrics.render(format);
         let metrics = metrics.map_err(|error| AdminError::Internal(error.to_string()))?;
-        Ok(text(prometheus::TEXT_FORMAT, metrics))
+        Ok(text(format.media_type(), metrics))
     }
 
     fn status(&self) -> Result<Answer, AdminError> {

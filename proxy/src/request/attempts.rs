@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use store_server::trace::Span;
+
 use crate::upstream::{Permit, Tries};
 
 /// A kept connection that the upstream had closed breaks within a round trip.
@@ -51,11 +53,10 @@ impl Attempts {
         self.permit = Some(permit);
     }
 
-    /// Gives back the slot of the try that is under way, if one is.
-    pub(crate) fn end(&mut self) {
+    /// Gives back the slot of the try that is under way, if one is. `span` is what the trace has of it.
+    pub(crate) fn end(&mut self, span: &Span) {
         if let Some(permit) = self.permit.take() {
-            let seconds = self.began.elapsed().as_secs_f64();
-            permit.upstream.metrics.duration.observe(seconds);
+            span.measure(&permit.upstream.metrics.duration, self.began.elapsed());
         }
     }
 

@@ -240,14 +240,15 @@ impl Exchange {
         if let (false, None, Some(permit)) = (end.failed, problem, permit) {
             permit.upstream.standing.succeeded();
         }
-        self.attempts.end();
+        self.attempts.end(&self.traced.attempt);
         self.end_trace(&end);
         if let Some(group) = self.group() {
             if self.origin.is_background {
                 return group.cache.into_iter().for_each(Cache::count_background);
             }
             group.metrics.requests[end.status.map_or(ERROR, class)].inc();
-            group.metrics.duration.observe(duration.as_secs_f64());
+            let root = &self.traced.root;
+            root.measure(&group.metrics.duration, duration);
             if let (Some(cache), Some(outcome)) = (group.cache, end.outcome) {
                 cache.count(outcome);
             }

@@ -20,7 +20,7 @@ pub(crate) struct Traced {
     pub(crate) line: Option<(HeaderName, HeaderValue)>,
     method: &'static str,
     /// The try that is under way.
-    attempt: Span,
+    pub(crate) attempt: Span,
     /// Why there is another.
     retry: Option<&'static str>,
     tries: i64,

@@ -54,7 +54,7 @@ impl Exchange {
     /// # Errors
     /// None can be had, or the time for the request is over.
     pub(crate) async fn begin_try(&mut self, key: &[u8]) -> Result<Try, Problem> {
-        self.attempts.end();
+        self.attempts.end(&self.traced.attempt);
         self.traced.end_try();
         self.attempts.body.sent_bytes = 0;
         self.ending.problem = None;

@@ -19,6 +19,7 @@ mod direct;
 mod distribution;
 mod drain;
 mod ejection;
+mod exemplars;
 mod faults;
 mod forwarded;
 mod fresh;

@@ -104,14 +104,16 @@ impl Exporter {
         })
     }
 
-    /// Sends a tree, or counts it as dropped if too many wait.
-    pub(super) fn push(&self, tree: Arc<Finished>) {
+    /// Sends a tree, or counts it as dropped if too many wait. Whether it is sent.
+    pub(super) fn push(&self, tree: Arc<Finished>) -> bool {
         let spans = tree.spans.len();
         let before = self.waiting.fetch_add(spans, Ordering::Relaxed);
-        if before + spans > self.most || self.trees.send(tree).is_err() {
+        let is_sent = before + spans <= self.most && self.trees.send(tree).is_ok();
+        if !is_sent {
             self.waiting.fetch_sub(spans, Ordering::Relaxed);
             self.counters.dropped.inc_by(spans as u64);
         }
+        is_sent
     }
 
     /// Has what waits sent, as far as there is time.

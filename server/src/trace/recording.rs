@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::HeaderValue;
 use opentelemetry::trace::{SpanId, TraceId};
@@ -14,6 +14,7 @@ use super::context::{Caller, Ids};
 use super::finished::Finished;
 use super::span::Record;
 use super::tracer::Tracer;
+use crate::metrics::{Exemplar, Exemplars};
 
 /// Most spans of one tree: what a request that loops would fill the memory with is left out and counted.
 const MOST_SPANS: usize = 512;
@@ -46,6 +47,8 @@ struct Grown {
     spans: Vec<Box<Record>>,
     /// With the span that each belongs to.
     links: Vec<(SpanId, Ids)>,
+    /// What was measured, for the histograms that are to name the tree if it is kept.
+    measured: Vec<(Arc<Exemplars>, Exemplar)>,
 }
 
 impl Recording {
@@ -69,6 +72,7 @@ impl Recording {
             grown: Mutex::new(Grown {
                 spans: Vec::with_capacity(8),
                 links: Vec::new(),
+                measured: Vec::new(),
             }),
             left_out: AtomicU32::new(0),
         })
@@ -112,11 +116,30 @@ impl Recording {
             grown.links.push((span, other));
         }
     }
+
+    /// Has a histogram name the tree as an example of what took so long, if the tree is kept in the end. Costs nothing
+    /// where that is not to be expected: in trees beyond the sample whose spans are neither slow nor failed.
+    pub(super) fn measure(&self, exemplars: &Arc<Exemplars>, took: Duration, has_failed: bool) {
+        if !self.tracer.may_keep(self.is_sampled, took, has_failed) {
+            return;
+        }
+        let exemplar = Exemplar {
+            trace: self.trace,
+            value: took.as_secs_f64(),
+            at: SystemTime::now(),
+        };
+        let mut grown = self.grown.lock();
+        grown.measured.push((exemplars.clone(), exemplar));
+    }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        let Grown { mut spans, links } = std::mem::take(self.grown.get_mut());
+        let Grown {
+            mut spans,
+            links,
+            measured,
+        } = std::mem::take(self.grown.get_mut());
         for (span, other) in links {
             if let Some(span) = spans.iter_mut().find(|known| known.id == span) {
                 span.links.push(other);
@@ -136,7 +159,7 @@ impl Drop for Recording {
         // In the order in which they began, as people read them.
         spans.sort_by_key(|span| span.began);
         spans.insert(0, root);
-        self.tracer.hand_on(Finished {
+        let is_kept = self.tracer.hand_on(Finished {
             trace: self.trace,
             is_sampled: self.is_sampled,
             has_caller: self.has_caller,
@@ -147,5 +170,10 @@ impl Drop for Recording {
             spans,
             left_out: self.left_out.load(Ordering::Relaxed),
         });
+        if is_kept {
+            for (exemplars, exemplar) in measured {
+                exemplars.note(exemplar);
+            }
+        }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue};
 use opentelemetry::trace::SpanId;
 
 use super::context::{Ids, TRACEPARENT, TRACESTATE, traceparent};
 use super::recording::Recording;
+use crate::metrics::Timing;
 
 /// On which side of a call a span is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,6 +275,15 @@ impl Span {
         self.set("http.response.status_code", i64::from(status));
         if status >= 500 {
             self.fail(status.to_string());
+        }
+    }
+
+    /// Counts in a histogram how long this took. The bucket names the trace if that is kept, for which whether the span
+    /// failed should have been said before.
+    pub fn measure(&self, timing: &Timing, took: Duration) {
+        timing.observe(took);
+        if let Some(Open { recording, record }) = &self.0 {
+            recording.measure(timing.exemplars(), took, record.error.is_some());
         }
     }
 

@@ -244,6 +244,11 @@ impl Tracer {
         Span::with_id(&recording, recording.root(), parent, name, kind, began)
     }
 
+    /// Whether a tree with such a span may be handed on, as far as one can say before its end.
+    pub(super) fn may_keep(&self, is_sampled: bool, took: Duration, has_failed: bool) -> bool {
+        has_failed || took >= self.slow || (is_sampled && self.exporter.is_some())
+    }
+
     /// Why a tree is handed on; nothing if it is thrown away.
     pub(super) fn judge(&self, is_sampled: bool, took: Duration, has_failed: bool) -> Option<Why> {
         let is_slow = took >= self.slow;
@@ -264,14 +269,16 @@ impl Tracer {
         before < second || before - second < BEYOND_THE_SAMPLE_PER_SECOND
     }
 
-    pub(super) fn hand_on(&self, tree: Finished) {
+    /// Keeps a tree, and sends it. Whether it can be found anywhere then.
+    pub(super) fn hand_on(&self, tree: Finished) -> bool {
         let tree = Arc::new(tree);
-        if tree.why != Why::Sampled {
+        let is_kept = tree.why != Why::Sampled;
+        if is_kept {
             self.tail.keep(tree.clone(), Instant::now());
         }
-        if let Some(exporter) = &self.exporter {
-            exporter.push(tree);
-        }
+        let exporter = self.exporter.as_ref();
+        let is_sent = exporter.is_some_and(|exporter| exporter.push(tree));
+        is_kept || is_sent
     }
 }
 

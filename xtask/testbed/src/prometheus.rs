@@ -33,8 +33,8 @@ pub struct PrometheusOptions {
     pub port: u16,
     /// Seconds between two looks at the same target, and between two looks at the rules.
     pub scrape_seconds: u32,
-    /// The recording and alert rules.
-    pub rules: PathBuf,
+    /// The files with recording and alert rules.
+    pub rules: Vec<PathBuf>,
 }
 
 /// A running `prometheus`, killed on drop.
@@ -92,7 +92,9 @@ async fn start_on(options: &PrometheusOptions, config: &Path, port: u16) -> Resu
             "--storage.tsdb.path={}",
             options.folder.join("data").display()
         ))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        // Without it, Prometheus throws away the traces that buckets name.
+        .arg("--enable-feature=exemplar-storage");
     let process = Process::start("Prometheus", command, &options.log, &options.log)?;
     poll_until(START_LIMIT, "Prometheus's start", async || {
         process.check_running()?;
@@ -106,14 +108,18 @@ async fn start_on(options: &PrometheusOptions, config: &Path, port: u16) -> Resu
 /// As `loadtest/prometheus/prometheus.yml`, for these servers. JSON's strings are YAML's too.
 fn configuration(options: &PrometheusOptions, hosts: &[Host], proxy: &Proxy) -> Result<String> {
     let seconds = options.scrape_seconds;
-    let rules = std::path::absolute(&options.rules)
-        .with_context(|| format!("making {} absolute", options.rules.display()))?;
+    let mut rules = Vec::new();
+    for file in &options.rules {
+        let file = std::path::absolute(file)
+            .with_context(|| format!("making {} absolute", file.display()))?;
+        rules.push(quoted(&file.display().to_string()));
+    }
     let mut text = format!(
         "# Made by `cargo xtask`, each time anew.\n\
          global:\n  scrape_interval: {seconds}s\n  scrape_timeout: {seconds}s\n  evaluation_interval: {seconds}s\n\
          rule_files: [{}]\n\
          scrape_configs:\n",
-        quoted(&rules.display().to_string())
+        rules.join(", ")
     );
     let hosts: Vec<String> = hosts
         .iter()

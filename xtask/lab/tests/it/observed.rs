@@ -20,7 +20,7 @@ const SIZE: Size = Size {
 pub(crate) struct Observed {
     pub(crate) prometheus: Prometheus,
     proxy: Proxy,
-    _hosts: Vec<Host>,
+    hosts: Vec<Host>,
     _store: Store,
 }
 
@@ -32,23 +32,29 @@ impl Observed {
         store.seed(&Dataset::random(SIZE, 42)).await.unwrap();
         let app = repository().join("spin.toml");
         let options = HostOptions::new(host, app).variable("report_refresh_seconds", "1");
+        // Every request counts as slow, so that its trace is kept and buckets name it.
+        let traced = ["--trace-tail", "--trace-slow", "1ns"];
+        let options = traced
+            .iter()
+            .fold(options, |options, arg| options.arg(*arg));
         let mut hosts = Vec::new();
         for _ in 0..2 {
             hosts.push(store.host(options.clone()).await.unwrap());
         }
         let proxy = proxy(&hosts).await;
         let files = folder();
+        let rules = ["loadtest/prometheus/rules.yml", "loadtest/prometheus/slo.yml"];
         let options = PrometheusOptions {
             log: files.join("prometheus.log"),
             folder: files,
             port: 0,
             scrape_seconds: 1,
-            rules: repository().join("loadtest/prometheus/rules.yml"),
+            rules: rules.map(|file| repository().join(file)).to_vec(),
         };
         Self {
             prometheus: Prometheus::start(&options, &hosts, &proxy).await.unwrap(),
             proxy,
-            _hosts: hosts,
+            hosts,
             _store: store,
         }
     }
@@ -65,17 +71,48 @@ impl Observed {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// The ids of the traces that the hosts show.
+    pub(crate) async fn traces(&self) -> Vec<String> {
+        let mut ids = Vec::new();
+        for host in &self.hosts {
+            let shown = reqwest::get(host.admin_url("/traces")).await.unwrap();
+            let shown: Value = shown.json().await.unwrap();
+            let trees = shown.as_array().unwrap().iter();
+            ids.extend(trees.map(|tree| tree["trace_id"].as_str().unwrap().to_owned()));
+        }
+        ids
+    }
+
+    /// The ids of the traces that Prometheus knows for the series of a query, of the last minute.
+    pub(crate) async fn exemplars(&self, query: &str) -> Vec<String> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.unwrap().as_secs();
+        let (start, end) = ((now - 60).to_string(), (now + 60).to_string());
+        let arguments = [("query", query), ("start", &start), ("end", &end)];
+        let data = self.ask("/api/v1/query_exemplars", &arguments).await;
+        let series = data.as_array().unwrap().iter();
+        let exemplars = series.flat_map(|series| series["exemplars"].as_array().unwrap());
+        exemplars
+            .map(|exemplar| exemplar["labels"]["trace_id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     /// What a query gives at this moment: the values of all its series.
     pub(crate) async fn query(&self, query: &str) -> Vec<f64> {
-        let url = self.prometheus.url("/api/v1/query");
-        let request = reqwest::Client::new().get(url).query(&[("query", query)]);
-        let answer: Value = request.send().await.unwrap().json().await.unwrap();
-        assert_eq!(answer["status"], "success", "{query}: {answer}");
-        let series = answer["data"]["result"].as_array().unwrap();
+        let data = self.ask("/api/v1/query", &[("query", query)]).await;
+        let series = data["result"].as_array().unwrap();
         let values = series.iter().map(|series| &series["value"][1]);
         values
             .map(|value| value.as_str().unwrap().parse().unwrap())
             .collect()
+    }
+
+    async fn ask(&self, path: &str, arguments: &[(&str, &str)]) -> Value {
+        let request = reqwest::Client::new().get(self.prometheus.url(path));
+        let answer = request.query(arguments).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer["status"], "success", "{arguments:?}: {answer}");
+        answer["data"].clone()
     }
 
     /// Waits until Prometheus has looked at every target once more.

@@ -16,11 +16,17 @@ fn promtool(args: [&str; 3]) {
 #[test]
 fn the_rules_can_be_read() {
     promtool(["check", "rules", "rules.yml"]);
+    promtool(["check", "rules", "slo.yml"]);
 }
 
 #[test]
 fn the_rules_say_what_they_should() {
     promtool(["test", "rules", "rules.test.yml"]);
+}
+
+#[test]
+fn a_budget_that_is_used_up_too_fast_calls_somebody() {
+    promtool(["test", "rules", "slo.test.yml"]);
 }
 
 #[test]

@@ -1,4 +1,10 @@
-//! Declares metrics and registers them at once.
+//! Declares metrics and registers them at once, and writes them for scrapers: as Prometheus's text, or as OpenMetrics with
+//! exemplars (`timing`, `exemplar`) if a scraper asks for that (`format`).
+
+mod exemplar;
+mod format;
+mod open_metrics;
+mod timing;
 
 use std::time::SystemTime;
 
@@ -8,6 +14,10 @@ use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, Result, TextEncoder,
 };
+
+pub(crate) use self::exemplar::{Exemplar, Exemplars};
+pub use self::format::Format;
+pub use self::timing::{Timing, Timings};
 
 /// A registry with the metrics of the process: its memory, processor time and open files.
 ///
@@ -19,12 +29,16 @@ pub fn registry() -> Result<Registry> {
     Ok(registry)
 }
 
-/// All metrics in Prometheus's text format, version 0.0.4.
+/// All metrics of a registry. `timings` are those of them that have exemplars, which only OpenMetrics can tell.
 ///
 /// # Errors
 /// A metric has no name or no value: a mistake in its declaration.
-pub fn render(registry: &Registry) -> Result<String> {
-    TextEncoder::new().encode_to_string(&registry.gather())
+pub fn render(registry: &Registry, timings: &[&Timings], format: Format) -> Result<String> {
+    let families = registry.gather();
+    match format {
+        Format::Text => TextEncoder::new().encode_to_string(&families),
+        Format::OpenMetrics => Ok(open_metrics::encode(&families, timings)),
+    }
 }
 
 /// Declares metrics in one registry. Each declaration fails if there is a metric of its name, or if the name is malformed.
@@ -90,6 +104,18 @@ impl<'a> Declare<'a> {
     ) -> Result<HistogramVec> {
         let opts = HistogramOpts::new(name, help).buckets(bounds.to_vec());
         self.register(HistogramVec::new(opts, labels)?)
+    }
+
+    /// Histograms of seconds with these bounds and labels, which have exemplars.
+    pub fn timings(
+        self,
+        name: &str,
+        help: &str,
+        bounds: &'static [f64],
+        labels: &[&str],
+    ) -> Result<Timings> {
+        let seconds = self.histograms(name, help, bounds, labels)?;
+        Ok(Timings::new(name, bounds, seconds))
     }
 }
 
