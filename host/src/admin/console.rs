@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use store_server::console::{self, Forward, Place};
+use store_server::console::{self, Forward, NotAnswered, Place};
 
 use super::reply::{Rejection, Reply};
 use super::upload::receive_bytes;
@@ -20,16 +20,13 @@ impl Admin {
         request: &Request<Incoming>,
         peer: &Peer,
     ) -> Result<(), Rejection> {
-        let methods = place.methods();
-        if methods.is_empty() {
-            let detail = "no such path of another member is passed on";
-            return Err(Rejection::new(http::StatusCode::NOT_FOUND, detail));
-        }
-        if !methods.contains(request.method()) {
-            let is_post = methods.contains(&http::Method::POST);
-            let allowed = if is_post { "POST" } else { "GET, HEAD" };
-            return Err(Rejection::method_not_allowed(allowed));
-        }
+        place.check(request.method()).map_err(|why| match why {
+            NotAnswered::NoSuchPath => {
+                let detail = "no such path of another member is passed on";
+                Rejection::new(http::StatusCode::NOT_FOUND, detail)
+            }
+            NotAnswered::Method(allowed) => Rejection::method_not_allowed(allowed),
+        })?;
         if request.method() != http::Method::POST {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use pingora_core::protocols::http::ServerSession;
-use store_server::console::{self, Forward, Place};
+use store_server::console::{self, Forward, NotAnswered, Place};
 use store_server::logging::AUDIT;
 
 use super::admin::{Admin, check_origin, peer};
@@ -22,18 +22,10 @@ impl Admin {
         session: &mut ServerSession,
     ) -> Result<Answer, AdminError> {
         let head = session.req_header();
-        let methods = place.methods();
-        if methods.is_empty() {
-            return Err(AdminError::NotPassedOn);
-        }
-        if !methods.contains(&head.method) {
-            let is_post = methods.contains(&Method::POST);
-            return Err(AdminError::Method(if is_post {
-                "POST"
-            } else {
-                "GET, HEAD"
-            }));
-        }
+        place.check(&head.method).map_err(|why| match why {
+            NotAnswered::NoSuchPath => AdminError::NotPassedOn,
+            NotAnswered::Method(allowed) => AdminError::Method(allowed),
+        })?;
         match place {
             Place::Member { name, path } => self.pass_on(name, path, session).await,
             Place::Token => {

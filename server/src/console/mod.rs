@@ -28,7 +28,7 @@ pub use self::files::File;
 use self::fleet::Fleet;
 pub use self::fleet::Forward;
 use self::history::{History, STEP};
-pub use self::history::{Panel, Reading};
+pub use self::history::{Panel, Reading, undrawable};
 pub use self::member::{Member, MemberUrl};
 use crate::build::Build;
 use crate::{problem, recent};
@@ -56,6 +56,15 @@ pub enum Place<'a> {
         /// The path, with its leading slash.
         path: &'a str,
     },
+}
+
+/// Why a place answers no request of a kind.
+#[derive(Clone, Copy, Debug)]
+pub enum NotAnswered {
+    /// Nothing of another member is at its path.
+    NoSuchPath,
+    /// It answers these methods only.
+    Method(&'static str),
 }
 
 /// The program that a console is of.
@@ -96,14 +105,25 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The methods that it answers.
-    #[must_use]
-    pub fn methods(self) -> &'static [Method] {
-        match self {
+    /// Checks that it answers requests by this method.
+    ///
+    /// # Errors
+    /// It answers none, or none by this method.
+    pub fn check(self, method: &Method) -> Result<(), NotAnswered> {
+        let methods = match self {
             Self::Token => &[Method::POST],
             Self::Member { path, .. } => paths::methods(path),
-            _ => &[Method::GET, Method::HEAD],
+            _ => &[Method::GET, Method::HEAD][..],
+        };
+        if methods.is_empty() {
+            return Err(NotAnswered::NoSuchPath);
         }
+        if !methods.contains(method) {
+            let is_post = methods.contains(&Method::POST);
+            let allowed = if is_post { "POST" } else { "GET, HEAD" };
+            return Err(NotAnswered::Method(allowed));
+        }
+        Ok(())
     }
 }
 

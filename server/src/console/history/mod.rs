@@ -14,7 +14,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use self::panel::Sum;
-pub use self::panel::{Panel, Reading};
+pub use self::panel::{Panel, Reading, undrawable};
 
 /// Time between two samples.
 pub(super) const STEP: Duration = Duration::from_secs(3);
@@ -229,24 +229,15 @@ mod tests {
     use crate::metrics::Declare;
 
     static PANELS: [Panel; 2] = [
-        Panel {
-            id: "requests",
-            title: "Requests",
-            unit: "/s",
-            metric: "requests_total",
-            by: &["route"],
-            only: None,
-            reading: Reading::Rate,
-        },
-        Panel {
-            id: "in_flight",
-            title: "In flight",
-            unit: "",
-            metric: "in_flight",
-            by: &[],
-            only: None,
-            reading: Reading::Value,
-        },
+        Panel::new(
+            "requests",
+            "Requests",
+            "/s",
+            Reading::Rate,
+            "requests_total",
+        )
+        .by(&["route"]),
+        Panel::new("in_flight", "In flight", "", Reading::Value, "in_flight"),
     ];
 
     fn history() -> (History, prometheus::IntCounterVec) {
