@@ -156,19 +156,9 @@ pub(crate) struct TrialStatus {
     /// Whether a command leads it over several hosts, and judges by the counts of all.
     #[serde(default)]
     pub(crate) fleet: bool,
-    /// In this step, as all counts here.
-    pub(crate) requests: u64,
-    pub(crate) errors: u64,
-    /// None without requests.
-    #[serde(default)]
-    pub(crate) p50_ms: Option<f64>,
-    pub(crate) p99_ms: Option<f64>,
-    /// Of the stable generation.
-    pub(crate) stable_requests: u64,
-    pub(crate) stable_errors: u64,
-    #[serde(default)]
-    pub(crate) stable_p50_ms: Option<f64>,
-    pub(crate) stable_p99_ms: Option<f64>,
+    /// In this step.
+    #[serde(flatten)]
+    pub(crate) counts: ComparedCounts,
     /// What this host's counts say so far: `good`, `bad` or `too few`; and why.
     #[serde(default)]
     pub(crate) verdict: String,
@@ -185,6 +175,13 @@ pub(crate) struct TrialStatus {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PassedStatus {
     pub(crate) share: f64,
+    #[serde(flatten)]
+    pub(crate) counts: ComparedCounts,
+}
+
+/// Requests of a trial, and those of the stable generation meanwhile. Latencies are none without requests.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ComparedCounts {
     pub(crate) requests: u64,
     pub(crate) errors: u64,
     pub(crate) p50_ms: Option<f64>,

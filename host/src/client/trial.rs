@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::http::{Call, Caller};
 use super::{ClientError, say};
-use crate::answers::{GenerationStatus, PassedStatus, Status, TrialStatus};
+use crate::answers::{ComparedCounts, GenerationStatus, Status, TrialStatus};
 use crate::config::AdminUrl;
 
 /// Time between two looks at a host.
@@ -126,7 +126,7 @@ impl Watch {
         self.passed = self.passed.min(canary.passed.len());
         for passed in &canary.passed[self.passed..] {
             erase();
-            say(&line(passed.share, "passed", &passed_counts(passed)));
+            say(&line(passed.share, "passed", &shown(&passed.counts)));
         }
         self.passed = canary.passed.len();
         self.last = Some(canary);
@@ -136,7 +136,7 @@ impl Watch {
     fn show(&self, step_for: Duration) {
         let Some(canary) = &self.last else { return };
         let left = step_for.saturating_sub(self.since.elapsed()).as_secs();
-        let counts = counts(canary);
+        let counts = shown(&canary.counts);
         write(&format!(
             "\r\x1b[K{}",
             line(canary.share, &format!("{left} s left"), &counts)
@@ -146,7 +146,7 @@ impl Watch {
     /// Shows the step that was the last one, as it was seen last.
     fn show_last(&self) {
         if let Some(canary) = &self.last {
-            say(&line(canary.share, "passed", &counts(canary)));
+            say(&line(canary.share, "passed", &shown(&canary.counts)));
         }
     }
 }
@@ -159,36 +159,22 @@ fn line(share: f64, how: &str, counts: &str) -> String {
     format!("  {what:<10} {how}: {counts}")
 }
 
-fn counts(canary: &TrialStatus) -> String {
-    shown(
-        (canary.requests, canary.errors, canary.p99_ms),
-        (
-            canary.stable_requests,
-            canary.stable_errors,
-            canary.stable_p99_ms,
-        ),
-    )
-}
-
-fn passed_counts(passed: &PassedStatus) -> String {
-    shown(
-        (passed.requests, passed.errors, passed.p99_ms),
-        (
-            passed.stable_requests,
-            passed.stable_errors,
-            passed.stable_p99_ms,
-        ),
-    )
-}
-
-fn shown(new: (u64, u64, Option<f64>), stable: (u64, u64, Option<f64>)) -> String {
-    let one = |(requests, errors, p99): (u64, u64, Option<f64>)| {
+fn shown(counts: &ComparedCounts) -> String {
+    let one = |requests: u64, errors: u64, p99: Option<f64>| {
         let p99 = p99
             .map(|p99| format!(", p99 {p99:.1} ms"))
             .unwrap_or_default();
         format!("{requests} requests, {errors} failed{p99}")
     };
-    format!("{}; stable: {}", one(new), one(stable))
+    format!(
+        "{}; stable: {}",
+        one(counts.requests, counts.errors, counts.p99_ms),
+        one(
+            counts.stable_requests,
+            counts.stable_errors,
+            counts.stable_p99_ms
+        )
+    )
 }
 
 fn erase() {
@@ -242,7 +228,7 @@ mod tests {
             panic!("{open:?}");
         };
         assert_eq!(
-            line(canary.share, "passed", &counts(&canary)),
+            line(canary.share, "passed", &shown(&canary.counts)),
             "  step 10 %  passed: 7 requests, 1 failed; stable: 63 requests, 0 failed"
         );
         assert!(matches!(of(4, Value::Null, started), Verdict::Promoted));

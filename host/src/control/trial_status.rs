@@ -6,9 +6,9 @@ use super::Control;
 use super::ledger::Ledger;
 use super::millis;
 use super::status::utc;
-use crate::answers::{DifferenceStatus, MirrorStatus, PassedStatus, TrialStatus};
+use crate::answers::{ComparedCounts, DifferenceStatus, MirrorStatus, PassedStatus, TrialStatus};
 use crate::app::{Canary, Comparison, Mirror, PassedPhase};
-use crate::rollout::{Budget, Course, Phase, TrafficShare};
+use crate::rollout::{Budget, Counts, Course, Phase, TrafficShare};
 
 impl Control {
     pub(super) fn trial(&self, canary: &Canary, ledger: &Ledger) -> TrialStatus {
@@ -30,14 +30,7 @@ impl Control {
             sticky: course.sticky.as_ref().map(ToString::to_string),
             when: course.when.as_ref().map(|tester| tester.name.to_string()),
             fleet: record.is_some_and(|record| record.fleet.is_some()),
-            requests: new.requests,
-            errors: new.errors,
-            p50_ms: new.p50().map(millis),
-            p99_ms: new.p99().map(millis),
-            stable_requests: stable.requests,
-            stable_errors: stable.errors,
-            stable_p50_ms: stable.p50().map(millis),
-            stable_p99_ms: stable.p99().map(millis),
+            counts: compared(&new, &stable),
             verdict: finding.verdict.to_owned(),
             why: finding.why,
             passed: canary
@@ -51,11 +44,16 @@ impl Control {
 }
 
 fn passed(phase: &PassedPhase, course: &Course) -> PassedStatus {
-    let (new, stable) = (&phase.new, &phase.stable);
     PassedStatus {
         share: course
             .share(phase.phase)
             .map_or(0.0, TrafficShare::fraction),
+        counts: compared(&phase.new, &phase.stable),
+    }
+}
+
+fn compared(new: &Counts, stable: &Counts) -> ComparedCounts {
+    ComparedCounts {
         requests: new.requests,
         errors: new.errors,
         p50_ms: new.p50().map(millis),
