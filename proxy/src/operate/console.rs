@@ -1,6 +1,7 @@
 //! What the console's page asks for, of this proxy and, through it, of the hosts of its fleet.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -13,6 +14,9 @@ use super::admin_error::{AdminError, Answer};
 
 /// The largest component that is passed on to a host: as large as hosts take, unless they are told otherwise.
 const LARGEST_COMPONENT: usize = 64 << 20;
+
+/// Longest wait for the whole of a component, as at hosts: one is received at a time.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 impl Admin {
     /// Answers a request for `place`, if its sender may make it.
@@ -58,32 +62,31 @@ impl Admin {
         if is_change && self.handing_over.load(Ordering::Relaxed) {
             return Err(AdminError::HandingOver);
         }
-        let (body, _permit) = if path.ends_with("/swap") {
-            match self.console.may_upload(name, &head.headers).await {
-                Ok(permit) => (receive(session).await?, Some(permit)),
-                Err(why_not) => return Ok(answer(why_not)),
-            }
-        } else {
-            (Bytes::new(), None)
-        };
+        let peer = peer(session);
         let forward = Forward {
             name,
             path,
             query: head.uri.query(),
             method: &head.method,
             headers: &head.headers,
-            body,
-            peer: &peer(session),
+            peer: &peer,
         };
-        Ok(answer(self.console.forward(forward).await))
+        let received = self.console.forward(forward, receive(session));
+        received.await.map(answer)
     }
 }
 
 /// Receives the body.
 ///
 /// # Errors
-/// It is too large, or breaks off.
+/// It is too large, breaks off, or takes too long.
 async fn receive(session: &mut ServerSession) -> Result<Bytes, AdminError> {
+    let reading = tokio::time::timeout(TIME_LIMIT, read(session));
+    let late = |_| Err(AdminError::TooSlow(TIME_LIMIT));
+    reading.await.unwrap_or_else(late)
+}
+
+async fn read(session: &mut ServerSession) -> Result<Bytes, AdminError> {
     let mut body = BytesMut::new();
     let broke_off = |error: Box<pingora_error::Error>| AdminError::BrokeOff(error.to_string());
     while let Some(part) = session.read_request_body().await.map_err(broke_off)? {
