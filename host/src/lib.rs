@@ -35,7 +35,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_server::console::{Console, Program};
+use store_server::console::{Console, Program, check_names};
 use store_server::trace::Tracing;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -130,6 +130,8 @@ impl Host {
         let token = admin_token(config)?;
         let trust = Trust::new(config.swap.require_signature.as_deref());
         let trust = trust.map_err(StartError::Setting)?;
+        check_names(&config.console_peer)
+            .map_err(|why| StartError::Setting(format!("--console-peer: {why}")))?;
         let state = state_folder(config)?;
         let listener = bind(config.listen).await?;
         let admin_listener = bind_admin(&config.admin_listen).await?;

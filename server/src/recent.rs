@@ -2,14 +2,16 @@
 //!
 //! What components write is left out: only they know whose data it is.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
@@ -17,7 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::logging::AUDIT;
 
-/// Most lines of each kind.
+/// Most lines of each list.
 const MOST: usize = 200;
 
 /// Most bytes of a message or a field; the rest is cut off.
@@ -30,10 +32,15 @@ const GUEST: &str = "guest";
 static LINES: LazyLock<Mutex<Lines>> = LazyLock::new(Mutex::default);
 
 /// Lines by their time, the newest first.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 struct Lines {
-    audit: VecDeque<Line>,
+    /// Changes that were made.
+    changes: VecDeque<Line>,
+    /// Those that were refused or failed, apart: anybody can ask for one, and shall push out no other's.
+    refusals: VecDeque<Line>,
     warnings: VecDeque<Line>,
+    /// How many lines there were.
+    count: u64,
 }
 
 /// One line of the log.
@@ -48,12 +55,15 @@ struct Line {
     fields: Map<String, Value>,
     /// How often it came in a row.
     times: u32,
+    /// Its place among all lines: times can be the same.
+    #[serde(skip)]
+    number: u64,
 }
 
 /// The lines as `GET /events` shows them.
 #[must_use]
 pub fn json() -> Value {
-    serde_json::to_value(&*LINES.lock()).unwrap_or_default()
+    LINES.lock().json()
 }
 
 /// The part of the log that keeps lines here, of those that its filter lets through.
@@ -75,12 +85,25 @@ impl<S: Subscriber> Layer<S> for Recent {
         }
         let mut line = Line::of(event);
         event.record(&mut line);
-        let mut lines = LINES.lock();
-        if line.target == AUDIT {
-            keep(&mut lines.audit, line);
-        } else {
-            keep(&mut lines.warnings, line);
+        LINES.lock().keep(line, is_warning);
+    }
+}
+
+impl Lines {
+    fn keep(&mut self, mut line: Line, is_warning: bool) {
+        line.number = self.count;
+        self.count += 1;
+        match (line.target == AUDIT, is_warning) {
+            (true, false) => keep(&mut self.changes, line),
+            (true, true) => keep(&mut self.refusals, line),
+            (false, _) => keep(&mut self.warnings, line),
         }
+    }
+
+    fn json(&self) -> Value {
+        let mut audit: Vec<&Line> = self.changes.iter().chain(&self.refusals).collect();
+        audit.sort_by_key(|line| Reverse(line.number));
+        json!({ "audit": audit, "warnings": self.warnings })
     }
 }
 
@@ -88,8 +111,10 @@ fn keep(lines: &mut VecDeque<Line>, line: Line) {
     match lines.front_mut() {
         // A warning for each request must not push the others out.
         Some(last) if last.is_like(&line) => {
-            last.at = line.at;
-            last.times += 1;
+            *last = Line {
+                times: last.times + 1,
+                ..line
+            };
         }
         _ => lines.push_front(line),
     }
@@ -110,12 +135,21 @@ impl Line {
             message: String::new(),
             fields: Map::new(),
             times: 1,
+            number: 0,
         }
     }
 
+    /// Whether another says the same. Whoever connects anew has another port.
     fn is_like(&self, other: &Self) -> bool {
-        (self.level, &self.target, &self.message, &self.fields)
-            == (other.level, &other.target, &other.message, &other.fields)
+        let is_same = |(name, value): (&String, &Value)| {
+            let other = other.fields.get(name);
+            other.is_some_and(|other| {
+                other == value || name == "peer" && is_same_machine(value, other)
+            })
+        };
+        (self.level, &self.target, &self.message) == (other.level, &other.target, &other.message)
+            && self.fields.len() == other.fields.len()
+            && self.fields.iter().all(is_same)
     }
 
     fn set(&mut self, field: &Field, value: Value) {
@@ -151,6 +185,11 @@ impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.set(field, cut(format!("{value:?}")).into());
     }
+}
+
+fn is_same_machine(one: &Value, other: &Value) -> bool {
+    let address = |value: &Value| value.as_str()?.parse().ok().map(|at: SocketAddr| at.ip());
+    address(one).is_some_and(|one| Some(one) == address(other))
 }
 
 fn cut(mut text: String) -> String {
@@ -192,20 +231,45 @@ mod tests {
         assert!(text.len() < LONGEST + 5);
     }
 
-    #[test]
-    fn the_same_line_again_is_counted() {
-        let line = || Line {
+    fn line(message: &str, level: &'static str, peer: &str) -> Line {
+        let fields = [("peer".to_owned(), peer.into())];
+        Line {
             at: String::new(),
-            level: "warn",
-            target: "t".into(),
-            message: "m".into(),
-            fields: Map::new(),
+            level,
+            target: AUDIT.into(),
+            message: message.into(),
+            fields: fields.into_iter().collect(),
             times: 1,
-        };
+            number: 0,
+        }
+    }
+
+    #[test]
+    fn the_same_line_again_is_counted_from_whatever_port() {
         let mut lines = VecDeque::new();
-        for _ in 0..3 {
-            keep(&mut lines, line());
+        for port in 1..4 {
+            keep(&mut lines, line("m", "warn", &format!("[fd00::1]:{port}")));
         }
         assert_eq!((lines.len(), lines[0].times), (1, 3));
+        assert_eq!(lines[0].fields["peer"], "[fd00::1]:3");
+        keep(&mut lines, line("m", "warn", "[fd00::2]:3"));
+        keep(&mut lines, line("m", "warn", "unix"));
+        assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn refused_attempts_push_out_no_change() {
+        let mut lines = Lines::default();
+        lines.keep(line("swapped", "info", "unix"), false);
+        for number in 0..2 * MOST {
+            let peer = format!("10.0.0.{}:1", number % 200);
+            lines.keep(line("no token", "warn", &peer), true);
+        }
+        lines.keep(line("rolled back", "info", "unix"), false);
+        let audit = &lines.json()["audit"];
+        assert_eq!(audit.as_array().map(Vec::len), Some(MOST + 2));
+        assert_eq!(audit[0]["message"], "rolled back");
+        assert_eq!(audit[1]["message"], "no token");
+        assert_eq!(audit[MOST + 1]["message"], "swapped");
     }
 }

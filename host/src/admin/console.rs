@@ -1,15 +1,16 @@
 //! What the console's page asks for, of this host and, through it, of the others of its fleet.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use store_server::console::{self, Forward, Place};
+use store_server::console::{self, Forward, NotAnswered, Place};
 
 use super::reply::{Rejection, Reply};
 use super::upload::receive_bytes;
 use super::{Admin, visitor};
-use crate::control::{Peer, refused};
+use crate::control::{ControlError, Peer, refused};
 use crate::http::body::discard;
 
 impl Admin {
@@ -20,16 +21,13 @@ impl Admin {
         request: &Request<Incoming>,
         peer: &Peer,
     ) -> Result<(), Rejection> {
-        let methods = place.methods();
-        if methods.is_empty() {
-            let detail = "no such path of another member is passed on";
-            return Err(Rejection::new(http::StatusCode::NOT_FOUND, detail));
-        }
-        if !methods.contains(request.method()) {
-            let is_post = methods.contains(&http::Method::POST);
-            let allowed = if is_post { "POST" } else { "GET, HEAD" };
-            return Err(Rejection::method_not_allowed(allowed));
-        }
+        place.check(request.method()).map_err(|why| match why {
+            NotAnswered::NoSuchPath => {
+                let detail = "no such path of another member is passed on";
+                Rejection::new(http::StatusCode::NOT_FOUND, detail)
+            }
+            NotAnswered::Method(allowed) => Rejection::method_not_allowed(allowed),
+        })?;
         if request.method() != http::Method::POST {
             return Ok(());
         }
@@ -46,53 +44,50 @@ impl Admin {
 
     /// Answers a request that was let in.
     pub(super) async fn at_console(
-        &self,
+        self: Arc<Self>,
         place: Place<'_>,
         request: Request<Incoming>,
-        peer: &Peer,
+        peer: Peer,
     ) -> Reply {
         let query = request.uri().query();
         match place {
-            Place::Member { name, path } => self.pass_on(name, path, request, peer).await,
+            Place::Member { name, path } => {
+                let (name, path) = (name.to_owned(), path.to_owned());
+                self.pass_on(name, path, request, peer).await
+            }
             Place::Token => reply(self.console.token_is_right()),
             place => reply(self.console.read(place, query, request.headers())),
         }
     }
 
+    /// Passes a request on in a task of its own: hyper drops the future of a client that leaves, and what a member was asked
+    /// for is in the audit log all the same.
     async fn pass_on(
-        &self,
-        name: &str,
-        path: &str,
+        self: Arc<Self>,
+        name: String,
+        path: String,
         request: Request<Incoming>,
-        peer: &Peer,
+        peer: Peer,
     ) -> Reply {
-        let (head, body) = request.into_parts();
-        let (bytes, _permit) = if path.ends_with("/swap") {
-            let permit = match self.console.may_upload(name, &head.headers).await {
-                Ok(permit) => permit,
-                Err(why_not) => {
-                    discard(body).await;
-                    return reply(why_not);
-                }
+        let task = tokio::spawn(async move {
+            let (head, mut body) = request.into_parts();
+            let forward = Forward {
+                name: &name,
+                path: &path,
+                query: head.uri.query(),
+                method: &head.method,
+                headers: &head.headers,
+                peer: &peer.0,
             };
             let most = self.control.component_limit_bytes();
-            match receive_bytes(&head.headers, body, most).await {
-                Ok(bytes) => (bytes, Some(permit)),
-                Err(error) => return Rejection::from(error).reply(),
-            }
-        } else {
-            (Bytes::new(), None)
-        };
-        let forward = Forward {
-            name,
-            path,
-            query: head.uri.query(),
-            method: &head.method,
-            headers: &head.headers,
-            body: bytes,
-            peer: &peer.0,
-        };
-        reply(self.console.forward(forward).await)
+            let receiving = receive_bytes(&head.headers, &mut body, most);
+            let answer = self.console.forward(forward, receiving).await;
+            // A client that is still sending a component would otherwise not read the answer.
+            discard(&mut body).await;
+            answer.map_or_else(|error| Rejection::from(error).reply(), reply)
+        });
+        let broken_off = |_| Rejection::from(ControlError::BrokenOff).reply();
+        task.await.unwrap_or_else(broken_off)
     }
 }
 

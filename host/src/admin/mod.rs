@@ -110,7 +110,7 @@ impl Admin {
         let path = request.uri().path().to_owned();
         match self.let_in(&path, &request, &peer) {
             Ok(Endpoint::Read) => self.read(&path, request.headers()),
-            Ok(Endpoint::Console(place)) => self.at_console(place, request, &peer).await,
+            Ok(Endpoint::Console(place)) => self.at_console(place, request, peer).await,
             Ok(Endpoint::Reload) => self.reload(peer).await,
             Ok(Endpoint::Refresh) => self.refresh(peer).await,
             Ok(Endpoint::Change { id, action: "step" }) => {

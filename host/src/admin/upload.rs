@@ -26,8 +26,8 @@ pub(super) async fn receive(
     query: &Query,
     most: usize,
 ) -> Result<Upload, ControlError> {
-    let (head, body) = request.into_parts();
-    let bytes = receive_bytes(&head.headers, body, most).await?;
+    let (head, mut body) = request.into_parts();
+    let bytes = receive_bytes(&head.headers, &mut body, most).await?;
     let expected_digest = content_digest(&head.headers)?;
     let signature = signature(&head.headers)?;
     Ok(Upload {
@@ -48,7 +48,7 @@ pub(super) async fn receive(
 /// It is larger, breaks off, or takes too long.
 pub(super) async fn receive_bytes(
     headers: &HeaderMap,
-    body: Incoming,
+    body: &mut Incoming,
     most: usize,
 ) -> Result<Bytes, ControlError> {
     if announced_bytes(headers).is_some_and(|length| length > most as u64) {
@@ -65,7 +65,7 @@ pub(super) async fn receive_bytes(
     reading.await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn read(mut body: Incoming, most: usize) -> Result<Bytes, ControlError> {
+async fn read(body: &mut Incoming, most: usize) -> Result<Bytes, ControlError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {

@@ -9,7 +9,6 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use wasmtime_wasi_http::Error;
 
@@ -26,7 +25,7 @@ pub(crate) fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Reads what a client still sends, within reason.
-pub(crate) async fn discard(mut body: Incoming) {
+pub(crate) async fn discard(mut body: impl Body<Data = Bytes> + Unpin) {
     let reading = async {
         let mut read = 0;
         while read < DISCARDED_BYTES

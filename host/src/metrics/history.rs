@@ -3,7 +3,7 @@
 use store_server::console::{Panel, Reading};
 
 /// Series of answers that failed.
-const FAILED: Option<(&str, &[&str])> = Some(("status", &["5"]));
+const FAILED: (&str, &[&str]) = ("status", &["5"]);
 
 const ROUTE: &[&str] = &["method", "route"];
 const COMPONENT: &[&str] = &["component"];
@@ -11,157 +11,132 @@ const GENERATION: &[&str] = &["component", "generation"];
 
 /// The charts, in the order in which the page shows them.
 pub(crate) static PANELS: [Panel; 15] = [
-    of(
+    Panel::new(
         "requests",
         "Requests",
         "/s",
-        "http_requests_total",
-        ROUTE,
         Reading::Rate,
-    ),
-    Panel {
-        only: FAILED,
-        ..of(
-            "errors",
-            "Errors (5xx)",
-            "/s",
-            "http_requests_total",
-            ROUTE,
-            Reading::Rate,
-        )
-    },
-    of(
+        "http_requests_total",
+    )
+    .by(ROUTE),
+    Panel::new(
+        "errors",
+        "Errors (5xx)",
+        "/s",
+        Reading::Rate,
+        "http_requests_total",
+    )
+    .by(ROUTE)
+    .only(FAILED),
+    Panel::new(
         "p50",
         "Latency, p50",
         "s",
-        "http_request_duration_seconds",
-        ROUTE,
         Reading::Quantile(0.5),
-    ),
-    of(
+        "http_request_duration_seconds",
+    )
+    .by(ROUTE),
+    Panel::new(
         "p99",
         "Latency, p99",
         "s",
-        "http_request_duration_seconds",
-        ROUTE,
         Reading::Quantile(0.99),
-    ),
-    of(
+        "http_request_duration_seconds",
+    )
+    .by(ROUTE),
+    Panel::new(
         "in_flight",
         "In flight",
         "",
-        "store_requests_in_flight",
-        COMPONENT,
         Reading::Value,
-    ),
-    of(
+        "store_requests_in_flight",
+    )
+    .by(COMPONENT),
+    Panel::new(
         "pool_in_use",
         "MySQL connections in use",
         "",
-        "store_mysql_pool_in_use",
-        COMPONENT,
         Reading::Value,
-    ),
-    of(
+        "store_mysql_pool_in_use",
+    )
+    .by(COMPONENT),
+    Panel::new(
         "pool_size",
         "MySQL connections, at most",
         "",
-        "store_mysql_pool_size",
-        COMPONENT,
         Reading::Value,
-    ),
-    of(
+        "store_mysql_pool_size",
+    )
+    .by(COMPONENT),
+    Panel::new(
         "pool_waiting",
         "Waiting for MySQL",
         "",
-        "store_mysql_pool_waiting",
-        COMPONENT,
         Reading::Value,
-    ),
-    of(
+        "store_mysql_pool_waiting",
+    )
+    .by(COMPONENT),
+    Panel::new(
         "cache_hits",
         "Reports found in memory",
         "share",
-        "store_redis_near_cache_reads_total",
-        COMPONENT,
         Reading::Share("outcome", &["hit"]),
-    ),
-    of(
+        "store_redis_near_cache_reads_total",
+    )
+    .by(COMPONENT),
+    Panel::new(
         "report_age",
         "Age of the reports",
         "s",
-        "store_report_refreshed_timestamp_seconds",
-        &[],
         Reading::Age,
+        "store_report_refreshed_timestamp_seconds",
     ),
-    of(
+    Panel::new(
         "cpu",
         "Processor",
         "cores",
-        "process_cpu_seconds_total",
-        &[],
         Reading::Processor,
+        "process_cpu_seconds_total",
     ),
-    of(
+    Panel::new(
         "memory",
         "Memory",
         "bytes",
-        "process_resident_memory_bytes",
-        &[],
         Reading::Value,
+        "process_resident_memory_bytes",
     ),
-    of(
+    Panel::new(
         "trial_requests",
         "Requests",
         "/s",
-        "store_generation_requests_total",
-        GENERATION,
         Reading::Rate,
-    ),
-    Panel {
-        only: FAILED,
-        ..of(
-            "trial_errors",
-            "Errors (5xx)",
-            "/s",
-            "store_generation_requests_total",
-            GENERATION,
-            Reading::Rate,
-        )
-    },
-    of(
+        "store_generation_requests_total",
+    )
+    .by(GENERATION),
+    Panel::new(
+        "trial_errors",
+        "Errors (5xx)",
+        "/s",
+        Reading::Rate,
+        "store_generation_requests_total",
+    )
+    .by(GENERATION)
+    .only(FAILED),
+    Panel::new(
         "trial_p99",
         "Latency, p99",
         "s",
-        "store_generation_request_duration_seconds",
-        GENERATION,
         Reading::Quantile(0.99),
-    ),
+        "store_generation_request_duration_seconds",
+    )
+    .by(GENERATION),
 ];
-
-const fn of(
-    id: &'static str,
-    title: &'static str,
-    unit: &'static str,
-    metric: &'static str,
-    by: &'static [&'static str],
-    reading: Reading,
-) -> Panel {
-    Panel {
-        id,
-        title,
-        unit,
-        metric,
-        by,
-        only: None,
-        reading,
-    }
-}
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use store_server::console::undrawable;
     use store_server::trace::Span;
 
     use super::*;
@@ -177,17 +152,6 @@ mod tests {
         let route = RouteMetrics::new(metrics.requests.clone(), "orders", "/orders");
         let get = route.of(&http::Method::GET);
         get.leave(200, Duration::from_millis(100), &Span::default());
-        let families = metrics.registry().gather();
-        for panel in &PANELS {
-            let family = families.iter().find(|one| one.name() == panel.metric);
-            let family = family.unwrap_or_else(|| panic!("no {}", panel.metric));
-            let labels = family.get_metric()[0].get_label();
-            let has = |name: &str| labels.iter().any(|label| label.name() == name);
-            let only = panel.only.map(|(name, _)| name);
-            let wanted = panel.by.iter().copied().chain(only);
-            for name in wanted {
-                assert!(has(name), "{} has no label {name}", panel.metric);
-            }
-        }
+        assert_eq!(undrawable(&PANELS, metrics.registry()), [""; 0]);
     }
 }

@@ -7,7 +7,7 @@ use testbed::HostOptions;
 use crate::operator::{TOKEN, guest, guest_shop, operated, with_token};
 use crate::support::{Shop, empty_store, eventually, options, order_body, send};
 
-async fn read(shop: &Shop, path: &str) -> Value {
+pub(crate) async fn read(shop: &Shop, path: &str) -> Value {
     let answer = send(shop.client.get(shop.host.admin_url(path))).await;
     assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
     let policy = answer.headers["content-security-policy"].to_str().unwrap();
@@ -30,7 +30,7 @@ fn line<'a>(history: &'a Value, panel: &str, name: &str) -> &'a Vec<Value> {
         .unwrap()
 }
 
-fn member(name: &str, url: &str) -> HostOptions {
+pub(crate) fn member(name: &str, url: &str) -> HostOptions {
     with_token(options()).arg(format!("--console-peer={name}={url}"))
 }
 
@@ -182,9 +182,15 @@ async fn another_host_is_seen_and_changed_through_this_one_with_its_own_token() 
     .await;
     let status = read(&front, "/fleet/other/status").await;
     assert_eq!(status["components"][0]["component"], "guest");
+    let other = read(&front, "/fleet/other/fleet").await["self"].clone();
+    assert_eq!(other["program"], "store-host");
     assert_eq!(
-        read(&front, "/fleet/other/fleet").await["self"]["program"],
-        "store-host"
+        other["process"],
+        read(&shop, "/fleet").await["self"]["process"]
+    );
+    assert_ne!(
+        other["process"],
+        read(&front, "/fleet").await["self"]["process"]
     );
     let swap = |token: Option<&str>, bytes: Vec<u8>| {
         let url = front.host.admin_url("/fleet/other/components/guest/swap");

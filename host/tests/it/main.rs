@@ -11,6 +11,7 @@ mod canary;
 mod catalogue;
 mod clients;
 mod console;
+mod console_passing;
 mod contract;
 mod database_errors;
 mod errors;

@@ -6,171 +6,145 @@ const GROUP: &[&str] = &["group"];
 const UPSTREAM: &[&str] = &["upstream"];
 
 /// Series of answers that failed.
-const FAILED: Option<(&str, &[&str])> = Some(("status", &["5"]));
+const FAILED: (&str, &[&str]) = ("status", &["5"]);
 
 /// The same of tries, where none counts too.
-const FAILED_TRIES: Option<(&str, &[&str])> = Some(("status", &["5", "error"]));
+const FAILED_TRIES: (&str, &[&str]) = ("status", &["5", "error"]);
 
 /// Results of requests that the cache may serve.
-const CACHEABLE: Option<(&str, &[&str])> = Some((
+const CACHEABLE: (&str, &[&str]) = (
     "result",
     &["hit", "stale", "revalidated", "expired", "miss"],
-));
+);
 
 /// The charts, in the order in which the page shows them.
 pub(crate) static PANELS: [Panel; 15] = [
-    of(
+    Panel::new(
         "requests",
         "Requests",
         "/s",
-        "http_requests_total",
-        GROUP,
         Reading::Rate,
-    ),
-    Panel {
-        only: FAILED,
-        ..of(
-            "errors",
-            "Errors (5xx)",
-            "/s",
-            "http_requests_total",
-            GROUP,
-            Reading::Rate,
-        )
-    },
-    of(
+        "http_requests_total",
+    )
+    .by(GROUP),
+    Panel::new(
+        "errors",
+        "Errors (5xx)",
+        "/s",
+        Reading::Rate,
+        "http_requests_total",
+    )
+    .by(GROUP)
+    .only(FAILED),
+    Panel::new(
         "p50",
         "Latency, p50",
         "s",
-        "http_request_duration_seconds",
-        GROUP,
         Reading::Quantile(0.5),
-    ),
-    of(
+        "http_request_duration_seconds",
+    )
+    .by(GROUP),
+    Panel::new(
         "p99",
         "Latency, p99",
         "s",
-        "http_request_duration_seconds",
-        GROUP,
         Reading::Quantile(0.99),
-    ),
-    of(
+        "http_request_duration_seconds",
+    )
+    .by(GROUP),
+    Panel::new(
         "upstream_requests",
         "Requests by upstream",
         "/s",
-        "store_proxy_upstream_requests_total",
-        UPSTREAM,
         Reading::Rate,
-    ),
-    Panel {
-        only: FAILED_TRIES,
-        ..of(
-            "upstream_errors",
-            "Failed tries by upstream",
-            "/s",
-            "store_proxy_upstream_requests_total",
-            UPSTREAM,
-            Reading::Rate,
-        )
-    },
-    of(
+        "store_proxy_upstream_requests_total",
+    )
+    .by(UPSTREAM),
+    Panel::new(
+        "upstream_errors",
+        "Failed tries by upstream",
+        "/s",
+        Reading::Rate,
+        "store_proxy_upstream_requests_total",
+    )
+    .by(UPSTREAM)
+    .only(FAILED_TRIES),
+    Panel::new(
         "upstream_p99",
         "Latency by upstream, p99",
         "s",
-        "store_proxy_upstream_duration_seconds",
-        UPSTREAM,
         Reading::Quantile(0.99),
-    ),
-    of(
+        "store_proxy_upstream_duration_seconds",
+    )
+    .by(UPSTREAM),
+    Panel::new(
         "in_flight",
         "In flight by upstream",
         "",
-        "store_proxy_upstream_in_flight",
-        UPSTREAM,
         Reading::Value,
-    ),
-    of(
+        "store_proxy_upstream_in_flight",
+    )
+    .by(UPSTREAM),
+    Panel::new(
         "queued",
         "Waiting for an upstream",
         "",
-        "store_proxy_upstream_queued",
-        UPSTREAM,
         Reading::Value,
-    ),
-    Panel {
-        only: CACHEABLE,
-        ..of(
-            "cache_hits",
-            "Answered from the cache",
-            "share",
-            "store_proxy_cache_requests_total",
-            GROUP,
-            Reading::Share("result", &["hit", "stale"]),
-        )
-    },
-    of(
+        "store_proxy_upstream_queued",
+    )
+    .by(UPSTREAM),
+    Panel::new(
+        "cache_hits",
+        "Answered from the cache",
+        "share",
+        Reading::Share("result", &["hit", "stale"]),
+        "store_proxy_cache_requests_total",
+    )
+    .by(GROUP)
+    .only(CACHEABLE),
+    Panel::new(
         "retries",
         "Retries",
         "/s",
-        "store_proxy_retries_total",
-        &["reason"],
         Reading::Rate,
-    ),
-    of(
+        "store_proxy_retries_total",
+    )
+    .by(&["reason"]),
+    Panel::new(
         "refused",
         "Turned away",
         "/s",
-        "store_proxy_refused_total",
-        &["reason"],
         Reading::Rate,
-    ),
-    of(
+        "store_proxy_refused_total",
+    )
+    .by(&["reason"]),
+    Panel::new(
         "connections",
         "Client connections",
         "",
-        "store_proxy_connections",
-        &[],
         Reading::Value,
+        "store_proxy_connections",
     ),
-    of(
+    Panel::new(
         "cpu",
         "Processor",
         "cores",
-        "process_cpu_seconds_total",
-        &[],
         Reading::Processor,
+        "process_cpu_seconds_total",
     ),
-    of(
+    Panel::new(
         "memory",
         "Memory",
         "bytes",
-        "process_resident_memory_bytes",
-        &[],
         Reading::Value,
+        "process_resident_memory_bytes",
     ),
 ];
 
-const fn of(
-    id: &'static str,
-    title: &'static str,
-    unit: &'static str,
-    metric: &'static str,
-    by: &'static [&'static str],
-    reading: Reading,
-) -> Panel {
-    Panel {
-        id,
-        title,
-        unit,
-        metric,
-        by,
-        only: None,
-        reading,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use store_server::console::undrawable;
+
     use super::*;
     use crate::metrics::Metrics;
 
@@ -180,17 +154,6 @@ mod tests {
         metrics.upstream("store", "127.0.0.1:5000", None);
         metrics.group("store");
         metrics.cache("store", ["hit", "stale", "c", "d", "miss", "f", "g"]);
-        let families = metrics.registry().gather();
-        for panel in &PANELS {
-            let family = families.iter().find(|one| one.name() == panel.metric);
-            let family = family.unwrap_or_else(|| panic!("no {}", panel.metric));
-            let labels = family.get_metric()[0].get_label();
-            let has = |name: &str| labels.iter().any(|label| label.name() == name);
-            let only = panel.only.map(|(name, _)| name);
-            let wanted = panel.by.iter().copied().chain(only);
-            for name in wanted {
-                assert!(has(name), "{} has no label {name}", panel.metric);
-            }
-        }
+        assert_eq!(undrawable(&PANELS, metrics.registry()), [""; 0]);
     }
 }

@@ -175,7 +175,7 @@ impl Admin {
             None => DRAIN_TIMEOUT,
         };
         if !self.live.drain(&upstream, limit).await? {
-            tracing::warn!(target: AUDIT, peer, action = "drain", upstream, "`{upstream}` is drained, but was not idle in time");
+            tracing::warn!(target: AUDIT, peer, action = "drain", upstream, result = "not idle", "`{upstream}` is drained, but was not idle in time");
             return Err(AdminError::NotIdle(upstream));
         }
         tracing::info!(target: AUDIT, peer, action = "drain", upstream, result = "drained", "`{upstream}` is drained");

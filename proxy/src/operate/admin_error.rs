@@ -1,5 +1,7 @@
 //! Why the admin listener refuses a request, and the form of its answers.
 
+use std::time::Duration;
+
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
@@ -34,6 +36,8 @@ pub(super) enum AdminError {
     NotPassedOn,
     #[error("a component of more than {0} bytes is not passed on; give it to its host")]
     TooLarge(usize),
+    #[error("the body was not received within {0:?}")]
+    TooSlow(Duration),
     #[error("the body broke off: {0}")]
     BrokeOff(String),
     #[error("write it as ?upstream=127.0.0.1:5000")]
@@ -54,6 +58,7 @@ impl AdminError {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound | Self::NotPassedOn | Self::NoSuchUpstream(_) => StatusCode::NOT_FOUND,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::WrongHost | Self::FromBrowser => StatusCode::FORBIDDEN,

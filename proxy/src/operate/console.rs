@@ -1,9 +1,11 @@
 //! What the console's page asks for, of this proxy and, through it, of the hosts of its fleet.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use pingora_core::protocols::http::ServerSession;
-use store_server::console::{self, Forward, Place};
+use store_server::console::{self, Forward, NotAnswered, Place};
 use store_server::logging::AUDIT;
 
 use super::admin::{Admin, check_origin, peer};
@@ -11,6 +13,9 @@ use super::admin_error::{AdminError, Answer};
 
 /// The largest component that is passed on to a host: as large as hosts take, unless they are told otherwise.
 const LARGEST_COMPONENT: usize = 64 << 20;
+
+/// Longest wait for the whole of a component, as at hosts: one is received at a time.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 impl Admin {
     /// Answers a request for `place`, if its sender may make it.
@@ -20,18 +25,10 @@ impl Admin {
         session: &mut ServerSession,
     ) -> Result<Answer, AdminError> {
         let head = session.req_header();
-        let methods = place.methods();
-        if methods.is_empty() {
-            return Err(AdminError::NotPassedOn);
-        }
-        if !methods.contains(&head.method) {
-            let is_post = methods.contains(&Method::POST);
-            return Err(AdminError::Method(if is_post {
-                "POST"
-            } else {
-                "GET, HEAD"
-            }));
-        }
+        place.check(&head.method).map_err(|why| match why {
+            NotAnswered::NoSuchPath => AdminError::NotPassedOn,
+            NotAnswered::Method(allowed) => AdminError::Method(allowed),
+        })?;
         match place {
             Place::Member { name, path } => self.pass_on(name, path, session).await,
             Place::Token => {
@@ -64,32 +61,31 @@ impl Admin {
         if is_change && self.is_handing_over() {
             return Err(AdminError::HandingOver);
         }
-        let (body, _permit) = if path.ends_with("/swap") {
-            match self.console.may_upload(name, &head.headers).await {
-                Ok(permit) => (receive(session).await?, Some(permit)),
-                Err(why_not) => return Ok(answer(why_not)),
-            }
-        } else {
-            (Bytes::new(), None)
-        };
+        let peer = peer(session);
         let forward = Forward {
             name,
             path,
             query: head.uri.query(),
             method: &head.method,
             headers: &head.headers,
-            body,
-            peer: &peer(session),
+            peer: &peer,
         };
-        Ok(answer(self.console.forward(forward).await))
+        let received = self.console.forward(forward, receive(session));
+        received.await.map(answer)
     }
 }
 
 /// Receives the body.
 ///
 /// # Errors
-/// It is too large, or breaks off.
+/// It is too large, breaks off, or takes too long.
 async fn receive(session: &mut ServerSession) -> Result<Bytes, AdminError> {
+    let reading = tokio::time::timeout(TIME_LIMIT, read(session));
+    let late = |_| Err(AdminError::TooSlow(TIME_LIMIT));
+    reading.await.unwrap_or_else(late)
+}
+
+async fn read(session: &mut ServerSession) -> Result<Bytes, AdminError> {
     let mut body = BytesMut::new();
     let broke_off = |error: Box<pingora_error::Error>| AdminError::BrokeOff(error.to_string());
     while let Some(part) = session.read_request_body().await.map_err(broke_off)? {

@@ -1,11 +1,13 @@
 //! The console of a proxy: its page, its data, and who may see and change what.
 
 use std::fs;
+use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::admin::ask;
-use crate::support::{Rig, Upstream, eventually, get, problem, shop};
+use crate::support::{Client, Reply, Rig, Upstream, eventually, get, problem, shop};
 
 const HOST: (&str, &str) = ("host", "localhost");
 
@@ -104,15 +106,22 @@ async fn other_members_are_reached_through_it() {
     let upstream = Upstream::start().await;
     let other = Rig::start(&shop("", [&upstream])).await;
     let peers = format!(
-        "[console]\npeers = {{ other = \"{}\" }}\n",
+        "[console]\npeers = {{ other = \"{0}\", \"fd00::1\" = \"{0}\" }}\n",
         other.proxy.admin_url("")
     );
     let rig = Rig::start(&format!("{peers}{}", shop("", [&upstream]))).await;
     eventually("it is up", async || {
-        read(&rig, "/fleet").await["members"][0]["state"] == "up"
+        read(&rig, "/fleet").await["members"][1]["state"] == "up"
     })
     .await;
     let status = read(&rig, "/fleet/other/status").await;
+    // A name may look like an address.
+    let processes = ["/fleet", "/fleet/other/fleet", "/fleet/fd00::1/fleet"];
+    let mut found = Vec::new();
+    for path in processes {
+        found.push(read(&rig, path).await["self"]["process"].clone());
+    }
+    assert!(found[0] != found[1] && found[1] == found[2], "{found:?}");
     assert_eq!(status["groups"][0]["name"], "shop");
     let drain = format!("/fleet/other/drain?upstream={}", upstream.address);
     problem(&ask(&rig, "POST", &drain, &[HOST]).await, 401);
@@ -137,10 +146,64 @@ async fn other_members_are_reached_through_it() {
         404,
     );
     problem(&ask(&rig, "GET", "/fleet/none/status", &[HOST]).await, 404);
+    let audit = read(&rig, "/events").await["audit"].clone();
+    let results: Vec<_> = audit.as_array().unwrap().iter().collect();
+    let results: Vec<_> = results
+        .iter()
+        .map(|line| &line["fields"]["result"])
+        .collect();
+    assert_eq!(results, ["passed on", "passed on", "refused"], "{audit}");
     drop(other);
     eventually("it is gone", async || {
         read(&rig, "/fleet").await["members"][0]["state"] == "gone"
     })
     .await;
     problem(&ask(&rig, "GET", "/fleet/other/status", &[HOST]).await, 502);
+}
+
+/// Whoever may change nothing makes nobody wait for a component.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_is_received_only_if_its_member_would_take_it() {
+    let upstream = Upstream::start().await;
+    let other = Rig::start(&shop("", [&upstream])).await;
+    let peers = format!(
+        "[console]\npeers = {{ other = \"{}\" }}\n",
+        other.proxy.admin_url("")
+    );
+    let rig = Rig::start(&format!("{peers}{}", shop("", [&upstream]))).await;
+    let of_other = token(&other);
+    for (name, authorization, status) in [
+        ("nobody", "Bearer 0123456789abcdef", 404),
+        ("nobody", &*of_other, 404),
+        ("other", "Bearer 0123456789abcdef", 401),
+    ] {
+        let admin = rig.proxy.admin_url("");
+        let admin = admin.strip_prefix("http://").unwrap().parse().unwrap();
+        // The body that is announced never comes.
+        let head = format!(
+            "POST /fleet/{name}/components/a/swap HTTP/1.1\r\nhost: localhost\r\nauthorization: {authorization}\r\ncontent-length: 9999\r\n\r\n"
+        );
+        problem(&Client::connect(admin).await.ask(head).await, status);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_takes_too_long_is_logged_as_such() {
+    let upstream = Upstream::start().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let inner = gate.clone();
+    upstream.behave(move |_| Reply::Held(inner.clone(), Box::new(Reply::Echo)));
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let mut held = rig.client().await;
+    held.send(get("/held")).await;
+    eventually("it has a request", async || upstream.count() == 1).await;
+    let right = token(&rig);
+    let drain = format!("/drain?upstream={}&timeout=100ms", upstream.address);
+    let answer = ask(&rig, "POST", &drain, &[HOST, ("authorization", &*right)]).await;
+    problem(&answer, 504);
+    let events = read(&rig, "/events").await;
+    let fields = &events["audit"][0]["fields"];
+    assert_eq!(fields["action"], "drain", "{events}");
+    assert_eq!(fields["result"], "not idle", "{events}");
+    gate.add_permits(1);
 }

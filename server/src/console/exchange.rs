@@ -16,10 +16,6 @@ use super::{Reply, answer};
 /// A member on this machine or in this building connects at once.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long a connection is kept for the next request: who is replaced by another process at the same address should not be
-/// asked any more.
-const IDLE_LIMIT: Duration = Duration::from_secs(10);
-
 /// Far above any answer of an admin listener.
 const LARGEST_ANSWER: usize = 16 << 20;
 
@@ -39,12 +35,21 @@ pub(super) struct Asked<'a> {
     pub(super) body: Bytes,
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) reason: String,
+    /// Whether the member could not be connected to: it got nothing, and answers nobody.
+    pub(super) is_unreachable: bool,
+}
+
 impl Sender {
     pub(super) fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
+        // A connection is for one request: a process that was replaced at its address would else be asked again.
         let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_LIMIT)
+            .pool_max_idle_per_host(0)
             .build(connector);
         Self(client)
     }
@@ -58,20 +63,35 @@ impl Sender {
         member: &Member,
         asked: Asked<'_>,
         limit: Duration,
-    ) -> Result<Response<Bytes>, String> {
-        let request = request(member, asked)?;
+    ) -> Result<Response<Bytes>, Failure> {
+        let request = request(member, asked).map_err(Failure::of_exchange)?;
         let exchange = async {
             let answer = self.0.request(request).await;
-            let answer = answer.map_err(|error| root(&error))?;
+            let answer = answer.map_err(|error| Failure {
+                is_unreachable: error.is_connect(),
+                reason: root(&error),
+            })?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, LARGEST_ANSWER).collect().await;
-            let body = body.map_err(|error| format!("the answer broke off: {error}"))?;
+            let broke_off = |error| Failure::of_exchange(format!("the answer broke off: {error}"));
+            let body = body.map_err(broke_off)?;
             Ok(Response::from_parts(head, body.to_bytes()))
         };
-        let late = || Err(format!("no answer within {} s", limit.as_secs()));
+        let late = format!("no answer within {} s", limit.as_secs());
+        let late = || Err(Failure::of_exchange(late));
         tokio::time::timeout(limit, exchange)
             .await
             .unwrap_or_else(|_| late())
+    }
+}
+
+impl Failure {
+    /// Of a member that may well answer something else.
+    fn of_exchange(reason: String) -> Self {
+        Self {
+            reason,
+            is_unreachable: false,
+        }
     }
 }
 

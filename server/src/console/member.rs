@@ -1,5 +1,6 @@
 //! Another program of the fleet, as settings name it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -42,6 +43,18 @@ impl Member {
             url,
         })
     }
+}
+
+/// Checks that each of these members has a name of its own: paths lead to a member by its name.
+///
+/// # Errors
+/// The name that two of them have.
+pub fn check_names(members: &[Member]) -> Result<(), String> {
+    let mut names = HashSet::new();
+    let mut repeated = members.iter().filter(|one| !names.insert(&one.name));
+    repeated.next().map_or(Ok(()), |one| {
+        Err(format!("two members are called `{}`", one.name))
+    })
 }
 
 impl FromStr for Member {
@@ -119,6 +132,18 @@ mod tests {
         let member: Member = "host-1=http://[::1]:5100/".parse().expect("a member");
         assert_eq!(member.name, "host-1");
         assert_eq!(member.url.to_string(), "http://[::1]:5100");
+    }
+
+    #[test]
+    fn each_has_a_name_of_its_own() {
+        let members = |texts: &[&str]| -> Vec<Member> {
+            let members = texts.iter().map(|text| text.parse());
+            members.collect::<Result<_, _>>().expect("members")
+        };
+        let (a, b) = ("a=http://x:1", "b=http://x:1");
+        assert_eq!(check_names(&members(&[a, b])), Ok(()));
+        let refused = check_names(&members(&[a, b, "a=http://y:1"]));
+        assert_eq!(refused, Err("two members are called `a`".into()));
     }
 
     #[test]

@@ -1,18 +1,20 @@
 //! The console: a web page on a program's admin listener that shows what it and the rest of its fleet do, and changes it
 //! for whoever has the token (docs/CONSOLE.md).
 //!
-//! `files` are the page itself, `history` the last fifteen minutes of the program's metrics, `fleet` its other members,
-//! which the page reaches through the program that served it, one `exchange` after the other and at the `paths` that are
-//! listed. Who may ask and whose token is right, the program's admin
-//! listener decides; what an answer means, the page does.
+//! `files` are the page itself, `history` the last fifteen minutes of the program's metrics, `fleet` its other members, to
+//! which the program that served the page will `forward` what it asks for, in one `exchange` after the other and at the
+//! `paths` that are listed. Who may ask and whose token is right, the program's admin listener decides; what an answer
+//! means, the page does.
 
 mod exchange;
 mod files;
 mod fleet;
+mod forward;
 mod history;
 mod member;
 mod paths;
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,15 +23,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use prometheus::Registry;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use self::files::File;
 use self::fleet::Fleet;
-pub use self::fleet::Forward;
+pub use self::forward::Forward;
 use self::history::{History, STEP};
-pub use self::history::{Panel, Reading};
-pub use self::member::{Member, MemberUrl};
+pub use self::history::{Panel, Reading, undrawable};
+pub use self::member::{Member, MemberUrl, check_names};
 use crate::build::Build;
 use crate::{problem, recent};
 
@@ -56,6 +57,15 @@ pub enum Place<'a> {
         /// The path, with its leading slash.
         path: &'a str,
     },
+}
+
+/// Why a place answers no request of a kind.
+#[derive(Clone, Copy, Debug)]
+pub enum NotAnswered {
+    /// Nothing of another member is at its path.
+    NoSuchPath,
+    /// It answers these methods only.
+    Method(&'static str),
 }
 
 /// The program that a console is of.
@@ -96,14 +106,25 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The methods that it answers.
-    #[must_use]
-    pub fn methods(self) -> &'static [Method] {
-        match self {
+    /// Checks that it answers requests by this method.
+    ///
+    /// # Errors
+    /// It answers none, or none by this method.
+    pub fn check(self, method: &Method) -> Result<(), NotAnswered> {
+        let methods = match self {
             Self::Token => &[Method::POST],
             Self::Member { path, .. } => paths::methods(path),
-            _ => &[Method::GET, Method::HEAD],
+            _ => &[Method::GET, Method::HEAD][..],
+        };
+        if methods.is_empty() {
+            return Err(NotAnswered::NoSuchPath);
         }
+        if !methods.contains(method) {
+            let is_post = methods.contains(&Method::POST);
+            let allowed = if is_post { "POST" } else { "GET, HEAD" };
+            return Err(NotAnswered::Method(allowed));
+        }
+        Ok(())
     }
 }
 
@@ -159,22 +180,17 @@ impl Console {
         data(&json!({ "right": true }))
     }
 
-    /// Passes a request on to another member, and its answer back.
-    pub async fn forward(&self, request: Forward<'_>) -> Reply {
-        self.fleet.forward(request).await
-    }
-
-    /// Whether another member would take a component from whoever sends these headers: asked before it is received. The
-    /// permit is held until it is passed on.
+    /// Passes a request on to another member, and its answer back. Its `body` is received if it has a component, and only
+    /// once that member was asked whether the sender may change it.
     ///
     /// # Errors
-    /// The answer that says why not.
-    pub async fn may_upload(
+    /// The body is not received.
+    pub async fn forward<E: fmt::Display>(
         &self,
-        name: &str,
-        headers: &HeaderMap,
-    ) -> Result<OwnedSemaphorePermit, Reply> {
-        self.fleet.may_upload(name, headers).await
+        request: Forward<'_>,
+        body: impl Future<Output = Result<Bytes, E>>,
+    ) -> Result<Reply, E> {
+        self.fleet.forward(request, body).await
     }
 
     fn members(&self) -> Value {
@@ -184,6 +200,7 @@ impl Console {
                 "name": self.program.name,
                 "program": self.program.package,
                 "keeps_traces": self.program.keeps_traces,
+                "process": self.history.process(),
                 "version": build.version,
                 "commit": build.commit,
             },

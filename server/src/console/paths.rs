@@ -34,6 +34,11 @@ pub(super) fn methods(path: &str) -> &'static [Method] {
     if is_change { &[Method::POST] } else { &[] }
 }
 
+/// Whether a request for this path has a component as its body.
+pub(super) fn carries_component(path: &str) -> bool {
+    path.ends_with("/swap")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

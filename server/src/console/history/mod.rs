@@ -1,11 +1,12 @@
 //! The last fifteen minutes of a program's metrics, so that the console needs no other server. Memory is constant: so many
-//! samples of so many lines, and what is beyond is left out.
+//! samples of so many lines, beside the metrics' last sums. What is beyond is left out.
 //!
 //! Times are ages by the clock that is never set, and no dates.
 
 mod panel;
+mod samples;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -13,17 +14,11 @@ use prometheus::Registry;
 use serde::Serialize;
 use uuid::Uuid;
 
-use self::panel::Sum;
-pub use self::panel::{Panel, Reading};
+pub use self::panel::{Panel, Reading, undrawable};
+use self::samples::{SAMPLES, Samples, rounded};
 
 /// Time between two samples.
 pub(super) const STEP: Duration = Duration::from_secs(3);
-
-/// So many samples are fifteen minutes.
-const SAMPLES: usize = 300;
-
-/// Most lines of all panels together. A store of three components has about a hundred.
-const MOST_LINES: usize = 400;
 
 /// The samples of one program.
 pub(super) struct History {
@@ -32,26 +27,6 @@ pub(super) struct History {
     /// Another process has another, so that nobody takes its samples for the continuation of these.
     process: String,
     samples: Mutex<Samples>,
-}
-
-#[derive(Default)]
-struct Samples {
-    /// How many there were since the start; sample `n` is at `n % SAMPLES`.
-    taken: usize,
-    times: Vec<Instant>,
-    lines: Vec<Line>,
-    left_out: usize,
-}
-
-/// One line of a panel.
-struct Line {
-    panel: usize,
-    /// Empty for that of all together.
-    name: String,
-    before: Sum,
-    values: Box<[f32; SAMPLES]>,
-    /// The last sample in which the metric had it.
-    seen: usize,
 }
 
 /// Samples as `GET /history` shows them.
@@ -94,6 +69,11 @@ impl History {
             process: Uuid::new_v4().simple().to_string(),
             samples: Mutex::default(),
         }
+    }
+
+    /// What tells this process from others.
+    pub(super) fn process(&self) -> &str {
+        &self.process
     }
 
     /// Takes a sample.
@@ -140,113 +120,24 @@ impl History {
     }
 }
 
-impl Samples {
-    fn take(
-        &mut self,
-        panels: &[Panel],
-        sums: Vec<BTreeMap<String, Sum>>,
-        now: Instant,
-        clock: f64,
-    ) {
-        let number = self.taken;
-        let last = number.checked_sub(1).map(|last| self.times[last % SAMPLES]);
-        let seconds = last.map(|last| (now - last).as_secs_f64().max(0.001));
-        if self.times.len() < SAMPLES {
-            self.times.push(now);
-        } else {
-            self.times[number % SAMPLES] = now;
-        }
-        self.lines.retain(|line| line.seen + SAMPLES > number);
-        for line in &mut self.lines {
-            line.values[number % SAMPLES] = f32::NAN;
-        }
-        self.left_out = 0;
-        for (panel, sums) in sums.into_iter().enumerate() {
-            let reading = panels[panel].reading;
-            for (name, sum) in sums {
-                let Some(line) = self.line(panel, name) else {
-                    self.left_out += 1;
-                    continue;
-                };
-                // Of the first sample nobody knows since when it counts.
-                if seconds.is_some() || !reading.needs_before() {
-                    let seconds = seconds.unwrap_or(1.0);
-                    let value = reading.number(&line.before, &sum, seconds, clock);
-                    line.values[number % SAMPLES] = rounded(value as f32);
-                }
-                line.before = sum;
-                line.seen = number;
-            }
-        }
-        self.taken += 1;
-    }
-
-    fn line(&mut self, panel: usize, name: String) -> Option<&mut Line> {
-        let known = |line: &Line| line.panel == panel && line.name == name;
-        if let Some(at) = self.lines.iter().position(known) {
-            return self.lines.get_mut(at);
-        }
-        if self.lines.len() >= MOST_LINES {
-            return None;
-        }
-        self.lines.push(Line {
-            panel,
-            name,
-            before: Sum::default(),
-            values: Box::new([f32::NAN; SAMPLES]),
-            seen: self.taken,
-        });
-        self.lines.last_mut()
-    }
-
-    fn shown_lines(&self, panel: usize, first: usize) -> Vec<ShownLine> {
-        let lines = self.lines.iter().filter(|line| line.panel == panel);
-        let lines = lines.map(|line| ShownLine {
-            name: line.name.clone(),
-            values: (first..self.taken)
-                .map(|at| line.values[at % SAMPLES])
-                .collect(),
-        });
-        lines.collect()
-    }
-}
-
-/// Four digits are more than a chart shows, and make a short text.
-fn rounded(value: f32) -> f32 {
-    if !value.is_finite() || value == 0.0 {
-        return value;
-    }
-    let digits = 3 - value.abs().log10().floor() as i32;
-    let scale = 10_f64.powi(digits);
-    ((f64::from(value) * scale).round() / scale) as f32
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, to_value};
 
+    use super::samples::{MOST_LINES, STILL};
     use super::*;
     use crate::metrics::Declare;
 
     static PANELS: [Panel; 2] = [
-        Panel {
-            id: "requests",
-            title: "Requests",
-            unit: "/s",
-            metric: "requests_total",
-            by: &["route"],
-            only: None,
-            reading: Reading::Rate,
-        },
-        Panel {
-            id: "in_flight",
-            title: "In flight",
-            unit: "",
-            metric: "in_flight",
-            by: &[],
-            only: None,
-            reading: Reading::Value,
-        },
+        Panel::new(
+            "requests",
+            "Requests",
+            "/s",
+            Reading::Rate,
+            "requests_total",
+        )
+        .by(&["route"]),
+        Panel::new("in_flight", "In flight", "", Reading::Value, "in_flight"),
     ];
 
     fn history() -> (History, prometheus::IntCounterVec) {
@@ -325,10 +216,35 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_four_digits() {
-        assert_eq!(rounded(1234.567), 1235.0);
-        assert_eq!(rounded(0.001_234_567), 0.001_235);
-        assert_eq!(rounded(0.0), 0.0);
-        assert!(rounded(f32::NAN).is_nan());
+    fn a_line_that_tells_something_takes_the_place_of_a_still_one() {
+        let (history, requests) = history();
+        for route in 0..2 * MOST_LINES {
+            let route = format!("/{route:03}");
+            requests.with_label_values(&[&route]).inc_by(1_000_000);
+        }
+        for _ in 0..STILL {
+            history.sample();
+        }
+        let values = |history: &History, name: &str| {
+            let shown = shown(history, None);
+            let lines = shown["panels"][0]["lines"].as_array().cloned();
+            let mut lines = lines.into_iter().flatten();
+            let line = lines.find(|line| line["name"] == name)?;
+            line["values"].as_array().cloned()
+        };
+        assert!(values(&history, "/000").is_some());
+        assert_eq!(values(&history, "/799"), None);
+        // One that has long counted, and one that is new.
+        requests.with_label_values(&["/799"]).inc();
+        requests.with_label_values(&["/new"]).inc();
+        history.sample();
+        let counted = values(&history, "/799").expect("a line");
+        assert_eq!(counted[0], Value::Null);
+        let new = values(&history, "/new").expect("a line");
+        assert!(new[STILL].as_f64() > Some(0.0));
+        // It rose as much as the new one did, and not by all that it has counted.
+        assert_eq!(counted[STILL], new[STILL]);
+        assert_eq!(history.samples.lock().lines.len(), MOST_LINES);
+        assert!(values(&history, "").is_some());
     }
 }

@@ -2,25 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use prometheus::Registry;
 use prometheus::proto::{Metric, MetricFamily};
 
 /// A chart: one metric, with a line for each combination of some of its labels.
 #[derive(Debug)]
 pub struct Panel {
     /// What the page knows it by.
-    pub id: &'static str,
+    pub(super) id: &'static str,
     /// What people read above it.
-    pub title: &'static str,
+    pub(super) title: &'static str,
     /// Unit of its numbers.
-    pub unit: &'static str,
-    /// The metric.
-    pub metric: &'static str,
+    pub(super) unit: &'static str,
+    pub(super) metric: &'static str,
     /// The labels whose values name a line; without any there is only the line of all together.
-    pub by: &'static [&'static str],
+    by: &'static [&'static str],
     /// Which of the metric's series count, by the beginning of a label's value; without this, all.
-    pub only: Option<(&'static str, &'static [&'static str])>,
+    only: Option<(&'static str, &'static [&'static str])>,
     /// How a number comes from the metric.
-    pub reading: Reading,
+    pub(super) reading: Reading,
 }
 
 /// How a number comes from a metric.
@@ -51,6 +51,40 @@ pub(super) struct Sum {
 }
 
 impl Panel {
+    /// A chart of one line, that of all series of `metric`, for now.
+    #[must_use]
+    pub const fn new(
+        id: &'static str,
+        title: &'static str,
+        unit: &'static str,
+        reading: Reading,
+        metric: &'static str,
+    ) -> Self {
+        Self {
+            id,
+            title,
+            unit,
+            metric,
+            by: &[],
+            only: None,
+            reading,
+        }
+    }
+
+    /// The same with a line for each combination of these labels.
+    #[must_use]
+    pub const fn by(mut self, labels: &'static [&'static str]) -> Self {
+        self.by = labels;
+        self
+    }
+
+    /// The same of those series only whose label has a value that begins with one of these.
+    #[must_use]
+    pub const fn only(mut self, series: (&'static str, &'static [&'static str])) -> Self {
+        self.only = Some(series);
+        self
+    }
+
     /// What each line adds up to. The one of all together has no name.
     pub(super) fn sums(&self, family: Option<&MetricFamily>) -> BTreeMap<String, Sum> {
         let mut sums = BTreeMap::new();
@@ -139,6 +173,28 @@ fn label<'a>(metric: &'a Metric, name: &str) -> &'a str {
     let mut labels = metric.get_label().iter();
     let found = labels.find(|label| label.name() == name);
     found.map_or("", |label| label.value())
+}
+
+/// What of these charts a registry has no metric for, or none with the labels that a chart names; for tests of those who
+/// declare both.
+#[must_use]
+pub fn undrawable(panels: &[Panel], registry: &Registry) -> Vec<String> {
+    let families = registry.gather();
+    let mut missing = Vec::new();
+    for panel in panels {
+        let family = families.iter().find(|one| one.name() == panel.metric);
+        let Some(metric) = family.and_then(|family| family.get_metric().first()) else {
+            missing.push(panel.metric.to_owned());
+            continue;
+        };
+        let only = panel.only.map(|(name, _)| name);
+        for name in panel.by.iter().copied().chain(only) {
+            if !metric.get_label().iter().any(|label| label.name() == name) {
+                missing.push(format!("{}{{{name}}}", panel.metric));
+            }
+        }
+    }
+    missing
 }
 
 impl Reading {

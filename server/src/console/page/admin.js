@@ -1,6 +1,6 @@
 // Changes: requests with the visitor's token. What a program refuses, it says why, and the page passes that on.
 
-import { h } from "./build.js";
+import { answered, h } from "./build.js";
 import { tokenFor, askForToken, forgetToken } from "./token.js";
 
 /** Longer than the longest change, a component that is received, compiled and probed. */
@@ -63,12 +63,39 @@ async function send(member, path, { body, headers }) {
   }
 }
 
+/** Changes that buttons have begun, by the buttons' `data-change`. */
+const underWay = new Set();
+
 /**
- * Runs a change from a button: the button is off meanwhile, and what came of it is said. `done` makes words of the answer.
- * Returns whether it was made.
+ * A button for a change, which can't be begun again while it is under way, even if the button was replaced meanwhile. `key`
+ * finds what is in its place then, and `label` says more than its `word`.
  */
-export async function act(button, work, done) {
-  if (button) button.disabled = true;
+export function changeButton(key, word, label, work) {
+  const name = `${key}/${word}`;
+  const mark = () => {
+    for (const button of document.querySelectorAll(`[data-change="${CSS.escape(name)}"]`)) {
+      button.setAttribute("aria-disabled", String(underWay.has(name)));
+    }
+  };
+  const begin = async () => {
+    if (underWay.has(name)) return;
+    underWay.add(name);
+    mark();
+    try {
+      await work();
+    } finally {
+      underWay.delete(name);
+      mark();
+    }
+  };
+  return h("button", {
+    type: "button", "data-key": key, "data-change": name, "aria-label": label, "aria-disabled": underWay.has(name) ? "true" : undefined,
+    on: { click: begin },
+  }, word);
+}
+
+/** Makes a change, and says what came of it: `done` makes words of the answer. Returns whether it was made. */
+export async function act(work, done) {
   try {
     const answer = await work();
     if (answer === null) return false;
@@ -78,22 +105,18 @@ export async function act(button, work, done) {
     say("bad", error instanceof Refused ? error.message : `The page failed: ${error.message}`);
     return false;
   } finally {
-    if (button) button.disabled = false;
     document.dispatchEvent(new Event("changed"));
   }
 }
 
 /** Asks whether the visitor means it. Resolves to true or false. */
-export function confirmed(title, words, yes) {
-  return new Promise(resolve => {
-    const close = answer => () => dialog.close(answer);
-    const dialog = h("dialog", { "aria-labelledby": "confirm-title", on: { close: () => { resolve(dialog.returnValue === "yes"); dialog.remove(); } } },
-      h("h2", { id: "confirm-title" }, title),
-      h("p", {}, words),
-      h("p", { class: "buttons" },
-        h("button", { type: "button", on: { click: close("no") } }, "Cancel"),
-        h("button", { type: "button", class: "main", on: { click: close("yes") } }, yes)));
-    document.body.append(dialog);
-    dialog.showModal();
-  });
+export async function confirmed(title, words, yes) {
+  const close = answer => () => dialog.close(answer);
+  const dialog = h("dialog", { "aria-labelledby": "confirm-title" },
+    h("h2", { id: "confirm-title" }, title),
+    h("p", {}, words),
+    h("p", { class: "buttons" },
+      h("button", { type: "button", on: { click: close("no") } }, "Cancel"),
+      h("button", { type: "button", class: "main", on: { click: close("yes") } }, yes)));
+  return await answered(dialog) === "yes";
 }

@@ -24,23 +24,31 @@ const views = {
 const main = document.getElementById("main");
 const title = document.getElementById("title");
 const link = document.getElementById("link");
+const skip = document.querySelector(".skip");
 const self = document.getElementById("self");
 const nav = document.getElementById("views");
+const pauseButton = document.getElementById("pause");
 const tokenButton = document.getElementById("token");
 
 let view = null;
 let looking = false;
+/** Whether there is more to be asked for than when the look that is under way began. */
+let again = false;
+/** Since when nothing is looked at but what the visitor asks for. */
+let pausedSince = null;
 let timer = null;
 
-function open(name, focus) {
-  const next = views[name] ?? views.overview;
+/** The view that an address names; without a name it is the first. */
+const viewAt = hash => hash.length < 2 ? views.overview : Object.hasOwn(views, hash.slice(1)) ? views[hash.slice(1)] : null;
+
+function open(next, focus) {
   if (next === view) return;
   view?.element.remove();
   view = next;
   main.append(view.element);
   text(title, view.title);
   for (const anchor of nav.children) {
-    const isIt = views[anchor.hash.slice(1)] === view;
+    const isIt = viewAt(anchor.hash) === view;
     if (isIt) anchor.setAttribute("aria-current", "page");
     else anchor.removeAttribute("aria-current");
   }
@@ -63,26 +71,32 @@ function draw() {
 
 function head() {
   text(self, fleet.own.about ? `of ${fleet.own.name}` : "");
-  const gone = fleet.members.filter(member => member.state === "gone");
-  let words = fleet.members.length > 1 ? `live, ${fleet.members.length} programs` : "live";
-  let mood = "good";
-  if (fleet.silentSince !== null) {
-    const silent = (performance.now() - fleet.silentSince) / 1000;
-    words = `${location.host} gives no answer since ${format.clock(new Date(Date.now() - silent * 1000))}; what is shown is of before`;
-    mood = "bad";
-  } else if (gone.length) {
-    words = `${gone.map(member => `${member.name} is gone since ${format.clock(new Date(Date.now() - member.forS * 1000))}`).join(", ")}`;
-    mood = "bad";
-  }
+  const [words, mood] = news();
   text(link, words);
   link.className = `link ${mood}`;
-  document.title = mood === "bad" ? "! Store console" : "Store console";
-  tokenButton.hidden = false;
+  document.title = `${mood === "bad" ? "! " : ""}${view.title} \u2013 Store console`;
+  pauseButton.hidden = tokenButton.hidden = false;
+  text(pauseButton, pausedSince ? "Go on" : "Pause");
   text(tokenButton, hasToken() ? "Forget token" : "Enter token");
+}
+
+/** What there is to say of the page itself, and its mood. */
+function news() {
+  const gone = fleet.members.filter(member => member.state === "gone");
+  const paused = pausedSince ? `paused at ${format.clock(pausedSince)}` : "";
+  if (fleet.silentSince) return [`${location.host} gives no answer since ${format.clock(fleet.silentSince)}; what is shown is of before`, "bad"];
+  if (gone.length) {
+    const words = gone.map(member => `${member.name} is gone since ${format.clock(member.since)}`);
+    return [[...words, paused].filter(word => word).join(", "), "bad"];
+  }
+  if (paused) return [paused, "quiet"];
+  if (!fleet.hasLooked) return ["", "good"];
+  return [fleet.members.length > 1 ? `live, ${fleet.members.length} programs` : "live", "good"];
 }
 
 /** Looks at the fleet, and again after a while; not while nobody sees the page. */
 async function look() {
+  again = looking;
   if (looking || document.hidden) return;
   looking = true;
   clearTimeout(timer);
@@ -92,13 +106,28 @@ async function look() {
     looking = false;
   }
   draw();
-  timer = setTimeout(look, LOOK_MS);
+  if (again) look();
+  else if (!pausedSince) timer = setTimeout(look, LOOK_MS);
 }
 
-document.addEventListener("visibilitychange", look);
+document.addEventListener("visibilitychange", () => { if (!pausedSince) look(); });
 document.addEventListener("changed", look);
 document.addEventListener("token", head);
-window.addEventListener("hashchange", () => open(location.hash.slice(1), true));
+window.addEventListener("hashchange", () => {
+  const next = viewAt(location.hash);
+  if (next) open(next, true);
+});
+skip.addEventListener("click", event => {
+  // The address stays that of the view.
+  event.preventDefault();
+  main.focus();
+});
+pauseButton.addEventListener("click", () => {
+  pausedSince = pausedSince ? null : new Date();
+  clearTimeout(timer);
+  head();
+  if (!pausedSince) look();
+});
 tokenButton.addEventListener("click", async () => {
   if (hasToken()) {
     forgetAll();
@@ -124,4 +153,4 @@ async function check(member, token) {
 
 document.getElementById("starting").remove();
 nav.hidden = false;
-open(location.hash.slice(1) || "overview", false);
+open(viewAt(location.hash) ?? views.overview, false);

@@ -20,13 +20,14 @@ export class Trials {
 
   /** `components` are what the status of each of `hosts` says of the component. */
   update(hosts, components) {
+    // What a host that is gone last said of its trial is no longer so.
+    for (const name of [...this.shown.keys()]) if (!hosts.some(host => host.name === name)) this.remove(name);
     hosts.forEach((host, at) => {
       const name = host.name;
       const trial = components[at].canary;
       const generations = this.tried(host);
       if (!trial && generations.length === 0) {
-        this.shown.get(name)?.element.remove();
-        this.shown.delete(name);
+        this.remove(name);
         return;
       }
       if (!this.shown.has(name)) {
@@ -35,6 +36,11 @@ export class Trials {
       }
       this.shown.get(name).update(host, trial, components[at], generations);
     });
+  }
+
+  remove(name) {
+    this.shown.get(name)?.element.remove();
+    this.shown.delete(name);
   }
 
   /** The generations that the host's memory still has the trial of. */

@@ -1,7 +1,7 @@
 // Components: which generations of each serve on which host, and their changes.
 
 import { h, pill, s, show, table } from "./build.js";
-import { act, change, confirmed } from "./admin.js";
+import { act, change, changeButton, confirmed } from "./admin.js";
 import { Trials } from "./canary.js";
 import * as format from "./format.js";
 import { Swap } from "./swap.js";
@@ -23,7 +23,7 @@ export class Components {
 
   update(fleet) {
     const hosts = fleet.hosts.filter(host => host.status && host.state !== "gone");
-    this.none.hidden = hosts.length > 0;
+    this.none.hidden = hosts.length > 0 || !fleet.hasLooked;
     const ids = new Set(hosts.flatMap(host => host.status.components.map(component => component.component)));
     for (const [id, card] of this.cards) if (!ids.has(id)) { card.element.remove(); this.cards.delete(id); }
     for (const id of [...ids].sort()) {
@@ -80,27 +80,23 @@ class Card {
   }
 
   changes(host, generation, key) {
+    const which = `generation ${generation.generation} of ${this.id} on ${host.name}`;
     if (generation.state === "kept") {
-      return h("button", {
-        type: "button", "data-key": `back/${this.id}/${key}`, "aria-label": `Roll back to it: generation ${generation.generation} of ${this.id} on ${host.name}`,
-        on: { click: event => this.rollBack(event.currentTarget, host, generation) },
-      }, "Roll back to it");
+      return changeButton(`back/${this.id}/${key}`, "Roll back to it", `Roll back to it: ${which}`, () => this.rollBack(host, generation));
     }
     if (generation.state !== "canary") return "";
-    const button = (word, path, done) => h("button", {
-      type: "button", "data-key": `${path}/${this.id}/${key}`, "aria-label": `${word} generation ${generation.generation} of ${this.id} on ${host.name}`,
-      on: { click: event => act(event.currentTarget, () => change(host, `/components/${this.id}/${path}`), done) },
-    }, word);
+    const button = (word, path, done) => changeButton(`${path}/${this.id}/${key}`, word, `${word} ${which}`,
+      () => act(() => change(host, `/components/${this.id}/${path}`), done));
     return h("span", { class: "buttons" },
       button("Promote", "promote", answer => `${host.name}: generation ${answer.generation} of ${this.id} is promoted.`),
       button("Abort", "abort", answer => `${host.name}: the trial of generation ${answer.generation} of ${this.id} is aborted.`));
   }
 
-  async rollBack(button, host, generation) {
+  async rollBack(host, generation) {
     const number = generation.generation;
     const words = `Generation ${number} (${format.short(generation.digest)}) serves again at once; the live one is kept.`;
     if (!await confirmed(`Roll ${this.id} on ${host.name} back to generation ${number}?`, words, "Roll back")) return;
-    await act(button, () => change(host, `/components/${this.id}/rollback?generation=${number}`),
+    await act(() => change(host, `/components/${this.id}/rollback?generation=${number}`),
       answer => `${host.name}: generation ${answer.generation} of ${this.id} serves again.`);
   }
 }

@@ -7,6 +7,9 @@ export const WINDOW_S = 900;
 /** Longest wait for an answer. */
 const PATIENCE_MS = 6000;
 
+/** Two tellings of one moment differ by less. */
+const SAME_MOMENT_MS = 5000;
+
 async function ask(path) {
   const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
   const type = answer.headers.get("content-type") ?? "";
@@ -22,17 +25,27 @@ export class Member {
   constructor(name, base) {
     this.name = name;
     this.base = base;
-    /** `up`, `gone` or `unknown`, since how many seconds, and why. */
+    /** `up`, `gone` or `unknown`, since when, and why. */
     this.state = "unknown";
-    this.forS = 0;
+    this.since = new Date();
     this.reason = null;
     this.about = null;
     this.status = null;
     this.statusAt = null;
-    this.traces = [];
-    this.events = { audit: [], warnings: [] };
+    /** Null before they were read. */
+    this.traces = null;
+    this.events = null;
     this.trouble = null;
     this.forget();
+  }
+
+  /** Takes what the program that served the page says of this one. */
+  stand(told) {
+    const since = new Date(Date.now() - told.for_s * 1000);
+    // The same moment, told in whole seconds after a time that varies, is not said anew.
+    if (told.state !== this.state || Math.abs(since - this.since) > SAME_MOMENT_MS) this.since = since;
+    this.state = told.state;
+    this.reason = told.reason;
   }
 
   forget() {
@@ -54,6 +67,8 @@ export class Member {
     try {
       if (!this.about) this.about = (await ask(`${this.base}/fleet`)).body.self;
       await Promise.all(wanted.map(what => this[what]()));
+      // Its history is that of another process than it was.
+      if (!this.position.startsWith(this.about.process ?? "")) this.about = (await ask(`${this.base}/fleet`)).body.self;
       this.trouble = null;
     } catch (error) {
       this.trouble = error.name === "TimeoutError" ? "no answer in time" : error.message;
@@ -133,9 +148,23 @@ export class Member {
 export class Fleet {
   constructor() {
     this.own = new Member("this program", "");
-    this.members = [this.own];
-    /** Since when the listener that served this page gives no answer, by performance.now(). */
+    /** By each name that there is: some may be of the same program. */
+    this.named = [this.own];
+    /** Since when the listener that served this page gives no answer. */
     this.silentSince = null;
+    /** Whether everybody was looked at once. */
+    this.hasLooked = false;
+  }
+
+  /** Each program once, by the first of its names. */
+  get members() {
+    const known = new Set();
+    return this.named.filter(({ about }) => {
+      if (!about?.process) return true;
+      const isNew = !known.has(about.process);
+      known.add(about.process);
+      return isNew;
+    });
   }
 
   get hosts() {
@@ -153,10 +182,11 @@ export class Fleet {
       this.silentSince = null;
       this.take(body);
     } catch {
-      this.silentSince ??= performance.now();
+      this.silentSince ??= new Date();
       return;
     }
-    await Promise.all(this.members.map(member => member.state === "gone" ? null : member.look(wanted)));
+    await Promise.all(this.named.map(member => member.state === "gone" ? null : member.look(wanted)));
+    this.hasLooked = true;
   }
 
   take(body) {
@@ -164,16 +194,20 @@ export class Fleet {
     if (own.about?.name !== body.self.name) own.name = body.self.name;
     own.about = body.self;
     own.state = "up";
-    const known = new Map(this.members.map(member => [member.name, member]));
+    const known = new Map(this.named.map(member => [member.name, member]));
     const others = body.members.map(told => {
-      const member = known.get(told.name) ?? new Member(told.name, `/fleet/${encodeURIComponent(told.name)}`);
+      // Names can stand in a path as they are.
+      const member = known.get(told.name) ?? new Member(told.name, `/fleet/${told.name}`);
       if (told.state === "up" && member.about?.stale) member.about = null;
-      member.state = told.state;
-      member.forS = told.for_s;
-      member.reason = told.reason;
-      member.url = told.url;
+      member.stand(told);
       return member;
     });
-    this.members = [own, ...others];
+    this.named = [own, ...others];
   }
+}
+
+/** Says whose `what` was never read; nothing if there is none. */
+export function unread(fleet, what) {
+  const names = fleet.members.filter(member => member.state !== "gone" && member[what] === null).map(member => member.name);
+  return names.length ? `Not read yet from ${names.join(", ")}.` : "";
 }

@@ -1,6 +1,7 @@
 // The audit log and the last warnings of all programs.
 
 import { h, pill, show, table } from "./build.js";
+import { unread } from "./fleet.js";
 import * as format from "./format.js";
 
 const MOODS = { error: "bad", warn: "bad", info: "quiet" };
@@ -15,7 +16,7 @@ export class Log {
     this.warnings = h("div", {});
     this.element = h("div", {},
       h("section", {}, h("h2", {}, "Changes"),
-        h("p", { class: "muted" }, "Who asked for a change, and what came of it: the last 200 of each program since its start."), this.audit),
+        h("p", { class: "muted" }, "Who asked for a change, and what came of it: the last 200 changes and the last 200 that were refused or failed, of each program since its start."), this.audit),
       h("section", {}, h("h2", {}, "Warnings"),
         h("p", { class: "muted" }, "The last 200 of each program since its start. What components write is in their host's log only."), this.warnings));
   }
@@ -30,10 +31,14 @@ export class Log {
   }
 
   lines(node, fleet, kind, label, none) {
-    const lines = fleet.members.flatMap(member => member.events[kind].map(line => ({ member: member.name, ...line })));
+    const lines = fleet.members.flatMap(member => (member.events?.[kind] ?? []).map(line => ({ member: member.name, ...line })));
     lines.sort((a, b) => a.at < b.at ? 1 : -1);
     const columns = ["Time", "Program", "Level", "What", kind === "audit" ? "By" : "From", "Details"];
-    show(node, lines, () => lines.length === 0 ? [h("p", {}, none)] : [table(label, columns, lines.map(line => ({ cells: cells(kind, line) })))]);
+    const note = unread(fleet, "events") || (lines.length ? "" : none);
+    show(node, [note, lines], () => [
+      note ? h("p", {}, note) : null,
+      lines.length ? table(label, columns, lines.map(line => ({ cells: cells(kind, line) }))) : null,
+    ]);
   }
 }
 

@@ -63,8 +63,7 @@ export class Overview {
     this.tile("errors", "Errors", format.value(share, "share"), "answers of 5xx, last minute", share > 0.01 ? "bad" : "");
     this.tile("p99", "Latency, p99", format.value(highest(last("p99", entrance)), "s"), `p50 ${format.value(highest(last("p50", entrance)), "s")}`);
     this.tile("in_flight", "In flight", format.value(sum(last("in_flight", fleet.hosts)), ""), "at the hosts");
-    const hits = fleet.proxies.length ? fleet.proxies : fleet.hosts;
-    this.tile("cache_hits", "From the cache", format.value(highest(of("cache_hits", hits, 60)), "share"), "of what it may answer, last minute");
+    this.tile("cache_hits", "From the cache", format.value(highest(of("cache_hits", entrance, 60)), "share"), "of what it may answer, last minute");
     this.tile("report_age", "Age of the reports", reports === null ? "–" : format.span(reports), "since they were last made", reports > 180 ? "bad" : "");
   }
 
@@ -90,9 +89,8 @@ export class Overview {
   row(member) {
     const gone = member.state === "gone";
     const value = (number, unit) => gone ? "–" : format.value(number, unit);
-    const since = format.clock(new Date(Date.now() - member.forS * 1000));
     const state = gone ? ["gone", "bad"] : member.trouble ? ["trouble", "bad"] : member.state === "unknown" ? ["unknown", "quiet"] : ["up", "good"];
-    const why = gone ? `since ${since}: ${member.reason}` : member.trouble ?? "";
+    const why = gone ? `since ${format.clock(member.since)}: ${member.reason}` : member.trouble ?? "";
     const numbers = [
       value(member.recent("requests"), "/s"), value(member.recent("errors", 60), "/s"), value(member.last("p99", 30), "s"),
       value(member.last("in_flight"), ""), value(member.recent("cpu"), "cores"), value(member.last("memory"), "bytes"),

@@ -1,6 +1,7 @@
 // The slowest and the failed requests of the last minute, each as a waterfall of its spans, from the proxy to the statement.
 
-import { h, pill, show } from "./build.js";
+import { frame, h, pill, show } from "./build.js";
+import { unread } from "./fleet.js";
 import * as format from "./format.js";
 
 /** Attributes that the name of their span says, or that are always the same. */
@@ -41,7 +42,7 @@ export class Requests {
 
   update(fleet) {
     this.fleet = fleet;
-    const off = fleet.members.filter(member => member.about?.keeps_traces === false);
+    const off = fleet.members.filter(member => member.state !== "gone" && member.about?.keeps_traces === false);
     show(this.note, off.map(member => member.name), () => off.length === 0 ? [] : [
       h("p", { class: "hint" }, `${off.map(member => member.name).join(", ")} ${off.length === 1 ? "keeps" : "keep"} none. To have them kept, start a host with `,
         h("code", {}, "--trace-tail"), ", and a proxy with ", h("code", {}, "tail = true"), " in ", h("code", {}, "[trace]"),
@@ -52,13 +53,18 @@ export class Requests {
     const newest = all.sort(by).slice(0, MOST);
     for (const request of newest) if (this.open.has(request.id)) this.open.set(request.id, request);
     const shown = [...new Map([...newest, ...this.open.values()].map(request => [request.id, request])).values()].sort(by);
-    const what = [this.filter, this.order, shown.map(request => [request.id, request.trees.length])];
-    show(this.list, what, () => shown.length ? shown.map(request => this.row(request)) : [h("p", {}, "There are none.")]);
+    const note = unread(fleet, "traces") || (shown.length ? "" : "There are none.");
+    const what = [this.filter, this.order, note, shown.map(request => [request.id, request.trees.length])];
+    show(this.list, what, () => [
+      note ? h("p", {}, note) : null,
+      shown.map(request => this.row(request)),
+    ]);
   }
 
   row(request) {
+    const isOpen = this.open.has(request.id);
     const details = h("details", {
-      class: "request", "data-key": request.id, "data-trace": request.id,
+      class: "request", "data-trace": request.id, open: isOpen,
       on: { toggle: () => this.toggled(details, request) },
     }, h("summary", { "data-key": `summary/${request.id}` },
       h("span", { class: "when" }, format.clock(request.started)),
@@ -66,7 +72,7 @@ export class Requests {
       pill(request.why, request.why === "failed" ? "bad" : "news"),
       h("span", { class: "n" }, request.status ?? "–"),
       h("span", { class: "n" }, format.seconds(request.took / 1e6)),
-      h("span", { class: "muted" }, request.trees.map(tree => tree.member).join(", "))));
+      h("span", { class: "muted" }, request.trees.map(tree => tree.member).join(", "))), isOpen ? waterfall(request) : null);
     return details;
   }
 
@@ -83,7 +89,7 @@ export class Requests {
 function requests(fleet) {
   const traces = new Map();
   for (const member of fleet.members) {
-    for (const tree of member.traces) {
+    for (const tree of member.state === "gone" ? [] : member.traces ?? []) {
       const trees = traces.get(tree.trace_id) ?? [];
       trees.push({ ...tree, member: member.name });
       traces.set(tree.trace_id, trees);
@@ -151,7 +157,7 @@ function waterfall(request) {
       h("td", { class: "n" }, format.seconds(span.duration_us / 1e6)), h("td", { class: "lane" }, h("span", { class: "rail" }, bar)));
   });
   const left = request.trees.reduce((sum, tree) => sum + (tree.spans_left_out ?? 0), 0);
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Spans of ${request.name}` },
+  return frame(`Spans of ${request.name}, trace ${request.id}`,
     h("table", { class: "waterfall" },
       h("caption", {}, `Trace ${request.id}${left ? `, ${left} spans left out` : ""}`),
       h("thead", {}, h("tr", {}, ["Span", "Program", "Begins", "Takes"].map((title, at) => h("th", { scope: "col", class: at > 1 ? "n" : undefined }, title)),

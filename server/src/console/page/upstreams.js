@@ -1,7 +1,7 @@
 // Upstreams of the proxies: how each stands, what it is sent, and taking it out and back.
 
 import { h, pill, show, table } from "./build.js";
-import { act, change } from "./admin.js";
+import { act, change, changeButton } from "./admin.js";
 import * as format from "./format.js";
 
 /** How long a drain waits for the upstream to be idle. */
@@ -30,7 +30,7 @@ export class Upstreams {
 
   update(fleet) {
     const proxies = fleet.proxies.filter(proxy => proxy.status && proxy.state !== "gone");
-    this.none.hidden = proxies.length > 0;
+    this.none.hidden = proxies.length > 0 || !fleet.hasLooked;
     const groups = proxies.flatMap(proxy => proxy.status.groups.map(group => this.group(proxy, group)));
     show(this.tables, groups.map(group => group.what), () => groups.map(group => group.section()));
   }
@@ -74,9 +74,6 @@ export class Upstreams {
     const [word, path, done] = isOut
       ? ["Undrain", `/undrain?upstream=${at}`, () => `${address} gets requests again.`]
       : ["Drain", `/drain?upstream=${at}&timeout=${DRAIN}`, () => `${address} is drained: it has no requests left.`];
-    return h("button", {
-      type: "button", "data-key": `drain/${proxy.name}/${address}`, "aria-label": `${word} ${address}`,
-      on: { click: event => act(event.currentTarget, () => change(proxy, path), done) },
-    }, word);
+    return changeButton(`drain/${proxy.name}/${address}`, word, `${word} ${address}`, () => act(() => change(proxy, path), done));
   }
 }

@@ -22,6 +22,16 @@ async function open({ browser, url }, view, [width, height], colorScheme) {
   return page;
 }
 
+/** A page of its own whose errors are kept; `before` does something with it first. */
+async function watched({ browser, url }, view, before) {
+  const page = await browser.newPage();
+  const errors = [];
+  page.on("pageerror", error => errors.push(error.message));
+  await before?.(page);
+  await page.goto(`${url}#${view}`);
+  return { page, errors };
+}
+
 /** Takes a picture of a view, if pictures are wanted; `before` does something on the page first. */
 export async function picture(context, view, size, scheme, before) {
   const { pictures } = context.settings;
@@ -31,6 +41,14 @@ export async function picture(context, view, size, scheme, before) {
   await before?.(page);
   await page.screenshot({ path: path.join(pictures, `${view}-${size}.png`) });
   await page.close();
+}
+
+/** Begins a trial on the second host. */
+async function onTrial({ hosts, token, files }) {
+  const url = `${hosts[1]}/components/reports/swap?canary=10&for=10m`;
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/wasm" };
+  const answer = await fetch(url, { method: "POST", headers, body: fs.readFileSync(files.better) });
+  assert.equal(answer.status, 200, await answer.text());
 }
 
 export const looks = [
@@ -75,6 +93,86 @@ export const looks = [
     }
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "Upstreams", level: 1 }).waitFor();
+    await page.locator(".skip").focus();
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+    assert.ok(await page.getByRole("heading", { name: "Upstreams", level: 1 }).isVisible());
+    await page.close();
+  }],
+
+  ["each view has its title, and an address that names none changes nothing", async context => {
+    const { page, errors } = await watched(context, "constructor");
+    await page.getByRole("heading", { name: "Overview", level: 1 }).waitFor();
+    for (const view of VIEWS) {
+      await page.evaluate(view => { location.hash = view; }, view);
+      await eventually(`the title of ${view}`, async () => (await page.title()).toLowerCase().startsWith(`${view} `));
+      for (const none of ["main", "constructor", "__proto__"]) await page.evaluate(none => { location.hash = none; }, none);
+      assert.equal((await page.locator("#title").textContent()).toLowerCase(), view);
+    }
+    assert.deepEqual(errors, []);
+    await page.close();
+  }],
+
+  ["a table that is replaced keeps the focus and its place", async context => {
+    const page = await open(context, "overview", SIZES.phone, "light");
+    const frame = page.getByRole("region", { name: "Programs of the fleet" });
+    await frame.focus();
+    await frame.evaluate(frame => { frame.scrollLeft = 90; frame.isOld = true; });
+    await eventually("the table is replaced", async () => !await frame.evaluate(frame => frame.isOld));
+    assert.equal(await frame.evaluate(frame => frame.scrollLeft), 90);
+    assert.ok(await frame.evaluate(frame => document.activeElement === frame));
+    await page.close();
+  }],
+
+  ["spans that are read keep the focus when requests come", async context => {
+    const page = await open(context, "requests", SIZES.phone, "light");
+    await page.getByLabel("newest").check();
+    await page.locator("details.request summary").first().click();
+    const frame = page.locator("details.request[open] .scroll").first();
+    await frame.focus();
+    await frame.evaluate(frame => { frame.scrollLeft = 40; frame.isOld = true; });
+    await eventually("the list is replaced", async () => !await frame.evaluate(frame => frame.isOld));
+    assert.equal(await frame.evaluate(frame => frame.scrollLeft), 40);
+    assert.ok(await frame.evaluate(frame => document.activeElement === frame));
+    await page.close();
+  }],
+
+  ["a press that is not released stops no table", async context => {
+    const page = await open(context, "overview", SIZES.wide, "light");
+    const frame = page.getByRole("region", { name: "Programs of the fleet" });
+    for (const button of ["right", "left"]) {
+      await frame.hover();
+      await page.mouse.down({ button });
+      await frame.evaluate(frame => { frame.isOld = true; });
+      await eventually("the table is replaced", async () => !await frame.evaluate(frame => frame.isOld));
+      await page.mouse.up({ button });
+      await page.keyboard.press("Escape");
+    }
+    await page.close();
+  }],
+
+  ["the page stands still while it is paused", async context => {
+    const page = await open(context, "overview", SIZES.wide, "light");
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByText(/^paused at \d/).waitFor();
+    // The look that was under way may still end.
+    await page.waitForTimeout(4000);
+    const looks = () => page.evaluate(() => document.documentElement.dataset.looks);
+    const before = await looks();
+    await page.waitForTimeout(7000);
+    assert.equal(await looks(), before);
+    await page.getByRole("button", { name: "Go on" }).click();
+    await page.getByText("live, 3 programs").waitFor();
+    await eventually("it looks again", async () => await looks() > before);
+    await page.close();
+  }],
+
+  ["what was not read is not said to be none", async context => {
+    const { page } = await watched(context, "log", page => page.route(/\/(events|traces)$/, route => route.abort()));
+    await page.getByText("Not read yet from proxy").first().waitFor();
+    assert.equal(await page.getByText("Nobody has changed anything yet").count(), 0);
+    await page.locator("#views").getByRole("link", { name: "Requests" }).click();
+    await page.getByText("Not read yet from proxy").waitFor();
     await page.close();
   }],
 
@@ -110,13 +208,34 @@ export const looks = [
 
   ["a program that is gone is shown, with the time and the reason", async context => {
     const { page, settings } = context;
+    await onTrial(settings);
+    await page.locator("#views").getByRole("link", { name: "Components" }).click();
+    const card = page.locator('[data-component="reports"]');
+    const trial = card.locator('[data-host="host-2"]');
+    await trial.waitFor();
+    const form = card.locator("details.swap");
+    if (!await form.evaluate(details => details.open)) await form.locator("summary").click();
+    await form.locator("select").selectOption("host-2");
     process.kill(settings.second_host_pid, "SIGKILL");
-    await page.locator("#views").getByRole("link", { name: "Overview" }).click();
     await page.getByText(/host-2 is gone since \d/).waitFor({ timeout: 60_000 });
+    const since = await page.locator("#link").textContent();
+
+    // Nothing that it last said stays as if it were so, and no choice turns into another.
+    await trial.waitFor({ state: "detached" });
+    assert.equal(await form.locator("select").inputValue(), "host-2");
+    await form.locator("input[type=file]").setInputFiles(settings.files.good);
+    await page.getByText("host-2 is gone. Nothing was changed.").waitFor();
+
+    await page.locator("#views").getByRole("link", { name: "Overview" }).click();
     const { members } = await json(`${settings.proxy.admin}/fleet`);
     const gone = members.find(member => member.name === "host-2");
     assert.equal(gone.state, "gone");
     await page.locator('tr[data-row="host-2"]').getByText(gone.reason).waitFor();
+    // A screen reader reads the line whenever it changes.
+    const looks = () => page.evaluate(() => Number(document.documentElement.dataset.looks));
+    const before = await looks();
+    await eventually("more looks", async () => await looks() > before + 4);
+    assert.equal(await page.locator("#link").textContent(), since);
   }],
 
   ["a listener that gives no answer is shown, and what was known stays", async context => {

@@ -107,7 +107,9 @@ async fn proxy(folder: &Path, hosts: &[Host; 2]) -> Result<Proxy> {
         let admin = hosts[number - 1].admin_url("");
         format!("host-{number} = \"{admin}\"")
     });
-    let (servers, peers) = (servers.join(", "), peers.join(", "));
+    // The first host by another name too, which the page has to see through; it has what addresses have.
+    let again = format!("\"host-1::again\" = \"{}\"", hosts[0].admin_url(""));
+    let (servers, peers) = (servers.join(", "), peers.join(", ") + ", " + &again);
     let (proxy, _) = Proxy::start_on_free_ports(&paths::program(PROXY_PACKAGE), folder, |place| {
         let (port, admin) = (place.port, place.admin_port);
         format!(

@@ -99,6 +99,15 @@ export const steps = [
     assert.equal(await live(context.settings.hosts[0], "reports"), 1);
   }],
 
+  ["a canary without a share is not asked about", async context => {
+    const { page } = context;
+    await swap(context, "reports", "host-1", context.settings.files.broken, ["", "30s"]);
+    const isInvalid = () => document.querySelector("#reports-percent").matches(":invalid:focus");
+    await eventually("the field is pointed at", () => page.evaluate(isInvalid));
+    assert.equal(await page.getByRole("dialog").count(), 0);
+    await page.locator("#reports-percent").fill("10");
+  }],
+
   ["a wrong token changes nothing, and is asked for again", async context => {
     const { page, settings } = context;
     await swap(context, "reports", "host-1", settings.files.broken);
@@ -116,7 +125,11 @@ export const steps = [
 
   ["a swap serves, and a rollback undoes it", async context => {
     const { page, settings } = context;
+    // While one is asked about, another file is refused.
     await swap(context, "reports", "host-1", settings.files.good);
+    await page.getByRole("dialog").waitFor();
+    await card(page, "reports").locator("input[type=file]").setInputFiles(settings.files.third);
+    await said(page, "A swap of reports is under way").waitFor();
     await confirm(context, "Swap");
     await said(page, "host-1: generation 2 of reports serves").waitFor();
     assert.equal(await live(settings.hosts[0], "reports"), 2);
@@ -124,6 +137,9 @@ export const steps = [
     await rowOf(page, "reports", "host-1", 1).getByRole("button").click();
     await confirm(context, "Roll back");
     await said(page, "generation 1 of reports serves again").waitFor();
+    // Its row has another button or none: the focus stays in the table.
+    await rowOf(page, "reports", "host-1", 1).getByText("live").waitFor();
+    assert.ok(await page.evaluate(() => Boolean(document.activeElement.closest(".scroll"))));
     assert.equal(await live(settings.hosts[0], "reports"), 1);
   }],
 
@@ -171,10 +187,12 @@ export const steps = [
     const upstreams = async () => (await json(`${settings.proxy.admin}/status`)).groups[0].upstreams;
     const { address } = (await upstreams())[0];
     const row = page.locator(`tr[data-row="${address}"]`);
-    await row.getByRole("button", { name: `Drain ${address}` }).click();
+    await row.getByRole("button", { name: `Drain ${address}` }).press("Enter");
     await said(page, `${address} is drained`).waitFor();
     assert.equal((await upstreams())[0].state, "drained");
     await row.getByText("taken out by an operator").waitFor();
+    // Its button was replaced, and has the focus.
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Undrain");
     await row.getByRole("button", { name: `Undrain ${address}` }).click();
     await said(page, "gets requests again").waitFor();
     assert.equal((await upstreams())[0].state, "up");
