@@ -7,7 +7,7 @@ use super::ledger::Ledger;
 use super::status::utc;
 use crate::answers::{ComparedCounts, DifferenceStatus, MirrorStatus, PassedStatus, TrialStatus};
 use crate::app::{Canary, Comparison, Mirror, PassedPhase};
-use crate::rollout::{Budget, Counts, Course, Phase, TrafficShare};
+use crate::rollout::{Budget, Course, Phase, TrafficShare};
 
 impl Control {
     pub(super) fn trial(&self, canary: &Canary, ledger: &Ledger) -> TrialStatus {
