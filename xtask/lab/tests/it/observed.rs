@@ -43,7 +43,10 @@ impl Observed {
         }
         let proxy = proxy(&hosts).await;
         let files = folder();
-        let rules = ["loadtest/prometheus/rules.yml", "loadtest/prometheus/slo.yml"];
+        let rules = [
+            "loadtest/prometheus/rules.yml",
+            "loadtest/prometheus/slo.yml",
+        ];
         let options = PrometheusOptions {
             log: files.join("prometheus.log"),
             folder: files,
