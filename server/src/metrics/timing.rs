@@ -18,8 +18,8 @@ pub struct Timings {
     name: String,
     bounds: &'static [f64],
     seconds: HistogramVec,
-    /// By labels, in the order in which a scrape has them. Written when a series comes or goes, not by requests.
-    exemplars: Arc<Mutex<BTreeMap<Vec<LabelPair>, Arc<Exemplars>>>>,
+    /// By [`values`] of labels. Written when a series comes or goes, not by requests.
+    exemplars: Arc<Mutex<BTreeMap<Vec<String>, Arc<Exemplars>>>>,
 }
 
 /// One histogram of seconds. What is measured in it is told by the span that took so long: see
@@ -45,7 +45,7 @@ impl Timings {
     pub fn of(&self, labels: &[&str]) -> Timing {
         let seconds = self.seconds.with_label_values(labels);
         let mut all = self.exemplars.lock();
-        let exemplars = all.entry(seconds.metric().take_label());
+        let exemplars = all.entry(values(seconds.metric().get_label()));
         let exemplars = exemplars.or_insert_with(|| Arc::new(Exemplars::new(self.bounds)));
         let exemplars = exemplars.clone();
         Timing { seconds, exemplars }
@@ -54,7 +54,8 @@ impl Timings {
     /// Removes the series with these values of the labels, if it is there.
     pub fn forget(&self, labels: &[&str]) {
         let seconds = self.seconds.with_label_values(labels);
-        self.exemplars.lock().remove(seconds.metric().get_label());
+        let key = values(seconds.metric().get_label());
+        self.exemplars.lock().remove(&key);
         _ = self.seconds.remove_label_values(labels);
     }
 
@@ -64,8 +65,14 @@ impl Timings {
 
     /// The exemplars of the series with these labels, in the order in which a scrape has them.
     pub(super) fn exemplars(&self, labels: &[LabelPair]) -> Option<Arc<Exemplars>> {
-        self.exemplars.lock().get(labels).cloned()
+        self.exemplars.lock().get(&values(labels)).cloned()
     }
+}
+
+/// The values of a series' labels, in the order in which a scrape has them, which is that of their names.
+fn values(labels: &[LabelPair]) -> Vec<String> {
+    let values = labels.iter().map(|label| label.value().to_owned());
+    values.collect()
 }
 
 impl Timing {
@@ -99,6 +106,9 @@ mod tests {
         let first = timings.of(&["1", "2"]);
         let again = timings.of(&["1", "2"]);
         assert!(Arc::ptr_eq(first.exemplars(), again.exemplars()));
+        let other = timings.of(&["2", "1"]);
+        assert!(!Arc::ptr_eq(first.exemplars(), other.exemplars()));
+        timings.forget(&["2", "1"]);
         let family = &registry.gather()[0];
         let labels = family.get_metric()[0].get_label();
         let found = timings.exemplars(labels).expect("by the scrape's labels");

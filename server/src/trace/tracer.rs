@@ -302,6 +302,7 @@ mod tests {
     use prometheus::Registry;
 
     use super::*;
+    use crate::metrics::{Format, render};
     use crate::trace::Trace;
 
     /// One that sends nothing.
@@ -375,6 +376,29 @@ mod tests {
             (&trees[0]["status"], &trees[0]["why"]),
             (&503.into(), &"failed".into())
         );
+    }
+
+    #[test]
+    fn histograms_name_those_that_are_kept() {
+        let registry = Registry::new();
+        let timings = Declare::new(&registry).timings("t", "of a test", &[1.0], &["of"]);
+        let timings = timings.expect("a metric");
+        let measured = |tracing: &Tracing, status| {
+            let mut root = tracing.request("GET", Instant::now(), &HeaderMap::new(), false);
+            root.answer(status);
+            root.measure(&timings.of(&["x"]), Duration::from_millis(1));
+            root.ids().map(|ids| ids.trace.to_string())
+        };
+        let named = |trace: Option<String>| {
+            let text = render(&registry, &[&timings], Format::OpenMetrics).expect("renders");
+            text.contains(&trace.expect("recorded"))
+        };
+        assert!(!named(measured(&tracing(NEVER), 200)));
+        assert!(named(measured(&tracing(NEVER), 500)));
+        assert!(named(measured(&tracing(Duration::ZERO), 200)));
+        measured(&Tracing::default(), 200);
+        let text = render(&registry, &[&timings], Format::Text).expect("renders");
+        assert!(text.contains("t_count{of=\"x\"} 4"), "{text}");
     }
 
     #[test]
