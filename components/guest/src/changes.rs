@@ -2,8 +2,10 @@
 //! is in Redis or somebody knows better. ADR 13 says why that is enough.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use futures::future::{Either, select};
 use store_domain::cache::{DOUBT_SETTLED, TURN_GONE, TURN_PLACED, turn_of_version};
 use store_domain::changes::{Entity, Subject};
 use store_domain::stock::StockLevel;
@@ -19,6 +21,10 @@ const ROWS_AT_ONCE: usize = 500;
 /// A connection may have broken since it was last used, which shows at once: then it is tried again. Not after a wait, as
 /// others wait for what the transaction has locked.
 const AT_ONCE: Duration = Duration::from_millis(250);
+
+/// How long Redis may take to mark what a transaction changed. Shorter than a group of orders waits for anything: so it fails
+/// for want of Redis, and not as one that somebody's lock holds up.
+const MARK_LIMIT: Duration = Duration::from_millis(600);
 
 /// Marks what `changed`, inside the transaction that changes it and after all of its changes.
 ///
@@ -144,10 +150,16 @@ impl Outcome {
 
 /// Says whether all are marked.
 async fn try_to_mark(state: &State, turns: &[(Subject, String)]) -> Result<bool, RedisError> {
-    let redis = Redis::open().await?;
-    match trust::script(&redis, state).await? {
-        Some(script) => cache::mark(&redis, &script, turns).await,
-        None => Ok(false),
+    let marking = async {
+        let redis = Redis::open().await?;
+        match trust::script(&redis, state).await? {
+            Some(script) => cache::mark(&redis, &script, turns).await,
+            None => Ok(false),
+        }
+    };
+    match select(pin!(marking), pin!(spin_sdk::time::sleep(MARK_LIMIT))).await {
+        Either::Left((marked, _)) => marked,
+        Either::Right(_) => Err(RedisError::silent()),
     }
 }
 

@@ -20,6 +20,11 @@ impl RedisError {
     fn unexpected(command: &str) -> Self {
         Self(format!("{command} answered something unexpected"))
     }
+
+    /// It did not answer in time.
+    pub(crate) fn silent() -> Self {
+        Self("no answer in time".into())
+    }
 }
 
 impl From<Error> for RedisError {

@@ -135,9 +135,11 @@ pub(crate) const USER_EXISTS: &str = "SELECT id FROM users WHERE id = ?";
 /// Locks a user, who places no order meanwhile.
 pub(crate) const LOCK_USER: &str = "SELECT id FROM users WHERE id = ? FOR UPDATE";
 
-/// The first of a user's orders. It locks nothing: the lock behind the last one would keep other users' orders out.
-pub(crate) const SOME_ORDERS_OF_USER: &str =
-    "SELECT id FROM orders FORCE INDEX (orders_user) WHERE user_id = ? ORDER BY id LIMIT 100";
+/// The first of a user's orders, each with how many lines it has. It locks nothing: the lock behind the last one would keep
+/// other users' orders out.
+pub(crate) const SOME_ORDERS_OF_USER: &str = "SELECT o.id, \
+     (SELECT COUNT(*) FROM order_items i WHERE i.order_id = o.id) \
+     FROM orders o FORCE INDEX (orders_user) WHERE o.user_id = ? ORDER BY o.id LIMIT 100";
 
 /// Deletes a user, and the user's total with it.
 pub(crate) const DELETE_USER: &str = "DELETE FROM users WHERE id = ?";

@@ -12,6 +12,7 @@ use store_guest::mysql::{
 };
 use store_guest::{Problem, Reply, Request, idempotency, json, variables};
 
+use crate::ledger::ROWS_AT_ONCE;
 use crate::{sql, undo};
 
 /// `POST /users`
@@ -89,7 +90,7 @@ pub(crate) async fn get(user_id: i64) -> Result<Reply, Problem> {
 /// When a deletion stops in the middle: well before our host's own limit for a request, which tells nobody what is left.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// `DELETE /users/{id}`: first the user's orders, a hundred in one transaction, so that others who want the same stock
+/// `DELETE /users/{id}`: first the user's orders, as many in one transaction as have the lines of one, so that others who want the same stock
 /// wait for no longer than for an order; then the user. Whatever ends it early leaves a user with fewer orders, and the
 /// next request goes on from there.
 pub(crate) async fn delete(user_id: i64) -> Result<Reply, Problem> {
@@ -119,12 +120,20 @@ pub(crate) async fn delete(user_id: i64) -> Result<Reply, Problem> {
 
 async fn some_orders(mysql_url: &str, user_id: i64) -> Result<Vec<i64>, MysqlError> {
     let connection = Connection::open(mysql_url).await?;
-    let found = connection.query::<(i64,)>(sql::SOME_ORDERS_OF_USER, ids([user_id]));
-    Ok(found
-        .await?
-        .into_iter()
-        .map(|(order_id,)| order_id)
-        .collect())
+    let found = connection.query::<(i64, i64)>(sql::SOME_ORDERS_OF_USER, ids([user_id]));
+    Ok(for_one_transaction(&found.await?))
+}
+
+/// The first of these orders that have no more lines together than an order may have, and one at least.
+fn for_one_transaction(orders: &[(i64, i64)]) -> Vec<i64> {
+    let most = i64::try_from(ROWS_AT_ONCE).unwrap_or(i64::MAX);
+    let mut sum = 0;
+    let fits = orders.iter().take_while(|(_, lines)| {
+        let is_first = sum == 0;
+        sum += lines;
+        is_first || sum <= most
+    });
+    fits.map(|(order_id, _)| *order_id).collect()
 }
 
 /// What became of a user who had no orders.
@@ -158,5 +167,19 @@ async fn delete_in(connection: &Connection, user_id: i64) -> Result<Departure, A
         Ok(()) => Ok(Departure::Deleted),
         Err(error) if error.is_referred_to() => Ok(Departure::HasOrdered),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_deleted_together_up_to_the_lines_of_one() {
+        assert_eq!(for_one_transaction(&[]), [0; 0]);
+        assert_eq!(for_one_transaction(&[(1, 700), (2, 1)]), [1]);
+        assert_eq!(for_one_transaction(&[(1, 499), (2, 1), (3, 1)]), [1, 2]);
+        let small: Vec<_> = (1..=100).map(|order_id| (order_id, 5)).collect();
+        assert_eq!(for_one_transaction(&small).len(), 100);
     }
 }

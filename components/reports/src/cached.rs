@@ -14,8 +14,8 @@ use store_guest::redis::Redis;
 use store_guest::{trust, variables};
 
 use crate::lease::Lease;
-use crate::mysql;
 use crate::refresh::RefreshError;
+use crate::{keys, mysql};
 
 /// How long a reader waits for another to make the report, and how long between two looks. A report is ten rows, so it
 /// is normally there at the first look.
@@ -81,8 +81,11 @@ async fn make_if_missing(
         store_guest::log_sparsely(format_args!("report made but not kept: {error}"));
         return Ok((body.into_bytes(), Freshness::NONE));
     }
-    // Under plain Spin, this is all that is done of the refresh's work.
+    // Under plain Spin, nobody else does the rest of the refresh's work.
     if let Err(error) = trust::beat(&connection, redis).await {
+        store_guest::log_sparsely(error);
+    }
+    if let Err(error) = keys::forget_old(&connection, lease, Instant::now()).await {
         store_guest::log_sparsely(error);
     }
     let freshness = Freshness::of_report(lifetime, interval);

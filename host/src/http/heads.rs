@@ -6,8 +6,8 @@ use memchr::memmem;
 use store_server::chunks::Chunks;
 use store_server::field::{BARE_LINE_END, content_length, has_bare_line_end};
 
-/// Longest head that is kept here. Hyper refuses shorter ones.
-const MOST_BYTES: usize = 512 * 1024;
+/// Longest head, in bytes. Hyper refuses longer ones, as that is all it reads at once; what is kept here is a copy.
+pub(crate) const MOST_BYTES: usize = 64 * 1024;
 
 /// How a connection of HTTP/2 begins (RFC 9113, section 3.4), up to the empty line.
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0";
@@ -46,7 +46,8 @@ pub(crate) struct Fault {
 impl Heads {
     /// Whether a head has begun that is not there in full.
     pub(crate) fn is_within_one(&self) -> bool {
-        !self.part.is_empty()
+        // Half of an empty line is none yet.
+        !matches!(self.part.as_slice(), [] | b"\r")
     }
 
     /// How many heads were there in full.
@@ -220,6 +221,17 @@ mod tests {
             let wrong = format!("{before}GET /#a HTTP/1.1\r\nHost: a\r\n\r\n");
             assert!(judge(&wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn empty_lines_begin_no_head_however_they_come() {
+        let mut heads = Heads::default();
+        for part in ["\r", "\n", "\r\n\r", "\n"] {
+            heads.follow(part.as_bytes()).expect("they are ignored");
+            assert!(!heads.is_within_one(), "{part:?}");
+        }
+        heads.follow(b"\r\nG").expect("a head begins");
+        assert!(heads.is_within_one());
     }
 
     #[test]

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::downstream::{Downstream, Times};
+use super::heads;
 use super::refusals::{Refusals, connection};
 use super::respond::{Peer, respond};
 use crate::app::{Live, Readiness};
@@ -140,6 +141,7 @@ fn http() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // Ours answers ([`Downstream`]).
         .header_read_timeout(None)
+        .max_buf_size(heads::MOST_BYTES)
         // Most answers are so small that a copy costs less than to have the system gather head and body.
         .writev(false);
     http.http2()

@@ -33,6 +33,8 @@ pub(crate) struct PooledConnection {
     pub(super) broken: bool,
     /// Whether no statement was run since it was taken out of the pool.
     is_untouched: bool,
+    /// Whether it was at rest in the pool before it was lent.
+    has_rested: bool,
     /// Whether the server has closed it.
     is_closed: bool,
     generation: u64,
@@ -45,6 +47,22 @@ pub(crate) struct PooledConnection {
     pool: Arc<Pool>,
 }
 
+/// A clean connection that the server answers on, as far as is known.
+pub(super) enum LiveConn {
+    /// It was at rest.
+    Rested(Conn),
+    /// It was opened for this.
+    Opened(Conn),
+}
+
+impl LiveConn {
+    fn into_inner(self) -> Conn {
+        match self {
+            Self::Rested(conn) | Self::Opened(conn) => conn,
+        }
+    }
+}
+
 /// What a lent connection holds of its pool until it is returned or closed.
 pub(super) struct Loan {
     pub(super) _permit: Permit,
@@ -53,9 +71,10 @@ pub(super) struct Loan {
 
 impl PooledConnection {
     /// Lends a clean connection to an instance of `generation`.
-    pub(super) fn lend(conn: Conn, generation: u64, loan: Loan, pool: Arc<Pool>) -> Self {
+    pub(super) fn lend(conn: LiveConn, generation: u64, loan: Loan, pool: Arc<Pool>) -> Self {
         Self {
-            conn: Some(conn),
+            has_rested: matches!(conn, LiveConn::Rested(_)),
+            conn: Some(conn.into_inner()),
             session: Session::default(),
             broken: false,
             is_untouched: true,
@@ -83,6 +102,16 @@ impl PooledConnection {
         self.trace.is_on()
             && self.session.in_transaction
             && !std::mem::replace(&mut self.is_transaction_traced, true)
+    }
+
+    /// Whether it was at rest before it was lent, so that the server may have closed it meanwhile.
+    pub(super) fn has_rested(&self) -> bool {
+        self.has_rested
+    }
+
+    /// Whether it can't be used any more: an answer may be on the wire, or the session is not what it should be.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.broken
     }
 
     /// Counts one statement. Returns whether it is the first since the connection was taken out of the pool.

@@ -78,6 +78,9 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     ) -> wasmtime::Result<Result<Results, Error>> {
         let (connection, caller) = lookup(accessor, &connection)?;
         let mut connection = connection.lock_owned().await;
+        if connection.is_given_up() {
+            return Ok(Err(given_up()));
+        }
         note_transaction(accessor, &mut connection)?;
         let held = match caller.hold(&statement, &params, &connection).await {
             Ok(held) => held,
@@ -109,6 +112,9 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     ) -> wasmtime::Result<Result<(), Error>> {
         let (connection, caller) = lookup(accessor, &connection)?;
         let mut connection = connection.lock_owned().await;
+        if connection.is_given_up() {
+            return Ok(Err(given_up()));
+        }
         note_transaction(accessor, &mut connection)?;
         let _held = match caller.hold(&statement, &params, &connection).await {
             Ok(held) => held,
@@ -127,6 +133,11 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
             }
         }
     }
+}
+
+/// Said of a connection on which an answer was not awaited to its end, or whose session is not fit for more.
+fn given_up() -> Error {
+    Error::Other("this connection was given up after its last statement; open another".into())
 }
 
 /// The pool for `address`, if the component may connect to it.

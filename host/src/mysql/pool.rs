@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::connection::{Loan, PooledConnection};
+use super::connection::{LiveConn, Loan, PooledConnection};
 use super::server::{Server, reset};
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
@@ -178,7 +178,7 @@ impl Pool {
         })
     }
 
-    async fn live_connection(&self, generation: u64) -> Result<Conn, mysql_async::Error> {
+    async fn live_connection(&self, generation: u64) -> Result<LiveConn, mysql_async::Error> {
         while let Some(mut idle) = self.take_idle(generation) {
             if !self.server.leads_to(&idle.conn) {
                 continue;
@@ -186,7 +186,7 @@ impl Pool {
             let rested = idle.since.elapsed();
             let is_own = idle.generation == generation;
             if rested < PING_AFTER && is_own {
-                return Ok(idle.conn);
+                return Ok(LiveConn::Rested(idle.conn));
             }
             if rested >= self.settings.idle {
                 continue;
@@ -204,12 +204,12 @@ impl Pool {
                 }
             };
             if timeout(PING_LIMIT, lives).await.unwrap_or(false) {
-                return Ok(idle.conn);
+                return Ok(LiveConn::Rested(idle.conn));
             }
             // The others are connections to the same server.
             self.discard_idle(None);
         }
-        self.open().await
+        self.open().await.map(LiveConn::Opened)
     }
 
     /// Opens one more connection.

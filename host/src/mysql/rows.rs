@@ -108,7 +108,6 @@ async fn read_rows(
     room: &StreamShare,
     head: oneshot::Sender<Result<Head, QueryError>>,
 ) -> Result<(), Stop> {
-    let limit = running.limit();
     let first_try = send(connection, running, params).await;
     let result = match first_try {
         Ok(result) => Ok(result),
@@ -132,7 +131,7 @@ async fn read_rows(
     let mut reader = Reader {
         result,
         columns,
-        limit,
+        limit: running.limit(),
         room,
         rows: 0,
     };

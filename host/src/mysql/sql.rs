@@ -34,10 +34,10 @@ const FUNCTIONS: &str = "
     CURRENT_TIME CURRENT_TIMESTAMP CURTIME DATABASE DATE DATEDIFF DATE_ADD DATE_FORMAT DATE_SUB DAY DAYNAME
     DAYOFMONTH DAYOFWEEK DAYOFYEAR DENSE_RANK ELT EXTRACT FIELD FIND_IN_SET FLOOR FORMAT FOUND_ROWS
     FROM_BASE64 FROM_DAYS FROM_UNIXTIME GREATEST GROUP_CONCAT HEX HOUR IF IFNULL INSERT INSTR JSON_ARRAY
-    JSON_ARRAYAGG JSON_CONTAINS JSON_EXTRACT JSON_LENGTH JSON_OBJECT JSON_OBJECTAGG JSON_TABLE JSON_UNQUOTE
+    JSON_ARRAYAGG JSON_CONTAINS JSON_EXTRACT JSON_LENGTH JSON_OBJECT JSON_OBJECTAGG JSON_UNQUOTE
     JSON_VALID JSON_VALUE LAG LAST_DAY LAST_INSERT_ID LCASE LEAD LEAST LEFT LENGTH LOCATE LOWER LPAD LTRIM
     MAKEDATE MATCH MAX MD5 MICROSECOND MID MIN MINUTE MOD MONTH MONTHNAME NOW NULLIF OCTET_LENGTH POSITION
-    POW POWER QUARTER RANK REGEXP_LIKE REGEXP_REPLACE REPEAT REPLACE REVERSE RIGHT ROUND ROW_COUNT
+    POW POWER QUARTER RANK REGEXP_REPLACE REPEAT REPLACE REVERSE RIGHT ROUND ROW_COUNT
     ROW_NUMBER RPAD RTRIM SECOND SHA1 SHA2 SIGN SPACE SQRT STRCMP STR_TO_DATE SUBDATE SUBSTR SUBSTRING
     SUBSTRING_INDEX SUM TIME TIMEDIFF TIMESTAMP TIMESTAMPADD TIMESTAMPDIFF TO_BASE64 TO_DAYS TRIM TRUNCATE
     UCASE UNHEX UNIX_TIMESTAMP UPPER USER UTC_DATE UTC_TIME UTC_TIMESTAMP UUID VALUES VERSION WEEK WEEKDAY
@@ -46,8 +46,8 @@ const FUNCTIONS: &str = "
 
 /// Words that may stand before a parenthesis without being called.
 const KEYWORDS: &str = "
-    AGAINST ALL AND ANY AS BETWEEN BY CASE DECIMAL DISTINCT DIV ELSE EXCEPT EXISTS FROM HAVING IN INDEX
-    INTERSECT INTERVAL INTO IS JOIN KEY LATERAL LIKE LIMIT NOT ON OR OVER PARTITION REGEXP RLIKE ROW SELECT
+    ALL AND ANY AS BETWEEN BY CASE DECIMAL DISTINCT DIV ELSE EXCEPT EXISTS FROM HAVING IN INDEX
+    INTERSECT INTERVAL INTO IS JOIN KEY LIKE LIMIT NOT ON OR OVER PARTITION REGEXP RLIKE ROW SELECT
     SET SOME THEN UNION USING VALUE VALUES WHEN WHERE XOR
 ";
 
@@ -123,12 +123,14 @@ fn may_come_before_parenthesis(before: &[Token<'_>], parenthesis: &Token<'_>) ->
     let Some((last, before)) = before.split_last() else {
         return true;
     };
+    let is_qualified = before.last().is_some_and(|token| token.text == ".");
     match last.kind {
-        Kind::Sign | Kind::Number => true,
+        Kind::Sign => true,
+        // After a dot, digits are a name.
+        Kind::Number => !is_qualified || names_a_table(before),
         // A text is never called, but it may be a name: with ANSI_QUOTES.
         Kind::Quoted => names_a_table(before),
         Kind::Word => {
-            let is_qualified = before.last().is_some_and(|token| token.text == ".");
             let word = last.text.to_ascii_uppercase();
             let is_keyword = WORDS.keywords.contains(word.as_str());
             // With a space between them, even a name like COUNT may be a stored function's.
@@ -212,6 +214,14 @@ fn blank(text: &str) -> Option<Option<usize>> {
     let spaces = text.len() - text.trim_start_matches(is_space).len();
     if spaces > 0 {
         return Some(Some(spaces));
+    }
+    let begins_with_control = |after: &str| after.starts_with(|c: char| c.is_ascii_control());
+    if text
+        .strip_prefix("--")
+        .is_some_and(|after| begins_with_control(after) && !after.starts_with(is_space))
+    {
+        // A comment to servers: what is a quote to us would be a part of it.
+        return None;
     }
     let is_line = text.starts_with('#')
         || text
@@ -317,6 +327,15 @@ mod tests {
                 "SELECT SLEEP(1)",
                 "UPDATE t SET a = my_function(b)",
                 "SELECT 1 /*! , GET_LOCK('a', 0) */",
+                // To servers, a control character ends the two dashes too.
+                "SELECT 1 --\u{1} '\n, GET_LOCK(\"a\", 0) -- '\n",
+                "SELECT 1 --\u{7f} '\n, GET_LOCK(\"a\", 0) -- '\n",
+                // Names of stored functions, to one of both servers at least.
+                "SELECT t.123(1)",
+                "SELECT REGEXP_LIKE(1)",
+                "SELECT JSON_TABLE(1)",
+                "SELECT AGAINST(1)",
+                "SELECT LATERAL(1)",
                 "SELECT 1 /*M!100100 , GET_LOCK('a', 0) */",
                 "SELECT 1 /* without end",
                 "SELECT 'without end",

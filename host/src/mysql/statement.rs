@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Statement as Prepared};
@@ -23,8 +23,13 @@ pub(super) struct Statement<'a> {
     /// A copy of its parameters, if it may be sent again.
     again: Option<Params>,
     limit: AnswerLimit,
+    began: Instant,
     span: Span,
 }
+
+/// Within this time after a statement was sent, it shows that the server had closed the connection before. What breaks later
+/// may have been broken by the statement.
+const STALE_SHOWS: Duration = Duration::from_secs(1);
 
 /// How long an answer is awaited.
 #[derive(Clone)]
@@ -46,6 +51,7 @@ impl<'a> Statement<'a> {
             effect,
             again: (is_first && effect.is_repeatable()).then(|| params.clone()),
             limit: connection.answer_limit(),
+            began: Instant::now(),
             span: connection.span(text),
         }
     }
@@ -115,7 +121,16 @@ impl<'a> Statement<'a> {
         error: mysql_async::Error,
     ) -> mysql_async::Result<Params> {
         match self.again.take() {
-            Some(params) if says_closed(&error) && connection.renew().await.is_ok() => Ok(params),
+            Some(params)
+                if says_closed(&error)
+                    && connection.has_rested()
+                    && self.began.elapsed() < STALE_SHOWS
+                    && connection.renew().await.is_ok() =>
+            {
+                // It may lead to another member now.
+                self.limit = connection.answer_limit();
+                Ok(params)
+            }
             _ => Err(error),
         }
     }

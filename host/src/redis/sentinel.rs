@@ -67,6 +67,8 @@ impl Sentinels {
             at: Instant::now(),
             primary: primary.clone(),
         };
+        // Components may ask for any number of names.
+        found.retain(|_, found| found.at.elapsed() < STANDS);
         found.insert(name.to_owned(), now);
         primary
     }

@@ -52,6 +52,8 @@ async fn what_a_request_leaves_behind_is_gone_for_the_next() {
         "execute CALL breaks()",
         "query SELECT GET_LOCK('x', 0), (SELECT id FROM t)",
         "execute SELECT GET_LOCK ('x', 0)",
+        // The guest can't have a decimal number, so the rest is not read. What it asks next does not undo that.
+        "query SELECT GET_LOCK('x', 0), 1.5\nquery SELECT 1",
         "query SELECT leaves()",
         "query SELECT `leaves`()",
         "query SELECT id FROM t WHERE n = leaves() OR 1",

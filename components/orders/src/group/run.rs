@@ -22,7 +22,8 @@ use crate::sql;
 /// How often a group is tried before it is divided.
 const GROUP_ATTEMPTS: u32 = 2;
 
-/// How many parts of a group are placed at once, where they are: a quarter of what a host's pool has.
+/// How many parts of a group are placed at once, where they are: a quarter of what a host's pool has. Their own parts go one
+/// after the other.
 const PARTS_AT_ONCE: usize = 4;
 
 /// How long a group may take up to its commit. What holds it up is the lock of somebody else, as a rule on what one of
@@ -58,7 +59,14 @@ pub(super) async fn group(terms: Terms, under_way: GroupTurn) {
     };
     let group = sealed.into_inner().unwrap_or_else(seal);
     let_others_go();
-    settle(&terms, group.members(), outcome).await;
+    settle(&terms, group.members(), outcome, Size::Whole).await;
+}
+
+/// What settles.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Whole,
+    Part,
 }
 
 /// Ends when a group has kept others waiting for too long. Before it is sealed, nobody waits for it: they join it.
@@ -195,7 +203,12 @@ fn fate_by(witnesses: &[Witness], found: &[Witness]) -> Fate {
 }
 
 /// Brings the cache in line and tells the members what became of them, once that is known of each.
-async fn settle(terms: &Terms, members: &[Rc<Member>], outcome: Result<PlacedOrders, Failure>) {
+async fn settle(
+    terms: &Terms,
+    members: &[Rc<Member>],
+    outcome: Result<PlacedOrders, Failure>,
+    size: Size,
+) {
     match outcome {
         Ok(placed) => {
             cache::write_after_commit(placed.writes).await;
@@ -208,17 +221,21 @@ async fn settle(terms: &Terms, members: &[Rc<Member>], outcome: Result<PlacedOrd
                 member.done(Err(abort.clone()));
             }
         }
-        Err(Failure { cause, .. }) => in_parts(terms, members, cause).await,
+        Err(Failure { cause, .. }) => in_parts(terms, members, cause, size).await,
     }
 }
 
-async fn in_parts(terms: &Terms, members: &[Rc<Member>], cause: Cause) {
+async fn in_parts(terms: &Terms, members: &[Rc<Member>], cause: Cause, size: Size) {
     match cause {
         Cause::Stuck => {
-            // At once, or those after the one that waits would wait too. Not each alone at once: it may be the database
-            // that is slow.
             let parts = members.chunks(members.len().div_ceil(PARTS_AT_ONCE));
-            join_all(parts.map(|members| part(terms, members))).await;
+            let parts = parts.map(|members| part(terms, members));
+            match size {
+                // At once, or those after the one that waits would wait too.
+                Size::Whole => drop(join_all(parts).await),
+                // Not each alone at once: it may be the database that is slow.
+                Size::Part => in_turn(parts.collect()).await,
+            }
         }
         Cause::Keys if members.iter().any(|member| member.claim.is_some()) => {
             let keyed = |member: &Rc<Member>| member.claim.is_some();
@@ -263,7 +280,7 @@ fn part<'a>(terms: &'a Terms, members: &'a [Rc<Member>]) -> Part<'a> {
     Box::pin(async move {
         if !members.is_empty() {
             let outcome = attempt(terms, || placements(members), || {}).await;
-            settle(terms, members, outcome).await;
+            settle(terms, members, outcome, Size::Part).await;
         }
     })
 }

@@ -68,10 +68,15 @@ impl Course {
             return Decision::Nobody(reasons(views, origin.as_deref()));
         };
         (self.origin, self.term) = (origin.clone(), latest.term);
+        // One that shows an earlier term has missed what was written since.
+        let knows = |view: &View| {
+            let row = view.row.as_ref();
+            row.is_some_and(|row| row.term == latest.term)
+        };
         let fit = |wanted: Condition| {
             views
                 .iter()
-                .position(|view| own(&view) && view.fitness == wanted)
+                .position(|view| own(&view) && knows(view) && view.fitness == wanted)
         };
         let writer = views
             .iter()
@@ -84,11 +89,7 @@ impl Course {
         });
         if let Some(writer) = stays {
             // Whoever has the row has all that was committed before it.
-            let knows = writer
-                .row
-                .as_ref()
-                .is_some_and(|row| row.term == latest.term);
-            return match knows {
+            return match knows(writer) {
                 true => Decision::Write(writer.at.clone()),
                 false => Decision::Wait,
             };
@@ -211,6 +212,14 @@ mod tests {
             reasons.contains("db:1: no answer; db:2: it lags"),
             "{reasons}"
         );
+    }
+
+    /// With replicas, it takes writes again when it comes back, and replicates from nobody.
+    #[test]
+    fn who_was_left_behind_is_no_candidate() {
+        use Condition::Fit;
+        let failed_over = [view(1, Fit, 5, 1), view(2, Fit, 6, 3), down(3)];
+        assert_eq!(decide(&failed_over), Decision::Change { to: 1, term: 6 });
     }
 
     #[test]
