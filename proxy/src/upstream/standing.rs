@@ -89,6 +89,7 @@ impl Standing {
         let checks = Checks {
             health: Health::Unready,
             opposite: settings.up_after.saturating_sub(1),
+            ended: false,
         };
         Self {
             checks: Mutex::new(checks),
