@@ -10,7 +10,7 @@ use sha1::{Digest as _, Sha1};
 /// Works on `KEYS`, one after the other; `ARGV` is what to do, a lifetime in milliseconds, and for each key the same number
 /// of arguments: whose turn it is, and fields or fields and values. Answers for how many keys it was done. A hash's `epoch`
 /// says when it was written, and its `turn` who may write it: whoever has the turn knows what MySQL will hold, and as long
-/// as there is one the hash shows nothing that may change.
+/// as there is one the hash shows nothing that may change. What is no hash at one of our keys, somebody else wrote: it goes.
 ///
 /// - `load`: nothing; the script is known from then on.
 /// - `read`, of one key: the fields, if all are there and it is nobody's turn. Otherwise nothing, and the reader has the
@@ -23,13 +23,20 @@ const BODY: &str = r"
 local what, lifetime = ARGV[1], ARGV[2]
 if what == 'load' then return 1 end
 
+local function fields(key, ...)
+  local stored = redis.pcall('HMGET', key, ...)
+  if not stored.err then return stored end
+  redis.call('DEL', key)
+  return {}
+end
+
 local function take_turn(key, token)
   redis.call('HSET', key, 'epoch', epoch, 'turn', token)
   redis.call('PEXPIRE', key, lifetime)
 end
 
 local function read(key, token, first, last)
-  local stored = redis.call('HMGET', key, 'epoch', 'turn', unpack(ARGV, first, last))
+  local stored = fields(key, 'epoch', 'turn', unpack(ARGV, first, last))
   local written, turn = tonumber(stored[1] or 0), stored[2]
   if written > epoch or (written == epoch and turn) then return false end
   if written == epoch then
@@ -46,7 +53,7 @@ local function read(key, token, first, last)
 end
 
 local function mark(key, token, first, last)
-  local written = tonumber(redis.call('HGET', key, 'epoch') or 0)
+  local written = tonumber(fields(key, 'epoch')[1] or 0)
   if written > epoch then return 0 end
   if written == epoch then
     redis.call('HDEL', key, unpack(ARGV, first, last))
@@ -58,7 +65,7 @@ local function mark(key, token, first, last)
 end
 
 local function finish(key, token, first, last)
-  local stored = redis.call('HMGET', key, 'epoch', 'turn', 'product_name')
+  local stored = fields(key, 'epoch', 'turn', 'product_name')
   local written, turn, name = tonumber(stored[1] or 0), stored[2], stored[3]
   if written ~= epoch then return 0 end
   if turn ~= token then

@@ -225,14 +225,15 @@ async fn begin_epoch(
 }
 
 /// What a writer does that could not mark its changes in `epoch`: it has Redis agree with MySQL again, or doubts the epoch
-/// until nobody trusts it. It holds no connection meanwhile.
+/// until nobody trusts it. The first time that is not done if both agree: a transaction sees MySQL as it was when it began,
+/// and Redis may be one beat ahead of that. It holds no connection meanwhile.
 ///
 /// # Errors
 /// If MySQL fails.
-pub(crate) async fn settle(url: &str, epoch: i64) -> Result<(), MysqlError> {
+pub(crate) async fn settle(url: &str, epoch: i64, is_first: bool) -> Result<(), MysqlError> {
     for _ in 0..LOOKS {
         match renew_for_writer().await {
-            Ok(Some(trusted)) if trusted != epoch => return Ok(()),
+            Ok(Some(trusted)) if trusted != epoch || is_first => return Ok(()),
             Ok(None) => spin_sdk::time::sleep(BETWEEN_WRITER_LOOKS).await,
             Ok(Some(_)) | Err(_) => break,
         }

@@ -1,6 +1,7 @@
 //! A Redis that refuses writes, is slow, full, cut off, replaced or behind: no answer for orders and stock is older than
 //! MySQL's.
 
+use mysql_async::prelude::Queryable;
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
 use testbed::{Host, RedisOptions, RedisServer};
@@ -36,8 +37,9 @@ async fn is_cached(shop: &Shop, product: i64) {
         let command = &mut redis::cmd("HMGET");
         command.arg(format!("stock:{product}"));
         let command = command.arg("quantity").arg("turn");
-        let found: (Option<i64>, Option<String>) = command.query_async(&mut redis).await.unwrap();
-        found == (Some(quantity), None)
+        // It is an error as long as the key has another type.
+        let found = command.query_async(&mut redis).await;
+        found.is_ok_and(|found: (Option<i64>, Option<String>)| found == (Some(quantity), None))
     })
     .await;
 }
@@ -250,4 +252,23 @@ async fn what_redis_holds_of_orders_and_stock_expires() {
         let left: i64 = command.arg(&key).query_async(&mut redis).await.unwrap();
         assert!((1..=600).contains(&left), "{key}: {left}");
     }
+}
+
+/// Whoever else uses the server may write one by mistake. It costs its own key, and not the trust in all others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_another_type_gives_way() {
+    let shop = Shop::with(without_refresh()).await;
+    let scene = Scene::set(&shop).await;
+    let mut redis = shop.store.redis().await.unwrap();
+    let stock = format!("stock:{}", scene.product);
+    command(&mut redis, &["SET", &stock, "x"]).await;
+    is_cached(&shop, scene.product).await;
+    command(&mut redis, &["SET", &stock, "x"]).await;
+    shop.order(scene.user, scene.product, 1).await.expect(201);
+    is_cached(&shop, scene.product).await;
+    let mut mysql = shop.store.mysql().await.unwrap();
+    let doubts = "SELECT COUNT(*) FROM cache_doubts";
+    let doubts: Option<u32> = mysql.query_first(doubts).await.unwrap();
+    assert_eq!(doubts, Some(0));
+    shop.assert_consistent().await;
 }

@@ -92,7 +92,7 @@ pub async fn transaction_of<T>(
             Abort::Database(error) if error.is_retryable() => {
                 spin_sdk::time::sleep(retry_delay(attempt, get_random_u64())).await;
             }
-            Abort::NotMarked(epoch) => trust::settle(url, epoch).await?,
+            Abort::NotMarked(epoch) => trust::settle(url, epoch, attempt == 0).await?,
             abort => return Err(abort),
         }
         attempt += 1;
