@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use mysql_async::prelude::Queryable;
 use reqwest::{Client, StatusCode};
@@ -21,8 +21,11 @@ use crate::measure::{
     Loaders, Numbers, Table, commit, cpu_seconds, median, processor, quantile, write_json,
 };
 
-/// Orders of each user.
-const ORDERS_OF_A_USER: u32 = 100_000;
+/// A user with many orders, who is deleted.
+const USER: i64 = 1;
+
+/// Orders of that user. The others have the same number each, as far as chance goes.
+const ORDERS_OF_USER: u32 = 100_000;
 
 /// Orders that are read one by one, first from MySQL and then from Redis.
 const READ_ORDERS: usize = 10_000;
@@ -41,8 +44,8 @@ const DELETION_LIMIT: Duration = Duration::from_secs(1800);
 /// Fills the store first, which takes a quarter of an hour for eight million orders, and 10 GB of disk.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Orders in the store, 100,000 for each of its users
-    #[arg(long, value_name = "N", default_value_t = 8_000_000, value_parser = clap::value_parser!(u32).range(i64::from(ORDERS_OF_A_USER)..))]
+    /// Orders in the store
+    #[arg(long, value_name = "N", default_value_t = 8_000_000, value_parser = clap::value_parser!(u32).range(i64::from(ORDERS_OF_USER)..))]
     orders: u32,
     #[command(flatten)]
     common: CommonOptions,
@@ -65,11 +68,15 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     let cpus = Cpus::split()?;
     let loaders = Loaders::find_or_install().await?.on(&cpus.load);
     let size = Size {
-        users: (options.orders / ORDERS_OF_A_USER) as usize,
         orders: options.orders as usize,
         ..LAB
     };
-    let store = start_store(&binary, &cpus, &Dataset::random(size, RNG_SEED)).await?;
+    let mut data = Dataset::random(size, RNG_SEED);
+    for order in data.orders.iter_mut().take(ORDERS_OF_USER as usize) {
+        order.user_id = USER;
+    }
+    let store = start_store(&binary, &cpus, &data).await?;
+    drop(data);
     let host = host_options(&binary, &cpus).variable("report_refresh_seconds", "1");
     let grown = Grown {
         host: store.host(host).await?,
@@ -253,11 +260,15 @@ impl Grown {
         let (began, mut requests) = (Instant::now(), 0);
         loop {
             requests += 1;
-            let answer = self.client.delete(self.host.url("/users/1")).send().await?;
+            let answer = self
+                .client
+                .delete(self.host.url(&format!("/users/{USER}")))
+                .send()
+                .await?;
             match answer.status() {
                 StatusCode::OK => break,
                 StatusCode::SERVICE_UNAVAILABLE => {}
-                status => anyhow::bail!("DELETE /users/1 was answered {status}"),
+                status => bail!("the deletion of the user was answered {status}"),
             }
             ensure!(
                 began.elapsed() < DELETION_LIMIT,
