@@ -46,7 +46,9 @@ impl Observed {
             rules: repository().join("loadtest/prometheus/rules.yml"),
         };
         Self {
-            prometheus: Prometheus::start(&options, &hosts, &proxy).await.unwrap(),
+            prometheus: Prometheus::start(&options, &hosts, std::slice::from_ref(&proxy))
+                .await
+                .unwrap(),
             proxy,
             _hosts: hosts,
             _store: store,

@@ -44,7 +44,7 @@ impl ObserveArgs {
             scrape_seconds: 5,
             rules: paths::root().join("loadtest/prometheus/rules.yml"),
         };
-        let prometheus = Prometheus::start(&options, hosts, proxy).await?;
+        let prometheus = Prometheus::start(&options, hosts, std::slice::from_ref(proxy)).await?;
         step.finish_with(&prometheus.url(""));
         Ok(Some(prometheus))
     }
