@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::history::{Answer, Errand, Try};
 
-/// From the first request that one client tried, to the first that went well: the longest such time of any client whose
-/// first request began between `from` and `until`. The first of these requests may be the last too.
+/// From the first request that one client tried, to the first that went well: the longest such time of any client that
+/// ended between `from` and `until`. The first of these requests may be the last too.
 pub(super) fn longest(
     tries: &[Try],
     errands: &[Errand],
@@ -19,7 +19,7 @@ pub(super) fn longest(
     for one in tries.iter().filter(|one| errands.contains(&one.errand)) {
         let began = *waiting.entry(one.client).or_insert(one.began);
         let is_last = one.answer == Answer::Good;
-        if (from..until).contains(&began) {
+        if (from..until).contains(&one.ended) {
             longest = longest.max(one.ended - began);
         }
         if is_last {
@@ -59,7 +59,8 @@ mod tests {
         };
         assert_eq!(longest(0, 90), Duration::from_millis(5));
         assert_eq!(longest(90, 500), Duration::from_millis(100));
-        assert_eq!(longest(120, 500), Duration::ZERO);
+        assert_eq!(longest(150, 190), Duration::from_millis(60));
+        assert_eq!(longest(300, 500), Duration::ZERO);
         assert_eq!(longest(500, 1000), Duration::from_millis(99));
     }
 }

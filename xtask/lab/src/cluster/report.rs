@@ -40,7 +40,7 @@ impl Seen {
     fn new(tries: &[Try], from: Duration, until: Duration) -> Self {
         let within = tries
             .iter()
-            .filter(|one| (from..until).contains(&one.began));
+            .filter(|one| (from..until).contains(&one.ended));
         let mut failures = BTreeMap::new();
         let mut requests = 0;
         for one in within {
