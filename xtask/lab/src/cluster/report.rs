@@ -106,7 +106,7 @@ pub(super) fn report(history: &History, suffered: &[Suffered], end: Duration) ->
     for text_of_one in &missed {
         text += &format!("! goal missed: {text_of_one}\n");
     }
-    if missed.is_empty() {
+    if missed.is_empty() && suffered.iter().any(|one| one.fault.is_death()) {
         text += "✓ all goals for outages were met\n";
     }
     text
