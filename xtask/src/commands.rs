@@ -41,6 +41,8 @@ pub(crate) enum Command {
     SwapTest(Rest),
     /// Kill host and MariaDB in turn under a load of orders, and look for each order that was confirmed
     CrashTest(Rest),
+    /// Start a whole fleet, and let its members fail one after the other under load
+    Cluster(Rest),
     /// Attack the store, and measure its other clients meanwhile
     Attack(Rest),
     /// Run public test suites against the host and the proxy
@@ -77,6 +79,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
         Command::BenchProxy(rest) => hand_over(LAB, "bench-proxy", rest).await,
         Command::SwapTest(rest) => hand_over(LAB, "swap-test", rest).await,
         Command::CrashTest(rest) => hand_over(LAB, "crash-test", rest).await,
+        Command::Cluster(rest) => hand_over(LAB, "cluster", rest).await,
         Command::Attack(rest) => hand_over(LAB, "attack", rest).await,
         Command::Conformance(rest) => hand_over(LAB, "conformance", rest).await,
         Command::ConsoleTest(rest) => hand_over(LAB, "console-test", rest).await,

@@ -39,6 +39,15 @@ pub const MARIADB: &[Tool] = &[
     tool("my_print_defaults", "mariadb-client-core"),
 ];
 
+/// What makes three of them a cluster. Galera itself comes with the first.
+pub const GALERA: &[Tool] = &[
+    tool("wsrep_sst_rsync", "mariadb-server"),
+    tool("rsync", "rsync"),
+];
+
+/// What gives members of a cluster a network each.
+pub const NAMESPACES: &[Tool] = &[tool("ip", "iproute2"), tool("nsenter", "util-linux")];
+
 /// What a Redis of our own needs.
 pub const REDIS: &[Tool] = &[tool("redis-server", "redis-server")];
 

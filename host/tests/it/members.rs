@@ -21,11 +21,7 @@ struct Pair {
 
 pub(crate) async fn mariadb() -> MariaDb {
     let folder = new_folder(Path::new(env!("CARGO_TARGET_TMPDIR")), "member").unwrap();
-    let options = MariaDbOptions {
-        log: folder.join("mariadb.log"),
-        folder,
-        purpose: Purpose::Testing,
-    };
+    let options = MariaDbOptions::new(&folder, folder.join("mariadb.log"), Purpose::Testing);
     MariaDb::start(options).await.unwrap()
 }
 
@@ -39,10 +35,6 @@ async fn run(conn: &mut Conn, statements: &[&str]) {
     for statement in statements {
         conn.query_drop(*statement).await.unwrap();
     }
-}
-
-pub(crate) fn address(server: &MariaDb) -> String {
-    format!("127.0.0.1:{}", server.port())
 }
 
 impl Pair {
@@ -111,7 +103,9 @@ impl Pair {
     }
 
     fn options(&self) -> HostOptions {
-        let members = [self.primary(), &self.replica].map(address).join(",");
+        let members = [self.primary(), &self.replica]
+            .map(MariaDb::address)
+            .join(",");
         options()
             .variable("mysql_user", USER)
             .variable("mysql_password", USER)
@@ -171,12 +165,12 @@ async fn all_hosts_write_to_the_member_that_takes_writes() {
     // The address of the app may be any of them.
     let by_replica = pair
         .options()
-        .variable("mysql_address", &address(&pair.replica));
+        .variable("mysql_address", &pair.replica.address());
     let other = pair.store.host(by_replica).await.unwrap();
     make_user(&one, 1).await;
     make_user(&other, 2).await;
     assert_eq!(pair.users_at(pair.primary()).await, 2);
-    assert!(writes_to(&one, &address(pair.primary())).await);
+    assert!(writes_to(&one, &pair.primary().address()).await);
     eventually("the replica has both", async || {
         pair.users_at(&pair.replica).await == 2
     })
@@ -192,7 +186,7 @@ async fn all_hosts_write_to_the_member_that_takes_writes() {
     for (host, number) in [(&one, 3), (&other, 4)] {
         make_user(host, number).await;
         eventually("it is ready", async || readiness(host).await == 200).await;
-        assert!(writes_to(host, &address(&pair.replica)).await);
+        assert!(writes_to(host, &pair.replica.address()).await);
     }
     assert_eq!(pair.users_at(&pair.replica).await, 4);
 
@@ -201,7 +195,7 @@ async fn all_hosts_write_to_the_member_that_takes_writes() {
     eventually("it is seen", async || {
         let fit = format!(
             "store_mysql_member_fit{{member=\"{}\"}} 1",
-            address(&primary)
+            primary.address()
         );
         metrics(&one).await.contains(&fit)
     })
@@ -228,7 +222,7 @@ async fn a_stranger_never_becomes_the_writer() {
         let rights = format!("GRANT ALL ON `{database}`.* TO '{USER}'@'%'");
         run(&mut conn, &[&user, &rights]).await;
     }
-    let members = format!("{},{}", address(&own), address(&stranger));
+    let members = format!("{},{}", own.address(), stranger.address());
     let options = options()
         .variable("mysql_user", USER)
         .variable("mysql_password", USER)
@@ -246,9 +240,9 @@ async fn a_stranger_never_becomes_the_writer() {
         host.log()
     );
 
-    let elsewhere = options.clone().arg(address(&stranger));
+    let elsewhere = options.clone().arg(stranger.address());
     refuses(&store, elsewhere, 2, &["--mysql-members", "not among them"]).await;
-    let twice = format!("{0},{0}", address(&own));
+    let twice = format!("{0},{0}", own.address());
     refuses(
         &store,
         options.arg(twice),

@@ -153,10 +153,11 @@ async fn a_redis_that_tells_of_no_changes_is_asked_each_time() {
 async fn a_redis_that_can_not_tell_stops_the_start() {
     let store = empty_store().await;
     let before_version_6 = RedisOptions {
-        folder: store.folder().join("old-redis"),
-        log: store.folder().join("old-redis.log"),
         without: &["HELLO"],
-        clustered: false,
+        ..RedisOptions::new(
+            store.folder().join("old-redis"),
+            store.folder().join("old-redis.log"),
+        )
     };
     let redis = RedisServer::start(before_version_6).await.unwrap();
     let address = format!("127.0.0.1:{}", redis.port());

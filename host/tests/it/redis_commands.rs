@@ -169,10 +169,8 @@ async fn a_password_comes_by_variable() {
 async fn a_node_of_a_cluster_is_refused_at_start() {
     let store = empty_store().await;
     let node = RedisOptions {
-        folder: store.folder().join("node"),
-        log: store.folder().join("node.log"),
-        without: &[],
         clustered: true,
+        ..RedisOptions::new(store.folder().join("node"), store.folder().join("node.log"))
     };
     let redis = RedisServer::start(node).await.unwrap();
     let address = format!("127.0.0.1:{}", redis.port());

@@ -1,10 +1,8 @@
 //! Redis behind Sentinel: the primary is found by name, and followed when another takes over.
 
-use std::net::TcpListener;
-
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
-use testbed::{HostOptions, Process, RedisOptions, RedisServer, Store, start_program};
+use testbed::{HostOptions, RedisOptions, RedisServer, Seat, Sentinel, SentinelOptions, Store};
 
 use crate::support::{Shop, empty_store, eventually, options, refuses};
 
@@ -18,21 +16,15 @@ const NAME: &str = "store-cache";
 /// A Sentinel, and the server that is the primary first; a store's own is its replica.
 struct Watched {
     first: RedisServer,
-    _sentinel: Process,
-    port: u16,
+    sentinel: Sentinel,
 }
 
 impl Watched {
     async fn start() -> (Store, Self) {
         let store = empty_store().await;
-        let first = RedisServer::start(RedisOptions {
-            folder: store.folder().join("first"),
-            log: store.folder().join("first.log"),
-            without: &[],
-            clustered: false,
-        })
-        .await
-        .unwrap();
+        let files = |name| store.folder().join(name);
+        let first = RedisOptions::new(files("first"), files("first.log"));
+        let first = RedisServer::start(first).await.unwrap();
         let mut own = store.redis().await.unwrap();
         let port = first.port().to_string();
         command(&mut own, &["REPLICAOF", "127.0.0.1", &port]).await;
@@ -40,12 +32,15 @@ impl Watched {
             replication(&store).await.contains("master_link_status:up")
         })
         .await;
-        let (sentinel, port) = sentinel(&store, first.port());
-        let watched = Self {
-            first,
-            _sentinel: sentinel,
-            port,
+        let options = SentinelOptions {
+            folder: files("sentinel"),
+            seat: Seat::LOOPBACK,
+            name: NAME.to_owned(),
+            primary: first.address(),
+            quorum: 1,
         };
+        let sentinel = Sentinel::start(options).await.unwrap();
+        let watched = Self { first, sentinel };
         eventually("the Sentinel knows the replica", async || {
             let known = watched.ask(&["SENTINEL", "MASTER", NAME]).await;
             let known = known.unwrap_or_default();
@@ -66,7 +61,7 @@ impl Watched {
     }
 
     fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.sentinel.address()
     }
 
     /// What the Sentinel answers.
@@ -76,25 +71,6 @@ impl Watched {
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]).query_async(&mut connection).await
     }
-}
-
-fn sentinel(store: &Store, primary: u16) -> (Process, u16) {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
-    let folder = store.folder().join("sentinel");
-    std::fs::create_dir(&folder).unwrap();
-    let file = folder.join("sentinel.conf");
-    let settings = format!(
-        "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {NAME} 127.0.0.1 {primary} 1\n\
-         sentinel down-after-milliseconds {NAME} 500\nsentinel failover-timeout {NAME} 4000\n",
-        folder.display()
-    );
-    std::fs::write(&file, settings).unwrap();
-    let args = [file.display().to_string(), "--sentinel".to_owned()];
-    let log = folder.join("log");
-    let process = start_program("Sentinel", "redis-server", &args, &log).unwrap();
-    (process, port)
 }
 
 async fn command(redis: &mut MultiplexedConnection, words: &[&str]) {

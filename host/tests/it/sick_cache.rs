@@ -196,12 +196,10 @@ async fn a_replica_that_took_over_shows_nothing_old() {
     let options = without_refresh().variable("redis_address", relay.address());
     let shop = Shop::on(store, options).await;
     let scene = Scene::set(&shop).await;
-    let replica = RedisServer::start(RedisOptions {
-        folder: shop.store.folder().join("replica"),
-        log: shop.store.folder().join("replica.log"),
-        without: &[],
-        clustered: false,
-    })
+    let replica = RedisServer::start(RedisOptions::new(
+        shop.store.folder().join("replica"),
+        shop.store.folder().join("replica.log"),
+    ))
     .await
     .unwrap();
     let client = redis::Client::open(replica.url()).unwrap();

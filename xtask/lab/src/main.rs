@@ -4,6 +4,7 @@
 mod attack;
 mod bench;
 mod bench_proxy;
+mod cluster;
 mod conformance;
 mod console_test;
 mod crash_test;
@@ -34,6 +35,7 @@ enum Command {
     BenchProxy(bench_proxy::Options),
     SwapTest(swap_test::Options),
     CrashTest(crash_test::Options),
+    Cluster(cluster::Options),
     Attack(attack::Options),
     Conformance(conformance::Options),
     ConsoleTest(console_test::Options),
@@ -49,6 +51,7 @@ async fn main() -> ExitCode {
         Command::BenchProxy(options) => bench_proxy::run(options).await,
         Command::SwapTest(options) => swap_test::run(options).await,
         Command::CrashTest(options) => crash_test::run(options).await,
+        Command::Cluster(options) => cluster::run(options).await,
         Command::Attack(options) => attack::run(options).await,
         Command::Conformance(options) => conformance::run(options).await,
         Command::ConsoleTest(options) => console_test::run(options).await,

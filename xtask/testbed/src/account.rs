@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::spawner::{owned_command, owned_command_with};
+use crate::seat::Seat;
+use crate::spawner::owned_command_at;
 
 /// A user and a group that no one has: an account needs no name to run a process.
 const NOBODY_ELSE: u32 = 61_747;
@@ -93,7 +94,7 @@ impl Account {
     }
 
     fn reaches(self, folder: &Path) -> Result<bool> {
-        let mut test = self.command("test");
+        let mut test = self.command(&Seat::LOOPBACK, "test");
         test.arg("-w").arg(folder).stderr(Stdio::null());
         let status = test.status();
         Ok(status
@@ -101,18 +102,18 @@ impl Account {
             .success())
     }
 
-    /// A command for `program` that runs as this account and dies with us.
-    pub(crate) fn command(self, program: impl AsRef<OsStr>) -> Command {
+    /// A command for `program` that runs at this seat, as this account, and dies with us.
+    pub(crate) fn command(self, seat: &Seat, program: impl AsRef<OsStr>) -> Command {
         match self {
-            Self::Ours | Self::Root => owned_command(program),
-            Self::Other { user, group } => owned_command_with(
-                &[
+            Self::Ours | Self::Root => owned_command_at(seat, &[], program),
+            Self::Other { user, group } => {
+                let flags = [
                     format!("--reuid={user}"),
                     format!("--regid={group}"),
                     "--clear-groups".to_owned(),
-                ],
-                program,
-            ),
+                ];
+                owned_command_at(seat, &flags, program)
+            }
         }
     }
 }

@@ -11,7 +11,8 @@ use anyhow::{Context, Result, ensure};
 use crate::addresses::Addresses;
 use crate::process::Process;
 use crate::program::{Run, absolute, remove_settings};
-use crate::spawner::owned_command;
+use crate::seat::Seat;
+use crate::spawner::owned_command_at;
 
 /// The first start on a machine compiles three components; later ones find them in a cache on disk.
 const START_LIMIT: Duration = Duration::from_secs(180);
@@ -45,6 +46,8 @@ pub struct HostOptions {
     pub args: Vec<String>,
     /// The processors that it may use, as taskset names them; `None` for all.
     pub cpus: Option<String>,
+    /// Where it runs. It listens where `listen` says.
+    pub seat: Seat,
     /// What its command line begins with, if it is run by another program.
     pub wrapper: Vec<String>,
     /// Whether our own `STORE_HOST_…` and `SPIN_VARIABLE_…` reach it: a person wants that, a test does not.
@@ -66,6 +69,7 @@ impl HostOptions {
             env: Vec::new(),
             args: Vec::new(),
             cpus: None,
+            seat: Seat::LOOPBACK,
             wrapper: Vec::new(),
             inherit_settings: false,
         }
@@ -202,7 +206,7 @@ fn launch(options: &HostOptions, addresses: &Addresses) -> Result<Run> {
     let mut words = cpus
         .chain(options.wrapper.iter().map(OsString::from))
         .chain([binary.into_os_string()]);
-    let mut command = owned_command(words.next().unwrap_or_default());
+    let mut command = owned_command_at(&options.seat, &[], words.next().unwrap_or_default());
     command.args(words);
     if !options.inherit_settings {
         remove_settings(&mut command, &["SPIN_VARIABLE_", "STORE_HOST_", "OTEL_"]);

@@ -14,6 +14,7 @@ use crate::account::Account;
 use crate::polling::poll_until;
 use crate::ports::{start_on_own_port, start_on_some_port};
 use crate::process::Process;
+use crate::seat::Seat;
 use crate::secret::{Secret, write_private};
 
 /// The user that everything connects as. Others have no password, and root only a socket in the data folder.
@@ -50,6 +51,20 @@ pub struct MariaDbOptions {
     pub log: PathBuf,
     /// What it is for.
     pub purpose: Purpose,
+    /// Where it listens.
+    pub seat: Seat,
+}
+
+impl MariaDbOptions {
+    /// A server on loopback.
+    pub fn new(folder: impl Into<PathBuf>, log: impl Into<PathBuf>, purpose: Purpose) -> Self {
+        Self {
+            folder: folder.into(),
+            log: log.into(),
+            purpose,
+            seat: Seat::LOOPBACK,
+        }
+    }
 }
 
 /// A running `mariadbd`, killed on drop.
@@ -88,18 +103,20 @@ impl MariaDb {
         })
     }
 
-    /// The port on 127.0.0.1, the same from start to drop.
+    /// The port, the same from start to drop.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it listens, as `host:port`.
+    pub fn address(&self) -> String {
+        self.options.seat.port(self.port).to_string()
     }
 
     /// The URL of `database`, password included.
     pub fn url(&self, database: &str) -> String {
         let password = self.password.as_str();
-        format!(
-            "mysql://{USER}:{password}@127.0.0.1:{}/{database}",
-            self.port
-        )
+        format!("mysql://{USER}:{password}@{}/{database}", self.address())
     }
 
     /// The URL of the database that is there from the start of a server for [`Purpose::Keeping`].
@@ -123,7 +140,7 @@ impl MariaDb {
     /// When the server refuses the name or is stopped.
     pub async fn create_database(&self, database: &str) -> Result<()> {
         ensure!(!database.contains('`'), "a database's name has no backtick");
-        let mut conn = connect(self.port, &self.password).await?;
+        let mut conn = connect(&self.options.seat, self.port, &self.password).await?;
         let statement = format!("CREATE DATABASE IF NOT EXISTS `{database}`");
         conn.query_drop(statement)
             .await
@@ -217,7 +234,7 @@ async fn start_on(
     write_private(&init_file, &init_sql(options.purpose, password))
         .with_context(|| format!("writing {}", init_file.display()))?;
     account.take(&init_file)?;
-    let mut command = account.command(require_program("mariadbd")?);
+    let mut command = account.command(&options.seat, require_program("mariadbd")?);
     command
         .arg("--no-defaults")
         .arg(format!(
@@ -228,11 +245,8 @@ async fn start_on(
         .arg(format!("--port={port}"))
         // Relative to the data folder: an absolute path might be longer than the 107 bytes a socket's name may have.
         .arg("--socket=mariadbd.sock")
-        .args([
-            "--bind-address=127.0.0.1",
-            "--skip-name-resolve",
-            "--skip-log-bin",
-        ])
+        .arg(format!("--bind-address={}", options.seat.address()))
+        .args(["--skip-name-resolve", "--skip-log-bin"])
         // No file has a path below this one, so that SQL neither reads nor writes any.
         .args(["--secure-file-priv=/dev/null", "--local-infile=0"])
         .args(["--character-set-server=utf8mb4", "--max-connections=500"])
@@ -245,7 +259,7 @@ async fn start_on(
         process.check_running()?;
         // The log first: until it says so, whoever answers on this port is somebody else.
         let listening = process.log().contains("ready for connections");
-        Ok((listening && connect(port, password).await.is_ok()).then_some(()))
+        Ok((listening && connect(&options.seat, port, password).await.is_ok()).then_some(()))
     })
     .await
     .with_context(|| format!("the log is {}", options.log.display()))?;
@@ -305,9 +319,9 @@ fn temporary_folder(folder: &Path, account: Account) -> Result<PathBuf> {
     path::absolute(&folder).with_context(|| format!("making {} absolute", folder.display()))
 }
 
-async fn connect(port: u16, password: &Secret) -> Result<Conn> {
+async fn connect(seat: &Seat, port: u16, password: &Secret) -> Result<Conn> {
     let opts = OptsBuilder::default()
-        .ip_or_hostname("127.0.0.1")
+        .ip_or_hostname(seat.address().to_string())
         .tcp_port(port)
         .user(Some(USER))
         .pass(Some(password.as_str()))

@@ -94,6 +94,6 @@ pub(crate) fn two_free_ports() -> Result<(u16, u16)> {
 
 /// Whether a server failed to start because of its port. The error ends with the server's log, which has libc's words for it;
 /// servers written in Go write them without the capital.
-pub(crate) fn says_port_taken(error: &anyhow::Error) -> bool {
+pub fn says_port_taken(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("ddress already in use")
 }

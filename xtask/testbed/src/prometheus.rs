@@ -1,4 +1,4 @@
-//! A private Prometheus that scrapes hosts and a proxy.
+//! A private Prometheus that scrapes hosts and proxies.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -49,11 +49,15 @@ impl Prometheus {
     ///
     /// # Errors
     /// When it is not installed or doesn't start; the message has the end of its log.
-    pub async fn start(options: &PrometheusOptions, hosts: &[Host], proxy: &Proxy) -> Result<Self> {
+    pub async fn start(
+        options: &PrometheusOptions,
+        hosts: &[Host],
+        proxies: &[Proxy],
+    ) -> Result<Self> {
         fs::create_dir_all(&options.folder)
             .with_context(|| format!("creating {}", options.folder.display()))?;
         let config = options.folder.join("prometheus.yml");
-        fs::write(&config, configuration(options, hosts, proxy)?)
+        fs::write(&config, configuration(options, hosts, proxies)?)
             .with_context(|| format!("writing {}", config.display()))?;
         let start = async |port| {
             let process = start_on(options, &config, port).await?;
@@ -106,7 +110,7 @@ async fn start_on(options: &PrometheusOptions, config: &Path, port: u16) -> Resu
 }
 
 /// As `loadtest/prometheus/prometheus.yml`, for these servers. JSON's strings are YAML's too.
-fn configuration(options: &PrometheusOptions, hosts: &[Host], proxy: &Proxy) -> Result<String> {
+fn configuration(options: &PrometheusOptions, hosts: &[Host], proxies: &[Proxy]) -> Result<String> {
     let seconds = options.scrape_seconds;
     let mut rules = Vec::new();
     for file in &options.rules {
@@ -125,10 +129,12 @@ fn configuration(options: &PrometheusOptions, hosts: &[Host], proxy: &Proxy) -> 
         .iter()
         .map(|host| target(&host.admin_url("")))
         .collect();
-    for (job, targets) in [
-        ("store-host", hosts.join(", ")),
-        ("store-proxy", target(&proxy.admin_url(""))),
-    ] {
+    let proxies: Vec<String> = proxies
+        .iter()
+        .map(|proxy| target(&proxy.admin_url("")))
+        .collect();
+    for (job, targets) in [("store-host", hosts), ("store-proxy", proxies)] {
+        let targets = targets.join(", ");
         write!(
             text,
             "  - job_name: {job}\n    static_configs: [{{ targets: [{targets}] }}]\n"

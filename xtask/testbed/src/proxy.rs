@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use crate::ports::{again_if_port_taken, two_free_ports};
 use crate::process::Process;
 use crate::program::{Run, absolute, remove_settings};
-use crate::spawner::owned_command;
+use crate::seat::Seat;
+use crate::spawner::owned_command_at;
 
 /// It reads one file and compiles nothing.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -26,6 +27,8 @@ pub struct ProxyOptions {
     pub config: PathBuf,
     /// The folder of its log.
     pub logs: PathBuf,
+    /// Where it runs. It listens where its configuration says.
+    pub seat: Seat,
     /// Further flags.
     pub args: Vec<String>,
     /// Environment variables.
@@ -62,6 +65,7 @@ impl ProxyOptions {
             binary: binary.into(),
             logs: config.parent().map(Path::to_owned).unwrap_or_default(),
             config,
+            seat: Seat::LOOPBACK,
             args: Vec::new(),
             env: Vec::new(),
             inherit_settings: false,
@@ -165,7 +169,7 @@ impl Proxy {
 }
 
 fn launch(options: &ProxyOptions) -> Result<Run> {
-    let mut command = owned_command(absolute(&options.binary)?);
+    let mut command = owned_command_at(&options.seat, &[], absolute(&options.binary)?);
     if !options.inherit_settings {
         remove_settings(&mut command, &["STORE_PROXY_", "OTEL_"]);
     }

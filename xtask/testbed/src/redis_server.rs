@@ -11,6 +11,7 @@ use crate::account::Account;
 use crate::polling::poll_until;
 use crate::ports::{start_on_own_port, start_on_some_port};
 use crate::process::Process;
+use crate::seat::Seat;
 use crate::secret::{Secret, write_private};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -27,6 +28,24 @@ pub struct RedisOptions {
     pub without: &'static [&'static str],
     /// Whether it is a node of a Redis Cluster.
     pub clustered: bool,
+    /// Whether it has a file to note whose replica it is, as a Sentinel tells it. Started again, it goes by that.
+    pub replicated: bool,
+    /// Where it listens.
+    pub seat: Seat,
+}
+
+impl RedisOptions {
+    /// A server by itself, on loopback, that knows all commands.
+    pub fn new(folder: impl Into<PathBuf>, log: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            log: log.into(),
+            without: &[],
+            clustered: false,
+            replicated: false,
+            seat: Seat::LOOPBACK,
+        }
+    }
 }
 
 /// A running `redis-server`, killed on drop.
@@ -79,19 +98,29 @@ impl RedisServer {
         })
     }
 
-    /// The port on 127.0.0.1, the same from start to drop.
+    /// The port, the same from start to drop.
     pub fn port(&self) -> u16 {
         self.port
     }
 
+    /// Where it listens, as `host:port`.
+    pub fn address(&self) -> String {
+        self.options.seat.port(self.port).to_string()
+    }
+
     /// The server's URL, password included.
     pub fn url(&self) -> String {
-        url(self.port, self.password.as_ref())
+        url(&self.options.seat, self.port, self.password.as_ref())
     }
 
     /// The server process, unless stopped.
     pub fn process(&self) -> Option<&Process> {
         self.process.as_ref()
+    }
+
+    /// Kills the server, as a crash would.
+    pub fn kill(&mut self) {
+        self.process = None;
     }
 
     /// Stops the server; what it held is gone. Its port stays ours to come back to.
@@ -127,7 +156,7 @@ async fn start_on(
     password: Option<&Secret>,
     port: u16,
 ) -> Result<Process> {
-    let mut command = account.command(require_program("redis-server")?);
+    let mut command = account.command(&options.seat, require_program("redis-server")?);
     let settings = options.folder.join("password.conf");
     if let Some(password) = password {
         // Not as a flag: everyone on the machine sees those.
@@ -135,9 +164,14 @@ async fn start_on(
             .with_context(|| format!("writing {}", settings.display()))?;
         account.take(&settings)?;
         command.arg(&settings);
+    } else if options.replicated {
+        command.arg(replication_file(options, account)?);
     }
     command
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--port", &port.to_string(), "--bind"])
+        .arg(options.seat.address().to_string())
+        // Who may connect is for the address to say.
+        .args(["--protected-mode", "no"])
         .args(["--save", "", "--appendonly", "no"])
         // As versions before 7 call the time after which a script may be ended, in milliseconds.
         .args(["--lua-time-limit", "1000"])
@@ -152,13 +186,23 @@ async fn start_on(
     let process = Process::start("Redis", command, &options.log, &options.log)?;
     poll_until(START_LIMIT, "Redis's start", async || {
         process.check_running()?;
-        let answers = answers_as(&url(port, password), process.id()).await;
+        let answers = answers_as(&url(&options.seat, port, password), process.id()).await;
         Ok(answers.then_some(()))
     })
     .await
     .with_context(|| format!("the log is {}", options.log.display()))?;
     remove_if_there(&settings)?;
     Ok(process)
+}
+
+/// The server writes its settings there when they change.
+fn replication_file(options: &RedisOptions, account: Account) -> Result<PathBuf> {
+    let file = options.folder.join("redis.conf");
+    if !file.exists() {
+        fs::write(&file, "").with_context(|| format!("writing {}", file.display()))?;
+        account.take(&file)?;
+    }
+    Ok(file)
 }
 
 fn remove_if_there(file: &Path) -> Result<()> {
@@ -169,7 +213,7 @@ fn remove_if_there(file: &Path) -> Result<()> {
 }
 
 /// Whether the server at `url` is the process `id`, and not another that took the port first.
-async fn answers_as(url: &str, id: u32) -> bool {
+pub(crate) async fn answers_as(url: &str, id: u32) -> bool {
     let info = async {
         let client = redis::Client::open(url)?;
         let mut connection = client.get_multiplexed_async_connection().await?;
@@ -183,7 +227,7 @@ async fn answers_as(url: &str, id: u32) -> bool {
         .is_ok_and(|text| text.lines().any(|found| found == line))
 }
 
-fn url(port: u16, password: Option<&Secret>) -> String {
+fn url(seat: &Seat, port: u16, password: Option<&Secret>) -> String {
     let password = password.map_or(String::new(), |password| format!(":{}@", password.as_str()));
-    format!("redis://{password}127.0.0.1:{port}")
+    format!("redis://{password}{}", seat.port(port))
 }

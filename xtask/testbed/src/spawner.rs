@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
+use crate::seat::Seat;
+
 struct Request {
     command: Command,
     answer: Sender<io::Result<Child>>,
@@ -20,14 +22,27 @@ static SPAWNER: OnceLock<Sender<Request>> = OnceLock::new();
 /// A command for `program` that dies with us. It gets a process group of its own, so that Ctrl-C in a terminal reaches
 /// only us and we can stop our children in the right order.
 pub(crate) fn owned_command(program: impl AsRef<OsStr>) -> Command {
-    owned_command_with(&[], program)
+    owned_command_at(&Seat::LOOPBACK, &[], program)
 }
 
-/// The same, with further flags of setpriv, which say as whom it runs.
-pub(crate) fn owned_command_with(flags: &[String], program: impl AsRef<OsStr>) -> Command {
+/// The same at a seat, with further flags of setpriv, which say as whom it runs.
+pub(crate) fn owned_command_at(
+    seat: &Seat,
+    flags: &[String],
+    program: impl AsRef<OsStr>,
+) -> Command {
     use std::os::unix::process::CommandExt;
 
-    let mut command = Command::new("setpriv");
+    let mut command = match seat.namespace() {
+        None => Command::new("setpriv"),
+        // First of all, as only root may enter one; each program takes the place of the one before it.
+        Some(file) => {
+            let mut command = Command::new("nsenter");
+            let file = format!("--net={}", file.display());
+            command.args([&file, "--", "setpriv"]);
+            command
+        }
+    };
     command
         .args(["--pdeathsig", "KILL"])
         .args(flags)

@@ -76,12 +76,7 @@ impl Store {
         let folder = new_folder(base, "store")?;
         let schema = format!("store_{}", NEXT_SCHEMA.fetch_add(1, Ordering::Relaxed));
         server.create_database(&schema).await?;
-        let options = RedisOptions {
-            folder: folder.join("redis"),
-            log: folder.join("redis.log"),
-            without: &[],
-            clustered: false,
-        };
+        let options = RedisOptions::new(folder.join("redis"), folder.join("redis.log"));
         let redis_server = RedisServer::start(options).await?;
         let addresses = Addresses::new(&server.url(&schema), &redis_server.url())?;
         Ok(Self {
@@ -177,11 +172,7 @@ impl Drop for Store {
 
 async fn start_mariadb(base: &Path, purpose: Purpose) -> Result<MariaDb> {
     let folder = new_folder(base, "mariadb")?;
-    let options = MariaDbOptions {
-        log: folder.join("mariadb.log"),
-        folder,
-        purpose,
-    };
+    let options = MariaDbOptions::new(&folder, folder.join("mariadb.log"), purpose);
     MariaDb::start(options)
         .await
         .context("starting a private MariaDB")

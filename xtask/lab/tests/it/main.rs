@@ -6,6 +6,7 @@
 
 mod attack;
 mod browser;
+mod cluster;
 mod dashboard;
 mod fake_store;
 mod lab;

@@ -55,7 +55,9 @@ impl Observed {
             rules: rules.map(|file| repository().join(file)).to_vec(),
         };
         Self {
-            prometheus: Prometheus::start(&options, &hosts, &proxy).await.unwrap(),
+            prometheus: Prometheus::start(&options, &hosts, std::slice::from_ref(&proxy))
+                .await
+                .unwrap(),
             proxy,
             hosts,
             _store: store,

@@ -46,7 +46,7 @@ impl ObserveArgs {
             scrape_seconds: 5,
             rules: rules.map(|file| folder.join(file)).to_vec(),
         };
-        let prometheus = Prometheus::start(&options, hosts, proxy).await?;
+        let prometheus = Prometheus::start(&options, hosts, std::slice::from_ref(proxy)).await?;
         step.finish_with(&prometheus.url(""));
         Ok(Some(prometheus))
     }

@@ -58,11 +58,11 @@ impl Servers {
 
 async fn start_mariadb() -> Result<MariaDb> {
     let step = Progress::detect().step("MariaDB", 0);
-    let mariadb = MariaDb::start(MariaDbOptions {
-        folder: paths::store().join("mariadb"),
-        log: paths::store().join("logs/mariadb.log"),
-        purpose: Purpose::Keeping,
-    })
+    let mariadb = MariaDb::start(MariaDbOptions::new(
+        paths::store().join("mariadb"),
+        paths::store().join("logs/mariadb.log"),
+        Purpose::Keeping,
+    ))
     .await?;
     step.finish_with(&format!("127.0.0.1:{}", mariadb.port()));
     Ok(mariadb)
@@ -71,10 +71,11 @@ async fn start_mariadb() -> Result<MariaDb> {
 async fn start_redis() -> Result<RedisServer> {
     let step = Progress::detect().step("Redis", 0);
     let redis = RedisServer::start_with_password(RedisOptions {
-        folder: paths::store().join("redis"),
-        log: paths::store().join("logs/redis.log"),
         without: REDIS_WITHOUT,
-        clustered: false,
+        ..RedisOptions::new(
+            paths::store().join("redis"),
+            paths::store().join("logs/redis.log"),
+        )
     })
     .await?;
     step.finish_with(&format!("127.0.0.1:{}", redis.port()));

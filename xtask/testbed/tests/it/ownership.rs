@@ -46,12 +46,7 @@ fn a_server_is_gone_after_its_owner_was_killed() {
 async fn owner_of_a_server() {
     let pid_file = PathBuf::from(env::var_os(PID_FILE).unwrap());
     let folder = pid_file.parent().unwrap().to_owned();
-    let options = RedisOptions {
-        log: folder.join("redis.log"),
-        folder,
-        without: &[],
-        clustered: false,
-    };
+    let options = RedisOptions::new(&folder, folder.join("redis.log"));
     let redis = RedisServer::start(options).await.unwrap();
     fs::write(&pid_file, format!("{}\n", redis.process().unwrap().id())).unwrap();
     tokio::time::sleep(LIMIT).await;

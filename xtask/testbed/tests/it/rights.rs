@@ -20,11 +20,7 @@ fn folder() -> TempDir {
 }
 
 async fn mariadb(folder: &Path, purpose: Purpose) -> MariaDb {
-    let options = MariaDbOptions {
-        folder: folder.join("mariadb"),
-        log: folder.join("mariadb.log"),
-        purpose,
-    };
+    let options = MariaDbOptions::new(folder.join("mariadb"), folder.join("mariadb.log"), purpose);
     MariaDb::start(options).await.unwrap()
 }
 
@@ -138,10 +134,8 @@ async fn passwords_and_data_are_closed_to_others() {
 async fn redis_lets_in_who_knows_its_password() {
     let folder = folder();
     let options = RedisOptions {
-        folder: folder.path().join("redis"),
-        log: folder.path().join("redis.log"),
         without: &["CONFIG"],
-        clustered: false,
+        ..RedisOptions::new(folder.path().join("redis"), folder.path().join("redis.log"))
     };
     let redis = RedisServer::start_with_password(options).await.unwrap();
     let ping = async |url: String| {
@@ -166,12 +160,10 @@ async fn redis_lets_in_who_knows_its_password() {
 async fn no_server_runs_as_root() {
     let folder = folder();
     let mariadb = mariadb(folder.path(), Purpose::Keeping).await;
-    let redis = RedisServer::start(RedisOptions {
-        folder: folder.path().join("redis"),
-        log: folder.path().join("redis.log"),
-        without: &[],
-        clustered: false,
-    })
+    let redis = RedisServer::start(RedisOptions::new(
+        folder.path().join("redis"),
+        folder.path().join("redis.log"),
+    ))
     .await
     .unwrap();
     for process in [mariadb.process(), redis.process()] {

@@ -1,0 +1,277 @@
+//! Somebody who places orders, reads them, and cancels some.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::client::{Client, Message, Reply};
+use super::history::{Cancelled, Errand, History, OldRead, Order, Outcome};
+use crate::measure::Numbers;
+
+/// What may be sent again is, when there was no answer for so long.
+const REPEATABLE: Duration = Duration::from_secs(2);
+
+/// What may not is waited for.
+const ONCE: Duration = Duration::from_secs(20);
+
+/// Before something is tried again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two orders.
+const THINKING: Duration = Duration::from_millis(100);
+
+/// When the load ends, what is open is tried for so long.
+const LAST_TRIES: Duration = Duration::from_secs(30);
+
+/// One order of so many is cancelled, and one of so many asks for what is sold out.
+const CANCELLED_OF: u64 = 4;
+const SOLD_OUT_OF: u64 = 16;
+
+/// Somebody whose orders nobody else's can be taken for.
+pub(super) struct Buyer {
+    pub(super) client: Client,
+    /// The user, and the product of which its orders have as many pieces as their number.
+    pub(super) user: u64,
+    pub(super) is_keyed: bool,
+    pub(super) catalogue: Catalogue,
+    pub(super) ends: Arc<End>,
+    pub(super) numbers: Numbers,
+}
+
+/// Which products there are. The last is sold out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Catalogue {
+    /// Those below are the buyers' own.
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+/// Whether the load is over.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    has_come: AtomicBool,
+}
+
+impl End {
+    pub(super) fn come(&self) {
+        self.has_come.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_come(&self) -> bool {
+        self.has_come.load(Ordering::Relaxed)
+    }
+}
+
+impl Buyer {
+    pub(super) async fn buy(mut self) -> History {
+        let mut number = 0;
+        while !self.ends.has_come() {
+            number += 1;
+            let mut order = self.next(number);
+            order.outcome = self.place(&order).await;
+            if let Outcome::Placed(id) = order.outcome {
+                self.read_back(id, &order, Instant::now()).await;
+                if number % CANCELLED_OF == 0 {
+                    order.cancelled = self.cancel(id).await;
+                }
+                if order.cancelled == Cancelled::Yes {
+                    self.read_nothing(id, Instant::now()).await;
+                }
+            }
+            self.client.history.orders.push(order);
+            sleep(THINKING).await;
+        }
+        self.client.history
+    }
+
+    fn next(&mut self, number: u64) -> Order {
+        let Catalogue { first, last } = self.catalogue;
+        let product = match number % SOLD_OUT_OF {
+            0 => last,
+            _ => first - 1 + self.numbers.up_to(last - first),
+        };
+        Order {
+            user: self.user,
+            number,
+            is_keyed: self.is_keyed,
+            lines: vec![(self.user, number), (product, self.numbers.up_to(3))],
+            outcome: Outcome::Unknown,
+            cancelled: Cancelled::No,
+        }
+    }
+
+    /// Places an order: under a key until there is an outcome, without one as long as nothing was sent.
+    async fn place(&mut self, order: &Order) -> Outcome {
+        let item =
+            |(product, quantity): (u64, u64)| json!({"product_id": product, "quantity": quantity});
+        let items: Vec<Value> = order.lines.iter().copied().map(item).collect();
+        let body = json!({"user_id": order.user, "items": items}).to_string();
+        let key = format!("cluster-{}-{}", order.user, order.number);
+        let message = Message {
+            errand: Errand::Order,
+            method: Method::POST,
+            path: "/orders",
+            body: Some(body.as_str()),
+            key: self.is_keyed.then_some(key.as_str()),
+            patience: if self.is_keyed { REPEATABLE } else { ONCE },
+        };
+        let mut limit = Limit::new(self.ends.clone());
+        while limit.allows() {
+            let reply = self.client.send(&message, is_decision).await;
+            match reply {
+                Reply::Status(StatusCode::CREATED, body) => {
+                    return match body["order_id"].as_u64() {
+                        Some(id) => Outcome::Placed(id),
+                        None => Outcome::Unknown,
+                    };
+                }
+                Reply::Status(status, body) if is_decision(status, &body) => {
+                    return Outcome::Refused(status.as_u16());
+                }
+                Reply::NoConnection => {}
+                _ if self.is_keyed => {}
+                // "Nothing was done": it need not be tried again.
+                Reply::Status(StatusCode::SERVICE_UNAVAILABLE, _) => return Outcome::Refused(503),
+                Reply::Status(..) | Reply::Broken => return Outcome::Unknown,
+            }
+            sleep(PAUSE).await;
+        }
+        Outcome::Unknown
+    }
+
+    /// Reads an order that was confirmed at this time until it is there.
+    async fn read_back(&mut self, id: u64, order: &Order, confirmed: Instant) {
+        let shown = self.read(id, StatusCode::OK, confirmed).await;
+        let Some(shown) = shown else { return };
+        let items = shown["items"].as_array().into_iter().flatten();
+        let line = |item: &Value| Some((item["product_id"].as_u64()?, item["quantity"].as_u64()?));
+        let lines: Option<Vec<(u64, u64)>> = items.map(line).collect();
+        if lines.as_ref() != Some(&order.lines) || shown["user_id"] != order.user {
+            let wrong = format!("order {id} is shown as {shown}, and it is {order:?}");
+            self.client.history.wrong.push(wrong);
+        }
+    }
+
+    /// Reads an order that was cancelled at this time until it is gone.
+    async fn read_nothing(&mut self, id: u64, cancelled: Instant) {
+        self.read(id, StatusCode::NOT_FOUND, cancelled).await;
+    }
+
+    /// Reads an order until it has the status that it must have since a moment, and notes if it had another meanwhile.
+    async fn read(&mut self, id: u64, expected: StatusCode, since: Instant) -> Option<Value> {
+        let path = format!("/orders/{id}");
+        let message = Message {
+            errand: Errand::Own,
+            method: Method::GET,
+            path: &path,
+            body: None,
+            key: None,
+            patience: REPEATABLE,
+        };
+        let is_answer =
+            |status: StatusCode| [StatusCode::OK, StatusCode::NOT_FOUND].contains(&status);
+        let mut old = None;
+        let mut limit = Limit::new(self.ends.clone());
+        while limit.allows() {
+            let asked = since.elapsed();
+            let reply = self
+                .client
+                .send(&message, |status, _| is_answer(status))
+                .await;
+            match reply {
+                Reply::Status(status, body) if status == expected => {
+                    self.note_old(id, old, true);
+                    return Some(body);
+                }
+                Reply::Status(status, _) if is_answer(status) => old = Some(asked),
+                _ => {}
+            }
+            sleep(PAUSE).await;
+        }
+        self.note_old(id, old, false);
+        None
+    }
+
+    fn note_old(&mut self, order: u64, lasted: Option<Duration>, is_over: bool) {
+        let old = lasted.map(|lasted| OldRead {
+            order,
+            lasted,
+            is_over,
+        });
+        self.client.history.old_reads.extend(old);
+    }
+
+    async fn cancel(&mut self, id: u64) -> Cancelled {
+        let path = format!("/orders/{id}");
+        let message = Message {
+            errand: Errand::Cancel,
+            method: Method::DELETE,
+            path: &path,
+            body: None,
+            key: None,
+            patience: REPEATABLE,
+        };
+        let since = Instant::now();
+        let mut may_be_done = false;
+        let mut old = None;
+        let mut limit = Limit::new(self.ends.clone());
+        while limit.allows() {
+            let asked = since.elapsed();
+            let is_answer = |status: StatusCode, _: &Value| {
+                [StatusCode::OK, StatusCode::NOT_FOUND].contains(&status)
+            };
+            let reply = self.client.send(&message, is_answer).await;
+            match reply {
+                Reply::Status(StatusCode::NOT_FOUND, _) if !may_be_done => old = Some(asked),
+                Reply::Status(StatusCode::OK | StatusCode::NOT_FOUND, _) => {
+                    self.note_old(id, old, true);
+                    return Cancelled::Yes;
+                }
+                Reply::NoConnection | Reply::Status(StatusCode::SERVICE_UNAVAILABLE, _) => {}
+                Reply::Status(..) | Reply::Broken => may_be_done = true,
+            }
+            sleep(PAUSE).await;
+        }
+        self.note_old(id, old, false);
+        match may_be_done {
+            true => Cancelled::Unknown,
+            false => Cancelled::No,
+        }
+    }
+}
+
+/// Whether an answer decides what becomes of an order: it is placed, or refused for good.
+fn is_decision(status: StatusCode, body: &Value) -> bool {
+    let is_under_way = || {
+        let detail = body["detail"].as_str();
+        detail.is_some_and(|detail| detail.contains("still under way"))
+    };
+    match status {
+        StatusCode::CREATED | StatusCode::UNPROCESSABLE_ENTITY => true,
+        StatusCode::CONFLICT => !is_under_way(),
+        _ => false,
+    }
+}
+
+/// As often as need be while the load lasts, and for a while after its end.
+struct Limit {
+    ends: Arc<End>,
+    ended: Option<Instant>,
+}
+
+impl Limit {
+    fn new(ends: Arc<End>) -> Self {
+        Self { ends, ended: None }
+    }
+
+    fn allows(&mut self) -> bool {
+        if !self.ends.has_come() {
+            return true;
+        }
+        self.ended.get_or_insert_with(Instant::now).elapsed() < LAST_TRIES
+    }
+}

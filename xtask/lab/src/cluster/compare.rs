@@ -1,0 +1,170 @@
+//! What clients were told of their orders, beside what the database has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::history::{Cancelled, Order, Outcome};
+
+/// An order as the database has it: its id, and products and pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) user: u64,
+    pub(super) id: u64,
+    pub(super) lines: Vec<(u64, u64)>,
+}
+
+/// What differs between the orders of clients and the rows of the database.
+pub(super) fn compare(orders: &[Order], rows: &[Row]) -> Vec<String> {
+    let mut found: BTreeMap<(u64, u64), Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        // The first line is the buyer's own product, as often as its order's number.
+        let number = row.lines.first().map_or(0, |line| line.1);
+        found.entry((row.user, number)).or_default().push(row);
+    }
+    let mut failures = Vec::new();
+    let mut ids = BTreeSet::new();
+    for order in orders {
+        if let Outcome::Placed(id) = order.outcome
+            && !ids.insert(id)
+        {
+            failures.push(format!("order {id} was confirmed for two orders"));
+        }
+        let rows = found.remove(&(order.user, order.number));
+        let rows = rows.unwrap_or_default();
+        if let Some(failure) = judge(order, &rows) {
+            let Order { user, number, .. } = order;
+            let key = if order.is_keyed { "" } else { "out" };
+            failures.push(format!(
+                "order {number} of user {user}, with{key} a key: {failure}"
+            ));
+        }
+    }
+    for row in found.into_values().flatten() {
+        failures.push(format!("nobody placed order {}: {row:?}", row.id));
+    }
+    failures
+}
+
+fn judge(order: &Order, rows: &[&Row]) -> Option<String> {
+    let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
+    match (order.outcome, order.cancelled, &ids[..]) {
+        (Outcome::Placed(id), Cancelled::No, []) => Some(format!("confirmed as {id}, and lost")),
+        (Outcome::Placed(id), Cancelled::No | Cancelled::Unknown, [found]) if *found == id => {
+            let is_whole = rows[0].lines == order.lines;
+            (!is_whole).then(|| format!("it is {:?}, and there as {:?}", order.lines, rows[0]))
+        }
+        (Outcome::Placed(_), Cancelled::Yes | Cancelled::Unknown, [])
+        | (Outcome::Refused(_), _, [])
+        | (Outcome::Unknown, _, [] | [_]) => None,
+        (Outcome::Placed(id), Cancelled::Yes, _) => Some(format!(
+            "confirmed as {id} and cancelled, and there as {ids:?}"
+        )),
+        (Outcome::Placed(id), _, _) => Some(format!("confirmed as {id}, and there as {ids:?}")),
+        (Outcome::Refused(status), _, _) => {
+            Some(format!("refused with {status}, and there as {ids:?}"))
+        }
+        (Outcome::Unknown, _, _) => Some(format!("there {} times: {ids:?}", ids.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(outcome: Outcome, cancelled: Cancelled) -> Order {
+        Order {
+            user: 3,
+            number: 7,
+            is_keyed: true,
+            lines: vec![(3, 7), (50, 2)],
+            outcome,
+            cancelled,
+        }
+    }
+
+    fn row(id: u64) -> Row {
+        Row {
+            user: 3,
+            id,
+            lines: vec![(3, 7), (50, 2)],
+        }
+    }
+
+    #[test]
+    fn what_was_told_and_is_there_is_right() {
+        for (outcome, cancelled, rows) in [
+            (Outcome::Placed(9), Cancelled::No, vec![row(9)]),
+            (Outcome::Placed(9), Cancelled::Yes, vec![]),
+            (Outcome::Placed(9), Cancelled::Unknown, vec![row(9)]),
+            (Outcome::Placed(9), Cancelled::Unknown, vec![]),
+            (Outcome::Refused(409), Cancelled::No, vec![]),
+            (Outcome::Unknown, Cancelled::No, vec![row(9)]),
+            (Outcome::Unknown, Cancelled::No, vec![]),
+        ] {
+            let failures = compare(&[order(outcome, cancelled)], &rows);
+            assert!(failures.is_empty(), "{failures:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_told_and_is_not_so_is_said() {
+        for (outcome, cancelled, rows, said) in [
+            (
+                Outcome::Placed(9),
+                Cancelled::No,
+                vec![],
+                "confirmed as 9, and lost",
+            ),
+            (
+                Outcome::Placed(9),
+                Cancelled::No,
+                vec![row(9), row(10)],
+                "there as [9, 10]",
+            ),
+            (
+                Outcome::Placed(9),
+                Cancelled::No,
+                vec![row(10)],
+                "there as [10]",
+            ),
+            (
+                Outcome::Placed(9),
+                Cancelled::Yes,
+                vec![row(9)],
+                "cancelled, and there",
+            ),
+            (
+                Outcome::Refused(503),
+                Cancelled::No,
+                vec![row(9)],
+                "refused with 503, and there",
+            ),
+            (
+                Outcome::Unknown,
+                Cancelled::No,
+                vec![row(9), row(10)],
+                "there 2 times",
+            ),
+        ] {
+            let failures = compare(&[order(outcome, cancelled)], &rows);
+            assert_eq!(failures.len(), 1, "{failures:?}");
+            assert!(failures[0].contains(said), "{failures:?}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_nobody_placed_is_said() {
+        let failures = compare(&[], &[row(9)]);
+        assert!(
+            failures[0].starts_with("nobody placed order 9"),
+            "{failures:?}"
+        );
+    }
+
+    #[test]
+    fn half_an_order_is_not_there() {
+        let mut half = row(9);
+        half.lines.pop();
+        let failures = compare(&[order(Outcome::Placed(9), Cancelled::No)], &[half]);
+        assert_eq!(failures.len(), 1, "{failures:?}");
+    }
+}

@@ -1,0 +1,155 @@
+//! `cargo xtask cluster`: a whole fleet on one machine, and what becomes of orders when its members fail.
+//!
+//! `members` starts them (`caches` some of them), each with a place in the `network`; `health` asks whether they are well.
+//! With `--chaos`, a `plan` says who suffers which of the `blows`, while a `buyer` and a `reader`, each a `client` of both
+//! proxies, write down their `history`. `check` compares that with the databases (`compare` the orders), and `report` has
+//! the table, with a column for each `outage`.
+
+mod blows;
+mod buyer;
+mod caches;
+mod chaos;
+mod check;
+mod client;
+mod compare;
+mod health;
+mod history;
+mod members;
+mod network;
+mod outage;
+mod picture;
+mod plan;
+mod reader;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use testbed::new_folder;
+use testbed::seed::{Dataset, Size};
+
+use self::chaos::Chaos;
+use self::members::{Cluster, Programs};
+use self::network::{Choice, Network};
+use self::plan::Fault;
+use xtask::build::{HOST_PACKAGE, PROXY_PACKAGE};
+use xtask::setup::{self, COMPILING, GALERA, MARIADB, NAMESPACES, PROCESSES, PROMETHEUS, REDIS};
+use xtask::stop_signals::{INTERRUPTED, StopSignals};
+use xtask::{build, paths};
+
+/// The seed behind the data.
+const RNG_SEED: u64 = 42;
+
+/// What there is to buy and to read.
+const SIZE: Size = Size {
+    users: 100,
+    products: 1_000,
+    orders: 2_000,
+};
+
+/// Pieces of the products that are there for one buyer each: more than any buys.
+const PLENTY: i64 = 1_000_000_000;
+
+/// Start a whole fleet on this machine: three MariaDB with Galera, three Redis with Sentinel, three hosts, two proxies, Prometheus
+///
+/// It prints where each is, and runs until Ctrl-C. As root, each member has a network namespace of its own, else they
+/// share loopback. With --chaos it ends by itself: clients place, read and cancel orders while members are killed,
+/// stopped, restarted and cut off one after the other, and then all that clients were told is compared with the
+/// databases. Exits with 1 if anything was lost, done twice, or done though it had been refused. docs/CLUSTER.md explains
+/// the table.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Put load on the fleet and let members fail for so long, as 120s or 5m
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    chaos: Option<Duration>,
+    /// What decides who suffers what in which order
+    #[arg(long, value_name = "N", default_value_t = 42, requires = "chaos")]
+    seed: u64,
+    /// Only these faults, once each in this order, as database-writer.kill,host.cut-off
+    #[arg(long, value_name = "FAULTS", value_delimiter = ',', requires = "chaos", value_parser = Fault::named)]
+    only: Vec<Fault>,
+    /// Buyers; a third of them give no Idempotency-Key. There are half as many readers
+    #[arg(long, value_name = "N", default_value_t = 18, requires = "chaos", value_parser = clap::value_parser!(u64).range(3..=90))]
+    buyers: u64,
+    /// What connects the members
+    #[arg(long, value_enum, default_value_t = Choice::Auto)]
+    network: Choice,
+    /// Start this `store-host` instead of the one of `cargo xtask build`
+    #[arg(long, value_name = "PROGRAM", requires = "proxy")]
+    host: Option<PathBuf>,
+    /// Start this `store-proxy` instead of the one of `cargo xtask build`
+    #[arg(long, value_name = "PROGRAM", requires = "host")]
+    proxy: Option<PathBuf>,
+}
+
+pub(crate) async fn run(options: Options) -> Result<ExitCode> {
+    let programs = programs(&options).await?;
+    let mut signals = StopSignals::new()?;
+    tokio::select! {
+        // Dropped when a signal comes: all members are killed, and their network is removed.
+        ended = start_and_use(&options, &programs) => ended,
+        () = signals.next() => {
+            eprintln!("stopped");
+            let asked = options.chaos.is_none();
+            Ok(if asked { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
+        }
+    }
+}
+
+async fn programs(options: &Options) -> Result<Programs> {
+    let tools = [PROCESSES, MARIADB, GALERA, REDIS, PROMETHEUS];
+    if let (Some(host), Some(proxy)) = (&options.host, &options.proxy) {
+        setup::tools(&tools).await?;
+        return Ok(Programs {
+            host: host.clone(),
+            proxy: proxy.clone(),
+        });
+    }
+    setup::wasm_target().await?;
+    setup::tools(&tools).await?;
+    setup::tools(&[COMPILING]).await?;
+    if options.network != Choice::Loopback {
+        setup::tools(&[NAMESPACES]).await?;
+    }
+    build::components().await?;
+    build::programs(&[HOST_PACKAGE, PROXY_PACKAGE]).await?;
+    Ok(Programs {
+        host: paths::program(HOST_PACKAGE),
+        proxy: paths::program(PROXY_PACKAGE),
+    })
+}
+
+async fn start_and_use(options: &Options, programs: &Programs) -> Result<ExitCode> {
+    let network = Network::new(options.network)?;
+    let folder = new_folder(&paths::target().join("tmp/cluster"), "fleet")?;
+    let dataset = dataset(options.buyers);
+    let mut cluster = Cluster::start(folder, programs, network, &dataset).await?;
+    println!("{}", picture::picture(&cluster));
+    let Some(duration) = options.chaos else {
+        println!("The fleet is up. Ctrl-C stops it.\n");
+        return std::future::pending().await;
+    };
+    let chaos = Chaos {
+        duration,
+        seed: options.seed,
+        only: options.only.clone(),
+        buyers: options.buyers,
+        products: SIZE.products as u64,
+    };
+    chaos.run(&mut cluster).await
+}
+
+/// Random data, in which there is plenty of what buyers tell their orders by, and nothing of the last product.
+fn dataset(buyers: u64) -> Dataset {
+    let mut dataset = Dataset::random(SIZE, RNG_SEED);
+    for product in dataset.products.iter_mut().take(buyers as usize) {
+        product.level.quantity = PLENTY;
+    }
+    if let Some(last) = dataset.products.last_mut() {
+        last.level.quantity = 0;
+    }
+    dataset
+}

@@ -1,0 +1,176 @@
+//! Which member suffers what, in which order: the same for the same seed.
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+
+use crate::measure::Numbers;
+
+/// Whom a fault is for. Who that is shows when its turn comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    /// The member that hosts write to
+    DatabaseWriter,
+    /// One of the other two
+    DatabaseOther,
+    /// The writer and another at once
+    TwoDatabases,
+    RedisPrimary,
+    RedisReplica,
+    Sentinel,
+    Host,
+    Proxy,
+}
+
+/// What is done to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Blow {
+    /// SIGKILL; started again a while later
+    Kill,
+    /// SIGSTOP, then SIGCONT a while later
+    Stop,
+    /// SIGTERM, and started again at once
+    Restart,
+    /// Its network goes down, and up a while later
+    CutOff,
+}
+
+/// One fault of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fault {
+    pub(super) role: Role,
+    pub(super) blow: Blow,
+}
+
+impl Role {
+    /// Those of whom one dies at a time.
+    const SINGLE: [Self; 7] = [
+        Self::DatabaseWriter,
+        Self::DatabaseOther,
+        Self::RedisPrimary,
+        Self::RedisReplica,
+        Self::Sentinel,
+        Self::Host,
+        Self::Proxy,
+    ];
+}
+
+impl Fault {
+    /// Two of three databases die.
+    pub(super) const TWO: Self = Self {
+        role: Role::TwoDatabases,
+        blow: Blow::Kill,
+    };
+
+    /// All that there are.
+    fn all() -> impl Iterator<Item = Self> {
+        let blows = [Blow::Kill, Blow::Stop, Blow::Restart, Blow::CutOff];
+        let single = blows
+            .into_iter()
+            .flat_map(|blow| Role::SINGLE.map(|role| Self { role, blow }));
+        single.chain([Self::TWO])
+    }
+
+    /// Whether one member of anything dies: for these there are goals.
+    pub(super) fn is_death(self) -> bool {
+        self.blow == Blow::Kill && self.role != Role::TwoDatabases
+    }
+
+    /// Reads a name as `Display` writes it.
+    ///
+    /// # Errors
+    /// If there is no such fault; the message has all names.
+    pub(super) fn named(name: &str) -> Result<Self> {
+        let names = || Self::all().map(|fault| fault.to_string());
+        let found = Self::all().find(|fault| fault.to_string() == name);
+        found.with_context(|| {
+            let names: Vec<String> = names().collect();
+            format!("there is no fault `{name}`; there are {}", names.join(", "))
+        })
+    }
+}
+
+/// The faults without end: first each kind of member dies once, then two databases, then all others, and again.
+pub(super) fn plan(seed: u64, can_cut_off: bool) -> impl Iterator<Item = Fault> {
+    let possible = move |fault: &Fault| can_cut_off || fault.blow != Blow::CutOff;
+    let mut numbers = Numbers(seed);
+    std::iter::repeat_with(move || {
+        let deaths = Fault::all().filter(|fault| fault.is_death()).collect();
+        let others = Fault::all()
+            .filter(|fault| !fault.is_death() && *fault != Fault::TWO)
+            .filter(possible)
+            .collect();
+        let mut round = shuffled(deaths, &mut numbers);
+        round.push(Fault::TWO);
+        round.extend(shuffled(others, &mut numbers));
+        round
+    })
+    .flatten()
+}
+
+fn shuffled(mut faults: Vec<Fault>, numbers: &mut Numbers) -> Vec<Fault> {
+    for last in (1..faults.len()).rev() {
+        let other = numbers.up_to(last as u64 + 1) - 1;
+        faults.swap(last, other as usize);
+    }
+    faults
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = match self.role {
+            Role::DatabaseWriter => "database-writer",
+            Role::DatabaseOther => "database-other",
+            Role::TwoDatabases => "two-databases",
+            Role::RedisPrimary => "redis-primary",
+            Role::RedisReplica => "redis-replica",
+            Role::Sentinel => "sentinel",
+            Role::Host => "host",
+            Role::Proxy => "proxy",
+        };
+        let blow = match self.blow {
+            Blow::Kill => "kill",
+            Blow::Stop => "stop",
+            Blow::Restart => "restart",
+            Blow::CutOff => "cut-off",
+        };
+        write!(f, "{role}.{blow}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_plan() {
+        let first: Vec<Fault> = plan(7, true).take(60).collect();
+        assert_eq!(first, plan(7, true).take(60).collect::<Vec<_>>());
+        assert_ne!(first, plan(8, true).take(60).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn each_kind_dies_first_then_two_databases_then_all_else_happens() {
+        let all: Vec<Fault> = plan(42, true).take(29).collect();
+        assert!(all[..7].iter().all(|fault| fault.is_death()));
+        assert_eq!(all[7], Fault::TWO);
+        assert_eq!(BTreeSet::from_iter(all), Fault::all().collect());
+    }
+
+    #[test]
+    fn nobody_is_cut_off_where_that_is_not_possible() {
+        let mut faults = plan(42, false).take(60);
+        assert!(faults.all(|fault| fault.blow != Blow::CutOff));
+    }
+
+    #[test]
+    fn faults_have_names() {
+        for fault in Fault::all() {
+            assert_eq!(Fault::named(&fault.to_string()).unwrap(), fault);
+        }
+        let error = Fault::named("host.hug").unwrap_err().to_string();
+        assert!(error.contains("host.kill, "), "{error}");
+    }
+}

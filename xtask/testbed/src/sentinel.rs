@@ -1,0 +1,137 @@
+//! A Redis Sentinel, which watches a primary and its replicas and lets one of these take over.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use xtask::programs::require_program;
+
+use crate::account::Account;
+use crate::polling::poll_until;
+use crate::ports::{start_on_own_port, start_on_some_port};
+use crate::process::Process;
+use crate::redis_server::answers_as;
+use crate::seat::Seat;
+
+const START_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// How to start a [`Sentinel`].
+#[derive(Clone, Debug)]
+pub struct SentinelOptions {
+    /// Its own folder, where it keeps what it knows, and its log.
+    pub folder: PathBuf,
+    /// Where it listens.
+    pub seat: Seat,
+    /// What the primary is called.
+    pub name: String,
+    /// Where the primary is at first, as `host:port`.
+    pub primary: String,
+    /// How many Sentinels must find the primary dead.
+    pub quorum: u32,
+}
+
+/// A running `redis-server --sentinel`, killed on drop.
+#[derive(Debug)]
+pub struct Sentinel {
+    options: SentinelOptions,
+    account: Account,
+    port: u16,
+    /// `None` while stopped.
+    process: Option<Process>,
+}
+
+impl Sentinel {
+    /// Starts it and waits until it answers.
+    ///
+    /// # Errors
+    /// When it is not installed or doesn't start; the message has the end of its log.
+    pub async fn start(options: SentinelOptions) -> Result<Self> {
+        let account = Account::of_server("Sentinel", &options.folder)?;
+        let started = start_on_some_port(&options.folder, |port| start_on(&options, account, port));
+        let (port, process) = started.await?;
+        Ok(Self {
+            options,
+            account,
+            port,
+            process: Some(process),
+        })
+    }
+
+    /// Where it listens, as `host:port`.
+    pub fn address(&self) -> String {
+        self.options.seat.port(self.port).to_string()
+    }
+
+    /// The server process, unless stopped.
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Stops it in good order.
+    ///
+    /// # Errors
+    /// When it had to be killed.
+    pub async fn stop(&mut self) -> Result<()> {
+        if let Some(process) = self.process.take() {
+            process.stop(STOP_LIMIT).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts it again if it doesn't run, with what it knew.
+    ///
+    /// # Errors
+    /// When it doesn't start within the time limit.
+    pub async fn start_again(&mut self) -> Result<()> {
+        if self.process.is_none() {
+            let start = |port| start_on(&self.options, self.account, port);
+            self.process = Some(start_on_own_port(self.port, start).await?);
+        }
+        Ok(())
+    }
+}
+
+async fn start_on(options: &SentinelOptions, account: Account, port: u16) -> Result<Process> {
+    let file = options.folder.join("sentinel.conf");
+    if !file.exists() {
+        fs::write(&file, settings(options))
+            .with_context(|| format!("writing {}", file.display()))?;
+        account.take(&file)?;
+    }
+    let log = options.folder.join("sentinel.log");
+    let mut command = account.command(&options.seat, require_program("redis-server")?);
+    command
+        .arg(&file)
+        .args(["--sentinel", "--port", &port.to_string(), "--bind"])
+        .arg(options.seat.address().to_string())
+        .arg("--dir")
+        .arg(&options.folder);
+    let process = Process::start("Sentinel", command, &log, &log)?;
+    let url = format!("redis://{}", options.seat.port(port));
+    poll_until(START_LIMIT, "Sentinel's start", async || {
+        process.check_running()?;
+        let answers = answers_as(&url, process.id()).await;
+        Ok(answers.then_some(()))
+    })
+    .await
+    .with_context(|| format!("the log is {}", log.display()))?;
+    Ok(process)
+}
+
+/// What it begins with. It notes in the same file what it finds out.
+fn settings(options: &SentinelOptions) -> String {
+    let SentinelOptions { name, quorum, .. } = options;
+    let primary = options.primary.replace(':', " ");
+    format!(
+        "sentinel monitor {name} {primary} {quorum}\n\
+         sentinel down-after-milliseconds {name} 500\n\
+         sentinel failover-timeout {name} 4000\n"
+    )
+}
