@@ -37,6 +37,14 @@ pub fn app() -> PathBuf {
     root().join("spin.toml")
 }
 
+/// The recording and alert rules for Prometheus.
+pub fn prometheus_rules() -> Vec<PathBuf> {
+    let folder = root().join("loadtest/prometheus");
+    ["rules.yml", "slo.yml"]
+        .map(|file| folder.join(file))
+        .to_vec()
+}
+
 /// What `cargo xtask up` keeps between runs: data, logs, addresses.
 pub fn store() -> PathBuf {
     root().join(".store")

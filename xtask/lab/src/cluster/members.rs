@@ -236,7 +236,7 @@ async fn start_prometheus(folder: &Path, hosts: &[Host], proxies: &[Proxy]) -> R
         log: folder.join("prometheus.log"),
         port: 0,
         scrape_seconds: 5,
-        rules: paths::root().join("loadtest/prometheus/rules.yml"),
+        rules: paths::prometheus_rules(),
     };
     let prometheus = Prometheus::start(&options, hosts, proxies).await?;
     step.finish_with(&prometheus.url(""));

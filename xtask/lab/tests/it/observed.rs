@@ -43,16 +43,12 @@ impl Observed {
         }
         let proxy = proxy(&hosts).await;
         let files = folder();
-        let rules = [
-            "loadtest/prometheus/rules.yml",
-            "loadtest/prometheus/slo.yml",
-        ];
         let options = PrometheusOptions {
             log: files.join("prometheus.log"),
             folder: files,
             port: 0,
             scrape_seconds: 1,
-            rules: rules.map(|file| repository().join(file)).to_vec(),
+            rules: xtask::paths::prometheus_rules(),
         };
         Self {
             prometheus: Prometheus::start(&options, &hosts, std::slice::from_ref(&proxy))

@@ -37,14 +37,12 @@ impl ObserveArgs {
             return Ok(None);
         }
         let step = Progress::detect().step("Prometheus", 0);
-        let folder = paths::root().join("loadtest/prometheus");
-        let rules = ["rules.yml", "slo.yml"];
         let options = PrometheusOptions {
             folder: paths::store().join("prometheus"),
             log: paths::store().join("logs/prometheus.log"),
             port: self.observe_port,
             scrape_seconds: 5,
-            rules: rules.map(|file| folder.join(file)).to_vec(),
+            rules: paths::prometheus_rules(),
         };
         let prometheus = Prometheus::start(&options, hosts, std::slice::from_ref(proxy)).await?;
         step.finish_with(&prometheus.url(""));
