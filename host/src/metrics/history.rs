@@ -152,6 +152,6 @@ mod tests {
         let route = RouteMetrics::new(metrics.requests.clone(), "orders", "/orders");
         let get = route.of(&http::Method::GET);
         get.leave(200, Duration::from_millis(100), &Span::default());
-        assert_eq!(undrawable(&PANELS, metrics.registry()), [""; 0]);
+        assert_eq!(undrawable(&PANELS, &metrics.registry()), [""; 0]);
     }
 }
