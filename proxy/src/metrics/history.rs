@@ -154,6 +154,6 @@ mod tests {
         metrics.upstream("store", "127.0.0.1:5000", None);
         metrics.group("store");
         metrics.cache("store", ["hit", "stale", "c", "d", "miss", "f", "g"]);
-        assert_eq!(undrawable(&PANELS, metrics.registry()), [""; 0]);
+        assert_eq!(undrawable(&PANELS, &metrics.registry()), [""; 0]);
     }
 }
