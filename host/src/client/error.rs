@@ -40,9 +40,9 @@ pub enum ClientError {
         /// Its HTTP status.
         status: u16,
         /// The step of a swap that failed.
-        step: Option<String>,
+        step: Option<Box<str>>,
         /// Why, in one word of the host's.
-        cause: Option<String>,
+        cause: Option<Box<str>>,
         /// Why, in the host's words.
         detail: String,
         /// The hosts after it.

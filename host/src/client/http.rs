@@ -174,8 +174,8 @@ fn refused(admin: &AdminUrl, status: StatusCode, body: &[u8]) -> ClientError {
     ClientError::Refused {
         admin: admin.clone(),
         status: status.as_u16(),
-        step: problem.step,
-        cause: problem.cause,
+        step: problem.step.map(Into::into),
+        cause: problem.cause.map(Into::into),
         detail: problem.detail.unwrap_or_else(no_detail),
         untouched: Vec::new(),
     }

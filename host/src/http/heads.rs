@@ -6,8 +6,9 @@ use memchr::memmem;
 use store_server::chunks::Chunks;
 use store_server::field::{BARE_LINE_END, content_length, has_bare_line_end};
 
-/// Longest head, in bytes. Hyper refuses longer ones, as that is all it reads at once; what is kept here is a copy.
-pub(crate) const MOST_BYTES: usize = 64 * 1024;
+/// Longest head, in bytes: half as much again as the longest target that is understood. Hyper refuses longer ones,
+/// as that is all it reads at once; what is kept here is a copy.
+pub(crate) const MOST_BYTES: usize = 96 * 1024;
 
 /// How a connection of HTTP/2 begins (RFC 9113, section 3.4), up to the empty line.
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0";

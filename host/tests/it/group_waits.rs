@@ -29,8 +29,6 @@ async fn an_echo_waits_for_the_order_with_its_key_and_for_no_other() {
         .map(|_| tokio::spawn(send(keyed(&shop, "key-1", &body))))
         .collect();
     gate.wait_for(&shop, 3).await;
-    // Their keys are looked up before they gather. Who comes too late for the group waits for nobody.
-    tokio::time::sleep(Duration::from_millis(300)).await;
     gate.open().await;
     let mut placed = Vec::new();
     for order in twice {
@@ -58,8 +56,6 @@ async fn who_finds_its_key_taken_waits_for_no_other_order_of_its_group() {
     let body = order_body(user, free, 1);
     let late = tokio::spawn(send(keyed(&shop, "key-1", &body)));
     gate.wait_for(&shop, 2).await;
-    // Its key is looked up, and is free.
-    tokio::time::sleep(Duration::from_millis(300)).await;
     let first = shop.client.post(other.url("/orders")).json(&body);
     let first = send(first.header("idempotency-key", "key-1")).await;
     gate.open().await;
@@ -152,8 +148,6 @@ async fn a_group_is_placed_once_if_one_of_its_orders_is_gone_before_its_commit_i
         .map(|_| tokio::spawn(send(request(&shop, &body))))
         .collect();
     gate.wait_for(&shop, 6).await;
-    // They are in the host, and not all in the component yet.
-    tokio::time::sleep(Duration::from_millis(300)).await;
     // The next one is the gate's own.
     relay.break_commit_after(1, Fault::AnswerAndServerLost);
     gate.open().await;

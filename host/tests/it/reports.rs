@@ -96,9 +96,9 @@ async fn a_cold_cache_under_500_readers_costs_one_rebuild() {
     for answer in futures::future::join_all(readers).await {
         assert_eq!(answer.expect(200), expected);
     }
-    // One for the report, and a look at what else changed; 500 rebuilds would be 500 at least.
+    // One for the report, a look at what else changed, and old keys that are forgotten; 500 rebuilds would be 500 at least.
     let statements = shop.metric(series).await - before;
-    assert!((1.0..=5.0).contains(&statements), "{statements} statements");
+    assert!((1.0..=8.0).contains(&statements), "{statements} statements");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -247,10 +247,12 @@ impl Gate {
         const IN_FLIGHT: &str = "store_requests_in_flight{component=\"orders\"}";
         for _ in 0..50 {
             if shop.metric(IN_FLIGHT).await > requests as f64 {
-                return;
+                break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        // They are in the host, and not all in the component yet. Keys are looked up before they gather.
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
 
     pub(crate) async fn open(self) {

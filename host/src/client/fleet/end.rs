@@ -153,8 +153,8 @@ mod tests {
         ClientError::Refused {
             admin: AdminUrl::Tcp("h:1".into()),
             status,
-            step: step.map(str::to_owned),
-            cause: Some(cause.to_owned()),
+            step: step.map(Into::into),
+            cause: Some(cause.into()),
             detail: "no".into(),
             untouched: Vec::new(),
         }
