@@ -39,7 +39,7 @@ const WATCHED: Duration = Duration::from_secs(5);
 const DELETION_LIMIT: Duration = Duration::from_secs(1800);
 
 /// A store with millions of orders: what orders, reads, refreshes, an empty Redis, an audit and a deletion cost, and the room
-/// that an order takes (docs/SCALE.md)
+/// that an order takes
 ///
 /// Fills the store first, which takes a quarter of an hour for eight million orders, and 10 GB of disk.
 #[derive(Debug, Args)]
