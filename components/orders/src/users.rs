@@ -90,9 +90,9 @@ pub(crate) async fn get(user_id: i64) -> Result<Reply, Problem> {
 /// When a deletion stops in the middle: well before our host's own limit for a request, which tells nobody what is left.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// `DELETE /users/{id}`: first the user's orders, as many in one transaction as have the lines of one, so that others who want the same stock
-/// wait for no longer than for an order; then the user. Whatever ends it early leaves a user with fewer orders, and the
-/// next request goes on from there.
+/// `DELETE /users/{id}`: first the user's orders, in one transaction as many as have the lines of one, so that others who
+/// want the same stock wait for no longer than for an order; then the user. Whatever ends it early leaves a user with fewer
+/// orders, and the next request goes on from there.
 pub(crate) async fn delete(user_id: i64) -> Result<Reply, Problem> {
     let mysql_url = variables::mysql_url().await?;
     if !exists(&mysql_url, sql::USER_EXISTS, user_id).await? {
