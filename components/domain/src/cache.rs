@@ -48,16 +48,10 @@ pub const MARK_LIFETIME: Duration = Duration::from_secs(3600);
 /// How long a reader has the right to write what it missed. One that died keeps others from it for no longer.
 pub const TURN_LIFETIME: Duration = Duration::from_secs(5);
 
-/// The turn of a writer that deletes an entity. The turn of one that changes an entity is named after what there is
-/// afterwards.
-pub const TURN_GONE: &str = "w-";
-
-/// The writer's turn at an order that it places.
-pub const TURN_PLACED: &str = "w+";
-
-/// The writer's turn at a stock level that will have this version. The next writer of the level has another.
-pub fn turn_of_version(version: i64) -> String {
-    format!("w{version}")
+/// The turn of a transaction, by a random number of its own, at all that it changes. The script tells it from a reader's by
+/// its first letter.
+pub fn turn_of_writer(number: u64) -> String {
+    format!("w{number:016x}")
 }
 
 /// Where a report's finished body is.

@@ -3,10 +3,11 @@
 mod calls;
 
 use self::calls::Calls;
+use spin_sdk::wasip3::random::random::get_random_u64;
 use store_domain::cache::{
     self, CacheScript, ENTRY_LIFETIME, LEVEL_FIELDS, MARK_LIFETIME, ORDER_FIELDS, QUANTITY,
-    STOCK_FIELDS, TURN_GONE, TURN_LIFETIME, TURN_PLACED, changing_fields, order_from_values,
-    order_values, stock_from_values, stock_values, turn_of_version,
+    STOCK_FIELDS, TURN_LIFETIME, changing_fields, order_from_values, order_values,
+    stock_from_values, stock_values, turn_of_writer,
 };
 use store_domain::changes::{Entity, Subject};
 use store_domain::orders::Order;
@@ -123,14 +124,14 @@ async fn read<const N: usize>(
 pub(crate) async fn mark(
     redis: &Redis,
     script: &CacheScript,
-    turns: &[(Subject, String)],
+    turn: &Turn,
+    changed: &[Subject],
 ) -> Result<bool, RedisError> {
     let mut calls = Calls::default();
-    for ((entity, id), turn) in turns {
-        let arguments = changing_fields(*entity)
-            .iter()
-            .map(|&field| field.to_owned());
-        let arguments = std::iter::once(turn.clone()).chain(arguments).collect();
+    for (entity, id) in changed {
+        let fields =
+            std::iter::once(turn.0.as_str()).chain(changing_fields(*entity).iter().copied());
+        let arguments = fields.map(str::to_owned).collect();
         calls.add("mark", MARK_LIFETIME, cache::key(*entity, *id), arguments);
     }
     calls.send(redis, script).await
@@ -139,24 +140,35 @@ pub(crate) async fn mark(
 /// Writes what a reader missed and has read from MySQL, where it has the turn.
 pub async fn heal(redis: Option<&Redis>, missed: impl IntoIterator<Item = Write>) {
     if let (Some(redis), Some((_, script))) = (redis, trust::known()) {
-        let turn = |_: &Write| redis.turn().to_owned();
-        log_failure(write(redis, &script, missed, turn).await);
+        log_failure(write(redis, &script, missed, redis.turn()).await);
     }
 }
 
-/// Ends a writer's turns with what MySQL has committed. A failure is logged and no more: what was marked stays so.
-pub async fn write_after_commit(writes: impl IntoIterator<Item = Write>) {
-    let Some((_, script)) = trust::known() else {
-        return;
-    };
-    let written = async {
-        let redis = Redis::open().await?;
-        write(&redis, &script, writes, Write::turn).await
-    };
-    if let Err(error) = written.await {
-        crate::log_sparsely(format_args!(
-            "cache not written, readers ask MySQL: {error}"
-        ));
+/// The turn of one transaction at what it has marked. No two have the same: what one that failed marks late must not be
+/// taken for the mark of another, which may not have ended its turn yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn(String);
+
+impl Turn {
+    /// A turn that nobody else has.
+    pub(crate) fn new() -> Self {
+        Self(turn_of_writer(get_random_u64()))
+    }
+
+    /// Ends it with what MySQL has committed. A failure is logged and no more: what was marked stays so.
+    pub async fn end(self, writes: impl IntoIterator<Item = Write>) {
+        let Some((_, script)) = trust::known() else {
+            return;
+        };
+        let written = async {
+            let redis = Redis::open().await?;
+            write(&redis, &script, writes, &self.0).await
+        };
+        if let Err(error) = written.await {
+            crate::log_sparsely(format_args!(
+                "cache not written, readers ask MySQL: {error}"
+            ));
+        }
     }
 }
 
@@ -165,7 +177,7 @@ async fn write(
     redis: &Redis,
     script: &CacheScript,
     writes: impl IntoIterator<Item = Write>,
-    turn: impl Fn(&Write) -> String,
+    turn: &str,
 ) -> Result<(), RedisError> {
     let mut calls = Calls::default();
     for write in writes {
@@ -180,7 +192,7 @@ async fn write(
         };
         let pairs = fields.iter().zip(values);
         let pairs = pairs.flat_map(|(&field, value)| [field.to_owned(), value]);
-        let arguments = std::iter::once(turn(&write)).chain(pairs).collect();
+        let arguments = std::iter::once(turn.to_owned()).chain(pairs).collect();
         let (entity, id) = write.about();
         calls.add(what, ENTRY_LIFETIME, cache::key(entity, id), arguments);
     }
@@ -195,16 +207,6 @@ impl Write {
             Self::PutStock(product) => (Entity::Product, product.level.product_id),
             Self::MoveStock(level) => (Entity::Product, level.product_id),
             Self::Forget(entity, id) => (*entity, *id),
-        }
-    }
-
-    /// The turn of the writer, as [`note`](crate::changes::note) has marked it.
-    fn turn(&self) -> String {
-        match self {
-            Self::PutOrder(_) => TURN_PLACED.into(),
-            Self::PutStock(product) => turn_of_version(product.level.version),
-            Self::MoveStock(level) => turn_of_version(level.version),
-            Self::Forget(..) => TURN_GONE.into(),
         }
     }
 }

@@ -6,14 +6,15 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
-use store_domain::cache::{DOUBT_SETTLED, TURN_GONE, TURN_PLACED, turn_of_version};
+use store_domain::cache::DOUBT_SETTLED;
 use store_domain::changes::{Entity, Subject};
 use store_domain::stock::StockLevel;
 
+use crate::cache::{self, Turn};
+use crate::log_sparsely;
 use crate::mysql::{Abort, Connection, MysqlError, ids, list_length, padded, placeholders};
 use crate::redis::{Redis, RedisError};
 use crate::trust::{self, STATE_COLUMNS, State};
-use crate::{cache, log_sparsely};
 
 /// Most entities in one statement.
 const ROWS_AT_ONCE: usize = 500;
@@ -26,11 +27,12 @@ const AT_ONCE: Duration = Duration::from_millis(250);
 /// for want of Redis, and not as one that somebody's lock holds up.
 const MARK_LIMIT: Duration = Duration::from_millis(600);
 
-/// Marks what `changed`, inside the transaction that changes it and after all of its changes.
+/// Marks what `changed`, inside the transaction that changes it and after all of its changes. Gives the turn that is to end
+/// once it has committed.
 ///
 /// # Errors
 /// Those of [`Outcome::look`] and [`Outcome::mark`].
-pub async fn note(connection: &Connection, changed: &[Subject]) -> Result<(), Abort> {
+pub async fn note(connection: &Connection, changed: &[Subject]) -> Result<Turn, Abort> {
     Outcome::look(connection, changed).await?.mark().await
 }
 
@@ -96,30 +98,29 @@ impl Outcome {
         &self.levels
     }
 
-    /// Marks all of it in Redis.
+    /// Marks all of it in Redis. Gives the turn that is to end once the transaction has committed.
     ///
     /// # Errors
     /// [`Abort::NotMarked`] if Redis can't be written and readers may still trust it.
-    pub async fn mark(&self) -> Result<(), Abort> {
+    pub async fn mark(&self) -> Result<Turn, Abort> {
+        let turn = Turn::new();
         if self.changed.is_empty() {
-            return Ok(());
+            return Ok(turn);
         }
         let Some(state) = &self.state else {
             return Err(Abort::NotMarked(0));
         };
         match state.doubted_for {
             // Nobody trusts Redis, and nobody will as long as this transaction holds the state.
-            Some(time) if time >= DOUBT_SETTLED => return Ok(()),
+            Some(time) if time >= DOUBT_SETTLED => return Ok(turn),
             // Soon nobody will. Others need not wait until then for what this transaction has locked.
             Some(_) => return Err(Abort::NotMarked(state.epoch)),
             None => {}
         }
         let began_at = Instant::now();
-        let turns = self.changed.iter().map(|&one| (one, self.turn(one)));
-        let turns: Vec<_> = turns.collect();
         for is_last in [false, true] {
-            match try_to_mark(state, &turns).await {
-                Ok(true) => return Ok(()),
+            match try_to_mark(state, &turn, &self.changed).await {
+                Ok(true) => return Ok(turn),
                 Ok(false) => {}
                 Err(error) => log_sparsely(format_args!("changes not marked: {error}")),
             }
@@ -131,29 +132,14 @@ impl Outcome {
         }
         Err(Abort::NotMarked(state.epoch))
     }
-
-    /// Whose turn it is to write a thing once the transaction has committed.
-    fn turn(&self, (entity, id): Subject) -> String {
-        match entity {
-            Entity::Order if self.writers.contains_key(&id) => TURN_PLACED.into(),
-            Entity::Order => TURN_GONE.into(),
-            Entity::Product => {
-                let place = self.levels.binary_search_by_key(&id, |one| one.product_id);
-                place.map_or_else(
-                    |_| TURN_GONE.into(),
-                    |at| turn_of_version(self.levels[at].version),
-                )
-            }
-        }
-    }
 }
 
 /// Says whether all are marked.
-async fn try_to_mark(state: &State, turns: &[(Subject, String)]) -> Result<bool, RedisError> {
+async fn try_to_mark(state: &State, turn: &Turn, changed: &[Subject]) -> Result<bool, RedisError> {
     let marking = async {
         let redis = Redis::open().await?;
         match trust::script(&redis, state).await? {
-            Some(script) => cache::mark(&redis, &script, turns).await,
+            Some(script) => cache::mark(&redis, &script, turn, changed).await,
             None => Ok(false),
         }
     };
@@ -223,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_is_named_after_what_there_is_afterwards() {
+    fn what_there_is_afterwards_is_told_apart() {
         let order = |id, writer| (ABOUT_ORDER, id, String::new(), writer, None);
         let stock =
             |id, version, quantity| (ABOUT_PRODUCT, id, String::new(), version, Some(quantity));
@@ -240,10 +226,6 @@ mod tests {
         let levels = found.levels().iter();
         let levels: Vec<_> = levels.map(|one| (one.product_id, one.quantity)).collect();
         assert_eq!(levels, [(7, -2), (8, 1)]);
-        assert_eq!(found.turn((Entity::Order, 5)), TURN_PLACED);
-        assert_eq!(found.turn((Entity::Order, 7)), TURN_GONE);
-        assert_eq!(found.turn((Entity::Product, 7)), "w12");
-        assert_eq!(found.turn((Entity::Product, 5)), TURN_GONE);
     }
 
     #[test]

@@ -4,24 +4,25 @@ use store_domain::Cents;
 use store_domain::changes::{Entity, Sale, changed};
 use store_domain::orders::Line;
 use store_domain::stock::StockLevel;
-use store_guest::cache::{self, Write};
+use store_guest::cache::{Turn, Write};
 use store_guest::changes::Outcome;
 use store_guest::mysql::{Abort, Connection, Fate, MysqlError, ids, transaction};
 
 use crate::{ledger, sql};
 
 /// What one transaction deleted.
-#[derive(Default)]
 struct Deletion {
     orders: Vec<i64>,
     levels: Vec<StockLevel>,
+    turn: Turn,
 }
 
 impl Deletion {
-    fn into_writes(self) -> impl Iterator<Item = Write> {
+    async fn tell_cache(self) {
         let orders = self.orders.into_iter();
         let orders = orders.map(|id| Write::Forget(Entity::Order, id));
-        orders.chain(self.levels.into_iter().map(Write::MoveStock))
+        let levels = self.levels.into_iter().map(Write::MoveStock);
+        self.turn.end(orders.chain(levels)).await;
     }
 }
 
@@ -34,23 +35,23 @@ pub(crate) async fn orders(mysql_url: &str, order_ids: &[i64]) -> Result<bool, A
     let undone = transaction(
         mysql_url,
         async |connection| undo_in(connection, order_ids).await,
-        async |connection, undone| fate(connection, undone).await,
+        async |connection, undone| fate(connection, undone.as_ref()).await,
     )
     .await?;
-    let any = !undone.orders.is_empty();
-    if any {
-        cache::write_after_commit(undone.into_writes()).await;
-    }
-    Ok(any)
+    let Some(undone) = undone else {
+        return Ok(false);
+    };
+    undone.tell_cache().await;
+    Ok(true)
 }
 
-async fn undo_in(connection: &Connection, order_ids: &[i64]) -> Result<Deletion, Abort> {
+async fn undo_in(connection: &Connection, order_ids: &[i64]) -> Result<Option<Deletion>, Abort> {
     let statement = sql::lock_orders(order_ids.len());
     let found: Vec<(i64, i64, Cents)> = connection
         .query(&statement, ids(order_ids.iter().copied()))
         .await?;
     let Some(&(_, user_id, _)) = found.first() else {
-        return Ok(Deletion::default());
+        return Ok(None);
     };
     let orders: Vec<i64> = found.iter().map(|(order_id, ..)| *order_id).collect();
     let parameters = || ids(orders.iter().copied());
@@ -64,14 +65,18 @@ async fn undo_in(connection: &Connection, order_ids: &[i64]) -> Result<Deletion,
     let sale = Sale::undone(user_id, total_amount, lines);
     ledger::post(connection, &sale).await?;
     let outcome = Outcome::look(connection, &changed(&orders, &sale.lines)).await?;
-    outcome.mark().await?;
+    let turn = outcome.mark().await?;
     let levels = outcome.levels().to_vec();
-    Ok(Deletion { orders, levels })
+    Ok(Some(Deletion {
+        orders,
+        levels,
+        turn,
+    }))
 }
 
 /// Whether the orders are deleted. All were deleted together, so one of them tells.
-async fn fate(connection: &Connection, undone: &Deletion) -> Result<Fate, MysqlError> {
-    match undone.orders.first() {
+async fn fate(connection: &Connection, undone: Option<&Deletion>) -> Result<Fate, MysqlError> {
+    match undone.and_then(|undone| undone.orders.first()) {
         Some(order_id) => Fate::of_delete(connection, sql::ORDER_WRITER, *order_id).await,
         None => Ok(Fate::Committed),
     }

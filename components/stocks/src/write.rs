@@ -7,7 +7,7 @@ use store_domain::idempotency::{Claim, Route};
 use store_domain::products::NewProduct;
 use store_domain::stock::{NewStock, StockLevel, StockedProduct};
 use store_domain::{Cents, StoreError};
-use store_guest::cache::{self, Write};
+use store_guest::cache::{Turn, Write};
 use store_guest::mysql::{
     Abort, Connection, Fate, MysqlError, exists, ids, transaction, write_token,
 };
@@ -84,32 +84,36 @@ pub(crate) async fn delete_product(product_id: i64) -> Result<Reply, Problem> {
     if !exists(&mysql_url, sql::PRODUCT_EXISTS, product_id).await? {
         return Ok(Reply::deleted(false));
     }
-    let deleted = transaction(
+    let turn = transaction(
         &mysql_url,
         async |connection| delete_product_in(connection, product_id).await,
         async |connection, _| Fate::of_delete(connection, sql::PRODUCT_WRITER, product_id).await,
     )
     .await?;
-    if deleted {
-        cache::write_after_commit([Write::Forget(Entity::Product, product_id)]).await;
-    }
-    Ok(Reply::deleted(deleted))
+    let Some(turn) = turn else {
+        return Ok(Reply::deleted(false));
+    };
+    turn.end([Write::Forget(Entity::Product, product_id)]).await;
+    Ok(Reply::deleted(true))
 }
 
-/// Deletes a product in the transaction of `connection`. Says whether there was one.
-async fn delete_product_in(connection: &Connection, product_id: i64) -> Result<bool, Abort> {
+/// Deletes a product in the transaction of `connection`. Gives its turn at the cache, if there was one.
+async fn delete_product_in(
+    connection: &Connection,
+    product_id: i64,
+) -> Result<Option<Turn>, Abort> {
     let found = connection
         .first::<(i64,)>(sql::LOCK_PRODUCT, ids([product_id]))
         .await?;
     if found.is_none() {
-        return Ok(false);
+        return Ok(None);
     }
     connection
         .execute(sql::DELETE_PRODUCT, ids([product_id]))
         .await
         .map_err(|error| still_ordered(error, product_id))?;
-    changes::note(connection, &[(Entity::Product, product_id)]).await?;
-    Ok(true)
+    let turn = changes::note(connection, &[(Entity::Product, product_id)]).await?;
+    Ok(Some(turn))
 }
 
 fn still_ordered(error: MysqlError, product_id: i64) -> Abort {
@@ -154,7 +158,7 @@ const UPDATED: i64 = 0;
 /// [`UPDATED`] if it had.
 async fn set_anew(mysql_url: &str, stock: NewStock, claim: Option<&Claim>) -> Result<i64, Abort> {
     let token = write_token();
-    let (product, answer) = transaction(
+    let (product, answer, turn) = transaction(
         mysql_url,
         async |connection| {
             let product = set_stock_in(connection, stock, token).await?;
@@ -163,13 +167,13 @@ async fn set_anew(mysql_url: &str, stock: NewStock, claim: Option<&Claim>) -> Re
                 _ => UPDATED,
             };
             idempotency::record(connection, claim, answer).await?;
-            changes::note(connection, &[(Entity::Product, stock.product_id)]).await?;
-            Ok((product, answer))
+            let turn = changes::note(connection, &[(Entity::Product, stock.product_id)]).await?;
+            Ok((product, answer, turn))
         },
-        async |connection, (product, _)| set_fate(connection, product.level, token).await,
+        async |connection, (product, ..)| set_fate(connection, product.level, token).await,
     )
     .await?;
-    cache::write_after_commit([Write::PutStock(product)]).await;
+    turn.end([Write::PutStock(product)]).await;
     Ok(answer)
 }
 

@@ -7,8 +7,10 @@ use testbed::Store;
 use tokio::task::JoinHandle;
 
 use crate::group_orders::{count, keyed, one_instance, relayed, request};
-use crate::mysql_relay::Fault;
-use crate::support::{Answer, Gate, PATIENCE, Shop, eventually, options, order_body, send};
+use crate::mysql_relay::{Fault, MysqlRelay};
+use crate::support::{
+    Answer, Gate, PATIENCE, Shop, eventually, options, order_body, send, try_send,
+};
 
 /// Waits for an answer that must come while something else is still held up.
 async fn soon(order: JoinHandle<Answer>) -> Answer {
@@ -86,6 +88,46 @@ async fn a_commit_that_hangs_holds_up_its_own_group_only() {
     let stocks = (shop.stock(products[0]).await, shop.stock(products[1]).await);
     assert_eq!(stocks, (99, 97));
     shop.assert_consistent().await;
+}
+
+/// If the next writer of the stock had the same turn at it, a mark that came late would pass for the next writer's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_fails_leaves_a_mark_that_is_nobody_elses() {
+    let (shop, relay) = relayed(one_instance()).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 100).await);
+    let order = |shop: &Shop| {
+        let order = request(shop, &order_body(user, product, 1));
+        tokio::spawn(try_send(order))
+    };
+    relay.break_next_commit(Fault::Held);
+    let failing = order(&shop);
+    eventually("the commit hangs", async || relay.broke_one()).await;
+    let first = turn(&shop, product).await;
+    shop.host.kill();
+    assert!(failing.await.unwrap().is_err());
+    // Its transaction ends with its connection.
+    drop(relay);
+
+    let relay = MysqlRelay::to(&shop.store).await;
+    let options = one_instance().variable("mysql_address", relay.address());
+    let shop = Shop::on(shop.store, options).await;
+    relay.break_next_commit(Fault::Held);
+    let placed = order(&shop);
+    eventually("the commit hangs", async || relay.broke_one()).await;
+    let second = turn(&shop, product).await;
+    assert!(first.is_some() && second.is_some());
+    assert_ne!(first, second);
+    relay.mend();
+    placed.await.unwrap().unwrap().expect(201);
+    assert_eq!(shop.stock(product).await, 99);
+}
+
+/// Who may write a product's stock in Redis.
+async fn turn(shop: &Shop, product: i64) -> Option<String> {
+    let mut redis = shop.store.redis().await.unwrap();
+    let mut command = redis::cmd("HGET");
+    let command = command.arg(format!("stock:{product}")).arg("turn");
+    command.query_async(&mut redis).await.unwrap()
 }
 
 /// An order of one of each product.

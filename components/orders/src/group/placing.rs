@@ -10,7 +10,7 @@ use store_domain::orders::{Order, PricedOrder};
 use store_domain::settings::{PriceLookup, StockPolicy};
 use store_domain::stock::{StockLevel, shortages};
 use store_domain::{Cents, StoreError};
-use store_guest::cache::Write;
+use store_guest::cache::{Turn, Write};
 use store_guest::changes::Outcome;
 use store_guest::idempotency;
 use store_guest::mysql::{Abort, Connection, Ending, MysqlError, ids, padded, pieces};
@@ -32,8 +32,8 @@ thread_local! {
 pub(super) struct PlacedOrders {
     /// An id, or why there is none, of each, in the order in which they were given.
     pub(super) outcomes: Vec<Result<i64, StoreError>>,
-    /// What the cache is to be told after the commit.
-    pub(super) writes: Vec<Write>,
+    /// With which turn the cache is told after the commit, and what. Nothing, if all were refused.
+    pub(super) after_commit: Option<(Turn, Vec<Write>)>,
     /// Id and token of each that was written.
     pub(super) witnesses: Vec<Witness>,
 }
@@ -65,7 +65,7 @@ pub(super) async fn place_in(
     }
     let mut orders = insert_orders(connection, given, priced, &mut refused).await?;
     if orders.is_empty() {
-        return Ok(Ending::RollBack(placed(given, orders, vec![], refused)));
+        return Ok(Ending::RollBack(placed(given, orders, None, refused)));
     }
     record_keys(connection, given, &orders).await?;
     if let Err(error) = insert_items(connection, &orders).await {
@@ -82,26 +82,26 @@ pub(super) async fn place_in(
     if terms.stock_policy == StockPolicy::Reject {
         let short = take_short(&mut orders, outcome.levels(), &mut refused);
         if orders.is_empty() {
-            return Ok(Ending::RollBack(placed(given, orders, vec![], refused)));
+            return Ok(Ending::RollBack(placed(given, orders, None, refused)));
         }
         if !short.is_empty() {
             gone = take_back(connection, given, &short, outcome.levels()).await?;
             outcome = look(connection, &orders, &sale).await?;
         }
     }
-    outcome.mark().await?;
+    let turn = outcome.mark().await?;
     let moved = outcome.levels().iter().copied().map(Write::MoveStock);
     let gone = gone
         .into_iter()
         .map(|id| Write::Forget(Entity::Product, id));
-    let writes = moved.chain(gone).collect();
-    Ok(Ending::Commit(placed(given, orders, writes, refused)))
+    let after_commit = Some((turn, moved.chain(gone).collect()));
+    Ok(Ending::Commit(placed(given, orders, after_commit, refused)))
 }
 
 fn placed(
     given: &[&Placement],
     orders: Vec<At<Order>>,
-    mut writes: Vec<Write>,
+    mut after_commit: Option<(Turn, Vec<Write>)>,
     refused: Vec<At<StoreError>>,
 ) -> PlacedOrders {
     let untold = || Err(StoreError::Internal("an order without an outcome".into()));
@@ -115,11 +115,13 @@ fn placed(
         .collect();
     for (at, order) in orders {
         outcomes[at] = Ok(order.order_id);
-        writes.push(Write::PutOrder(order));
+        if let Some((_, writes)) = &mut after_commit {
+            writes.push(Write::PutOrder(order));
+        }
     }
     PlacedOrders {
         outcomes,
-        writes,
+        after_commit,
         witnesses,
     }
 }

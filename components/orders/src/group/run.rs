@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::{Either, join, join_all, select};
 use store_domain::StoreError;
-use store_guest::cache;
+use store_guest::cache::{Turn, Write};
 use store_guest::mysql::{
     ATTEMPTS, Abort, Connection, Fate, MysqlError, ids, padded, transaction_of,
 };
@@ -86,12 +86,16 @@ async fn overdue(sealed_at: &Cell<Option<Instant>>) {
 /// What it fails with.
 pub(super) async fn alone(terms: &Terms, order: &Placement) -> Result<i64, Abort> {
     let placed = attempt(terms, || vec![order], || {}).await;
-    let PlacedOrders {
-        outcomes, writes, ..
-    } = placed.map_err(|failure| failure.abort)?;
-    cache::write_after_commit(writes).await;
-    let outcome = outcomes.into_iter().next();
+    let placed = placed.map_err(|failure| failure.abort)?;
+    tell_cache(placed.after_commit).await;
+    let outcome = placed.outcomes.into_iter().next();
     Ok(outcome.unwrap_or_else(|| Err(no_outcome()))?)
+}
+
+async fn tell_cache(after_commit: Option<(Turn, Vec<Write>)>) {
+    if let Some((turn, writes)) = after_commit {
+        turn.end(writes).await;
+    }
 }
 
 /// What is said of an order whose group ended without a word, as it would if the host ended its task.
@@ -211,7 +215,7 @@ async fn settle(
 ) {
     match outcome {
         Ok(placed) => {
-            cache::write_after_commit(placed.writes).await;
+            tell_cache(placed.after_commit).await;
             for (member, outcome) in members.iter().zip(placed.outcomes) {
                 member.done(outcome.map_err(Abort::from));
             }
