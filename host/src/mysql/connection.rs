@@ -12,7 +12,8 @@ use tokio::time::timeout;
 
 use super::errors::says_closed;
 use super::pool::Pool;
-use super::server::{place, reset};
+use super::process::ListedConn;
+use super::server::reset;
 use super::session::Session;
 use super::sql::{self, Effect};
 use super::statement::AnswerLimit;
@@ -27,7 +28,7 @@ const ABANDONED: Duration = Duration::from_millis(100);
 /// background.
 pub(crate) struct PooledConnection {
     /// Taken by drop only.
-    conn: Option<Conn>,
+    conn: Option<ListedConn>,
     pub(super) session: Session,
     /// Set while a statement runs. It stays set if the statement is abandoned or the connection fails.
     pub(super) broken: bool,
@@ -50,13 +51,13 @@ pub(crate) struct PooledConnection {
 /// A clean connection that the server answers on, as far as is known.
 pub(super) enum LiveConn {
     /// It was at rest.
-    Rested(Conn),
+    Rested(ListedConn),
     /// It was opened for this.
-    Opened(Conn),
+    Opened(ListedConn),
 }
 
 impl LiveConn {
-    fn into_inner(self) -> Conn {
+    fn into_inner(self) -> ListedConn {
         match self {
             Self::Rested(conn) | Self::Opened(conn) => conn,
         }
@@ -208,20 +209,16 @@ const KILL_PAUSE: Duration = Duration::from_millis(250);
 /// Closes a connection that is of no more use, and holds its permit meanwhile, but not for longer than a few wait limits. A
 /// server that is busy with an abandoned statement would notice late that nobody waits for it, and hold its locks until
 /// then, so it is told to `KILL` the connection.
-async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
-    let (id, limit) = (conn.id(), pool.settings.wait);
-    let at = place(conn.opts());
+async fn close(conn: ListedConn, pool: Arc<Pool>, loan: Loan) {
+    let limit = pool.settings.wait;
+    let (conn, process) = conn.into_parts();
     // The driver also says so of a connection that was left in the middle of a statement.
     let is_silent = conn.is_disconnected();
     if is_silent || timeout(ABANDONED, conn.disconnect()).await.is_err() {
         let kill = async || {
             let mut other = pool.open().await?;
-            // Another server has another connection of that number.
-            if place(other.opts()) == at {
-                // It fails if the connection is gone already.
-                _ = other.query_drop(format!("KILL {id}")).await;
-            }
-            other.disconnect().await
+            process.kill(&mut other).await?;
+            other.into_parts().0.disconnect().await
         };
         for attempt in 0..KILL_ATTEMPTS {
             tokio::time::sleep(attempt * KILL_PAUSE).await;
@@ -235,7 +232,13 @@ async fn close(conn: Conn, pool: Arc<Pool>, loan: Loan) {
 
 /// Rolls back what is open and undoes what was changed. The permit is held until the end, so that a pool of ten never has an
 /// eleventh connection.
-async fn clean(mut conn: Conn, session: Session, generation: u64, pool: Arc<Pool>, loan: Loan) {
+async fn clean(
+    mut conn: ListedConn,
+    session: Session,
+    generation: u64,
+    pool: Arc<Pool>,
+    loan: Loan,
+) {
     let cleaned = timeout(pool.settings.wait, async {
         if session.changed {
             // Costs the prepared statements, which is why it is not done each time.

@@ -1,7 +1,8 @@
 //! `spin:mysql`: what is linked once (here), what lives per component ([`Pools`]), what lives per instance
 //! ([`Connection`]).
 //!
-//! `host` has the calls that components make. A `pool` lends a `connection` to its `server`. Whether that must be cleaned
+//! `host` has the calls that components make. A `pool` lends a `connection` to its `server`, which lists it as a `process` of
+//! its own. Whether that must be cleaned
 //! after a `statement` is decided by its text (`sql`) and its `errors`, and remembered in the `session`. `rows` reads a
 //! result into a `row_stream`, and `values` converts what is in it. `statement_span` is what traces say of a statement.
 //! `servers` has what the settings say of all: their TLS, and which are members of one `group`. `writer` asks by a `probe`
@@ -15,6 +16,7 @@ mod group;
 mod host;
 mod pool;
 mod probe;
+mod process;
 mod row_stream;
 mod rows;
 mod server;

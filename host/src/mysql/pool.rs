@@ -3,13 +3,13 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::connection::{LiveConn, Loan, PooledConnection};
+use super::process::ListedConn;
 use super::server::{Server, reset};
 use crate::clients::{Asker, Permit, Permits};
 use crate::config::MysqlSettings;
@@ -100,7 +100,7 @@ pub(crate) struct Pool {
 
 /// A clean connection that nobody uses.
 struct IdleConnection {
-    conn: Conn,
+    conn: ListedConn,
     since: Instant,
     /// The generation that used it last.
     generation: u64,
@@ -216,7 +216,7 @@ impl Pool {
     ///
     /// # Errors
     /// The server can't be reached or refuses the user. The caller limits the time.
-    pub(super) async fn open(&self) -> Result<Conn, mysql_async::Error> {
+    pub(super) async fn open(&self) -> Result<ListedConn, mysql_async::Error> {
         self.metrics.opened.inc();
         self.server.open().await
     }
@@ -234,7 +234,7 @@ impl Pool {
     }
 
     /// Takes a clean connection back, which an instance of `generation` used last.
-    pub(super) fn keep(&self, conn: Conn, generation: u64) {
+    pub(super) fn keep(&self, conn: ListedConn, generation: u64) {
         if !self.server.leads_to(&conn) {
             // To a member that is the writer no longer.
             return;

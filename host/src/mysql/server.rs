@@ -10,6 +10,7 @@ use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use rustls::CertificateError;
 
 use super::group::{Group, Stay};
+use super::process::ListedConn;
 use super::servers::Servers;
 use super::sql::{self, Effect};
 use crate::config::{HostPort, TlsMode};
@@ -142,8 +143,8 @@ impl Server {
     ///
     /// # Errors
     /// The server can't be reached or refuses the user. The caller limits the time.
-    pub(super) async fn open(&self) -> Result<Conn, mysql_async::Error> {
-        let mut conn = self.connect().await?;
+    pub(super) async fn open(&self) -> Result<ListedConn, mysql_async::Error> {
+        let mut conn = ListedConn::new(self.connect().await?).await?;
         let bodies = conn.query::<Option<Vec<u8>>, _>(HIDDEN_STATEMENTS).await;
         let may_change = |body: &Option<Vec<u8>>| {
             let text = body.as_deref().map(String::from_utf8_lossy);
@@ -180,7 +181,7 @@ impl fmt::Display for Server {
 }
 
 /// Where a connection leads.
-pub(super) fn place(opts: &Opts) -> HostPort {
+fn place(opts: &Opts) -> HostPort {
     HostPort::new(opts.ip_or_hostname(), opts.tcp_port())
 }
 

@@ -47,6 +47,8 @@ struct Control {
     /// For the commit after so many; taken by it.
     fault: Option<(u32, Fault)>,
     unreachable: bool,
+    /// Where connections to come lead.
+    server: String,
     /// Before which of the statements to come the connection is cut.
     cut_in: Option<u32>,
     /// Commits that came.
@@ -58,17 +60,15 @@ struct Control {
 impl MysqlRelay {
     /// A relay to the MySQL of `store`.
     pub(crate) async fn to(store: &Store) -> Self {
-        let server = store
-            .addresses()
-            .variables()
-            .into_iter()
-            .find_map(|(name, value)| (name == "mysql_address").then_some(value))
-            .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let control = Arc::<Mutex<Control>>::default();
+        let control = Control {
+            server: mysql_address(store),
+            ..Control::default()
+        };
+        let control = Arc::new(Mutex::new(control));
         Self {
             address: listener.local_addr().unwrap().to_string(),
-            task: tokio::spawn(accept(listener, server, control.clone())),
+            task: tokio::spawn(accept(listener, control.clone())),
             control,
         }
     }
@@ -76,6 +76,11 @@ impl MysqlRelay {
     /// Where it listens, as the variable `mysql_address` has it.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Connections to come lead to the MySQL of another store.
+    pub(crate) fn lead_to(&self, store: &Store) {
+        self.control.lock().unwrap().server = mysql_address(store);
     }
 
     /// Breaks the next commit.
@@ -123,13 +128,22 @@ impl Drop for MysqlRelay {
     }
 }
 
-async fn accept(listener: TcpListener, server: String, control: Arc<Mutex<Control>>) {
+/// Where a store's MySQL listens.
+pub(crate) fn mysql_address(store: &Store) -> String {
+    let variables = store.addresses().variables();
+    let mut addresses = variables.into_iter();
+    let address = addresses.find_map(|(name, value)| (name == "mysql_address").then_some(value));
+    address.unwrap()
+}
+
+async fn accept(listener: TcpListener, control: Arc<Mutex<Control>>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         if control.lock().unwrap().unreachable {
             continue;
         }
-        let server = TcpStream::connect(&server).await.unwrap();
+        let server = control.lock().unwrap().server.clone();
+        let server = TcpStream::connect(server).await.unwrap();
         // A packet must not wait for the one before it to be acknowledged.
         for stream in [&client, &server] {
             stream.set_nodelay(true).unwrap();

@@ -6,8 +6,9 @@ use mysql_async::prelude::Queryable;
 use testbed::Store;
 
 use crate::backends::{backend_shop, backend_shop_on};
+use crate::mysql_relay::{MysqlRelay, mysql_address};
 use crate::operator::{bare_store, guest};
-use crate::support::{Shop, eventually, host_binary, options, try_send};
+use crate::support::{Shop, eventually, host_binary, options, send, try_send};
 
 const OPENED: &str = "store_mysql_connections_opened_total{component=\"guest\"}";
 const IDLE: &str = "store_mysql_pool_idle{component=\"guest\"}";
@@ -242,6 +243,72 @@ async fn a_generation_that_is_cut_off_leaves_no_statement_and_no_lock_behind() {
     })
     .await;
     _ = waiting.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abandoned_statement_is_ended_on_its_own_server_or_nowhere() {
+    let own_mariadb = || Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"));
+    let (store, other) = tokio::join!(own_mariadb(), own_mariadb());
+    let (store, other) = (store.unwrap(), other.unwrap());
+    let relay = MysqlRelay::to(&store).await;
+    let url = store.addresses().mysql_url().to_owned();
+    let at = |address: &str| url.replace(&mysql_address(&store), address);
+    // The other server takes the same user to a database of the same name, as one behind the same balancer does.
+    let (before_at, name) = url.rsplit_once('/').unwrap();
+    let (_, password) = before_at
+        .split_once('@')
+        .and_then(|(user, _)| user.rsplit_once(':'))
+        .unwrap();
+    let mut there = other.mysql().await.unwrap();
+    for statement in [
+        format!("CREATE DATABASE `{name}`"),
+        format!("SET PASSWORD = PASSWORD('{password}')"),
+    ] {
+        there.query_drop(statement).await.unwrap();
+    }
+    let to_other = at(&mysql_address(&other));
+    let steps = format!("mysql {}\nexecute SELECT SLEEP(1000)", at(relay.address()));
+    let mut here = store.mysql().await.unwrap();
+    while here.id() < there.id() + 50 {
+        here = store.mysql().await.unwrap();
+    }
+    let shop = backend_shop_on(store, "", |options| {
+        options.arg("--mysql-statement-timeout").arg("3s")
+    })
+    .await;
+    let abandoned = tokio::spawn(send(
+        shop.request(reqwest::Method::POST, "/backends").body(steps),
+    ));
+    let mut sleeper = None;
+    eventually("the statement runs", async || {
+        let find =
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(1000)'";
+        sleeper = here.query_first(find).await.unwrap();
+        sleeper.is_some()
+    })
+    .await;
+    relay.lead_to(&other);
+    let connect = || mysql_async::Conn::from_url(&to_other);
+    let mut bystander = connect().await.unwrap();
+    while Some(bystander.id()) < sleeper {
+        bystander = connect().await.unwrap();
+    }
+    assert_eq!(Some(bystander.id()), sleeper);
+    let tried = "SELECT VARIABLE_VALUE + 0 FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'Connections'";
+    let before: Option<u64> = there.query_first(tried).await.unwrap();
+    let answer = abandoned.await.unwrap();
+    assert!(answer.text.contains("error"), "{answer:?}");
+    let others = format!(
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{name}' AND ID <> {}",
+        bystander.id()
+    );
+    eventually("the host has looked there, and left", async || {
+        let now: Option<u64> = there.query_first(tried).await.unwrap();
+        let left: Option<u64> = there.query_first(&others).await.unwrap();
+        now > before && left == Some(0)
+    })
+    .await;
+    bystander.query_drop("SELECT 1").await.unwrap();
 }
 
 async fn kill(mysql: &mut mysql_async::Conn, id: &str) {
