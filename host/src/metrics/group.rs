@@ -4,49 +4,96 @@ use prometheus::{IntCounter, IntGaugeVec};
 
 use super::Declare;
 
-/// What is counted of the members.
-#[derive(Clone)]
-pub(crate) struct GroupMetrics {
+/// What is counted of all members, for whatever database.
+pub(super) struct GroupFamilies {
     fit: IntGaugeVec,
     writer: IntGaugeVec,
     changes: IntCounter,
 }
 
-impl GroupMetrics {
+impl GroupFamilies {
     pub(super) fn declare(declare: &Declare<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             fit: declare.gauges(
                 "store_mysql_member_fit",
                 "Whether a member of --mysql-members takes writes, as this host sees it",
-                &["member"],
+                &["database", "member"],
             )?,
             writer: declare.gauges(
                 "store_mysql_member_writer",
                 "Whether this host writes to a member of --mysql-members",
-                &["member"],
+                &["database", "member"],
             )?,
             changes: declare.counter(
                 "store_mysql_writer_changes_total",
-                "How often this host began to write to a member of --mysql-members",
+                "How often this host began to write to another member of --mysql-members, or to the first",
             )?,
         })
     }
 
+    /// Those of one database. A reload begins anew with the same members, and changes nothing by that.
+    pub(super) fn of(&self, database: &str, members: Vec<String>) -> GroupMetrics {
+        GroupMetrics {
+            fit: self.fit.clone(),
+            writer: self.writer.clone(),
+            changes: self.changes.clone(),
+            database: database.to_owned(),
+            members,
+        }
+    }
+}
+
+/// What is counted of the members that hold one database.
+pub(crate) struct GroupMetrics {
+    fit: IntGaugeVec,
+    writer: IntGaugeVec,
+    changes: IntCounter,
+    database: String,
+    members: Vec<String>,
+}
+
+impl GroupMetrics {
     /// A member takes writes, or doesn't.
     pub(crate) fn member_is_fit(&self, member: &str, is_fit: bool) {
-        self.fit.with_label_values(&[member]).set(is_fit.into());
-        self.writer.with_label_values(&[member]);
+        let labels = [&self.database, member];
+        self.fit.with_label_values(&labels).set(is_fit.into());
+        self.writer.with_label_values(&labels);
     }
 
-    /// This member is the writer from now on.
-    pub(crate) fn writes_to(&self, member: &str) {
-        self.writes_to_nobody();
-        self.writer.with_label_values(&[member]).set(1);
-        self.changes.inc();
+    /// This member is the writer from now on, or none is.
+    pub(crate) fn writer_is(&self, writer: Option<&str>) {
+        for member in &self.members {
+            let gauge = self.writer.with_label_values(&[&self.database, member]);
+            let is_writer = writer == Some(member);
+            if is_writer && gauge.get() == 0 {
+                self.changes.inc();
+            }
+            gauge.set(is_writer.into());
+        }
     }
+}
 
-    /// There is no writer.
-    pub(crate) fn writes_to_nobody(&self) {
-        self.writer.reset();
+#[cfg(test)]
+mod tests {
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn databases_have_writers_of_their_own_and_a_reload_changes_none() {
+        let metrics = Metrics::new().expect("names are unique");
+        let members = || vec!["a".to_owned(), "b".to_owned()];
+        metrics.mysql_group("one", members()).writer_is(Some("a"));
+        metrics.mysql_group("two", members()).writer_is(Some("b"));
+        let reloaded = metrics.mysql_group("one", members());
+        reloaded.writer_is(Some("a"));
+        let is_writer = |database, member| {
+            let gauge = metrics.group.writer.with_label_values(&[database, member]);
+            gauge.get() == 1
+        };
+        assert!(is_writer("one", "a") && is_writer("two", "b"));
+        assert_eq!(metrics.group.changes.get(), 2);
+        reloaded.writer_is(None);
+        assert!(!is_writer("one", "a") && is_writer("two", "b"));
+        reloaded.writer_is(Some("a"));
+        assert_eq!(metrics.group.changes.get(), 3);
     }
 }

@@ -20,6 +20,7 @@ use store_server::trace::SpanCounters;
 
 pub(crate) use store_server::metrics::InUse;
 
+use self::group::GroupFamilies;
 pub(crate) use self::group::GroupMetrics;
 pub(crate) use self::history::PANELS;
 use self::outbound::OutboundVecs;
@@ -47,7 +48,7 @@ pub(crate) struct Metrics {
     refusals: IntCounterVec,
     outbound: OutboundVecs,
     pool: PoolVecs,
-    group: GroupMetrics,
+    group: GroupFamilies,
     /// Requests, by route.
     pub(crate) requests: Arc<RequestMetrics>,
     /// Swaps, generations and canaries.
@@ -103,7 +104,7 @@ impl Metrics {
             )?,
             outbound: OutboundVecs::declare(&declare)?,
             pool: PoolVecs::declare(&declare)?,
-            group: GroupMetrics::declare(&declare)?,
+            group: GroupFamilies::declare(&declare)?,
             requests: Arc::new(RequestMetrics::declare(&declare)?),
             swaps: SwapMetrics::declare(&declare)?,
             spans: SpanCounters::declare(&declare, "store_trace_spans_total")?,
@@ -220,9 +221,9 @@ impl Metrics {
         self.pool.of(component)
     }
 
-    /// The metrics of MySQL servers that hold the same data.
-    pub(crate) fn mysql_group(&self) -> GroupMetrics {
-        self.group.clone()
+    /// The metrics of MySQL servers that hold the same data, in a database of this name.
+    pub(crate) fn mysql_group(&self, database: &str, members: Vec<String>) -> GroupMetrics {
+        self.group.of(database, members)
     }
 }
 

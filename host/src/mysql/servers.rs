@@ -85,7 +85,11 @@ impl Servers {
             let server = Server::alone(&backend.at(at), &self.tls, 0);
             Member::new(at.clone(), server)
         });
-        let group = Group::start(members.collect(), self.metrics.mysql_group());
+        let names = self.members.iter().map(HostPort::to_string).collect();
+        let metrics = self
+            .metrics
+            .mysql_group(backend.database().unwrap_or_default(), names);
+        let group = Group::start(members.collect(), metrics);
         groups.push((backend, group.clone()));
         Some(group)
     }

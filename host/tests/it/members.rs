@@ -149,8 +149,14 @@ async fn metrics(host: &Host) -> String {
 }
 
 pub(crate) async fn writes_to(host: &Host, server: &str) -> bool {
-    let writer = format!("store_mysql_member_writer{{member=\"{server}\"}} 1");
-    metrics(host).await.contains(&writer)
+    says_of_member(host, "store_mysql_member_writer", server).await
+}
+
+async fn says_of_member(host: &Host, family: &str, server: &str) -> bool {
+    let end = format!(",member=\"{server}\"}} 1");
+    let metrics = metrics(host).await;
+    let mut members = metrics.lines().filter(|line| line.starts_with(family));
+    members.any(|line| line.ends_with(&end))
 }
 
 async fn readiness(host: &Host) -> u16 {
@@ -193,11 +199,7 @@ async fn all_hosts_write_to_the_member_that_takes_writes() {
     // It comes back as it was, takes writes, and has not heard that it is the writer no longer.
     primary.start_again().await.unwrap();
     eventually("it is seen", async || {
-        let fit = format!(
-            "store_mysql_member_fit{{member=\"{}\"}} 1",
-            primary.address()
-        );
-        metrics(&one).await.contains(&fit)
+        says_of_member(&one, "store_mysql_member_fit", &primary.address()).await
     })
     .await;
     make_user(&one, 5).await;

@@ -179,11 +179,11 @@ impl Follower {
             State::Undecided => {}
             State::Writer(at) => {
                 tracing::info!("MySQL is written to at {at}");
-                self.metrics.writes_to(&at.to_string());
+                self.metrics.writer_is(Some(&at.to_string()));
             }
             State::Nobody(reasons) => {
                 tracing::error!("MySQL is written to nowhere: {reasons}");
-                self.metrics.writes_to_nobody();
+                self.metrics.writer_is(None);
             }
         }
     }
