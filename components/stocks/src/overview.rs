@@ -9,8 +9,12 @@ use store_guest::{Problem, Reply, variables};
 
 use crate::sql;
 
-/// Rows of a page: some 100 kB of an answer.
-const PAGE_ROWS: usize = 1000;
+/// Most rows that are read at once.
+const PAGE_ROWS: usize = 500;
+
+/// Where a page ends. What a client does not take stays in the memory of its instance, which has many clients: a thousand
+/// that take nothing find room there.
+const PAGE_BYTES: usize = 64 * 1024;
 
 /// Product, name, code, price, quantity.
 type Row = (i64, String, String, Cents, i64);
@@ -31,59 +35,92 @@ struct Line<'a> {
 /// Answers as soon as the first page is there, so that an outage before it is still an honest 503.
 pub(crate) async fn stocks() -> Result<Reply, Problem> {
     let mysql_url = variables::mysql_url().await?;
-    let first = page(&mysql_url, 0).await?;
+    let first = page(&mysql_url, b'[', FIRST).await?;
     Ok(Reply::streamed_json(array(mysql_url, first)))
 }
 
 /// The JSON array, a chunk for each page. Nothing is read from MySQL before the client has taken what came before, and
 /// no connection is held meanwhile: however slowly a client reads, it takes none from others. An error is the last that
 /// a response's body asks for, so it breaks off and the array is never closed.
-fn array(mysql_url: String, first: Vec<Row>) -> impl Stream<Item = Result<Bytes, MysqlError>> {
-    let start = chunk(b'[', &first);
-    let more = stream::try_unfold(
-        (mysql_url, last_of_full(&first)),
-        async |(mysql_url, last)| {
-            let Some(last) = last else { return Ok(None) };
-            let rows = page(&mysql_url, last).await?;
-            let last = last_of_full(&rows);
-            Ok((!rows.is_empty()).then(|| (chunk(b',', &rows), (mysql_url, last))))
-        },
-    );
+fn array(mysql_url: String, first: Page) -> impl Stream<Item = Result<Bytes, MysqlError>> {
+    let more = stream::try_unfold((mysql_url, first.next), async |(mysql_url, next)| {
+        let Some(next) = next else { return Ok(None) };
+        let page = page(&mysql_url, b',', next).await?;
+        let has_rows = page.json.len() > 1;
+        Ok(has_rows.then_some((page.json, (mysql_url, page.next))))
+    });
     let end = Bytes::from_static(b"]");
-    stream::iter([Ok(start)])
+    stream::iter([Ok(first.json)])
         .chain(more)
         .chain(stream::iter([Ok(end)]))
 }
 
-/// The rows after a product, on a connection of their own.
-async fn page(mysql_url: &str, after: i64) -> Result<Vec<Row>, MysqlError> {
+/// What to read next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    after: i64,
+    rows: usize,
+}
+
+const FIRST: Place = Place {
+    after: 0,
+    rows: PAGE_ROWS,
+};
+
+/// A part of the array.
+struct Page {
+    json: Bytes,
+    /// Where the next one begins, if there may be one.
+    next: Option<Place>,
+}
+
+/// Reads a page on a connection of its own.
+async fn page(mysql_url: &str, start: u8, from: Place) -> Result<Page, MysqlError> {
     let connection = Connection::open(mysql_url).await?;
-    connection
-        .query(&sql::overview_page(PAGE_ROWS), ids([after]))
-        .await
+    let rows = i64::try_from(from.rows).unwrap_or(i64::MAX);
+    let rows = connection
+        .query(sql::OVERVIEW_PAGE, ids([from.after, rows]))
+        .await?;
+    Ok(Page::of(start, &rows, from.rows))
 }
 
-/// The last product of a page, if there may be another page.
-fn last_of_full(rows: &[Row]) -> Option<i64> {
-    let (product_id, ..) = rows.get(PAGE_ROWS - 1)?;
-    Some(*product_id)
-}
-
-/// The rows as members of a JSON array, after `start`.
-fn chunk(start: u8, rows: &[Row]) -> Bytes {
-    let lines: Vec<Line<'_>> = rows
-        .iter()
-        .map(|(_, name, sku, price, quantity)| Line {
-            name,
-            sku,
-            price: *price,
-            quantity: *quantity,
-        })
-        .collect();
-    let mut json = serde_json::to_vec(&lines).expect("texts and numbers are always JSON");
-    json[0] = start;
-    json.pop();
-    json.into()
+impl Page {
+    /// The first of the rows as members of a JSON array, after `start`; of `asked` rows these are those that there are.
+    fn of(start: u8, rows: &[Row], asked: usize) -> Self {
+        let mut json = Vec::with_capacity(PAGE_BYTES);
+        let mut last = None;
+        for (at, (product_id, name, sku, price, quantity)) in rows.iter().enumerate() {
+            if json.len() >= PAGE_BYTES {
+                break;
+            }
+            json.push(if at == 0 { start } else { b',' });
+            let line = Line {
+                name,
+                sku,
+                price: *price,
+                quantity: *quantity,
+            };
+            serde_json::to_writer(&mut json, &line).expect("texts and numbers are always JSON");
+            last = Some((at + 1, *product_id));
+        }
+        if last.is_none() {
+            json.push(start);
+        }
+        json.shrink_to_fit();
+        let next = match last {
+            // Rows as long as these: no more of them are asked for than fit.
+            Some((taken, after)) if taken < rows.len() => Some(Place { after, rows: taken }),
+            Some((_, after)) if rows.len() == asked => Some(Place {
+                after,
+                rows: (2 * asked).min(PAGE_ROWS),
+            }),
+            _ => None,
+        };
+        Self {
+            json: json.into(),
+            next,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -95,14 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn chunks_make_up_one_array() {
-        let chunks = [
-            chunk(b'[', &[row("Lampe \"été\"", 5), row("B", 0)]),
-            chunk(b',', &[row("C", -1)]),
-            Bytes::from_static(b"]"),
-        ];
-        let array: serde_json::Value =
-            serde_json::from_slice(&chunks.concat()).expect("it is JSON");
+    fn pages_make_up_one_array() {
+        let first = Page::of(b'[', &[row("Lampe \"été\"", 5), row("B", 0)], 2);
+        let second = Page::of(b',', &[row("C", -1)], 4);
+        let pages = [&first.json[..], &second.json, b"]"].concat();
+        let array: serde_json::Value = serde_json::from_slice(&pages).expect("it is JSON");
         assert_eq!(array.as_array().map(Vec::len), Some(3));
         assert_eq!(
             array[0],
@@ -117,15 +151,34 @@ mod tests {
 
     #[test]
     fn no_stock_is_an_empty_array() {
-        let chunks = [chunk(b'[', &[]), Bytes::from_static(b"]")];
-        assert_eq!(chunks.concat(), b"[]");
+        let page = Page::of(b'[', &[], PAGE_ROWS);
+        assert_eq!(page.json, b"["[..]);
+        assert_eq!(page.next, None);
     }
 
     #[test]
     fn only_a_full_page_may_be_followed_by_another() {
         let rows = vec![row("A", 1); PAGE_ROWS];
-        assert_eq!(last_of_full(&rows), Some(1));
-        assert_eq!(last_of_full(&rows[1..]), None);
-        assert_eq!(last_of_full(&[]), None);
+        assert_eq!(
+            Page::of(b'[', &rows, PAGE_ROWS).next,
+            Some(Place { after: 1, ..FIRST })
+        );
+        assert_eq!(Page::of(b'[', &rows[1..], PAGE_ROWS).next, None);
+    }
+
+    /// Names of 255 characters, each of which takes four bytes.
+    #[test]
+    fn a_page_of_long_names_ends_early_and_the_next_asks_for_as_many() {
+        let rows: Vec<Row> = (1..=500)
+            .map(|id| (id, "😀".repeat(255), "S".into(), Cents::ZERO, 0))
+            .collect();
+        let page = Page::of(b'[', &rows, PAGE_ROWS);
+        let next = page.next.expect("there is more");
+        assert!(page.json.len() < PAGE_BYTES + 2048, "{}", page.json.len());
+        assert_eq!(next.after, next.rows as i64);
+        let rest = &rows[next.rows..2 * next.rows];
+        let page = Page::of(b',', rest, next.rows);
+        let following = page.next.expect("there is more");
+        assert_eq!(following.after, 2 * next.after);
     }
 }

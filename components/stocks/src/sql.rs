@@ -50,10 +50,6 @@ pub(crate) fn products_with_stock(products: usize) -> String {
 }
 
 /// One page of the overview, after the product that the last page ended with.
-pub(crate) fn overview_page(rows: usize) -> String {
-    format!(
-        "SELECT s.product_id, p.name, p.sku, CAST(p.price * 100 AS SIGNED), s.quantity \
-         FROM stocks s JOIN products p ON p.id = s.product_id \
-         WHERE s.product_id > ? ORDER BY s.product_id LIMIT {rows}"
-    )
-}
+pub(crate) const OVERVIEW_PAGE: &str = "SELECT s.product_id, p.name, p.sku, CAST(p.price * 100 AS SIGNED), s.quantity \
+     FROM stocks s JOIN products p ON p.id = s.product_id \
+     WHERE s.product_id > ? ORDER BY s.product_id LIMIT ?";

@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 
 use crate::support::{Shop, empty_store, eventually, options};
 
-/// As many as the overview reads at once.
-const PAGE: usize = 1000;
+/// As many as the overview reads at most at once.
+const PAGE: usize = 500;
 
 async fn store_of(products: usize) -> Store {
     let store = empty_store().await;

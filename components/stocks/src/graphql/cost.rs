@@ -24,8 +24,8 @@ const MAX_DETAILS: usize = 1000;
 /// has some 40 kB. Sixteen such answers fit into the memory of an instance.
 const MAX_ANSWER_BYTES: usize = 3 * 1024 * 1024;
 
-/// At least as many bytes as any name or number has in the answer to an introspection. A product's name may be longer,
-/// but nothing multiplies it.
+/// At least as many bytes as any name or number has in the answer to an introspection. A product's name may have 1,020, but
+/// no list multiplies it: all that a query can select under other names have a megabyte.
 const VALUE_BYTES: usize = 32;
 
 /// At least as many bytes as any description in the schema has.
