@@ -330,7 +330,7 @@ async fn ids_are_right_however_far_they_lie_apart() {
         mysql.query_drop(set).await.unwrap();
         // Those that are open keep what they have.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        for is_known in [false, true] {
+        let place_ten = async || {
             let before = relay.commits();
             let wanted: Vec<_> = (0..10_i64)
                 .map(|at| (users[at as usize % 2], products[at as usize % 2], at + 1))
@@ -346,10 +346,12 @@ async fn ids_are_right_however_far_they_lie_apart() {
                 assert_eq!(order["items"][0]["product_id"], product);
                 assert_eq!(order["items"][0]["quantity"], quantity);
             }
-            // The instance has seen how far they lie apart now, and groups are whole again: three commits are the gate's.
-            let commits = relay.commits() - before - 3;
-            assert!(!is_known || commits <= 3, "{increment}: {commits} commits");
-        }
+            // Three commits are the gate's.
+            relay.commits() - before - 3
+        };
+        place_ten().await;
+        // The instance has seen how far they lie apart now. Again, as a busy machine may divide any group.
+        eventually("groups are whole again", async || place_ten().await <= 3).await;
     }
     shop.assert_consistent().await;
 }
