@@ -1,9 +1,11 @@
 //! `report_source = cached`: the finished body in Redis. The host's refresh task keeps it there; a reader who finds it
-//! missing all the same has it made once, however many readers there are.
+//! missing or overdue all the same, as under plain Spin, has it made once, however many readers there are.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use futures::future::{Either, select};
 use store_domain::StoreError;
 use store_domain::cache::{report_key, report_lifetime};
 use store_domain::freshness::{Freshness, ReportDate};
@@ -21,6 +23,10 @@ use crate::{keys, mysql};
 /// is normally there at the first look.
 const PATIENCE: Duration = Duration::from_secs(3);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
+
+/// How long a reader who was given an overdue report tries to make the next one. If that takes longer, nobody tries again
+/// before the lease has run out.
+const PATIENCE_OVER_OLD: Duration = Duration::from_secs(1);
 
 /// A report's body, and how long it may be shown.
 pub(crate) type FreshReport = (Vec<u8>, Freshness);
@@ -43,18 +49,20 @@ pub(crate) async fn read(report: Report) -> Result<FreshReport, StoreError> {
     Ok((body.into_bytes(), Freshness::NONE))
 }
 
-/// The report, made if it is missing, or `None` if another is at it for too long.
+/// The report, made if it is missing or overdue, or `None` if it is missing and another is at it for too long.
 async fn from_redis(report: Report) -> Result<Option<FreshReport>, RefreshError> {
     let redis = Redis::shared().await?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(kept) = kept(&redis, report).await? {
-            return Ok(Some(kept));
+        match kept(&redis, report).await? {
+            Some(kept) if is_overdue(&kept) => {
+                return Ok(Some(newer(&redis, report).await.unwrap_or(kept)));
+            }
+            Some(kept) => return Ok(Some(kept)),
+            None => {}
         }
-        if let Some(lease) = Lease::take(&redis).await? {
-            let kept = make_if_missing(&redis, &lease, report).await;
-            lease.release().await;
-            return kept.map(Some);
+        if let Some(made) = make_once(&redis, report).await? {
+            return Ok(Some(made));
         }
         if Instant::now() >= deadline {
             return Ok(None);
@@ -63,13 +71,44 @@ async fn from_redis(report: Report) -> Result<Option<FreshReport>, RefreshError>
     }
 }
 
+/// Whether somebody should have made the next one.
+fn is_overdue((_, freshness): &FreshReport) -> bool {
+    *freshness == Freshness::NONE
+}
+
+/// The next report, if it can be had soon and nobody else is at it.
+async fn newer(redis: &Redis, report: Report) -> Option<FreshReport> {
+    let made = pin!(make_once(redis, report));
+    let patience = pin!(spin_sdk::time::sleep(PATIENCE_OVER_OLD));
+    match select(made, patience).await {
+        Either::Left((Ok(made), _)) => made,
+        Either::Left((Err(error), _)) => {
+            store_guest::log_sparsely(format_args!("an old report is shown: {error}"));
+            None
+        }
+        Either::Right(_) => None,
+    }
+}
+
+/// Makes the report under the lease, or gives `None` if another has that.
+async fn make_once(redis: &Redis, report: Report) -> Result<Option<FreshReport>, RefreshError> {
+    let Some(lease) = Lease::take(redis).await? else {
+        return Ok(None);
+    };
+    let made = make(redis, &lease, report).await;
+    lease.release().await;
+    made.map(Some)
+}
+
 /// Makes the report, unless the last holder of the lease did between our look and our taking it.
-async fn make_if_missing(
+async fn make(
     redis: &Redis,
     lease: &Lease<'_>,
     report: Report,
 ) -> Result<FreshReport, RefreshError> {
-    if let Some(kept) = kept(redis, report).await? {
+    if let Some(kept) = kept(redis, report).await?
+        && !is_overdue(&kept)
+    {
         return Ok(kept);
     }
     let RefreshInterval(interval) = variables::setting().await?;

@@ -1,9 +1,10 @@
 //! The two sales reports, from each source.
 
 use serde_json::{Value, json};
+use testbed::Store;
 use testbed::seed::Dataset;
 
-use crate::support::{Shop, empty_store, eventually, options};
+use crate::support::{Shop, empty_store, eventually, host_binary, options};
 
 const SPENDERS: &str = "/orders/reports/highest-spenders";
 const SELLERS: &str = "/orders/reports/best-sellers";
@@ -120,4 +121,40 @@ async fn without_a_refresh_task_readers_still_get_current_reports() {
         .unwrap();
     let expected = json!([{"product_id": product, "quantity_sold": 3}]);
     assert_eq!(shop.get(SELLERS).await.expect(200), expected);
+}
+
+/// Under plain Spin nobody refreshes, and a report lives for two intervals.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overdue_report_is_made_again_by_a_reader_or_shown_if_it_cannot_be() {
+    let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"));
+    let store = store.await.unwrap();
+    store.migrate(host_binary()).unwrap();
+    let options = options().variable("report_refresh_seconds", "3600");
+    let mut shop = Shop::on(store, options).await;
+    shop.refreshed().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    shop.order(user, product, 3).await.expect(201);
+    let mut redis = shop.store.redis().await.unwrap();
+    let mut tell = async |words: &[&str]| {
+        let mut command = redis::cmd(words[0]);
+        command
+            .arg(&words[1..])
+            .exec_async(&mut redis)
+            .await
+            .unwrap();
+    };
+    // What is left of two hours says how old it is.
+    tell(&["EXPIRE", "report:best-sellers", "3000"]).await;
+    tell(&["SET", "lease:report-refresh", "another", "PX", "60000"]).await;
+    assert_eq!(shop.get(SELLERS).await.expect(200), json!([]));
+    tell(&["DEL", "lease:report-refresh"]).await;
+    let mut mariadb = shop.store.mariadb.take().unwrap();
+    mariadb.kill();
+    assert_eq!(shop.get(SELLERS).await.expect(200), json!([]));
+    mariadb.start_again().await.unwrap();
+    let expected = json!([{"product_id": product, "quantity_sold": 3}]);
+    eventually("a reader has it made", async || {
+        shop.get(SELLERS).await.expect(200) == expected
+    })
+    .await;
 }
