@@ -10,7 +10,7 @@ use cyclonedx_bom::models::component::{Classification, Component, Components};
 use cyclonedx_bom::models::dependency::{Dependencies, Dependency};
 use cyclonedx_bom::models::license::{LicenseChoice, Licenses};
 use cyclonedx_bom::models::metadata::Metadata;
-use cyclonedx_bom::prelude::{DateTime, Purl};
+use cyclonedx_bom::prelude::{DateTime, Purl, Validate};
 use serde_json::Value;
 use xtask::build::{HOST_PACKAGE, PROXY_PACKAGE};
 use xtask::cargo::cargo;
@@ -33,9 +33,10 @@ pub(crate) async fn write(release: &Release, out: &Path) -> Result<Vec<PathBuf>>
         .map(|(name, resolved)| {
             let path = out.join(format!("{name}.cdx.json"));
             let mut text = Vec::new();
-            resolved
-                .bom(name, release)?
-                .output_as_json_v1_5(&mut text)?;
+            let bom = resolved.bom(name, release)?;
+            let verdict = bom.validate_version(SpecVersion::V1_5);
+            ensure!(verdict.passed(), "the SBOM of {name}: {verdict:?}");
+            bom.output_as_json_v1_5(&mut text)?;
             fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
             Ok(path)
         })

@@ -29,8 +29,15 @@ pub(crate) fn write(
         return Ok(vec![sums]);
     };
     let signature = out.join("SHA256SUMS.minisig");
-    let signed =
-        sign(key, &text, release).with_context(|| format!("signing with {}", key.display()))?;
+    // The usual comment is the time at which it was signed, which would be another each time.
+    let comment = format!(
+        "store-manager {}\ttimestamp:{}",
+        release.version, release.epoch
+    );
+    let signed = fs::read_to_string(key)
+        .map_err(anyhow::Error::from)
+        .and_then(|boxed| sign(&boxed, &text, &comment))
+        .with_context(|| format!("signing with {}", key.display()))?;
     fs::write(&signature, signed).with_context(|| format!("writing {}", signature.display()))?;
     Ok(vec![sums, signature])
 }
@@ -52,19 +59,42 @@ fn line(path: &Path) -> Result<String> {
     Ok(format!("{sum}  {name}\n"))
 }
 
-fn sign(key: &Path, text: &str, release: &Release) -> Result<String> {
-    let boxed = fs::read_to_string(key)?;
-    let boxed = SecretKeyBox::from_string(&boxed)?;
+/// Signs with a secret key as minisign keeps it in a file.
+fn sign(key: &str, text: &str, comment: &str) -> Result<String> {
+    let boxed = SecretKeyBox::from_string(key)?;
     let secret: SecretKey = match boxed.clone().into_unencrypted_secret_key() {
         Ok(secret) => secret,
         // It is encrypted; the terminal is asked.
         Err(_) => boxed.into_secret_key(None)?,
     };
-    // The usual comment is the time at which it was signed, which would be another each time.
-    let comment = format!(
-        "store-manager {}\ttimestamp:{}",
-        release.version, release.epoch
-    );
-    let signed = minisign::sign(None, &secret, Cursor::new(text), Some(&comment), None)?;
+    let signed = minisign::sign(None, &secret, Cursor::new(text), Some(comment), None)?;
     Ok(signed.into_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use minisign::{KeyPair, SignatureBox};
+
+    use super::*;
+
+    #[test]
+    fn what_is_signed_is_verified_and_nothing_else_is() -> Result<()> {
+        let pair = KeyPair::generate_unencrypted_keypair()?;
+        let key = pair.sk.to_box(None)?.into_string();
+        let signed = sign(&key, "the sums", "store-manager 1.0.0")?;
+        assert!(signed.contains("store-manager 1.0.0"), "{signed}");
+        let signature = SignatureBox::from_string(&signed)?;
+        let verify = |text: &str| {
+            let text = Cursor::new(text.to_owned());
+            minisign::verify(&pair.pk, &signature, text, true, false, false)
+        };
+        verify("the sums")?;
+        assert!(verify("other sums").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_key_signs_nothing() {
+        assert!(sign("no key", "the sums", "").is_err());
+    }
 }

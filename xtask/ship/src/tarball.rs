@@ -11,7 +11,7 @@ use crate::manifest::with_components_in;
 use crate::release::Release;
 
 /// What else is in it, by its path in the repository, and where it lies in the tarball.
-const TEXTS: [(&str, &str); 8] = [
+const TEXTS: [(&str, &str); 9] = [
     ("README.md", "README.md"),
     ("CHANGELOG.md", "CHANGELOG.md"),
     ("LICENSE-APACHE", "LICENSE-APACHE"),
@@ -19,6 +19,7 @@ const TEXTS: [(&str, &str); 8] = [
     ("docs/DEPLOY.md", "docs/DEPLOY.md"),
     ("docs/SETTINGS.md", "docs/SETTINGS.md"),
     ("docs/PROXY.md", "docs/PROXY.md"),
+    ("deploy/debian/host.env", "store-host.example.env"),
     ("proxy/store-proxy.example.toml", "store-proxy.example.toml"),
 ];
 
