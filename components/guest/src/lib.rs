@@ -1,6 +1,6 @@
 //! What every component needs from Spin and WASI: HTTP in and out, problems, typed MySQL and Redis, variables.
 //!
-//! Up to 16 requests share one instance, so nothing of a request is kept in a static: each request opens its own
+//! Many requests share one instance, so nothing of a request is kept in a static: each request opens its own
 //! connections and drops them when it ends. The one exception are orders that wait for a group, in the component `orders`
 //! (ADR 15). What an instance keeps is the same for all: variables, the connection to
 //! Redis that readers share, and whether Redis is to be trusted.

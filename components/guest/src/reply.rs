@@ -27,7 +27,9 @@ impl Reply {
     /// A JSON response.
     pub fn json(status: StatusCode, value: &impl Serialize) -> Self {
         // Only maps with keys that are no strings, or a `Serialize` that fails, could break this; the store has neither.
-        let body = serde_json::to_vec(value).expect("the store's answers are always JSON");
+        let mut body = serde_json::to_vec(value).expect("the store's answers are always JSON");
+        // It may wait for long until its client reads it.
+        body.shrink_to_fit();
         Self::finished_json(status, body)
     }
 

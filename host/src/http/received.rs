@@ -19,9 +19,12 @@ use super::body::{announced_bytes, discard};
 use crate::clients::{Charge, Client};
 use crate::message::Problem;
 
-/// A whole body, which counts for its client until a component takes it.
+/// What a component gets of a body at once, and has not asked for yet.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// A whole body, which counts for its client until a component has taken it.
 pub(crate) struct ReceivedBody {
-    /// None once a component has taken it.
+    /// What is left. None once a component has taken it.
     data: Option<Bytes>,
     trailers: Option<HeaderMap>,
     charge: Option<Charge>,
@@ -133,6 +136,9 @@ impl Body for ReceivedBody {
         mut self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(left) = self.data.as_mut().filter(|left| left.len() > PIECE_BYTES) {
+            return Poll::Ready(Some(Ok(Frame::data(left.split_to(PIECE_BYTES)))));
+        }
         let data = self.data.take().map(Frame::data);
         let frame = data.or_else(|| self.trailers.take().map(Frame::trailers));
         // From here on it is the instance's, and counts there.

@@ -18,6 +18,7 @@ use super::context::Context;
 use super::engine::is_short_of_instances;
 use super::generation::{Life, Version};
 use super::queue::{PATIENCE, Queue, Watch};
+use super::readers::Reader;
 use super::roster::{Need, Seat};
 use super::state::State;
 use super::worker;
@@ -66,15 +67,27 @@ impl Place {
 /// Whether an instance ended in a trap or at a limit. The body of an answer only knows that nothing more comes, and would
 /// look complete to a client.
 #[derive(Clone, Default)]
-pub(crate) struct Fate(Arc<AtomicBool>);
+pub(crate) struct Fate {
+    has_failed: Arc<AtomicBool>,
+    /// Present in what an answer has.
+    _reader: Option<Arc<Reader>>,
+}
 
 impl Fate {
     pub(crate) fn has_failed(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.has_failed.load(Ordering::Acquire)
     }
 
-    pub(crate) fn fail(&self) {
-        self.0.store(true, Ordering::Release);
+    pub(super) fn fail(&self) {
+        self.has_failed.store(true, Ordering::Release);
+    }
+
+    /// The same for an answer, which `reader` reads until this is dropped.
+    pub(super) fn of_answer(&self, reader: Reader) -> Self {
+        Self {
+            has_failed: self.has_failed.clone(),
+            _reader: Some(Arc::new(reader)),
+        }
     }
 }
 

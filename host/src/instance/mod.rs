@@ -3,8 +3,9 @@
 //! Code comes as a `source`, is made a `component` by the `compiler` in the `engine`, and serves as a `generation` with the
 //! `context` of its component. `instances` takes a request into the `queue`, where clients take turns, and where a `roster`
 //! has the instances. A `worker`, which is one instance until its `expiry`, takes it out, as its `phase` lets it, and goes
-//! on in a `spell` of turns, each for the client that its `company` is. `state` is what an instance has: its `wasi`, its
-//! `variables`, its `guest_log`, its memory (`limits`, `share`), and for whom it calls the host (`caller`). Nothing here knows routes, or which generation serves.
+//! on in a `spell` of turns, each for the client that its `company` is, while `readers` take its answers. `state` is what an
+//! instance has: its `wasi`, its `variables`, its `guest_log`, its memory (`limits`, `share`), and for whom it calls the
+//! host (`caller`). Nothing here knows routes, or which generation serves.
 //!
 //! `mysql` and `redis` import this room and are imported by it: wasmtime calls their functions with our `State`, and the
 //! `bindings` name their types.
@@ -25,6 +26,7 @@ mod limits;
 mod phase;
 mod probe;
 mod queue;
+mod readers;
 pub(crate) mod refresh;
 mod roster;
 pub(crate) mod share;

@@ -17,7 +17,7 @@ const SHARE: usize = 4;
 
 /// Of that share, what one stream of rows may have read ahead: as many requests as share an instance by default can
 /// wait for slow readers beside each other.
-const STREAM: u32 = 16;
+const STREAM: u32 = 64;
 
 /// Of the memory limit, what one row, one reply or one command may take. While it arrives it is not counted yet.
 const PIECE: usize = 16;

@@ -24,6 +24,7 @@ use super::expiry::{Activity, Expiry};
 use super::instances::{Admission, Answer, Fate, Instances, Job, NoAnswer};
 use super::phase::Phase;
 use super::queue::Taken;
+use super::readers::Readers;
 use super::roster::Seat;
 use super::spell::{Spell, TURN, computes};
 use super::state::State;
@@ -47,6 +48,7 @@ pub(crate) async fn run(
         seat: Mutex::new(seat),
         service,
         fate: Fate::default(),
+        readers: Readers::default(),
         activity: Mutex::new(Activity::Idle(Instant::now())),
         phase: Mutex::new(Phase::Waiting),
         company: Mutex::default(),
@@ -68,6 +70,7 @@ struct Worker<'a> {
     seat: Mutex<&'a mut Seat>,
     service: Service,
     fate: Fate,
+    readers: Readers,
     activity: Mutex<Activity>,
     phase: Mutex<Phase>,
     company: Mutex<Company>,
@@ -186,7 +189,8 @@ impl<'a> Worker<'a> {
                 }
                 is_open &= total < limits.instance_requests;
                 let is_ready = accessor.poll_ready_for_concurrent_call(handle, cx);
-                let has_room = calls.len() < limits.instance_concurrency as usize;
+                let room = (limits.instance_concurrency as usize).saturating_sub(calls.len());
+                let has_room = room > 0 && self.readers.are_fewer_than(room, cx.waker());
                 if !(is_open && is_ready.is_ready() && has_room) {
                     self.pass();
                     break;
@@ -275,7 +279,8 @@ impl<'a> Worker<'a> {
                 run.fail("no answer");
             }
             drop(run);
-            let outcome = outcome.map(|response| (response, self.fate.clone()));
+            let outcome =
+                outcome.map(|response| (response, self.fate.of_answer(self.readers.begin())));
             // Nobody listens if the client has left.
             _ = answer.send(outcome.map_err(NoAnswer::Failed));
             Ok(true)

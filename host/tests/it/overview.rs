@@ -62,15 +62,15 @@ async fn the_overview_is_whole_over_the_borders_of_pages() {
     assert_whole(&shop, PAGE - 498).await;
 }
 
-/// Asks for the overview, and reads no more of it than its first bytes.
-async fn slow_reader(address: SocketAddr) -> TcpStream {
+const OVERVIEW: &str =
+    "GET /stocks/reports/overview-stocks HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n";
+
+/// Asks, and reads no more of the answer than its first bytes.
+pub(crate) async fn slow_reader(address: SocketAddr, request: &str) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut client = socket.connect(address).await.unwrap();
-    client
-        .write_all(b"GET /stocks/reports/overview-stocks HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n")
-        .await
-        .unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
     let mut status = [0; 12];
     client.read_exact(&mut status).await.unwrap();
     assert_eq!(&status, b"HTTP/1.1 200");
@@ -82,7 +82,7 @@ async fn slow_readers_take_no_connection_from_others() {
     let pool_of_two = options().arg("--mysql-pool-size").arg("2");
     let shop = Shop::on(store_of(60_000).await, pool_of_two).await;
     let address = shop.host.url("").replace("http://", "").parse().unwrap();
-    let readers = join_all((0..20).map(|_| slow_reader(address))).await;
+    let readers = join_all((0..20).map(|_| slow_reader(address, OVERVIEW))).await;
 
     for _ in 0..20 {
         shop.get("/products/1").await.expect(200);

@@ -20,9 +20,10 @@ const MAX_SELECTIONS: usize = 1000;
 /// Most arguments, values within them, variables and directives, once every fragment is in its place.
 const MAX_DETAILS: usize = 1000;
 
-/// Longest answer, by an estimate that is hardly ever too low. The full introspection is estimated at half of it, and
-/// has some 40 kB. Sixteen such answers fit into the memory of an instance.
-const MAX_ANSWER_BYTES: usize = 3 * 1024 * 1024;
+/// Longest answer, by an estimate that is hardly ever too low and nearly twice what the longest has. The full introspection
+/// is estimated at three quarters of it, and has some 40 kB. As many such answers as an instance gives at once by default,
+/// which is 64, fit into its memory.
+const MAX_ANSWER_BYTES: usize = 2 * 1024 * 1024;
 
 /// At least as many bytes as any name or number has in the answer to an introspection. A product's name may have 1,020, but
 /// no list multiplies it: all that a query can select under other names have a megabyte.

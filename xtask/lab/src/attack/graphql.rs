@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::scene::Scene;
 
-/// As many as one instance takes at once.
+/// A quarter of what one instance takes at once.
 const ATTACKERS: usize = 16;
 
 const PATH: &str = "/stocks/graphql-query";

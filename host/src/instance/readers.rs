@@ -1,0 +1,78 @@
+//! Answers that clients are still reading. They lie in the memory of the instance that gave them, so it takes no request in
+//! their place: an instance answers no more at once than it may, however slowly they are read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Waker;
+
+use futures::task::AtomicWaker;
+
+/// The readers of one instance.
+#[derive(Clone, Default)]
+pub(super) struct Readers(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    count: AtomicUsize,
+    /// Whether the instance waits until one ends.
+    is_awaited: AtomicBool,
+    instance: AtomicWaker,
+}
+
+/// Whoever reads one answer, until this is dropped.
+pub(crate) struct Reader(Readers);
+
+impl Readers {
+    /// One begins.
+    pub(super) fn begin(&self) -> Reader {
+        self.0.count.fetch_add(1, Ordering::SeqCst);
+        Reader(self.clone())
+    }
+
+    /// Whether there are fewer than `most`. If not, `instance` is woken when one ends.
+    pub(super) fn are_fewer_than(&self, most: usize, instance: &Waker) -> bool {
+        let are_few = || self.0.count.load(Ordering::SeqCst) < most;
+        if are_few() {
+            return true;
+        }
+        self.0.instance.register(instance);
+        self.0.is_awaited.store(true, Ordering::SeqCst);
+        // One may have ended before that could be seen.
+        are_few()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let Readers(inner) = &self.0;
+        inner.count.fetch_sub(1, Ordering::SeqCst);
+        if inner.is_awaited.swap(false, Ordering::SeqCst) {
+            inner.instance.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::roster::tests::Alarm;
+    use super::*;
+
+    #[test]
+    fn who_waits_for_room_is_woken_once_there_is_some() {
+        let readers = Readers::default();
+        let bell = Arc::new(Alarm::default());
+        let waker = bell.clone().into();
+        let one = readers.begin();
+        assert!(readers.are_fewer_than(2, &waker));
+        drop(one);
+        assert_eq!(bell.rang(), 0, "nobody waited");
+        let one = readers.begin();
+        let other = readers.begin();
+        assert!(!readers.are_fewer_than(2, &waker));
+        drop(one);
+        assert_eq!(bell.rang(), 1);
+        assert!(readers.are_fewer_than(2, &waker));
+        drop(other);
+        assert_eq!(bell.rang(), 1);
+    }
+}
