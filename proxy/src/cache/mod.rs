@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use http::HeaderName;
 use pingora_cache::lock::CacheLock;
 use pingora_cache::predictor::Predictor;
 use pingora_cache::{CacheKey, CacheOptionOverrides, NoCacheReason, RespCacheable};
@@ -42,6 +43,7 @@ use crate::metrics::{CacheMetrics, Metrics};
 pub(crate) use self::entries::WholeAnswer;
 pub(crate) use self::key::variance;
 pub(crate) use self::outcome::{Outcome, STATUS};
+pub(crate) use self::writes::AnsweredRequest;
 
 /// Longest wait for a fill. After it another begins, maybe at another upstream.
 const LONGEST_FILL: Duration = Duration::from_secs(3);
@@ -165,25 +167,20 @@ impl Cache {
         Ok(RespCacheable::Uncacheable(NoCacheReason::OriginNotCache))
     }
 
-    /// Forgets what a request that wrote something has made wrong, if it was answered so.
-    pub(crate) fn written(
+    /// Forgets what a request that wrote something has made wrong, if it was answered so, with these fields.
+    pub(crate) fn answered<'f>(
         &self,
-        request: &RequestHeader,
-        asked: &Asked<'_>,
-        answer: &ResponseHeader,
+        request: &AnsweredRequest<'_>,
+        field: impl Fn(&HeaderName) -> Option<&'f [u8]>,
     ) {
-        if !writes::has_changed(&request.method, answer.status) {
+        if !request.has_changed() {
             return;
         }
-        let keys = writes::keys(request, asked.host, answer, self.memory.changes().purges());
+        let keys = request.keys(field, self.memory.changes().purges());
         let forgotten: usize = keys.iter().map(|key| self.memory.invalidate(key)).sum();
         if forgotten > 0 {
-            tracing::debug!(
-                forgotten,
-                "{} {} forgets answers",
-                request.method,
-                request.uri.path()
-            );
+            let target = request.target.unwrap_or("*");
+            tracing::debug!(forgotten, "{} {target} forgets answers", request.method);
         }
     }
 

@@ -2,42 +2,48 @@
 
 use http::header::{CONTENT_LOCATION, LOCATION};
 use http::uri::Authority;
-use http::{HeaderName, Method, StatusCode, Uri};
-use pingora_http::{RequestHeader, ResponseHeader};
+use http::{HeaderName, StatusCode, Uri};
 
 use super::key;
 
-/// Whether such a request may have changed something, if it was answered so.
-pub(super) fn has_changed(method: &Method, status: StatusCode) -> bool {
-    let safe = matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
-    );
-    !safe && (status.is_success() || status.is_redirection())
+/// A request, of whatever method, and how it was answered.
+pub(crate) struct AnsweredRequest<'a> {
+    pub(crate) method: &'a str,
+    /// Path and query, if it is about any.
+    pub(crate) target: Option<&'a str>,
+    /// As the server is told.
+    pub(crate) host: &'a [u8],
+    pub(crate) status: StatusCode,
 }
 
-/// The keys of what has changed: the target, and what the answer names on the same host. Behind both of our schemes are
-/// the same servers, so both are meant.
-pub(super) fn keys(
-    request: &RequestHeader,
-    host: &[u8],
-    answer: &ResponseHeader,
-    purges: u64,
-) -> Vec<Vec<u8>> {
-    let target = request.uri.path_and_query().map(|target| target.as_str());
-    let named = [LOCATION, CONTENT_LOCATION].map(|name| target_in(answer, &name, host));
-    let named = named.iter().filter_map(Option::as_deref);
-    let mut targets: Vec<&str> = target.into_iter().chain(named).collect();
-    targets.dedup();
-    let keys = targets.into_iter().flat_map(|target| {
-        [false, true].map(|https| key::primary(host, target.as_bytes(), https, purges))
-    });
-    keys.collect()
+impl AnsweredRequest<'_> {
+    /// Whether it may have changed something.
+    pub(super) fn has_changed(&self) -> bool {
+        let safe = matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE");
+        !safe && (self.status.is_success() || self.status.is_redirection())
+    }
+
+    /// The keys of what it has changed: the target, and what the answer's fields name on the same host. Behind both of
+    /// our schemes are the same servers, so both are meant.
+    pub(super) fn keys<'f>(
+        &self,
+        field: impl Fn(&HeaderName) -> Option<&'f [u8]>,
+        purges: u64,
+    ) -> Vec<Vec<u8>> {
+        let named = [LOCATION, CONTENT_LOCATION].map(|name| target_in(field(&name)?, self.host));
+        let named = named.iter().filter_map(Option::as_deref);
+        let mut targets: Vec<&str> = self.target.into_iter().chain(named).collect();
+        targets.dedup();
+        let keys = targets.into_iter().flat_map(|target| {
+            [false, true].map(|https| key::primary(self.host, target.as_bytes(), https, purges))
+        });
+        keys.collect()
+    }
 }
 
-/// Path and query of the URI in this header, if it is on this host. One that is relative to a folder is left alone.
-fn target_in(answer: &ResponseHeader, name: &HeaderName, host: &[u8]) -> Option<String> {
-    let text = answer.headers.get(name)?.to_str().ok()?;
+/// Path and query of a URI, if it is on this host. One that is relative to a folder is left alone.
+fn target_in(uri: &[u8], host: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(uri).ok()?;
     let text = text.split('#').next().unwrap_or_default();
     if text.starts_with('/') && !text.starts_with("//") {
         return Some(text.to_owned());
@@ -52,13 +58,18 @@ fn target_in(answer: &ResponseHeader, name: &HeaderName, host: &[u8]) -> Option<
 mod tests {
     use super::*;
 
+    fn answered(method: &str, status: StatusCode) -> AnsweredRequest<'_> {
+        AnsweredRequest {
+            method,
+            target: Some("/orders?a=b"),
+            host: b"Shop:81",
+            status,
+        }
+    }
+
     fn named(location: &str) -> Vec<String> {
-        let request = RequestHeader::build("POST", b"/orders?a=b", None).expect("a request");
-        let mut answer = ResponseHeader::build(201, None).expect("an answer");
-        answer
-            .insert_header("location", location)
-            .expect("a header");
-        let keys = keys(&request, b"Shop:81", &answer, 0);
+        let field = |name: &HeaderName| (name == LOCATION).then_some(location.as_bytes());
+        let keys = answered("POST", StatusCode::CREATED).keys(field, 0);
         let keys = keys.iter().map(|key| String::from_utf8_lossy(&key[8..]));
         keys.filter_map(|key| Some(key.strip_prefix("http\nshop:81\n")?.to_owned()))
             .collect()
@@ -66,21 +77,15 @@ mod tests {
 
     #[test]
     fn unsafe_methods_change_what_they_are_answered_well_for() {
-        let search = Method::from_bytes(b"M-SEARCH").expect("a method");
-        for method in [
-            Method::POST,
-            Method::PUT,
-            Method::DELETE,
-            Method::PATCH,
-            search,
-        ] {
-            assert!(has_changed(&method, StatusCode::NO_CONTENT), "{method}");
-            assert!(has_changed(&method, StatusCode::SEE_OTHER), "{method}");
-            assert!(!has_changed(&method, StatusCode::CONFLICT), "{method}");
-            assert!(!has_changed(&method, StatusCode::BAD_GATEWAY), "{method}");
+        let has_changed = |method, status| answered(method, status).has_changed();
+        for method in ["POST", "PUT", "DELETE", "PATCH", "M-SEARCH"] {
+            assert!(has_changed(method, StatusCode::NO_CONTENT), "{method}");
+            assert!(has_changed(method, StatusCode::SEE_OTHER), "{method}");
+            assert!(!has_changed(method, StatusCode::CONFLICT), "{method}");
+            assert!(!has_changed(method, StatusCode::BAD_GATEWAY), "{method}");
         }
-        for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
-            assert!(!has_changed(&method, StatusCode::OK), "{method}");
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            assert!(!has_changed(method, StatusCode::OK), "{method}");
         }
     }
 

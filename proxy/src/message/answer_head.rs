@@ -230,8 +230,14 @@ impl AnswerHead<'_> {
 
     /// Whether there is such a field.
     pub(crate) fn has(&self, name: &[u8]) -> bool {
+        self.field(name).is_some()
+    }
+
+    /// The value of the first field of this name.
+    pub(crate) fn field(&self, name: &[u8]) -> Option<&[u8]> {
         let mut fields = self.fields.iter();
-        fields.any(|(field, _)| field.eq_ignore_ascii_case(name))
+        let found = fields.find(|(field, _)| field.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| *value)
     }
 }
 

@@ -113,17 +113,22 @@ pub(crate) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     pub(crate) fn of(request: &'a RequestHeader, https: bool, trusted: bool) -> Self {
-        let headers = &request.headers;
-        let proto = believed(headers, &PROTO, is_scheme, trusted);
-        let host =
-            believed(headers, &X_HOST, head::is_authority, trusted).map(HeaderValue::as_bytes);
-        let authority = || Some(request.uri.authority()?.as_str().as_bytes());
-        let field = || Some(headers.get(HOST)?.as_bytes());
+        let authority = request.uri.authority();
+        let authority = authority.map(|authority| authority.as_str().as_bytes());
+        let field = || Some(request.headers.get(HOST)?.as_bytes());
+        let host = authority.or_else(field).unwrap_or_default();
+        Self::new(&request.headers, host, https, trusted)
+    }
+
+    /// By what the request `said` of its origin, and of its `host`.
+    pub(crate) fn new(said: &'a HeaderMap, host: &'a [u8], https: bool, trusted: bool) -> Self {
+        let proto = believed(said, &PROTO, is_scheme, trusted);
+        let told = believed(said, &X_HOST, head::is_authority, trusted);
         Self {
             https: proto.map_or(https, |proto| {
                 proto.as_bytes().eq_ignore_ascii_case(b"https")
             }),
-            host: host.or_else(authority).or_else(field).unwrap_or_default(),
+            host: told.map_or(host, HeaderValue::as_bytes),
         }
     }
 }

@@ -29,7 +29,7 @@ use super::exchange::Exchange;
 use super::hash_key::HashKey;
 use super::session;
 use super::tries::{Break, Fault};
-use crate::cache::{self, STATUS};
+use crate::cache::{self, AnsweredRequest, STATUS};
 use crate::message::forwarded;
 use crate::message::hop;
 use crate::message::plain::FILL;
@@ -291,7 +291,15 @@ impl ProxyHttp for Proxy {
         }
         if let Some(cache) = exchange.group().and_then(|group| group.cache) {
             let request = session.req_header();
-            cache.written(request, &exchange.asked(request), response);
+            let answered = AnsweredRequest {
+                method: request.method.as_str(),
+                target: request.uri.path_and_query().map(|target| target.as_str()),
+                host: exchange.asked(request).host,
+                status: response.status,
+            };
+            cache.answered(&answered, |name| {
+                Some(response.headers.get(name)?.as_bytes())
+            });
         }
         Ok(())
     }

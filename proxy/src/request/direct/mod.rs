@@ -64,7 +64,8 @@ impl Direct {
             return None;
         }
         let group = table.routes.find(request.host, request.path())?;
-        (group.cache.is_none() && group.settings.is_plain()).then_some(group)
+        let is_for_cache = group.cache.is_some() && matches!(request.method, "GET" | "HEAD");
+        (!is_for_cache && group.settings.is_plain()).then_some(group)
     }
 
     /// Passes the request to an upstream of this group and the answer to the client.
@@ -77,7 +78,7 @@ impl Direct {
         client: &mut C,
     ) -> Persistence {
         let mut exchange = Exchange::new(table);
-        let mut relay = Relay::new(request.is_head());
+        let mut relay = Relay::new(request);
         let passed = self.let_pass(&mut exchange, group, request, peer, client, &mut relay);
         let ended = passed.await;
         let status = relay.status();
@@ -123,7 +124,7 @@ impl Direct {
         request: &PlainRequest<'_>,
         peer: Peer,
         client: &mut impl Client,
-        relay: &mut Relay,
+        relay: &mut Relay<'_>,
     ) -> Result<(), Abort> {
         let table = exchange.table.clone();
         let trusted = &table.config.forwarded.trusted;
@@ -163,7 +164,7 @@ async fn try_all(
     group: &Group,
     request: &PlainRequest<'_>,
     message: &mut Message,
-    relay: &mut Relay,
+    relay: &mut Relay<'_>,
     client: &mut impl Client,
 ) -> Result<(), Abort> {
     let hash_on = &group.settings.hash_on;

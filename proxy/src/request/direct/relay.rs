@@ -4,13 +4,16 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_timeout::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::body::{Progress, Rest};
 use super::client::{Client, OwnFields};
-use crate::message::answer_head;
+use crate::cache::AnsweredRequest;
+use crate::message::answer_head::{self, AnswerHead};
+use crate::message::forwarded::Asked;
+use crate::message::plain::PlainRequest;
 use crate::request::exchange::Exchange;
 use crate::request::tries::{Fault, Try};
 use crate::upstream::Connection;
@@ -19,8 +22,8 @@ use crate::upstream::Connection;
 const READ: usize = 16 * 1024;
 
 /// An answer on its way.
-pub(super) struct Relay {
-    to_head: bool,
+pub(super) struct Relay<'a> {
+    request: &'a PlainRequest<'a>,
     /// Of the head that went to the client.
     status: Option<u16>,
     /// Of the head that goes next.
@@ -54,11 +57,10 @@ struct Limits {
     send: Duration,
 }
 
-impl Relay {
-    /// `to_head`: the request is a HEAD.
-    pub(super) fn new(to_head: bool) -> Self {
+impl<'a> Relay<'a> {
+    pub(super) fn new(request: &'a PlainRequest<'a>) -> Self {
         Self {
-            to_head,
+            request,
             status: None,
             written: None,
             trace: None,
@@ -172,7 +174,7 @@ impl Relay {
         client: &mut impl Client,
     ) -> Result<Option<(Rest, bool)>, Failure> {
         loop {
-            let head = answer_head::read(read, self.to_head);
+            let head = answer_head::read(read, self.request.is_head());
             let head = head.map_err(|error| broke(Fault::Broke, connection, error))?;
             let Some(head) = head else { return Ok(None) };
             let length = head.length;
@@ -183,6 +185,7 @@ impl Relay {
             let is_last = !head.is_informational();
             if is_last {
                 exchange.answered(head.status);
+                self.tell_cache(exchange, &head);
                 self.written = Some(head.status);
             }
             let own = OwnFields {
@@ -197,6 +200,24 @@ impl Relay {
                 return Ok(Some(found));
             }
         }
+    }
+
+    /// Has the cache forget what the request has changed, before its client hears of that.
+    fn tell_cache(&self, exchange: &Exchange, head: &AnswerHead<'_>) {
+        let cache = exchange.group().and_then(|group| group.cache);
+        let (Some(cache), Ok(status)) = (cache, StatusCode::from_u16(head.status)) else {
+            return;
+        };
+        let (origin, said) = (&exchange.origin, &self.request.origin);
+        let host = self.request.host.as_bytes();
+        let asked = Asked::new(said, host, origin.https, exchange.trusts_peer());
+        let answered = AnsweredRequest {
+            method: self.request.method,
+            target: Some(self.request.target),
+            host: asked.host,
+            status,
+        };
+        cache.answered(&answered, |name| head.field(name.as_str().as_bytes()));
     }
 
     /// Sends what was put, with so many bytes of the body.
