@@ -35,7 +35,7 @@ mod variables;
 mod wasi;
 mod worker;
 
-pub(crate) use caller::{Opener, connected, lead, opener};
+pub(crate) use caller::{Requester, connected, lead, opener, requester};
 pub(crate) use compiler::Compiler;
 pub(crate) use component::{Code, CompileError};
 pub(crate) use context::{Context, Trouble};
