@@ -51,6 +51,11 @@ pub(crate) enum ControlError {
         "a command leads the roll-out of `{0}` over several hosts, and promotes on all of them or none; abort it, or let it go on"
     )]
     Led(String),
+    /// What is stable here may have to go back.
+    #[error(
+        "this host has promoted a version of `{0}` that others of its roll-out may not have; try again when they have, or roll it back first"
+    )]
+    Unsettled(String),
     /// The roll-out that a command leads is over here.
     #[error("the roll-out of `{component}` is over here: {how}")]
     Ended { component: String, how: String },
@@ -108,6 +113,7 @@ impl ControlError {
             | Self::NoCanary(_)
             | Self::NotLed(_)
             | Self::Led(_)
+            | Self::Unsettled(_)
             | Self::Ended { .. }
             | Self::NotKept { .. }
             | Self::RefreshedElsewhere(_) => StatusCode::CONFLICT,
@@ -123,7 +129,11 @@ impl ControlError {
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Unknown(_) => "unknown_component",
-            Self::Led(_) | Self::Busy(_) | Self::OnTrial(_) | Self::RefreshedElsewhere(_) => BUSY,
+            Self::Led(_)
+            | Self::Unsettled(_)
+            | Self::Busy(_)
+            | Self::OnTrial(_)
+            | Self::RefreshedElsewhere(_) => BUSY,
             Self::NoCanary(_) | Self::NotLed(_) | Self::Ended { .. } => NO_CANARY,
             Self::NotKept { .. } => "not_kept",
             Self::Failed { step, .. } => step.label(),

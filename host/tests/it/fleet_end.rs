@@ -166,6 +166,24 @@ async fn a_promotion_that_a_hand_undoes_is_undone_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_version_is_tried_before_all_are_known_to_have_promoted_the_last() {
+    let (_fleet, [first, second]) = promoted_on_the_first(&[]).await;
+    let third = guest("third").into_bytes();
+    let canary = "/components/guest/swap?canary=50&for=1h";
+    assert_eq!(post(&first, canary, &third).await, 409);
+    // What the first has promoted can still be found there.
+    assert_eq!(phase(&first).await, "promoted");
+    eventually("the second follows", async || {
+        phase(&second).await == "promoted"
+    })
+    .await;
+    eventually("the first knows that", async || {
+        post(&first, canary, &third).await == 200
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_a_reload_brings_outlasts_a_roll_out() {
     let (fleet, [first, second]) = promoted_on_the_first(&[]).await;
     let file = fleet.store.folder().join("guest.wasm");
