@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use crate::answers::{BUSY, NO_CANARY};
+use crate::rollout::Phase;
 
 /// A step of a swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,13 @@ pub(crate) enum ControlError {
         "this host has promoted a version of `{0}` that others of its roll-out may not have; try again when they have, or roll it back first"
     )]
     Unsettled(String),
+    /// What the command said was on its way for too long.
+    #[error("the roll-out of `{component}` is in {phase} here, and does not go back to {wanted}")]
+    Passed {
+        component: String,
+        phase: Phase,
+        wanted: Phase,
+    },
     /// The roll-out that a command leads is over here.
     #[error("the roll-out of `{component}` is over here: {how}")]
     Ended { component: String, how: String },
@@ -114,6 +122,7 @@ impl ControlError {
             | Self::NotLed(_)
             | Self::Led(_)
             | Self::Unsettled(_)
+            | Self::Passed { .. }
             | Self::Ended { .. }
             | Self::NotKept { .. }
             | Self::RefreshedElsewhere(_) => StatusCode::CONFLICT,
@@ -131,6 +140,7 @@ impl ControlError {
             Self::Unknown(_) => "unknown_component",
             Self::Led(_)
             | Self::Unsettled(_)
+            | Self::Passed { .. }
             | Self::Busy(_)
             | Self::OnTrial(_)
             | Self::RefreshedElsewhere(_) => BUSY,

@@ -14,7 +14,7 @@ impl Control {
     /// Says how it stands, and waits for the next word for `lease`.
     ///
     /// # Errors
-    /// That roll-out does not go on here.
+    /// That roll-out does not go on here, or has passed that phase.
     pub(crate) fn step(
         &self,
         id: &str,
@@ -47,10 +47,7 @@ impl Control {
             let reason = format!("`phase`: the roll-out has no {phase}");
             return Err(ControlError::Malformed(reason));
         }
-        let entered = canary.phase != phase;
-        if entered {
-            self.enter(id, number, phase)?;
-        }
+        let entered = canary.phase != phase && self.enter(id, number, phase)?;
         self.renew(id, lease);
         let canary = self.tried(id, number).ok_or_else(gone)?;
         let change = entered.then(|| change_of(id, &canary.generation().version));

@@ -292,6 +292,19 @@ async fn each_step_that_a_command_takes_is_in_the_audit_log() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_comes_late_puts_no_host_back() {
+    let fleet = Fleet::start(&[]).await;
+    let bytes = guest("second").into_bytes();
+    let [first, second] = fleet.options.clone().map(|options| options.admin_listen);
+    assert_eq!(start_for(&first, &second, &bytes, "1h").await, 200);
+    for (step, status) in [("step-1", 200), ("step-0", 409), ("step-1", 200)] {
+        let path = format!("/components/guest/step?rollout=r1&phase={step}&lease=1h");
+        assert_eq!(post(&first, &path, &[]).await, status, "{step}");
+        assert_eq!(phase(&first).await, "step-1", "{step}");
+    }
+}
+
 /// Begins a roll-out on one host, as a command does that leads it over two.
 async fn start(admin: &str, peer: &str, bytes: &[u8]) -> u16 {
     start_for(admin, peer, bytes, "3s").await
