@@ -34,4 +34,4 @@ pub(crate) use readiness::Readiness;
 pub(crate) use router::Router;
 pub(crate) use router::Target;
 pub(crate) use slot::{Choice, Slot};
-pub(crate) use tally::Tally;
+pub(crate) use tally::{OpenRequest, Tally};

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use crate::answers::{BUSY, NO_CANARY};
+use crate::rollout::Phase;
 
 /// A step of a swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,18 @@ pub(crate) enum ControlError {
         "a command leads the roll-out of `{0}` over several hosts, and promotes on all of them or none; abort it, or let it go on"
     )]
     Led(String),
+    /// What is stable here may have to go back.
+    #[error(
+        "this host has promoted a version of `{0}` that others of its roll-out may not have; try again when they have, or roll it back first"
+    )]
+    Unsettled(String),
+    /// What the command said was on its way for too long.
+    #[error("the roll-out of `{component}` is in {phase} here, and does not go back to {wanted}")]
+    Passed {
+        component: String,
+        phase: Phase,
+        wanted: Phase,
+    },
     /// The roll-out that a command leads is over here.
     #[error("the roll-out of `{component}` is over here: {how}")]
     Ended { component: String, how: String },
@@ -108,6 +121,8 @@ impl ControlError {
             | Self::NoCanary(_)
             | Self::NotLed(_)
             | Self::Led(_)
+            | Self::Unsettled(_)
+            | Self::Passed { .. }
             | Self::Ended { .. }
             | Self::NotKept { .. }
             | Self::RefreshedElsewhere(_) => StatusCode::CONFLICT,
@@ -123,7 +138,12 @@ impl ControlError {
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Unknown(_) => "unknown_component",
-            Self::Led(_) | Self::Busy(_) | Self::OnTrial(_) | Self::RefreshedElsewhere(_) => BUSY,
+            Self::Led(_)
+            | Self::Unsettled(_)
+            | Self::Passed { .. }
+            | Self::Busy(_)
+            | Self::OnTrial(_)
+            | Self::RefreshedElsewhere(_) => BUSY,
             Self::NoCanary(_) | Self::NotLed(_) | Self::Ended { .. } => NO_CANARY,
             Self::NotKept { .. } => "not_kept",
             Self::Failed { step, .. } => step.label(),

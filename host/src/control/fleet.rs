@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::rollout_record::RolloutRecord;
 use super::{Control, ControlError, Peer, change_of};
 use crate::answers::{Change, Standing};
 use crate::app::Canary;
@@ -13,7 +14,7 @@ impl Control {
     /// Says how it stands, and waits for the next word for `lease`.
     ///
     /// # Errors
-    /// That roll-out does not go on here.
+    /// That roll-out does not go on here, or has passed that phase.
     pub(crate) fn step(
         &self,
         id: &str,
@@ -46,10 +47,7 @@ impl Control {
             let reason = format!("`phase`: the roll-out has no {phase}");
             return Err(ControlError::Malformed(reason));
         }
-        let entered = canary.phase != phase;
-        if entered {
-            self.enter(id, number, phase)?;
-        }
+        let entered = canary.phase != phase && self.enter(id, number, phase)?;
         self.renew(id, lease);
         let canary = self.tried(id, number).ok_or_else(gone)?;
         let change = entered.then(|| change_of(id, &canary.generation().version));
@@ -152,6 +150,18 @@ impl Control {
             return Err(ControlError::NotLed(id.to_owned()));
         }
         Ok(())
+    }
+
+    /// Nothing is tried against a version that this host has promoted and others of its roll-out may not have: it may have to
+    /// go back, and the others look here for what became of the roll-out, of which nothing is left once another begins.
+    /// Unlike a swap, a trial does not say that the version goes.
+    pub(super) fn may_try(&self, id: &str) -> Result<(), ControlError> {
+        let ledgers = self.ledgers.lock();
+        let record = ledgers.get(id).and_then(|ledger| ledger.rollout.as_ref());
+        match record.is_some_and(RolloutRecord::is_unsettled) {
+            true => Err(ControlError::Unsettled(id.to_owned())),
+            false => Ok(()),
+        }
     }
 
     /// Only the command that leads a roll-out over several hosts promotes on one of them.

@@ -1,5 +1,6 @@
 //! How a roll-out begins, goes from phase to phase, and goes on after a restart.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -66,14 +67,25 @@ impl Control {
         Ok(took)
     }
 
-    /// Goes on to another phase of a roll-out.
+    /// Goes on to another phase of a roll-out. Returns whether it did: it may be in that phase already.
     ///
     /// # Errors
-    /// That version is not tried any more, or another change is under way.
-    pub(super) fn enter(&self, id: &str, number: u64, phase: Phase) -> Result<(), ControlError> {
+    /// That version is not tried any more, or has passed that phase, or another change is under way.
+    pub(super) fn enter(&self, id: &str, number: u64, phase: Phase) -> Result<bool, ControlError> {
         let (_claim, slot) = self.claim_one(id)?;
         let canary = slot.tried(number);
         let canary = canary.ok_or_else(|| ControlError::NoCanary(id.to_owned()))?;
+        match phase.cmp(&canary.phase) {
+            Ordering::Less => {
+                return Err(ControlError::Passed {
+                    component: id.to_owned(),
+                    phase: canary.phase,
+                    wanted: phase,
+                });
+            }
+            Ordering::Equal => return Ok(false),
+            Ordering::Greater => {}
+        }
         let mut passed = canary.passed.clone();
         let over = PassedPhase {
             phase: canary.phase,
@@ -102,7 +114,7 @@ impl Control {
         drop(ledgers);
         self.metrics.swaps.judged(id, true);
         self.note_rollout(id);
-        Ok(())
+        Ok(true)
     }
 
     /// Has requests see the canary from here on. Held meanwhile: the ledgers.

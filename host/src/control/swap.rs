@@ -71,6 +71,9 @@ impl Control {
         if slot.canary.is_some() {
             return Err(ControlError::OnTrial(id.to_owned()));
         }
+        if upload.trial.is_some() {
+            self.may_try(id)?;
+        }
         self.check(&upload)?;
         let compiling = trace.span("compile", Kind::Internal);
         let compiled = self.compile(id, &upload.source).await?;

@@ -6,13 +6,12 @@ use bytes::Bytes;
 use http::{Method, Request, Response, request};
 use http_body_util::{BodyExt, Empty};
 use store_server::trace::Trace;
-use wasmtime::PoolConcurrencyLimitError;
 use wasmtime_wasi_http::WasiBody;
 
 use super::observed::Holdings;
 use super::received::ReceivedBody;
-use crate::app::Tally;
-use crate::instance::{Admission, Generation, NoAnswer, Place};
+use crate::app::{OpenRequest, Tally};
+use crate::instance::{Admission, Answer, Generation, NoAnswer, Place};
 use crate::message::{Problem, RequestId};
 
 /// A request that was let in, and who is asked.
@@ -62,8 +61,11 @@ impl Attempt {
         if !failed {
             return outcome;
         }
-        let context = &self.generation.context;
-        context.metrics.swaps.retried(&context.id);
+        // A host without room has failed the request, and not the canary.
+        if outcome.err() != Some(Problem::Overloaded) {
+            let context = &self.generation.context;
+            context.metrics.swaps.retried(&context.id);
+        }
         self.generation = stable;
         self.tally = Some(tally);
         self.ask(bare(head)).await
@@ -80,15 +82,11 @@ impl Attempt {
             trace: self.trace.clone(),
         };
         let answer = self.generation.instances.handle(admitted, request).await;
-        let answer = answer.map_err(|error| self.blame(&error));
-        let status = match &answer {
-            Ok((response, _)) => response.status(),
-            Err(problem) => problem.status(),
-        };
         if let Some(counted) = counted {
-            counted.answered(status);
+            count(counted, &answer);
         }
-        let (response, fate) = answer?;
+        let (response, fate) = answer.map_err(|cause| self.blame(&cause))?;
+        let status = response.status();
         let held = Holdings {
             place: self.place.clone(),
             generation,
@@ -99,17 +97,9 @@ impl Attempt {
         Ok((response, held))
     }
 
-    /// What it means to the client that there is no answer. The cause is logged here, once.
+    /// Logs, here and nowhere else, why there is no answer, and says what that means to the client.
     fn blame(&self, cause: &NoAnswer) -> Problem {
-        let problem = match cause {
-            NoAnswer::TimedOut => Problem::TimedOut,
-            NoAnswer::NoInstance(error) if error.is::<PoolConcurrencyLimitError>() => {
-                Problem::Overloaded
-            }
-            NoAnswer::NoInstance(_) | NoAnswer::InstanceEnded | NoAnswer::Failed(_) => {
-                Problem::ComponentFailed
-            }
-        };
+        let problem = problem(cause);
         let (id, ids) = (&self.generation.context.id, self.trace.ids());
         tracing::error!(
             component = id,
@@ -123,8 +113,47 @@ impl Attempt {
     }
 }
 
+/// What it means to the client that there is no answer.
+fn problem(cause: &NoAnswer) -> Problem {
+    match cause {
+        NoAnswer::TimedOut => Problem::TimedOut,
+        NoAnswer::NoInstance(_) if cause.is_shortage() => Problem::Overloaded,
+        NoAnswer::NoInstance(_) | NoAnswer::InstanceEnded | NoAnswer::Failed(_) => {
+            Problem::ComponentFailed
+        }
+    }
+}
+
+/// Counts what came of a request to one of two versions, unless the host had no room to ask it.
+fn count(counted: OpenRequest, answer: &Answer) {
+    match answer {
+        Ok((response, _)) => counted.answered(response.status()),
+        Err(cause) if cause.is_shortage() => counted.forget(),
+        Err(cause) => counted.answered(problem(cause).status()),
+    }
+}
+
 /// A request without a body.
 fn bare(head: request::Parts) -> Request<WasiBody> {
     let body = Empty::<Bytes>::new().map_err(|never| match never {});
     Request::from_parts(head, body.boxed_unsync())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::shortage;
+    use crate::metrics::Metrics;
+    use crate::rollout::Counts;
+
+    #[test]
+    fn a_host_without_room_is_no_error_of_a_version() {
+        let metrics = Metrics::new().expect("names are unique");
+        let tally = Arc::new(Tally::new(metrics.swaps.trial("orders", "2")));
+        count(tally.begin(), &Err(shortage()));
+        assert_eq!(tally.counts(), Counts::default());
+        count(tally.begin(), &Err(NoAnswer::InstanceEnded));
+        let counts = tally.counts();
+        assert_eq!((counts.requests, counts.errors), (1, 1));
+    }
 }

@@ -10,11 +10,10 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty};
 use store_server::trace::Trace;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::PoolConcurrencyLimitError;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::app::{Comparison, Original};
-use crate::instance::{Admission, Generation, NoAnswer, Place, Whose};
+use crate::instance::{Admission, Generation, Place, Whose};
 use crate::message::RequestId;
 use crate::rollout::{Difference, Side};
 
@@ -191,7 +190,7 @@ impl Sending {
                 (response, fate)
             }
             // The host has no room, which is not the version's fault.
-            Err(NoAnswer::NoInstance(error)) if error.is::<PoolConcurrencyLimitError>() => {
+            Err(cause) if cause.is_shortage() => {
                 counted.forget();
                 return Err(Comparison::Dropped);
             }

@@ -109,10 +109,11 @@ impl Callers {
     }
 }
 
-/// For whom a connection is opened.
-pub(crate) struct Opener {
+/// For whom the guest asks a database or a cache.
+pub(crate) struct Requester {
+    /// Whose turn it is.
     pub(crate) client: Asker,
-    /// Where what goes over it belongs to.
+    /// Where the spans of it belong.
     pub(crate) trace: Trace,
 }
 
@@ -131,7 +132,7 @@ pub(crate) fn caller<'a>(
 ///
 /// # Errors
 /// As [`caller`].
-pub(crate) fn connected(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Opener> {
+pub(crate) fn connected(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Requester> {
     if let Some(task) = task(store)? {
         store.data_mut().callers.connected(task);
     }
@@ -149,24 +150,30 @@ pub(crate) fn lead(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<(
     Ok(())
 }
 
-/// For whom the guest opens a connection.
+/// For whom the guest opens a connection: a request, or what the instance does for none.
 ///
 /// # Errors
 /// As [`caller`].
-pub(crate) fn opener(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Opener> {
-    let task = task(store)?;
-    let state = store.data();
-    let caller = task.and_then(|task| state.callers.0.get(&task));
-    Ok(match caller {
-        Some(caller) => Opener {
-            client: caller.client,
-            trace: caller.errand.trace.upgrade(),
-        },
-        None => Opener {
-            client: None,
-            trace: state.trace.clone(),
-        },
-    })
+pub(crate) fn opener(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Requester> {
+    let requester = requester(store)?;
+    Ok(requester.unwrap_or_else(|| Requester {
+        client: None,
+        trace: store.data().trace.clone(),
+    }))
+}
+
+/// For which request the guest makes the call to the host that runs now. None as for [`caller`].
+///
+/// # Errors
+/// As [`caller`].
+pub(crate) fn requester(
+    store: &mut StoreContextMut<'_, State>,
+) -> wasmtime::Result<Option<Requester>> {
+    let caller = caller(store)?;
+    Ok(caller.map(|caller| Requester {
+        client: caller.client,
+        trace: caller.errand.trace.upgrade(),
+    }))
 }
 
 /// The task of the request that the guest works for.

@@ -10,7 +10,7 @@ use store_server::trace::{Kind, Span, Trace};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
-use wasmtime::{Engine, Store, Trap};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
@@ -102,6 +102,13 @@ pub(crate) enum NoAnswer {
     InstanceEnded,
     #[error("{}", .0.root_cause())]
     Failed(wasmtime::Error),
+}
+
+impl NoAnswer {
+    /// Whether the host has no room for another instance: whichever version was to be asked, it never was.
+    pub(crate) fn is_shortage(&self) -> bool {
+        matches!(self, Self::NoInstance(error) if error.is::<PoolConcurrencyLimitError>())
+    }
 }
 
 /// An answer and the fate of the instance that gives it.
@@ -279,4 +286,40 @@ pub(crate) fn new_store(
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
     store
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use wasmtime::{Config, Instance, InstanceAllocationStrategy, Module, PoolingAllocationConfig};
+
+    use super::*;
+
+    /// What a host says that has no room for any instance.
+    pub(crate) fn shortage() -> NoAnswer {
+        let mut pool = PoolingAllocationConfig::default();
+        pool.total_core_instances(0)
+            .total_memories(1)
+            .total_tables(1)
+            .total_stacks(1);
+        let mut config = Config::new();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        let engine = Engine::new(&config).expect("an engine");
+        let module = Module::new(&engine, b"\0asm\x01\0\0\0").expect("an empty module");
+        let made = Instance::new(Store::new(&engine, ()), &module, &[]);
+        NoAnswer::NoInstance(made.err().expect("there is room for none"))
+    }
+
+    #[test]
+    fn a_host_without_room_is_short_and_a_component_that_fails_is_not() {
+        assert!(shortage().is_shortage());
+        let failed = || wasmtime::format_err!("no start");
+        for other in [
+            NoAnswer::NoInstance(failed()),
+            NoAnswer::Failed(failed()),
+            NoAnswer::InstanceEnded,
+            NoAnswer::TimedOut,
+        ] {
+            assert!(!other.is_shortage(), "{other}");
+        }
+    }
 }

@@ -37,13 +37,15 @@ mod variables;
 mod wasi;
 mod worker;
 
-pub(crate) use caller::{Opener, connected, lead, opener};
+pub(crate) use caller::{Requester, connected, lead, opener, requester};
 pub(crate) use compiler::Compiler;
 pub(crate) use component::{Code, CompileError};
 pub(crate) use context::{Context, Trouble};
 pub(crate) use engine::EpochTicker;
 pub(crate) use generation::{Generation, InFlight, Life, Origin, Version};
-pub(crate) use instances::{Admission, Fate, NoAnswer, Place, Whose};
+#[cfg(test)]
+pub(crate) use instances::tests::shortage;
+pub(crate) use instances::{Admission, Answer, Fate, NoAnswer, Place, Whose};
 pub(crate) use probe::Probe;
 pub(crate) use share::{HeldBytes, MemoryShare, NoRoom, StreamShare};
 pub(crate) use source::Source;

@@ -13,7 +13,7 @@ use crate::clients::Asker;
 use crate::instance::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
 };
-use crate::instance::{Context, HeldBytes, MemoryShare, Opener, State, opener};
+use crate::instance::{Context, HeldBytes, MemoryShare, Requester, State, opener, requester};
 use crate::metrics::Refusal;
 use crate::outbound::{Kind, TOO_MANY};
 
@@ -34,12 +34,15 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         address: String,
     ) -> Answer<Resource<Connection>> {
         accessor.with(|mut access| {
-            let Opener { client, trace } = opener(&mut access.as_context_mut())?;
+            let opener = opener(&mut access.as_context_mut())?;
             let state = access.get();
             match link(&state.component, &state.life.redis, &address) {
                 Ok(link) => {
-                    let asker = client;
-                    let connection = Connection { link, asker, trace };
+                    let connection = Connection {
+                        link,
+                        client: opener.client,
+                        trace: opener.trace.downgrade(),
+                    };
                     Ok(Ok(state.table.push(connection)?))
                 }
                 Err(refusal) => Ok(Err(refusal)),
@@ -242,6 +245,16 @@ fn ended<T>(mut span: Span, reply: &redis::RedisResult<T>) {
     }
 }
 
+impl Connection {
+    /// For whom it was opened.
+    fn opener(&self) -> Requester {
+        Requester {
+            client: self.client,
+            trace: self.trace.upgrade(),
+        }
+    }
+}
+
 /// What one command of an instance needs.
 struct Call {
     link: Arc<Link>,
@@ -252,17 +265,20 @@ struct Call {
 }
 
 impl Call {
+    /// To be made before anything is awaited: later, nobody knows any more for whom the guest makes the call.
     fn on(
         accessor: &Accessor<State, HasSelf<State>>,
         connection: &Resource<Connection>,
     ) -> wasmtime::Result<Self> {
         accessor.with(|mut access| {
+            let requester = requester(&mut access.as_context_mut())?;
             let state = access.get();
             let connection = state.table.get(connection)?;
+            let Requester { client, trace } = requester.unwrap_or_else(|| connection.opener());
             Ok(Self {
                 link: connection.link.clone(),
-                asker: connection.asker,
-                trace: connection.trace.clone(),
+                asker: client,
+                trace,
                 component: state.component.clone(),
                 share: state.share.clone(),
             })

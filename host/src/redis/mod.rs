@@ -23,7 +23,7 @@ mod values;
 use std::sync::Arc;
 
 use redis::RedisError;
-use store_server::trace::Trace;
+use store_server::trace::WeakTrace;
 use wasmtime::component::{HasSelf, Linker};
 
 pub(crate) use self::link::Link;
@@ -66,13 +66,15 @@ impl Terms {
 #[derive(Default)]
 pub(crate) struct Connections(ByAddress<Link>);
 
-/// A component's handle on the one connection to an address, and the client for whom it was opened.
+/// A component's handle on the one connection to an address. Requests may share it, so what is known here of the one that
+/// opened it counts only for commands of which nobody knows for whom they are sent.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Connection {
     link: Arc<Link>,
-    asker: Asker,
-    /// Where its commands belong to.
-    trace: Trace,
+    /// The client of whoever opened it.
+    client: Asker,
+    /// Where the trace of whoever opened it is. Weak, since the connection may outlive the request by far.
+    trace: WeakTrace,
 }
 
 impl Connections {

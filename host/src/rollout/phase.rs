@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::course::Course;
 use super::share::TrafficShare;
 
-/// Where a roll-out stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a roll-out stands. What it goes through later is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) enum Phase {
     /// The new version gets copies of requests; clients are answered by the stable one.
@@ -178,6 +178,8 @@ mod tests {
             [Mirroring, Step(0), Step(1), Promoted]
         );
         assert_eq!(way(&course("", true)), [Mirroring]);
+        let many = way(&course("1,2,3,4,5,6", true));
+        assert!(many.len() > 2 && many.is_sorted(), "{many:?}");
     }
 
     #[test]

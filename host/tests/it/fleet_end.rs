@@ -166,6 +166,24 @@ async fn a_promotion_that_a_hand_undoes_is_undone_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_version_is_tried_before_all_are_known_to_have_promoted_the_last() {
+    let (_fleet, [first, second]) = promoted_on_the_first(&[]).await;
+    let third = guest("third").into_bytes();
+    let canary = "/components/guest/swap?canary=50&for=1h";
+    assert_eq!(post(&first, canary, &third).await, 409);
+    // What the first has promoted can still be found there.
+    assert_eq!(phase(&first).await, "promoted");
+    eventually("the second follows", async || {
+        phase(&second).await == "promoted"
+    })
+    .await;
+    eventually("the first knows that", async || {
+        post(&first, canary, &third).await == 200
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_a_reload_brings_outlasts_a_roll_out() {
     let (fleet, [first, second]) = promoted_on_the_first(&[]).await;
     let file = fleet.store.folder().join("guest.wasm");
@@ -272,6 +290,19 @@ async fn each_step_that_a_command_takes_is_in_the_audit_log() {
             ["refused", "no_canary"]
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_comes_late_puts_no_host_back() {
+    let fleet = Fleet::start(&[]).await;
+    let bytes = guest("second").into_bytes();
+    let [first, second] = fleet.options.clone().map(|options| options.admin_listen);
+    assert_eq!(start_for(&first, &second, &bytes, "1h").await, 200);
+    for (step, status) in [("step-1", 200), ("step-0", 409), ("step-1", 200)] {
+        let path = format!("/components/guest/step?rollout=r1&phase={step}&lease=1h");
+        assert_eq!(post(&first, &path, &[]).await, status, "{step}");
+        assert_eq!(phase(&first).await, "step-1", "{step}");
+    }
 }
 
 /// Begins a roll-out on one host, as a command does that leads it over two.

@@ -101,6 +101,32 @@ async fn orders_of_a_group_are_linked_with_the_one_that_places_them() {
     );
 }
 
+/// Readers of one instance share its connection to Redis, which the first of them opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_read_has_its_own_round_trips_to_redis() {
+    const READS: usize = 6;
+    let shop = traced(one_instance()).await;
+    shop.refreshed().await;
+    let products = [shop.product(10.0, 100).await, shop.product(5.0, 50).await];
+    for product in products.iter().cycle().take(READS) {
+        shop.stock(*product).await;
+    }
+    let mut reads = Vec::new();
+    // The connection lives on, and keeps none of them from being finished.
+    eventually("all reads are finished", async || {
+        reads = traces(&shop).await;
+        let is_read =
+            |tree: &Value| tree["method"] == "GET" && tree["route"].to_string().contains("stocks");
+        reads.retain(is_read);
+        reads.len() == READS
+    })
+    .await;
+    let is_redis = |span: &Value| span["attributes"]["db.system.name"] == "redis";
+    let asked = reads.iter().filter(|tree| spans(tree).iter().any(is_redis));
+    // While an epoch begins, a read may go to MySQL without asking Redis.
+    assert!(asked.count() >= 2, "{reads:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_shows_neither_parameters_nor_paths() {
     let shop = traced(options()).await;

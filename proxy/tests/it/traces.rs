@@ -224,6 +224,28 @@ async fn traces_go_over_grpc_and_over_http_and_the_last_ones_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trace_that_is_larger_than_the_queue_is_sent_in_parts() {
+    let receiver = Receiver::start().await;
+    let upstream = Upstream::start().await;
+    let url = receiver.url();
+    let rig = Rig::with_env(
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
+            ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "1"),
+        ],
+        &shop("", [&upstream]),
+    )
+    .await;
+    assert_eq!(rig.get("/x").await.status(), 200);
+    eventually("the request and its try are there", async || {
+        receiver.spans().len() == 2
+    })
+    .await;
+    assert_eq!(receiver.headers().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_takes_nothing_costs_spans_and_no_request() {
     let refusing = Receiver::start().await;
     refusing.refuse();

@@ -104,11 +104,11 @@ impl Exporter {
         })
     }
 
-    /// Sends a tree, or counts it as dropped if too many wait. Whether it is sent.
+    /// Sends a tree, in several batches if it is large, or counts it as dropped if too many wait. Whether it is sent.
     pub(super) fn push(&self, tree: Arc<Finished>) -> bool {
         let spans = tree.spans.len();
         let before = self.waiting.fetch_add(spans, Ordering::Relaxed);
-        let is_sent = before + spans <= self.most && self.trees.send(tree).is_ok();
+        let is_sent = has_room(before, spans, self.most) && self.trees.send(tree).is_ok();
         if !is_sent {
             self.waiting.fetch_sub(spans, Ordering::Relaxed);
             self.counters.dropped.inc_by(spans as u64);
@@ -127,6 +127,13 @@ impl Exporter {
             tracing::warn!(spans, "Traces were not sent in time, and are lost");
         }
     }
+}
+
+/// Whether a tree of so many spans may wait, where `before` spans wait already and `most` may. A tree that is larger than
+/// the whole queue would never fit, so it may wait as long as the queue is not full: one such tree at a time is beyond the
+/// limit, and none has more than a few hundred spans.
+fn has_room(before: usize, spans: usize, most: usize) -> bool {
+    before + spans <= most || (spans > most && before < most)
 }
 
 impl<E: SpanExporter> Sender<E> {
@@ -195,6 +202,28 @@ impl<E: SpanExporter> Sender<E> {
         {
             self.logged = Some(Instant::now());
             tracing::warn!(spans, "Traces can't be sent: {why}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_room;
+
+    #[test]
+    fn what_fits_may_wait_and_what_never_fits_as_long_as_there_is_any_room() {
+        for (before, spans, expected) in [
+            (0, 10, true),
+            (6, 4, true),
+            (6, 5, false),
+            (10, 1, false),
+            (0, 11, true),
+            (9, 500, true),
+            (10, 11, false),
+            (509, 11, false),
+        ] {
+            let found = has_room(before, spans, 10);
+            assert_eq!(found, expected, "{spans} where {before} wait");
         }
     }
 }

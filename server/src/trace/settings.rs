@@ -71,7 +71,7 @@ pub(super) struct Destination {
 /// Spans on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Batch {
-    /// Most that wait; more are dropped.
+    /// Most that wait; more are dropped, unless they are of one tree that is larger than this.
     pub(super) queue: usize,
     /// Most that are sent at once.
     pub(super) size: usize,
