@@ -23,9 +23,9 @@ mod writes;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use pingora_cache::lock::CacheLock;
 use pingora_cache::predictor::Predictor;
 use pingora_cache::{CacheKey, CacheOptionOverrides, NoCacheReason, RespCacheable};
@@ -226,7 +226,7 @@ impl Caches {
         settings: &config::Cache,
         metrics: &Metrics,
     ) -> &'static Cache {
-        let mut by_group = self.by_group.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_group = self.by_group.lock();
         let cache: &'static Cache = match by_group.get(group) {
             Some(cache) => cache,
             None => {
@@ -242,7 +242,7 @@ impl Caches {
 
     /// Forgets everything that the groups keep for which `chosen` says so; says how many answers that were.
     pub(crate) fn purge(&self, chosen: impl Fn(&str) -> bool) -> usize {
-        let by_group = self.by_group.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_group = self.by_group.lock();
         let chosen = by_group.iter().filter(|(group, _)| chosen(group));
         chosen.map(|(_, cache)| cache.purge()).sum()
     }

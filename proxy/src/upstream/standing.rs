@@ -1,8 +1,9 @@
 //! What is known about an upstream over time, and whether it may be picked.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::config;
 
@@ -105,10 +106,10 @@ impl Standing {
                 _ => State::Draining,
             };
         }
-        match self.checks().health {
+        match self.checks.lock().health {
             Health::Bad => State::Down,
             Health::Unready => State::Unready,
-            Health::Good if self.ejection().until.is_some_and(|until| now < until) => {
+            Health::Good if self.ejection.lock().until.is_some_and(|until| now < until) => {
                 State::Ejected
             }
             Health::Good => State::Up,
@@ -137,7 +138,7 @@ impl Standing {
 
     /// Whether somebody checks from now on if it is up. If nobody does, it counts as up.
     pub(crate) fn set_checked(&self, checked: bool) {
-        let mut checks = self.checks();
+        let mut checks = self.checks.lock();
         if !checked {
             *checks = Checks::default();
         }
@@ -150,7 +151,7 @@ impl Standing {
 
     /// Takes in what a check found; says so if that changes the upstream's state.
     pub(crate) fn checked(&self, found: Health, settings: &config::Health) -> bool {
-        let mut checks = self.checks();
+        let mut checks = self.checks.lock();
         if checks.ended {
             return false;
         }
@@ -181,7 +182,7 @@ impl Standing {
     pub(crate) fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) > 0 {
             self.failures.store(0, Ordering::Relaxed);
-            *self.ejection() = Ejection::default();
+            *self.ejection.lock() = Ejection::default();
         }
     }
 
@@ -198,7 +199,7 @@ impl Standing {
     pub(super) fn served(&self) {
         if self.unavailable.load(Ordering::Relaxed) > 0 {
             self.unavailable.store(0, Ordering::Relaxed);
-            *self.ejection() = Ejection::default();
+            *self.ejection.lock() = Ejection::default();
         }
     }
 
@@ -223,7 +224,7 @@ impl Standing {
     }
 
     fn eject(&self, settings: &config::Ejection, now: Instant) -> Option<Duration> {
-        let mut ejection = self.ejection();
+        let mut ejection = self.ejection.lock();
         if ejection.until.is_some_and(|until| now < until) {
             return None;
         }
@@ -233,14 +234,6 @@ impl Standing {
         ejection.times = ejection.times.saturating_add(1);
         ejection.until = now.checked_add(time);
         Some(time)
-    }
-
-    fn checks(&self) -> std::sync::MutexGuard<'_, Checks> {
-        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ejection(&self) -> std::sync::MutexGuard<'_, Ejection> {
-        self.ejection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
