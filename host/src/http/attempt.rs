@@ -99,7 +99,7 @@ impl Attempt {
         Ok((response, held))
     }
 
-    /// What it means to the client that there is no answer. The cause is logged here, once.
+    /// The problem that the client is told if there is no answer. The cause is logged here, once.
     fn blame(&self, cause: &NoAnswer) -> Problem {
         let problem = match cause {
             NoAnswer::TimedOut => Problem::TimedOut,

@@ -57,7 +57,7 @@ const SHARDS: usize = 16;
 pub(crate) struct Cache {
     memory: Memory,
     lock: CacheLock,
-    /// Requests for what was not cacheable the last time need not wait for one another.
+    /// Remembers what was not cacheable the last time: requests for that need not wait for one another.
     predictor: Predictor<SHARDS>,
     metrics: CacheMetrics,
 }

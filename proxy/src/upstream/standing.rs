@@ -39,9 +39,10 @@ pub(crate) enum Health {
 struct Checks {
     /// What enough checks in a row found.
     health: Health,
-    /// Checks in a row that found `Good` where `health` is not, or the other way round.
+    /// How many checks in a row disagree with `health` on whether the upstream is `Good`.
     opposite: u32,
-    /// Nobody checks any more. What one finds that began before counts for nothing: no later one would correct it.
+    /// Whether the checks have ended. What a check finds that was still under way then is ignored: no later check would
+    /// correct it.
     ended: bool,
 }
 
@@ -85,7 +86,8 @@ impl Default for Standing {
 }
 
 impl Standing {
-    /// That of an upstream that was not there before: until its first good check it gets requests when nobody else can.
+    /// The standing of an upstream that was not there before. Until its first good check it gets requests only when no
+    /// other upstream can take them.
     pub(crate) fn unproven(settings: &config::Health) -> Self {
         let checks = Checks {
             health: Health::Unready,

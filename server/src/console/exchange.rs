@@ -86,7 +86,7 @@ impl Sender {
 }
 
 impl Failure {
-    /// Of a member that may well answer something else.
+    /// A failure of one exchange. The member may well answer another.
     fn of_exchange(reason: String) -> Self {
         Self {
             reason,

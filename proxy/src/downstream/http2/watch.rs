@@ -64,8 +64,8 @@ impl Watch {
         });
     }
 
-    /// How much of the bytes may be sent: all before the reset of a request that has no answer, or the rest after it was
-    /// given one.
+    /// How many of the bytes may be sent now. A reset of a request without an answer is held back until the bytes
+    /// before it are sent, and then until the request has been given an answer.
     fn sendable(&mut self, bytes: &[u8]) -> usize {
         if self.answered.is_some() {
             return bytes.len().min(RESET_BYTES);
