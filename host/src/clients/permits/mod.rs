@@ -1,5 +1,7 @@
 //! Permits of which there are few, for connections to MySQL for example. Clients take turns for them, and where a
 //! client could keep a permit for long, it can't get all of them.
+//!
+//! `state` is who has permits and who waits for one. Nothing here knows what a permit is for.
 
 mod state;
 
