@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use store_server::problem::MEDIA_TYPE;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{self, Frames, RESET_BYTES};
@@ -90,7 +91,7 @@ impl Watch {
         let status = BROKEN.status();
         let length = body.len().to_string();
         let fields = [
-            ("content-type", "application/problem+json"),
+            ("content-type", MEDIA_TYPE),
             ("content-length", &length),
             ("cache-control", "no-store"),
             ("x-content-type-options", "nosniff"),
