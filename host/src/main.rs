@@ -13,7 +13,6 @@ use store_server::terminal::{arguments, say, succeed};
 use store_server::{logging, names, service_manager};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
 
 /// jemalloc instead of glibc's allocator, which keeps seven free pieces of a size for each thread: fewer than the requests that
 /// an instance serves at once.
@@ -91,7 +90,7 @@ async fn run(config: &Config) -> Result<(), StartError> {
     let host = Host::start(config).await?;
     announce(&host)?;
     service_manager::ready();
-    let _ended_on_drop = show_life();
+    let _ended_on_drop = service_manager::show_life();
     let reloader = host.reloader();
     host.serve(async {
         signals.stop(&reloader).await;
@@ -136,20 +135,6 @@ impl Signals {
             }
         }
     }
-}
-
-/// Tells the service manager, if it wants to know, that the process is alive, until the task is dropped.
-fn show_life() -> JoinSet<()> {
-    let mut task = JoinSet::new();
-    if let Some(interval) = service_manager::sign_of_life() {
-        task.spawn(async move {
-            loop {
-                service_manager::alive();
-                tokio::time::sleep(interval).await;
-            }
-        });
-    }
-    task
 }
 
 /// Prints two lines on stdout, for people and for scripts that start a host on port 0.

@@ -3,8 +3,9 @@
 //! Here lives what a client or an operator would notice if the two differed: the id of a request, the body of a problem,
 //! which heads and chunked bodies are too ambiguous to pass, whose word on a client's address counts, what an admin token is
 //! and who may present it, how a duration is written, what a log line and a trace look like, how a metric is declared, the
-//! page that shows all of it, which build it is, how a program says that it failed, what it tells its service manager, how it looks up names, and where in a
-//! file of settings the fault is. Nothing here knows wasmtime, pingora, a client's connection, or what a setting means.
+//! page that shows all of it, which build it is, how a program says that it failed, what it tells its service manager, how
+//! it looks up names, where it is reached from its own machine, and where in a file of settings the fault is. Nothing here
+//! knows wasmtime, pingora, a client's connection, or what a setting means.
 
 pub mod admin_name;
 pub mod build;
@@ -15,6 +16,7 @@ pub mod duration;
 mod elements;
 pub mod field;
 pub mod forwarded;
+pub mod listener;
 pub mod logging;
 pub mod metrics;
 pub mod names;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::task::JoinSet;
 
 /// Says that this process serves, or has taken up its settings again. After an upgrade it says so in place of another.
 pub fn ready() {
@@ -23,14 +24,24 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Says that this process is alive.
-pub fn alive() {
-    tell(&[NotifyState::Watchdog]);
+/// Says again and again that this process is alive, if the service manager wants to hear that, until the task is dropped.
+/// To be called inside a runtime.
+#[must_use]
+pub fn show_life() -> JoinSet<()> {
+    let mut task = JoinSet::new();
+    if let Some(interval) = sign_of_life() {
+        task.spawn(async move {
+            loop {
+                tell(&[NotifyState::Watchdog]);
+                tokio::time::sleep(interval).await;
+            }
+        });
+    }
+    task
 }
 
 /// How often it wants to hear that; `None` if never. Half of what it waits for, as its manual advises.
-#[must_use]
-pub fn sign_of_life() -> Option<Duration> {
+fn sign_of_life() -> Option<Duration> {
     let limit = sd_notify::watchdog_enabled()?;
     Some(limit / 2).filter(|interval| !interval.is_zero())
 }

@@ -51,7 +51,7 @@ impl Admin {
         reply::outcome(outcome.await.unwrap_or_else(broken_off))
     }
 
-    /// Does what a command says that leads a roll-out over several hosts.
+    /// Carries out one step of a roll-out over several hosts, as the command that leads it says.
     pub(super) async fn step(
         self: Arc<Self>,
         id: String,

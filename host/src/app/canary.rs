@@ -12,7 +12,7 @@ use super::tally::Tally;
 use crate::instance::Generation;
 use crate::rollout::{Counts, Course, Key, Phase, Tester, TrafficShare};
 
-/// What of a roll-out stays the same from its first phase to its last.
+/// The part of a roll-out that is the same in all its phases.
 pub(crate) struct Rollout {
     pub(crate) generation: Arc<Generation>,
     pub(crate) course: Course,

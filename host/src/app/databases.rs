@@ -1,4 +1,4 @@
-//! The databases that are to be migrated, for who does nothing else with the app.
+//! Finds the databases that `store-host migrate` is to migrate, without loading the app.
 
 use std::collections::BTreeSet;
 use std::path::Path;

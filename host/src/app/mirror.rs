@@ -121,7 +121,7 @@ impl Mirror {
         });
     }
 
-    /// So many copies ended so.
+    /// How many copies ended in this way.
     pub(crate) fn counted(&self, comparison: Comparison) -> u64 {
         self.counts[comparison as usize].load(Ordering::Relaxed)
     }
@@ -135,7 +135,7 @@ impl Mirror {
 /// A request whose answer is to be compared: the right to copy it, and who gets the copy.
 pub(crate) struct Original {
     pub(crate) mirror: Arc<Mirror>,
-    /// The new version. What a client is slow to read does not keep it alive.
+    /// The new version. A client that is slow to read the original answer does not keep it alive.
     pub(crate) generation: Weak<Generation>,
     /// Where the copy counts.
     pub(crate) tally: Arc<Tally>,

@@ -87,16 +87,16 @@ struct Failure {
 
 #[derive(Clone, Copy)]
 enum Trouble {
-    /// The only one for which waiting may help.
+    /// The server can't be reached. Only this may change while one waits.
     Unreachable,
     Refused,
     /// TLS is not agreed on with this kind of server.
     Tls(&'static str),
     /// No Sentinel watches a primary of this name.
     NotWatched,
-    /// It does not tell of changes.
+    /// The Redis server can't tell the host which values change, so none can be kept near.
     CanNotKeepNear,
-    /// It has a part of the keys only, and sends whoever asks for another elsewhere.
+    /// The Redis server is a node of a cluster: it has only a part of the keys, and redirects requests for the others.
     Cluster,
     /// It has other tables than this program is made for.
     OtherSchema,

@@ -1,4 +1,4 @@
-//! Whether the app can do its work, which is more than that it answers.
+//! Whether the app can do its work: it may answer, and yet have a database that takes no writes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::live::Live;
 use crate::mysql::{Servers, Writer};
 use crate::outbound::{Backend, Kind};
 
-/// How long an answer stands: whoever asks more often costs the databases nothing more.
+/// For how long an answer is given again, so that those who ask more often cost the databases nothing more.
 const STANDS: Duration = Duration::from_secs(1);
 
 /// Whether the databases that the app's components are told of take writes.
@@ -25,7 +25,7 @@ pub(crate) struct Readiness {
 struct Look {
     at: Option<Instant>,
     is_ready: bool,
-    /// Those that were asked, by address, and how they are reached.
+    /// The databases that were asked, by address, and how each is reached.
     writers: BTreeMap<String, (Arc<Servers>, Writer)>,
 }
 

@@ -9,7 +9,8 @@ use crate::metrics::TrialMetrics;
 use crate::rollout::{BUCKETS, Counts, bucket};
 use http::StatusCode;
 
-/// So many requests are known one by one while they are open. Others are known when they are answered.
+/// So many requests are known one by one while they wait for an answer. Further ones are counted when they are
+/// answered.
 const PLACES: usize = 1024;
 
 /// How many places a request looks at for a free one.
@@ -19,8 +20,8 @@ const TRIED: usize = 16;
 pub(crate) struct Tally {
     requests: AtomicU64,
     errors: AtomicU64,
-    /// When the requests without an answer began, in microseconds after `born`, of which none is 0: that is a free place.
-    /// Written by [`OpenRequest`].
+    /// When each request that has no answer began, in microseconds after `born`. 0 marks a free place; no request is
+    /// noted with it. Written by [`OpenRequest`].
     open: Box<[AtomicU64]>,
     born: Instant,
     /// Requests by latency; see [`bucket`].
@@ -113,7 +114,8 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A request until the head of its answer. One that is dropped before was given up by its client.
+/// A request that waits for the head of its answer. If this is dropped before the head is there, the client has given
+/// up.
 pub(crate) struct OpenRequest {
     tally: Arc<Tally>,
     place: Option<usize>,
@@ -123,12 +125,12 @@ pub(crate) struct OpenRequest {
 }
 
 impl OpenRequest {
-    /// The head is there.
+    /// The head of the answer is there, with this status.
     pub(crate) fn answered(mut self, status: StatusCode) {
         self.status = Some(status);
     }
 
-    /// It was never asked, so it does not count.
+    /// Takes the request out of the counts, because the generation was never asked.
     pub(crate) fn forget(mut self) {
         self.free();
         self.tally.requests.fetch_sub(1, Ordering::Relaxed);

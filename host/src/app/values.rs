@@ -1,5 +1,5 @@
-//! What app variables are worth: set by a file, by `SPIN_VARIABLE_…` or by `.env`, read by components through
-//! `spin:variables`.
+//! The values of app variables: given by a file, by `SPIN_VARIABLE_…`, by `.env` or by default, and read by components
+//! through `spin:variables`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -12,7 +12,8 @@ use super::variables::Template;
 use crate::config::VariableFile;
 use crate::outbound::Kind;
 
-/// What has a meaning in an address of MySQL or Redis, wherever it stands there.
+/// Characters that mean something in an address of MySQL or Redis, and that a value must therefore not have there
+/// unencoded.
 const MEANT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'#')
@@ -26,8 +27,8 @@ const MEANT: &AsciiSet = &CONTROLS
 #[derive(Default)]
 pub(crate) struct Values {
     plain: BTreeMap<String, String>,
-    /// As they are put into an address. What a file holds is written there as a URL wants it: whoever makes a password for
-    /// a database and its users writes it as it is.
+    /// The values as they are put into an address. One from a file is percent-encoded there: the file holds a password
+    /// as it is, and not as a URL needs it.
     in_addresses: BTreeMap<String, String>,
 }
 

@@ -1,4 +1,5 @@
-//! App variables as `spin.toml` declares and names them. What they are worth is in `values`.
+//! App variables as `spin.toml` writes them: their declarations, their names, and the templates that use them. Their
+//! values are in `values`.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,11 @@
 //! `store-host healthcheck`: whether the host on this machine is ready, for images that have no other program to ask.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
+use store_server::listener::reachable;
 
 use super::ClientError;
 use super::http::{Call, Caller};
@@ -34,31 +35,4 @@ pub async fn healthcheck(args: &HealthcheckArgs) -> Result<(), ClientError> {
     let host = AdminUrl::Tcp(reachable(args.listen).to_string());
     let ready = caller.call::<Value>(&host, Call::get("/readyz")).await;
     ready.map(drop)
-}
-
-/// The address on which what listens at `listen` is reached from this machine.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_listens_everywhere_is_asked_on_this_machine() {
-        for (listen, asked) in [
-            ("0.0.0.0:5000", "127.0.0.1:5000"),
-            ("[::]:5000", "[::1]:5000"),
-            ("10.0.0.1:80", "10.0.0.1:80"),
-        ] {
-            let listen = listen.parse().expect(listen);
-            assert_eq!(reachable(listen).to_string(), asked);
-        }
-    }
 }

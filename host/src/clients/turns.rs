@@ -1,5 +1,5 @@
-//! Requests that wait, by whose they are: clients take turns, so that one who sends many waits for itself and not its
-//! neighbours for it.
+//! Requests that wait, in a line for each client. Clients take turns: one that sends many requests makes its own wait,
+//! and not its neighbours'.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,8 +8,9 @@ use std::time::Instant;
 /// Whose a request is: a client address's, or the host's own.
 pub(crate) type Asker = Option<IpAddr>;
 
-/// Whose all copies of requests are: they take turns with clients. Packets to its range are discarded (RFC 6666), and
-/// a client of IPv6 is known by the first half of its address: this is none's.
+/// The asker of all copies of requests, which take turns with clients as if one client sent them. No client has this
+/// address: packets to its range are discarded (RFC 6666), and a client of IPv6 is known by the first half of its
+/// address only.
 pub(crate) const COPIES: IpAddr = IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1));
 
 /// Lines that are empty and kept for the next client, so that most requests need no new one.

@@ -4,8 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Most bytes of a Unix socket's path on Linux, without its closing zero (`unix(7)`).
-const LONGEST_SOCKET_PATH: usize = 107;
+use store_server::listener::LONGEST_SOCKET_PATH;
 
 /// The address of an admin interface: `http://127.0.0.1:5100` or `unix:/run/store-host.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -36,7 +36,7 @@ fn grace(fleet: &Fleet) -> Duration {
 }
 
 impl Control {
-    /// Sees to it that a roll-out ends that nobody leads any more, and that all its hosts come to the same end.
+    /// Ends a roll-out that nobody leads any more, so that all its hosts come to the same end.
     pub(super) async fn guard(self: Arc<Self>, id: String, fleet: Fleet) {
         let rollout = fleet.id;
         while let Some((record, lease_ends)) = self.unfinished(&id, &rollout) {
@@ -69,8 +69,8 @@ impl Control {
         (record.is_of(rollout) && is_unfinished).then(|| (record.clone(), ends))
     }
 
-    /// Does what follows from what the other hosts say, who have been asked for `asking`. Returns how long to wait before they
-    /// are asked again.
+    /// Acts on the votes of the other hosts, which have been asked for the time `asking` now. Returns how long to wait
+    /// before they are asked again.
     async fn decide(
         &self,
         id: &str,
@@ -116,7 +116,8 @@ impl Control {
         PAUSE
     }
 
-    /// Keeps to a promotion that may not be that of all hosts.
+    /// Keeps the version that this host has promoted, though other hosts may serve another, and logs that. The roll-out
+    /// is settled with it.
     fn stay(&self, id: &str, number: u64, rollout: &str, why: &str) {
         tracing::error!(
             component = id,
@@ -169,8 +170,8 @@ impl Control {
         Ok((result, change))
     }
 
-    /// The generation that served before the roll-out that the one that `serves` comes from. If it is not kept, the promotion
-    /// is final.
+    /// The generation that served before the roll-out from which generation `serves` comes. If it is not kept, the
+    /// promotion is final.
     fn version_before(&self, id: &str, rollout: &str, serves: u64) -> Result<u64, ControlError> {
         let mut ledgers = self.ledgers.lock();
         let ledger = ledgers.entry(id.to_owned()).or_default();

@@ -55,8 +55,9 @@ impl Ledger {
         self.rollout = Some(record);
     }
 
-    /// Somebody has decided that the generation `serves` does, or none: whatever the other hosts of a roll-out do, it stays.
-    /// Returns whether that ends a roll-out.
+    /// Takes note that the generation `serves` has been put in service, or that none has. If the last roll-out promoted
+    /// another one, and not all of its hosts are known to have done so, it counts as withdrawn from now on. Returns
+    /// whether it does.
     pub(super) fn overrule(&mut self, serves: Option<u64>) -> bool {
         let rollout = self.rollout.as_mut();
         let rollout = rollout.filter(|one| one.is_unsettled() && Some(one.generation) != serves);

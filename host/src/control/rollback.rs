@@ -45,7 +45,7 @@ impl Control {
         self.roll_back(id, &slot, wanted).await
     }
 
-    /// The same for whoever has the right to change the component, which serves what is in `slot` and nothing else.
+    /// Rolls back for a caller that has the claim to the component, in whose `slot` no canary is tried.
     pub(super) async fn roll_back(
         &self,
         id: &str,

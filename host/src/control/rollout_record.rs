@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::answers::{LastChange, RolloutMark};
 use crate::rollout::{Course, Phase};
 
-/// How often a host may end in one phase of a roll-out: whatever ends it, it may be the new version.
+/// How many times a host may be restarted in one phase of a roll-out. After more, the roll-out is withdrawn: whatever
+/// ends the host may be the new version.
 const MOST_RESTARTS: u32 = 3;
 
 /// A roll-out: where it stands, or how it ended.
@@ -27,7 +28,7 @@ pub(crate) struct RolloutRecord {
     /// How often the host has started in this phase.
     pub(crate) restarts: u32,
     pub(crate) end: Option<LastChange>,
-    /// Whether a restart is to find nothing of it.
+    /// Whether the new version ends with the process. Then nothing of its roll-out is written down either.
     #[serde(skip)]
     pub(crate) is_ephemeral: bool,
     /// Present if a command leads it over several hosts.
@@ -88,7 +89,7 @@ impl RolloutRecord {
         self.end(Phase::Withdrawn, "withdrawn", Some(reason.into()));
     }
 
-    /// Whether its end is what changed last, as far as the generation `serves` tells.
+    /// Whether the end of this roll-out is the component's latest change, to judge by the generation that `serves`.
     pub(crate) fn is_latest(&self, serves: u64) -> bool {
         match self.phase {
             Phase::Promoted => self.generation == serves,

@@ -104,8 +104,8 @@ impl Body for GatheredBody {
 /// Frames on the way between a guest and a slow client.
 const FRAMES_AHEAD: usize = 4;
 
-/// Ends a long answer that its client leaves unread for `limit`, which frees all that is held for it: of the component,
-/// and of the guest, its database connection for one.
+/// Cuts off a long answer that its client leaves unread for `limit`. That frees all that is held for it, such as its
+/// place at the component and the guest's connection to a database.
 pub(crate) fn unstalled(mut body: GuestBody, limit: Duration) -> UnstalledBody {
     let (sender, frames) = mpsc::channel(FRAMES_AHEAD);
     // Ends with the body: when it is read, when the client is gone, or at the limit.
@@ -126,7 +126,8 @@ pub(crate) fn unstalled(mut body: GuestBody, limit: Duration) -> UnstalledBody {
     UnstalledBody(frames)
 }
 
-/// Frames from the task above; its `None` is the body's end, and its silence is not.
+/// The body whose frames the task of [`unstalled`] sends. The item `None` is its end; a channel that closes without one
+/// means that the answer was cut off.
 pub(crate) struct UnstalledBody(mpsc::Receiver<Option<Result<Frame<Bytes>, Error>>>);
 
 impl Body for UnstalledBody {

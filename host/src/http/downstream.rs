@@ -1,5 +1,5 @@
-//! A client's connection as hyper sees it: it breaks when the client stops reading, what hyper would take and should not
-//! does not reach it, and its own refusals leave it in the form of all others.
+//! A client's connection as hyper sees it. It breaks when the client stops reading, keeps from hyper what hyper would
+//! accept and should not, and puts hyper's own refusals into the form of all others.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;

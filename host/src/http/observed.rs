@@ -19,7 +19,8 @@ use crate::clients::Share;
 use crate::instance::{Fate, InFlight, Place};
 use crate::metrics::{InUse, MethodMetrics};
 
-/// What a request that was let in holds of its component until its answer has ended.
+/// What is kept for a request from its admission until its answer has ended: its place at the component, and the
+/// generation that answers it.
 pub(crate) struct Holdings {
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) place: Arc<Place>,
@@ -92,7 +93,7 @@ impl Body for GuestBody {
 pub(crate) struct Observation {
     metrics: Arc<MethodMetrics>,
     started: Instant,
-    /// The client left first, until an answer says otherwise. 499 is what nginx logs then.
+    /// The status that is counted. Until there is an answer it is 499, which nginx logs for a client that left before.
     status: u16,
     root: Span,
     _in_flight: InUse,
@@ -125,7 +126,7 @@ impl Observation {
         self.root.inside()
     }
 
-    /// Ties itself, and what the request takes of its client's share, to the answer's body.
+    /// Makes this, and the request's part of its client's share, last until the answer's body has ended.
     pub(crate) fn follow<B>(
         mut self,
         response: Response<B>,

@@ -36,7 +36,7 @@ pub(crate) struct Limits {
     pub(crate) time: Duration,
 }
 
-/// Receives the body of a request with `headers`, which say its length afterwards as it is.
+/// Receives the body of a request. If its `headers` announced a length, they have it in its plain form afterwards.
 ///
 /// # Errors
 /// It is too large, too slow, or breaks off; or too much of its client's, or of all, waits already.

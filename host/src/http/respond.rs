@@ -23,7 +23,8 @@ use crate::clients::{Client, Share};
 use crate::instance::{Context, Place, Whose};
 use crate::message::{Problem, RequestId, head};
 
-/// A store-proxy fetches what nobody has asked for yet, or more than was asked for: no call of a client's.
+/// A store-proxy sends this header when it asks for more than a client did: for something that no client has asked for
+/// yet, or with GET where a client sent HEAD. Such a request is not counted as a client's call.
 const CACHE_FILL: HeaderName = HeaderName::from_static("store-cache-fill");
 
 /// The header that only caches of the store's own obey (RFC 9213).

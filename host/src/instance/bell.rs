@@ -15,7 +15,8 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    /// From now on the task runs, and can be woken by `task` when it does not. What rang before is why it runs.
+    /// The task runs from now on: a ring is noted, and wakes nobody. A ring from before is forgotten, as it is why the
+    /// task runs. `task` is woken by rings after [`Bell::unmute`].
     pub(crate) fn mute(&self, task: &Waker) {
         self.task.register(task);
         self.runs.store(true, Ordering::SeqCst);
@@ -27,7 +28,7 @@ impl Bell {
         self.rang.swap(false, Ordering::SeqCst)
     }
 
-    /// From now on the task does not run, and is woken: at once, if the bell was rung.
+    /// The task no longer runs: a ring wakes it. One that was noted and not asked about wakes it at once.
     pub(crate) fn unmute(&self) {
         self.runs.store(false, Ordering::SeqCst);
         if self.rang() {

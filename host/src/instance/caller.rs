@@ -30,7 +30,8 @@ impl Caller {
 pub(super) struct Errand {
     /// Where the guest runs for it.
     trace: WeakTrace,
-    /// What it is to change, if it is traced and not a mere question: requests that change the same may be done in one.
+    /// The method and path of the request, if it is traced and may change something: requests that have both in common
+    /// may be done in one transaction.
     subject: Option<(Method, Box<str>)>,
     stage: Stage,
 }
@@ -38,17 +39,17 @@ pub(super) struct Errand {
 /// How far the work on a request is, as far as one can tell from its calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
-    /// It has neither an answer nor had a connection to MySQL: another may do its work.
+    /// It has no answer yet and has had no connection to MySQL: another request may do its work.
     #[default]
     Waiting,
     /// It had a connection.
     Connected,
-    /// It has an answer, or it did its work and that of others.
+    /// It has an answer, or began a transaction that does its work and perhaps that of others.
     Done,
 }
 
 impl Errand {
-    /// Of a request for which the guest begins to run at `trace`.
+    /// The errand of a request for which the guest begins to run at `trace`.
     pub(super) fn new<B>(trace: &Trace, request: &http::Request<B>) -> Self {
         let (method, path) = (request.method(), request.uri().path());
         let may_change = trace.is_on() && !method.is_safe();
@@ -139,7 +140,8 @@ pub(crate) fn connected(store: &mut StoreContextMut<'_, State>) -> wasmtime::Res
     opener(store)
 }
 
-/// Takes note that the guest makes the first statement of a transaction: who may be done by it has come by now.
+/// Takes note that the guest makes the first statement of a transaction. All requests whose work the transaction may do
+/// have come by now.
 ///
 /// # Errors
 /// As [`caller`].

@@ -1,4 +1,4 @@
-//! For whom an instance works.
+//! The clients whose requests one instance answers at the same time.
 
 use crate::clients::Asker;
 
@@ -26,8 +26,9 @@ impl Company {
         self.requests -= 1;
     }
 
-    /// Whether a request of `asker` may share the instance. Where one of them computes for long, as `computes` tells of a
-    /// client, the other would wait for that without a turn of its own.
+    /// Whether the instance may take a request of `asker`. If it has requests of another client, and one of the two
+    /// computes for long, as `computes` says, it may not: the other would have to wait for that, without a turn of its
+    /// own.
     pub(super) fn may_have(&self, asker: Asker, computes: impl Fn(Asker) -> bool) -> bool {
         let is_alone = self.requests == 0 || (self.client == asker && asker.is_some());
         is_alone || !(computes(asker) || computes(self.client))

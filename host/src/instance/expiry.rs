@@ -11,10 +11,11 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::generation::Life;
 use crate::config::Limits;
 
-/// How many times the limit of a request an instance may go on after its last answer, to stream bodies for example.
+/// After its last answer, an instance may go on for so many times the limit of a request, to stream bodies for example.
 const AFTER_ANSWER: u32 = 10;
 
-/// How much longer than a request an instance may go on: its client is answered first.
+/// How long an instance may go on after its last request's time limit: first the limit answers the client, then the
+/// instance is ended.
 const GRACE: Duration = Duration::from_millis(40);
 
 /// What an instance does, and since when.

@@ -15,7 +15,7 @@ pub(super) enum Phase {
     Took,
     /// It found no request to take, and sleeps until it is woken.
     Asleep,
-    /// It has come to its end. One that is dropped before never comes here.
+    /// The event loop has come to its end. A worker that is dropped before that is never in this phase.
     Ended,
 }
 

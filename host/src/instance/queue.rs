@@ -12,14 +12,14 @@ use parking_lot::Mutex;
 use super::roster::{Need, Roster, Seat};
 use crate::clients::{Asker, Turns};
 
-/// Another instance is called for a request that waits so long, and instead of one that was called and does not come:
-/// those at work may be stuck in a guest that computes.
+/// How long a request may wait before another instance is called for it, and how long an instance that was called may
+/// take to come before another is called instead. Those at work may be stuck in a guest that computes.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Requests that wait, and instances that wait for some.
 pub(crate) struct Queue<R> {
     inner: Mutex<Inner<R>>,
-    /// Whether another thread could take what one instance has not come to yet.
+    /// Whether instances run on more than one thread: then another one can take requests while the first is at work.
     has_threads: bool,
 }
 
@@ -83,9 +83,10 @@ impl<R> Queue<R> {
         inner.is_watched.then(|| inner.call_for_who_waits_long())
     }
 
-    /// The next request for an instance that has room and may have requests of whoever `may`. Without one it sleeps until
-    /// it is woken, unless others wait that it may not have: another instance is called for those. Others are called for
-    /// what is left, too, if it has waited long or if another thread can take it.
+    /// Gives an instance that has room the next request of an asker whom it `may` serve. If no request waits, the
+    /// instance sleeps until it is woken. If only requests wait that it may not have, another instance is called for
+    /// them. Another is also called for the requests that remain, if one has waited long or if another thread can take
+    /// them.
     pub(crate) fn take(
         &self,
         seat: &mut Seat,

@@ -3,8 +3,8 @@
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// How many times the patience no other is made after one could not be, as long as some live: each that fails costs a
-/// request that they would have served.
+/// After an instance could not be made, no other is made for so many times the patience, as long as some instances
+/// live: each further failure would cost a request that those can serve.
 const RESPITE: u32 = 50;
 
 /// Instances that have not left.

@@ -50,9 +50,9 @@ pub(super) struct Spell {
 }
 
 enum Stand {
-    /// It was woken, and has a first turn at once.
+    /// It was woken, and needs no permit for its first turn.
     Fresh,
-    /// It has more to do than one turn, or is for a client who has others that do.
+    /// It waits for a permit: it has used up a turn, or was woken while others of its client wait.
     Waiting(Pin<Box<dyn Future<Output = Permit> + Send>>),
     /// It has another turn.
     Going(#[expect(dead_code, reason = "it counts until it is dropped")] Permit),
@@ -86,8 +86,8 @@ impl Spell {
         Poll::Ready(())
     }
 
-    /// Whether one that was woken has no first turn: one client's many instances would be as long in the way of others
-    /// as one that computes for long.
+    /// Whether an instance that was woken must wait even for its first turn, because others of its client wait: many
+    /// instances of one client would be in the way of others for as long as one that computes for long.
     pub(super) fn must_wait(&self, asker: Asker) -> bool {
         matches!(self.stand, Stand::Fresh) && self.processor.has_waiting(asker)
     }

@@ -348,8 +348,8 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Resolves when nobody waits for the answer any more and its time is over. Who waits has a timer that ends no later, so
-/// that most requests need no second one.
+/// Resolves when nobody waits for the answer any more and `deadline` has passed. Whoever waits gives up by a timer that
+/// ends no later, so most requests need no second one.
 async fn abandoned(answer: &mut oneshot::Sender<Answer>, deadline: Instant) {
     answer.closed().await;
     tokio::time::sleep_until(deadline.into()).await;

@@ -1,4 +1,5 @@
-//! Numbered SQL files, applied once each and recorded in the database. `schema` compares the record with them.
+//! Numbered SQL files, applied once each and recorded in the database. `schema` compares the record with them. Nothing
+//! here is called for a request, and nothing that serves applies a migration.
 
 mod schema;
 

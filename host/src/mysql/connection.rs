@@ -199,7 +199,8 @@ impl Drop for PooledConnection {
     }
 }
 
-/// How often a server is asked to kill a connection, if it can't be reached: what that holds would stay locked.
+/// How many times a server that can't be reached is asked to kill a connection. Until the connection is gone, what it
+/// holds stays locked.
 const KILL_ATTEMPTS: u32 = 3;
 
 /// Time before the second attempt; twice that before the third. A server that refuses connections, or has too many, says so

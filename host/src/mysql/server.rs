@@ -36,13 +36,14 @@ const HIDDEN_STATEMENTS: &str = "\
 
 /// One database of one server, as one user.
 pub(crate) struct Server {
-    /// As the address has them.
+    /// The options as the address has them.
     usual: Opts,
-    /// What was connected with last: to the group's writer, under the name that its certificate is for.
+    /// The options that were used last: they may lead to the group's writer, and have a name that its certificate is
+    /// for.
     opts: ArcSwap<Opts>,
     /// Whether its certificate may be for any name.
     takes_any_name: bool,
-    /// Who says which server it is.
+    /// The group that says which server is written to; none if the address is that of one server.
     group: Option<Arc<Group>>,
     /// What traces say of it.
     pub(super) attributes: Attributes,
@@ -185,8 +186,8 @@ fn place(opts: &Opts) -> HostPort {
     HostPort::new(opts.ip_or_hostname(), opts.tcp_port())
 }
 
-/// A name that a server's certificate is for, if a connection failed because it is not for the one in the address: what
-/// is looked at last, when an authority was found that signed it.
+/// A name in a server's certificate, if a connection failed because the certificate is not for the host in the address.
+/// The name is checked last: by then an authority was found that signed the certificate.
 fn name_in_certificate(error: &mysql_async::Error) -> Option<String> {
     let rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
         presented,

@@ -25,8 +25,10 @@ async fn a_user_is_created_once_for_an_email() {
         read,
         json!({"id": user, "name": "Ada", "email": "ada@example.com"})
     );
-    shop.post("/users", &body).await.problem(409);
-    shop.get("/users/999").await.problem(404);
+    let taken = shop.post("/users", &body).await.problem(409);
+    assert_eq!(taken, "another user has this email");
+    let unknown = shop.get("/users/999").await.problem(404);
+    assert_eq!(unknown, "there is no user 999");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +57,8 @@ async fn emails_are_compared_byte_by_byte_but_for_the_case_of_ascii_letters() {
         assert_eq!(read["email"], email);
     }
     for taken in ["🍣@X.Y", "STRASSE@x.y", "K@x.y", "aDA@x.Y", "ada@x.y"] {
-        create(taken).await.problem(409);
+        let detail = create(taken).await.problem(409);
+        assert_eq!(detail, "another user has this email", "{taken}");
     }
 }
 
@@ -78,9 +81,20 @@ async fn a_product_is_created_read_and_deleted_with_its_stock() {
         shop.delete(&path).await.expect(404),
         json!({"deleted": false})
     );
-    shop.get(&path).await.problem(404);
-    shop.get(&format!("/stocks/{product}")).await.problem(404);
+    assert_eq!(
+        shop.get(&path).await.problem(404),
+        format!("there is no product {product}")
+    );
+    assert_eq!(
+        shop.get(&format!("/stocks/{product}")).await.problem(404),
+        format!("there is no stock of product {product}")
+    );
     shop.assert_consistent().await;
+}
+
+/// Why a product can't be deleted.
+fn ordered(product: i64) -> String {
+    format!("there are orders of product {product}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,9 +102,8 @@ async fn a_product_in_an_order_can_not_be_deleted() {
     let shop = Shop::open().await;
     let (user, product) = (shop.user(1).await, shop.product(49.99, 5).await);
     shop.order(user, product, 1).await.expect(201);
-    shop.delete(&format!("/products/{product}"))
-        .await
-        .problem(409);
+    let deleted = shop.delete(&format!("/products/{product}")).await;
+    assert_eq!(deleted.problem(409), ordered(product));
     assert_eq!(shop.stock(product).await, 4);
 }
 
@@ -99,7 +112,10 @@ async fn stock_is_set_and_says_whether_it_was_there() {
     let shop = Shop::open().await;
     let product = json!({"name": "Mouse", "sku": "M-1", "price": 5});
     let id = shop.post("/products", &product).await.expect(201)["product_id"].clone();
-    shop.get(&format!("/stocks/{id}")).await.problem(404);
+    assert_eq!(
+        shop.get(&format!("/stocks/{id}")).await.problem(404),
+        format!("there is no stock of product {id}")
+    );
 
     let set = async |quantity: i64| {
         let body = json!({"product_id": id, "quantity": quantity});
@@ -112,9 +128,9 @@ async fn stock_is_set_and_says_whether_it_was_there() {
     assert_eq!(set(7).await, json!({"result": "rows updated: 1"}));
     let read = shop.get(&format!("/stocks/{id}")).await.expect(200);
     assert_eq!(read, json!({"product_id": id, "quantity": 7}));
-    shop.post("/stocks", &json!({"product_id": 999, "quantity": 1}))
-        .await
-        .problem(422);
+    let body = json!({"product_id": 999, "quantity": 1});
+    let unknown = shop.post("/stocks", &body).await.problem(422);
+    assert_eq!(unknown, "unknown product 999");
     shop.assert_consistent().await;
 }
 
@@ -173,8 +189,8 @@ async fn products_are_deleted_under_load() {
                 let body = json!({"product_id": own, "quantity": 5});
                 shop.post("/stocks", &body).await.expect(201);
                 let shared = shared[(worker + round) % shared.len()];
-                let ordered = (worker + round) % 2 == 0;
-                let items = if ordered {
+                let is_ordered = (worker + round) % 2 == 0;
+                let items = if is_ordered {
                     vec![own, shared]
                 } else {
                     vec![shared]
@@ -186,14 +202,13 @@ async fn products_are_deleted_under_load() {
                 let body = json!({"user_id": user, "items": items});
                 shop.post("/orders", &body).await.expect(201);
                 let deleted = shop.delete(&format!("/products/{own}")).await;
-                if ordered {
-                    deleted.problem(409);
+                if is_ordered {
+                    assert_eq!(deleted.problem(409), ordered(own));
                 } else {
                     deleted.expect(200);
                 }
-                shop.delete(&format!("/products/{shared}"))
-                    .await
-                    .problem(409);
+                let deleted = shop.delete(&format!("/products/{shared}")).await;
+                assert_eq!(deleted.problem(409), ordered(shared));
             }
         }
     });

@@ -18,29 +18,60 @@ async fn post_raw(shop: &Shop, path: &str, body: impl Into<reqwest::Body>) -> An
     .await
 }
 
+/// What a component says before the parser's own words.
+const NOT_READ: &str = "the body is not what this path reads: ";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_are_not_what_the_route_reads_are_400() {
     let shop = Shop::open().await;
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let bodies: [&[u8]; 12] = [
-        b"",
-        b"{",
-        b"null",
-        b"[]",
-        b"{\"user_id\":\"1\",\"items\":[]}",
-        b"{\"user_id\":1.5,\"items\":[]}",
-        b"{\"user_id\":1}",
-        b"{\"user_id\":1,\"items\":[],\"coupon\":\"x\"}",
-        b"{\"user_id\":1,\"items\":[{\"product_id\":1,\"quantity\":99999999999999999999}]}",
-        b"{\"user_id\":1,\"items\":[{\"product_id\":1,\"quantity\":1e400}]}",
-        b"{\"user_id\":1,\"items\":\"\xff\xfe\"}",
-        deep.as_bytes(),
+    let bodies: [(&[u8], &str); 12] = [
+        (b"", "EOF while parsing a value"),
+        (b"{", "EOF while parsing an object"),
+        (b"null", "invalid type: null, expected an object"),
+        (b"[]", "invalid type: sequence, expected an object"),
+        (
+            b"{\"user_id\":\"1\",\"items\":[]}",
+            "invalid type: a string, expected a number",
+        ),
+        (
+            b"{\"user_id\":1.5,\"items\":[]}",
+            "invalid value: 1.5, expected a whole number",
+        ),
+        (b"{\"user_id\":1}", "missing field `items`"),
+        (
+            b"{\"user_id\":1,\"items\":[],\"coupon\":\"x\"}",
+            "unknown field `coupon`",
+        ),
+        (
+            b"{\"user_id\":1,\"items\":[{\"product_id\":1,\"quantity\":99999999999999999999}]}",
+            "invalid value: 99999999999999999999, expected a whole number",
+        ),
+        (
+            b"{\"user_id\":1,\"items\":[{\"product_id\":1,\"quantity\":1e400}]}",
+            "invalid value: 1e400, expected a whole number",
+        ),
+        (
+            b"{\"user_id\":1,\"items\":\"\xff\xfe\"}",
+            "invalid unicode code point",
+        ),
+        (
+            deep.as_bytes(),
+            "invalid type: sequence, expected an object",
+        ),
     ];
-    for body in bodies {
-        post_raw(&shop, "/orders", body.to_vec()).await.problem(400);
+    for (body, reason) in bodies {
+        let detail = post_raw(&shop, "/orders", body.to_vec()).await.problem(400);
+        assert!(detail.starts_with(NOT_READ), "{detail}");
+        assert!(detail.contains(reason), "no `{reason}` in {detail}");
     }
     for path in ["/users", "/products", "/stocks", "/stocks/graphql-query"] {
-        post_raw(&shop, path, "{").await.problem(400);
+        let detail = post_raw(&shop, path, "{").await.problem(400);
+        assert!(detail.starts_with(NOT_READ), "{path}: {detail}");
+        assert!(
+            detail.contains("EOF while parsing an object"),
+            "{path}: {detail}"
+        );
     }
     let mut mysql = shop.store.mysql().await.unwrap();
     let rows: Option<i64> = mysql
@@ -55,21 +86,48 @@ async fn values_that_can_not_be_accepted_are_422() {
     let shop = Shop::open().await;
     let long = "x".repeat(400);
     let product = |price: serde_json::Value| json!({"name": "A", "sku": "B", "price": price});
+    let price = "price must be more than 0, at most 99999999.99, with at most two decimals";
+    let quantity = "quantity must be from 0 to 2147483647";
     let cases = [
-        ("/users", json!({"name": "", "email": "a@b"})),
-        ("/users", json!({"name": long, "email": "a@b"})),
-        ("/users", json!({"name": "A", "email": "nobody"})),
-        ("/products", product(json!(0))),
-        ("/products", product(json!(-1))),
-        ("/products", product(json!(0.001))),
-        ("/products", product(json!(100_000_000))),
-        ("/products", product(json!(1e300))),
-        ("/products", json!({"name": "A", "sku": long, "price": 1})),
-        ("/stocks", json!({"product_id": 1, "quantity": -1})),
-        ("/stocks", json!({"product_id": 1, "quantity": i64::MAX})),
+        (
+            "/users",
+            json!({"name": "", "email": "a@b"}),
+            "name must not be empty: it needs a visible character",
+        ),
+        (
+            "/users",
+            json!({"name": long, "email": "a@b"}),
+            "name must have at most 255 characters",
+        ),
+        (
+            "/users",
+            json!({"name": "A", "email": "nobody"}),
+            "email must be an address such as ada@example.com",
+        ),
+        ("/products", product(json!(0)), price),
+        ("/products", product(json!(-1)), price),
+        ("/products", product(json!(0.001)), price),
+        ("/products", product(json!(100_000_000)), price),
+        ("/products", product(json!(1e300)), price),
+        (
+            "/products",
+            json!({"name": "A", "sku": long, "price": 1}),
+            "sku must have at most 64 characters",
+        ),
+        (
+            "/stocks",
+            json!({"product_id": 1, "quantity": -1}),
+            quantity,
+        ),
+        (
+            "/stocks",
+            json!({"product_id": 1, "quantity": i64::MAX}),
+            quantity,
+        ),
     ];
-    for (path, body) in cases {
-        shop.post(path, &body).await.problem(422);
+    for (path, body, reason) in cases {
+        let detail = shop.post(path, &body).await.problem(422);
+        assert_eq!(detail, reason, "{path} {body}");
     }
 }
 
@@ -109,34 +167,41 @@ async fn another_media_type_is_415_and_another_method_405() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_ids_and_paths_are_404() {
     let shop = Shop::open().await;
-    for path in [
-        "/",
-        "/nope",
-        "/orders/1/items",
-        "/orders/0",
-        "/orders/-1",
-        "/orders/abc",
-        "/orders/99999999999999999999",
-        "/users/x",
-        "/products/1",
-        "/stocks/1",
-        "/orders/reports/nope",
+    let (nothing, no_id) = (
+        "there is nothing at this path",
+        "an id is a positive whole number",
+    );
+    for (path, reason) in [
+        ("/", nothing),
+        ("/nope", nothing),
+        ("/orders/1/items", nothing),
+        ("/orders/0", no_id),
+        ("/orders/-1", no_id),
+        ("/orders/abc", no_id),
+        ("/orders/99999999999999999999", no_id),
+        ("/users/x", no_id),
+        ("/products/1", "there is no product 1"),
+        ("/stocks/1", "there is no stock of product 1"),
+        ("/orders/reports/nope", nothing),
     ] {
-        shop.get(path).await.problem(404);
+        assert_eq!(shop.get(path).await.problem(404), reason, "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_the_limit_is_413_whether_or_not_it_says_so() {
     let shop = Shop::open().await;
+    let reason = "the request body is larger than 1048576 bytes";
     let large = vec![b' '; 1024 * 1024 + 1];
-    post_raw(&shop, "/orders", large.clone()).await.problem(413);
+    let detail = post_raw(&shop, "/orders", large.clone()).await.problem(413);
+    assert_eq!(detail, reason);
     let chunks = large
         .chunks(64 * 1024)
         .map(<[u8]>::to_vec)
         .map(Ok::<_, std::io::Error>);
     let stream = reqwest::Body::wrap_stream(futures::stream::iter(chunks.collect::<Vec<_>>()));
-    post_raw(&shop, "/orders", stream).await.problem(413);
+    let detail = post_raw(&shop, "/orders", stream).await.problem(413);
+    assert_eq!(detail, reason);
     shop.get("/health-check").await.expect(200);
 }
 

@@ -64,10 +64,21 @@ async fn a_number_is_what_was_written_and_not_what_a_float_makes_of_it() {
         "1e400",
         "1e-400",
     ] {
-        post(&shop, "/products", &product(price)).await.problem(422);
+        let detail = post(&shop, "/products", &product(price)).await.problem(422);
+        assert_eq!(
+            detail, "price must be more than 0, at most 99999999.99, with at most two decimals",
+            "{price}"
+        );
     }
-    for price in ["\"19.99\"", "null", "true", "[19.99]"] {
-        post(&shop, "/products", &product(price)).await.problem(400);
+    for (price, kind) in [
+        ("\"19.99\"", "a string"),
+        ("null", "null"),
+        ("true", "a boolean"),
+        ("[19.99]", "an array"),
+    ] {
+        let detail = post(&shop, "/products", &product(price)).await.problem(400);
+        let reason = format!("invalid type: {kind}, expected a number");
+        assert!(detail.contains(&reason), "no `{reason}` in {detail}");
     }
     for price in ["19.99", "19.990000000000000000000000", "1999e-2"] {
         let made = post(&shop, "/products", &product(price)).await.expect(201);
@@ -80,10 +91,13 @@ async fn a_number_is_what_was_written_and_not_what_a_float_makes_of_it() {
         "1e400",
         "9223372036854775808",
     ] {
-        let body = format!(r#"{{"product_id":1,"quantity":{quantity}}}"#);
-        post(&shop, "/stocks", &body).await.problem(400);
-        let body = format!(r#"{{"user_id":1,"items":[{body}]}}"#);
-        post(&shop, "/orders", &body).await.problem(400);
+        let reason = format!("invalid value: {quantity}, expected a whole number");
+        let line = format!(r#"{{"product_id":1,"quantity":{quantity}}}"#);
+        let order = format!(r#"{{"user_id":1,"items":[{line}]}}"#);
+        for (path, body) in [("/stocks", line), ("/orders", order)] {
+            let detail = post(&shop, path, &body).await.problem(400);
+            assert!(detail.contains(&reason), "no `{reason}` in {detail}");
+        }
     }
     post(&shop, "/stocks", r#"{"product_id":1,"quantity":2.0e0}"#)
         .await
@@ -94,24 +108,38 @@ async fn a_number_is_what_was_written_and_not_what_a_float_makes_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_show_nothing_and_addresses_that_are_none_are_422() {
     let shop = Shop::open().await;
-    for nothing in [
-        "",
-        " ",
-        "\0",
-        "\u{1}\u{7f}",
-        "\u{200b}",
-        "\u{202e}\u{feff} \u{ad}",
-        "\u{2800}",
-        "Ann\0",
-        "\u{7}Ann",
-        "Ann\nLee",
+    let (empty, control) = (
+        "must not be empty: it needs a visible character",
+        "must not have control characters",
+    );
+    for (nothing, reason) in [
+        ("", empty),
+        (" ", empty),
+        ("\0", empty),
+        ("\u{1}\u{7f}", empty),
+        ("\u{200b}", empty),
+        ("\u{202e}\u{feff} \u{ad}", empty),
+        ("\u{2800}", empty),
+        ("Ann\0", control),
+        ("\u{7}Ann", control),
+        ("Ann\nLee", control),
     ] {
-        let user = json!({"name": nothing, "email": "a@x.y"});
-        shop.post("/users", &user).await.problem(422);
-        let product = json!({"name": nothing, "sku": "A", "price": 1});
-        shop.post("/products", &product).await.problem(422);
-        let product = json!({"name": "A", "sku": nothing, "price": 1});
-        shop.post("/products", &product).await.problem(422);
+        for (path, field, body) in [
+            ("/users", "name", json!({"name": nothing, "email": "a@x.y"})),
+            (
+                "/products",
+                "name",
+                json!({"name": nothing, "sku": "A", "price": 1}),
+            ),
+            (
+                "/products",
+                "sku",
+                json!({"name": "A", "sku": nothing, "price": 1}),
+            ),
+        ] {
+            let detail = shop.post(path, &body).await.problem(422);
+            assert_eq!(detail, format!("{field} {reason}"), "{body}");
+        }
     }
     for email in [
         "<x>@b",
@@ -123,7 +151,11 @@ async fn names_that_show_nothing_and_addresses_that_are_none_are_422() {
         "Ann <a@b>",
     ] {
         let user = json!({"name": "Ann", "email": email});
-        shop.post("/users", &user).await.problem(422);
+        let detail = shop.post("/users", &user).await.problem(422);
+        assert_eq!(
+            detail, "email must be an address such as ada@example.com",
+            "{email:?}"
+        );
     }
     assert_eq!(rows(&shop).await, (0, 0, 0));
     for (number, name) in ["Ann\u{200d}", "🍣", "e\u{301}"].into_iter().enumerate() {
@@ -181,18 +213,22 @@ async fn needless_encoding_of_a_path_changes_nothing_and_empty_parts_are_404() {
     ] {
         shop.get(path).await.expect(200);
     }
-    for path in [
-        "//orders/1",
-        "/orders//1",
-        "/orders/1//",
-        "//products/1",
-        "/stocks//1",
-        "/orders%2F1",
-        "/orders/%2531",
-        "/orders/%",
-        "/orders/1%00",
+    let (nothing, no_id) = (
+        "there is nothing at this path",
+        "an id is a positive whole number",
+    );
+    for (path, reason) in [
+        ("//orders/1", nothing),
+        ("/orders//1", nothing),
+        ("/orders/1//", nothing),
+        ("//products/1", nothing),
+        ("/stocks//1", nothing),
+        ("/orders%2F1", nothing),
+        ("/orders/%2531", no_id),
+        ("/orders/%", no_id),
+        ("/orders/1%00", no_id),
     ] {
-        shop.get(path).await.problem(404);
+        assert_eq!(shop.get(path).await.problem(404), reason, "{path}");
     }
 }
 

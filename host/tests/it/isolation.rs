@@ -149,8 +149,9 @@ async fn who_shares_an_instance_with_a_loop_is_told_the_same() {
     })
     .await;
     let looping = send(shop.request(Method::GET, "/loop")).await;
-    looping.problem(504);
-    held.await.unwrap().problem(504);
+    assert_eq!(looping.problem(504), "the request took too long");
+    let held = held.await.unwrap();
+    assert_eq!(held.problem(504), "the request took too long");
     assert_eq!(shop.answer("/x").await, "second");
 }
 

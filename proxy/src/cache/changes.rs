@@ -7,8 +7,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many slots URIs are spread over by their hash. Of two URIs that share a slot, a write to one also keeps answers
-/// for the other that are on their way from being kept, and nothing worse.
+/// How many slots URIs are spread over by their hash. If two URIs share a slot, a write to one also prevents an answer
+/// for the other from being kept, if that is on its way. Nothing worse comes of it.
 const SLOTS: usize = 4096;
 
 /// Counts changes.

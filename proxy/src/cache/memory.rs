@@ -1,8 +1,9 @@
 //! Where answers are kept: in memory, up to a limit, until they change.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use parking_lot::RwLock;
 use pingora_cache::CacheKey;
 use pingora_cache::key::HashBinary;
 use prometheus::IntGauge;
@@ -49,7 +50,7 @@ impl Memory {
 
     /// Forgets everything; says how many answers that were.
     pub(super) fn purge(&self) -> usize {
-        let mut answers = self.write();
+        let mut answers = self.answers.write();
         self.changes.purge();
         let before = std::mem::take(&mut *answers);
         self.show(&answers);
@@ -61,10 +62,10 @@ impl Memory {
     pub(super) fn invalidate(&self, key: &[u8]) -> usize {
         self.changes.write(key);
         // Most writes go where nothing is kept, and need not stop the readers.
-        if !self.read().has(key) {
+        if !self.answers.read().has(key) {
             return 0;
         }
-        let mut answers = self.write();
+        let mut answers = self.answers.write();
         let count = answers.remove_all(key);
         self.show(&answers);
         count
@@ -73,10 +74,10 @@ impl Memory {
     /// Forgets one answer.
     pub(super) fn forget(&self, key: &CacheKey) {
         let (key, variance) = (key.primary_key(), key.get_variance_key());
-        if self.read().get(key, variance).is_none() {
+        if self.answers.read().get(key, variance).is_none() {
             return;
         }
-        let mut answers = self.write();
+        let mut answers = self.answers.write();
         answers.remove(key, variance);
         self.show(&answers);
     }
@@ -93,7 +94,7 @@ impl Memory {
         if entry.bytes() > limit {
             return;
         }
-        let mut answers = self.write();
+        let mut answers = self.answers.write();
         if asked.is_none_or(|seen| self.changes.written(&key, seen)) {
             return;
         }
@@ -110,7 +111,7 @@ impl Memory {
     }
 
     pub(super) fn find(&self, key: &[u8], variance: Option<&HashBinary>) -> Option<Arc<Entry>> {
-        let entry = self.read().get(key, variance)?.clone();
+        let entry = self.answers.read().get(key, variance)?.clone();
         entry.used(self.use_number());
         Some(entry)
     }
@@ -123,15 +124,6 @@ impl Memory {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         self.bytes.set(number(answers.bytes()));
         self.entries.set(number(answers.count()));
-    }
-
-    // A panic elsewhere leaves the answers whole.
-    fn read(&self) -> RwLockReadGuard<'_, Entries> {
-        self.answers.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Entries> {
-        self.answers.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -23,10 +23,10 @@ mod writes;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use http::HeaderName;
+use parking_lot::Mutex;
 use pingora_cache::lock::CacheLock;
 use pingora_cache::predictor::Predictor;
 use pingora_cache::{CacheKey, CacheOptionOverrides, NoCacheReason, RespCacheable};
@@ -59,7 +59,7 @@ const SHARDS: usize = 16;
 pub(crate) struct Cache {
     memory: Memory,
     lock: CacheLock,
-    /// Requests for what was not cacheable the last time need not wait for one another.
+    /// Remembers what was not cacheable the last time: requests for that need not wait for one another.
     predictor: Predictor<SHARDS>,
     metrics: CacheMetrics,
 }
@@ -223,7 +223,7 @@ impl Caches {
         settings: &config::Cache,
         metrics: &Metrics,
     ) -> &'static Cache {
-        let mut by_group = self.by_group.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_group = self.by_group.lock();
         let cache: &'static Cache = match by_group.get(group) {
             Some(cache) => cache,
             None => {
@@ -239,7 +239,7 @@ impl Caches {
 
     /// Forgets everything that the groups keep for which `chosen` says so; says how many answers that were.
     pub(crate) fn purge(&self, chosen: impl Fn(&str) -> bool) -> usize {
-        let by_group = self.by_group.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_group = self.by_group.lock();
         let chosen = by_group.iter().filter(|(group, _)| chosen(group));
         chosen.map(|(_, cache)| cache.purge()).sum()
     }

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::rate::bucket;
 
@@ -60,9 +62,7 @@ impl Clients {
 
     fn shard(&self, client: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, [usize; KINDS]>> {
         let shard = self.hash.hash_one(client) as usize % SHARDS;
-        self.shards[shard]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shards[shard].lock()
     }
 }
 
@@ -110,11 +110,6 @@ mod tests {
             let place = clients.take([192, 0, 2, last].into(), Kind::Connection, 1);
             assert!(place.is_some());
         }
-        assert!(
-            clients
-                .shards
-                .iter()
-                .all(|s| s.lock().expect("whole").is_empty())
-        );
+        assert!(clients.shards.iter().all(|s| s.lock().is_empty()));
     }
 }

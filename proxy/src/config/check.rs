@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use store_server::document::suggestion;
+use store_server::listener::LONGEST_SOCKET_PATH;
 
 use super::check_group::check_groups;
 use super::console;
@@ -14,9 +15,6 @@ use super::{Config, Limits, Route};
 use crate::message::target;
 
 pub(super) type CheckResult = Result<(), Complaint>;
-
-/// Most bytes of a Unix socket's path, without its closing zero (`unix(7)`).
-const SOCKET_PATH_BYTES: usize = 107;
 
 /// Most listeners for clients: one message of an upgrade carries 32 sockets, one of them the admin listener's.
 const MAX_LISTENERS: usize = 31;
@@ -56,9 +54,9 @@ fn check_server(config: &Config) -> CheckResult {
     let server = &config.server;
     within(&["server", "threads"], server.threads, 1..=1024)?;
     let socket = &server.upgrade_socket;
-    if socket.as_os_str().len() > SOCKET_PATH_BYTES {
+    if socket.as_os_str().len() > LONGEST_SOCKET_PATH {
         let reason = format!(
-            "{} is longer than {SOCKET_PATH_BYTES} bytes",
+            "{} is longer than {LONGEST_SOCKET_PATH} bytes",
             socket.display()
         );
         return Err(Complaint::new(&["server", "upgrade_socket"], reason));

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -43,7 +44,7 @@ impl Certificate {
     /// What is there now can't be used; the old certificate stays in use. Told once for each change.
     pub(crate) fn refresh(&self) -> Result<(), TlsError> {
         let found = stamp(&self.files);
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock();
         if *read == found {
             return Ok(());
         }

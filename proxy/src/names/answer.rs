@@ -58,7 +58,7 @@ impl Trouble {
         }
     }
 
-    /// The one that says more about a name, of two that were met on the way to it.
+    /// Of two troubles that one look-up met, gives the one that says more.
     pub(super) fn or(self, other: Self) -> Self {
         let rank = |trouble: &Self| match trouble {
             Self::NoSuchName => 0,

@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// What is known of one name.
 #[derive(Default)]
 pub(super) struct Known {
-    /// Of the last look-up that brought something.
+    /// What the last look-up found that found anything.
     pub(super) found: Vec<Found>,
     /// Why the last look-up brought nothing.
     pub(super) trouble: Option<Trouble>,
@@ -23,16 +23,16 @@ pub(super) struct Known {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
     None,
-    /// There are others, or it is the first time that there are any.
+    /// The addresses are others than before, or the first ones.
     Addresses {
         now: Vec<Found>,
         came: usize,
         went: usize,
         left_out: Vec<String>,
     },
-    /// The same addresses, but records that can't be used are others.
+    /// The addresses are the same, but the records that can't be used are others.
     LeftOut(Vec<String>),
-    /// As before, after a time without answers.
+    /// The addresses are the same, after look-ups that brought nothing.
     AnsweredAgain,
     Trouble {
         why: Trouble,

@@ -151,14 +151,16 @@ fn fixed(address: SocketAddr) -> Answer {
     Answer::new(vec![found], Duration::MAX, Vec::new())
 }
 
-/// The records of the lowest number. Others are for when all of those are gone (RFC 2782), and they are kept then.
+/// The records with the lowest priority number. The others are for when all servers of these are gone (RFC 2782), but
+/// then the proxy keeps the addresses that it knows.
 fn preferred(records: &[SRV]) -> Vec<&SRV> {
     let first = records.iter().map(|record| record.priority).min();
     let is_first = |record: &&SRV| Some(record.priority) == first;
     records.iter().filter(is_first).collect()
 }
 
-/// The records' own; 1 if they are all the same, as they are where each is its share of 100 and changes with their number.
+/// The records' own weights, or 1 for each if they are all the same. Some name servers give each record its share of
+/// 100, which changes with the number of records.
 fn weights(records: &[&SRV]) -> Vec<u16> {
     let is_same = |pair: &[&SRV]| pair[0].weight == pair[1].weight;
     if records.windows(2).all(is_same) {

@@ -11,10 +11,11 @@ mod system_files;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::join_all;
+use parking_lot::Mutex;
 
 pub(crate) use answer::Found;
 use answer::Trouble;
@@ -60,7 +61,7 @@ impl Names {
         let name = place.to_string();
         let result = found.as_ref().map_or_else(Trouble::label, |_| "ok");
         self.metrics.name_looked_up(&name, result);
-        let change = self.lock().entry(place.clone()).or_default().take_in(
+        let change = self.known.lock().entry(place.clone()).or_default().take_in(
             found,
             settings.min_interval,
             Instant::now(),
@@ -71,7 +72,7 @@ impl Names {
 
     /// What was found for a name at last; nothing if it was never found.
     pub(crate) fn found(&self, place: &Place) -> Vec<Found> {
-        let known = self.lock();
+        let known = self.known.lock();
         known
             .get(place)
             .map_or_else(Vec::new, |known| known.found.clone())
@@ -79,7 +80,7 @@ impl Names {
 
     /// What is known of a name.
     pub(crate) fn knowledge(&self, place: &Place) -> Knowledge {
-        let known = self.lock();
+        let known = self.known.lock();
         let known = known.get(place);
         Knowledge {
             addresses: known.map_or(0, |known| known.found.len()),
@@ -89,22 +90,21 @@ impl Names {
 
     /// Whether it is time to ask for a name.
     pub(crate) fn is_due(&self, place: &Place, now: Instant) -> bool {
-        self.lock().get(place).is_none_or(|known| known.is_due(now))
+        self.known
+            .lock()
+            .get(place)
+            .is_none_or(|known| known.is_due(now))
     }
 
     /// Forgets names that the configuration no longer has.
     pub(crate) fn keep_those_of(&self, config: &Config) {
-        self.lock().retain(|place, _| {
+        self.known.lock().retain(|place, _| {
             let stays = names_of(config).any(|name| name == place);
             if !stays {
                 self.metrics.forget_name(&place.to_string());
             }
             stays
         });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

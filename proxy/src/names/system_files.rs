@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use hickory_resolver::Hosts;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use hickory_resolver::system_conf::parse_resolv_conf;
+use parking_lot::Mutex;
 
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -56,7 +57,7 @@ impl<T> Default for Kept<T> {
 
 impl<T: Clone> Kept<T> {
     fn of(&self, text: Vec<u8>, make: impl FnOnce(&[u8]) -> T) -> T {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         match &*kept {
             Some((before, made)) if *before == text => made.clone(),
             _ => {

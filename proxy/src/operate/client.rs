@@ -7,6 +7,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use store_server::Secret;
+use store_server::listener::reachable;
 use store_server::terminal::table;
 
 use crate::answers::{Drain, NameStatus, Purge, Reload, Status, Undrain};
@@ -192,18 +193,6 @@ impl AdminClient {
         let status = answer.status();
         Ok((status, answer.text().await.map_err(failed)?))
     }
-}
-
-/// The address on which what listens at `listener` is reached from this machine.
-pub(super) fn reachable(listener: SocketAddr) -> SocketAddr {
-    let mut address = listener;
-    if listener.ip().is_unspecified() {
-        address.set_ip(match listener {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 /// A line for the process, one for each upstream, and one for each name that can't be looked up.

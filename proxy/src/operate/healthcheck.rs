@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use store_server::listener::reachable;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::client::{AdminClient, ClientError, reachable};
+use super::client::{AdminClient, ClientError};
 use crate::config::{self, ConfigError};
 
 /// Longest wait for an answer, and for each connection.

@@ -111,8 +111,8 @@ pub(crate) fn arrived(live: &Live, exchange: &mut Exchange) -> Result<(), Proble
     }
 }
 
-/// Requests on their way for each that a client may have in flight: heads alone cost little, and who sends nothing else
-/// must not keep out others of the same address.
+/// How many requests may be on their way for each that a client may have in flight. A head alone costs little, and a
+/// client that sends nothing more must not keep out others of the same address.
 const ARRIVING: usize = 8;
 
 fn take(live: &Live, exchange: &mut Exchange, kind: Kind) -> Result<(), Problem> {

@@ -7,6 +7,7 @@ use http::header::{
 use pingora_error::{BError, Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+use store_server::problem::MEDIA_TYPE;
 
 use super::exchange::Exchange;
 use crate::message::problem::Problem;
@@ -67,7 +68,7 @@ pub(crate) async fn answer(
     exchange.ending.refused = problem.reason();
     let body = problem.body(exchange.id());
     let mut response = ResponseHeader::build(problem.status(), Some(6))?;
-    response.insert_header(CONTENT_TYPE, "application/problem+json")?;
+    response.insert_header(CONTENT_TYPE, MEDIA_TYPE)?;
     response.insert_header(CONTENT_LENGTH, body.len())?;
     response.insert_header(CACHE_CONTROL, "no-store")?;
     response.insert_header(X_CONTENT_TYPE_OPTIONS, "nosniff")?;

@@ -6,7 +6,8 @@ use store_server::trace::Span;
 
 use crate::upstream::{Permit, Tries};
 
-/// A kept connection that the upstream had closed breaks within a round trip.
+/// If the upstream had closed a kept connection before a request was sent on it, that shows within a round trip, and so
+/// within this time. A connection that breaks later had begun to work.
 const STALE_SHOWS: Duration = Duration::from_millis(250);
 
 /// All tries of one request.
@@ -66,8 +67,7 @@ impl Attempts {
     }
 
     /// Whether the last try may be made again on a new connection, as its old one turned out to be closed. That is no
-    /// fault of the upstream and costs no try, but it is done once for a request. A connection that broke later had begun
-    /// to work.
+    /// fault of the upstream and costs no try, but it is done once for a request.
     pub(crate) fn take_back_stale(&mut self) -> bool {
         if self.afresh || self.began.elapsed() > STALE_SHOWS {
             return false;

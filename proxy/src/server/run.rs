@@ -9,7 +9,6 @@ use pingora_core::server::{ExecutionPhase, ShutdownSignal};
 use store_server::service_manager;
 use store_server::trace::Tracing;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::StartError;
@@ -92,24 +91,10 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     let _removed_on_drop = PidFile::write(pid_file).map_err(|error| file_error(pid_file, error))?;
     proxy.announce();
     service_manager::ready();
-    let _ended_on_drop = show_life();
+    let _ended_on_drop = service_manager::show_life();
     proxy.follow(&mut signals).await;
     tracing.finish(TRACES_LIMIT).await;
     Ok(())
-}
-
-/// Tells the service manager, if it wants to know, that the process is alive, until the task is dropped.
-fn show_life() -> JoinSet<()> {
-    let mut task = JoinSet::new();
-    if let Some(interval) = service_manager::sign_of_life() {
-        task.spawn(async move {
-            loop {
-                service_manager::alive();
-                sleep(interval).await;
-            }
-        });
-    }
-    task
 }
 
 fn internal(error: impl std::fmt::Display) -> StartError {

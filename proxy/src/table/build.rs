@@ -117,7 +117,8 @@ impl Builder<'_> {
     }
 }
 
-/// That of the same upstream before. One that a name brings anew must show first that it serves.
+/// The standing that the same upstream had before. One that is new, and was found by a name, must first show that it
+/// serves.
 fn standing(
     settings: &config::Group,
     endpoint: &Endpoint,

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
 
 use store_server::trace::Tracing;
 
@@ -100,7 +101,7 @@ impl Live {
 
     /// Puts another table in the place of the one in force. Returns both.
     fn replace(&self, config: impl FnOnce(&Table) -> Config) -> (Arc<Table>, Arc<Table>) {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.lock();
         let before = self.table.load_full();
         let builder = Builder {
             names: &self.names,

@@ -1,10 +1,11 @@
 //! Connections to one upstream for requests that pass pingora by, kept when they are not used.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -51,7 +52,7 @@ impl Connections {
     /// The connection that was used last, if there is one that seems to be open.
     pub(super) fn take(&self) -> Option<Connection> {
         let thread = thread::current().id();
-        let mut idle = self.lock();
+        let mut idle = self.idle.lock();
         loop {
             let last = idle.kept.iter().rposition(|kept| kept.thread == thread)?;
             let IdleConnection { stream, since, .. } = idle.kept.remove(last);
@@ -67,7 +68,7 @@ impl Connections {
         if self.idle_timeout.is_zero() {
             return;
         }
-        let mut idle = self.lock();
+        let mut idle = self.idle.lock();
         if idle.kept.len() >= self.limit {
             idle.kept.remove(0);
         }
@@ -81,13 +82,9 @@ impl Connections {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, IdleConnections> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Closes what is too old or was closed by the other side. Whether anything is left.
     fn close_old(&self) -> bool {
-        let mut idle = self.lock();
+        let mut idle = self.idle.lock();
         let limit = self.idle_timeout;
         idle.kept
             .retain(|kept| kept.since.elapsed() < limit && is_quiet(&kept.stream));
@@ -143,9 +140,9 @@ mod tests {
 
     /// Waits until the connection's end knows what its other end did.
     async fn noticed(connections: &Connections) {
-        let idle = connections.lock().kept.pop().expect("one");
+        let idle = connections.idle.lock().kept.pop().expect("one");
         idle.stream.readable().await.expect("readable");
-        connections.lock().kept.push(idle);
+        connections.idle.lock().kept.push(idle);
     }
 
     #[tokio::test]

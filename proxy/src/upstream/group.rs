@@ -47,7 +47,7 @@ pub(crate) enum PermitError {
 /// The upstreams that may be picked at the moment, and whose turn it is.
 struct Choice {
     eligible: Vec<Arc<Upstream>>,
-    /// Those that no operator takes out and that are not eligible, the better ones first.
+    /// Upstreams that are not eligible, and that no operator takes out; the better ones first.
     reserve: Vec<Arc<Upstream>>,
     picker: Picker,
 }
@@ -82,8 +82,9 @@ impl Choice {
         self.eligible.get(picked)
     }
 
-    /// A slot at one of the others, for a request that no eligible one took: what was down a moment ago may be back before
-    /// a health check has seen it. It may also be dead still, so where one was reached, that one is asked again instead.
+    /// A slot at an upstream of the reserve, for a request that no eligible one took: what was down a moment ago may be
+    /// back before a health check has seen it. It may also still be down, so if an eligible one was reached, that one
+    /// is asked again instead.
     fn reserve_permit(&self, tried: &Tries) -> Option<Permit> {
         let mut fresh = self.reserve.iter().filter(|other| !tried.contains(other));
         fresh.find_map(Upstream::try_permit)

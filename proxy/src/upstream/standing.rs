@@ -1,8 +1,9 @@
 //! What is known about an upstream over time, and whether it may be picked.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::config;
 
@@ -38,9 +39,10 @@ pub(crate) enum Health {
 struct Checks {
     /// What enough checks in a row found.
     health: Health,
-    /// Checks in a row that found `Good` where `health` is not, or the other way round.
+    /// How many checks in a row disagree with `health` on whether the upstream is `Good`.
     opposite: u32,
-    /// Nobody checks any more. What one finds that began before counts for nothing: no later one would correct it.
+    /// Whether the checks have ended. What a check finds that was still under way then is ignored: no later check would
+    /// correct it.
     ended: bool,
 }
 
@@ -84,7 +86,8 @@ impl Default for Standing {
 }
 
 impl Standing {
-    /// That of an upstream that was not there before: until its first good check it gets requests when nobody else can.
+    /// The standing of an upstream that was not there before. Until its first good check it gets requests only when no
+    /// other upstream can take them.
     pub(crate) fn unproven(settings: &config::Health) -> Self {
         let checks = Checks {
             health: Health::Unready,
@@ -105,10 +108,10 @@ impl Standing {
                 _ => State::Draining,
             };
         }
-        match self.checks().health {
+        match self.checks.lock().health {
             Health::Bad => State::Down,
             Health::Unready => State::Unready,
-            Health::Good if self.ejection().until.is_some_and(|until| now < until) => {
+            Health::Good if self.ejection.lock().until.is_some_and(|until| now < until) => {
                 State::Ejected
             }
             Health::Good => State::Up,
@@ -137,7 +140,7 @@ impl Standing {
 
     /// Whether somebody checks from now on if it is up. If nobody does, it counts as up.
     pub(crate) fn set_checked(&self, checked: bool) {
-        let mut checks = self.checks();
+        let mut checks = self.checks.lock();
         if !checked {
             *checks = Checks::default();
         }
@@ -150,7 +153,7 @@ impl Standing {
 
     /// Takes in what a check found; says so if that changes the upstream's state.
     pub(crate) fn checked(&self, found: Health, settings: &config::Health) -> bool {
-        let mut checks = self.checks();
+        let mut checks = self.checks.lock();
         if checks.ended {
             return false;
         }
@@ -181,7 +184,7 @@ impl Standing {
     pub(crate) fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) > 0 {
             self.failures.store(0, Ordering::Relaxed);
-            *self.ejection() = Ejection::default();
+            *self.ejection.lock() = Ejection::default();
         }
     }
 
@@ -198,7 +201,7 @@ impl Standing {
     pub(super) fn served(&self) {
         if self.unavailable.load(Ordering::Relaxed) > 0 {
             self.unavailable.store(0, Ordering::Relaxed);
-            *self.ejection() = Ejection::default();
+            *self.ejection.lock() = Ejection::default();
         }
     }
 
@@ -223,7 +226,7 @@ impl Standing {
     }
 
     fn eject(&self, settings: &config::Ejection, now: Instant) -> Option<Duration> {
-        let mut ejection = self.ejection();
+        let mut ejection = self.ejection.lock();
         if ejection.until.is_some_and(|until| now < until) {
             return None;
         }
@@ -233,14 +236,6 @@ impl Standing {
         ejection.times = ejection.times.saturating_add(1);
         ejection.until = now.checked_add(time);
         Some(time)
-    }
-
-    fn checks(&self) -> std::sync::MutexGuard<'_, Checks> {
-        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ejection(&self) -> std::sync::MutexGuard<'_, Ejection> {
-        self.ejection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -73,7 +73,10 @@ async fn an_answer_that_can_be_read_in_two_ways_is_none() {
         let rig = Rig::start(&shop(NO_EJECTION, [&upstream])).await;
         let answered = rig.get("/").await;
         assert_eq!(answered.status(), 502, "{answer:?}");
-        problem(&answered, 502);
+        assert_eq!(
+            problem(&answered, 502),
+            "the server broke off; a request that is not idempotent may have been carried out"
+        );
         let status = rig.status_of(upstream.address).await;
         assert_eq!(status["in_flight"], 0, "{answer:?}");
     }

@@ -12,6 +12,7 @@ use hyper_util::rt::TokioExecutor;
 
 use super::member::Member;
 use super::{Reply, answer};
+use crate::problem::MEDIA_TYPE;
 
 /// A member on this machine or in this building connects at once.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -86,7 +87,7 @@ impl Sender {
 }
 
 impl Failure {
-    /// Of a member that may well answer something else.
+    /// A failure of one exchange. The member may well answer another.
     fn of_exchange(reason: String) -> Self {
         Self {
             reason,
@@ -125,7 +126,7 @@ pub(super) fn as_own(answered: Response<Bytes>) -> Reply {
     let (head, body) = answered.into_parts();
     let media_type = head.headers.get(CONTENT_TYPE);
     let media_type = media_type.map_or("", |value| value.to_str().unwrap_or_default());
-    let known = ["application/problem+json", "application/json", "text/plain"];
+    let known = [MEDIA_TYPE, "application/json", "text/plain"];
     let known = known
         .into_iter()
         .find(|known| media_type.starts_with(known));

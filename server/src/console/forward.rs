@@ -84,8 +84,8 @@ impl Fleet {
         Ok(answer.unwrap_or_else(|why| no_answer(&why)))
     }
 
-    /// Whether a member would take a component from whoever sends this: asked before it is received. The permit is held
-    /// until it is passed on.
+    /// Asks a member, before a component is received, whether it would take one from whoever sends this. The permit is
+    /// held until the component has been passed on.
     ///
     /// # Errors
     /// The answer that says why not.

@@ -144,8 +144,8 @@ impl Console {
         })
     }
 
-    /// Takes samples and looks after the other members, until the future is dropped. Whoever is a member besides those that
-    /// were configured, `found` says.
+    /// Takes samples and looks after the other members, until the future is dropped. `found` gives the members besides
+    /// those that were configured.
     pub async fn run(self: Arc<Self>, found: impl Fn() -> Vec<Member>) {
         let mut tick = interval(STEP);
         // After a pause, samples go on in their usual step.

@@ -16,7 +16,7 @@ use super::span::Record;
 use super::tracer::Tracer;
 use crate::metrics::{Exemplar, Exemplars};
 
-/// Most spans of one tree: what a request that loops would fill the memory with is left out and counted.
+/// Most spans of one tree. Further ones are left out and counted: those of a request that loops would fill the memory.
 const MOST_SPANS: usize = 512;
 
 /// Most links of one tree.

@@ -4,7 +4,7 @@ use opentelemetry::trace::TraceId;
 
 use super::context::Caller;
 
-/// Says it for a trace.
+/// Decides for each trace whether it is sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sampler {
     /// Whether the caller decides, where there is one.
@@ -26,7 +26,7 @@ impl Sampler {
     /// The sampler of this name and argument.
     ///
     /// # Errors
-    /// There is none, or the argument is no share; what to write instead.
+    /// No sampler has this name, or the argument is no share. The text says what to write instead.
     pub(super) fn named(name: &str, argument: Option<&str>) -> Result<Self, String> {
         let (follows_caller, kind) = match name.strip_prefix("parentbased_") {
             Some(kind) => (true, kind),

@@ -278,8 +278,8 @@ impl Span {
         }
     }
 
-    /// Counts in a histogram how long this took. The bucket names the trace if that is kept, for which whether the span
-    /// failed should have been said before.
+    /// Counts in a histogram how long this took. The bucket names the trace, if the trace is kept. Whether the span
+    /// failed must be said before, as that may decide it.
     pub fn measure(&self, timing: &Timing, took: Duration) {
         timing.observe(took);
         if let Some(Open { recording, record }) = &self.0 {

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use parking_lot::Mutex;
 
 use crate::polling::poll_until;
 use crate::spawner;
@@ -59,7 +59,7 @@ impl Process {
 
     /// The process id.
     pub fn id(&self) -> u32 {
-        self.child().id()
+        self.child.lock().id()
     }
 
     /// The file its log lines are appended to.
@@ -100,7 +100,7 @@ impl Process {
     /// # Errors
     /// When the kernel can't say.
     pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
-        let status = self.child().try_wait();
+        let status = self.child.lock().try_wait();
         status.with_context(|| format!("asking whether {} still runs", self.name))
     }
 
@@ -129,7 +129,7 @@ impl Process {
     /// # Errors
     /// When the signal can't be sent.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let mut child = self.child();
+        let mut child = self.child.lock();
         // Looking first reaps an ended child, so that its id, which may be another process's by now, is never signalled.
         if child.try_wait().context("looking at a child")?.is_none() {
             let pid = i32::try_from(child.id()).context("a process id is a positive i32")?;
@@ -141,7 +141,7 @@ impl Process {
 
     /// Kills it, as a crash would, and waits until it is gone.
     pub fn kill(&self) {
-        let mut child = self.child();
+        let mut child = self.child.lock();
         let _ = child.kill();
         let _ = child.wait();
     }
@@ -166,11 +166,6 @@ impl Process {
             self.kill();
         }
         status
-    }
-
-    fn child(&self) -> MutexGuard<'_, Child> {
-        // A panic while the lock was held leaves a handle that is as good as before.
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
+use parking_lot::Mutex;
 
 /// More test binaries than this never run at once on one checkout.
 const MAX_RUNS: usize = 64;
@@ -37,7 +37,7 @@ pub fn new_folder(base: &Path, name: &str) -> Result<PathBuf> {
 }
 
 fn run_folder(base: &Path) -> Result<PathBuf> {
-    let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut runs = RUNS.lock();
     if let Some(run) = runs.iter().find(|run| run.base == base) {
         return Ok(run.folder.clone());
     }

@@ -2,6 +2,10 @@
 //!
 //! Spin prepares every statement, and each holds to these rules: parameters for every value, columns that Spin can
 //! carry (integers and text; money as whole cents by `CAST`), and no `START TRANSACTION`, which MySQL refuses to prepare.
+//!
+//! `transaction` runs a transaction and tries it again, and `fate` finds out what became of one whose commit was not
+//! answered; `row` and `records` read rows, and `error` says what an error means, by the table in `known`. Nothing here
+//! has a statement that writes to a table: those are the components'.
 
 mod error;
 mod fate;

@@ -4,6 +4,8 @@
 //! - `member.rs` is one order's way through it, from its own request's point of view.
 //! - `run.rs` takes a group through its transactions: together, and if that fails in parts.
 //! - `placing.rs` is what one transaction does.
+//!
+//! Nothing here reads a request or writes an answer: `write.rs` does both.
 
 mod gathering;
 mod member;

@@ -1,4 +1,4 @@
-//! What a command says that leads a roll-out over several hosts.
+//! The parts of a query that are sent by the command which leads a roll-out over several hosts.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(in super::super) struct WantedStep {
 }
 
 impl Query {
-    /// What a host that is to take part in a roll-out over several is told.
+    /// The roll-out over several hosts that this host is to take part in; `None` if it is to try a version alone.
     pub(super) fn fleet(&mut self) -> Result<Option<Fleet>, ControlError> {
         match (self.rollout.take(), self.lease, self.peers.take()) {
             (None, None, None) => Ok(None),
@@ -38,7 +38,7 @@ impl Query {
     /// Where a command wants its roll-out to be.
     ///
     /// # Errors
-    /// It does not say all.
+    /// A part of it is missing.
     pub(in super::super) fn wanted_step(self) -> Result<WantedStep, ControlError> {
         match (self.rollout, self.phase, self.lease) {
             (Some(rollout), Some(phase), Some(lease)) => Ok(WantedStep {

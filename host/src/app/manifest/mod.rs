@@ -1,6 +1,10 @@
 //! The part of `spin.toml` (manifest version 2) that this host serves; anything else is an error that names its key.
 //!
 //! The format is Spin's: <https://spinframework.dev/v3/manifest-reference>.
+//!
+//! `raw` is the file's form for serde, with `tool` for the table that is ours; `reader` makes a [`Manifest`] of it, and
+//! `probe` finds what a component is asked before it serves. Nothing here knows a variable's value, or opens any other
+//! file.
 
 mod probe;
 mod raw;

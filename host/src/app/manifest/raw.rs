@@ -1,5 +1,5 @@
-//! The manifest as it is written, for serde: what stands where, and of what form it is. Whatever else a key may be is said
-//! by its type here, so that serde names the key.
+//! The manifest as serde reads it: which keys it has, and what form each has. Further rules about a key are in its type
+//! here, so that serde's error names the key.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub(super) struct RawManifest {
     pub(super) trigger: BTreeMap<HttpTrigger, Vec<RawRoute>>,
 }
 
-/// What else is in there describes the app to people.
+/// The table `[application]`. Its other keys describe the app to people, and are ignored.
 #[derive(Deserialize)]
 struct Application {
     #[serde(rename = "name")]
@@ -137,7 +137,7 @@ fn path_of_a_file<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error
     }
 }
 
-/// An address that the component may connect to. One without variables is looked at as it is.
+/// An address that the component may connect to. If it has no variables, it is checked while it is read.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct OutboundHost(pub(super) Template);
@@ -154,7 +154,7 @@ impl TryFrom<String> for OutboundHost {
     }
 }
 
-/// Our own table; those of other tools are theirs.
+/// The table `tool` of a component. Only this host's entry is read; the others belong to other tools.
 #[derive(Default, Deserialize)]
 pub(super) struct Tools {
     #[serde(default, rename = "store-host")]

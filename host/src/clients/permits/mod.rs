@@ -1,5 +1,7 @@
-//! Permits of which there are few, for connections to MySQL for example: clients take turns for them, and where one could
-//! keep a permit for long, none has all.
+//! Permits of which there are few, for connections to MySQL for example. Clients take turns for them, and where a
+//! client could keep a permit for long, it can't get all of them.
+//!
+//! `state` is who has permits and who waits for one. Nothing here knows what a permit is for.
 
 mod state;
 
@@ -20,26 +22,26 @@ pub(crate) struct Permits {
     share: u32,
     /// Most permits of all copies of requests together.
     copies: u32,
-    /// How many are not given to anybody at the moment, less than there are.
+    /// Says how many permits are held back from everybody at the moment. One is always given, whatever this says.
     reserve: fn() -> u32,
     state: Mutex<State>,
 }
 
-/// One permit. Dropping it gives it to whose turn it is.
+/// One permit. Dropping it gives it to the asker whose turn it is.
 pub(crate) struct Permit {
     permits: Arc<Permits>,
     asker: Asker,
 }
 
 impl Permits {
-    /// So many, of which one client has three quarters at most: another finds one, however long the first keeps its own.
-    /// Copies of requests have half at most, for whom nobody waits.
+    /// `count` permits. One client gets three quarters of them at most, so that others find one however long it keeps
+    /// its own. Copies of requests, for which nobody waits, get half of them at most.
     pub(crate) fn shared(count: u32) -> Arc<Self> {
         Self::new(count, count - count / 4, (count / 2).max(1), || 0)
     }
 
-    /// So many, of which one client may have all, and of which as many are kept as `reserve` says, if it says less than
-    /// `count`. It is asked when one is wanted or given back, and must be short.
+    /// `count` permits, of which one client may have all. As many as `reserve` says are held back, but never all of
+    /// them. `reserve` is called whenever a permit is wanted or given back, with a lock held, and must be quick.
     pub(crate) fn with_reserve(count: u32, reserve: fn() -> u32) -> Arc<Self> {
         Self::new(count, count, count, reserve)
     }

@@ -14,8 +14,8 @@ pub(super) struct State {
     pub(super) free: u32,
     /// What each client has, of those who have any.
     pub(super) held: HashMap<IpAddr, u32>,
-    /// While one is free that is not kept, those who wait have their share. What was kept and no longer is goes to them when
-    /// the next is given back.
+    /// Those who wait. If a permit is free and not held back, each of them has as many as it may have already. A permit
+    /// that is no longer held back is given to them only when the next one comes back.
     pub(super) waiting: Turns<oneshot::Sender<Permit>>,
 }
 

@@ -17,7 +17,7 @@ const SILENT_FOR: Duration = Duration::from_secs(4);
 /// What a server says of a table that is not there.
 const NO_TABLE: u16 = 1146;
 
-/// What that means here.
+/// The reason that operators are told when a member has no table of the writer.
 const NOT_MIGRATED: &str = "its database has no table `mysql_writer`; run `store-host migrate`";
 
 /// A member, and what it was when it answered last.
@@ -48,7 +48,8 @@ impl Member {
         self.at.to_string()
     }
 
-    /// What it is now; while it is silent, what it was, for a while.
+    /// Asks the member, and gives what it is. While it is silent, gives what it was when it answered last, for
+    /// [`SILENT_FOR`].
     pub(super) async fn look(&mut self) -> View {
         let answer = self.ask().await;
         if !matches!(answer, Err(Defect::Silent(_))) {

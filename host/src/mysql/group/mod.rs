@@ -2,6 +2,8 @@
 //!
 //! A [`Group`] looks at its `member`s all the time. A `row` in the database says which of them is the writer; `course` decides
 //! from what was seen whether it stays so. Whoever opens a connection asks the group where to.
+//!
+//! Nothing here runs a component's statement, or moves data from one member to another.
 
 mod course;
 mod member;

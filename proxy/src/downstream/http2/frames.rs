@@ -92,8 +92,8 @@ impl Frames {
         self.answered.push_back(stream);
     }
 
-    /// Where in the bytes to come a stream is reset for its request, and the stream. At the beginning of the bytes, only
-    /// one that has no answer counts; elsewhere that is not known yet.
+    /// Where in the bytes to come a stream is reset because its request breaks the protocol, and which stream. A reset
+    /// at their beginning counts only if its stream has no answer yet; of a later one that is not known yet.
     pub(super) fn unanswered_reset(&self, bytes: &[u8]) -> Option<(usize, u32)> {
         if self.seen > 0 && self.seen < HEAD {
             return None;

@@ -1,6 +1,10 @@
 //! HTTP/2 connections (RFC 9113). The `h2` library speaks the protocol. Its streams take the direct way as a `client`, or
 //! are handed to pingora as sessions of ours, so that requests are checked like those of HTTP/1.1 and refused in the same
 //! words, and a body that does not come has a deadline.
+//!
+//! `head` checks what a stream begins with, `session` is a stream for pingora and `body` its parts, `refuse` answers
+//! for the proxy; `watch` looks by `frames` at what the library sends. Nothing here picks an upstream, or speaks HTTP/2
+//! to one.
 
 mod body;
 mod client;

@@ -9,6 +9,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, Response};
+use store_server::problem::MEDIA_TYPE;
 
 use super::Http2;
 use crate::downstream::refusals::Refusal;
@@ -61,7 +62,7 @@ pub(super) fn send(
     let body = problem.body(own.id.to_str().unwrap_or("-"));
     let mut answer = Response::builder()
         .status(problem.status())
-        .header(CONTENT_TYPE, "application/problem+json")
+        .header(CONTENT_TYPE, MEDIA_TYPE)
         .header(CONTENT_LENGTH, body.len())
         .header(CACHE_CONTROL, "no-store")
         .header(X_CONTENT_TYPE_OPTIONS, "nosniff")

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use store_server::problem::MEDIA_TYPE;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{self, Frames, RESET_BYTES};
@@ -64,8 +65,8 @@ impl Watch {
         });
     }
 
-    /// How much of the bytes may be sent: all before the reset of a request that has no answer, or the rest after it was
-    /// given one.
+    /// How many of the bytes may be sent now. A reset of a request without an answer is held back until the bytes
+    /// before it are sent, and then until the request has been given an answer.
     fn sendable(&mut self, bytes: &[u8]) -> usize {
         if self.answered.is_some() {
             return bytes.len().min(RESET_BYTES);
@@ -90,7 +91,7 @@ impl Watch {
         let status = BROKEN.status();
         let length = body.len().to_string();
         let fields = [
-            ("content-type", "application/problem+json"),
+            ("content-type", MEDIA_TYPE),
             ("content-length", &length),
             ("cache-control", "no-store"),
             ("x-content-type-options", "nosniff"),

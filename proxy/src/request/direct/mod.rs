@@ -2,6 +2,9 @@
 //! them is decided by what pingora's hooks call too: `admission`, `tries` and `exchange`. Here bytes are moved: a request
 //! and its answer go on as they came, but for the lines that must differ. Who speaks with the client, in its version of
 //! HTTP, is a `client`.
+//!
+//! `message` is the request as the upstream gets it, `relay` one try, and `body` takes an answer's body out of its
+//! framing. Nothing here compresses an answer, or finds it in a cache.
 
 mod body;
 mod client;

@@ -1,5 +1,5 @@
-//! How the next upstream is picked. Each policy is pure: it knows positions in a list and what is in flight there, not
-//! servers, health or time.
+//! How the next upstream is picked, with a file for each policy. Each is pure: it knows positions in a list and what is
+//! in flight there. Nothing here knows health or time, takes a slot, or waits.
 
 mod consistent_hash;
 mod least_connections;

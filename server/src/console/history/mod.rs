@@ -24,7 +24,7 @@ pub(super) const STEP: Duration = Duration::from_secs(3);
 pub(super) struct History {
     registry: Registry,
     panels: &'static [Panel],
-    /// Another process has another, so that nobody takes its samples for the continuation of these.
+    /// Chosen anew by each process, so that nobody takes another's samples for the continuation of these.
     process: String,
     samples: Mutex<Samples>,
 }

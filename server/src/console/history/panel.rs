@@ -26,17 +26,18 @@ pub struct Panel {
 /// How a number comes from a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reading {
-    /// What a counter rose by each second.
+    /// By how much a counter rises in a second.
     Rate,
-    /// What a gauge is.
+    /// The value of a gauge.
     Value,
-    /// How long ago the Unix time of a gauge was, in seconds; 0 stands for never.
+    /// How many seconds have passed since the Unix time that a gauge has; 0 there stands for never.
     Age,
-    /// What this share of a histogram's new observations kept to, in its own unit.
+    /// A quantile of a histogram's new observations: the value that this share of them does not exceed, in the
+    /// histogram's unit.
     Quantile(f64),
     /// The processor time of this process, in cores, as the system knows it: the metric has whole seconds only.
     Processor,
-    /// The share that series with these values of a label have in what a counter rose by.
+    /// Of what a counter rises by, the part that falls to series in which this label has one of these values.
     Share(&'static str, &'static [&'static str]),
 }
 
@@ -85,7 +86,7 @@ impl Panel {
         self
     }
 
-    /// What each line adds up to. The one of all together has no name.
+    /// What each line adds up to, by its name. The line of all series together has an empty one.
     pub(super) fn sums(&self, family: Option<&MetricFamily>) -> BTreeMap<String, Sum> {
         let mut sums = BTreeMap::new();
         if self.reading == Reading::Processor {
@@ -175,8 +176,7 @@ fn label<'a>(metric: &'a Metric, name: &str) -> &'a str {
     found.map_or("", |label| label.value())
 }
 
-/// What of these charts a registry has no metric for, or none with the labels that a chart names; for tests of those who
-/// declare both.
+/// The metrics and labels that these charts name and a registry does not have. For tests of those who declare both.
 #[must_use]
 pub fn undrawable(panels: &[Panel], registry: &Registry) -> Vec<String> {
     let families = registry.gather();

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 use tokio::net::{TcpSocket, TcpStream};
@@ -130,8 +131,7 @@ impl Scene {
 
     /// What was said so far.
     pub(super) fn told(&self) -> Told {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.clone()
+        self.told.lock().clone()
     }
 }
 
@@ -143,8 +143,7 @@ impl Attempt<'_> {
     }
 
     fn count(&self, what: &str) {
-        let told = self.scene.told.lock();
-        let mut told = told.unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.scene.told.lock();
         *told.entry(what.to_owned()).or_default() += 1;
     }
 }
