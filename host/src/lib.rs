@@ -125,7 +125,8 @@ impl Host {
         let tracing = config.trace.settings();
         let tracing = Tracing::start(&tracing, PROGRAM, metrics.spans.clone());
         let tracing = tracing.map_err(StartError::Setting)?;
-        let watched = config.swap.watch.then(|| Files::of(&config.app));
+        let files = || Files::of(&config.app, &config.variable_file);
+        let watched = config.swap.watch.then(files);
         let plan = Plan::new(config, &metrics, &tracing)?;
         let token = admin_token(config)?;
         let trust = Trust::new(config.swap.require_signature.as_deref());
