@@ -19,6 +19,10 @@ const REDIS_WITHOUT: &[&str] = &[
     "SLAVEOF",
 ];
 
+/// Most memory of Redis, in MiB: many times what the course's data take there, and little enough for a small machine. A full
+/// one refuses writes, and the store goes on without it.
+const REDIS_MEMORY_MIB: u32 = 512;
+
 /// Both servers, whoever started them.
 pub(super) struct Servers {
     /// `None` if a URL was given.
@@ -70,14 +74,28 @@ async fn start_mariadb() -> Result<MariaDb> {
 
 async fn start_redis() -> Result<RedisServer> {
     let step = Progress::detect().step("Redis", 0);
-    let redis = RedisServer::start_with_password(RedisOptions {
+    let redis = RedisServer::start_with_password(redis_options()).await?;
+    step.finish_with(&format!("127.0.0.1:{}", redis.port()));
+    Ok(redis)
+}
+
+fn redis_options() -> RedisOptions {
+    RedisOptions {
+        max_memory_mib: Some(REDIS_MEMORY_MIB),
         without: REDIS_WITHOUT,
         ..RedisOptions::new(
             paths::store().join("redis"),
             paths::store().join("logs/redis.log"),
         )
-    })
-    .await?;
-    step.finish_with(&format!("127.0.0.1:{}", redis.port()));
-    Ok(redis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redis_does_not_take_all_memory() {
+        assert_eq!(redis_options().max_memory_mib, Some(REDIS_MEMORY_MIB));
+    }
 }
