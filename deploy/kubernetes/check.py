@@ -73,7 +73,7 @@ def loose_ends(objects):
 
 
 def careless_caches(objects):
-    """What is wrong with a Redis that is killed before it is full, or drops what must not be lost."""
+    """What is wrong with a Redis that is killed before it is full, drops what must not be lost, or lets a script do so."""
     texts = {thing["metadata"]["name"]: thing["data"] for thing in objects if thing["kind"] == "ConfigMap"}
     for redis in (thing["spec"] for thing in objects if thing["kind"] == "Redis"):
         name = redis.get("redisConfig", {}).get("additionalRedisConfig")
@@ -85,6 +85,9 @@ def careless_caches(objects):
             yield f"Redis takes {memory or 'any number of'} MiB, and its container is limited to {limit} MiB"
         if settings.get("maxmemory-policy") != "noeviction":
             yield "Redis may evict marks of changes"
+        for command in ("FLUSHALL", "FLUSHDB", "KEYS", "SWAPDB"):
+            if f'rename-command {command} ""' not in lines:
+                yield f"Redis knows {command}, which a script may call"
 
 
 def other_rules():

@@ -157,6 +157,35 @@ async fn redis_lets_in_who_knows_its_password() {
 }
 
 #[tokio::test]
+async fn what_redis_does_not_know_a_script_can_t_call_either() {
+    let folder = folder();
+    let options = RedisOptions {
+        without: &["FLUSHALL", "FLUSHDB", "KEYS", "SWAPDB"],
+        ..RedisOptions::new(folder.path().join("redis"), folder.path().join("redis.log"))
+    };
+    let redis = RedisServer::start(options).await.unwrap();
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("SET")
+        .arg("a")
+        .arg("b")
+        .exec_async(&mut connection)
+        .await
+        .unwrap();
+    for call in ["'FLUSHALL'", "'FLUSHDB'", "'SWAPDB', 0, 1", "'KEYS', '*'"] {
+        let script = format!("return redis.call({call})");
+        let mut eval = redis::cmd("EVAL");
+        let outcome = eval.arg(script).arg(0).exec_async(&mut connection).await;
+        outcome.expect_err(call);
+    }
+    let kept: u64 = redis::cmd("DBSIZE")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(kept, 1);
+}
+
+#[tokio::test]
 async fn a_full_redis_refuses_writes_and_drops_nothing() {
     let folder = folder();
     let options = RedisOptions {
