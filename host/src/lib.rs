@@ -174,11 +174,13 @@ impl Host {
         let address = admin_listener.address();
         let admin = address.map_err(|error| StartError::Internal(error.to_string()))?;
         let listens = local_address(&listener)?;
+        let refusals = Arc::new(Refusals::new(metrics.clone()));
         let own = Admin {
             control: control.clone(),
             console: console(config, listens, &metrics, tracing.is_on()),
             token,
             names: Names::of(&admin, &config.admin_names),
+            refusals: refusals.clone(),
         };
         Ok(Self {
             listener,
@@ -186,7 +188,7 @@ impl Host {
             server: Arc::new(Server {
                 live: control.live.clone(),
                 clients: Clients::new(config.clients.clone()),
-                refusals: Arc::new(Refusals::new(metrics)),
+                refusals,
                 readiness: Readiness::new(control.live.clone()),
                 tracing,
                 max_connections: config.max_connections as usize,

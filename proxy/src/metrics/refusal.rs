@@ -27,10 +27,12 @@ pub(crate) enum Reason {
     ClientRequests,
     /// HTTP/2 whose frames or fields break the protocol: reset, without an answer.
     Http2,
+    /// A connection over the limit of the admin listener.
+    AdminConnections,
 }
 
 impl Reason {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Malformed,
         Self::HeadersTooLarge,
         Self::BodyTooLarge,
@@ -41,6 +43,7 @@ impl Reason {
         Self::ClientConnections,
         Self::ClientRequests,
         Self::Http2,
+        Self::AdminConnections,
     ];
 
     /// The value of the label `reason`.
@@ -56,6 +59,7 @@ impl Reason {
             Self::ClientConnections => "client_connections",
             Self::ClientRequests => "client_requests",
             Self::Http2 => "http2",
+            Self::AdminConnections => "admin_connections",
         }
     }
 }
