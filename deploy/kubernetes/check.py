@@ -31,6 +31,7 @@ def main() -> int:
             name = f"{overlay.name}: {thing['kind']} {thing['metadata']['name']}"
             wrong += [f"{name}: {reason}" for reason in faults(thing, own)]
         wrong += [f"{overlay.name}: {reason}" for reason in loose_ends(objects)]
+        wrong += [f"{overlay.name}: {reason}" for reason in careless_caches(objects)]
     wrong += other_rules()
     for line in wrong:
         print(line)
@@ -69,6 +70,24 @@ def loose_ends(objects):
             wanted = selector.get("matchLabels", selector).items()
             if not any(wanted <= found for found in labels):
                 yield f"{thing['kind']} {thing['metadata']['name']} is for pods that are not there"
+
+
+def careless_caches(objects):
+    """What is wrong with a Redis that is killed before it is full, drops what must not be lost, or lets a script do so."""
+    texts = {thing["metadata"]["name"]: thing["data"] for thing in objects if thing["kind"] == "ConfigMap"}
+    for redis in (thing["spec"] for thing in objects if thing["kind"] == "Redis"):
+        name = redis.get("redisConfig", {}).get("additionalRedisConfig")
+        lines = texts.get(name, {}).get("redis-additional.conf", "").splitlines()
+        settings = dict(line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
+        memory = int(settings.get("maxmemory", "0mb").removesuffix("mb"))
+        limit = int(redis["kubernetesConfig"]["resources"]["limits"]["memory"].removesuffix("Mi"))
+        if not 0 < memory < limit:
+            yield f"Redis takes {memory or 'any number of'} MiB, and its container is limited to {limit} MiB"
+        if settings.get("maxmemory-policy") != "noeviction":
+            yield "Redis may evict marks of changes"
+        for command in ("FLUSHALL", "FLUSHDB", "KEYS", "SWAPDB"):
+            if f'rename-command {command} ""' not in lines:
+                yield f"Redis knows {command}, which a script may call"
 
 
 def other_rules():

@@ -125,7 +125,8 @@ impl Host {
         let tracing = config.trace.settings();
         let tracing = Tracing::start(&tracing, PROGRAM, metrics.spans.clone());
         let tracing = tracing.map_err(StartError::Setting)?;
-        let watched = config.swap.watch.then(|| Files::of(&config.app));
+        let files = || Files::of(&config.app, &config.variable_file);
+        let watched = config.swap.watch.then(files);
         let plan = Plan::new(config, &metrics, &tracing)?;
         let token = admin_token(config)?;
         let trust = Trust::new(config.swap.require_signature.as_deref());
@@ -173,11 +174,13 @@ impl Host {
         let address = admin_listener.address();
         let admin = address.map_err(|error| StartError::Internal(error.to_string()))?;
         let listens = local_address(&listener)?;
+        let refusals = Arc::new(Refusals::new(metrics.clone()));
         let own = Admin {
             control: control.clone(),
             console: console(config, listens, &metrics, tracing.is_on()),
             token,
             names: Names::of(&admin, &config.admin_names),
+            refusals: refusals.clone(),
         };
         Ok(Self {
             listener,
@@ -185,7 +188,7 @@ impl Host {
             server: Arc::new(Server {
                 live: control.live.clone(),
                 clients: Clients::new(config.clients.clone()),
-                refusals: Arc::new(Refusals::new(metrics)),
+                refusals,
                 readiness: Readiness::new(control.live.clone()),
                 tracing,
                 max_connections: config.max_connections as usize,

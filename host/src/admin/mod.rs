@@ -42,15 +42,20 @@ use store_server::metrics::Format;
 use tokio::task::JoinSet;
 
 pub(crate) use self::listener::AdminListener;
+use self::listener::Connection;
 use self::reply::{Rejection, Reply};
 use self::token::Denial;
 pub(crate) use self::token::Token;
 pub(crate) use self::visitor::Names;
 use crate::control::{Control, Peer, refused};
+use crate::http::Refusals;
 use crate::http::body::discard;
 
 /// Longest wait for a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most connections at once. They take file descriptors that clients' connections need, and no operator has so many.
+const MOST_CONNECTIONS: usize = 256;
 
 /// The answer to a request for any other path.
 const PATHS: &str = "here are /console, /metrics, /healthz, /status, /traces, /history, /events, /fleet, /reload, /refresh and /components/ID/swap, rollback, promote, abort, step, settle";
@@ -61,6 +66,7 @@ pub(crate) struct Admin {
     pub(crate) console: Arc<Console>,
     pub(crate) token: Token,
     pub(crate) names: Names,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 /// Serves the admin interface until the returned set is dropped.
@@ -72,16 +78,13 @@ pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        let admin = admin.clone();
-                        let service = service_fn(move |request| {
-                            let (admin, peer) = (admin.clone(), Peer(peer.clone()));
-                            async move { Ok::<_, Infallible>(admin.answer(request, peer).await) }
-                        });
-                        connections.spawn(async move {
-                            let mut server = http1::Builder::new();
-                            server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-                            _ = server.serve_connection(TokioIo::new(stream), service).await;
-                        });
+                        // Some may have ended unnoticed.
+                        while connections.try_join_next().is_some() {}
+                        if connections.len() < MOST_CONNECTIONS {
+                            connections.spawn(admin.clone().serve(stream, peer));
+                        } else {
+                            admin.refusals.admin_connection(&peer);
+                        }
                     }
                     Err(error) => {
                         // Usually there are no file descriptors left until other connections end.
@@ -106,6 +109,19 @@ enum Endpoint<'a> {
 }
 
 impl Admin {
+    /// Answers all requests of a connection.
+    async fn serve(self: Arc<Self>, stream: Box<dyn Connection>, peer: String) {
+        let service = service_fn(move |request| {
+            let (admin, peer) = (self.clone(), Peer(peer.clone()));
+            async move { Ok::<_, Infallible>(admin.answer(request, peer).await) }
+        });
+        let mut server = http1::Builder::new();
+        server
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT);
+        _ = server.serve_connection(TokioIo::new(stream), service).await;
+    }
+
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Reply {
         let path = request.uri().path().to_owned();
         match self.let_in(&path, &request, &peer) {

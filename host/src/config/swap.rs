@@ -47,7 +47,8 @@ pub struct SwapSettings {
     #[arg(long, env = "STORE_HOST_REQUIRE_SIGNATURE", value_name = "KEY")]
     pub require_signature: Option<String>,
 
-    /// Swap a component when its file changes, and reload the app when its manifest or `.env` does
+    /// Swap a component when its file changes, and reload the app when its manifest, `.env` or a file that --variable-file
+    /// names does
     #[arg(long, env = "STORE_HOST_WATCH")]
     pub watch: bool,
 

@@ -1,7 +1,9 @@
-//! `--watch`: a component is swapped when its file changes, and the app reloaded when its manifest does.
+//! `--watch`: a component is swapped when its file changes, and the app reloaded when its manifest or a file of variables
+//! does.
 
 use std::collections::HashMap;
 use std::fs;
+use std::iter;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::{Control, ControlError, Peer, Upload};
 use crate::app::Manifest;
+use crate::config::VariableFile;
 use crate::instance::source::signature_path;
 use crate::instance::{Origin, Source};
 
@@ -51,6 +54,8 @@ struct History {
 /// The files of an app, as they were at the last look.
 pub(crate) struct Files {
     manifest: PathBuf,
+    /// What is read with the manifest: `.env` beside it, and those of `--variable-file`. There may be none of them.
+    variables: Vec<PathBuf>,
     /// The files that are watched, by the first of the paths that belong together.
     watched: HashMap<PathBuf, History>,
     /// Whether the last reload failed. A change of any file that the manifest names is then a reason to try again.
@@ -58,15 +63,18 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Looks at the manifest before it is read, so that no change in between is missed. Components are looked at later:
-    /// their digests tell whether they are what was loaded.
-    pub(crate) fn of(manifest: &Path) -> Self {
+    /// Looks at the manifest and the variables before they are read, so that no change in between is missed. Components are
+    /// looked at later: their digests tell whether they are what was loaded.
+    pub(crate) fn of(manifest: &Path, variables: &[VariableFile]) -> Self {
+        let dotenv = manifest.with_file_name(".env");
+        let named = variables.iter().map(|variable| variable.file.clone());
         let mut files = Self {
             manifest: manifest.to_owned(),
+            variables: iter::once(dotenv).chain(named).collect(),
             watched: HashMap::new(),
             is_behind: false,
         };
-        for paths in [files.variables(), vec![manifest.to_owned()]] {
+        for paths in [files.variables.clone(), vec![manifest.to_owned()]] {
             let now: Stamps = paths.iter().map(|path| Stamp::of(path)).collect();
             let history = History {
                 done: now.clone(),
@@ -75,11 +83,6 @@ impl Files {
             files.watched.insert(paths[0].clone(), history);
         }
         files
-    }
-
-    /// The file of variables that is read with the manifest; there may be none.
-    fn variables(&self) -> Vec<PathBuf> {
-        vec![self.manifest.with_file_name(".env")]
     }
 
     /// Whether files differ from those that were acted upon, and have not changed since the look before. One that is gone
@@ -147,10 +150,10 @@ async fn watch(control: Arc<Control>, mut files: Files) {
     }
 }
 
-/// Reloads if the manifest has changed, or if the last reload failed and a file has changed since.
+/// Reloads if the manifest or the variables have changed, or if the last reload failed and a file has changed since.
 async fn reload(control: &Arc<Control>, files: &mut Files, mut is_retry: bool) {
     let mut accepted = Vec::new();
-    let (variables, manifest) = (files.variables(), vec![files.manifest.clone()]);
+    let (variables, manifest) = (files.variables.clone(), vec![files.manifest.clone()]);
     if files.differ(&variables) {
         accepted.push(variables);
     }
@@ -216,7 +219,7 @@ mod tests {
     fn a_file_counts_as_changed_once_it_rests() {
         let path = std::env::temp_dir().join(format!("store-host-watch-{}", std::process::id()));
         fs::write(&path, "one").expect("written");
-        let mut files = Files::of(&path);
+        let mut files = Files::of(&path, &[]);
         let paths = [path.clone()];
         assert!(!files.have_changed(&paths), "as it was found");
         fs::write(&path, "half").expect("written");
@@ -234,17 +237,27 @@ mod tests {
     #[test]
     fn variables_that_are_gone_have_changed() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut files = Files::of(&folder.path().join("spin.toml"));
-        let paths = files.variables();
-        assert!(!files.differ(&paths), "none from the beginning");
-        fs::write(&paths[0], "A=1").expect("written");
-        assert!(!files.differ(&paths), "perhaps half written");
-        assert!(files.differ(&paths), "made anew");
-        files.accept(&paths);
-        fs::remove_file(&paths[0]).expect("ours");
-        assert!(!files.differ(&paths), "perhaps about to be replaced");
-        assert!(files.differ(&paths), "gone");
-        files.accept(&paths);
-        assert!(!files.differ(&paths), "acted upon");
+        let secret = folder.path().join("secret");
+        let variable = VariableFile {
+            name: "password".into(),
+            file: secret.clone(),
+        };
+        let mut files = Files::of(&folder.path().join("spin.toml"), &[variable]);
+        let paths = files.variables.clone();
+        for path in [folder.path().join(".env"), secret] {
+            assert!(!files.differ(&paths), "{path:?}: none from the beginning");
+            fs::write(&path, "A=1").expect("written");
+            assert!(!files.differ(&paths), "{path:?}: perhaps half written");
+            assert!(files.differ(&paths), "{path:?}: made anew");
+            files.accept(&paths);
+            fs::remove_file(&path).expect("ours");
+            assert!(
+                !files.differ(&paths),
+                "{path:?}: perhaps about to be replaced"
+            );
+            assert!(files.differ(&paths), "{path:?}: gone");
+            files.accept(&paths);
+            assert!(!files.differ(&paths), "{path:?}: acted upon");
+        }
     }
 }

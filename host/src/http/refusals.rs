@@ -22,8 +22,10 @@ pub(crate) mod connection {
     pub(crate) const PROTOCOL: &str = "protocol";
     /// A request of HTTP/2 that the library reset: it breaks the rules, or there are too many.
     pub(crate) const RESET: &str = "http2_reset";
+    /// The admin listener has as many connections as it may.
+    pub(crate) const ADMIN: &str = "admin_connections";
     /// All of these reasons.
-    pub(crate) const REASONS: [&str; 3] = [TOO_MANY, PROTOCOL, RESET];
+    pub(crate) const REASONS: [&str; 4] = [TOO_MANY, PROTOCOL, RESET, ADMIN];
 }
 
 /// Counts and logs what is refused.
@@ -96,6 +98,19 @@ impl Refusals {
         self.metrics.refused(reason);
         if self.may_log() {
             tracing::info!(%client, reason, "Closed a connection");
+        }
+    }
+
+    /// A connection of the admin listener that is closed at once, as there are too many.
+    pub(crate) fn admin_connection(&self, peer: &str) {
+        let reason = connection::ADMIN;
+        self.metrics.refused(reason);
+        if self.may_log() {
+            tracing::warn!(
+                peer,
+                reason,
+                "Closed an admin connection: there are too many"
+            );
         }
     }
 

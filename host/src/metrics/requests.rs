@@ -27,6 +27,9 @@ const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other",
 ];
 
+/// Statuses that alerts watch. Their series are there before the first such answer, which would be no increase otherwise.
+const FAILURES: [u16; 3] = [500, 503, 504];
+
 /// The metrics of the requests to all routes.
 pub(crate) struct RequestMetrics {
     answered: IntCounterVec,
@@ -116,6 +119,11 @@ impl RouteMetrics {
             ..
         } = self;
         let course = all.course.iter();
+        let answered = |status: u16| {
+            let label = status.to_string();
+            let labels = [component.as_str(), route, method, &label];
+            (status, all.answered.with_label_values(&labels))
+        };
         MethodMetrics {
             all: all.clone(),
             component: component.clone(),
@@ -127,7 +135,7 @@ impl RouteMetrics {
                 .next(),
             in_flight: all.in_flight.with_label_values(&[component]),
             seconds: all.seconds.of(&[component, route, method]),
-            by_status: RwLock::default(),
+            by_status: RwLock::new(Vec::from(FAILURES.map(answered))),
         }
     }
 }
@@ -142,7 +150,7 @@ pub(crate) struct MethodMetrics {
     calls: Option<IntCounter>,
     in_flight: IntGauge,
     seconds: Timing,
-    /// A counter for each status that was ever answered; these are few.
+    /// A counter for each status that was ever answered, and for [`FAILURES`]; these are few.
     by_status: RwLock<Vec<(u16, IntCounter)>>,
 }
 
@@ -211,6 +219,30 @@ mod tests {
         has(&metrics, "orders_total 1");
         has(&metrics, "best_sellers_total 1");
         has(&metrics, "highest_spenders_total 0");
+    }
+
+    #[test]
+    fn a_failure_s_series_is_there_before_the_first_one() {
+        let metrics = Metrics::new().expect("names are unique");
+        let route = RouteMetrics::new(metrics.requests.clone(), "orders", "/orders");
+        let post = route.of(&Method::POST);
+        let labels = r#"component="orders",method="POST",route="/orders""#;
+        for status in FAILURES {
+            has(
+                &metrics,
+                &format!("http_requests_total{{{labels},status=\"{status}\"}} 0"),
+            );
+        }
+        post.leave(503, TOOK, &Span::default());
+        has(
+            &metrics,
+            &format!("http_requests_total{{{labels},status=\"503\"}} 1"),
+        );
+        let text = metrics.render(Format::Text).expect("renders");
+        assert!(
+            !text.contains("method=\"GET\""),
+            "of a method that nobody used:\n{text}"
+        );
     }
 
     #[test]

@@ -27,7 +27,8 @@ impl Effect {
 }
 
 /// Functions that change nothing but may be called, of both MySQL and MariaDB. A stored function can't have the name of
-/// one, if the name is followed by its parenthesis at once.
+/// one, if the name is followed by its parenthesis at once. `LAST_INSERT_ID` is the only one that changes something if it is
+/// given a value.
 const FUNCTIONS: &str = "
     ABS ADDDATE ADDTIME ASCII AVG BIN BIT_COUNT BIT_LENGTH CAST CEIL CEILING CHAR CHARACTER_LENGTH
     CHAR_LENGTH COALESCE CONCAT CONCAT_WS CONNECTION_ID CONV CONVERT CONVERT_TZ COUNT CRC32 CURDATE CURRENT_DATE
@@ -104,7 +105,7 @@ fn set_effect(assignment: &[Token<'_>]) -> Effect {
     }
 }
 
-/// Whether no variable is touched and no function called that is not on the list.
+/// Whether no variable is touched, no function called that is not on the list, and no value given to `LAST_INSERT_ID`.
 fn tokens_are_harmless(tokens: &[Token<'_>]) -> bool {
     tokens
         .iter()
@@ -114,7 +115,10 @@ fn tokens_are_harmless(tokens: &[Token<'_>]) -> bool {
             "@" if token.kind == Kind::Sign => false,
             // What comes after it may be anything.
             ";" if token.kind == Kind::Sign => at + 1 == tokens.len(),
-            "(" if token.kind == Kind::Sign => may_come_before_parenthesis(&tokens[..at], token),
+            "(" if token.kind == Kind::Sign => {
+                let (before, after) = (&tokens[..at], &tokens[at + 1..]);
+                may_come_before_parenthesis(before, token) && !sets_insert_id(before, after)
+            }
             _ => true,
         })
 }
@@ -138,6 +142,12 @@ fn may_come_before_parenthesis(before: &[Token<'_>], parenthesis: &Token<'_>) ->
             (!is_qualified && (is_keyword || is_function)) || names_a_table(before)
         }
     }
+}
+
+/// Whether the parenthesis between the two holds a value that `LAST_INSERT_ID` is to give from now on.
+fn sets_insert_id(before: &[Token<'_>], after: &[Token<'_>]) -> bool {
+    before.last().is_some_and(|name| name.is("LAST_INSERT_ID"))
+        && after.first().is_none_or(|token| token.text != ")")
 }
 
 /// Whether what follows is the table that an INSERT names, with a list of columns in parentheses.
@@ -267,6 +277,7 @@ mod tests {
                 "SELECT CAST(SUM(price*100) AS SIGNED) FROM `t` WHERE a = 'f(x); @b' -- g(1)",
                 "SELECT (SELECT COUNT(*) FROM t), COALESCE(a, 0) FROM t /* h(1) */ LIMIT 5",
                 "SELECT LAST_INSERT_ID();",
+                "SELECT last_insert_id( /* of this session */ ) + 1",
                 "SELECT CAST(a AS DECIMAL(10,2)) FROM (SELECT 1 AS a) AS b WHERE (a, 1) IN ((1, 1))",
                 "SELECT 'it''s @x', `a``b` FROM t",
                 "(SELECT 1, a FROM t LOCK IN SHARE MODE) UNION ALL (SELECT 2, b FROM u WHERE id IN (?))",
@@ -325,6 +336,10 @@ mod tests {
                 // A space makes it a stored function's name.
                 "SELECT COUNT (1)",
                 "SELECT SLEEP(1)",
+                "SELECT LAST_INSERT_ID(77)",
+                "SELECT last_insert_id( (77) )",
+                "UPDATE t SET a = LAST_INSERT_ID(a + 1)",
+                "INSERT INTO t (a) VALUES (?) ON DUPLICATE KEY UPDATE a = LAST_INSERT_ID(a)",
                 "UPDATE t SET a = my_function(b)",
                 "SELECT 1 /*! , GET_LOCK('a', 0) */",
                 // To servers, a control character ends the two dashes too.

@@ -46,9 +46,9 @@ async fn shop_with(more: &[&str]) -> Shop {
 async fn what_a_request_leaves_behind_is_gone_for_the_next() {
     let shop = shop().await;
     // What to do, what to look at afterwards, and what a session has that nobody touched.
-    let untouched = "SELECT CONCAT(@@autocommit + 0, IFNULL(@left, '-'), IFNULL(IS_USED_LOCK('x'), '-'), @@sql_mode = '')";
+    let untouched = "SELECT CONCAT(@@autocommit + 0, IFNULL(@left, '-'), IFNULL(IS_USED_LOCK('x'), '-'), @@sql_mode = '', LAST_INSERT_ID())";
     let clean = shop.last(&format!("MYSQL\nquery {untouched}")).await;
-    assert_eq!(clean, "1--0");
+    assert_eq!(clean, "1--00");
     for leaves in [
         "execute CALL breaks()",
         "query SELECT GET_LOCK('x', 0), (SELECT id FROM t)",
@@ -63,6 +63,7 @@ async fn what_a_request_leaves_behind_is_gone_for_the_next() {
         "execute SET @left = 1",
         "execute SET autocommit = 0",
         "query SELECT 1 /*! , @left := 5 */",
+        "query SELECT CAST(LAST_INSERT_ID(77) AS SIGNED)",
     ] {
         shop.steps(&format!("MYSQL\n{leaves}")).await;
         let found = shop.last(&format!("MYSQL\nquery {untouched}")).await;

@@ -9,6 +9,9 @@ use minisign::KeyPair;
 use reqwest::Method;
 use serde_json::Value;
 use testbed::{Guest, Host, HostOptions, Store};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::operator::{
     GuestApp, TOKEN, bare_store, command_line, digest, guest, guest_in_mode, guest_shop, operated,
@@ -386,4 +389,49 @@ async fn web_pages_elsewhere_see_and_change_nothing() {
     let answer = send(reload.header("origin", "http://evil.example")).await;
     refusal(&answer, 403, None);
     shop.operate("/reload").await.expect(200);
+}
+
+/// Whether a look on this connection is answered, and not met by its end.
+async fn is_answered(stream: &mut TcpStream) -> bool {
+    // It may be closed already.
+    _ = stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
+    let read = timeout(PATIENCE, stream.read(&mut [0; 256])).await;
+    read.expect("an answer or an end")
+        .is_ok_and(|read| read > 0)
+}
+
+/// They take file descriptors that clients' connections need.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_listener_keeps_256_connections_at_most() {
+    let (shop, _app) = guest_shop(&[]).await;
+    let url = shop.host.admin_url("");
+    let address = url.trim_start_matches("http://");
+    let mut held = Vec::new();
+    loop {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        if !is_answered(&mut stream).await {
+            break;
+        }
+        held.push(stream);
+        assert!(held.len() <= 256, "one more is answered");
+    }
+    // What has asked before may hold some.
+    assert!(held.len() > 200, "only {} are answered", held.len());
+    let mut kept = held.swap_remove(0);
+    kept.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut said = String::new();
+    timeout(PATIENCE, kept.read_to_string(&mut said))
+        .await
+        .expect("an answer")
+        .unwrap();
+    let refused = "store_refusals_total{reason=\"admin_connections\"} 1";
+    assert!(said.lines().any(|line| line == refused), "{said}");
+    eventually("it is logged", async || {
+        shop.host.log().contains("Closed an admin connection")
+    })
+    .await;
 }

@@ -1,9 +1,12 @@
-//! `--watch`: a component is swapped when its file changes, and the app reloaded when its manifest does.
+//! `--watch`: a component is swapped when its file changes, and the app reloaded when its manifest or a file of variables
+//! does.
 
 use std::io::Write;
 use std::time::Duration;
 
-use crate::operator::{GuestApp, guest, guest_in_mode, guest_shop, missing_import};
+use crate::operator::{
+    GuestApp, bare_store, guest, guest_in_mode, guest_shop, missing_import, operated,
+};
 use crate::support::{Shop, eventually};
 
 async fn watching_shop() -> (Shop, GuestApp) {
@@ -13,6 +16,13 @@ async fn watching_shop() -> (Shop, GuestApp) {
 async fn served(shop: &Shop, version: &str) {
     eventually(&format!("`{version}` is served"), async || {
         shop.answer("/x").await == version
+    })
+    .await;
+}
+
+async fn greets(shop: &Shop, greeting: &str) {
+    eventually(&format!("it says {greeting}"), async || {
+        shop.answer("/greeting").await == greeting
     })
     .await;
 }
@@ -156,19 +166,41 @@ async fn a_canary_of_one_component_does_not_keep_others_waiting() {
 async fn variables_that_come_change_and_go_are_noticed() {
     let (shop, app) = watching_shop().await;
     let variables = app.manifest.with_file_name(".env");
-    let greets = async |greeting: &str| {
-        eventually(&format!("it says {greeting}"), async || {
-            shop.answer("/greeting").await == greeting
-        })
-        .await;
-    };
-    greets("hello").await;
+    greets(&shop, "hello").await;
     std::fs::write(&variables, "SPIN_VARIABLE_GREETING=salut").unwrap();
-    greets("salut").await;
+    greets(&shop, "salut").await;
     let beside = app.manifest.with_file_name("new.env");
     std::fs::write(&beside, "SPIN_VARIABLE_GREETING=servus").unwrap();
     std::fs::rename(&beside, &variables).unwrap();
-    greets("servus").await;
+    greets(&shop, "servus").await;
     std::fs::remove_file(&variables).unwrap();
-    greets("hello").await;
+    greets(&shop, "hello").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_holds_a_variable_is_read_again_when_it_changes() {
+    let store = bare_store().await;
+    let app = GuestApp::new(&store);
+    let secret = store.folder().join("greeting");
+    std::fs::write(&secret, "salut\n").unwrap();
+    let options = app
+        .options(operated(&store))
+        .arg("--watch")
+        .arg("--variable-file")
+        .arg(format!("greeting={}", secret.display()));
+    let shop = Shop::on(store, options).await;
+    greets(&shop, "salut").await;
+    // As Kubernetes does it, and editors.
+    let beside = secret.with_extension("new");
+    std::fs::write(&beside, "servus\n").unwrap();
+    std::fs::rename(&beside, &secret).unwrap();
+    greets(&shop, "servus").await;
+    std::fs::remove_file(&secret).unwrap();
+    eventually("the reload is refused", async || {
+        shop.host.log().contains("reload refused")
+    })
+    .await;
+    assert_eq!(shop.answer("/greeting").await, "servus");
+    std::fs::write(&secret, "good day\n").unwrap();
+    greets(&shop, "good day").await;
 }

@@ -158,10 +158,13 @@ impl Entrance {
         let shaken = timeout(limit, handshake).await;
         match shaken {
             Ok(Ok(stream)) => return Some(Box::new(stream)),
-            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Ok(Err(error)) if has_begun => {
+                tracing::debug!(%client, %error, "TLS handshake failed");
+                self.refuse(client, Reason::TlsHandshake);
+            }
             Err(_) if has_begun => self.refuse(client, Reason::Timeout),
             // Who says nothing asks for nothing.
-            Err(_) => {}
+            Ok(Err(_)) | Err(_) => {}
         }
         None
     }

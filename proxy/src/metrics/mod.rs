@@ -24,6 +24,9 @@ pub(crate) use refusal::Reason;
 pub(crate) use upstream::{ERROR, GroupMetrics, UpstreamMetrics, class};
 use upstream::{GroupVecs, UpstreamVecs};
 
+/// Results of a look-up of a name.
+const LOOKUP_RESULTS: [&str; 3] = ["ok", "empty", "failed"];
+
 /// All metrics of one proxy.
 pub(crate) struct Metrics {
     /// Requests answered 429 for their rate.
@@ -137,14 +140,21 @@ impl Metrics {
         self.upstreams.forget_name(group, address, name);
     }
 
-    /// Counts a look-up of a name, by its result: `ok`, `empty` or `failed`.
+    /// Makes the series of a name visible before its first look-up, so that a failure shows as a rise.
+    pub(crate) fn announce_name(&self, name: &str) {
+        for result in LOOKUP_RESULTS {
+            self.lookups.with_label_values(&[name, result]);
+        }
+    }
+
+    /// Counts a look-up of a name, by its result: one of [`LOOKUP_RESULTS`].
     pub(crate) fn name_looked_up(&self, name: &str, result: &str) {
         self.lookups.with_label_values(&[name, result]).inc();
     }
 
     /// Removes the series of a name that is no longer in the file.
     pub(crate) fn forget_name(&self, name: &str) {
-        for result in ["ok", "empty", "failed"] {
+        for result in LOOKUP_RESULTS {
             upstream::forget(&self.lookups, &[name, result]);
         }
     }
@@ -208,6 +218,35 @@ mod tests {
         let text = metrics.render(Format::Text).expect("renders");
         assert!(!text.contains(one), "{text}");
         assert!(text.contains(two), "{text}");
+    }
+
+    #[test]
+    fn a_name_has_all_its_series_from_its_first_look_up_to_its_last() {
+        let metrics = Metrics::new().expect("names are unique");
+        let series = || {
+            let text = metrics.render(Format::Text).expect("renders");
+            let lines = text.lines().filter(|line| line.contains("store.test"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let line = |result: &str, count: u64| {
+            format!(
+                "store_proxy_name_lookups_total{{name=\"store.test\",result=\"{result}\"}} {count}"
+            )
+        };
+        metrics.announce_name("store.test");
+        assert_eq!(
+            series(),
+            [line("empty", 0), line("failed", 0), line("ok", 0)]
+        );
+        metrics.name_looked_up("store.test", "failed");
+        // What is announced again keeps its count.
+        metrics.announce_name("store.test");
+        assert_eq!(
+            series(),
+            [line("empty", 0), line("failed", 1), line("ok", 0)]
+        );
+        metrics.forget_name("store.test");
+        assert_eq!(series(), [""; 0]);
     }
 
     #[test]

@@ -27,10 +27,14 @@ pub(crate) enum Reason {
     ClientRequests,
     /// HTTP/2 whose frames or fields break the protocol: reset, without an answer.
     Http2,
+    /// A TLS handshake that begins and fails: no TLS, nothing in common, or a certificate that the client does not accept.
+    TlsHandshake,
+    /// A connection over the limit of the admin listener.
+    AdminConnections,
 }
 
 impl Reason {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Malformed,
         Self::HeadersTooLarge,
         Self::BodyTooLarge,
@@ -41,6 +45,8 @@ impl Reason {
         Self::ClientConnections,
         Self::ClientRequests,
         Self::Http2,
+        Self::TlsHandshake,
+        Self::AdminConnections,
     ];
 
     /// The value of the label `reason`.
@@ -56,6 +62,8 @@ impl Reason {
             Self::ClientConnections => "client_connections",
             Self::ClientRequests => "client_requests",
             Self::Http2 => "http2",
+            Self::TlsHandshake => "tls_handshake",
+            Self::AdminConnections => "admin_connections",
         }
     }
 }

@@ -57,8 +57,9 @@ impl Names {
 
     /// Looks one name up. Whether its addresses are others now.
     pub(crate) async fn ask(&self, place: &Place, settings: &config::Resolver) -> bool {
-        let found = lookup::look_up(&self.files, place, settings).await;
         let name = place.to_string();
+        self.metrics.announce_name(&name);
+        let found = lookup::look_up(&self.files, place, settings).await;
         let result = found.as_ref().map_or_else(Trouble::label, |_| "ok");
         self.metrics.name_looked_up(&name, result);
         let change = self.known.lock().entry(place.clone()).or_default().take_in(

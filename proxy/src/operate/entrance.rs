@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -9,18 +10,27 @@ use pingora_core::apps::{HttpServerApp, ServerApp};
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
+use tokio::sync::Semaphore;
 
 use super::admin::Admin;
 use crate::downstream::read_head::{Head, Wait, read_head, stopping};
 use crate::downstream::wire::Wire;
 use crate::message::head;
 use crate::message::request_id::new_id;
+use crate::metrics::Reason;
 use crate::table::live::Live;
+
+/// Most connections at once. They take file descriptors that clients' connections need, and no operator has so many.
+const MOST_CONNECTIONS: usize = 256;
 
 /// Accepts the admin listener's connections.
 pub(crate) struct AdminEntrance {
     admin: Arc<Admin>,
     live: Arc<Live>,
+    /// One permit for each connection that there is room for.
+    room: Semaphore,
+    /// Whether the last connection found no room. Set by connections, so that a flood of them is one line in the log.
+    is_full: AtomicBool,
 }
 
 impl AdminEntrance {
@@ -28,6 +38,15 @@ impl AdminEntrance {
         Self {
             admin: Arc::new(admin),
             live,
+            room: Semaphore::new(MOST_CONNECTIONS),
+            is_full: AtomicBool::new(false),
+        }
+    }
+
+    fn refuse(&self) {
+        self.live.metrics.refuse(Reason::AdminConnections);
+        if !self.is_full.swap(true, Ordering::Relaxed) {
+            tracing::warn!("Closing admin connections: there are {MOST_CONNECTIONS} already");
         }
     }
 }
@@ -39,6 +58,11 @@ impl ServerApp for AdminEntrance {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
+        let Ok(_permit) = self.room.try_acquire() else {
+            self.refuse();
+            return None;
+        };
+        self.is_full.store(false, Ordering::Relaxed);
         let mut wire = Wire::new(stream);
         let opened = Instant::now();
         let mut wait = Wait::ForFirst { opened };

@@ -1,9 +1,11 @@
 //! Who may ask the admin listener, and who may change the proxy.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Client, Message, Rig, Upstream, problem, shop};
+use crate::support::client::NoAnswer;
+use crate::support::{Client, Kind, Message, Rig, Upstream, eventually, problem, shop};
 
 pub(crate) async fn ask(
     rig: &Rig,
@@ -88,6 +90,36 @@ async fn changes_need_the_token() {
         );
     }
     assert_eq!(rig.state(upstream.address).await, "drained");
+}
+
+/// They take file descriptors that clients' connections need.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_than_256_connections_are_kept() {
+    let upstream = Upstream::start().await;
+    let rig = Rig::start(&shop("", [&upstream])).await;
+    let admin = rig.proxy.admin_url("");
+    let admin: SocketAddr = admin.strip_prefix("http://").unwrap().parse().unwrap();
+    let look = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let mut held = Vec::new();
+    loop {
+        let mut client = Client::connect(admin).await;
+        client.send(look("/healthz")).await;
+        match client.try_answer(Kind::Response).await {
+            Ok(_) => held.push(client),
+            Err(NoAnswer::Closed) => break,
+            Err(other) => panic!("{other}"),
+        }
+        assert!(held.len() <= 256, "one more is answered");
+    }
+    // What has asked before may hold some.
+    assert!(held.len() > 200, "only {} are answered", held.len());
+    let text = held[0].ask(look("/metrics")).await.text();
+    let refused = "store_proxy_refused_total{reason=\"admin_connections\"} 1";
+    assert!(text.lines().any(|line| line == refused), "{text}");
+    eventually("it is logged", async || {
+        rig.proxy.log().contains("Closing admin connections")
+    })
+    .await;
 }
 
 /// The commands find it by the settings, or are told.

@@ -210,6 +210,11 @@ async fn a_name_is_asked_for_no_more_often_than_its_records_say() {
     eventually_has(&rig, &[&upstream]).await;
     rig.reload(&config).await;
     assert_eq!(dns.asked(NAME), 2, "a reload asks");
+    // An alert sees the first failure only if there was a value before it.
+    let failed =
+        format!("store_proxy_name_lookups_total{{name=\"{NAME}:{port}\",result=\"failed\"}} 0");
+    let text = rig.scrape().await;
+    assert!(text.lines().any(|line| line == failed), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -141,6 +141,8 @@ async fn every_counter_with_fixed_labels_is_there_from_the_start() {
         "client_connections",
         "client_requests",
         "http2",
+        "tls_handshake",
+        "admin_connections",
     ];
     let refusals =
         refusals.map(|reason| format!("store_proxy_refused_total{{reason=\"{reason}\"}}"));

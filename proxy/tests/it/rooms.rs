@@ -39,6 +39,7 @@ const RULES: [Rule; 13] = [
             "config",
             "downstream",
             "message",
+            "metrics",
             "request",
             "table",
         ],

@@ -250,6 +250,27 @@ async fn a_handshake_that_never_comes_is_cut_off() {
     assert_eq!(counted().await, 1.0, "who says nothing is not counted");
 }
 
+/// As when plain HTTP is spoken, or the client does not accept the certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_fails_is_counted() {
+    let (upstream, certificate) = (Upstream::start().await, Certificate::new());
+    let (rig, _) = rig(&certificate, &upstream).await;
+    let reason = &["reason=\"tls_handshake\""];
+    let counted = async || rig.metric("store_proxy_refused_total", reason).await;
+    // Who says nothing asks for nothing.
+    drop(rig.client().await);
+    let mut plain = rig.client().await;
+    plain.send(get("/plain")).await;
+    assert!(plain.rest().await.is_some(), "the connection stayed open");
+    // The client may see the end a moment before it is counted.
+    eventually("one is counted", async || counted().await == 1.0).await;
+    let other = Certificate::new();
+    assert!(other.ask(&rig, &last("/")).await.is_err(), "believed");
+    eventually("the other too", async || counted().await == 2.0).await;
+    certificate.ask(&rig, &last("/")).await.unwrap();
+    assert_eq!(counted().await, 2.0, "one that succeeds is not counted");
+}
+
 /// It chose HTTP/2 and then doesn't begin it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_http2_client_that_says_nothing_is_cut_off() {

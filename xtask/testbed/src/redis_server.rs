@@ -24,6 +24,8 @@ pub struct RedisOptions {
     pub folder: PathBuf,
     /// The file that the server's log is appended to.
     pub log: PathBuf,
+    /// Most memory that it takes, in MiB: beyond, it refuses writes. `None` for as much as there is.
+    pub max_memory_mib: Option<u32>,
     /// Commands that it shall not know, as if it were older.
     pub without: &'static [&'static str],
     /// Whether it is a node of a Redis Cluster.
@@ -40,6 +42,7 @@ impl RedisOptions {
         Self {
             folder: folder.into(),
             log: log.into(),
+            max_memory_mib: None,
             without: &[],
             clustered: false,
             replicated: false,
@@ -177,6 +180,11 @@ async fn start_on(
         .args(["--lua-time-limit", "1000"])
         .arg("--dir")
         .arg(&options.folder);
+    if let Some(limit) = options.max_memory_mib {
+        // It may evict nothing: with a mark of a change gone, the value before the change would count again.
+        command.args(["--maxmemory", &format!("{limit}mb")]);
+        command.args(["--maxmemory-policy", "noeviction"]);
+    }
     for name in options.without {
         command.args(["--rename-command", name, ""]);
     }

@@ -13,8 +13,8 @@ const REFERRED_TO: u16 = 1451;
 const REFERS_TO_NOTHING: u16 = 1452;
 /// Another transaction holds the row: lock wait timeout, which MariaDB also answers to NOWAIT, and MySQL's NOWAIT.
 const LOCKED: [u16; 2] = [1205, 3572];
-/// The server has no room: for anything, or in a table.
-const FULL: [u16; 2] = [1021, 1114];
+/// The server has no room: for anything, for a file, or in a table.
+const FULL: [u16; 3] = [1021, 1026, 1114];
 
 /// What a client is told of a conflict that has no text of its own.
 const CONFLICT: &str = "this collides with what is stored";
@@ -261,6 +261,8 @@ mod tests {
             MysqlError::Connect("refused".into()),
             MysqlError::CommitUnknown("x".into()),
             server(1021),
+            server(1026),
+            server(1036),
             server(1040),
             server(1047),
             server(1114),

@@ -76,6 +76,8 @@ mod tests {
         assert_eq!(undone(1213), Some(true));
         assert_eq!(undone(1053), Some(false));
         assert_eq!(undone(1180), Some(false));
+        assert_eq!(undone(1030), Some(false));
+        assert_eq!(undone(1036), Some(true));
         assert_eq!(undone(1064), None);
     }
 }

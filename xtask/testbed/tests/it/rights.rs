@@ -157,6 +157,65 @@ async fn redis_lets_in_who_knows_its_password() {
 }
 
 #[tokio::test]
+async fn what_redis_does_not_know_a_script_can_t_call_either() {
+    let folder = folder();
+    let options = RedisOptions {
+        without: &["FLUSHALL", "FLUSHDB", "KEYS", "SWAPDB"],
+        ..RedisOptions::new(folder.path().join("redis"), folder.path().join("redis.log"))
+    };
+    let redis = RedisServer::start(options).await.unwrap();
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("SET")
+        .arg("a")
+        .arg("b")
+        .exec_async(&mut connection)
+        .await
+        .unwrap();
+    for call in ["'FLUSHALL'", "'FLUSHDB'", "'SWAPDB', 0, 1", "'KEYS', '*'"] {
+        let script = format!("return redis.call({call})");
+        let mut eval = redis::cmd("EVAL");
+        let outcome = eval.arg(script).arg(0).exec_async(&mut connection).await;
+        outcome.expect_err(call);
+    }
+    let kept: u64 = redis::cmd("DBSIZE")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(kept, 1);
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses_writes_and_drops_nothing() {
+    let folder = folder();
+    let options = RedisOptions {
+        max_memory_mib: Some(8),
+        ..RedisOptions::new(folder.path().join("redis"), folder.path().join("redis.log"))
+    };
+    let redis = RedisServer::start(options).await.unwrap();
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let value = "x".repeat(1024 * 1024);
+    let mut written = 0_u64;
+    let refused = loop {
+        let mut set = redis::cmd("SET");
+        set.arg(written).arg(&value);
+        match set.exec_async(&mut connection).await {
+            Ok(()) => written += 1,
+            Err(error) => break error.to_string(),
+        }
+        assert!(written < 16, "it takes more than it may");
+    };
+    assert!(refused.contains("OOM"), "{refused}");
+    assert!(written > 0);
+    let kept: u64 = redis::cmd("DBSIZE")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(kept, written);
+}
+
+#[tokio::test]
 async fn no_server_runs_as_root() {
     let folder = folder();
     let mariadb = mariadb(folder.path(), Purpose::Keeping).await;
