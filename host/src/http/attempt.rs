@@ -97,11 +97,7 @@ impl Attempt {
         Ok((response, held))
     }
 
-<<<<<<< HEAD
     /// Logs, here and nowhere else, why there is no answer, and says what that means to the client.
-=======
-    /// The problem that the client is told if there is no answer. The cause is logged here, once.
->>>>>>> we
     fn blame(&self, cause: &NoAnswer) -> Problem {
         let problem = problem(cause);
         let (id, ids) = (&self.generation.context.id, self.trace.ids());
