@@ -49,6 +49,7 @@ static FILES: &[File] = &[
     file!("/console/canary.js", "canary.js", SCRIPT),
     file!("/console/chart.js", "chart.js", SCRIPT),
     file!("/console/components.js", "components.js", SCRIPT),
+    file!("/console/fate.js", "fate.js", SCRIPT),
     file!("/console/fleet.js", "fleet.js", SCRIPT),
     file!("/console/format.js", "format.js", SCRIPT),
     file!("/console/log.js", "log.js", SCRIPT),

@@ -1,12 +1,16 @@
 // A canary beside the stable version while it is tried, and for a while after.
 
 import { h, pill, show, table } from "./build.js";
-import { Chart } from "./chart.js";
+import { Chart, COLOURS } from "./chart.js";
+import { fate, STROKES, told } from "./fate.js";
 import { WINDOW_S } from "./fleet.js";
 import * as format from "./format.js";
 
 /** What a host says of a trial so far, as a heading. */
 const VERDICTS = { good: "would be promoted", bad: "would be withdrawn", "too few": "too few requests so far" };
+
+/** Ends of a trial that nobody hopes for. */
+const ENDED_BADLY = new Set(["withdrawn", "aborted"]);
 
 const PANELS = [["trial_requests", "Requests", "/s"], ["trial_errors", "Errors (5xx)", "/s"], ["trial_p99", "Latency, p99", "s"]];
 
@@ -43,6 +47,11 @@ export class Trials {
     this.shown.delete(name);
   }
 
+  /** Whether only the hosts' logs know what became of a version that is drawn. */
+  get needsLog() {
+    return [...this.shown.values()].some(trial => trial.needsLog);
+  }
+
   /** The generations that the host's memory still has the trial of. */
   tried(host) {
     const names = [...(host.panels.get("trial_requests")?.lines ?? [])]
@@ -55,6 +64,7 @@ export class Trials {
 class Trial {
   constructor(id, host) {
     this.id = id;
+    this.needsLog = false;
     this.heading = h("div", {});
     this.numbers = h("div", {});
     this.charts = PANELS.map(([panel, title, unit]) => new Chart(panel, title, unit));
@@ -65,11 +75,13 @@ class Trial {
   update(host, trial, component, generations) {
     // The newest of those that were compared.
     const canary = trial?.generation ?? Math.max(...generations);
+    const drawn = [...new Set([...generations, canary])];
+    this.needsLog = drawn.some(number => !told(component, number));
     this.head(host, trial, component, canary);
     this.compare(trial);
     const from = this.begin(host, canary);
     for (const [at, [panel]] of PANELS.entries()) {
-      this.charts[at].update(host.times, this.lines(host, panel, canary, generations), from);
+      this.charts[at].update(host.times, this.lines(host, panel, component, drawn), from);
     }
   }
 
@@ -77,8 +89,8 @@ class Trial {
     const parts = trial ? progress(host, trial) : ["trial over"];
     const end = component.last?.generation === canary ? component.last : null;
     const why = trial ? trial.why : end?.reason;
-    const bad = trial ? trial.verdict === "bad" : Boolean(end?.reason);
-    const words = trial ? VERDICTS[trial.verdict] ?? "on trial" : end?.result ?? "over";
+    const words = trial ? VERDICTS[trial.verdict] ?? "on trial" : end?.result ?? fate(host, component, canary);
+    const bad = trial ? trial.verdict === "bad" : Boolean(end?.reason) || ENDED_BADLY.has(words);
     show(this.heading, [host.name, canary, parts, words, why], () => [
       h("h3", {}, `Generation ${canary} on ${host.name}: `, pill(words, bad ? "bad" : "good"), h("span", { class: "muted" }, ` ${parts.join(", ")}`)),
       why ? h("p", { class: "why" }, why) : null,
@@ -98,14 +110,18 @@ class Trial {
     show(this.numbers, rows, () => table(`Canary and stable version of ${this.id}`, columns, rows.map(cells => ({ cells, key: cells[0] }))));
   }
 
-  lines(host, panel, canary, generations) {
-    const names = new Set([...generations, canary]);
-    return [...names].map(generation => ({
-      name: generation === canary ? `canary (${generation})` : `stable (${generation})`,
-      values: host.line(panel, `${this.id} ${generation}`),
-      colour: generation === canary ? 1 : 0,
-      always: generation === canary || generations.length <= 2,
-    })).filter(line => line.values.length);
+  /** A line for each version. Its colour stays, whatever becomes of it; that, its name and its stroke say. */
+  lines(host, panel, component, generations) {
+    return generations.map(number => {
+      const word = fate(host, component, number);
+      return {
+        name: `${word} (${number})`,
+        values: host.line(panel, `${this.id} ${number}`),
+        colour: number % COLOURS,
+        stroke: STROKES[word],
+        always: ["on trial", "stable"].includes(word) || generations.length <= 2,
+      };
+    }).filter(line => line.values.length);
   }
 
   /** A little before the canary's first request. */

@@ -17,6 +17,21 @@ async function live(admin, id) {
   return (await component(admin, id)).generations.find(one => one.state === "live").generation;
 }
 
+/** Waits until the chart of a host's trials has lines of these names. */
+async function drawn(page, host, names) {
+  const legend = page.locator(`[data-component="reports"] [data-host="${host}"] [data-panel="trial_requests"] .legend`);
+  for (const name of names) await legend.getByText(name, { exact: true }).waitFor();
+}
+
+/** Waits until a host's memory has requests to a generation on trial, without which the page would forget it. */
+async function sampled(admin, generation) {
+  await eventually(`generation ${generation} has requests in a sample`, async () => {
+    const { panels } = await json(`${admin}/history`);
+    const line = panels.find(panel => panel.id === "trial_requests").lines.find(line => line.name === `reports ${generation}`);
+    return line?.values.some(value => value > 0);
+  });
+}
+
 /** Gives a file to the form of a component, and confirms. `canary` is share and time. */
 async function swap({ page }, id, host, file, canary) {
   const form = card(page, id).locator("details.swap");
@@ -154,32 +169,43 @@ export const steps = [
     const { canary } = await component(settings.hosts[0], "reports");
     assert.ok(requests > 0 && requests <= canary.requests, `${requests} of ${canary.requests}`);
     assert.equal(canary.verdict, "good");
-    await trial.locator('[data-panel="trial_requests"]').getByText(`canary (${canary.generation})`).waitFor();
+    const { generation } = canary;
+    await drawn(page, "host-1", [`on trial (${generation})`, "stable (1)"]);
     const toTrial = page => page.locator('[data-host="host-1"]').first().scrollIntoViewIfNeeded();
     await picture(context, "components", "tablet", "dark", toTrial);
-    await rowOf(page, "reports", "host-1", canary.generation).getByRole("button", { name: /^Promote/ }).click();
+    await rowOf(page, "reports", "host-1", generation).getByRole("button", { name: /^Promote/ }).click();
     await said(page, "is promoted").waitFor();
-    assert.equal(await live(settings.hosts[0], "reports"), canary.generation);
+    assert.equal(await live(settings.hosts[0], "reports"), generation);
+    await drawn(page, "host-1", [`stable (${generation})`, "was stable (1)"]);
   }],
 
   ["a failing canary is withdrawn, and the page says why", async context => {
     const { page, settings } = context;
-    await swap(context, "reports", "host-2", settings.files.failing, ["50", "10m"]);
+    // Of a larger share it would be withdrawn before there is a sample of it.
+    await swap(context, "reports", "host-2", settings.files.failing, ["10", "10m"]);
     await confirm(context, "Swap");
     await eventually("it is withdrawn", async () => (await component(settings.hosts[1], "reports")).last?.result === "withdrawn");
     const { last } = await component(settings.hosts[1], "reports");
     await page.locator('[data-component="reports"]').getByText(last.reason).first().waitFor();
     assert.equal(await live(settings.hosts[1], "reports"), 1);
+    await drawn(page, "host-2", [`withdrawn (${last.generation})`, "stable (1)"]);
+    context.withdrawn = last.generation;
   }],
 
   ["a canary is aborted", async context => {
     const { page, settings } = context;
-    await swap(context, "reports", "host-2", settings.files.third, ["10", "10m"]);
+    await swap(context, "reports", "host-2", settings.files.third, ["20", "10m"]);
     await confirm(context, "Swap");
     const row = card(page, "reports").locator("tr.canary");
+    await row.waitFor();
+    const { generation } = (await component(settings.hosts[1], "reports")).canary;
+    // The status has forgotten the one that was withdrawn before; the log has not.
+    await drawn(page, "host-2", [`on trial (${generation})`, "stable (1)", `withdrawn (${context.withdrawn})`]);
+    await sampled(settings.hosts[1], generation);
     await row.getByRole("button", { name: /^Abort/ }).click();
     await said(page, "is aborted").waitFor();
     assert.equal((await component(settings.hosts[1], "reports")).canary, null);
+    await drawn(page, "host-2", [`aborted (${generation})`, "stable (1)", `withdrawn (${context.withdrawn})`]);
   }],
 
   ["an upstream is drained, and comes back", async ({ page, settings }) => {
