@@ -15,8 +15,8 @@ async function ask(path) {
   const type = answer.headers.get("content-type") ?? "";
   const body = type.includes("json") ? await answer.json() : await answer.text();
   if (!answer.ok) throw new Error(body.detail ?? `${path} is answered with ${answer.status}`);
-  // Whoever's clock is set wrong, its times are compared with its own.
-  const date = answer.headers.get("date");
+  // Whoever's clock is set wrong, its times are compared with its own: what was passed on has it beside that of whoever did.
+  const date = answer.headers.get("member-date") ?? answer.headers.get("date");
   return { body, at: date ? new Date(date) : new Date() };
 }
 

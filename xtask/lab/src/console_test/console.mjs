@@ -1,4 +1,5 @@
 // Drives the console's page. Says each step as it is done, and ends with 1 at the first that fails.
+import fs from "node:fs";
 import { chromium } from "playwright-core";
 import { looks } from "./looks.mjs";
 import { steps } from "./steps.mjs";
@@ -29,6 +30,13 @@ export async function json(url) {
   const answer = await fetch(url);
   if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
   return answer.json();
+}
+
+/** Changes a program without its page, if need be with a file. */
+export async function change(admin, path, token, file) {
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/wasm" };
+  const answer = await fetch(`${admin}${path}`, { method: "POST", headers, body: file ? fs.readFileSync(file) : "" });
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}: ${await answer.text()}`);
 }
 
 /** The sum of a metric's series that have all these parts in their line. */

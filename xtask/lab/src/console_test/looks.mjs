@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { eventually, json } from "./console.mjs";
+import { change, eventually, json } from "./console.mjs";
 
 const AXE = fs.readFileSync(path.join(path.dirname(fileURLToPath(import.meta.url)), "node_modules/axe-core/axe.min.js"), "utf8");
 
@@ -43,12 +43,18 @@ export async function picture(context, view, size, scheme, before) {
   await page.close();
 }
 
-/** Begins a trial on the second host. */
-async function onTrial({ hosts, token, files }) {
-  const url = `${hosts[1]}/components/reports/swap?canary=10&for=10m`;
-  const headers = { authorization: `Bearer ${token}`, "content-type": "application/wasm" };
-  const answer = await fetch(url, { method: "POST", headers, body: fs.readFileSync(files.better) });
-  assert.equal(answer.status, 200, await answer.text());
+/** Begins a trial of ten minutes on the second host. */
+const onTrial = ({ hosts, token, files }) => change(hosts[1], "/components/reports/swap?canary=10&for=10m", token, files.better);
+
+/** Has a page take a program's clock for one that is five minutes ahead. */
+async function ahead(page, name) {
+  const later = text => new Date(Date.parse(text) + 300_000);
+  await page.route(url => url.pathname === `/fleet/${name}/status`, async route => {
+    const response = await route.fetch();
+    const date = later(response.headers()["member-date"]).toUTCString();
+    const body = (await response.text()).replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, time => later(time).toISOString().replace(".000Z", "Z"));
+    await route.fulfill({ response, body, headers: { ...response.headers(), "member-date": date } });
+  });
 }
 
 export const looks = [
@@ -195,6 +201,16 @@ export const looks = [
     const path_ = await page.locator('[data-panel="requests"] path.line').first().getAttribute("d");
     assert.ok(path_.length > 10, path_);
     await page.close();
+  }],
+
+  ["time left is told by the clock of the host that has the trial", async context => {
+    const { hosts, token } = context.settings;
+    await onTrial(context.settings);
+    const { page } = await watched(context, "components", page => ahead(page, "host-2"));
+    const trial = page.locator('[data-component="reports"] [data-host="host-2"]');
+    await trial.getByText(/\b([5-9]|10)\s*min left/).waitFor();
+    await page.close();
+    await change(hosts[1], "/components/reports/abort", token);
   }],
 
   ["a browser that is too old is told so, and where the same is to be had", async ({ browser, url }) => {
