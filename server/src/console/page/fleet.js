@@ -117,6 +117,13 @@ export class Member {
     this.traces = (await ask(`${this.base}/traces`)).body;
   }
 
+  /** What the program keeps of one trace now, as it came since the last look or not. */
+  async trace(id) {
+    const { body } = await ask(`${this.base}/traces?trace=${encodeURIComponent(id)}`);
+    // A program of before there was this query shows all.
+    return body.filter(tree => tree.trace_id === id);
+  }
+
   async readEvents() {
     this.events = (await ask(`${this.base}/events`)).body;
   }

@@ -46,16 +46,20 @@ export async function metric(admin, name, ...parts) {
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
 }
 
+/** Places an order; which one, its number says. */
+export function order(base, number) {
+  const body = JSON.stringify({ user_id: 1 + number % 100, items: [{ product_id: 1 + number % 200, quantity: 1 }] });
+  return fetch(`${base}/orders`, { method: "POST", headers: { "content-type": "application/json" }, body });
+}
+
 /** Thirty requests a second, a fifth of them orders. */
 function load(base) {
   let number = 0;
-  const order = n => ({ user_id: 1 + n % 100, items: [{ product_id: 1 + n % 200, quantity: 1 }] });
   const timer = setInterval(async () => {
     number += 1;
     const paths = ["/orders/reports/best-sellers", "/orders/reports/highest-spenders", `/orders/${1 + number % 50}`, "/health-check"];
-    const headers = { "content-type": "application/json" };
     const asked = number % 5 === 0
-      ? fetch(`${base}/orders`, { method: "POST", headers, body: JSON.stringify(order(number)) })
+      ? order(base, number)
       : fetch(`${base}${paths[number % 4]}`);
     await asked.then(answer => answer.text()).catch(() => {});
   }, 33);

@@ -13,6 +13,14 @@ const VIEWS = ["overview", "components", "upstreams", "requests", "log"];
 /** Widths in CSS pixels: a phone, a tablet, a wide screen. */
 const SIZES = { phone: [360, 740], tablet: [820, 1100], wide: [1600, 1000] };
 
+/** What an accessibility checker finds wrong with a page. */
+export async function wrongs(page) {
+  // Scripts of the page's own only: the checker comes by the browser's tools.
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  return violations.map(one => `${one.id}: ${one.nodes.map(node => node.html.slice(0, 120)).join(" ")}`);
+}
+
 /** A page of its own, with the first looks taken. */
 async function open({ browser, url }, view, [width, height], colorScheme) {
   const page = await browser.newPage({ viewport: { width, height }, colorScheme });
@@ -65,11 +73,7 @@ export const looks = [
           const page = await open(context, view, place, scheme);
           if (view === "components") await page.locator("details.swap summary").first().click();
           if (view === "requests") await page.locator("details.request summary").first().click();
-          // Scripts of the page's own only: the checker comes by the browser's tools.
-          await page.evaluate(AXE);
-          const { violations } = await page.evaluate(() => globalThis.axe.run());
-          const found = violations.map(one => `${one.id}: ${one.nodes.map(node => node.html.slice(0, 120)).join(" ")}`);
-          assert.deepEqual(found, [], `${view}, ${size}, ${scheme}`);
+          assert.deepEqual(await wrongs(page), [], `${view}, ${size}, ${scheme}`);
           const wider = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
           assert.ok(!wider, `${view} is wider than a ${size}`);
           await page.close();
@@ -81,9 +85,7 @@ export const looks = [
   ["the dialog for the token is accessible too, and closes by keyboard", async context => {
     const page = await open(context, "overview", SIZES.phone, "dark");
     await page.getByRole("button", { name: "Enter token" }).click();
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run());
-    assert.deepEqual(violations.map(one => one.id), []);
+    assert.deepEqual(await wrongs(page), []);
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     await page.close();

@@ -1,7 +1,7 @@
 // What the console offers, step by step, each compared with what the programs themselves say.
 import assert from "node:assert/strict";
-import { eventually, json, metric } from "./console.mjs";
-import { picture } from "./looks.mjs";
+import { eventually, json, metric, order } from "./console.mjs";
+import { picture, wrongs } from "./looks.mjs";
 
 const view = (page, name) => page.locator("#views").getByRole("link", { name, exact: true }).click();
 const said = (page, words) => page.locator(".said", { hasText: words });
@@ -29,6 +29,19 @@ async function sampled(admin, generation) {
     const { panels } = await json(`${admin}/history`);
     const line = panels.find(panel => panel.id === "trial_requests").lines.find(line => line.name === `reports ${generation}`);
     return line?.values.some(value => value > 0);
+  });
+}
+
+/** Places orders at once until some go in one transaction. The traces of one of them and of the one that placed it. */
+function grouped({ proxy, hosts }) {
+  return eventually("orders go in one transaction", async () => {
+    const answers = await Promise.all([...Array(40).keys()].map(number => order(proxy.url, number)));
+    await Promise.all(answers.map(answer => answer.text()));
+    const trees = (await Promise.all(hosts.map(host => json(`${host}/traces`)))).flat();
+    const kept = new Set(trees.map(tree => tree.trace_id));
+    const others = trees.filter(tree => !tree.spans.some(span => span.name.startsWith("INSERT")));
+    const pairs = others.flatMap(tree => tree.spans.flatMap(span => (span.links ?? []).map(link => [tree.trace_id, link.trace_id])));
+    return pairs.find(([, leader]) => kept.has(leader));
   });
 }
 
@@ -239,6 +252,20 @@ export const steps = [
     for (const part of ["run orders", "INSERT"]) assert.ok(spans.some(span => span.includes(part)), `${part}: ${spans.join(" | ")}`);
     const told = await Promise.all([settings.proxy.admin, ...settings.hosts].map(admin => json(`${admin}/traces`)));
     assert.ok(told.flat().some(tree => tree.trace_id === trace), trace);
+  }],
+
+  ["an order of a group leads to the one that placed it, and a trace is found by its id", async ({ page, settings }) => {
+    const of = trace => page.locator(`details[data-trace="${trace}"][open]`);
+    const field = page.getByLabel("Trace id");
+    const [trace, leader] = await grouped(settings);
+    await field.fill(trace);
+    await of(trace).getByRole("button", { name: leader.slice(0, 12) }).first().press("Enter");
+    await of(leader).getByText("INSERT", { exact: false }).first().waitFor();
+    await eventually("the focus is there", () => page.evaluate(trace => document.activeElement.closest("details")?.dataset.trace === trace, leader));
+    assert.deepEqual(await wrongs(page), []);
+    await field.fill("0".repeat(31) + "1");
+    await page.getByText("None of those that are kept has this in its trace id.").waitFor();
+    await field.fill("");
   }],
 
   ["the log says who changed what", async ({ page, settings }) => {
