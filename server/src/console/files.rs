@@ -48,6 +48,7 @@ static FILES: &[File] = &[
     file!("/console/build.js", "build.js", SCRIPT),
     file!("/console/canary.js", "canary.js", SCRIPT),
     file!("/console/chart.js", "chart.js", SCRIPT),
+    file!("/console/compared.js", "compared.js", SCRIPT),
     file!("/console/components.js", "components.js", SCRIPT),
     file!("/console/fate.js", "fate.js", SCRIPT),
     file!("/console/fleet.js", "fleet.js", SCRIPT),

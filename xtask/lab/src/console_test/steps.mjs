@@ -1,6 +1,6 @@
 // What the console offers, step by step, each compared with what the programs themselves say.
 import assert from "node:assert/strict";
-import { eventually, json, metric, order } from "./console.mjs";
+import { change, eventually, json, metric, order } from "./console.mjs";
 import { picture, wrongs } from "./looks.mjs";
 
 const view = (page, name) => page.locator("#views").getByRole("link", { name, exact: true }).click();
@@ -16,6 +16,9 @@ async function component(admin, id) {
 async function live(admin, id) {
   return (await component(admin, id)).generations.find(one => one.state === "live").generation;
 }
+
+/** A whole number as the page writes it. */
+const count = text => Number(text.replaceAll(",", ""));
 
 /** Waits until the chart of a host's trials has lines of these names. */
 async function drawn(page, host, names) {
@@ -178,7 +181,7 @@ export const steps = [
     await said(page, "is on trial").waitFor();
     const trial = page.locator('[data-component="reports"] [data-host="host-1"]');
     await trial.getByText("would be promoted").waitFor({ timeout: 60_000 });
-    const requests = Number((await trial.locator("tbody td").first().textContent()).replaceAll(",", ""));
+    const requests = count(await trial.locator("tbody td").first().textContent());
     const { canary } = await component(settings.hosts[0], "reports");
     assert.ok(requests > 0 && requests <= canary.requests, `${requests} of ${canary.requests}`);
     assert.equal(canary.verdict, "good");
@@ -219,6 +222,47 @@ export const steps = [
     await said(page, "is aborted").waitFor();
     assert.equal((await component(settings.hosts[1], "reports")).canary, null);
     await drawn(page, "host-2", [`aborted (${generation})`, "stable (1)", `withdrawn (${context.withdrawn})`]);
+  }],
+
+  ["a roll-out shows the steps that it has passed, and in what answers to copies differed", async context => {
+    const { page, settings: { hosts: [admin], token, files } } = context;
+    await change(admin, "/components/reports/swap?steps=50,60&step_for=20s&mirror=100", token, files.different);
+    const trial = page.locator('[data-component="reports"] [data-host="host-1"]');
+    const canary = await eventually("copies have passed", async () => {
+      const { canary } = await component(admin, "reports");
+      return canary.passed.length > 0 && canary;
+    });
+    const copies = trial.getByRole("region", { name: "Passed steps" }).locator('tr[data-row="passed/0"]');
+    await copies.getByText("copies").waitFor();
+    assert.equal(count(await copies.locator("td").first().textContent()), canary.passed[0].requests);
+    await eventually("the page counts the differences as the status does", async () => {
+      const { mirror } = (await component(admin, "reports")).canary;
+      const words = await trial.getByText("Answers to copies").textContent();
+      return mirror.different > 0 && words.includes(`${mirror.different.toLocaleString("en")} different`);
+    });
+    const differences = trial.getByRole("region", { name: "Last differences" });
+    await differences.getByText(canary.mirror.differences[0].what).first().waitFor();
+    await change(admin, "/components/reports/abort", token);
+  }],
+
+  ["each host of a roll-out shows what all of them have counted", async context => {
+    const { page, settings: { hosts, token, files } } = context;
+    for (const [at, admin] of hosts.entries()) {
+      const fleet = `rollout=console-test&lease=60s&peers=${encodeURIComponent(hosts[1 - at])}`;
+      await change(admin, `/components/reports/swap?steps=50,60&step_for=60s&${fleet}`, token, files.third);
+    }
+    const rows = () => page.evaluate(() => ["host-1", "host-2"].map(host => {
+      const row = document.querySelector(`[data-component="reports"] [data-host="${host}"] tr[data-row="canary"]`);
+      return [...row.cells].map(cell => cell.textContent);
+    }));
+    await eventually("the sum is that of both", async () => {
+      const [first, second] = await rows();
+      const [own, other, all, same] = [first[1], second[1], first[4], second[4]].map(count);
+      return own > 0 && other > 0 && all === own + other && same === all;
+    });
+    await page.getByText("Requests, 2 hosts").first().waitFor();
+    assert.deepEqual(await wrongs(page), []);
+    for (const admin of hosts) await change(admin, "/components/reports/abort?rollout=console-test", token);
   }],
 
   ["an upstream is drained, and comes back", async ({ page, settings }) => {
