@@ -224,6 +224,28 @@ export const steps = [
     await drawn(page, "host-2", [`aborted (${generation})`, "stable (1)", `withdrawn (${context.withdrawn})`]);
   }],
 
+  ["a version whose probe hangs is refused, and meanwhile the page is of use", async context => {
+    const { page, settings } = context;
+    const form = card(page, "reports").locator("details.swap");
+    const refused = said(page, "at the step “probe”: GET /orders/reports/best-sellers");
+    await swap(context, "reports", "host-2", settings.files.hanging);
+    await confirm(context, "Swap");
+    // All of this happens within the five seconds that the probe has: another view is drawn, and again after a look.
+    const looks = () => page.evaluate(() => Number(document.documentElement.dataset.looks));
+    const before = await looks();
+    await view(page, "Upstreams");
+    await page.getByRole("button", { name: /^Drain / }).first().waitFor();
+    await eventually("the page looks on", async () => await looks() > before + 1);
+    await page.getByText("live, 3 programs").waitFor();
+    await view(page, "Components");
+    assert.equal(await form.getAttribute("aria-busy"), "true");
+    assert.equal(await refused.count(), 0);
+    await refused.waitFor();
+    await eventually("the form takes another file", async () => await form.getAttribute("aria-busy") === "false");
+    assert.equal(await live(settings.hosts[1], "reports"), 1);
+    assert.equal((await fetch(`${settings.proxy.url}/orders/reports/best-sellers`)).status, 200);
+  }],
+
   ["a roll-out shows the steps that it has passed, and in what answers to copies differed", async context => {
     const { page, settings: { hosts: [admin], token, files } } = context;
     await change(admin, "/components/reports/swap?steps=50,60&step_for=20s&mirror=100", token, files.different);
