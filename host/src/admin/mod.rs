@@ -3,7 +3,7 @@
 //! - `GET /metrics`: all metrics, in Prometheus's text format or as OpenMetrics.
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: the build, and each component's generations, as JSON.
-//! - `GET /traces`: slow and failed requests of the last minute, as JSON.
+//! - `GET /traces[?trace=ID]`: slow and failed requests of the last minute, or what is kept of one trace, as JSON.
 //! - `GET /console`: the page, and `/history`, `/events`, `/fleet`, `/token` and `/fleet/NAME/…`, which it asks for.
 //! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: serves the component in the body instead;
 //!   `steps`, `step_for`, `mirror`, `sticky` and `when` make it a roll-out in steps.
@@ -125,7 +125,7 @@ impl Admin {
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Reply {
         let path = request.uri().path().to_owned();
         match self.let_in(&path, &request, &peer) {
-            Ok(Endpoint::Read) => self.read(&path, request.headers()),
+            Ok(Endpoint::Read) => self.read(&path, request.uri().query(), request.headers()),
             Ok(Endpoint::Console(place)) => self.at_console(place, request, peer).await,
             Ok(Endpoint::Reload) => self.reload(peer).await,
             Ok(Endpoint::Refresh) => self.refresh(peer).await,
@@ -182,11 +182,14 @@ impl Admin {
         }
     }
 
-    fn read(&self, path: &str, headers: &HeaderMap) -> Reply {
+    fn read(&self, path: &str, query: Option<&str>, headers: &HeaderMap) -> Reply {
         match path {
             "/metrics" => self.metrics(Format::accepted(headers)),
             "/status" => reply::json(&self.control.status()),
-            "/traces" => reply::json(&self.control.tracing.tail()),
+            "/traces" => {
+                let trace = query.and_then(|query| query.strip_prefix("trace="));
+                reply::json(&self.control.tracing.tail(trace))
+            }
             _ => reply::text("text/plain", "ok\n".to_owned()),
         }
     }

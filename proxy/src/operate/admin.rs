@@ -3,7 +3,7 @@
 //! - `GET /metrics`: all metrics, in Prometheus's text format or as OpenMetrics.
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: version, commit, profile, process id, groups and their upstreams, as JSON.
-//! - `GET /traces`: slow and failed requests of the last minute, as JSON.
+//! - `GET /traces[?trace=ID]`: slow and failed requests of the last minute, or what is kept of one trace, as JSON.
 //! - `GET /console`: the page, and what it asks for: see `console`.
 //! - `POST /reload`: reads the file again; names the sections that need an upgrade.
 //! - `POST /drain?upstream=A[&timeout=T]`: gives upstream A no more requests, and waits until it has none left.
@@ -95,7 +95,10 @@ impl Admin {
             Resource::Metrics => self.metrics(Format::accepted(&head.headers)),
             Resource::Health => Ok(text("text/plain", "ok\n".into())),
             Resource::Status => self.status(),
-            Resource::Traces => json(&self.live.tracing.tail()),
+            Resource::Traces => {
+                let trace = argument(query, "trace");
+                json(&self.live.tracing.tail(trace.as_deref()))
+            }
             Resource::Reload => self.reload(&peer).await,
             Resource::Drain => self.drain(query, &peer).await,
             Resource::Undrain => self.undrain(query, &peer),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
@@ -22,6 +22,10 @@ const LARGEST_ANSWER: usize = 16 << 20;
 
 /// Headers of a request that are passed on.
 const PASSED_ON: [&str; 3] = ["authorization", "content-digest", "store-signature"];
+
+/// When a member answered, by its own clock, with which the times in its answer are to be compared. `Date` can't say it: the
+/// program that passes the answer on has its own there.
+const MEMBER_DATE: HeaderName = HeaderName::from_static("member-date");
 
 /// Sends requests to members.
 #[derive(Clone)]
@@ -132,8 +136,10 @@ pub(super) fn as_own(answered: Response<Bytes>) -> Reply {
         .find(|known| media_type.starts_with(known));
     let mut reply = answer(known.unwrap_or("application/octet-stream"), body);
     *reply.status_mut() = head.status;
-    if let Some(wait) = head.headers.get(RETRY_AFTER) {
-        reply.headers_mut().insert(RETRY_AFTER, wait.clone());
+    for (theirs, ours) in [(RETRY_AFTER, RETRY_AFTER), (DATE, MEMBER_DATE)] {
+        if let Some(value) = head.headers.get(theirs) {
+            reply.headers_mut().insert(ours, value.clone());
+        }
     }
     reply
 }

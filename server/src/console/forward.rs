@@ -311,7 +311,7 @@ mod tests {
             let (mut stream, _) = socket.accept().await.expect("a connection");
             let mut head = vec![0; 4096];
             let read = stream.read(&mut head).await.expect("a head");
-            let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nset-cookie: a=b\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
+            let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nset-cookie: a=b\r\ndate: Fri, 02 Jan 2026 03:04:05 GMT\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
             stream.write_all(answer.as_bytes()).await.expect("written");
             String::from_utf8_lossy(&head[..read]).into_owned()
         });
@@ -327,6 +327,8 @@ mod tests {
         let type_of = &answered.headers()[CONTENT_TYPE];
         assert_eq!(type_of, "application/octet-stream");
         assert!(!answered.headers().contains_key("set-cookie"));
+        let clock = &answered.headers()["member-date"];
+        assert_eq!(clock, "Fri, 02 Jan 2026 03:04:05 GMT");
         let asked = server.await.expect("a request");
         assert!(asked.starts_with("POST /reload HTTP/1.1"), "{asked}");
         assert!(asked.contains("authorization: Bearer t"), "{asked}");

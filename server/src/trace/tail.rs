@@ -36,14 +36,18 @@ impl Tail {
         kept.make_room(now);
     }
 
-    /// All that are kept, the newest first.
-    pub(super) fn json(&self, now: Instant) -> Json {
+    /// All that are kept, or those of one `trace`, the newest first.
+    pub(super) fn json(&self, now: Instant, trace: Option<&str>) -> Json {
         let trees: Vec<_> = {
             let mut kept = self.0.lock();
             kept.make_room(now);
             kept.trees.iter().map(|(.., tree)| tree.clone()).collect()
         };
-        trees.iter().rev().map(|tree| tree.json()).collect()
+        let is_wanted = |tree: &Finished| {
+            trace.is_none_or(|id| tree.trace.to_string().eq_ignore_ascii_case(id))
+        };
+        let wanted = trees.iter().rev().filter(|tree| is_wanted(tree));
+        wanted.map(|tree| tree.json()).collect()
     }
 }
 
@@ -84,7 +88,7 @@ mod tests {
     }
 
     fn shown(tail: &Tail, now: Instant) -> Vec<Json> {
-        let Json::Array(trees) = tail.json(now) else {
+        let Json::Array(trees) = tail.json(now, None) else {
             panic!("no list")
         };
         trees
@@ -99,6 +103,20 @@ mod tests {
         let trees = shown(&tail, now);
         assert_eq!(trees.len(), MOST);
         assert_eq!(trees[0]["trace_id"], format!("{:032x}", MOST + 4));
+    }
+
+    #[test]
+    fn one_trace_is_found_by_its_id() {
+        let (tail, now) = (Tail::default(), Instant::now());
+        for number in [0xa, 0xb, 0xa] {
+            tail.keep(tree(number), now);
+        }
+        let found = |id: &str| tail.json(now, Some(id)).as_array().map(Vec::len);
+        assert_eq!(found(&format!("{:032x}", 0xa)), Some(2));
+        assert_eq!(found(&format!("{:032X}", 0xb)), Some(1));
+        for none in [format!("{:032x}", 0xc), "b".to_owned(), String::new()] {
+            assert_eq!(found(&none), Some(0), "{none}");
+        }
     }
 
     #[test]

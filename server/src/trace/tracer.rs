@@ -191,11 +191,12 @@ impl Tracing {
         }
     }
 
-    /// Slow and failed requests of the last minute, the newest first: the body of `GET /traces`.
+    /// Slow and failed requests of the last minute, or what is kept of one `trace`, the newest first: the body of
+    /// `GET /traces`.
     #[must_use]
-    pub fn tail(&self) -> Json {
+    pub fn tail(&self, trace: Option<&str>) -> Json {
         match &self.0 {
-            Some(tracer) => tracer.tail.json(Instant::now()),
+            Some(tracer) => tracer.tail.json(Instant::now(), trace),
             None => Json::Array(Vec::new()),
         }
     }
@@ -321,7 +322,7 @@ mod tests {
     }
 
     fn kept(tracing: &Tracing) -> Vec<Json> {
-        let Json::Array(trees) = tracing.tail() else {
+        let Json::Array(trees) = tracing.tail(None) else {
             panic!("no list")
         };
         trees

@@ -1,12 +1,17 @@
 // A canary beside the stable version while it is tried, and for a while after.
 
-import { h, pill, show, table } from "./build.js";
-import { Chart } from "./chart.js";
+import { h, pill, show } from "./build.js";
+import { Chart, COLOURS } from "./chart.js";
+import { compared, mirrored, passed, sum } from "./compared.js";
+import { fate, STROKES, told } from "./fate.js";
 import { WINDOW_S } from "./fleet.js";
 import * as format from "./format.js";
 
 /** What a host says of a trial so far, as a heading. */
 const VERDICTS = { good: "would be promoted", bad: "would be withdrawn", "too few": "too few requests so far" };
+
+/** Ends of a trial that nobody hopes for. */
+const ENDED_BADLY = new Set(["withdrawn", "aborted"]);
 
 const PANELS = [["trial_requests", "Requests", "/s"], ["trial_errors", "Errors (5xx)", "/s"], ["trial_p99", "Latency, p99", "s"]];
 
@@ -34,13 +39,18 @@ export class Trials {
         this.shown.set(name, new Trial(this.id, name));
         this.element.append(this.shown.get(name).element);
       }
-      this.shown.get(name).update(host, trial, components[at], generations);
+      this.shown.get(name).update(host, trial, components[at], generations, sum(components[at], components));
     });
   }
 
   remove(name) {
     this.shown.get(name)?.element.remove();
     this.shown.delete(name);
+  }
+
+  /** Whether only the hosts' logs know what became of a version that is drawn. */
+  get needsLog() {
+    return [...this.shown.values()].some(trial => trial.needsLog);
   }
 
   /** The generations that the host's memory still has the trial of. */
@@ -55,21 +65,25 @@ export class Trials {
 class Trial {
   constructor(id, host) {
     this.id = id;
+    this.needsLog = false;
     this.heading = h("div", {});
     this.numbers = h("div", {});
+    this.before = h("div", {});
     this.charts = PANELS.map(([panel, title, unit]) => new Chart(panel, title, unit));
     this.element = h("section", { class: "trial-of", "data-host": host, "aria-label": `Trial of ${id} on ${host}` },
-      this.heading, this.numbers, h("div", { class: "charts" }, this.charts.map(chart => chart.element)));
+      this.heading, this.numbers, this.before, h("div", { class: "charts" }, this.charts.map(chart => chart.element)));
   }
 
-  update(host, trial, component, generations) {
+  update(host, trial, component, generations, all) {
     // The newest of those that were compared.
     const canary = trial?.generation ?? Math.max(...generations);
+    const drawn = [...new Set([...generations, canary])];
+    this.needsLog = drawn.some(number => !told(component, number));
     this.head(host, trial, component, canary);
-    this.compare(trial);
+    this.compare(trial, all, `${this.id} on ${host.name}`);
     const from = this.begin(host, canary);
     for (const [at, [panel]] of PANELS.entries()) {
-      this.charts[at].update(host.times, this.lines(host, panel, canary, generations), from);
+      this.charts[at].update(host.times, this.lines(host, panel, component, drawn), from);
     }
   }
 
@@ -77,35 +91,33 @@ class Trial {
     const parts = trial ? progress(host, trial) : ["trial over"];
     const end = component.last?.generation === canary ? component.last : null;
     const why = trial ? trial.why : end?.reason;
-    const bad = trial ? trial.verdict === "bad" : Boolean(end?.reason);
-    const words = trial ? VERDICTS[trial.verdict] ?? "on trial" : end?.result ?? "over";
+    const words = trial ? VERDICTS[trial.verdict] ?? "on trial" : end?.result ?? fate(host, component, canary);
+    const bad = trial ? trial.verdict === "bad" : Boolean(end?.reason) || ENDED_BADLY.has(words);
     show(this.heading, [host.name, canary, parts, words, why], () => [
       h("h3", {}, `Generation ${canary} on ${host.name}: `, pill(words, bad ? "bad" : "good"), h("span", { class: "muted" }, ` ${parts.join(", ")}`)),
       why ? h("p", { class: "why" }, why) : null,
     ]);
   }
 
-  compare(trial) {
-    this.numbers.hidden = !trial;
+  compare(trial, all, what) {
+    this.numbers.hidden = this.before.hidden = !trial;
     if (!trial) return;
-    const rate = (errors, requests) => requests ? `${format.count(errors)} (${format.value(errors / requests, "share")})` : "0";
-    const p99 = ms => ms === null || ms === undefined ? "–" : format.seconds(ms / 1000);
-    const rows = [
-      ["canary", format.count(trial.requests), rate(trial.errors, trial.requests), p99(trial.p99_ms)],
-      ["stable", format.count(trial.stable_requests), rate(trial.stable_errors, trial.stable_requests), p99(trial.stable_p99_ms)],
-    ];
-    const columns = ["Version", ...["Requests", "Errors", "p99"].map(title => ({ title, class: "n" }))];
-    show(this.numbers, rows, () => table(`Canary and stable version of ${this.id}`, columns, rows.map(cells => ({ cells, key: cells[0] }))));
+    show(this.numbers, [trial, all], () => compared(what, trial, all));
+    show(this.before, [trial.passed, trial.mirror], () => [passed(what, trial), mirrored(what, trial)]);
   }
 
-  lines(host, panel, canary, generations) {
-    const names = new Set([...generations, canary]);
-    return [...names].map(generation => ({
-      name: generation === canary ? `canary (${generation})` : `stable (${generation})`,
-      values: host.line(panel, `${this.id} ${generation}`),
-      colour: generation === canary ? 1 : 0,
-      always: generation === canary || generations.length <= 2,
-    })).filter(line => line.values.length);
+  /** A line for each version. Its colour stays, whatever becomes of it; that, its name and its stroke say. */
+  lines(host, panel, component, generations) {
+    return generations.map(number => {
+      const word = fate(host, component, number);
+      return {
+        name: `${word} (${number})`,
+        values: host.line(panel, `${this.id} ${number}`),
+        colour: number % COLOURS,
+        stroke: STROKES[word],
+        always: ["on trial", "stable"].includes(word) || generations.length <= 2,
+      };
+    }).filter(line => line.values.length);
   }
 
   /** A little before the canary's first request. */
@@ -123,7 +135,6 @@ function progress(host, trial) {
   const steps = trial.steps ?? [];
   const parts = steps.length > 1 && trial.step !== null ? [`step ${trial.step + 1} of ${steps.length}`] : [];
   parts.push(trial.mirror && trial.step === null ? `copies of ${format.value(trial.mirror.share, "share")} of the requests` : `${format.value(trial.share, "share")} of the requests`);
-  if (trial.mirror) parts.push(`${format.count(trial.mirror.same)} answers to copies were the same, ${format.count(trial.mirror.different)} were not`);
   if (trial.fleet) parts.push("judged by the counts of all hosts");
   const left = (new Date(trial.until) - host.statusAt) / 1000;
   parts.push(trial.until === null ? "until somebody ends it" : left > 0 ? `${format.span(left)} left` : "about to be judged");

@@ -13,7 +13,7 @@ const RIGHT = 8;
 const MOST = 6;
 
 /** Colours that there are for lines. */
-const COLOURS = 9;
+export const COLOURS = 9;
 
 const latest = values => {
   for (let at = values.length - 1; at >= Math.max(0, values.length - 4); at -= 1) {
@@ -49,8 +49,8 @@ export class Chart {
   }
 
   /**
-   * Shows lines (`name`, `values`, and perhaps `colour`, `dashed`, `always`) over `times`, which are milliseconds of
-   * performance.now(), from `from` on.
+   * Shows lines (`name`, `values`, and perhaps `colour`, `always`, and `stroke`: `strong`, `dashed` or `dotted`) over `times`,
+   * which are milliseconds of performance.now(), from `from` on.
    */
   update(times, lines, from) {
     this.times = times;
@@ -119,7 +119,12 @@ export class Chart {
       }
       drawing = visible;
     });
-    return s("path", { class: `line c${this.colour(line)}${line.dashed ? " dashed" : ""}`, d: path || "M0 0" });
+    return s("path", { class: this.look(line), d: path || "M0 0" });
+  }
+
+  /** The class of a line, and of its key in the legend. */
+  look(line) {
+    return `line c${this.colour(line)}${line.stroke ? ` ${line.stroke}` : ""}`;
   }
 
   marker() {
@@ -140,7 +145,7 @@ export class Chart {
     text(this.now, ago);
     const rows = this.lines.map(line => h("li", {},
       s("svg", { class: "key", width: 14, height: 8, "aria-hidden": "true", focusable: "false" },
-        s("path", { class: `line c${this.colour(line)}${line.dashed ? " dashed" : ""}`, d: "M0 4h14" })),
+        s("path", { class: this.look(line), d: "M0 4h14" })),
       h("span", { class: "name" }, line.name || "all"),
       h("span", { class: "number" }, format.value(number(line), this.unit))));
     if (this.hidden > 0) rows.push(h("li", { class: "muted" }, `and ${this.hidden} with smaller numbers`));

@@ -18,7 +18,7 @@ export class Components {
   }
 
   get wanted() {
-    return [];
+    return [...this.cards.values()].some(card => card.trials.needsLog) ? ["readEvents"] : [];
   }
 
   update(fleet) {

@@ -15,8 +15,8 @@ async function ask(path) {
   const type = answer.headers.get("content-type") ?? "";
   const body = type.includes("json") ? await answer.json() : await answer.text();
   if (!answer.ok) throw new Error(body.detail ?? `${path} is answered with ${answer.status}`);
-  // Whoever's clock is set wrong, its times are compared with its own.
-  const date = answer.headers.get("date");
+  // Whoever's clock is set wrong, its times are compared with its own: what was passed on has it beside that of whoever did.
+  const date = answer.headers.get("member-date") ?? answer.headers.get("date");
   return { body, at: date ? new Date(date) : new Date() };
 }
 
@@ -115,6 +115,13 @@ export class Member {
 
   async readTraces() {
     this.traces = (await ask(`${this.base}/traces`)).body;
+  }
+
+  /** What the program keeps of one trace now, as it came since the last look or not. */
+  async trace(id) {
+    const { body } = await ask(`${this.base}/traces?trace=${encodeURIComponent(id)}`);
+    // A program of before there was this query shows all.
+    return body.filter(tree => tree.trace_id === id);
   }
 
   async readEvents() {

@@ -1,11 +1,15 @@
 // The slowest and the failed requests of the last minute, each as a waterfall of its spans, from the proxy to the statement.
 
+import { say } from "./admin.js";
 import { frame, h, pill, show } from "./build.js";
 import { unread } from "./fleet.js";
 import * as format from "./format.js";
 
 /** Attributes that the name of their span says, or that are always the same. */
 const DULL = new Set(["http.request.method", "url.scheme", "server.address", "server.port", "http.route", "db.system.name", "db.namespace", "db.operation.name", "db.collection.name"]);
+
+/** A whole trace id, by itself or in a `traceparent`. */
+const WHOLE = /\b[0-9a-f]{32}\b/;
 
 /** Most requests at once. */
 const MOST = 50;
@@ -15,6 +19,8 @@ export class Requests {
     this.title = "Requests";
     this.filter = "all";
     this.order = "slowest";
+    /** What the trace ids have in them, of those that are shown. */
+    this.sought = "";
     /** Those that are being read, by their ids: they stay, as they were. */
     this.open = new Map();
     this.note = h("div", {});
@@ -23,7 +29,11 @@ export class Requests {
       h("p", { class: "muted" }, "Requests of the last minute that failed (5xx, or broken off) or were slow."),
       this.note,
       h("div", { class: "choices" },
-        this.choice("filter", "Show", ["all", "slow", "failed"]), this.choice("order", "Order", ["slowest", "newest"])),
+        this.choice("filter", "Show", ["all", "slow", "failed"]), this.choice("order", "Order", ["slowest", "newest"]),
+        h("p", { class: "field" }, h("label", { for: "sought" }, "Trace id"), h("input", {
+          type: "search", id: "sought", size: "32", autocomplete: "off", spellcheck: "false",
+          on: { input: event => this.seek(event.target.value) },
+        }))),
       this.list);
   }
 
@@ -48,17 +58,57 @@ export class Requests {
         h("code", {}, "--trace-tail"), ", and a proxy with ", h("code", {}, "tail = true"), " in ", h("code", {}, "[trace]"),
         ". What counts as slow, ", h("code", {}, "--trace-slow"), " and ", h("code", {}, "slow"), " say."),
     ]);
-    const all = requests(fleet).filter(request => this.filter === "all" || request.why === this.filter);
+    const isSought = request => request.id.includes(this.sought);
+    const all = requests(kept(fleet)).filter(request => isSought(request) && (this.filter === "all" || request.why === this.filter));
     const by = this.order === "newest" ? (a, b) => b.started - a.started : (a, b) => b.took - a.took;
     const newest = all.sort(by).slice(0, MOST);
     for (const request of newest) if (this.open.has(request.id)) this.open.set(request.id, request);
     const shown = [...new Map([...newest, ...this.open.values()].map(request => [request.id, request])).values()].sort(by);
-    const note = unread(fleet, "traces") || (shown.length ? "" : "There are none.");
-    const what = [this.filter, this.order, note, shown.map(request => [request.id, request.trees.length])];
+    const none = this.sought ? "None of those that are kept has this in its trace id." : "There are none.";
+    const note = unread(fleet, "traces") || (shown.some(isSought) ? "" : none);
+    const what = [this.filter, this.order, this.sought, note, shown.map(request => [request.id, request.trees.length])];
     show(this.list, what, () => [
       note ? h("p", {}, note) : null,
       shown.map(request => this.row(request)),
     ]);
+  }
+
+  /** Shows the requests that have `text` in their trace ids. That of a whole id is asked for, and opened. */
+  async seek(text) {
+    const lower = text.trim().toLowerCase();
+    const sought = WHOLE.exec(lower)?.[0] ?? lower;
+    this.sought = sought;
+    this.update(this.fleet);
+    if (!WHOLE.test(sought)) return;
+    const request = await this.find(sought);
+    if (request && this.sought === sought) this.reveal(request);
+  }
+
+  /** Goes to a request that another is linked with. */
+  async follow(id) {
+    const request = await this.find(id);
+    if (request) this.reveal(request)?.querySelector("summary").focus();
+    else say("bad", `No program that answers keeps the request of trace ${id}: it was neither slow nor failed, or is over a minute old.`);
+  }
+
+  /** The request of a trace, wherever it is kept; null if it is nowhere. */
+  async find(id) {
+    const members = this.fleet.members.filter(member => member.state !== "gone");
+    const answers = await Promise.allSettled(members.map(member => member.trace(id)));
+    const found = members.flatMap((member, at) => labelled(member, answers[at].value ?? []));
+    // What a program has just let go of may still be here.
+    const known = kept(this.fleet).filter(tree => tree.trace_id === id);
+    return requests(found.length ? found : known)[0] ?? this.open.get(id) ?? null;
+  }
+
+  /** Opens a request, whether it would be in the list or not. Returns its element. */
+  reveal(request) {
+    this.open.set(request.id, request);
+    this.update(this.fleet);
+    const details = this.list.querySelector(`[data-trace="${CSS.escape(request.id)}"]`);
+    // It may have been in the list, closed.
+    if (details) details.open = true;
+    return details;
   }
 
   row(request) {
@@ -72,7 +122,7 @@ export class Requests {
       pill(request.why, request.why === "failed" ? "bad" : "news"),
       h("span", { class: "n" }, request.status ?? "–"),
       h("span", { class: "n" }, format.seconds(request.took / 1e6)),
-      h("span", { class: "muted" }, request.trees.map(tree => tree.member).join(", "))), isOpen ? waterfall(request) : null);
+      h("span", { class: "muted" }, request.trees.map(tree => tree.member).join(", "))), isOpen ? this.waterfall(request) : null);
     return details;
   }
 
@@ -81,19 +131,27 @@ export class Requests {
     if (!details.isConnected) return;
     if (details.open) this.open.set(request.id, request);
     else this.open.delete(request.id);
-    if (details.open && details.childElementCount === 1) details.append(waterfall(request));
+    if (details.open && details.childElementCount === 1) details.append(this.waterfall(request));
+  }
+
+  waterfall(request) {
+    return waterfall(request, id => this.follow(id));
   }
 }
 
+/** Trees of a program, which say whose they are. */
+const labelled = (member, trees) => trees.map(tree => ({ ...tree, member: member.name }));
+
+/** All trees that the programs had at the last look. */
+const kept = fleet => fleet.members.flatMap(member => member.state === "gone" ? [] : labelled(member, member.traces ?? []));
+
 /** Trees of one trace in several programs are one request. */
-function requests(fleet) {
+function requests(all) {
   const traces = new Map();
-  for (const member of fleet.members) {
-    for (const tree of member.state === "gone" ? [] : member.traces ?? []) {
-      const trees = traces.get(tree.trace_id) ?? [];
-      trees.push({ ...tree, member: member.name });
-      traces.set(tree.trace_id, trees);
-    }
+  for (const tree of all) {
+    const trees = traces.get(tree.trace_id) ?? [];
+    trees.push(tree);
+    traces.set(tree.trace_id, trees);
   }
   return [...traces].map(([id, trees]) => {
     const ids = new Set(trees.flatMap(tree => tree.spans.map(span => span.span_id)));
@@ -142,7 +200,8 @@ function micros(text, origin) {
   return (new Date(text).getTime() - origin) * 1000 + Number(digits);
 }
 
-function waterfall(request) {
+/** The spans as bars over time. `follow` goes to the request of a trace. */
+function waterfall(request, follow) {
   const all = spans(request);
   const end = Math.max(1, ...all.map(span => span.start + span.duration_us));
   const members = [...new Set(all.map(span => span.member))];
@@ -151,7 +210,7 @@ function waterfall(request) {
     // Set by script, which the page's policy allows; an attribute it would not.
     bar.style.left = `${100 * span.start / end}%`;
     bar.style.width = `max(2px, ${100 * span.duration_us / end}%)`;
-    const name = h("th", { scope: "row" }, h("span", { class: "span-name" }, span.name), span.error ? pill(span.error, "bad") : null, attributes(span));
+    const name = h("th", { scope: "row" }, h("span", { class: "span-name" }, span.name), span.error ? pill(span.error, "bad") : null, attributes(span), links(request, span, follow));
     name.firstChild.style.paddingInlineStart = `${span.depth * 0.9}rem`;
     return h("tr", {}, name, h("td", {}, span.member), h("td", { class: "n" }, format.seconds(span.start / 1e6)),
       h("td", { class: "n" }, format.seconds(span.duration_us / 1e6)), h("td", { class: "lane" }, h("span", { class: "rail" }, bar)));
@@ -167,11 +226,21 @@ function waterfall(request) {
 
 function attributes(span) {
   const all = Object.entries(span.attributes ?? {}).filter(([name]) => !DULL.has(name));
-  const links = (span.links ?? []).map(link => ["linked with", link.trace_id]);
-  if (all.length + links.length === 0) return null;
+  if (all.length === 0) return null;
   const query = span.attributes["db.query.text"];
-  const rest = [...all.filter(([name]) => name !== "db.query.text"), ...links];
+  const rest = all.filter(([name]) => name !== "db.query.text");
   return h("div", { class: "attributes" },
     query ? h("code", { class: "query" }, query) : null,
     rest.length ? h("span", { class: "muted" }, rest.map(([name, value]) => `${name} ${value}`).join(" · ")) : null);
+}
+
+/** Ways to the requests that a span is linked with. */
+function links(request, span, follow) {
+  const ids = [...new Set((span.links ?? []).map(link => link.trace_id))];
+  if (ids.length === 0) return null;
+  const button = id => h("button", {
+    type: "button", "data-key": `link/${request.id}/${span.span_id}/${id}`, "aria-label": `${format.short(id)}: open the linked request`,
+    on: { click: () => follow(id) },
+  }, format.short(id));
+  return h("div", { class: "links" }, h("span", { class: "muted" }, "linked with"), ids.map(button));
 }

@@ -1,4 +1,5 @@
 // Drives the console's page. Says each step as it is done, and ends with 1 at the first that fails.
+import fs from "node:fs";
 import { chromium } from "playwright-core";
 import { looks } from "./looks.mjs";
 import { steps } from "./steps.mjs";
@@ -31,6 +32,13 @@ export async function json(url) {
   return answer.json();
 }
 
+/** Changes a program without its page, if need be with a file. */
+export async function change(admin, path, token, file) {
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/wasm" };
+  const answer = await fetch(`${admin}${path}`, { method: "POST", headers, body: file ? fs.readFileSync(file) : "" });
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}: ${await answer.text()}`);
+}
+
 /** The sum of a metric's series that have all these parts in their line. */
 export async function metric(admin, name, ...parts) {
   const text = await (await fetch(`${admin}/metrics`)).text();
@@ -38,16 +46,20 @@ export async function metric(admin, name, ...parts) {
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
 }
 
+/** Places an order; which one, its number says. */
+export function order(base, number) {
+  const body = JSON.stringify({ user_id: 1 + number % 100, items: [{ product_id: 1 + number % 200, quantity: 1 }] });
+  return fetch(`${base}/orders`, { method: "POST", headers: { "content-type": "application/json" }, body });
+}
+
 /** Thirty requests a second, a fifth of them orders. */
 function load(base) {
   let number = 0;
-  const order = n => ({ user_id: 1 + n % 100, items: [{ product_id: 1 + n % 200, quantity: 1 }] });
   const timer = setInterval(async () => {
     number += 1;
     const paths = ["/orders/reports/best-sellers", "/orders/reports/highest-spenders", `/orders/${1 + number % 50}`, "/health-check"];
-    const headers = { "content-type": "application/json" };
     const asked = number % 5 === 0
-      ? fetch(`${base}/orders`, { method: "POST", headers, body: JSON.stringify(order(number)) })
+      ? order(base, number)
       : fetch(`${base}${paths[number % 4]}`);
     await asked.then(answer => answer.text()).catch(() => {});
   }, 33);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { eventually, json } from "./console.mjs";
+import { change, eventually, json } from "./console.mjs";
 
 const AXE = fs.readFileSync(path.join(path.dirname(fileURLToPath(import.meta.url)), "node_modules/axe-core/axe.min.js"), "utf8");
 
@@ -12,6 +12,14 @@ const VIEWS = ["overview", "components", "upstreams", "requests", "log"];
 
 /** Widths in CSS pixels: a phone, a tablet, a wide screen. */
 const SIZES = { phone: [360, 740], tablet: [820, 1100], wide: [1600, 1000] };
+
+/** What an accessibility checker finds wrong with a page. */
+export async function wrongs(page) {
+  // Scripts of the page's own only: the checker comes by the browser's tools.
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  return violations.map(one => `${one.id}: ${one.nodes.map(node => node.html.slice(0, 120)).join(" ")}`);
+}
 
 /** A page of its own, with the first looks taken. */
 async function open({ browser, url }, view, [width, height], colorScheme) {
@@ -43,12 +51,18 @@ export async function picture(context, view, size, scheme, before) {
   await page.close();
 }
 
-/** Begins a trial on the second host. */
-async function onTrial({ hosts, token, files }) {
-  const url = `${hosts[1]}/components/reports/swap?canary=10&for=10m`;
-  const headers = { authorization: `Bearer ${token}`, "content-type": "application/wasm" };
-  const answer = await fetch(url, { method: "POST", headers, body: fs.readFileSync(files.better) });
-  assert.equal(answer.status, 200, await answer.text());
+/** Begins a trial of ten minutes on the second host. */
+const onTrial = ({ hosts, token, files }) => change(hosts[1], "/components/reports/swap?canary=10&for=10m", token, files.better);
+
+/** Has a page take a program's clock for one that is five minutes ahead. */
+async function ahead(page, name) {
+  const later = text => new Date(Date.parse(text) + 300_000);
+  await page.route(url => url.pathname === `/fleet/${name}/status`, async route => {
+    const response = await route.fetch();
+    const date = later(response.headers()["member-date"]).toUTCString();
+    const body = (await response.text()).replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, time => later(time).toISOString().replace(".000Z", "Z"));
+    await route.fulfill({ response, body, headers: { ...response.headers(), "member-date": date } });
+  });
 }
 
 export const looks = [
@@ -59,11 +73,7 @@ export const looks = [
           const page = await open(context, view, place, scheme);
           if (view === "components") await page.locator("details.swap summary").first().click();
           if (view === "requests") await page.locator("details.request summary").first().click();
-          // Scripts of the page's own only: the checker comes by the browser's tools.
-          await page.evaluate(AXE);
-          const { violations } = await page.evaluate(() => globalThis.axe.run());
-          const found = violations.map(one => `${one.id}: ${one.nodes.map(node => node.html.slice(0, 120)).join(" ")}`);
-          assert.deepEqual(found, [], `${view}, ${size}, ${scheme}`);
+          assert.deepEqual(await wrongs(page), [], `${view}, ${size}, ${scheme}`);
           const wider = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
           assert.ok(!wider, `${view} is wider than a ${size}`);
           await page.close();
@@ -75,9 +85,7 @@ export const looks = [
   ["the dialog for the token is accessible too, and closes by keyboard", async context => {
     const page = await open(context, "overview", SIZES.phone, "dark");
     await page.getByRole("button", { name: "Enter token" }).click();
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run());
-    assert.deepEqual(violations.map(one => one.id), []);
+    assert.deepEqual(await wrongs(page), []);
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     await page.close();
@@ -195,6 +203,16 @@ export const looks = [
     const path_ = await page.locator('[data-panel="requests"] path.line').first().getAttribute("d");
     assert.ok(path_.length > 10, path_);
     await page.close();
+  }],
+
+  ["time left is told by the clock of the host that has the trial", async context => {
+    const { hosts, token } = context.settings;
+    await onTrial(context.settings);
+    const { page } = await watched(context, "components", page => ahead(page, "host-2"));
+    const trial = page.locator('[data-component="reports"] [data-host="host-2"]');
+    await trial.getByText(/\b([5-9]|10)\s*min left/).waitFor();
+    await page.close();
+    await change(hosts[1], "/components/reports/abort", token);
   }],
 
   ["a browser that is too old is told so, and where the same is to be had", async ({ browser, url }) => {

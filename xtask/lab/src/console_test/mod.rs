@@ -138,6 +138,8 @@ fn files(folder: &Path) -> Result<serde_json::Value> {
         "better": write("better.wasm", labelled("another")?)?,
         "third": write("third.wasm", labelled("a third")?)?,
         "failing": write("failing.wasm", Guest::test()?.mode("trap-unless-probe")?.into_bytes())?,
+        "hanging": write("hanging.wasm", Guest::test()?.mode("loop-on-probe")?.into_bytes())?,
+        "different": write("different.wasm", Guest::test()?.version("answers otherwise")?.into_bytes())?,
         "broken": write("broken.wasm", b"\0asm\x0d\0\x01\0and no component".to_vec())?,
         "text": write("text.wasm", b"a text".to_vec())?,
     }))

@@ -1,7 +1,7 @@
 // What the console offers, step by step, each compared with what the programs themselves say.
 import assert from "node:assert/strict";
-import { eventually, json, metric } from "./console.mjs";
-import { picture } from "./looks.mjs";
+import { change, eventually, json, metric, order } from "./console.mjs";
+import { picture, wrongs } from "./looks.mjs";
 
 const view = (page, name) => page.locator("#views").getByRole("link", { name, exact: true }).click();
 const said = (page, words) => page.locator(".said", { hasText: words });
@@ -15,6 +15,37 @@ async function component(admin, id) {
 
 async function live(admin, id) {
   return (await component(admin, id)).generations.find(one => one.state === "live").generation;
+}
+
+/** A whole number as the page writes it. */
+const count = text => Number(text.replaceAll(",", ""));
+
+/** Waits until the chart of a host's trials has lines of these names. */
+async function drawn(page, host, names) {
+  const legend = page.locator(`[data-component="reports"] [data-host="${host}"] [data-panel="trial_requests"] .legend`);
+  for (const name of names) await legend.getByText(name, { exact: true }).waitFor();
+}
+
+/** Waits until a host's memory has requests to a generation on trial, without which the page would forget it. */
+async function sampled(admin, generation) {
+  await eventually(`generation ${generation} has requests in a sample`, async () => {
+    const { panels } = await json(`${admin}/history`);
+    const line = panels.find(panel => panel.id === "trial_requests").lines.find(line => line.name === `reports ${generation}`);
+    return line?.values.some(value => value > 0);
+  });
+}
+
+/** Places orders at once until some go in one transaction. The traces of one of them and of the one that placed it. */
+function grouped({ proxy, hosts }) {
+  return eventually("orders go in one transaction", async () => {
+    const answers = await Promise.all([...Array(40).keys()].map(number => order(proxy.url, number)));
+    await Promise.all(answers.map(answer => answer.text()));
+    const trees = (await Promise.all(hosts.map(host => json(`${host}/traces`)))).flat();
+    const kept = new Set(trees.map(tree => tree.trace_id));
+    const others = trees.filter(tree => !tree.spans.some(span => span.name.startsWith("INSERT")));
+    const pairs = others.flatMap(tree => tree.spans.flatMap(span => (span.links ?? []).map(link => [tree.trace_id, link.trace_id])));
+    return pairs.find(([, leader]) => kept.has(leader));
+  });
 }
 
 /** Gives a file to the form of a component, and confirms. `canary` is share and time. */
@@ -150,36 +181,110 @@ export const steps = [
     await said(page, "is on trial").waitFor();
     const trial = page.locator('[data-component="reports"] [data-host="host-1"]');
     await trial.getByText("would be promoted").waitFor({ timeout: 60_000 });
-    const requests = Number((await trial.locator("tbody td").first().textContent()).replaceAll(",", ""));
+    const requests = count(await trial.locator("tbody td").first().textContent());
     const { canary } = await component(settings.hosts[0], "reports");
     assert.ok(requests > 0 && requests <= canary.requests, `${requests} of ${canary.requests}`);
     assert.equal(canary.verdict, "good");
-    await trial.locator('[data-panel="trial_requests"]').getByText(`canary (${canary.generation})`).waitFor();
+    const { generation } = canary;
+    await drawn(page, "host-1", [`on trial (${generation})`, "stable (1)"]);
     const toTrial = page => page.locator('[data-host="host-1"]').first().scrollIntoViewIfNeeded();
     await picture(context, "components", "tablet", "dark", toTrial);
-    await rowOf(page, "reports", "host-1", canary.generation).getByRole("button", { name: /^Promote/ }).click();
+    await rowOf(page, "reports", "host-1", generation).getByRole("button", { name: /^Promote/ }).click();
     await said(page, "is promoted").waitFor();
-    assert.equal(await live(settings.hosts[0], "reports"), canary.generation);
+    assert.equal(await live(settings.hosts[0], "reports"), generation);
+    await drawn(page, "host-1", [`stable (${generation})`, "was stable (1)"]);
   }],
 
   ["a failing canary is withdrawn, and the page says why", async context => {
     const { page, settings } = context;
-    await swap(context, "reports", "host-2", settings.files.failing, ["50", "10m"]);
+    // Of a larger share it would be withdrawn before there is a sample of it.
+    await swap(context, "reports", "host-2", settings.files.failing, ["10", "10m"]);
     await confirm(context, "Swap");
     await eventually("it is withdrawn", async () => (await component(settings.hosts[1], "reports")).last?.result === "withdrawn");
     const { last } = await component(settings.hosts[1], "reports");
     await page.locator('[data-component="reports"]').getByText(last.reason).first().waitFor();
     assert.equal(await live(settings.hosts[1], "reports"), 1);
+    await drawn(page, "host-2", [`withdrawn (${last.generation})`, "stable (1)"]);
+    context.withdrawn = last.generation;
   }],
 
   ["a canary is aborted", async context => {
     const { page, settings } = context;
-    await swap(context, "reports", "host-2", settings.files.third, ["10", "10m"]);
+    await swap(context, "reports", "host-2", settings.files.third, ["20", "10m"]);
     await confirm(context, "Swap");
     const row = card(page, "reports").locator("tr.canary");
+    await row.waitFor();
+    const { generation } = (await component(settings.hosts[1], "reports")).canary;
+    // The status has forgotten the one that was withdrawn before; the log has not.
+    await drawn(page, "host-2", [`on trial (${generation})`, "stable (1)", `withdrawn (${context.withdrawn})`]);
+    await sampled(settings.hosts[1], generation);
     await row.getByRole("button", { name: /^Abort/ }).click();
     await said(page, "is aborted").waitFor();
     assert.equal((await component(settings.hosts[1], "reports")).canary, null);
+    await drawn(page, "host-2", [`aborted (${generation})`, "stable (1)", `withdrawn (${context.withdrawn})`]);
+  }],
+
+  ["a version whose probe hangs is refused, and meanwhile the page is of use", async context => {
+    const { page, settings } = context;
+    const form = card(page, "reports").locator("details.swap");
+    const refused = said(page, "at the step “probe”: GET /orders/reports/best-sellers");
+    await swap(context, "reports", "host-2", settings.files.hanging);
+    await confirm(context, "Swap");
+    // All of this happens within the five seconds that the probe has: another view is drawn, and again after a look.
+    const looks = () => page.evaluate(() => Number(document.documentElement.dataset.looks));
+    const before = await looks();
+    await view(page, "Upstreams");
+    await page.getByRole("button", { name: /^Drain / }).first().waitFor();
+    await eventually("the page looks on", async () => await looks() > before + 1);
+    await page.getByText("live, 3 programs").waitFor();
+    await view(page, "Components");
+    assert.equal(await form.getAttribute("aria-busy"), "true");
+    assert.equal(await refused.count(), 0);
+    await refused.waitFor();
+    await eventually("the form takes another file", async () => await form.getAttribute("aria-busy") === "false");
+    assert.equal(await live(settings.hosts[1], "reports"), 1);
+    assert.equal((await fetch(`${settings.proxy.url}/orders/reports/best-sellers`)).status, 200);
+  }],
+
+  ["a roll-out shows the steps that it has passed, and in what answers to copies differed", async context => {
+    const { page, settings: { hosts: [admin], token, files } } = context;
+    await change(admin, "/components/reports/swap?steps=50,60&step_for=20s&mirror=100", token, files.different);
+    const trial = page.locator('[data-component="reports"] [data-host="host-1"]');
+    const canary = await eventually("copies have passed", async () => {
+      const { canary } = await component(admin, "reports");
+      return canary.passed.length > 0 && canary;
+    });
+    const copies = trial.getByRole("region", { name: "Passed steps" }).locator('tr[data-row="passed/0"]');
+    await copies.getByText("copies").waitFor();
+    assert.equal(count(await copies.locator("td").first().textContent()), canary.passed[0].requests);
+    await eventually("the page counts the differences as the status does", async () => {
+      const { mirror } = (await component(admin, "reports")).canary;
+      const words = await trial.getByText("Answers to copies").textContent();
+      return mirror.different > 0 && words.includes(`${mirror.different.toLocaleString("en")} different`);
+    });
+    const differences = trial.getByRole("region", { name: "Last differences" });
+    await differences.getByText(canary.mirror.differences[0].what).first().waitFor();
+    await change(admin, "/components/reports/abort", token);
+  }],
+
+  ["each host of a roll-out shows what all of them have counted", async context => {
+    const { page, settings: { hosts, token, files } } = context;
+    for (const [at, admin] of hosts.entries()) {
+      const fleet = `rollout=console-test&lease=60s&peers=${encodeURIComponent(hosts[1 - at])}`;
+      await change(admin, `/components/reports/swap?steps=50,60&step_for=60s&${fleet}`, token, files.third);
+    }
+    const rows = () => page.evaluate(() => ["host-1", "host-2"].map(host => {
+      const row = document.querySelector(`[data-component="reports"] [data-host="${host}"] tr[data-row="canary"]`);
+      return [...row.cells].map(cell => cell.textContent);
+    }));
+    await eventually("the sum is that of both", async () => {
+      const [first, second] = await rows();
+      const [own, other, all, same] = [first[1], second[1], first[4], second[4]].map(count);
+      return own > 0 && other > 0 && all === own + other && same === all;
+    });
+    await page.getByText("Requests, 2 hosts").first().waitFor();
+    assert.deepEqual(await wrongs(page), []);
+    for (const admin of hosts) await change(admin, "/components/reports/abort?rollout=console-test", token);
   }],
 
   ["an upstream is drained, and comes back", async ({ page, settings }) => {
@@ -213,6 +318,20 @@ export const steps = [
     for (const part of ["run orders", "INSERT"]) assert.ok(spans.some(span => span.includes(part)), `${part}: ${spans.join(" | ")}`);
     const told = await Promise.all([settings.proxy.admin, ...settings.hosts].map(admin => json(`${admin}/traces`)));
     assert.ok(told.flat().some(tree => tree.trace_id === trace), trace);
+  }],
+
+  ["an order of a group leads to the one that placed it, and a trace is found by its id", async ({ page, settings }) => {
+    const of = trace => page.locator(`details[data-trace="${trace}"][open]`);
+    const field = page.getByLabel("Trace id");
+    const [trace, leader] = await grouped(settings);
+    await field.fill(trace);
+    await of(trace).getByRole("button", { name: leader.slice(0, 12) }).first().press("Enter");
+    await of(leader).getByText("INSERT", { exact: false }).first().waitFor();
+    await eventually("the focus is there", () => page.evaluate(trace => document.activeElement.closest("details")?.dataset.trace === trace, leader));
+    assert.deepEqual(await wrongs(page), []);
+    await field.fill("0".repeat(31) + "1");
+    await page.getByText("None of those that are kept has this in its trace id.").waitFor();
+    await field.fill("");
   }],
 
   ["the log says who changed what", async ({ page, settings }) => {
