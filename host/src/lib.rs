@@ -5,7 +5,8 @@
 //! `message` and asks `clients` whether its sender may have one more; `app` knows which component serves the path and by
 //! which generation; `instance` has one instance of that run it, which reaches `mysql` and `redis` at addresses that
 //! `outbound` allows. `control` changes what serves, at the word of `admin`, where `client`, an operator's command, speaks
-//! to it; nothing that serves imports any of the three, and `tests/it/rooms.rs` holds that.
+//! to it; nothing that serves imports any of the three, and `tests/it/rooms.rs` holds that. `durable` has the small files
+//! that a restart finds again.
 
 mod admin;
 mod answers;
@@ -15,6 +16,7 @@ pub mod client;
 mod clients;
 pub mod config;
 mod control;
+mod durable;
 #[cfg(test)]
 mod fuzz;
 mod http;
@@ -53,6 +55,7 @@ use control::{Control, Parts, Purger, StateFolder, Trust, file_watch, refresh_ta
 use http::{Refusals, Server};
 use instance::{Compiler, EpochTicker, engine};
 use metrics::{Metrics, PANELS};
+use mysql::WriterRecords;
 
 /// The service that traces are of, unless the environment names another.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
@@ -127,13 +130,18 @@ impl Host {
         let tracing = tracing.map_err(StartError::Setting)?;
         let files = || Files::of(&config.app, &config.variable_file);
         let watched = config.swap.watch.then(files);
-        let plan = Plan::new(config, &metrics, &tracing)?;
+        let writers = Arc::<WriterRecords>::default();
+        let plan = Plan::new(config, &metrics, &tracing, &writers)?;
         let token = admin_token(config)?;
         let trust = Trust::new(config.swap.require_signature.as_deref());
         let trust = trust.map_err(StartError::Setting)?;
         check_names(&config.console_peer)
             .map_err(|why| StartError::Setting(format!("--console-peer: {why}")))?;
         let state = state_folder(config)?;
+        if let Some(state) = &state {
+            // Before anybody connects to MySQL.
+            writers.keep_at(state.writers_path());
+        }
         let listener = bind(config.listen).await?;
         let admin_listener = bind_admin(&config.admin_listen).await?;
         preflight::check(&plan, config, &metrics)
@@ -168,6 +176,7 @@ impl Host {
             tracing: tracing.clone(),
             trust,
             state,
+            writers,
         };
         // Compiling keeps a thread busy for seconds.
         let control = tokio::task::block_in_place(|| Control::load(&plan, parts))?;

@@ -34,7 +34,7 @@ impl Routes {
     /// The app can't be served.
     pub fn of(app: &Path) -> Result<Self, Failure> {
         let config = config(app)?;
-        let plan = Plan::new(&config, &Metrics::new()?, &Tracing::default())?;
+        let plan = plan(&config)?;
         Ok(Self(plan.router))
     }
 
@@ -57,7 +57,7 @@ impl Component {
     /// The app can't be served.
     pub fn load(app: &Path, id: &str) -> Result<Self, Failure> {
         let config = config(app)?;
-        let plan = Plan::new(&config, &Metrics::new()?, &Tracing::default())?;
+        let plan = plan(&config)?;
         let context = plan.contexts.get(id).ok_or("no such component")?.clone();
         let engine = engine::new(config.limits.memory_limit_bytes(), None)?;
         let version = Version {
@@ -139,6 +139,11 @@ fn config(app: &Path) -> Result<Config, Failure> {
     let mut config = Cli::try_parse_from(["store-host"])?.config;
     config.app = app.to_owned();
     Ok(config)
+}
+
+fn plan(config: &Config) -> Result<Plan, Failure> {
+    let (metrics, tracing) = (Metrics::new()?, Tracing::default());
+    Ok(Plan::new(config, &metrics, &tracing, &Arc::default())?)
 }
 
 fn compile(engine: &Engine, plan: &Plan, id: &str) -> Result<Code, Failure> {

@@ -14,6 +14,7 @@ use super::values::Values;
 use crate::config::{Config, Limits};
 use crate::instance::{Context, Probe, Trouble};
 use crate::metrics::Metrics;
+use crate::mysql::WriterRecords;
 use crate::outbound::{AllowedHost, Backend, Kind};
 use crate::{mysql, redis};
 
@@ -76,10 +77,15 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Reads the files that the settings name.
-    fn new(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, String> {
+    fn new(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        writers: &Arc<WriterRecords>,
+    ) -> Result<Self, String> {
         let memory = config.limits.memory_limit_bytes();
+        let mysql = mysql::Servers::new(&config.mysql, metrics.clone(), writers.clone())?;
         Ok(Self {
-            mysql: Arc::new(mysql::Servers::new(&config.mysql, metrics.clone())?),
+            mysql: Arc::new(mysql),
             redis: redis::LinkSettings::new(&config.redis, memory)?,
         })
     }
@@ -94,6 +100,7 @@ impl Plan {
         config: &Config,
         metrics: &Arc<Metrics>,
         tracing: &Tracing,
+        writers: &Arc<WriterRecords>,
     ) -> Result<Self, AppError> {
         let manifest = Manifest::load(&config.app)?;
         let wrong = |reason| AppError::Value {
@@ -102,7 +109,7 @@ impl Plan {
         };
         let router = Router::new(&manifest.routes, &metrics.requests).map_err(wrong)?;
         let values = Values::read(&manifest, &config.variable_file).map_err(wrong)?;
-        let servers = Servers::new(config, metrics).map_err(AppError::Setting)?;
+        let servers = Servers::new(config, metrics, writers).map_err(AppError::Setting)?;
         let parts = Parts {
             values: &values,
             servers: &servers,

@@ -15,8 +15,8 @@ pub struct SwapSettings {
     #[arg(long, env = "STORE_HOST_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
 
-    /// Folder for accepted components, which a restart finds again, one for each host, or `none` [default:
-    /// .store/state/PORT beside the app; none with port 0]
+    /// Folder for accepted components, and for what is known of MySQL's members, which a restart finds again, one for each
+    /// host, or `none` [default: .store/state/PORT beside the app; none with port 0]
     #[arg(long, env = "STORE_HOST_STATE_FOLDER", value_name = "FOLDER")]
     pub state_folder: Option<PathBuf>,
 

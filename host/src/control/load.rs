@@ -20,6 +20,7 @@ use crate::app::{App, AppError, Live, Plan, Slot};
 use crate::config::Config;
 use crate::instance::{Compiler, Generation, Source};
 use crate::metrics::Metrics;
+use crate::mysql::WriterRecords;
 
 /// The parts of [`Control`] that are made before the app is loaded.
 pub(crate) struct Parts {
@@ -31,6 +32,7 @@ pub(crate) struct Parts {
     pub(crate) purger: Arc<Purger>,
     pub(crate) trust: Trust,
     pub(crate) state: Option<StateFolder>,
+    pub(crate) writers: Arc<WriterRecords>,
 }
 
 /// Reads a file that the manifest names.
@@ -103,6 +105,7 @@ impl Control {
             tracing: parts.tracing,
             trust: parts.trust,
             state: parts.state,
+            writers: parts.writers,
             purger: parts.purger,
             ledgers: Mutex::new(ledgers),
             claims: Arc::default(),

@@ -52,6 +52,7 @@ use crate::app::{App, Live, Slot};
 use crate::config::Config;
 use crate::instance::{Code, Compiler, Generation, Origin, Version};
 use crate::metrics::Metrics;
+use crate::mysql::WriterRecords;
 
 pub(crate) use self::audit::{Peer, audited_app, refused};
 pub(crate) use self::canary::Cause;
@@ -75,6 +76,8 @@ pub(crate) struct Control {
     pub(crate) tracing: Tracing,
     trust: Trust,
     state: Option<StateFolder>,
+    /// What a reload goes on with.
+    writers: Arc<WriterRecords>,
     /// Told after each switch.
     pub(crate) purger: Arc<Purger>,
     /// What is known of each component beside what serves. Held while an app is replaced, never across an await.

@@ -58,9 +58,10 @@ impl Control {
         if let Some(id) = self.on_trial().pop_first() {
             return Err(ControlError::OnTrial(id));
         }
-        let plan =
-            tokio::task::block_in_place(|| Plan::new(&self.config, &self.metrics, &self.tracing))
-                .map_err(|error| ControlError::Reload(error.to_string()))?;
+        let plan = tokio::task::block_in_place(|| {
+            Plan::new(&self.config, &self.metrics, &self.tracing, &self.writers)
+        })
+        .map_err(|error| ControlError::Reload(error.to_string()))?;
         preflight::check(&plan, &self.config, &self.metrics)
             .await
             .map_err(|unfit| ControlError::Reload(unfit.to_string()))?;

@@ -1,20 +1,21 @@
 //! The folder in which a restart finds the components that were accepted, and which of them should serve.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, MutexGuard};
-use serde::de::DeserializeOwned;
 
 use super::rollout_record::RolloutRecord;
 use super::version_record::Record;
+use crate::durable::{read, replace, sync};
 use crate::instance::Source;
 use crate::instance::source::signature_path;
 
 /// One host's folder, locked while the host runs. `COMPONENT.json` is a [`Record`], `COMPONENT.rollout.json` a
-/// [`RolloutRecord`]; `COMPONENT/DIGEST.wasm` are the files, with their signatures beside them. No component's name has a dot, so none is that of another file here.
+/// [`RolloutRecord`]; `COMPONENT/DIGEST.wasm` are the files, with their signatures beside them. `mysql.writer.json` is
+/// written elsewhere. No component's name has a dot, so none is that of another file here.
 pub(crate) struct StateFolder {
     path: PathBuf,
     /// Held by whoever writes down where a roll-out stands.
@@ -144,6 +145,11 @@ impl StateFolder {
         }
     }
 
+    /// The file in which is kept what a restart has to know of the writers of MySQL.
+    pub(crate) fn writers_path(&self) -> PathBuf {
+        self.path.join("mysql.writer.json")
+    }
+
     /// Removes the files of `component` but those that `is_needed`, by digest, and those of its record.
     pub(crate) fn prune(&self, component: &str, is_needed: impl Fn(&str) -> bool) {
         let recorded = self.record(component).ok().flatten();
@@ -179,30 +185,6 @@ impl StateFolder {
     fn file_path(&self, component: &str, digest: &str) -> PathBuf {
         self.path.join(component).join(format!("{digest}.wasm"))
     }
-}
-
-/// Reads a record; `None` if there is none.
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    match fs::read(path) {
-        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Writes a file so that a crash at any moment leaves the old one or the new one, whole.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let partial = path.with_extension("partial");
-    let mut file = File::create(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&partial, path)?;
-    path.parent().map_or(Ok(()), sync)
-}
-
-/// Writes a folder's entries to the disk, so that a rename in it outlasts a crash.
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{HasSelf, Linker};
 
+pub(crate) use group::WriterRecords;
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub use host::Connection;
 pub(crate) use pool::Pool;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::group::{Group, Member};
+use super::group::{Group, Member, Notebook, WriterRecords};
 use super::server::Server;
 use crate::config::{HostPort, MysqlSettings};
 use crate::metrics::Metrics;
@@ -19,6 +19,8 @@ pub(crate) struct Servers {
     /// In the order in which they are preferred; none if each address is a server on its own.
     members: Vec<HostPort>,
     metrics: Arc<Metrics>,
+    /// What groups remember. It outlives them and this.
+    writers: Arc<WriterRecords>,
     /// The groups, one for each user and database. Written by whoever needs one first.
     groups: Mutex<Vec<(Backend, Arc<Group>)>>,
 }
@@ -28,7 +30,11 @@ impl Servers {
     ///
     /// # Errors
     /// One line names a flag and what is wrong with it.
-    pub(crate) fn new(settings: &MysqlSettings, metrics: Arc<Metrics>) -> Result<Self, String> {
+    pub(crate) fn new(
+        settings: &MysqlSettings,
+        metrics: Arc<Metrics>,
+        writers: Arc<WriterRecords>,
+    ) -> Result<Self, String> {
         let members = settings.members.clone();
         for (number, member) in members.iter().enumerate() {
             if members[..number].contains(member) {
@@ -39,6 +45,7 @@ impl Servers {
             tls: Tls::load(&settings.tls.settings())?,
             members,
             metrics,
+            writers,
             groups: Mutex::default(),
         })
     }
@@ -85,11 +92,11 @@ impl Servers {
             let server = Server::alone(&backend.at(at), &self.tls, 0);
             Member::new(at.clone(), server)
         });
-        let names = self.members.iter().map(HostPort::to_string).collect();
-        let metrics = self
-            .metrics
-            .mysql_group(backend.database().unwrap_or_default(), names);
-        let group = Group::start(members.collect(), metrics);
+        let names: Vec<String> = self.members.iter().map(HostPort::to_string).collect();
+        let database = backend.database().unwrap_or_default();
+        let notebook = Notebook::new(self.writers.clone(), database, names.clone());
+        let metrics = self.metrics.mysql_group(database, names);
+        let group = Group::start(members.collect(), metrics, notebook);
         groups.push((backend, group.clone()));
         Some(group)
     }

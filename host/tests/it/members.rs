@@ -7,7 +7,7 @@ use mysql_async::prelude::Queryable;
 use serde_json::json;
 use testbed::{Host, HostOptions, MariaDb, MariaDbOptions, Purpose, Store, migrate, new_folder};
 
-use crate::support::{eventually, host_binary, options, refuses};
+use crate::support::{PATIENCE, eventually, host_binary, options, refuses};
 
 /// The user of the hosts, who may not write where others may not.
 const USER: &str = "member";
@@ -29,6 +29,39 @@ pub(crate) async fn connect(server: &MariaDb, database: &str) -> Conn {
     let opts = mysql_async::Opts::from_url(&server.url(database)).unwrap();
     let opts = mysql_async::OptsBuilder::from_opts(opts).prefer_socket(false);
     Conn::new(opts).await.unwrap()
+}
+
+/// What a host of these members is started with, in the order in which it prefers them.
+fn options_of(members: &[&MariaDb]) -> HostOptions {
+    let members: Vec<String> = members.iter().map(|member| member.address()).collect();
+    options()
+        .variable("mysql_user", USER)
+        .variable("mysql_password", USER)
+        .arg("--mysql-members")
+        .arg(members.join(","))
+}
+
+/// The same, for a host that remembers in `folder` what it has seen.
+fn remembering(options: HostOptions, folder: &Path) -> HostOptions {
+    options
+        .arg("--state-folder")
+        .arg(folder.display().to_string())
+}
+
+/// A server with another store's data in a database of the same name.
+async fn stranger(database: &str) -> MariaDb {
+    let stranger = mariadb().await;
+    migrate(&host_binary(), &stranger.url(database)).unwrap();
+    let mut conn = connect(&stranger, database).await;
+    admit(&mut conn, database).await;
+    stranger
+}
+
+/// Makes the user of the hosts.
+async fn admit(conn: &mut Conn, database: &str) {
+    let user = format!("CREATE USER '{USER}'@'%' IDENTIFIED BY '{USER}'");
+    let rights = format!("GRANT ALL ON `{database}`.* TO '{USER}'@'%'");
+    run(conn, &[&user, &rights]).await;
 }
 
 async fn run(conn: &mut Conn, statements: &[&str]) {
@@ -79,9 +112,7 @@ impl Pair {
             ],
         )
         .await;
-        let user = format!("CREATE USER '{USER}'@'%' IDENTIFIED BY '{USER}'");
-        let rights = format!("GRANT ALL ON `{database}`.* TO '{USER}'@'%'");
-        run(&mut conn, &[&user, &rights]).await;
+        admit(&mut conn, &database).await;
         store.mariadb = Some(primary);
         store.migrate(host_binary()).unwrap();
         eventually("the replica has the tables", async || {
@@ -103,26 +134,35 @@ impl Pair {
     }
 
     fn options(&self) -> HostOptions {
-        let members = [self.primary(), &self.replica]
-            .map(MariaDb::address)
-            .join(",");
-        options()
-            .variable("mysql_user", USER)
-            .variable("mysql_password", USER)
-            .arg("--mysql-members")
-            .arg(members)
+        options_of(&[self.primary(), &self.replica])
     }
 
     async fn users_at(&self, server: &MariaDb) -> i64 {
+        self.number(server, "SELECT COUNT(*) FROM users").await
+    }
+
+    async fn term_at(&self, server: &MariaDb) -> i64 {
+        self.number(server, "SELECT term FROM mysql_writer").await
+    }
+
+    async fn number(&self, server: &MariaDb, query: &str) -> i64 {
         let mut conn = connect(server, &self.database).await;
-        let count = conn.query_first("SELECT COUNT(*) FROM users").await;
-        count.unwrap().unwrap()
+        conn.query_first(query).await.unwrap().unwrap()
+    }
+
+    async fn run_at(&self, server: &MariaDb, statements: &[&str]) {
+        let mut conn = connect(server, &self.database).await;
+        run(&mut conn, statements).await;
     }
 
     /// Lets the replica take over, as an operator does.
     async fn promote(&self) {
-        let mut conn = connect(&self.replica, &self.database).await;
-        run(&mut conn, &["STOP SLAVE", "SET GLOBAL read_only = OFF"]).await;
+        let statements = [
+            "STOP SLAVE",
+            "RESET SLAVE ALL",
+            "SET GLOBAL read_only = OFF",
+        ];
+        self.run_at(&self.replica, &statements).await;
     }
 }
 
@@ -159,6 +199,12 @@ async fn says_of_member(host: &Host, family: &str, server: &str) -> bool {
     members.any(|line| line.ends_with(&end))
 }
 
+/// Ends a host in good order.
+async fn end(host: &Host) {
+    host.sigterm().unwrap();
+    host.wait_exit(PATIENCE).await.unwrap();
+}
+
 async fn readiness(host: &Host) -> u16 {
     let answer = reqwest::get(host.url("/readyz")).await.unwrap();
     answer.status().as_u16()
@@ -173,6 +219,9 @@ async fn all_hosts_write_to_the_member_that_takes_writes() {
         .options()
         .variable("mysql_address", &pair.replica.address());
     let other = pair.store.host(by_replica).await.unwrap();
+    // As if the last change was made by a clock that is ahead.
+    let ahead = "UPDATE mysql_writer SET changed_at = UTC_TIMESTAMP() + INTERVAL 1 DAY";
+    pair.run_at(pair.primary(), &[ahead]).await;
     make_user(&one, 1).await;
     make_user(&other, 2).await;
     assert_eq!(pair.users_at(pair.primary()).await, 2);
@@ -209,28 +258,106 @@ async fn all_hosts_write_to_the_member_that_takes_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restart_does_not_make_who_was_left_behind_the_writer() {
+    let mut pair = Pair::start().await;
+    let state = pair.store.folder().join("state");
+    let options = remembering(pair.options(), &state).arg("--allow-unreachable");
+    let host = pair.store.host(options.clone()).await.unwrap();
+    make_user(&host, 1).await;
+    eventually("the replica has it", async || {
+        pair.users_at(&pair.replica).await == 1
+    })
+    .await;
+    let mut primary = pair.store.mariadb.take().unwrap();
+    primary.kill();
+    pair.promote().await;
+    make_user(&host, 2).await;
+    assert!(writes_to(&host, &pair.replica.address()).await);
+    end(&host).await;
+
+    // It takes writes and is named first, and who knows better is away.
+    primary.start_again().await.unwrap();
+    pair.replica.kill();
+    let host = pair.store.host(options).await.unwrap();
+    eventually("who was left behind is seen", async || {
+        host.log().contains("it lags behind what was seen before")
+    })
+    .await;
+    assert_eq!(readiness(&host).await, 503);
+    assert_eq!(pair.term_at(&primary).await, 1);
+    pair.replica.start_again().await.unwrap();
+    make_user(&host, 3).await;
+    assert!(writes_to(&host, &pair.replica.address()).await);
+    assert_eq!(pair.users_at(&primary).await, 1);
+
+    // Both are restored to when the primary was written to.
+    let restore = format!(
+        "UPDATE mysql_writer SET term = 1, member = '{}'",
+        primary.address()
+    );
+    pair.run_at(&pair.replica, &[&restore]).await;
+    eventually("what all show is believed", async || {
+        writes_to(&host, &primary.address()).await
+    })
+    .await;
+    assert!(host.log().contains("were restored"), "{}", host.log());
+    make_user(&host, 4).await;
+    assert_eq!(pair.users_at(&primary).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_named_first_is_outvoted_by_a_primary_and_its_replica() {
+    let mut pair = Pair::start().await;
+    let stranger = stranger(&pair.database).await;
+    let options = options_of(&[&stranger, pair.primary(), &pair.replica]);
+    let mut primary = pair.store.mariadb.take().unwrap();
+    primary.kill();
+    pair.replica.kill();
+    let options = options.arg("--allow-unreachable");
+    let host = pair.store.host(options).await.unwrap();
+    eventually("one of three is no majority", async || {
+        host.log().contains("1 of 3 have")
+    })
+    .await;
+    assert_eq!(readiness(&host).await, 503);
+    primary.start_again().await.unwrap();
+    eventually("one stands against one", async || {
+        let sides = [stranger.address(), primary.address()];
+        let log = host.log();
+        let mut orders = [(0, 1), (1, 0)].into_iter();
+        orders.any(|(a, b)| log.contains(&format!("{} against {}", sides[a], sides[b])))
+    })
+    .await;
+    assert_eq!(readiness(&host).await, 503);
+    pair.replica.start_again().await.unwrap();
+    make_user(&host, 1).await;
+    assert!(writes_to(&host, &primary.address()).await);
+    assert_eq!(pair.users_at(&primary).await, 1);
+    assert_eq!(pair.term_at(&stranger).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_never_becomes_the_writer() {
     let base = env!("CARGO_TARGET_TMPDIR");
-    let (store, stranger) = tokio::join!(Store::start_with_own_mariadb(base), mariadb());
-    let mut store = store.unwrap();
+    let mut store = Store::start_with_own_mariadb(base).await.unwrap();
     store.migrate(host_binary()).unwrap();
     let mut own = store.mariadb.take().unwrap();
     let url = store.addresses().mysql_url().to_owned();
     let database = url.rsplit('/').next().unwrap();
-    migrate(&host_binary(), &stranger.url(database)).unwrap();
-    for server in [&own, &stranger] {
-        let mut conn = connect(server, database).await;
-        let user = format!("CREATE USER '{USER}'@'%' IDENTIFIED BY '{USER}'");
-        let rights = format!("GRANT ALL ON `{database}`.* TO '{USER}'@'%'");
-        run(&mut conn, &[&user, &rights]).await;
-    }
-    let members = format!("{},{}", own.address(), stranger.address());
-    let options = options()
-        .variable("mysql_user", USER)
-        .variable("mysql_password", USER)
-        .arg("--mysql-members");
-    let host = store.host(options.clone().arg(members)).await.unwrap();
+    admit(&mut connect(&own, database).await, database).await;
+    let stranger = stranger(database).await;
+    let both = options_of(&[&stranger, &own]);
+    // Nobody knows whose data these are.
+    refuses(&store, both.clone(), 1, &["one store's as another's"]).await;
+
+    let state = store.folder().join("state");
+    let alone = remembering(options_of(&[&own]), &state);
+    let host = store.host(alone).await.unwrap();
     make_user(&host, 1).await;
+    end(&host).await;
+    let host = store.host(remembering(both, &state)).await.unwrap();
+    make_user(&host, 2).await;
+    assert!(writes_to(&host, &own.address()).await);
     own.kill();
     eventually("nobody takes writes", async || {
         readiness(&host).await == 503
@@ -242,14 +369,8 @@ async fn a_stranger_never_becomes_the_writer() {
         host.log()
     );
 
-    let elsewhere = options.clone().arg(stranger.address());
+    let elsewhere = options_of(&[&stranger]);
     refuses(&store, elsewhere, 2, &["--mysql-members", "not among them"]).await;
-    let twice = format!("{0},{0}", own.address());
-    refuses(
-        &store,
-        options.arg(twice),
-        2,
-        &["--mysql-members", "named twice"],
-    )
-    .await;
+    let twice = options_of(&[&own, &own]);
+    refuses(&store, twice, 2, &["--mysql-members", "named twice"]).await;
 }

@@ -6,9 +6,10 @@ use std::path::Path;
 use testbed::rooms::{Rule, check, circles, strangers};
 
 /// From the bottom up: nothing that serves imports `control`, `admin` or `client`.
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 19] = [
     ("answers", &["rollout"]),
     ("config", &[]),
+    ("durable", &[]),
     ("metrics", &[]),
     ("rollout", &["config"]),
     ("migrate", &["config", "mysql", "outbound"]),
@@ -17,7 +18,9 @@ const RULES: [Rule; 18] = [
     ("clients", &["config", "message"]),
     (
         "mysql",
-        &["clients", "config", "instance", "metrics", "outbound"],
+        &[
+            "clients", "config", "durable", "instance", "metrics", "outbound",
+        ],
     ),
     (
         "redis",
@@ -45,7 +48,8 @@ const RULES: [Rule; 18] = [
     (
         "control",
         &[
-            "answers", "app", "client", "config", "instance", "message", "metrics", "rollout",
+            "answers", "app", "client", "config", "durable", "instance", "message", "metrics",
+            "mysql", "rollout",
         ],
     ),
     (

@@ -1,32 +1,20 @@
 //! What follows from a look at all members. Nothing here speaks to a server.
 
+use super::origin::{origin_of_most, shown_by_all};
+use super::records::WriterRecord;
 use super::row::Row;
+use super::view::{Condition, View};
 use crate::config::HostPort;
 
-/// What one member was found to be.
-#[derive(Clone, Debug)]
-pub(super) struct View {
-    pub(super) at: HostPort,
-    pub(super) fitness: Condition,
-    /// What it says of the writer, if it says anything.
-    pub(super) row: Option<Row>,
-}
-
-/// Whether a member could be the writer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
-    Fit,
-    /// It takes writes, and has something else to do: it sends a joining member its data.
-    Busy,
-    Unfit(String),
-}
+/// For so many looks, three seconds at least, the writer may lack the row that names it. After that it has lost it.
+const MOST_WAITS: u32 = 10;
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// Write there.
     Write(HostPort),
-    /// Another look will tell: the writer has not heard yet that it is the one.
+    /// Another look will tell: the writer has not heard yet that it is the one, or a member has not answered yet.
     Wait,
     /// Have the member of this number be the writer, if the term is still this one.
     Change { to: usize, term: i64 },
@@ -37,97 +25,124 @@ pub(super) enum Decision {
 /// What is remembered from look to look.
 #[derive(Debug, Default)]
 pub(super) struct Course {
-    /// Whose data these are.
-    origin: Option<String>,
-    /// The latest term that was seen. An earlier one is of a member that lags.
-    term: i64,
-}
-
-impl Condition {
-    /// Whether it takes writes.
-    pub(super) fn is_fit(&self) -> bool {
-        !matches!(self, Self::Unfit(_))
-    }
+    /// Whose data these are, and the latest term that was seen: who shows an earlier one lags. `None` until it is known.
+    record: Option<WriterRecord>,
+    /// For how many looks the writer has lacked the row that names it.
+    waits: u32,
 }
 
 impl Course {
+    /// Goes on from what is known, if anything is.
+    pub(super) fn new(record: Option<WriterRecord>) -> Self {
+        Self { record, waits: 0 }
+    }
+
+    /// What is known by now.
+    pub(super) fn record(&self) -> Option<&WriterRecord> {
+        self.record.as_ref()
+    }
+
     /// Decides by what each member is and says.
     pub(super) fn decide(&mut self, views: &[View]) -> Decision {
-        let origin = self.origin.clone().or_else(|| origin_of_most(views));
-        let own = |view: &&View| {
-            view.row
-                .as_ref()
-                .is_some_and(|row| Some(&row.origin) == origin.as_ref())
-        };
-        let latest = views.iter().filter(|view| view.fitness.is_fit());
-        let latest = latest.filter(own).filter_map(|view| view.row.as_ref());
-        let Some(latest) = latest
-            .max_by_key(|row| row.term)
-            .filter(|row| row.term >= self.term)
-        else {
-            return Decision::Nobody(reasons(views, origin.as_deref()));
-        };
-        (self.origin, self.term) = (origin.clone(), latest.term);
-        // One that shows an earlier term has missed what was written since.
-        let knows = |view: &View| {
-            let row = view.row.as_ref();
-            row.is_some_and(|row| row.term == latest.term)
-        };
-        let fit = |wanted: Condition| {
-            views
-                .iter()
-                .position(|view| own(&view) && knows(view) && view.fitness == wanted)
-        };
-        let writer = views
-            .iter()
-            .find(|view| view.at.to_string() == latest.member);
-        let writer = writer.filter(own);
-        let stays = writer.filter(|writer| match writer.fitness {
-            Condition::Fit => true,
-            Condition::Busy => fit(Condition::Fit).is_none(),
-            Condition::Unfit(_) => false,
-        });
-        if let Some(writer) = stays {
-            // Whoever has the row has all that was committed before it.
-            return match knows(writer) {
-                true => Decision::Write(writer.at.clone()),
-                false => Decision::Wait,
-            };
+        let is_unheard = |view: &View| view.fitness == Condition::Unheard;
+        match self.judge(views) {
+            // After a start, a slow answer is no outage.
+            Decision::Nobody(_) if views.iter().any(is_unheard) => Decision::Wait,
+            decision => decision,
         }
-        match fit(Condition::Fit).or_else(|| fit(Condition::Busy)) {
+    }
+
+    fn judge(&mut self, views: &[View]) -> Decision {
+        self.forget_what_nobody_has(views);
+        let known = match &self.record {
+            Some(record) => record.clone(),
+            None => match origin_of_most(views) {
+                Ok(origin) => WriterRecord { origin, term: 0 },
+                Err(reason) => return Decision::Nobody(reason),
+            },
+        };
+        let latest = latest_row(views, &known.origin).filter(|row| row.term >= known.term);
+        let Some(latest) = latest else {
+            return Decision::Nobody(reasons(views, &known.origin));
+        };
+        self.record = Some(WriterRecord {
+            term: latest.term,
+            ..known
+        });
+        match standing_writer(views, latest) {
+            Some(writer) if writer.knows(latest) => {
+                self.waits = 0;
+                // Whoever has the row has all that was committed before it.
+                return Decision::Write(writer.at.clone());
+            }
+            Some(_) if self.waits < MOST_WAITS => {
+                self.waits += 1;
+                return Decision::Wait;
+            }
+            _ => {}
+        }
+        let next = |wanted: Condition| candidate(views, latest, &wanted);
+        match next(Condition::Fit).or_else(|| next(Condition::Busy)) {
             Some(to) => Decision::Change {
                 to,
                 term: latest.term,
             },
-            None => Decision::Nobody(reasons(views, origin.as_deref())),
+            None => Decision::Nobody(reasons(views, &latest.origin)),
         }
+    }
+
+    /// If each member shows a row and none shows what is known, that is nowhere any more: all were restored from a
+    /// backup, or made anew. What they show counts then.
+    fn forget_what_nobody_has(&mut self, views: &[View]) {
+        let (Some(known), Some(shown)) = (&self.record, shown_by_all(views)) else {
+            return;
+        };
+        if shown.origin == known.origin && shown.term >= known.term {
+            return;
+        }
+        tracing::warn!(
+            "All MySQL members were restored: each shows term {} or an earlier one of origin {}, and none term {} of \
+             origin {}, which was seen before; what they show counts from now on",
+            shown.term,
+            shown.origin,
+            known.term,
+            known.origin
+        );
+        self.record = Some(shown);
     }
 }
 
-/// The data that most members have, the first ones' if it is undecided.
-fn origin_of_most(views: &[View]) -> Option<String> {
-    let origins = || {
-        views
-            .iter()
-            .filter_map(|view| Some(&view.row.as_ref()?.origin))
-    };
-    let count = |origin: &String| origins().filter(|other| *other == origin).count();
-    // Of equals, `max_by_key` gives the last.
-    origins().rev().max_by_key(|origin| count(origin)).cloned()
+/// The row with the latest term. Who takes no writes may know of a change that those who take them have missed.
+fn latest_row<'a>(views: &'a [View], origin: &str) -> Option<&'a Row> {
+    let own = views.iter().filter(|view| view.is_of(origin));
+    let rows = own.filter_map(|view| Some((view.row.as_ref()?, view.fitness.is_fit())));
+    let latest = rows.max_by_key(|(row, is_fit)| (row.term, *is_fit));
+    latest.map(|(row, _)| row)
 }
 
-fn reasons(views: &[View], origin: Option<&str>) -> String {
-    let reasons = views.iter().map(|view| {
-        let reason = match (&view.fitness, &view.row) {
-            (Condition::Unfit(reason), _) => reason.as_str(),
-            (_, Some(row)) if Some(row.origin.as_str()) != origin => {
-                "it holds another store's data, so it is no member"
-            }
-            (_, Some(_)) => "it lags behind what was seen before",
-            (_, None) => "it says nothing of the writer",
-        };
-        format!("{}: {reason}", view.at)
-    });
+/// The member that the row names, if it may stay the writer.
+fn standing_writer<'a>(views: &'a [View], latest: &Row) -> Option<&'a View> {
+    let mut own = views.iter().filter(|view| view.is_of(&latest.origin));
+    let writer = own.find(|view| view.at.to_string() == latest.member)?;
+    let stays = match writer.fitness {
+        Condition::Fit => true,
+        Condition::Busy => candidate(views, latest, &Condition::Fit).is_none(),
+        Condition::Unheard | Condition::Unfit(_) => false,
+    };
+    stays.then_some(writer)
+}
+
+/// The first member that could be the next writer and is in the condition that is wanted.
+fn candidate(views: &[View], latest: &Row, wanted: &Condition) -> Option<usize> {
+    views
+        .iter()
+        .position(|view| view.knows(latest) && view.fitness == *wanted)
+}
+
+fn reasons(views: &[View], origin: &str) -> String {
+    let reasons = views
+        .iter()
+        .map(|view| format!("{}: {}", view.at, view.reason(origin)));
     reasons.collect::<Vec<_>>().join("; ")
 }
 
@@ -152,6 +167,13 @@ mod tests {
         }
     }
 
+    /// One that takes writes, and holds another store's data.
+    fn stranger(port: u16, term: i64, member: u16) -> View {
+        let mut view = view(port, Condition::Fit, term, member);
+        view.row.as_mut().expect("a row").origin = "theirs".into();
+        view
+    }
+
     fn at(port: u16) -> HostPort {
         HostPort::new("db", port)
     }
@@ -164,14 +186,36 @@ mod tests {
         }
     }
 
+    fn read_only() -> Condition {
+        Condition::Unfit("it is read-only".into())
+    }
+
+    fn record(origin: &str, term: i64) -> WriterRecord {
+        WriterRecord {
+            origin: origin.into(),
+            term,
+        }
+    }
+
+    fn knowing(term: i64) -> Course {
+        Course::new(Some(record("ours", term)))
+    }
+
     fn decide(views: &[View]) -> Decision {
         Course::default().decide(views)
+    }
+
+    /// The text with which it is decided that there is no writer.
+    fn nobody(course: &mut Course, views: &[View]) -> String {
+        match course.decide(views) {
+            Decision::Nobody(reasons) => reasons,
+            decision => panic!("{decision:?}"),
+        }
     }
 
     #[test]
     fn the_first_fit_member_begins_and_stays() {
         use Condition::{Busy, Fit};
-        let read_only = || Condition::Unfit("it is read-only".into());
         let begin = [
             view(1, read_only(), 0, 0),
             view(2, Fit, 0, 0),
@@ -185,7 +229,7 @@ mod tests {
         let busy = [view(1, Fit, 1, 2), view(2, Busy, 1, 2), down(3)];
         assert_eq!(decide(&busy), Decision::Change { to: 0, term: 1 });
         let alone = [down(1), view(2, Busy, 1, 2), down(3)];
-        assert_eq!(decide(&alone), Decision::Write(at(2)));
+        assert_eq!(knowing(1).decide(&alone), Decision::Write(at(2)));
     }
 
     #[test]
@@ -197,6 +241,32 @@ mod tests {
         assert_eq!(decide(&knows), Decision::Write(at(2)));
     }
 
+    /// It was restored from a backup, and the others were not.
+    #[test]
+    fn a_writer_that_has_lost_its_row_is_not_waited_for_for_ever() {
+        use Condition::Fit;
+        let knows = [view(1, Fit, 3, 2), view(2, Fit, 3, 2)];
+        for (other, outcome) in [
+            (Fit, Decision::Change { to: 0, term: 3 }),
+            (
+                read_only(),
+                Decision::Nobody(
+                    "db:1: it is read-only; db:2: it lags behind what was seen before".into(),
+                ),
+            ),
+        ] {
+            let mut course = Course::default();
+            assert_eq!(course.decide(&knows), Decision::Write(at(2)));
+            let lost = [view(1, other, 3, 2), view(2, Fit, 2, 2)];
+            for _ in 0..MOST_WAITS {
+                assert_eq!(course.decide(&lost), Decision::Wait);
+            }
+            assert_eq!(course.decide(&lost), outcome);
+            assert_eq!(course.decide(&knows), Decision::Write(at(2)));
+            assert_eq!(course.decide(&lost), Decision::Wait);
+        }
+    }
+
     #[test]
     fn who_was_left_behind_is_not_believed() {
         use Condition::Fit;
@@ -205,9 +275,7 @@ mod tests {
         assert_eq!(course.decide(&seen), Decision::Write(at(1)));
         // It did not hear of the change, and believes that it is the writer.
         let behind = [down(1), view(2, Fit, 1, 2)];
-        let Decision::Nobody(reasons) = course.decide(&behind) else {
-            panic!("it was believed");
-        };
+        let reasons = nobody(&mut course, &behind);
         assert!(
             reasons.contains("db:1: no answer; db:2: it lags"),
             "{reasons}"
@@ -223,18 +291,143 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_does_not_make_who_was_left_behind_the_writer() {
+        use Condition::Fit;
+        let mut course = knowing(6);
+        let reasons = nobody(&mut course, &[view(1, Fit, 5, 1), down(2)]);
+        assert_eq!(
+            reasons,
+            "db:1: it lags behind what was seen before; db:2: no answer"
+        );
+        let both = [view(1, Fit, 5, 1), view(2, Fit, 6, 2)];
+        assert_eq!(course.decide(&both), Decision::Write(at(2)));
+    }
+
+    #[test]
+    fn a_replica_bears_witness_to_a_change_that_a_writer_has_missed() {
+        use Condition::Fit;
+        let mut course = Course::default();
+        let views = [view(1, Fit, 5, 1), down(2), view(3, read_only(), 6, 2)];
+        let reasons = nobody(&mut course, &views);
+        assert!(reasons.starts_with("db:1: it lags"), "{reasons}");
+        assert_eq!(course.record(), Some(&record("ours", 6)));
+        let reasons = nobody(&mut course, &[view(1, Fit, 5, 1), down(2), down(3)]);
+        assert!(reasons.starts_with("db:1: it lags"), "{reasons}");
+    }
+
+    #[test]
     fn a_stranger_is_never_the_writer() {
         use Condition::Fit;
-        let mut stranger = view(1, Fit, 7, 1);
-        stranger.row.as_mut().expect("a row").origin = "theirs".into();
-        let views = [stranger.clone(), view(2, Fit, 1, 2), view(3, Fit, 1, 2)];
-        assert_eq!(decide(&views), Decision::Write(at(2)));
+        let views = [
+            stranger(1, 7, 1),
+            view(2, Fit, 1, 2),
+            view(3, read_only(), 1, 2),
+        ];
         let mut course = Course::default();
         assert_eq!(course.decide(&views), Decision::Write(at(2)));
-        let Decision::Nobody(reasons) = course.decide(&[stranger, down(2), down(3)]) else {
-            panic!("it was believed");
-        };
+        let reasons = nobody(&mut course, &[stranger(1, 7, 1), down(2), down(3)]);
         assert!(reasons.contains("another store's data"), "{reasons}");
+    }
+
+    #[test]
+    fn replicas_say_whose_data_these_are_though_they_take_no_writes() {
+        let views = [
+            stranger(1, 0, 0),
+            view(2, Condition::Fit, 0, 0),
+            view(3, read_only(), 0, 0),
+            view(4, read_only(), 0, 0),
+        ];
+        assert_eq!(decide(&views), Decision::Change { to: 1, term: 0 });
+    }
+
+    #[test]
+    fn a_few_members_do_not_say_whose_data_these_are() {
+        use Condition::Fit;
+        let mut course = Course::default();
+        let reasons = nobody(&mut course, &[stranger(1, 0, 0), down(2), down(3)]);
+        assert!(
+            reasons.ends_with("1 of 3 have: db:2: no answer; db:3: no answer"),
+            "{reasons}"
+        );
+        assert_eq!(course.record(), None);
+        let all = [
+            stranger(1, 0, 0),
+            view(2, Fit, 1, 2),
+            view(3, read_only(), 1, 2),
+        ];
+        assert_eq!(course.decide(&all), Decision::Write(at(2)));
+        // Half of them are not most of them.
+        let reasons = nobody(&mut Course::default(), &[view(1, Fit, 1, 1), down(2)]);
+        assert!(
+            reasons.ends_with("1 of 2 have: db:2: no answer"),
+            "{reasons}"
+        );
+    }
+
+    #[test]
+    fn of_as_many_members_of_two_stores_none_is_the_writer() {
+        use Condition::Fit;
+        let views = [
+            stranger(1, 0, 0),
+            view(2, Fit, 1, 2),
+            view(3, read_only(), 1, 2),
+            stranger(4, 0, 0),
+            down(5),
+        ];
+        let mut course = Course::default();
+        let reasons = nobody(&mut course, &views);
+        assert!(
+            reasons.contains("db:2 and db:3 against db:1 and db:4"),
+            "{reasons}"
+        );
+        assert_eq!(course.record(), None);
+        // What is known needs no vote.
+        assert_eq!(knowing(1).decide(&views), Decision::Write(at(2)));
+    }
+
+    #[test]
+    fn a_member_that_has_not_answered_yet_is_no_outage() {
+        let unheard = View {
+            at: at(2),
+            fitness: Condition::Unheard,
+            row: None,
+        };
+        let writer = view(1, Condition::Fit, 1, 1);
+        let mut course = Course::default();
+        let views = [writer.clone(), unheard.clone()];
+        assert_eq!(course.decide(&views), Decision::Wait);
+        let reasons = nobody(&mut course, &[writer.clone(), down(2)]);
+        assert!(reasons.contains("1 of 2"), "{reasons}");
+        assert_eq!(
+            knowing(1).decide(&[writer, unheard]),
+            Decision::Write(at(1))
+        );
+    }
+
+    #[test]
+    fn restored_members_are_believed_once_each_shows_it() {
+        use Condition::Fit;
+        let mut course = knowing(5);
+        let reasons = nobody(&mut course, &[view(1, Fit, 3, 1), down(2)]);
+        assert!(reasons.starts_with("db:1: it lags"), "{reasons}");
+        let half = [view(1, Fit, 3, 1), view(2, read_only(), 5, 2)];
+        let reasons = nobody(&mut course, &half);
+        assert!(reasons.starts_with("db:1: it lags"), "{reasons}");
+        assert_eq!(course.record(), Some(&record("ours", 5)));
+        let all = [view(1, Fit, 3, 1), view(2, read_only(), 2, 1)];
+        assert_eq!(course.decide(&all), Decision::Write(at(1)));
+        assert_eq!(course.record(), Some(&record("ours", 3)));
+    }
+
+    #[test]
+    fn a_database_that_was_made_anew_on_all_members_is_believed() {
+        use Condition::Fit;
+        let mut course = Course::new(Some(record("theirs", 5)));
+        let half = [view(1, Fit, 0, 0), stranger(2, 5, 2)];
+        assert_eq!(course.decide(&half), Decision::Write(at(2)));
+        let all = [view(1, Fit, 0, 0), view(2, Fit, 0, 0)];
+        assert_eq!(course.decide(&all), Decision::Change { to: 0, term: 0 });
+        assert_eq!(course.record(), Some(&record("ours", 0)));
     }
 
     #[test]

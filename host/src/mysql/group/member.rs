@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::course::{Condition, View};
-use super::row::{self, Row};
+use super::row::{self, Outcome, Row};
+use super::view::{Condition, View};
 use crate::config::HostPort;
 use crate::mysql::probe::{Defect, Fitness, Probe};
 use crate::mysql::server::Server;
@@ -13,6 +13,10 @@ const TIME_LIMIT: Duration = Duration::from_millis(700);
 
 /// How long a member may be silent before it counts as gone. One that answers that it is not there is gone at once.
 const SILENT_FOR: Duration = Duration::from_secs(4);
+
+/// How long one may be silent that has never answered: for two looks. A host that starts waits longer for a connection,
+/// and so can say which member is silent.
+const UNHEARD_FOR: Duration = Duration::from_millis(800);
 
 /// What a server says of a table that is not there.
 const NO_TABLE: u16 = 1146;
@@ -33,7 +37,7 @@ impl Member {
     pub(in crate::mysql) fn new(at: HostPort, server: Server) -> Self {
         let last = View {
             at: at.clone(),
-            fitness: Condition::Unfit("it has not answered yet".into()),
+            fitness: Condition::Unheard,
             row: None,
         };
         Self {
@@ -51,14 +55,18 @@ impl Member {
     /// Asks the member, and gives what it is. While it is silent, gives what it was when it answered last, for
     /// [`SILENT_FOR`].
     pub(super) async fn look(&mut self) -> View {
+        let limit = match self.last.fitness {
+            Condition::Unheard => UNHEARD_FOR,
+            _ => SILENT_FOR,
+        };
         let answer = self.ask().await;
         if !matches!(answer, Err(Defect::Silent(_))) {
             self.silent_since = None;
-        } else if self.silent_since.get_or_insert_with(Instant::now).elapsed() < SILENT_FOR {
+        } else if self.silent_since.get_or_insert_with(Instant::now).elapsed() < limit {
             return self.last.clone();
         }
         let (fitness, row) = match answer {
-            Ok((fitness, row)) => (fitness.into(), row),
+            Ok(answer) => answer,
             Err(unfit) => (Condition::Unfit(unfit.to_string()), None),
         };
         self.note(&fitness);
@@ -70,31 +78,41 @@ impl Member {
         self.last.clone()
     }
 
-    async fn ask(&mut self) -> Result<(Fitness, Option<Row>), Defect> {
-        let fitness = self.probe.ask().await?;
+    /// Whether it takes writes, and its row, which counts even if it takes none.
+    async fn ask(&mut self) -> Result<(Condition, Option<Row>), Defect> {
+        let unfit = match self.probe.ask().await {
+            Ok(fitness) => return Ok((fitness.into(), self.row().await?)),
+            Err(Defect::TakesNoWrites(reason)) => Condition::Unfit(reason.into()),
+            Err(defect) => return Err(defect),
+        };
+        // Why it takes no writes is what matters, and what it was before it said so does not.
+        Ok((unfit, self.row().await.unwrap_or_default()))
+    }
+
+    async fn row(&mut self) -> Result<Option<Row>, Defect> {
         match self.probe.on_connection(row::read).await {
-            Ok(row) => Ok((fitness, row)),
             Err(Defect::Broken(mysql_async::Error::Server(error))) if error.code == NO_TABLE => {
                 Err(Defect::TakesNoWrites(NOT_MIGRATED))
             }
-            Err(unfit) => Err(unfit),
+            row => row,
         }
     }
 
     fn note(&self, fitness: &Condition) {
         match fitness {
             now if *now == self.last.fitness => {}
+            Condition::Unheard => {}
             Condition::Fit => tracing::info!("MySQL member {}: it takes writes", self.at),
             Condition::Busy => tracing::info!("MySQL member {}: it helps another to join", self.at),
             Condition::Unfit(reason) => tracing::warn!("MySQL member {}: {reason}", self.at),
         }
     }
 
-    /// Makes it the writer, if `term` is still the latest. Whether it is.
+    /// Makes it the writer, if `term` is still the latest.
     ///
     /// # Errors
-    /// It does not say.
-    pub(super) async fn become_writer(&mut self, term: i64) -> mysql_async::Result<bool> {
+    /// It does not say whether it is.
+    pub(super) async fn become_writer(&mut self, term: i64) -> mysql_async::Result<Outcome> {
         let conn = self.probe.connection().await?;
         row::change(conn, &self.at, term).await
     }

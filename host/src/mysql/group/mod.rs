@@ -1,13 +1,17 @@
 //! Several MySQL servers that hold the same data, of which one is written to, by all hosts: docs/adr/0024.
 //!
-//! A [`Group`] looks at its `member`s all the time. A `row` in the database says which of them is the writer; `course` decides
-//! from what was seen whether it stays so. Whoever opens a connection asks the group where to.
+//! A [`Group`] looks at its `member`s all the time, and each look gives a `view`. A `row` in the database says which of
+//! them is the writer, and by its `origin` whose data they hold; `course` decides from what was seen whether it stays so.
+//! What it has to know after a reload or a restart is in the `records`. Whoever opens a connection asks the group where to.
 //!
-//! Nothing here runs a component's statement, or moves data from one member to another.
+//! Nothing here runs a component\'s statement, or moves data from one member to another.
 
 mod course;
 mod member;
+mod origin;
+mod records;
 mod row;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +23,10 @@ use tokio::time::{sleep, timeout};
 
 use self::course::{Course, Decision};
 pub(super) use self::member::Member;
+pub(super) use self::records::Notebook;
+use self::records::WriterRecord;
+pub(crate) use self::records::WriterRecords;
+use self::row::Outcome;
 use crate::config::HostPort;
 use crate::metrics::GroupMetrics;
 
@@ -55,12 +63,20 @@ impl Drop for Group {
 }
 
 impl Group {
-    /// Begins to look at `members`, in the order in which they are preferred.
-    pub(super) fn start(members: Vec<Member>, metrics: GroupMetrics) -> Arc<Self> {
+    /// Begins to look at `members`, in the order in which they are preferred. What is known of their writer is in the
+    /// notebook.
+    pub(super) fn start(
+        members: Vec<Member>,
+        metrics: GroupMetrics,
+        notebook: Notebook,
+    ) -> Arc<Self> {
         let (told, state) = watch::channel(State::Undecided);
         let follower = Follower {
             members,
-            course: Course::default(),
+            course: Course::new(notebook.read()),
+            notebook,
+            noted: None,
+            refusal: None,
             metrics,
             told,
         };
@@ -123,10 +139,23 @@ impl Stay {
     }
 }
 
+/// A change that was not made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Refusal {
+    member: usize,
+    term: i64,
+    outcome: Outcome,
+}
+
 /// The task behind a group.
 struct Follower {
     members: Vec<Member>,
     course: Course,
+    notebook: Notebook,
+    /// What the notebook has of this group. Another group of the same database may know more, or less.
+    noted: Option<WriterRecord>,
+    /// The refused change that was logged last.
+    refusal: Option<Refusal>,
     metrics: GroupMetrics,
     told: watch::Sender<State>,
 }
@@ -139,7 +168,9 @@ impl Follower {
                 self.metrics
                     .member_is_fit(&member.name(), view.fitness.is_fit());
             }
-            match self.course.decide(&views) {
+            let decision = self.course.decide(&views);
+            self.note();
+            match decision {
                 Decision::Write(at) => self.tell(State::Writer(at)),
                 Decision::Wait => {}
                 Decision::Nobody(reasons) => self.tell(State::Nobody(reasons)),
@@ -147,15 +178,47 @@ impl Follower {
                     self.tell(State::Undecided);
                     let change = self.members[to].become_writer(term);
                     match timeout(CHANGE_LIMIT, change).await {
-                        // Ours or another host's: the next look finds which.
-                        Ok(Ok(true)) => continue,
-                        Ok(Ok(false)) => {}
+                        // The next look finds it, or another host's.
+                        Ok(Ok(Outcome::Changed)) => continue,
+                        Ok(Ok(outcome)) => self.refused(Refusal {
+                            member: to,
+                            term,
+                            outcome,
+                        }),
                         Ok(Err(error)) => self.failed(to, &error),
                         Err(_) => self.failed(to, &format!("no answer within {CHANGE_LIMIT:?}")),
                     }
                 }
             }
             sleep(PERIOD).await;
+        }
+    }
+
+    /// Remembers what has become known.
+    fn note(&mut self) {
+        let known = self.course.record();
+        if let Some(record) = known
+            && known != self.noted.as_ref()
+        {
+            self.notebook.write(record.clone());
+            self.noted = Some(record.clone());
+        }
+    }
+
+    /// Says why a change was not made. It is tried again with each look, so each reason is said once.
+    fn refused(&mut self, refusal: Refusal) {
+        if self.refusal.replace(refusal) == Some(refusal) {
+            return;
+        }
+        let member = self.members[refusal.member].name();
+        match refusal.outcome {
+            Outcome::Changed => {}
+            Outcome::TooSoon => tracing::warn!(
+                "MySQL member {member} is not the writer yet: the last change is younger than 5 s, and stands as long"
+            ),
+            Outcome::Beaten => {
+                tracing::info!("MySQL member {member} is not the writer: another host was quicker");
+            }
         }
     }
 

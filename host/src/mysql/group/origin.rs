@@ -1,0 +1,65 @@
+//! Whose data the members hold, by the rows that they show.
+
+use std::collections::BTreeMap;
+
+use super::records::WriterRecord;
+use super::row::Row;
+use super::view::View;
+
+/// The data that most members have, once half of the members have said whose data they have: of two, one is enough, or a
+/// host could not be started while the other is down.
+///
+/// # Errors
+/// Not enough members have said so, or no data are those of most. The text names the members.
+pub(super) fn origin_of_most(views: &[View]) -> Result<String, String> {
+    let mut sides = BTreeMap::<&str, Vec<String>>::new();
+    for view in views {
+        if let Some(row) = &view.row {
+            let side = sides.entry(row.origin.as_str()).or_default();
+            side.push(view.at.to_string());
+        }
+    }
+    let shown: usize = sides.values().map(Vec::len).sum();
+    if shown * 2 < views.len() || shown == 0 {
+        return Err(too_few(views, shown));
+    }
+    let most = sides.values().map(Vec::len).max().unwrap_or_default();
+    sides.retain(|_, members| members.len() == most);
+    if sides.len() > 1 {
+        let sides: Vec<String> = sides
+            .values()
+            .map(|members| members.join(" and "))
+            .collect();
+        return Err(format!(
+            "it is not known whose data these are: as many members hold one store's as another's, {}; name those of \
+             one store only",
+            sides.join(" against ")
+        ));
+    }
+    let origin = sides.keys().next().copied();
+    origin
+        .map(str::to_owned)
+        .ok_or_else(|| too_few(views, shown))
+}
+
+fn too_few(views: &[View], shown: usize) -> String {
+    let silent = views.iter().filter(|view| view.row.is_none());
+    let silent = silent.map(|view| format!("{}: {}", view.at, view.reason("")));
+    format!(
+        "it is not known whose data these are until half of the members have shown it; {shown} of {} have: {}",
+        views.len(),
+        silent.collect::<Vec<_>>().join("; ")
+    )
+}
+
+/// What all members show, if each shows a row and all rows are of one origin: that origin, and the latest term.
+pub(super) fn shown_by_all(views: &[View]) -> Option<WriterRecord> {
+    let rows: Option<Vec<&Row>> = views.iter().map(|view| view.row.as_ref()).collect();
+    let rows = rows?;
+    let latest = rows.iter().max_by_key(|row| row.term)?;
+    let is_one = rows.iter().all(|row| row.origin == latest.origin);
+    is_one.then(|| WriterRecord {
+        origin: latest.origin.clone(),
+        term: latest.term,
+    })
+}

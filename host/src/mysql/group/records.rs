@@ -1,0 +1,190 @@
+//! What a host remembers of the writer of each database, for longer than a group looks: in memory over a reload, in a
+//! file over a restart.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::durable;
+
+/// Whose data a database's members hold, and how often their writer was changed, as far as that was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WriterRecord {
+    pub(super) origin: String,
+    pub(super) term: i64,
+}
+
+/// A record, and the members that were named when it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    members: Vec<String>,
+    #[serde(flatten)]
+    record: WriterRecord,
+}
+
+type Entries = BTreeMap<String, Entry>;
+
+/// The records of all databases. A process has one of these, which each reload hands on.
+#[derive(Default)]
+pub(crate) struct WriterRecords {
+    /// By database. Written by its groups.
+    entries: Mutex<Entries>,
+    /// Where they are kept, if anywhere. Locked while they are written: whoever comes last writes what is latest.
+    file: Mutex<Option<PathBuf>>,
+}
+
+impl WriterRecords {
+    /// Goes on from the file at `path`, if there is one, and keeps all records there from now on. A file that fails is
+    /// logged, and they are in memory alone.
+    pub(crate) fn keep_at(&self, path: PathBuf) {
+        match durable::read::<Entries>(&path) {
+            Ok(entries) => *self.entries.lock() = entries.unwrap_or_default(),
+            Err(error) => tracing::warn!(
+                "Can't read {}: {error}; which MySQL members were left behind is not known until they show it",
+                path.display()
+            ),
+        }
+        *self.file.lock() = Some(path);
+    }
+
+    /// The record of `database`, unless none of its members of then is one of `members`: then it is of other servers.
+    fn of(&self, database: &str, members: &[String]) -> Option<WriterRecord> {
+        let entries = self.entries.lock();
+        let entry = entries.get(database)?;
+        let is_same = entry.members.iter().any(|then| members.contains(then));
+        is_same.then(|| entry.record.clone())
+    }
+
+    /// Whether this is news.
+    fn set(&self, database: &str, entry: Entry) -> bool {
+        let mut entries = self.entries.lock();
+        if entries.get(database) == Some(&entry) {
+            return false;
+        }
+        entries.insert(database.to_owned(), entry);
+        true
+    }
+
+    fn write(&self) {
+        let file = self.file.lock();
+        let Some(path) = &*file else { return };
+        if let Err(error) = self.write_to(path) {
+            tracing::warn!(
+                "Can't write {}: {error}; after a restart, a MySQL member that was left behind may be written to",
+                path.display()
+            );
+        }
+    }
+
+    fn write_to(&self, path: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(&*self.entries.lock())?;
+        durable::replace(path, &text)
+    }
+}
+
+/// The place of one database in the records.
+pub(in crate::mysql) struct Notebook {
+    records: Arc<WriterRecords>,
+    database: String,
+    members: Vec<String>,
+}
+
+impl Notebook {
+    /// The place of `database`, which `members` hold.
+    pub(in crate::mysql) fn new(
+        records: Arc<WriterRecords>,
+        database: &str,
+        members: Vec<String>,
+    ) -> Self {
+        Self {
+            records,
+            database: database.to_owned(),
+            members,
+        }
+    }
+
+    /// What is remembered.
+    pub(super) fn read(&self) -> Option<WriterRecord> {
+        self.records.of(&self.database, &self.members)
+    }
+
+    /// Remembers `record` from now on. The disk, which may be slow, holds nobody up.
+    pub(super) fn write(&self, record: WriterRecord) {
+        let entry = Entry {
+            members: self.members.clone(),
+            record,
+        };
+        if self.records.set(&self.database, entry) {
+            let records = self.records.clone();
+            tokio::task::spawn_blocking(move || records.write());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn record(term: i64) -> WriterRecord {
+        WriterRecord {
+            origin: "ours".into(),
+            term,
+        }
+    }
+
+    fn entry(term: i64) -> Entry {
+        Entry {
+            members: names(&["a:1", "b:1"]),
+            record: record(term),
+        }
+    }
+
+    #[test]
+    fn a_restart_finds_what_was_remembered_of_the_same_members() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mysql.writer.json");
+        let records = WriterRecords::default();
+        records.keep_at(path.clone());
+        assert_eq!(records.of("store", &names(&["a:1"])), None);
+        assert!(records.set("store", entry(5)));
+        assert!(records.set("store", entry(6)));
+        assert!(!records.set("store", entry(6)));
+        records.write();
+
+        let restarted = WriterRecords::default();
+        restarted.keep_at(path);
+        let of = |database, members: &[&str]| restarted.of(database, &names(members));
+        assert_eq!(of("store", &["c:1", "b:1"]), Some(record(6)));
+        assert_eq!(of("store", &["c:1", "d:1"]), None);
+        assert_eq!(of("other", &["a:1", "b:1"]), None);
+    }
+
+    #[test]
+    fn a_file_that_fails_is_done_without() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mysql.writer.json");
+        std::fs::write(&path, "{\"store\": 5}").expect("written");
+        let records = WriterRecords::default();
+        records.keep_at(path.clone());
+        assert_eq!(records.of("store", &names(&["a:1"])), None);
+        assert!(records.set("store", entry(6)));
+        records.write();
+        let mended = WriterRecords::default();
+        mended.keep_at(path);
+        assert_eq!(mended.of("store", &names(&["a:1"])), Some(record(6)));
+
+        let nowhere = WriterRecords::default();
+        nowhere.keep_at(folder.path().join("missing/mysql.writer.json"));
+        assert!(nowhere.set("store", entry(6)));
+        nowhere.write();
+        assert_eq!(nowhere.of("store", &names(&["a:1"])), Some(record(6)));
+    }
+}
