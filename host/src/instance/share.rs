@@ -223,7 +223,7 @@ mod tests {
     async fn a_stream_reads_ahead_its_part_or_one_large_row() {
         let share = MemoryShare::of(128 * MIB);
         let stream = share.stream();
-        assert_eq!(stream.bytes(), 2 * MIB);
+        assert_eq!(stream.bytes(), MIB / 2);
         let large = stream
             .hold(5 * MIB, AT_ONCE)
             .await
@@ -231,8 +231,8 @@ mod tests {
         stream.hold(2048, AT_ONCE).await.expect_err("no room");
         assert_eq!(share.held_bytes(), 5 * MIB);
         drop(large);
-        let _two = stream.hold(MIB, AT_ONCE).await.expect("there is room");
-        stream.hold(MIB, AT_ONCE).await.expect("there is room");
+        let _half = stream.hold(MIB / 4, AT_ONCE).await.expect("there is room");
+        stream.hold(MIB / 4, AT_ONCE).await.expect("there is room");
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::records::WriterRecord;
 use super::row::Row;
-use super::view::View;
+use super::view::{Condition, View};
 
 /// The data that most members have, once half of the members have said whose data they have: of two, one is enough, or a
 /// host could not be started while the other is down.
@@ -20,7 +20,9 @@ pub(super) fn origin_of_most(views: &[View]) -> Result<String, String> {
         }
     }
     let shown: usize = sides.values().map(Vec::len).sum();
-    if shown * 2 < views.len() || shown == 0 {
+    let may_show_more = views.iter().any(|view| view.fitness == Condition::Unheard);
+    let (half, is_half) = (views.len().div_ceil(2), shown * 2 == views.len());
+    if shown < half.max(1) || is_half && may_show_more {
         return Err(too_few(views, shown));
     }
     let most = sides.values().map(Vec::len).max().unwrap_or_default();
