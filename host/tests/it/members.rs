@@ -320,16 +320,17 @@ async fn a_stranger_named_first_is_outvoted_by_a_primary_and_its_replica() {
     })
     .await;
     assert_eq!(readiness(&host).await, 503);
-    primary.start_again().await.unwrap();
+    pair.replica.start_again().await.unwrap();
     eventually("one stands against one", async || {
-        let sides = [stranger.address(), primary.address()];
+        let sides = [stranger.address(), pair.replica.address()];
         let log = host.log();
         let mut orders = [(0, 1), (1, 0)].into_iter();
         orders.any(|(a, b)| log.contains(&format!("{} against {}", sides[a], sides[b])))
     })
     .await;
     assert_eq!(readiness(&host).await, 503);
-    pair.replica.start_again().await.unwrap();
+    // It makes its user anew, which the replica follows.
+    primary.start_again().await.unwrap();
     make_user(&host, 1).await;
     assert!(writes_to(&host, &primary.address()).await);
     assert_eq!(pair.users_at(&primary).await, 1);
