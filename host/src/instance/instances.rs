@@ -306,7 +306,7 @@ pub(crate) mod tests {
         let engine = Engine::new(&config).expect("an engine");
         let module = Module::new(&engine, b"\0asm\x01\0\0\0").expect("an empty module");
         let made = Instance::new(Store::new(&engine, ()), &module, &[]);
-        NoAnswer::NoInstance(made.err().expect("there is room for none"))
+        NoAnswer::NoInstance(made.expect_err("there is room for none"))
     }
 
     #[test]
