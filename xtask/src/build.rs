@@ -68,9 +68,17 @@ pub async fn run(options: Options) -> Result<ExitCode> {
 
 /// Builds the components as Spin would.
 pub async fn components() -> Result<()> {
+    components_after("").await
+}
+
+/// The same, with `front` before the title: which step of several it is.
+///
+/// # Errors
+/// If one does not build.
+pub async fn components_after(front: &str) -> Result<()> {
     let mut command = cargo(["build", "--release", "--target", "wasm32-wasip2"]);
     command.args(only_components());
-    cargo_step("build the components", command).await
+    cargo_step(&format!("{front}build the components"), command).await
 }
 
 /// Builds `programs` of ours as the tests do: in their profile, and with the features of dependencies that the whole
@@ -79,11 +87,20 @@ pub async fn components() -> Result<()> {
 /// # Errors
 /// If one does not build.
 pub async fn programs(programs: &[&str]) -> Result<()> {
+    programs_after("", programs).await
+}
+
+/// The same, with `front` before the title: which step of several it is.
+///
+/// # Errors
+/// If one does not build.
+pub async fn programs_after(front: &str, programs: &[&str]) -> Result<()> {
     let mut command = cargo(["build", "--workspace"]);
     for program in programs {
         command.args(["--bin", program]);
     }
-    cargo_step(&format!("build {}", programs.join(", ")), command).await
+    let title = format!("{front}build {}", programs.join(", "));
+    cargo_step(&title, command).await
 }
 
 /// Builds the component that the tests and the swap test load beside ours.

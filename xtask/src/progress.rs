@@ -1,5 +1,5 @@
 //! What a cargo command shows while it works. In a terminal cargo draws its own bar; elsewhere it would be silent for
-//! as long as one crate takes, so its bar is read, and said in a line every five seconds.
+//! as long as one crate takes, so its bar is read, and said in a line every four seconds.
 
 use std::io::IsTerminal;
 use std::process::{ExitStatus, Stdio};

@@ -18,12 +18,23 @@ pub(crate) async fn run(rest: Rest) -> Result<ExitCode> {
     setup::tools(&[COMPILING, PROCESSES]).await?;
     let servers = servers(&rest);
     tokio::try_join!(setup::tools_beside(&servers), compile())?;
+    eprintln!("▸ {}start the store", front(3));
     become_program(LOCAL, "up", rest)
 }
 
 async fn compile() -> Result<()> {
-    build::components().await?;
-    build::programs(&[build::HOST_PACKAGE, build::PROXY_PACKAGE, LOCAL]).await
+    build::components_after(&front(1)).await?;
+    let programs = [build::HOST_PACKAGE, build::PROXY_PACKAGE, LOCAL];
+    build::programs_after(&front(2), &programs).await
+}
+
+/// What is always done: both builds and the start, which says its own steps. What is missing on this machine is installed
+/// before and beside them.
+const STEPS: u32 = 3;
+
+/// What a step's title begins with.
+fn front(step: u32) -> String {
+    format!("step {step} of {STEPS}: ")
 }
 
 /// The servers that no URL names, which we start ourselves.
@@ -54,6 +65,11 @@ fn given(rest: &Rest, flag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_says_which_of_how_many_it_is() {
+        assert_eq!(front(1), "step 1 of 3: ");
+    }
 
     #[test]
     fn a_server_that_is_given_is_not_installed() {

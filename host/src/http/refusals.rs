@@ -16,8 +16,6 @@ const LINES_PER_SECOND: u64 = 100;
 
 /// Why a connection is refused or broken off, beside the reasons of [`problem::REASONS`].
 pub(crate) mod connection {
-    /// The client has as many connections as it may.
-    pub(crate) const TOO_MANY: &str = "client_connections";
     /// What the client sent is not HTTP, or breaks its rules.
     pub(crate) const PROTOCOL: &str = "protocol";
     /// A request of HTTP/2 that the library reset: it breaks the rules, or there are too many.
@@ -25,7 +23,7 @@ pub(crate) mod connection {
     /// The admin listener has as many connections as it may.
     pub(crate) const ADMIN: &str = "admin_connections";
     /// All of these reasons.
-    pub(crate) const REASONS: [&str; 4] = [TOO_MANY, PROTOCOL, RESET, ADMIN];
+    pub(crate) const REASONS: [&str; 3] = [PROTOCOL, RESET, ADMIN];
 }
 
 /// Counts and logs what is refused.
@@ -93,7 +91,7 @@ impl Refusals {
         }
     }
 
-    /// A connection that ends without an answer, for one of [`connection::REASONS`].
+    /// A connection that ends without an answer, for one of [`connection::REASONS`] or [`problem::REASONS`].
     pub(crate) fn connection(&self, reason: &'static str, client: IpAddr) {
         self.metrics.refused(reason);
         if self.may_log() {

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::downstream::{Downstream, Times};
+use super::farewell::Farewells;
 use super::heads;
 use super::refusals::{Refusals, connection};
 use super::respond::{Peer, respond};
@@ -70,6 +71,7 @@ pub(crate) async fn serve(
     let open = Arc::new(Semaphore::new(server.max_connections));
     let connections = GracefulShutdown::new();
     let stopped = CancellationToken::new();
+    let farewells = Farewells::new(server.refusals.clone(), stopped.clone());
     let http = http();
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -82,9 +84,9 @@ pub(crate) async fn serve(
         let is_trusted = server.clients.trusts(address.ip());
         let share = client.connect();
         if share.is_none() && !is_trusted {
-            server
-                .refusals
-                .connection(connection::TOO_MANY, client.address());
+            // What is refused does not fill the place of those that follow.
+            drop(permit);
+            farewells.begin(stream, client.address(), connections.watcher());
             continue;
         }
         // Without this a small answer can wait 40 ms for the acknowledgement of the one before.
@@ -135,7 +137,7 @@ pub(crate) async fn serve(
     drain(connections, server.drain_timeout).await;
 }
 
-fn http() -> auto::Builder<TokioExecutor> {
+pub(super) fn http() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())

@@ -20,6 +20,8 @@ pub(crate) enum Problem {
         limit_bytes: u64,
     },
     BodyTooSlow,
+    /// One client has as many connections as it may.
+    ClientConnections,
     /// One client has as many requests in flight as it may.
     ClientBusy,
     /// Bodies of one client wait, as much as may.
@@ -34,7 +36,7 @@ pub(crate) enum Problem {
 }
 
 /// All that a [`Problem`] is counted as.
-pub(crate) const REASONS: [&str; 14] = [
+pub(crate) const REASONS: [&str; 15] = [
     "malformed",
     "no_route",
     "method_not_served",
@@ -49,6 +51,7 @@ pub(crate) const REASONS: [&str; 14] = [
     "component_failed",
     "head_too_slow",
     "not_ready",
+    "client_connections",
 ];
 
 impl Problem {
@@ -69,6 +72,7 @@ impl Problem {
             Self::ComponentFailed => 11,
             Self::HeadTooSlow => 12,
             Self::NotReady => 13,
+            Self::ClientConnections => 14,
         }]
     }
 
@@ -80,7 +84,9 @@ impl Problem {
             Self::UnknownExpectation => StatusCode::EXPECTATION_FAILED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooSlow | Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::ClientBusy | Self::ClientBodies => StatusCode::TOO_MANY_REQUESTS,
+            Self::ClientConnections | Self::ClientBusy | Self::ClientBodies => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::AllBodies | Self::Overloaded | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::ComponentFailed => StatusCode::INTERNAL_SERVER_ERROR,
@@ -99,6 +105,9 @@ impl Problem {
             }
             Self::HeadTooSlow => "the request's head did not arrive in time".into(),
             Self::BodyTooSlow => "the request body did not arrive in time".into(),
+            Self::ClientConnections => {
+                "too many connections of yours; close some, or try again shortly".into()
+            }
             Self::ClientBusy => "too many requests of yours at once; try again shortly".into(),
             Self::ClientBodies => "too many bodies of yours at once; try again shortly".into(),
             Self::AllBodies | Self::Overloaded => {

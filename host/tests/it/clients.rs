@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::support::{Answer, Shop, eventually, options, order_body, send};
+use crate::shutdown::{frame_types, get_frame};
+use crate::support::{Answer, Shop, eventually, options, order_body, send, try_send};
 
 /// A connection of one's own.
 async fn connect(shop: &Shop) -> TcpStream {
@@ -122,8 +123,8 @@ async fn a_client_has_its_share_of_requests_and_health_checks_are_always_answere
     shop.get("/orders/1").await.expect(200);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_beyond_a_client_s_share_is_closed() {
+/// A host on which this client has all connections that it may, and these.
+async fn with_all_connections() -> (Shop, Vec<TcpStream>) {
     let flags = [
         "--max-connections-per-client",
         "2",
@@ -145,19 +146,90 @@ async fn a_connection_beyond_a_client_s_share_is_closed() {
         connection.read_exact(&mut byte).await.unwrap();
         held.push(connection);
     }
+    (shop, held)
+}
+
+/// The status of the answer on a connection that is new if the last one was closed.
+async fn status_of_get(shop: &Shop) -> Option<u16> {
+    let answer = try_send(shop.request(Method::GET, "/health-check")).await;
+    Some(answer.ok()?.status.as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_beyond_a_client_s_share_is_told_so_and_closed() {
+    let (shop, held) = with_all_connections().await;
     let mut third = connect(&shop).await;
-    assert!(
-        !matches!(third.read(&mut byte).await, Ok(1..)),
-        "it is served"
-    );
+    let head =
+        "POST /orders HTTP/1.1\r\nhost: shop\r\nx-request-id: third-1\r\ncontent-length: 2\r\n\r\n";
+    let request = format!("{head}{{}}");
+    third.write_all(request.as_bytes()).await.unwrap();
+    let answer = read_all(&mut third).await;
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    for part in [
+        "content-type: application/problem+json\r\n",
+        "x-request-id: third-1\r\n",
+        "retry-after: 1\r\n",
+        "connection: close\r\n",
+        "\"urn:request:third-1\"",
+    ] {
+        assert!(answer.contains(part), "no {part}: {answer}");
+    }
     assert_eq!(refusals(&shop, "client_connections").await, 1.0);
+    eventually("it is logged", async || shop.host.log().contains("third-1")).await;
+
+    let mut silent = connect(&shop).await;
+    assert_eq!(read_all(&mut silent).await, "", "it asked for nothing");
+    assert_eq!(refusals(&shop, "client_connections").await, 2.0);
+
     drop(held);
     eventually("its share is given back", async || {
-        shop.client
-            .get(shop.host.url("/health-check"))
-            .send()
-            .await
-            .is_ok()
+        status_of_get(&shop).await == Some(200)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_of_http_2_beyond_a_client_s_share_is_told_so_and_closed() {
+    const HEADERS: u8 = 1;
+    const GOAWAY: u8 = 7;
+    let (shop, _held) = with_all_connections().await;
+    let client = Client::builder().http2_prior_knowledge().build().unwrap();
+    let answer = send(client.get(shop.host.url("/orders/1"))).await;
+    assert_eq!(answer.headers["retry-after"], "1");
+    answer.problem(429);
+    // One that never acknowledges anything.
+    let mut third = connect(&shop).await;
+    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    sent.extend(get_frame("/orders/1"));
+    third.write_all(&sent).await.unwrap();
+    let mut received = Vec::new();
+    let reading = third.read_to_end(&mut received);
+    let read = timeout(Duration::from_secs(60), reading).await;
+    read.expect("it is closed").expect("it is not reset");
+    let types = frame_types(&received);
+    assert!(types.contains(&HEADERS), "{types:?}");
+    assert!(types.contains(&GOAWAY), "{types:?}");
+    assert_eq!(refusals(&shop, "client_connections").await, 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_connections_beyond_a_share_are_told_so() {
+    let (shop, _held) = with_all_connections().await;
+    let mut silent = Vec::new();
+    for _ in 0..256 {
+        silent.push(connect(&shop).await);
+    }
+    let mut next = connect(&shop).await;
+    // Closed before it is read, it may be reset.
+    let head = b"GET /health-check HTTP/1.1\r\nhost: shop\r\n\r\n";
+    _ = next.write_all(head).await;
+    let mut answer = Vec::new();
+    _ = next.read_to_end(&mut answer).await;
+    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    assert!(refusals(&shop, "client_connections").await >= 1.0);
+    drop(silent);
+    eventually("they are told again", async || {
+        status_of_get(&shop).await == Some(429)
     })
     .await;
 }
@@ -270,7 +342,7 @@ async fn an_answer_that_nobody_takes_holds_no_permit() {
     // The preface, settings with a window of 0, and a request.
     let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     sent.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
-    sent.extend(crate::shutdown::get_frame("/orders/1"));
+    sent.extend(get_frame("/orders/1"));
     client.write_all(&sent).await.unwrap();
     eventually("it is answered", async || {
         shop.metric("store_mysql_statements_total{component=\"orders\"}")

@@ -74,7 +74,7 @@ pub(crate) fn get_frame(path: &str) -> Vec<u8> {
 }
 
 /// The types of the frames in `bytes`.
-fn frame_types(mut bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn frame_types(mut bytes: &[u8]) -> Vec<u8> {
     let mut types = Vec::new();
     while let [high, middle, low, kind, _, _, _, _, _, rest @ ..] = bytes {
         let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;

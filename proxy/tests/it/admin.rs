@@ -31,7 +31,7 @@ async fn only_known_names_are_answered() {
     let rig = Rig::with(names, "", &shop("", [&upstream])).await;
     for target in ["/metrics", "/status", "/healthz", "/nowhere"] {
         for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil"] {
-            problem(&ask(&rig, "GET", target, &[("host", host)]).await, 403);
+            problem(&ask(&rig, "GET", target, &[("host", host)]).await, 421);
         }
     }
     for host in [
@@ -78,7 +78,7 @@ async fn changes_need_the_token() {
         ];
         problem(&ask(&rig, "POST", target, &of_page).await, 403);
         let of_another = [("host", "evil.example"), ("authorization", &*right)];
-        problem(&ask(&rig, "POST", target, &of_another).await, 403);
+        problem(&ask(&rig, "POST", target, &of_another).await, 421);
     }
     assert_eq!(rig.state(upstream.address).await, "up");
     let headers = [("host", "localhost"), ("authorization", &*right)];

@@ -40,7 +40,7 @@ async fn the_page_is_served_with_its_policy() {
     let again = ask(&rig, "GET", "/console", &[HOST, ("if-none-match", &tag)]).await;
     assert_eq!((again.status(), again.body.len()), (304, 0));
     let elsewhere = ask(&rig, "GET", "/console", &[("host", "evil.example")]).await;
-    problem(&elsewhere, 403);
+    problem(&elsewhere, 421);
     problem(&ask(&rig, "POST", "/console", &[HOST]).await, 405);
     problem(&ask(&rig, "GET", "/console/none.js", &[HOST]).await, 404);
 }

@@ -62,7 +62,7 @@ pub(super) const ATTACKS: &[Attack] = attacks![
     "S13.asterisk" ["400", "reset"] messages::asterisk,
     "S14" ["400", "404"] messages::double_slash,
     "S15" ["400"] messages::quoted,
-    "S16.host" ["403", "421"] admin::rebound,
+    "S16.host" ["421"] admin::rebound,
     "S16.token" ["401"] admin::without_token,
     "resets" ["GOAWAY", "closed"] streams::rapid_reset,
 ];
