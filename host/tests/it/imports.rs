@@ -32,7 +32,7 @@ fn imports(bytes: &[u8]) -> Vec<String> {
                 names.extend(
                     section
                         .into_iter()
-                        .map(|import| import.unwrap().name.0.to_owned()),
+                        .map(|import| import.unwrap().name.name.to_owned()),
                 );
             }
             _ => {}
