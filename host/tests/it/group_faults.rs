@@ -1,9 +1,16 @@
-//! What goes wrong with one order of a group: no other order is the worse for it.
+//! What goes wrong with one order of a group, or with the instance that has it: no other order is the worse for it, and each
+//! is whole or absent.
 
 use mysql_async::prelude::Queryable;
+use reqwest::RequestBuilder;
+use serde_json::Value;
+use testbed::Guest;
+use tokio::task::JoinHandle;
 
 use crate::group_orders::{count, keyed, one_instance, request};
-use crate::support::{Shop, eventually, order_body, send};
+use crate::mysql_relay::{Fault, MysqlRelay};
+use crate::operator::operated;
+use crate::support::{Answer, Shop, empty_store, eventually, order_body, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_fails_by_itself_fails_alone() {
@@ -81,4 +88,105 @@ async fn an_order_that_fails_by_itself_fails_alone() {
     let placed = rounds * (ORDERS as i64 - 1);
     assert_eq!(shop.stock(product).await, 1000 - placed);
     shop.assert_consistent().await;
+}
+
+/// Sends orders until the commit of some is broken, and gives all of them, by their numbers.
+async fn until_one_is_broken(
+    relay: &MysqlRelay,
+    order: impl Fn(usize) -> RequestBuilder,
+) -> Vec<JoinHandle<Answer>> {
+    const AT_ONCE: usize = 16;
+    let mut orders: Vec<JoinHandle<Answer>> = Vec::new();
+    eventually("a commit is broken", async || {
+        // All of them in one group, on a busy machine, would be one commit only.
+        if orders.iter().all(JoinHandle::is_finished) {
+            let next = orders.len()..orders.len() + AT_ONCE;
+            orders.extend(next.map(|number| tokio::spawn(send(order(number)))));
+        }
+        relay.broke_one()
+    })
+    .await;
+    orders
+}
+
+/// Repeats an order that has a key until it is placed: the one before it may not have ended yet.
+async fn insist(order: RequestBuilder) -> Value {
+    let mut placed = None;
+    eventually("the order is placed", async || {
+        let answer = send(order.try_clone().unwrap()).await;
+        placed = (answer.status == 201).then(|| answer.json());
+        placed.is_some()
+    })
+    .await;
+    placed.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_ends_leaves_each_order_of_its_group_whole_or_absent() {
+    // Not committed yet; committed, and nobody knows.
+    for fault in [Fault::Held, Fault::AnswerHeld] {
+        let store = empty_store().await;
+        let relay = MysqlRelay::to(&store).await;
+        let options = operated(&store)
+            .arg("--instance-concurrency")
+            .arg("256")
+            .arg("--swap-drain-timeout")
+            .arg("300ms")
+            .variable("mysql_address", relay.address());
+        let shop = Shop::on(store, options).await;
+        let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
+        let body = order_body(user, product, 1);
+        let has_key = |number: usize| number.is_multiple_of(2);
+        let order = |number: usize| match has_key(number) {
+            true => keyed(&shop, &number.to_string(), &body),
+            false => request(&shop, &body),
+        };
+        // The first has nobody to wait for, and those that come meanwhile are the group.
+        relay.break_commit_after(1, fault);
+        let orders = until_one_is_broken(&relay, order).await;
+        // Its instance is replaced, and has only so much time for what it has.
+        let version = Guest::built("orders").unwrap().labelled("next");
+        shop.swap("orders", version.into_bytes()).await.expect(200);
+        shop.wait_freed("orders", 1).await;
+        // The host has MySQL end the transaction. Whichever comes first, it ends.
+        relay.mend();
+
+        let mut told = Vec::new();
+        for order in orders {
+            let answer = order.await.unwrap();
+            let is_placed = answer.status == 201;
+            let is_cut = answer.status.is_server_error();
+            assert!(is_placed || is_cut, "{fault:?}: {answer:?}");
+            told.push(is_placed.then(|| answer.json()));
+        }
+        assert!(told.contains(&None), "{fault:?}: no group was cut");
+        for (number, told) in told.iter().enumerate().filter(|(at, _)| has_key(*at)) {
+            let placed = insist(order(number)).await;
+            assert!(
+                told.as_ref().is_none_or(|told| *told == placed),
+                "{fault:?}"
+            );
+            let again = send(order(number)).await.expect(201);
+            assert_eq!(again, placed, "{fault:?}");
+        }
+        for told in told.iter().flatten() {
+            let placed = shop.get(&format!("/orders/{}", told["order_id"])).await;
+            placed.expect(200);
+        }
+        shop.order(user, product, 1).await.expect(201);
+        // Each has one line of one piece.
+        let placed = count(&shop, "orders").await;
+        let keys = told.len().div_ceil(2);
+        let sure = told.iter().enumerate();
+        let sure = sure.filter(|(at, told)| has_key(*at) || told.is_some());
+        let (least, most) = (sure.count() as i64 + 1, told.len() as i64 + 1);
+        assert!(
+            (least..=most).contains(&placed),
+            "{fault:?}: {placed} orders of {least} to {most}"
+        );
+        assert_eq!(count(&shop, "idempotency_keys").await, keys as i64);
+        assert_eq!(count(&shop, "order_items").await, placed, "{fault:?}");
+        assert_eq!(shop.stock(product).await, 1000 - placed, "{fault:?}");
+        shop.assert_consistent().await;
+    }
 }
