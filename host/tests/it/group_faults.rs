@@ -2,7 +2,7 @@
 //! is whole or absent.
 
 use mysql_async::prelude::Queryable;
-use reqwest::RequestBuilder;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use testbed::Guest;
 use tokio::task::JoinHandle;
@@ -189,4 +189,64 @@ async fn an_instance_that_ends_leaves_each_order_of_its_group_whole_or_absent() 
         assert_eq!(shop.stock(product).await, 1000 - placed, "{fault:?}");
         shop.assert_consistent().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_over_the_time_limit_with_a_group_is_told_so_and_later_orders_go_on() {
+    // What the test needs besides goes by a host that has time.
+    let shop = Shop::open().await;
+    let relay = MysqlRelay::to(&shop.store).await;
+    let hasty = one_instance()
+        .arg("--request-timeout")
+        .arg("2s")
+        .variable("mysql_address", relay.address());
+    let hasty = shop.store.host(hasty).await.unwrap();
+    // Nobody waits for another's row.
+    let mut bodies = Vec::new();
+    for number in 0..17 {
+        let (user, product) = (shop.user(number).await, shop.product(1.0, 1000).await);
+        bodies.push(order_body(user, product, 1));
+    }
+    let later = bodies.pop().unwrap();
+    let wish = |number: usize| {
+        let body = &bodies[number % bodies.len()];
+        (format!("key-{number}"), body)
+    };
+    let hastily = |key: &str, body: &Value| {
+        let request = shop.client.request(Method::POST, hasty.url("/orders"));
+        request.json(body).header("idempotency-key", key)
+    };
+    // The first has nobody to wait for, and those that come meanwhile are the group.
+    relay.break_commit_after(1, Fault::Held);
+    let orders = until_one_is_broken(&relay, |number| {
+        let (key, body) = wish(number);
+        hastily(&key, body)
+    })
+    .await;
+    let all = orders.len();
+    let mut late = Vec::new();
+    let mut timed_out = 0;
+    for (number, order) in orders.into_iter().enumerate() {
+        let answer = order.await.unwrap();
+        if answer.status == 201 {
+            continue;
+        }
+        // On a busy machine any of them may be late, or not come to it.
+        assert!(answer.status.is_server_error(), "{answer:?}");
+        timed_out += usize::from(answer.status == 504);
+        late.push(number);
+    }
+    assert!(timed_out > 0, "{late:?}");
+    for number in 0..3 {
+        insist(hastily(&format!("later-{number}"), &later)).await;
+    }
+    relay.mend();
+    // Late or not, each is placed once.
+    for number in late {
+        let (key, body) = wish(number);
+        insist(keyed(&shop, &key, body)).await;
+    }
+    assert_eq!(count(&shop, "orders").await, all as i64 + 3);
+    assert_eq!(count(&shop, "order_items").await, all as i64 + 3);
+    shop.assert_consistent().await;
 }
