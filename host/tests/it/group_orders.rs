@@ -391,9 +391,8 @@ async fn what_does_not_fit_a_group_goes_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_setting_is_said_in_one_line() {
+async fn a_wrong_bound_is_said_in_one_line() {
     for (variable, value) in [
-        ("order_commit", "sometimes"),
         ("order_group_max_orders", "0"),
         ("order_group_max_items", "many"),
         ("order_group_max_bytes", "99999999999999999999"),
