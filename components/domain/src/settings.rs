@@ -183,6 +183,21 @@ mod tests {
         assert_all::<OrderCommit>();
     }
 
+    /// Our host looks there at its start.
+    #[test]
+    fn the_manifest_lists_the_same_values() {
+        const MANIFEST: &str = include_str!("../../../spin.toml");
+        fn assert_listed<S: Setting>() {
+            let values = S::ALLOWED.replace(", ", "\", \"");
+            let line = format!("\n{} = [\"{values}\"]\n", S::VARIABLE);
+            assert!(MANIFEST.contains(&line), "no line `{}`", line.trim());
+        }
+        assert_listed::<PriceLookup>();
+        assert_listed::<StockPolicy>();
+        assert_listed::<ReportSource>();
+        assert_listed::<OrderCommit>();
+    }
+
     #[test]
     fn other_values_are_refused() {
         assert_eq!(StockPolicy::parse("Reject"), None);

@@ -214,6 +214,7 @@ impl Parts<'_> {
     ) -> Result<Context, String> {
         let (config, metrics) = (self.config, self.metrics);
         let variables = self.values.of_component(id, entry)?;
+        check_values(id, &entry.variable_values, &variables)?;
         check_addresses(id, &variables, &self.servers.mysql)?;
         let allowed_hosts = entry
             .allowed_outbound_hosts
@@ -275,6 +276,25 @@ fn refresh_interval(id: &str, variables: &HashMap<String, String>) -> Result<Dur
             "`component.{id}.variables.{INTERVAL_VARIABLE}`: `{text}` is not a whole number of seconds from 1 to {LONGEST_INTERVAL_SECONDS}"
         )),
     }
+}
+
+/// Refuses a value that the manifest does not list for its variable: the component would refuse it at each request.
+fn check_values(
+    id: &str,
+    listed: &BTreeMap<String, Vec<String>>,
+    variables: &HashMap<String, String>,
+) -> Result<(), String> {
+    for (name, values) in listed {
+        if let Some(value) = variables.get(name)
+            && !values.contains(value)
+        {
+            return Err(format!(
+                "`component.{id}.variables.{name}`: `{value}` is none of its values, which are {}",
+                values.join(", ")
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses an address that no connection could be made to, before the first request meets it.

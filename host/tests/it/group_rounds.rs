@@ -7,17 +7,23 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::mysql_relay::{Fault, MysqlRelay};
-use crate::support::{Shop, empty_store, options, send};
+use crate::support::{Answer, Shop, empty_store, options, send};
 
-const ROUNDS: u64 = 12;
+/// The seed of the first run. Each further run has one more.
+const FIRST_SEED: u64 = 19;
+
+/// Rounds of one run.
+const ROUNDS: u64 = 5;
 const USERS: u64 = 4;
 
-/// Products from which each order takes one piece or, together with all others of its round, any number that is there.
-const PRODUCTS: u64 = 6;
+/// Products of which there are few pieces, of which there is no stock row, and of which there are always enough.
+const SHORT: usize = 2;
+const BARE: usize = 2;
+const PLENTY: usize = 4;
 
 const UNKNOWN: i64 = 999_999;
 
-/// The same numbers in each run (SplitMix64).
+/// The same numbers each time that a test runs (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -56,6 +62,8 @@ impl Wish {
 /// Orders one after the other. Stock is `None` where there is no row.
 #[derive(Default)]
 struct Model {
+    /// Whether an order of more than there is, is refused. Otherwise stock goes below zero.
+    rejects: bool,
     users: Vec<i64>,
     stock: HashMap<i64, Option<i64>>,
     spent: HashMap<i64, i64>,
@@ -82,11 +90,12 @@ impl Model {
             return (422, None);
         }
         let has = |&(product, quantity)| self.stock[&product].unwrap_or(0) >= quantity;
-        if !wish.items.iter().all(has) {
+        if self.rejects && !wish.items.iter().all(has) {
             return (409, None);
         }
         for &(product, quantity) in &wish.items {
-            *self.stock.get_mut(&product).unwrap().as_mut().unwrap() -= quantity;
+            let stock = self.stock.get_mut(&product).unwrap();
+            *stock.get_or_insert(0) -= quantity;
             *self.spent.entry(wish.user).or_default() += quantity;
         }
         self.orders += 1;
@@ -100,21 +109,23 @@ impl Model {
 /// Orders of which it does not matter who comes first: of each product that is short, everybody wants one piece and
 /// nothing else.
 fn round(number: u64, model: &Model, products: &[i64], random: &mut Random) -> Vec<Wish> {
-    let (short, plenty) = products.split_at(2);
+    let (short, others) = products.split_at(SHORT);
+    let (bare, plenty) = others.split_at(BARE);
     let mut wishes: Vec<Wish> = Vec::new();
     for at in 0..8 + random.below(24) {
         let user = match random.below(10) {
             0 => UNKNOWN,
             other => model.users[(other % USERS) as usize],
         };
-        let items = match random.below(8) {
-            0..=2 => vec![(short[random.below(2) as usize], 1)],
+        let mut any = |most: usize| random.below(most as u64) as usize;
+        let items = match any(9) {
+            0..=2 => vec![(short[any(SHORT)], 1)],
             3 => vec![(UNKNOWN, 1), (plenty[0], 1)],
+            4 => vec![(bare[any(BARE)], 2), (plenty[0], 1)],
             _ => {
-                let first = random.below(3) as usize;
+                let first = any(PLENTY - 1);
                 let all = plenty[first..].iter();
-                all.map(|&product| (product, 1 + random.below(3) as i64))
-                    .collect()
+                all.map(|&product| (product, 1 + any(3) as i64)).collect()
             }
         };
         let is_short = short.contains(&items[0].0);
@@ -167,29 +178,35 @@ impl Breaks {
     }
 }
 
+/// Whether who sent this request is to try again: the connection broke while its key was looked up, or another request with
+/// the key is under way.
+fn is_to_be_repeated(wish: &Wish, answer: &Answer) -> bool {
+    let is_passing = match answer.status.as_u16() {
+        503 => true,
+        409 => answer.text.contains("under way"),
+        _ => false,
+    };
+    wish.key.is_some() && is_passing
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn random_groups_end_as_orders_that_are_placed_one_by_one() {
-    for breaks in [Breaks::Nothing, Breaks::Connection, Breaks::Commit] {
+    let breaks = [Breaks::Nothing, Breaks::Connection, Breaks::Commit];
+    let runs = breaks.map(|breaks| [(breaks, "reject"), (breaks, "backorder")]);
+    for (seed, (breaks, stock_policy)) in (FIRST_SEED..).zip(runs.into_iter().flatten()) {
+        let run = format!("seed {seed}, {breaks:?}, {stock_policy}");
+        // Shown when anything fails.
+        eprintln!("{run}");
         let store = empty_store().await;
         let relay = MysqlRelay::to(&store).await;
         let options = options()
             .arg("--instance-concurrency")
             .arg("64")
-            .variable("stock_policy", "reject")
+            .variable("stock_policy", stock_policy)
             .variable("mysql_address", relay.address());
         let shop = Shop::on(store, options).await;
-        let mut random = Random(19);
-        let mut model = Model::default();
-        for number in 0..USERS {
-            model.users.push(shop.user(number as u32).await);
-        }
-        let mut products = Vec::new();
-        for at in 0..PRODUCTS {
-            let stock = if at < 2 { 25 } else { 1_000_000 };
-            let product = shop.product(1.0, stock).await;
-            model.stock.insert(product, Some(stock));
-            products.push(product);
-        }
+        let mut random = Random(seed);
+        let (mut model, products) = filled(&shop, stock_policy == "reject").await;
         let mut ids: HashMap<u64, String> = HashMap::new();
         for number in 0..ROUNDS {
             let wishes = round(number, &model, &products, &mut random);
@@ -197,8 +214,7 @@ async fn random_groups_end_as_orders_that_are_placed_one_by_one() {
             let requests = wishes.iter().map(|wish| wish.request(&shop));
             let mut answers = shop.gathered(requests.collect()).await;
             for (wish, answer) in wishes.iter().zip(&mut answers) {
-                // A connection that breaks while a key is looked up, and a key in flight, are told to the client, who may try again.
-                while wish.key.is_some() && [503, 409].contains(&answer.status.as_u16()) {
+                while is_to_be_repeated(wish, answer) {
                     *answer = send(wish.request(&shop)).await;
                 }
             }
@@ -212,42 +228,62 @@ async fn random_groups_end_as_orders_that_are_placed_one_by_one() {
                 if let (Some(order), Some(_)) = (order, &wish.key) {
                     // One key, one order.
                     let known = ids.entry(order).or_insert_with(|| answer.text.clone());
-                    assert_eq!(*known, answer.text, "{wish:?}");
+                    assert_eq!(*known, answer.text, "{run}: {wish:?}");
                 }
             }
             expected.retain(|_, count| *count != 0);
-            assert!(
-                expected.is_empty(),
-                "{breaks:?}, round {number}: {expected:?}"
-            );
+            assert!(expected.is_empty(), "{run}, round {number}: {expected:?}");
         }
-        let mut mysql = shop.store.mysql().await.unwrap();
-        for (&product, &stock) in &model.stock {
-            let found: Option<i64> = mysql
-                .exec_first(
-                    "SELECT quantity FROM stocks WHERE product_id = ?",
-                    (product,),
-                )
-                .await
-                .unwrap();
-            assert_eq!(found, stock, "product {product}");
-        }
-        for (&user, &spent) in &model.spent {
-            let found: Option<i64> = mysql
-                .exec_first(
-                    "SELECT CAST(total_expense AS SIGNED) FROM user_totals WHERE user_id = ?",
-                    (user,),
-                )
-                .await
-                .unwrap();
-            assert_eq!(found, Some(spent), "user {user}");
-        }
-        let orders: Option<u64> = mysql
-            .query_first("SELECT COUNT(*) FROM orders")
-            .await
-            .unwrap();
-        // Each round had one more, that the others waited for.
-        assert_eq!(orders, Some(model.orders + ROUNDS));
-        shop.assert_consistent().await;
+        assert_equal(&shop, &model, &run).await;
     }
+}
+
+/// A shop with users and products, and what a model knows of them.
+async fn filled(shop: &Shop, rejects: bool) -> (Model, Vec<i64>) {
+    let mut model = Model {
+        rejects,
+        ..Model::default()
+    };
+    for number in 0..USERS {
+        model.users.push(shop.user(number as u32).await);
+    }
+    let mut products = Vec::new();
+    for at in 0..SHORT + BARE + PLENTY {
+        let stock = match at {
+            at if at < SHORT => Some(8),
+            at if at < SHORT + BARE => None,
+            _ => Some(1_000_000),
+        };
+        let product = match stock {
+            Some(stock) => shop.product(1.0, stock).await,
+            None => {
+                let body = json!({"name": "Bare", "sku": "B-1", "price": 1});
+                let product = shop.post("/products", &body).await.expect(201);
+                product["product_id"].as_i64().unwrap()
+            }
+        };
+        model.stock.insert(product, stock);
+        products.push(product);
+    }
+    (model, products)
+}
+
+/// Compares the tables with the model.
+async fn assert_equal(shop: &Shop, model: &Model, run: &str) {
+    let mut mysql = shop.store.mysql().await.unwrap();
+    for (&product, &stock) in &model.stock {
+        let statement = "SELECT quantity FROM stocks WHERE product_id = ?";
+        let found: Option<i64> = mysql.exec_first(statement, (product,)).await.unwrap();
+        assert_eq!(found, stock, "{run}: product {product}");
+    }
+    for (&user, &spent) in &model.spent {
+        let statement = "SELECT CAST(total_expense AS SIGNED) FROM user_totals WHERE user_id = ?";
+        let found: Option<i64> = mysql.exec_first(statement, (user,)).await.unwrap();
+        assert_eq!(found, Some(spent), "{run}: user {user}");
+    }
+    let orders = "SELECT COUNT(*) FROM orders";
+    let orders: Option<u64> = mysql.query_first(orders).await.unwrap();
+    // Each round had one more, that the others waited for.
+    assert_eq!(orders, Some(model.orders + ROUNDS), "{run}");
+    shop.assert_consistent().await;
 }

@@ -21,6 +21,7 @@ mod fleet_end;
 mod freshness;
 mod galera;
 mod graphql;
+mod group_faults;
 mod group_orders;
 mod group_rounds;
 mod group_waits;

@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     Refused(u16),
     /// The commit stays on its way until the relay is mended.
     Held,
+    /// The server commits, and its answer stays on its way until the relay is mended.
+    AnswerHeld,
 }
 
 /// Relays until it is dropped.
@@ -53,7 +55,7 @@ struct Control {
     cut_in: Option<u32>,
     /// Commits that came.
     commits: u32,
-    /// Ends the wait of a commit that is held.
+    /// Ends the wait of a commit, or an answer, that is held.
     released: Arc<Notify>,
 }
 
@@ -114,7 +116,7 @@ impl MysqlRelay {
         self.control.lock().unwrap().commits
     }
 
-    /// MySQL can be reached again, and a commit that was held goes on.
+    /// MySQL can be reached again, and a commit or an answer that was held goes on.
     pub(crate) fn mend(&self) {
         let mut control = self.control.lock().unwrap();
         control.unreachable = false;
@@ -160,7 +162,7 @@ async fn relay(client: TcpStream, server: TcpStream, control: Arc<Mutex<Control>
     let client_write = tokio::sync::Mutex::new(client_write);
     let ended = tokio::select! {
         ended = to_server(client_read, server_write, &client_write, &statements, &control) => ended,
-        ended = to_client(server_read, &client_write, &statements) => ended,
+        ended = to_client(server_read, &client_write, &statements, &control) => ended,
     };
     // What broke is the test's doing, or a host that ended.
     drop(ended);
@@ -174,6 +176,8 @@ struct Statements {
     commits: HashSet<[u8; 4]>,
     /// The answer to come is lost.
     lose_answer: bool,
+    /// The answer to come is held.
+    hold_answer: bool,
 }
 
 async fn to_server(
@@ -191,6 +195,10 @@ async fn to_server(
             Some(Fault::Held) => {
                 let released = control.lock().unwrap().released.clone();
                 released.notified().await;
+                to.write_all(&packet).await?;
+            }
+            Some(Fault::AnswerHeld) => {
+                statements.lock().unwrap().hold_answer = true;
                 to.write_all(&packet).await?;
             }
             Some(Fault::AnswerLost | Fault::AnswerAndServerLost) => {
@@ -242,10 +250,11 @@ async fn to_client(
     mut from: OwnedReadHalf,
     to: &tokio::sync::Mutex<OwnedWriteHalf>,
     statements: &Mutex<Statements>,
+    control: &Mutex<Control>,
 ) -> io::Result<()> {
     loop {
         let packet = read_packet(&mut from).await?;
-        {
+        let is_held = {
             let mut statements = statements.lock().unwrap();
             if statements.lose_answer {
                 return Ok(());
@@ -255,6 +264,11 @@ async fn to_client(
             {
                 statements.commits.insert([a, b, c, d]);
             }
+            std::mem::take(&mut statements.hold_answer)
+        };
+        if is_held {
+            let released = control.lock().unwrap().released.clone();
+            released.notified().await;
         }
         to.lock().await.write_all(&packet).await?;
     }

@@ -48,6 +48,11 @@ async fn a_manifest_with_a_mistake_changes_nothing() {
             "0 is not",
         ),
         ("path = \"/probe\"", "path = \"probe\"", "probe"),
+        (
+            "limits = {  }",
+            "variable_values = { greeting = [\"hello\"] }",
+            "`bye` is none",
+        ),
         ("other.wasm", "missing.wasm", "missing.wasm"),
     ] {
         // The part before the mistake is good, and must not count either.

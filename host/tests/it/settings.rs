@@ -65,6 +65,27 @@ async fn a_missing_or_malformed_app_is_exit_code_2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_variable_with_another_value_than_it_may_have_is_exit_code_2() {
+    let store = empty_store().await;
+    for (component, variable, values) in [
+        ("orders", "order_commit", "grouped, single"),
+        ("orders", "stock_policy", "backorder, reject"),
+        ("orders", "price_lookup", "batched, per_item"),
+        ("reports", "report_source", "cached, redis, mysql"),
+    ] {
+        let wrong = options().variable(variable, "sometimes");
+        let key = format!("`component.{component}.variables.{variable}`");
+        refuses(
+            &store,
+            wrong,
+            2,
+            &["spin.toml", &key, "`sometimes`", values],
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_no_component_is_exit_code_1() {
     let store = empty_store().await;
     let wasm = store.folder().join("x.wasm");

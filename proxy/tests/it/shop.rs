@@ -199,19 +199,18 @@ async fn a_store_behind_the_proxy_is_the_same_store() {
     assert_eq!(shop.placed().await[&3], 1);
 }
 
-/// A report source that doesn't exist makes the host log a line with the request's id.
+/// A bound of groups that is no number makes the host log a line with the request's id.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_request_id_is_in_the_logs_of_proxy_and_host() {
-    let options = host_options().variable("report_source", "nowhere");
+    let options = host_options().variable("order_group_max_orders", "many");
     let shop = Shop::with(1, options).await;
     let rig = shop
         .proxy("[access_log]\npath = \"access.log\"\n", "")
         .await;
-    let report = "/orders/reports/best-sellers";
-    let given = rig
-        .ask(request("GET", report, &[("x-request-id", "given-7")], ""))
-        .await;
-    let made = rig.get(report).await;
+    let body = "{\"user_id\":1,\"items\":[{\"product_id\":1,\"quantity\":1}]}";
+    let given = [JSON, ("x-request-id", "given-7")];
+    let given = rig.ask(request("POST", "/orders", &given, body)).await;
+    let made = rig.ask(request("POST", "/orders", &[JSON], body)).await;
     for answer in [&given, &made] {
         assert_eq!(answer.status(), 503, "{answer:?}");
         let id = answer.header("x-request-id").unwrap();

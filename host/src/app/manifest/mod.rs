@@ -102,6 +102,8 @@ pub(crate) struct ComponentManifest {
     pub needs_migrations: bool,
     /// Limits of its own.
     pub limits: OwnLimits,
+    /// What its variables may be, of those that have few values.
+    pub variable_values: BTreeMap<String, Vec<String>>,
 }
 
 impl Manifest {

@@ -125,17 +125,25 @@ impl Reader<'_> {
             entry.remove(name);
         }
         let raw: RawComponent = self.read(&["component", id], entry)?;
+        let (variables, own) = (named(raw.variables), raw.tool.own);
+        let mut listed = own.variable_values.keys();
+        if let Some(name) = listed.find(|name| !variables.contains_key(*name)) {
+            let key = ["component", id, "tool", "store-host", "variable_values"];
+            let reason = format!("the component has no variable `{name}`");
+            return Err(self.error(&key, reason));
+        }
         let hosts = raw.allowed_outbound_hosts.into_iter();
         let folder = self.path.parent().unwrap_or(Path::new(""));
         Ok(ComponentManifest {
             source: folder.join(raw.source),
             allowed_outbound_hosts: hosts.map(|OutboundHost(host)| host).collect(),
-            variables: named(raw.variables),
+            variables,
             environment: raw.environment,
-            probe: raw.tool.own.probe,
-            redis_near_cache: raw.tool.own.redis_near_cache,
-            needs_migrations: raw.tool.own.needs_migrations,
-            limits: raw.tool.own.limits,
+            probe: own.probe,
+            redis_near_cache: own.redis_near_cache,
+            needs_migrations: own.needs_migrations,
+            limits: own.limits,
+            variable_values: own.variable_values,
         })
     }
 

@@ -1,5 +1,6 @@
 //! `[component.X.tool.store-host]`: what Spin has no key for. Spin ignores `tool`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{Method, StatusCode, Uri};
@@ -21,6 +22,8 @@ pub(super) struct Tool {
     pub(super) needs_migrations: bool,
     #[serde(default)]
     pub(super) limits: OwnLimits,
+    #[serde(default)]
+    pub(super) variable_values: BTreeMap<String, Vec<String>>,
 }
 
 /// A probe as it is written.
@@ -151,6 +154,7 @@ mod tests {
             limits = { max_in_flight = 3, request_timeout = "2s" }
             redis_near_cache = ["report:"]
             needs_migrations = true
+            variable_values = { color = ["red", "blue"] }
         "#;
         let tool = read(text).expect("valid");
         let probe = tool.probe.expect("given");
@@ -159,6 +163,7 @@ mod tests {
         assert_eq!(tool.limits.max_in_flight.map(|count| count.0), Some(3));
         assert_eq!(tool.redis_near_cache, ["report:"]);
         assert!(tool.needs_migrations);
+        assert_eq!(tool.variable_values["color"], ["red", "blue"]);
     }
 
     #[test]
@@ -167,6 +172,7 @@ mod tests {
             "prob = 1",
             "redis_near_cache = true",
             "needs_migrations = 1",
+            "variable_values = { color = \"red\" }",
             "probe = {}",
             "limits = { max_in_flight = 0 }",
             "limits = { instance_concurrency = 1025 }",

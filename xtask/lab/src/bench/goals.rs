@@ -14,7 +14,7 @@ const CONNECTIONS_OF_ORDERS: u32 = 64;
 /// Highest p99 of the host at 70 % of saturation, as a multiple of the twin's.
 const MOST_P99: f64 = 2.0;
 
-/// Highest p99 of orders that commit together, as a multiple of that of orders that commit alone, at 70 % of what the twin
+/// Highest p99 of orders that commit together, as a multiple of that of orders that commit alone, at 70 % of what the host
 /// does that commits each alone.
 const MOST_P99_OF_SINGLE: f64 = 1.0;
 
@@ -93,7 +93,11 @@ fn p50_alone(report: &Report, route: Route) -> Option<Row> {
 
 fn p99(report: &Report, route: Route, other: &str, most: f64) -> Option<Row> {
     let ratio = report.p99_ms(route, HOST)? / report.p99_ms(route, other)?;
-    let what = format!("{} p99 at 70 %, of {other}", route.label());
+    let whose = match route.places_orders() {
+        true => " of single's rate",
+        false => "",
+    };
+    let what = format!("{} p99 at 70 %{whose}, of {other}", route.label());
     let mut row = at_most(&what, most, ratio);
     if !(report.kept_rate(route, HOST) && report.kept_rate(route, other)) {
         "unclear: the rate was not kept".clone_into(&mut row[3]);

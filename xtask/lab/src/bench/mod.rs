@@ -49,8 +49,8 @@ pub(crate) struct Options {
     /// Connections of the latency measurement
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     latency_connections: u32,
-    /// Requests per second at which latency is measured [default: 70 % of the most that the slower of the two did; of a
-    /// peer, no more than 70 % of what it did]
+    /// Requests per second at which latency is measured [default: 70 % of the most that the slower of the two did, or, of
+    /// orders, that the host did with `order_commit = single`; of a peer, no more than 70 % of what it did]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Count the instructions of a request instead, outside the kernel, with valgrind: takes minutes, beside anything else

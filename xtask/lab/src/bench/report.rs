@@ -8,7 +8,7 @@ use super::{Cpus, Options};
 use crate::measure::{Counters, StreamResult, commit, median, processor};
 use xtask::programs::output_of;
 
-/// How much of what the slower server can do is asked for when latency is measured.
+/// How much of what a server can do is asked for when latency is measured.
 const SHARE_OF_SATURATION: f64 = 0.7;
 
 /// If fewer of the requests asked for were answered, latency says how far behind the load generator was.
@@ -90,6 +90,7 @@ impl Report {
             "rounds": options.common.rounds,
             "seconds": options.common.seconds,
             "latency_connections": options.latency_connections,
+            "rate": options.rate,
         });
         Self {
             rows: Vec::new(),

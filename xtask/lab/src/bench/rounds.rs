@@ -6,7 +6,7 @@ use testbed::Process;
 use super::Options;
 use super::report::{LatencySample, Report, Sample};
 use super::routes::Route;
-use super::sides::{Bench, HOST, NATIVE, Side};
+use super::sides::{Bench, HOST, HOST_SINGLE, NATIVE, Side};
 use crate::measure::{Counters, Flood, Loaders, Target, cpu_seconds, forget_peak, peak_kib};
 
 /// A side and the requests that it is sent.
@@ -82,11 +82,18 @@ fn in_turn<'a, 'b>(asked: &'b [SideTarget<'a>], round: u32) -> Vec<&'b SideTarge
     order
 }
 
-/// At which requests/s a side's latency is measured: the same for the host and its twin, and no more than a peer can do.
+/// At which requests/s a side's latency is measured: the same for those that are compared, and no more than any other side
+/// can do.
 fn rate(options: &Options, report: &Report, route: Route, side: &str) -> Option<u32> {
+    let slowest_of = match route.places_orders() {
+        // Orders that commit alone are what the host's are compared with, and the host's own limit is far above theirs.
+        true if side == HOST => vec![HOST_SINGLE],
+        true => vec![HOST_SINGLE, side],
+        false => vec![HOST, NATIVE, side],
+    };
     options
         .rate
-        .or_else(|| report.rate_of_saturation(route, &[HOST, NATIVE, side]))
+        .or_else(|| report.rate_of_saturation(route, &slowest_of))
 }
 
 async fn sample(

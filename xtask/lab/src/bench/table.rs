@@ -5,7 +5,7 @@ use std::fmt;
 use super::goals;
 use super::report::{LatencySample, Report, Sample};
 use super::routes::Route;
-use super::sides::{HOST, NATIVE};
+use super::sides::{HOST, HOST_SINGLE, NATIVE};
 use crate::measure::{Counters, Spread, Table, median, spread};
 
 const HEAD: [&str; 15] = [
@@ -42,8 +42,9 @@ impl fmt::Display for Report {
         )?;
         write!(
             f,
-            "{}\nLatency at a fixed rate, corrected, {} connections:\n\n{}\n{}",
+            "{}\nLatency at {}, corrected, {} connections:\n\n{}\n{}",
             self.floods().markdown(),
+            self.which_rate(),
             self.about["latency_connections"],
             self.latencies().markdown(),
             goals::table(self).markdown()
@@ -52,6 +53,17 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    /// How the requests/s were chosen at which latency was measured.
+    fn which_rate(&self) -> String {
+        match self.about["rate"].as_u64() {
+            Some(rate) => format!("{rate} requests/s"),
+            None => format!(
+                "70 % of the most that the slower of {HOST} and {NATIVE} did (of orders, that {HOST_SINGLE} did), or of the \
+                 side's own if that was less"
+            ),
+        }
+    }
+
     fn floods(&self) -> Table {
         let mut table = Table::new(HEAD);
         for (route, connections) in self.cases() {

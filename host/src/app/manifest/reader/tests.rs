@@ -181,6 +181,11 @@ fn what_the_host_can_not_serve_is_named() {
             "[component.hello.tool.store-host.limits]\n    max_in_flight = 0\n    [component.hello.build]",
             "app/spin.toml:17: `component.hello.tool.store-host.limits.max_in_flight`: 0 is not from 1",
         ),
+        (
+            "[component.hello.build]",
+            "[component.hello.tool.store-host]\n    variable_values = { txt = [\"a\"] }\n    [component.hello.build]",
+            "`component.hello.tool.store-host.variable_values`: the component has no variable `txt`",
+        ),
     ];
     for (from, to, expected) in cases {
         let message = read(&APP.replace(from, to)).expect_err(expected);
