@@ -45,7 +45,7 @@ pub(super) type Witness = (i64, i64);
 type At<T> = (usize, T);
 
 /// Does everything that an order is for each of them, in the order in which every transaction locks: products, users,
-/// orders, stock, totals. Calls `once_locked` when it has all the locks that it needs.
+/// orders, stock, totals.
 ///
 /// # Errors
 /// What fails for all of them.
@@ -53,7 +53,6 @@ pub(super) async fn place_in(
     connection: &Connection,
     terms: &Terms,
     given: &[&Placement],
-    once_locked: impl Fn(),
 ) -> Result<Ending<PlacedOrders>, Abort> {
     let mut refused = Vec::new();
     let prices = prices(connection, terms.price_lookup, given).await?;
@@ -90,7 +89,6 @@ pub(super) async fn place_in(
             outcome = look(connection, &orders, &sale).await?;
         }
     }
-    once_locked();
     let turn = outcome.mark().await?;
     let moved = outcome.levels().iter().copied().map(Write::MoveStock);
     let gone = gone

@@ -45,7 +45,7 @@ pub(super) async fn group(terms: Terms, under_way: GroupTurn) {
     // Who comes while the transaction begins still belongs to it.
     let orders = || placements(sealed.get_or_init(seal).members());
     let under_way = Cell::new(Some(under_way));
-    // The next group need not wait for the commit, nor for the cache, nor for those of this one that are held up.
+    // The next group need not wait for the cache, nor for those of this one that are held up.
     let let_others_go = || drop(under_way.take());
     let outcome = {
         let attempt = pin!(attempt(&terms, orders, let_others_go));
@@ -144,12 +144,12 @@ impl Cause {
     }
 }
 
-/// One transaction for some orders, tried again where that may help. Calls `let_others_go` when it has all its locks, and when
-/// something holds up a single one, which goes on.
+/// One transaction for some orders, tried again where that may help. Where something holds up a single one, that goes on
+/// and `on_delay` is called.
 async fn attempt<'a>(
     terms: &Terms,
     orders: impl Fn() -> Vec<&'a Placement>,
-    let_others_go: impl Fn(),
+    on_delay: impl Fn(),
 ) -> Result<PlacedOrders, Failure> {
     let is_stuck = Cell::new(false);
     let is_group = Cell::new(false);
@@ -164,17 +164,12 @@ async fn attempt<'a>(
         async |connection: &Connection| {
             let orders = orders();
             is_group.set(orders.len() > 1);
-            let placing = pin!(placing::place_in(
-                connection,
-                terms,
-                &orders,
-                &let_others_go
-            ));
+            let placing = pin!(placing::place_in(connection, terms, &orders));
             let patience = pin!(spin_sdk::time::sleep(PATIENCE));
             match select(placing, patience).await {
                 Either::Left((placed, _)) => placed,
                 Either::Right(((), placing)) if !is_group.get() => {
-                    let_others_go();
+                    on_delay();
                     placing.await
                 }
                 Either::Right(_) => {
