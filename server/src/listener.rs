@@ -5,6 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Most bytes of a Unix socket's path on Linux, without its closing zero (`unix(7)`).
 pub const LONGEST_SOCKET_PATH: usize = 107;
 
+/// Most connections at once that an admin listener has. They take file descriptors that clients' connections need, and no
+/// operator has so many.
+pub const MOST_ADMIN_CONNECTIONS: usize = 256;
+
 /// The address on which a program that listens at `listen` is reached from its own machine.
 #[must_use]
 pub fn reachable(listen: SocketAddr) -> SocketAddr {

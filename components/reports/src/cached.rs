@@ -2,10 +2,10 @@
 //! missing or overdue all the same, as under plain Spin, has it made once, however many readers there are.
 
 use std::cell::RefCell;
-use std::pin::pin;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use futures::future::{Either, select};
+use spin_sdk::wasip3::spawn;
 use store_domain::StoreError;
 use store_domain::cache::{report_key, report_lifetime};
 use store_domain::freshness::{Freshness, ReportDate};
@@ -24,9 +24,9 @@ use crate::{keys, mysql};
 const PATIENCE: Duration = Duration::from_secs(3);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
-/// How long a reader who was given an overdue report tries to make the next one. If that takes longer, nobody tries again
-/// before the lease has run out.
+/// How long a reader of an overdue report waits for the next one, which it has made, and how long between two looks.
 const PATIENCE_OVER_OLD: Duration = Duration::from_secs(1);
+const BETWEEN_LOOKS_AT_NEWER: Duration = Duration::from_millis(5);
 
 /// A report's body, and how long it may be shown.
 pub(crate) type FreshReport = (Vec<u8>, Freshness);
@@ -56,7 +56,7 @@ async fn from_redis(report: Report) -> Result<Option<FreshReport>, RefreshError>
     loop {
         match kept(&redis, report).await? {
             Some(kept) if is_overdue(&kept) => {
-                return Ok(Some(newer(&redis, report).await.unwrap_or(kept)));
+                return Ok(Some(newer(report).await.unwrap_or(kept)));
             }
             Some(kept) => return Ok(Some(kept)),
             None => {}
@@ -76,17 +76,28 @@ fn is_overdue((_, freshness): &FreshReport) -> bool {
     *freshness == Freshness::NONE
 }
 
-/// The next report, if it can be had soon and nobody else is at it.
-async fn newer(redis: &Redis, report: Report) -> Option<FreshReport> {
-    let made = pin!(make_once(redis, report));
-    let patience = pin!(spin_sdk::time::sleep(PATIENCE_OVER_OLD));
-    match select(made, patience).await {
-        Either::Left((Ok(made), _)) => made,
-        Either::Left((Err(error), _)) => {
+/// The next report, if it can be had soon and nobody else is at it. Its making goes on after that, and beyond the answer:
+/// what takes long is not begun in vain.
+async fn newer(report: Report) -> Option<FreshReport> {
+    let outcome = Rc::new(RefCell::new(None));
+    let told = outcome.clone();
+    spawn(async move {
+        let made = async { make_once(&Redis::shared().await?, report).await };
+        let made = made.await.unwrap_or_else(|error: RefreshError| {
             store_guest::log_sparsely(format_args!("an old report is shown: {error}"));
             None
+        });
+        told.replace(Some(made));
+    });
+    let deadline = Instant::now() + PATIENCE_OVER_OLD;
+    loop {
+        if let Some(made) = outcome.take() {
+            return made;
         }
-        Either::Right(_) => None,
+        if Instant::now() >= deadline {
+            return None;
+        }
+        spin_sdk::time::sleep(BETWEEN_LOOKS_AT_NEWER).await;
     }
 }
 

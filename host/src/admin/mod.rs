@@ -38,6 +38,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use store_server::console::{Console, Place};
+use store_server::listener::MOST_ADMIN_CONNECTIONS;
 use store_server::metrics::Format;
 use tokio::task::JoinSet;
 
@@ -53,9 +54,6 @@ use crate::http::body::discard;
 
 /// Longest wait for a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Most connections at once. They take file descriptors that clients' connections need, and no operator has so many.
-const MOST_CONNECTIONS: usize = 256;
 
 /// The answer to a request for any other path.
 const PATHS: &str = "here are /console, /metrics, /healthz, /status, /traces, /history, /events, /fleet, /reload, /refresh and /components/ID/swap, rollback, promote, abort, step, settle";
@@ -80,7 +78,7 @@ pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
                     Ok((stream, peer)) => {
                         // Some may have ended unnoticed.
                         while connections.try_join_next().is_some() {}
-                        if connections.len() < MOST_CONNECTIONS {
+                        if connections.len() < MOST_ADMIN_CONNECTIONS {
                             connections.spawn(admin.clone().serve(stream, peer));
                         } else {
                             admin.refusals.admin_connection(&peer);
@@ -187,7 +185,8 @@ impl Admin {
             "/metrics" => self.metrics(Format::accepted(headers)),
             "/status" => reply::json(&self.control.status()),
             "/traces" => {
-                let trace = query.and_then(|query| query.strip_prefix("trace="));
+                let mut arguments = query.into_iter().flat_map(|query| query.split('&'));
+                let trace = arguments.find_map(|argument| argument.strip_prefix("trace="));
                 reply::json(&self.control.tracing.tail(trace))
             }
             _ => reply::text("text/plain", "ok\n".to_owned()),

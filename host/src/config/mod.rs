@@ -187,7 +187,7 @@ pub struct Limits {
     )]
     pub max_in_flight: u32,
 
-    /// Requests that share one instance at a time
+    /// Requests that share one instance at a time, those included whose answers are being read
     #[arg(
         long,
         env = "STORE_HOST_INSTANCE_CONCURRENCY",

@@ -1,14 +1,21 @@
 //! What is counted of the MySQL servers that `--mysql-members` names.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGaugeVec};
 
 use super::Declare;
 
 /// What is counted of all members, for whatever database.
+#[derive(Clone)]
 pub(super) struct GroupFamilies {
     fit: IntGaugeVec,
     writer: IntGaugeVec,
     changes: IntCounter,
+    /// The last writer of each database.
+    last: Arc<Mutex<HashMap<String, String>>>,
 }
 
 impl GroupFamilies {
@@ -28,15 +35,14 @@ impl GroupFamilies {
                 "store_mysql_writer_changes_total",
                 "How often this host began to write to another member of --mysql-members, or to the first",
             )?,
+            last: Arc::default(),
         })
     }
 
     /// Those of one database. A reload begins anew with the same members, and changes nothing by that.
     pub(super) fn of(&self, database: &str, members: Vec<String>) -> GroupMetrics {
         GroupMetrics {
-            fit: self.fit.clone(),
-            writer: self.writer.clone(),
-            changes: self.changes.clone(),
+            families: self.clone(),
             database: database.to_owned(),
             members,
         }
@@ -45,9 +51,7 @@ impl GroupFamilies {
 
 /// What is counted of the members that hold one database.
 pub(crate) struct GroupMetrics {
-    fit: IntGaugeVec,
-    writer: IntGaugeVec,
-    changes: IntCounter,
+    families: GroupFamilies,
     database: String,
     members: Vec<String>,
 }
@@ -56,19 +60,28 @@ impl GroupMetrics {
     /// A member takes writes, or doesn't.
     pub(crate) fn member_is_fit(&self, member: &str, is_fit: bool) {
         let labels = [&self.database, member];
-        self.fit.with_label_values(&labels).set(is_fit.into());
-        self.writer.with_label_values(&labels);
+        self.families
+            .fit
+            .with_label_values(&labels)
+            .set(is_fit.into());
+        self.families.writer.with_label_values(&labels);
     }
 
-    /// This member is the writer from now on, or none is.
+    /// This member is the writer now, or none is. Said again and again: another group of the same database, as a reload
+    /// that is refused makes one, may have said something else.
     pub(crate) fn writer_is(&self, writer: Option<&str>) {
         for member in &self.members {
-            let gauge = self.writer.with_label_values(&[&self.database, member]);
+            let labels = [&self.database, member];
             let is_writer = writer == Some(member);
-            if is_writer && gauge.get() == 0 {
-                self.changes.inc();
-            }
+            let gauge = self.families.writer.with_label_values(&labels);
             gauge.set(is_writer.into());
+        }
+        if let Some(writer) = writer {
+            let mut last = self.families.last.lock();
+            if last.get(&self.database).is_none_or(|last| last != writer) {
+                last.insert(self.database.clone(), writer.to_owned());
+                self.families.changes.inc();
+            }
         }
     }
 }
@@ -94,6 +107,10 @@ mod tests {
         reloaded.writer_is(None);
         assert!(!is_writer("one", "a") && is_writer("two", "b"));
         reloaded.writer_is(Some("a"));
+        assert!(is_writer("one", "a"));
+        assert_eq!(metrics.group.changes.get(), 2, "it is the same as before");
+        reloaded.writer_is(Some("b"));
+        assert!(is_writer("one", "b") && !is_writer("one", "a"));
         assert_eq!(metrics.group.changes.get(), 3);
     }
 }

@@ -143,11 +143,15 @@ async fn a_host_that_promoted_goes_back_if_another_did_not() {
 
 /// A fleet on which a version is tried, and promoted on the first host.
 async fn promoted_on_the_first(flags: &[&str]) -> (Fleet, [String; 2]) {
+    promoted_on_the_first_for(flags, "3s").await
+}
+
+async fn promoted_on_the_first_for(flags: &[&str], lease: &str) -> (Fleet, [String; 2]) {
     let fleet = Fleet::start(flags).await;
     let bytes = guest("second").into_bytes();
     let [first, second] = fleet.options.clone().map(|options| options.admin_listen);
-    assert_eq!(start(&first, &second, &bytes).await, 200);
-    assert_eq!(start(&second, &first, &bytes).await, 200);
+    assert_eq!(start_for(&first, &second, &bytes, lease).await, 200);
+    assert_eq!(start_for(&second, &first, &bytes, lease).await, 200);
     let promote = "/components/guest/promote?rollout=r1";
     assert_eq!(post(&first, promote, &[]).await, 200);
     assert_eq!(phase(&first).await, "promoted");
@@ -167,7 +171,8 @@ async fn a_promotion_that_a_hand_undoes_is_undone_everywhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_version_is_tried_before_all_are_known_to_have_promoted_the_last() {
-    let (_fleet, [first, second]) = promoted_on_the_first(&[]).await;
+    // Time enough to try it on a busy machine.
+    let (_fleet, [first, second]) = promoted_on_the_first_for(&[], "8s").await;
     let third = guest("third").into_bytes();
     let canary = "/components/guest/swap?canary=50&for=1h";
     assert_eq!(post(&first, canary, &third).await, 409);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::overview::slow_reader;
 use crate::support::Shop;
 
 /// Requests that one instance takes at once.
@@ -150,31 +149,6 @@ async fn large_variables_are_refused_and_harm_nobody() {
         );
     }
     assert_unharmed(&shop).await;
-}
-
-/// Until it is read, an answer lies in the memory of its instance, which is 128 MiB.
-#[tokio::test(flavor = "multi_thread")]
-async fn long_answers_that_nobody_reads_end_no_instance() {
-    let shop = Shop::open().await;
-    shop.product(10.0, 5).await;
-    let names: String = (0..400).map(|n| format!("{n:a>124}:kind ")).collect();
-    let query = format!(
-        "{{a:__schema{{types{{...F}}}}b:__schema{{types{{...F}}}}}} fragment F on __Type{{{names}}}"
-    );
-    let body = json!({"query": query}).to_string();
-    let request = format!(
-        "POST /stocks/graphql-query HTTP/1.1\r\nhost: shop\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    let address = shop.host.url("").replace("http://", "").parse().unwrap();
-    let readers = join_all((0..150).map(|_| slow_reader(address, &request))).await;
-    shop.get("/products/1").await.expect(200);
-    assert_unharmed(&shop).await;
-    // One has 64 answers at once, as it has requests.
-    let instances = shop.metric("store_instances{component=\"stocks\"}").await;
-    assert!(instances >= 3.0, "{instances}");
-    drop(readers);
 }
 
 /// Each field has a copy of the variable, and all fields wait for MySQL together.

@@ -66,7 +66,7 @@ const OVERVIEW: &str =
     "GET /stocks/reports/overview-stocks HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n";
 
 /// Asks, and reads no more of the answer than its first bytes.
-pub(crate) async fn slow_reader(address: SocketAddr, request: &str) -> TcpStream {
+async fn slow_reader(address: SocketAddr, request: &str) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut client = socket.connect(address).await.unwrap();
@@ -100,4 +100,29 @@ async fn slow_readers_take_no_connection_from_others() {
     let mut rest = Vec::new();
     reader.read_to_end(&mut rest).await.unwrap();
     assert!(rest.ends_with(b"]\r\n0\r\n\r\n"), "{}", rest.len());
+}
+
+/// Until it is read, an answer lies in the memory of its instance.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_read_keeps_its_place_in_its_instance() {
+    let one_at_once = options().arg("--instance-concurrency").arg("1");
+    let shop = Shop::on(store_of(60_000).await, one_at_once).await;
+    let address = shop.host.url("").replace("http://", "").parse().unwrap();
+    // One after the other, so that none has to wait for an instance.
+    let mut readers = Vec::new();
+    for _ in 0..12 {
+        readers.push(slow_reader(address, OVERVIEW).await);
+    }
+    let instances = async || shop.metric("store_instances{component=\"stocks\"}").await;
+    let many = instances().await;
+    assert!(many >= 12.0, "{many}");
+    shop.get("/products/1").await.expect(200);
+    let first = readers.swap_remove(0);
+    drop(readers);
+    // Places are free again: who comes next needs no more instances.
+    for _ in 0..8 {
+        shop.get("/products/1").await.expect(200);
+    }
+    assert!(instances().await <= many + 1.0);
+    drop(first);
 }

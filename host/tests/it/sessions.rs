@@ -270,11 +270,11 @@ async fn an_abandoned_statement_is_ended_on_its_own_server_or_nowhere() {
     let to_other = at(&mysql_address(&other));
     let steps = format!("mysql {}\nexecute SELECT SLEEP(1000)", at(relay.address()));
     let mut here = store.mysql().await.unwrap();
-    while here.id() < there.id() + 50 {
+    while here.id() < there.id() + 12 {
         here = store.mysql().await.unwrap();
     }
     let shop = backend_shop_on(store, "", |options| {
-        options.arg("--mysql-statement-timeout").arg("3s")
+        options.arg("--mysql-statement-timeout").arg("10s")
     })
     .await;
     let abandoned = tokio::spawn(send(

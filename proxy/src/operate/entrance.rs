@@ -10,6 +10,7 @@ use pingora_core::apps::{HttpServerApp, ServerApp};
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
+use store_server::listener::MOST_ADMIN_CONNECTIONS;
 use tokio::sync::Semaphore;
 
 use super::admin::Admin;
@@ -19,9 +20,6 @@ use crate::message::head;
 use crate::message::request_id::new_id;
 use crate::metrics::Reason;
 use crate::table::live::Live;
-
-/// Most connections at once. They take file descriptors that clients' connections need, and no operator has so many.
-const MOST_CONNECTIONS: usize = 256;
 
 /// Accepts the admin listener's connections.
 pub(crate) struct AdminEntrance {
@@ -38,7 +36,7 @@ impl AdminEntrance {
         Self {
             admin: Arc::new(admin),
             live,
-            room: Semaphore::new(MOST_CONNECTIONS),
+            room: Semaphore::new(MOST_ADMIN_CONNECTIONS),
             is_full: AtomicBool::new(false),
         }
     }
@@ -46,7 +44,7 @@ impl AdminEntrance {
     fn refuse(&self) {
         self.live.metrics.refuse(Reason::AdminConnections);
         if !self.is_full.swap(true, Ordering::Relaxed) {
-            tracing::warn!("Closing admin connections: there are {MOST_CONNECTIONS} already");
+            tracing::warn!("Closing admin connections: there are {MOST_ADMIN_CONNECTIONS} already");
         }
     }
 }

@@ -14,9 +14,8 @@ const TIME_LIMIT: Duration = Duration::from_millis(700);
 /// How long a member may be silent before it counts as gone. One that answers that it is not there is gone at once.
 const SILENT_FOR: Duration = Duration::from_secs(4);
 
-/// How long one may be silent that has never answered: for two looks. A host that starts waits longer for a connection,
-/// and so can say which member is silent.
-const UNHEARD_FOR: Duration = Duration::from_millis(800);
+/// How long one may be silent that has never answered. As long, a host that knows nothing waits for what it shows.
+const UNHEARD_FOR: Duration = Duration::from_secs(3);
 
 /// What a server says of a table that is not there.
 const NO_TABLE: u16 = 1146;

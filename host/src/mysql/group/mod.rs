@@ -4,7 +4,7 @@
 //! them is the writer, and by its `origin` whose data they hold; `course` decides from what was seen whether it stays so.
 //! What it has to know after a reload or a restart is in the `records`. Whoever opens a connection asks the group where to.
 //!
-//! Nothing here runs a component\'s statement, or moves data from one member to another.
+//! Nothing here runs a component's statement, or moves data from one member to another.
 
 mod course;
 mod member;
@@ -171,9 +171,15 @@ impl Follower {
             let decision = self.course.decide(&views);
             self.note();
             match decision {
-                Decision::Write(at) => self.tell(State::Writer(at)),
+                Decision::Write(at) => {
+                    self.metrics.writer_is(Some(&at.to_string()));
+                    self.tell(State::Writer(at));
+                }
                 Decision::Wait => {}
-                Decision::Nobody(reasons) => self.tell(State::Nobody(reasons)),
+                Decision::Nobody(reasons) => {
+                    self.metrics.writer_is(None);
+                    self.tell(State::Nobody(reasons));
+                }
                 Decision::Change { to, term } => {
                     self.tell(State::Undecided);
                     let change = self.members[to].become_writer(term);
@@ -244,11 +250,9 @@ impl Follower {
             State::Undecided => {}
             State::Writer(at) => {
                 tracing::info!("MySQL is written to at {at}");
-                self.metrics.writer_is(Some(&at.to_string()));
             }
             State::Nobody(reasons) => {
                 tracing::error!("MySQL is written to nowhere: {reasons}");
-                self.metrics.writer_is(None);
             }
         }
     }
