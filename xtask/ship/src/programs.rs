@@ -83,7 +83,9 @@ async fn finish(
         // What was built before leaves traces in what is built in pieces.
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}"))
-        .env("CFLAGS", without_paths("-ffile-prefix-map=").join(" "));
+        .env("CFLAGS", without_paths("-ffile-prefix-map=").join(" "))
+        // What C takes for the present: the proxy's allocator says when it was compiled.
+        .env("SOURCE_DATE_EPOCH", release.epoch.to_string());
     cargo_step(title, command).await
 }
 
