@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use store_server::document::{Document, explain, name};
+use store_server::terminal::one_line;
 use toml::{Table, Value};
 
 use super::raw::{OutboundHost, RawComponent, RawManifest, RoutePattern, VariableName};
@@ -166,7 +167,8 @@ impl Reader<'_> {
             path: self.path.to_owned(),
             line: self.document.line_of(&key),
             key: name(&key),
-            reason: reason.into(),
+            // What the file says of itself may be in it.
+            reason: one_line(&reason.into()),
         }
     }
 }
