@@ -21,8 +21,8 @@ pub(super) fn origin_of_most(views: &[View]) -> Result<String, String> {
     }
     let shown: usize = sides.values().map(Vec::len).sum();
     let may_show_more = views.iter().any(|view| view.fitness == Condition::Unheard);
-    let (half, is_half) = (views.len().div_ceil(2), shown * 2 == views.len());
-    if shown < half.max(1) || is_half && may_show_more {
+    let (twice, all) = (shown * 2, views.len());
+    if twice < all || twice == all && may_show_more {
         return Err(too_few(views, shown));
     }
     let most = sides.values().map(Vec::len).max().unwrap_or_default();
