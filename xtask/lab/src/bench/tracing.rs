@@ -34,17 +34,17 @@ struct Side {
 
 pub(super) async fn run(options: &Options) -> Result<ExitCode> {
     let common = &options.common;
-    let programs = common.programs().await?;
+    let binary = common.host().await?;
     let cpus = Cpus::split()?;
     let loaders = Loaders::find_or_install().await?.on(&cpus.load);
-    let store = start_store(&programs.host, &cpus, &Dataset::random(LAB, RNG_SEED)).await?;
+    let store = start_store(&binary, &cpus, &Dataset::random(LAB, RNG_SEED)).await?;
     let sink = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", sink.local_addr()?);
     let mut receiver = JoinSet::new();
     receiver.spawn(receive(sink));
     let mut sides = Vec::new();
     for (name, share) in SHARES {
-        let options = traced(host_options(&programs.host, &cpus), share, &endpoint);
+        let options = traced(host_options(&binary, &cpus), share, &endpoint);
         sides.push(Side {
             name,
             host: store.host(options).await?,

@@ -1,4 +1,4 @@
-//! The README's tour, on a store that is empty at first.
+//! The README's tour, on a store that is empty at first: what clients do, and then what an operator does.
 
 use anyhow::{Result, ensure};
 
@@ -42,7 +42,28 @@ const STEPS: [(&str, &str); 14] = [
     ),
 ];
 
+/// Hosts that serve.
+const HOSTS: usize = 2;
+
 const ORDER: &str = r#"localhost:8080/orders -H 'content-type: application/json' -H 'idempotency-key: try-1' -d '{"user_id": 1, "items": [{"product_id": 1, "quantity": 2}]}'"#;
+
+/// Lets an operator in, who has a token in a file beside the other secrets.
+const LET_IN: &str = r"
+head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' | install -o root -g store-manager -m 0640 /dev/stdin /etc/store-manager/secrets/admin_token
+sed -i 's/^#STORE_HOST_ADMIN_TOKEN_FILE=/STORE_HOST_ADMIN_TOKEN_FILE=/' /etc/store-manager/host.env
+systemctl restart store-host@0 store-host@1
+";
+
+/// What the operator tells both hosts, and what must be said of it.
+const CHANGES: [(&str, &str); 4] = [
+    (
+        "swap reports /usr/lib/store-manager/reports.wasm",
+        "generation 2 replaces 1",
+    ),
+    ("status", "last change: generation 2"),
+    ("rollback reports", "generation 1 replaces 2"),
+    ("refresh", "`reports` has made its reports anew"),
+];
 
 /// Walks through it.
 ///
@@ -58,5 +79,21 @@ pub(super) fn walk(machine: &Machine) -> Result<()> {
         );
     }
     passed("the README's tour, through the proxy and past it");
+    operate(machine)
+}
+
+fn operate(machine: &Machine) -> Result<()> {
+    machine.sh(LET_IN)?;
+    for (change, expected) in CHANGES {
+        let said = machine.sh(&format!(
+            "STORE_HOST_ADMIN_TOKEN_FILE=/etc/store-manager/secrets/admin_token \
+             STORE_HOST_ADMIN=http://127.0.0.1:5100,http://127.0.0.1:5101 store-host {change}"
+        ))?;
+        ensure!(
+            said.matches(expected).count() == HOSTS,
+            "`store-host {change}` says `{said}`, and not `{expected}` for each host"
+        );
+    }
+    passed("an operator swaps a component, looks, goes back, and has the reports made anew");
     Ok(())
 }
