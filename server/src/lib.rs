@@ -1,11 +1,11 @@
 //! What both servers, `store-host` and `store-proxy`, say and understand in the same way.
 //!
 //! Here lives what a client or an operator would notice if the two differed: the id of a request, the body of a problem,
-//! which heads and chunked bodies are too ambiguous to pass, whose word on a client's address counts and which addresses are
-//! one client, what an admin token is and who may present it, how a duration is written, what a log line and a trace look like, how a metric is declared, the
-//! page that shows all of it, which build it is, how a program says that it failed, what it tells its service manager, how
-//! it looks up names, where it is reached from its own machine, and where in a file of settings the fault is. Nothing here
-//! knows wasmtime, pingora, a client's connection, or what a setting means.
+//! which heads and chunked bodies are too ambiguous to pass, whose word on a client's address counts and which addresses
+//! are one client, what an admin token is and who may present it, how a duration is written, what a log line and a trace
+//! look like, how a metric is declared, the page that shows all of it, which build it is, how a program says that it
+//! failed, what it tells its service manager, how it looks up names, where it is reached from its own machine, and where in
+//! a file of settings the fault is. Nothing here knows wasmtime, pingora, a client's connection, or what a setting means.
 
 pub mod admin_name;
 pub mod build;

@@ -29,7 +29,7 @@ pub use self::files::File;
 use self::fleet::Fleet;
 pub use self::forward::Forward;
 use self::history::{History, STEP};
-pub use self::history::{Panel, Reading, undrawable};
+pub use self::history::{FAILED, Panel, Reading, undrawable};
 pub use self::member::{Member, MemberUrl, check_names};
 use crate::build::Build;
 use crate::{problem, recent};
