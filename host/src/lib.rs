@@ -35,7 +35,6 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use store_server::console::{Console, Program, check_names};
 use store_server::trace::Tracing;
@@ -59,9 +58,6 @@ use mysql::WriterRecords;
 
 /// The service that traces are of, unless the environment names another.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
-
-/// How long the last traces may take to be sent, at the end.
-const TRACES_LIMIT: Duration = Duration::from_secs(3);
 
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -233,7 +229,7 @@ impl Host {
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         http::serve(self.server, self.listener, stop).await;
         self.control.stop();
-        self.control.tracing.finish(TRACES_LIMIT).await;
+        self.control.tracing.finish().await;
     }
 }
 

@@ -28,6 +28,9 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Trees beyond the sample, slow or failed, that are handed on in a second. When everything fails they are all alike.
 const BEYOND_THE_SAMPLE_PER_SECOND: u64 = 100;
 
+/// How long the last traces may take to be sent, at the program's end.
+const LAST_LIMIT: Duration = Duration::from_secs(3);
+
 /// A program's traces. Nothing where it does not trace.
 #[derive(Clone, Debug, Default)]
 pub struct Tracing(Option<Arc<Tracer>>);
@@ -201,10 +204,10 @@ impl Tracing {
         }
     }
 
-    /// Sends what waits, as far as there is time. What is handed on later is lost.
-    pub async fn finish(&self, limit: Duration) {
+    /// Sends what waits at the program's end, as far as there is time. What is handed on later is lost.
+    pub async fn finish(&self) {
         if let Some(exporter) = self.0.as_ref().and_then(|tracer| tracer.exporter.as_ref()) {
-            exporter.finish(limit).await;
+            exporter.finish(LAST_LIMIT).await;
         }
     }
 }
