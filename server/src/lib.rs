@@ -4,10 +4,13 @@
 //! which heads and chunked bodies are too ambiguous to pass, whose word on a client's address counts and which addresses
 //! are one client, what an admin token is and who may present it, how a duration is written, what a log line and a trace
 //! look like, how a metric is declared, the page that shows all of it, which build it is, how a program says that it
-//! failed, what it tells its service manager, how it looks up names, where it is reached from its own machine, and where in
-//! a file of settings the fault is. Nothing here knows wasmtime, pingora, a client's connection, or what a setting means.
+//! failed, what it tells its service manager, how it looks up names, where it is reached from its own machine, how an admin
+//! listener is asked, and where in a file of settings the fault is. Nothing here knows wasmtime, pingora, a client's
+//! connection, or what a setting means.
 
+pub mod admin_client;
 pub mod admin_name;
+mod admin_url;
 pub mod build;
 pub mod chunks;
 mod client_network;
@@ -30,6 +33,7 @@ pub mod terminal;
 pub mod token;
 pub mod trace;
 
+pub use admin_url::AdminUrl;
 pub use client_network::client_network;
 pub use secret::Secret;
 
