@@ -104,7 +104,7 @@ mod tests {
         metrics.announce_component("orders");
         metrics.mysql_pool("orders");
         metrics.redis_near("orders");
-        metrics.swaps.trial("orders", "1");
+        metrics.trials.trial("orders", "1");
         let route = RouteMetrics::new(metrics.requests.clone(), "orders", "/orders");
         let get = route.of(&http::Method::GET);
         get.leave(200, Duration::from_millis(100), &Span::default());
