@@ -32,6 +32,7 @@ mod sentinel;
 mod service_manager;
 mod spawner;
 mod store;
+mod twin;
 pub mod verify;
 
 pub use account::private_folder;
@@ -53,4 +54,5 @@ pub use secret::Secret;
 pub use sentinel::{Sentinel, SentinelOptions};
 pub use service_manager::ServiceManager;
 pub use store::Store;
+pub use twin::Twin;
 pub use xtask::programs::find_program;
