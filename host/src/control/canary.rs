@@ -120,7 +120,7 @@ impl Control {
                 let mut ledgers = self.ledgers.lock();
                 let took = self.replace(self.live.load().with(id, Slot::new(slot.stable.clone())));
                 let ledger = ledgers.entry(id.to_owned()).or_default();
-                self.retire(ledger, canary.generation().clone(), false);
+                self.retire(ledger, canary.generation().clone());
                 (took, Some(version.number), Some(reason.clone()))
             }
         };
