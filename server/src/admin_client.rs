@@ -173,7 +173,7 @@ mod tests {
             asked.starts_with("POST /reload?a=b HTTP/1.1\r\n"),
             "{asked}"
         );
-        let AdminUrl::Tcp(authority) = url else {
+        let AdminUrl::Tcp(authority) = &url else {
             panic!("{url} is no TCP address");
         };
         assert!(asked.contains(&format!("host: {authority}\r\n")), "{asked}");
