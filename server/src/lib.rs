@@ -5,9 +5,10 @@
 //! are one client, what an admin token is and who may present it, how a duration is written, what a log line and a trace
 //! look like, and how many of a kind there may be in a second, how a metric is declared, the page that shows all of it,
 //! which build it is, how a program says that it failed, what it tells its service manager, how it looks up names, where it
-//! is reached from its own machine, how an admin listener is asked, and where in a file of settings the fault is. Nothing
-//! here knows wasmtime, pingora, a client's connection, or what a setting means.
+//! is reached from its own machine, how an admin listener is asked and answers, and where in a file of settings the fault
+//! is. Nothing here knows wasmtime, pingora, a client's connection, or what a setting means.
 
+pub mod admin_answer;
 pub mod admin_client;
 pub mod admin_name;
 mod admin_url;

@@ -19,9 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
@@ -212,10 +210,6 @@ impl ServeHttp for Admin {
         if status != StatusCode::NOT_MODIFIED {
             headers.insert(CONTENT_LENGTH, length);
         }
-        // The console's files have their own.
-        let kept = headers.entry(CACHE_CONTROL);
-        kept.or_insert(HeaderValue::from_static("no-store"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if self.handing_over.load(Ordering::Relaxed) {
             // The next request is for the new process.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
