@@ -17,10 +17,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-pub use store_server::{AdminUrl, Secret};
 use store_server::console::Member;
 pub(crate) use store_server::duration::parse as duration;
 use store_server::logging::LogFormat;
+pub use store_server::{AdminUrl, Secret};
 
 pub use self::admin_address::AdminAddress;
 pub use self::clients::{ClientSettings, Networks};
