@@ -31,16 +31,17 @@ mod outbound;
 mod redis;
 mod rollout;
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use store_server::console::{Console, Program, check_names};
 use store_server::trace::Tracing;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use wasmtime::Engine;
 
 pub use app::{AppError, LoadError, ManifestError, databases};
 pub use control::Reloader;
@@ -59,9 +60,6 @@ use mysql::WriterRecords;
 
 /// The service that traces are of, unless the environment names another.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
-
-/// How long the last traces may take to be sent, at the end.
-const TRACES_LIMIT: Duration = Duration::from_secs(3);
 
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +122,7 @@ impl Host {
     /// # Errors
     /// Something can't be served or bound, as [`StartError`] tells. Nothing is left running.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let metrics = Metrics::new().map_err(|error| StartError::Internal(error.to_string()))?;
+        let metrics = Metrics::new().map_err(internal)?;
         let tracing = config.trace.settings();
         let tracing = Tracing::start(&tracing, PROGRAM, metrics.spans.clone());
         let tracing = tracing.map_err(StartError::Setting)?;
@@ -144,34 +142,14 @@ impl Host {
         }
         let listener = bind(config.listen).await?;
         let admin_listener = bind_admin(&config.admin_listen).await?;
-        preflight::check(&plan, config, &metrics)
-            .await
-            .map_err(|unfit| {
-                let said = format!("{}: {unfit}", config.app.display());
-                match unfit {
-                    Unfit::Backend(_) => StartError::Backend(said),
-                    Unfit::Schema(_) => StartError::Schema(said),
-                }
-            })?;
-
-        let engine = engine::new(
-            config.limits.memory_limit_bytes(),
-            config.compile_cache.as_deref(),
-        )
-        .map_err(|error| StartError::Internal(format!("can't set up wasmtime: {error:#}")))?;
-        let ticker = EpochTicker::start(engine.clone())
-            .map_err(|error| StartError::Internal(format!("can't start a thread: {error}")))?;
-        let compiler = Compiler::start(engine.clone())
-            .map_err(|error| StartError::Internal(format!("can't start a thread: {error}")))?;
+        let checked = preflight::check(&plan, config, &metrics).await;
+        checked.map_err(|unfit| unserved(config, &unfit))?;
+        let (engine, ticker, compiler) = start_engine(config)?;
         let parts = Parts {
             engine,
             compiler,
             config: config.clone(),
-            purger: Purger::new(
-                config.purge.clone(),
-                config.proxy_token_file.clone(),
-                metrics.clone(),
-            ),
+            purger: purger(config, &metrics),
             metrics: metrics.clone(),
             tracing: tracing.clone(),
             trust,
@@ -180,8 +158,7 @@ impl Host {
         };
         // Compiling keeps a thread busy for seconds.
         let control = tokio::task::block_in_place(|| Control::load(&plan, parts))?;
-        let address = admin_listener.address();
-        let admin = address.map_err(|error| StartError::Internal(error.to_string()))?;
+        let admin = admin_listener.address().map_err(internal)?;
         let listens = local_address(&listener)?;
         let refusals = Arc::new(Refusals::new(metrics.clone()));
         let own = Admin {
@@ -194,17 +171,7 @@ impl Host {
         Ok(Self {
             listener,
             admin,
-            server: Arc::new(Server {
-                live: control.live.clone(),
-                clients: Clients::new(config.clients.clone()),
-                refusals,
-                readiness: Readiness::new(control.live.clone()),
-                tracing,
-                max_connections: config.max_connections as usize,
-                receive_timeout: config.clients.receive_timeout,
-                send_timeout: config.send_timeout,
-                drain_timeout: config.drain_timeout,
-            }),
+            server: server(config, &control, refusals, tracing),
             _tasks: start_tasks(&control, watched, admin_listener, own),
             _ticker: ticker,
             control,
@@ -233,8 +200,57 @@ impl Host {
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         http::serve(self.server, self.listener, stop).await;
         self.control.stop();
-        self.control.tracing.finish(TRACES_LIMIT).await;
+        self.control.tracing.finish().await;
     }
+}
+
+fn internal(error: impl fmt::Display) -> StartError {
+    StartError::Internal(error.to_string())
+}
+
+/// Why the app can't be served with the databases and caches that it names.
+fn unserved(config: &Config, unfit: &Unfit) -> StartError {
+    let said = format!("{}: {unfit}", config.app.display());
+    match unfit {
+        Unfit::Backend(_) => StartError::Backend(said),
+        Unfit::Schema(_) => StartError::Schema(said),
+    }
+}
+
+/// Starts what components are run with.
+fn start_engine(config: &Config) -> Result<(Engine, EpochTicker, Compiler), StartError> {
+    let memory = config.limits.memory_limit_bytes();
+    let engine = engine::new(memory, config.compile_cache.as_deref());
+    let engine = engine.map_err(|error| internal(format!("can't set up wasmtime: {error:#}")))?;
+    let no_thread = |error| internal(format!("can't start a thread: {error}"));
+    let ticker = EpochTicker::start(engine.clone()).map_err(no_thread)?;
+    let compiler = Compiler::start(engine.clone()).map_err(no_thread)?;
+    Ok((engine, ticker, compiler))
+}
+
+fn purger(config: &Config, metrics: &Arc<Metrics>) -> Arc<Purger> {
+    let (proxies, token_file) = (config.purge.clone(), config.proxy_token_file.clone());
+    Purger::new(proxies, token_file, metrics.clone())
+}
+
+/// What connections of clients are served with.
+fn server(
+    config: &Config,
+    control: &Control,
+    refusals: Arc<Refusals>,
+    tracing: Tracing,
+) -> Arc<Server> {
+    Arc::new(Server {
+        live: control.live.clone(),
+        clients: Clients::new(config.clients.clone()),
+        refusals,
+        readiness: Readiness::new(control.live.clone()),
+        tracing,
+        max_connections: config.max_connections as usize,
+        receive_timeout: config.clients.receive_timeout,
+        send_timeout: config.send_timeout,
+        drain_timeout: config.drain_timeout,
+    })
 }
 
 fn start_tasks(
@@ -330,7 +346,5 @@ async fn bind_admin(address: &AdminAddress) -> Result<AdminListener, StartError>
 }
 
 fn local_address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
-    listener
-        .local_addr()
-        .map_err(|error| StartError::Internal(error.to_string()))
+    listener.local_addr().map_err(internal)
 }

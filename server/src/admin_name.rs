@@ -5,6 +5,9 @@
 
 use std::net::IpAddr;
 
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue};
+
 /// Whether `host`, without a port, is an address, `localhost`, or one of the names that were configured.
 #[must_use]
 pub fn is_known(host: &str, configured: &[String]) -> bool {
@@ -18,9 +21,16 @@ pub fn is_known(host: &str, configured: &[String]) -> bool {
             .any(|name| name.eq_ignore_ascii_case(host))
 }
 
-/// Whether a request with this `Origin` comes from a page that the listener itself served: it has the request's `Host`.
+/// Whether a web page that the listener did not serve sent a request: somebody may have one open on the same machine.
 #[must_use]
-pub fn is_own_origin(origin: &[u8], host: Option<&[u8]>) -> bool {
+pub fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).map(HeaderValue::as_bytes);
+    let origin = headers.get(ORIGIN);
+    origin.is_some_and(|origin| !is_own_origin(origin.as_bytes(), host))
+}
+
+/// Whether a request with this `Origin` comes from a page that the listener itself served: it has the request's `Host`.
+fn is_own_origin(origin: &[u8], host: Option<&[u8]>) -> bool {
     let own = origin.strip_prefix(b"http://");
     own.is_some() && own == host
 }
@@ -42,6 +52,17 @@ mod tests {
             assert!(!is_own_origin(origin.as_bytes(), host), "{origin}");
         }
         assert!(!is_own_origin(b"http://127.0.0.1:5100", None));
+    }
+
+    #[test]
+    fn programs_send_no_origin() {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static("127.0.0.1:5100"));
+        assert!(!is_from_elsewhere(&headers));
+        headers.insert(ORIGIN, HeaderValue::from_static("http://127.0.0.1:5100"));
+        assert!(!is_from_elsewhere(&headers));
+        headers.insert(ORIGIN, HeaderValue::from_static("http://evil.example"));
+        assert!(is_from_elsewhere(&headers));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use http::HeaderValue;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -33,6 +34,17 @@ pub fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     scheme
         .eq_ignore_ascii_case(b"bearer ")
         .then(|| given.trim_ascii())
+}
+
+/// The value of `Authorization` with which the token is sent.
+///
+/// # Errors
+/// It has characters that can't be sent.
+pub fn authorization(token: &Secret) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.0))
+        .map_err(|_| "the admin token has characters that can't be sent".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Whether `given` is the token. The time of the comparison tells nothing about the token, not even its length.

@@ -33,6 +33,16 @@ pub fn report(outcome: Result<ExitCode>) -> ExitCode {
     }
 }
 
+/// What a command ends with that has said itself whether all is good.
+#[must_use]
+pub fn verdict(is_good: bool) -> ExitCode {
+    if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
 /// The error and its causes. Some libraries' messages repeat their cause; a cause that was said is not said again.
 fn one_line(error: &Error) -> String {
     let mut line = String::new();

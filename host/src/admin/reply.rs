@@ -1,30 +1,18 @@
 //! Answers of the admin listener: JSON, and problems in the form of RFC 9457 with `error` repeating `detail`.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
-use serde_json::Value;
-use store_server::problem;
+use store_server::{admin_answer, problem};
 
 use crate::control::{ControlError, SwapStep};
 
 pub(super) type Reply = Response<Full<Bytes>>;
 
 pub(super) fn text(media_type: &'static str, body: String) -> Reply {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    for (name, value) in [
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CACHE_CONTROL, "no-store"),
-    ] {
-        let value = HeaderValue::from_static(value);
-        response.headers_mut().insert(name, value);
-    }
-    response
+    admin_answer::data(media_type, body).map(Full::new)
 }
 
 pub(super) fn json(body: &impl Serialize) -> Reply {
@@ -89,8 +77,7 @@ impl Rejection {
         if let Some(cause) = self.cause {
             members.insert("cause".into(), cause.into());
         }
-        let mut response = text(problem::MEDIA_TYPE, Value::Object(members).to_string());
-        *response.status_mut() = self.status;
+        let mut response = admin_answer::refusal(self.status, members).map(Full::new);
         if let Some((name, value)) = self.header {
             response
                 .headers_mut()

@@ -1,21 +1,17 @@
 //! Receives a component to swap in: its bytes, and what its headers say about them.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use store_server::listener::UPLOAD_LIMIT;
 
 use super::query::Query;
 use crate::control::{ControlError, SwapStep, Upload};
 use crate::http::body::{announced_bytes, discard};
 use crate::instance::{Origin, Source};
-
-/// Longest wait for the whole of an upload.
-const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// Receives a component in full.
 ///
@@ -55,11 +51,11 @@ pub(super) async fn receive_bytes(
         discard(body).await;
         return Err(too_large(most));
     }
-    let reading = tokio::time::timeout(TIME_LIMIT, read(body, most));
+    let reading = tokio::time::timeout(UPLOAD_LIMIT, read(body, most));
     let late = || {
         failed(
             StatusCode::REQUEST_TIMEOUT,
-            format!("not received within {TIME_LIMIT:?}"),
+            format!("not received within {UPLOAD_LIMIT:?}"),
         )
     };
     reading.await.unwrap_or_else(|_| Err(late()))

@@ -1,10 +1,10 @@
 //! Who may speak to the admin listener: programs, but not the web pages that this machine's users look at. A page can give
 //! its own name the address of this machine, and then read what a browser fetches for it.
 
-use http::header::{HOST, ORIGIN};
+use http::header::HOST;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
-use store_server::admin_name::{is_known, is_own_origin};
+use http::{HeaderMap, StatusCode, Version};
+use store_server::admin_name::{is_from_elsewhere, is_known};
 
 use super::reply::Rejection;
 use crate::config::AdminAddress;
@@ -58,11 +58,7 @@ impl Names {
 /// # Errors
 /// The request was sent by a web page of another origin.
 pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Rejection> {
-    let Some(origin) = headers.get(ORIGIN) else {
-        return Ok(());
-    };
-    let host = headers.get(HOST).map(HeaderValue::as_bytes);
-    if is_own_origin(origin.as_bytes(), host) {
+    if !is_from_elsewhere(headers) {
         return Ok(());
     }
     Err(Rejection::new(
@@ -73,6 +69,9 @@ pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Rejection> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+    use http::header::ORIGIN;
+
     use super::*;
 
     fn headers(name: http::HeaderName, value: &'static str) -> HeaderMap {

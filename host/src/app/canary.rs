@@ -25,7 +25,7 @@ impl Rollout {
     pub(crate) fn new(generation: Arc<Generation>, course: Course, began: SystemTime) -> Arc<Self> {
         let context = &generation.context;
         let mirror = course.mirror.map(|share| {
-            let metrics = context.metrics.swaps.mirror(&context.id);
+            let metrics = context.metrics.trials.mirror(&context.id);
             Arc::new(Mirror::new(share, metrics))
         });
         let digest = generation.version.digest();
@@ -84,7 +84,7 @@ impl Canary {
         let context = &rollout.generation.context;
         let tally = |of: &Generation| {
             let number = of.version.number.to_string();
-            let metrics = context.metrics.swaps.trial(&context.id, &number);
+            let metrics = context.metrics.trials.trial(&context.id, &number);
             Arc::new(Tally::new(metrics))
         };
         let since = SystemTime::now();

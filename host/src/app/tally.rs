@@ -163,7 +163,7 @@ mod tests {
 
     fn tally() -> Arc<Tally> {
         let metrics = Metrics::new().expect("names are unique");
-        Arc::new(Tally::new(metrics.swaps.trial("orders", "2")))
+        Arc::new(Tally::new(metrics.trials.trial("orders", "2")))
     }
 
     #[test]

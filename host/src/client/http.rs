@@ -1,27 +1,20 @@
-//! One call of an admin interface, over TCP or a Unix socket.
+//! One call of a host's admin interface, and what its answer means.
 
 use std::time::Duration;
 
-use ::http::header::{AUTHORIZATION, HOST};
-use ::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use ::http::header::AUTHORIZATION;
+use ::http::{HeaderMap, Method, Request, StatusCode};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::task::JoinSet;
+use store_server::admin_client::{Limits, NoAnswer, send};
+use store_server::token::authorization;
 
 use super::ClientError;
 use crate::config::{AdminUrl, Secret};
 
 /// A host on this machine or in this building answers in milliseconds; one that is gone may say nothing at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Far above any answer of an admin interface.
-const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 /// A request to one host.
 pub(crate) struct Call<'a> {
@@ -83,89 +76,45 @@ impl Caller {
             reason,
             untouched: Vec::new(),
         };
-        let request = self.request(admin, call).map_err(&no_answer)?;
-        let (status, body) = tokio::time::timeout(self.timeout, send(admin, request))
-            .await
-            .unwrap_or_else(|_| {
-                Err(format!(
-                    "no answer within {}; `store-host status` says whether it went on",
-                    humantime::format_duration(self.timeout)
-                ))
-            })
-            .map_err(&no_answer)?;
-        if !status.is_success() {
-            return Err(refused(admin, status, &body));
+        let request = self.request(call).map_err(&no_answer)?;
+        let limits = Limits {
+            connect: CONNECT_TIMEOUT,
+            answer: self.timeout,
+        };
+        let answer = send(admin, request, limits).await;
+        let answer = answer.map_err(|failure| no_answer(self.reason(failure)))?;
+        if !answer.status().is_success() {
+            return Err(refused(admin, answer.status(), answer.body()));
         }
-        serde_json::from_slice(&body)
+        serde_json::from_slice(answer.body())
             .map_err(|error| no_answer(format!("its answer can't be read: {error}")))
     }
 
-    fn request(&self, admin: &AdminUrl, call: Call<'_>) -> Result<Request<Full<Bytes>>, String> {
-        let host = match admin {
-            AdminUrl::Tcp(authority) => authority,
-            AdminUrl::Unix(_) => "localhost",
-        };
+    fn request(&self, call: Call<'_>) -> Result<Request<Bytes>, String> {
         let mut request = Request::builder()
             .method(call.method)
             .uri(call.path)
-            .body(Full::new(call.body))
+            .body(call.body)
             .map_err(|error| error.to_string())?;
         *request.headers_mut() = call.headers;
-        let host = HeaderValue::from_str(host).map_err(|error| error.to_string())?;
-        request.headers_mut().insert(HOST, host);
-        if let Some(Secret(token)) = &self.token {
-            let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-                .map_err(|_| "the admin token has characters that can't be sent".to_owned())?;
-            value.set_sensitive(true);
-            request.headers_mut().insert(AUTHORIZATION, value);
+        if let Some(token) = &self.token {
+            let headers = request.headers_mut();
+            headers.insert(AUTHORIZATION, authorization(token)?);
         }
         Ok(request)
     }
-}
 
-async fn send(
-    admin: &AdminUrl,
-    request: Request<Full<Bytes>>,
-) -> Result<(StatusCode, Bytes), String> {
-    let cant_connect = |error| format!("can't connect: {error}");
-    match admin {
-        AdminUrl::Tcp(authority) => {
-            let stream = connect(TcpStream::connect(authority)).await;
-            exchange(stream.map_err(cant_connect)?, request).await
-        }
-        AdminUrl::Unix(path) => {
-            let stream = connect(UnixStream::connect(path)).await;
-            exchange(stream.map_err(cant_connect)?, request).await
+    fn reason(&self, failure: NoAnswer) -> String {
+        match failure {
+            NoAnswer::NotConnected(error) => format!("can't connect: {error}"),
+            NoAnswer::Broken(error) => format!("the connection broke: {error}"),
+            NoAnswer::BrokeOff(error) => format!("the answer broke off: {error}"),
+            NoAnswer::Late => format!(
+                "no answer within {}; `store-host status` says whether it went on",
+                humantime::format_duration(self.timeout)
+            ),
         }
     }
-}
-
-async fn connect<S>(connecting: impl Future<Output = std::io::Result<S>>) -> std::io::Result<S> {
-    tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-        .await
-        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-}
-
-async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    request: Request<Full<Bytes>>,
-) -> Result<(StatusCode, Bytes), String> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
-    // Dropping the set ends the task.
-    let mut tasks = JoinSet::new();
-    tasks.spawn(connection);
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(|error| format!("the connection broke: {error}"))?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), LARGEST_ANSWER)
-        .collect()
-        .await
-        .map_err(|error| format!("the answer broke off: {error}"))?;
-    Ok((status, body.to_bytes()))
 }
 
 fn refused(admin: &AdminUrl, status: StatusCode, body: &[u8]) -> ClientError {

@@ -4,13 +4,13 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use http::HeaderMap;
 use parking_lot::{Mutex, MutexGuard};
-use store_server::forwarded;
+use store_server::{client_network, forwarded};
 
 use crate::config::ClientSettings;
 use crate::message::Problem;
@@ -69,15 +69,9 @@ impl Clients {
         })
     }
 
-    /// The client at `address`. One who has an IPv6 address usually has all that share its first 64 bits.
+    /// The client at `address`.
     pub(crate) fn at(self: &Arc<Self>, address: IpAddr) -> Arc<Client> {
-        let address = match address.to_canonical() {
-            IpAddr::V6(v6) => {
-                let network = v6.to_bits() >> 64 << 64;
-                IpAddr::V6(Ipv6Addr::from_bits(network))
-            }
-            v4 => v4,
-        };
+        let address = client_network(address);
         let counts = {
             let mut shard = self.shard(address);
             let counts = shard.entry(address).or_default();

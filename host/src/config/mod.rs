@@ -4,7 +4,6 @@
 //! what a setting does; the manifest, which sets limits too, is the app's.
 
 mod admin_address;
-mod admin_url;
 mod clients;
 mod host_port;
 mod sentinel;
@@ -18,13 +17,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-pub use store_server::Secret;
 use store_server::console::Member;
 pub(crate) use store_server::duration::parse as duration;
 use store_server::logging::LogFormat;
+pub use store_server::{AdminUrl, Secret};
 
 pub use self::admin_address::AdminAddress;
-pub use self::admin_url::AdminUrl;
 pub use self::clients::{ClientSettings, Networks};
 pub use self::host_port::HostPort;
 pub use self::sentinel::SentinelSettings;

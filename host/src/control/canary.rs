@@ -55,7 +55,7 @@ impl Control {
             .and_then(|()| self.conclude(id, None, &Ending::Promote, "promoted"));
         // A hand is no judge; a command that leads promotes what has passed.
         if outcome.is_ok() && rollout.is_some() {
-            self.metrics.swaps.judged(id, true);
+            self.metrics.trials.phase_passed(id);
         }
         self.audited(peer, "promote", id, None, outcome)
     }
@@ -78,7 +78,7 @@ impl Control {
             Some(rollout) => self.abort_led(id, rollout, cause.reason).await,
         };
         if outcome.is_ok() && is_verdict {
-            self.metrics.swaps.judged(id, false);
+            self.metrics.trials.phase_failed(id);
         }
         self.audited(peer, "abort", id, None, outcome)
     }
@@ -120,15 +120,15 @@ impl Control {
                 let mut ledgers = self.ledgers.lock();
                 let took = self.replace(self.live.load().with(id, Slot::new(slot.stable.clone())));
                 let ledger = ledgers.entry(id.to_owned()).or_default();
-                self.retire(ledger, canary.generation().clone(), false);
+                self.retire(ledger, canary.generation().clone());
                 (took, Some(version.number), Some(reason.clone()))
             }
         };
         let phase = ending.phase();
         for number in [version.number, slot.stable.version.number] {
-            self.metrics.swaps.end_trial(id, &number.to_string());
+            self.metrics.trials.end_trial(id, &number.to_string());
         }
-        self.metrics.swaps.show_share(id, 0.0);
+        self.metrics.trials.show_share(id, 0.0);
         self.end_rollout(id, phase, result, reason.clone());
         self.note(id, version.number, result, reason);
         let change = Change {

@@ -12,20 +12,27 @@ use crate::instance::Generation;
 const CUT_LIMIT: Duration = Duration::from_secs(10);
 
 impl Control {
-    /// Lets a generation that serves no longer finish its requests, and keeps its code for a rollback if `keep` is set.
-    pub(super) fn retire(&self, ledger: &mut Ledger, generation: Arc<Generation>, keep: bool) {
+    /// Lets a generation that serves no longer finish its requests.
+    pub(super) fn retire(&self, ledger: &mut Ledger, generation: Arc<Generation>) {
+        self.let_finish(ledger, generation, Vec::new());
+    }
+
+    /// The same, and keeps its code for a rollback.
+    pub(super) fn retire_and_keep(&self, ledger: &mut Ledger, generation: Arc<Generation>) {
+        let most = self.config.swap.keep_generations as usize;
+        let excess = ledger.keep(generation.version.clone(), most);
+        self.let_finish(ledger, generation, excess);
+    }
+
+    fn let_finish(
+        &self,
+        ledger: &mut Ledger,
+        generation: Arc<Generation>,
+        excess: Vec<KeptVersion>,
+    ) {
         ledger.retired.push(Arc::downgrade(&generation.life));
-        let excess = if keep {
-            let most = self.config.swap.keep_generations as usize;
-            ledger.keep(generation.version.clone(), most)
-        } else {
-            Vec::new()
-        };
-        self.spawn(drain(
-            generation,
-            self.config.swap.swap_drain_timeout,
-            excess,
-        ));
+        let limit = self.config.swap.swap_drain_timeout;
+        self.spawn(drain(generation, limit, excess));
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

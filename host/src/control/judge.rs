@@ -75,7 +75,10 @@ impl Control {
     fn judged(&self, id: &str, number: u64, ending: Ending) {
         let end = self.conclude_by_itself(id, number, ending, &Peer("canary".into()));
         if let Some(end) = end {
-            self.metrics.swaps.judged(id, end == Phase::Promoted);
+            match end {
+                Phase::Promoted => self.metrics.trials.phase_passed(id),
+                _ => self.metrics.trials.phase_failed(id),
+            }
         }
     }
 

@@ -43,19 +43,13 @@ pub(super) fn read_source(path: &Path) -> Result<Source, String> {
     Source::read(path).map_err(|error| format!("can't be read: {error}; build the component first"))
 }
 
-impl Control {
-    /// Loads every component of a plan: the accepted one if a swap should survive, otherwise the manifest's file. Keeps
-    /// this thread busy for seconds, and one more for each component.
-    ///
-    /// # Errors
-    /// A component can't be served; the first such one is named.
-    pub(crate) fn load(plan: &Plan, parts: Parts) -> Result<Arc<Self>, AppError> {
-        let loaded: BTreeMap<&String, Result<_, AppError>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = plan
-                .manifest
-                .components
-                .iter()
-                .map(|(id, entry)| (id, scope.spawn(|| parts.load_first(id, &entry.source))))
+impl Parts {
+    /// Loads the version that each component of a plan starts with, on a thread each.
+    fn load_all<'a>(&self, plan: &'a Plan) -> BTreeMap<&'a String, Result<FirstVersion, AppError>> {
+        std::thread::scope(|scope| {
+            let components = plan.manifest.components.iter();
+            let threads: Vec<_> = components
+                .map(|(id, entry)| (id, scope.spawn(|| self.load_first(id, &entry.source))))
                 .collect();
             let joined = threads.into_iter().map(|(id, thread)| {
                 let first = thread
@@ -64,11 +58,21 @@ impl Control {
                 (id, first.map_err(|reason| plan.load_error(id, reason)))
             });
             joined.collect()
-        });
+        })
+    }
+}
+
+impl Control {
+    /// Loads every component of a plan: the accepted one if a swap should survive, otherwise the manifest's file. Keeps
+    /// this thread busy for seconds, and one more for each component.
+    ///
+    /// # Errors
+    /// A component can't be served; the first such one is named.
+    pub(crate) fn load(plan: &Plan, parts: Parts) -> Result<Arc<Self>, AppError> {
         let mut slots = BTreeMap::new();
         let mut ledgers = BTreeMap::new();
         let mut rollouts = Vec::new();
-        for (id, first) in loaded {
+        for (id, first) in parts.load_all(plan) {
             let FirstVersion {
                 version,
                 file_digest,

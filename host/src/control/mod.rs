@@ -193,7 +193,7 @@ impl Control {
         ledger.forget(version.number);
         let is_overruled = ledger.overrule(Some(version.number));
         if let Some(before) = before {
-            self.retire(ledger, before, true);
+            self.retire_and_keep(ledger, before);
         }
         drop(ledgers);
         if is_overruled {

@@ -159,20 +159,10 @@ impl Control {
             if ledger.overrule(Some(next.generation.version.number)) {
                 overruled.push(id);
             }
-            let old = before
-                .slots
-                .get(id)
-                .map(|slot| slot.stable.version.digest());
-            self.metrics.announce_component(id);
-            self.metrics
-                .component_serves(id, old, next.generation.version.digest());
-            if next.is_new {
-                self.metrics.swaps.tried(id, "reloaded");
-            }
+            self.count_successor(id, next, before.slots.get(id));
         }
         for (id, slot) in &before.slots {
             let ledger = ledgers.entry(id.clone()).or_default();
-            let keep = next.get(id).is_some_and(|next| next.is_new);
             if !next.contains_key(id) {
                 ledger.kept.clear();
                 if ledger.overrule(None) {
@@ -181,7 +171,10 @@ impl Control {
                 self.metrics
                     .component_left(id, slot.stable.version.digest());
             }
-            self.retire(ledger, slot.stable.clone(), keep);
+            match next.get(id) {
+                Some(next) if next.is_new => self.retire_and_keep(ledger, slot.stable.clone()),
+                _ => self.retire(ledger, slot.stable.clone()),
+            }
             ledger.settings_changed();
         }
         drop(ledgers);
@@ -192,5 +185,16 @@ impl Control {
             self.prune(id);
         }
         Ok(())
+    }
+
+    /// Shows what serves a component now, in the place of what did.
+    fn count_successor(&self, id: &str, next: &Successor, before: Option<&Slot>) {
+        let old = before.map(|slot| slot.stable.version.digest());
+        let new = next.generation.version.digest();
+        self.metrics.announce_component(id);
+        self.metrics.component_serves(id, old, new);
+        if next.is_new {
+            self.metrics.swaps.tried(id, "reloaded");
+        }
     }
 }

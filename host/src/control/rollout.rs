@@ -112,14 +112,14 @@ impl Control {
             record.restarts = 0;
         }
         drop(ledgers);
-        self.metrics.swaps.judged(id, true);
+        self.metrics.trials.phase_passed(id);
         self.note_rollout(id);
         Ok(true)
     }
 
     /// Has requests see the canary from here on. Held meanwhile: the ledgers.
     fn show(&self, id: &str, slot: &Slot, canary: Canary) -> Duration {
-        self.metrics.swaps.show_share(id, canary.share());
+        self.metrics.trials.show_share(id, canary.share());
         let slot = Slot {
             stable: slot.stable.clone(),
             canary: Some(Arc::new(canary)),

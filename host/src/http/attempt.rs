@@ -64,7 +64,7 @@ impl Attempt {
         // A host without room has failed the request, and not the canary.
         if outcome.err() != Some(Problem::Overloaded) {
             let context = &self.generation.context;
-            context.metrics.swaps.retried(&context.id);
+            context.metrics.trials.retried(&context.id);
         }
         self.generation = stable;
         self.tally = Some(tally);
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_host_without_room_is_no_error_of_a_version() {
         let metrics = Metrics::new().expect("names are unique");
-        let tally = Arc::new(Tally::new(metrics.swaps.trial("orders", "2")));
+        let tally = Arc::new(Tally::new(metrics.trials.trial("orders", "2")));
         count(tally.begin(), &Err(shortage()));
         assert_eq!(tally.counts(), Counts::default());
         count(tally.begin(), &Err(NoAnswer::InstanceEnded));

@@ -26,7 +26,7 @@ use super::heads;
 use super::refusals::{Refusals, connection};
 use super::respond::{Peer, respond};
 use crate::app::{Live, Readiness};
-use crate::clients::Clients;
+use crate::clients::{Clients, Share};
 
 /// Longest wait for a request's head: a client that sends it byte by byte holds a connection no longer. A connection that
 /// is not used is closed after as long, or up to twice as long between two requests.
@@ -69,10 +69,14 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let open = Arc::new(Semaphore::new(server.max_connections));
-    let connections = GracefulShutdown::new();
-    let stopped = CancellationToken::new();
+    let connections = Connections {
+        server,
+        http: http(),
+        watched: GracefulShutdown::new(),
+        stopped: CancellationToken::new(),
+    };
+    let (server, stopped) = (&connections.server, &connections.stopped);
     let farewells = Farewells::new(server.refusals.clone(), stopped.clone());
-    let http = http();
     let mut stop = std::pin::pin!(stop);
     loop {
         let (stream, address, permit) = tokio::select! {
@@ -86,12 +90,38 @@ pub(crate) async fn serve(
         if share.is_none() && !is_trusted {
             // What is refused does not fill the place of those that follow.
             drop(permit);
-            farewells.begin(stream, client.address(), connections.watcher());
+            farewells.begin(stream, client.address(), connections.watched.watcher());
             continue;
         }
+        let peer = Arc::new(Peer { client, is_trusted });
+        connections.begin(stream, address.ip(), peer, (share, permit));
+    }
+    drop(listener);
+    stopped.cancel();
+    drain(connections.watched, connections.server.drain_timeout).await;
+}
+
+/// All connections that are served, and what they are served with.
+struct Connections {
+    server: Arc<Server>,
+    http: auto::Builder<TokioExecutor>,
+    watched: GracefulShutdown,
+    /// Cancelled at the end.
+    stopped: CancellationToken,
+}
+
+impl Connections {
+    /// Serves one more in a task of its own, which holds `places` until its end.
+    fn begin(
+        &self,
+        stream: TcpStream,
+        address: IpAddr,
+        peer: Arc<Peer>,
+        places: (Option<Share>, Option<OwnedSemaphorePermit>),
+    ) {
         // Without this a small answer can wait 40 ms for the acknowledgement of the one before.
         _ = stream.set_nodelay(true);
-        let peer = Arc::new(Peer { client, is_trusted });
+        let server = &self.server;
         let used = Arc::new(Use::default());
         let service = service_fn({
             let (server, used) = (server.clone(), used.clone());
@@ -101,7 +131,6 @@ pub(crate) async fn serve(
                 async move { Ok::<_, Infallible>(respond(&server, &peer, request, in_use).await) }
             }
         });
-        let address = address.ip();
         let stream = Downstream::new(
             stream,
             address,
@@ -112,11 +141,12 @@ pub(crate) async fn serve(
             },
             used.clone(),
         );
-        let connection = http
+        let connection = self
+            .http
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        let connection = connections.watch(connection);
-        let (server, stopped) = (server.clone(), stopped.clone());
+        let connection = self.watched.watch(connection);
+        let (server, stopped) = (server.clone(), self.stopped.clone());
         tokio::spawn(async move {
             // A task of its own: the connection is woken often, and this hardly ever.
             let mut unused = JoinSet::new();
@@ -129,12 +159,9 @@ pub(crate) async fn serve(
             if let Err(error) = ended {
                 report(&server.refusals, address, &*error);
             }
-            drop((share, permit));
+            drop(places);
         });
     }
-    drop(listener);
-    stopped.cancel();
-    drain(connections, server.drain_timeout).await;
 }
 
 pub(super) fn http() -> auto::Builder<TokioExecutor> {

@@ -1,9 +1,6 @@
 //! What the console draws of the host's metrics.
 
-use store_server::console::{Panel, Reading};
-
-/// Series of answers that failed.
-const FAILED: (&str, &[&str]) = ("status", &["5"]);
+use store_server::console::{FAILED, Panel, Reading};
 
 const ROUTE: &[&str] = &["method", "route"];
 const COMPONENT: &[&str] = &["component"];
@@ -11,39 +8,10 @@ const GENERATION: &[&str] = &["component", "generation"];
 
 /// The charts, in the order in which the page shows them.
 pub(crate) static PANELS: [Panel; 15] = [
-    Panel::new(
-        "requests",
-        "Requests",
-        "/s",
-        Reading::Rate,
-        "http_requests_total",
-    )
-    .by(ROUTE),
-    Panel::new(
-        "errors",
-        "Errors (5xx)",
-        "/s",
-        Reading::Rate,
-        "http_requests_total",
-    )
-    .by(ROUTE)
-    .only(FAILED),
-    Panel::new(
-        "p50",
-        "Latency, p50",
-        "s",
-        Reading::Quantile(0.5),
-        "http_request_duration_seconds",
-    )
-    .by(ROUTE),
-    Panel::new(
-        "p99",
-        "Latency, p99",
-        "s",
-        Reading::Quantile(0.99),
-        "http_request_duration_seconds",
-    )
-    .by(ROUTE),
+    Panel::requests(ROUTE),
+    Panel::errors(ROUTE),
+    Panel::median_latency(ROUTE),
+    Panel::tail_latency(ROUTE),
     Panel::new(
         "in_flight",
         "In flight",
@@ -91,20 +59,8 @@ pub(crate) static PANELS: [Panel; 15] = [
         Reading::Age,
         "store_report_refreshed_timestamp_seconds",
     ),
-    Panel::new(
-        "cpu",
-        "Processor",
-        "cores",
-        Reading::Processor,
-        "process_cpu_seconds_total",
-    ),
-    Panel::new(
-        "memory",
-        "Memory",
-        "bytes",
-        Reading::Value,
-        "process_resident_memory_bytes",
-    ),
+    Panel::processor(),
+    Panel::memory(),
     Panel::new(
         "trial_requests",
         "Requests",
@@ -148,7 +104,7 @@ mod tests {
         metrics.announce_component("orders");
         metrics.mysql_pool("orders");
         metrics.redis_near("orders");
-        metrics.swaps.trial("orders", "1");
+        metrics.trials.trial("orders", "1");
         let route = RouteMetrics::new(metrics.requests.clone(), "orders", "/orders");
         let get = route.of(&http::Method::GET);
         get.leave(200, Duration::from_millis(100), &Span::default());

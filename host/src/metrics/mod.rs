@@ -1,8 +1,9 @@
 //! Every metric of the host, declared once. `docs/METRICS.md` explains them to operators.
 //!
-//! `requests` has the metrics of requests by route, `swaps` those of changes by component, `pool` those of the MySQL pools,
-//! `group` those of MySQL servers with the same data, `outbound` those of what components ask MySQL and Redis for; the rest is
-//! here. `history` says which of them the console draws. Nothing here decides anything, and no other room declares a metric.
+//! `requests` has the metrics of requests by route, `swaps` those of changes by component, `trials` those of canaries and
+//! roll-outs, `pool` those of the MySQL pools, `group` those of MySQL servers with the same data, `outbound` those of
+//! what components ask MySQL and Redis for; the rest is here. `history` says which of them the console draws. Nothing
+//! here decides anything, and no other room declares a metric.
 
 mod group;
 mod history;
@@ -10,6 +11,7 @@ mod outbound;
 mod pool;
 mod requests;
 mod swaps;
+mod trials;
 
 use std::sync::Arc;
 
@@ -28,7 +30,8 @@ pub(crate) use self::outbound::{NearMetrics, Refusal};
 pub(crate) use self::pool::PoolMetrics;
 use self::pool::PoolVecs;
 pub(crate) use self::requests::{MethodMetrics, RequestMetrics, RouteMetrics};
-pub(crate) use self::swaps::{GenerationRow, MirrorMetrics, SwapMetrics, TrialMetrics};
+pub(crate) use self::swaps::{GenerationRow, SwapMetrics};
+pub(crate) use self::trials::{MirrorMetrics, TrialMetrics, TrialVecs};
 
 /// Bounds in seconds for requests: a cached report takes under a millisecond, a limit is usually 30 s.
 const REQUEST_SECONDS: [f64; 14] = [
@@ -51,8 +54,10 @@ pub(crate) struct Metrics {
     group: GroupFamilies,
     /// Requests, by route.
     pub(crate) requests: Arc<RequestMetrics>,
-    /// Swaps, generations and canaries.
+    /// Swaps and generations.
     pub(crate) swaps: SwapMetrics,
+    /// Canaries, mirrorings and roll-outs.
+    pub(crate) trials: TrialVecs,
     /// Spans on their way to a receiver.
     pub(crate) spans: SpanCounters,
 }
@@ -107,6 +112,7 @@ impl Metrics {
             group: GroupFamilies::declare(&declare)?,
             requests: Arc::new(RequestMetrics::declare(&declare)?),
             swaps: SwapMetrics::declare(&declare)?,
+            trials: TrialVecs::declare(&declare)?,
             spans: SpanCounters::declare(&declare, "store_trace_spans_total")?,
             registry: registry.clone(),
         };
@@ -141,6 +147,7 @@ impl Metrics {
         self.traps.with_label_values(&[component]);
         self.outbound.announce(component);
         self.swaps.announce(component);
+        self.trials.announce(component);
     }
 
     /// Shows the digest of the component that serves, in place of the one `before`.

@@ -1,57 +1,30 @@
 //! What a service manager and a container engine are told.
 
-use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output};
 
-use testbed::{HostOptions, Signal};
+use testbed::{HostOptions, ServiceManager, Signal};
 
 use crate::support::{PATIENCE, empty_store, eventually, host_binary, options};
-
-/// Waits for a message with all of these lines, and passes over signs of life.
-fn hears(manager: &UnixDatagram, lines: &[&str]) {
-    let mut buffer = [0; 1024];
-    loop {
-        let length = manager.recv(&mut buffer).expect("a message in time");
-        let message = String::from_utf8_lossy(&buffer[..length]);
-        if message.trim() == "WATCHDOG=1" {
-            continue;
-        }
-        let found: Vec<&str> = message.lines().collect();
-        assert!(
-            lines.iter().all(|line| found.contains(line)),
-            "{found:?}, not {lines:?}"
-        );
-        return;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_manager_hears_how_the_host_is() {
     let store = empty_store().await;
-    let socket = store.folder().join("notify");
-    let manager = UnixDatagram::bind(&socket).unwrap();
-    manager.set_read_timeout(Some(PATIENCE)).unwrap();
-    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let env = vec![
-        variable("NOTIFY_SOCKET", socket.to_str().unwrap()),
-        variable("WATCHDOG_USEC", "200000"),
-    ];
+    let manager = ServiceManager::start(store.folder(), PATIENCE).unwrap();
+    let env = manager.variables();
     let host = store.host(HostOptions { env, ..options() }).await.unwrap();
-    hears(&manager, &["READY=1"]);
-    let mut buffer = [0; 64];
+    manager.hears(&["READY=1"]).unwrap();
     for _ in 0..3 {
-        let length = manager.recv(&mut buffer).unwrap();
-        assert_eq!(buffer[..length], *b"WATCHDOG=1\n");
+        manager.sees_life().unwrap();
     }
     host.process().signal(Signal::SIGHUP).unwrap();
-    hears(&manager, &["RELOADING=1"]);
-    hears(&manager, &["READY=1"]);
+    manager.hears(&["RELOADING=1"]).unwrap();
+    manager.hears(&["READY=1"]).unwrap();
     eventually("the reload is logged", async || {
         host.log().contains("The reload is done")
     })
     .await;
     host.sigterm().unwrap();
-    hears(&manager, &["STOPPING=1"]);
+    manager.hears(&["STOPPING=1"]).unwrap();
 }
 
 fn healthcheck(listen: &str) -> Output {

@@ -6,13 +6,11 @@
     reason = "a failed step of a test is that test's failure"
 )]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use reqwest::{Client, StatusCode};
 use testbed::seed::Dataset;
-use testbed::{HostOptions, Process, Store, start_program};
+use testbed::{HostOptions, Store, Twin};
 
 const GETS: [&str; 8] = [
     "/health-check",
@@ -43,14 +41,17 @@ async fn the_twin_that_groups_orders_answers_the_same() {
 }
 
 async fn assert_same_answers(flags: &[&str]) {
-    let binary = Path::new(env!("CARGO_BIN_EXE_store-native")).with_file_name("store-host");
+    let program = Path::new(env!("CARGO_BIN_EXE_store-native"));
+    let binary = program.with_file_name("store-host");
     assert!(binary.exists(), "build it first: cargo build -p store-host");
     let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spin.toml");
     let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     store.migrate(&binary).unwrap();
     store.seed(&Dataset::sample()).await.unwrap();
     let host = store.host(HostOptions::new(binary, app)).await.unwrap();
-    let twin = Twin::start(&store, flags).await;
+    let twin = Twin::start(&store, "native", program, None, flags)
+        .await
+        .unwrap();
 
     assert_same_reads(&host.url(""), &twin.url).await;
     let mut last = 0;
@@ -106,46 +107,4 @@ async fn post(url: &str, body: &'static str) -> (StatusCode, i64) {
     let status = response.status();
     let answer: serde_json::Value = response.json().await.unwrap();
     (status, answer["order_id"].as_i64().unwrap_or_default())
-}
-
-struct Twin {
-    url: String,
-    _process: Process,
-}
-
-impl Twin {
-    async fn start(store: &Store, flags: &[&str]) -> Self {
-        let log: PathBuf = store.folder().join("native.log");
-        let args = [
-            "--listen",
-            "127.0.0.1:0",
-            "--mysql-url",
-            store.addresses().mysql_url(),
-            "--redis-url",
-            store.addresses().redis_url(),
-        ];
-        let args: Vec<_> = args
-            .iter()
-            .chain(flags)
-            .map(|arg| (*arg).to_owned())
-            .collect();
-        let program = env!("CARGO_BIN_EXE_store-native");
-        let process = start_program("native", program, &args, &log).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            let line = said
-                .lines()
-                .find_map(|line| line.strip_prefix("listening on "));
-            if let (Some(url), true) = (line, said.ends_with('\n')) {
-                let url = url.to_owned();
-                return Self {
-                    url,
-                    _process: process,
-                };
-            }
-            assert!(Instant::now() < deadline, "{}", process.log_tail());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
 }

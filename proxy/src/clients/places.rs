@@ -6,13 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
-
-use super::rate::bucket;
+use store_server::client_network;
 
 /// Parts of the table, each with a lock of its own, so that threads seldom wait for one another.
 const SHARDS: usize = 16;
 
-/// Counts connections and requests for each address; IPv6 addresses by their /64, as rates do.
+/// Counts connections and requests for each client.
 #[derive(Default)]
 pub(crate) struct Clients {
     shards: [Mutex<HashMap<IpAddr, [usize; KINDS]>>; SHARDS],
@@ -45,7 +44,7 @@ impl Clients {
         kind: Kind,
         limit: usize,
     ) -> Option<Place> {
-        let client = bucket(client);
+        let client = client_network(client);
         let mut shard = self.shard(client);
         let taken = &mut shard.entry(client).or_default()[kind as usize];
         // With no place taken of any kind the address was not in the table, and the limit is at least one.

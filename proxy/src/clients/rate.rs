@@ -1,11 +1,12 @@
 //! Requests per client address: a token bucket each.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use store_server::client_network;
 
 use crate::config;
 
@@ -32,7 +33,7 @@ impl ClientRate {
     /// The time until there is one.
     pub(crate) fn take(&self, client: IpAddr) -> Result<(), Duration> {
         self.buckets
-            .check_key(&bucket(client))
+            .check_key(&client_network(client))
             .map_err(|until| until.wait_time_from(self.clock.now()))
     }
 
@@ -40,17 +41,6 @@ impl ClientRate {
     pub(crate) fn forget_idle(&self) {
         self.buckets.retain_recent();
         self.buckets.shrink_to_fit();
-    }
-}
-
-/// An IPv6 client usually has a whole /64 for itself, so that is what shares a bucket.
-pub(crate) fn bucket(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let network = u128::from(address) & !u128::from(u64::MAX);
-            Ipv6Addr::from(network).into()
-        }
     }
 }
 
@@ -70,19 +60,5 @@ mod tests {
         let wait = rate.take(one).expect_err("empty");
         assert!(wait > Duration::from_secs(90), "{wait:?}");
         assert!(rate.take(other).is_ok());
-    }
-
-    #[test]
-    fn one_ipv6_network_is_one_client() {
-        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
-        assert_eq!(
-            bucket(address("2001:db8::1")),
-            bucket(address("2001:db8::2:3"))
-        );
-        assert_ne!(
-            bucket(address("2001:db8:0:1::1")),
-            bucket(address("2001:db8::1"))
-        );
-        assert_eq!(bucket(address("::ffff:192.0.2.1")), address("192.0.2.1"));
     }
 }

@@ -17,7 +17,6 @@ mod resolver;
 mod server_entry;
 #[cfg(test)]
 mod tests;
-mod trace;
 mod upstream_tls;
 
 use std::collections::BTreeMap;
@@ -36,7 +35,7 @@ pub use resolver::{NameServer, Resolver};
 pub use server_entry::{Place, ServerEntry};
 use store_server::duration;
 pub use store_server::duration::parse as parse_duration;
-pub use trace::Trace;
+pub use store_server::trace::Settings as Trace;
 pub use upstream_tls::{TlsFiles, UpstreamTls};
 
 /// The whole file. Every key has a default except the servers themselves.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::{BufMut, BytesMut};
+use http::HeaderValue;
 
-use crate::cache::Outcome;
+use crate::cache::{Outcome, WholeAnswer};
 use crate::message::plain::PlainRequest;
 use crate::message::request_id::{REQUEST_ID, new_id};
 use crate::message::target;
@@ -39,23 +40,13 @@ impl Shortcut {
         let cache = group.cache.filter(|_| self.live.may_use_caches())?;
         let kept = cache.find_whole(plain.host, plain.target, client.https)?;
         let now = SystemTime::now();
-        let ttl = kept.fresh_until.duration_since(now).ok()?.as_secs();
-        let age = now.duration_since(kept.made).unwrap_or_default().as_secs();
+        let request_id = new_id();
+        let mut answer = head(&kept, now, &request_id)?;
 
         // Over in a moment and without a fault: there is a trace only if it is in the sample.
         let tracing = &self.live.tracing;
         let root = tracing.quick_request("GET", began, &plain.origin, false);
         let mut root = traced::described(root, "GET", client.https);
-        let request_id = new_id();
-        let mut answer = BytesMut::with_capacity(kept.head.len() + kept.body.len() + 160);
-        answer.put_slice(&kept.head);
-        answer.put_slice(
-            format!("Age: {age}\r\nCache-Status: store-proxy; hit; ttl={ttl}\r\n").as_bytes(),
-        );
-        answer.put_slice(REQUEST_ID.as_str().as_bytes());
-        answer.put_slice(b": ");
-        answer.put_slice(request_id.as_bytes());
-        answer.put_slice(b"\r\n");
         put_answer_line(&mut answer, tracing, root.ids());
         answer.put_slice(b"\r\n");
         answer.put_slice(&kept.body);
@@ -95,4 +86,19 @@ impl Shortcut {
         }
         Some(answer)
     }
+}
+
+/// The head of an answer that is kept and still fresh, without the empty line, in room for the whole of it.
+fn head(kept: &WholeAnswer, now: SystemTime, request_id: &HeaderValue) -> Option<BytesMut> {
+    let ttl = kept.fresh_until.duration_since(now).ok()?.as_secs();
+    let age = now.duration_since(kept.made).unwrap_or_default().as_secs();
+    let mut head = BytesMut::with_capacity(kept.head.len() + kept.body.len() + 160);
+    head.put_slice(&kept.head);
+    let about = format!("Age: {age}\r\nCache-Status: store-proxy; hit; ttl={ttl}\r\n");
+    head.put_slice(about.as_bytes());
+    head.put_slice(REQUEST_ID.as_str().as_bytes());
+    head.put_slice(b": ");
+    head.put_slice(request_id.as_bytes());
+    head.put_slice(b"\r\n");
+    Some(head)
 }

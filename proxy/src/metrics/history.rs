@@ -5,10 +5,7 @@ use store_server::console::{Panel, Reading};
 const GROUP: &[&str] = &["group"];
 const UPSTREAM: &[&str] = &["upstream"];
 
-/// Series of answers that failed.
-const FAILED: (&str, &[&str]) = ("status", &["5"]);
-
-/// The same of tries, where none counts too.
+/// Series of tries that failed, with an answer or without.
 const FAILED_TRIES: (&str, &[&str]) = ("status", &["5", "error"]);
 
 /// Results of requests that the cache may serve.
@@ -19,39 +16,10 @@ const CACHEABLE: (&str, &[&str]) = (
 
 /// The charts, in the order in which the page shows them.
 pub(crate) static PANELS: [Panel; 15] = [
-    Panel::new(
-        "requests",
-        "Requests",
-        "/s",
-        Reading::Rate,
-        "http_requests_total",
-    )
-    .by(GROUP),
-    Panel::new(
-        "errors",
-        "Errors (5xx)",
-        "/s",
-        Reading::Rate,
-        "http_requests_total",
-    )
-    .by(GROUP)
-    .only(FAILED),
-    Panel::new(
-        "p50",
-        "Latency, p50",
-        "s",
-        Reading::Quantile(0.5),
-        "http_request_duration_seconds",
-    )
-    .by(GROUP),
-    Panel::new(
-        "p99",
-        "Latency, p99",
-        "s",
-        Reading::Quantile(0.99),
-        "http_request_duration_seconds",
-    )
-    .by(GROUP),
+    Panel::requests(GROUP),
+    Panel::errors(GROUP),
+    Panel::median_latency(GROUP),
+    Panel::tail_latency(GROUP),
     Panel::new(
         "upstream_requests",
         "Requests by upstream",
@@ -125,20 +93,8 @@ pub(crate) static PANELS: [Panel; 15] = [
         Reading::Value,
         "store_proxy_connections",
     ),
-    Panel::new(
-        "cpu",
-        "Processor",
-        "cores",
-        Reading::Processor,
-        "process_cpu_seconds_total",
-    ),
-    Panel::new(
-        "memory",
-        "Memory",
-        "bytes",
-        Reading::Value,
-        "process_resident_memory_bytes",
-    ),
+    Panel::processor(),
+    Panel::memory(),
 ];
 
 #[cfg(test)]

@@ -19,13 +19,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
-use store_server::admin_name::{is_known, is_own_origin};
+use store_server::admin_name::{is_from_elsewhere, is_known};
 use store_server::build::Build;
 use store_server::console::{Console, Place};
 use store_server::logging::AUDIT;
@@ -212,10 +210,6 @@ impl ServeHttp for Admin {
         if status != StatusCode::NOT_MODIFIED {
             headers.insert(CONTENT_LENGTH, length);
         }
-        // The console's files have their own.
-        let kept = headers.entry(CACHE_CONTROL);
-        kept.or_insert(HeaderValue::from_static("no-store"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if self.handing_over.load(Ordering::Relaxed) {
             // The next request is for the new process.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -263,15 +257,14 @@ impl Resource {
     }
 }
 
-/// Refuses what a web page elsewhere asks for: somebody may have one open on this machine. The console is of this listener.
+/// Refuses what a web page elsewhere asks for. The console is of this listener.
 ///
 /// # Errors
 /// It is such a page.
 pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), AdminError> {
-    let host = headers.get(HOST).map(HeaderValue::as_bytes);
-    match headers.get(ORIGIN) {
-        Some(origin) if !is_own_origin(origin.as_bytes(), host) => Err(AdminError::FromBrowser),
-        _ => Ok(()),
+    match is_from_elsewhere(headers) {
+        true => Err(AdminError::FromBrowser),
+        false => Ok(()),
     }
 }
 

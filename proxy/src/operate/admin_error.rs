@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
-use serde_json::Value;
-use store_server::problem;
+use store_server::{admin_answer, problem};
 
 use crate::config::ConfigError;
 use crate::table::live::NoSuchUpstream;
@@ -76,8 +75,7 @@ impl AdminError {
     pub(super) fn answer(&self) -> Answer {
         let status = self.status();
         let members = problem::members(status, &self.to_string());
-        let mut answer = text(problem::MEDIA_TYPE, Value::Object(members).to_string());
-        *answer.status_mut() = status;
+        let mut answer: Answer = admin_answer::refusal(status, members).map(Into::into);
         match self {
             Self::Method(allow) => {
                 answer
@@ -110,9 +108,5 @@ pub(super) fn json(value: &impl Serialize) -> Result<Answer, AdminError> {
 
 /// An answer of text.
 pub(super) fn text(media_type: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(body.into_bytes());
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    answer
+    admin_answer::data(media_type, body).map(Into::into)
 }

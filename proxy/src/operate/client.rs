@@ -3,17 +3,25 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use store_server::Secret;
+use store_server::admin_client::{Limits, send};
 use store_server::listener::reachable;
 use store_server::terminal::table;
+use store_server::token::authorization;
+use store_server::{AdminUrl, Secret};
+use url::form_urlencoded;
 
 use crate::answers::{Drain, NameStatus, Purge, Reload, Status, Undrain};
 
 /// The admin listener of a proxy with the default settings.
 const DEFAULT: &str = "http://127.0.0.1:8081";
+
+/// Longest wait for a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Longest wait for an answer; that to a drain may take longer by the drain's own limit.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -26,9 +34,10 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Sends requests to one proxy.
 pub struct AdminClient {
+    /// As the operator wrote it.
     admin: String,
+    url: AdminUrl,
     token: Option<Secret>,
-    client: Client,
 }
 
 /// Why a command failed.
@@ -59,28 +68,18 @@ impl AdminClient {
     /// A client of the process at the URL `admin`, or else at the default one. Changes need a `token`.
     ///
     /// # Errors
-    /// No HTTP client can be made.
+    /// It is no URL of an admin listener.
     pub fn new(admin: Option<&str>, token: Option<Secret>) -> Result<Self, ClientError> {
         let admin = admin.unwrap_or(DEFAULT).trim_end_matches('/').to_owned();
-        let client = Client::builder()
-            // The environment's proxies are for the world outside.
-            .no_proxy()
-            // A new connection for each request: during an upgrade, an old one leads to the old process.
-            .pool_max_idle_per_host(0)
-            .connect_timeout(Duration::from_secs(2))
-            .build()
-            .map_err(|error| unreachable(&admin, &error))?;
-        Ok(Self {
-            admin,
-            token,
-            client,
-        })
+        let url: Result<AdminUrl, String> = admin.parse();
+        let url = url.map_err(|reason| unreachable(&admin, reason))?;
+        Ok(Self { admin, url, token })
     }
 
     /// A client of the process with this admin listener.
     ///
     /// # Errors
-    /// No HTTP client can be made.
+    /// None that can happen: every address is one of a listener.
     pub fn at(listener: SocketAddr, token: Option<Secret>) -> Result<Self, ClientError> {
         Self::new(Some(&format!("http://{}", reachable(listener))), token)
     }
@@ -131,8 +130,7 @@ impl AdminClient {
     /// # Errors
     /// Nobody answers, or the answer is not a proxy's.
     pub async fn status_text(&self) -> Result<String, ClientError> {
-        let request = self.request(Method::GET, "/status").timeout(ANSWER_LIMIT);
-        let (status, text) = self.send(request).await?;
+        let (status, text) = self.ask(Method::GET, "/status", ANSWER_LIMIT).await?;
         if status != StatusCode::OK {
             return Err(refused(status, &text));
         }
@@ -153,7 +151,7 @@ impl AdminClient {
     /// Nobody answers, or the answer is not a proxy's.
     pub(crate) async fn status(&self) -> Result<Status, ClientError> {
         let text = self.status_text().await?;
-        serde_json::from_str(&text).map_err(|error| unreachable(&self.admin, &error))
+        serde_json::from_str(&text).map_err(|error| unreachable(&self.admin, error.to_string()))
     }
 
     async fn change<T: DeserializeOwned>(
@@ -163,13 +161,13 @@ impl AdminClient {
         limit: Duration,
     ) -> Result<T, ClientError> {
         let began = Instant::now();
+        let target = target(path, arguments);
         loop {
-            let request = self.request(Method::POST, path);
-            let (status, text) = self.send(request.query(arguments).timeout(limit)).await?;
+            let (status, text) = self.ask(Method::POST, &target, limit).await?;
             match status {
                 StatusCode::OK => {
                     return serde_json::from_str(&text)
-                        .map_err(|error| unreachable(&self.admin, &error));
+                        .map_err(|error| unreachable(&self.admin, error.to_string()));
                 }
                 StatusCode::SERVICE_UNAVAILABLE if began.elapsed() < HANDING_OVER => {
                     tokio::time::sleep(ASK_AGAIN).await;
@@ -179,20 +177,37 @@ impl AdminClient {
         }
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.client.request(method, format!("{}{path}", self.admin));
-        match &self.token {
-            Some(Secret(token)) => request.bearer_auth(token),
-            None => request,
+    /// Sends a request for `target`, a path and maybe a query, and reads its answer.
+    async fn ask(
+        &self,
+        method: Method,
+        target: &str,
+        limit: Duration,
+    ) -> Result<(StatusCode, String), ClientError> {
+        let failed = |reason: String| unreachable(&self.admin, reason);
+        let mut request = Request::builder().method(method).uri(target);
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, authorization(token).map_err(failed)?);
         }
+        let request = request.body(Bytes::new());
+        let request = request.map_err(|error| failed(error.to_string()))?;
+        let limits = Limits {
+            connect: CONNECT_LIMIT,
+            answer: limit,
+        };
+        let answer = send(&self.url, request, limits).await;
+        let answer = answer.map_err(|failure| failed(failure.cause()))?;
+        let text = String::from_utf8_lossy(answer.body()).into_owned();
+        Ok((answer.status(), text))
     }
+}
 
-    async fn send(&self, request: RequestBuilder) -> Result<(StatusCode, String), ClientError> {
-        let failed = |error: reqwest::Error| unreachable(&self.admin, &error);
-        let answer = request.send().await.map_err(failed)?;
-        let status = answer.status();
-        Ok((status, answer.text().await.map_err(failed)?))
+fn target(path: &str, arguments: &[(&str, &str)]) -> String {
+    if arguments.is_empty() {
+        return path.to_owned();
     }
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    format!("{path}?{}", query.extend_pairs(arguments).finish())
 }
 
 /// A line for the process, one for each upstream, and one for each name that can't be looked up.
@@ -244,15 +259,10 @@ fn lines(status: &Status) -> Vec<String> {
         .collect()
 }
 
-fn unreachable(admin: &str, error: &dyn std::error::Error) -> ClientError {
-    // The cause at the end of the chain says it best: what comes before repeats the address.
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
+fn unreachable(admin: &str, reason: String) -> ClientError {
     ClientError::Unreachable {
         admin: admin.to_owned(),
-        reason: cause.to_string(),
+        reason,
     }
 }
 
@@ -270,6 +280,27 @@ fn refused(status: StatusCode, text: &str) -> ClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_are_in_the_query() {
+        assert_eq!(target("/reload", &[]), "/reload");
+        let arguments = [("upstream", "[::1]:5000"), ("timeout", "1m 30s")];
+        assert_eq!(
+            target("/drain", &arguments),
+            "/drain?upstream=%5B%3A%3A1%5D%3A5000&timeout=1m+30s"
+        );
+    }
+
+    #[test]
+    fn what_is_no_listener_s_url_is_refused() {
+        for url in ["127.0.0.1:8081", "https://127.0.0.1:8081"] {
+            let refused = AdminClient::new(Some(url), None).err().expect(url);
+            let expected = format!("no proxy answers at {url}: write it as http://");
+            let said = refused.to_string();
+            assert!(said.starts_with(&expected), "{said}");
+        }
+        assert!(AdminClient::new(Some("http://[::1]:8081/"), None).is_ok());
+    }
 
     #[test]
     fn a_status_becomes_a_table() {

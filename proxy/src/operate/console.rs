@@ -1,11 +1,10 @@
 //! What the console's page asks for, of this proxy and, through it, of the hosts of its fleet.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use pingora_core::protocols::http::ServerSession;
 use store_server::console::{self, Forward, NotAnswered, Place};
+use store_server::listener::UPLOAD_LIMIT;
 use store_server::logging::AUDIT;
 
 use super::admin::{Admin, check_origin, peer};
@@ -13,9 +12,6 @@ use super::admin_error::{AdminError, Answer};
 
 /// The largest component that is passed on to a host: as large as hosts take, unless they are told otherwise.
 const LARGEST_COMPONENT: usize = 64 << 20;
-
-/// Longest wait for the whole of a component, as at hosts: one is received at a time.
-const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 impl Admin {
     /// Answers a request for `place`, if its sender may make it.
@@ -80,8 +76,8 @@ impl Admin {
 /// # Errors
 /// It is too large, breaks off, or takes too long.
 async fn receive(session: &mut ServerSession) -> Result<Bytes, AdminError> {
-    let reading = tokio::time::timeout(TIME_LIMIT, read(session));
-    let late = |_| Err(AdminError::TooSlow(TIME_LIMIT));
+    let reading = tokio::time::timeout(UPLOAD_LIMIT, read(session));
+    let late = |_| Err(AdminError::TooSlow(UPLOAD_LIMIT));
     reading.await.unwrap_or_else(late)
 }
 

@@ -116,54 +116,55 @@ fn with_services(
     parts: Parts<'_>,
     tell: oneshot::Sender<()>,
 ) -> Result<(Server, Occupants), StartError> {
-    let config = parts.config;
-    let http2_without_tls = config.listen.iter().any(|listen| listen.h2c);
-    let front = Front::new(
-        parts.live.clone(),
-        parts.access_log,
-        server.configuration.clone(),
-        http2_without_tls,
-    );
-    let entrance = Entrance::new(
-        front,
-        parts.live.clone(),
-        &config.listen,
-        parts.certificates,
-    )
-    .map_err(|error| StartError::Internal(error.to_string()))?;
-    let occupants = entrance.occupants();
-    let mut proxy = Service::new("proxy".into(), entrance);
-    for listen in &config.listen {
-        proxy.add_listener(sockets::listener(listen.address));
-    }
+    let (config, live) = (parts.config, parts.live.clone());
+    let (proxy, occupants) = proxy(&parts, server.configuration.clone())?;
     server.add_service(proxy);
-
-    let admin = Admin {
-        live: parts.live.clone(),
-        reloader: parts.reloader,
-        token: parts.visitors.token,
-        console: parts.visitors.console,
-        names: config.server.admin_names.clone(),
-        handing_over: parts.handing_over,
-        upgrade_socket: config.server.upgrade_socket.clone(),
-    };
-    let admin = AdminEntrance::new(admin, parts.live.clone());
-    let mut admin = Service::new("admin".into(), admin);
-    admin.threads = Some(1);
-    admin.add_tcp_with_settings(
-        &config.server.admin.to_string(),
-        TcpSocketOptions::default(),
-    );
-    server.add_service(admin);
-
-    let lookups = NameLookups::new(parts.live.clone());
+    server.add_service(admin(parts));
+    let lookups = NameLookups::new(live.clone());
     server.add_service(background_service("names", lookups));
-    server.add_service(background_service("health", HealthChecks::new(parts.live)));
+    server.add_service(background_service("health", HealthChecks::new(live)));
     server.add_service(ListenWatch {
         addresses: sockets::addresses(config),
         tell: Some(tell),
     });
     Ok((server, occupants))
+}
+
+/// What serves clients.
+fn proxy(
+    parts: &Parts<'_>,
+    conf: Arc<ServerConf>,
+) -> Result<(Service<Entrance>, Occupants), StartError> {
+    let config = parts.config;
+    let http2_without_tls = config.listen.iter().any(|listen| listen.h2c);
+    let (live, access_log) = (parts.live.clone(), parts.access_log.clone());
+    let front = Front::new(live.clone(), access_log, conf, http2_without_tls);
+    let entrance = Entrance::new(front, live, &config.listen, parts.certificates);
+    let entrance = entrance.map_err(|error| StartError::Internal(error.to_string()))?;
+    let occupants = entrance.occupants();
+    let mut proxy = Service::new("proxy".into(), entrance);
+    for listen in &config.listen {
+        proxy.add_listener(sockets::listener(listen.address));
+    }
+    Ok((proxy, occupants))
+}
+
+/// What serves operators.
+fn admin(parts: Parts<'_>) -> Service<AdminEntrance> {
+    let server = &parts.config.server;
+    let admin = Admin {
+        live: parts.live.clone(),
+        reloader: parts.reloader,
+        token: parts.visitors.token,
+        console: parts.visitors.console,
+        names: server.admin_names.clone(),
+        handing_over: parts.handing_over,
+        upgrade_socket: server.upgrade_socket.clone(),
+    };
+    let mut service = Service::new("admin".into(), AdminEntrance::new(admin, parts.live));
+    service.threads = Some(1);
+    service.add_tcp_with_settings(&server.admin.to_string(), TcpSocketOptions::default());
+    service
 }
 
 /// Runs the server in a thread of its own, as pingora blocks the one it is run on.

@@ -32,9 +32,6 @@ use crate::table::live::Live;
 /// The service that traces are of, unless the environment names another.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// How long the last traces may take to be sent, at the end.
-const TRACES_LIMIT: Duration = Duration::from_secs(3);
-
 /// Wait between two looks at the certificates' files.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(1);
 
@@ -72,7 +69,7 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
         file_error(&path, error)
     })?;
     let access_log = Arc::new(access_log);
-    let tracing = Tracing::start(&config.trace.settings(), PROGRAM, metrics.spans.clone());
+    let tracing = Tracing::start(&config.trace, PROGRAM, metrics.spans.clone());
     let tracing = tracing.map_err(StartError::Trace)?;
     let names = Names::new(metrics.clone());
     names.ask_for_all(&config).await;
@@ -93,7 +90,7 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     service_manager::ready();
     let _ended_on_drop = service_manager::show_life();
     proxy.follow(&mut signals).await;
-    tracing.finish(TRACES_LIMIT).await;
+    tracing.finish().await;
     Ok(())
 }
 

@@ -1,56 +1,29 @@
 //! What a service manager and a container engine are told.
 
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixDatagram;
 
-use testbed::Signal;
+use testbed::{ServiceManager, Signal};
 
 use crate::support::{PATIENCE, Rig, Upstream, binary, shop};
-
-/// Waits for a message with all of these lines, and passes over signs of life.
-fn hears(manager: &UnixDatagram, lines: &[&str]) {
-    let mut buffer = [0; 1024];
-    loop {
-        let length = manager.recv(&mut buffer).expect("a message in time");
-        let message = String::from_utf8_lossy(&buffer[..length]);
-        if message.trim() == "WATCHDOG=1" {
-            continue;
-        }
-        let found: Vec<&str> = message.lines().collect();
-        assert!(
-            lines.iter().all(|line| found.contains(line)),
-            "{found:?}, not {lines:?}"
-        );
-        return;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_manager_hears_who_serves_and_that_it_lives() {
     let upstream = Upstream::start().await;
     let rig = Rig::start(&shop("", [&upstream])).await;
-    let socket = rig.folder.join("notify");
-    let manager = UnixDatagram::bind(&socket).unwrap();
-    manager.set_read_timeout(Some(PATIENCE)).unwrap();
-    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let env = vec![
-        variable("NOTIFY_SOCKET", socket.to_str().unwrap()),
-        variable("WATCHDOG_USEC", "200000"),
-    ];
+    let manager = ServiceManager::start(&rig.folder, PATIENCE).unwrap();
+    let env = manager.variables();
     // In another's place, so that it has to say who it is.
     let successor = rig.successor_in("proxy-1", env).await;
     let id = format!("MAINPID={}", successor.process().id());
-    hears(&manager, &[&id, "READY=1"]);
-    let mut buffer = [0; 64];
+    manager.hears(&[&id, "READY=1"]).unwrap();
     for _ in 0..3 {
-        let length = manager.recv(&mut buffer).unwrap();
-        assert_eq!(buffer[..length], *b"WATCHDOG=1\n");
+        manager.sees_life().unwrap();
     }
     successor.process().signal(Signal::SIGHUP).unwrap();
-    hears(&manager, &["RELOADING=1"]);
-    hears(&manager, &["READY=1"]);
+    manager.hears(&["RELOADING=1"]).unwrap();
+    manager.hears(&["READY=1"]).unwrap();
     successor.process().signal(Signal::SIGTERM).unwrap();
-    hears(&manager, &["STOPPING=1"]);
+    manager.hears(&["STOPPING=1"]).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

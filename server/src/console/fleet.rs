@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::exchange::{Asked, Sender};
+use super::exchange::Asked;
 use super::member::Member;
 
 /// Longest wait for something to read.
@@ -21,7 +21,6 @@ pub(super) const READ_LIMIT: Duration = Duration::from_secs(4);
 
 /// All other members.
 pub(super) struct Fleet {
-    pub(super) sender: Sender,
     configured: Vec<Member>,
     standing: Arc<Mutex<Vec<Standing>>>,
     /// Looks that are under way.
@@ -43,7 +42,6 @@ struct Standing {
 impl Fleet {
     pub(super) fn new(configured: Vec<Member>) -> Self {
         Self {
-            sender: Sender::new(),
             configured,
             standing: Arc::default(),
             looks: Mutex::default(),
@@ -77,8 +75,7 @@ impl Fleet {
         while looks.try_join_next().is_some() {}
         for one in standing.iter_mut().filter(|one| !one.is_looked_at) {
             one.is_looked_at = true;
-            let (sender, standing) = (self.sender.clone(), self.standing.clone());
-            let member = one.member.clone();
+            let (member, standing) = (one.member.clone(), self.standing.clone());
             looks.spawn(async move {
                 let asked = Asked {
                     method: &Method::GET,
@@ -87,7 +84,7 @@ impl Fleet {
                     headers: &HeaderMap::new(),
                     body: Bytes::new(),
                 };
-                let answers = sender.send(&member, asked, READ_LIMIT).await;
+                let answers = asked.send(&member, READ_LIMIT).await;
                 let answers = answers.map(|_| ()).map_err(|failure| failure.reason);
                 with(&standing, &member, |one| {
                     one.is_looked_at = false;

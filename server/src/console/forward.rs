@@ -135,7 +135,7 @@ impl Fleet {
             headers: forward.headers,
             body,
         };
-        let answered = self.sender.send(member, asked, limit).await;
+        let answered = asked.send(member, limit).await;
         answered.map(as_own).map_err(|failure| {
             let (name, url, reason) = (&member.name, &member.url, &failure.reason);
             let why = format!("{name} at {url}: {reason}");

@@ -8,6 +8,8 @@ use http::Uri;
 use http::uri::Authority;
 use serde::{Deserialize, Serialize};
 
+use crate::AdminUrl;
+
 /// Most characters of a name.
 const LONGEST_NAME: usize = 64;
 
@@ -77,10 +79,10 @@ impl MemberUrl {
         format!("http://{address}").parse()
     }
 
-    /// Host and port.
-    #[must_use]
-    pub(super) fn authority(&self) -> &Authority {
-        &self.0
+    /// What is connected to.
+    pub(super) fn listener(&self) -> AdminUrl {
+        let port = self.0.port_u16().unwrap_or(80);
+        AdminUrl::Tcp(format!("{}:{port}", self.0.host()))
     }
 }
 

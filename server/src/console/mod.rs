@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::CONTENT_SECURITY_POLICY;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use prometheus::Registry;
 use serde::Serialize;
@@ -28,11 +28,11 @@ use tokio::time::{MissedTickBehavior, interval};
 pub use self::files::File;
 use self::fleet::Fleet;
 pub use self::forward::Forward;
+pub use self::history::{FAILED, Panel, Reading, undrawable};
 use self::history::{History, STEP};
-pub use self::history::{Panel, Reading, undrawable};
 pub use self::member::{Member, MemberUrl, check_names};
 use crate::build::Build;
-use crate::{problem, recent};
+use crate::{admin_answer, problem, recent};
 
 /// Whatever an answer is taken for, it runs no script, loads nothing and stands in no frame.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
@@ -223,19 +223,20 @@ fn data(body: &impl Serialize) -> Reply {
 /// An answer that says what is wrong (RFC 9457).
 #[must_use]
 pub fn refusal(status: StatusCode, detail: &str) -> Reply {
-    let body = Value::Object(problem::members(status, detail)).to_string();
-    let mut answer = answer(problem::MEDIA_TYPE, body.into());
-    *answer.status_mut() = status;
-    answer
+    guarded(admin_answer::refusal(
+        status,
+        problem::members(status, detail),
+    ))
 }
 
 fn answer(media_type: &'static str, body: Bytes) -> Reply {
-    let mut answer = Response::new(body);
+    guarded(admin_answer::data(media_type, body))
+}
+
+/// Keeps whoever takes an answer for a page from making anything of it.
+fn guarded(mut answer: Reply) -> Reply {
     for (name, value) in [
-        (CONTENT_TYPE, media_type),
-        (CACHE_CONTROL, "no-store"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (http::header::CONTENT_SECURITY_POLICY, NOTHING),
+        (CONTENT_SECURITY_POLICY, NOTHING),
         (
             HeaderName::from_static("cross-origin-resource-policy"),
             "same-origin",

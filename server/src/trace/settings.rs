@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use serde::{Deserialize, Serialize};
 
 use super::sampler::Sampler;
+use crate::duration;
 
 /// Whose `traceparent` is believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -38,16 +39,29 @@ pub enum AnswerHeader {
 }
 
 /// A program's own settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// Requests that take as long are slow.
+    #[serde(with = "duration")]
+    pub slow: Duration,
+    /// Whether slow and failed requests are kept for `GET /traces` though no receiver is named.
+    pub tail: bool,
     /// Whose `traceparent` is believed.
     pub accept: Accept,
-    /// How an answer names its trace.
+    /// The header in which an answer names its trace.
     pub answer: AnswerHeader,
-    /// Requests that take as long are slow.
-    pub slow: Duration,
-    /// Whether slow and failed requests are kept for `GET /traces` though nothing is sent anywhere.
-    pub tail: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            slow: Duration::from_secs(1),
+            tail: false,
+            accept: Accept::default(),
+            answer: AnswerHeader::default(),
+        }
+    }
 }
 
 /// How trees are sent.

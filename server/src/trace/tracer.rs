@@ -1,7 +1,6 @@
 //! Begins trees, and says what becomes of the finished ones.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -18,6 +17,7 @@ use super::sampler::Sampler;
 use super::settings::{Accept, AnswerHeader, Environment, Settings};
 use super::span::{Kind, Span};
 use super::tail::Tail;
+use crate::PerSecond;
 use crate::metrics::Declare;
 
 /// Names the trace of an answer (<https://www.w3.org/TR/trace-context-2/>, where it is a draft).
@@ -26,7 +26,10 @@ const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Trees beyond the sample, slow or failed, that are handed on in a second. When everything fails they are all alike.
-const BEYOND_THE_SAMPLE_PER_SECOND: u64 = 100;
+const BEYOND_THE_SAMPLE_PER_SECOND: u32 = 100;
+
+/// How long the last traces may take to be sent, at the program's end.
+const LAST_LIMIT: Duration = Duration::from_secs(3);
 
 /// A program's traces. Nothing where it does not trace.
 #[derive(Clone, Debug, Default)]
@@ -40,9 +43,8 @@ pub(super) struct Tracer {
     slow: Duration,
     tail: Tail,
     exporter: Option<Exporter>,
-    started: Instant,
-    /// Trees beyond the sample in the current second: the second in the upper half, their number in the lower.
-    beyond: AtomicU64,
+    /// Trees beyond the sample.
+    beyond: PerSecond,
 }
 
 /// What became of spans.
@@ -110,8 +112,7 @@ impl Tracing {
             slow: settings.slow,
             tail: Tail::default(),
             exporter: exporter.transpose()?,
-            started: Instant::now(),
-            beyond: AtomicU64::new(0),
+            beyond: PerSecond::new(BEYOND_THE_SAMPLE_PER_SECOND),
         }))))
     }
 
@@ -201,10 +202,10 @@ impl Tracing {
         }
     }
 
-    /// Sends what waits, as far as there is time. What is handed on later is lost.
-    pub async fn finish(&self, limit: Duration) {
+    /// Sends what waits at the program's end, as far as there is time. What is handed on later is lost.
+    pub async fn finish(&self) {
         if let Some(exporter) = self.0.as_ref().and_then(|tracer| tracer.exporter.as_ref()) {
-            exporter.finish(limit).await;
+            exporter.finish(LAST_LIMIT).await;
         }
     }
 }
@@ -257,17 +258,7 @@ impl Tracer {
             return is_sampled.then_some(Why::Sampled);
         }
         let why = if has_failed { Why::Failed } else { Why::Slow };
-        (is_sampled || self.may_go_beyond()).then_some(why)
-    }
-
-    fn may_go_beyond(&self) -> bool {
-        let second = self.started.elapsed().as_secs() << 32;
-        let count = |trees: u64| Some(trees.max(second) + 1);
-        let before = self
-            .beyond
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
-            .unwrap_or_default();
-        before < second || before - second < BEYOND_THE_SAMPLE_PER_SECOND
+        (is_sampled || self.beyond.may_pass()).then_some(why)
     }
 
     /// Keeps a tree, and sends it. Whether it can be found anywhere then.
@@ -449,12 +440,11 @@ mod tests {
     fn when_all_fail_some_are_kept() {
         let tracing = tracing(NEVER);
         let tracer = tracing.0.as_ref().expect("on");
+        let began = Instant::now();
         let kept = (0..10_000).filter(|_| tracer.judge(false, Duration::ZERO, true).is_some());
-        let kept = kept.count() as u64;
-        let seconds = tracer.started.elapsed().as_secs() + 1;
-        assert!(
-            (BEYOND_THE_SAMPLE_PER_SECOND..=BEYOND_THE_SAMPLE_PER_SECOND * seconds).contains(&kept)
-        );
+        let (kept, most) = (kept.count() as u64, u64::from(BEYOND_THE_SAMPLE_PER_SECOND));
+        let seconds = began.elapsed().as_secs() + 2;
+        assert!((most..=most * seconds).contains(&kept), "{kept}");
     }
 
     #[test]

@@ -124,11 +124,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     for failure in &failures {
         println!("✗ {failure}");
     }
-    Ok(if failures.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(xtask::verdict(failures.is_empty()))
 }
 
 /// Kills and starts again, host and MariaDB in turn, until the time is over. Gives how often.

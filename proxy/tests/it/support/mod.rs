@@ -15,6 +15,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use serde_json::Value;
+use testbed::metrics::series;
 use testbed::{Place, Proxy, ProxyOptions, Signal, new_folder};
 use tokio::time::{Instant, sleep};
 
@@ -230,13 +231,9 @@ impl Rig {
     /// The sum of all series of a metric whose labels contain each of `labels`; 0 if there is none.
     pub(crate) async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let text = self.scrape().await;
-        let series = text.lines().filter_map(|line| {
-            let (series, value) = line.rsplit_once(' ')?;
-            let (found, rest) = series.split_once('{').unwrap_or((series, ""));
-            (found == name && labels.iter().all(|label| rest.contains(label)))
-                .then(|| value.parse::<f64>().unwrap())
-        });
-        series.sum()
+        let all = series(&text, name);
+        let meant = all.filter(|(found, _)| labels.iter().all(|label| found.contains(label)));
+        meant.map(|(_, value)| value).sum()
     }
 
     /// Waits until no request is at an upstream. A client may have its answer a moment before its slot is free.

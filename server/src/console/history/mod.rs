@@ -14,7 +14,7 @@ use prometheus::Registry;
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use self::panel::{Panel, Reading, undrawable};
+pub use self::panel::{FAILED, Panel, Reading, undrawable};
 use self::samples::{SAMPLES, Samples, rounded};
 
 /// Time between two samples.

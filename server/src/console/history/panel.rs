@@ -5,6 +5,13 @@ use std::collections::BTreeMap;
 use prometheus::Registry;
 use prometheus::proto::{Metric, MetricFamily};
 
+/// Series of answers that failed.
+pub const FAILED: (&str, &[&str]) = ("status", &["5"]);
+
+/// What both servers count of their requests.
+const REQUESTS: &str = "http_requests_total";
+const DURATIONS: &str = "http_request_duration_seconds";
+
 /// A chart: one metric, with a line for each combination of some of its labels.
 #[derive(Debug)]
 pub struct Panel {
@@ -70,6 +77,58 @@ impl Panel {
             only: None,
             reading,
         }
+    }
+
+    /// The requests that a server answers, with a line for each combination of these labels.
+    #[must_use]
+    pub const fn requests(labels: &'static [&'static str]) -> Self {
+        Self::new("requests", "Requests", "/s", Reading::Rate, REQUESTS).by(labels)
+    }
+
+    /// Those of them that failed.
+    #[must_use]
+    pub const fn errors(labels: &'static [&'static str]) -> Self {
+        Self::new("errors", "Errors (5xx)", "/s", Reading::Rate, REQUESTS)
+            .by(labels)
+            .only(FAILED)
+    }
+
+    /// How long half of them take at most.
+    #[must_use]
+    pub const fn median_latency(labels: &'static [&'static str]) -> Self {
+        let half = Reading::Quantile(0.5);
+        Self::new("p50", "Latency, p50", "s", half, DURATIONS).by(labels)
+    }
+
+    /// How long all but the slowest hundredth take at most.
+    #[must_use]
+    pub const fn tail_latency(labels: &'static [&'static str]) -> Self {
+        let most = Reading::Quantile(0.99);
+        Self::new("p99", "Latency, p99", "s", most, DURATIONS).by(labels)
+    }
+
+    /// The processor time that the program takes.
+    #[must_use]
+    pub const fn processor() -> Self {
+        Self::new(
+            "cpu",
+            "Processor",
+            "cores",
+            Reading::Processor,
+            "process_cpu_seconds_total",
+        )
+    }
+
+    /// The memory that it takes.
+    #[must_use]
+    pub const fn memory() -> Self {
+        Self::new(
+            "memory",
+            "Memory",
+            "bytes",
+            Reading::Value,
+            "process_resident_memory_bytes",
+        )
     }
 
     /// The same with a line for each combination of these labels.

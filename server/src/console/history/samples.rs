@@ -48,19 +48,7 @@ impl Samples {
         now: Instant,
         clock: f64,
     ) {
-        let number = self.taken;
-        let last = number.checked_sub(1).map(|last| self.times[last % SAMPLES]);
-        let seconds = last.map(|last| (now - last).as_secs_f64().max(0.001));
-        if self.times.len() < SAMPLES {
-            self.times.push(now);
-        } else {
-            self.times[number % SAMPLES] = now;
-        }
-        self.lines.retain(|line| line.seen + SAMPLES > number);
-        for line in &mut self.lines {
-            line.values[number % SAMPLES] = f32::NAN;
-        }
-        self.left_out = 0;
+        let seconds = self.begin(now);
         let before = std::mem::take(&mut self.sums);
         let none = Sum::default();
         for (panel, sums) in sums.iter().enumerate() {
@@ -74,20 +62,43 @@ impl Samples {
                 } else {
                     f64::NAN
                 };
-                let tells = value.is_finite() && value != 0.0;
-                let Some(line) = self.line(panel, name, tells) else {
-                    self.left_out += 1;
-                    continue;
-                };
-                line.values[number % SAMPLES] = rounded(value as f32);
-                line.seen = number;
-                if tells {
-                    line.telling = number;
-                }
+                self.put(panel, name, value);
             }
         }
         self.sums = sums;
         self.taken += 1;
+    }
+
+    /// Makes room for a sample, in which no line has a value yet. How many seconds after the one before it comes.
+    fn begin(&mut self, now: Instant) -> Option<f64> {
+        let number = self.taken;
+        let last = number.checked_sub(1).map(|last| self.times[last % SAMPLES]);
+        if self.times.len() < SAMPLES {
+            self.times.push(now);
+        } else {
+            self.times[number % SAMPLES] = now;
+        }
+        self.lines.retain(|line| line.seen + SAMPLES > number);
+        for line in &mut self.lines {
+            line.values[number % SAMPLES] = f32::NAN;
+        }
+        self.left_out = 0;
+        last.map(|last| (now - last).as_secs_f64().max(0.001))
+    }
+
+    /// Puts what a line says into the current sample, or counts that there is no room for it.
+    fn put(&mut self, panel: usize, name: &str, value: f64) {
+        let number = self.taken;
+        let tells = value.is_finite() && value != 0.0;
+        let Some(line) = self.line(panel, name, tells) else {
+            self.left_out += 1;
+            return;
+        };
+        line.values[number % SAMPLES] = rounded(value as f32);
+        line.seen = number;
+        if tells {
+            line.telling = number;
+        }
     }
 
     /// The line of this name. A new one that `tells` something gets the place of the one that has told nothing for longest,

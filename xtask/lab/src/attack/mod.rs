@@ -161,11 +161,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     if let Some(path) = &options.json {
         write_json(path, &report.json())?;
     }
-    Ok(if report.is_good() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(xtask::verdict(report.is_good()))
 }
 
 /// Connections are opened, instances made and pages faulted in before anything is measured.

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use testbed::seed::{Dataset, LAB};
-use testbed::{Host, HostOptions, Process, Progress, Store, start_program};
+use testbed::{Host, HostOptions, Process, Progress, Store, Twin};
 use tokio::process::Command;
 
 use super::peer::Peer;
@@ -16,8 +16,6 @@ use xtask::paths;
 
 /// The seed behind the data.
 pub(super) const RNG_SEED: u64 = 42;
-
-const START_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) const HOST: &str = "store-host";
 pub(super) const NATIVE: &str = "native";
@@ -175,47 +173,13 @@ async fn start_native(
     store: &Store,
     cpus: &Cpus,
 ) -> Result<Side> {
-    let log = store.folder().join(format!("{name}.log"));
-    let binary = std::path::absolute(binary).context("finding store-native")?;
-    let args = [
-        "--cpu-list",
-        &cpus.server,
-        &binary.display().to_string(),
-        "--listen",
-        "127.0.0.1:0",
-        "--mysql-url",
-        store.addresses().mysql_url(),
-        "--redis-url",
-        store.addresses().redis_url(),
-    ];
-    let args: Vec<_> = args
-        .iter()
-        .chain(flags)
-        .map(|arg| (*arg).to_owned())
-        .collect();
-    let process = start_program(name, "taskset", &args, &log)?;
-    let deadline = Instant::now() + START_LIMIT;
-    loop {
-        let said = fs::read_to_string(&log).unwrap_or_default();
-        let complete = said.rsplit_once('\n').map_or("", |(lines, _)| lines);
-        let url = complete
-            .lines()
-            .find_map(|line| line.strip_prefix("listening on "));
-        if let Some(url) = url {
-            return Ok(Side {
-                name: name.to_owned(),
-                url: url.to_owned(),
-                server: Some(Server::Other(process)),
-                is_empty: false,
-            });
-        }
-        ensure!(
-            process.exit_status()?.is_none() && Instant::now() < deadline,
-            "{name} does not start; its log ends with:{}",
-            process.log_tail()
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let twin = Twin::start(store, name, binary, Some(cpus.server.as_str()), flags).await?;
+    Ok(Side {
+        name: name.to_owned(),
+        url: twin.url,
+        server: Some(Server::Other(twin.process)),
+        is_empty: false,
+    })
 }
 
 /// The folder of a run's data, logs and scripts.

@@ -73,9 +73,5 @@ async fn judge(options: Options) -> Result<ExitCode> {
         report.write(file)?;
     }
     println!("settings: cache = {{ {SETTINGS} }}\n{report}");
-    Ok(if report.is_good() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(xtask::verdict(report.is_good()))
 }

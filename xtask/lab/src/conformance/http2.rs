@@ -79,11 +79,7 @@ async fn judge(h2spec: &Path) -> Result<ExitCode> {
     let (proxy, _) = start(&tls(&folder)).await?;
     let address = address(&proxy.url(""))?;
     is_good &= suite(h2spec, "store-proxy, TLS", address, &[]).await?;
-    Ok(if is_good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(xtask::verdict(is_good))
 }
 
 /// Runs all tests against one server, and says whether all passed but the excepted ones.

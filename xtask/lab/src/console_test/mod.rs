@@ -157,9 +157,5 @@ async fn browse(packages: &Path, settings: &str) -> Result<ExitCode> {
         .kill_on_drop(true);
     let status = browse.status().await.context("running node")?;
     ensure!(status.code().is_some(), "the browser's script was ended");
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(xtask::verdict(status.success()))
 }

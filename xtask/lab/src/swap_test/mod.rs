@@ -122,11 +122,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     };
     write_json(&paths::root().join(RESULTS), &report.json())?;
     println!("{report}");
-    Ok(if report.failures().is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(xtask::verdict(report.failures().is_empty()))
 }
 
 /// Good for this run on this machine.

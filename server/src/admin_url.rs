@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use store_server::listener::LONGEST_SOCKET_PATH;
+use crate::listener::LONGEST_SOCKET_PATH;
 
 /// The address of an admin interface: `http://127.0.0.1:5100` or `unix:/run/store-host.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]

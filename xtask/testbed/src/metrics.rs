@@ -1,7 +1,7 @@
-//! What a host says at `/metrics`, as Prometheus reads it.
+//! What a server says at `/metrics`, as Prometheus reads it.
 
 /// The series of a metric: the labels between its braces, and the value.
-pub(crate) fn series<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+pub fn series<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
     text.lines().filter_map(move |line| {
         let (metric, value) = line.rsplit_once(' ')?;
         let labels = match metric.strip_prefix(name)? {
@@ -13,7 +13,7 @@ pub(crate) fn series<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = (
 }
 
 /// The value of a label. Values here hold no quotes.
-pub(crate) fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
+pub fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
     labels.split(',').find_map(|label| {
         let value = label.strip_prefix(name)?.strip_prefix("=\"")?;
         value.strip_suffix('"')

@@ -1,0 +1,49 @@
+//! How an admin listener answers: with data that nobody keeps, and that no browser takes for anything else.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::{Map, Value};
+
+use crate::problem::MEDIA_TYPE;
+
+/// An answer of this kind.
+#[must_use]
+pub fn data(media_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut answer = Response::new(body.into());
+    for (name, value) in [
+        (CONTENT_TYPE, media_type),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        let value = HeaderValue::from_static(value);
+        answer.headers_mut().insert(name, value);
+    }
+    answer
+}
+
+/// An answer that says what is wrong, by the members of a problem (RFC 9457).
+#[must_use]
+pub fn refusal(status: StatusCode, members: Map<String, Value>) -> Response<Bytes> {
+    let mut answer = data(MEDIA_TYPE, Value::Object(members).to_string());
+    *answer.status_mut() = status;
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::members;
+
+    #[test]
+    fn a_refusal_is_a_problem_that_nobody_keeps() {
+        let status = StatusCode::CONFLICT;
+        let answer = refusal(status, members(status, "busy"));
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+        assert_eq!(answer.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+        let body: Value = serde_json::from_slice(answer.body()).expect("JSON");
+        assert_eq!(body["detail"], "busy");
+    }
+}

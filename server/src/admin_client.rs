@@ -1,0 +1,209 @@
+//! One request to an admin listener and its whole answer, over TCP or a Unix socket.
+//!
+//! Each request has a connection of its own: a process that was replaced at its address would else be asked again.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::admin_url::AdminUrl;
+
+/// Far above any answer of an admin listener.
+const LARGEST_ANSWER: usize = 16 << 20;
+
+/// How long a request may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Until there is a connection. Who is gone may say nothing at all.
+    pub connect: Duration,
+    /// Until the answer is there as a whole, the connection included.
+    pub answer: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum NoAnswer {
+    /// Nobody could be connected to, so nobody got the request.
+    NotConnected(io::Error),
+    /// The connection broke before the answer began.
+    Broken(hyper::Error),
+    /// The answer broke off, or is larger than any.
+    BrokeOff(Box<dyn Error + Send + Sync>),
+    /// It was not there in time.
+    Late,
+}
+
+impl NoAnswer {
+    /// The innermost cause, which says what the system says.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            Self::NotConnected(error) => innermost(error),
+            Self::Broken(error) => innermost(error),
+            Self::BrokeOff(error) => innermost(error.as_ref()),
+            Self::Late => "operation timed out".into(),
+        }
+    }
+}
+
+/// Sends `request`, whose URI is a path and maybe a query, to the listener at `url`, and reads its answer.
+///
+/// # Errors
+/// There is no whole answer.
+pub async fn send(
+    url: &AdminUrl,
+    request: Request<Bytes>,
+    limits: Limits,
+) -> Result<Response<Bytes>, NoAnswer> {
+    timeout(limits.answer, send_to(url, request, limits.connect))
+        .await
+        .unwrap_or(Err(NoAnswer::Late))
+}
+
+async fn send_to(
+    url: &AdminUrl,
+    mut request: Request<Bytes>,
+    limit: Duration,
+) -> Result<Response<Bytes>, NoAnswer> {
+    let host = match url {
+        AdminUrl::Tcp(authority) => authority,
+        AdminUrl::Unix(_) => "localhost",
+    };
+    let unnameable =
+        |error| NoAnswer::NotConnected(io::Error::new(io::ErrorKind::InvalidInput, error));
+    let host = HeaderValue::from_str(host).map_err(unnameable)?;
+    request.headers_mut().insert(HOST, host);
+    match url {
+        AdminUrl::Tcp(authority) => {
+            let stream = connect(TcpStream::connect(authority), limit).await?;
+            exchange(stream, request).await
+        }
+        AdminUrl::Unix(path) => {
+            let stream = connect(UnixStream::connect(path), limit).await?;
+            exchange(stream, request).await
+        }
+    }
+}
+
+async fn connect<S>(
+    connecting: impl Future<Output = io::Result<S>>,
+    limit: Duration,
+) -> Result<S, NoAnswer> {
+    timeout(limit, connecting)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        .map_err(NoAnswer::NotConnected)
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Bytes>,
+) -> Result<Response<Bytes>, NoAnswer> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(NoAnswer::Broken)?;
+    // Dropping the set ends the task.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(connection);
+    let answer = sender.send_request(request.map(Full::new)).await;
+    let (head, body) = answer.map_err(NoAnswer::Broken)?.into_parts();
+    let body = Limited::new(body, LARGEST_ANSWER).collect().await;
+    let body = body.map_err(NoAnswer::BrokeOff)?;
+    Ok(Response::from_parts(head, body.to_bytes()))
+}
+
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        connect: Duration::from_secs(20),
+        answer: Duration::from_secs(20),
+    };
+
+    async fn listener() -> (TcpListener, AdminUrl) {
+        let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = socket.local_addr().expect("an address");
+        (socket, AdminUrl::Tcp(address.to_string()))
+    }
+
+    fn request() -> Request<Bytes> {
+        let request = Request::post("/reload?a=b").body(Bytes::new());
+        request.expect("a request")
+    }
+
+    #[tokio::test]
+    async fn the_whole_answer_is_read() {
+        let (socket, url) = listener().await;
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = socket.accept().await.expect("a connection");
+            let mut head = vec![0; 4096];
+            let read = stream.read(&mut head).await.expect("a head");
+            let answer = b"HTTP/1.1 409 Conflict\r\ncontent-length: 2\r\n\r\nno";
+            stream.write_all(answer).await.expect("written");
+            String::from_utf8_lossy(&head[..read]).into_owned()
+        });
+        let answer = send(&url, request(), LIMITS).await.expect("an answer");
+        assert_eq!(answer.status(), http::StatusCode::CONFLICT);
+        assert_eq!(answer.body(), "no");
+        let asked = server.await.expect("a request");
+        assert!(
+            asked.starts_with("POST /reload?a=b HTTP/1.1\r\n"),
+            "{asked}"
+        );
+        let AdminUrl::Tcp(authority) = &url else {
+            panic!("{url} is no TCP address");
+        };
+        assert!(asked.contains(&format!("host: {authority}\r\n")), "{asked}");
+    }
+
+    #[tokio::test]
+    async fn it_is_told_why_there_is_no_answer() {
+        let (socket, url) = listener().await;
+        let server = tokio::spawn(async move {
+            for answer in ["", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"] {
+                let (mut stream, _) = socket.accept().await.expect("a connection");
+                let read = stream.read(&mut [0; 4096]).await.expect("a head");
+                assert!(read > 0);
+                stream.write_all(answer.as_bytes()).await.expect("written");
+            }
+        });
+        let broken = send(&url, request(), LIMITS).await.expect_err("none");
+        assert!(matches!(broken, NoAnswer::Broken(_)), "{broken:?}");
+        let broke_off = send(&url, request(), LIMITS).await.expect_err("half");
+        assert!(matches!(broke_off, NoAnswer::BrokeOff(_)), "{broke_off:?}");
+        let soon = Limits {
+            answer: Duration::from_millis(50),
+            ..LIMITS
+        };
+        let (_silent, unheard) = listener().await;
+        let late = send(&unheard, request(), soon).await.expect_err("none");
+        assert!(matches!(late, NoAnswer::Late), "{late:?}");
+        server.await.expect("two connections");
+        let refused = send(&url, request(), LIMITS).await.expect_err("nobody");
+        assert!(matches!(refused, NoAnswer::NotConnected(_)), "{refused:?}");
+        assert!(refused.cause().contains("refused"), "{}", refused.cause());
+    }
+}

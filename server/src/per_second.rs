@@ -1,0 +1,49 @@
+//! At most so many in a second.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Lets so many of a kind pass in each second. Nobody waits for it.
+#[derive(Debug)]
+pub struct PerSecond {
+    most: u64,
+    started: Instant,
+    /// Those of the current second: the second in the upper half, their number in the lower.
+    passed: AtomicU64,
+}
+
+impl PerSecond {
+    /// Lets `most` pass in each second from now on.
+    #[must_use]
+    pub fn new(most: u32) -> Self {
+        Self {
+            most: most.into(),
+            started: Instant::now(),
+            passed: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether one more may pass now.
+    pub fn may_pass(&self) -> bool {
+        let second = self.started.elapsed().as_secs() << 32;
+        let count = |passed: u64| Some(passed.max(second) + 1);
+        let before = self
+            .passed
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
+            .unwrap_or_default();
+        before < second || before - second < self.most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_flood_so_many_pass_in_a_second() {
+        let hundred = PerSecond::new(100);
+        let passed = (0..10_000).filter(|_| hundred.may_pass()).count() as u64;
+        let seconds = hundred.started.elapsed().as_secs() + 1;
+        assert!((100..=100 * seconds).contains(&passed), "{passed}");
+    }
+}
