@@ -1,11 +1,11 @@
 //! The operator's side: `store-host swap`, `status` and the rest, over a host's admin interface (`docs/ADMIN.md`).
 //!
-//! A command asks one host after the other and stops at the first that fails, or whose canary is withdrawn, so that a bad
-//! version reaches one host at most; only a `fleet` is led as one.
+//! A command asks one host after the other and stops at the first that fails, or whose canary is withdrawn, so that a
+//! bad version reaches one host at most. Only `fleet` leads several hosts together.
 //!
-//! `swap` with its `rollout` and `trial`, `action`, `app` and `status` are the commands, `change` is what they say of a
-//! change, `http` is the call that all of them make, `targets` says which hosts are asked. Nothing here runs in a host that serves, except for the call: `control` tells proxies with it to
-//! forget answers.
+//! `swap` with its `rollout` and `trial`, `action`, `app`, `status` and `healthcheck` are the commands. `change` prints
+//! what became of a change, `targets` says which hosts are asked, and all of them call through `http`. A host that
+//! serves uses none of this but `http`: `control` calls with it to tell proxies that answers have changed.
 
 mod action;
 mod app;

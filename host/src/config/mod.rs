@@ -1,7 +1,7 @@
 //! The settings of a serving host: flags and environment into one checked [`Config`].
 //!
-//! Here lives what a setting may be and what it is when nobody sets it. Nothing here reads a file, binds a port or knows
-//! what a setting does; the manifest, which sets limits too, is the app's.
+//! This room says which values a setting may have, and which it has by default. Nothing here reads a file, binds a port
+//! or knows what a setting does. The manifest, which sets limits too, is read in `app`.
 
 mod admin_address;
 mod admin_url;

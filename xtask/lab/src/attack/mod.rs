@@ -1,8 +1,8 @@
 //! `cargo xtask attack`: one client attacks, and its neighbours are measured before, meanwhile and afterwards.
 //!
-//! `list` has the attacks, a file for each kind of what they aim at. What an attacker has in its hands is a `scene`, and it
-//! speaks `http1` and `http2` as no library would. `neighbours` are the clients that must notice nothing, `rig` the
-//! servers, `round` one attack with what was measured around it, `report` the table.
+//! `list` has the attacks; there is a file for each kind of thing that they aim at. A `scene` is what an attacker knows
+//! and is told; with `http1` and `http2` it can send what no library would. `neighbours` are the clients that must
+//! notice nothing, `rig` the servers, `round` one attack with what was measured around it, `report` the table.
 
 mod admin;
 mod backends;

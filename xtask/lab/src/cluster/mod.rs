@@ -1,9 +1,9 @@
 //! `cargo xtask cluster`: a whole fleet on one machine, and what becomes of orders when its members fail.
 //!
-//! `members` starts them (`caches` some of them), each with a place in the `network`; `health` asks whether they are well.
-//! With `--chaos`, a `plan` says who suffers which of the `blows`, while a `buyer` and a `reader`, each a `client` of both
-//! proxies, write down their `history`. `check` compares that with the databases (`compare` the orders), and `report` has
-//! the table, with a column for each `outage`.
+//! `members` starts them (`caches` those that cache), each at its place in the `network`; `health` asks whether they
+//! are well. With `--chaos`, the `plan` says which member suffers which fault, and `blows` does it to them. Meanwhile
+//! `buyer` and `reader`, each a `client` of both proxies, write down their `history`. `check` and `compare` hold that
+//! against the databases, and `report` prints the table with each `outage`.
 
 mod blows;
 mod buyer;
