@@ -38,9 +38,9 @@ pub enum Command {
     /// Replace a running component by another file, without losing a request
     ///
     /// The host receives the file, compiles it beside the running version, checks that it links and answers a probe,
-    /// and switches. Any failure leaves the running version as it is; exit code 1, and the step that failed. With
-    /// --canary or --steps it waits for the end of the trial, on each host before the next; exit code 1 if it is withdrawn.
-    /// With --fleet it leads the trial over all hosts together.
+    /// and switches. If a step fails, the running version goes on, the message names the step, and the exit code is 1.
+    /// With --canary or --steps the command waits for the end of the trial on each host before it turns to the next; the
+    /// exit code is 1 if the version is withdrawn. With --fleet it leads one trial over all hosts together.
     Swap(Box<SwapArgs>),
 
     /// Show each component's generations: digest, since when, requests in flight, share of the traffic

@@ -62,13 +62,13 @@ const PLENTY: i64 = 1_000_000_000;
 /// the table.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Put load on the fleet and let members fail for so long, as 120s or 5m
+    /// Put load on the fleet and let members fail for this long, for example 120s or 5m
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     chaos: Option<Duration>,
-    /// What decides who suffers what in which order
+    /// Decides which member suffers which fault, in which order: the same number gives the same order
     #[arg(long, value_name = "N", default_value_t = 42, requires = "chaos")]
     seed: u64,
-    /// Only these faults, once each in this order, as database-writer.kill,host.cut-off
+    /// Only these faults, once each in this order, for example database-writer.kill,host.cut-off
     #[arg(long, value_name = "FAULTS", value_delimiter = ',', requires = "chaos", value_parser = Fault::named)]
     only: Vec<Fault>,
     /// Buyers; a third of them give no Idempotency-Key. There are half as many readers
