@@ -2,11 +2,11 @@
 //! metrics, limits, and a task that keeps cached reports fresh.
 //!
 //! Each folder is one station of a request's way. `POST /orders` comes in at `http`, which reads it by the rules of
-//! `message` and asks `clients` whether its sender may have one more; `app` knows which component serves the path and by
-//! which generation; `instance` has one instance of that run it, which reaches `mysql` and `redis` at addresses that
-//! `outbound` allows. `control` changes what serves, at the word of `admin`, where `client`, an operator's command, speaks
-//! to it; nothing that serves imports any of the three, and `tests/it/rooms.rs` holds that. `durable` has the small files
-//! that a restart finds again.
+//! `message` and asks `clients` whether its sender may have one more. `app` knows which component serves the path, and
+//! by which generation. `instance` has an instance of that generation run it, which reaches `mysql` and `redis` at
+//! addresses that `outbound` allows. `control` changes what serves, when `admin` asks for it; `client` is the
+//! operator's command that speaks to `admin`. Nothing that serves imports any of these three: `tests/it/rooms.rs` makes
+//! sure of that. `durable` writes the small files that a restart reads again.
 
 mod admin;
 mod answers;

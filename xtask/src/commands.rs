@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Verify(Rest),
     /// Put load on the store with Locust, and keep what was measured
     Load(Rest),
-    /// Go through the course's steps, measured, and write a report
+    /// Measure each step of the course's exercise, and write a report
     Lab(Rest),
     /// Measure the host beside a native twin
     Bench(Rest),
@@ -39,15 +39,15 @@ pub(crate) enum Command {
     BenchProxy(Rest),
     /// Replace a component again and again under load
     SwapTest(Rest),
-    /// Kill host and MariaDB in turn under a load of orders, and look for each order that was confirmed
+    /// Kill host and MariaDB in turn under a load of orders, and check that no confirmed order is lost
     CrashTest(Rest),
-    /// Start a whole fleet, and let its members fail one after the other under load
+    /// Start a whole fleet; with --chaos, let its members fail one after the other under load
     Cluster(Rest),
     /// Attack the store, and measure its other clients meanwhile
     Attack(Rest),
     /// Run public test suites against the host and the proxy
     Conformance(Rest),
-    /// Do in a browser all that the console offers, and compare what its page says with metrics and status
+    /// Try everything that the console offers in a browser, and compare what its page says with metrics and status
     ConsoleTest(Rest),
     /// Look for inputs that make a fuzz target fail
     Fuzz(Rest),

@@ -22,13 +22,13 @@ const FETCH_LIMIT: Duration = Duration::from_secs(60);
 /// With the list there, what is left takes seconds, and a question to the registry.
 const CHECK_LIMIT: Duration = Duration::from_secs(120);
 
-/// Check the licences, sources and versions of all dependencies, and what is known against them
+/// Check the licences, sources and versions of all dependencies, and look for known vulnerabilities
 ///
-/// The list of what is known is fetched from GitHub. Where that can't be reached, the rest is checked, and a warning
+/// The list of vulnerabilities is fetched from GitHub. If GitHub can't be reached, the rest is checked, and a warning
 /// says so.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// What is accepted [default: deny.toml]
+    /// File that says what is accepted [default: deny.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -4,19 +4,20 @@
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: the build, and each component's generations, as JSON.
 //! - `GET /traces[?trace=ID]`: slow and failed requests of the last minute, or what is kept of one trace, as JSON.
-//! - `GET /console`: the page, and `/history`, `/events`, `/fleet`, `/token` and `/fleet/NAME/…`, which it asks for.
-//! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: serves the component in the body instead;
-//!   `steps`, `step_for`, `mirror`, `sticky` and `when` make it a roll-out in steps.
+//! - `GET /console`: the page; it asks for `/history`, `/events`, `/fleet`, `/token` and `/fleet/NAME/…`.
+//! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: serves the component in the body
+//!   instead; `steps`, `step_for`, `mirror`, `sticky` and `when` make it a roll-out in steps.
 //! - `POST /components/{id}/rollback[?generation=N]`: lets an earlier generation serve again.
 //! - `POST /components/{id}/promote`, `POST /components/{id}/abort`: ends the trial of a canary, for it or against it.
-//! - `POST /components/{id}/step`, `POST /components/{id}/settle`: what a command says that leads a roll-out over several hosts.
+//! - `POST /components/{id}/step`, `POST /components/{id}/settle`: sent by the command that leads a roll-out over
+//!   several hosts.
 //! - `POST /reload`: reads the manifest, the variables and the files again.
 //! - `POST /refresh`: makes the reports anew.
 //!
-//! A GET is answered here, a POST in `changes`, which has its `query` read; what the console's page asks for in `console`;
-//! `upload` receives the component of a swap. `listener` has the socket,
-//! `visitor` and `token` say who is let in, `reply` writes answers. Nothing here decides whether a change is made: `control`
-//! does, and its `answers` are passed on.
+//! This file answers GET requests. `changes` answers POST requests, whose parameters `query` reads, and `upload`
+//! receives the component of a swap. `console` answers what the console's page asks for. `listener` holds the socket,
+//! `visitor` and `token` say who is let in, `reply` writes answers. Nothing here decides whether a change is made:
+//! `control` does, and this room passes its answer on.
 
 mod changes;
 mod console;

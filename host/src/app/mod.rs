@@ -1,10 +1,13 @@
 //! What is served: the app that `spin.toml` describes, and where each of its requests goes.
 //!
-//! `manifest` reads the file, `values` what its `variables` are set to, a `plan` is all of it checked, and `preflight` looks whether the
-//! databases and caches answer; `readiness` looks later whether the databases take writes. `live` is the app in force,
-//! behind one pointer: a `router` from paths to components, and for each component a `slot` with the generation that
-//! serves, or two of them: a `canary` is tried, a `tally` counts what each does, a `mirror` what copies of requests show. Nothing here compiles, runs a component or decides that another app
-//! is to serve.
+//! `manifest` reads the file, and `values` finds what its `variables` are set to. A `plan` is all of this, checked.
+//! Before the start, `preflight` looks whether the databases and caches answer; later, `readiness` looks whether the
+//! databases take writes. `databases` finds those that `store-host migrate` is to migrate.
+//!
+//! `live` is the app in force, behind one pointer. It has a `router` from paths to components, and for each component a
+//! `slot`, which holds the generation that serves, or two while a `canary` is tried. Then a `tally` counts what each of
+//! the two does, and `mirror` counts what copies of requests show. Nothing here compiles, runs a component or decides
+//! that another app is to serve.
 
 mod canary;
 mod databases;

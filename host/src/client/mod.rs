@@ -1,11 +1,11 @@
 //! The operator's side: `store-host swap`, `status` and the rest, over a host's admin interface (`docs/ADMIN.md`).
 //!
-//! A command asks one host after the other and stops at the first that fails, or whose canary is withdrawn, so that a bad
-//! version reaches one host at most; only a `fleet` is led as one.
+//! A command asks one host after the other and stops at the first that fails, or whose canary is withdrawn, so that a
+//! bad version reaches one host at most. Only `fleet` leads several hosts together.
 //!
-//! `swap` with its `rollout` and `trial`, `action`, `app` and `status` are the commands, `change` is what they say of a
-//! change, `http` is the call that all of them make, `targets` says which hosts are asked. Nothing here runs in a host that serves, except for the call: `control` tells proxies with it to
-//! forget answers.
+//! `swap` with its `rollout` and `trial`, `action`, `app`, `status` and `healthcheck` are the commands. `change` prints
+//! what became of a change, `targets` says which hosts are asked, and all of them call through `http`. A host that
+//! serves uses none of this but `http`: `control` calls with it to tell proxies that answers have changed.
 
 mod action;
 mod app;
@@ -38,9 +38,9 @@ pub enum Command {
     /// Replace a running component by another file, without losing a request
     ///
     /// The host receives the file, compiles it beside the running version, checks that it links and answers a probe,
-    /// and switches. Any failure leaves the running version as it is; exit code 1, and the step that failed. With
-    /// --canary or --steps it waits for the end of the trial, on each host before the next; exit code 1 if it is withdrawn.
-    /// With --fleet it leads the trial over all hosts together.
+    /// and switches. If a step fails, the running version goes on, the message names the step, and the exit code is 1.
+    /// With --canary or --steps the command waits for the end of the trial on each host before it turns to the next; the
+    /// exit code is 1 if the version is withdrawn. With --fleet it leads one trial over all hosts together.
     Swap(Box<SwapArgs>),
 
     /// Show each component's generations: digest, since when, requests in flight, share of the traffic

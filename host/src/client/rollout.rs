@@ -28,15 +28,15 @@ pub struct RolloutArgs {
     pub(crate) step_for: Option<Duration>,
 
     /// Before the steps, send it copies of this share of the safe requests (GET, HEAD), compare its answers and throw them
-    /// away; without steps, until `promote` or `abort`
+    /// away; without steps, go on with that until `promote` or `abort`
     #[arg(long, value_name = "SHARE", value_parser = TrafficShare::up_to_all)]
     pub(crate) mirror: Option<TrafficShare>,
 
-    /// Let a client keep to its version, known by a header (`header:NAME`) or a cookie (`cookie:NAME`)
+    /// Keep each client on one version; a header (`header:NAME`) or a cookie (`cookie:NAME`) says which client it is
     #[arg(long, value_name = "KIND:NAME", value_parser = str::parse::<Sticky>)]
     pub(crate) sticky: Option<Sticky>,
 
-    /// Give whoever sends this header, as in `x-tester:yes`, the new version; it counts for nothing
+    /// Give whoever sends this header, as in `x-tester:yes`, the new version; such requests are not counted
     #[arg(long, value_name = "NAME:VALUE", value_parser = str::parse::<Tester>)]
     pub(crate) when: Option<Tester>,
 }

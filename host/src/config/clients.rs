@@ -26,7 +26,7 @@ const BODY_MIB: u32 = 256;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits of each client")]
 pub struct ClientSettings {
-    /// Connections of one client address; one more is closed. Those of trusted proxies are not counted
+    /// Connections of one client address; one more is answered 429 and closed. Those of trusted proxies are not counted
     #[arg(
         long,
         env = "STORE_HOST_MAX_CONNECTIONS_PER_CLIENT",
@@ -44,7 +44,7 @@ pub struct ClientSettings {
     )]
     pub max_requests_per_client: u32,
 
-    /// Bodies of one client address that have arrived, as a whole or in part, and wait for a component, in MiB
+    /// Most bytes of bodies of one client address, in MiB, that have arrived and wait for a component; beyond that 429
     #[arg(
         long,
         env = "STORE_HOST_MAX_BODY_MIB_PER_CLIENT",
@@ -53,7 +53,7 @@ pub struct ClientSettings {
     )]
     pub max_body_mib_per_client: u32,
 
-    /// The same of all clients together, in MiB
+    /// Most bytes of bodies of all clients together, in MiB, that wait for a component; beyond that 503
     #[arg(
         long,
         env = "STORE_HOST_MAX_BODY_MIB",
@@ -66,8 +66,8 @@ pub struct ClientSettings {
     #[arg(long, env = "STORE_HOST_RECEIVE_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub receive_timeout: Duration,
 
-    /// Addresses and networks whose `X-Forwarded-For` or `Forwarded` says for which client a request is, divided by
-    /// commas, or `none`
+    /// Proxies that are believed when their `X-Forwarded-For` or `Forwarded` names a request's client: addresses and
+    /// networks, divided by commas, or `none`
     #[arg(
         long,
         env = "STORE_HOST_TRUSTED_PROXIES",

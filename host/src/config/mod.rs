@@ -1,7 +1,7 @@
 //! The settings of a serving host: flags and environment into one checked [`Config`].
 //!
-//! Here lives what a setting may be and what it is when nobody sets it. Nothing here reads a file, binds a port or knows
-//! what a setting does; the manifest, which sets limits too, is the app's.
+//! This room says which values a setting may have, and which it has by default. Nothing here reads a file, binds a port
+//! or knows what a setting does. The manifest, which sets limits too, is read in `app`.
 
 mod admin_address;
 mod clients;
@@ -38,8 +38,8 @@ pub struct Config {
     #[arg(long, env = "STORE_HOST_APP", default_value = "spin.toml")]
     pub app: PathBuf,
 
-    /// File that holds the value of a variable of the app, as NAME=FILE, in the place of SPIN_VARIABLE_NAME: a password, as
-    /// it is. Read at start and at each reload. Give it several times for several variables
+    /// File that holds the value of a variable of the app, as NAME=FILE; it goes before SPIN_VARIABLE_NAME. A password
+    /// stands in it without encoding. Read at start and at each reload. Give it several times for several variables
     #[arg(
         long,
         env = "STORE_HOST_VARIABLE_FILE",
@@ -60,7 +60,7 @@ pub struct Config {
     )]
     pub admin_listen: AdminAddress,
 
-    /// Names, beside `localhost` and addresses, under which the admin listener is asked, divided by commas
+    /// Host names by which the admin listener may be asked, besides `localhost` and addresses, divided by commas
     #[arg(
         long,
         env = "STORE_HOST_ADMIN_NAMES",
@@ -69,8 +69,8 @@ pub struct Config {
     )]
     pub admin_names: Vec<String>,
 
-    /// Another program of the fleet, whose console is to be part of this host's: NAME=http://host:port of its admin
-    /// listener. Give it several times for several
+    /// Another program of the fleet that this host's console shows, as NAME=http://host:port of its admin listener. Give
+    /// it several times for several programs
     #[arg(
         long,
         env = "STORE_HOST_CONSOLE_PEER",
@@ -87,7 +87,7 @@ pub struct Config {
     #[arg(long, env = "STORE_HOST_LOG", default_value = "info")]
     pub log: String,
 
-    /// Folder for compiled components [default: the user's cache folder]
+    /// Folder that keeps compiled components, so that the next start is quick [default: the user's cache folder]
     #[arg(long, env = "STORE_HOST_COMPILE_CACHE")]
     pub compile_cache: Option<PathBuf>,
 
@@ -95,7 +95,7 @@ pub struct Config {
     #[arg(long, env = "STORE_HOST_DRAIN_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub drain_timeout: Duration,
 
-    /// Connections open at once; more wait in the system's queue
+    /// Connections of clients that are open at once; more wait in the system's queue
     #[arg(
         long,
         env = "STORE_HOST_MAX_CONNECTIONS",
@@ -116,8 +116,8 @@ pub struct Config {
     #[arg(long, env = "STORE_HOST_ALLOW_OTHER_SCHEMA")]
     pub allow_other_schema: bool,
 
-    /// Admin listener of a store-proxy that keeps answers, as http://host:port: it is told when they change. Give it
-    /// several times for several proxies
+    /// Admin listener of a store-proxy that keeps answers, as http://host:port; the host tells it when answers change.
+    /// Give it several times for several proxies
     #[arg(
         long,
         env = "STORE_HOST_PURGE",
@@ -126,7 +126,7 @@ pub struct Config {
     )]
     pub purge: Vec<AdminUrl>,
 
-    /// File with the admin token of those proxies, which a purge needs; read at each purge, as the proxy may make it later
+    /// File with the admin token of the proxies that --purge names; read each time, as a proxy may make it later
     #[arg(long, env = "STORE_HOST_PROXY_TOKEN_FILE", value_name = "FILE")]
     pub proxy_token_file: Option<PathBuf>,
 
@@ -159,15 +159,15 @@ pub struct Config {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits of each component")]
 pub struct Limits {
-    /// Longest time for one request, from its headers to those of its answer
+    /// Longest time from a request's headers to those of its answer; then 504
     #[arg(long, env = "STORE_HOST_REQUEST_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// Largest request body, in bytes
+    /// Largest request body, in bytes; a larger one is answered 413
     #[arg(long, env = "STORE_HOST_BODY_LIMIT_BYTES", default_value_t = 1024 * 1024)]
     pub body_limit_bytes: u64,
 
-    /// Memory of one instance, all its memories and tables together, in MiB
+    /// Most memory of one instance, in MiB: all its memories and tables together
     #[arg(
         long,
         env = "STORE_HOST_MEMORY_LIMIT_MIB",
@@ -185,7 +185,7 @@ pub struct Limits {
     )]
     pub max_in_flight: u32,
 
-    /// Requests that share one instance at a time, those included whose answers are being read
+    /// Requests that share one instance at a time; those whose answers clients are still reading count too
     #[arg(
         long,
         env = "STORE_HOST_INSTANCE_CONCURRENCY",
@@ -259,8 +259,8 @@ pub struct MysqlSettings {
     )]
     pub idle: Duration,
 
-    /// Servers that hold the same data, as host:port divided by commas, in the order in which they are preferred. An address
-    /// that is one of them stands for all: hosts agree which is written to
+    /// Servers that hold the same data, as host:port divided by commas, in the order in which they are preferred. If the
+    /// app's address is one of them, all hosts agree on one of the servers and write there
     #[arg(
         id = "mysql_members",
         long = "mysql-members",

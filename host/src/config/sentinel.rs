@@ -10,8 +10,8 @@ use super::HostPort;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Redis Sentinel")]
 pub struct SentinelSettings {
-    /// Sentinels as host:port, divided by commas. The host of each redis:// address is then the name of a primary that they
-    /// watch, as in `sentinel monitor NAME …`, and its port counts for nothing
+    /// Sentinels as host:port, divided by commas. The host in each redis:// address is then the name of a primary that they
+    /// watch, as in `sentinel monitor NAME …`, and its port is ignored
     #[arg(
         id = "redis_sentinel",
         long = "redis-sentinel",

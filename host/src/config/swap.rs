@@ -15,8 +15,8 @@ pub struct SwapSettings {
     #[arg(long, env = "STORE_HOST_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
 
-    /// Folder for accepted components, and for what is known of MySQL's members, which a restart finds again, one for each
-    /// host, or `none` [default: .store/state/PORT beside the app; none with port 0]
+    /// Folder for what a restart needs: accepted components, and what is known of MySQL's members. Each host needs a folder
+    /// of its own, or `none` [default: .store/state/PORT beside the app; none with port 0]
     #[arg(long, env = "STORE_HOST_STATE_FOLDER", value_name = "FOLDER")]
     pub state_folder: Option<PathBuf>,
 
@@ -42,8 +42,8 @@ pub struct SwapSettings {
     )]
     pub component_limit_mib: u32,
 
-    /// Accept only components with a minisign signature by this public key, or by the one in this file; for a file of
-    /// the app it stands beside it, as NAME.wasm.minisig
+    /// Accept only components that are signed with this minisign public key, or with the one in this file. The signature of
+    /// a file of the app lies beside it, as NAME.wasm.minisig
     #[arg(long, env = "STORE_HOST_REQUIRE_SIGNATURE", value_name = "KEY")]
     pub require_signature: Option<String>,
 
@@ -68,7 +68,7 @@ impl SwapSettings {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Canaries")]
 pub struct CanaryBudget {
-    /// Answers of 500 and above, in percentage points of the requests, beyond those of the stable generation
+    /// By how many percentage points the canary's share of answers of 500 and above may exceed the stable generation's
     #[arg(
         long = "canary-max-error-rate-increase",
         env = "STORE_HOST_CANARY_MAX_ERROR_RATE_INCREASE",
@@ -77,7 +77,7 @@ pub struct CanaryBudget {
     )]
     pub error_points: f64,
 
-    /// The 99th percentile of latency, as a multiple of the stable generation's
+    /// How many times the stable generation's 99th percentile of latency the canary's may be
     #[arg(
         long = "canary-max-p99-ratio",
         env = "STORE_HOST_CANARY_MAX_P99_RATIO",
@@ -86,7 +86,7 @@ pub struct CanaryBudget {
     )]
     pub p99_ratio: f64,
 
-    /// A difference between the two percentiles that is never too much
+    /// A difference between these two percentiles that is never too much
     #[arg(
         long = "canary-p99-slack",
         env = "STORE_HOST_CANARY_P99_SLACK",
@@ -95,7 +95,7 @@ pub struct CanaryBudget {
     )]
     pub p99_slack: Duration,
 
-    /// Requests of either generation below which a canary has not been tried enough to be promoted
+    /// Requests that both generations must have served before the canary can be promoted
     #[arg(
         long = "canary-min-requests",
         env = "STORE_HOST_CANARY_MIN_REQUESTS",

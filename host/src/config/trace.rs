@@ -11,7 +11,7 @@ use super::duration;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Traces")]
 pub struct TraceSettings {
-    /// Requests that take as long are slow: their traces are sent whatever the sampler says, and kept for a minute
+    /// Requests that take as long as this are slow: their traces are sent whatever the sampler says, and kept for a minute
     #[arg(
         id = "trace_slow",
         long = "trace-slow",
@@ -21,7 +21,7 @@ pub struct TraceSettings {
     )]
     pub slow: Duration,
 
-    /// Keep slow and failed requests for `GET /traces` though no receiver is named
+    /// Keep traces of slow and failed requests for `GET /traces` even if no receiver is named
     #[arg(id = "trace_tail", long = "trace-tail", env = "STORE_HOST_TRACE_TAIL")]
     pub tail: bool,
 

@@ -1,11 +1,15 @@
-//! What changes what serves: swaps, rollbacks, canaries, reloads. One change of a component at a time; requests never wait
-//! for one, and nothing that serves imports this room.
+//! What changes what serves: swaps, rollbacks, canaries, reloads. A component has one change at a time. Requests never
+//! wait for one, and nothing that serves imports this room.
 //!
-//! `load` is the start (`first`), `swap`, `rollback` and `reload` are the changes, `file_watch` makes some of them by itself.
-//! A `rollout` tries a version first, phase by phase; `judge` decides, or `fleet` does as the command says that leads several
-//! hosts, while `guard` waits for its word, and `canary` is its end. Before a change, `claim` keeps others away, `trust`
-//! checks its signature and `probe` asks the new generation; after it, `drain` ends the old one, `state_folder` remembers it
-//! for a restart, `purge` tells the proxies and `audit` the log. `refresh_task` and `refresh` have reports made anew. Nothing here answers a client's request.
+//! `load` loads the app when the host starts; `first` chooses the version that each component starts with. `swap`,
+//! `rollback` and `reload` are the changes; `file_watch` starts some of them when a file changes. A `rollout` first
+//! tries a version, phase by phase. `judge` judges it, and `canary` ends it. Where a command leads several hosts,
+//! `fleet` does what the command says, and `guard` acts when the command says nothing any more.
+//!
+//! Before a change, `claim` makes sure that no other is under way, `trust` checks the signature and `probe` sends the
+//! new generation its probe. After it, `drain` ends the old generation, `state_folder` keeps what a restart needs,
+//! `purge` tells the proxies, and `audit` writes the log line. `refresh_task` and `refresh` have the reports made anew.
+//! Nothing here answers a client's request.
 
 mod audit;
 mod canary;

@@ -1,14 +1,18 @@
-//! Who runs a request: the instances of one generation of a component, and all that wasmtime needs to make them.
+//! Runs requests: the instances of one generation of a component, and all that wasmtime needs to make them.
 //!
-//! Code comes as a `source`, is made a `component` by the `compiler` in the `engine`, and serves as a `generation` with the
-//! `context` of its component. `instances` takes a request into the `queue`, where clients take turns, and where a `roster`
-//! has the instances. A `worker`, which is one instance until its `expiry`, takes it out, as its `phase` lets it, and goes
-//! on in a `spell` of turns, each for the client that its `company` is, while `readers` take its answers. `state` is what an
-//! instance has: its `wasi`, its `variables`, its `guest_log`, its memory (`limits`, `share`), and for whom it calls the
-//! host (`caller`). Nothing here knows routes, or which generation serves.
+//! The bytes of a component are a `source`. The `compiler` makes a `component` of them in the `engine`, and that serves
+//! as a `generation`, with the `context` that all generations of the component share.
 //!
-//! `mysql` and `redis` import this room and are imported by it: wasmtime calls their functions with our `State`, and the
-//! `bindings` name their types.
+//! `instances` puts a request into the `queue`, where clients take turns and whose `roster` lists the instances. A
+//! `worker` is one instance at work, from its first request to its `expiry`; its `phase` says when it may take a
+//! request out of the queue. When it computes for long it goes on in turns (`spell`), which depend on the clients that
+//! it works for (`company`). `readers` counts its answers that are still being read.
+//!
+//! `state` is what an instance has: its `wasi`, its `variables`, its `guest_log`, its memory (`limits`, `share`), and
+//! the request for which it calls the host (`caller`). Nothing here knows routes, or which generation serves.
+//!
+//! `mysql` and `redis` import this room and are imported by it: wasmtime calls their functions with our `State`, and
+//! the `bindings` name their types.
 
 mod bell;
 pub(crate) mod bindings;

@@ -1,9 +1,10 @@
-//! What a roll-out is, and how it is judged: rules without clocks, threads or a network, the same for a host that tries a
-//! new version and for the command that leads several hosts.
+//! What a roll-out is, and how it is judged: rules without clocks, threads or a network. They are the same for a host
+//! that tries a new version and for the command that leads several hosts.
 //!
-//! `course` is what an operator wishes, `share` a part of the traffic, `selector` who gets the new version besides;
-//! `phase` is where a roll-out stands and what follows, `counts` what one version did, `verdict` whether the new one does as
-//! well as the stable one, and `difference` what two answers to one request differ in.
+//! `course` is what an operator asks for: a `share` of the traffic for each step, and a `selector` for those who get
+//! one version in any case. `phase` is where a roll-out stands and what follows. `counts` is what one version did,
+//! `verdict` says whether the new one does as well as the stable one, and `difference` in what two answers to one
+//! request differ. `orphan` says how a roll-out ends that nobody leads any more.
 
 mod counts;
 mod course;

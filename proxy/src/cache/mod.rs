@@ -1,9 +1,11 @@
-//! Answers kept in memory (RFC 9111), with pingora's cache, and what is done with them.
+//! Answers kept in memory (RFC 9111), by means of pingora's cache.
 //!
-//! `requests` says which may be answered from here, and `rules` what may be kept and for how long, from what an answer says
-//! (`directives`, `lifetime`). `memory` keeps the answers, as `entries` under a `key`, and pingora reaches it through
-//! `storage`; `selecting` finds what they vary on. `renewal` is what a 304 does to one, `writes` and `changes` are what
-//! makes them wrong, `outcome` is what is said about each use. Nothing here asks an upstream.
+//! `requests` says which requests may be answered from here. `rules` says which answers may be kept and for how long,
+//! from what an answer says (`directives`, `lifetime`). `memory` keeps the answers as `entries` under a `key`, and
+//! `selecting` compares the headers that they vary on; pingora reaches them through `storage`. `renewal` brings an
+//! answer up to date when its server confirms it by a 304. `changes` remembers what made kept answers wrong, a purge or
+//! a request that wrote something (`writes`). `outcome` tells clients and metrics what the cache did. Nothing here asks
+//! an upstream.
 
 mod changes;
 mod directives;

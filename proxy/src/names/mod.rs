@@ -1,7 +1,8 @@
-//! The addresses behind names of servers: asked for, kept, and asked for again.
+//! The addresses behind names of servers: looked up, remembered, and looked up again.
 //!
-//! `lookup` asks, as the system's files say; [`Names`] remembers what was found last, so that servers stay known when nobody
-//! answers. When it is time to ask again is known here; who does so, and what follows from an answer, is the table's business.
+//! `lookup` looks a name up, as the system's files say; [`Names`] remembers what was found last, so that servers stay
+//! known when no name server answers. This room knows when it is time to look a name up again; `table` does so, and
+//! decides what follows from the answer.
 
 mod answer;
 mod known;

@@ -39,7 +39,7 @@ pub struct Serve {
     )]
     pub config: PathBuf,
 
-    /// Print the settings as they were understood, and end
+    /// Print the settings as they were understood, and exit
     #[arg(long, env = "STORE_PROXY_CHECK")]
     pub check: bool,
 
@@ -75,7 +75,7 @@ pub struct Serve {
 pub enum Command {
     /// Read the settings again
     Reload {
-        /// Start this program in the running one's place if that is of another build, or if the settings need it
+        /// If the running proxy is another build than this program, or the settings need it, upgrade instead
         #[arg(long, env = "STORE_PROXY_OR_UPGRADE")]
         or_upgrade: bool,
         /// The proxy to ask.
@@ -86,7 +86,7 @@ pub enum Command {
     Drain {
         /// The upstream, as in the settings: host:port
         upstream: String,
-        /// How long to wait; it stays taken out even if requests are left then
+        /// How long to wait; the upstream stays drained even if it has requests left then
         #[arg(
             long,
             env = "STORE_PROXY_TIMEOUT",
@@ -112,9 +112,9 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
-    /// List the upstreams and how they are
+    /// Show the process, its build, and a table of the upstreams
     Status {
-        /// As JSON
+        /// Print it as JSON
         #[arg(long, env = "STORE_PROXY_JSON")]
         json: bool,
         /// The proxy to ask.

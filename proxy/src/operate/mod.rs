@@ -1,8 +1,9 @@
-//! What changes a proxy that serves: its admin listener, and the commands that ask that.
+//! What changes a proxy that serves: its admin listener, and the commands that speak to it.
 //!
-//! `entrance`, `admin` and `token` are the listener, which `admin` lists the paths of, those of `console` among them; `reload` puts a changed file in force.
-//! `cli` has the flags, `client` asks a running process, `upgrade` puts a new one in its place, which it finds by
-//! `pid_file`, `take_up` does whichever of the two is needed, and `healthcheck` asks whether it serves. Code that serves
+//! `entrance`, `admin` and `token` are the listener; `admin` lists its paths, and `console` answers those that the
+//! console's page asks for. `reload` puts a changed file in force. `cli` has the flags, and `client` sends commands to
+//! a running process. `upgrade` puts a new process in the place of the running one, which it finds by `pid_file`;
+//! `take_up` reloads or upgrades, whichever is needed. `healthcheck` asks whether the proxy serves. Code that serves
 //! imports nothing of this.
 
 pub(crate) mod admin;

@@ -1,10 +1,11 @@
-//! One request's way through the proxy: pingora's `hooks` in their order, or the `direct` way of a plain one, and what
-//! both call.
+//! One request's way through the proxy: pingora's `hooks` in their order, or the `direct` way of a plain request, and
+//! what both call.
 //!
-//! `admission` lets it in, `arrival` waits for its body, `replay` says whether it may be sent twice, `tries` what follows
-//! when an upstream fails, `answer` ends it where the proxy answers itself, and `exchange` remembers it, and its
-//! `attempts` at upstreams, from its head to the line in the `access_log`; `traced` is what its trace says of it.
-//! Nothing here owns what outlives a request: that is in `table`, `upstream`, `cache` and `clients`.
+//! `admission` lets it in, and `arrival` waits for its body. `tries` says what follows when an upstream fails, and
+//! `replay` whether the request may be sent twice. `answer` ends it where the proxy answers itself. `exchange`
+//! remembers the request and its `attempts` at upstreams, from its head to the line in the `access_log`; `traced` is
+//! what its trace says. Nothing here owns what outlives a request: that is in `table`, `upstream`, `cache` and
+//! `clients`.
 
 pub(crate) mod access_log;
 mod admission;

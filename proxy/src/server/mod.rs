@@ -1,7 +1,8 @@
 //! The running process, from its start to its end.
 //!
-//! `run` has the order in which everything starts and stops, `pingora` runs pingora's server with its services, `signals` and
-//! `sockets` are what the system tells and gives. Nothing here looks at a request, and no other room imports this one.
+//! `run` has the order in which everything starts and stops. `pingora` runs pingora's server with its services,
+//! `signals` hears the system's signals, `sockets` has the listening sockets, and `console` is the console of this
+//! proxy. Nothing here looks at a request, and no other room imports this one.
 
 mod console;
 mod pingora;

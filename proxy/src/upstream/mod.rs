@@ -1,7 +1,7 @@
-//! The hosts behind the proxy: groups of them, which one is picked by what policy, what each is busy with, and whether
-//! it is well.
+//! The hosts behind the proxy: groups of them, the policies that pick one, what each is busy with, and whether it is
+//! well.
 //!
-//! A `group` gives a permit for one of its members; `standing` is what is known about a member over time, from requests
+//! A `group` gives a permit for one of its members. `standing` is what is known about a member over time, from requests
 //! and from the checks of `health`; `budget` bounds retries. Nothing here knows a request, only a key to pick by, and
 //! nothing reads the configuration by itself.
 

@@ -44,7 +44,7 @@ const SETTLE: Duration = Duration::from_secs(70);
 /// Exits with 1 if one is missing or there twice, if there are orders that nobody placed, or if the data differ at the end.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// How long
+    /// How long the load and the kills go on
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(10..=3600))]
     seconds: u64,
     /// Buyers, each with one order at a time; half of them give an Idempotency-Key and try again until it is confirmed
@@ -53,7 +53,7 @@ pub(crate) struct Options {
     /// How orders are committed: grouped or single
     #[arg(long, value_name = "HOW", default_value = "grouped")]
     order_commit: String,
-    /// All of them buy one product
+    /// Let all buyers buy one product
     #[arg(long)]
     flash_sale: bool,
     /// Test this `store-host` instead of the one of `cargo xtask build`

@@ -1,7 +1,8 @@
 //! `ship`: makes what people install. `cargo xtask package` builds and starts it.
 //!
-//! `release` says what is made and of which commit, `programs` builds it, `contents` is what all packages hold. A package
-//! is a file of its own here: `tarball`, `deb`, `image`; `sbom` and `seal` go with each. `trial` installs and breaks them.
+//! `release` says what is made and of which commit, `programs` builds it, `contents` lists what all packages hold. Each
+//! kind of package has a file: `tarball`, `deb`, `image`. `sbom` lists what programs are built of, and `seal` makes the
+//! checksums and signs them. `trial` installs and breaks the packages.
 #![expect(clippy::print_stdout, reason = "a command line talks on stdout")]
 
 mod contents;

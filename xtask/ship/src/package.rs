@@ -30,7 +30,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Package::ALL)]
     only: Vec<Package>,
 
-    /// Install, break, upgrade and remove them too, in roots of Debian 12 and 13 (as root; takes minutes)
+    /// Then install, break, upgrade and remove them in roots of Debian 12 and 13 (as root; takes minutes)
     #[arg(long)]
     test: bool,
 }

@@ -1,6 +1,6 @@
-//! The query of a request for a change.
+//! Reads the query of a request for a change.
 //!
-//! `fleet` has the parts that are for a roll-out over several hosts. Nothing here makes a change, or looks at what
+//! `fleet` reads the parts that are for a roll-out over several hosts. Nothing here makes a change, or looks at what
 //! serves.
 
 mod fleet;

@@ -1,8 +1,8 @@
-//! `store-host swap --fleet`: leads a roll-out over several hosts, so that a step is a share of the whole traffic and one
-//! verdict counts for all. What happens when this command or a host ends in the middle: `docs/adr/0027`.
+//! `store-host swap --fleet`: leads a roll-out over several hosts, so that a step is a share of the whole traffic and
+//! one verdict counts for all. `docs/adr/0027` says what happens when this command or a host ends in the middle.
 //!
-//! `member` is one of the hosts as this command sees it, `end` the promotion or the withdrawal on all of them. Nothing
-//! here says how well a version must do: `rollout` has those rules.
+//! `member` is one of the hosts as this command sees it; `end` promotes or withdraws on all of them. Nothing here says
+//! how well a version must do: `rollout` has those rules.
 
 mod end;
 mod member;

@@ -1,4 +1,4 @@
-//! What two answers to one request differ in. Of what they say, no value is kept: names, numbers and places only.
+//! Finds in what two answers to one request differ. It keeps no value of either: names, numbers and places only.
 //!
 //! `json` finds the place where two values of JSON differ. Nothing here sends a request, or keeps an answer.
 

@@ -1,7 +1,6 @@
-//! Plain requests on their direct way to an upstream, past pingora, at a fraction of the cost. All that is decided about
-//! them is decided by what pingora's hooks call too: `admission`, `tries` and `exchange`. Here bytes are moved: a request
-//! and its answer go on as they came, but for the lines that must differ. Who speaks with the client, in its version of
-//! HTTP, is a `client`.
+//! Plain requests on their direct way to an upstream, past pingora, at a fraction of the cost. `admission`, `tries` and
+//! `exchange` decide all about them, as they do for pingora's hooks; here bytes are moved. A request and its answer go
+//! on as they came, except for the lines that must differ. A `client` speaks with the client in its version of HTTP.
 //!
 //! `message` is the request as the upstream gets it, `relay` one try, and `body` takes an answer's body out of its
 //! framing. Nothing here compresses an answer, or finds it in a cache.

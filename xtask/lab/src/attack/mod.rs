@@ -1,8 +1,8 @@
 //! `cargo xtask attack`: one client attacks, and its neighbours are measured before, meanwhile and afterwards.
 //!
-//! `list` has the attacks, a file for each kind of what they aim at. What an attacker has in its hands is a `scene`, and it
-//! speaks `http1` and `http2` as no library would. `neighbours` are the clients that must notice nothing, `rig` the
-//! servers, `round` one attack with what was measured around it, `report` the table.
+//! `list` has the attacks; there is a file for each kind of thing that they aim at. A `scene` is what an attacker knows
+//! and is told; with `http1` and `http2` it can send what no library would. `neighbours` are the clients that must
+//! notice nothing, `rig` the servers, `round` one attack with what was measured around it, `report` the table.
 
 mod admin;
 mod backends;
@@ -52,7 +52,7 @@ pub(crate) struct Options {
     /// Only these attacks, by their names in the table [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
-    /// How long each attack lasts. As long is measured before it, and half as long afterwards
+    /// Seconds that each attack lasts; as many are measured before it, and half as many afterwards
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
     /// Where both attackers and neighbours connect to
@@ -64,13 +64,13 @@ pub(crate) struct Options {
     /// Products of the store: an overview of 100000 has 11 MB
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     products: u32,
-    /// Priority of the attacker's threads, as of nice(1): attackers have machines of their own elsewhere
+    /// Priority of the attacker's threads, as of nice(1); low by default, as real attackers have machines of their own
     #[arg(long, value_name = "N", default_value_t = 19, value_parser = clap::value_parser!(i32).range(0..=19))]
     nice: i32,
     /// Measure during the attacks only
     #[arg(long)]
     quick: bool,
-    /// All that was measured, as JSON
+    /// Write all that was measured to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Attack this `store-host` instead of the one of `cargo xtask build`

@@ -49,11 +49,12 @@ pub(crate) struct Options {
     /// Connections of the latency measurement
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     latency_connections: u32,
-    /// Requests per second at which latency is measured [default: 70 % of the most that the slower of the two did, or, of
-    /// orders, that the host did with `order_commit = single`; of a peer, no more than 70 % of what it did]
+    /// Requests per second at which latency is measured [default: 70 % of what the slower of host and twin did; for orders,
+    /// 70 % of what the host did with `order_commit = single`; for a peer, no more than 70 % of what it did]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// Count the instructions of a request instead, outside the kernel, with valgrind: takes minutes, beside anything else
+    /// Instead, count with valgrind the instructions of a request outside the kernel: takes minutes; other work on the
+    /// machine does no harm
     #[arg(long, conflicts_with_all = ["connections", "rate", "quick", "peers", "latency_connections"])]
     instructions: bool,
     /// One short round at 32 connections: does it work at all?

@@ -21,7 +21,7 @@ use xtask::{build, pgo, setup};
 /// changed.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Renew the profile of one of the two
+    /// Renew only the profile of this program [default: both]
     #[arg(long, value_name = "SIDE", value_parser = [HOST, NATIVE])]
     only: Option<String>,
     /// Seconds of load on each route

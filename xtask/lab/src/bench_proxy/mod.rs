@@ -39,20 +39,21 @@ pub(crate) struct Options {
     /// Rounds of each row; the table has their medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Seconds of one measurement; a round has two for each
+    /// Seconds of one measurement; a round has two for each proxy
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
     /// Client connections; over HTTP/2, requests at once, eight on each connection
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
-    /// Requests per second at which latency is measured, well below what either can do [default: 5000; 1000 of 64 KiB, or
-    /// with a connection for each]
+    /// Requests per second at which latency is measured, well below what either can do [default: 5000; 1000 for answers of
+    /// 64 KiB, and where each request has a connection of its own]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// Numbers of workers (nginx) or threads (store-proxy)
+    /// Numbers of workers (nginx) or threads (store-proxy), one after the other
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1")]
     workers: Vec<usize>,
-    /// Count the instructions of a request instead, outside the kernel, with valgrind: takes minutes, beside anything else
+    /// Instead, count with valgrind the instructions of a request outside the kernel: takes minutes; other work on the
+    /// machine does no harm
     #[arg(long, conflicts_with_all = ["rounds", "seconds", "rate", "workers", "peers"])]
     instructions: bool,
     /// The file that all samples are written to, as JSON
@@ -62,7 +63,7 @@ pub(crate) struct Options {
         default_value = "loadtest/results/proxy.json"
     )]
     output: PathBuf,
-    /// Another proxy to measure in the same run: `haproxy`, or where it is
+    /// Another proxy to measure in the same run: `haproxy`, or `haproxy=PROGRAM`
     #[arg(long = "peer", value_name = "NAME[=PROGRAM]", value_parser = Peer::parse)]
     peers: Vec<Peer>,
     /// Measure this store-proxy instead of building one

@@ -1,9 +1,9 @@
 //! `cargo xtask cluster`: a whole fleet on one machine, and what becomes of orders when its members fail.
 //!
-//! `members` starts them (`caches` some of them), each with a place in the `network`; `health` asks whether they are well.
-//! With `--chaos`, a `plan` says who suffers which of the `blows`, while a `buyer` and a `reader`, each a `client` of both
-//! proxies, write down their `history`. `check` compares that with the databases (`compare` the orders), and `report` has
-//! the table, with a column for each `outage`.
+//! `members` starts them (`caches` those that cache), each at its place in the `network`; `health` asks whether they
+//! are well. With `--chaos`, the `plan` says which member suffers which fault, and `blows` does it to them. Meanwhile
+//! `buyer` and `reader`, each a `client` of both proxies, write down their `history`. `check` and `compare` hold that
+//! against the databases, and `report` prints the table with each `outage`.
 
 mod blows;
 mod buyer;
@@ -62,13 +62,13 @@ const PLENTY: i64 = 1_000_000_000;
 /// the table.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Put load on the fleet and let members fail for so long, as 120s or 5m
+    /// Put load on the fleet and let members fail for this long, for example 120s or 5m
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     chaos: Option<Duration>,
-    /// What decides who suffers what in which order
+    /// Decides which member suffers which fault, in which order: the same number gives the same order
     #[arg(long, value_name = "N", default_value_t = 42, requires = "chaos")]
     seed: u64,
-    /// Only these faults, once each in this order, as database-writer.kill,host.cut-off
+    /// Only these faults, once each in this order, for example database-writer.kill,host.cut-off
     #[arg(long, value_name = "FAULTS", value_delimiter = ',', requires = "chaos", value_parser = Fault::named)]
     only: Vec<Fault>,
     /// Buyers; a third of them give no Idempotency-Key. There are half as many readers

@@ -31,25 +31,25 @@ pub(crate) struct Options {
     /// Measure only these stages (by name or number); repeatable, or separated by commas
     #[arg(long, value_enum, value_name = "STAGES", value_delimiter = ',')]
     pub(super) only: Vec<Stage>,
-    /// Users at most [default: 150]
+    /// How many users there are in the end [default: 150]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     users: Option<u32>,
     /// New users a second [default: 2]
     #[arg(long, value_name = "RATE", value_parser = positive)]
     spawn_rate: Option<f64>,
-    /// How long the load of each stage lasts, the coming of users included: 120s, 2m [default: 120s]
+    /// How long the load of each stage lasts, from the first user on: 120s, 2m [default: 120s]
     #[arg(long, value_parser = duration)]
     time: Option<Duration>,
     /// The same number gives the same data, and users who ask for the same things
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// Little data and a short load, with programs that are built for tests: shows that it works, and measures nothing
+    /// Use little data, a short load and programs that are built for tests: shows that the lab works, and measures nothing
     #[arg(long)]
     pub(super) quick: bool,
     /// Leave out the search for the highest rate
     #[arg(long)]
     no_saturate: bool,
-    /// Put this implementation of the same API first, as it is: http://host:port
+    /// First measure this other implementation of the same API: http://host:port
     #[arg(long, value_name = "URL", value_parser = base_url)]
     reference: Option<String>,
     /// Test this `store-host` instead of building one

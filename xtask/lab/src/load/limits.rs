@@ -16,7 +16,7 @@ pub(super) struct Limits {
     /// Exit with 1 if 99 % of a route's requests took longer than this
     #[arg(long, value_name = "TIME", value_parser = time)]
     max_p99: Option<Duration>,
-    /// Exit with 1 if more requests failed
+    /// Exit with 1 if more requests than this failed
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_failures: u64,
 }

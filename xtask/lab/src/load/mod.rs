@@ -38,7 +38,7 @@ pub(crate) struct Options {
     /// How many of them come each second
     #[arg(long, value_name = "N", default_value_t = 2.0, value_parser = rate)]
     spawn_rate: f64,
-    /// How long, from the first user on
+    /// How long the load lasts, from the first user on
     #[arg(long, default_value = "120s", value_parser = run_time)]
     time: Duration,
     /// The same number makes users ask for the same things

@@ -1,5 +1,5 @@
-//! What everything here measures with, each thing once: the load, the orders that it places, what processes and servers
-//! counted meanwhile, what samples amount to, and the tables and files that say so. Nothing here knows a command.
+//! What all commands here measure with, each thing once: the load, the orders that it places, what processes and
+//! servers counted meanwhile, statistics of samples, and the tables and files of results. Nothing here knows a command.
 
 mod clients;
 mod counters;

@@ -1,4 +1,4 @@
-//! Filling a store with data: MySQL in one transaction. Redis is emptied, and holds what readers ask for.
+//! Fills a store with data: MySQL in one transaction. Redis is emptied; it fills again with what readers ask for.
 
 mod dataset;
 mod empty_redis;

@@ -1,4 +1,4 @@
-//! An audit of everything in a store that must be equal.
+//! An audit of a store: everything in it that must be equal is compared.
 
 mod cache;
 mod database;
