@@ -21,6 +21,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
     setup::lint_components().await?;
     setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS, PROMETHEUS, BROWSER]).await?;
+    galera_if_possible().await;
     Python::locust().await?;
     contract::ready().await?;
     kubernetes::ready().await?;
@@ -37,6 +38,13 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     test.args(options.filter);
     cargo_step("tests", test).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The tests of Galera and of the short chaos want more of Debian than the others, and skip themselves without it.
+async fn galera_if_possible() {
+    if let Err(error) = setup::galera().await {
+        eprintln!("  the tests with Galera are skipped: {error:#}");
+    }
 }
 
 /// The components are linted twice: natively with their unit tests, and as what they are.
