@@ -78,7 +78,7 @@ async fn run(conn: &mut Conn, statements: &[&str]) {
 impl Pair {
     async fn start() -> Self {
         let base = env!("CARGO_TARGET_TMPDIR");
-        let (store, replica) = tokio::join!(Store::start_with_own_mariadb(base), mariadb());
+        let (store, replica) = tokio::join!(Store::start_on_mariadb_only(base), mariadb());
         Self::of(store.unwrap(), replica).await
     }
 

@@ -23,7 +23,7 @@ struct Service {
 impl Service {
     async fn start() -> Self {
         let base = env!("CARGO_TARGET_TMPDIR");
-        let store = Store::start_with_own_mariadb(base).await.unwrap();
+        let store = Store::start_on_mariadb_only(base).await.unwrap();
         let port = store.mariadb.as_ref().unwrap().port();
         let replica = replica_at(port).await;
         Self {

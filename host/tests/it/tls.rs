@@ -70,7 +70,7 @@ fn with_flags(options: HostOptions, flags: &[String]) -> HostOptions {
 /// A store whose MariaDB shows the certificate `name`, and takes nobody without TLS or without a certificate of ours.
 async fn mysql_store(name: &str) -> (Store, Papers) {
     let base = env!("CARGO_TARGET_TMPDIR");
-    let mut store = Store::start_with_own_mariadb(base).await.unwrap();
+    let mut store = Store::start_on_mariadb_only(base).await.unwrap();
     store.migrate(host_binary()).unwrap();
     let papers = Papers::issue(&store);
     let mut mariadb = store.mariadb.take().unwrap();
@@ -291,7 +291,8 @@ async fn wrong_files_are_refused_before_a_port_is_bound() {
 /// Passwords that a URL would have to spell otherwise, in files; after a reload, others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_comes_from_a_file_and_changes_with_a_reload() {
-    let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+    // `KILL USER` is MariaDB's.
+    let store = Store::start_on_mariadb_only(env!("CARGO_TARGET_TMPDIR"))
         .await
         .unwrap();
     store.migrate(host_binary()).unwrap();
