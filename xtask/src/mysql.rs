@@ -53,7 +53,7 @@ impl FromStr for TestMysql {
         if text.starts_with(SCHEME) {
             return Ok(Self::Server(text.trim_end_matches('/').to_owned()));
         }
-        // Whatever stands before `://` may be a password.
+        // What follows may have a password in it, and is not repeated.
         if let Some((scheme, _)) = text.split_once("://") {
             bail!("a URL of MySQL begins with {SCHEME}, this one with {scheme}://");
         }

@@ -135,6 +135,11 @@ impl Members {
             };
             return Ok(Self::AllOf(name.clone(), resolver));
         }
+        if !settings.name_servers.is_empty() {
+            return Err(
+                "--mysql-name-servers: nobody is looked up; name the members as --mysql-members dns:host:port".into(),
+            );
+        }
         let servers = entries.iter().map(|entry| match entry {
             MysqlMember::Server(server) => Ok(server.clone()),
             MysqlMember::AllOf(_) => Err(format!(
