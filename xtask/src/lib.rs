@@ -8,6 +8,7 @@ pub mod cargo;
 pub mod contract;
 pub mod deny;
 pub mod kubernetes;
+pub mod mysql;
 pub mod npm;
 pub mod paths;
 pub mod pgo;

@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: what must be on the machine. The other commands run their part of it by themselves.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::programs::find_program;
@@ -39,7 +39,10 @@ pub const MARIADB: &[Tool] = &[
     tool("my_print_defaults", "mariadb-client-core"),
 ];
 
-/// What makes three of them a cluster. Galera itself comes with the first.
+/// Where Debian's `galera-4`, which comes with the first of [`GALERA`], has what makes servers a cluster.
+pub const GALERA_LIBRARY: &str = "/usr/lib/galera/libgalera_smm.so";
+
+/// What makes three of them a cluster.
 pub const GALERA: &[Tool] = &[
     tool("wsrep_sst_rsync", "mariadb-server"),
     tool("rsync", "rsync"),
@@ -185,6 +188,19 @@ pub async fn tools(groups: &[&'static [Tool]]) -> Result<()> {
 /// If one can't be installed.
 pub async fn tools_beside(groups: &[&'static [Tool]]) -> Result<()> {
     ensure_installed(groups, Output::Kept).await
+}
+
+/// Makes sure that MariaDB servers can be a Galera cluster.
+///
+/// # Errors
+/// If something can't be installed, or Galera is not where Debian has it.
+pub async fn galera() -> Result<()> {
+    tools(&[GALERA]).await?;
+    ensure!(
+        Path::new(GALERA_LIBRARY).exists(),
+        "there is no {GALERA_LIBRARY}, which Debian's package galera-4 has"
+    );
+    Ok(())
 }
 
 /// Where what apt says goes.

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use xtask::cargo::{cargo, cargo_step};
+use xtask::mysql::{self, TestMysql};
 use xtask::python::Python;
 use xtask::setup::{self, BROWSER, COMPILING, MARIADB, PROCESSES, PROMETHEUS, REDIS};
 use xtask::{build, contract, deny, kubernetes};
@@ -15,12 +16,17 @@ use xtask::{build, contract, deny, kubernetes};
 pub(crate) struct Options {
     /// Run only the tests whose name contains this
     filter: Option<String>,
+    /// Run the tests on MySQL in the place of MariaDB: a mysqld, the folder that MySQL was unpacked to, or a server that
+    /// runs for nothing else, as mysql://user:password@host:port
+    #[arg(long, value_name = "PATH|URL")]
+    mysql: Option<TestMysql>,
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     setup::wasm_target().await?;
     setup::lint_components().await?;
     setup::tools(&[COMPILING, PROCESSES, MARIADB, REDIS, PROMETHEUS, BROWSER]).await?;
+    galera_if_possible().await;
     Python::locust().await?;
     contract::ready().await?;
     kubernetes::ready().await?;
@@ -35,8 +41,18 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     // There are no doc tests; cargo would close with their empty summaries.
     let mut test = cargo(["test", "--workspace", "--lib", "--bins", "--tests"]);
     test.args(options.filter);
+    if let Some(mysql) = &options.mysql {
+        test.env(mysql::VARIABLE, mysql.to_variable());
+    }
     cargo_step("tests", test).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The tests of Galera and of the short chaos want more of Debian than the others, and skip themselves without it.
+async fn galera_if_possible() {
+    if let Err(error) = setup::galera().await {
+        eprintln!("  the tests with Galera are skipped: {error:#}");
+    }
 }
 
 /// The components are linted twice: natively with their unit tests, and as what they are.

@@ -6,6 +6,7 @@
 mod admin_address;
 mod clients;
 mod host_port;
+mod members;
 mod sentinel;
 mod swap;
 mod tls;
@@ -20,11 +21,13 @@ use clap::Args;
 use store_server::console::Member;
 pub(crate) use store_server::duration::parse as duration;
 use store_server::logging::LogFormat;
+pub use store_server::names::NameServer;
 pub use store_server::{AdminUrl, Secret};
 
 pub use self::admin_address::AdminAddress;
 pub use self::clients::{ClientSettings, Networks};
 pub use self::host_port::HostPort;
+pub use self::members::MysqlMember;
 pub use self::sentinel::SentinelSettings;
 pub use self::swap::{CanaryBudget, SwapSettings};
 pub use self::tls::{MysqlTls, RedisTls, TlsMode, TlsSettings};
@@ -260,7 +263,8 @@ pub struct MysqlSettings {
     pub idle: Duration,
 
     /// Servers that hold the same data, as host:port divided by commas, in the order in which they are preferred. If the
-    /// app's address is one of them, all hosts agree on one of the servers and write there
+    /// app's address is one of them, all hosts agree on one of the servers and write there. Or dns:host:port alone: all
+    /// addresses of that host, which are looked up again and again
     #[arg(
         id = "mysql_members",
         long = "mysql-members",
@@ -268,7 +272,18 @@ pub struct MysqlSettings {
         value_name = "ADDRESSES",
         value_delimiter = ','
     )]
-    pub members: Vec<HostPort>,
+    pub members: Vec<MysqlMember>,
+
+    /// Name servers to ask for the host of a dns: entry, as IP addresses divided by commas, with a port if it is not 53
+    /// [default: those of the system]
+    #[arg(
+        id = "mysql_name_servers",
+        long = "mysql-name-servers",
+        env = "STORE_HOST_MYSQL_NAME_SERVERS",
+        value_name = "ADDRESSES",
+        value_delimiter = ','
+    )]
+    pub name_servers: Vec<NameServer>,
 
     /// How the servers are spoken to.
     #[command(flatten)]

@@ -57,6 +57,20 @@ pub(crate) struct GroupMetrics {
 }
 
 impl GroupMetrics {
+    /// The members are these from now on. Nothing is said of those that were, and are none any more.
+    pub(crate) fn members_are(&mut self, members: Vec<String>) {
+        let before = std::mem::replace(&mut self.members, members);
+        for member in before
+            .iter()
+            .filter(|before| !self.members.contains(before))
+        {
+            let labels = [&self.database, member];
+            // They are not there if it was never looked at.
+            _ = self.families.fit.remove_label_values(&labels);
+            _ = self.families.writer.remove_label_values(&labels);
+        }
+    }
+
     /// A member takes writes, or doesn't.
     pub(crate) fn member_is_fit(&self, member: &str, is_fit: bool) {
         let labels = [&self.database, member];
@@ -88,7 +102,24 @@ impl GroupMetrics {
 
 #[cfg(test)]
 mod tests {
+    use store_server::metrics::Format;
+
     use crate::metrics::Metrics;
+
+    #[test]
+    fn nothing_is_said_of_a_member_that_is_none_any_more() {
+        let metrics = Metrics::new().expect("names are unique");
+        let mut group = metrics.mysql_group("one", vec![]);
+        group.members_are(vec!["a".into(), "b".into()]);
+        for member in ["a", "b"] {
+            group.member_is_fit(member, true);
+        }
+        group.writer_is(Some("a"));
+        group.members_are(vec!["b".into(), "c".into()]);
+        let text = metrics.render(Format::Text).expect("renders");
+        assert!(!text.contains("member=\"a\""), "{text}");
+        assert!(text.contains("member=\"b\""), "{text}");
+    }
 
     #[test]
     fn databases_have_writers_of_their_own_and_a_reload_changes_none() {

@@ -56,7 +56,7 @@ impl Server {
     pub(crate) fn new(backend: &Backend, servers: &Servers, memory_limit_bytes: usize) -> Self {
         Self {
             group: servers.group_of(backend),
-            ..Self::alone(backend, &servers.tls, memory_limit_bytes)
+            ..Self::alone(&servers.resolved(backend), &servers.tls, memory_limit_bytes)
         }
     }
 

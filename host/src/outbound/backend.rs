@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use mysql_async::OptsBuilder;
+use mysql_async::{OptsBuilder, SslOpts};
 use percent_encoding::percent_decode_str;
 use redis::RedisConnectionInfo;
 use rustls::ClientConfig;
@@ -60,6 +60,8 @@ pub(crate) struct Backend {
     password: Option<String>,
     database: Option<String>,
     tls: AskedTls,
+    /// The host that a server's certificate is to be for, wherever it is connected to; none: the one that is connected to.
+    certified: Option<String>,
 }
 
 impl Backend {
@@ -94,6 +96,7 @@ impl Backend {
             password: decoded(url.password().unwrap_or_default(), "password")?,
             database: database(&url, kind)?,
             tls,
+            certified: None,
         })
     }
 
@@ -117,13 +120,16 @@ impl Backend {
 
     /// What the MySQL driver needs.
     pub(crate) fn mysql_opts(&self, tls: &Tls) -> OptsBuilder {
+        let ssl_opts = tls.ssl_opts(self.tls_mode(tls));
+        let ssl_opts = ssl_opts
+            .map(|opts: SslOpts| opts.with_danger_tls_hostname_override(self.certified.clone()));
         OptsBuilder::default()
             .ip_or_hostname(self.reachable_host())
             .tcp_port(self.port)
             .user(self.user.clone())
             .pass(self.password.clone())
             .db_name(self.database.clone())
-            .ssl_opts(tls.ssl_opts(self.tls_mode(tls)))
+            .ssl_opts(ssl_opts)
             .prefer_socket(false)
     }
 
@@ -177,6 +183,14 @@ impl Backend {
         Self {
             host,
             port: address.port,
+            ..self.clone()
+        }
+    }
+
+    /// The same, whose servers show certificates for its host even where they are reached by their own addresses.
+    pub(crate) fn known_by_its_name(&self) -> Self {
+        Self {
+            certified: Some(self.reachable_host().to_owned()),
             ..self.clone()
         }
     }
@@ -275,6 +289,21 @@ mod tests {
         assert_eq!(info.username(), Some("me"));
         assert_eq!(info.password(), Some("p@ss"));
         assert_eq!(info.db(), 3);
+    }
+
+    #[test]
+    fn a_server_at_one_of_its_hosts_addresses_is_certified_by_name() {
+        let named = mysql("mysql://db.example/store?require_ssl=true").expect("a good address");
+        let at = HostPort::new("10.0.0.7", 3307);
+        let opts = |backend: Backend| mysql_async::Opts::from(backend.mysql_opts(&no_tls()));
+        let own = opts(named.at(&at));
+        let known = opts(named.known_by_its_name().at(&at));
+        for (opts, name) in [(&own, None), (&known, Some("db.example"))] {
+            assert_eq!(opts.ip_or_hostname(), "10.0.0.7");
+            assert_eq!(opts.tcp_port(), 3307);
+            let tls = opts.ssl_opts().expect("TLS is asked for");
+            assert_eq!(tls.tls_hostname_override(), name);
+        }
     }
 
     #[test]

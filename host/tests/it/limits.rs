@@ -38,10 +38,12 @@ async fn an_address_that_is_not_allowed_is_refused_without_showing_the_password(
     options.app = app;
     // The start's own look at MySQL would find the wrong password.
     let mut mysql = store.mysql().await.unwrap();
-    mysql
-        .query_drop("CREATE OR REPLACE USER 'guest'@'127.0.0.1' IDENTIFIED BY 'hunter2-secret'")
-        .await
-        .unwrap();
+    for statement in [
+        "DROP USER IF EXISTS 'guest'@'127.0.0.1'",
+        "CREATE USER 'guest'@'127.0.0.1' IDENTIFIED BY 'hunter2-secret'",
+    ] {
+        mysql.query_drop(statement).await.unwrap();
+    }
     let schema: Option<String> = mysql.query_first("SELECT DATABASE()").await.unwrap();
     mysql
         .query_drop(format!(

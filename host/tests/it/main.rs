@@ -32,6 +32,7 @@ mod input;
 mod isolation;
 mod limits;
 mod members;
+mod members_of_a_name;
 mod memory;
 mod metrics;
 mod migrations;

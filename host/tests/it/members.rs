@@ -13,9 +13,9 @@ use crate::support::{PATIENCE, eventually, host_binary, options, refuses};
 const USER: &str = "member";
 
 /// A primary and its replica, which hold one store's data.
-struct Pair {
-    store: Store,
-    replica: MariaDb,
+pub(crate) struct Pair {
+    pub(crate) store: Store,
+    pub(crate) replica: MariaDb,
     database: String,
 }
 
@@ -34,11 +34,16 @@ pub(crate) async fn connect(server: &MariaDb, database: &str) -> Conn {
 /// What a host of these members is started with, in the order in which it prefers them.
 fn options_of(members: &[&MariaDb]) -> HostOptions {
     let members: Vec<String> = members.iter().map(|member| member.address()).collect();
+    options_with(&members.join(","))
+}
+
+/// What a host is started with whose `--mysql-members` are these.
+pub(crate) fn options_with(members: &str) -> HostOptions {
     options()
         .variable("mysql_user", USER)
         .variable("mysql_password", USER)
         .arg("--mysql-members")
-        .arg(members.join(","))
+        .arg(members)
 }
 
 /// The same, for a host that remembers in `folder` what it has seen.
@@ -73,8 +78,12 @@ async fn run(conn: &mut Conn, statements: &[&str]) {
 impl Pair {
     async fn start() -> Self {
         let base = env!("CARGO_TARGET_TMPDIR");
-        let (store, replica) = tokio::join!(Store::start_with_own_mariadb(base), mariadb());
-        let (mut store, mut replica) = (store.unwrap(), replica);
+        let (store, replica) = tokio::join!(Store::start_on_mariadb_only(base), mariadb());
+        Self::of(store.unwrap(), replica).await
+    }
+
+    /// Makes `replica` follow the MariaDB of `store`, which is its own.
+    pub(crate) async fn of(mut store: Store, mut replica: MariaDb) -> Self {
         let mut primary = store.mariadb.take().unwrap();
         let url = store.addresses().mysql_url();
         let database = url.rsplit('/').next().unwrap().to_owned();
@@ -129,7 +138,7 @@ impl Pair {
         }
     }
 
-    fn primary(&self) -> &MariaDb {
+    pub(crate) fn primary(&self) -> &MariaDb {
         self.store.mariadb.as_ref().unwrap()
     }
 
@@ -137,7 +146,7 @@ impl Pair {
         options_of(&[self.primary(), &self.replica])
     }
 
-    async fn users_at(&self, server: &MariaDb) -> i64 {
+    pub(crate) async fn users_at(&self, server: &MariaDb) -> i64 {
         self.number(server, "SELECT COUNT(*) FROM users").await
     }
 
@@ -156,7 +165,7 @@ impl Pair {
     }
 
     /// Lets the replica take over, as an operator does.
-    async fn promote(&self) {
+    pub(crate) async fn promote(&self) {
         let statements = [
             "STOP SLAVE",
             "RESET SLAVE ALL",
@@ -183,7 +192,7 @@ pub(crate) async fn make_user(host: &Host, number: u32) {
     .await;
 }
 
-async fn metrics(host: &Host) -> String {
+pub(crate) async fn metrics(host: &Host) -> String {
     let url = host.admin_url("/metrics");
     reqwest::get(url).await.unwrap().text().await.unwrap()
 }
@@ -205,7 +214,7 @@ async fn end(host: &Host) {
     host.wait_exit(PATIENCE).await.unwrap();
 }
 
-async fn readiness(host: &Host) -> u16 {
+pub(crate) async fn readiness(host: &Host) -> u16 {
     let answer = reqwest::get(host.url("/readyz")).await.unwrap();
     answer.status().as_u16()
 }

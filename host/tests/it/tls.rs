@@ -7,7 +7,7 @@ use std::process::Command;
 
 use mysql_async::prelude::Queryable;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use testbed::{HostOptions, Store};
+use testbed::{HostOptions, NameServer, Store};
 
 use crate::limits::changed_app;
 use crate::operator::with_token;
@@ -70,7 +70,7 @@ fn with_flags(options: HostOptions, flags: &[String]) -> HostOptions {
 /// A store whose MariaDB shows the certificate `name`, and takes nobody without TLS or without a certificate of ours.
 async fn mysql_store(name: &str) -> (Store, Papers) {
     let base = env!("CARGO_TARGET_TMPDIR");
-    let mut store = Store::start_with_own_mariadb(base).await.unwrap();
+    let mut store = Store::start_on_mariadb_only(base).await.unwrap();
     store.migrate(host_binary()).unwrap();
     let papers = Papers::issue(&store);
     let mut mariadb = store.mariadb.take().unwrap();
@@ -146,6 +146,31 @@ async fn a_certificate_for_another_name_is_for_verify_ca_only() {
     .into_iter()
     .fold(options(), HostOptions::arg);
     refuses(&shop.store, strangers, 1, &["UnknownIssuer"]).await;
+}
+
+/// It is connected to by an address, which its certificate is not for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_a_name_leads_to_is_certified_by_that_name() {
+    let (store, papers) = mysql_store("other").await;
+    let port = store.mariadb.as_ref().unwrap().port();
+    let dns = NameServer::start().await.unwrap();
+    for name in ["db.example", "db.elsewhere"] {
+        dns.set(name, 60, &[([127, 0, 0, 1], port).into()]);
+    }
+    let by_name = |name: &str| {
+        let at = format!("{name}:{port}");
+        with_flags(options(), &papers.flags("mysql"))
+            .variable("mysql_address", &at)
+            .arg("--mysql-members")
+            .arg(format!("dns:{at}"))
+            .arg("--mysql-name-servers")
+            .arg(dns.address().to_string())
+    };
+    let said = ["not valid for name \"db.elsewhere\"", "db.example"];
+    refuses(&store, by_name("db.elsewhere"), 1, &said).await;
+    let shop = Shop::on(store, by_name("db.example")).await;
+    shop.user(1).await;
+    shop.get("/readyz").await.expect(200);
 }
 
 /// The address of the store's Redis with TLS, which wants a certificate of ours.
@@ -266,7 +291,8 @@ async fn wrong_files_are_refused_before_a_port_is_bound() {
 /// Passwords that a URL would have to spell otherwise, in files; after a reload, others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_comes_from_a_file_and_changes_with_a_reload() {
-    let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+    // `KILL USER` is MariaDB's.
+    let store = Store::start_on_mariadb_only(env!("CARGO_TARGET_TMPDIR"))
         .await
         .unwrap();
     store.migrate(host_binary()).unwrap();

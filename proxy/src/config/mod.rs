@@ -13,7 +13,6 @@ mod group;
 pub(crate) mod pem;
 mod print;
 mod read;
-mod resolver;
 mod server_entry;
 #[cfg(test)]
 mod tests;
@@ -31,10 +30,10 @@ pub use console::Console;
 pub use error::ConfigError;
 pub use group::{Cache, Ejection, Group, HashOn, Health, Policy, Reuse};
 pub use pem::TlsError;
-pub use resolver::{NameServer, Resolver};
-pub use server_entry::{Place, ServerEntry};
+pub use server_entry::ServerEntry;
 use store_server::duration;
 pub use store_server::duration::parse as parse_duration;
+pub use store_server::names::{NameServer, Place, Resolver};
 pub use store_server::trace::Settings as Trace;
 pub use upstream_tls::{TlsFiles, UpstreamTls};
 

@@ -12,7 +12,7 @@ const NAME: &str = "store.test";
 
 /// Asked again as soon as records' time is over, and quick to give up.
 fn resolver(dns: &NameServer) -> String {
-    let address = dns.address;
+    let address = dns.address();
     format!("[resolver]\nservers = [\"{address}\"]\nmin_interval = \"50ms\"\ntimeout = \"400ms\"\n")
 }
 
@@ -63,7 +63,7 @@ async fn eventually_has(rig: &Rig, upstreams: &[&Upstream]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_addresses_of_a_name_are_servers_and_changes_lose_no_request() {
     let [one, two, three] = on_one_port().await;
-    let dns = NameServer::start().await;
+    let dns = NameServer::start().await.unwrap();
     dns.set(NAME, 0, &[two.address, one.address]);
     let rig = Rig::start(&by_name(&dns, "", &one)).await;
     eventually_has(&rig, &[&one, &two]).await;
@@ -98,7 +98,7 @@ async fn a_request_ends_at_a_server_that_its_name_no_longer_has() {
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let inner = gate.clone();
     old.behave(move |_| Reply::Held(inner.clone(), Box::new(Reply::Echo)));
-    let dns = NameServer::start().await;
+    let dns = NameServer::start().await.unwrap();
     dns.set(NAME, 0, &[old.address]);
     let rig = Rig::start(&by_name(&dns, "", &old)).await;
     let mut waiting = rig.client().await;
@@ -114,7 +114,7 @@ async fn a_request_ends_at_a_server_that_its_name_no_longer_has() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_known_stays_while_the_name_server_is_gone_or_silent_or_knows_nothing() {
     let [one, two] = on_one_port().await;
-    let mut dns = NameServer::start().await;
+    let mut dns = NameServer::start().await.unwrap();
     dns.set(NAME, 0, &[one.address]);
     let rig = Rig::start(&by_name(&dns, "", &one)).await;
     let looked_up = async |result: &str| {
@@ -135,7 +135,7 @@ async fn what_is_known_stays_while_the_name_server_is_gone_or_silent_or_knows_no
     })
     .await;
     assert!(serves().await);
-    dns.start_again().await;
+    dns.start_again().await.unwrap();
     eventually("it answers again", async || trouble().await.is_empty()).await;
 
     dns.be_silent(true);
@@ -181,7 +181,7 @@ async fn what_is_known_stays_while_the_name_server_is_gone_or_silent_or_knows_no
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_starts_before_its_servers_have_addresses() {
     let upstream = Upstream::start().await;
-    let dns = NameServer::start().await;
+    let dns = NameServer::start().await.unwrap();
     let rig = Rig::start(&by_name(&dns, "", &upstream)).await;
     let answer = rig.get("/").await;
     problem(&answer, 503);
@@ -194,7 +194,7 @@ async fn a_proxy_starts_before_its_servers_have_addresses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_asked_for_no_more_often_than_its_records_say() {
     let upstream = Upstream::start().await;
-    let dns = NameServer::start().await;
+    let dns = NameServer::start().await.unwrap();
     dns.set(NAME, 3600, &[upstream.address]);
     dns.set("other.test", 0, &[upstream.address]);
     let port = upstream.address.port();
@@ -224,7 +224,7 @@ async fn services_say_ports_and_weights_and_what_is_wrong_of_them_is_left_out() 
         Upstream::start().await,
         Upstream::start().await,
     );
-    let dns = NameServer::start().await;
+    let dns = NameServer::start().await.unwrap();
     for host in ["a.test", "b.test"] {
         dns.set(host, 0, &[one.address]);
     }
@@ -284,7 +284,7 @@ async fn a_server_that_a_name_brings_gets_requests_after_its_first_good_check() 
         "/readyz" => Reply::Answer(200, vec![], String::new()),
         _ => Reply::Echo,
     });
-    let dns = NameServer::start().await;
+    let dns = NameServer::start().await.unwrap();
     dns.set(NAME, 0, &[old.address]);
     let keys = format!(
         "health = {{ path = \"/readyz\", interval = \"50ms\", timeout = \"500ms\", down_after = 9, up_after = 1 }}\n{NO_EJECTION}"
@@ -307,7 +307,7 @@ async fn a_server_that_a_name_brings_gets_requests_after_its_first_good_check() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_by_name_drains_all_that_it_stands_for() {
     let [one, two] = on_one_port().await;
-    let dns = NameServer::start().await;
+    let dns = NameServer::start().await.unwrap();
     dns.set(NAME, 0, &[one.address, two.address]);
     let rig = Rig::start(&by_name(&dns, "", &one)).await;
     let name = format!("{NAME}:{}", one.address.port());
@@ -326,7 +326,7 @@ async fn a_drain_by_name_drains_all_that_it_stands_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_of_the_file_says_what_names_stand_for() {
     let upstream = Upstream::start().await;
-    let dns = NameServer::start().await;
+    let dns = NameServer::start().await.unwrap();
     dns.set(NAME, 0, &[upstream.address]);
     let port = upstream.address.port();
     let servers = [

@@ -141,13 +141,13 @@ async fn certificates_are_for_the_host_that_is_connected_to() {
         .sign("store.test")
         .before(upstream.address, None)
         .await;
-    let dns = NameServer::start().await;
+    let dns = NameServer::start().await.unwrap();
     dns.set("store.test", 60, &[by_name.address]);
     dns.set_services(
         "_http._tcp.shop.test",
         &[(0, 0, by_name.address.port(), "store.test")],
     );
-    let resolver = format!("[resolver]\nservers = [\"{}\"]\n", dns.address);
+    let resolver = format!("[resolver]\nservers = [\"{}\"]\n", dns.address());
     let ca = format!("tls = {{ ca = \"{}/ca.pem\" }}", folder.display());
     for server in [
         format!("{{ address = \"store.test:{}\" }}", by_name.address.port()),

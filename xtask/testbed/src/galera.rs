@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use xtask::programs::find_program;
+use xtask::setup::GALERA_LIBRARY;
 
 use crate::mariadb::{MariaDb, MariaDbOptions, Purpose};
 use crate::seat::Seat;
 use crate::secret::{Secret, write_private};
-
-/// Where Debian's `galera-4` has it.
-const PROVIDER: &str = "/usr/lib/galera/libgalera_smm.so";
 
 /// What sends a joining node its data.
 const TRANSFER: [&str; 2] = ["wsrep_sst_rsync", "rsync"];
@@ -44,7 +42,7 @@ impl Galera {
     /// Whether that is installed.
     pub fn is_installed() -> bool {
         let has = |program: &&str| find_program(program).is_some();
-        Path::new(PROVIDER).exists() && TRANSFER.iter().all(has)
+        Path::new(GALERA_LIBRARY).exists() && TRANSFER.iter().all(has)
     }
 
     /// Starts three nodes with their files below `folder`, one after the other.
@@ -129,7 +127,7 @@ impl Galera {
         let mut flags = vec![
             format!("--wsrep-node-name=node-{number}"),
             "--wsrep-on=ON".to_owned(),
-            format!("--wsrep-provider={PROVIDER}"),
+            format!("--wsrep-provider={GALERA_LIBRARY}"),
             format!("--wsrep-cluster-address=gcomm://{}", others.join(",")),
             "--wsrep-cluster-name=store".to_owned(),
             format!("--wsrep-node-address={address}"),

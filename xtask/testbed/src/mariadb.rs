@@ -1,4 +1,4 @@
-//! A private MariaDB server: its own data folder, its own port, loopback only.
+//! A private MariaDB server: its own data folder, its own port, loopback only. Or MySQL, where tests are told to use it.
 
 use std::fs::{self, File};
 use std::path::{self, Path, PathBuf};
@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
-use xtask::programs::require_program;
 
 use crate::account::Account;
 use crate::polling::poll_until;
@@ -16,15 +15,10 @@ use crate::ports::{start_on_own_port, start_on_some_port};
 use crate::process::Process;
 use crate::seat::Seat;
 use crate::secret::{Secret, write_private};
-
-/// The user that everything connects as. Others have no password, and root only a socket in the data folder.
-const USER: &str = "store";
+use crate::server_settings::{self as settings, DATABASE, USER};
 
 /// MariaDB refuses to run as root unless told to by name.
 const AS_ROOT: &str = "--user=root";
-
-/// The database of [`Purpose::Keeping`].
-const DATABASE: &str = "store";
 
 /// A crashed server reads its whole log again before it answers.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -53,21 +47,24 @@ pub struct MariaDbOptions {
     pub purpose: Purpose,
     /// Where it listens.
     pub seat: Seat,
+    /// The `mysqld` of MySQL to start in the place of MariaDB.
+    pub mysqld: Option<PathBuf>,
 }
 
 impl MariaDbOptions {
-    /// A server on loopback.
+    /// A MariaDB server on loopback.
     pub fn new(folder: impl Into<PathBuf>, log: impl Into<PathBuf>, purpose: Purpose) -> Self {
         Self {
             folder: folder.into(),
             log: log.into(),
             purpose,
             seat: Seat::LOOPBACK,
+            mysqld: None,
         }
     }
 }
 
-/// A running `mariadbd`, killed on drop.
+/// A running `mariadbd` or `mysqld`, killed on drop.
 #[derive(Debug)]
 pub struct MariaDb {
     options: MariaDbOptions,
@@ -203,19 +200,26 @@ fn install(options: &MariaDbOptions, account: Account) -> Result<()> {
     }
     let log = options.folder.join("install.log");
     let output = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
-    let status = Command::new(require_program("mariadb-install-db")?)
+    let program = settings::program(options, "mariadb-install-db")?;
+    let flags: &[&str] = match options.mysqld {
+        // Root has no password after this, until the first start locks it out.
+        Some(_) => &["--initialize-insecure"],
+        None => &["--skip-test-db", "--skip-name-resolve"],
+    };
+    let status = Command::new(&program)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", unfinished.display()))
-        .args(["--skip-test-db", "--skip-name-resolve"])
+        .args(flags)
         .args((account != Account::Ours).then_some(AS_ROOT))
         .env("TMPDIR", temporary_folder(&options.folder, account)?)
         .stdout(output.try_clone().context("sharing a log")?)
         .stderr(output)
         .status()
-        .context("running mariadb-install-db")?;
+        .with_context(|| format!("running {}", program.display()))?;
     ensure!(
         status.success(),
-        "mariadb-install-db failed ({status}); see {}",
+        "{} failed ({status}); see {}",
+        program.display(),
         log.display()
     );
     account.take(&unfinished)?;
@@ -231,10 +235,10 @@ async fn start_on(
 ) -> Result<Process> {
     let init_file = path::absolute(options.folder.join("init.sql"))
         .context("making the server's folder absolute")?;
-    write_private(&init_file, &init_sql(options.purpose, password))
+    write_private(&init_file, &settings::init_sql(options, password))
         .with_context(|| format!("writing {}", init_file.display()))?;
     account.take(&init_file)?;
-    let mut command = account.command(&options.seat, require_program("mariadbd")?);
+    let mut command = account.command(&options.seat, settings::program(options, "mariadbd")?);
     command
         .arg("--no-defaults")
         .arg(format!(
@@ -247,10 +251,9 @@ async fn start_on(
         .arg("--socket=mariadbd.sock")
         .arg(format!("--bind-address={}", options.seat.address()))
         .args(["--skip-name-resolve", "--skip-log-bin"])
-        // No file has a path below this one, so that SQL neither reads nor writes any.
-        .args(["--secure-file-priv=/dev/null", "--local-infile=0"])
         .args(["--character-set-server=utf8mb4", "--max-connections=500"])
-        .args(settings(options.purpose))
+        .arg("--local-infile=0")
+        .args(settings::of(options))
         .args(flags)
         .args((account == Account::Root).then_some(AS_ROOT))
         .env("TMPDIR", temporary_folder(&options.folder, account)?);
@@ -265,46 +268,6 @@ async fn start_on(
     .with_context(|| format!("the log is {}", options.log.display()))?;
     fs::remove_file(&init_file).context("removing the file with the password")?;
     Ok(process)
-}
-
-/// Run at each start, before the first connection is let in. The user is made anew: what it may do and the password that
-/// it has are this start's, whatever an earlier one gave it.
-fn init_sql(purpose: Purpose, password: &Secret) -> String {
-    let rights = match purpose {
-        Purpose::Keeping => format!("GRANT ALL PRIVILEGES ON `{DATABASE}`.* TO '{USER}'@'%'"),
-        Purpose::Testing | Purpose::Measuring => {
-            format!("GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION")
-        }
-    };
-    let password = password.as_str();
-    format!(
-        "CREATE DATABASE IF NOT EXISTS `{DATABASE}`;\n\
-         CREATE OR REPLACE USER '{USER}'@'%' IDENTIFIED BY '{password}';\n\
-         {rights};\n"
-    )
-}
-
-fn settings(purpose: Purpose) -> [&'static str; 3] {
-    match purpose {
-        Purpose::Keeping => [
-            "--innodb-flush-log-at-trx-commit=1",
-            "--innodb-buffer-pool-size=256M",
-            "--innodb-log-file-size=96M",
-        ],
-        Purpose::Testing => [
-            "--innodb-flush-log-at-trx-commit=2",
-            "--innodb-buffer-pool-size=128M",
-            // The server allocates it whole at its first start.
-            "--innodb-log-file-size=32M",
-        ],
-        Purpose::Measuring => [
-            "--innodb-flush-log-at-trx-commit=2",
-            "--innodb-buffer-pool-size=512M",
-            // Minutes of thousands of orders a second fit in. When it is nearly full, all connections may spin for minutes on
-            // one processor before the thread that would empty it gets its turn: with 16M at once, with 96M now and then.
-            "--innodb-log-file-size=1G",
-        ],
-    }
 }
 
 fn data_folder(folder: &Path) -> PathBuf {

@@ -21,6 +21,12 @@ impl Seat {
         namespace: None,
     };
 
+    /// An address of our own machine: every 127.x.y.z is one of loopback.
+    pub fn at(address: Ipv4Addr) -> Self {
+        let namespace = None;
+        Self { address, namespace }
+    }
+
     /// A namespace that `ip netns` knows by this name, in which `address` is.
     pub fn in_namespace(namespace: &str, address: Ipv4Addr) -> Self {
         Self {

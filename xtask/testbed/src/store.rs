@@ -8,18 +8,29 @@ use anyhow::{Context, Result};
 use mysql_async::Conn;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::OnceCell;
+use xtask::mysql::TestMysql;
 
 use crate::addresses::Addresses;
 use crate::host::{self, Host, HostOptions};
 use crate::mariadb::{MariaDb, MariaDbOptions, Purpose};
+use crate::mysql_server::MysqlServer;
 use crate::progress::Progress;
 use crate::redis_server::{RedisOptions, RedisServer};
 use crate::run_folder::new_folder;
 use crate::seed::{self, Dataset};
 use crate::verify::{self, Audit};
 
-/// The server that all tests of one binary share, each in a schema of its own. It ends with the process.
-static SHARED: OnceCell<MariaDb> = OnceCell::const_new();
+/// The server that all tests of one binary share, each in a schema of its own. It ends with the process, unless it is not
+/// ours.
+static SHARED: OnceCell<Shared> = OnceCell::const_new();
+
+/// Who shares what.
+#[derive(Debug)]
+enum Shared {
+    Own(MariaDb),
+    /// One that somebody else runs.
+    Given(MysqlServer),
+}
 
 static NEXT_SCHEMA: AtomicUsize = AtomicUsize::new(0);
 
@@ -36,25 +47,36 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store without tables, with a schema on the MariaDB that this process's stores share. Files go to a folder
-    /// under `base`, usually `env!("CARGO_TARGET_TMPDIR")`.
+    /// A store without tables, with a schema on the MariaDB that this process's stores share, or on MySQL where tests are
+    /// told to use it. Files go to a folder under `base`, usually `env!("CARGO_TARGET_TMPDIR")`.
     ///
     /// # Errors
     /// When a server doesn't start.
     pub async fn start(base: impl AsRef<Path>) -> Result<Self> {
         let base = base.as_ref();
-        let shared = SHARED
-            .get_or_try_init(|| start_mariadb(base, Purpose::Testing))
-            .await?;
-        Self::on(base, shared).await
+        let shared = SHARED.get_or_try_init(|| shared_server(base)).await?;
+        let url = match shared {
+            Shared::Own(server) => fresh_schema(server).await?,
+            Shared::Given(server) => server.fresh_database(&next_schema()).await?,
+        };
+        Self::on(base, &url).await
     }
 
-    /// Like [`Store::start`], with a MariaDB of its own that the test may stop, kill and start again.
+    /// Like [`Store::start`], with a MariaDB of its own, or a MySQL, that the test may stop, kill and start again.
     ///
     /// # Errors
     /// When a server doesn't start.
     pub async fn start_with_own_mariadb(base: impl AsRef<Path>) -> Result<Self> {
-        Self::with_own_mariadb(base.as_ref(), Purpose::Testing).await
+        let program = chosen_program()?;
+        Self::with_own_server(base.as_ref(), Purpose::Testing, program).await
+    }
+
+    /// The same, for a test that says or reads what MariaDB says and MySQL says otherwise.
+    ///
+    /// # Errors
+    /// When a server doesn't start.
+    pub async fn start_on_mariadb_only(base: impl AsRef<Path>) -> Result<Self> {
+        Self::with_own_server(base.as_ref(), Purpose::Testing, None).await
     }
 
     /// Like [`Store::start_with_own_mariadb`], with a MariaDB that takes minutes of load.
@@ -62,23 +84,25 @@ impl Store {
     /// # Errors
     /// When a server doesn't start.
     pub async fn start_for_measuring(base: impl AsRef<Path>) -> Result<Self> {
-        Self::with_own_mariadb(base.as_ref(), Purpose::Measuring).await
+        Self::with_own_server(base.as_ref(), Purpose::Measuring, None).await
     }
 
-    async fn with_own_mariadb(base: &Path, purpose: Purpose) -> Result<Self> {
-        let mariadb = start_mariadb(base, purpose).await?;
-        let mut store = Self::on(base, &mariadb).await?;
-        store.mariadb = Some(mariadb);
+    async fn with_own_server(
+        base: &Path,
+        purpose: Purpose,
+        mysqld: Option<PathBuf>,
+    ) -> Result<Self> {
+        let server = start_server(base, purpose, mysqld).await?;
+        let mut store = Self::on(base, &fresh_schema(&server).await?).await?;
+        store.mariadb = Some(server);
         Ok(store)
     }
 
-    async fn on(base: &Path, server: &MariaDb) -> Result<Self> {
+    async fn on(base: &Path, mysql_url: &str) -> Result<Self> {
         let folder = new_folder(base, "store")?;
-        let schema = format!("store_{}", NEXT_SCHEMA.fetch_add(1, Ordering::Relaxed));
-        server.create_database(&schema).await?;
         let options = RedisOptions::new(folder.join("redis"), folder.join("redis.log"));
         let redis_server = RedisServer::start(options).await?;
-        let addresses = Addresses::new(&server.url(&schema), &redis_server.url())?;
+        let addresses = Addresses::new(mysql_url, &redis_server.url())?;
         Ok(Self {
             mariadb: None,
             redis_server,
@@ -163,17 +187,49 @@ impl Drop for Store {
         // Processes of this store print their own logs; the shared server is not dropped with it.
         if thread::panicking()
             && self.mariadb.is_none()
-            && let Some(process) = SHARED.get().and_then(MariaDb::process)
+            && let Some(Shared::Own(server)) = SHARED.get()
+            && let Some(process) = server.process()
         {
-            eprintln!("--- log of the shared MariaDB:{}", process.log_tail());
+            eprintln!("--- log of the shared server:{}", process.log_tail());
         }
     }
 }
 
-async fn start_mariadb(base: &Path, purpose: Purpose) -> Result<MariaDb> {
+/// The server of this process's stores, as the environment says.
+async fn shared_server(base: &Path) -> Result<Shared> {
+    if let Some(TestMysql::Server(url)) = TestMysql::chosen()? {
+        return Ok(Shared::Given(MysqlServer::new(url)));
+    }
+    let started = start_server(base, Purpose::Testing, chosen_program()?).await;
+    started.map(Shared::Own)
+}
+
+/// The `mysqld` that tests start in the place of MariaDB, if they are told of one.
+fn chosen_program() -> Result<Option<PathBuf>> {
+    Ok(match TestMysql::chosen()? {
+        Some(TestMysql::Program(program)) => Some(program),
+        // It is not ours to stop and kill.
+        Some(TestMysql::Server(_)) | None => None,
+    })
+}
+
+fn next_schema() -> String {
+    format!("store_{}", NEXT_SCHEMA.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn fresh_schema(server: &MariaDb) -> Result<String> {
+    let schema = next_schema();
+    server.create_database(&schema).await?;
+    Ok(server.url(&schema))
+}
+
+async fn start_server(base: &Path, purpose: Purpose, mysqld: Option<PathBuf>) -> Result<MariaDb> {
     let folder = new_folder(base, "mariadb")?;
-    let options = MariaDbOptions::new(&folder, folder.join("mariadb.log"), purpose);
+    let options = MariaDbOptions {
+        mysqld,
+        ..MariaDbOptions::new(&folder, folder.join("mariadb.log"), purpose)
+    };
     MariaDb::start(options)
         .await
-        .context("starting a private MariaDB")
+        .context("starting a private database server")
 }

@@ -29,12 +29,25 @@ pub(super) struct Course {
     record: Option<WriterRecord>,
     /// For how many looks the writer has lacked the row that names it.
     waits: u32,
+    /// Whether there may be members that are not looked at, and know better than all that are.
+    may_lack_some: bool,
 }
 
 impl Course {
     /// Goes on from what is known, if anything is.
     pub(super) fn new(record: Option<WriterRecord>) -> Self {
-        Self { record, waits: 0 }
+        Self {
+            record,
+            ..Self::default()
+        }
+    }
+
+    /// The same, where those that are looked at may be only some of the members.
+    pub(super) fn of_some(record: Option<WriterRecord>) -> Self {
+        Self {
+            may_lack_some: true,
+            ..Self::new(record)
+        }
     }
 
     /// What is known by now.
@@ -97,7 +110,7 @@ impl Course {
         let (Some(known), Some(shown)) = (&self.record, shown_by_all(views)) else {
             return;
         };
-        if shown.origin == known.origin && shown.term >= known.term {
+        if self.may_lack_some || shown.origin == known.origin && shown.term >= known.term {
             return;
         }
         tracing::warn!(
@@ -413,6 +426,18 @@ mod tests {
         let all = [view(1, Fit, 3, 1), view(2, read_only(), 2, 1)];
         assert_eq!(course.decide(&all), Decision::Write(at(1)));
         assert_eq!(course.record(), Some(&record("ours", 3)));
+    }
+
+    /// A name server leaves the dead out, and with them the one who knows of the last change.
+    #[test]
+    fn members_of_which_some_may_be_left_out_are_not_taken_for_restored() {
+        use Condition::Fit;
+        let mut course = Course::of_some(Some(record("ours", 5)));
+        let reasons = nobody(&mut course, &[view(1, Fit, 3, 1), view(2, Fit, 3, 1)]);
+        assert!(reasons.starts_with("db:1: it lags"), "{reasons}");
+        assert_eq!(course.record(), Some(&record("ours", 5)));
+        let back = [view(1, Fit, 3, 1), view(3, Fit, 5, 3)];
+        assert_eq!(course.decide(&back), Decision::Write(at(3)));
     }
 
     #[test]

@@ -24,7 +24,7 @@ const NO_TABLE: u16 = 1146;
 const NOT_MIGRATED: &str = "its database has no table `mysql_writer`; run `store-host migrate`";
 
 /// A member, and what it was when it answered last.
-pub(in crate::mysql) struct Member {
+pub(super) struct Member {
     at: HostPort,
     probe: Probe,
     last: View,
@@ -33,7 +33,7 @@ pub(in crate::mysql) struct Member {
 
 impl Member {
     /// The member at `at`, which `server` leads to.
-    pub(in crate::mysql) fn new(at: HostPort, server: Server) -> Self {
+    pub(super) fn new(at: HostPort, server: Server) -> Self {
         let last = View {
             at: at.clone(),
             fitness: Condition::Unheard,
@@ -45,6 +45,10 @@ impl Member {
             last,
             silent_since: None,
         }
+    }
+
+    pub(super) fn at(&self) -> &HostPort {
+        &self.at
     }
 
     pub(super) fn name(&self) -> String {

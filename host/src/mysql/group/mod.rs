@@ -1,7 +1,8 @@
 //! Several MySQL servers that hold the same data, of which one is written to, by all hosts: docs/adr/0024.
 //!
-//! A [`Group`] looks at its `member`s all the time, and each look gives a `view`. A `row` in the database says which of
-//! them is the writer, and by its `origin` whose data they hold; `course` decides from what was seen whether it stays so.
+//! A [`Group`] looks at its `member`s all the time, and each look gives a `view`; the `roster` has who they are. A `row` in
+//! the database says which of them is the writer, and by its `origin` whose data they hold; `course` decides from what was
+//! seen whether it stays so.
 //! What it has to know after a reload or a restart is in the `records`. Whoever opens a connection asks the group where to.
 //!
 //! Nothing here runs a component's statement, or moves data from one member to another.
@@ -10,6 +11,7 @@ mod course;
 mod member;
 mod origin;
 mod records;
+mod roster;
 mod row;
 mod view;
 
@@ -22,10 +24,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use self::course::{Course, Decision};
-pub(super) use self::member::Member;
+use self::member::Member;
 pub(super) use self::records::Notebook;
 use self::records::WriterRecord;
 pub(crate) use self::records::WriterRecords;
+pub(super) use self::roster::{Reach, Roster};
 use self::row::Outcome;
 use crate::config::HostPort;
 use crate::metrics::GroupMetrics;
@@ -63,17 +66,16 @@ impl Drop for Group {
 }
 
 impl Group {
-    /// Begins to look at `members`, in the order in which they are preferred. What is known of their writer is in the
-    /// notebook.
-    pub(super) fn start(
-        members: Vec<Member>,
-        metrics: GroupMetrics,
-        notebook: Notebook,
-    ) -> Arc<Self> {
+    /// Begins to look at the members of the roster. What is known of their writer is in the notebook.
+    pub(super) fn start(roster: Roster, metrics: GroupMetrics, notebook: Notebook) -> Arc<Self> {
         let (told, state) = watch::channel(State::Undecided);
+        let course = match roster.may_lack_some() {
+            true => Course::of_some(notebook.read()),
+            false => Course::new(notebook.read()),
+        };
         let follower = Follower {
-            members,
-            course: Course::new(notebook.read()),
+            roster,
+            course,
             notebook,
             noted: None,
             refusal: None,
@@ -149,7 +151,7 @@ struct Refusal {
 
 /// The task behind a group.
 struct Follower {
-    members: Vec<Member>,
+    roster: Roster,
     course: Course,
     notebook: Notebook,
     /// What the notebook has of this group. Another group of the same database may know more, or less.
@@ -163,13 +165,15 @@ struct Follower {
 impl Follower {
     async fn run(mut self) {
         loop {
-            let views = join_all(self.members.iter_mut().map(Member::look)).await;
-            for (member, view) in self.members.iter().zip(&views) {
-                self.metrics
-                    .member_is_fit(&member.name(), view.fitness.is_fit());
+            if self.roster.follow() {
+                self.metrics.members_are(self.roster.names());
+                // Members have other numbers now.
+                self.refusal = None;
             }
-            let decision = self.course.decide(&views);
-            self.note();
+            let decision = match self.roster.without_members() {
+                Some(decision) => decision,
+                None => self.look().await,
+            };
             match decision {
                 Decision::Write(at) => {
                     self.metrics.writer_is(Some(&at.to_string()));
@@ -182,7 +186,7 @@ impl Follower {
                 }
                 Decision::Change { to, term } => {
                     self.tell(State::Undecided);
-                    let change = self.members[to].become_writer(term);
+                    let change = self.roster.members[to].become_writer(term);
                     match timeout(CHANGE_LIMIT, change).await {
                         // The next look finds it, or another host's.
                         Ok(Ok(Outcome::Changed)) => continue,
@@ -198,6 +202,18 @@ impl Follower {
             }
             sleep(PERIOD).await;
         }
+    }
+
+    /// Looks at all members, and decides what follows.
+    async fn look(&mut self) -> Decision {
+        let views = join_all(self.roster.members.iter_mut().map(Member::look)).await;
+        for view in &views {
+            self.metrics
+                .member_is_fit(&view.at.to_string(), view.fitness.is_fit());
+        }
+        let decision = self.course.decide(&views);
+        self.note();
+        decision
     }
 
     /// Remembers what has become known.
@@ -216,7 +232,7 @@ impl Follower {
         if self.refusal.replace(refusal) == Some(refusal) {
             return;
         }
-        let member = self.members[refusal.member].name();
+        let member = self.roster.members[refusal.member].name();
         match refusal.outcome {
             Outcome::Changed => {}
             Outcome::TooSoon => tracing::warn!(
@@ -229,7 +245,7 @@ impl Follower {
     }
 
     fn failed(&mut self, member: usize, error: &dyn std::fmt::Display) {
-        let member = &mut self.members[member];
+        let member = &mut self.roster.members[member];
         tracing::warn!(
             "MySQL member {} did not become the writer: {error}",
             member.name()

@@ -3,7 +3,6 @@
 pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod load;
-pub(crate) mod name_server;
 pub(crate) mod receiver;
 pub(crate) mod upstream;
 pub(crate) mod wire;
@@ -15,13 +14,13 @@ use std::process::Output;
 use std::time::Duration;
 
 use serde_json::Value;
+pub(crate) use testbed::NameServer;
 use testbed::metrics::series;
 use testbed::{Place, Proxy, ProxyOptions, Signal, new_folder};
 use tokio::time::{Instant, sleep};
 
 pub(crate) use self::client::{Client, get, request};
 pub(crate) use self::load::Load;
-pub(crate) use self::name_server::NameServer;
 pub(crate) use self::upstream::{Reply, Upstream};
 pub(crate) use self::wire::{Kind, Message};
 

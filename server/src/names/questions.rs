@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
@@ -11,16 +12,15 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use hickory_resolver::{Resolver, TokioResolver};
 
 use super::answer::Trouble;
+use super::resolver::{NameServer, Resolver};
 use super::system_files::SystemFiles;
-use crate::config::{self, NameServer};
 
 /// Of the time for a look-up, what one question to one server may take: there is time for others.
 const QUESTIONS: u32 = 4;
 
-/// Who is asked, and for what. It is made for one look-up: answers are kept by [`super::Names`], and the files may change.
+/// Who is asked, and for what. It is made for one look-up: answers are kept by [`super::Known`], and the files may change.
 pub(super) struct Questions {
     resolver: TokioResolver,
     search: Vec<Name>,
@@ -36,7 +36,7 @@ pub(super) struct Records<T> {
 
 impl Questions {
     /// Asks the system's name servers, or those of the settings.
-    pub(super) fn new(files: &SystemFiles, settings: &config::Resolver) -> Result<Self, Trouble> {
+    pub(super) fn new(files: &SystemFiles, settings: &Resolver) -> Result<Self, Trouble> {
         let (config, mut options) = match files.resolver() {
             Ok(read) => read,
             Err(_) if !settings.servers.is_empty() => {
@@ -53,7 +53,7 @@ impl Questions {
         options.use_hosts_file = ResolveHosts::Never;
         options.cache_size = 0;
         let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-        let resolver = Resolver::builder_with_config(config, TokioRuntimeProvider::default())
+        let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             .with_options(options)
             .build();
         let resolver = resolver.map_err(|error| Trouble::NobodyToAsk(error.to_string()))?;

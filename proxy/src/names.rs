@@ -1,14 +1,7 @@
-//! The addresses behind names of servers: looked up, remembered, and looked up again.
+//! What is known of the names of servers in the configuration.
 //!
-//! `lookup` looks a name up, as the system's files say; [`Names`] remembers what was found last, so that servers stay
-//! known when no name server answers. This room knows when it is time to look a name up again; `table` does so, and
-//! decides what follows from the answer.
-
-mod answer;
-mod known;
-mod lookup;
-mod questions;
-mod system_files;
+//! [`Names`] remembers the addresses that were found last for each name, so that servers stay known when no name server
+//! answers, and knows when it is time to look a name up again. `table` does so, and decides what follows from the answer.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,12 +11,10 @@ use std::time::Instant;
 use futures::future::join_all;
 use parking_lot::Mutex;
 
-pub(crate) use answer::Found;
-use answer::Trouble;
-use known::{Change, Known};
-use system_files::SystemFiles;
+pub(crate) use store_server::names::Found;
+use store_server::names::{Change, Known, Resolver, SystemFiles, Trouble, list, look_up};
 
-use crate::config::{self, Config, Place};
+use crate::config::{Config, Place};
 use crate::metrics::Metrics;
 
 /// What is known of all names of the configuration.
@@ -57,10 +48,10 @@ impl Names {
     }
 
     /// Looks one name up. Whether its addresses are others now.
-    pub(crate) async fn ask(&self, place: &Place, settings: &config::Resolver) -> bool {
+    pub(crate) async fn ask(&self, place: &Place, settings: &Resolver) -> bool {
         let name = place.to_string();
         self.metrics.announce_name(&name);
-        let found = lookup::look_up(&self.files, place, settings).await;
+        let found = look_up(&self.files, place, settings).await;
         let result = found.as_ref().map_or_else(Trouble::label, |_| "ok");
         self.metrics.name_looked_up(&name, result);
         let change = self.known.lock().entry(place.clone()).or_default().take_in(
@@ -77,7 +68,7 @@ impl Names {
         let known = self.known.lock();
         known
             .get(place)
-            .map_or_else(Vec::new, |known| known.found.clone())
+            .map_or_else(Vec::new, |known| known.found().to_vec())
     }
 
     /// What is known of a name.
@@ -85,8 +76,8 @@ impl Names {
         let known = self.known.lock();
         let known = known.get(place);
         Knowledge {
-            addresses: known.map_or(0, |known| known.found.len()),
-            trouble: known.and_then(|known| Some(known.trouble.as_ref()?.to_string())),
+            addresses: known.map_or(0, |known| known.found().len()),
+            trouble: known.and_then(|known| Some(known.trouble()?.to_string())),
         }
     }
 
@@ -95,7 +86,7 @@ impl Names {
         self.known
             .lock()
             .get(place)
-            .is_none_or(|known| known.is_due(now))
+            .is_none_or(|known| known.due_in(now).is_zero())
     }
 
     /// Forgets names that the configuration no longer has.
@@ -127,8 +118,8 @@ pub(crate) async fn describe(config: &Config) -> String {
     let places: std::collections::BTreeSet<_> = names_of(config).collect();
     for place in places {
         // Writing to a string never fails.
-        _ = match lookup::look_up(&files, place, &config.resolver).await {
-            Ok(answer) => writeln!(text, "# {place} is {}", answer::list(&answer.found)),
+        _ = match look_up(&files, place, &config.resolver).await {
+            Ok(answer) => writeln!(text, "# {place} is {}", list(&answer.found)),
             Err(trouble) => writeln!(text, "# {place} can't be looked up: {trouble}"),
         };
     }

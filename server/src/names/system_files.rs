@@ -15,7 +15,7 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Both files, as they were read last.
 #[derive(Default)]
-pub(super) struct SystemFiles {
+pub struct SystemFiles {
     hosts: Kept<Arc<Hosts>>,
     resolver: Kept<Result<(ResolverConfig, ResolverOpts), String>>,
 }

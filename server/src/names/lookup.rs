@@ -12,9 +12,10 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::timeout;
 
 use super::answer::{Answer, Found, Trouble};
+use super::place::Place;
 use super::questions::{Questions, Records};
+use super::resolver::Resolver;
 use super::system_files::SystemFiles;
-use crate::config::{self, Place};
 
 /// The highest weight that a server may have.
 const HIGHEST_WEIGHT: u16 = 1000;
@@ -23,10 +24,10 @@ const HIGHEST_WEIGHT: u16 = 1000;
 ///
 /// # Errors
 /// Nothing was found, or nobody answered in time.
-pub(super) async fn look_up(
+pub async fn look_up(
     files: &SystemFiles,
     place: &Place,
-    settings: &config::Resolver,
+    settings: &Resolver,
 ) -> Result<Answer, Trouble> {
     let asker = Asker {
         hosts: files.hosts(),

@@ -5,35 +5,40 @@ use std::time::Duration;
 
 /// What a name stands for.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// In the order of their addresses, each once.
-    pub(crate) found: Vec<Found>,
+    pub found: Vec<Found>,
     /// How long that holds.
-    pub(crate) lifetime: Duration,
+    pub lifetime: Duration,
     /// Records that can't be used, and why.
-    pub(crate) left_out: Vec<String>,
+    pub left_out: Vec<String>,
 }
 
 /// One server behind a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Found {
-    pub(crate) address: SocketAddr,
+pub struct Found {
+    /// Where it is.
+    pub address: SocketAddr,
     /// The host that has the address.
-    pub(crate) host: String,
+    pub host: String,
     /// Its share, compared with the others'; none: as the file says.
-    pub(crate) weight: Option<u16>,
+    pub weight: Option<u16>,
 }
 
 /// Why a look-up brought nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Trouble {
+pub enum Trouble {
+    /// Name servers know no such name.
     #[error("there is no such name")]
     NoSuchName,
+    /// The name has nothing that leads to a server.
     #[error("{0}")]
     Nothing(String),
+    /// Nobody says.
     #[error("no name server answers: {0}")]
     Unanswered(String),
-    #[error("no name server is known: {0}; set `resolver.servers`")]
+    /// Neither the settings nor the system know a name server.
+    #[error("no name server is known: {0}; name one in the settings")]
     NobodyToAsk(String),
 }
 
@@ -51,7 +56,8 @@ impl Answer {
 
 impl Trouble {
     /// What metrics call it.
-    pub(super) fn label(&self) -> &'static str {
+    #[must_use]
+    pub fn label(&self) -> &'static str {
         match self {
             Self::NoSuchName | Self::Nothing(_) => "empty",
             Self::Unanswered(_) | Self::NobodyToAsk(_) => "failed",
@@ -82,7 +88,8 @@ impl Trouble {
 }
 
 /// Addresses for people.
-pub(super) fn list(found: &[Found]) -> String {
+#[must_use]
+pub fn list(found: &[Found]) -> String {
     let addresses: Vec<String> = found
         .iter()
         .map(|found| found.address.to_string())

@@ -2,27 +2,34 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Duration;
 
+use anyhow::{Context, Result};
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::SRV;
 use hickory_proto::rr::{Name, RData, Record};
+use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-use super::eventually_some;
+use crate::polling::poll_until;
+
+/// How long a stopped server waits for its own port.
+const OWN_PORT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Longer than any message without EDNS.
 const MESSAGE_BYTES: usize = 4096;
 
 /// A name server. It ends when it is dropped.
-pub(crate) struct NameServer {
-    pub(crate) address: SocketAddr,
+#[derive(Debug)]
+pub struct NameServer {
+    address: SocketAddr,
     zone: Arc<Mutex<Zone>>,
     task: JoinHandle<()>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Zone {
     /// What is answered, by name and with the seconds for which it holds. Other names there are none.
     records: HashMap<Name, (u32, Vec<RData>)>,
@@ -32,20 +39,30 @@ struct Zone {
 }
 
 impl NameServer {
-    pub(crate) async fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = socket.local_addr().unwrap();
+    /// One that knows no names yet, on a free port of loopback.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn start() -> Result<Self> {
+        let socket = UdpSocket::bind("127.0.0.1:0").await;
+        let socket = socket.context("looking for a free port")?;
+        let address = socket.local_addr().context("reading the free port")?;
         let zone = Arc::default();
         let task = tokio::spawn(answer_all(socket, Arc::clone(&zone)));
-        Self {
+        Ok(Self {
             address,
             zone,
             task,
-        }
+        })
+    }
+
+    /// Where it is asked.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// From now on, the name has these addresses.
-    pub(crate) fn set(&self, name: &str, seconds: u32, addresses: &[SocketAddr]) {
+    pub fn set(&self, name: &str, seconds: u32, addresses: &[SocketAddr]) {
         let records = addresses.iter().map(|address| match address.ip() {
             IpAddr::V4(ip) => RData::A(ip.into()),
             IpAddr::V6(ip) => RData::AAAA(ip.into()),
@@ -54,7 +71,7 @@ impl NameServer {
     }
 
     /// From now on, the name has these services: priority, weight, port and host of each.
-    pub(crate) fn set_services(&self, name: &str, services: &[(u16, u16, u16, &str)]) {
+    pub fn set_services(&self, name: &str, services: &[(u16, u16, u16, &str)]) {
         let record = |(priority, weight, port, host): &(u16, u16, u16, &str)| {
             RData::SRV(SRV::new(*priority, *weight, *port, whole(host)))
         };
@@ -62,38 +79,43 @@ impl NameServer {
     }
 
     /// From now on, there is no such name.
-    pub(crate) fn remove(&self, name: &str) {
-        self.zone.lock().unwrap().records.remove(&whole(name));
+    pub fn remove(&self, name: &str) {
+        self.zone.lock().records.remove(&whole(name));
     }
 
     /// Whether questions get no answer.
-    pub(crate) fn be_silent(&self, is_silent: bool) {
-        self.zone.lock().unwrap().is_silent = is_silent;
+    pub fn be_silent(&self, is_silent: bool) {
+        self.zone.lock().is_silent = is_silent;
     }
 
     /// Questions for a name so far.
-    pub(crate) fn asked(&self, name: &str) -> usize {
-        let zone = self.zone.lock().unwrap();
+    pub fn asked(&self, name: &str) -> usize {
+        let zone = self.zone.lock();
         zone.asked.get(&whole(name)).copied().unwrap_or_default()
     }
 
     /// Ends, as a process that died.
-    pub(crate) async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         self.task.abort();
         _ = (&mut self.task).await;
     }
 
     /// Answers again, at the same address.
-    pub(crate) async fn start_again(&mut self) {
-        let socket = eventually_some("the port is free again", async || {
-            UdpSocket::bind(self.address).await.ok()
+    ///
+    /// # Errors
+    /// When its port is taken meanwhile.
+    pub async fn start_again(&mut self) -> Result<()> {
+        let address = self.address;
+        let socket = poll_until(OWN_PORT_LIMIT, "taking the port again", async || {
+            Ok(UdpSocket::bind(address).await.ok())
         })
-        .await;
+        .await?;
         self.task = tokio::spawn(answer_all(socket, self.zone.clone()));
+        Ok(())
     }
 
     fn put(&self, name: &str, seconds: u32, records: Vec<RData>) {
-        let mut zone = self.zone.lock().unwrap();
+        let mut zone = self.zone.lock();
         zone.records.insert(whole(name), (seconds, records));
     }
 }
@@ -105,7 +127,7 @@ impl Drop for NameServer {
 }
 
 fn whole(name: &str) -> Name {
-    let mut name = Name::from_ascii(name).unwrap();
+    let mut name = Name::from_ascii(name).expect("a test asks for names that can be");
     name.set_fqdn(true);
     name
 }
@@ -117,10 +139,12 @@ async fn answer_all(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
         let Ok((length, client)) = socket.recv_from(&mut bytes).await else {
             continue;
         };
-        let question = Message::from_vec(&bytes[..length]).unwrap();
-        let answer = answer(&question, &mut zone.lock().unwrap());
-        if let Some(answer) = answer {
-            _ = socket.send_to(&answer.to_vec().unwrap(), client).await;
+        let Ok(question) = Message::from_vec(&bytes[..length]) else {
+            continue;
+        };
+        let answer = answer(&question, &mut zone.lock());
+        if let Some(Ok(answer)) = answer.map(|answer| answer.to_vec()) {
+            _ = socket.send_to(&answer, client).await;
         }
     }
 }

@@ -9,11 +9,11 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is known of one name.
 #[derive(Default)]
-pub(super) struct Known {
+pub struct Known {
     /// What the last look-up found that found anything.
-    pub(super) found: Vec<Found>,
+    found: Vec<Found>,
     /// Why the last look-up brought nothing.
-    pub(super) trouble: Option<Trouble>,
+    trouble: Option<Trouble>,
     /// What the last one left out.
     left_out: Vec<String>,
     again_at: Option<Instant>,
@@ -21,32 +21,55 @@ pub(super) struct Known {
 
 /// What a look-up changed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub enum Change {
+    /// Nothing.
     None,
     /// The addresses are others than before, or the first ones.
     Addresses {
+        /// All of them.
         now: Vec<Found>,
+        /// How many are new.
         came: usize,
+        /// How many are gone.
         went: usize,
+        /// Records that can't be used, and why.
         left_out: Vec<String>,
     },
     /// The addresses are the same, but the records that can't be used are others.
     LeftOut(Vec<String>),
     /// The addresses are the same, after look-ups that brought nothing.
     AnsweredAgain,
+    /// The look-up brought nothing, after one that did or that brought nothing for another reason.
     Trouble {
+        /// Why.
         why: Trouble,
+        /// How many addresses stay as they were.
         kept: usize,
     },
 }
 
 impl Known {
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.again_at.is_none_or(|at| at <= now)
+    /// What was found at last; nothing if the name was never found.
+    #[must_use]
+    pub fn found(&self) -> &[Found] {
+        &self.found
     }
 
-    /// Takes in what a look-up brought.
-    pub(super) fn take_in(
+    /// Why the last look-up brought nothing, if it did not.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    /// How long it is until the name is to be looked up again.
+    #[must_use]
+    pub fn due_in(&self, now: Instant) -> Duration {
+        let again_at = self.again_at;
+        again_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
+    /// Takes in what a look-up brought. The name is due again when that holds no longer, but not before `min_interval`.
+    pub fn take_in(
         &mut self,
         outcome: Result<Answer, Trouble>,
         min_interval: Duration,
@@ -98,7 +121,7 @@ impl Known {
 
 impl Change {
     /// Tells operators.
-    pub(super) fn log(&self, name: &str) {
+    pub fn log(&self, name: &str) {
         match self {
             Self::None => {}
             Self::Addresses {
@@ -196,9 +219,9 @@ mod tests {
         let now = Instant::now();
         let due_after = |outcome| {
             let mut known = Known::default();
-            assert!(known.is_due(now));
+            assert_eq!(known.due_in(now), Duration::ZERO);
             known.take_in(outcome, SHORT, now);
-            known.again_at.expect("a time") - now
+            known.due_in(now)
         };
         assert_eq!(due_after(answer(&[1], 30)), Duration::from_secs(30));
         assert_eq!(due_after(answer(&[1], 0)), SHORT);

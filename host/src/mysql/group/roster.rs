@@ -1,0 +1,162 @@
+//! Who the members of a group are: those that the settings list, or those at all addresses of a host, which is looked up
+//! again and again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use store_server::names::{Known, Place, Resolver, SystemFiles, Trouble, look_up};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::course::Decision;
+use super::member::Member;
+use crate::config::HostPort;
+use crate::mysql::server::Server;
+use crate::outbound::{Backend, Tls};
+
+/// How members are reached: as whom, which database, with what TLS.
+pub(in crate::mysql) struct Reach {
+    backend: Backend,
+    tls: Arc<Tls>,
+}
+
+impl Reach {
+    pub(in crate::mysql) fn new(backend: Backend, tls: Arc<Tls>) -> Self {
+        Self { backend, tls }
+    }
+
+    fn member(&self, at: HostPort) -> Member {
+        // What it answers is small.
+        let server = Server::alone(&self.backend.at(&at), &self.tls, 0);
+        Member::new(at, server)
+    }
+}
+
+/// The members of one group.
+pub(in crate::mysql) struct Roster {
+    pub(super) members: Vec<Member>,
+    reach: Reach,
+    /// The host whose addresses they are; none if they are listed.
+    host: Option<Host>,
+}
+
+/// A host whose addresses are members.
+struct Host {
+    name: HostPort,
+    answers: watch::Receiver<Answer>,
+    /// The look-ups, which end with this.
+    _look_ups: JoinSet<()>,
+}
+
+/// What is known of a host.
+#[derive(Clone, Default)]
+struct Answer {
+    /// In an order that is the same for all who ask.
+    addresses: Vec<HostPort>,
+    /// Why the last look-up brought nothing, if it did not.
+    trouble: Option<Trouble>,
+}
+
+impl Roster {
+    /// These members, in the order in which they are preferred.
+    pub(in crate::mysql) fn listed(reach: Reach, members: &[HostPort]) -> Self {
+        let members = members.iter().map(|at| reach.member(at.clone())).collect();
+        Self {
+            members,
+            reach,
+            host: None,
+        }
+    }
+
+    /// A member at each address of a host. There are none until it was looked up.
+    pub(in crate::mysql) fn all_of(reach: Reach, name: &HostPort, resolver: Resolver) -> Self {
+        let (told, answers) = watch::channel(Answer::default());
+        let mut look_ups = JoinSet::new();
+        look_ups.spawn(follow(name.clone(), resolver, told));
+        let host = Host {
+            name: name.clone(),
+            answers,
+            _look_ups: look_ups,
+        };
+        Self {
+            members: Vec::new(),
+            reach,
+            host: Some(host),
+        }
+    }
+
+    /// Takes in what the host's addresses are by now. Whether they are others than before.
+    pub(super) fn follow(&mut self) -> bool {
+        let Some(host) = &self.host else { return false };
+        let now = host.answers.borrow().addresses.clone();
+        let before = self.members.iter().map(Member::at);
+        if before.eq(&now) {
+            return false;
+        }
+        // Who stays a member keeps its connection, and what is known of it.
+        let mut before = std::mem::take(&mut self.members);
+        for at in now {
+            let known = before.iter().position(|member| *member.at() == at);
+            let member = match known {
+                Some(place) => before.swap_remove(place),
+                None => self.reach.member(at),
+            };
+            self.members.push(member);
+        }
+        true
+    }
+
+    /// Whether there may be members that are not known: name servers leave out those that they hold for dead.
+    pub(super) fn may_lack_some(&self) -> bool {
+        self.host.is_some()
+    }
+
+    /// What to do while there is no member to look at; none if there is one.
+    pub(super) fn without_members(&self) -> Option<Decision> {
+        if !self.members.is_empty() {
+            return None;
+        }
+        let host = self.host.as_ref()?;
+        Some(match &host.answers.borrow().trouble {
+            None => Decision::Wait,
+            Some(trouble) => Decision::Nobody(format!(
+                "`{}`, whose addresses are the members, can't be looked up: {trouble}",
+                host.name
+            )),
+        })
+    }
+
+    /// The members' names, as operators read them.
+    pub(in crate::mysql) fn names(&self) -> Vec<String> {
+        self.members.iter().map(Member::name).collect()
+    }
+}
+
+/// Looks a host up whenever that is due, and says what is known of it.
+async fn follow(name: HostPort, resolver: Resolver, told: watch::Sender<Answer>) {
+    let place = Place::Host {
+        name: name.host,
+        port: name.port,
+    };
+    let (files, mut known) = (SystemFiles::default(), Known::default());
+    loop {
+        let found = look_up(&files, &place, &resolver).await;
+        let change = known.take_in(found, resolver.min_interval, Instant::now());
+        change.log(&place.to_string());
+        told.send_replace(Answer::of(&known));
+        sleep(known.due_in(Instant::now())).await;
+    }
+}
+
+impl Answer {
+    fn of(known: &Known) -> Self {
+        let places = known.found().iter().map(|found| found.address);
+        Self {
+            addresses: places
+                .map(|at| HostPort::new(&at.ip().to_string(), at.port()))
+                .collect(),
+            trouble: known.trouble().cloned(),
+        }
+    }
+}

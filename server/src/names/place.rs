@@ -1,0 +1,136 @@
+//! Where the servers of a name are looked for.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Longest name and longest part of one (RFC 1035, section 2.3.4), without the dot at its end.
+const NAME_BYTES: usize = 253;
+const LABEL_BYTES: usize = 63;
+
+/// Where servers are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// At one address.
+    Address(SocketAddr),
+    /// At all addresses of a host.
+    Host {
+        /// Its name.
+        name: String,
+        /// The port, at each of its addresses.
+        port: u16,
+    },
+    /// Where SRV records of this name point to.
+    Service(String),
+}
+
+impl Place {
+    /// Reads `host:port`, where the host is a name or an IP address.
+    ///
+    /// # Errors
+    /// It is neither, or the port is none. The text says what to write.
+    pub fn at_address(text: &str) -> Result<Self, String> {
+        let place = match text.parse() {
+            Ok(address) => Self::Address(address),
+            Err(_) => Self::at_host(text).ok_or_else(|| {
+                format!("`{text}` is no address; write for example \"127.0.0.1:5000\"")
+            })?,
+        };
+        match place {
+            Self::Address(address) if address.port() == 0 => Err("port 0 is no server's".into()),
+            Self::Host { port: 0, .. } => Err("port 0 is no server's".into()),
+            place => Ok(place),
+        }
+    }
+
+    fn at_host(text: &str) -> Option<Self> {
+        let (name, port) = text.rsplit_once(':')?;
+        let port = port.parse().ok()?;
+        // `10.1` is an address to some programs and a name to others.
+        let last = name.trim_end_matches('.').rsplit('.').next()?;
+        let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
+        (is_name(name) && !is_number).then(|| Self::Host {
+            name: name.to_owned(),
+            port,
+        })
+    }
+}
+
+/// As in a file of settings.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Host { name, port } => write!(f, "{name}:{port}"),
+            Self::Service(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Address(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+    }
+}
+
+/// Whether name servers can be asked for it. The dot at the end of a whole name may be there.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    name.len() <= NAME_BYTES
+        && name
+            .split('.')
+            .all(|label| (1..=LABEL_BYTES).contains(&label.len()) && label.bytes().all(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str, port: u16) -> Result<Place, String> {
+        let name = name.to_owned();
+        Ok(Place::Host { name, port })
+    }
+
+    #[test]
+    fn an_address_a_name_and_neither_are_told_apart() {
+        let address = "[::1]:5000".parse().expect("an address");
+        assert_eq!(Place::at_address("[::1]:5000"), Ok(Place::Address(address)));
+        assert_eq!(Place::at_address("localhost:80"), host("localhost", 80));
+        assert_eq!(Place::at_address("a_b.C-d.:1"), host("a_b.C-d.", 1));
+        let long = format!("{}:80", "a".repeat(64));
+        for text in [
+            "",
+            "a",
+            "a:",
+            ":80",
+            "a:b",
+            "a:65536",
+            "a..b:80",
+            ".a:80",
+            ".:80",
+            "a b:80",
+            "é:80",
+            "10.1:80",
+            "::1:80",
+            "10.0.0.256:80",
+            &long,
+        ] {
+            let reason = Place::at_address(text).expect_err(text);
+            assert!(reason.contains("is no address"), "{text}: {reason}");
+        }
+        for text in ["a:0", "127.0.0.1:0"] {
+            assert_eq!(Place::at_address(text), Err("port 0 is no server's".into()));
+        }
+    }
+
+    #[test]
+    fn a_place_is_written_as_in_the_file() {
+        for text in ["[::1]:5000", "127.0.0.1:80", "store-host.internal.:5000"] {
+            assert_eq!(
+                Place::at_address(text).map(|place| place.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+    }
+}

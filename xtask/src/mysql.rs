@@ -1,0 +1,126 @@
+//! MySQL in the place of MariaDB, for the tests, where somebody has one: `cargo xtask test --mysql`.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Error, Result, bail};
+
+/// The environment variable that tells tests what [`TestMysql`] has to say.
+pub const VARIABLE: &str = "STORE_TEST_MYSQL";
+
+/// Where `mysqld` is in a folder that a MySQL tarball was unpacked to, or in one that has it itself.
+const IN_FOLDER: [&str; 3] = ["bin/mysqld", "sbin/mysqld", "mysqld"];
+
+/// What a URL of a server begins with.
+const SCHEME: &str = "mysql://";
+
+/// The MySQL that tests run on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TestMysql {
+    /// This `mysqld`, which tests start as often as they need one.
+    Program(PathBuf),
+    /// A server that runs, at this `mysql://user:password@host:port`, for nothing else.
+    Server(String),
+}
+
+impl TestMysql {
+    /// What the environment says, if it says anything.
+    ///
+    /// # Errors
+    /// It says neither a program nor a server.
+    pub fn chosen() -> Result<Option<Self>> {
+        match env::var(VARIABLE) {
+            Ok(text) if !text.is_empty() => Ok(Some(text.parse::<Self>().context(VARIABLE)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// As [`TestMysql::chosen`] reads it.
+    #[must_use]
+    pub fn to_variable(&self) -> String {
+        match self {
+            Self::Program(program) => program.display().to_string(),
+            Self::Server(url) => url.clone(),
+        }
+    }
+}
+
+impl FromStr for TestMysql {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text.starts_with(SCHEME) {
+            return Ok(Self::Server(text.trim_end_matches('/').to_owned()));
+        }
+        // What follows may have a password in it, and is not repeated.
+        if let Some((scheme, _)) = text.split_once("://") {
+            bail!("a URL of MySQL begins with {SCHEME}, this one with {scheme}://");
+        }
+        let path = Path::new(text);
+        let path = std::path::absolute(path).with_context(|| format!("finding `{text}`"))?;
+        let in_folder = IN_FOLDER.iter().map(|place| path.join(place));
+        let program = std::iter::once(path.clone())
+            .chain(in_folder)
+            .find(|candidate| candidate.is_file());
+        let program = program.with_context(|| {
+            format!(
+                "there is no mysqld at `{text}`: name the program, the folder that MySQL was unpacked to, or a running \
+                 server as {SCHEME}user:password@host:port"
+            )
+        })?;
+        Ok(Self::Program(program))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn read(path: &Path) -> Result<TestMysql> {
+        path.display().to_string().parse()
+    }
+
+    #[test]
+    fn a_program_is_found_by_its_path_and_in_the_folder_of_a_tarball() {
+        let base = env::temp_dir().join(format!("store-mysql-{}", std::process::id()));
+        let program = base.join("bin/mysqld");
+        fs::create_dir_all(base.join("bin")).expect("a folder");
+        fs::write(&program, "").expect("a file");
+        let expected = TestMysql::Program(program.clone());
+        for named in [&program, &base, &base.join("bin")] {
+            let found = read(named).expect("it is there");
+            assert_eq!(found, expected);
+            assert_eq!(
+                found.to_variable().parse::<TestMysql>().expect("the same"),
+                expected
+            );
+        }
+        let refusal = read(&base.join("lib")).expect_err("it is not there");
+        assert!(
+            refusal.to_string().contains("there is no mysqld at"),
+            "{refusal}"
+        );
+        fs::remove_dir_all(&base).expect("removed");
+    }
+
+    #[test]
+    fn a_running_server_is_named_by_its_url() {
+        let url = "mysql://root:secret@127.0.0.1:3306";
+        let expected = TestMysql::Server(url.to_owned());
+        for text in [url.to_owned(), format!("{url}/")] {
+            assert_eq!(text.parse::<TestMysql>().expect("a URL"), expected);
+        }
+        let other = "https://me:secret@example.com/mysql.tar.xz";
+        let refusal = other
+            .parse::<TestMysql>()
+            .expect_err("no server")
+            .to_string();
+        assert!(
+            refusal.contains("https://") && !refusal.contains("secret"),
+            "{refusal}"
+        );
+    }
+}
