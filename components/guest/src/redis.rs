@@ -109,6 +109,11 @@ impl Redis {
         &self.turn
     }
 
+    /// What the store's keys begin with.
+    pub(crate) fn prefix(&self) -> &KeyPrefix {
+        &self.keyspace.prefix
+    }
+
     /// Joins the connection of this instance's readers, or opens it. A reader whose connection breaks has MySQL.
     ///
     /// # Errors
