@@ -1,6 +1,6 @@
 //! What is served: the app that `spin.toml` describes, and where each of its requests goes.
 //!
-//! `manifest` reads the file, `values` what its `variables` are set to, a `plan` is all of it checked, and `preflight` looks whether the
+//! `manifest` reads the file, `values` what its `variables` are set to (`key_prefix` checks one of them), a `plan` is all of it checked, and `preflight` looks whether the
 //! databases and caches answer; `readiness` looks later whether the databases take writes. `live` is the app in force,
 //! behind one pointer: a `router` from paths to components, and for each component a `slot` with the generation that
 //! serves, or two of them: a `canary` is tried, a `tally` counts what each does, a `mirror` what copies of requests show. Nothing here compiles, runs a component or decides that another app
@@ -8,6 +8,7 @@
 
 mod canary;
 mod databases;
+mod key_prefix;
 mod live;
 mod manifest;
 mod mirror;

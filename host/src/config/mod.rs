@@ -6,6 +6,7 @@
 mod admin_address;
 mod admin_url;
 mod clients;
+mod cluster;
 mod host_port;
 mod sentinel;
 mod swap;
@@ -26,6 +27,7 @@ use store_server::logging::LogFormat;
 pub use self::admin_address::AdminAddress;
 pub use self::admin_url::AdminUrl;
 pub use self::clients::{ClientSettings, Networks};
+pub use self::cluster::ClusterSettings;
 pub use self::host_port::HostPort;
 pub use self::sentinel::SentinelSettings;
 pub use self::swap::{CanaryBudget, SwapSettings};
@@ -304,6 +306,10 @@ pub struct RedisSettings {
     /// Who says where the primary is.
     #[command(flatten)]
     pub sentinel: SentinelSettings,
+
+    /// Who says where the keys are.
+    #[command(flatten)]
+    pub cluster: ClusterSettings,
 
     /// How the servers are spoken to.
     #[command(flatten)]

@@ -46,6 +46,7 @@ mod outcomes;
 mod overview;
 mod paused;
 mod paused_refresh;
+mod redis_cluster;
 mod redis_commands;
 mod redis_scripts;
 mod refresh;
