@@ -1,6 +1,9 @@
 //! What Redis holds: every key, lifetime and field, and how orders and stock are written in them.
 //!
-//! Redis is a cache of MySQL, and one server: the script works on many keys at once, which Redis Cluster would refuse.
+//! Redis is a cache of MySQL. To the components it is one server: one call of the script works on many keys, and an epoch
+//! belongs to the server that holds [`STATE`] (ADR 13). In a Redis Cluster the keys of a store must therefore lie in one
+//! slot, which a [`KeyPrefix`](crate::settings::KeyPrefix) with a hash tag brings about. Scripts get each key that they use
+//! in `KEYS`, and make none by themselves. Names here are without the prefix: `guest` puts it before each key that it sends.
 
 use std::time::Duration;
 
@@ -84,7 +87,8 @@ pub fn pattern(entity: Entity) -> String {
     format!("{}*", prefix(entity))
 }
 
-/// Where the number of the last holder of a lease is. In braces, so that Redis Cluster keeps it with the lease.
+/// Where the number of the last holder of a lease is. In braces, so that it is in the lease's slot of a Redis Cluster; a
+/// hash tag in the prefix counts instead, as it comes first.
 pub fn number_key(key: &str) -> String {
     format!("{{{key}}}:number")
 }
@@ -174,6 +178,11 @@ pub const fn changing_fields(entity: Entity) -> &'static [&'static str] {
 /// A value and how many milliseconds its key lives, together: apart, a write could come between them.
 pub const GET_WITH_LIFETIME: &str =
     "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
+
+/// What the server that holds a key says of itself, and the key's value, together: apart, two servers could answer, and
+/// in a Redis Cluster a command without a key leads to any.
+pub const GET_WITH_SERVER: &str =
+    "return {redis.call('INFO', 'server'), redis.call('GET', KEYS[1])}";
 
 /// Takes a lease if nobody has it, and gives its holder a number greater than that of any before, or 0 if it is taken.
 /// `KEYS`: the lease, and its last number; `ARGV`: the token and the lifetime in milliseconds. The number is not below

@@ -7,6 +7,8 @@
 
 use sha1::{Digest as _, Sha1};
 
+use crate::settings::KeyPrefix;
+
 /// Works on `KEYS`, one after the other; `ARGV` is what to do, a lifetime in milliseconds, and for each key the same number
 /// of arguments: whose turn it is, and fields or fields and values. Answers for how many keys it was done. A hash's `epoch`
 /// says when it was written, and its `turn` who may write it: whoever has the turn knows what MySQL will hold, and as long
@@ -103,9 +105,10 @@ pub struct CacheScript {
 }
 
 impl CacheScript {
-    /// The script of `epoch`.
-    pub fn of(epoch: i64) -> Self {
-        let text = format!("local epoch = {epoch}{BODY}");
+    /// The script of `epoch` of the store whose keys begin so. The prefix is in it, as a comment, so that no store knows the
+    /// script of another on the same server.
+    pub fn of(epoch: i64, prefix: &KeyPrefix) -> Self {
+        let text = format!("local epoch = {epoch} -- {}{BODY}", prefix.as_str());
         let digest = Sha1::digest(&text);
         Self {
             digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -117,14 +120,19 @@ impl CacheScript {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Setting as _;
 
     #[test]
     fn each_epoch_has_a_script_of_its_own() {
-        let (first, second) = (CacheScript::of(7), CacheScript::of(8));
-        assert!(first.text.starts_with("local epoch = 7\n"));
+        let prefix = |text| KeyPrefix::parse(text).expect("it is plain");
+        let script = |epoch| CacheScript::of(epoch, &prefix(""));
+        let (first, second) = (script(7), script(8));
+        assert!(first.text.starts_with("local epoch = 7 -- \n"));
         assert_eq!(first.digest.len(), 40);
         assert_ne!(first.digest, second.digest);
-        assert_eq!(first, CacheScript::of(7));
+        assert_eq!(first, script(7));
+        let other = CacheScript::of(7, &prefix("{store}:"));
+        assert_ne!(first.digest, other.digest);
     }
 
     /// The test vector of RFC 3174.

@@ -1,5 +1,6 @@
 //! The application's variables that change how the store works, each with the values it may have.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// A variable of the application with a fixed set of values.
@@ -166,6 +167,36 @@ impl Setting for RefreshInterval {
     }
 }
 
+/// What each key of the store in Redis begins with. Empty unless stores share a server, or a Redis Cluster has to keep all
+/// keys of the store in one slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPrefix(String);
+
+impl KeyPrefix {
+    /// It as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A key by its whole name.
+    pub fn named<'a>(&self, key: &'a str) -> Cow<'a, str> {
+        match self.0.as_str() {
+            "" => Cow::Borrowed(key),
+            prefix => Cow::Owned([prefix, key].concat()),
+        }
+    }
+}
+
+impl Setting for KeyPrefix {
+    const VARIABLE: &'static str = "redis_key_prefix";
+    const ALLOWED: &'static str = "up to 64 visible ASCII characters";
+
+    fn parse(value: &str) -> Option<Self> {
+        let is_plain = value.len() <= 64 && value.bytes().all(|byte| byte.is_ascii_graphic());
+        is_plain.then(|| Self(value.to_owned()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +252,20 @@ mod tests {
         assert_eq!(GroupItems::parse("1"), Some(GroupItems(1)));
         assert_eq!(GroupItems::parse("5001"), None);
         assert_eq!(GroupBytes::parse("262144"), Some(GroupBytes(262_144)));
+    }
+
+    #[test]
+    fn keys_are_called_what_they_were_unless_there_is_a_prefix() {
+        let named = |prefix: &str| {
+            let prefix = KeyPrefix::parse(prefix)?;
+            Some(prefix.named("order:7").into_owned())
+        };
+        assert_eq!(named("").as_deref(), Some("order:7"));
+        assert_eq!(named("{store}:").as_deref(), Some("{store}:order:7"));
+        assert!(named(&"x".repeat(64)).is_some());
+        for wrong in ["a b", "a\n", "é:", &"x".repeat(65)] {
+            assert_eq!(named(wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use spin_sdk::wasip3::random::random::get_random_u64;
 use store_domain::StoreError;
-use store_domain::cache::{CacheScript, GET_WITH_LIFETIME, STATE};
+use store_domain::cache::{CacheScript, GET_WITH_LIFETIME, GET_WITH_SERVER, STATE};
+use store_domain::settings::KeyPrefix;
 
 use crate::variables;
 
@@ -44,7 +45,7 @@ impl From<StoreError> for RedisError {
     }
 }
 
-/// An argument of a command.
+/// An argument of a command that is no key.
 pub enum Argument<'a> {
     /// A string.
     Text(&'a str),
@@ -63,15 +64,22 @@ impl From<&Argument<'_>> for RedisParameter {
 
 use Argument::{Number, Text};
 
+/// A connection, and what all keys that are sent over it begin with.
+struct Keyspace {
+    connection: Connection,
+    prefix: KeyPrefix,
+}
+
 thread_local! {
     /// The connection of this instance's readers, which carries the commands of all of them at once. One that failed is
     /// forgotten, and the next reader opens another.
-    static SHARED: RefCell<Option<Rc<Connection>>> = RefCell::default();
+    static SHARED: RefCell<Option<Rc<Keyspace>>> = RefCell::default();
 }
 
-/// A connection to Redis. It holds nothing of a request: no transaction, no selected database.
+/// A connection to Redis. It holds nothing of a request: no transaction, no selected database. Keys are given as `domain`
+/// spells them; what the store's keys begin with besides is put before them here and nowhere else.
 pub struct Redis {
-    connection: Rc<Connection>,
+    keyspace: Rc<Keyspace>,
     /// What its reader's turns are called.
     turn: String,
 }
@@ -81,15 +89,17 @@ impl Redis {
     /// all share.
     ///
     /// # Errors
-    /// If Redis is down, or the variable that says where it is is missing.
+    /// If Redis is down, or a variable that says where it is or what keys begin with is missing or wrong.
     pub async fn open() -> Result<Self, RedisError> {
         let url = variables::redis_url().await?;
-        Ok(Self::on(Rc::new(Connection::open(url).await?)))
+        let prefix = variables::setting::<KeyPrefix>().await?;
+        let connection = Connection::open(url).await?;
+        Ok(Self::on(Rc::new(Keyspace { connection, prefix })))
     }
 
-    fn on(connection: Rc<Connection>) -> Self {
+    fn on(keyspace: Rc<Keyspace>) -> Self {
         Self {
-            connection,
+            keyspace,
             turn: format!("r{:x}", get_random_u64()),
         }
     }
@@ -99,23 +109,28 @@ impl Redis {
         &self.turn
     }
 
+    /// What the store's keys begin with.
+    pub(crate) fn prefix(&self) -> &KeyPrefix {
+        &self.keyspace.prefix
+    }
+
     /// Joins the connection of this instance's readers, or opens it. A reader whose connection breaks has MySQL.
     ///
     /// # Errors
     /// As [`Redis::open`].
     pub async fn shared() -> Result<Self, RedisError> {
-        if let Some(connection) = SHARED.with_borrow(Clone::clone) {
-            return Ok(Self::on(connection));
+        if let Some(keyspace) = SHARED.with_borrow(Clone::clone) {
+            return Ok(Self::on(keyspace));
         }
         let redis = Self::open().await?;
-        SHARED.set(Some(redis.connection.clone()));
+        SHARED.set(Some(redis.keyspace.clone()));
         Ok(redis)
     }
 
     /// What the server answered. A connection that breaks stays broken.
     fn answered<T>(&self, answer: Result<T, Error>) -> Result<T, RedisError> {
         if let Err(Error::Other(_)) = &answer {
-            let is_mine = |shared: &mut Rc<_>| Rc::ptr_eq(shared, &self.connection);
+            let is_mine = |shared: &mut Rc<_>| Rc::ptr_eq(shared, &self.keyspace);
             SHARED.with_borrow_mut(|shared| shared.take_if(is_mine));
         }
         Ok(answer?)
@@ -126,7 +141,8 @@ impl Redis {
     /// # Errors
     /// If Redis is down or the key holds another type.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, RedisError> {
-        self.answered(self.connection.get(key).await)
+        let key = self.keyspace.prefix.named(key);
+        self.answered(self.keyspace.connection.get(key).await)
     }
 
     /// A value, and how long its key lives; `None` if it is not there or lives for ever.
@@ -137,8 +153,8 @@ impl Redis {
         &self,
         key: &str,
     ) -> Result<Option<(Vec<u8>, Duration)>, RedisError> {
-        let script = [Text(GET_WITH_LIFETIME), Number(1), Text(key)];
-        match <[_; 2]>::try_from(self.command("EVAL", &script).await?) {
+        let answer = self.eval(GET_WITH_LIFETIME, &[key], &[]).await?;
+        match <[_; 2]>::try_from(answer) {
             Ok([RedisResult::Binary(value), RedisResult::Int64(left)]) => {
                 let left = u64::try_from(left).ok().map(Duration::from_millis);
                 Ok(left.map(|left| (value, left)))
@@ -159,7 +175,7 @@ impl Redis {
         lifetime: Duration,
     ) -> Result<(), RedisError> {
         let lifetime = milliseconds(lifetime);
-        self.command("SET", &[Text(key), Text(value), Text("PX"), lifetime])
+        self.command("SET", key, &[Text(value), Text("PX"), lifetime])
             .await
             .map(drop)
     }
@@ -169,7 +185,8 @@ impl Redis {
     /// # Errors
     /// If Redis is down.
     pub async fn set(&self, key: &str, value: &str) -> Result<(), RedisError> {
-        self.answered(self.connection.set(key, value).await)
+        let key = self.keyspace.prefix.named(key);
+        self.answered(self.keyspace.connection.set(key, value).await)
     }
 
     /// `SET` with a lifetime if the key is not there. Says whether it was set.
@@ -184,10 +201,7 @@ impl Redis {
     ) -> Result<bool, RedisError> {
         let lifetime = milliseconds(lifetime);
         let answer = self
-            .command(
-                "SET",
-                &[Text(key), Text(value), Text("NX"), Text("PX"), lifetime],
-            )
+            .command("SET", key, &[Text(value), Text("NX"), Text("PX"), lifetime])
             .await?;
         Ok(!matches!(answer.as_slice(), [RedisResult::Nil] | []))
     }
@@ -197,7 +211,7 @@ impl Redis {
     /// # Errors
     /// If Redis is down.
     pub async fn lifetime(&self, key: &str) -> Result<Option<Duration>, RedisError> {
-        let left = self.command("PTTL", &[Text(key)]).await?;
+        let left = self.command("PTTL", key, &[]).await?;
         let left = one_number("PTTL", &left)?;
         Ok(u64::try_from(left).ok().map(Duration::from_millis))
     }
@@ -207,7 +221,7 @@ impl Redis {
     /// # Errors
     /// If Redis is down.
     pub async fn exists(&self, key: &str) -> Result<bool, RedisError> {
-        let count = self.command("EXISTS", &[Text(key)]).await?;
+        let count = self.command("EXISTS", key, &[]).await?;
         Ok(one_number("EXISTS", &count)? > 0)
     }
 
@@ -221,17 +235,10 @@ impl Redis {
         keys: &[String],
         arguments: &[Argument<'_>],
     ) -> Result<Vec<Option<String>>, RedisError> {
-        let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
-        let head = [Text(&script.digest), Number(count)];
-        let keys = keys.iter().map(|key| Text(key));
-        let parameters: Vec<RedisParameter> = head
-            .into_iter()
-            .chain(keys)
-            .map(|argument| RedisParameter::from(&argument))
-            .chain(arguments.iter().map(RedisParameter::from))
-            .collect();
-        let answer = self.connection.execute("EVALSHA", parameters).await;
-        Ok(self.answered(answer)?.into_iter().map(text).collect())
+        let answer = self
+            .script("EVALSHA", &script.digest, keys, arguments)
+            .await?;
+        Ok(answer.into_iter().map(text).collect())
     }
 
     /// Has Redis know the script of orders and stock, by `EVAL`.
@@ -254,10 +261,7 @@ impl Redis {
         key: &str,
         arguments: &[Argument<'_>],
     ) -> Result<i64, RedisError> {
-        let parameters = [Text(script), Number(1), Text(key)];
-        let parameters = parameters.iter().chain(arguments).map(RedisParameter::from);
-        let answer = self.answered(self.connection.execute("EVAL", parameters).await)?;
-        one_number("EVAL", &answer)
+        one_number("EVAL", &self.eval(script, &[key], arguments).await?)
     }
 
     /// As [`Redis::run`], with a second key.
@@ -267,35 +271,76 @@ impl Redis {
     pub async fn run_on_two(
         &self,
         script: &str,
-        [first, second]: [&str; 2],
+        keys: [&str; 2],
         arguments: &[Argument<'_>],
     ) -> Result<i64, RedisError> {
-        let parameters = [Text(script), Number(2), Text(first), Text(second)];
-        let parameters = parameters.iter().chain(arguments).map(RedisParameter::from);
-        let answer = self.answered(self.connection.execute("EVAL", parameters).await)?;
-        one_number("EVAL", &answer)
+        one_number("EVAL", &self.eval(script, &keys, arguments).await?)
     }
 
-    /// The id that the server took when it started: another id means that what it held may be gone.
+    /// The value of `key`, and the id that the server which holds it took when it started: another id means that what it
+    /// held may be gone.
     ///
     /// # Errors
     /// If Redis is down.
-    pub async fn run_id(&self) -> Result<String, RedisError> {
-        let info = self.command("INFO", &[Text("server")]).await?;
-        let info = info.into_iter().find_map(text).unwrap_or_default();
-        info.lines()
-            .find_map(|line| line.strip_prefix("run_id:"))
-            .map(|id| id.trim().to_owned())
-            .ok_or_else(|| RedisError::unexpected("INFO"))
+    pub async fn get_with_run_id(&self, key: &str) -> Result<(Option<String>, String), RedisError> {
+        let answer = self.eval(GET_WITH_SERVER, &[key], &[]).await?;
+        let mut answer = answer.into_iter().map(text);
+        let info = answer.next().flatten().unwrap_or_default();
+        let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+        let run_id = run_id.map(|id| id.trim().to_owned());
+        let run_id = run_id.ok_or_else(|| RedisError::unexpected("INFO"))?;
+        Ok((answer.next().flatten(), run_id))
     }
 
+    async fn eval(
+        &self,
+        script: &str,
+        keys: &[&str],
+        arguments: &[Argument<'_>],
+    ) -> Result<Vec<RedisResult>, RedisError> {
+        self.script("EVAL", script, keys, arguments).await
+    }
+
+    /// `EVAL` or `EVALSHA` of a script or its digest.
+    async fn script(
+        &self,
+        name: &str,
+        script: &str,
+        keys: &[impl AsRef<str>],
+        arguments: &[Argument<'_>],
+    ) -> Result<Vec<RedisResult>, RedisError> {
+        let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+        let head = [Text(script), Number(count)].map(|argument| RedisParameter::from(&argument));
+        let keys = keys.iter().map(|key| self.key(key.as_ref()));
+        let arguments = arguments.iter().map(RedisParameter::from);
+        let parameters = head.into_iter().chain(keys).chain(arguments);
+        self.execute(name, parameters).await
+    }
+
+    /// A command about one key.
     async fn command(
         &self,
         name: &str,
+        key: &str,
         arguments: &[Argument<'_>],
     ) -> Result<Vec<RedisResult>, RedisError> {
-        let parameters = arguments.iter().map(RedisParameter::from);
-        self.answered(self.connection.execute(name, parameters).await)
+        let arguments = arguments.iter().map(RedisParameter::from);
+        let parameters = std::iter::once(self.key(key)).chain(arguments);
+        self.execute(name, parameters).await
+    }
+
+    async fn execute(
+        &self,
+        name: &str,
+        parameters: impl Iterator<Item = RedisParameter>,
+    ) -> Result<Vec<RedisResult>, RedisError> {
+        self.answered(self.keyspace.connection.execute(name, parameters).await)
+    }
+
+    /// A key as it is sent: one piece of memory, prefix or not.
+    fn key(&self, key: &str) -> RedisParameter {
+        let prefix = self.keyspace.prefix.as_str();
+        RedisParameter::Binary([prefix.as_bytes(), key.as_bytes()].concat())
     }
 }
 

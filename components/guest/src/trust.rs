@@ -190,7 +190,7 @@ async fn know(redis: &Redis, state: &State, until: Instant) -> Result<Rc<CacheSc
     if let Some(script) = renewed {
         return Ok(script);
     }
-    let script = Rc::new(CacheScript::of(state.epoch));
+    let script = Rc::new(CacheScript::of(state.epoch, redis.prefix()));
     redis.load(&script).await?;
     TRUST.with_borrow_mut(|trust| {
         trust.known = Some(TrustedEpoch {

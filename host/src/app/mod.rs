@@ -1,6 +1,7 @@
 //! What is served: the app that `spin.toml` describes, and where each of its requests goes.
 //!
-//! `manifest` reads the file, and `values` finds what its `variables` are set to. A `plan` is all of this, checked.
+//! `manifest` reads the file, and `values` finds what its `variables` are set to; `key_prefix` checks
+//! one of them. A `plan` is all of this, checked.
 //! Before the start, `preflight` looks whether the databases and caches answer; later, `readiness` looks whether the
 //! databases take writes. `databases` finds those that `store-host migrate` is to migrate.
 //!
@@ -11,6 +12,7 @@
 
 mod canary;
 mod databases;
+mod key_prefix;
 mod live;
 mod manifest;
 mod mirror;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use store_server::trace::Tracing;
 use tokio::sync::Semaphore;
 
+use super::key_prefix;
 use super::manifest::{ComponentManifest, Manifest, ManifestError};
 use super::router::Router;
 use super::values::Values;
@@ -222,6 +223,10 @@ impl Parts<'_> {
             .map(|template| AllowedHost::parse(&self.values.resolve(template)?))
             .collect::<Result<_, String>>()
             .map_err(|reason| format!("`component.{id}.allowed_outbound_hosts`: {reason}"))?;
+        key_prefix::check(id, &variables)?;
+        if self.servers.redis.names_cluster() {
+            key_prefix::check_hash_tag(id, &variables)?;
+        }
         let limits = limits(id, entry, config)?;
         let refresh_interval = refresh_interval(id, &variables)?;
         let memory = limits.memory_limit_bytes();
@@ -243,7 +248,7 @@ impl Parts<'_> {
                     .servers
                     .redis
                     .for_component(memory, metrics.redis_scripts_ended(id)),
-                near_prefixes: entry.redis_near_cache.clone(),
+                near_prefixes: self.near_prefixes(id, entry)?,
                 near_metrics: metrics.redis_near(id),
             },
             metrics: metrics.clone(),
@@ -251,6 +256,15 @@ impl Parts<'_> {
             outages: Trouble::default(),
             near_refusals: Trouble::default(),
             refusals: Trouble::default(),
+        })
+    }
+
+    /// What the keys begin with whose values are kept near.
+    fn near_prefixes(&self, id: &str, entry: &ComponentManifest) -> Result<Vec<String>, String> {
+        let prefixes = entry.redis_near_cache.iter();
+        let prefixes = prefixes.map(|template| self.values.resolve(template));
+        prefixes.collect::<Result<_, String>>().map_err(|reason| {
+            format!("`component.{id}.tool.store-host.redis_near_cache`: {reason}")
         })
     }
 }

@@ -96,8 +96,10 @@ enum Trouble {
     NotWatched,
     /// The Redis server can't tell the host which values change, so none can be kept near.
     CanNotKeepNear,
-    /// The Redis server is a node of a cluster: it has only a part of the keys, and redirects requests for the others.
+    /// The Redis server is a node of a cluster, of which it has only a part of the keys, and the settings name no cluster.
     Cluster,
+    /// A node that the settings name belongs to no cluster.
+    NoCluster,
     /// It has other tables than this program is made for.
     OtherSchema,
 }
@@ -120,7 +122,10 @@ impl Trouble {
                  lists them"
             }
             Self::Cluster => {
-                "this host speaks to one server that has all keys: use one without `cluster-enabled`"
+                "name some of its nodes with --redis-cluster, or use a server without `cluster-enabled`"
+            }
+            Self::NoCluster => {
+                "--redis-cluster names nodes of a Redis Cluster, with `cluster-enabled yes`; leave it out for one server"
             }
             Self::CanNotKeepNear => {
                 "`redis_near_cache` needs Redis 6 or newer: give it one, or take the key out of the manifest"
@@ -166,13 +171,15 @@ async fn redis(
         reason: format!("Redis at {backend}: {error}"),
     };
     let near = keeps_near.then(Arc::default);
-    let link = redis::Link::new(backend, settings, near)
+    let names_cluster = settings.names_cluster();
+    let link = redis::Links::new(backend, settings, near)
         .map_err(|error| failure(Trouble::Tls("redis"), &error))?;
     let answer = link.run(&::redis::cmd("PING"), None).await;
     answer.map_err(|error| {
         let kind = match error.kind() {
             ErrorKind::AuthenticationFailed => Trouble::Refused,
             _ if redis::is_unknown(&error) => Trouble::NotWatched,
+            _ if redis::is_no_cluster(&error) => Trouble::NoCluster,
             _ if tls_error(&error).is_some() => Trouble::Tls("redis"),
             _ if error.code().is_some_and(|code| REFUSALS.contains(&code)) => Trouble::Refused,
             _ if keeps_near && !redis::is_outage(&error) => Trouble::CanNotKeepNear,
@@ -180,6 +187,9 @@ async fn redis(
         };
         failure(kind, &error)
     })?;
+    if names_cluster {
+        return Ok(());
+    }
     // A user that may not ask this is no reason to refuse the server.
     let about_cluster = link.run(::redis::cmd("INFO").arg("cluster"), None).await;
     let about_cluster = about_cluster.and_then(|info| Ok(String::from_redis_value(info)?));

@@ -5,6 +5,7 @@
 
 mod admin_address;
 mod clients;
+mod cluster;
 mod host_port;
 mod members;
 mod sentinel;
@@ -26,6 +27,7 @@ pub use store_server::{AdminUrl, Secret};
 
 pub use self::admin_address::AdminAddress;
 pub use self::clients::{ClientSettings, Networks};
+pub use self::cluster::ClusterSettings;
 pub use self::host_port::HostPort;
 pub use self::members::MysqlMember;
 pub use self::sentinel::SentinelSettings;
@@ -317,6 +319,10 @@ pub struct RedisSettings {
     /// Who says where the primary is.
     #[command(flatten)]
     pub sentinel: SentinelSettings,
+
+    /// Who says where the keys are.
+    #[command(flatten)]
+    pub cluster: ClusterSettings,
 
     /// How the servers are spoken to.
     #[command(flatten)]

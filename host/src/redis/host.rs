@@ -7,8 +7,9 @@ use store_server::trace::{Kind as SpanKind, Span, Trace};
 use wasmtime::AsContextMut;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
+use super::cluster::is_elsewhere;
 use super::link::is_too_large;
-use super::{Connection, Connections, Link, commands, is_outage, is_unknown, values};
+use super::{Connection, Connections, Links, commands, is_outage, is_unknown, values};
 use crate::clients::Asker;
 use crate::instance::bindings::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter, RedisResult,
@@ -155,7 +156,11 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
 }
 
 /// The one connection to `address`, if the component may connect to it.
-fn link(component: &Context, connections: &Connections, address: &str) -> Result<Arc<Link>, Error> {
+fn link(
+    component: &Context,
+    connections: &Connections,
+    address: &str,
+) -> Result<Arc<Links>, Error> {
     // A link's address was allowed when the link was made, and what is allowed never changes in one context.
     if let Some(link) = connections.get(address) {
         return Ok(link);
@@ -257,7 +262,7 @@ impl Connection {
 
 /// What one command of an instance needs.
 struct Call {
-    link: Arc<Link>,
+    link: Arc<Links>,
     asker: Asker,
     trace: Trace,
     component: Arc<Context>,
@@ -322,7 +327,7 @@ impl Call {
     fn span(&self, command: &'static str) -> Span {
         let mut span = self.trace.span(command, SpanKind::Client);
         span.set("db.operation.name", command);
-        span.share(&self.link.attributes);
+        span.share(self.link.attributes());
         span
     }
 
@@ -337,7 +342,7 @@ impl Call {
             return refuse(component, Refusal::Size, error.to_string());
         }
         component.metrics.redis_error(&component.id);
-        if is_outage(error) || is_unknown(error) {
+        if is_outage(error) || is_unknown(error) || is_elsewhere(error) {
             component.warn_of_outage(error);
         }
         values::error(error)

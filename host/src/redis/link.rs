@@ -170,6 +170,13 @@ impl Link {
         self.look_at(&open, reply)
     }
 
+    /// Ends its connection, with all commands that wait on it: its server is to be spoken to no longer.
+    pub(super) fn end(&self) {
+        if let Some(open) = self.open.lock().take() {
+            open.driver.task.abort();
+        }
+    }
+
     pub(super) fn near(&self) -> Option<&Arc<NearCache>> {
         self.near.as_ref()
     }
@@ -273,7 +280,7 @@ impl Link {
 }
 
 /// Whether Redis says that another server takes writes, or that it lost that server.
-fn is_read_only(error: &RedisError) -> bool {
+pub(super) fn is_read_only(error: &RedisError) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)

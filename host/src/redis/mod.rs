@@ -4,21 +4,25 @@
 //! `host` has the calls that components make, and `commands` says which commands they may send. A `link`, by its `settings`,
 //! carries them over one connection, on which the size of replies is `capped`; `scripts` ends scripts that run too long. It
 //! leads to a `target`, which may be whichever server `sentinel` finds, and `dial` opens the stream that it goes over.
-//! `values` converts replies, and `near` keeps some. Nothing here knows a key of the store: what keys mean is for components.
+//! `links` are one such link, or one to each primary of a `cluster`; how Sentinels and nodes outvote one that is cut off is
+//! in `votes`. `values` converts replies, and `near` keeps some. Nothing here knows a key of the store: what keys mean is for components.
 
 mod capped;
+mod cluster;
 mod commands;
 mod dial;
 #[cfg(test)]
 mod fuzz;
 mod host;
 mod link;
+mod links;
 mod near;
 mod scripts;
 mod sentinel;
 mod settings;
 mod target;
 mod values;
+mod votes;
 
 use std::sync::Arc;
 
@@ -26,7 +30,8 @@ use redis::RedisError;
 use store_server::trace::WeakTrace;
 use wasmtime::component::{HasSelf, Linker};
 
-pub(crate) use self::link::Link;
+pub(crate) use self::cluster::{has_hash_tag, is_no_cluster};
+pub(crate) use self::links::Links;
 pub(crate) use self::sentinel::is_unknown;
 pub(crate) use self::settings::LinkSettings;
 use crate::clients::Asker;
@@ -64,13 +69,13 @@ impl Terms {
 /// The connections of one generation, by address: one each, which carries the commands of all requests at once. They end
 /// with the generation, and so does whatever a command of it still waits for.
 #[derive(Default)]
-pub(crate) struct Connections(ByAddress<Link>);
+pub(crate) struct Connections(ByAddress<Links>);
 
 /// A component's handle on the one connection to an address. Requests may share it, so what is known here of the one that
 /// opened it counts only for commands of which nobody knows for whom they are sent.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Connection {
-    link: Arc<Link>,
+    link: Arc<Links>,
     /// The client of whoever opened it.
     client: Asker,
     /// Where the trace of whoever opened it is. Weak, since the connection may outlive the request by far.
@@ -79,7 +84,7 @@ pub struct Connection {
 
 impl Connections {
     /// The connection to `url`, if there is one.
-    fn get(&self, url: &str) -> Option<Arc<Link>> {
+    fn get(&self, url: &str) -> Option<Arc<Links>> {
         self.0.get(url)
     }
 
@@ -87,15 +92,15 @@ impl Connections {
     /// when the first command is sent, so a server that is down shows there.
     ///
     /// # Errors
-    /// As [`Link::new`].
+    /// As [`Links::new`].
     fn get_or_make(
         &self,
         terms: &Terms,
         url: &str,
         backend: &Backend,
-    ) -> Result<Option<Arc<Link>>, String> {
+    ) -> Result<Option<Arc<Links>>, String> {
         let near = terms.keeps_any_near().then(Arc::default);
-        let link = Arc::new(Link::new(backend, terms.settings.clone(), near)?);
+        let link = Arc::new(Links::new(backend, terms.settings.clone(), near)?);
         Ok(self.0.get_or_open(url, || link, |_| true))
     }
 }

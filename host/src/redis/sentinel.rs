@@ -7,18 +7,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 use tokio::sync::Mutex;
 
 use super::link::Link;
+use super::votes::{self, Disagreement, STANDS};
 use crate::config::HostPort;
-
-/// How long an answer stands: all connections to one name ask at once after a failover.
-const STANDS: Duration = Duration::from_millis(500);
 
 /// Said of a name that the Sentinels do not watch.
 const UNKNOWN: &str = "no Sentinel watches a primary of this name";
@@ -73,31 +69,19 @@ impl Sentinels {
         primary
     }
 
-    /// Asks all, until more than half of them agree. One that is cut off may not know of the latest failover.
+    /// What more than half of them say, or else the one that saw the latest failover.
     async fn ask_all(&self, name: &str) -> RedisResult<HostPort> {
         let asked = self.sentinels.iter().map(|(_, link)| ask(link, name));
-        let mut answers: FuturesUnordered<_> = asked.collect();
-        let mut opinions: Vec<Opinion> = Vec::new();
-        let (mut is_unknown, mut failure) = (false, None);
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(Some(opinion)) => {
-                    opinions.push(opinion.clone());
-                    let agree = opinions.iter().filter(|other| **other == opinion).count();
-                    if agree > self.sentinels.len() / 2 {
-                        return Ok(opinion.primary);
-                    }
-                }
-                Ok(None) => is_unknown = true,
-                Err(error) => failure = Some(error),
-            }
-        }
+        let Disagreement { opinions, errors } =
+            match votes::ask_all(asked.collect::<Vec<_>>()).await {
+                Ok(opinion) => return Ok(opinion.primary),
+                Err(disagreement) => disagreement,
+            };
         let latest = opinions.into_iter().max_by_key(|opinion| opinion.epoch);
-        match (latest, failure) {
+        match (latest, errors.last()) {
             (Some(latest), _) => Ok(latest.primary),
-            (None, _) if is_unknown => Err(self.unknown(name)),
-            (None, Some(error)) => Err(self.unreachable(&error)),
-            (None, None) => Err(self.unknown(name)),
+            (None, Some(error)) if !errors.iter().any(is_unknown) => Err(self.unreachable(error)),
+            (None, _) => Err(self.unknown(name)),
         }
     }
 
@@ -126,12 +110,14 @@ pub(crate) fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::MasterNameNotFoundBySentinel
 }
 
-async fn ask(link: &Link, name: &str) -> RedisResult<Option<Opinion>> {
+async fn ask(link: &Link, name: &str) -> RedisResult<Opinion> {
     let question = redis::cmd("SENTINEL").arg("MASTER").arg(name).to_owned();
     // In a box: a link may ask Sentinels itself, though these don't.
     match Box::pin(link.run(&question, None)).await {
-        Ok(reply) => opinion(reply).map(Some),
-        Err(error) if error.to_string().contains("No such master") => Ok(None),
+        Ok(reply) => opinion(reply),
+        Err(error) if error.to_string().contains("No such master") => {
+            Err((ErrorKind::MasterNameNotFoundBySentinel, UNKNOWN).into())
+        }
         Err(error) => Err(error),
     }
 }

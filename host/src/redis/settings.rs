@@ -23,6 +23,8 @@ pub(crate) struct LinkSettings {
     pub(super) tls: Arc<Tls>,
     /// Who is asked where the primary is; nobody if an address is one.
     pub(super) sentinels: Option<Arc<Sentinels>>,
+    /// Nodes of a Redis Cluster, which every address stands for then; none if an address is a server.
+    pub(super) cluster: Arc<[HostPort]>,
     /// Counts a component's scripts that had to be ended; nothing counts those of a check.
     pub(super) scripts_ended: Option<IntCounter>,
 }
@@ -40,9 +42,10 @@ impl LinkSettings {
         let mut common = Self {
             connect_timeout: settings.connect_timeout,
             response_timeout: settings.response_timeout,
-            largest_reply_bytes: SENTINEL_REPLY_BYTES,
+            largest_reply_bytes: largest_piece(memory_limit_bytes),
             tls: Arc::new(Tls::load(&settings.tls.settings())?),
             sentinels: None,
+            cluster: settings.cluster.nodes.as_slice().into(),
             scripts_ended: None,
         };
         if !settings.sentinel.addresses.is_empty() {
@@ -52,7 +55,6 @@ impl LinkSettings {
             let links = links.collect::<Result<_, String>>()?;
             common.sentinels = Some(Arc::new(Sentinels::new(links)));
         }
-        common.largest_reply_bytes = largest_piece(memory_limit_bytes);
         Ok(common)
     }
 
@@ -69,17 +71,30 @@ impl LinkSettings {
         }
     }
 
-    /// A link to one Sentinel, which has as long for its answer as a server has to let us in: whoever connects waits for it.
-    fn sentinel(&self, at: &HostPort, info: RedisConnectionInfo) -> Result<Arc<Link>, String> {
-        let settings = Self {
+    /// Whether addresses stand for a Redis Cluster.
+    pub(crate) fn names_cluster(&self) -> bool {
+        !self.cluster.is_empty()
+    }
+
+    /// The same for those who are asked where to go, and answer with so much at most. They have as long for their answer as
+    /// a server has to let us in: whoever connects waits for it.
+    pub(super) fn for_questions(&self, largest_reply_bytes: usize) -> Self {
+        Self {
             response_timeout: self.connect_timeout,
+            largest_reply_bytes,
+            scripts_ended: None,
             ..self.clone()
-        };
+        }
+    }
+
+    /// A link to one Sentinel.
+    fn sentinel(&self, at: &HostPort, info: RedisConnectionInfo) -> Result<Arc<Link>, String> {
         let tls = match self.tls.least() {
             TlsMode::Off => None,
             mode => Some(self.tls.client_config(mode)?),
         };
         let target = Target::Server(at.clone());
+        let settings = self.for_questions(SENTINEL_REPLY_BYTES);
         Ok(Arc::new(Link::over(tls, target, info, settings, None)))
     }
 }

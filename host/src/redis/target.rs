@@ -11,9 +11,9 @@ use super::sentinel::Sentinels;
 use crate::config::HostPort;
 use crate::outbound::Backend;
 
-/// How often the Sentinels are asked whether the primary is still the one that a link leads to. A server that was cut off
+/// How often Sentinels, or nodes of a cluster, are asked whether the primary is still the one that a link leads to. A server that was cut off
 /// and replaced goes on answering those who still reach it.
-const LOOKS: Duration = Duration::from_secs(1);
+pub(super) const LOOKS: Duration = Duration::from_secs(1);
 
 /// Where a link leads.
 pub(super) enum Target {

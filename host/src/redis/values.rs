@@ -1,6 +1,6 @@
 //! Redis's replies as `spin:redis` names them, with the same mapping as Spin's own host.
 
-use redis::{Arg, Cmd, ErrorKind, RedisError, Value};
+use redis::{Arg, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use crate::instance::bindings::spin::redis::redis::{Error, RedisParameter, RedisResult};
 
@@ -94,6 +94,12 @@ fn append(results: &mut Vec<RedisResult>, reply: Value) -> Result<(), Error> {
 pub(super) fn error(error: &RedisError) -> Error {
     match error.kind() {
         ErrorKind::UnexpectedReturnType => Error::TypeError,
+        ErrorKind::Server(ServerErrorKind::CrossSlot) => Error::Other(format!(
+            "{error}; keys of one command need the same text in braces, such as `{{store}}:` at their beginning"
+        )),
+        ErrorKind::Server(ServerErrorKind::Ask) => Error::Other(format!(
+            "{error}; the slot is on its way to this server, and served again once it is there"
+        )),
         _ => Error::Other(error.to_string()),
     }
 }

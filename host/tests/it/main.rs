@@ -47,6 +47,7 @@ mod outcomes;
 mod overview;
 mod paused;
 mod paused_refresh;
+mod redis_cluster;
 mod redis_commands;
 mod redis_scripts;
 mod refresh;

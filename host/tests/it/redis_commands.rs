@@ -1,6 +1,6 @@
 //! Redis lends itself to data, and to nothing that others would feel.
 
-use testbed::{RedisOptions, RedisServer};
+use testbed::{RedisOptions, RedisServer, free_port};
 
 use crate::backends::{backend_shop, backend_shop_on};
 use crate::operator::{bare_store, guest};
@@ -169,12 +169,12 @@ async fn a_password_comes_by_variable() {
 async fn a_node_of_a_cluster_is_refused_at_start() {
     let store = empty_store().await;
     let node = RedisOptions {
-        clustered: true,
+        cluster_port: Some(free_port().unwrap()),
         ..RedisOptions::new(store.folder().join("node"), store.folder().join("node.log"))
     };
     let redis = RedisServer::start(node).await.unwrap();
     let address = format!("127.0.0.1:{}", redis.port());
-    let said = [&address, "Redis Cluster", "cluster-enabled"];
+    let said = [&address, "Redis Cluster", "--redis-cluster"];
     let options = options().variable("redis_address", &address);
     refuses(&store, options.clone(), 1, &said).await;
     refuses(&store, options.arg("--allow-unreachable"), 1, &said).await;

@@ -28,8 +28,8 @@ pub struct RedisOptions {
     pub max_memory_mib: Option<u32>,
     /// Commands that it shall not know, as if it were older.
     pub without: &'static [&'static str],
-    /// Whether it is a node of a Redis Cluster.
-    pub clustered: bool,
+    /// Where other nodes of its Redis Cluster reach it, if it is in one; it is found dead within a second.
+    pub cluster_port: Option<u16>,
     /// Whether it has a file to note whose replica it is, as a Sentinel tells it. Started again, it goes by that.
     pub replicated: bool,
     /// Where it listens.
@@ -44,7 +44,7 @@ impl RedisOptions {
             log: log.into(),
             max_memory_mib: None,
             without: &[],
-            clustered: false,
+            cluster_port: None,
             replicated: false,
             seat: Seat::LOOPBACK,
         }
@@ -188,8 +188,9 @@ async fn start_on(
     for name in options.without {
         command.args(["--rename-command", name, ""]);
     }
-    if options.clustered {
-        command.args(["--cluster-enabled", "yes"]);
+    if let Some(bus) = options.cluster_port {
+        command.args(["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"]);
+        command.args(["--cluster-port", &bus.to_string()]);
     }
     let process = Process::start("Redis", command, &options.log, &options.log)?;
     poll_until(START_LIMIT, "Redis's start", async || {

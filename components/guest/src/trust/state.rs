@@ -59,7 +59,7 @@ pub(super) struct RedisState {
 
 impl RedisState {
     pub(super) async fn read(redis: &Redis) -> Result<Self, RedisError> {
-        let (run_id, state) = futures::try_join!(redis.run_id(), redis.get(STATE))?;
+        let (state, run_id) = redis.get_with_run_id(STATE).await?;
         let (epoch, beat) = state.as_deref().and_then(parse).unwrap_or_default();
         Ok(Self {
             run_id,
@@ -75,8 +75,8 @@ impl RedisState {
     }
 }
 
-fn parse(state: &[u8]) -> Option<(i64, i64)> {
-    let (epoch, beat) = str::from_utf8(state).ok()?.split_once(':')?;
+fn parse(state: &str) -> Option<(i64, i64)> {
+    let (epoch, beat) = state.split_once(':')?;
     Some((epoch.parse().ok()?, beat.parse().ok()?))
 }
 
@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn a_state_reads_back_and_anything_else_is_none() {
-        assert_eq!(parse(b"7:3"), Some((7, 3)));
-        for other in [&b""[..], b"7", b"7:", b"a:3", b"\xff:1"] {
+        assert_eq!(parse("7:3"), Some((7, 3)));
+        for other in ["", "7", "7:", "a:3", "7:b"] {
             assert_eq!(parse(other), None);
         }
     }

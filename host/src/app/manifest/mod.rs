@@ -97,7 +97,7 @@ pub(crate) struct ComponentManifest {
     /// What a new generation must answer; by default its first route.
     pub probe: Option<Probe>,
     /// What the Redis keys begin with whose values the host keeps in memory until Redis says that they changed.
-    pub redis_near_cache: Vec<String>,
+    pub redis_near_cache: Vec<Template>,
     /// Whether its databases must have the tables that `store-host migrate` makes.
     pub needs_migrations: bool,
     /// Limits of its own.

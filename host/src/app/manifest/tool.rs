@@ -7,6 +7,7 @@ use http::{Method, StatusCode, Uri};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::super::variables::Template;
 use crate::config::{Limits, duration};
 use crate::instance::Probe;
 
@@ -17,7 +18,7 @@ pub(super) struct Tool {
     #[serde(default, deserialize_with = "probe")]
     pub(super) probe: Option<Probe>,
     #[serde(default)]
-    pub(super) redis_near_cache: Vec<String>,
+    pub(super) redis_near_cache: Vec<Template>,
     #[serde(default)]
     pub(super) needs_migrations: bool,
     #[serde(default)]
@@ -152,7 +153,7 @@ mod tests {
         let text = r#"
             probe = { path = "/x", status = 204 }
             limits = { max_in_flight = 3, request_timeout = "2s" }
-            redis_near_cache = ["report:"]
+            redis_near_cache = ["report:", "{{ prefix }}user:"]
             needs_migrations = true
             variable_values = { color = ["red", "blue"] }
         "#;
@@ -161,7 +162,12 @@ mod tests {
         assert_eq!((probe.method, probe.path.as_str()), (Method::GET, "/x"));
         assert_eq!(probe.status, Some(StatusCode::NO_CONTENT));
         assert_eq!(tool.limits.max_in_flight.map(|count| count.0), Some(3));
-        assert_eq!(tool.redis_near_cache, ["report:"]);
+        let kept: Vec<_> = tool
+            .redis_near_cache
+            .iter()
+            .map(Template::literal)
+            .collect();
+        assert_eq!(kept, [Some("report:"), None]);
         assert!(tool.needs_migrations);
         assert_eq!(tool.variable_values["color"], ["red", "blue"]);
     }
@@ -171,6 +177,7 @@ mod tests {
         for wrong in [
             "prob = 1",
             "redis_near_cache = true",
+            "redis_near_cache = [\"{{ a\"]",
             "needs_migrations = 1",
             "variable_values = { color = \"red\" }",
             "probe = {}",

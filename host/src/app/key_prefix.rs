@@ -1,0 +1,81 @@
+//! What a component's keys in Redis begin with, checked before the first request meets it.
+
+use std::collections::HashMap;
+
+use crate::redis;
+
+/// The variable of a component that says it.
+const PREFIX_VARIABLE: &str = "redis_key_prefix";
+
+/// The component takes no longer one either.
+const LONGEST: usize = 64;
+
+/// Refuses a prefix that no component takes.
+///
+/// # Errors
+/// One line names the variable and says what it may be.
+pub(super) fn check(id: &str, variables: &HashMap<String, String>) -> Result<(), String> {
+    match variables.get(PREFIX_VARIABLE) {
+        Some(prefix) if !is_plain(prefix) => {
+            let allowed = format!("may be up to {LONGEST} visible ASCII characters, no spaces");
+            Err(wrong(id, &allowed))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a prefix that scatters the keys over a Redis Cluster, which takes a command only if its keys are in one slot.
+/// A component without the variable may have keys of another kind.
+///
+/// # Errors
+/// One line names the variable and says what to do.
+pub(super) fn check_hash_tag(id: &str, variables: &HashMap<String, String>) -> Result<(), String> {
+    match variables.get(PREFIX_VARIABLE) {
+        Some(prefix) if !redis::has_hash_tag(prefix) => {
+            let advice = "has nothing in braces; with --redis-cluster it needs that, as `{store}:` has it, so that all keys \
+                          are in one slot";
+            Err(wrong(id, advice))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_plain(prefix: &str) -> bool {
+    prefix.len() <= LONGEST && prefix.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn wrong(id: &str, reason: &str) -> String {
+    format!("`component.{id}.variables.{PREFIX_VARIABLE}`: {reason}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(prefix: &str) -> HashMap<String, String> {
+        HashMap::from([(PREFIX_VARIABLE.to_owned(), prefix.to_owned())])
+    }
+
+    #[test]
+    fn a_prefix_is_short_and_visible() {
+        for right in ["", "{store}:", &"x".repeat(LONGEST)] {
+            assert_eq!(check("a", &variables(right)), Ok(()), "{right}");
+        }
+        for wrong in ["a b", "a\n", "é", &"x".repeat(LONGEST + 1)] {
+            let reason = check("a", &variables(wrong)).expect_err(wrong);
+            assert!(reason.contains("redis_key_prefix"), "{reason}");
+            assert!(!reason.contains('\n'), "{reason}");
+        }
+        assert_eq!(check("a", &HashMap::new()), Ok(()));
+    }
+
+    #[test]
+    fn a_cluster_needs_a_hash_tag() {
+        assert_eq!(check_hash_tag("a", &variables("{store}:")), Ok(()));
+        assert_eq!(check_hash_tag("a", &HashMap::new()), Ok(()));
+        for wrong in ["", "store:", "{}:", "}store{"] {
+            let reason = check_hash_tag("a", &variables(wrong)).expect_err(wrong);
+            assert!(reason.contains("`{store}:`"), "{reason}");
+        }
+    }
+}

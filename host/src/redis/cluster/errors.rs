@@ -1,0 +1,94 @@
+//! What servers of a Redis Cluster answer in the place of a reply, and what to do about it.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use crate::config::HostPort;
+use crate::outbound::tls_error;
+use crate::redis::is_outage;
+use crate::redis::link::is_read_only;
+
+/// Said of a node that is none.
+const NO_CLUSTER: &str = "a node that --redis-cluster names belongs to no Redis Cluster";
+
+/// An error of a node, with what helps to find it.
+pub(super) fn explained(at: &HostPort, error: RedisError) -> RedisError {
+    if error.to_string().contains("cluster support disabled") {
+        return (ErrorKind::InvalidClientConfig, NO_CLUSTER, at.to_string()).into();
+    }
+    match is_passing(&error) {
+        true => not_connected(format!("{at}: {error}")),
+        false => error,
+    }
+}
+
+/// Whether waiting may help.
+pub(super) fn is_passing(error: &RedisError) -> bool {
+    is_outage(error) && tls_error(error).is_none()
+}
+
+pub(super) fn not_connected(reason: String) -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::NotConnected, reason).into()
+}
+
+/// Whether a node was asked that belongs to no cluster: waiting does not help.
+pub(crate) fn is_no_cluster(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::InvalidClientConfig
+}
+
+/// Whether a server refused a command because others hold the key, or nobody does.
+pub(in crate::redis) fn is_elsewhere(error: &RedisError) -> bool {
+    let is_of_a_cluster = matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::ClusterDown)
+    );
+    is_of_a_cluster || is_read_only(error)
+}
+
+/// The server that an error names as the holder of the slot. Without a host it is on that of whoever said so, which the
+/// nodes know better.
+pub(super) fn named_server(error: &RedisError) -> Option<HostPort> {
+    let errors = error.clone().into_server_errors()?;
+    let (_, first) = errors.first()?;
+    if first.kind() != Some(ServerErrorKind::Moved) {
+        return None;
+    }
+    let address = first.details()?.split_ascii_whitespace().nth(1)?;
+    let (host, port) = address.rsplit_once(':')?;
+    let is_known = !host.is_empty() && host != "?";
+    is_known.then_some(HostPort::new(host, port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::*;
+
+    fn refused(reply: &str) -> RedisError {
+        let reply = redis::parse_redis_value(reply.as_bytes());
+        let reply = reply.and_then(Value::extract_error);
+        reply.expect_err("it is an error")
+    }
+
+    #[test]
+    fn a_refusal_names_the_right_server() {
+        let named = |reply: &str| {
+            let error = refused(reply);
+            assert!(is_elsewhere(&error), "{error}");
+            named_server(&error).map(|server| server.to_string())
+        };
+        let moved = named("-MOVED 3999 127.0.0.1:6381\r\n");
+        assert_eq!(moved.as_deref(), Some("127.0.0.1:6381"));
+        let v6 = named("-MOVED 3999 ::1:6381\r\n");
+        assert_eq!(v6.as_deref(), Some("[::1]:6381"));
+        for unnamed in [
+            "-MOVED 3999 :6381\r\n",
+            "-MOVED 3999 ?:6381\r\n",
+            "-CLUSTERDOWN The cluster is down\r\n",
+            "-READONLY You can't write against a read only replica.\r\n",
+        ] {
+            assert_eq!(named(unnamed), None, "{unnamed}");
+        }
+        assert!(!is_elsewhere(&refused("-ASK 3999 127.0.0.1:6381\r\n")));
+    }
+}

@@ -1,0 +1,87 @@
+//! What leads from one address of a component to Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, RedisResult, Value};
+
+use super::cluster::Cluster;
+use super::link::Link;
+use super::near::NearCache;
+use super::settings::LinkSettings;
+use crate::clients::Asker;
+use crate::outbound::{Attributes, Backend};
+
+/// One link, or those to the primaries of a Redis Cluster.
+pub(crate) enum Links {
+    One(Box<Link>),
+    Cluster(Arc<Cluster>),
+}
+
+impl Links {
+    /// What leads to `backend`, as the settings have it. It connects when the first command is sent, so a server that is
+    /// down shows there. What Redis pushes goes to `near`.
+    ///
+    /// # Errors
+    /// As [`Link::new`].
+    pub(crate) fn new(
+        backend: &Backend,
+        settings: LinkSettings,
+        near: Option<Arc<NearCache>>,
+    ) -> Result<Self, String> {
+        match settings.names_cluster() {
+            false => Link::new(backend, settings, near).map(|link| Self::One(Box::new(link))),
+            true => Cluster::new(backend, settings, near).map(Self::Cluster),
+        }
+    }
+
+    /// Sends a command for `asker` and waits for its reply.
+    ///
+    /// # Errors
+    /// Redis answers with an error, or not at all.
+    pub(crate) async fn run(&self, command: &Cmd, asker: Asker) -> RedisResult<Value> {
+        match self {
+            Self::One(link) => link.run(command, asker).await,
+            // In a box: the future of one link is large enough.
+            Self::Cluster(cluster) => Box::pin(cluster.run(command, asker)).await,
+        }
+    }
+
+    /// Asks for the value of `key`, to be kept near.
+    ///
+    /// # Errors
+    /// As for [`NearCache::ask`].
+    pub(super) async fn ask_near(
+        &self,
+        near: &NearCache,
+        key: &str,
+        asker: Asker,
+    ) -> RedisResult<Option<Vec<u8>>> {
+        match self {
+            Self::One(link) => link.ask_near(near, key, asker).await,
+            Self::Cluster(cluster) => Box::pin(cluster.ask_near(near, key, asker)).await,
+        }
+    }
+
+    pub(super) fn near(&self) -> Option<&Arc<NearCache>> {
+        match self {
+            Self::One(link) => link.near(),
+            Self::Cluster(cluster) => cluster.near(),
+        }
+    }
+
+    pub(super) fn response_timeout(&self) -> Duration {
+        match self {
+            Self::One(link) => link.response_timeout(),
+            Self::Cluster(cluster) => cluster.response_timeout(),
+        }
+    }
+
+    /// What traces say of it.
+    pub(super) fn attributes(&self) -> &Attributes {
+        match self {
+            Self::One(link) => &link.attributes,
+            Self::Cluster(cluster) => &cluster.attributes,
+        }
+    }
+}

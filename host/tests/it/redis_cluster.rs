@@ -1,0 +1,247 @@
+//! Redis Cluster: all keys of the store are in one slot, whose primary is found, and followed when another takes over.
+
+use serde_json::json;
+use testbed::{HostOptions, RedisCluster, RedisOptions, RedisServer, Store, free_port};
+
+use crate::backends::backend_shop_on;
+use crate::operator::bare_store;
+use crate::support::{Shop, empty_store, eventually, options, refuses};
+
+const SELLERS: &str = "/orders/reports/best-sellers";
+const HITS: &str = "store_redis_near_cache_reads_total{component=\"reports\",outcome=\"hit\"}";
+
+/// What keys begin with here.
+const PREFIX: &str = "{store}:";
+
+fn key(name: &str) -> String {
+    format!("{PREFIX}{name}")
+}
+
+/// A store that does not use its own Redis, and the cluster that it uses.
+async fn clustered() -> (Store, RedisCluster) {
+    let store = empty_store().await;
+    let cluster = RedisCluster::start(store.folder()).await.unwrap();
+    (store, cluster)
+}
+
+/// A host that knows all nodes, and one that is not there.
+fn with_cluster(cluster: &RedisCluster) -> HostOptions {
+    options()
+        .variable("redis_address", "store-cache:6379")
+        .variable("redis_key_prefix", PREFIX)
+        .arg("--redis-cluster")
+        .arg(format!("127.0.0.1:1,{}", cluster.addresses()))
+}
+
+/// Whether the node that holds the store's slot has a key.
+async fn is_there(cluster: &RedisCluster, name: &str) -> bool {
+    let key = key(name);
+    let Some(holder) = cluster.holder(&key).await else {
+        return false;
+    };
+    cluster.ask::<u8>(holder, &["EXISTS", &key]).await.unwrap() == 1
+}
+
+/// How many pieces of the best seller the report says were sold.
+async fn sold(shop: &Shop) -> Option<i64> {
+    let report = shop.get(SELLERS).await.expect(200);
+    report[0]["quantity_sold"].as_i64()
+}
+
+/// Orders one piece, and reads the order and what is left.
+async fn order(shop: &Shop, user: i64, product: i64, left: &mut i64) -> i64 {
+    let order = shop.order(user, product, 1).await.expect(201)["order_id"].clone();
+    *left -= 1;
+    assert_eq!(shop.stock(product).await, *left);
+    let order = order.as_i64().unwrap();
+    let read = shop.get(&format!("/orders/{order}")).await.expect(200);
+    assert_eq!(read["items"][0]["quantity"], 1, "{read}");
+    assert_eq!(shop.stock(product).await, *left);
+    order
+}
+
+/// Orders until the cache serves again what was ordered.
+async fn cache_is_used(
+    cluster: &RedisCluster,
+    shop: &Shop,
+    user: i64,
+    product: i64,
+    left: &mut i64,
+) {
+    eventually("orders are cached", async || {
+        let order = order(shop, user, product, left).await;
+        is_there(cluster, &format!("order:{order}")).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_works_with_all_its_keys_in_one_slot() {
+    let (store, cluster) = clustered().await;
+    let shop = Shop::on(store, with_cluster(&cluster)).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
+    let mut left = 1000;
+    cache_is_used(&cluster, &shop, user, product, &mut left).await;
+    for _ in 0..3 {
+        order(&shop, user, product, &mut left).await;
+        eventually("the report follows", async || {
+            sold(&shop).await == Some(1000 - left)
+        })
+        .await;
+    }
+    eventually("the report is read from memory", async || {
+        sold(&shop).await;
+        shop.metric(HITS).await > 0.0
+    })
+    .await;
+    for node in 0..cluster.nodes.len() {
+        let keys: Vec<String> = cluster.ask(node, &["KEYS", "*"]).await.unwrap();
+        let others: Vec<_> = keys.iter().filter(|key| !key.starts_with(PREFIX)).collect();
+        assert!(others.is_empty(), "{others:?}");
+    }
+    let mut own = shop.store.redis().await.unwrap();
+    let size = redis::cmd("DBSIZE").query_async::<u64>(&mut own).await;
+    assert_eq!(size.unwrap(), 0, "the address leads nowhere by itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_primary_is_replaced_and_nothing_old_shows() {
+    let (store, mut cluster) = clustered().await;
+    let shop = Shop::on(store, with_cluster(&cluster)).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
+    let mut left = 1000;
+    cache_is_used(&cluster, &shop, user, product, &mut left).await;
+    let holder = cluster.holder(PREFIX).await.unwrap();
+    cluster.nodes[holder].kill();
+    eventually("the replica takes over", async || {
+        order(&shop, user, product, &mut left).await;
+        cluster.holder(PREFIX).await == Some(holder + 3)
+    })
+    .await;
+    cache_is_used(&cluster, &shop, user, product, &mut left).await;
+    eventually("the report follows", async || {
+        sold(&shop).await == Some(1000 - left)
+    })
+    .await;
+}
+
+/// The old primary lives on, as a replica that sends everybody to the new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_moves_is_followed_and_no_request_fails() {
+    let (store, cluster) = clustered().await;
+    let options = with_cluster(&cluster).variable("report_refresh_seconds", "3600");
+    let shop = Shop::on(store, options).await;
+    shop.refreshed().await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 1000).await);
+    let mut left = 1000;
+    cache_is_used(&cluster, &shop, user, product, &mut left).await;
+    sold(&shop).await;
+    let before = cluster.holder(PREFIX).await.unwrap();
+    let after = before + 3;
+    let failover = cluster.ask::<()>(after, &["CLUSTER", "FAILOVER"]).await;
+    failover.unwrap();
+    eventually("the replica takes over", async || {
+        order(&shop, user, product, &mut left).await;
+        cluster.holder(PREFIX).await == Some(after)
+    })
+    .await;
+    cache_is_used(&cluster, &shop, user, product, &mut left).await;
+    // What the new primary is told shows, whatever was kept of the old one, and then of the new one.
+    for product in 1..=3 {
+        let body = json!([{"product_id": product, "quantity_sold": product}]).to_string();
+        let words = ["SET", &key("report:best-sellers"), &body, "EX", "7200"];
+        cluster.ask::<()>(after, &words).await.unwrap();
+        eventually("what changed shows", async || {
+            sold(&shop).await == Some(product)
+        })
+        .await;
+    }
+    let log = shop.host.log();
+    assert!(!log.to_lowercase().contains("moved:"), "{log}");
+    eventually("the host knows that the slot moved", async || {
+        let log = shop.host.log();
+        log.contains("slots have moved") && log.contains(&cluster.nodes[after].address())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_go_to_the_primary_of_their_key() {
+    let store = bare_store().await;
+    let cluster = RedisCluster::start(store.folder()).await.unwrap();
+    let nodes = cluster.addresses();
+    let shop = backend_shop_on(store, "", |options| {
+        options.arg("--redis-cluster").arg(&nodes)
+    })
+    .await;
+    // Their slots are 5061, 7365 and 12182: one on each.
+    for key in ["bar", "c", "foo"] {
+        let steps = format!("REDIS\ncommand SET {key} {key}\ncommand GET {key}");
+        assert_eq!(shop.last(&steps).await, key);
+        let holder = cluster.holder(key).await.unwrap();
+        let value: String = cluster.ask(holder, &["GET", key]).await.unwrap();
+        assert_eq!(value, key);
+    }
+    assert_eq!(shop.last("REDIS\ncommand PING").await, "PONG");
+    let answer = shop.last("REDIS\ncommand MGET foo bar").await;
+    assert!(answer.contains("the same text in braces"), "{answer}");
+    let answer = shop.last("REDIS\ncommand SCAN 0").await;
+    assert!(answer.contains("this command sees one"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_settings_are_told_at_start() {
+    let store = empty_store().await;
+    let named = |nodes: &str| {
+        let options = options().variable("redis_key_prefix", PREFIX);
+        options.arg("--redis-cluster").arg(nodes)
+    };
+
+    let own = store.redis_server.address();
+    let said = ["belongs to no Redis Cluster", &own, "cluster-enabled yes"];
+    refuses(&store, named(&own), 1, &said).await;
+    refuses(&store, named(&own).arg("--allow-unreachable"), 1, &said).await;
+
+    let without_tag = named(&own).variable("redis_key_prefix", "store:");
+    let said = ["redis_key_prefix", "--redis-cluster", "`{store}:`"];
+    refuses(&store, without_tag, 2, &said).await;
+    let spaced = options().variable("redis_key_prefix", "a b");
+    let said = ["redis_key_prefix", "visible ASCII characters"];
+    refuses(&store, spaced, 2, &said).await;
+
+    let both = named(&own).arg("--redis-sentinel").arg("127.0.0.1:1");
+    let said = ["--redis-cluster", "cannot be used with", "--redis-sentinel"];
+    refuses(&store, both, 2, &said).await;
+    let said = ["--redis-cluster", "is not host:port"];
+    refuses(&store, named("nonsense"), 2, &said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_is_away_or_down_is_told_and_the_store_works_without() {
+    let store = empty_store().await;
+    let named = |nodes: &str| {
+        let options = options().variable("redis_key_prefix", PREFIX);
+        options.arg("--redis-cluster").arg(nodes)
+    };
+    let said = [
+        "no node of the Redis Cluster at 127.0.0.1:1 says",
+        "--allow-unreachable",
+    ];
+    refuses(&store, named("127.0.0.1:1"), 1, &said).await;
+
+    // A node by itself, without any slot.
+    let node = RedisOptions {
+        cluster_port: Some(free_port().unwrap()),
+        ..RedisOptions::new(store.folder().join("node"), store.folder().join("node.log"))
+    };
+    let node = RedisServer::start(node).await.unwrap();
+    let address = node.address();
+    let said = [&address, "it is down", "redis-cli --cluster check"];
+    refuses(&store, named(&address), 1, &said).await;
+
+    let shop = Shop::on(store, named(&address).arg("--allow-unreachable")).await;
+    let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
+    shop.order(user, product, 1).await.expect(201);
+    assert_eq!(shop.stock(product).await, 4);
+    eventually("the report shows it", async || sold(&shop).await == Some(1)).await;
+}

@@ -1,0 +1,163 @@
+//! Six Redis servers that are one Redis Cluster: three primaries with a third of the slots each, and a replica of each.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, FromRedisValue};
+
+use crate::polling::poll_until;
+use crate::ports::{again_if_port_taken, free_port};
+use crate::redis_server::{RedisOptions, RedisServer};
+
+const PRIMARIES: usize = 3;
+const SLOTS: usize = 16_384;
+
+/// How long the nodes may take to know one another.
+const MEET_LIMIT: Duration = Duration::from_secs(30);
+
+/// A running cluster, whose nodes are killed on drop.
+#[derive(Debug)]
+pub struct RedisCluster {
+    /// Three that are primaries at first, then the replica of each in the same order. A killed one stays away.
+    pub nodes: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    /// Starts the nodes, with folders and logs in `folder`, and waits until all slots are served and all replicas in step.
+    ///
+    /// # Errors
+    /// When Redis is not installed, or the nodes don't become a cluster in time.
+    pub async fn start(folder: &Path) -> Result<Self> {
+        let mut nodes = Vec::new();
+        let mut bus_ports = Vec::new();
+        for number in 0..2 * PRIMARIES {
+            let (node, bus_port) = again_if_port_taken(|| start_node(folder, number)).await?;
+            nodes.push(node);
+            bus_ports.push(bus_port);
+        }
+        let cluster = Self { nodes };
+        cluster.share_out_slots().await?;
+        cluster.meet(&bus_ports).await?;
+        cluster.replicate().await?;
+        Ok(cluster)
+    }
+
+    /// The addresses of all nodes, as `--redis-cluster` has them.
+    pub fn addresses(&self) -> String {
+        let addresses: Vec<_> = self.nodes.iter().map(RedisServer::address).collect();
+        addresses.join(",")
+    }
+
+    /// A connection to one node.
+    ///
+    /// # Errors
+    /// When it is down.
+    pub async fn connect(&self, node: usize) -> Result<MultiplexedConnection> {
+        let client = redis::Client::open(self.nodes[node].url())?;
+        let connection = client.get_multiplexed_async_connection().await;
+        connection.with_context(|| format!("connecting to node {node} of the Redis Cluster"))
+    }
+
+    /// What one node answers to a command.
+    ///
+    /// # Errors
+    /// When it is down, or refuses.
+    pub async fn ask<T: FromRedisValue>(&self, node: usize, words: &[&str]) -> Result<T> {
+        let mut connection = self.connect(node).await?;
+        let answer = command(words).query_async(&mut connection).await;
+        answer.with_context(|| format!("asking node {node} for {}", words.join(" ")))
+    }
+
+    /// The node that answers for `key`, if one does: the primary of its slot.
+    pub async fn holder(&self, key: &str) -> Option<usize> {
+        for node in 0..self.nodes.len() {
+            if self.ask::<u8>(node, &["EXISTS", key]).await.is_ok() {
+                return Some(node);
+            }
+        }
+        None
+    }
+
+    async fn share_out_slots(&self) -> Result<()> {
+        for node in 0..PRIMARIES {
+            let mut add = redis::cmd("CLUSTER");
+            let slots = SLOTS * node / PRIMARIES..SLOTS * (node + 1) / PRIMARIES;
+            add.arg("ADDSLOTS").arg(slots.collect::<Vec<_>>());
+            let added = add.exec_async(&mut self.connect(node).await?).await;
+            added.context("sharing out the slots")?;
+            let epoch = (node + 1).to_string();
+            let words = ["CLUSTER", "SET-CONFIG-EPOCH", &epoch];
+            self.ask::<()>(node, &words).await?;
+        }
+        Ok(())
+    }
+
+    async fn meet(&self, bus_ports: &[u16]) -> Result<()> {
+        for (node, bus_port) in self.nodes.iter().zip(bus_ports).skip(1) {
+            let (port, bus_port) = (node.port().to_string(), bus_port.to_string());
+            let words = ["CLUSTER", "MEET", "127.0.0.1", &port, &bus_port];
+            self.ask::<()>(0, &words).await?;
+        }
+        let known = format!("cluster_known_nodes:{}", self.nodes.len());
+        self.wait_for("the nodes' acquaintance", &["CLUSTER", "INFO"], &known)
+            .await
+    }
+
+    async fn replicate(&self) -> Result<()> {
+        for node in 0..PRIMARIES {
+            let id: String = self.ask(node, &["CLUSTER", "MYID"]).await?;
+            let words = ["CLUSTER", "REPLICATE", &id];
+            // Refused until it knows that node by its id.
+            poll_until(MEET_LIMIT, "the nodes' names", async || {
+                Ok(self.ask::<()>(node + PRIMARIES, &words).await.ok())
+            })
+            .await?;
+        }
+        self.wait_for("the cluster", &["CLUSTER", "INFO"], "cluster_state:ok")
+            .await?;
+        for (node, says) in [
+            (0, "connected_slaves:1"),
+            (PRIMARIES, "master_link_status:up"),
+        ] {
+            for node in node..node + PRIMARIES {
+                poll_until(MEET_LIMIT, "the replicas", async || {
+                    let info: String = self.ask(node, &["INFO", "replication"]).await?;
+                    Ok(info.contains(says).then_some(()))
+                })
+                .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all nodes answer with a text that contains `part`.
+    async fn wait_for(&self, what: &str, words: &[&str], part: &str) -> Result<()> {
+        for node in 0..self.nodes.len() {
+            poll_until(MEET_LIMIT, what, async || {
+                let answer: String = self.ask(node, words).await?;
+                Ok(answer.contains(part).then_some(()))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+async fn start_node(folder: &Path, number: usize) -> Result<(RedisServer, u16)> {
+    let bus_port = free_port()?;
+    let name = format!("redis-{number}");
+    let log = folder.join(format!("{name}.log"));
+    let options = RedisOptions {
+        cluster_port: Some(bus_port),
+        ..RedisOptions::new(folder.join(&name), log)
+    };
+    Ok((RedisServer::start(options).await?, bus_port))
+}
+
+fn command(words: &[&str]) -> Cmd {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command
+}
