@@ -27,7 +27,7 @@ static SHARED: OnceCell<Shared> = OnceCell::const_new();
 /// Who shares what.
 #[derive(Debug)]
 enum Shared {
-    Own(MariaDb),
+    Own(Box<MariaDb>),
     /// One that somebody else runs.
     Given(MysqlServer),
 }
@@ -201,7 +201,7 @@ async fn shared_server(base: &Path) -> Result<Shared> {
         return Ok(Shared::Given(MysqlServer::new(url)));
     }
     let started = start_server(base, Purpose::Testing, chosen_program()?).await;
-    started.map(Shared::Own)
+    started.map(|server| Shared::Own(Box::new(server)))
 }
 
 /// The `mysqld` that tests start in the place of MariaDB, if they are told of one.
