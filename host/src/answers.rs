@@ -36,7 +36,7 @@ pub(crate) struct Change {
     /// The generation that serves no longer. Nothing is replaced while a canary is tried.
     pub(crate) replaced: Option<u64>,
     /// The trial that began.
-    pub(crate) canary: Option<Trial>,
+    pub(crate) canary: Option<TrialTerms>,
     /// Whether a restart finds it again.
     pub(crate) persisted: bool,
 }
@@ -51,7 +51,7 @@ pub(crate) struct Probe {
 
 /// How a canary is tried.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Trial {
+pub(crate) struct TrialTerms {
     /// Of the component's requests, from 0 and below 1: that of the first step, or 0 if requests are mirrored first.
     pub(crate) share: f64,
     /// How long each step lasts.
@@ -66,7 +66,7 @@ pub(crate) struct Trial {
 
 /// The answer to whoever leads a roll-out over several hosts: how it stands on this one.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Standing {
+pub(crate) struct RolloutStatus {
     pub(crate) phase: Phase,
     /// Another number each time that counting begins anew.
     pub(crate) run: u64,

@@ -47,8 +47,8 @@ pub use app::{AppError, LoadError, ManifestError, databases};
 pub use control::Reloader;
 pub use migrate::{MigrateError, NotOurSchema, migrate};
 
-use admin::{Admin, AdminListener, Names, Token};
-use app::{Plan, Readiness, Unfit, preflight};
+use admin::{Admin, AdminListener, ServerNames, Token};
+use app::{Plan, PreflightError, Readiness, preflight};
 use clients::Clients;
 use config::{AdminAddress, Config};
 use control::file_watch::Files;
@@ -165,7 +165,7 @@ impl Host {
             control: control.clone(),
             console: console(config, listens, &metrics, tracing.is_on()),
             token,
-            names: Names::of(&admin, &config.admin_names),
+            names: ServerNames::of(&admin, &config.admin_names),
             refusals: refusals.clone(),
         };
         Ok(Self {
@@ -209,11 +209,11 @@ fn internal(error: impl fmt::Display) -> StartError {
 }
 
 /// Why the app can't be served with the databases and caches that it names.
-fn unserved(config: &Config, unfit: &Unfit) -> StartError {
+fn unserved(config: &Config, unfit: &PreflightError) -> StartError {
     let said = format!("{}: {unfit}", config.app.display());
     match unfit {
-        Unfit::Backend(_) => StartError::Backend(said),
-        Unfit::Schema(_) => StartError::Schema(said),
+        PreflightError::Backend(_) => StartError::Backend(said),
+        PreflightError::Schema(_) => StartError::Schema(said),
     }
 }
 

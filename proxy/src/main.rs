@@ -8,7 +8,7 @@ use store_proxy::config;
 use store_proxy::operate::cli::{Cli, Command, Serve};
 use store_proxy::operate::client::{AdminClient, ClientError};
 use store_proxy::operate::healthcheck::healthcheck;
-use store_proxy::operate::take_up::{TakenUp, take_up};
+use store_proxy::operate::take_up::{TakeUpOutcome, take_up};
 use store_proxy::operate::upgrade::{UpgradeError, upgrade};
 use store_proxy::server::{self, StartError};
 use store_server::terminal::{arguments, succeed};
@@ -82,7 +82,7 @@ async fn operate(command: &Command, serve: &Serve) -> ExitCode {
     match command {
         Command::Upgrade { binary, target } => {
             let done = upgrade(serve, binary.as_deref(), target.admin.as_deref()).await;
-            tell(done.map(TakenUp::Upgraded))
+            tell(done.map(TakeUpOutcome::Upgraded))
         }
         Command::Reload {
             or_upgrade: true,
@@ -99,10 +99,10 @@ async fn operate(command: &Command, serve: &Serve) -> ExitCode {
     }
 }
 
-fn tell(done: Result<TakenUp, UpgradeError>) -> ExitCode {
+fn tell(done: Result<TakeUpOutcome, UpgradeError>) -> ExitCode {
     match done {
-        Ok(TakenUp::Reloaded) => succeed(IN_FORCE),
-        Ok(TakenUp::Upgraded(done)) => succeed(&format!(
+        Ok(TakeUpOutcome::Reloaded) => succeed(IN_FORCE),
+        Ok(TakeUpOutcome::Upgraded(done)) => succeed(&format!(
             "process {} serves; process {} finishes what it has begun",
             done.new, done.old
         )),

@@ -11,22 +11,22 @@ use std::time::Instant;
 use futures::future::join_all;
 use parking_lot::Mutex;
 
-pub(crate) use store_server::names::Found;
-use store_server::names::{Change, Known, Resolver, SystemFiles, Trouble, list, look_up};
+pub(crate) use store_server::names::ResolvedServer;
+use store_server::names::{Change, LookupError, NameState, Resolver, SystemFiles, list, look_up};
 
-use crate::config::{Config, Place};
+use crate::config::{Config, ServerLocation};
 use crate::metrics::Metrics;
 
 /// What is known of all names of the configuration.
 pub(crate) struct Names {
     /// Written by whoever has asked.
-    known: Mutex<BTreeMap<Place, Known>>,
+    known: Mutex<BTreeMap<ServerLocation, NameState>>,
     files: SystemFiles,
     metrics: Arc<Metrics>,
 }
 
 /// What is known of one name.
-pub(crate) struct Knowledge {
+pub(crate) struct NameSummary {
     pub(crate) addresses: usize,
     /// Why the last look-up brought nothing, if it did not.
     pub(crate) trouble: Option<String>,
@@ -43,58 +43,59 @@ impl Names {
 
     /// Looks all names of `config` up at the same time. What can't be looked up is logged, and stays as it was.
     pub(crate) async fn ask_for_all(&self, config: &Config) {
-        let asked = names_of(config).map(|place| self.ask(place, &config.resolver));
+        let asked = names_of(config).map(|location| self.ask(location, &config.resolver));
         join_all(asked).await;
     }
 
     /// Looks one name up. Whether its addresses are others now.
-    pub(crate) async fn ask(&self, place: &Place, settings: &Resolver) -> bool {
-        let name = place.to_string();
+    pub(crate) async fn ask(&self, location: &ServerLocation, settings: &Resolver) -> bool {
+        let name = location.to_string();
         self.metrics.announce_name(&name);
-        let found = look_up(&self.files, place, settings).await;
-        let result = found.as_ref().map_or_else(Trouble::label, |_| "ok");
+        let found = look_up(&self.files, location, settings).await;
+        let result = found.as_ref().map_or_else(LookupError::label, |_| "ok");
         self.metrics.name_looked_up(&name, result);
-        let change = self.known.lock().entry(place.clone()).or_default().take_in(
-            found,
-            settings.min_interval,
-            Instant::now(),
-        );
+        let change = self
+            .known
+            .lock()
+            .entry(location.clone())
+            .or_default()
+            .take_in(found, settings.min_interval, Instant::now());
         change.log(&name);
         matches!(change, Change::Addresses { .. })
     }
 
     /// What was found for a name at last; nothing if it was never found.
-    pub(crate) fn found(&self, place: &Place) -> Vec<Found> {
+    pub(crate) fn found(&self, location: &ServerLocation) -> Vec<ResolvedServer> {
         let known = self.known.lock();
         known
-            .get(place)
+            .get(location)
             .map_or_else(Vec::new, |known| known.found().to_vec())
     }
 
     /// What is known of a name.
-    pub(crate) fn knowledge(&self, place: &Place) -> Knowledge {
+    pub(crate) fn summary(&self, location: &ServerLocation) -> NameSummary {
         let known = self.known.lock();
-        let known = known.get(place);
-        Knowledge {
+        let known = known.get(location);
+        NameSummary {
             addresses: known.map_or(0, |known| known.found().len()),
             trouble: known.and_then(|known| Some(known.trouble()?.to_string())),
         }
     }
 
     /// Whether it is time to ask for a name.
-    pub(crate) fn is_due(&self, place: &Place, now: Instant) -> bool {
+    pub(crate) fn is_due(&self, location: &ServerLocation, now: Instant) -> bool {
         self.known
             .lock()
-            .get(place)
+            .get(location)
             .is_none_or(|known| known.due_in(now).is_zero())
     }
 
     /// Forgets names that the configuration no longer has.
     pub(crate) fn keep_those_of(&self, config: &Config) {
-        self.known.lock().retain(|place, _| {
-            let stays = names_of(config).any(|name| name == place);
+        self.known.lock().retain(|location, _| {
+            let stays = names_of(config).any(|name| name == location);
             if !stays {
-                self.metrics.forget_name(&place.to_string());
+                self.metrics.forget_name(&location.to_string());
             }
             stays
         });
@@ -102,25 +103,25 @@ impl Names {
 }
 
 /// All names that must be looked up; some of them more than once, if several groups have them.
-pub(crate) fn names_of(config: &Config) -> impl Iterator<Item = &Place> {
+pub(crate) fn names_of(config: &Config) -> impl Iterator<Item = &ServerLocation> {
     config
         .upstreams
         .values()
         .flat_map(|group| &group.servers)
-        .map(|server| &server.place)
-        .filter(|place| !matches!(place, Place::Address(_)))
+        .map(|server| &server.location)
+        .filter(|location| !matches!(location, ServerLocation::Address(_)))
 }
 
 /// What the names of a configuration mean at the moment, a line for each.
 pub(crate) async fn describe(config: &Config) -> String {
     let files = SystemFiles::default();
     let mut text = String::new();
-    let places: std::collections::BTreeSet<_> = names_of(config).collect();
-    for place in places {
+    let locations: std::collections::BTreeSet<_> = names_of(config).collect();
+    for location in locations {
         // Writing to a string never fails.
-        _ = match look_up(&files, place, &config.resolver).await {
-            Ok(answer) => writeln!(text, "# {place} is {}", list(&answer.found)),
-            Err(trouble) => writeln!(text, "# {place} can't be looked up: {trouble}"),
+        _ = match look_up(&files, location, &config.resolver).await {
+            Ok(answer) => writeln!(text, "# {location} is {}", list(&answer.found)),
+            Err(trouble) => writeln!(text, "# {location} can't be looked up: {trouble}"),
         };
     }
     text

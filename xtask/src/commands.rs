@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::{build, deny, setup};
 
-use crate::hand_over::{Rest, hand_over};
+use crate::hand_over::{ForwardedArgs, hand_over};
 use crate::{test, up};
 
 /// Developers' commands of Store Manager
@@ -20,39 +20,39 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build the store, start it with MariaDB and Redis of its own, fill it with data, and run it until Ctrl-C
-    Up(Rest),
+    Up(ForwardedArgs),
     Test(test::Options),
     Build(build::Options),
     Deny(deny::Options),
     Setup(setup::Options),
     /// Fill an empty store with data
-    Seed(Rest),
+    Seed(ForwardedArgs),
     /// Audit a store: orders against their items, report totals against the orders, Redis against MySQL
-    Verify(Rest),
+    Verify(ForwardedArgs),
     /// Put load on the store with Locust, and keep what was measured
-    Load(Rest),
+    Load(ForwardedArgs),
     /// Measure each step of the course's exercise, and write a report
-    Lab(Rest),
+    Lab(ForwardedArgs),
     /// Measure the host beside a native twin
-    Bench(Rest),
+    Bench(ForwardedArgs),
     /// Measure the proxy beside nginx
-    BenchProxy(Rest),
+    BenchProxy(ForwardedArgs),
     /// Replace a component again and again under load
-    SwapTest(Rest),
+    SwapTest(ForwardedArgs),
     /// Kill host and MariaDB in turn under a load of orders, and check that no confirmed order is lost
-    CrashTest(Rest),
+    CrashTest(ForwardedArgs),
     /// Start a whole fleet; with --chaos, let its members fail one after the other under load
-    Cluster(Rest),
+    Cluster(ForwardedArgs),
     /// Attack the store, and measure its other clients meanwhile
-    Attack(Rest),
+    Attack(ForwardedArgs),
     /// Run public test suites against the host and the proxy
-    Conformance(Rest),
+    Conformance(ForwardedArgs),
     /// Try everything that the console offers in a browser, and compare what its page says with metrics and status
-    ConsoleTest(Rest),
+    ConsoleTest(ForwardedArgs),
     /// Look for inputs that make a fuzz target fail
-    Fuzz(Rest),
+    Fuzz(ForwardedArgs),
     /// Make what people install: a tarball, a Debian package, images
-    Package(Rest),
+    Package(ForwardedArgs),
 }
 
 /// The program that runs the store on this machine.

@@ -8,9 +8,9 @@ use xtask::build;
 use xtask::setup::{self, COMPILING, MARIADB, PROCESSES, PROMETHEUS, REDIS, Tool};
 
 use crate::commands::LOCAL;
-use crate::hand_over::{Rest, become_program, hand_over};
+use crate::hand_over::{ForwardedArgs, become_program, hand_over};
 
-pub(crate) async fn run(rest: Rest) -> Result<ExitCode> {
+pub(crate) async fn run(rest: ForwardedArgs) -> Result<ExitCode> {
     if given(&rest, "--help") || given(&rest, "-h") {
         return hand_over(LOCAL, "up", rest).await;
     }
@@ -38,7 +38,7 @@ fn front(step: u32) -> String {
 }
 
 /// The servers that no URL names, which we start ourselves.
-fn servers(rest: &Rest) -> Vec<&'static [Tool]> {
+fn servers(rest: &ForwardedArgs) -> Vec<&'static [Tool]> {
     let mut groups = Vec::new();
     if !given(rest, "--mysql-url") {
         groups.push(MARIADB);
@@ -52,7 +52,7 @@ fn servers(rest: &Rest) -> Vec<&'static [Tool]> {
     groups
 }
 
-fn given(rest: &Rest, flag: &str) -> bool {
+fn given(rest: &ForwardedArgs, flag: &str) -> bool {
     rest.arguments.iter().any(|argument| {
         let text = argument.to_string_lossy();
         text == flag
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_server_that_is_given_is_not_installed() {
-        let rest = |arguments: &[&str]| Rest {
+        let rest = |arguments: &[&str]| ForwardedArgs {
             arguments: arguments.iter().map(Into::into).collect(),
         };
         assert_eq!(servers(&rest(&[])).len(), 2);

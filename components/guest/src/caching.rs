@@ -9,20 +9,20 @@ const NOT_KEPT: &str = "no-cache";
 
 /// The values of the headers about caching.
 #[derive(Debug, Clone)]
-pub(crate) struct Words {
+pub(crate) struct CacheHeaders {
     pub(crate) for_everybody: String,
     pub(crate) for_our_own: String,
 }
 
 /// What to say of an answer this fresh. It is in whole seconds, so most answers say what the last one said.
-pub(crate) fn words(freshness: Freshness) -> Words {
+pub(crate) fn words(freshness: Freshness) -> CacheHeaders {
     thread_local! {
-        static LAST: RefCell<Option<(Freshness, Words)>> = const { RefCell::new(None) };
+        static LAST: RefCell<Option<(Freshness, CacheHeaders)>> = const { RefCell::new(None) };
     }
     LAST.with_borrow_mut(|last| match last {
         Some((said_of, words)) if *said_of == freshness => words.clone(),
         _ => {
-            let words = Words {
+            let words = CacheHeaders {
                 for_everybody: for_everybody(freshness),
                 for_our_own: for_our_own(freshness),
             };

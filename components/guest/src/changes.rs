@@ -31,13 +31,13 @@ const MARK_LIMIT: Duration = Duration::from_millis(600);
 /// once it has committed.
 ///
 /// # Errors
-/// Those of [`Outcome::look`] and [`Outcome::mark`].
+/// Those of [`ChangeSet::look`] and [`ChangeSet::mark`].
 pub async fn note(connection: &Connection, changed: &[Subject]) -> Result<Turn, Abort> {
-    Outcome::look(connection, changed).await?.mark().await
+    ChangeSet::look(connection, changed).await?.mark().await
 }
 
 /// What there is of the things that a transaction changed, after all of its changes.
-pub struct Outcome {
+pub struct ChangeSet {
     changed: Vec<Subject>,
     /// That of the cache, which stays as it is until the transaction ends.
     state: Option<State>,
@@ -47,7 +47,7 @@ pub struct Outcome {
     levels: Vec<StockLevel>,
 }
 
-impl Outcome {
+impl ChangeSet {
     /// Looks, in the transaction of `connection`. It is the first look at a snapshot, after the last lock: MariaDB with
     /// `innodb_snapshot_isolation` refuses to lock what has changed since the snapshot.
     ///
@@ -219,7 +219,7 @@ mod tests {
             stock(8, 4, 1),
             stock(7, 12, -2),
         ];
-        let found = Outcome::of(&[], rows);
+        let found = ChangeSet::of(&[], rows);
         let state = found.state.as_ref().expect("it is there");
         assert_eq!((state.epoch, state.beat), (7, 3));
         assert_eq!((found.writer(5), found.writer(7)), (Some(99), None));

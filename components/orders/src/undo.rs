@@ -5,8 +5,8 @@ use store_domain::changes::{Entity, Sale, changed};
 use store_domain::orders::Line;
 use store_domain::stock::StockLevel;
 use store_guest::cache::{Turn, Write};
-use store_guest::changes::Outcome;
-use store_guest::mysql::{Abort, Connection, Fate, MysqlError, ids, transaction};
+use store_guest::changes::ChangeSet;
+use store_guest::mysql::{Abort, Connection, MysqlError, TransactionFate, ids, transaction};
 
 use crate::{ledger, sql};
 
@@ -64,7 +64,7 @@ async fn undo_in(connection: &Connection, order_ids: &[i64]) -> Result<Option<De
     let total_amount: Cents = found.iter().map(|(.., total_amount)| *total_amount).sum();
     let sale = Sale::undone(user_id, total_amount, lines);
     ledger::post(connection, &sale).await?;
-    let outcome = Outcome::look(connection, &changed(&orders, &sale.lines)).await?;
+    let outcome = ChangeSet::look(connection, &changed(&orders, &sale.lines)).await?;
     let turn = outcome.mark().await?;
     let levels = outcome.levels().to_vec();
     Ok(Some(Deletion {
@@ -75,9 +75,14 @@ async fn undo_in(connection: &Connection, order_ids: &[i64]) -> Result<Option<De
 }
 
 /// Whether the orders are deleted. All were deleted together, so one of them tells.
-async fn fate(connection: &Connection, undone: Option<&Deletion>) -> Result<Fate, MysqlError> {
+async fn fate(
+    connection: &Connection,
+    undone: Option<&Deletion>,
+) -> Result<TransactionFate, MysqlError> {
     match undone.and_then(|undone| undone.orders.first()) {
-        Some(order_id) => Fate::of_delete(connection, sql::ORDER_WRITER, *order_id).await,
-        None => Ok(Fate::Committed),
+        Some(order_id) => {
+            TransactionFate::of_delete(connection, sql::ORDER_WRITER, *order_id).await
+        }
+        None => Ok(TransactionFate::Committed),
     }
 }

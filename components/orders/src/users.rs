@@ -8,7 +8,7 @@ use store_domain::StoreError;
 use store_domain::idempotency::{Claim, Route};
 use store_domain::users::{NewUser, User};
 use store_guest::mysql::{
-    Abort, Connection, Fate, MysqlError, exists, ids, transaction, write_token,
+    Abort, Connection, MysqlError, TransactionFate, exists, ids, transaction, write_token,
 };
 use store_guest::{Problem, Reply, Request, idempotency, json, variables};
 
@@ -40,7 +40,7 @@ async fn create_new(mysql_url: &str, user: &NewUser, claim: Option<&Claim>) -> R
         mysql_url,
         async |connection| create_in(connection, user, claim, token).await,
         async |connection, user_id| {
-            Fate::of_insert(connection, sql::USER_WRITER, *user_id, token).await
+            TransactionFate::of_insert(connection, sql::USER_WRITER, *user_id, token).await
         },
     )
     .await
@@ -148,9 +148,11 @@ async fn delete_alone(mysql_url: &str, user_id: i64) -> Result<Departure, Abort>
         mysql_url,
         async |connection| delete_in(connection, user_id).await,
         async |connection, departure| match departure {
-            Departure::Deleted => Fate::of_delete(connection, sql::USER_WRITER, user_id).await,
+            Departure::Deleted => {
+                TransactionFate::of_delete(connection, sql::USER_WRITER, user_id).await
+            }
             // There was nothing to commit.
-            Departure::WasGone | Departure::HasOrdered => Ok(Fate::Committed),
+            Departure::WasGone | Departure::HasOrdered => Ok(TransactionFate::Committed),
         },
     )
     .await

@@ -24,7 +24,7 @@ pub(crate) struct Lease<'a> {
 
 /// What became of a report that was put in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Put {
+pub(crate) enum PutOutcome {
     /// It is another than before.
     Replaced,
     /// It was right already and lives on.
@@ -57,13 +57,13 @@ impl<'a> Lease<'a> {
         report: Report,
         body: &str,
         lifetime: Duration,
-    ) -> Result<Put, RefreshError> {
+    ) -> Result<PutOutcome, RefreshError> {
         let key = report_key(report);
         let arguments = [Number(self.number), Text(body), milliseconds(lifetime)];
         let keys = [key, &number_key(key)];
         match self.redis.run_on_two(PUT_REPORT, keys, &arguments).await? {
-            1 => Ok(Put::Replaced),
-            0 => Ok(Put::Same),
+            1 => Ok(PutOutcome::Replaced),
+            0 => Ok(PutOutcome::Same),
             _ => Err(RefreshError::LeaseLost),
         }
     }

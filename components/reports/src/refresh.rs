@@ -14,7 +14,7 @@ use store_guest::trust::{self, TrustError};
 use store_guest::variables;
 
 use crate::bindings::exports::store::reports::refresh::Outcome;
-use crate::lease::{Lease, Put};
+use crate::lease::{Lease, PutOutcome};
 use crate::{cached, keys, mysql};
 
 /// Shortest time to ask again after, where Redis says that a lease is about to end.
@@ -152,7 +152,7 @@ async fn make_reports(lease: &Lease<'_>, interval: Duration) -> Result<Outcome, 
     let connection = Connection::open(&variables::mysql_url().await?).await?;
     let mut outcome = Outcome::Unchanged;
     for report in Report::ALL {
-        if make(&connection, lease, report, interval).await? == Put::Replaced {
+        if make(&connection, lease, report, interval).await? == PutOutcome::Replaced {
             outcome = Outcome::Rebuilt;
         }
     }
@@ -165,7 +165,7 @@ async fn make(
     lease: &Lease<'_>,
     report: Report,
     interval: Duration,
-) -> Result<Put, RefreshError> {
+) -> Result<PutOutcome, RefreshError> {
     let right_at = Instant::now();
     let body = mysql::summarise(connection, report).await?;
     let lifetime = cached::lifetime(interval, right_at);

@@ -57,12 +57,12 @@ fn array(mysql_url: String, first: Page) -> impl Stream<Item = Result<Bytes, Mys
 
 /// What to read next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct PageCursor {
     after: i64,
     rows: usize,
 }
 
-const FIRST: Place = Place {
+const FIRST: PageCursor = PageCursor {
     after: 0,
     rows: PAGE_ROWS,
 };
@@ -71,11 +71,11 @@ const FIRST: Place = Place {
 struct Page {
     json: Bytes,
     /// Where the next one begins, if there may be one.
-    next: Option<Place>,
+    next: Option<PageCursor>,
 }
 
 /// Reads a page on a connection of its own.
-async fn page(mysql_url: &str, start: u8, from: Place) -> Result<Page, MysqlError> {
+async fn page(mysql_url: &str, start: u8, from: PageCursor) -> Result<Page, MysqlError> {
     let connection = Connection::open(mysql_url).await?;
     let rows = i64::try_from(from.rows).unwrap_or(i64::MAX);
     let rows = connection
@@ -109,8 +109,8 @@ impl Page {
         json.shrink_to_fit();
         let next = match last {
             // Rows as long as these: no more of them are asked for than fit.
-            Some((taken, after)) if taken < rows.len() => Some(Place { after, rows: taken }),
-            Some((_, after)) if rows.len() == asked => Some(Place {
+            Some((taken, after)) if taken < rows.len() => Some(PageCursor { after, rows: taken }),
+            Some((_, after)) if rows.len() == asked => Some(PageCursor {
                 after,
                 rows: (2 * asked).min(PAGE_ROWS),
             }),
@@ -161,7 +161,7 @@ mod tests {
         let rows = vec![row("A", 1); PAGE_ROWS];
         assert_eq!(
             Page::of(b'[', &rows, PAGE_ROWS).next,
-            Some(Place { after: 1, ..FIRST })
+            Some(PageCursor { after: 1, ..FIRST })
         );
         assert_eq!(Page::of(b'[', &rows[1..], PAGE_ROWS).next, None);
     }

@@ -9,7 +9,7 @@ use store_domain::stock::{NewStock, StockLevel, StockedProduct};
 use store_domain::{Cents, StoreError};
 use store_guest::cache::{Turn, Write};
 use store_guest::mysql::{
-    Abort, Connection, Fate, MysqlError, exists, ids, transaction, write_token,
+    Abort, Connection, MysqlError, TransactionFate, exists, ids, transaction, write_token,
 };
 use store_guest::{Problem, Reply, Request, changes, idempotency, json, variables};
 
@@ -52,7 +52,7 @@ async fn create_new(
             Ok(product_id)
         },
         async |connection, product_id| {
-            Fate::of_insert(connection, sql::PRODUCT_WRITER, *product_id, token).await
+            TransactionFate::of_insert(connection, sql::PRODUCT_WRITER, *product_id, token).await
         },
     )
     .await
@@ -87,7 +87,9 @@ pub(crate) async fn delete_product(product_id: i64) -> Result<Reply, Problem> {
     let turn = transaction(
         &mysql_url,
         async |connection| delete_product_in(connection, product_id).await,
-        async |connection, _| Fate::of_delete(connection, sql::PRODUCT_WRITER, product_id).await,
+        async |connection, _| {
+            TransactionFate::of_delete(connection, sql::PRODUCT_WRITER, product_id).await
+        },
     )
     .await?;
     let Some(turn) = turn else {
@@ -130,7 +132,7 @@ const FIRST_VERSION: i64 = 1;
 /// `POST /stocks`
 pub(crate) async fn set_stock(request: &Request) -> Result<Reply, Problem> {
     #[derive(Serialize)]
-    struct Set {
+    struct StockAnswer {
         result: String,
     }
     let key = idempotency::key(request)?;
@@ -148,7 +150,7 @@ pub(crate) async fn set_stock(request: &Request) -> Result<Reply, Problem> {
         UPDATED => "rows updated: 1".to_owned(),
         product_id => format!("rows added, product {product_id}"),
     };
-    Ok(Reply::json(StatusCode::CREATED, &Set { result }))
+    Ok(Reply::json(StatusCode::CREATED, &StockAnswer { result }))
 }
 
 /// What is remembered of an update. No product has this id.
@@ -215,13 +217,13 @@ async fn set_fate(
     connection: &Connection,
     level: StockLevel,
     token: i64,
-) -> Result<Fate, MysqlError> {
+) -> Result<TransactionFate, MysqlError> {
     let found = connection
         .first::<(Option<i64>, i64)>(sql::STOCK_WRITER, ids([level.product_id]))
         .await?;
     Ok(match found {
-        Some((Some(writer), _)) if writer == token => Fate::Committed,
-        Some((_, version)) if version >= level.version => Fate::Unknown,
-        _ => Fate::RolledBack,
+        Some((Some(writer), _)) if writer == token => TransactionFate::Committed,
+        Some((_, version)) if version >= level.version => TransactionFate::Unknown,
+        _ => TransactionFate::RolledBack,
     })
 }

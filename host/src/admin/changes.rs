@@ -13,18 +13,18 @@ use super::query::Query;
 use super::reply::{self, Reply};
 use super::upload::receive;
 use crate::answers::Change;
-use crate::control::{Control, ControlError, Peer, audited_app};
+use crate::control::{Control, ControlError, Initiator, audited_app};
 use crate::http::body::discard;
 
 impl Admin {
-    pub(super) async fn reload(self: Arc<Self>, peer: Peer) -> Reply {
+    pub(super) async fn reload(self: Arc<Self>, peer: Initiator) -> Reply {
         let (control, by) = (self.control.clone(), peer.clone());
         let outcome = self.run(async move { control.reload(&by).await }).await;
         let broken_off = |error| audited_app(&peer, "reload", "reloaded", Err(error));
         reply::outcome(outcome.unwrap_or_else(broken_off))
     }
 
-    pub(super) async fn refresh(self: Arc<Self>, peer: Peer) -> Reply {
+    pub(super) async fn refresh(self: Arc<Self>, peer: Initiator) -> Reply {
         let (control, by) = (self.control.clone(), peer.clone());
         let outcome = self.run(async move { control.refresh(&by).await }).await;
         let broken_off = |error| audited_app(&peer, "refresh", "rebuilt", Err(error));
@@ -36,7 +36,7 @@ impl Admin {
         id: String,
         action: String,
         request: Request<Incoming>,
-        peer: Peer,
+        peer: Initiator,
     ) -> Reply {
         let outcome = self.run({
             let (control, id, action, peer) = (
@@ -56,7 +56,7 @@ impl Admin {
         self: Arc<Self>,
         id: String,
         request: Request<Incoming>,
-        peer: Peer,
+        peer: Initiator,
     ) -> Reply {
         let query = Query::of(&request, "step");
         discard(request.into_body()).await;
@@ -97,7 +97,7 @@ async fn change(
     id: &str,
     action: &str,
     request: Request<Incoming>,
-    peer: &Peer,
+    peer: &Initiator,
 ) -> Result<Change, ControlError> {
     let query = match Query::of(&request, action) {
         Ok(query) => query,

@@ -5,28 +5,28 @@ use std::sync::Arc;
 use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use store_server::console::{self, Forward, NotAnswered, Place};
+use store_server::console::{self, ConsoleRejection, ConsoleResource, Forward};
 
 use super::reply::{Rejection, Reply};
 use super::upload::receive_bytes;
 use super::{Admin, visitor};
-use crate::control::{ControlError, Peer, refused};
+use crate::control::{ControlError, Initiator, refused};
 use crate::http::body::discard;
 
 impl Admin {
     /// Checks that the sender of a request may make it.
     pub(super) fn let_in_console(
         &self,
-        place: Place<'_>,
+        place: ConsoleResource<'_>,
         request: &Request<Incoming>,
-        peer: &Peer,
+        peer: &Initiator,
     ) -> Result<(), Rejection> {
         place.check(request.method()).map_err(|why| match why {
-            NotAnswered::NoSuchPath => {
+            ConsoleRejection::NoSuchPath => {
                 let detail = "no such path of another member is passed on";
                 Rejection::new(http::StatusCode::NOT_FOUND, detail)
             }
-            NotAnswered::Method(allowed) => Rejection::method_not_allowed(allowed),
+            ConsoleRejection::Method(allowed) => Rejection::method_not_allowed(allowed),
         })?;
         if request.method() != http::Method::POST {
             return Ok(());
@@ -34,7 +34,7 @@ impl Admin {
         visitor::check_origin(request.headers())?;
         match place {
             // The member judges the token, which may be another than ours.
-            Place::Member { .. } => Ok(()),
+            ConsoleResource::Member { .. } => Ok(()),
             _ => self
                 .authorized(request)
                 .inspect_err(|reason| refused(peer, "token", None, reason))
@@ -45,17 +45,17 @@ impl Admin {
     /// Answers a request that was let in.
     pub(super) async fn at_console(
         self: Arc<Self>,
-        place: Place<'_>,
+        place: ConsoleResource<'_>,
         request: Request<Incoming>,
-        peer: Peer,
+        peer: Initiator,
     ) -> Reply {
         let query = request.uri().query();
         match place {
-            Place::Member { name, path } => {
+            ConsoleResource::Member { name, path } => {
                 let (name, path) = (name.to_owned(), path.to_owned());
                 self.pass_on(name, path, request, peer).await
             }
-            Place::Token => reply(self.console.token_is_right()),
+            ConsoleResource::Token => reply(self.console.token_is_right()),
             place => reply(self.console.read(place, query, request.headers())),
         }
     }
@@ -67,7 +67,7 @@ impl Admin {
         name: String,
         path: String,
         request: Request<Incoming>,
-        peer: Peer,
+        peer: Initiator,
     ) -> Reply {
         let task = tokio::spawn(async move {
             let (head, mut body) = request.into_parts();

@@ -38,7 +38,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use store_server::console::{Console, Place};
+use store_server::console::{Console, ConsoleResource};
 use store_server::listener::MOST_ADMIN_CONNECTIONS;
 use store_server::metrics::Format;
 use tokio::task::JoinSet;
@@ -48,8 +48,8 @@ use self::listener::Connection;
 use self::reply::{Rejection, Reply};
 use self::token::Denial;
 pub(crate) use self::token::Token;
-pub(crate) use self::visitor::Names;
-use crate::control::{Control, Peer, refused};
+pub(crate) use self::visitor::ServerNames;
+use crate::control::{Control, Initiator, refused};
 use crate::http::Refusals;
 use crate::http::body::discard;
 
@@ -64,7 +64,7 @@ pub(crate) struct Admin {
     pub(crate) control: Arc<Control>,
     pub(crate) console: Arc<Console>,
     pub(crate) token: Token,
-    pub(crate) names: Names,
+    pub(crate) names: ServerNames,
     pub(crate) refusals: Arc<Refusals>,
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
 /// What the path of a request names.
 enum Endpoint<'a> {
     Read,
-    Console(Place<'a>),
+    Console(ConsoleResource<'a>),
     Reload,
     Refresh,
     Change { id: &'a str, action: &'a str },
@@ -111,7 +111,7 @@ impl Admin {
     /// Answers all requests of a connection.
     async fn serve(self: Arc<Self>, stream: Box<dyn Connection>, peer: String) {
         let service = service_fn(move |request| {
-            let (admin, peer) = (self.clone(), Peer(peer.clone()));
+            let (admin, peer) = (self.clone(), Initiator(peer.clone()));
             async move { Ok::<_, Infallible>(admin.answer(request, peer).await) }
         });
         let mut server = http1::Builder::new();
@@ -121,7 +121,7 @@ impl Admin {
         _ = server.serve_connection(TokioIo::new(stream), service).await;
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Reply {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Initiator) -> Reply {
         let path = request.uri().path().to_owned();
         match self.let_in(&path, &request, &peer) {
             Ok(Endpoint::Read) => self.read(&path, request.uri().query(), request.headers()),
@@ -148,10 +148,10 @@ impl Admin {
         &self,
         path: &'a str,
         request: &Request<Incoming>,
-        peer: &Peer,
+        peer: &Initiator,
     ) -> Result<Endpoint<'a>, Rejection> {
         self.names.check(request.version(), request.headers())?;
-        if let Some(place) = Place::of(path) {
+        if let Some(place) = ConsoleResource::of(path) {
             self.let_in_console(place, request, peer)?;
             return Ok(Endpoint::Console(place));
         }

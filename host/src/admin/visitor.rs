@@ -10,14 +10,14 @@ use super::reply::Rejection;
 use crate::config::AdminAddress;
 
 /// The names that the listener answers to.
-pub(crate) enum Names {
+pub(crate) enum ServerNames {
     /// No browser reaches a Unix socket.
     Any,
     /// Addresses, `localhost`, and these.
     Known(Vec<String>),
 }
 
-impl Names {
+impl ServerNames {
     /// The names of the listener at `address`, with `more` that were configured.
     pub(crate) fn of(address: &AdminAddress, more: &[String]) -> Self {
         match address {
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn only_names_that_no_page_can_take_are_answered() {
         let tcp: AdminAddress = "127.0.0.1:5100".parse().expect("an address");
-        let names = Names::of(&tcp, &["host-a".into()]);
+        let names = ServerNames::of(&tcp, &["host-a".into()]);
         let check = |host| {
             let checked = names.check(Version::HTTP_11, &headers(HOST, host));
             checked.map_err(|rejection| rejection.reply().status())
@@ -108,7 +108,7 @@ mod tests {
         let none = none.expect_err("HTTP/1.1 asks for Host").reply();
         assert_eq!(none.status(), StatusCode::BAD_REQUEST);
         assert!(names.check(Version::HTTP_10, &HeaderMap::new()).is_ok());
-        let socket = Names::of(&AdminAddress::Unix("/run/a.sock".into()), &[]);
+        let socket = ServerNames::of(&AdminAddress::Unix("/run/a.sock".into()), &[]);
         assert!(
             socket
                 .check(Version::HTTP_11, &headers(HOST, "any"))

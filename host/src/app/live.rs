@@ -13,7 +13,7 @@ use crate::mysql;
 use crate::outbound::Kind;
 
 /// The app that serves, behind one atomic pointer: a swap or a reload makes another app and replaces it whole.
-pub(crate) type Live = ArcSwap<App>;
+pub(crate) type LiveApp = ArcSwap<App>;
 
 /// Everything that serving needs.
 #[derive(Clone)]

@@ -27,13 +27,13 @@ mod variables;
 
 pub(crate) use canary::{Canary, PassedPhase, Rollout};
 pub use databases::databases;
-pub(crate) use live::{App, Live};
+pub(crate) use live::{App, LiveApp};
 pub(crate) use manifest::Manifest;
 pub use manifest::ManifestError;
 pub(crate) use mirror::{Comparison, Mirror, Original};
 pub(crate) use plan::Plan;
 pub use plan::{AppError, LoadError};
-pub(crate) use preflight::Unfit;
+pub(crate) use preflight::PreflightError;
 pub(crate) use readiness::Readiness;
 #[cfg(feature = "micro")]
 pub(crate) use router::Router;

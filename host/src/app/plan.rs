@@ -13,7 +13,7 @@ use super::manifest::{ComponentManifest, Manifest, ManifestError};
 use super::router::Router;
 use super::values::Values;
 use crate::config::{Config, Limits};
-use crate::instance::{Context, Probe, Trouble};
+use crate::instance::{Context, LogThrottle, Probe};
 use crate::metrics::Metrics;
 use crate::mysql::WriterRecords;
 use crate::outbound::{AllowedHost, Backend, Kind};
@@ -253,9 +253,9 @@ impl Parts<'_> {
             },
             metrics: metrics.clone(),
             tracing: self.tracing.clone(),
-            outages: Trouble::default(),
-            near_refusals: Trouble::default(),
-            refusals: Trouble::default(),
+            outages: LogThrottle::default(),
+            near_refusals: LogThrottle::default(),
+            refusals: LogThrottle::default(),
         })
     }
 

@@ -21,16 +21,16 @@ const REFUSALS: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
 /// Connects to each backend once.
 ///
 /// # Errors
-/// See [`Unfit`]. An unreachable backend is only a warning when the config allows it; a refused password never is.
+/// See [`PreflightError`]. An unreachable backend is only a warning when the config allows it; a refused password never is.
 pub(crate) async fn check(
     plan: &Plan,
     config: &Config,
     metrics: &Arc<Metrics>,
-) -> Result<(), Unfit> {
+) -> Result<(), PreflightError> {
     for (url, component) in &plan.backends() {
         let Some(kind) = Kind::of(url) else { continue };
         // Checked when the plan was made.
-        let backend = Backend::parse(url, kind).map_err(Unfit::Backend)?;
+        let backend = Backend::parse(url, kind).map_err(PreflightError::Backend)?;
         let checked = match kind {
             Kind::Mysql => {
                 let memory = config.limits.memory_limit_bytes();
@@ -52,7 +52,7 @@ pub(crate) async fn check(
         match checked {
             Ok(()) => {}
             Err(Failure {
-                kind: Trouble::Unreachable,
+                kind: BackendFault::Unreachable,
                 reason,
             }) if config.allow_unreachable => {
                 tracing::warn!(component, "{reason}; serving without it until it is back");
@@ -60,8 +60,8 @@ pub(crate) async fn check(
             Err(Failure { kind, reason }) => {
                 let said = format!("`component.{component}.variables`: {reason}");
                 return Err(match kind {
-                    Trouble::OtherSchema => Unfit::Schema(said),
-                    kind => Unfit::Backend(format!("{said}; {}", kind.advice())),
+                    BackendFault::OtherSchema => PreflightError::Schema(said),
+                    kind => PreflightError::Backend(format!("{said}; {}", kind.advice())),
                 });
             }
         }
@@ -71,7 +71,7 @@ pub(crate) async fn check(
 
 /// Why the app can't do its work with its databases and caches, in one line that says which one, and what to do.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unfit {
+pub(crate) enum PreflightError {
     /// It can't be reached or used.
     #[error("{0}")]
     Backend(String),
@@ -81,12 +81,12 @@ pub(crate) enum Unfit {
 }
 
 struct Failure {
-    kind: Trouble,
+    kind: BackendFault,
     reason: String,
 }
 
 #[derive(Clone, Copy)]
-enum Trouble {
+enum BackendFault {
     /// The server can't be reached. Only this may change while one waits.
     Unreachable,
     Refused,
@@ -104,7 +104,7 @@ enum Trouble {
     OtherSchema,
 }
 
-impl Trouble {
+impl BackendFault {
     fn advice(self) -> String {
         let fixed = match self {
             Self::Unreachable => {
@@ -141,9 +141,9 @@ async fn mysql(pool: Arc<mysql::Pool>) -> Result<(), Failure> {
         Ok(_) => Ok(()),
         Err(error) => Err(Failure {
             kind: match error.is_final() {
-                true => Trouble::Refused,
-                false if error.is_about_tls() => Trouble::Tls("mysql"),
-                false => Trouble::Unreachable,
+                true => BackendFault::Refused,
+                false if error.is_about_tls() => BackendFault::Tls("mysql"),
+                false => BackendFault::Unreachable,
             },
             reason: error.to_string(),
         }),
@@ -157,8 +157,8 @@ async fn schema(server: &mysql::Server) -> Result<(), Failure> {
         reason: format!("MySQL at {server}: {reason}"),
     };
     let last_applied = migrate::last_applied(server).await;
-    let last_applied = last_applied.map_err(|error| failure(Trouble::Unreachable, &error))?;
-    migrate::check(last_applied).map_err(|other| failure(Trouble::OtherSchema, &other))
+    let last_applied = last_applied.map_err(|error| failure(BackendFault::Unreachable, &error))?;
+    migrate::check(last_applied).map_err(|other| failure(BackendFault::OtherSchema, &other))
 }
 
 async fn redis(
@@ -173,17 +173,17 @@ async fn redis(
     let near = keeps_near.then(Arc::default);
     let names_cluster = settings.names_cluster();
     let link = redis::Links::new(backend, settings, near)
-        .map_err(|error| failure(Trouble::Tls("redis"), &error))?;
+        .map_err(|error| failure(BackendFault::Tls("redis"), &error))?;
     let answer = link.run(&::redis::cmd("PING"), None).await;
     answer.map_err(|error| {
         let kind = match error.kind() {
-            ErrorKind::AuthenticationFailed => Trouble::Refused,
-            _ if redis::is_unknown(&error) => Trouble::NotWatched,
-            _ if redis::is_no_cluster(&error) => Trouble::NoCluster,
-            _ if tls_error(&error).is_some() => Trouble::Tls("redis"),
-            _ if error.code().is_some_and(|code| REFUSALS.contains(&code)) => Trouble::Refused,
-            _ if keeps_near && !redis::is_outage(&error) => Trouble::CanNotKeepNear,
-            _ => Trouble::Unreachable,
+            ErrorKind::AuthenticationFailed => BackendFault::Refused,
+            _ if redis::is_unknown(&error) => BackendFault::NotWatched,
+            _ if redis::is_no_cluster(&error) => BackendFault::NoCluster,
+            _ if tls_error(&error).is_some() => BackendFault::Tls("redis"),
+            _ if error.code().is_some_and(|code| REFUSALS.contains(&code)) => BackendFault::Refused,
+            _ if keeps_near && !redis::is_outage(&error) => BackendFault::CanNotKeepNear,
+            _ => BackendFault::Unreachable,
         };
         failure(kind, &error)
     })?;
@@ -195,7 +195,7 @@ async fn redis(
     let about_cluster = about_cluster.and_then(|info| Ok(String::from_redis_value(info)?));
     if about_cluster.is_ok_and(|info| info.contains("cluster_enabled:1")) {
         return Err(Failure {
-            kind: Trouble::Cluster,
+            kind: BackendFault::Cluster,
             reason: format!("Redis at {backend} is a node of a Redis Cluster"),
         });
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use super::live::Live;
+use super::live::LiveApp;
 use crate::mysql::{Servers, Writer};
 use crate::outbound::{Backend, Kind};
 
@@ -15,14 +15,14 @@ const STANDS: Duration = Duration::from_secs(1);
 
 /// Whether the databases that the app's components are told of take writes.
 pub(crate) struct Readiness {
-    live: Arc<Live>,
+    live: Arc<LiveApp>,
     /// Held while the databases are asked, so that many who ask at once ask once.
-    last: Mutex<Look>,
+    last: Mutex<ReadinessCheck>,
 }
 
 /// What was found when the databases were asked last.
 #[derive(Default)]
-struct Look {
+struct ReadinessCheck {
     at: Option<Instant>,
     is_ready: bool,
     /// The databases that were asked, by address, and how each is reached.
@@ -30,7 +30,7 @@ struct Look {
 }
 
 impl Readiness {
-    pub(crate) fn new(live: Arc<Live>) -> Self {
+    pub(crate) fn new(live: Arc<LiveApp>) -> Self {
         Self {
             live,
             last: Mutex::default(),
@@ -56,7 +56,7 @@ impl Readiness {
     }
 }
 
-impl Look {
+impl ReadinessCheck {
     /// Asks the databases, until one is found that takes no writes.
     async fn ask(&mut self, databases: BTreeMap<String, Arc<Servers>>) -> Result<(), String> {
         // A reload may have read other certificates.

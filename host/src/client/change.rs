@@ -31,12 +31,12 @@ pub(super) fn lines(change: &Change) -> Vec<String> {
 }
 
 /// Where nothing but mirroring was asked for, somebody ends it by hand.
-pub(super) fn is_without_end(canary: &answers::Trial) -> bool {
+pub(super) fn is_without_end(canary: &answers::TrialTerms) -> bool {
     canary.mirror.is_some() && canary.steps.is_empty()
 }
 
 /// How a version is tried, in an operator's words.
-fn tried(canary: &answers::Trial) -> String {
+fn tried(canary: &answers::TrialTerms) -> String {
     let lasts = humantime::format_duration(Duration::from_millis(canary.for_ms));
     let percent = |share: &f64| format!("{} %", (share * 10_000.0).round() / 100.0);
     let steps: Vec<String> = canary.steps.iter().map(percent).collect();

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::ClientError;
 use crate::config::duration;
-use crate::rollout::{Course, Sticky, Tester, TrafficShare, Wish, shares};
+use crate::rollout::{Course, RolloutRequest, Sticky, Tester, TrafficShare, shares};
 
 /// How a version is tried before all get it.
 #[derive(Clone, Debug, Args)]
@@ -55,7 +55,7 @@ impl RolloutArgs {
     /// # Errors
     /// The flags do not fit together.
     pub(super) fn course(&self) -> Result<Option<Course>, ClientError> {
-        let wish = Wish {
+        let wish = RolloutRequest {
             canary: self.canary,
             canary_for: self.canary_for,
             steps: self.steps.clone().map(|Steps(steps)| steps),

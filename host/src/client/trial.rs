@@ -31,7 +31,7 @@ enum Verdict {
 }
 
 /// What was seen of a trial.
-struct Watch {
+struct TrialWatch {
     /// When the host answered last.
     heard: Instant,
     /// When the step began that goes on.
@@ -47,7 +47,7 @@ impl Trial<'_> {
     /// # Errors
     /// The canary was withdrawn, or the host does not answer any more.
     pub(super) async fn wait(&self, admin: &AdminUrl, caller: &Caller) -> Result<(), ClientError> {
-        let mut watch = Watch {
+        let mut watch = TrialWatch {
             heard: Instant::now(),
             since: Instant::now(),
             passed: 0,
@@ -115,7 +115,7 @@ impl Trial<'_> {
     }
 }
 
-impl Watch {
+impl TrialWatch {
     /// Takes note of how the trial stands, and shows what was passed since.
     fn look(&mut self, canary: Box<TrialStatus>) {
         let is_another = |last: &TrialStatus| last.since != canary.since;

@@ -7,9 +7,9 @@ use crate::answers::Change;
 
 /// Who asked for a change.
 #[derive(Clone, Debug)]
-pub(crate) struct Peer(pub(crate) String);
+pub(crate) struct Initiator(pub(crate) String);
 
-impl fmt::Display for Peer {
+impl fmt::Display for Initiator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -19,7 +19,7 @@ impl Control {
     /// Logs and counts an attempt to change one component, and returns its outcome.
     pub(crate) fn audited(
         &self,
-        peer: &Peer,
+        peer: &Initiator,
         action: &str,
         component: &str,
         digest: Option<&str>,
@@ -38,7 +38,13 @@ impl Control {
     }
 
     /// Logs and counts a change that was made.
-    pub(super) fn log_change(&self, peer: &Peer, action: &str, result: &str, changed: &Change) {
+    pub(super) fn log_change(
+        &self,
+        peer: &Initiator,
+        action: &str,
+        result: &str,
+        changed: &Change,
+    ) {
         let Change {
             component,
             generation,
@@ -52,7 +58,7 @@ impl Control {
     /// Logs and counts an attempt that was refused.
     pub(crate) fn log_refusal(
         &self,
-        peer: &Peer,
+        peer: &Initiator,
         action: &str,
         component: &str,
         digest: Option<&str>,
@@ -70,7 +76,7 @@ impl Control {
 /// Logs an attempt to reload the app or to refresh its reports, and returns its outcome. `result` is what a success is
 /// called.
 pub(crate) fn audited_app<T>(
-    peer: &Peer,
+    peer: &Initiator,
     action: &str,
     result: &str,
     outcome: Result<T, ControlError>,
@@ -88,7 +94,7 @@ pub(crate) fn audited_app<T>(
 
 /// Logs an attempt of someone without the token.
 pub(crate) fn refused(
-    peer: &Peer,
+    peer: &Initiator,
     action: &str,
     component: Option<&str>,
     reason: &dyn fmt::Display,

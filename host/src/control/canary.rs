@@ -1,6 +1,6 @@
 //! The end of a canary's trial.
 
-use super::{Control, ControlError, Peer, change_of, micros};
+use super::{Control, ControlError, Initiator, change_of, micros};
 use crate::answers::Change;
 use crate::app::Slot;
 use crate::rollout::Phase;
@@ -24,12 +24,12 @@ impl Default for Cause {
 
 /// How a trial ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum TrialOutcome {
     Promote,
     Withdraw(String),
 }
 
-impl Ending {
+impl TrialOutcome {
     pub(super) fn phase(&self) -> Phase {
         match self {
             Self::Promote => Phase::Promoted,
@@ -48,11 +48,11 @@ impl Control {
         &self,
         id: &str,
         rollout: Option<&str>,
-        peer: &Peer,
+        peer: &Initiator,
     ) -> Result<Change, ControlError> {
         let outcome = self
             .may_promote(id, rollout)
-            .and_then(|()| self.conclude(id, None, &Ending::Promote, "promoted"));
+            .and_then(|()| self.conclude(id, None, &TrialOutcome::Promote, "promoted"));
         // A hand is no judge; a command that leads promotes what has passed.
         if outcome.is_ok() && rollout.is_some() {
             self.metrics.trials.phase_passed(id);
@@ -70,11 +70,11 @@ impl Control {
         id: &str,
         rollout: Option<&str>,
         cause: Cause,
-        peer: &Peer,
+        peer: &Initiator,
     ) -> Result<Change, ControlError> {
         let is_verdict = cause.is_verdict;
         let outcome = match rollout {
-            None => self.conclude(id, None, &Ending::Withdraw(cause.reason), "aborted"),
+            None => self.conclude(id, None, &TrialOutcome::Withdraw(cause.reason), "aborted"),
             Some(rollout) => self.abort_led(id, rollout, cause.reason).await,
         };
         if outcome.is_ok() && is_verdict {
@@ -92,7 +92,7 @@ impl Control {
         self.may_abort(id, rollout)?;
         match self.take_back(id, rollout, &reason).await {
             Some(outcome) => outcome,
-            None => self.conclude(id, None, &Ending::Withdraw(reason), "withdrawn"),
+            None => self.conclude(id, None, &TrialOutcome::Withdraw(reason), "withdrawn"),
         }
     }
 
@@ -101,7 +101,7 @@ impl Control {
         &self,
         id: &str,
         number: Option<u64>,
-        ending: &Ending,
+        ending: &TrialOutcome,
         result: &'static str,
     ) -> Result<(&'static str, Change), ControlError> {
         let (_claim, slot) = self.claim_one(id)?;
@@ -112,11 +112,11 @@ impl Control {
         let canary = tried.ok_or_else(|| ControlError::NoCanary(id.to_owned()))?;
         let version = canary.generation().version.clone();
         let (took, replaced, reason) = match ending {
-            Ending::Promote => {
+            TrialOutcome::Promote => {
                 let switch = self.establish(id, canary.generation().clone())?;
                 (switch.took, switch.replaced, None)
             }
-            Ending::Withdraw(reason) => {
+            TrialOutcome::Withdraw(reason) => {
                 let mut ledgers = self.ledgers.lock();
                 let took = self.replace(self.live.load().with(id, Slot::new(slot.stable.clone())));
                 let ledger = ledgers.entry(id.to_owned()).or_default();

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
 
-use super::{Control, ControlError, Peer, Upload};
+use super::{Control, ControlError, Initiator, Upload};
 use crate::app::Manifest;
 use crate::config::VariableFile;
 use crate::instance::source::signature_path;
@@ -182,8 +182,8 @@ async fn reload(control: &Arc<Control>, files: &mut Files, mut is_retry: bool) {
     }
 }
 
-fn peer() -> Peer {
-    Peer("watch".into())
+fn peer() -> Initiator {
+    Initiator("watch".into())
 }
 
 /// Whether the attempt is over: it succeeded, or fails again until a file changes.

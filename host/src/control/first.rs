@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::ledger::KeptVersion;
 use super::load::{Parts, read_source};
-use super::rollout::Resumed;
+use super::rollout::RestoredRollout;
 use super::state_folder::StateFolder;
 use super::version_record::{EarlierVersion, Record};
 use crate::instance::{Code, Origin, Source, Version};
@@ -19,7 +19,7 @@ pub(super) struct FirstVersion {
     /// The highest number that any version is known to have.
     pub(super) numbered: u64,
     /// The last roll-out, which goes on if it was not over.
-    pub(super) rollout: Option<Resumed>,
+    pub(super) rollout: Option<RestoredRollout>,
 }
 
 impl Parts {
@@ -66,7 +66,7 @@ impl Parts {
     }
 
     /// The last roll-out of `id`, which serves a version of the digest `serves`.
-    fn rollout(&self, id: &str, serves: &str) -> Option<Resumed> {
+    fn rollout(&self, id: &str, serves: &str) -> Option<RestoredRollout> {
         let state = self.state.as_ref()?;
         let record = state.rollout(id).unwrap_or_else(|error| {
             tracing::error!(
@@ -76,7 +76,7 @@ impl Parts {
             None
         })?;
         let compile = |digest: &str| self.compile_accepted(state, id, digest);
-        Some(Resumed::new(record, serves, compile))
+        Some(RestoredRollout::new(record, serves, compile))
     }
 
     /// Loads the manifest's file, and keeps a copy for the time when another version has taken its place.

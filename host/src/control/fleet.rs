@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use super::rollout_record::RolloutRecord;
-use super::{Control, ControlError, Peer, change_of};
-use crate::answers::{Change, Standing};
+use super::{Control, ControlError, Initiator, change_of};
+use crate::answers::{Change, RolloutStatus};
 use crate::app::Canary;
 use crate::rollout::{Budget, Phase};
 
@@ -21,8 +21,8 @@ impl Control {
         rollout: &str,
         phase: Phase,
         lease: Duration,
-        peer: &Peer,
-    ) -> Result<Standing, ControlError> {
+        peer: &Initiator,
+    ) -> Result<RolloutStatus, ControlError> {
         let outcome = self.try_step(id, rollout, phase, lease);
         match &outcome {
             Ok((_, Some(entered))) => self.log_change(peer, "step", "stepped", entered),
@@ -39,7 +39,7 @@ impl Control {
         rollout: &str,
         phase: Phase,
         lease: Duration,
-    ) -> Result<(Standing, Option<Change>), ControlError> {
+    ) -> Result<(RolloutStatus, Option<Change>), ControlError> {
         let number = self.led(id, rollout)?;
         let gone = || ControlError::NoCanary(id.to_owned());
         let canary = self.tried(id, number).ok_or_else(gone)?;
@@ -68,8 +68,8 @@ impl Control {
         }
     }
 
-    fn standing(&self, canary: &Canary) -> Standing {
-        Standing {
+    fn standing(&self, canary: &Canary) -> RolloutStatus {
+        RolloutStatus {
             phase: canary.phase,
             run: canary.run,
             new: canary.tally.counts(),
@@ -86,7 +86,7 @@ impl Control {
         &self,
         id: &str,
         rollout: &str,
-        peer: &Peer,
+        peer: &Initiator,
     ) -> Result<Change, ControlError> {
         let outcome = self.try_settle(id, rollout);
         self.audited(peer, "settle", id, None, outcome)

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 
-use super::canary::Ending;
+use super::canary::TrialOutcome;
 use super::judge::LOOK;
 use super::rollback::numbers;
 use super::rollout_record::{Fleet, RolloutRecord};
-use super::{Control, ControlError, Peer};
+use super::{Control, ControlError, Initiator};
 use crate::answers::{Change, Status};
 use crate::client::{Call, Caller};
 use crate::config::AdminUrl;
-use crate::rollout::{Fate, Phase, Vote, once_promoted, while_open};
+use crate::rollout::{OrphanAction, Phase, Vote, once_promoted, while_open};
 
 /// Longest wait for another host's answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -78,17 +78,17 @@ impl Control {
         votes: &[Vote],
         asking: Duration,
     ) -> Duration {
-        let (number, peer) = (record.generation, Peer("fleet".into()));
+        let (number, peer) = (record.generation, Initiator("fleet".into()));
         let Some(fleet) = &record.fleet else {
             return PAUSE;
         };
         let why = "the command that led its roll-out said nothing for too long";
         if record.is_open() {
             let ending = match while_open(votes, asking > fleet.lease * PATIENCE) {
-                Fate::Wait | Fate::Settle => return PAUSE,
-                Fate::Promote => Ending::Promote,
-                Fate::Withdraw => {
-                    Ending::Withdraw(format!("{why}, and no other host has promoted it"))
+                OrphanAction::Wait | OrphanAction::Settle => return PAUSE,
+                OrphanAction::Promote => TrialOutcome::Promote,
+                OrphanAction::Withdraw => {
+                    TrialOutcome::Withdraw(format!("{why}, and no other host has promoted it"))
                 }
             };
             self.conclude_by_itself(id, number, ending, &peer);
@@ -96,8 +96,8 @@ impl Control {
         }
         let is_late = asking > fleet.lease * PATIENCE_ONCE_PROMOTED;
         match once_promoted(votes, is_late) {
-            Fate::Wait | Fate::Promote => {}
-            Fate::Withdraw => {
+            OrphanAction::Wait | OrphanAction::Promote => {}
+            OrphanAction::Withdraw => {
                 let reason = format!("{why}, and another host has withdrawn it");
                 if let Some(outcome) = self.take_back(id, &fleet.id, &reason).await {
                     let outcome = self.audited(&peer, "withdraw", id, None, outcome);
@@ -108,10 +108,12 @@ impl Control {
                     return PAUSE.max(fleet.lease);
                 }
             }
-            Fate::Settle if votes.contains(&Vote::Silent) || votes.contains(&Vote::Open) => {
+            OrphanAction::Settle
+                if votes.contains(&Vote::Silent) || votes.contains(&Vote::Open) =>
+            {
                 self.stay(id, number, &fleet.id, "not all hosts were heard");
             }
-            Fate::Settle => _ = self.settle(id, &fleet.id, &peer),
+            OrphanAction::Settle => _ = self.settle(id, &fleet.id, &peer),
         }
         PAUSE
     }
@@ -125,7 +127,7 @@ impl Control {
             "Generation {number} of `{id}` stays, as {why}; other hosts of its roll-out may serve another version: look at \
              their `status`"
         );
-        _ = self.settle(id, rollout, &Peer("fleet".into()));
+        _ = self.settle(id, rollout, &Initiator("fleet".into()));
     }
 
     /// Goes back from a promotion that other hosts did not make; none if there is no such promotion.

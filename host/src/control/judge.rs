@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::canary::Ending;
-use super::{Control, ControlError, Peer};
+use super::canary::TrialOutcome;
+use super::{Control, ControlError, Initiator};
 use crate::app::Canary;
 use crate::rollout::{Budget, Phase, Verdict};
 
@@ -49,7 +49,7 @@ impl Control {
                     // If another change is under way, the next look tries again.
                     _ = self.enter(id, number, next);
                 } else {
-                    self.judged(id, number, Ending::Promote);
+                    self.judged(id, number, TrialOutcome::Promote);
                 }
             }
             Some(Verdict::Failed(reason) | Verdict::TooFew(reason)) => {
@@ -72,8 +72,8 @@ impl Control {
     }
 
     /// Ends the trial by a verdict on the phase.
-    fn judged(&self, id: &str, number: u64, ending: Ending) {
-        let end = self.conclude_by_itself(id, number, ending, &Peer("canary".into()));
+    fn judged(&self, id: &str, number: u64, ending: TrialOutcome) {
+        let end = self.conclude_by_itself(id, number, ending, &Initiator("canary".into()));
         if let Some(end) = end {
             match end {
                 Phase::Promoted => self.metrics.trials.phase_passed(id),
@@ -87,14 +87,14 @@ impl Control {
         &self,
         id: &str,
         number: u64,
-        mut ending: Ending,
-        peer: &Peer,
+        mut ending: TrialOutcome,
+        peer: &Initiator,
     ) -> Option<Phase> {
-        if ending == Ending::Promote {
+        if ending == TrialOutcome::Promote {
             match self.conclude(id, Some(number), &ending, "promoted") {
                 Err(ControlError::Busy(_)) => return None,
                 Err(error @ ControlError::Failed { .. }) => {
-                    ending = Ending::Withdraw(format!("can't be promoted: {error}"));
+                    ending = TrialOutcome::Withdraw(format!("can't be promoted: {error}"));
                 }
                 outcome => {
                     let outcome = self.audited(peer, "promote", id, None, outcome);
@@ -105,7 +105,7 @@ impl Control {
         match self.conclude(id, Some(number), &ending, "withdrawn") {
             Err(ControlError::Busy(_)) => None,
             outcome => {
-                if let Ending::Withdraw(reason) = &ending {
+                if let TrialOutcome::Withdraw(reason) = &ending {
                     tracing::warn!(
                         component = id,
                         generation = number,
@@ -120,7 +120,7 @@ impl Control {
 }
 
 /// The end of a version that was found to fail in the phase that it is in.
-fn failed(canary: &Canary, reason: &str) -> Ending {
+fn failed(canary: &Canary, reason: &str) -> TrialOutcome {
     let phase = canary.rollout.course.name(canary.phase);
-    Ending::Withdraw(format!("{reason} ({phase})"))
+    TrialOutcome::Withdraw(format!("{reason} ({phase})"))
 }

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use super::rollout_record::RolloutRecord;
 use crate::answers::LastChange;
-use crate::instance::{Life, Version};
+use crate::instance::{GenerationLife, Version};
 
 /// The ledger of one component.
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub(super) struct Ledger {
     /// Versions that can be rolled back to, the one that served last at the end.
     pub(super) kept: Vec<KeptVersion>,
     /// Generations that serve no longer; some may be freed already.
-    pub(super) retired: Vec<Weak<Life>>,
+    pub(super) retired: Vec<Weak<GenerationLife>>,
     pub(super) last: Option<LastChange>,
     /// The last roll-out.
     pub(super) rollout: Option<RolloutRecord>,
@@ -95,7 +95,7 @@ impl Ledger {
     }
 
     /// The generations that are not freed yet.
-    pub(super) fn draining(&mut self) -> Vec<Arc<Life>> {
+    pub(super) fn draining(&mut self) -> Vec<Arc<GenerationLife>> {
         self.retired.retain(|life| life.strong_count() > 0);
         self.retired.iter().filter_map(Weak::upgrade).collect()
     }

@@ -16,7 +16,7 @@ use super::ledger::Ledger;
 use super::purge::Purger;
 use super::state_folder::StateFolder;
 use super::trust::Trust;
-use crate::app::{App, AppError, Live, Plan, Slot};
+use crate::app::{App, AppError, LiveApp, Plan, Slot};
 use crate::config::Config;
 use crate::instance::{Compiler, Generation, Source};
 use crate::metrics::Metrics;
@@ -102,7 +102,7 @@ impl Control {
             slots,
         };
         let control = Arc::new(Self {
-            live: Arc::new(Live::from_pointee(app)),
+            live: Arc::new(LiveApp::from_pointee(app)),
             compiler: parts.compiler,
             config: parts.config,
             metrics: parts.metrics,

@@ -52,19 +52,19 @@ use tokio::task::JoinSet;
 use self::claim::{Claim, Claims};
 use self::ledger::Ledger;
 use crate::answers::{Change, LastChange};
-use crate::app::{App, Live, Slot};
+use crate::app::{App, LiveApp, Slot};
 use crate::config::Config;
 use crate::instance::{Code, Compiler, Generation, Origin, Version};
 use crate::metrics::Metrics;
 use crate::mysql::WriterRecords;
 
-pub(crate) use self::audit::{Peer, audited_app, refused};
+pub(crate) use self::audit::{Initiator, audited_app, refused};
 pub(crate) use self::canary::Cause;
 pub(crate) use self::error::{ControlError, Step as SwapStep};
 pub(crate) use self::load::Parts;
 pub(crate) use self::purge::Purger;
 pub use self::reload::Reloader;
-pub(crate) use self::rollout::Trial;
+pub(crate) use self::rollout::TrialPlan;
 pub(crate) use self::rollout_record::Fleet;
 pub(crate) use self::state_folder::StateFolder;
 pub(crate) use self::swap::Upload;
@@ -73,7 +73,7 @@ pub(crate) use self::trust::Trust;
 /// The one place that changes what serves: `admin` and `file_watch` ask it for every swap, rollback, trial, reload and
 /// refresh.
 pub(crate) struct Control {
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<LiveApp>,
     compiler: Compiler,
     config: Config,
     metrics: Arc<Metrics>,

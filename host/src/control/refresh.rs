@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::audit::audited_app;
-use super::{Control, ControlError, Peer, millis};
+use super::{Control, ControlError, Initiator, millis};
 use crate::answers::{ComponentRefresh, Refresh};
 use crate::instance::Generation;
-use crate::instance::refresh::{Haste, Outcome, refresh};
+use crate::instance::refresh::{Outcome, Urgency, refresh};
 
 impl Control {
     /// Lets every component that keeps reports make them anew, and tells the proxies to forget the old ones.
     ///
     /// # Errors
     /// A component failed. Those before it have made their reports anew, those after it have not.
-    pub(crate) async fn refresh(&self, peer: &Peer) -> Result<Refresh, ControlError> {
+    pub(crate) async fn refresh(&self, peer: &Initiator) -> Result<Refresh, ControlError> {
         let outcome = self.try_refresh().await;
         audited_app(peer, "refresh", "rebuilt", outcome)
     }
@@ -55,7 +55,7 @@ impl Control {
 async fn now(generation: Arc<Generation>) -> Result<Outcome, String> {
     let metrics = &generation.context.metrics;
     let started = Instant::now();
-    let outcome = refresh(&generation, Haste::Now).await;
+    let outcome = refresh(&generation, Urgency::Now).await;
     match &outcome {
         Ok(Outcome::Elsewhere(_)) => metrics.refresh("elsewhere", None),
         Ok(_) => metrics.refresh("rebuilt", Some(started.elapsed().as_secs_f64())),

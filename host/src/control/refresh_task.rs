@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 
 use super::purge::Purger;
-use crate::app::Live;
-use crate::instance::refresh::{Haste, Outcome, refresh};
+use crate::app::LiveApp;
+use crate::instance::refresh::{Outcome, Urgency, refresh};
 use crate::instance::{Context, Generation};
 
 /// First pause after a failure; doubled with each further one, up to the interval.
@@ -18,7 +18,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Refreshes the reports of the app's components until the returned set is dropped. `changed` tells when other components
 /// or generations serve; `purger` is told of new reports.
 pub(crate) fn start(
-    live: Arc<Live>,
+    live: Arc<LiveApp>,
     changed: watch::Receiver<()>,
     purger: Arc<Purger>,
 ) -> JoinSet<()> {
@@ -28,7 +28,7 @@ pub(crate) fn start(
 }
 
 /// Runs one task for each component of the app, also for those that a reload adds.
-async fn follow(live: Arc<Live>, mut changed: watch::Receiver<()>, purger: Arc<Purger>) {
+async fn follow(live: Arc<LiveApp>, mut changed: watch::Receiver<()>, purger: Arc<Purger>) {
     let mut tasks = JoinSet::new();
     let mut known: HashMap<Id, String> = HashMap::new();
     loop {
@@ -61,7 +61,7 @@ async fn follow(live: Arc<Live>, mut changed: watch::Receiver<()>, purger: Arc<P
 /// Calls the stable generation of a component again and again, until the app has no such component.
 async fn keep_fresh(
     id: String,
-    live: Arc<Live>,
+    live: Arc<LiveApp>,
     mut changed: watch::Receiver<()>,
     purger: Arc<Purger>,
 ) {
@@ -104,7 +104,7 @@ async fn keep_fresh(
 /// address of a database that failed.
 async fn other_settings(
     id: &str,
-    live: &Live,
+    live: &LiveApp,
     context: &Weak<Context>,
     changed: &mut watch::Receiver<()>,
 ) {
@@ -123,7 +123,7 @@ async fn refresh_once(generation: Arc<Generation>, purger: &Arc<Purger>) -> Opti
     let context = &generation.context;
     let (id, metrics) = (&context.id, &context.metrics);
     let started = Instant::now();
-    let outcome = refresh(&generation, Haste::WhenDue).await;
+    let outcome = refresh(&generation, Urgency::WhenDue).await;
     let took = started.elapsed();
     match outcome {
         Ok(Outcome::Elsewhere(wait_ms)) => {

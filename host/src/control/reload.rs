@@ -11,7 +11,7 @@ use super::claim::Claim;
 use super::drain::discard;
 use super::load::read_source;
 use super::probe;
-use super::{Control, ControlError, Peer, millis};
+use super::{Control, ControlError, Initiator, millis};
 use crate::answers::Reload;
 use crate::app::{App, Plan, Slot, preflight};
 use crate::instance::{Generation, Origin};
@@ -23,7 +23,7 @@ pub struct Reloader(pub(crate) Arc<Control>);
 impl Reloader {
     /// Reads the manifest and the files again and serves them, or logs why not.
     pub async fn reload(&self) {
-        let reloaded = self.0.reload(&Peer("SIGHUP".into())).await;
+        let reloaded = self.0.reload(&Initiator("SIGHUP".into())).await;
         // It is logged, whatever came of it.
         drop(reloaded);
     }
@@ -42,7 +42,7 @@ impl Control {
     ///
     /// # Errors
     /// The manifest or a file can't be served. The app serves on as it was.
-    pub(crate) async fn reload(&self, peer: &Peer) -> Result<Reload, ControlError> {
+    pub(crate) async fn reload(&self, peer: &Initiator) -> Result<Reload, ControlError> {
         let started = Instant::now();
         let outcome = self.try_reload().await;
         let outcome = audited_app(peer, "reload", "reloaded", outcome);

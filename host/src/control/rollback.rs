@@ -9,7 +9,7 @@ use super::drain::discard;
 use super::error::Step;
 use super::ledger::Ledger;
 use super::probe;
-use super::{Control, ControlError, Peer, change_of, micros};
+use super::{Control, ControlError, Initiator, change_of, micros};
 use crate::answers::Change;
 use crate::app::Slot;
 use crate::instance::{Generation, Version};
@@ -27,7 +27,7 @@ impl Control {
         &self,
         id: &str,
         wanted: Option<u64>,
-        peer: &Peer,
+        peer: &Initiator,
     ) -> Result<Change, ControlError> {
         let outcome = self.try_rollback(id, wanted).await;
         self.audited(peer, "rollback", id, None, outcome)

@@ -14,14 +14,14 @@ use crate::rollout::{Course, Phase};
 
 /// How a new version is tried.
 #[derive(Clone, Debug)]
-pub(crate) struct Trial {
+pub(crate) struct TrialPlan {
     pub(crate) course: Course,
     /// Present if a command leads the roll-out over several hosts.
     pub(crate) fleet: Option<Fleet>,
 }
 
 /// A roll-out that a host before this one began.
-pub(super) struct Resumed {
+pub(super) struct RestoredRollout {
     pub(super) record: RolloutRecord,
     /// The new version; none if the roll-out is over.
     pub(super) version: Option<Arc<Version>>,
@@ -37,9 +37,9 @@ impl Control {
         id: &str,
         slot: &Slot,
         generation: Arc<Generation>,
-        trial: Trial,
+        trial: TrialPlan,
     ) -> Result<Duration, ControlError> {
-        let Trial { course, fleet } = trial;
+        let TrialPlan { course, fleet } = trial;
         let version = generation.version.clone();
         let record = RolloutRecord {
             generation: version.number,
@@ -140,8 +140,8 @@ impl Control {
     }
 
     /// Goes on with what a host before this one began. To be called once, before anything is served.
-    pub(super) fn resume(self: &Arc<Self>, id: &str, resumed: Resumed) {
-        let Resumed { record, version } = resumed;
+    pub(super) fn resume(self: &Arc<Self>, id: &str, resumed: RestoredRollout) {
+        let RestoredRollout { record, version } = resumed;
         let slot = self.live.load().slots.get(id).cloned();
         let serves = slot.as_ref().map(|slot| slot.stable.version.number);
         let (Some(slot), Some(version)) = (slot, version) else {
@@ -211,7 +211,7 @@ fn write(
     written.map_err(|error| ControlError::at(Step::Persist, format!("can't be kept: {error}")))
 }
 
-impl Resumed {
+impl RestoredRollout {
     /// Goes on with a roll-out whose new version is `compiled`, unless `serves`, the digest of what serves now, is another
     /// than it was tried against.
     pub(super) fn new(
@@ -267,7 +267,7 @@ mod tests {
     fn a_promotion_that_another_version_has_replaced_is_withdrawn_after_a_restart() {
         let resumed = |serves| {
             let compiled = |_: &str| unreachable!("it is over");
-            Resumed::new(led(Phase::Promoted), serves, compiled).record
+            RestoredRollout::new(led(Phase::Promoted), serves, compiled).record
         };
         assert_eq!(resumed("another").phase, Phase::Withdrawn);
         assert!(resumed("two").is_unsettled());

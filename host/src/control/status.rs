@@ -11,7 +11,7 @@ use super::ledger::KeptVersion;
 use super::rollout_record::RolloutRecord;
 use crate::answers::{ComponentStatus, GenerationStatus, Status};
 use crate::app::{Canary, Slot};
-use crate::instance::{Life, Version};
+use crate::instance::{GenerationLife, Version};
 use crate::metrics::GenerationRow;
 
 impl Control {
@@ -74,7 +74,11 @@ impl Control {
 }
 
 /// The generation that serves, the one on trial, those that drain, and versions that are kept, the latest first.
-fn generations(slot: &Slot, draining: &[Arc<Life>], kept: &[KeptVersion]) -> Vec<GenerationStatus> {
+fn generations(
+    slot: &Slot,
+    draining: &[Arc<GenerationLife>],
+    kept: &[KeptVersion],
+) -> Vec<GenerationStatus> {
     let canary = slot.canary.as_deref();
     let share = canary.map_or(0.0, Canary::share);
     let mut all = vec![has_instances(&slot.stable.life, "live", 1.0 - share)];
@@ -97,7 +101,7 @@ fn generation(version: &Version, state: &str, since: SystemTime) -> GenerationSt
     }
 }
 
-fn has_instances(life: &Life, state: &str, share: f64) -> GenerationStatus {
+fn has_instances(life: &GenerationLife, state: &str, share: f64) -> GenerationStatus {
     GenerationStatus {
         in_flight: life.in_flight(),
         share,
@@ -105,7 +109,7 @@ fn has_instances(life: &Life, state: &str, share: f64) -> GenerationStatus {
     }
 }
 
-fn drains(life: &Life) -> GenerationStatus {
+fn drains(life: &GenerationLife) -> GenerationStatus {
     has_instances(life, "draining", 0.0)
 }
 

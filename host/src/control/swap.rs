@@ -8,7 +8,7 @@ use store_server::trace::{Kind, Trace};
 use super::drain::discard;
 use super::error::Step;
 use super::probe;
-use super::{Control, ControlError, Peer, Trial, change_of, micros, millis};
+use super::{Control, ControlError, Initiator, TrialPlan, change_of, micros, millis};
 use crate::answers::{self, Change};
 use crate::app::Slot;
 use crate::instance::{Code, CompileError, Generation, Origin, Source};
@@ -21,7 +21,7 @@ pub(crate) struct Upload {
     pub(crate) expected_digest: Option<String>,
     pub(crate) origin: Origin,
     /// Set if it is to be tried on a part of the traffic first.
-    pub(crate) trial: Option<Trial>,
+    pub(crate) trial: Option<TrialPlan>,
 }
 
 impl Control {
@@ -33,7 +33,7 @@ impl Control {
         self: &Arc<Self>,
         id: &str,
         upload: Upload,
-        peer: &Peer,
+        peer: &Initiator,
     ) -> Result<Change, ControlError> {
         let digest = upload.source.digest.clone();
         let action = if upload.trial.is_some() {
@@ -169,9 +169,9 @@ impl Control {
 }
 
 /// A roll-out as its beginning is answered.
-fn shown(course: &Course) -> answers::Trial {
+fn shown(course: &Course) -> answers::TrialTerms {
     let share = course.share(course.first());
-    answers::Trial {
+    answers::TrialTerms {
         share: share.map_or(0.0, TrafficShare::fraction),
         for_ms: u64::try_from(course.step_for.as_millis()).unwrap_or(u64::MAX),
         steps: course.steps.iter().map(|share| share.fraction()).collect(),

@@ -11,7 +11,7 @@ use wasmtime_wasi_http::WasiBody;
 use super::observed::Holdings;
 use super::received::ReceivedBody;
 use crate::app::{OpenRequest, Tally};
-use crate::instance::{Admission, Answer, Generation, NoAnswer, Place};
+use crate::instance::{Admission, Answer, Generation, NoAnswer, RequestPlace};
 use crate::message::{Problem, RequestId};
 
 /// A request that was let in, and who is asked.
@@ -19,7 +19,7 @@ pub(crate) struct Attempt {
     pub(crate) generation: Arc<Generation>,
     /// Where the attempt counts. Present while two generations are live.
     pub(crate) tally: Option<Arc<Tally>>,
-    pub(crate) place: Arc<Place>,
+    pub(crate) place: Arc<RequestPlace>,
     pub(crate) request_id: RequestId,
     /// Where the trace of the request is.
     pub(crate) trace: Trace,

@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep};
 use super::heads::Heads;
 use super::refusals::Refusals;
 use super::resets::Resets;
-use super::serve::Use;
+use super::serve::ConnectionUse;
 use crate::message::{Problem, RequestId, problem};
 
 /// Bytes that hyper is given in place of what it must not see. No head begins so: hyper answers the requests before it,
@@ -38,7 +38,7 @@ pub(crate) struct Downstream {
     client: IpAddr,
     refusals: Arc<Refusals>,
     times: Times,
-    used: Arc<Use>,
+    used: Arc<ConnectionUse>,
     heads: Heads,
     /// Runs while a head has begun that is not there in full.
     late: Option<Pin<Box<Sleep>>>,
@@ -59,7 +59,7 @@ impl Downstream {
         client: IpAddr,
         refusals: Arc<Refusals>,
         times: Times,
-        used: Arc<Use>,
+        used: Arc<ConnectionUse>,
     ) -> Self {
         Self {
             stream,

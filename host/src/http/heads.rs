@@ -16,7 +16,7 @@ const HTTP_2: &[u8] = b"PRI * HTTP/2.0";
 /// Follows what a client sends, from one head to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
-    place: Place,
+    place: StreamPosition,
     /// The beginning of a head that is not there in full.
     part: Vec<u8>,
     /// How many heads were there in full.
@@ -24,7 +24,7 @@ pub(crate) struct Heads {
 }
 
 #[derive(Debug, Default)]
-enum Place {
+enum StreamPosition {
     /// In a head, or before one.
     #[default]
     Head,
@@ -57,11 +57,14 @@ impl Heads {
     }
 
     pub(crate) fn is_within_body(&self) -> bool {
-        matches!(self.place, Place::Body(_) | Place::Chunks(_))
+        matches!(
+            self.place,
+            StreamPosition::Body(_) | StreamPosition::Chunks(_)
+        )
     }
 
     pub(crate) fn is_http_2(&self) -> bool {
-        matches!(self.place, Place::Http2)
+        matches!(self.place, StreamPosition::Http2)
     }
 
     /// Takes in the next bytes.
@@ -74,22 +77,22 @@ impl Heads {
             let rest = &bytes[at..];
             let fault = |detail| Fault { before: at, detail };
             let taken = match &mut self.place {
-                Place::Head => self.follow_head(rest).map_err(fault)?,
-                Place::Body(left) => {
+                StreamPosition::Head => self.follow_head(rest).map_err(fault)?,
+                StreamPosition::Body(left) => {
                     let taken = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= taken as u64;
                     taken
                 }
-                Place::Chunks(chunks) => chunks.follow(rest).map_err(fault)?,
-                Place::Http2 => rest.len(),
+                StreamPosition::Chunks(chunks) => chunks.follow(rest).map_err(fault)?,
+                StreamPosition::Http2 => rest.len(),
             };
             let is_over = match &self.place {
-                Place::Body(left) => *left == 0,
-                Place::Chunks(chunks) => chunks.is_done(),
-                Place::Head | Place::Http2 => false,
+                StreamPosition::Body(left) => *left == 0,
+                StreamPosition::Chunks(chunks) => chunks.is_done(),
+                StreamPosition::Head | StreamPosition::Http2 => false,
             };
             if is_over {
-                self.place = Place::Head;
+                self.place = StreamPosition::Head;
             }
             at += taken;
         }
@@ -137,7 +140,7 @@ fn empty_lines(bytes: &[u8]) -> usize {
 }
 
 /// Checks a whole head, its empty line included, and says what comes after it.
-fn check(head: &[u8], is_first: bool) -> Result<Place, &'static str> {
+fn check(head: &[u8], is_first: bool) -> Result<StreamPosition, &'static str> {
     if has_bare_line_end(head, 0) {
         return Err(BARE_LINE_END);
     }
@@ -146,7 +149,7 @@ fn check(head: &[u8], is_first: bool) -> Result<Place, &'static str> {
         .map(<[u8]>::trim_ascii_end);
     let request = lines.next().unwrap_or_default();
     if is_first && request == HTTP_2 {
-        return Ok(Place::Http2);
+        return Ok(StreamPosition::Http2);
     }
     let target = request.split(|&byte| byte == b' ').nth(1);
     if target.is_some_and(|target| target.contains(&b'#')) {
@@ -170,15 +173,15 @@ fn check(head: &[u8], is_first: bool) -> Result<Place, &'static str> {
         }
     }
     match (length, coding) {
-        (None, None) => Ok(Place::Head),
+        (None, None) => Ok(StreamPosition::Head),
         (Some(_), Some(_)) => Err("Content-Length and Transfer-Encoding exclude each other"),
         (Some(length), None) => Ok(match content_length(length)? {
-            0 => Place::Head,
-            length => Place::Body(length),
+            0 => StreamPosition::Head,
+            length => StreamPosition::Body(length),
         }),
         // Another coding would be taken for none, and what it hides for the body (RFC 9112, section 6.1).
         (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => {
-            Ok(Place::Chunks(Chunks::default()))
+            Ok(StreamPosition::Chunks(Chunks::default()))
         }
         (None, Some(_)) => Err("no transfer coding but `chunked` is understood"),
     }

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::app::{Comparison, Original};
-use crate::instance::{Admission, Generation, Place, Whose};
+use crate::instance::{Admission, Generation, RequestOwner, RequestPlace};
 use crate::message::RequestId;
 use crate::rollout::{Difference, Side};
 
@@ -23,7 +23,7 @@ const LONGEST_BODY: usize = 256 * 1024;
 /// Sees the answer to a request as it passes. When it has passed whole, a copy of the request is sent. Of an answer, at most [`LONGEST_BODY`] is held.
 pub(crate) struct Tap {
     /// None once it is sent.
-    sending: Option<Sending>,
+    sending: Option<PendingCopy>,
     body: Body,
 }
 
@@ -39,7 +39,7 @@ enum Body {
     Broken,
 }
 
-struct Sending {
+struct PendingCopy {
     original: Original,
     head: request::Parts,
     /// The route's pattern.
@@ -67,7 +67,7 @@ impl Draft {
     /// The tap, now that the head of the answer is there.
     pub(crate) fn answered(self, response: &Response<WasiBody>) -> Tap {
         Tap {
-            sending: Some(Sending {
+            sending: Some(PendingCopy {
                 original: self.original,
                 head: self.head,
                 route: self.route,
@@ -118,7 +118,7 @@ impl Drop for Tap {
     }
 }
 
-impl Sending {
+impl PendingCopy {
     /// The original's answer; none if the client did not get the whole of it.
     fn stable(&self, body: Body) -> Option<Side> {
         let body = match body {
@@ -176,9 +176,9 @@ impl Sending {
         id.put(request.headers_mut());
         let admitted = Admission {
             id,
-            place: Some(Arc::new(Place {
+            place: Some(Arc::new(RequestPlace {
                 _permit: permit,
-                whose: Whose::Mirror,
+                owner: RequestOwner::Mirror,
             })),
             is_urgent: false,
             trace: Trace::off(),

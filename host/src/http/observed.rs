@@ -16,17 +16,17 @@ use super::mirror::Tap;
 use super::serve;
 use crate::app::Tally;
 use crate::clients::Share;
-use crate::instance::{Fate, InFlight, Place};
-use crate::metrics::{InUse, MethodMetrics};
+use crate::instance::{InFlight, InstanceFate, RequestPlace};
+use crate::metrics::{GaugeGuard, MethodMetrics};
 
 /// What is kept for a request from its admission until its answer has ended: its place at the component, and the
 /// generation that answers it.
 pub(crate) struct Holdings {
     #[expect(dead_code, reason = "held for its drop")]
-    pub(crate) place: Arc<Place>,
+    pub(crate) place: Arc<RequestPlace>,
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) generation: InFlight,
-    pub(crate) fate: Fate,
+    pub(crate) fate: InstanceFate,
     /// Where it counts if the answer breaks off.
     pub(crate) tally: Option<Arc<Tally>>,
 }
@@ -96,8 +96,8 @@ pub(crate) struct Observation {
     /// The status that is counted. Until there is an answer it is 499, which nginx logs for a client that left before.
     status: u16,
     root: Span,
-    _in_flight: InUse,
-    _connection: serve::InUse,
+    _in_flight: GaugeGuard,
+    _connection: serve::ActiveRequest,
 }
 
 impl Observation {
@@ -105,7 +105,7 @@ impl Observation {
     pub(crate) fn new(
         metrics: Arc<MethodMetrics>,
         mut root: Span,
-        connection: serve::InUse,
+        connection: serve::ActiveRequest,
     ) -> Self {
         if root.is_on() {
             root.about(metrics.route().clone());

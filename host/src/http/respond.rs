@@ -17,10 +17,10 @@ use super::observed::{GuestBody, Holdings, Observation};
 use super::ready;
 use super::received;
 use super::received::{Limits, ReceivedBody};
-use super::serve::{InUse, Server};
+use super::serve::{ActiveRequest, Server};
 use crate::app::{Choice, Target};
 use crate::clients::{Client, Share};
-use crate::instance::{Context, Place, Whose};
+use crate::instance::{Context, RequestOwner, RequestPlace};
 use crate::message::{Problem, RequestId, head};
 
 /// A store-proxy sends this header when it asks for more than a client did: for something that no client has asked for
@@ -42,7 +42,7 @@ pub(crate) async fn respond(
     server: &Server,
     peer: &Peer,
     request: Request<Incoming>,
-    in_use: InUse,
+    in_use: ActiveRequest,
 ) -> Response<WasiBody> {
     let request_id = RequestId::of(request.headers());
     let mut root = root(server, peer, &request);
@@ -98,7 +98,7 @@ async fn route(
     mut request: Request<Incoming>,
     request_id: &RequestId,
     root: &mut Span,
-    in_use: InUse,
+    in_use: ActiveRequest,
 ) -> Result<Response<WasiBody>, Failure> {
     head::complete(&mut request).map_err(|problem| (problem, None))?;
     if ready::is_asked_by(&request) {
@@ -123,7 +123,7 @@ async fn route(
         Err(problem) => return Err((problem, Some(observed))),
     };
     drop(receiving);
-    let asked = Asked {
+    let asked = GuestRequest {
         whole,
         request_id,
         trace,
@@ -166,7 +166,7 @@ async fn receive(
 }
 
 /// What a component is asked.
-struct Asked<'a> {
+struct GuestRequest<'a> {
     whole: WholeRequest,
     request_id: &'a RequestId,
     trace: Trace,
@@ -183,7 +183,7 @@ enum Answer {
 async fn answer(
     server: &Server,
     client: &Arc<Client>,
-    asked: Asked<'_>,
+    asked: GuestRequest<'_>,
     target: &Target,
 ) -> Result<(Answer, Option<Arc<Share>>), Problem> {
     let version = asked.whole.head.version;
@@ -239,7 +239,7 @@ fn forbid_caching(response: &mut Response<WasiBody>) {
 /// the stable generation, if it can be sent twice.
 async fn dispatch(
     picked: Choice,
-    asked: Asked<'_>,
+    asked: GuestRequest<'_>,
     share: Option<Arc<Share>>,
 ) -> Result<(Response<WasiBody>, Holdings), Problem> {
     let Choice {
@@ -248,7 +248,7 @@ async fn dispatch(
         fallback,
         ..
     } = picked;
-    let Asked {
+    let GuestRequest {
         whole: WholeRequest { head, body },
         request_id,
         trace,
@@ -265,9 +265,9 @@ async fn dispatch(
     };
     let permit = permit.ok_or(Problem::Overloaded)?;
     let attempt = Attempt {
-        place: Arc::new(Place {
+        place: Arc::new(RequestPlace {
             _permit: permit,
-            whose: share.map_or(Whose::Nobody, Whose::Client),
+            owner: share.map_or(RequestOwner::Nobody, RequestOwner::Client),
         }),
         generation,
         tally,

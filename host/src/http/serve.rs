@@ -25,7 +25,7 @@ use super::farewell::Farewells;
 use super::heads;
 use super::refusals::{Refusals, connection};
 use super::respond::{Peer, respond};
-use crate::app::{Live, Readiness};
+use crate::app::{LiveApp, Readiness};
 use crate::clients::{Clients, Share};
 
 /// Longest wait for a request's head: a client that sends it byte by byte holds a connection no longer. A connection that
@@ -47,7 +47,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// What all connections share.
 pub(crate) struct Server {
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<LiveApp>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) readiness: Readiness,
@@ -122,7 +122,7 @@ impl Connections {
         // Without this a small answer can wait 40 ms for the acknowledgement of the one before.
         _ = stream.set_nodelay(true);
         let server = &self.server;
-        let used = Arc::new(Use::default());
+        let used = Arc::new(ConnectionUse::default());
         let service = service_fn({
             let (server, used) = (server.clone(), used.clone());
             move |request: Request<Incoming>| {
@@ -182,27 +182,27 @@ pub(super) fn http() -> auto::Builder<TokioExecutor> {
 
 /// Whether and how a connection is used.
 #[derive(Default)]
-pub(crate) struct Use {
+pub(crate) struct ConnectionUse {
     /// Whether a request has come.
     began: AtomicBool,
     is_http_2: AtomicBool,
     /// Whether a head or a request came, or an answer ended, since this was last looked at.
     is_recent: AtomicBool,
-    /// Requests that are not answered. Written by [`InUse`].
+    /// Requests that are not answered. Written by [`ActiveRequest`].
     requests: AtomicUsize,
 }
 
 /// One request on a connection, until the end of its answer.
-pub(crate) struct InUse(Arc<Use>);
+pub(crate) struct ActiveRequest(Arc<ConnectionUse>);
 
-impl Use {
-    fn enter(self: &Arc<Self>, version: Version) -> InUse {
+impl ConnectionUse {
+    fn enter(self: &Arc<Self>, version: Version) -> ActiveRequest {
         let is_http_2 = version == Version::HTTP_2;
         self.is_http_2.store(is_http_2, Ordering::Relaxed);
         self.began.store(true, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.touch();
-        InUse(self.clone())
+        ActiveRequest(self.clone())
     }
 
     /// Takes note that something goes on.
@@ -238,7 +238,7 @@ impl Use {
     }
 }
 
-impl Drop for InUse {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.0.touch();
         self.0.requests.fetch_sub(1, Ordering::Relaxed);

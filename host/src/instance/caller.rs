@@ -15,19 +15,19 @@ use crate::message::RequestId;
 pub(crate) struct Caller {
     pub(crate) request: RequestId,
     pub(crate) client: Asker,
-    pub(super) errand: Errand,
+    pub(super) progress: CallerProgress,
 }
 
 impl Caller {
     /// Where its trace is.
     pub(super) fn ids(&self) -> Option<Ids> {
-        self.errand.trace.upgrade().ids()
+        self.progress.trace.upgrade().ids()
     }
 }
 
 /// What the trace of a request says of it while a guest works for it.
 #[derive(Default)]
-pub(super) struct Errand {
+pub(super) struct CallerProgress {
     /// Where the guest runs for it.
     trace: WeakTrace,
     /// The method and path of the request, if it is traced and may change something: requests that have both in common
@@ -48,8 +48,8 @@ enum Stage {
     Done,
 }
 
-impl Errand {
-    /// The errand of a request for which the guest begins to run at `trace`.
+impl CallerProgress {
+    /// That of a request for which the guest begins to run at `trace`.
     pub(super) fn new<B>(trace: &Trace, request: &http::Request<B>) -> Self {
         let (method, path) = (request.method(), request.uri().path());
         let may_change = trace.is_on() && !method.is_safe();
@@ -75,31 +75,31 @@ impl Callers {
     /// Takes note of an answer.
     pub(super) fn answered(&mut self, task: GuestTaskId) {
         if let Some(caller) = self.0.get_mut(&task) {
-            caller.errand.stage = Stage::Done;
+            caller.progress.stage = Stage::Done;
         }
     }
 
     /// Takes note of a connection to MySQL, which is the task's own from now on.
     fn connected(&mut self, task: GuestTaskId) {
-        if let Some(Caller { errand, .. }) = self.0.get_mut(&task)
-            && errand.stage == Stage::Waiting
+        if let Some(Caller { progress, .. }) = self.0.get_mut(&task)
+            && progress.stage == Stage::Waiting
         {
-            errand.stage = Stage::Connected;
+            progress.stage = Stage::Connected;
         }
     }
 
     /// Takes note of a transaction that begins. Others of the same kind that wait in this instance without a connection
     /// are probably done by this one: the two are linked, in both directions.
     fn lead(&mut self, task: GuestTaskId) {
-        let Some(Caller { errand, .. }) = self.0.get_mut(&task) else {
+        let Some(Caller { progress, .. }) = self.0.get_mut(&task) else {
             return;
         };
-        if errand.subject.is_none() || errand.stage != Stage::Connected {
+        if progress.subject.is_none() || progress.stage != Stage::Connected {
             return;
         }
-        errand.stage = Stage::Done;
-        let (trace, subject) = (errand.trace.upgrade(), errand.subject.clone());
-        let others = self.0.values().map(|caller| &caller.errand);
+        progress.stage = Stage::Done;
+        let (trace, subject) = (progress.trace.upgrade(), progress.subject.clone());
+        let others = self.0.values().map(|caller| &caller.progress);
         for other in
             others.filter(|other| other.stage == Stage::Waiting && other.subject == subject)
         {
@@ -174,7 +174,7 @@ pub(crate) fn requester(
     let caller = caller(store)?;
     Ok(caller.map(|caller| Requester {
         client: caller.client,
-        trace: caller.errand.trace.upgrade(),
+        trace: caller.progress.trace.upgrade(),
     }))
 }
 

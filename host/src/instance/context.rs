@@ -41,9 +41,9 @@ pub(crate) struct Context {
     pub(crate) redis: redis::Terms,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tracing: Tracing,
-    pub(crate) outages: Trouble,
-    pub(crate) near_refusals: Trouble,
-    pub(crate) refusals: Trouble,
+    pub(crate) outages: LogThrottle,
+    pub(crate) near_refusals: LogThrottle,
+    pub(crate) refusals: LogThrottle,
 }
 
 impl Context {
@@ -97,11 +97,11 @@ impl Context {
 
 /// Something that every request may meet, and that is logged now and then.
 #[derive(Default)]
-pub(crate) struct Trouble {
+pub(crate) struct LogThrottle {
     logged_at: Mutex<Option<Instant>>,
 }
 
-impl Trouble {
+impl LogThrottle {
     /// Whether to log it now; if so, not again for a while.
     pub(crate) fn is_to_be_logged(&self) -> bool {
         let mut logged_at = self.logged_at.lock();

@@ -10,7 +10,7 @@ use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-use super::spell::some_compute;
+use super::processor_turn::some_compute;
 
 /// How often a busy instance is interrupted, to look at its limits and to let others have their turn.
 const EPOCH: Duration = Duration::from_millis(1);

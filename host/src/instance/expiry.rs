@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::generation::Life;
+use super::generation::GenerationLife;
 use crate::config::Limits;
 
 /// After its last answer, an instance may go on for so many times the limit of a request, to stream bodies for example.
@@ -35,11 +35,11 @@ pub(crate) struct Expiry {
     busy: Duration,
     after: Duration,
     sleep: Pin<Box<Sleep>>,
-    ending: Ending,
+    ending: RetirementTimer,
 }
 
 impl Expiry {
-    pub(crate) fn new(limits: &Limits, life: &Arc<Life>) -> Self {
+    pub(crate) fn new(limits: &Limits, life: &Arc<GenerationLife>) -> Self {
         let request = limits.request_timeout;
         Self {
             idle: limits.instance_idle,
@@ -47,7 +47,7 @@ impl Expiry {
             busy: request + GRACE.min(request / 20),
             after: AFTER_ANSWER * request,
             sleep: Box::pin(tokio::time::sleep(limits.instance_idle)),
-            ending: Ending::new(life),
+            ending: RetirementTimer::new(life),
         }
     }
 
@@ -80,15 +80,15 @@ impl Expiry {
 }
 
 /// Notices that the generation is retired, and then that its time for finishing is over.
-struct Ending {
-    life: Arc<Life>,
+struct RetirementTimer {
+    life: Arc<GenerationLife>,
     retired: bool,
     /// Resolves at the next of the two.
     next: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl Ending {
-    fn new(life: &Arc<Life>) -> Self {
+impl RetirementTimer {
+    fn new(life: &Arc<GenerationLife>) -> Self {
         Self {
             life: life.clone(),
             retired: false,

@@ -56,13 +56,13 @@ pub(crate) struct Generation {
     pub(crate) version: Arc<Version>,
     pub(crate) context: Arc<Context>,
     pub(crate) instances: Instances,
-    pub(crate) life: Arc<Life>,
+    pub(crate) life: Arc<GenerationLife>,
 }
 
 impl Generation {
     /// A generation without instances; the first request makes one.
     pub(crate) fn new(version: Arc<Version>, context: Arc<Context>) -> Arc<Self> {
-        let life = Arc::new(Life {
+        let life = Arc::new(GenerationLife {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             redis: redis::Connections::default(),
             version: version.clone(),
@@ -85,7 +85,7 @@ impl Generation {
 
 /// Held by a generation, by each of its instances and by each request that waits for its answer's head. When the last of
 /// them lets go, the generation is freed, and its drop tells. An answer that a client does not read holds none of it.
-pub(crate) struct Life {
+pub(crate) struct GenerationLife {
     /// Unlike a version's number, never used again in this process.
     pub(crate) id: u64,
     pub(crate) redis: redis::Connections,
@@ -103,7 +103,7 @@ pub(crate) struct Life {
     metrics: Arc<Metrics>,
 }
 
-impl Life {
+impl GenerationLife {
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
@@ -115,7 +115,7 @@ impl Life {
     }
 }
 
-impl Drop for Life {
+impl Drop for GenerationLife {
     fn drop(&mut self) {
         self.metrics.swaps.freed(&self.component);
         self.freed.cancel();

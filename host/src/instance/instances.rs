@@ -16,8 +16,8 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 use super::context::Context;
 use super::engine::is_short_of_instances;
-use super::generation::{Life, Version};
-use super::queue::{PATIENCE, Queue, Watch};
+use super::generation::{GenerationLife, Version};
+use super::queue::{PATIENCE, Queue, WatchdogState};
 use super::readers::Reader;
 use super::roster::{Need, Seat};
 use super::state::State;
@@ -30,7 +30,7 @@ pub(crate) struct Admission {
     pub(crate) id: RequestId,
     /// Held until the guest has answered or its time is over, even if the client has left: the guest works on. A probe
     /// has none.
-    pub(crate) place: Option<Arc<Place>>,
+    pub(crate) place: Option<Arc<RequestPlace>>,
     /// Whether it goes before those that wait.
     pub(crate) is_urgent: bool,
     /// Where its trace is.
@@ -39,13 +39,13 @@ pub(crate) struct Admission {
 
 /// What a request takes of its component and of what its client may have, until nobody works for it any more: a client
 /// that leaves early has neither back before that.
-pub(crate) struct Place {
+pub(crate) struct RequestPlace {
     pub(crate) _permit: OwnedSemaphorePermit,
-    pub(crate) whose: Whose,
+    pub(crate) owner: RequestOwner,
 }
 
 /// For whom a request is answered.
-pub(crate) enum Whose {
+pub(crate) enum RequestOwner {
     Client(Arc<Share>),
     /// It is a health check of a client that has its share already.
     Nobody,
@@ -53,13 +53,13 @@ pub(crate) enum Whose {
     Mirror,
 }
 
-impl Place {
+impl RequestPlace {
     /// The client whose turn the request waits for.
     pub(crate) fn client(&self) -> Asker {
-        match &self.whose {
-            Whose::Client(share) => Some(share.address()),
-            Whose::Nobody => None,
-            Whose::Mirror => Some(COPIES),
+        match &self.owner {
+            RequestOwner::Client(share) => Some(share.address()),
+            RequestOwner::Nobody => None,
+            RequestOwner::Mirror => Some(COPIES),
         }
     }
 }
@@ -67,13 +67,13 @@ impl Place {
 /// Whether an instance ended in a trap or at a limit. The body of an answer only knows that nothing more comes, and would
 /// look complete to a client.
 #[derive(Clone, Default)]
-pub(crate) struct Fate {
+pub(crate) struct InstanceFate {
     has_failed: Arc<AtomicBool>,
     /// Present in what an answer has.
     _reader: Option<Arc<Reader>>,
 }
 
-impl Fate {
+impl InstanceFate {
     pub(crate) fn has_failed(&self) -> bool {
         self.has_failed.load(Ordering::Acquire)
     }
@@ -112,7 +112,7 @@ impl NoAnswer {
 }
 
 /// An answer and the fate of the instance that gives it.
-pub(crate) type Answer = Result<(Response<WasiBody>, Fate), NoAnswer>;
+pub(crate) type Answer = Result<(Response<WasiBody>, InstanceFate), NoAnswer>;
 
 /// A request on its way to an instance.
 pub(crate) struct Job {
@@ -131,13 +131,17 @@ struct Inner {
     component: Arc<Context>,
     engine: Engine,
     service: ServicePre<State>,
-    life: Arc<Life>,
+    life: Arc<GenerationLife>,
     queue: Queue<Job>,
 }
 
 impl Instances {
     /// Without any instance yet; the first request makes one. To be called inside a runtime.
-    pub(crate) fn new(component: Arc<Context>, version: &Version, life: Arc<Life>) -> Self {
+    pub(crate) fn new(
+        component: Arc<Context>,
+        version: &Version,
+        life: Arc<GenerationLife>,
+    ) -> Self {
         let service = version.compiled.service.clone();
         Self(Arc::new(Inner {
             component,
@@ -170,7 +174,7 @@ impl Instances {
             self.queue().push(asker, job)
         };
         self.meet(need);
-        if watch == Watch::Needed {
+        if watch == WatchdogState::Needed {
             tokio::spawn(self.clone().watch());
         }
         match timeout(self.component().limits.request_timeout, answer).await {
@@ -250,7 +254,7 @@ impl Instances {
         &self.0.component
     }
 
-    pub(crate) fn life(&self) -> &Arc<Life> {
+    pub(crate) fn life(&self) -> &Arc<GenerationLife> {
         &self.0.life
     }
 
@@ -278,7 +282,7 @@ impl Drop for SeatGuard<'_> {
 pub(crate) fn new_store(
     engine: &Engine,
     component: &Arc<Context>,
-    life: &Arc<Life>,
+    life: &Arc<GenerationLife>,
 ) -> Store<State> {
     let mut store = Store::new(engine, State::new(component.clone(), life.clone()));
     store.limiter(|state| &mut state.memory);

@@ -5,8 +5,8 @@
 //!
 //! `instances` puts a request into the `queue`, where clients take turns and whose `roster` lists the instances. A
 //! `worker` is one instance at work, from its first request to its `expiry`; its `phase` says when it may take a
-//! request out of the queue. When it computes for long it goes on in turns (`spell`), which depend on the clients that
-//! it works for (`company`). `readers` counts its answers that are still being read.
+//! request out of the queue. When it computes for long it goes on in turns (`processor_turn`), which depend on the clients that
+//! it works for (`occupancy`). `readers` counts its answers that are still being read.
 //!
 //! `state` is what an instance has: its `wasi`, its `variables`, its `guest_log`, its memory (`limits`, `share`), and
 //! the request for which it calls the host (`caller`). Nothing here knows routes, or which generation serves.
@@ -17,7 +17,6 @@
 mod bell;
 pub(crate) mod bindings;
 mod caller;
-mod company;
 mod compiler;
 mod component;
 mod context;
@@ -27,15 +26,16 @@ mod generation;
 mod guest_log;
 mod instances;
 mod limits;
+mod occupancy;
 mod phase;
 mod probe;
+mod processor_turn;
 mod queue;
 mod readers;
 pub(crate) mod refresh;
 mod roster;
 pub(crate) mod share;
 pub(crate) mod source;
-mod spell;
 mod state;
 mod variables;
 mod wasi;
@@ -44,12 +44,12 @@ mod worker;
 pub(crate) use caller::{Requester, connected, lead, opener, requester};
 pub(crate) use compiler::Compiler;
 pub(crate) use component::{Code, CompileError};
-pub(crate) use context::{Context, Trouble};
+pub(crate) use context::{Context, LogThrottle};
 pub(crate) use engine::EpochTicker;
-pub(crate) use generation::{Generation, InFlight, Life, Origin, Version};
+pub(crate) use generation::{Generation, GenerationLife, InFlight, Origin, Version};
 #[cfg(test)]
 pub(crate) use instances::tests::shortage;
-pub(crate) use instances::{Admission, Answer, Fate, NoAnswer, Place, Whose};
+pub(crate) use instances::{Admission, Answer, InstanceFate, NoAnswer, RequestOwner, RequestPlace};
 pub(crate) use probe::Probe;
 pub(crate) use share::{HeldBytes, MemoryShare, NoRoom, StreamShare};
 pub(crate) use source::Source;

@@ -32,7 +32,7 @@ struct Inner<R> {
 
 /// What an instance that looked for a request found.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Taken<R> {
+pub(crate) enum NextRequest<R> {
     Request(R),
     /// None waits. It sleeps until it is called.
     Sleeps,
@@ -43,7 +43,7 @@ pub(crate) enum Taken<R> {
 /// Whether somebody has to [`Queue::watch`] from now on.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Watch {
+pub(crate) enum WatchdogState {
     Running,
     Needed,
 }
@@ -62,14 +62,14 @@ impl<R> Queue<R> {
     }
 
     /// Adds a request, and calls an instance unless one is on its way.
-    pub(crate) fn push(&self, asker: Asker, request: R) -> (Need, Watch) {
+    pub(crate) fn push(&self, asker: Asker, request: R) -> (Need, WatchdogState) {
         let mut inner = self.inner.lock();
         inner.waiting.push(asker, request);
         inner.pushed()
     }
 
     /// Adds a request before all that wait.
-    pub(crate) fn push_first(&self, request: R) -> (Need, Watch) {
+    pub(crate) fn push_first(&self, request: R) -> (Need, WatchdogState) {
         let mut inner = self.inner.lock();
         inner.waiting.push_first(request);
         inner.pushed()
@@ -92,15 +92,15 @@ impl<R> Queue<R> {
         seat: &mut Seat,
         waker: &Waker,
         may: impl Fn(Asker) -> bool,
-    ) -> (Taken<R>, Need) {
+    ) -> (NextRequest<R>, Need) {
         let mut inner = self.inner.lock();
         inner.instances.arrived(seat);
         let Some(request) = inner.waiting.pop_first_or_of(may) else {
             if inner.waiting.is_empty() {
                 inner.instances.sleeps(seat, waker);
-                return (Taken::Sleeps, Need::Nothing);
+                return (NextRequest::Sleeps, Need::Nothing);
             }
-            return (Taken::Passes, inner.call_for_the_rest());
+            return (NextRequest::Passes, inner.call_for_the_rest());
         };
         let others_can_help = self.has_threads && inner.instances.some_sleep();
         let need = if others_can_help {
@@ -108,7 +108,7 @@ impl<R> Queue<R> {
         } else {
             inner.call_for_who_waits_long()
         };
-        (Taken::Request(request), need)
+        (NextRequest::Request(request), need)
     }
 
     /// An instance that may have been called looks later. Others are called for what has waited long.
@@ -147,10 +147,10 @@ impl<R> Queue<R> {
 }
 
 impl<R> Inner<R> {
-    fn pushed(&mut self) -> (Need, Watch) {
+    fn pushed(&mut self) -> (Need, WatchdogState) {
         let watch = match std::mem::replace(&mut self.is_watched, true) {
-            true => Watch::Running,
-            false => Watch::Needed,
+            true => WatchdogState::Running,
+            false => WatchdogState::Needed,
         };
         (self.instances.call(), watch)
     }
@@ -198,11 +198,11 @@ mod tests {
         let waker = bell.clone().into();
         assert_eq!(
             queue.take(&mut seat, &waker, ANY),
-            (Taken::Request(0), Need::Nothing)
+            (NextRequest::Request(0), Need::Nothing)
         );
         assert_eq!(
             queue.take(&mut seat, &waker, ANY),
-            (Taken::Sleeps, Need::Nothing)
+            (NextRequest::Sleeps, Need::Nothing)
         );
         (seat, bell)
     }
@@ -214,13 +214,16 @@ mod tests {
         assert_eq!(queue.push(None, 2).0, Need::Nothing);
         assert_eq!(
             queue.take(&mut seat, Waker::noop(), ANY).0,
-            Taken::Request(1)
+            NextRequest::Request(1)
         );
         assert_eq!(
             queue.take(&mut seat, Waker::noop(), ANY).0,
-            Taken::Request(2)
+            NextRequest::Request(2)
         );
-        assert_eq!(queue.take(&mut seat, Waker::noop(), ANY).0, Taken::Sleeps);
+        assert_eq!(
+            queue.take(&mut seat, Waker::noop(), ANY).0,
+            NextRequest::Sleeps
+        );
     }
 
     #[test]
@@ -228,20 +231,29 @@ mod tests {
         let queue = patient(1);
         let mut first = made(queue.push(None, 1).0);
         let waker = Waker::noop();
-        assert_eq!(queue.take(&mut first, waker, ANY).0, Taken::Request(1));
+        assert_eq!(
+            queue.take(&mut first, waker, ANY).0,
+            NextRequest::Request(1)
+        );
         let (mut second, bell) = {
             // The first is at work, so another is made.
             let (seat, bell) = asleep(&queue);
-            assert_eq!(queue.take(&mut first, waker, ANY).0, Taken::Sleeps);
+            assert_eq!(queue.take(&mut first, waker, ANY).0, NextRequest::Sleeps);
             (seat, bell)
         };
         assert_eq!(queue.push(None, 2).0, Need::Nothing);
         assert_eq!(queue.push(None, 3).0, Need::Nothing);
         assert_eq!(bell.rang(), 0, "the first slept last");
-        assert_eq!(queue.take(&mut first, waker, ANY).0, Taken::Request(2));
+        assert_eq!(
+            queue.take(&mut first, waker, ANY).0,
+            NextRequest::Request(2)
+        );
         assert_eq!(queue.pass(&mut first), Need::Nothing);
         assert_eq!(bell.rang(), 1, "the first takes no more");
-        assert_eq!(queue.take(&mut second, waker, ANY).0, Taken::Request(3));
+        assert_eq!(
+            queue.take(&mut second, waker, ANY).0,
+            NextRequest::Request(3)
+        );
     }
 
     #[test]
@@ -254,7 +266,7 @@ mod tests {
         let mut other = queue.watch().map(made).expect("it waits");
         assert_eq!(
             queue.take(&mut other, Waker::noop(), ANY).0,
-            Taken::Request(1)
+            NextRequest::Request(1)
         );
     }
 
@@ -262,20 +274,20 @@ mod tests {
     fn a_queue_is_watched_while_something_waits() {
         let queue = patient(1);
         let (need, watch) = queue.push(None, 1);
-        assert_eq!(watch, Watch::Needed);
-        assert_eq!(queue.push(None, 2).1, Watch::Running);
+        assert_eq!(watch, WatchdogState::Needed);
+        assert_eq!(queue.push(None, 2).1, WatchdogState::Running);
         let mut seat = made(need);
         assert_eq!(
             queue.take(&mut seat, Waker::noop(), ANY).0,
-            Taken::Request(1)
+            NextRequest::Request(1)
         );
         assert_eq!(queue.watch(), Some(Need::Nothing));
         assert_eq!(
             queue.take(&mut seat, Waker::noop(), ANY).0,
-            Taken::Request(2)
+            NextRequest::Request(2)
         );
         assert_eq!(queue.watch(), None);
-        assert_eq!(queue.push(None, 3).1, Watch::Needed);
+        assert_eq!(queue.push(None, 3).1, WatchdogState::Needed);
     }
 
     #[test]
@@ -289,7 +301,7 @@ mod tests {
         assert_eq!(queue.watch(), Some(Need::Nothing), "one is being made");
         let mut other = made(queue.arrive(&mut seat));
         let (request, need) = queue.take(&mut other, Waker::noop(), ANY);
-        assert_eq!(request, Taken::Request(1));
+        assert_eq!(request, NextRequest::Request(1));
         made(need);
     }
 
@@ -299,22 +311,25 @@ mod tests {
         let mut busy = made(queue.push(None, 1).0);
         assert_eq!(
             queue.take(&mut busy, Waker::noop(), ANY).0,
-            Taken::Request(1)
+            NextRequest::Request(1)
         );
         let (mut other, bell) = asleep(&queue);
-        assert_eq!(queue.take(&mut busy, Waker::noop(), ANY).0, Taken::Sleeps);
+        assert_eq!(
+            queue.take(&mut busy, Waker::noop(), ANY).0,
+            NextRequest::Sleeps
+        );
         for request in 2..=4 {
             assert_eq!(queue.push(None, request).0, Need::Nothing);
         }
         assert_eq!(bell.rang(), 0, "the one that slept last is on its way");
         assert_eq!(
             queue.take(&mut busy, Waker::noop(), ANY).0,
-            Taken::Request(2)
+            NextRequest::Request(2)
         );
         assert_eq!(bell.rang(), 1);
         assert_eq!(
             queue.take(&mut other, Waker::noop(), ANY).0,
-            Taken::Request(3)
+            NextRequest::Request(3)
         );
     }
 
@@ -328,14 +343,20 @@ mod tests {
         let waker = Waker::noop();
         let not_theirs = |asker| asker != client;
         let (taken, _) = queue.take(&mut seat, waker, not_theirs);
-        assert_eq!(taken, Taken::Request(2));
+        assert_eq!(taken, NextRequest::Request(2));
         let (taken, need) = queue.take(&mut seat, waker, not_theirs);
-        assert_eq!(taken, Taken::Passes);
+        assert_eq!(taken, NextRequest::Passes);
         let mut other = made(need);
-        assert_eq!(queue.take(&mut other, waker, ANY).0, Taken::Request(1));
-        assert_eq!(queue.take(&mut other, waker, ANY).0, Taken::Request(3));
+        assert_eq!(
+            queue.take(&mut other, waker, ANY).0,
+            NextRequest::Request(1)
+        );
+        assert_eq!(
+            queue.take(&mut other, waker, ANY).0,
+            NextRequest::Request(3)
+        );
         let (taken, _) = queue.take(&mut seat, waker, not_theirs);
-        assert_eq!(taken, Taken::Sleeps);
+        assert_eq!(taken, NextRequest::Sleeps);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::state::State;
 const TIME_LIMIT: Duration = Duration::from_secs(600);
 
 /// Whether a refresh may find that it is not due.
-pub(crate) enum Haste {
+pub(crate) enum Urgency {
     WhenDue,
     Now,
 }
@@ -23,11 +23,11 @@ pub(crate) enum Haste {
 ///
 /// # Errors
 /// One line says why the component, or the call of it, failed.
-pub(crate) async fn refresh(generation: &Generation, haste: Haste) -> Result<Outcome, String> {
+pub(crate) async fn refresh(generation: &Generation, urgency: Urgency) -> Result<Outcome, String> {
     let context = &generation.context;
     let mut root = context.tracing.task("refresh");
     root.about(context.name.clone());
-    let outcome = refresh_within(generation, haste, root.inside()).await;
+    let outcome = refresh_within(generation, urgency, root.inside()).await;
     match &outcome {
         Ok(Outcome::Rebuilt) => root.set("store.refresh.outcome", "rebuilt"),
         Ok(Outcome::Unchanged) => root.set("store.refresh.outcome", "unchanged"),
@@ -39,11 +39,11 @@ pub(crate) async fn refresh(generation: &Generation, haste: Haste) -> Result<Out
 
 async fn refresh_within(
     generation: &Generation,
-    haste: Haste,
+    urgency: Urgency,
     trace: Trace,
 ) -> Result<Outcome, String> {
     tokio::select! {
-        outcome = tokio::time::timeout(TIME_LIMIT, call(generation, haste, trace)) => {
+        outcome = tokio::time::timeout(TIME_LIMIT, call(generation, urgency, trace)) => {
             outcome.unwrap_or_else(|_| Err(format!("not done within {TIME_LIMIT:?}")))
         }
         () = generation.life.cut.cancelled() => Err("its generation has ended".into()),
@@ -51,7 +51,7 @@ async fn refresh_within(
 }
 
 /// One call in an instance of its own, so that long work shares nothing with requests.
-async fn call(generation: &Generation, haste: Haste, trace: Trace) -> Result<Outcome, String> {
+async fn call(generation: &Generation, urgency: Urgency, trace: Trace) -> Result<Outcome, String> {
     let compiled = &generation.version.compiled;
     let Some(refresher) = &compiled.refresher else {
         return Err("the component exports no refresh function".into());
@@ -64,9 +64,9 @@ async fn call(generation: &Generation, haste: Haste, trace: Trace) -> Result<Out
         store
             .run_concurrent(async |accessor: &Accessor<State>| {
                 let refresher = instance.store_reports_refresh();
-                match haste {
-                    Haste::WhenDue => refresher.call_refresh(accessor).await,
-                    Haste::Now => refresher.call_refresh_now(accessor).await,
+                match urgency {
+                    Urgency::WhenDue => refresher.call_refresh(accessor).await,
+                    Urgency::Now => refresher.call_refresh_now(accessor).await,
                 }
             })
             .await?

@@ -7,7 +7,7 @@ use wasmtime::component::ResourceTable;
 
 use super::caller::Callers;
 use super::context::Context;
-use super::generation::Life;
+use super::generation::GenerationLife;
 use super::limits::MemoryLimiter;
 use super::share::MemoryShare;
 use super::wasi::Wasi;
@@ -17,7 +17,7 @@ pub(crate) struct State {
     /// Shared by all instances of the component.
     pub(crate) component: Arc<Context>,
     /// Shared by all instances of its generation.
-    pub(crate) life: Arc<Life>,
+    pub(crate) life: Arc<GenerationLife>,
     /// What the host may hold for it.
     pub(crate) share: MemoryShare,
     /// The resources the instance holds: connections, streams, requests.
@@ -30,7 +30,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(component: Arc<Context>, life: Arc<Life>) -> Self {
+    pub(crate) fn new(component: Arc<Context>, life: Arc<GenerationLife>) -> Self {
         let limit = component.limits.memory_limit_bytes();
         let share = MemoryShare::of(limit);
         Self {

@@ -18,15 +18,15 @@ use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 
 use super::bell::Bell;
-use super::caller::{Caller, Errand};
-use super::company::Company;
+use super::caller::{Caller, CallerProgress};
 use super::expiry::{Activity, Expiry};
-use super::instances::{Admission, Answer, Fate, Instances, Job, NoAnswer};
+use super::instances::{Admission, Answer, InstanceFate, Instances, Job, NoAnswer};
+use super::occupancy::Occupancy;
 use super::phase::Phase;
-use super::queue::Taken;
+use super::processor_turn::{ProcessorTurn, TURN, computes};
+use super::queue::NextRequest;
 use super::readers::Readers;
 use super::roster::Seat;
-use super::spell::{Spell, TURN, computes};
 use super::state::State;
 use crate::clients::Asker;
 
@@ -47,11 +47,11 @@ pub(crate) async fn run(
         instances,
         seat: Mutex::new(seat),
         service,
-        fate: Fate::default(),
+        fate: InstanceFate::default(),
         readers: Readers::default(),
         activity: Mutex::new(Activity::Idle(Instant::now())),
         phase: Mutex::new(Phase::Waiting),
-        company: Mutex::default(),
+        occupancy: Mutex::default(),
     };
     let result = worker.work(&mut store).await;
     if result.is_err() {
@@ -69,11 +69,11 @@ struct Worker<'a> {
     instances: &'a Instances,
     seat: Mutex<&'a mut Seat>,
     service: Service,
-    fate: Fate,
+    fate: InstanceFate,
     readers: Readers,
     activity: Mutex<Activity>,
     phase: Mutex<Phase>,
-    company: Mutex<Company>,
+    occupancy: Mutex<Occupancy>,
 }
 
 /// How a turn of an instance ended.
@@ -101,7 +101,7 @@ impl<'a> Worker<'a> {
         let mut inside = pin!(inside);
         let limits = &self.instances.component().limits;
         let mut expiry = Expiry::new(limits, self.instances.life());
-        let mut spell = Spell::default();
+        let mut processor_turn = ProcessorTurn::default();
         let bell = Arc::new(Bell::default());
         let waker = bell.clone().into();
         std::future::poll_fn(|cx| {
@@ -110,15 +110,15 @@ impl<'a> Worker<'a> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if spell.poll(cx, self.client()).is_ready() {
+            if processor_turn.poll(cx, self.client()).is_ready() {
                 bell.mute(cx.waker());
                 let mut inner = TaskContext::from_waker(&waker);
-                let turn = self.turn(&mut inner, &bell, &spell, inside.as_mut());
+                let turn = self.turn(&mut inner, &bell, &processor_turn, inside.as_mut());
                 bell.unmute();
                 match turn {
                     Turn::Ended(result) => return Poll::Ready(result.flatten()),
-                    Turn::Rests => spell.rest(),
-                    Turn::Over => spell.end_turn(cx, self.client()),
+                    Turn::Rests => processor_turn.rest(),
+                    Turn::Over => processor_turn.end_turn(cx, self.client()),
                 }
             }
             let activity = *self.activity.lock();
@@ -135,7 +135,7 @@ impl<'a> Worker<'a> {
         &self,
         cx: &mut TaskContext<'_>,
         bell: &Bell,
-        spell: &Spell,
+        processor_turn: &ProcessorTurn,
         mut inside: Pin<&mut impl Future<Output = T>>,
     ) -> Turn<T> {
         let began = Instant::now();
@@ -153,7 +153,7 @@ impl<'a> Worker<'a> {
                 return Turn::Rests;
             }
             // Who has just taken a request may be for another client now.
-            if began.elapsed() >= TURN || spell.must_wait(self.client()) {
+            if began.elapsed() >= TURN || processor_turn.must_wait(self.client()) {
                 return Turn::Over;
             }
         }
@@ -172,7 +172,7 @@ impl<'a> Worker<'a> {
             let mut took = false;
             loop {
                 while let Poll::Ready(Some(in_time)) = calls.poll_next_unpin(cx) {
-                    self.company.lock().answered();
+                    self.occupancy.lock().answered();
                     // One that is late may never end, so the instance ends with those it has.
                     is_open &= in_time?;
                     if calls.is_empty() {
@@ -195,16 +195,16 @@ impl<'a> Worker<'a> {
                     self.pass();
                     break;
                 }
-                let may = |asker| self.company.lock().may_have(asker, computes);
+                let may = |asker| self.occupancy.lock().may_have(asker, computes);
                 let (taken, need) = queue.take(&mut self.seat.lock(), cx.waker(), may);
                 self.instances.meet(need);
                 let job = match taken {
-                    Taken::Request(job) => job,
-                    Taken::Sleeps => {
+                    NextRequest::Request(job) => job,
+                    NextRequest::Sleeps => {
                         self.phase.lock().sleep();
                         break;
                     }
-                    Taken::Passes => break,
+                    NextRequest::Passes => break,
                 };
                 if job.answer.is_closed() {
                     // Its client has left.
@@ -253,7 +253,7 @@ impl<'a> Worker<'a> {
         let caller = Caller {
             request: id,
             client,
-            errand: Errand::new(&inside, &request),
+            progress: CallerProgress::new(&inside, &request),
         };
         let (call, received) = accessor.with(|mut access| {
             let mut store = access.as_context_mut();
@@ -265,7 +265,7 @@ impl<'a> Worker<'a> {
             store.data_mut().callers.begin(call.task(), caller);
             wasmtime::error::Ok((call, received))
         })?;
-        self.company.lock().take(client);
+        self.occupancy.lock().take(client);
         let deadline = now + self.instances.component().limits.request_timeout;
         Ok(async move {
             let mut run = run;
@@ -322,7 +322,7 @@ impl<'a> Worker<'a> {
 
     /// For whom it works, as far as is known.
     fn client(&self) -> Asker {
-        self.company.lock().client()
+        self.occupancy.lock().client()
     }
 
     /// Leaves requests to others.

@@ -20,7 +20,7 @@ use store_server::build::Build;
 use store_server::metrics::{Declare, Format, registry, render, set_to_now};
 use store_server::trace::SpanCounters;
 
-pub(crate) use store_server::metrics::InUse;
+pub(crate) use store_server::metrics::GaugeGuard;
 
 use self::group::GroupFamilies;
 pub(crate) use self::group::GroupMetrics;
@@ -172,8 +172,8 @@ impl Metrics {
     }
 
     /// Counts an instance until the guard is dropped.
-    pub(crate) fn instance(&self, component: &str) -> InUse {
-        InUse::new(self.instances.with_label_values(&[component]))
+    pub(crate) fn instance(&self, component: &str) -> GaugeGuard {
+        GaugeGuard::new(self.instances.with_label_values(&[component]))
     }
 
     pub(crate) fn trap(&self, component: &str) {

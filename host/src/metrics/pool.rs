@@ -2,7 +2,7 @@
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::{Declare, InUse};
+use super::{Declare, GaugeGuard};
 
 /// Bounds in seconds for the wait for a pooled connection: none at all, up to the usual limit of 2 s.
 const WAIT_SECONDS: [f64; 8] = [0.0001, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
@@ -104,12 +104,12 @@ pub(crate) struct PoolMetrics {
 
 impl PoolMetrics {
     /// Counts a connection as in use until the guard is dropped.
-    pub(crate) fn enter(&self) -> InUse {
-        InUse::new(self.in_use.clone())
+    pub(crate) fn enter(&self) -> GaugeGuard {
+        GaugeGuard::new(self.in_use.clone())
     }
 
     /// Counts a request as waiting for a connection until the guard is dropped.
-    pub(crate) fn wait(&self) -> InUse {
-        InUse::new(self.waiting.clone())
+    pub(crate) fn wait(&self) -> GaugeGuard {
+        GaugeGuard::new(self.waiting.clone())
     }
 }

@@ -9,7 +9,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use store_server::metrics::{Timing, Timings};
 use store_server::trace::Span;
 
-use super::{Declare, InUse, REQUEST_SECONDS};
+use super::{Declare, GaugeGuard, REQUEST_SECONDS};
 
 /// The calls that the course counts, by method and route.
 const COURSE_COUNTERS: [(&str, &str, &str); 3] = [
@@ -168,8 +168,8 @@ impl MethodMetrics {
     }
 
     /// Counts a request as in flight until the guard is dropped.
-    pub(crate) fn in_flight(&self) -> InUse {
-        InUse::new(self.in_flight.clone())
+    pub(crate) fn in_flight(&self) -> GaugeGuard {
+        GaugeGuard::new(self.in_flight.clone())
     }
 
     /// Counts a request that has ended, with this root of its trace.

@@ -19,7 +19,7 @@ use super::sql::{self, Effect};
 use super::statement::AnswerLimit;
 use super::statement_span;
 use crate::clients::Permit;
-use crate::metrics::InUse;
+use crate::metrics::GaugeGuard;
 
 /// How long a server may take to notice by itself that we closed a connection.
 const ABANDONED: Duration = Duration::from_millis(100);
@@ -67,7 +67,7 @@ impl LiveConn {
 /// What a lent connection holds of its pool until it is returned or closed.
 pub(super) struct Loan {
     pub(super) _permit: Permit,
-    pub(super) _in_use: InUse,
+    pub(super) _in_use: GaugeGuard,
 }
 
 impl PooledConnection {
@@ -147,7 +147,7 @@ impl PooledConnection {
     pub(super) fn answer_limit(&self) -> AnswerLimit {
         AnswerLimit {
             time: self.statement_limit(),
-            stay: self.pool.server.stay_of(self),
+            tenure: self.pool.server.tenure_of(self),
         }
     }
 

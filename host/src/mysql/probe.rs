@@ -120,10 +120,10 @@ impl Probe {
 }
 
 /// What a server says of itself, by name.
-type Findings = HashMap<String, String>;
+type ServerVariables = HashMap<String, String>;
 
-async fn ask(conn: &mut Conn) -> mysql_async::Result<Findings> {
-    let mut found = Findings::new();
+async fn ask(conn: &mut Conn) -> mysql_async::Result<ServerVariables> {
+    let mut found = ServerVariables::new();
     let mut rows = conn.query::<Row, _>(VARIABLES).await?;
     rows.extend(conn.query::<Row, _>(GALERA).await?);
     found.extend(rows.into_iter().filter_map(named));
@@ -146,7 +146,7 @@ fn named(row: Row) -> Option<(String, String)> {
 }
 
 /// Judges a server by what it says of itself.
-fn judge(found: &Findings) -> Result<Fitness, &'static str> {
+fn judge(found: &ServerVariables) -> Result<Fitness, &'static str> {
     let is = |name: &str, wanted: &str| found.get(name).is_some_and(|value| value == wanted);
     // Some versions of MariaDB have more values than on and off.
     if found.contains_key("read_only") && !is("read_only", "OFF") {

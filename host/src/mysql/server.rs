@@ -9,7 +9,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use rustls::CertificateError;
 
-use super::group::{Group, Stay};
+use super::group::{Group, WriterTenure};
 use super::process::ListedConn;
 use super::servers::Servers;
 use super::sql::{self, Effect};
@@ -120,9 +120,9 @@ impl Server {
     }
 
     /// The member that a connection leads to, if it leads to one.
-    pub(super) fn stay_of(&self, conn: &Conn) -> Option<Stay> {
+    pub(super) fn tenure_of(&self, conn: &Conn) -> Option<WriterTenure> {
         let group = self.group.clone()?;
-        Some(Stay::new(group, place(conn.opts())))
+        Some(WriterTenure::new(group, place(conn.opts())))
     }
 
     async fn connect_with(&self, opts: Arc<Opts>) -> Result<Conn, mysql_async::Error> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use store_server::names::Resolver;
 
-use super::group::{Group, Notebook, Reach, Roster, WriterRecords};
+use super::group::{Group, GroupMembers, MemberAccess, Notebook, WriterRecords};
 use crate::config::{HostPort, MysqlMember, MysqlSettings};
 use crate::metrics::Metrics;
 use crate::outbound::{Backend, Tls};
@@ -106,10 +106,10 @@ impl Servers {
     }
 
     fn start_group(&self, backend: &Backend) -> Arc<Group> {
-        let reach = Reach::new(backend.clone(), self.tls.clone());
+        let reach = MemberAccess::new(backend.clone(), self.tls.clone());
         let roster = match &self.members {
-            Members::Listed(members) => Roster::listed(reach, members),
-            Members::AllOf(name, resolver) => Roster::all_of(reach, name, resolver.clone()),
+            Members::Listed(members) => GroupMembers::listed(reach, members),
+            Members::AllOf(name, resolver) => GroupMembers::all_of(reach, name, resolver.clone()),
         };
         let database = backend.database().unwrap_or_default();
         let notebook = Notebook::new(self.writers.clone(), database, self.members.names());

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::connection::PooledConnection;
 use super::errors::says_closed;
-use super::group::Stay;
+use super::group::WriterTenure;
 use super::session::Verdict;
 use super::sql::Effect;
 
@@ -36,7 +36,7 @@ const STALE_SHOWS: Duration = Duration::from_secs(1);
 pub(super) struct AnswerLimit {
     pub(super) time: Duration,
     /// Shorter if the server is one of several, and the work goes to another meanwhile.
-    pub(super) stay: Option<Stay>,
+    pub(super) tenure: Option<WriterTenure>,
 }
 
 impl<'a> Statement<'a> {
@@ -177,12 +177,12 @@ pub(super) async fn within<T>(
 ) -> mysql_async::Result<T> {
     let silent = |reason| std::io::Error::new(std::io::ErrorKind::TimedOut, reason);
     let answer = timeout(limit.time, answer);
-    let answer = match &limit.stay {
+    let answer = match &limit.tenure {
         None => answer.await,
-        Some(stay) => tokio::select! {
+        Some(tenure) => tokio::select! {
             biased;
             answer = answer => answer,
-            () = stay.over() => return Err(silent("no answer, and MySQL is written to elsewhere").into()),
+            () = tenure.over() => return Err(silent("no answer, and MySQL is written to elsewhere").into()),
         },
     };
     answer.map_err(|_| silent("no answer in time"))?

@@ -10,7 +10,7 @@ use redis::RedisConnectionInfo;
 use rustls::ClientConfig;
 use url::{Host, Url};
 
-use super::asked_tls::AskedTls;
+use super::address_tls::AddressTls;
 use super::tls::Tls;
 use crate::config::{HostPort, TlsMode};
 
@@ -59,7 +59,7 @@ pub(crate) struct Backend {
     user: Option<String>,
     password: Option<String>,
     database: Option<String>,
-    tls: AskedTls,
+    tls: AddressTls,
     /// The host that a server's certificate is to be for, wherever it is connected to; none: the one that is connected to.
     certified: Option<String>,
 }
@@ -85,8 +85,8 @@ impl Backend {
         };
         let host = host.ok_or_else(|| format!("the {scheme}:// address names no host"))?;
         let tls = match kind {
-            Kind::Mysql => AskedTls::of_mysql(&url)?,
-            Kind::Redis => AskedTls::of_redis(&url)?,
+            Kind::Mysql => AddressTls::of_mysql(&url)?,
+            Kind::Redis => AddressTls::of_redis(&url)?,
         };
         Ok(Self {
             scheme,

@@ -1,12 +1,12 @@
 //! Where components may connect to: the addresses of databases and caches, and the list that allows them.
 //!
-//! A `backend` is an address that was taken apart once, with the TLS that it asks for (`asked_tls`), an `allowed_host` one
+//! A `backend` is an address that was taken apart once, with the TLS that it asks for (`address_tls`), an `allowed_host` one
 //! entry of `allowed_outbound_hosts`. `tls` has what the settings say of servers of one kind, and a `verifier` looks at
 //! their certificates. `by_address` holds what is open to a few addresses at once. `attributes` is what traces say of a
 //! backend. Nothing here connects; `mysql` and `redis` do.
 
+mod address_tls;
 mod allowed_host;
-mod asked_tls;
 mod attributes;
 mod backend;
 mod by_address;

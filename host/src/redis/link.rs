@@ -21,7 +21,7 @@ use super::is_outage;
 use super::near::NearCache;
 use super::scripts::ScriptEnder;
 use super::settings::LinkSettings;
-use super::target::{Target, Watch};
+use super::target::{FailoverWatch, Target};
 use crate::clients::{Asker, Permit, Permits};
 use crate::outbound::{Attributes, Backend};
 
@@ -58,7 +58,7 @@ struct OpenConnection {
 struct Driver {
     task: AbortHandle,
     /// Ends it when another server is the primary.
-    _watch: Option<Watch>,
+    _watch: Option<FailoverWatch>,
     /// Whether it ended because a reply was too large.
     is_over: Arc<AtomicBool>,
 }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::dial::Dialer;
 use super::link::timed_out;
 use crate::config::HostPort;
-use crate::instance::Trouble;
+use crate::instance::LogThrottle;
 
 /// The commands that run a script.
 const SCRIPTS: [&str; 4] = ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
@@ -45,7 +45,7 @@ pub(super) struct ScriptEnder {
     given_up: AtomicUsize,
     /// Scripts that were ended.
     ended: Option<IntCounter>,
-    trouble: Trouble,
+    trouble: LogThrottle,
 }
 
 /// A script that was sent. If it is dropped before it has an answer, the script is ended once its time is over.
@@ -79,7 +79,7 @@ impl ScriptEnder {
             limit,
             given_up: AtomicUsize::new(0),
             ended,
-            trouble: Trouble::default(),
+            trouble: LogThrottle::default(),
         })
     }
 

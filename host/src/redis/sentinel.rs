@@ -23,17 +23,17 @@ const UNKNOWN: &str = "no Sentinel watches a primary of this name";
 pub(crate) struct Sentinels {
     sentinels: Vec<(HostPort, Arc<Link>)>,
     /// What was found last, by name. Held while the Sentinels are asked, so that many who ask at once ask once.
-    found: Mutex<HashMap<String, Found>>,
+    found: Mutex<HashMap<String, PrimaryLookup>>,
 }
 
-struct Found {
+struct PrimaryLookup {
     at: Instant,
     primary: RedisResult<HostPort>,
 }
 
 /// What one Sentinel says of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Opinion {
+struct SentinelReply {
     primary: HostPort,
     /// One more with each failover: <https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/>.
     epoch: u64,
@@ -59,7 +59,7 @@ impl Sentinels {
             return found.primary.clone();
         }
         let primary = self.ask_all(name).await;
-        let now = Found {
+        let now = PrimaryLookup {
             at: Instant::now(),
             primary: primary.clone(),
         };
@@ -110,7 +110,7 @@ pub(crate) fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::MasterNameNotFoundBySentinel
 }
 
-async fn ask(link: &Link, name: &str) -> RedisResult<Opinion> {
+async fn ask(link: &Link, name: &str) -> RedisResult<SentinelReply> {
     let question = redis::cmd("SENTINEL").arg("MASTER").arg(name).to_owned();
     // In a box: a link may ask Sentinels itself, though these don't.
     match Box::pin(link.run(&question, None)).await {
@@ -122,12 +122,12 @@ async fn ask(link: &Link, name: &str) -> RedisResult<Opinion> {
     }
 }
 
-fn opinion(reply: Value) -> RedisResult<Opinion> {
+fn opinion(reply: Value) -> RedisResult<SentinelReply> {
     let fields = HashMap::<String, String>::from_redis_value(reply)?;
     let field = |name: &str| fields.get(name).map(String::as_str);
     let read = || {
         let port = field("port")?.parse().ok()?;
-        Some(Opinion {
+        Some(SentinelReply {
             primary: HostPort::new(field("ip")?, port),
             epoch: field("config-epoch")?.parse().ok()?,
         })

@@ -24,9 +24,9 @@ pub(super) enum Target {
 }
 
 /// The task that ends a connection when its server is the primary no longer. It ends when it is dropped.
-pub(super) struct Watch(AbortHandle);
+pub(super) struct FailoverWatch(AbortHandle);
 
-impl Drop for Watch {
+impl Drop for FailoverWatch {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -67,7 +67,7 @@ impl Target {
         server: HostPort,
         driver: AbortHandle,
         near: Option<Arc<NearCache>>,
-    ) -> Option<Watch> {
+    ) -> Option<FailoverWatch> {
         let Self::Primary(address, sentinels) = self else {
             return None;
         };
@@ -89,6 +89,6 @@ impl Target {
                 }
             }
         });
-        Some(Watch(task.abort_handle()))
+        Some(FailoverWatch(task.abort_handle()))
     }
 }

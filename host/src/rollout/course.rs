@@ -41,7 +41,7 @@ pub(crate) struct Course {
 
 /// What was asked for, before it is known whether it fits together.
 #[derive(Debug, Default)]
-pub(crate) struct Wish {
+pub(crate) struct RolloutRequest {
     pub(crate) canary: Option<TrafficShare>,
     pub(crate) canary_for: Option<Duration>,
     pub(crate) steps: Option<Vec<TrafficShare>>,
@@ -51,7 +51,7 @@ pub(crate) struct Wish {
     pub(crate) when: Option<Tester>,
 }
 
-impl Wish {
+impl RolloutRequest {
     /// The course of the roll-out; none if none is asked for. `name` is how whoever asked writes the name of a setting.
     ///
     /// # Errors
@@ -122,20 +122,20 @@ mod tests {
 
     #[test]
     fn a_canary_is_a_roll_out_of_one_step() {
-        let wish = Wish {
+        let wish = RolloutRequest {
             canary: share(),
             canary_for: Some(Duration::from_secs(5)),
-            ..Wish::default()
+            ..RolloutRequest::default()
         };
         let course = wish.course(flag).expect("valid").expect("a roll-out");
         assert_eq!(
             (course.steps.len(), course.step_for),
             (1, Duration::from_secs(5))
         );
-        assert_eq!(Wish::default().course(flag), Ok(None));
-        let wish = Wish {
+        assert_eq!(RolloutRequest::default().course(flag), Ok(None));
+        let wish = RolloutRequest {
             mirror: share(),
-            ..Wish::default()
+            ..RolloutRequest::default()
         };
         let course = wish.course(flag).expect("valid").expect("a roll-out");
         assert!(course.steps.is_empty());
@@ -147,63 +147,63 @@ mod tests {
         let second = Some(Duration::from_secs(1));
         for (wish, expected) in [
             (
-                Wish {
+                RolloutRequest {
                     canary: share(),
                     steps: steps(),
-                    ..Wish::default()
+                    ..RolloutRequest::default()
                 },
                 "--canary: a canary is a roll-out of one step; leave it out, or --steps",
             ),
             (
-                Wish {
+                RolloutRequest {
                     canary_for: second,
-                    ..Wish::default()
+                    ..RolloutRequest::default()
                 },
                 "--for: needs --canary",
             ),
             (
-                Wish {
+                RolloutRequest {
                     canary_for: second,
                     steps: steps(),
-                    ..Wish::default()
+                    ..RolloutRequest::default()
                 },
                 "--for: needs --canary",
             ),
             (
-                Wish {
+                RolloutRequest {
                     step_for: second,
-                    ..Wish::default()
+                    ..RolloutRequest::default()
                 },
                 "--step-for: needs --steps",
             ),
             (
-                Wish {
+                RolloutRequest {
                     step_for: second,
                     mirror: share(),
-                    ..Wish::default()
+                    ..RolloutRequest::default()
                 },
                 "--step-for: needs --steps",
             ),
             (
-                Wish {
+                RolloutRequest {
                     step_for: second,
                     canary: share(),
-                    ..Wish::default()
+                    ..RolloutRequest::default()
                 },
                 "--step-for: is for --steps",
             ),
             (
-                Wish {
+                RolloutRequest {
                     sticky: "header:x".parse().ok(),
                     mirror: share(),
-                    ..Wish::default()
+                    ..RolloutRequest::default()
                 },
                 "--sticky: needs --steps",
             ),
             (
-                Wish {
+                RolloutRequest {
                     when: "x:y".parse().ok(),
-                    ..Wish::default()
+                    ..RolloutRequest::default()
                 },
                 "--when: needs --steps or --mirror",
             ),

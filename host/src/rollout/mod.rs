@@ -16,9 +16,9 @@ mod share;
 mod verdict;
 
 pub(crate) use counts::{BUCKETS, Counts, bucket};
-pub(crate) use course::{Course, Wish, lease};
+pub(crate) use course::{Course, RolloutRequest, lease};
 pub(crate) use difference::{Difference, Side};
-pub(crate) use orphan::{Fate, Vote, once_promoted, while_open};
+pub(crate) use orphan::{OrphanAction, Vote, once_promoted, while_open};
 pub(crate) use phase::Phase;
 pub(crate) use selector::{Key, Sticky, Tester};
 pub(crate) use share::{TrafficShare, shares};

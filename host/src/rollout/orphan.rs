@@ -17,7 +17,7 @@ pub(crate) enum Vote {
 
 /// What the host does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum OrphanAction {
     /// It asks again later.
     Wait,
     Promote,
@@ -29,30 +29,30 @@ pub(crate) enum Fate {
 /// For a host on which both versions are live. No host takes a leader's word any more when this is asked, so a vote that is
 /// neither promoted nor withdrawn will not become one of them by itself. `is_late` after a long time of waiting for
 /// hosts that are silent.
-pub(crate) fn while_open(votes: &[Vote], is_late: bool) -> Fate {
+pub(crate) fn while_open(votes: &[Vote], is_late: bool) -> OrphanAction {
     if votes.contains(&Vote::Withdrawn) {
-        Fate::Withdraw
+        OrphanAction::Withdraw
     } else if votes.contains(&Vote::Promoted) {
-        Fate::Promote
+        OrphanAction::Promote
     } else if votes.contains(&Vote::Silent) && !votes.contains(&Vote::Unknown) && !is_late {
         // It may have been told to promote, which nobody is before all hosts take part.
-        Fate::Wait
+        OrphanAction::Wait
     } else {
-        Fate::Withdraw
+        OrphanAction::Withdraw
     }
 }
 
 /// For a host that was told to promote, and was not told that all have. A host that knows nothing of it is no reason to go
 /// back: nobody is told to promote before all hosts take part, so that one has forgotten. `is_late` after so long a time that
 /// whoever is silent is not waited for.
-pub(crate) fn once_promoted(votes: &[Vote], is_late: bool) -> Fate {
+pub(crate) fn once_promoted(votes: &[Vote], is_late: bool) -> OrphanAction {
     let is_settled = |vote: &Vote| matches!(vote, Vote::Promoted | Vote::Unknown);
     if votes.contains(&Vote::Withdrawn) {
-        Fate::Withdraw
+        OrphanAction::Withdraw
     } else if is_late || votes.iter().all(is_settled) {
-        Fate::Settle
+        OrphanAction::Settle
     } else {
-        Fate::Wait
+        OrphanAction::Wait
     }
 }
 
@@ -64,29 +64,35 @@ mod tests {
     fn one_that_was_promoted_takes_the_others_along_and_one_withdrawn_all() {
         use Vote::{Open, Promoted, Silent, Unknown, Withdrawn};
         for (votes, expected) in [
-            (&[Open, Open][..], Fate::Withdraw),
-            (&[Open, Promoted], Fate::Promote),
-            (&[Silent, Promoted], Fate::Promote),
-            (&[Promoted, Withdrawn], Fate::Withdraw),
-            (&[Unknown, Promoted], Fate::Promote),
-            (&[Unknown, Silent], Fate::Withdraw),
-            (&[Open, Silent], Fate::Wait),
-            (&[], Fate::Withdraw),
+            (&[Open, Open][..], OrphanAction::Withdraw),
+            (&[Open, Promoted], OrphanAction::Promote),
+            (&[Silent, Promoted], OrphanAction::Promote),
+            (&[Promoted, Withdrawn], OrphanAction::Withdraw),
+            (&[Unknown, Promoted], OrphanAction::Promote),
+            (&[Unknown, Silent], OrphanAction::Withdraw),
+            (&[Open, Silent], OrphanAction::Wait),
+            (&[], OrphanAction::Withdraw),
         ] {
             assert_eq!(while_open(votes, false), expected, "{votes:?}");
         }
-        assert_eq!(while_open(&[Open, Silent], true), Fate::Withdraw);
+        assert_eq!(while_open(&[Open, Silent], true), OrphanAction::Withdraw);
         for (votes, expected) in [
-            (&[Promoted, Promoted][..], Fate::Settle),
-            (&[Promoted, Unknown], Fate::Settle),
-            (&[Promoted, Open], Fate::Wait),
-            (&[Unknown, Silent], Fate::Wait),
-            (&[Silent, Withdrawn], Fate::Withdraw),
+            (&[Promoted, Promoted][..], OrphanAction::Settle),
+            (&[Promoted, Unknown], OrphanAction::Settle),
+            (&[Promoted, Open], OrphanAction::Wait),
+            (&[Unknown, Silent], OrphanAction::Wait),
+            (&[Silent, Withdrawn], OrphanAction::Withdraw),
         ] {
             assert_eq!(once_promoted(votes, false), expected, "{votes:?}");
         }
-        assert_eq!(once_promoted(&[Promoted, Silent], true), Fate::Settle);
-        assert_eq!(once_promoted(&[Withdrawn, Silent], true), Fate::Withdraw);
+        assert_eq!(
+            once_promoted(&[Promoted, Silent], true),
+            OrphanAction::Settle
+        );
+        assert_eq!(
+            once_promoted(&[Withdrawn, Silent], true),
+            OrphanAction::Withdraw
+        );
     }
 
     /// Three hosts in any state, each asked in any order and reached or not: once all reach all, those that know of the
@@ -126,13 +132,13 @@ mod tests {
                 let fate = match hosts[host] {
                     Vote::Open => while_open(&votes, round >= 3),
                     Vote::Promoted if !is_settled[host] => once_promoted(&votes, false),
-                    _ => Fate::Wait,
+                    _ => OrphanAction::Wait,
                 };
                 match fate {
-                    Fate::Promote => hosts[host] = Vote::Promoted,
-                    Fate::Withdraw => hosts[host] = Vote::Withdrawn,
-                    Fate::Settle => is_settled[host] = true,
-                    Fate::Wait => {}
+                    OrphanAction::Promote => hosts[host] = Vote::Promoted,
+                    OrphanAction::Withdraw => hosts[host] = Vote::Withdrawn,
+                    OrphanAction::Settle => is_settled[host] = true,
+                    OrphanAction::Wait => {}
                 }
             }
             let mut know = hosts.iter().filter(|host| **host != Vote::Unknown);

@@ -1,7 +1,7 @@
 //! A component that asks MySQL and Redis for whatever a test writes down.
 
 use reqwest::Method;
-use testbed::{HostOptions, Store};
+use testbed::{DataStore, HostOptions};
 
 use crate::operator::{GuestApp, bare_store, operated};
 use crate::support::{Shop, send};
@@ -14,7 +14,7 @@ pub(crate) async fn backend_shop(limits: &str) -> Shop {
 
 /// The same on a store of the test's own, with a host that is started otherwise.
 pub(crate) async fn backend_shop_on(
-    store: Store,
+    store: DataStore,
     limits: &str,
     change: impl Fn(HostOptions) -> HostOptions,
 ) -> Shop {

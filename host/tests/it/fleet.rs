@@ -4,7 +4,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use reqwest::Client;
-use testbed::{Host, HostOptions, Store};
+use testbed::{DataStore, Host, HostOptions};
 
 use crate::operator::{
     GuestApp, bare_store, command_line, guest, guest_in_mode, token_file, with_token,
@@ -14,7 +14,7 @@ use crate::support::{PATIENCE, eventually, host_binary, options};
 
 /// Two hosts with a memory each, whose admin listeners are where they were after a restart.
 pub(crate) struct Fleet {
-    pub(crate) store: Store,
+    pub(crate) store: DataStore,
     pub(crate) options: [HostOptions; 2],
     pub(crate) hosts: [Option<Host>; 2],
     pub(crate) client: Client,

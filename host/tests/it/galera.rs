@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use mysql_async::prelude::Queryable;
-use testbed::{Galera, Host, HostOptions, Purpose, Seat, Signal, Store, new_folder};
+use testbed::{DataStore, Galera, Host, HostOptions, Purpose, Seat, Signal, new_folder};
 
 use crate::members::{connect, make_user, writes_to};
 use crate::support::{eventually, host_binary, options};
@@ -25,7 +25,7 @@ async fn cluster() -> Option<Galera> {
 }
 
 /// A host of the store, which has its Redis elsewhere.
-async fn host(cluster: &Galera, store: &Store) -> Host {
+async fn host(cluster: &Galera, store: &DataStore) -> Host {
     let first = &cluster.nodes()[0];
     let url = first.url(DATABASE);
     let password = url.split([':', '@']).nth(2).unwrap();
@@ -52,7 +52,7 @@ async fn the_next_member_is_written_to_when_one_dies_or_falls_silent() {
         return;
     };
     testbed::migrate(&host_binary(), &cluster.nodes()[0].url(DATABASE)).unwrap();
-    let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     let hosts = [host(&cluster, &store).await, host(&cluster, &store).await];
     let [first, second, third] = [0, 1, 2].map(|node| cluster.nodes()[node].address());
     for (number, host) in (0..).zip(&hosts) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use testbed::{HostOptions, Store};
+use testbed::{DataStore, HostOptions};
 
 use crate::mysql_relay::{Fault, MysqlRelay};
 use crate::support::{Answer, Gate, Shop, empty_store, eventually, options, order_body, send};
@@ -310,7 +310,7 @@ async fn a_group_is_placed_once_whatever_becomes_of_its_commit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_are_right_however_far_they_lie_apart() {
-    let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"));
+    let store = DataStore::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"));
     let store = store.await.unwrap();
     store.migrate(crate::support::host_binary()).unwrap();
     let relay = MysqlRelay::to(&store).await;

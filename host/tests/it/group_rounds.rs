@@ -37,13 +37,13 @@ impl Random {
 
 /// An order of a round.
 #[derive(Clone, Debug)]
-struct Wish {
+struct OrderRequest {
     user: i64,
     items: Vec<(i64, i64)>,
     key: Option<String>,
 }
 
-impl Wish {
+impl OrderRequest {
     fn body(&self) -> Value {
         let item = |&(product, quantity)| json!({"product_id": product, "quantity": quantity});
         let items: Vec<_> = self.items.iter().map(item).collect();
@@ -70,12 +70,12 @@ struct Model {
     keys: HashMap<String, (Value, u64)>,
     orders: u64,
     /// Those with a key, placed or refused.
-    keyed: Vec<Wish>,
+    keyed: Vec<OrderRequest>,
 }
 
 impl Model {
     /// The status, and which of the model's orders it was if there is one.
-    fn place(&mut self, wish: &Wish) -> (u16, Option<u64>) {
+    fn place(&mut self, wish: &OrderRequest) -> (u16, Option<u64>) {
         if wish.key.is_some() {
             self.keyed.push(wish.clone());
         }
@@ -108,10 +108,10 @@ impl Model {
 
 /// Orders of which it does not matter who comes first: of each product that is short, everybody wants one piece and
 /// nothing else.
-fn round(number: u64, model: &Model, products: &[i64], random: &mut Random) -> Vec<Wish> {
+fn round(number: u64, model: &Model, products: &[i64], random: &mut Random) -> Vec<OrderRequest> {
     let (short, others) = products.split_at(SHORT);
     let (bare, plenty) = others.split_at(BARE);
-    let mut wishes: Vec<Wish> = Vec::new();
+    let mut wishes: Vec<OrderRequest> = Vec::new();
     for at in 0..8 + random.below(24) {
         let user = match random.below(10) {
             0 => UNKNOWN,
@@ -135,7 +135,7 @@ fn round(number: u64, model: &Model, products: &[i64], random: &mut Random) -> V
             0 if !is_short => Some(format!("{number}-{at}")),
             _ => None,
         };
-        wishes.push(Wish { user, items, key });
+        wishes.push(OrderRequest { user, items, key });
         // The same once more, beside the first.
         if random.below(6) == 0 {
             wishes.extend(wishes.last().cloned().filter(|wish| wish.key.is_some()));
@@ -156,7 +156,7 @@ fn round(number: u64, model: &Model, products: &[i64], random: &mut Random) -> V
 
 /// What is done to the transactions of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Breaks {
+enum RoundFault {
     Nothing,
     /// A connection is cut before any statement.
     Connection,
@@ -164,7 +164,7 @@ enum Breaks {
     Commit,
 }
 
-impl Breaks {
+impl RoundFault {
     fn prepare(self, relay: &MysqlRelay, random: &mut Random) {
         match self {
             Self::Nothing => {}
@@ -180,7 +180,7 @@ impl Breaks {
 
 /// Whether who sent this request is to try again: the connection broke while its key was looked up, or another request with
 /// the key is under way.
-fn is_to_be_repeated(wish: &Wish, answer: &Answer) -> bool {
+fn is_to_be_repeated(wish: &OrderRequest, answer: &Answer) -> bool {
     let is_passing = match answer.status.as_u16() {
         503 => true,
         409 => answer.text.contains("under way"),
@@ -191,7 +191,11 @@ fn is_to_be_repeated(wish: &Wish, answer: &Answer) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_groups_end_as_orders_that_are_placed_one_by_one() {
-    let breaks = [Breaks::Nothing, Breaks::Connection, Breaks::Commit];
+    let breaks = [
+        RoundFault::Nothing,
+        RoundFault::Connection,
+        RoundFault::Commit,
+    ];
     let runs = breaks.map(|breaks| [(breaks, "reject"), (breaks, "backorder")]);
     for (seed, (breaks, stock_policy)) in (FIRST_SEED..).zip(runs.into_iter().flatten()) {
         let run = format!("seed {seed}, {breaks:?}, {stock_policy}");

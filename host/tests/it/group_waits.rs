@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testbed::Store;
+use testbed::DataStore;
 use tokio::task::JoinHandle;
 
 use crate::group_orders::{count, keyed, one_instance, relayed, request};
@@ -215,7 +215,7 @@ async fn a_group_is_placed_once_if_one_of_its_orders_is_gone_before_its_commit_i
 }
 
 /// The first order of a user, once there is one.
-async fn first_of(store: &Store, user: i64) -> i64 {
+async fn first_of(store: &DataStore, user: i64) -> i64 {
     use mysql_async::prelude::Queryable;
     let mut mysql = store.mysql().await.unwrap();
     loop {

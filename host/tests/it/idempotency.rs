@@ -214,7 +214,7 @@ async fn a_key_lives_for_24_hours_where_clocks_are_changed() {
          VALUES (9001, UNIX_TIMESTAMP() - 400 * 86400, 0), (9001, UNIX_TIMESTAMP() - 43200, 1)",
         "SET GLOBAL time_zone = 'Test/Summer'",
     ];
-    let store = testbed::Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+    let store = testbed::DataStore::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
         .await
         .unwrap();
     store.migrate(crate::support::host_binary()).unwrap();

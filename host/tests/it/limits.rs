@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::support::{Shop, empty_store, eventually, options, order_body};
 
 /// The app with one of its lines changed, in the store's folder.
-pub(crate) fn changed_app(store: &testbed::Store, from: &str, to: &str) -> std::path::PathBuf {
+pub(crate) fn changed_app(store: &testbed::DataStore, from: &str, to: &str) -> std::path::PathBuf {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("..")
         .canonicalize()

@@ -5,7 +5,9 @@ use std::path::Path;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use serde_json::json;
-use testbed::{Host, HostOptions, MariaDb, MariaDbOptions, Purpose, Store, migrate, new_folder};
+use testbed::{
+    DataStore, Host, HostOptions, MariaDb, MariaDbOptions, Purpose, migrate, new_folder,
+};
 
 use crate::support::{PATIENCE, eventually, host_binary, options, refuses};
 
@@ -14,7 +16,7 @@ const USER: &str = "member";
 
 /// A primary and its replica, which hold one store's data.
 pub(crate) struct Pair {
-    pub(crate) store: Store,
+    pub(crate) store: DataStore,
     pub(crate) replica: MariaDb,
     database: String,
 }
@@ -78,12 +80,12 @@ async fn run(conn: &mut Conn, statements: &[&str]) {
 impl Pair {
     async fn start() -> Self {
         let base = env!("CARGO_TARGET_TMPDIR");
-        let (store, replica) = tokio::join!(Store::start_on_mariadb_only(base), mariadb());
+        let (store, replica) = tokio::join!(DataStore::start_on_mariadb_only(base), mariadb());
         Self::of(store.unwrap(), replica).await
     }
 
     /// Makes `replica` follow the MariaDB of `store`, which is its own.
-    pub(crate) async fn of(mut store: Store, mut replica: MariaDb) -> Self {
+    pub(crate) async fn of(mut store: DataStore, mut replica: MariaDb) -> Self {
         let mut primary = store.mariadb.take().unwrap();
         let url = store.addresses().mysql_url();
         let database = url.rsplit('/').next().unwrap().to_owned();
@@ -349,7 +351,7 @@ async fn a_stranger_named_first_is_outvoted_by_a_primary_and_its_replica() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_never_becomes_the_writer() {
     let base = env!("CARGO_TARGET_TMPDIR");
-    let mut store = Store::start_with_own_mariadb(base).await.unwrap();
+    let mut store = DataStore::start_with_own_mariadb(base).await.unwrap();
     store.migrate(host_binary()).unwrap();
     let mut own = store.mariadb.take().unwrap();
     let url = store.addresses().mysql_url().to_owned();

@@ -4,7 +4,9 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use testbed::{HostOptions, MariaDb, MariaDbOptions, NameServer, Purpose, Seat, Store, new_folder};
+use testbed::{
+    DataStore, HostOptions, MariaDb, MariaDbOptions, NameServer, Purpose, Seat, new_folder,
+};
 
 use crate::members::{Pair, make_user, metrics, options_with, readiness, writes_to};
 use crate::support::{empty_store, eventually, refuses};
@@ -23,7 +25,7 @@ struct Service {
 impl Service {
     async fn start() -> Self {
         let base = env!("CARGO_TARGET_TMPDIR");
-        let store = Store::start_on_mariadb_only(base).await.unwrap();
+        let store = DataStore::start_on_mariadb_only(base).await.unwrap();
         let port = store.mariadb.as_ref().unwrap().port();
         let replica = replica_at(port).await;
         Self {

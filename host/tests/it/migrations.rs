@@ -6,7 +6,7 @@ use std::path::Path;
 use mysql_async::prelude::Queryable;
 use reqwest::Method;
 use serde_json::json;
-use testbed::Store;
+use testbed::DataStore;
 
 use crate::support::{Shop, host_binary, options, order_body, send};
 
@@ -19,7 +19,7 @@ const EARLIER: [&str; 3] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_and_keys_of_an_earlier_release_are_kept() {
-    let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     let mut mysql = store.mysql().await.unwrap();
     mysql
         .query_drop("CREATE TABLE schema_migrations (version INT NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL)")

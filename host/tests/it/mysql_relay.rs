@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use testbed::Store;
+use testbed::DataStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,13 +39,13 @@ pub(crate) enum Fault {
 /// Relays until it is dropped.
 pub(crate) struct MysqlRelay {
     address: String,
-    control: Arc<Mutex<Control>>,
+    control: Arc<Mutex<RelayState>>,
     task: JoinHandle<()>,
 }
 
 /// Written by the test and by the connections.
 #[derive(Debug, Default)]
-struct Control {
+struct RelayState {
     /// For the commit after so many; taken by it.
     fault: Option<(u32, Fault)>,
     unreachable: bool,
@@ -61,11 +61,11 @@ struct Control {
 
 impl MysqlRelay {
     /// A relay to the MySQL of `store`.
-    pub(crate) async fn to(store: &Store) -> Self {
+    pub(crate) async fn to(store: &DataStore) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let control = Control {
+        let control = RelayState {
             server: mysql_address(store),
-            ..Control::default()
+            ..RelayState::default()
         };
         let control = Arc::new(Mutex::new(control));
         Self {
@@ -81,7 +81,7 @@ impl MysqlRelay {
     }
 
     /// Connections to come lead to the MySQL of another store.
-    pub(crate) fn lead_to(&self, store: &Store) {
+    pub(crate) fn lead_to(&self, store: &DataStore) {
         self.control.lock().unwrap().server = mysql_address(store);
     }
 
@@ -131,14 +131,14 @@ impl Drop for MysqlRelay {
 }
 
 /// Where a store's MySQL listens.
-pub(crate) fn mysql_address(store: &Store) -> String {
+pub(crate) fn mysql_address(store: &DataStore) -> String {
     let variables = store.addresses().variables();
     let mut addresses = variables.into_iter();
     let address = addresses.find_map(|(name, value)| (name == "mysql_address").then_some(value));
     address.unwrap()
 }
 
-async fn accept(listener: TcpListener, control: Arc<Mutex<Control>>) {
+async fn accept(listener: TcpListener, control: Arc<Mutex<RelayState>>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         if control.lock().unwrap().unreachable {
@@ -155,7 +155,7 @@ async fn accept(listener: TcpListener, control: Arc<Mutex<Control>>) {
 }
 
 /// One connection. It ends, on both sides, when either direction does.
-async fn relay(client: TcpStream, server: TcpStream, control: Arc<Mutex<Control>>) {
+async fn relay(client: TcpStream, server: TcpStream, control: Arc<Mutex<RelayState>>) {
     let statements = Mutex::new(Statements::default());
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
@@ -185,7 +185,7 @@ async fn to_server(
     mut to: OwnedWriteHalf,
     client: &tokio::sync::Mutex<OwnedWriteHalf>,
     statements: &Mutex<Statements>,
-    control: &Mutex<Control>,
+    control: &Mutex<RelayState>,
 ) -> io::Result<()> {
     loop {
         let packet = read_packet(&mut from).await?;
@@ -213,7 +213,11 @@ async fn to_server(
 }
 
 /// Looks at a packet of the client's, and gives what is to be done to it if it is a commit or one to cut at.
-fn fault(packet: &[u8], statements: &Mutex<Statements>, control: &Mutex<Control>) -> Option<Fault> {
+fn fault(
+    packet: &[u8],
+    statements: &Mutex<Statements>,
+    control: &Mutex<RelayState>,
+) -> Option<Fault> {
     // Commands begin a new sequence of packets.
     let [_, _, _, 0, command, payload @ ..] = packet else {
         return None;
@@ -250,7 +254,7 @@ async fn to_client(
     mut from: OwnedReadHalf,
     to: &tokio::sync::Mutex<OwnedWriteHalf>,
     statements: &Mutex<Statements>,
-    control: &Mutex<Control>,
+    control: &Mutex<RelayState>,
 ) -> io::Result<()> {
     loop {
         let packet = read_packet(&mut from).await?;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
-use testbed::{RedisOptions, RedisServer, Store};
+use testbed::{DataStore, RedisOptions, RedisServer};
 
 use crate::support::{PATIENCE, Shop, empty_store, eventually, options, refuses};
 
@@ -27,7 +27,7 @@ async fn put(redis: &mut MultiplexedConnection, product: i64) {
 }
 
 /// A shop whose refresh has done its work, and leaves the reports alone from then on.
-async fn shop_on(store: Store) -> (Shop, MultiplexedConnection) {
+async fn shop_on(store: DataStore) -> (Shop, MultiplexedConnection) {
     let shop = Shop::on(store, options().variable("report_refresh_seconds", "3600")).await;
     shop.refreshed().await;
     let redis = shop.store.redis().await.unwrap();

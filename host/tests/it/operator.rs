@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use testbed::{Guest, HostOptions, Store};
+use testbed::{DataStore, Guest, HostOptions};
 
 use crate::support::{Answer, Shop, eventually, host_binary, options, send};
 
@@ -18,7 +18,7 @@ use crate::support::{Answer, Shop, eventually, host_binary, options, send};
 pub(crate) const TOKEN: &str = "a-token-that-only-these-tests-know";
 
 /// A host that takes swaps, and keeps what it accepts in its store's folder.
-pub(crate) fn operated(store: &Store) -> HostOptions {
+pub(crate) fn operated(store: &DataStore) -> HostOptions {
     let state = store.folder().join("state");
     with_token(options())
         .arg("--state-folder")
@@ -41,7 +41,7 @@ pub(crate) struct GuestApp {
 
 impl GuestApp {
     /// Writes the app into the folder of `store`.
-    pub(crate) fn new(store: &Store) -> Self {
+    pub(crate) fn new(store: &DataStore) -> Self {
         Self::with_limits(store, "")
     }
 
@@ -54,7 +54,7 @@ impl GuestApp {
     }
 
     /// Writes the app with limits of the component `guest`, as in `request_timeout = "1s"`.
-    pub(crate) fn with_limits(store: &Store, limits: &str) -> Self {
+    pub(crate) fn with_limits(store: &DataStore, limits: &str) -> Self {
         let folder = store.folder();
         let app = Self {
             manifest: folder.join("guests.toml"),
@@ -129,8 +129,8 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 }
 
 /// A store without tables, which the test components don't use.
-pub(crate) async fn bare_store() -> Store {
-    Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap()
+pub(crate) async fn bare_store() -> DataStore {
+    DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap()
 }
 
 /// A shop of test components. Each flag is one word.
@@ -145,7 +145,7 @@ pub(crate) async fn guest_shop(flags: &[&str]) -> (Shop, GuestApp) {
 }
 
 /// A file with the admin token, for the command line.
-pub(crate) fn token_file(store: &Store) -> String {
+pub(crate) fn token_file(store: &DataStore) -> String {
     let path = store.folder().join("token");
     std::fs::write(&path, format!("{TOKEN}\n")).unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();

@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use reqwest::Method;
-use testbed::{Host, HostOptions, Store};
+use testbed::{DataStore, Host, HostOptions};
 
 use crate::operator::{
     GuestApp, bare_store, command_line, digest, guest, guest_in_mode, guest_shop, operated,
@@ -271,7 +271,7 @@ async fn two_hosts_keep_what_they_accepted_apart() {
 }
 
 /// Two hosts of their own, and the flags that name both.
-async fn fleet(store: &Store, flags: &[&str]) -> ([Host; 2], Vec<String>) {
+async fn fleet(store: &DataStore, flags: &[&str]) -> ([Host; 2], Vec<String>) {
     let app = GuestApp::new(store);
     let start = async || {
         let mut options = with_token(options());
@@ -289,7 +289,7 @@ async fn fleet(store: &Store, flags: &[&str]) -> ([Host; 2], Vec<String>) {
     (hosts, args)
 }
 
-async fn try_on_fleet(store: &Store, whom: &[String]) -> Output {
+async fn try_on_fleet(store: &DataStore, whom: &[String]) -> Output {
     let version = store.folder().join("second.wasm");
     guest("second").write(&version).unwrap();
     let version = version.display().to_string();

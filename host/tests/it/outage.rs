@@ -2,7 +2,7 @@
 
 use mysql_async::prelude::Queryable;
 use serde_json::json;
-use testbed::Store;
+use testbed::DataStore;
 
 use crate::support::{Shop, eventually, host_binary, options};
 
@@ -42,7 +42,7 @@ async fn without_redis_orders_are_accepted_and_reports_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_mysql_requests_are_503_and_recover_by_themselves() {
-    let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+    let store = DataStore::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
         .await
         .unwrap();
     store.migrate(host_binary()).unwrap();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use futures::future::join_all;
 use mysql_async::prelude::Queryable;
 use serde_json::json;
-use testbed::Store;
+use testbed::DataStore;
 use testbed::seed::{Dataset, Size};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,7 +15,7 @@ use crate::support::{Shop, empty_store, eventually, options};
 /// As many as the overview reads at most at once.
 const PAGE: usize = 500;
 
-async fn store_of(products: usize) -> Store {
+async fn store_of(products: usize) -> DataStore {
     let store = empty_store().await;
     let size = Size {
         users: 1,

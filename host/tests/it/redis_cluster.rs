@@ -1,7 +1,7 @@
 //! Redis Cluster: all keys of the store are in one slot, whose primary is found, and followed when another takes over.
 
 use serde_json::json;
-use testbed::{HostOptions, RedisCluster, RedisOptions, RedisServer, Store, free_port};
+use testbed::{DataStore, HostOptions, RedisCluster, RedisOptions, RedisServer, free_port};
 
 use crate::backends::backend_shop_on;
 use crate::operator::bare_store;
@@ -18,7 +18,7 @@ fn key(name: &str) -> String {
 }
 
 /// A store that does not use its own Redis, and the cluster that it uses.
-async fn clustered() -> (Store, RedisCluster) {
+async fn clustered() -> (DataStore, RedisCluster) {
     let store = empty_store().await;
     let cluster = RedisCluster::start(store.folder()).await.unwrap();
     (store, cluster)

@@ -12,7 +12,7 @@ use crate::support::eventually;
 
 /// What the relay does with what clients send.
 #[derive(Debug, Clone)]
-struct Course {
+struct RelayRules {
     /// Where connections lead; nowhere while cut.
     to: Option<String>,
     /// Whatever contains this is held, and all that its client sends after it.
@@ -22,7 +22,7 @@ struct Course {
 /// A relay on a port of its own. Dropping it ends it.
 pub(crate) struct Relay {
     address: String,
-    course: watch::Sender<Course>,
+    course: watch::Sender<RelayRules>,
     holds: Arc<AtomicBool>,
     /// Bytes that came from the server.
     received: Arc<AtomicU64>,
@@ -33,7 +33,7 @@ impl Relay {
     pub(crate) async fn to(address: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let relay_address = listener.local_addr().unwrap().to_string();
-        let (course, followed) = watch::channel(Course {
+        let (course, followed) = watch::channel(RelayRules {
             to: Some(address.to_owned()),
             hold: None,
         });
@@ -100,7 +100,7 @@ impl Drop for Relay {
 
 async fn relay(
     mut client: TcpStream,
-    mut course: watch::Receiver<Course>,
+    mut course: watch::Receiver<RelayRules>,
     held: Arc<AtomicBool>,
     received: Arc<AtomicU64>,
 ) {
@@ -117,7 +117,7 @@ async fn relay(
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
             let sent = &buffer[..length];
-            let is_held = |course: &Course| {
+            let is_held = |course: &RelayRules| {
                 let hold = course.hold.as_deref();
                 hold.is_some_and(|hold| sent.windows(hold.len()).any(|part| part == hold))
             };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testbed::Store;
+use testbed::DataStore;
 use testbed::seed::Dataset;
 
 use crate::support::{Shop, empty_store, eventually, host_binary, options};
@@ -128,7 +128,7 @@ async fn without_a_refresh_task_readers_still_get_current_reports() {
 /// Under plain Spin nobody refreshes, and a report lives for two intervals.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overdue_report_is_made_again_by_a_reader_or_shown_if_it_cannot_be() {
-    let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"));
+    let store = DataStore::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"));
     let store = store.await.unwrap();
     store.migrate(host_binary()).unwrap();
     let options = options().variable("report_refresh_seconds", "3600");

@@ -1,6 +1,6 @@
 //! What was accepted is served after a restart too; and the way back from it.
 
-use testbed::{HostOptions, Store};
+use testbed::{DataStore, HostOptions};
 
 use crate::operator::{
     GuestApp, HELD, bare_store, guest, guest_in_mode, operated, refusal, with_token,
@@ -259,7 +259,7 @@ async fn a_request_in_flight_outlives_a_rollback() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_folder_belongs_to_one_host() {
     let (shop, _app, options) = start().await;
-    let second: &Store = &shop.store;
+    let second: &DataStore = &shop.store;
     let refused = second.host(options).await.unwrap_err();
     assert!(format!("{refused:#}").contains("state"), "{refused:#}");
     assert_eq!(shop.answer("/x").await, "original");

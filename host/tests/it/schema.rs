@@ -3,13 +3,13 @@
 use std::process::Command;
 
 use mysql_async::prelude::Queryable;
-use testbed::Store;
+use testbed::DataStore;
 
 use crate::support::{host_binary, options, refuses};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_schema_is_exit_code_3_unless_it_is_allowed() {
-    let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     refuses(&store, options(), 3, &["schema 0", "`store-host migrate`"]).await;
 
     store.migrate(host_binary()).unwrap();
@@ -32,7 +32,7 @@ async fn another_schema_is_exit_code_3_unless_it_is_allowed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_settings_of_the_app_lead_to_the_database_and_to_its_secret() {
-    let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     let file = store.folder().join("a-password");
     let mut variables = store.addresses().variables();
     let is_password = |(name, _): &(String, String)| name == "mysql_password";

@@ -2,7 +2,7 @@
 
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
-use testbed::{HostOptions, RedisOptions, RedisServer, Seat, Sentinel, SentinelOptions, Store};
+use testbed::{DataStore, HostOptions, RedisOptions, RedisServer, Seat, Sentinel, SentinelOptions};
 
 use crate::support::{Shop, empty_store, eventually, options, refuses};
 
@@ -14,13 +14,13 @@ const HITS: &str = "store_redis_near_cache_reads_total{component=\"reports\",out
 const NAME: &str = "store-cache";
 
 /// A Sentinel, and the server that is the primary first; a store's own is its replica.
-struct Watched {
+struct WatchedPrimary {
     first: RedisServer,
     sentinel: Sentinel,
 }
 
-impl Watched {
-    async fn start() -> (Store, Self) {
+impl WatchedPrimary {
+    async fn start() -> (DataStore, Self) {
         let store = empty_store().await;
         let files = |name| store.folder().join(name);
         let first = RedisOptions::new(files("first"), files("first.log"));
@@ -79,7 +79,7 @@ async fn command(redis: &mut MultiplexedConnection, words: &[&str]) {
 }
 
 /// What the store's own Redis says of its part. A Sentinel closes the connections of a server whose part changes.
-async fn replication(store: &Store) -> String {
+async fn replication(store: &DataStore) -> String {
     let info = async {
         let mut redis = store.redis().await.ok()?;
         let mut command = redis::cmd("INFO");
@@ -92,7 +92,7 @@ async fn replication(store: &Store) -> String {
 /// The old primary lives on, and answers those who still speak to it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_is_followed_and_nothing_kept_near_is_old() {
-    let (store, watched) = Watched::start().await;
+    let (store, watched) = WatchedPrimary::start().await;
     let options = watched.options().variable("report_refresh_seconds", "3600");
     let shop = Shop::on(store, options).await;
     shop.refreshed().await;
@@ -132,7 +132,7 @@ async fn a_failover_is_followed_and_nothing_kept_near_is_old() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_primary_is_replaced_and_orders_go_on() {
-    let (store, mut watched) = Watched::start().await;
+    let (store, mut watched) = WatchedPrimary::start().await;
     let shop = Shop::on(store, watched.options()).await;
     let (user, product) = (shop.user(1).await, shop.product(10.0, 5).await);
     shop.order(user, product, 1).await.expect(201);
@@ -156,7 +156,7 @@ async fn a_dead_primary_is_replaced_and_orders_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_no_sentinel_watches_is_told() {
-    let (store, watched) = Watched::start().await;
+    let (store, watched) = WatchedPrimary::start().await;
     let stranger = watched.options().variable("redis_address", "stranger");
     let said = ["`stranger`", &watched.address(), "SENTINEL MASTERS"];
     refuses(&store, stranger.clone(), 1, &said).await;

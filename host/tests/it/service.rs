@@ -35,7 +35,7 @@ fn healthcheck(listen: &str) -> Output {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_health_check_says_whether_the_host_is_ready() {
-    let mut store = testbed::Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+    let mut store = testbed::DataStore::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
         .await
         .unwrap();
     store.migrate(host_binary()).unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mysql_async::prelude::Queryable;
-use testbed::Store;
+use testbed::DataStore;
 
 use crate::backends::{backend_shop, backend_shop_on};
 use crate::mysql_relay::{MysqlRelay, mysql_address};
@@ -130,7 +130,7 @@ async fn another_default_database_is_not_handed_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_store_does_itself_costs_no_reset() {
-    let store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+    let store = DataStore::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
         .await
         .unwrap();
     store.migrate(host_binary()).unwrap();
@@ -248,7 +248,7 @@ async fn a_generation_that_is_cut_off_leaves_no_statement_and_no_lock_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_statement_is_ended_on_its_own_server_or_nowhere() {
-    let own_mariadb = || Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"));
+    let own_mariadb = || DataStore::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"));
     let (store, other) = tokio::join!(own_mariadb(), own_mariadb());
     let (store, other) = (store.unwrap(), other.unwrap());
     let relay = MysqlRelay::to(&store).await;

@@ -20,7 +20,7 @@ async fn command(redis: &mut MultiplexedConnection, words: &[&str]) {
     outcome.unwrap_or_else(|error| panic!("{words:?}: {error}"));
 }
 
-fn redis_address(store: &testbed::Store) -> String {
+fn redis_address(store: &testbed::DataStore) -> String {
     format!("127.0.0.1:{}", store.redis_server.port())
 }
 

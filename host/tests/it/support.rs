@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use mysql_async::prelude::Queryable;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use testbed::{Host, HostOptions, Store};
+use testbed::{DataStore, Host, HostOptions};
 
 /// Longest time for anything that is bound to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A store, a host and a client.
 pub(crate) struct Shop {
-    pub(crate) store: Store,
+    pub(crate) store: DataStore,
     pub(crate) host: Host,
     pub(crate) client: Client,
 }
@@ -67,8 +67,8 @@ pub(crate) fn host_binary() -> PathBuf {
 }
 
 /// A store with tables and no rows.
-pub(crate) async fn empty_store() -> Store {
-    let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+pub(crate) async fn empty_store() -> DataStore {
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     store.migrate(host_binary()).unwrap();
     store
 }
@@ -85,7 +85,7 @@ impl Shop {
     }
 
     /// A shop on a store of the test's own.
-    pub(crate) async fn on(store: Store, options: HostOptions) -> Self {
+    pub(crate) async fn on(store: DataStore, options: HostOptions) -> Self {
         let host = store.host(options).await.unwrap();
         let client = Client::builder()
             .timeout(Duration::from_secs(60))
@@ -300,7 +300,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
 }
 
 /// Starts a host that must refuse, and checks its exit code and its one line.
-pub(crate) async fn refuses(store: &Store, options: HostOptions, code: i32, parts: &[&str]) {
+pub(crate) async fn refuses(store: &DataStore, options: HostOptions, code: i32, parts: &[&str]) {
     let options = store.placed(options);
     let (status, said) = Host::run_to_end(&options, store.addresses(), Duration::from_secs(60))
         .await

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use mysql_async::prelude::Queryable;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use testbed::{HostOptions, NameServer, Store};
+use testbed::{DataStore, HostOptions, NameServer};
 
 use crate::limits::changed_app;
 use crate::operator::with_token;
@@ -19,7 +19,7 @@ struct Papers {
 }
 
 impl Papers {
-    fn issue(store: &Store) -> Self {
+    fn issue(store: &DataStore) -> Self {
         let folder = store.folder().join("papers");
         fs::create_dir(&folder).unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -68,9 +68,9 @@ fn with_flags(options: HostOptions, flags: &[String]) -> HostOptions {
 }
 
 /// A store whose MariaDB shows the certificate `name`, and takes nobody without TLS or without a certificate of ours.
-async fn mysql_store(name: &str) -> (Store, Papers) {
+async fn mysql_store(name: &str) -> (DataStore, Papers) {
     let base = env!("CARGO_TARGET_TMPDIR");
-    let mut store = Store::start_on_mariadb_only(base).await.unwrap();
+    let mut store = DataStore::start_on_mariadb_only(base).await.unwrap();
     store.migrate(host_binary()).unwrap();
     let papers = Papers::issue(&store);
     let mut mariadb = store.mariadb.take().unwrap();
@@ -111,7 +111,7 @@ async fn mysql_is_spoken_to_with_tls_and_a_certificate_of_our_own() {
 }
 
 /// `store-host migrate` takes the same flags.
-fn migrates(store: &Store, flags: &[String]) {
+fn migrates(store: &DataStore, flags: &[String]) {
     let output = Command::new(host_binary())
         .arg("migrate")
         .args(flags)
@@ -174,7 +174,7 @@ async fn a_member_that_a_name_leads_to_is_certified_by_that_name() {
 }
 
 /// The address of the store's Redis with TLS, which wants a certificate of ours.
-async fn redis_with_tls(store: &Store, papers: &Papers, name: &str) -> String {
+async fn redis_with_tls(store: &DataStore, papers: &Papers, name: &str) -> String {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port().to_string();
     drop(free);
@@ -292,7 +292,7 @@ async fn wrong_files_are_refused_before_a_port_is_bound() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_comes_from_a_file_and_changes_with_a_reload() {
     // `KILL USER` is MariaDB's.
-    let store = Store::start_on_mariadb_only(env!("CARGO_TARGET_TMPDIR"))
+    let store = DataStore::start_on_mariadb_only(env!("CARGO_TARGET_TMPDIR"))
         .await
         .unwrap();
     store.migrate(host_binary()).unwrap();

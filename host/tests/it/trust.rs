@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use minisign::KeyPair;
 use reqwest::Method;
 use serde_json::Value;
-use testbed::{Guest, Host, HostOptions, Store};
+use testbed::{DataStore, Guest, Host, HostOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -83,7 +83,7 @@ async fn a_token_may_be_in_a_file() {
     assert_eq!(shop.answer("/x").await, "second");
 }
 
-async fn end_of(store: &Store, options: HostOptions) -> (Option<i32>, String) {
+async fn end_of(store: &DataStore, options: HostOptions) -> (Option<i32>, String) {
     let placed = store.placed(options);
     let addresses = store.addresses();
     let (status, said) = Host::run_to_end(&placed, addresses, PATIENCE)

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use reqwest::{Client, StatusCode};
 use testbed::seed::Dataset;
-use testbed::{HostOptions, Store, Twin};
+use testbed::{DataStore, HostOptions, Twin};
 
 const GETS: [&str; 8] = [
     "/health-check",
@@ -45,7 +45,7 @@ async fn assert_same_answers(flags: &[&str]) {
     let binary = program.with_file_name("store-host");
     assert!(binary.exists(), "build it first: cargo build -p store-host");
     let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spin.toml");
-    let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     store.migrate(&binary).unwrap();
     store.seed(&Dataset::sample()).await.unwrap();
     let host = store.host(HostOptions::new(binary, app)).await.unwrap();

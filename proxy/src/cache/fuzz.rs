@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use http::header::{AUTHORIZATION, SET_COOKIE};
 use pingora_http::{RequestHeader, ResponseHeader};
 
-use super::Use;
+use super::CacheUse;
 use super::changes::Changes;
 use super::requests::use_for;
 use super::rules::terms;
@@ -51,7 +51,7 @@ fn headers() {
         request
             .insert_header(AUTHORIZATION, "Bearer x")
             .expect("a header");
-        assert_eq!(use_for(&request, &careful), Use::Bypass);
+        assert_eq!(use_for(&request, &careful), CacheUse::Bypass);
         answer
             .insert_header("cache-control", "no-store, max-age=9")
             .expect("a header");

@@ -7,12 +7,12 @@ use pingora_cache::{CacheKey, CacheMeta, VarianceBuilder};
 use pingora_http::RequestHeader;
 
 use super::selecting;
-use crate::message::forwarded::Asked;
+use crate::message::forwarded::RequestAuthority;
 use crate::message::target;
 
 /// Scheme and host that the server is told, path and query, after so many purges. The method is no part of it: HEAD is answered
 /// from what GET brought.
-pub(super) fn of(request: &RequestHeader, asked: &Asked<'_>, purges: u64) -> CacheKey {
+pub(super) fn of(request: &RequestHeader, asked: &RequestAuthority<'_>, purges: u64) -> CacheKey {
     let target = request
         .uri
         .path_and_query()
@@ -82,7 +82,11 @@ mod tests {
     fn host_path_and_query_tell_requests_apart() {
         let after = |purges, target, host, https| {
             let request = request(target, host);
-            let key = of(&request, &Asked::of(&request, https, false), purges);
+            let key = of(
+                &request,
+                &RequestAuthority::of(&request, https, false),
+                purges,
+            );
             key.primary_key().to_vec()
         };
         let of = |target, host, https| after(0, target, host, https);

@@ -39,7 +39,7 @@ use pingora_proxy::Session;
 use self::changes::WriteCount;
 use self::memory::Memory;
 use crate::config;
-use crate::message::forwarded::Asked;
+use crate::message::forwarded::RequestAuthority;
 use crate::metrics::{CacheMetrics, Metrics};
 
 pub(crate) use self::entries::WholeAnswer;
@@ -68,7 +68,7 @@ pub(crate) struct Cache {
 
 /// How one request uses the cache of its group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Use {
+pub(crate) enum CacheUse {
     /// There is none, or the method is none that could be answered from it.
     #[default]
     None,
@@ -96,9 +96,13 @@ impl Cache {
     }
 
     /// Lets this request use the cache, if it may.
-    pub(crate) fn enable(&'static self, session: &mut Session, settings: &config::Cache) -> Use {
+    pub(crate) fn enable(
+        &'static self,
+        session: &mut Session,
+        settings: &config::Cache,
+    ) -> CacheUse {
         let wish = requests::use_for(session.req_header(), settings);
-        if wish == Use::Full {
+        if wish == CacheUse::Full {
             let mut overrides = CacheOptionOverrides::default();
             overrides.wait_timeout = Some(settings.fill_timeout);
             overrides.max_lock_retries = Some(MOST_WAITS);
@@ -119,7 +123,7 @@ impl Cache {
     }
 
     /// What makes two requests the same: they ask the same, and no purge came between them.
-    pub(crate) fn key(&self, request: &RequestHeader, asked: &Asked<'_>) -> CacheKey {
+    pub(crate) fn key(&self, request: &RequestHeader, asked: &RequestAuthority<'_>) -> CacheKey {
         key::of(request, asked, self.memory.changes().purges())
     }
 
@@ -268,7 +272,7 @@ mod tests {
         let cache = caches.of("shop", &config::Cache::opened(), &metrics);
         let mut request = RequestHeader::build("GET", b"/a", None).expect("a request");
         request.insert_header("host", "shop").expect("a header");
-        let asked_for = Asked::of(&request, false, false);
+        let asked_for = RequestAuthority::of(&request, false, false);
         let key = || cache.key(&request, &asked_for).primary_key().to_vec();
         let (before, asked) = (key(), cache.memory.changes().writes());
         cache.memory.put_empty(&before, asked);

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use http::{HeaderName, HeaderValue};
 use pingora_cache::{CachePhase, HttpCache, NoCacheReason};
 
-use super::Use;
+use super::CacheUse;
 use crate::metrics::RESULTS;
 
 /// Where clients are told.
@@ -43,11 +43,11 @@ impl Outcome {
     ];
 
     /// What the cache did for a request that could use it as `wish` says; none where there is no cache.
-    pub(crate) fn of(cache: &HttpCache, wish: Use) -> Option<Self> {
+    pub(crate) fn of(cache: &HttpCache, wish: CacheUse) -> Option<Self> {
         match wish {
-            Use::None => return None,
-            Use::Bypass => return Some(Self::Bypass),
-            Use::Full => {}
+            CacheUse::None => return None,
+            CacheUse::Bypass => return Some(Self::Bypass),
+            CacheUse::Full => {}
         }
         match cache.phase() {
             CachePhase::Hit => Some(Self::Hit),

@@ -8,14 +8,14 @@ use http::{HeaderMap, HeaderName, Method};
 use pingora_cache::cache_control::CacheControl;
 use pingora_http::RequestHeader;
 
-use super::Use;
+use super::CacheUse;
 use crate::config;
 use crate::message::{hop, plain};
 
 /// Whether the request may be answered from the cache.
-pub(super) fn use_for(request: &RequestHeader, settings: &config::Cache) -> Use {
+pub(super) fn use_for(request: &RequestHeader, settings: &config::Cache) -> CacheUse {
     if !matches!(request.method, Method::GET | Method::HEAD) {
-        return Use::None;
+        return CacheUse::None;
     }
     let headers = &request.headers;
     // Answers for one person (RFC 9111, section 3.5, and cookies), and conditions other than those that the cache checks.
@@ -27,7 +27,11 @@ pub(super) fn use_for(request: &RequestHeader, settings: &config::Cache) -> Use 
         || (headers.contains_key(RANGE) && !(settings.ranges && is_one_range(request)))
         || wants_news(headers)
         || keeps_fields_back(headers);
-    if bypasses { Use::Bypass } else { Use::Full }
+    if bypasses {
+        CacheUse::Bypass
+    } else {
+        CacheUse::Full
+    }
 }
 
 /// Whether the request asks for one range of bytes, on no condition that only its server can judge. Several would cost
@@ -87,7 +91,7 @@ fn wants_news(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    fn wish(method: &str, headers: &[(&'static str, &'static str)]) -> Use {
+    fn wish(method: &str, headers: &[(&'static str, &'static str)]) -> CacheUse {
         wish_with(method, headers, &config::Cache::default())
     }
 
@@ -95,7 +99,7 @@ mod tests {
         method: &str,
         headers: &[(&'static str, &'static str)],
         settings: &config::Cache,
-    ) -> Use {
+    ) -> CacheUse {
         let mut request = RequestHeader::build(method, b"/", None).expect("a request");
         for (name, value) in headers {
             request.append_header(*name, *value).expect("a header");
@@ -105,10 +109,13 @@ mod tests {
 
     #[test]
     fn reads_use_the_cache_unless_they_ask_for_more() {
-        assert_eq!(wish("GET", &[]), Use::Full);
-        assert_eq!(wish("HEAD", &[("cache-control", "max-age=5")]), Use::Full);
-        assert_eq!(wish("GET", &[("if-none-match", "\"x\"")]), Use::Full);
-        assert_eq!(wish("POST", &[]), Use::None);
+        assert_eq!(wish("GET", &[]), CacheUse::Full);
+        assert_eq!(
+            wish("HEAD", &[("cache-control", "max-age=5")]),
+            CacheUse::Full
+        );
+        assert_eq!(wish("GET", &[("if-none-match", "\"x\"")]), CacheUse::Full);
+        assert_eq!(wish("POST", &[]), CacheUse::None);
         for header in [
             ("authorization", "Bearer x"),
             ("cookie", "a=b"),
@@ -121,10 +128,10 @@ mod tests {
             ("pragma", "no-cache"),
             ("connection", "close, Accept-Language"),
         ] {
-            assert_eq!(wish("GET", &[header]), Use::Bypass, "{header:?}");
+            assert_eq!(wish("GET", &[header]), CacheUse::Bypass, "{header:?}");
         }
         for hop in ["close", "Keep-Alive, TE", "Upgrade, HTTP2-Settings"] {
-            assert_eq!(wish("GET", &[("connection", hop)]), Use::Full, "{hop}");
+            assert_eq!(wish("GET", &[("connection", hop)]), CacheUse::Full, "{hop}");
         }
     }
 
@@ -132,39 +139,48 @@ mod tests {
     fn one_range_is_cut_from_what_is_kept_if_it_may_be() {
         let open = config::Cache::opened();
         for (expected, headers) in [
-            (Use::Full, [("range", "bytes=0-1")].as_slice()),
-            (Use::Full, &[("range", "Bytes=-2")]),
-            (Use::Full, &[("range", "bytes=2-"), ("if-range", "\"x\"")]),
-            (Use::Bypass, &[("range", "bytes=0-1,3-4")]),
+            (CacheUse::Full, [("range", "bytes=0-1")].as_slice()),
+            (CacheUse::Full, &[("range", "Bytes=-2")]),
             (
-                Use::Bypass,
+                CacheUse::Full,
+                &[("range", "bytes=2-"), ("if-range", "\"x\"")],
+            ),
+            (CacheUse::Bypass, &[("range", "bytes=0-1,3-4")]),
+            (
+                CacheUse::Bypass,
                 &[("range", "bytes=0-1"), ("range", "bytes=3-4")],
             ),
-            (Use::Bypass, &[("range", "lines=0-1")]),
-            (Use::Bypass, &[("range", "bytes=")]),
-            (Use::Bypass, &[("range", "bytes=-")]),
-            (Use::Bypass, &[("range", "bytes=3-2")]),
-            (Use::Bypass, &[("range", "bytes=+1-2")]),
-            (Use::Bypass, &[("range", "bytes=99999999999999999999-5")]),
-            (Use::Bypass, &[("range", "bytes=5-99999999999999999999")]),
+            (CacheUse::Bypass, &[("range", "lines=0-1")]),
+            (CacheUse::Bypass, &[("range", "bytes=")]),
+            (CacheUse::Bypass, &[("range", "bytes=-")]),
+            (CacheUse::Bypass, &[("range", "bytes=3-2")]),
+            (CacheUse::Bypass, &[("range", "bytes=+1-2")]),
             (
-                Use::Bypass,
+                CacheUse::Bypass,
+                &[("range", "bytes=99999999999999999999-5")],
+            ),
+            (
+                CacheUse::Bypass,
+                &[("range", "bytes=5-99999999999999999999")],
+            ),
+            (
+                CacheUse::Bypass,
                 &[("range", "bytes=2-"), ("if-range", "W/\"x\"")],
             ),
         ] {
             assert_eq!(wish_with("GET", headers, &open), expected, "{headers:?}");
-            assert_eq!(wish("GET", headers), Use::Bypass, "{headers:?}");
+            assert_eq!(wish("GET", headers), CacheUse::Bypass, "{headers:?}");
         }
         let range = [("range", "bytes=0-1")];
-        assert_eq!(wish_with("HEAD", &range, &open), Use::Bypass);
+        assert_eq!(wish_with("HEAD", &range, &open), CacheUse::Bypass);
     }
 
     #[test]
     fn known_users_use_the_cache_if_they_may_and_cookies_never() {
         let open = config::Cache::opened();
         let known = [("authorization", "Bearer x")];
-        assert_eq!(wish_with("GET", &known, &open), Use::Full);
+        assert_eq!(wish_with("GET", &known, &open), CacheUse::Full);
         let cookie = [("cookie", "a=b")];
-        assert_eq!(wish_with("GET", &cookie, &open), Use::Bypass);
+        assert_eq!(wish_with("GET", &cookie, &open), CacheUse::Bypass);
     }
 }

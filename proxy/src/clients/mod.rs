@@ -8,7 +8,7 @@ mod rate;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub(crate) use places::{Clients, Kind, Place};
+pub(crate) use places::{ClientPlace, Clients, Kind};
 pub(crate) use rate::ClientRate;
 
 /// The client's address; `0.0.0.0` if it is not known.

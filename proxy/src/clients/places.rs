@@ -30,7 +30,7 @@ pub(crate) enum Kind {
 const KINDS: usize = 3;
 
 /// One of a client's places, given back on drop.
-pub(crate) struct Place {
+pub(crate) struct ClientPlace {
     clients: Arc<Clients>,
     client: IpAddr,
     kind: Kind,
@@ -43,7 +43,7 @@ impl Clients {
         client: IpAddr,
         kind: Kind,
         limit: usize,
-    ) -> Option<Place> {
+    ) -> Option<ClientPlace> {
         let client = client_network(client);
         let mut shard = self.shard(client);
         let taken = &mut shard.entry(client).or_default()[kind as usize];
@@ -52,7 +52,7 @@ impl Clients {
             return None;
         }
         *taken += 1;
-        Some(Place {
+        Some(ClientPlace {
             clients: self.clone(),
             client,
             kind,
@@ -65,13 +65,13 @@ impl Clients {
     }
 }
 
-impl Place {
+impl ClientPlace {
     pub(crate) fn is_arriving(&self) -> bool {
         matches!(self.kind, Kind::Arriving)
     }
 }
 
-impl Drop for Place {
+impl Drop for ClientPlace {
     fn drop(&mut self) {
         let mut shard = self.clients.shard(self.client);
         let Some(taken) = shard.get_mut(&self.client) else {

@@ -41,7 +41,7 @@ fn check_group(group: &Group) -> CheckResult {
     let mut seen = HashSet::new();
     for (number, server) in group.servers.iter().enumerate() {
         let number = number.to_string();
-        if !seen.insert(&server.place) {
+        if !seen.insert(&server.location) {
             let key = if server.srv.is_some() {
                 "srv"
             } else {

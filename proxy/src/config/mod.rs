@@ -33,7 +33,7 @@ pub use pem::TlsError;
 pub use server_entry::ServerEntry;
 use store_server::duration;
 pub use store_server::duration::parse as parse_duration;
-pub use store_server::names::{NameServer, Place, Resolver};
+pub use store_server::names::{NameServer, Resolver, ServerLocation};
 pub use store_server::trace::Settings as Trace;
 pub use upstream_tls::{TlsFiles, UpstreamTls};
 

@@ -1,7 +1,7 @@
 //! One server of a group: where it is, and what it is worth.
 
 use serde::{Deserialize, Serialize};
-use store_server::names::{Place, is_name};
+use store_server::names::{ServerLocation, is_name};
 
 /// One server, or all servers that a name stands for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct ServerEntry {
     pub srv: Option<String>,
     /// What [`ServerEntry::address`] or [`ServerEntry::srv`] mean.
     #[serde(skip)]
-    pub place: Place,
+    pub location: ServerLocation,
     /// Share of the requests, compared with the others' weights.
     #[serde(default = "one")]
     pub weight: u16,
@@ -29,7 +29,7 @@ pub struct ServerEntry {
 }
 
 /// Why an entry names no place: the key, if it is one, and what is wrong with it.
-type Misplaced = (Option<&'static str>, String);
+type LocationError = (Option<&'static str>, String);
 
 impl ServerEntry {
     /// What the file calls the place.
@@ -40,13 +40,13 @@ impl ServerEntry {
             .unwrap_or_default()
     }
 
-    /// Makes [`ServerEntry::place`] of what the file says.
-    pub(super) fn locate(&mut self) -> Result<(), Misplaced> {
-        self.place = match (&self.address, &self.srv) {
+    /// Makes [`ServerEntry::location`] of what the file says.
+    pub(super) fn locate(&mut self) -> Result<(), LocationError> {
+        self.location = match (&self.address, &self.srv) {
             (Some(address), None) => {
-                Place::at_address(address).map_err(|reason| (Some("address"), reason))?
+                ServerLocation::at_address(address).map_err(|reason| (Some("address"), reason))?
             }
-            (None, Some(name)) if is_name(name) => Place::Service(name.clone()),
+            (None, Some(name)) if is_name(name) => ServerLocation::Service(name.clone()),
             (None, Some(name)) => {
                 let reason = format!("`{name}` is no name; write for example \"_http._tcp.store\"");
                 return Err((Some("srv"), reason));

@@ -31,7 +31,7 @@ fn server(address: &str) -> ServerEntry {
     ServerEntry {
         address: Some(address.to_owned()),
         srv: None,
-        place: Place::Address(address.parse().expect("an address")),
+        location: ServerLocation::Address(address.parse().expect("an address")),
         weight: 1,
         max_connections: 1024,
         max_queue: 256,

@@ -20,12 +20,12 @@ use super::tls::Certificate;
 use crate::clients::address_of;
 use crate::config::{Listen, TlsError};
 use crate::metrics::Reason;
-use crate::table::live::Live;
+use crate::table::live::LiveTable;
 
 /// What all listeners lead to.
 pub(crate) struct Entrance {
     front: Arc<Front>,
-    live: Arc<Live>,
+    live: Arc<LiveTable>,
     tls: Vec<TlsListener>,
     occupants: Occupants,
 }
@@ -68,7 +68,7 @@ impl Entrance {
     /// `certificates` are those of the listeners that have one, in order.
     pub(crate) fn new(
         front: Front,
-        live: Arc<Live>,
+        live: Arc<LiveTable>,
         listen: &[Listen],
         certificates: &[Arc<Certificate>],
     ) -> Result<Self, rustls::Error> {

@@ -25,7 +25,7 @@ use super::shortcut::Shortcut;
 use super::versions::{Versions, begins_http2, speaks_http2};
 use super::wire::Wire;
 use crate::clients::address_of;
-use crate::clients::{Kind, Place};
+use crate::clients::{ClientPlace, Kind};
 use crate::config::Limits;
 use crate::message::forwarded;
 use crate::message::head;
@@ -36,12 +36,12 @@ use crate::request::access_log::AccessLog;
 use crate::request::direct::{Direct, Persistence};
 use crate::request::exchange::Peer;
 use crate::request::hooks::Proxy;
-use crate::table::live::Live;
+use crate::table::live::LiveTable;
 
 /// The service behind every listener.
 pub(crate) struct Front {
     proxy: Arc<HttpProxy<Proxy>>,
-    live: Arc<Live>,
+    live: Arc<LiveTable>,
     refusals: Refusals,
     http2_without_tls: bool,
     shortcut: Shortcut,
@@ -85,7 +85,7 @@ impl Drop for Connection<'_> {
 impl Front {
     /// `http2_without_tls`: whether clients may begin with HTTP/2's preface.
     pub(crate) fn new(
-        live: Arc<Live>,
+        live: Arc<LiveTable>,
         access_log: Arc<AccessLog>,
         pingora: Arc<ServerConf>,
         http2_without_tls: bool,
@@ -128,7 +128,7 @@ impl Front {
     ///
     /// # Errors
     /// It has as many as it may.
-    pub(crate) fn place(&self, client: IpAddr) -> Result<Option<Place>, Problem> {
+    pub(crate) fn place(&self, client: IpAddr) -> Result<Option<ClientPlace>, Problem> {
         let table = self.live.table();
         if forwarded::is_trusted(client, &table.config.forwarded.trusted) {
             return Ok(None);
@@ -142,7 +142,7 @@ impl Front {
     pub(crate) async fn serve(
         &self,
         stream: Stream,
-        place: Result<Option<Place>, Problem>,
+        place: Result<Option<ClientPlace>, Problem>,
         shutdown: &ShutdownWatch,
     ) {
         let opened = Instant::now();

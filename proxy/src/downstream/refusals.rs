@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use crate::message::request_id::new_id;
 use crate::metrics::Reason;
 use crate::request::access_log::{AccessLog, Entry};
-use crate::table::live::Live;
+use crate::table::live::LiveTable;
 
 /// Longest part of a target that was refused that is worth a log line.
 const LONGEST_TARGET: usize = 1024;
@@ -15,7 +15,7 @@ const LONGEST_TARGET: usize = 1024;
 /// Counts and logs refusals.
 #[derive(Clone)]
 pub(crate) struct Refusals {
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<LiveTable>,
     pub(crate) access_log: Arc<AccessLog>,
 }
 

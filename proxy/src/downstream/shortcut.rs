@@ -14,12 +14,12 @@ use crate::message::target;
 use crate::metrics::class;
 use crate::request::access_log::{AccessLog, Entry};
 use crate::request::exchange::Peer;
-use crate::request::traced::{self, put_answer_line};
-use crate::table::live::Live;
+use crate::request::spans::{self, put_answer_line};
+use crate::table::live::LiveTable;
 
 /// What is needed to answer such requests.
 pub(crate) struct Shortcut {
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<LiveTable>,
     pub(crate) access_log: Arc<AccessLog>,
 }
 
@@ -46,7 +46,7 @@ impl Shortcut {
         // Over in a moment and without a fault: there is a trace only if it is in the sample.
         let tracing = &self.live.tracing;
         let root = tracing.quick_request("GET", began, &plain.origin, false);
-        let mut root = traced::described(root, "GET", client.https);
+        let mut root = spans::described(root, "GET", client.https);
         put_answer_line(&mut answer, tracing, root.ids());
         answer.put_slice(b"\r\n");
         answer.put_slice(&kept.body);

@@ -43,12 +43,12 @@ const AHEAD: usize = 64 * 1024;
 pub(crate) struct Wire {
     stream: Stream,
     held: BytesMut,
-    rest: Rest,
+    rest: UnreadBody,
 }
 
 /// What pingora may still read of the request.
 #[derive(Debug)]
-enum Rest {
+enum UnreadBody {
     /// A body of so many bytes.
     Length(u64),
     /// Chunks that are not over.
@@ -62,7 +62,7 @@ impl Wire {
         Box::new(Self {
             stream,
             held: BytesMut::new(),
-            rest: Rest::Length(0),
+            rest: UnreadBody::Length(0),
         })
     }
 
@@ -116,8 +116,8 @@ impl Wire {
     /// Takes out a head of so many bytes; pingora may read the body that follows it.
     pub(crate) fn begin(&mut self, head_bytes: usize, body: Body) -> BytesMut {
         self.rest = match body {
-            Body::Length(length) => Rest::Length(length),
-            Body::Chunked => Rest::Chunked(Chunks::default()),
+            Body::Length(length) => UnreadBody::Length(length),
+            Body::Chunked => UnreadBody::Chunked(Chunks::default()),
         };
         self.held.split_to(head_bytes)
     }
@@ -143,22 +143,22 @@ impl Wire {
 
     /// Lets pingora read everything.
     pub(crate) fn pass_all(&mut self) {
-        self.rest = Rest::All;
+        self.rest = UnreadBody::All;
     }
 
     /// Hands over what of the request is held already.
     fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
         let most = self.held.len().min(buffer.remaining());
         let given = match &mut self.rest {
-            Rest::Length(left) => {
+            UnreadBody::Length(left) => {
                 let given = most.min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= given as u64;
                 given
             }
-            Rest::Chunked(chunks) => chunks
+            UnreadBody::Chunked(chunks) => chunks
                 .follow(&self.held[..most])
                 .map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))?,
-            Rest::All => most,
+            UnreadBody::All => most,
         };
         buffer.put_slice(&self.held[..given]);
         self.held.advance(given);
@@ -167,9 +167,9 @@ impl Wire {
 
     fn is_at_end(&self) -> bool {
         match &self.rest {
-            Rest::Length(left) => *left == 0,
-            Rest::Chunked(chunks) => chunks.is_done(),
-            Rest::All => false,
+            UnreadBody::Length(left) => *left == 0,
+            UnreadBody::Chunked(chunks) => chunks.is_done(),
+            UnreadBody::All => false,
         }
     }
 

@@ -106,12 +106,12 @@ impl Provenance {
 
 /// Where a client sent its request, as the next server is told: by what a trusted peer says, or else by the connection and
 /// `Host`.
-pub(crate) struct Asked<'a> {
+pub(crate) struct RequestAuthority<'a> {
     pub(crate) https: bool,
     pub(crate) host: &'a [u8],
 }
 
-impl<'a> Asked<'a> {
+impl<'a> RequestAuthority<'a> {
     pub(crate) fn of(request: &'a RequestHeader, https: bool, trusted: bool) -> Self {
         let authority = request.uri.authority();
         let authority = authority.map(|authority| authority.as_str().as_bytes());
@@ -257,7 +257,7 @@ mod tests {
             ("x-forwarded-host", "shop"),
         ]);
         let asked = |https, trusted| {
-            let asked = Asked::of(&request, https, trusted);
+            let asked = RequestAuthority::of(&request, https, trusted);
             (asked.https, asked.host.to_vec())
         };
         assert_eq!(asked(false, true), (true, b"shop".to_vec()));

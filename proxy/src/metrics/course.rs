@@ -16,9 +16,9 @@ const COUNTERS: [(&str, Option<&str>); 3] = [
     ("best_sellers_total", Some("/orders/reports/best-sellers")),
 ];
 
-pub(super) struct Course(Vec<(IntCounter, Option<&'static str>)>);
+pub(super) struct CourseCounters(Vec<(IntCounter, Option<&'static str>)>);
 
-impl Course {
+impl CourseCounters {
     pub(super) fn declare(declare: &Declare<'_>) -> Result<Self> {
         let help = "Calls answered from the cache; hosts count those that reach them";
         let counters = COUNTERS

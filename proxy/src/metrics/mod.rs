@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 use store_server::build::Build;
-use store_server::metrics::{Declare, Format, InUse, registry, render, set_to_now};
+use store_server::metrics::{Declare, Format, GaugeGuard, registry, render, set_to_now};
 use store_server::trace::SpanCounters;
 
 use cache::CacheVecs;
 pub(crate) use cache::{CacheMetrics, RESULTS};
-use course::Course;
+use course::CourseCounters;
 pub(crate) use history::PANELS;
 pub(crate) use refusal::Reason;
 pub(crate) use upstream::{ERROR, GroupMetrics, UpstreamMetrics, class};
@@ -47,7 +47,7 @@ pub(crate) struct Metrics {
     upstreams: UpstreamVecs,
     groups: GroupVecs,
     caches: CacheVecs,
-    course: Course,
+    course: CourseCounters,
 }
 
 impl Metrics {
@@ -95,7 +95,7 @@ impl Metrics {
             upstreams: UpstreamVecs::declare(&declare)?,
             groups: GroupVecs::declare(&declare)?,
             caches: CacheVecs::declare(&declare)?,
-            course: Course::declare(&declare)?,
+            course: CourseCounters::declare(&declare)?,
             registry: registry.clone(),
         };
         // Visible before the first one, so that rates start at zero.
@@ -183,8 +183,8 @@ impl Metrics {
     }
 
     /// One more refused connection until the guard is dropped.
-    pub(crate) fn refused_connection(&self) -> InUse {
-        InUse::new(self.refused_connections.clone())
+    pub(crate) fn refused_connection(&self) -> GaugeGuard {
+        GaugeGuard::new(self.refused_connections.clone())
     }
 
     /// Counts a reload after which the new settings are in force.

@@ -25,7 +25,7 @@ use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
 use store_server::admin_name::{is_from_elsewhere, is_known};
 use store_server::build::Build;
-use store_server::console::{Console, Place};
+use store_server::console::{Console, ConsoleResource};
 use store_server::logging::AUDIT;
 use store_server::metrics::Format;
 
@@ -37,14 +37,14 @@ use super::upgrade::is_listened_on;
 use crate::answers::{Drain, Purge, Reload, Status, Undrain};
 use crate::config::parse_duration;
 use crate::message::target::host_name;
-use crate::table::live::Live;
+use crate::table::live::LiveTable;
 
 /// How long a drain waits unless its request says how long.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Answers the admin listener's requests.
 pub(crate) struct Admin {
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<LiveTable>,
     pub(crate) reloader: Arc<Reloader>,
     pub(crate) token: Token,
     pub(crate) console: Arc<Console>,
@@ -74,7 +74,7 @@ impl Admin {
         let head = session.req_header();
         self.check_host(&head.headers)?;
         let path = head.uri.path().to_owned();
-        if let Some(place) = Place::of(&path) {
+        if let Some(place) = ConsoleResource::of(&path) {
             return self.at_console(place, session).await;
         }
         let resource = Resource::of(&path).ok_or(AdminError::NotFound)?;

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use pingora_core::protocols::http::ServerSession;
-use store_server::console::{self, Forward, NotAnswered, Place};
+use store_server::console::{self, ConsoleRejection, ConsoleResource, Forward};
 use store_server::listener::UPLOAD_LIMIT;
 use store_server::logging::AUDIT;
 
@@ -17,17 +17,17 @@ impl Admin {
     /// Answers a request for `place`, if its sender may make it.
     pub(super) async fn at_console(
         &self,
-        place: Place<'_>,
+        place: ConsoleResource<'_>,
         session: &mut ServerSession,
     ) -> Result<Answer, AdminError> {
         let head = session.req_header();
         place.check(&head.method).map_err(|why| match why {
-            NotAnswered::NoSuchPath => AdminError::NotPassedOn,
-            NotAnswered::Method(allowed) => AdminError::Method(allowed),
+            ConsoleRejection::NoSuchPath => AdminError::NotPassedOn,
+            ConsoleRejection::Method(allowed) => AdminError::Method(allowed),
         })?;
         match place {
-            Place::Member { name, path } => self.pass_on(name, path, session).await,
-            Place::Token => {
+            ConsoleResource::Member { name, path } => self.pass_on(name, path, session).await,
+            ConsoleResource::Token => {
                 let checked = self.check_may_change(&head.headers);
                 checked.inspect_err(|why| {
                     let peer = peer(session);

@@ -19,12 +19,12 @@ use crate::downstream::wire::Wire;
 use crate::message::head;
 use crate::message::request_id::new_id;
 use crate::metrics::Reason;
-use crate::table::live::Live;
+use crate::table::live::LiveTable;
 
 /// Accepts the admin listener's connections.
 pub(crate) struct AdminEntrance {
     admin: Arc<Admin>,
-    live: Arc<Live>,
+    live: Arc<LiveTable>,
     /// One permit for each connection that there is room for.
     room: Semaphore,
     /// Whether the last connection found no room. Set by connections, so that a flood of them is one line in the log.
@@ -32,7 +32,7 @@ pub(crate) struct AdminEntrance {
 }
 
 impl AdminEntrance {
-    pub(crate) fn new(admin: Admin, live: Arc<Live>) -> Self {
+    pub(crate) fn new(admin: Admin, live: Arc<LiveTable>) -> Self {
         Self {
             admin: Arc::new(admin),
             live,

@@ -7,14 +7,14 @@ use tokio::sync::Mutex;
 
 use crate::config::{self, Config, ConfigError};
 use crate::request::access_log::AccessLog;
-use crate::table::live::Live;
+use crate::table::live::LiveTable;
 
 /// Reads the file again, on a signal or when asked to.
 pub(crate) struct Reloader {
     file: PathBuf,
     /// The settings that the process was started with: some can't change while it runs.
     at_start: Config,
-    live: Arc<Live>,
+    live: Arc<LiveTable>,
     access_log: Arc<AccessLog>,
     /// Held while a file is read and put in force, so that the last reload to begin is the last to be in force.
     turn: Mutex<()>,
@@ -24,7 +24,7 @@ impl Reloader {
     pub(crate) fn new(
         file: PathBuf,
         at_start: Config,
-        live: Arc<Live>,
+        live: Arc<LiveTable>,
         access_log: Arc<AccessLog>,
     ) -> Self {
         Self {

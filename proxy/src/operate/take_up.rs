@@ -11,7 +11,7 @@ use super::upgrade::{Handover, UpgradeError, upgrade};
 use crate::config;
 
 /// How it came into force.
-pub enum TakenUp {
+pub enum TakeUpOutcome {
     /// The running process has read its settings again.
     Reloaded,
     /// Another process serves in its place.
@@ -23,7 +23,7 @@ pub enum TakenUp {
 ///
 /// # Errors
 /// See [`UpgradeError`].
-pub async fn take_up(serve: &Serve, target: &Target) -> Result<TakenUp, UpgradeError> {
+pub async fn take_up(serve: &Serve, target: &Target) -> Result<TakeUpOutcome, UpgradeError> {
     let server = config::load(&serve.config)?.server;
     let token = target.token(&serve.config).map_err(ClientError::Token)?;
     let running = match target.admin.as_deref() {
@@ -33,10 +33,10 @@ pub async fn take_up(serve: &Serve, target: &Target) -> Result<TakenUp, UpgradeE
     let status = running.status().await?;
     let is_ours = status.build == Some(Build::this()) && status.program == program();
     if is_ours && running.reload().await?.is_empty() {
-        return Ok(TakenUp::Reloaded);
+        return Ok(TakeUpOutcome::Reloaded);
     }
     let done = upgrade(serve, None, target.admin.as_deref()).await?;
-    Ok(TakenUp::Upgraded(done))
+    Ok(TakeUpOutcome::Upgraded(done))
 }
 
 /// The file that this process runs, by device and inode: a package may have replaced it by one of the same commit.

@@ -11,11 +11,11 @@ use super::exchange::{Exchange, Origin, Route};
 use super::replay::{IDEMPOTENCY_KEY, may_be_replayed};
 use crate::clients::{Kind, address_of};
 use crate::message::problem::Problem;
-use crate::table::live::Live;
+use crate::table::live::LiveTable;
 use crate::upstream::Group;
 
 /// The facts of a request that decide whether it is let in.
-pub(crate) struct Demand<'a> {
+pub(crate) struct AdmissionRequest<'a> {
     /// Whether all of the request has come.
     pub(crate) is_whole: bool,
     /// Bytes of the body, if the head tells them.
@@ -31,9 +31,9 @@ pub(crate) struct Demand<'a> {
 /// # Errors
 /// Why not.
 pub(crate) fn let_in(
-    live: &Live,
+    live: &LiveTable,
     exchange: &mut Exchange,
-    asked: &Demand<'_>,
+    asked: &AdmissionRequest<'_>,
 ) -> Result<(), Problem> {
     if !exchange.origin.is_background {
         take_place(live, exchange, asked.is_whole)?;
@@ -53,7 +53,7 @@ pub(crate) fn let_in(
 
 /// Finds out about the request what the later phases need, and whether it is let in.
 pub(crate) fn admit(
-    live: &Live,
+    live: &LiveTable,
     session: &mut Session,
     exchange: &mut Exchange,
 ) -> Result<(), Problem> {
@@ -67,7 +67,7 @@ pub(crate) fn admit(
     let announced = request.headers.get(CONTENT_LENGTH);
     let (method, path) = (request.method.as_str(), request.uri.path());
     let has_key = || request.headers.contains_key(IDEMPOTENCY_KEY);
-    let asked = Demand {
+    let asked = AdmissionRequest {
         is_whole,
         announced: announced.and_then(|length| length.to_str().ok()?.parse().ok()),
         group: table.routes.find(host(request), path),
@@ -88,7 +88,7 @@ fn origin(session: &Session, trusted: &[IpNet]) -> Origin {
 }
 
 /// The client's share of all requests, over time and at the moment.
-fn take_place(live: &Live, exchange: &mut Exchange, is_whole: bool) -> Result<(), Problem> {
+fn take_place(live: &LiveTable, exchange: &mut Exchange, is_whole: bool) -> Result<(), Problem> {
     if let Some(rate) = &exchange.table.rate {
         rate.take(exchange.origin.client)
             .map_err(|retry_after| Problem::TooOften { retry_after })?;
@@ -104,7 +104,7 @@ fn take_place(live: &Live, exchange: &mut Exchange, is_whole: bool) -> Result<()
 ///
 /// # Errors
 /// Its client has its share of requests already.
-pub(crate) fn arrived(live: &Live, exchange: &mut Exchange) -> Result<(), Problem> {
+pub(crate) fn arrived(live: &LiveTable, exchange: &mut Exchange) -> Result<(), Problem> {
     match &exchange.place {
         Some(place) if place.is_arriving() => take(live, exchange, Kind::Request),
         _ => Ok(()),
@@ -115,7 +115,7 @@ pub(crate) fn arrived(live: &Live, exchange: &mut Exchange) -> Result<(), Proble
 /// client that sends nothing more must not keep out others of the same address.
 const ARRIVING: usize = 8;
 
-fn take(live: &Live, exchange: &mut Exchange, kind: Kind) -> Result<(), Problem> {
+fn take(live: &LiveTable, exchange: &mut Exchange, kind: Kind) -> Result<(), Problem> {
     let limit = exchange.table.config.limits.requests_per_client;
     let limit = match kind {
         Kind::Arriving => limit.saturating_mul(ARRIVING),

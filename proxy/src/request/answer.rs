@@ -73,7 +73,7 @@ pub(crate) async fn answer(
     response.insert_header(CACHE_CONTROL, "no-store")?;
     response.insert_header(X_CONTENT_TYPE_OPTIONS, "nosniff")?;
     response.insert_header(REQUEST_ID, exchange.origin.request_id.clone())?;
-    if let Some((name, value)) = exchange.traced.line.take() {
+    if let Some((name, value)) = exchange.spans.line.take() {
         response.append_header(name, value)?;
     }
     if let Some(seconds) = problem.retry_after_seconds() {

@@ -11,10 +11,10 @@ use store_server::trace::Tracing;
 
 use super::access_log::{AccessLog, Entry};
 use super::attempts::Attempts;
-use super::traced::{self, Traced};
+use super::spans::{self, RequestSpans};
 use crate::cache::{self, Cache, FetchStart, Outcome};
-use crate::clients::Place;
-use crate::message::forwarded::{self, Asked};
+use crate::clients::ClientPlace;
+use crate::message::forwarded::{self, RequestAuthority};
 use crate::message::problem::Problem;
 use crate::message::request_id::request_id;
 use crate::metrics::{ERROR, Reason, class};
@@ -29,13 +29,13 @@ pub(crate) struct Exchange {
     /// Found out first of all, whether the request is let in or not.
     pub(crate) origin: Origin,
     /// The request's place among its client's, once it has one.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<ClientPlace>,
     /// Present once the request is let in.
     pub(crate) route: Option<Route>,
     pub(crate) caching: Caching,
     pub(crate) attempts: Attempts,
-    pub(crate) ending: Ending,
-    pub(crate) traced: Traced,
+    pub(crate) ending: AnswerFacts,
+    pub(crate) spans: RequestSpans,
 }
 
 /// The other end of a client's connection.
@@ -67,7 +67,7 @@ pub(crate) struct Route {
 /// What the cache has to do with a request.
 #[derive(Default)]
 pub(crate) struct Caching {
-    pub(crate) usage: cache::Use,
+    pub(crate) usage: cache::CacheUse,
     /// When the upstream was asked for what may be kept.
     pub(crate) fetch: Option<FetchStart>,
     /// The 304 that confirmed a kept answer.
@@ -76,7 +76,7 @@ pub(crate) struct Caching {
 
 /// What is known of the client's answer.
 #[derive(Default)]
-pub(crate) struct Ending {
+pub(crate) struct AnswerFacts {
     /// Why the proxy answers itself.
     pub(crate) problem: Option<Problem>,
     /// Why the proxy turned the request away, if it did.
@@ -86,7 +86,7 @@ pub(crate) struct Ending {
 }
 
 /// How an exchange ended.
-pub(crate) struct End {
+pub(crate) struct ExchangeEnd {
     /// The answer's, if the client got one.
     pub(crate) status: Option<u16>,
     /// Whether it was cut short, or the client got an answer of the proxy's own.
@@ -141,8 +141,8 @@ impl Exchange {
             route: None,
             caching: Caching::default(),
             attempts: Attempts::none(started),
-            ending: Ending::default(),
-            traced: Traced::default(),
+            ending: AnswerFacts::default(),
+            spans: RequestSpans::default(),
         }
     }
 
@@ -150,9 +150,9 @@ impl Exchange {
     pub(crate) fn trace(&mut self, tracing: &Tracing, method: &Method, headers: &HeaderMap) {
         let origin = &self.origin;
         let trusted = &self.table.config.forwarded.trusted;
-        self.traced = Traced::begin(
+        self.spans = RequestSpans::begin(
             tracing,
-            &traced::Asked {
+            &spans::RequestFacts {
                 began: self.started,
                 method,
                 headers,
@@ -161,7 +161,7 @@ impl Exchange {
             },
         );
         if origin.is_background {
-            self.traced.root.set("store.background", true);
+            self.spans.root.set("store.background", true);
         }
     }
 
@@ -177,7 +177,7 @@ impl Exchange {
     /// The cache that the request uses.
     pub(crate) fn cache(&self) -> Option<&'static Cache> {
         let cache = self.group()?.cache;
-        cache.filter(|_| self.caching.usage == cache::Use::Full)
+        cache.filter(|_| self.caching.usage == cache::CacheUse::Full)
     }
 
     /// What is left of the time for the whole request.
@@ -200,8 +200,8 @@ impl Exchange {
     }
 
     /// Where the client sent the request.
-    pub(crate) fn asked<'a>(&self, request: &'a RequestHeader) -> Asked<'a> {
-        Asked::of(request, self.origin.https, self.trusts_peer())
+    pub(crate) fn asked<'a>(&self, request: &'a RequestHeader) -> RequestAuthority<'a> {
+        RequestAuthority::of(request, self.origin.https, self.trusts_peer())
     }
 
     /// Says once, where it is handled, why the proxy answers itself or breaks off.
@@ -216,7 +216,7 @@ impl Exchange {
             tracing::debug!(request = self.id(), status, "{error}");
             return;
         }
-        let ids = self.traced.root.ids();
+        let ids = self.spans.root.ids();
         tracing::warn!(
             request = self.id(),
             trace_id = ids.map(|ids| display(ids.trace)),
@@ -230,7 +230,7 @@ impl Exchange {
     /// Counts and logs the request, and gives its place back.
     pub(crate) fn finish<'a>(
         &mut self,
-        end: End,
+        end: ExchangeEnd,
         access_log: &AccessLog,
         seen: impl FnOnce() -> WireFacts<'a>,
     ) {
@@ -240,14 +240,14 @@ impl Exchange {
         if let (false, None, Some(permit)) = (end.failed, problem, permit) {
             permit.upstream.standing.succeeded();
         }
-        self.attempts.end(&self.traced.attempt);
+        self.attempts.end(&self.spans.attempt);
         self.end_trace(&end);
         if let Some(group) = self.group() {
             if self.origin.is_background {
                 return group.cache.into_iter().for_each(Cache::count_background);
             }
             group.metrics.requests[end.status.map_or(ERROR, class)].inc();
-            let root = &self.traced.root;
+            let root = &self.spans.root;
             root.measure(&group.metrics.duration, duration);
             if let (Some(cache), Some(outcome)) = (group.cache, end.outcome) {
                 cache.count(outcome);
@@ -260,13 +260,13 @@ impl Exchange {
     }
 
     /// Says in the trace how the request ended.
-    fn end_trace(&mut self, end: &End) {
-        self.traced.end_try();
-        if !self.traced.root.is_on() {
+    fn end_trace(&mut self, end: &ExchangeEnd) {
+        self.spans.end_try();
+        if !self.spans.root.is_on() {
             return;
         }
         let group = self.group().map(|group| group.name.clone());
-        let root = &mut self.traced.root;
+        let root = &mut self.spans.root;
         if let Some(group) = group {
             root.about(group.clone());
             root.set("store.group", group);
@@ -286,12 +286,18 @@ impl Exchange {
         }
     }
 
-    fn log(&self, access_log: &AccessLog, seen: &WireFacts<'_>, end: &End, duration: Duration) {
+    fn log(
+        &self,
+        access_log: &AccessLog,
+        seen: &WireFacts<'_>,
+        end: &ExchangeEnd,
+        duration: Duration,
+    ) {
         let tries = &self.attempts.tries;
         access_log.log(&Entry {
             time: SystemTime::now() - duration,
             request_id: self.id(),
-            trace: self.traced.root.ids(),
+            trace: self.spans.root.ids(),
             client: self.origin.client,
             method: seen.method,
             path: seen.path,

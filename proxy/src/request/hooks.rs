@@ -28,7 +28,7 @@ use super::encoding;
 use super::exchange::Exchange;
 use super::hash_key::HashKey;
 use super::session;
-use super::tries::{Break, Fault};
+use super::tries::{Fault, TryFailure};
 use crate::cache::{self, AnsweredRequest, STATUS};
 use crate::message::forwarded;
 use crate::message::hop;
@@ -36,11 +36,11 @@ use crate::message::plain::FILL;
 use crate::message::problem::Problem;
 use crate::message::request_id::REQUEST_ID;
 use crate::message::target;
-use crate::table::live::Live;
+use crate::table::live::LiveTable;
 
 /// Pingora's hooks.
 pub(crate) struct Proxy {
-    live: Arc<Live>,
+    live: Arc<LiveTable>,
     access_log: Arc<AccessLog>,
     /// Keeps connections for one request apart from those in the pool; see [`crate::config::Reuse`].
     lone: AtomicU64,
@@ -48,7 +48,7 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Serves the configuration in force.
-    pub(crate) fn new(live: Arc<Live>, access_log: Arc<AccessLog>) -> Self {
+    pub(crate) fn new(live: Arc<LiveTable>, access_log: Arc<AccessLog>) -> Self {
         Self {
             live,
             access_log,
@@ -246,7 +246,7 @@ impl ProxyHttp for Proxy {
         }
         let origin = &exchange.origin;
         forwarded::tell(request, origin.peer, origin.https, exchange.trusts_peer())?;
-        exchange.traced.tell(request)?;
+        exchange.spans.tell(request)?;
         request.insert_header(REQUEST_ID, origin.request_id.clone())
     }
 
@@ -336,7 +336,7 @@ impl ProxyHttp for Proxy {
         if let Some(outcome) = session::outcome(session, exchange) {
             response.append_header(STATUS, outcome.status(&session.cache))?;
         }
-        if let Some((name, value)) = exchange.traced.line.take() {
+        if let Some((name, value)) = exchange.spans.line.take() {
             response.append_header(name, value)?;
         }
         response.insert_header(REQUEST_ID, exchange.origin.request_id.clone())
@@ -387,7 +387,7 @@ impl ProxyHttp for Proxy {
         if *error.esource() != ErrorSource::Upstream {
             return error;
         }
-        let again = exchange.broke_off(Break {
+        let again = exchange.broke_off(TryFailure {
             fault: match error.etype() {
                 ErrorType::ReadTimedout => Fault::Silent,
                 ErrorType::WriteTimedout => Fault::Stuck,

@@ -3,7 +3,7 @@
 //!
 //! `admission` lets it in, and `arrival` waits for its body. `tries` says what follows when an upstream fails, and
 //! `replay` whether the request may be sent twice. `answer` ends it where the proxy answers itself. `exchange`
-//! remembers the request and its `attempts` at upstreams, from its head to the line in the `access_log`; `traced` is
+//! remembers the request and its `attempts` at upstreams, from its head to the line in the `access_log`; `spans` is
 //! what its trace says. Nothing here owns what outlives a request: that is in `table`, `upstream`, `cache` and
 //! `clients`.
 
@@ -19,5 +19,5 @@ mod hash_key;
 pub(crate) mod hooks;
 mod replay;
 mod session;
-pub(crate) mod traced;
+pub(crate) mod spans;
 mod tries;

@@ -5,12 +5,12 @@ use http::{Method, Version};
 use pingora_error::Error;
 use pingora_proxy::Session;
 
-use super::exchange::{End, Exchange, WireFacts};
+use super::exchange::{Exchange, ExchangeEnd, WireFacts};
 use crate::cache::Outcome;
 
 /// How the exchange ended, with what error.
-pub(crate) fn end(session: &Session, exchange: &Exchange, error: Option<&Error>) -> End {
-    End {
+pub(crate) fn end(session: &Session, exchange: &Exchange, error: Option<&Error>) -> ExchangeEnd {
+    ExchangeEnd {
         status: final_status(session),
         failed: error.is_some(),
         outcome: outcome(session, exchange),

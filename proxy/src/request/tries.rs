@@ -40,7 +40,7 @@ impl Fault {
 
 /// How a try failed that had a connection.
 #[derive(Clone, Copy)]
-pub(crate) struct Break {
+pub(crate) struct TryFailure {
     pub(crate) fault: Fault,
     /// Whether the connection had served another request.
     pub(crate) reused: bool,
@@ -54,8 +54,8 @@ impl Exchange {
     /// # Errors
     /// None can be had, or the time for the request is over.
     pub(crate) async fn begin_try(&mut self, key: &[u8]) -> Result<Try, Problem> {
-        self.attempts.end(&self.traced.attempt);
-        self.traced.end_try();
+        self.attempts.end(&self.spans.attempt);
+        self.spans.end_try();
         self.attempts.body.sent_bytes = 0;
         self.ending.problem = None;
         self.caching.renewal = None;
@@ -68,14 +68,14 @@ impl Exchange {
             read_timeout: group.settings.read_timeout.min(left),
             alone: lone || self.attempts.afresh,
         };
-        self.traced.begin_try(&permit.upstream);
+        self.spans.begin_try(&permit.upstream);
         self.attempts.begin(permit);
         Ok(next)
     }
 
     /// The upstream began to answer.
     pub(crate) fn answered(&mut self, status: u16) {
-        self.traced.answered(status);
+        self.spans.answered(status);
         if let (Some(group), Some(permit)) = (self.group(), self.attempts.permit()) {
             permit.upstream.metrics.requests[class(status)].inc();
             group.answered(&permit.upstream, status);
@@ -84,13 +84,13 @@ impl Exchange {
 
     /// No connection came about. Whether there is another try.
     pub(crate) fn unreachable(&mut self) -> bool {
-        self.traced.failed("unreachable");
+        self.spans.failed("unreachable");
         self.has_no_connection(Problem::UpstreamUnreachable)
     }
 
     /// There is no trust between proxy and upstream. Whether there is another try.
     pub(crate) fn untrusted(&mut self) -> bool {
-        self.traced.failed("untrusted");
+        self.spans.failed("untrusted");
         if let Some(upstream) = self.attempts.tries.last() {
             upstream.metrics.tls_failures.inc();
         }
@@ -108,9 +108,9 @@ impl Exchange {
     }
 
     /// A try failed at its upstream. Whether there is another.
-    pub(crate) fn broke_off(&mut self, how: Break) -> bool {
+    pub(crate) fn broke_off(&mut self, how: TryFailure) -> bool {
         let timed_out = how.fault != Fault::Broke;
-        self.traced.failed(how.fault.word());
+        self.spans.failed(how.fault.word());
         if how.fault == Fault::Silent && !self.attempts.body.has_arrived {
             // The upstream waits for the rest of the request, as we do.
             self.ending.problem = Some(Problem::TooSlow);

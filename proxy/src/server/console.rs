@@ -9,13 +9,13 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::metrics::PANELS;
-use crate::table::live::Live;
+use crate::table::live::LiveTable;
 
 /// Starts it. It takes samples until the set is dropped.
 pub(super) fn start(
     package: &'static str,
     config: &Config,
-    live: &Arc<Live>,
+    live: &Arc<LiveTable>,
 ) -> (Arc<Console>, JoinSet<()>) {
     let listens = config.listen.first().map(|listen| listen.address);
     let listens = listens.unwrap_or(config.server.admin);

@@ -27,7 +27,7 @@ use crate::operate::reload::Reloader;
 use crate::operate::token::Token;
 use crate::request::access_log::AccessLog;
 use crate::table::checks::HealthChecks;
-use crate::table::live::Live;
+use crate::table::live::LiveTable;
 use crate::table::lookups::NameLookups;
 
 /// Most unused connections to upstreams that each thread keeps.
@@ -39,16 +39,16 @@ const MOST_RETRIES: usize = 200;
 /// What pingora's services are made of.
 pub(super) struct Parts<'a> {
     pub(super) config: &'a Config,
-    pub(super) live: Arc<Live>,
+    pub(super) live: Arc<LiveTable>,
     pub(super) access_log: Arc<AccessLog>,
     pub(super) reloader: Arc<Reloader>,
     pub(super) certificates: &'a [Arc<Certificate>],
-    pub(super) visitors: Visitors,
+    pub(super) visitors: AdminServices,
     pub(super) handing_over: Arc<AtomicBool>,
 }
 
 /// What visitors of the admin listener find there.
-pub(super) struct Visitors {
+pub(super) struct AdminServices {
     pub(super) token: Token,
     pub(super) console: Arc<Console>,
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::StartError;
 use super::console;
-use super::pingora::{HAND_OVER_LIMIT, Parts, PingoraServer, Visitors};
+use super::pingora::{AdminServices, HAND_OVER_LIMIT, Parts, PingoraServer};
 use super::signals::{Instruction, Signals};
 use super::sockets;
 use crate::config::{self, Config};
@@ -27,7 +27,7 @@ use crate::operate::reload::Reloader;
 use crate::operate::token::Token;
 use crate::operate::upgrade::is_listened_on;
 use crate::request::access_log::AccessLog;
-use crate::table::live::Live;
+use crate::table::live::LiveTable;
 
 /// The service that traces are of, unless the environment names another.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
@@ -73,7 +73,7 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     let tracing = tracing.map_err(StartError::Trace)?;
     let names = Names::new(metrics.clone());
     names.ask_for_all(&config).await;
-    let live = Live::new(&config, names, metrics, tracing.clone());
+    let live = LiveTable::new(&config, names, metrics, tracing.clone());
     if settings.upgrade {
         take_over_drains(&config, &live).await;
     }
@@ -82,7 +82,7 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
     // looked for, at a time that is over by then.
     pingora_timeout::sleep(Duration::from_millis(1)).await;
     let (console, _samples_end_on_drop) = console::start(PROGRAM, &config, &live);
-    let visitors = Visitors { token, console };
+    let visitors = AdminServices { token, console };
     let proxy = Proxy::start(settings, config, live, access_log, certificates, visitors).await?;
     let pid_file = &proxy.config.server.pid_file;
     let _removed_on_drop = PidFile::write(pid_file).map_err(|error| file_error(pid_file, error))?;
@@ -120,7 +120,7 @@ fn check_place(config: &Config, upgrade: bool) -> Result<(), StartError> {
 }
 
 /// Drains the upstreams that the running process has drained, so that they stay out of service.
-async fn take_over_drains(config: &Config, live: &Live) {
+async fn take_over_drains(config: &Config, live: &LiveTable) {
     let status = async { AdminClient::at(config.server.admin, None)?.status().await };
     let running = match timeout(ASK_LIMIT, status).await {
         Ok(Ok(running)) => running,
@@ -139,7 +139,7 @@ async fn take_over_drains(config: &Config, live: &Live) {
 struct Proxy {
     config: Config,
     reloader: Arc<Reloader>,
-    live: Arc<Live>,
+    live: Arc<LiveTable>,
     certificates: Vec<Arc<Certificate>>,
     handing_over: Arc<AtomicBool>,
     running: PingoraServer,
@@ -149,10 +149,10 @@ impl Proxy {
     async fn start(
         settings: &Serve,
         config: Config,
-        live: Arc<Live>,
+        live: Arc<LiveTable>,
         access_log: Arc<AccessLog>,
         certificates: Vec<Arc<Certificate>>,
-        visitors: Visitors,
+        visitors: AdminServices,
     ) -> Result<Self, StartError> {
         let file = std::path::absolute(&settings.config).map_err(internal)?;
         let reloader = Reloader::new(file, config.clone(), live.clone(), access_log.clone());

@@ -7,7 +7,7 @@ use super::live::Table;
 use super::routes::Routes;
 use crate::cache::Caches;
 use crate::clients::ClientRate;
-use crate::config::{self, Config, Place, Policy, ServerEntry};
+use crate::config::{self, Config, Policy, ServerEntry, ServerLocation};
 use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::upstream::{Endpoint, Group, Standing, Upstream};
@@ -92,7 +92,7 @@ impl Builder<'_> {
     }
 
     fn endpoints_of(&self, entry: &ServerEntry, policy: Policy) -> Vec<Endpoint> {
-        if let Place::Address(socket) = entry.place {
+        if let ServerLocation::Address(socket) = entry.location {
             return vec![Endpoint {
                 socket,
                 address: entry.written().to_owned(),
@@ -102,7 +102,7 @@ impl Builder<'_> {
             }];
         }
         let takes_weights = policy != Policy::RoundRobin;
-        let found = self.names.found(&entry.place).into_iter();
+        let found = self.names.found(&entry.location).into_iter();
         let endpoints = found.map(|found| Endpoint {
             socket: found.address,
             address: found.address.to_string(),

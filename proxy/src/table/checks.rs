@@ -10,7 +10,7 @@ use pingora_core::services::background::BackgroundService;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::live::Live;
+use super::live::LiveTable;
 use crate::upstream::check;
 
 /// Wait between two looks at what is due.
@@ -21,12 +21,12 @@ const FORGET_CLIENTS: Duration = Duration::from_secs(60);
 
 /// Checks upstreams until the proxy stops.
 pub(crate) struct HealthChecks {
-    live: Arc<Live>,
+    live: Arc<LiveTable>,
 }
 
 impl HealthChecks {
     /// Health checks of all upstreams of the configuration in force.
-    pub(crate) fn new(live: Arc<Live>) -> Self {
+    pub(crate) fn new(live: Arc<LiveTable>) -> Self {
         Self { live }
     }
 }
@@ -64,7 +64,7 @@ struct Round {
 }
 
 impl Round {
-    fn go(&mut self, live: &Live, now: Instant) {
+    fn go(&mut self, live: &LiveTable, now: Instant) {
         while self.running.try_join_next().is_some() {}
         let table = live.table_to_keep();
         let mut due = HashMap::new();

@@ -15,7 +15,7 @@ use super::routes::Routes;
 use crate::answers::{GroupStatus, NameStatus, UpstreamStatus, word};
 use crate::cache::Caches;
 use crate::clients::{ClientRate, Clients};
-use crate::config::{Config, Place, ServerEntry};
+use crate::config::{Config, ServerEntry, ServerLocation};
 use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::upstream::{Group, Upstream};
@@ -27,7 +27,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(20);
 const IDLE_LOOKS: u32 = 3;
 
 /// The configuration in force.
-pub(crate) struct Live {
+pub(crate) struct LiveTable {
     table: ArcSwap<Table>,
     /// Of whoever replaces the table.
     turn: Mutex<()>,
@@ -55,7 +55,7 @@ pub(crate) struct Table {
 #[error("no upstream is `{0}`; `store-proxy status` lists them")]
 pub(crate) struct NoSuchUpstream(String);
 
-impl Live {
+impl LiveTable {
     /// Puts `config` in force, with what is known of its names.
     pub(crate) fn new(
         config: &Config,
@@ -185,9 +185,9 @@ impl Live {
     fn names_of(&self, servers: &[ServerEntry]) -> Vec<NameStatus> {
         let named = servers
             .iter()
-            .filter(|server| !matches!(server.place, Place::Address(_)));
+            .filter(|server| !matches!(server.location, ServerLocation::Address(_)));
         let status = named.map(|server| {
-            let known = self.names.knowledge(&server.place);
+            let known = self.names.summary(&server.location);
             NameStatus {
                 name: server.written().to_owned(),
                 addresses: known.addresses,

@@ -10,8 +10,8 @@ use pingora_core::services::background::BackgroundService;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::live::Live;
-use crate::config::Place;
+use super::live::LiveTable;
+use crate::config::ServerLocation;
 use crate::names::names_of;
 
 /// Wait between two looks at what is due.
@@ -19,12 +19,12 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Looks names up until the proxy stops.
 pub(crate) struct NameLookups {
-    live: Arc<Live>,
+    live: Arc<LiveTable>,
 }
 
 impl NameLookups {
     /// Looks up all names of the configuration in force.
-    pub(crate) fn new(live: Arc<Live>) -> Self {
+    pub(crate) fn new(live: Arc<LiveTable>) -> Self {
         Self { live }
     }
 }
@@ -48,17 +48,17 @@ impl BackgroundService for NameLookups {
 /// The look-ups that are under way. They end when this is dropped.
 #[derive(Default)]
 struct Round {
-    asked: HashSet<Place>,
-    running: JoinSet<(Place, bool)>,
+    asked: HashSet<ServerLocation>,
+    running: JoinSet<(ServerLocation, bool)>,
 }
 
 impl Round {
-    fn go(&mut self, live: &Arc<Live>, now: Instant) {
+    fn go(&mut self, live: &Arc<LiveTable>, now: Instant) {
         let mut has_changed = false;
         while let Some(ended) = self.running.try_join_next() {
             match ended {
-                Ok((place, changed)) => {
-                    self.asked.remove(&place);
+                Ok((location, changed)) => {
+                    self.asked.remove(&location);
                     has_changed |= changed;
                 }
                 // One that panicked is of no known name.
@@ -69,13 +69,13 @@ impl Round {
             live.follow_names();
         }
         let table = live.table_to_keep();
-        for place in names_of(&table.config) {
-            if live.names.is_due(place, now) && self.asked.insert(place.clone()) {
-                let (live, place) = (live.clone(), place.clone());
+        for location in names_of(&table.config) {
+            if live.names.is_due(location, now) && self.asked.insert(location.clone()) {
+                let (live, location) = (live.clone(), location.clone());
                 let settings = table.config.resolver.clone();
                 self.running.spawn(async move {
-                    let changed = live.names.ask(&place, &settings).await;
-                    (place, changed)
+                    let changed = live.names.ask(&location, &settings).await;
+                    (location, changed)
                 });
             }
         }

@@ -1,6 +1,6 @@
 //! Buckets that name a trace, for scrapers that ask for OpenMetrics.
 
-use crate::support::receiver::{Received, Receiver, hex};
+use crate::support::receiver::{ReceivedSpan, Receiver, hex};
 use crate::support::{
     NO_EJECTION, Reply, Rig, Upstream, eventually, eventually_some, request, shop,
 };
@@ -85,7 +85,7 @@ async fn an_answer_from_the_cache_names_its_trace() {
     }
     let hit = eventually_some("a hit is sent", async || {
         let spans = receiver.spans();
-        let is_hit = |span: &Received| span.attribute("store.cache").as_deref() == Some("hit");
+        let is_hit = |span: &ReceivedSpan| span.attribute("store.cache").as_deref() == Some("hit");
         spans.into_iter().find(is_hit)
     })
     .await;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use mysql_async::prelude::Queryable;
-use testbed::{Host, HostOptions, Store};
+use testbed::{DataStore, Host, HostOptions};
 
 use crate::support::{
     Client, Load, Message, Rig, binary, eventually_some, get, group, request, server_at,
@@ -19,7 +19,7 @@ pub(crate) struct Shop {
     // Before the store, whose servers they need.
     pub(crate) hosts: Vec<Host>,
     pub(crate) addresses: Vec<SocketAddr>,
-    pub(crate) store: Store,
+    pub(crate) store: DataStore,
 }
 
 /// What an order of a load is: its number is its quantity, so that the database tells how often it was placed.
@@ -48,7 +48,7 @@ impl Shop {
 
     /// A shop with a user and [`PRODUCTS`] products.
     pub(crate) async fn with(count: usize, options: HostOptions) -> Self {
-        let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+        let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
         store.migrate(host_binary()).unwrap();
         let mut hosts = Vec::new();
         for _ in 0..count {

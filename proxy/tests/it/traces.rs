@@ -10,7 +10,7 @@ use testbed::{Proxy, ProxyOptions};
 use tokio::net::TcpListener;
 
 use crate::shop::{Shop, host_options};
-use crate::support::receiver::{Received, Receiver, hex};
+use crate::support::receiver::{ReceivedSpan, Receiver, hex};
 use crate::support::{
     NO_EJECTION, Rig, Upstream, binary, eventually, eventually_some, folder, get, group, request,
     server_at, shop,
@@ -26,17 +26,17 @@ fn parent(flags: &str) -> String {
     format!("00-{TRACE}-{CLIENT_SPAN}-{flags}")
 }
 
-fn kind(received: &Received) -> SpanKind {
+fn kind(received: &ReceivedSpan) -> SpanKind {
     received.span.kind()
 }
 
 /// The spans below another.
-fn below<'a>(spans: &'a [Received], above: &Received) -> Vec<&'a Received> {
+fn below<'a>(spans: &'a [ReceivedSpan], above: &ReceivedSpan) -> Vec<&'a ReceivedSpan> {
     let id = above.id();
     spans.iter().filter(|span| span.parent() == id).collect()
 }
 
-fn named<'a>(spans: &[&'a Received], name: &str) -> &'a Received {
+fn named<'a>(spans: &[&'a ReceivedSpan], name: &str) -> &'a ReceivedSpan {
     let mut found = spans.iter().filter(|span| span.span.name == name);
     found
         .next()
@@ -91,7 +91,7 @@ async fn one_order_is_one_tree_from_the_client_to_its_statements() {
             .find(|spans| {
                 let services = spans.iter().map(|span| span.service.as_str());
                 let roots = services.filter(|service| *service == "store-host");
-                let retries = |span: &&Received| span.attribute("store.retry.reason").is_some();
+                let retries = |span: &&ReceivedSpan| span.attribute("store.retry.reason").is_some();
                 roots.count() > 0 && spans.iter().filter(retries).count() == 1
             })
     })
@@ -115,7 +115,7 @@ async fn one_order_is_one_tree_from_the_client_to_its_statements() {
         panic!("{tries:#?}")
     };
     assert!(tries.iter().all(|span| kind(span) == SpanKind::Client));
-    let port = |span: &Received| span.attribute("server.port").unwrap();
+    let port = |span: &ReceivedSpan| span.attribute("server.port").unwrap();
     assert_eq!(port(first), dead.port().to_string());
     assert_eq!(first.attribute("error.type").unwrap(), "unreachable");
     assert_eq!(
@@ -166,11 +166,12 @@ async fn one_order_is_one_tree_from_the_client_to_its_statements() {
         .find(|span| span.span.name == "SELECT products")
         .unwrap();
     assert_eq!(prices.attribute("db.response.returned_rows").unwrap(), "1");
-    let redis = |span: &&&Received| span.attribute("db.system.name").as_deref() == Some("redis");
+    let redis =
+        |span: &&&ReceivedSpan| span.attribute("db.system.name").as_deref() == Some("redis");
     assert!(calls.iter().filter(redis).count() > 0, "{calls:#?}");
 
     // What is not of the client's sample has not been sent.
-    let of_client = |span: &Received| trees.contains(&hex(&span.span.trace_id));
+    let of_client = |span: &ReceivedSpan| trees.contains(&hex(&span.span.trace_id));
     assert!(receiver.spans().iter().all(of_client));
     // Neither the order's number nor anything that was asked for.
     for span in &spans {

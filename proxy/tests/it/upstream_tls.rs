@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::shop::Shop;
-use crate::support::authority::{Authority, Signed};
+use crate::support::authority::{Authority, SignedCertificate};
 use crate::support::{
     NO_EJECTION, NameServer, Reply, Rig, Upstream, answered_by, eventually, folder, get, group,
     problem, request, server_at,
@@ -202,7 +202,7 @@ async fn the_proxy_shows_its_certificate_to_servers_that_ask() {
 async fn behind_http2(
     listen: &str,
     folder: &Path,
-    signed: &Signed,
+    signed: &SignedCertificate,
 ) -> (Upstream, Rig, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let inner = gate.clone();

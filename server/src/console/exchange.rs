@@ -22,7 +22,7 @@ const PASSED_ON: [&str; 3] = ["authorization", "content-digest", "store-signatur
 const MEMBER_DATE: HeaderName = HeaderName::from_static("member-date");
 
 /// A request to a member.
-pub(super) struct Asked<'a> {
+pub(super) struct MemberRequest<'a> {
     pub(super) method: &'a Method,
     pub(super) path: &'a str,
     pub(super) query: Option<&'a str>,
@@ -38,7 +38,7 @@ pub(super) struct Failure {
     pub(super) is_unreachable: bool,
 }
 
-impl Asked<'_> {
+impl MemberRequest<'_> {
     /// Sends the request to a member, and reads the whole answer within `limit`.
     ///
     /// # Errors

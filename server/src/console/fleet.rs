@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::exchange::Asked;
+use super::exchange::MemberRequest;
 use super::member::Member;
 
 /// Longest wait for something to read.
@@ -22,7 +22,7 @@ pub(super) const READ_LIMIT: Duration = Duration::from_secs(4);
 /// All other members.
 pub(super) struct Fleet {
     configured: Vec<Member>,
-    standing: Arc<Mutex<Vec<Standing>>>,
+    standing: Arc<Mutex<Vec<MemberHealth>>>,
     /// Looks that are under way.
     looks: Mutex<JoinSet<()>>,
     /// The right to receive a component that is passed on: one at a time is in this program's memory.
@@ -30,7 +30,7 @@ pub(super) struct Fleet {
 }
 
 /// What is known of a member.
-struct Standing {
+struct MemberHealth {
     member: Member,
     /// `None` before the first look.
     answers: Option<Result<(), String>>,
@@ -63,7 +63,7 @@ impl Fleet {
             let known = before.iter().position(|known| known.member == member);
             standing.push(match known {
                 Some(at) => before.swap_remove(at),
-                None => Standing {
+                None => MemberHealth {
                     member,
                     answers: None,
                     since: now,
@@ -77,7 +77,7 @@ impl Fleet {
             one.is_looked_at = true;
             let (member, standing) = (one.member.clone(), self.standing.clone());
             looks.spawn(async move {
-                let asked = Asked {
+                let asked = MemberRequest {
                     method: &Method::GET,
                     path: "/healthz",
                     query: None,
@@ -131,14 +131,14 @@ impl Fleet {
 }
 
 /// Does something with what is known of a member that is still one.
-fn with(standing: &Mutex<Vec<Standing>>, member: &Member, act: impl FnOnce(&mut Standing)) {
+fn with(standing: &Mutex<Vec<MemberHealth>>, member: &Member, act: impl FnOnce(&mut MemberHealth)) {
     let mut standing = standing.lock();
     if let Some(one) = standing.iter_mut().find(|one| one.member == *member) {
         act(one);
     }
 }
 
-impl Standing {
+impl MemberHealth {
     /// Keeps whether it answers; since when, if that is new.
     fn note(&mut self, answers: Result<(), String>) {
         let was_up = self.answers.as_ref().map(Result::is_ok);

@@ -11,7 +11,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::exchange::{Asked, as_own};
+use super::exchange::{MemberRequest, as_own};
 use super::fleet::{Fleet, READ_LIMIT};
 use super::member::Member;
 use super::paths::{carries_component, methods};
@@ -128,7 +128,7 @@ impl Fleet {
         body: Bytes,
         limit: Duration,
     ) -> Result<Reply, String> {
-        let asked = Asked {
+        let asked = MemberRequest {
             method: forward.method,
             path: forward.path,
             query: forward.query,

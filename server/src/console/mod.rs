@@ -39,7 +39,7 @@ const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// What a path of the console names.
 #[derive(Clone, Copy, Debug)]
-pub enum Place<'a> {
+pub enum ConsoleResource<'a> {
     /// A file of the page.
     File(&'static File),
     /// The samples of the last fifteen minutes.
@@ -61,7 +61,7 @@ pub enum Place<'a> {
 
 /// Why a place answers no request of a kind.
 #[derive(Clone, Copy, Debug)]
-pub enum NotAnswered {
+pub enum ConsoleRejection {
     /// Nothing of another member is at its path.
     NoSuchPath,
     /// It answers these methods only.
@@ -86,7 +86,7 @@ pub struct Console {
     fleet: Fleet,
 }
 
-impl<'a> Place<'a> {
+impl<'a> ConsoleResource<'a> {
     /// What `path` names; `None` if it is none of the console's.
     #[must_use]
     pub fn of(path: &'a str) -> Option<Self> {
@@ -110,19 +110,19 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// It answers none, or none by this method.
-    pub fn check(self, method: &Method) -> Result<(), NotAnswered> {
+    pub fn check(self, method: &Method) -> Result<(), ConsoleRejection> {
         let methods = match self {
             Self::Token => &[Method::POST],
             Self::Member { path, .. } => paths::methods(path),
             _ => &[Method::GET, Method::HEAD][..],
         };
         if methods.is_empty() {
-            return Err(NotAnswered::NoSuchPath);
+            return Err(ConsoleRejection::NoSuchPath);
         }
         if !methods.contains(method) {
             let is_post = methods.contains(&Method::POST);
             let allowed = if is_post { "POST" } else { "GET, HEAD" };
-            return Err(NotAnswered::Method(allowed));
+            return Err(ConsoleRejection::Method(allowed));
         }
         Ok(())
     }
@@ -159,16 +159,21 @@ impl Console {
 
     /// Answers a request to read, with this query and these headers, for anything but another member's.
     #[must_use]
-    pub fn read(&self, place: Place<'_>, query: Option<&str>, headers: &HeaderMap) -> Reply {
+    pub fn read(
+        &self,
+        place: ConsoleResource<'_>,
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Reply {
         match place {
-            Place::File(file) => file.answer(headers),
-            Place::History => {
+            ConsoleResource::File(file) => file.answer(headers),
+            ConsoleResource::History => {
                 let after = query.and_then(|query| query.strip_prefix("after="));
                 data(&self.history.shown(after))
             }
-            Place::Events => data(&recent::json()),
-            Place::Fleet => data(&self.members()),
-            Place::Token | Place::Member { .. } => {
+            ConsoleResource::Events => data(&recent::json()),
+            ConsoleResource::Fleet => data(&self.members()),
+            ConsoleResource::Token | ConsoleResource::Member { .. } => {
                 refusal(StatusCode::NOT_FOUND, "there is nothing to read here")
             }
         }
@@ -254,9 +259,16 @@ mod tests {
 
     #[test]
     fn places_are_found_by_their_paths() {
-        assert!(matches!(Place::of("/history"), Some(Place::History)));
-        assert!(matches!(Place::of("/console"), Some(Place::File(_))));
-        let Some(Place::Member { name, path }) = Place::of("/fleet/host-1/components/a/swap")
+        assert!(matches!(
+            ConsoleResource::of("/history"),
+            Some(ConsoleResource::History)
+        ));
+        assert!(matches!(
+            ConsoleResource::of("/console"),
+            Some(ConsoleResource::File(_))
+        ));
+        let Some(ConsoleResource::Member { name, path }) =
+            ConsoleResource::of("/fleet/host-1/components/a/swap")
         else {
             panic!("a member's")
         };
@@ -268,7 +280,7 @@ mod tests {
             "/console/none.js",
             "/conso",
         ] {
-            assert!(Place::of(unknown).is_none(), "{unknown}");
+            assert!(ConsoleResource::of(unknown).is_none(), "{unknown}");
         }
     }
 
@@ -280,7 +292,11 @@ mod tests {
             keeps_traces: false,
         };
         let console = Console::new(program, &[], Registry::new(), vec![]);
-        for place in [Place::History, Place::Events, Place::Fleet] {
+        for place in [
+            ConsoleResource::History,
+            ConsoleResource::Events,
+            ConsoleResource::Fleet,
+        ] {
             let answer = console.read(place, None, &HeaderMap::new());
             assert_eq!(answer.headers()["cache-control"], "no-store");
             assert_eq!(answer.headers()["content-security-policy"], NOTHING);

@@ -14,12 +14,12 @@ pub enum Format {
 
 /// How well something is accepted, and how closely it was named: 3 by itself, 2 by its type, 1 by `*/*`.
 #[derive(Clone, Copy, Default)]
-struct Wish {
+struct AcceptQuality {
     closeness: u8,
     thousandths: u16,
 }
 
-impl Wish {
+impl AcceptQuality {
     /// The closest name counts; of several that are equally close, the best.
     fn hear(&mut self, said: Self) {
         if (said.closeness, said.thousandths) > (self.closeness, self.thousandths) {
@@ -33,7 +33,7 @@ impl Format {
     /// or nothing that we have; and where both are as welcome, unless OpenMetrics is named.
     #[must_use]
     pub fn accepted(headers: &HeaderMap) -> Self {
-        let (mut text, mut open) = (Wish::default(), Wish::default());
+        let (mut text, mut open) = (AcceptQuality::default(), AcceptQuality::default());
         let lines = headers.get_all(ACCEPT).iter();
         let lines = lines.filter_map(|line| line.to_str().ok());
         for range in lines.flat_map(|line| line.split(',')) {
@@ -48,7 +48,7 @@ impl Format {
                 }
             }
             let is_version = |ours| version.is_none_or(|version| version == ours);
-            let said = |closeness| Wish {
+            let said = |closeness| AcceptQuality {
                 closeness,
                 thousandths,
             };

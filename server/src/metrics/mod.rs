@@ -127,9 +127,9 @@ pub fn set_to_now(gauge: &IntGauge) {
 
 /// Adds one to a gauge and takes it off on drop, however the work ends.
 #[derive(Debug)]
-pub struct InUse(IntGauge);
+pub struct GaugeGuard(IntGauge);
 
-impl InUse {
+impl GaugeGuard {
     /// Adds one to `gauge`.
     #[must_use]
     pub fn new(gauge: IntGauge) -> Self {
@@ -138,7 +138,7 @@ impl InUse {
     }
 }
 
-impl Drop for InUse {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_guard_takes_its_one_back() {
         let gauge = IntGauge::new("a", "of a test").expect("a gauge");
-        let guard = InUse::new(gauge.clone());
+        let guard = GaugeGuard::new(gauge.clone());
         assert_eq!(gauge.get(), 1);
         drop(guard);
         assert_eq!(gauge.get(), 0);

@@ -41,7 +41,7 @@ fn write_family(
         // `Declare` makes no others.
         _ => return Ok(()),
     };
-    let help = Escaped(family.help());
+    let help = EscapedText(family.help());
     writeln!(
         out,
         "# HELP {family_name} {help}\n# TYPE {family_name} {kind}"
@@ -98,7 +98,12 @@ impl Display for Labels<'_> {
         let Self(labels, bound) = self;
         let mut before = '{';
         for label in *labels {
-            write!(f, "{before}{}=\"{}\"", label.name(), Escaped(label.value()))?;
+            write!(
+                f,
+                "{before}{}=\"{}\"",
+                label.name(),
+                EscapedText(label.value())
+            )?;
             before = ',';
         }
         if let Some(bound) = bound {
@@ -118,9 +123,9 @@ impl Display for Labels<'_> {
 }
 
 /// Text as it stands in quotes and behind `HELP`.
-struct Escaped<'a>(&'a str);
+struct EscapedText<'a>(&'a str);
 
-impl Display for Escaped<'_> {
+impl Display for EscapedText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for char in self.0.chars() {
             match char {

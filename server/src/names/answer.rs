@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Answer {
     /// In the order of their addresses, each once.
-    pub found: Vec<Found>,
+    pub found: Vec<ResolvedServer>,
     /// How long that holds.
     pub lifetime: Duration,
     /// Records that can't be used, and why.
@@ -16,7 +16,7 @@ pub struct Answer {
 
 /// One server behind a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Found {
+pub struct ResolvedServer {
     /// Where it is.
     pub address: SocketAddr,
     /// The host that has the address.
@@ -27,7 +27,7 @@ pub struct Found {
 
 /// Why a look-up brought nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum LookupError {
     /// Name servers know no such name.
     #[error("there is no such name")]
     NoSuchName,
@@ -43,7 +43,11 @@ pub enum Trouble {
 }
 
 impl Answer {
-    pub(super) fn new(mut found: Vec<Found>, lifetime: Duration, left_out: Vec<String>) -> Self {
+    pub(super) fn new(
+        mut found: Vec<ResolvedServer>,
+        lifetime: Duration,
+        left_out: Vec<String>,
+    ) -> Self {
         found.sort();
         found.dedup_by_key(|found| found.address);
         Self {
@@ -54,7 +58,7 @@ impl Answer {
     }
 }
 
-impl Trouble {
+impl LookupError {
     /// What metrics call it.
     #[must_use]
     pub fn label(&self) -> &'static str {
@@ -89,7 +93,7 @@ impl Trouble {
 
 /// Addresses for people.
 #[must_use]
-pub fn list(found: &[Found]) -> String {
+pub fn list(found: &[ResolvedServer]) -> String {
     let addresses: Vec<String> = found
         .iter()
         .map(|found| found.address.to_string())

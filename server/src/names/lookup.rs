@@ -11,8 +11,8 @@ use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::timeout;
 
-use super::answer::{Answer, Found, Trouble};
-use super::place::Place;
+use super::answer::{Answer, LookupError, ResolvedServer};
+use super::location::ServerLocation;
 use super::questions::{Questions, Records};
 use super::resolver::Resolver;
 use super::system_files::SystemFiles;
@@ -26,40 +26,40 @@ const HIGHEST_WEIGHT: u16 = 1000;
 /// Nothing was found, or nobody answered in time.
 pub async fn look_up(
     files: &SystemFiles,
-    place: &Place,
+    location: &ServerLocation,
     settings: &Resolver,
-) -> Result<Answer, Trouble> {
-    let asker = Asker {
+) -> Result<Answer, LookupError> {
+    let asker = NameSources {
         hosts: files.hosts(),
         questions: Questions::new(files, settings),
     };
     let asked = async {
-        match place {
-            Place::Address(address) => Ok(fixed(*address)),
-            Place::Host { name, port } => asker.host(name, *port).await,
-            Place::Service(name) => asker.service(name).await,
+        match location {
+            ServerLocation::Address(address) => Ok(fixed(*address)),
+            ServerLocation::Host { name, port } => asker.host(name, *port).await,
+            ServerLocation::Service(name) => asker.service(name).await,
         }
     };
     let limit = settings.timeout;
     let answer = timeout(limit, asked).await;
-    answer.unwrap_or_else(|_| Err(Trouble::Unanswered(format!("no answer in {limit:?}"))))
+    answer.unwrap_or_else(|_| Err(LookupError::Unanswered(format!("no answer in {limit:?}"))))
 }
 
 /// Who is asked.
-struct Asker {
+struct NameSources {
     hosts: Arc<Hosts>,
     /// Or why nobody can be.
-    questions: Result<Questions, Trouble>,
+    questions: Result<Questions, LookupError>,
 }
 
-impl Asker {
-    async fn host(&self, name: &str, port: u16) -> Result<Answer, Trouble> {
+impl NameSources {
+    async fn host(&self, name: &str, port: u16) -> Result<Answer, LookupError> {
         let asked = self.addresses(&parse(name)?).await?;
         let found = found(&asked.records, name, port, None).collect();
         Ok(Answer::new(found, asked.lifetime, Vec::new()))
     }
 
-    async fn service(&self, name: &str) -> Result<Answer, Trouble> {
+    async fn service(&self, name: &str) -> Result<Answer, LookupError> {
         let asked = self.questions()?.services(&parse(name)?).await?;
         let records = preferred(&asked.records);
         let (mut lifetime, mut servers, mut left_out) = (asked.lifetime, Vec::new(), Vec::new());
@@ -72,7 +72,7 @@ impl Asker {
                     servers.extend(found(&target.records, &host, record.port, Some(weight)));
                 }
                 // It may be there; without it the others would be all.
-                Err(why @ Trouble::Unanswered(_)) => return Err(why),
+                Err(why @ LookupError::Unanswered(_)) => return Err(why),
                 Err(why) => left_out.push(format!(
                     "its record for {}:{} is left out: {why}",
                     record.target, record.port
@@ -81,25 +81,25 @@ impl Asker {
         }
         if servers.is_empty() {
             let none = "its SRV records lead nowhere".to_owned();
-            return Err(Trouble::Nothing(
+            return Err(LookupError::Nothing(
                 left_out.into_iter().next().unwrap_or(none),
             ));
         }
         Ok(Answer::new(servers, lifetime, left_out))
     }
 
-    async fn target(&self, record: &SRV) -> Result<Records<IpAddr>, Trouble> {
+    async fn target(&self, record: &SRV) -> Result<Records<IpAddr>, LookupError> {
         if record.target.is_root() {
             let reason = "it says that the service is not there (RFC 2782)";
-            return Err(Trouble::Nothing(reason.into()));
+            return Err(LookupError::Nothing(reason.into()));
         }
         if record.port == 0 {
-            return Err(Trouble::Nothing("port 0 is no server's".into()));
+            return Err(LookupError::Nothing("port 0 is no server's".into()));
         }
         self.addresses(&record.target).await
     }
 
-    async fn addresses(&self, name: &Name) -> Result<Records<IpAddr>, Trouble> {
+    async fn addresses(&self, name: &Name) -> Result<Records<IpAddr>, LookupError> {
         match self.addresses_here(name) {
             Some(here) => Ok(here),
             None => self.questions()?.addresses(name).await,
@@ -124,8 +124,8 @@ impl Asker {
         })
     }
 
-    fn questions(&self) -> Result<&Questions, Trouble> {
-        self.questions.as_ref().map_err(Trouble::clone)
+    fn questions(&self) -> Result<&Questions, LookupError> {
+        self.questions.as_ref().map_err(LookupError::clone)
     }
 }
 
@@ -134,9 +134,9 @@ fn found(
     host: &str,
     port: u16,
     weight: Option<u16>,
-) -> impl Iterator<Item = Found> {
+) -> impl Iterator<Item = ResolvedServer> {
     let host = host.trim_end_matches('.').to_owned();
-    addresses.iter().map(move |address| Found {
+    addresses.iter().map(move |address| ResolvedServer {
         address: SocketAddr::new(*address, port),
         host: host.clone(),
         weight,
@@ -144,7 +144,7 @@ fn found(
 }
 
 fn fixed(address: SocketAddr) -> Answer {
-    let found = Found {
+    let found = ResolvedServer {
         address,
         host: address.ip().to_string(),
         weight: None,
@@ -171,8 +171,8 @@ fn weights(records: &[&SRV]) -> Vec<u16> {
     records.iter().map(weight).collect()
 }
 
-fn parse(name: &str) -> Result<Name, Trouble> {
-    Name::from_ascii(name).map_err(|error| Trouble::Nothing(error.to_string()))
+fn parse(name: &str) -> Result<Name, LookupError> {
+    Name::from_ascii(name).map_err(|error| LookupError::Nothing(error.to_string()))
 }
 
 #[cfg(test)]

@@ -13,14 +13,14 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
-use super::answer::Trouble;
+use super::answer::LookupError;
 use super::resolver::{NameServer, Resolver};
 use super::system_files::SystemFiles;
 
 /// Of the time for a look-up, what one question to one server may take: there is time for others.
 const QUESTIONS: u32 = 4;
 
-/// Who is asked, and for what. It is made for one look-up: answers are kept by [`super::Known`], and the files may change.
+/// Who is asked, and for what. It is made for one look-up: answers are kept by [`super::NameState`], and the files may change.
 pub(super) struct Questions {
     resolver: TokioResolver,
     search: Vec<Name>,
@@ -36,13 +36,13 @@ pub(super) struct Records<T> {
 
 impl Questions {
     /// Asks the system's name servers, or those of the settings.
-    pub(super) fn new(files: &SystemFiles, settings: &Resolver) -> Result<Self, Trouble> {
+    pub(super) fn new(files: &SystemFiles, settings: &Resolver) -> Result<Self, LookupError> {
         let (config, mut options) = match files.resolver() {
             Ok(read) => read,
             Err(_) if !settings.servers.is_empty() => {
                 (ResolverConfig::default(), ResolverOpts::default())
             }
-            Err(why) => return Err(Trouble::NobodyToAsk(why)),
+            Err(why) => return Err(LookupError::NobodyToAsk(why)),
         };
         let (_, search, mut servers) = config.into_parts();
         if !settings.servers.is_empty() {
@@ -56,7 +56,7 @@ impl Questions {
         let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             .with_options(options)
             .build();
-        let resolver = resolver.map_err(|error| Trouble::NobodyToAsk(error.to_string()))?;
+        let resolver = resolver.map_err(|error| LookupError::NobodyToAsk(error.to_string()))?;
         Ok(Self {
             resolver,
             search,
@@ -65,8 +65,8 @@ impl Questions {
     }
 
     /// The addresses of a host: those of IPv4, or of IPv6 if it has none, as a server with both is one server.
-    pub(super) async fn addresses(&self, name: &Name) -> Result<Records<IpAddr>, Trouble> {
-        let mut trouble = Trouble::NoSuchName;
+    pub(super) async fn addresses(&self, name: &Name) -> Result<Records<IpAddr>, LookupError> {
+        let mut trouble = LookupError::NoSuchName;
         for name in whole_names(name, &self.search, self.ndots) {
             match self.addresses_of(&name).await {
                 Ok(found) => return Ok(found),
@@ -77,8 +77,8 @@ impl Questions {
     }
 
     /// The SRV records of a service.
-    pub(super) async fn services(&self, name: &Name) -> Result<Records<SRV>, Trouble> {
-        let mut trouble = Trouble::NoSuchName;
+    pub(super) async fn services(&self, name: &Name) -> Result<Records<SRV>, LookupError> {
+        let mut trouble = LookupError::NoSuchName;
         for name in whole_names(name, &self.search, self.ndots) {
             match self.ask(&name, RecordType::SRV).await {
                 Ok(found) => {
@@ -93,25 +93,25 @@ impl Questions {
         Err(trouble)
     }
 
-    async fn addresses_of(&self, name: &Name) -> Result<Records<IpAddr>, Trouble> {
-        let mut trouble = Trouble::NoSuchName;
+    async fn addresses_of(&self, name: &Name) -> Result<Records<IpAddr>, LookupError> {
+        let mut trouble = LookupError::NoSuchName;
         for kind in [RecordType::A, RecordType::AAAA] {
             match self.ask(name, kind).await {
                 Ok(found) => return Ok(records(&found, RData::ip_addr)),
                 // Nobody says that there are none of this kind, so those of the other must not take their place.
-                Err(why @ Trouble::Unanswered(_)) => return Err(why),
+                Err(why @ LookupError::Unanswered(_)) => return Err(why),
                 Err(why) => trouble = trouble.or(why),
             }
         }
         Err(trouble)
     }
 
-    async fn ask(&self, name: &Name, kind: RecordType) -> Result<Lookup, Trouble> {
+    async fn ask(&self, name: &Name, kind: RecordType) -> Result<Lookup, LookupError> {
         let what = match kind {
             RecordType::SRV => "SRV records",
             _ => "addresses",
         };
-        let nothing = || Trouble::Nothing(format!("it has no {what}"));
+        let nothing = || LookupError::Nothing(format!("it has no {what}"));
         match self.resolver.lookup(name.clone(), kind).await {
             Ok(found)
                 if found
@@ -122,15 +122,15 @@ impl Questions {
                 Ok(found)
             }
             Ok(_) => Err(nothing()),
-            Err(error) if error.is_nx_domain() => Err(Trouble::NoSuchName),
+            Err(error) if error.is_nx_domain() => Err(LookupError::NoSuchName),
             Err(error) if error.is_no_records_found() => Err(nothing()),
             Err(error) => Err(unanswered(&error)),
         }
     }
 }
 
-fn unanswered(error: &NetError) -> Trouble {
-    Trouble::Unanswered(error.to_string())
+fn unanswered(error: &NetError) -> LookupError {
+    LookupError::Unanswered(error.to_string())
 }
 
 fn records<T>(found: &Lookup, of: impl Fn(&RData) -> Option<T>) -> Records<T> {

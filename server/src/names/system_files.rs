@@ -16,12 +16,12 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Both files, as they were read last.
 #[derive(Default)]
 pub struct SystemFiles {
-    hosts: Kept<Arc<Hosts>>,
-    resolver: Kept<Result<(ResolverConfig, ResolverOpts), String>>,
+    hosts: ParsedFile<Arc<Hosts>>,
+    resolver: ParsedFile<Result<(ResolverConfig, ResolverOpts), String>>,
 }
 
 /// What was made of a file's text. It is made anew only when the text changes, as whoever makes it logs what it finds odd.
-struct Kept<T>(Mutex<Option<(Vec<u8>, T)>>);
+struct ParsedFile<T>(Mutex<Option<(Vec<u8>, T)>>);
 
 impl SystemFiles {
     pub(super) fn hosts(&self) -> Arc<Hosts> {
@@ -49,13 +49,13 @@ impl SystemFiles {
     }
 }
 
-impl<T> Default for Kept<T> {
+impl<T> Default for ParsedFile<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T: Clone> Kept<T> {
+impl<T: Clone> ParsedFile<T> {
     fn of(&self, text: Vec<u8>, make: impl FnOnce(&[u8]) -> T) -> T {
         let mut kept = self.0.lock();
         match &*kept {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep_until, timeout};
 
-use super::finished::Finished;
+use super::finished_trace::FinishedTrace;
 use super::otlp;
 use super::settings::{Batch, Destination};
 use super::tracer::SpanCounters;
@@ -20,17 +20,17 @@ const LOG_PAUSE: Duration = Duration::from_secs(30);
 /// The way to the thread.
 #[derive(Debug)]
 pub(super) struct Exporter {
-    trees: mpsc::UnboundedSender<Arc<Finished>>,
+    trees: mpsc::UnboundedSender<Arc<FinishedTrace>>,
     /// Spans that are not sent yet. Added to by whoever hands a tree on, taken from by the thread.
     waiting: Arc<AtomicUsize>,
     most: usize,
     counters: SpanCounters,
-    end: Mutex<Option<End>>,
+    end: Mutex<Option<ShutdownHandle>>,
 }
 
 /// How the thread is told to end, and how it tells that it has.
 #[derive(Debug)]
-struct End {
+struct ShutdownHandle {
     stop: oneshot::Sender<()>,
     done: oneshot::Receiver<()>,
 }
@@ -38,7 +38,7 @@ struct End {
 /// What the thread has.
 struct Sender<E> {
     exporter: E,
-    trees: mpsc::UnboundedReceiver<Arc<Finished>>,
+    trees: mpsc::UnboundedReceiver<Arc<FinishedTrace>>,
     stop: oneshot::Receiver<()>,
     waiting: Arc<AtomicUsize>,
     batch: Batch,
@@ -100,12 +100,12 @@ impl Exporter {
             waiting,
             most,
             counters,
-            end: Mutex::new(Some(End { stop, done })),
+            end: Mutex::new(Some(ShutdownHandle { stop, done })),
         })
     }
 
     /// Sends a tree, in several batches if it is large, or counts it as dropped if too many wait. Whether it is sent.
-    pub(super) fn push(&self, tree: Arc<Finished>) -> bool {
+    pub(super) fn push(&self, tree: Arc<FinishedTrace>) -> bool {
         let spans = tree.spans.len();
         let before = self.waiting.fetch_add(spans, Ordering::Relaxed);
         let is_sent = has_room(before, spans, self.most) && self.trees.send(tree).is_ok();
@@ -118,7 +118,7 @@ impl Exporter {
 
     /// Has what waits sent, as far as there is time.
     pub(super) async fn finish(&self, limit: Duration) {
-        let Some(End { stop, done }) = self.end.lock().take() else {
+        let Some(ShutdownHandle { stop, done }) = self.end.lock().take() else {
             return;
         };
         _ = stop.send(());
@@ -152,7 +152,7 @@ impl<E: SpanExporter> Sender<E> {
     }
 
     /// Waits until there is a batch, or what there is has waited long enough. Whether nothing more is to come.
-    async fn gather(&mut self, trees: &mut Vec<Arc<Finished>>) -> bool {
+    async fn gather(&mut self, trees: &mut Vec<Arc<FinishedTrace>>) -> bool {
         let (mut spans, mut due) = (0, None);
         while spans < self.batch.size {
             let is_due = async {
@@ -178,7 +178,7 @@ impl<E: SpanExporter> Sender<E> {
         false
     }
 
-    async fn send(&mut self, trees: &[Arc<Finished>]) {
+    async fn send(&mut self, trees: &[Arc<FinishedTrace>]) {
         let mut spans: Vec<SpanData> = trees.iter().flat_map(|tree| otlp::spans(tree)).collect();
         while !spans.is_empty() {
             let rest = spans.split_off(spans.len().min(self.batch.size));

@@ -10,7 +10,7 @@
 
 mod context;
 mod export;
-mod finished;
+mod finished_trace;
 mod otlp;
 mod recording;
 mod sampler;
@@ -22,7 +22,7 @@ mod tracer;
 use http::Method;
 
 pub use self::context::{Caller, Ids, TRACEPARENT, TRACESTATE, traceparent};
-pub use self::finished::Finished;
+pub use self::finished_trace::FinishedTrace;
 pub use self::settings::{Accept, AnswerHeader, Settings};
 pub use self::span::{Kind, Span, Trace, Value, WeakTrace};
 pub use self::tracer::{SpanCounters, Tracing};

@@ -18,7 +18,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::context::Ids;
-use super::finished::Finished;
+use super::finished_trace::FinishedTrace;
 use super::settings::{Destination, Protocol};
 use super::span::{Kind, Record, Value};
 
@@ -108,7 +108,7 @@ fn tls_of_grpc(certificate: Option<&Path>) -> Result<ClientTlsConfig, String> {
 }
 
 /// The spans of a tree.
-pub(super) fn spans(tree: &Finished) -> impl Iterator<Item = SpanData> {
+pub(super) fn spans(tree: &FinishedTrace) -> impl Iterator<Item = SpanData> {
     let state = tree.state.as_ref().and_then(|state| state.to_str().ok());
     let state = state.and_then(|state| TraceState::from_str(state).ok());
     let state = state.unwrap_or_default();

@@ -11,7 +11,7 @@ use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use parking_lot::Mutex;
 
 use super::context::{Caller, Ids};
-use super::finished::Finished;
+use super::finished_trace::FinishedTrace;
 use super::span::Record;
 use super::tracer::Tracer;
 use crate::metrics::{Exemplar, Exemplars};
@@ -33,13 +33,13 @@ pub(super) struct Recording {
     has_caller: bool,
     began: Instant,
     began_at: SystemTime,
-    grown: Mutex<Grown>,
+    grown: Mutex<SpanTree>,
     left_out: AtomicU32,
 }
 
 /// What a tree has so far.
 #[derive(Debug, Default)]
-struct Grown {
+struct SpanTree {
     #[expect(
         clippy::vec_box,
         reason = "boxed while they were open, and moved as they are"
@@ -69,7 +69,7 @@ impl Recording {
             state: caller.and_then(|caller| caller.state),
             began,
             began_at: SystemTime::now() - began.elapsed(),
-            grown: Mutex::new(Grown {
+            grown: Mutex::new(SpanTree {
                 spans: Vec::with_capacity(8),
                 links: Vec::new(),
                 measured: Vec::new(),
@@ -135,7 +135,7 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        let Grown {
+        let SpanTree {
             mut spans,
             links,
             measured,
@@ -159,7 +159,7 @@ impl Drop for Recording {
         // In the order in which they began, as people read them.
         spans.sort_by_key(|span| span.began);
         spans.insert(0, root);
-        let is_kept = self.tracer.hand_on(Finished {
+        let is_kept = self.tracer.hand_on(FinishedTrace {
             trace: self.trace,
             is_sampled: self.is_sampled,
             has_caller: self.has_caller,

@@ -72,24 +72,24 @@ pub(super) struct Record {
 /// A span that has begun. It ends when it is dropped, and is nothing where no tree is recorded.
 #[derive(Debug, Default)]
 #[must_use]
-pub struct Span(Option<Open>);
+pub struct Span(Option<OpenSpan>);
 
 #[derive(Debug)]
-struct Open {
+struct OpenSpan {
     recording: Arc<Recording>,
     record: Box<Record>,
 }
 
 /// The place in the tree where a request is: spans that begin here are below it. Nothing where no tree is recorded.
 #[derive(Clone, Debug, Default)]
-pub struct Trace(Option<Place>);
+pub struct Trace(Option<TreePosition>);
 
 /// A [`Trace`] that does not keep its tree from being finished.
 #[derive(Clone, Debug, Default)]
 pub struct WeakTrace(Option<(Weak<Recording>, SpanId)>);
 
 #[derive(Clone, Debug)]
-struct Place {
+struct TreePosition {
     recording: Arc<Recording>,
     span: SpanId,
 }
@@ -158,7 +158,7 @@ impl WeakTrace {
     #[must_use]
     pub fn upgrade(&self) -> Trace {
         let place = self.0.as_ref().and_then(|(recording, span)| {
-            Some(Place {
+            Some(TreePosition {
                 recording: recording.upgrade()?,
                 span: *span,
             })
@@ -207,7 +207,7 @@ impl Span {
             links: Vec::new(),
             error: None,
         };
-        Self(Some(Open {
+        Self(Some(OpenSpan {
             recording: recording.clone(),
             record: Box::new(record),
         }))
@@ -222,7 +222,7 @@ impl Span {
     /// The place within this span.
     #[must_use]
     pub fn inside(&self) -> Trace {
-        let place = self.0.as_ref().map(|open| Place {
+        let place = self.0.as_ref().map(|open| TreePosition {
             recording: open.recording.clone(),
             span: open.record.id,
         });
@@ -282,7 +282,7 @@ impl Span {
     /// failed must be said before, as that may decide it.
     pub fn measure(&self, timing: &Timing, took: Duration) {
         timing.observe(took);
-        if let Some(Open { recording, record }) = &self.0 {
+        if let Some(OpenSpan { recording, record }) = &self.0 {
             recording.measure(timing.exemplars(), took, record.error.is_some());
         }
     }
@@ -294,7 +294,7 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        if let Some(Open {
+        if let Some(OpenSpan {
             recording,
             mut record,
         }) = self.0.take()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::Value as Json;
 
-use super::finished::Finished;
+use super::finished_trace::FinishedTrace;
 
 /// How long one is kept.
 const KEPT_FOR: Duration = Duration::from_secs(60);
@@ -18,17 +18,17 @@ const MOST_BYTES: usize = 8 << 20;
 
 /// Trees by their end, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Tail(Mutex<Kept>);
+pub(super) struct Tail(Mutex<TailBuffer>);
 
 #[derive(Debug, Default)]
-struct Kept {
-    trees: VecDeque<(Instant, usize, Arc<Finished>)>,
+struct TailBuffer {
+    trees: VecDeque<(Instant, usize, Arc<FinishedTrace>)>,
     bytes: usize,
 }
 
 impl Tail {
     /// Keeps a tree; others make room if need be.
-    pub(super) fn keep(&self, tree: Arc<Finished>, now: Instant) {
+    pub(super) fn keep(&self, tree: Arc<FinishedTrace>, now: Instant) {
         let bytes = tree.bytes();
         let mut kept = self.0.lock();
         kept.trees.push_back((now, bytes, tree));
@@ -43,7 +43,7 @@ impl Tail {
             kept.make_room(now);
             kept.trees.iter().map(|(.., tree)| tree.clone()).collect()
         };
-        let is_wanted = |tree: &Finished| {
+        let is_wanted = |tree: &FinishedTrace| {
             trace.is_none_or(|id| tree.trace.to_string().eq_ignore_ascii_case(id))
         };
         let wanted = trees.iter().rev().filter(|tree| is_wanted(tree));
@@ -51,7 +51,7 @@ impl Tail {
     }
 }
 
-impl Kept {
+impl TailBuffer {
     fn make_room(&mut self, now: Instant) {
         while let Some(&(since, bytes, _)) = self.trees.front() {
             let is_old = now.saturating_duration_since(since) > KEPT_FOR;
@@ -70,16 +70,16 @@ mod tests {
 
     use opentelemetry::trace::TraceId;
 
-    use super::super::finished::Why;
+    use super::super::finished_trace::KeepReason;
     use super::*;
 
-    fn tree(trace: u128) -> Arc<Finished> {
-        Arc::new(Finished {
+    fn tree(trace: u128) -> Arc<FinishedTrace> {
+        Arc::new(FinishedTrace {
             trace: TraceId::from(trace),
             is_sampled: false,
             has_caller: false,
             state: None,
-            why: Why::Slow,
+            why: KeepReason::Slow,
             began: Instant::now(),
             began_at: SystemTime::UNIX_EPOCH,
             spans: Vec::new(),

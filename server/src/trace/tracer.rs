@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::context::{Caller, Ids};
 use super::export::Exporter;
-use super::finished::{Finished, Why};
+use super::finished_trace::{FinishedTrace, KeepReason};
 use super::recording::Recording;
 use super::sampler::Sampler;
 use super::settings::{Accept, AnswerHeader, Environment, Settings};
@@ -252,19 +252,28 @@ impl Tracer {
     }
 
     /// Why a tree is handed on; nothing if it is thrown away.
-    pub(super) fn judge(&self, is_sampled: bool, took: Duration, has_failed: bool) -> Option<Why> {
+    pub(super) fn judge(
+        &self,
+        is_sampled: bool,
+        took: Duration,
+        has_failed: bool,
+    ) -> Option<KeepReason> {
         let is_slow = took >= self.slow;
         if !has_failed && !is_slow {
-            return is_sampled.then_some(Why::Sampled);
+            return is_sampled.then_some(KeepReason::Sampled);
         }
-        let why = if has_failed { Why::Failed } else { Why::Slow };
+        let why = if has_failed {
+            KeepReason::Failed
+        } else {
+            KeepReason::Slow
+        };
         (is_sampled || self.beyond.may_pass()).then_some(why)
     }
 
     /// Keeps a tree, and sends it. Whether it can be found anywhere then.
-    pub(super) fn hand_on(&self, tree: Finished) -> bool {
+    pub(super) fn hand_on(&self, tree: FinishedTrace) -> bool {
         let tree = Arc::new(tree);
-        let is_kept = tree.why != Why::Sampled;
+        let is_kept = tree.why != KeepReason::Sampled;
         if is_kept {
             self.tail.keep(tree.clone(), Instant::now());
         }

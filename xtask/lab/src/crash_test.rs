@@ -15,7 +15,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use testbed::seed::{Dataset, LAB};
-use testbed::{Host, HostOptions, Progress, Store};
+use testbed::{DataStore, Host, HostOptions, Progress};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -72,7 +72,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
             paths::program(HOST_PACKAGE)
         }
     };
-    let mut store = Store::start_for_measuring(paths::target().join("tmp/crash-test")).await?;
+    let mut store = DataStore::start_for_measuring(paths::target().join("tmp/crash-test")).await?;
     store.migrate(&binary)?;
     let dataset = Dataset::random(LAB, RNG_SEED);
     testbed::seed::load(store.addresses(), &dataset, Progress::detect()).await?;
@@ -130,7 +130,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 /// Kills and starts again, host and MariaDB in turn, until the time is over. Gives how often.
 async fn crash(
     options: &Options,
-    store: &mut Store,
+    store: &mut DataStore,
     host: &mut Host,
     host_options: &HostOptions,
 ) -> Result<u32> {
@@ -150,7 +150,7 @@ async fn crash(
     Ok(crashes)
 }
 
-async fn orders(store: &Store) -> Result<u64> {
+async fn orders(store: &DataStore) -> Result<u64> {
     let mut mysql = store.mysql().await?;
     let count = mysql.query_first("SELECT COUNT(*) FROM orders").await;
     count.context("counting orders")?.context("no count")
@@ -235,7 +235,7 @@ impl Confirmations {
     }
 
     /// Compares the orders in MySQL with the answers, given how many orders there were before. Returns what differs.
-    async fn failures(&self, store: &Store, before: u64) -> Result<Vec<String>> {
+    async fn failures(&self, store: &DataStore, before: u64) -> Result<Vec<String>> {
         let ids: HashSet<u64> = self.confirmed.iter().copied().collect();
         ensure!(!ids.is_empty(), "not one order was placed");
         let mut mysql = store.mysql().await?;

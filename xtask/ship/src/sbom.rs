@@ -23,8 +23,8 @@ use crate::release::Release;
 /// # Errors
 /// If cargo can't be asked, or a file not be written.
 pub(crate) async fn write(release: &Release, out: &Path) -> Result<Vec<PathBuf>> {
-    let native = Resolved::for_target(&release.rustc.host).await?;
-    let wasm = Resolved::for_target("wasm32-wasip2").await?;
+    let native = DependencyGraph::for_target(&release.rustc.host).await?;
+    let wasm = DependencyGraph::for_target("wasm32-wasip2").await?;
     let programs = [HOST_PACKAGE, PROXY_PACKAGE].map(|name| (name, &native));
     let documents = programs
         .into_iter()
@@ -44,13 +44,13 @@ pub(crate) async fn write(release: &Release, out: &Path) -> Result<Vec<PathBuf>>
 }
 
 /// What cargo says that a target's build takes.
-struct Resolved {
+struct DependencyGraph {
     packages: BTreeMap<String, Value>,
     /// Ids of a package's dependencies, those of tests and build scripts left out.
     needs: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl Resolved {
+impl DependencyGraph {
     async fn for_target(target: &str) -> Result<Self> {
         let mut command = cargo(["metadata", "--format-version", "1", "--locked"]);
         command.args(["--filter-platform", target]);

@@ -55,7 +55,7 @@ pub struct HostOptions {
 }
 
 impl HostOptions {
-    /// A host on free ports that inherits no settings; [`crate::Store::host`] gives it a name and folders.
+    /// A host on free ports that inherits no settings; [`crate::DataStore::host`] gives it a name and folders.
     pub fn new(binary: impl Into<PathBuf>, app: impl Into<PathBuf>) -> Self {
         Self {
             name: String::new(),

@@ -3,7 +3,7 @@
 //! This is the only place that starts server processes, for `cargo xtask up` and for every integration test. What it
 //! starts listens on loopback, keeps its files in one folder, and dies with its owner, even an owner that is killed.
 //!
-//! A test begins with [`Store::start`]: its own schema on the MariaDB that the tests of its binary share, and a Redis
+//! A test begins with [`DataStore::start`]: its own schema on the MariaDB that the tests of its binary share, and a Redis
 //! of its own. [`seed`] fills a store with data, [`verify`] audits one.
 
 mod account;
@@ -51,7 +51,7 @@ pub use ports::{free_port, says_port_taken};
 pub use process::{Process, start_program};
 pub use progress::{Progress, Step};
 pub use prometheus::{Prometheus, PrometheusOptions};
-pub use proxy::{Place, Proxy, ProxyOptions};
+pub use proxy::{Proxy, ProxyLayout, ProxyOptions};
 pub use redis_cluster::RedisCluster;
 pub use redis_server::{RedisOptions, RedisServer};
 pub use run_folder::new_folder;
@@ -59,6 +59,6 @@ pub use seat::Seat;
 pub use secret::Secret;
 pub use sentinel::{Sentinel, SentinelOptions};
 pub use service_manager::ServiceManager;
-pub use store::Store;
+pub use store::DataStore;
 pub use twin::Twin;
 pub use xtask::programs::find_program;

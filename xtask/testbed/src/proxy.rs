@@ -39,7 +39,7 @@ pub struct ProxyOptions {
 
 /// Where a proxy on free ports is to listen and keep its files; the answer is its configuration.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ProxyLayout {
     /// The port for clients on 127.0.0.1.
     pub port: u16,
     /// The port for metrics and status on 127.0.0.1.
@@ -95,8 +95,8 @@ impl Proxy {
     pub async fn start_on_free_ports(
         binary: &Path,
         folder: &Path,
-        config: impl Fn(&Place) -> String,
-    ) -> Result<(Self, Place)> {
+        config: impl Fn(&ProxyLayout) -> String,
+    ) -> Result<(Self, ProxyLayout)> {
         Self::start_on_free_ports_with(&[], binary, folder, config).await
     }
 
@@ -108,11 +108,11 @@ impl Proxy {
         env: &[(String, String)],
         binary: &Path,
         folder: &Path,
-        config: impl Fn(&Place) -> String,
-    ) -> Result<(Self, Place)> {
+        config: impl Fn(&ProxyLayout) -> String,
+    ) -> Result<(Self, ProxyLayout)> {
         again_if_port_taken(async || {
             let (port, admin_port) = two_free_ports()?;
-            let place = Place {
+            let place = ProxyLayout {
                 port,
                 admin_port,
                 folder: folder.to_owned(),

@@ -36,7 +36,7 @@ static NEXT_SCHEMA: AtomicUsize = AtomicUsize::new(0);
 
 /// A private store. Dropping it ends its servers, except the shared MariaDB.
 #[derive(Debug)]
-pub struct Store {
+pub struct DataStore {
     /// Its own MariaDB, to be stopped and started by the test; `None` if it uses the shared one.
     pub mariadb: Option<MariaDb>,
     /// Its Redis, to be stopped and started by the test.
@@ -46,7 +46,7 @@ pub struct Store {
     hosts: AtomicUsize,
 }
 
-impl Store {
+impl DataStore {
     /// A store without tables, with a schema on the MariaDB that this process's stores share, or on MySQL where tests are
     /// told to use it. Files go to a folder under `base`, usually `env!("CARGO_TARGET_TMPDIR")`.
     ///
@@ -62,7 +62,7 @@ impl Store {
         Self::on(base, &url).await
     }
 
-    /// Like [`Store::start`], with a MariaDB of its own, or a MySQL, that the test may stop, kill and start again.
+    /// Like [`DataStore::start`], with a MariaDB of its own, or a MySQL, that the test may stop, kill and start again.
     ///
     /// # Errors
     /// When a server doesn't start.
@@ -79,7 +79,7 @@ impl Store {
         Self::with_own_server(base.as_ref(), Purpose::Testing, None).await
     }
 
-    /// Like [`Store::start_with_own_mariadb`], with a MariaDB that takes minutes of load.
+    /// Like [`DataStore::start_with_own_mariadb`], with a MariaDB that takes minutes of load.
     ///
     /// # Errors
     /// When a server doesn't start.
@@ -182,7 +182,7 @@ impl Store {
     }
 }
 
-impl Drop for Store {
+impl Drop for DataStore {
     fn drop(&mut self) {
         // Processes of this store print their own logs; the shared server is not dropped with it.
         if thread::panicking()

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::process::Process;
 use crate::program::{Run, absolute};
 use crate::spawner::owned_command;
-use crate::store::Store;
+use crate::store::DataStore;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -31,7 +31,7 @@ impl Twin {
     /// # Errors
     /// When it doesn't start; the message has the end of its log.
     pub async fn start(
-        store: &Store,
+        store: &DataStore,
         name: &str,
         program: &Path,
         cpus: Option<&str>,

@@ -12,7 +12,7 @@ const LOOKS: u32 = 6;
 
 /// What became of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum TransactionFate {
     /// It happened.
     Committed,
     /// It did not happen, and never will.
@@ -27,7 +27,7 @@ pub fn write_token() -> i64 {
     get_random_u64().cast_signed()
 }
 
-impl Fate {
+impl TransactionFate {
     /// Of a transaction that wrote a row with its `token`. The `statement` selects the token of the row `id` by a locking
     /// read, which waits until whatever the lost connection left behind has ended.
     ///
@@ -72,8 +72,8 @@ impl Fate {
 /// Looks until it can be told, on fresh connections.
 pub(super) async fn look_up(
     url: &str,
-    fate: impl AsyncFn(&Connection) -> Result<Fate, MysqlError>,
-) -> Fate {
+    fate: impl AsyncFn(&Connection) -> Result<TransactionFate, MysqlError>,
+) -> TransactionFate {
     for look in 0..LOOKS {
         if look > 0 {
             spin_sdk::time::sleep(wait_before(look)).await;
@@ -83,13 +83,13 @@ pub(super) async fn look_up(
             Err(error) => crate::log_sparsely(format_args!("looking up a lost commit: {error}")),
         }
     }
-    Fate::Unknown
+    TransactionFate::Unknown
 }
 
 async fn look_once(
     url: &str,
-    fate: &impl AsyncFn(&Connection) -> Result<Fate, MysqlError>,
-) -> Result<Fate, MysqlError> {
+    fate: &impl AsyncFn(&Connection) -> Result<TransactionFate, MysqlError>,
+) -> Result<TransactionFate, MysqlError> {
     let connection = Connection::open(url).await?;
     fate(&connection).await
 }

@@ -20,7 +20,7 @@ use spin_sdk::mysql::{DbValue, QueryResult};
 use spin_sdk::wasip3::wit_bindgen::StreamResult;
 
 pub use error::MysqlError;
-pub use fate::{Fate, write_token};
+pub use fate::{TransactionFate, write_token};
 pub use records::{ORDER_COLUMNS, orders_by_id};
 pub use row::{Column, FromRow};
 pub use spin_sdk::mysql::ParameterValue;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use spin_sdk::wasip3::random::random::get_random_u64;
 use store_domain::StoreError;
 
-use super::{Connection, Fate, MysqlError, fate, ids};
+use super::{Connection, MysqlError, TransactionFate, fate, ids};
 use crate::{Problem, trust};
 
 /// How often a transaction is tried before its request is told to come back.
@@ -58,7 +58,7 @@ impl From<Abort> for Problem {
 pub async fn transaction<T>(
     url: &str,
     work: impl AsyncFn(&Connection) -> Result<T, Abort>,
-    fate: impl AsyncFn(&Connection, &T) -> Result<Fate, MysqlError>,
+    fate: impl AsyncFn(&Connection, &T) -> Result<TransactionFate, MysqlError>,
 ) -> Result<T, Abort> {
     let work = async |connection: &Connection| work(connection).await.map(Ending::Commit);
     transaction_of(url, |_| ATTEMPTS, work, fate).await
@@ -80,7 +80,7 @@ pub async fn transaction_of<T>(
     url: &str,
     attempts: impl Fn(&Abort) -> u32,
     work: impl AsyncFn(&Connection) -> Result<Ending<T>, Abort>,
-    fate: impl AsyncFn(&Connection, &T) -> Result<Fate, MysqlError>,
+    fate: impl AsyncFn(&Connection, &T) -> Result<TransactionFate, MysqlError>,
 ) -> Result<T, Abort> {
     let mut attempt = 0;
     loop {
@@ -113,7 +113,7 @@ pub async fn exists(url: &str, statement: &str, id: i64) -> Result<bool, MysqlEr
 async fn attempt_once<T>(
     url: &str,
     work: &impl AsyncFn(&Connection) -> Result<Ending<T>, Abort>,
-    fate: &impl AsyncFn(&Connection, &T) -> Result<Fate, MysqlError>,
+    fate: &impl AsyncFn(&Connection, &T) -> Result<TransactionFate, MysqlError>,
 ) -> Result<T, Abort> {
     let connection = Connection::open(url).await?;
     connection.execute(BEGIN, vec![]).await?;
@@ -130,10 +130,10 @@ async fn attempt_once<T>(
         return Err(error.into());
     }
     match fate::look_up(url, async |connection| fate(connection, &done).await).await {
-        Fate::Committed => Ok(done),
+        TransactionFate::Committed => Ok(done),
         // Known to have left nothing, whatever the server meant: the whole may be done again.
-        Fate::RolledBack => Err(MysqlError::Lost(error.to_string()).into()),
-        Fate::Unknown => Err(MysqlError::CommitUnknown(error.to_string()).into()),
+        TransactionFate::RolledBack => Err(MysqlError::Lost(error.to_string()).into()),
+        TransactionFate::Unknown => Err(MysqlError::CommitUnknown(error.to_string()).into()),
     }
 }
 

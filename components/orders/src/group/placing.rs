@@ -11,7 +11,7 @@ use store_domain::settings::{PriceLookup, StockPolicy};
 use store_domain::stock::{StockLevel, shortages};
 use store_domain::{Cents, StoreError};
 use store_guest::cache::{Turn, Write};
-use store_guest::changes::Outcome;
+use store_guest::changes::ChangeSet;
 use store_guest::idempotency;
 use store_guest::mysql::{Abort, Connection, Ending, MysqlError, ids, padded, pieces};
 
@@ -35,14 +35,14 @@ pub(super) struct PlacedOrders {
     /// With which turn the cache is told after the commit, and what. Nothing, if all were refused.
     pub(super) after_commit: Option<(Turn, Vec<Write>)>,
     /// Id and token of each that was written.
-    pub(super) witnesses: Vec<Witness>,
+    pub(super) witnesses: Vec<WriteProof>,
 }
 
 /// An order's id, and the token that its row carries: where the row is there, so is all that was written with it.
-pub(super) type Witness = (i64, i64);
+pub(super) type WriteProof = (i64, i64);
 
 /// An order under way, with its place among those that were given.
-type At<T> = (usize, T);
+type Indexed<T> = (usize, T);
 
 /// Does everything that an order is for each of them, in the order in which every transaction locks: products, users,
 /// orders, stock, totals.
@@ -100,9 +100,9 @@ pub(super) async fn place_in(
 
 fn placed(
     given: &[&Placement],
-    orders: Vec<At<Order>>,
+    orders: Vec<Indexed<Order>>,
     mut after_commit: Option<(Turn, Vec<Write>)>,
-    refused: Vec<At<StoreError>>,
+    refused: Vec<Indexed<StoreError>>,
 ) -> PlacedOrders {
     let untold = || Err(StoreError::Internal("an order without an outcome".into()));
     let mut outcomes: Vec<_> = given.iter().map(|_| untold()).collect();
@@ -151,9 +151,9 @@ async fn prices(
 async fn insert_orders(
     connection: &Connection,
     given: &[&Placement],
-    mut priced: Vec<At<PricedOrder>>,
-    refused: &mut Vec<At<StoreError>>,
-) -> Result<Vec<At<Order>>, Abort> {
+    mut priced: Vec<Indexed<PricedOrder>>,
+    refused: &mut Vec<Indexed<StoreError>>,
+) -> Result<Vec<Indexed<Order>>, Abort> {
     if priced.is_empty() {
         return Ok(vec![]);
     }
@@ -193,7 +193,7 @@ async fn insert_orders(
 async fn insert_rows(
     connection: &Connection,
     given: &[&Placement],
-    priced: &[At<PricedOrder>],
+    priced: &[Indexed<PricedOrder>],
 ) -> Result<(), MysqlError> {
     let columns = priced.iter().flat_map(|(at, order)| {
         [
@@ -208,7 +208,7 @@ async fn insert_rows(
 
 async fn users(
     connection: &Connection,
-    priced: &[At<PricedOrder>],
+    priced: &[Indexed<PricedOrder>],
 ) -> Result<HashSet<i64>, MysqlError> {
     let users = priced.iter().map(|(_, order)| order.user_id);
     let users: BTreeSet<i64> = users.collect();
@@ -236,21 +236,22 @@ async fn id_increment(connection: &Connection) -> Result<i64, MysqlError> {
 /// What there is of the orders and of the stock that they moved.
 async fn look(
     connection: &Connection,
-    orders: &[At<Order>],
+    orders: &[Indexed<Order>],
     sale: &Sale,
-) -> Result<Outcome, MysqlError> {
+) -> Result<ChangeSet, MysqlError> {
     let order_ids: Vec<i64> = orders.iter().map(|(_, order)| order.order_id).collect();
-    Outcome::look(connection, &changed(&order_ids, &sale.lines)).await
+    ChangeSet::look(connection, &changed(&order_ids, &sale.lines)).await
 }
 
 /// Where ids don't lie as far apart as this instance believes, others' orders may have some of them. Then nothing of
 /// this may be committed.
 fn check_ids(
-    outcome: &Outcome,
+    outcome: &ChangeSet,
     given: &[&Placement],
-    orders: &[At<Order>],
+    orders: &[Indexed<Order>],
 ) -> Result<(), MysqlError> {
-    let is_own = |(at, order): &At<Order>| outcome.writer(order.order_id) == Some(given[*at].token);
+    let is_own =
+        |(at, order): &Indexed<Order>| outcome.writer(order.order_id) == Some(given[*at].token);
     if orders.iter().all(is_own) {
         return Ok(());
     }
@@ -263,7 +264,7 @@ fn check_ids(
 async fn record_keys(
     connection: &Connection,
     given: &[&Placement],
-    orders: &[At<Order>],
+    orders: &[Indexed<Order>],
 ) -> Result<(), Abort> {
     let claims = orders.iter().filter_map(|(at, order)| {
         let claim = given[*at].claim.as_ref()?;
@@ -276,7 +277,10 @@ async fn record_keys(
     idempotency::record_all(connection, claims.collect(), patience).await
 }
 
-async fn insert_items(connection: &Connection, orders: &[At<Order>]) -> Result<(), MysqlError> {
+async fn insert_items(
+    connection: &Connection,
+    orders: &[Indexed<Order>],
+) -> Result<(), MysqlError> {
     let items = orders.iter().flat_map(|(_, order)| {
         let items = order.items.iter();
         items.map(|item| (order.order_id, item))
@@ -296,10 +300,10 @@ async fn insert_items(connection: &Connection, orders: &[At<Order>]) -> Result<(
 
 /// Takes the orders that the stock is too short for out of `orders`.
 fn take_short(
-    orders: &mut Vec<At<Order>>,
+    orders: &mut Vec<Indexed<Order>>,
     levels: &[StockLevel],
-    refused: &mut Vec<At<StoreError>>,
-) -> Vec<At<Order>> {
+    refused: &mut Vec<Indexed<StoreError>>,
+) -> Vec<Indexed<Order>> {
     let (places, all): (Vec<usize>, Vec<Order>) = orders.drain(..).unzip();
     let shortages = shortages(&all, levels);
     let mut short = vec![];
@@ -320,7 +324,7 @@ fn take_short(
 async fn take_back(
     connection: &Connection,
     given: &[&Placement],
-    short: &[At<Order>],
+    short: &[Indexed<Order>],
     levels: &[StockLevel],
 ) -> Result<Vec<i64>, Abort> {
     let order_ids: Vec<i64> = short.iter().map(|(_, order)| order.order_id).collect();

@@ -11,11 +11,11 @@ use futures::future::{Either, join, join_all, select};
 use store_domain::StoreError;
 use store_guest::cache::{Turn, Write};
 use store_guest::mysql::{
-    ATTEMPTS, Abort, Connection, Fate, MysqlError, ids, padded, transaction_of,
+    ATTEMPTS, Abort, Connection, MysqlError, TransactionFate, ids, padded, transaction_of,
 };
 
 use super::member::{GroupTurn, Member};
-use super::placing::{self, PlacedOrders, Witness};
+use super::placing::{self, PlacedOrders, WriteProof};
 use super::{Placement, Terms};
 use crate::sql;
 
@@ -59,12 +59,12 @@ pub(super) async fn group(terms: Terms, under_way: GroupTurn) {
     };
     let group = sealed.into_inner().unwrap_or_else(seal);
     let_others_go();
-    settle(&terms, group.members(), outcome, Size::Whole).await;
+    settle(&terms, group.members(), outcome, SettlementScope::Whole).await;
 }
 
 /// What settles.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Size {
+enum SettlementScope {
     Whole,
     Part,
 }
@@ -187,22 +187,25 @@ async fn attempt<'a>(
 }
 
 /// Whether what wrote the witnesses was committed.
-async fn fate(connection: &Connection, witnesses: &[Witness]) -> Result<Fate, MysqlError> {
+async fn fate(
+    connection: &Connection,
+    witnesses: &[WriteProof],
+) -> Result<TransactionFate, MysqlError> {
     if witnesses.is_empty() {
-        return Ok(Fate::Committed);
+        return Ok(TransactionFate::Committed);
     }
     let order_ids = padded(witnesses.iter().map(|(order_id, _)| *order_id).collect());
     let statement = sql::writers(order_ids.len());
-    let found: Vec<Witness> = connection.query(&statement, ids(order_ids)).await?;
+    let found: Vec<WriteProof> = connection.query(&statement, ids(order_ids)).await?;
     Ok(fate_by(witnesses, &found))
 }
 
 /// All were written together, so one tells of all. It takes any: somebody may have deleted others since.
-fn fate_by(witnesses: &[Witness], found: &[Witness]) -> Fate {
+fn fate_by(witnesses: &[WriteProof], found: &[WriteProof]) -> TransactionFate {
     if witnesses.iter().any(|witness| found.contains(witness)) {
-        Fate::Committed
+        TransactionFate::Committed
     } else {
-        Fate::RolledBack
+        TransactionFate::RolledBack
     }
 }
 
@@ -211,7 +214,7 @@ async fn settle(
     terms: &Terms,
     members: &[Rc<Member>],
     outcome: Result<PlacedOrders, Failure>,
-    size: Size,
+    scope: SettlementScope,
 ) {
     match outcome {
         Ok(placed) => {
@@ -225,20 +228,20 @@ async fn settle(
                 member.done(Err(abort.clone()));
             }
         }
-        Err(Failure { cause, .. }) => in_parts(terms, members, cause, size).await,
+        Err(Failure { cause, .. }) => in_parts(terms, members, cause, scope).await,
     }
 }
 
-async fn in_parts(terms: &Terms, members: &[Rc<Member>], cause: Cause, size: Size) {
+async fn in_parts(terms: &Terms, members: &[Rc<Member>], cause: Cause, scope: SettlementScope) {
     match cause {
         Cause::Stuck => {
             let parts = members.chunks(members.len().div_ceil(PARTS_AT_ONCE));
             let parts = parts.map(|members| part(terms, members));
-            match size {
+            match scope {
                 // At once, or those after the one that waits would wait too.
-                Size::Whole => drop(join_all(parts).await),
+                SettlementScope::Whole => drop(join_all(parts).await),
                 // Not each alone at once: it may be the database that is slow.
-                Size::Part => in_turn(parts.collect()).await,
+                SettlementScope::Part => in_turn(parts.collect()).await,
             }
         }
         Cause::Keys if members.iter().any(|member| member.claim.is_some()) => {
@@ -284,7 +287,7 @@ fn part<'a>(terms: &'a Terms, members: &'a [Rc<Member>]) -> Part<'a> {
     Box::pin(async move {
         if !members.is_empty() {
             let outcome = attempt(terms, || placements(members), || {}).await;
-            settle(terms, members, outcome, Size::Part).await;
+            settle(terms, members, outcome, SettlementScope::Part).await;
         }
     })
 }
@@ -308,11 +311,11 @@ mod tests {
     #[test]
     fn one_order_that_is_left_tells_that_all_were_committed() {
         let witnesses = [(1, 11), (2, 22)];
-        assert_eq!(fate_by(&witnesses, &[(2, 22)]), Fate::Committed);
+        assert_eq!(fate_by(&witnesses, &[(2, 22)]), TransactionFate::Committed);
         // The ids were given to others meanwhile, or to rows of an older version.
         let others = [(1, 99), (2, 0)];
-        assert_eq!(fate_by(&witnesses, &others), Fate::RolledBack);
-        assert_eq!(fate_by(&witnesses, &[]), Fate::RolledBack);
+        assert_eq!(fate_by(&witnesses, &others), TransactionFate::RolledBack);
+        assert_eq!(fate_by(&witnesses, &[]), TransactionFate::RolledBack);
     }
 
     #[test]

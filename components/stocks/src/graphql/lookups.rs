@@ -18,7 +18,7 @@ const MOST_AT_ONCE: usize = 1000;
 pub(super) struct Lookups(mpsc::UnboundedSender<Lookup>);
 
 /// What resolvers ask for. It ends when the query has been answered and its [`Lookups`] dropped.
-pub(super) struct Wishes(mpsc::UnboundedReceiver<Lookup>);
+pub(super) struct LookupQueue(mpsc::UnboundedReceiver<Lookup>);
 
 struct Lookup {
     /// `None` where the client wrote what is no id. It is asked for all the same, because the library puts fields into
@@ -28,9 +28,9 @@ struct Lookup {
 }
 
 impl Lookups {
-    pub(super) fn new() -> (Self, Wishes) {
+    pub(super) fn new() -> (Self, LookupQueue) {
         let (ask, asked) = mpsc::unbounded();
-        (Self(ask), Wishes(asked))
+        (Self(ask), LookupQueue(asked))
     }
 
     /// The product, if it exists.
@@ -47,7 +47,7 @@ impl Lookups {
     }
 }
 
-impl Wishes {
+impl LookupQueue {
     /// Grants every wish by `find`, which gives those of the products that exist.
     ///
     /// # Errors

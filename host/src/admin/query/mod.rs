@@ -11,13 +11,13 @@ use http::Request;
 
 use self::fleet::{peers, rollout};
 use crate::config::duration;
-use crate::control::{ControlError, Trial};
-use crate::rollout::{Phase, TrafficShare, Wish, lease, shares};
+use crate::control::{ControlError, TrialPlan};
+use crate::rollout::{Phase, RolloutRequest, TrafficShare, lease, shares};
 
 /// The query of a request for a change.
 #[derive(Debug, Default)]
 pub(super) struct Query {
-    pub(super) trial: Option<Trial>,
+    pub(super) trial: Option<TrialPlan>,
     pub(super) ephemeral: bool,
     pub(super) generation: Option<u64>,
     /// The roll-out over several hosts that the sender leads.
@@ -36,7 +36,7 @@ impl Query {
     /// # Errors
     /// The query has a name that the action does not know, or a value that makes no sense.
     pub(super) fn of<B>(request: &Request<B>, action: &str) -> Result<Self, ControlError> {
-        let (mut query, mut wish) = (Self::default(), Wish::default());
+        let (mut query, mut wish) = (Self::default(), RolloutRequest::default());
         let text = request.uri().query().unwrap_or_default();
         for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
             query
@@ -51,14 +51,14 @@ impl Query {
                 let reason = "`rollout`: needs `steps`, the shares to go through on all hosts";
                 return Err(ControlError::Malformed(reason.into()));
             }
-            query.trial = course.map(|course| Trial { course, fleet });
+            query.trial = course.map(|course| TrialPlan { course, fleet });
         }
         Ok(query)
     }
 
     fn set(
         &mut self,
-        wish: &mut Wish,
+        wish: &mut RolloutRequest,
         action: &str,
         name: &str,
         value: &str,

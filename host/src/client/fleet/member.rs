@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::answers::{Change, Standing, Status};
+use crate::answers::{Change, RolloutStatus, Status};
 use crate::client::ClientError;
 use crate::client::http::{Call, Caller};
 use crate::config::AdminUrl;
@@ -23,7 +23,7 @@ pub(super) struct Member<'a> {
     /// What it counted in this phase before it began to count anew: it was restarted.
     before: (Counts, Counts),
     /// What it said last in this phase.
-    last: Option<Standing>,
+    last: Option<RolloutStatus>,
     /// When the last call began that it answered; before any, when all hosts had begun.
     heard: Instant,
     refusals: u32,
@@ -86,7 +86,10 @@ impl<'a> Member<'a> {
         lease: Duration,
     ) -> Result<(), String> {
         let began = Instant::now();
-        match caller.call::<Standing>(self.admin, Call::post(path)).await {
+        match caller
+            .call::<RolloutStatus>(self.admin, Call::post(path))
+            .await
+        {
             Ok(standing) => {
                 self.hear(standing, began);
                 Ok(())
@@ -103,7 +106,7 @@ impl<'a> Member<'a> {
         }
     }
 
-    pub(super) fn hear(&mut self, standing: Standing, began: Instant) {
+    pub(super) fn hear(&mut self, standing: RolloutStatus, began: Instant) {
         if let Some(last) = self.last.take()
             && last.run != standing.run
         {
@@ -175,7 +178,7 @@ pub(super) mod tests {
         requests: u64,
         errors: u64,
         waiting: u64,
-    ) -> Standing {
+    ) -> RolloutStatus {
         serde_json::from_value(json!({
             "phase": "step-0", "run": run,
             "new": {"requests": requests, "errors": errors, "answered": {}, "waiting": {"3": waiting}},

@@ -22,7 +22,7 @@ use super::http::{Call, Caller};
 use super::swap::{SwapArgs, path, segment};
 use super::trial::shown;
 use super::{ClientError, say};
-use crate::answers::{Change, ComparedCounts, Standing};
+use crate::answers::{Change, ComparedCounts, RolloutStatus};
 use crate::config::AdminUrl;
 use crate::rollout::{Budget, Counts, Course, Phase, Verdict};
 
@@ -138,7 +138,10 @@ impl<'a> Leader<'a> {
         let path = self.stepping(self.course.first());
         while missing.load(Ordering::Relaxed) > 0 {
             // How it stands is asked when all have begun, and why it refuses too.
-            let told = self.caller.call::<Standing>(admin, Call::post(&path)).await;
+            let told = self
+                .caller
+                .call::<RolloutStatus>(admin, Call::post(&path))
+                .await;
             if matches!(told, Err(ClientError::Refused { .. })) {
                 return;
             }

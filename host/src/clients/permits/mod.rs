@@ -164,10 +164,10 @@ mod tests {
         Some(IpAddr::from([203, 0, 113, number]))
     }
 
-    type Waiting = Pin<Box<dyn Future<Output = Option<Permit>>>>;
+    type Waiter = Pin<Box<dyn Future<Output = Option<Permit>>>>;
 
     /// Those who wait, in the order of their coming, each with its client.
-    struct Crowd(Vec<(u8, Waiting)>);
+    struct Crowd(Vec<(u8, Waiter)>);
 
     impl Crowd {
         fn of(permits: &Arc<Permits>, clients: &[u8]) -> Self {

@@ -1,13 +1,13 @@
 //! Several MySQL servers that hold the same data, of which one is written to, by all hosts: docs/adr/0024.
 //!
 //! A [`Group`] looks at its `member`s all the time, and each look gives a `view`; the `roster` has who they are. A `row` in
-//! the database says which of them is the writer, and by its `origin` whose data they hold; `course` decides from what was
+//! the database says which of them is the writer, and by its `origin` whose data they hold; `election` decides from what was
 //! seen whether it stays so.
 //! What it has to know after a reload or a restart is in the `records`. Whoever opens a connection asks the group where to.
 //!
 //! Nothing here runs a component's statement, or moves data from one member to another.
 
-mod course;
+mod election;
 mod member;
 mod origin;
 mod records;
@@ -23,12 +23,12 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use self::course::{Course, Decision};
+use self::election::{Decision, WriterElection};
 use self::member::Member;
 pub(super) use self::records::Notebook;
 use self::records::WriterRecord;
 pub(crate) use self::records::WriterRecords;
-pub(super) use self::roster::{Reach, Roster};
+pub(super) use self::roster::{GroupMembers, MemberAccess};
 use self::row::Outcome;
 use crate::config::HostPort;
 use crate::metrics::GroupMetrics;
@@ -67,15 +67,19 @@ impl Drop for Group {
 
 impl Group {
     /// Begins to look at the members of the roster. What is known of their writer is in the notebook.
-    pub(super) fn start(roster: Roster, metrics: GroupMetrics, notebook: Notebook) -> Arc<Self> {
+    pub(super) fn start(
+        roster: GroupMembers,
+        metrics: GroupMetrics,
+        notebook: Notebook,
+    ) -> Arc<Self> {
         let (told, state) = watch::channel(State::Undecided);
-        let course = match roster.may_lack_some() {
-            true => Course::of_some(notebook.read()),
-            false => Course::new(notebook.read()),
+        let election = match roster.may_lack_some() {
+            true => WriterElection::of_some(notebook.read()),
+            false => WriterElection::new(notebook.read()),
         };
         let follower = Follower {
             roster,
-            course,
+            election,
             notebook,
             noted: None,
             refusal: None,
@@ -124,12 +128,12 @@ impl Group {
 
 /// The time that a connection has at one member: until another is the writer, and a little longer.
 #[derive(Clone)]
-pub(super) struct Stay {
+pub(super) struct WriterTenure {
     group: Arc<Group>,
     at: HostPort,
 }
 
-impl Stay {
+impl WriterTenure {
     pub(super) fn new(group: Arc<Group>, at: HostPort) -> Self {
         Self { group, at }
     }
@@ -151,8 +155,8 @@ struct Refusal {
 
 /// The task behind a group.
 struct Follower {
-    roster: Roster,
-    course: Course,
+    roster: GroupMembers,
+    election: WriterElection,
     notebook: Notebook,
     /// What the notebook has of this group. Another group of the same database may know more, or less.
     noted: Option<WriterRecord>,
@@ -211,14 +215,14 @@ impl Follower {
             self.metrics
                 .member_is_fit(&view.at.to_string(), view.fitness.is_fit());
         }
-        let decision = self.course.decide(&views);
+        let decision = self.election.decide(&views);
         self.note();
         decision
     }
 
     /// Remembers what has become known.
     fn note(&mut self) {
-        let known = self.course.record();
+        let known = self.election.record();
         if let Some(record) = known
             && known != self.noted.as_ref()
         {

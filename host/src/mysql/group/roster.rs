@@ -4,24 +4,24 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use store_server::names::{Known, Place, Resolver, SystemFiles, Trouble, look_up};
+use store_server::names::{LookupError, NameState, Resolver, ServerLocation, SystemFiles, look_up};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::course::Decision;
+use super::election::Decision;
 use super::member::Member;
 use crate::config::HostPort;
 use crate::mysql::server::Server;
 use crate::outbound::{Backend, Tls};
 
 /// How members are reached: as whom, which database, with what TLS.
-pub(in crate::mysql) struct Reach {
+pub(in crate::mysql) struct MemberAccess {
     backend: Backend,
     tls: Arc<Tls>,
 }
 
-impl Reach {
+impl MemberAccess {
     pub(in crate::mysql) fn new(backend: Backend, tls: Arc<Tls>) -> Self {
         Self { backend, tls }
     }
@@ -34,9 +34,9 @@ impl Reach {
 }
 
 /// The members of one group.
-pub(in crate::mysql) struct Roster {
+pub(in crate::mysql) struct GroupMembers {
     pub(super) members: Vec<Member>,
-    reach: Reach,
+    reach: MemberAccess,
     /// The host whose addresses they are; none if they are listed.
     host: Option<Host>,
 }
@@ -55,12 +55,12 @@ struct Answer {
     /// In an order that is the same for all who ask.
     addresses: Vec<HostPort>,
     /// Why the last look-up brought nothing, if it did not.
-    trouble: Option<Trouble>,
+    trouble: Option<LookupError>,
 }
 
-impl Roster {
+impl GroupMembers {
     /// These members, in the order in which they are preferred.
-    pub(in crate::mysql) fn listed(reach: Reach, members: &[HostPort]) -> Self {
+    pub(in crate::mysql) fn listed(reach: MemberAccess, members: &[HostPort]) -> Self {
         let members = members.iter().map(|at| reach.member(at.clone())).collect();
         Self {
             members,
@@ -70,7 +70,11 @@ impl Roster {
     }
 
     /// A member at each address of a host. There are none until it was looked up.
-    pub(in crate::mysql) fn all_of(reach: Reach, name: &HostPort, resolver: Resolver) -> Self {
+    pub(in crate::mysql) fn all_of(
+        reach: MemberAccess,
+        name: &HostPort,
+        resolver: Resolver,
+    ) -> Self {
         let (told, answers) = watch::channel(Answer::default());
         let mut look_ups = JoinSet::new();
         look_ups.spawn(follow(name.clone(), resolver, told));
@@ -135,11 +139,11 @@ impl Roster {
 
 /// Looks a host up whenever that is due, and says what is known of it.
 async fn follow(name: HostPort, resolver: Resolver, told: watch::Sender<Answer>) {
-    let place = Place::Host {
+    let place = ServerLocation::Host {
         name: name.host,
         port: name.port,
     };
-    let (files, mut known) = (SystemFiles::default(), Known::default());
+    let (files, mut known) = (SystemFiles::default(), NameState::default());
     loop {
         let found = look_up(&files, &place, &resolver).await;
         let change = known.take_in(found, resolver.min_interval, Instant::now());
@@ -150,7 +154,7 @@ async fn follow(name: HostPort, resolver: Resolver, told: watch::Sender<Answer>)
 }
 
 impl Answer {
-    fn of(known: &Known) -> Self {
+    fn of(known: &NameState) -> Self {
         let places = known.found().iter().map(|found| found.address);
         Self {
             addresses: places

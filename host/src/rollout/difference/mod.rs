@@ -42,7 +42,7 @@ pub(crate) struct Side {
 
 /// In what two answers differ. In this order the metrics have it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum DifferenceKind {
     Status,
     Header,
     Body,
@@ -51,7 +51,7 @@ pub(crate) enum Seen {
 /// A difference, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
-    pub(crate) seen: Seen,
+    pub(crate) seen: DifferenceKind,
     pub(crate) what: String,
 }
 
@@ -61,10 +61,10 @@ impl Difference {
         let found = |seen, what| Some(Self { seen, what });
         if stable.status != new.status {
             let (old, new) = (stable.status.as_u16(), new.status.as_u16());
-            return found(Seen::Status, format!("status {old}, now {new}"));
+            return found(DifferenceKind::Status, format!("status {old}, now {new}"));
         }
         if let Some(name) = header(&stable.headers, &new.headers) {
-            return found(Seen::Header, format!("header {name}"));
+            return found(DifferenceKind::Header, format!("header {name}"));
         }
         let (Some(old), Some(body)) = (&stable.body, &new.body) else {
             return None;
@@ -73,15 +73,18 @@ impl Difference {
             return None;
         }
         if !is_json(&stable.headers) {
-            return found(Seen::Body, plain(old, body));
+            return found(DifferenceKind::Body, plain(old, body));
         }
         match (serde_json::from_slice(old), serde_json::from_slice(body)) {
             (Ok(old), Ok(new)) => {
                 let is_problem = stable.status.is_client_error() || stable.status.is_server_error();
                 let place = json::place(&old, &new, is_problem)?;
-                found(Seen::Body, format!("body at {place}/"))
+                found(DifferenceKind::Body, format!("body at {place}/"))
             }
-            _ => found(Seen::Body, "body: one of the two is not JSON".into()),
+            _ => found(
+                DifferenceKind::Body,
+                "body: one of the two is not JSON".into(),
+            ),
         }
     }
 }
@@ -165,7 +168,7 @@ mod tests {
         let found = found.expect("they differ");
         assert_eq!(
             (found.seen, found.what.as_str()),
-            (Seen::Status, "status 200, now 503")
+            (DifferenceKind::Status, "status 200, now 503")
         );
     }
 

@@ -8,7 +8,7 @@ const ROWS_AT_ONCE: usize = 4;
 
 /// What is open.
 #[derive(Default)]
-struct Open {
+struct OpenResources {
     mysql: Vec<mysql::Connection>,
     /// Results of which nothing is read.
     unread: Vec<QueryResult>,
@@ -17,7 +17,7 @@ struct Open {
 
 /// Does all steps, whatever becomes of each.
 pub(crate) async fn run(script: &str) -> String {
-    let mut open = Open::default();
+    let mut open = OpenResources::default();
     let mut answers = String::new();
     for step in script.lines() {
         let (verb, rest) = step.split_once(' ').unwrap_or((step, ""));
@@ -31,7 +31,7 @@ pub(crate) async fn run(script: &str) -> String {
     answers
 }
 
-impl Open {
+impl OpenResources {
     async fn step(&mut self, verb: &str, rest: &str) -> Result<String, String> {
         match verb {
             "mysql" => {

@@ -33,7 +33,7 @@ use pingora_timeout::{sleep, timeout};
 
 use self::client::Http2Client;
 use self::session::Session;
-use self::watch::Watch;
+use self::watch::WatchedWire;
 use crate::config::Limits;
 use crate::downstream::read_head::{LAST_REQUEST, stopping};
 use crate::downstream::refusals::Refusals;
@@ -65,7 +65,7 @@ pub(crate) struct Http2<'a> {
 type IncomingStream = (Request<RecvStream>, SendResponse<Bytes>);
 
 /// A request on its way, with the head that pingora would get.
-struct Passing {
+struct PendingRequest {
     head: RequestHeader,
     body: RecvStream,
     respond: SendResponse<Bytes>,
@@ -126,14 +126,14 @@ impl Http2<'_> {
         &self,
         wire: Box<Wire>,
         limits: &Limits,
-    ) -> Option<Connection<Watch, Bytes>> {
+    ) -> Option<Connection<WatchedWire, Bytes>> {
         let mut options = Builder::new();
         let header_bytes = limits.header_bytes.saturating_mul(HEAD_SLACK);
         options
             .max_concurrent_streams(MOST_STREAMS)
             .max_local_error_reset_streams(Some(MOST_BROKEN))
             .max_header_list_size(header_bytes.try_into().unwrap_or(u32::MAX));
-        let watch = Watch::new(wire, self.refusals.clone(), self.client.address);
+        let watch = WatchedWire::new(wire, self.refusals.clone(), self.client.address);
         let handshake = timeout(limits.header_timeout, options.handshake(watch));
         handshake.await.ok()?.ok()
     }
@@ -154,7 +154,7 @@ impl Http2<'_> {
             // Never: what was checked can be written.
             return respond.send_reset(Reason::INTERNAL_ERROR);
         };
-        let passing = Passing {
+        let passing = PendingRequest {
             head,
             body,
             respond,
@@ -167,7 +167,7 @@ impl Http2<'_> {
             let Some(passing) = pass(&direct, client, passing).await else {
                 return;
             };
-            let Passing {
+            let PendingRequest {
                 head,
                 body,
                 respond,
@@ -203,7 +203,7 @@ impl Http2<'_> {
 }
 
 /// Passes a request on the direct way, or gives it back.
-async fn pass(direct: &Direct, client: Peer, passing: Passing) -> Option<Passing> {
+async fn pass(direct: &Direct, client: Peer, passing: PendingRequest) -> Option<PendingRequest> {
     let Some(form) = form(&passing) else {
         return Some(passing);
     };
@@ -226,7 +226,7 @@ async fn pass(direct: &Direct, client: Peer, passing: Passing) -> Option<Passing
 
 /// The form of a head that says how long its body is, if that is known already: where none is announced and the stream has not
 /// ended, one may come all the same, and be refused.
-fn form(passing: &Passing) -> Option<HeadForm> {
+fn form(passing: &PendingRequest) -> Option<HeadForm> {
     let length = match passing.head.headers.get(CONTENT_LENGTH) {
         Some(length) => crate::message::head::content_length(length.as_bytes()).ok()?,
         None => 0,

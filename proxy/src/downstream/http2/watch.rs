@@ -26,7 +26,7 @@ const BROKEN: Problem = Problem::Malformed("the request breaks HTTP/2");
 const MOST_ANSWERS: usize = 32;
 
 /// A connection whose refusals are counted and logged.
-pub(super) struct Watch {
+pub(super) struct WatchedWire {
     wire: Box<Wire>,
     frames: Frames,
     /// An answer of ours that is not sent yet.
@@ -38,7 +38,7 @@ pub(super) struct Watch {
     client: IpAddr,
 }
 
-impl Watch {
+impl WatchedWire {
     pub(super) fn new(wire: Box<Wire>, refusals: Refusals, client: IpAddr) -> Self {
         Self {
             wire,
@@ -120,7 +120,7 @@ impl Watch {
     }
 }
 
-impl AsyncRead for Watch {
+impl AsyncRead for WatchedWire {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -130,7 +130,7 @@ impl AsyncRead for Watch {
     }
 }
 
-impl AsyncWrite for Watch {
+impl AsyncWrite for WatchedWire {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

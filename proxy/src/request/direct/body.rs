@@ -9,7 +9,7 @@ use crate::message::answer_head::AnswerBody;
 const LONG_READ: usize = 64 * 1024;
 
 /// What is left of an answer's body.
-pub(super) enum Rest {
+pub(super) enum RemainingBody {
     None,
     Length(u64),
     Chunked(Chunks),
@@ -23,7 +23,7 @@ pub(super) struct Progress {
     pub(super) is_last: bool,
 }
 
-impl Rest {
+impl RemainingBody {
     /// All of the body.
     pub(super) fn new(body: AnswerBody) -> Self {
         match body {
@@ -83,7 +83,7 @@ mod tests {
 
     /// What is taken of a body that arrives in these parts, whether it ended, and what is left over.
     fn taken(body: AnswerBody, parts: &[&str]) -> (String, bool, usize) {
-        let mut rest = Rest::new(body);
+        let mut rest = RemainingBody::new(body);
         let (mut read, mut taken, mut is_last) = (BytesMut::new(), String::new(), false);
         for part in parts {
             read.extend_from_slice(part.as_bytes());
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn malformed_chunks_are_told() {
-        let mut rest = Rest::new(AnswerBody::Chunked);
+        let mut rest = RemainingBody::new(AnswerBody::Chunked);
         assert!(rest.take(&mut BytesMut::from("x\r\n")).is_err());
     }
 }

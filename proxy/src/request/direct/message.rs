@@ -8,7 +8,7 @@ use crate::message::head::put_field;
 use crate::message::plain::PlainRequest;
 use crate::message::request_id::REQUEST_ID;
 use crate::request::exchange::Exchange;
-use crate::request::traced::Traced;
+use crate::request::spans::RequestSpans;
 
 /// Room for the lines that are added.
 const ADDED: usize = 400;
@@ -42,8 +42,8 @@ impl Message {
     }
 
     /// Says of which try it is.
-    pub(super) fn name_try(&mut self, traced: &Traced) {
-        if let (Some(at), Some(parent)) = (self.parent_at, traced.parent()) {
+    pub(super) fn name_try(&mut self, spans: &RequestSpans) {
+        if let (Some(at), Some(parent)) = (self.parent_at, spans.parent()) {
             let parent = parent.as_bytes();
             self.bytes[at..at + parent.len()].copy_from_slice(parent);
         }
@@ -66,7 +66,7 @@ fn put_trace(
     request: &PlainRequest<'_>,
     exchange: &Exchange,
 ) -> Option<usize> {
-    let root = exchange.traced.root.inside();
+    let root = exchange.spans.root.inside();
     let Some(ids) = root.ids() else {
         for name in [TRACEPARENT, TRACESTATE] {
             for value in request.origin.get_all(&name) {

@@ -19,20 +19,20 @@ pub(crate) use self::client::{Client, OwnFields};
 use self::message::Message;
 use self::relay::{Failure, Relay};
 use super::access_log::AccessLog;
-use super::admission::{Demand, arrived, let_in};
-use super::exchange::{End, Exchange, Origin, Peer, WireFacts};
+use super::admission::{AdmissionRequest, arrived, let_in};
+use super::exchange::{Exchange, ExchangeEnd, Origin, Peer, WireFacts};
 use super::hash_key::HashKey;
 use super::replay::{IDEMPOTENCY_KEY, may_be_replayed};
-use super::tries::Break;
+use super::tries::TryFailure;
 use crate::message::forwarded;
 use crate::message::plain::PlainRequest;
 use crate::message::problem::Problem;
-use crate::table::live::{Live, Table};
+use crate::table::live::{LiveTable, Table};
 use crate::upstream::Group;
 
 /// What is needed to pass such requests.
 pub(crate) struct Direct {
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<LiveTable>,
     pub(crate) access_log: Arc<AccessLog>,
 }
 
@@ -102,7 +102,7 @@ impl Direct {
             Err(Abort::Problem(problem)) => status.or(Some(problem.status().as_u16())),
             _ => status,
         };
-        let end = End {
+        let end = ExchangeEnd {
             status: told,
             failed: ended.is_err(),
             outcome: None,
@@ -133,10 +133,10 @@ impl Direct {
         exchange.origin = Origin::new(peer.address, peer.https, &request.origin, trusted);
         let method = Method::from_bytes(request.method.as_bytes()).unwrap_or_default();
         exchange.trace(&self.live.tracing, &method, &request.origin);
-        relay.trace = exchange.traced.line.take();
+        relay.trace = exchange.spans.line.take();
         let has_key = || request.field(&IDEMPOTENCY_KEY).is_some();
         let keyed_posts = &table.config.retry.keyed_posts;
-        let asked = Demand {
+        let asked = AdmissionRequest {
             is_whole: request.body_bytes == 0,
             announced: Some(request.body_bytes as u64),
             group: Some(group),
@@ -181,7 +181,7 @@ async fn try_all(
                 return Err(Abort::Problem(problem));
             }
         };
-        message.name_try(&exchange.traced);
+        message.name_try(&exchange.spans);
         let failure = match relay
             .exchange(exchange, &next, message.bytes(), client)
             .await
@@ -199,7 +199,7 @@ async fn try_all(
                 exchange.ending.problem = Some(Problem::UpstreamTimedOut);
                 false
             }
-            Failure::Upstream { fault, reused, .. } => exchange.broke_off(Break {
+            Failure::Upstream { fault, reused, .. } => exchange.broke_off(TryFailure {
                 fault: *fault,
                 reused: *reused,
                 untouched: relay.status().is_none(),

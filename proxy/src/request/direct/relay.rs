@@ -8,11 +8,11 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_timeout::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::body::{Progress, Rest};
+use super::body::{Progress, RemainingBody};
 use super::client::{Client, OwnFields};
 use crate::cache::AnsweredRequest;
 use crate::message::answer_head::{self, AnswerHead};
-use crate::message::forwarded::Asked;
+use crate::message::forwarded::RequestAuthority;
 use crate::message::plain::PlainRequest;
 use crate::request::exchange::Exchange;
 use crate::request::tries::{Fault, Try};
@@ -154,7 +154,7 @@ impl<'a> Relay<'a> {
             }
             let limit = limits.read.min(time_left(exchange)?);
             if read_more(connection, &mut read, room, limit, client).await? == 0 {
-                let Rest::UntilClose = rest else {
+                let RemainingBody::UntilClose = rest else {
                     return Err(broke(Fault::Broke, connection, "the answer is cut short"));
                 };
                 client.put_body(BytesMut::new(), true);
@@ -172,7 +172,7 @@ impl<'a> Relay<'a> {
         connection: &Connection,
         read: &mut BytesMut,
         client: &mut impl Client,
-    ) -> Result<Option<(Rest, bool)>, Failure> {
+    ) -> Result<Option<(RemainingBody, bool)>, Failure> {
         loop {
             let head = answer_head::read(read, self.request.is_head());
             let head = head.map_err(|error| broke(Fault::Broke, connection, error))?;
@@ -194,7 +194,7 @@ impl<'a> Relay<'a> {
             };
             let put = client.put_head(&head, &own);
             put.map_err(|why| broke(Fault::Broke, connection, why))?;
-            let found = (Rest::new(head.body), head.keeps_connection);
+            let found = (RemainingBody::new(head.body), head.keeps_connection);
             read.advance(length);
             if is_last {
                 return Ok(Some(found));
@@ -210,7 +210,7 @@ impl<'a> Relay<'a> {
         };
         let (origin, said) = (&exchange.origin, &self.request.origin);
         let host = self.request.host.as_bytes();
-        let asked = Asked::new(said, host, origin.https, exchange.trusts_peer());
+        let asked = RequestAuthority::new(said, host, origin.https, exchange.trusts_peer());
         let answered = AnsweredRequest {
             method: self.request.method,
             target: Some(self.request.target),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use crate::support::wire::Read;
+use crate::support::wire::ReadResult;
 use crate::support::{
     Client, Kind, NO_EJECTION, Reply, Rig, Upstream, answered_by, eventually, get, problem,
     request, shop, wire,
@@ -200,7 +200,7 @@ async fn told(case: &Case, client: &mut Client) -> Result<u16, String> {
     if let Nothing = case.expect {
         let all = client.rest().await.ok_or("the connection stayed open")?;
         return match wire::read(&all, Kind::Response, true) {
-            Read::Message(answer, _) if answer.status() < 400 => {
+            ReadResult::Message(answer, _) if answer.status() < 400 => {
                 Err(format!("answered with {}", answer.status()))
             }
             _ => Ok(0),

@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
-pub(crate) struct Signed {
+pub(crate) struct SignedCertificate {
     certificate: rcgen::Certificate,
     key: KeyPair,
 }
@@ -44,11 +44,11 @@ impl Authority {
     }
 
     /// A certificate for a name or an IP address.
-    pub(crate) fn sign(&self, name: &str) -> Signed {
+    pub(crate) fn sign(&self, name: &str) -> SignedCertificate {
         let params = CertificateParams::new([name.to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
-        Signed { certificate, key }
+        SignedCertificate { certificate, key }
     }
 
     /// Asks clients for a certificate that this authority has signed.
@@ -62,7 +62,7 @@ impl Authority {
     }
 }
 
-impl Signed {
+impl SignedCertificate {
     /// Writes both, as `NAME.pem` and `NAME.key`.
     pub(crate) fn write(&self, folder: &Path, name: &str) -> [PathBuf; 2] {
         let files = ["pem", "key"].map(|end| folder.join(format!("{name}.{end}")));

@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::PATIENCE;
-use super::wire::{self, Kind, Message, Read};
+use super::wire::{self, Kind, Message, ReadResult};
 
 /// One connection.
 pub(crate) struct Client {
@@ -77,7 +77,7 @@ impl Client {
         let mut ended = false;
         loop {
             match wire::read(&self.bytes, kind, ended) {
-                Read::Message(message, length) => {
+                ReadResult::Message(message, length) => {
                     self.bytes.drain(..length);
                     // Only a step on the way to the answer.
                     if message.status() != 100 {
@@ -85,13 +85,15 @@ impl Client {
                     }
                     continue;
                 }
-                Read::Wrong(why) => return Err(NoAnswer::Broken(why)),
-                Read::Partial if ended && self.bytes.is_empty() => return Err(NoAnswer::Closed),
-                Read::Partial if ended => {
+                ReadResult::Wrong(why) => return Err(NoAnswer::Broken(why)),
+                ReadResult::Partial if ended && self.bytes.is_empty() => {
+                    return Err(NoAnswer::Closed);
+                }
+                ReadResult::Partial if ended => {
                     let had = self.bytes.escape_ascii().to_string();
                     return Err(NoAnswer::Broken(format!("cut off after {had:?}")));
                 }
-                Read::Partial => {}
+                ReadResult::Partial => {}
             }
             match timeout(PATIENCE, self.stream.read_buf(&mut self.bytes)).await {
                 Ok(Ok(0) | Err(_)) => ended = true,

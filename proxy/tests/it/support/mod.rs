@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::Value;
 pub(crate) use testbed::NameServer;
 use testbed::metrics::series;
-use testbed::{Place, Proxy, ProxyOptions, Signal, new_folder};
+use testbed::{Proxy, ProxyLayout, ProxyOptions, Signal, new_folder};
 use tokio::time::{Instant, sleep};
 
 pub(crate) use self::client::{Client, get, request};
@@ -32,7 +32,7 @@ pub(crate) struct Rig {
     pub(crate) proxy: Proxy,
     pub(crate) address: SocketAddr,
     pub(crate) folder: PathBuf,
-    place: Place,
+    place: ProxyLayout,
     server: String,
     listen: String,
 }
@@ -87,7 +87,7 @@ impl Rig {
             .map(|(name, value)| (name.to_string(), value.to_string()));
         let env: Vec<_> = env.collect();
         let folder = folder();
-        let write = |place: &Place| file(place, "", "", config);
+        let write = |place: &ProxyLayout| file(place, "", "", config);
         let started = Proxy::start_on_free_ports_with(&env, binary(), &folder, write);
         let (proxy, place) = started.await.unwrap();
         Self {
@@ -244,8 +244,8 @@ impl Rig {
     }
 }
 
-fn file(place: &Place, server: &str, listen: &str, config: &str) -> String {
-    let Place {
+fn file(place: &ProxyLayout, server: &str, listen: &str, config: &str) -> String {
+    let ProxyLayout {
         port,
         admin_port,
         folder,

@@ -26,7 +26,7 @@ type Answer = Response<BoxBody<Bytes, Infallible>>;
 
 /// A span, and the program that sent it.
 #[derive(Clone, Debug)]
-pub(crate) struct Received {
+pub(crate) struct ReceivedSpan {
     pub(crate) service: String,
     pub(crate) span: Span,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Receiver {
 
 #[derive(Default)]
 struct Inner {
-    spans: Mutex<Vec<Received>>,
+    spans: Mutex<Vec<ReceivedSpan>>,
     headers: Mutex<Vec<HeaderMap>>,
     refuses: AtomicBool,
 }
@@ -69,14 +69,14 @@ impl Receiver {
     }
 
     /// The spans of this trace, which is given in hexadecimal.
-    pub(crate) fn spans_of(&self, trace: &str) -> Vec<Received> {
+    pub(crate) fn spans_of(&self, trace: &str) -> Vec<ReceivedSpan> {
         let spans = self.inner.spans.lock();
-        let of_trace = |received: &&Received| hex(&received.span.trace_id) == trace;
+        let of_trace = |received: &&ReceivedSpan| hex(&received.span.trace_id) == trace;
         spans.iter().filter(of_trace).cloned().collect()
     }
 
     /// All spans.
-    pub(crate) fn spans(&self) -> Vec<Received> {
+    pub(crate) fn spans(&self) -> Vec<ReceivedSpan> {
         self.inner.spans.lock().clone()
     }
 
@@ -86,7 +86,7 @@ impl Receiver {
     }
 }
 
-impl Received {
+impl ReceivedSpan {
     pub(crate) fn id(&self) -> String {
         hex(&self.span.span_id)
     }
@@ -161,7 +161,7 @@ impl Inner {
                 .scope_spans
                 .into_iter()
                 .flat_map(|scope| scope.spans);
-            spans.extend(found.map(|span| Received {
+            spans.extend(found.map(|span| ReceivedSpan {
                 service: service.clone(),
                 span,
             }));

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::wire::{self, Kind, Message, Read};
+use super::wire::{self, Kind, Message, ReadResult};
 
 /// What an upstream does with one request.
 #[derive(Clone, Debug)]
@@ -44,11 +44,11 @@ type Behaviour = dyn Fn(&Message) -> Reply + Send + Sync;
 /// One upstream. Its tasks end when it is dropped.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<UpstreamState>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared {
+struct UpstreamState {
     behaviour: Mutex<Arc<Behaviour>>,
     /// Written by the connections: whole requests, in the order they arrived.
     requests: Mutex<Vec<Message>>,
@@ -83,7 +83,7 @@ impl Upstream {
         behaviour: impl Fn(&Message) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(UpstreamState {
             behaviour: Mutex::new(Arc::new(behaviour)),
             requests: Mutex::default(),
             wrong: Mutex::default(),
@@ -174,14 +174,14 @@ impl Drop for Upstream {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<UpstreamState>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
         shared.connections.fetch_add(1, Ordering::SeqCst);
         shared.open.fetch_add(1, Ordering::SeqCst);
-        let open = Open(shared.clone());
+        let open = ConnectionGuard(shared.clone());
         let task = tokio::spawn(async move {
             // Whatever ends a connection, the next test step looks at what arrived.
             _ = serve(stream, &open.0).await;
@@ -193,20 +193,20 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-struct Open(Arc<Shared>);
+struct ConnectionGuard(Arc<UpstreamState>);
 
-impl Drop for Open {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, shared: &UpstreamState) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut bytes = Vec::new();
     loop {
         match wire::read(&bytes, Kind::Request, false) {
-            Read::Message(message, length) => {
+            ReadResult::Message(message, length) => {
                 bytes.drain(..length);
                 let behaviour = shared.behaviour.lock().unwrap().clone();
                 let reply = behaviour(&message);
@@ -215,12 +215,12 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
                     return Ok(());
                 }
             }
-            Read::Partial => {
+            ReadResult::Partial => {
                 if stream.read_buf(&mut bytes).await? == 0 {
                     return Ok(());
                 }
             }
-            Read::Wrong(why) => {
+            ReadResult::Wrong(why) => {
                 let said = format!("{why} in {:?}", bytes.escape_ascii().to_string());
                 shared.wrong.lock().unwrap().push(said);
                 return Ok(());
@@ -234,7 +234,7 @@ async fn respond(
     stream: &mut TcpStream,
     request: &Message,
     mut reply: Reply,
-    shared: &Shared,
+    shared: &UpstreamState,
 ) -> std::io::Result<bool> {
     loop {
         reply = match reply {
@@ -290,7 +290,7 @@ async fn respond(
     Ok(true)
 }
 
-fn echo(request: &Message, shared: &Shared) -> Vec<u8> {
+fn echo(request: &Message, shared: &UpstreamState) -> Vec<u8> {
     let body = json!({
         "upstream": shared.address.to_string(),
         "method": request.method(),

@@ -11,7 +11,7 @@ pub(crate) struct Message {
 
 /// What the bytes at hand begin with.
 #[derive(Debug)]
-pub(crate) enum Read {
+pub(crate) enum ReadResult {
     /// A whole message, and how many bytes it took.
     Message(Message, usize),
     /// The beginning of one.
@@ -79,16 +79,16 @@ impl Message {
 }
 
 /// Reads one message. `ended`: no more bytes will come.
-pub(crate) fn read(bytes: &[u8], kind: Kind, ended: bool) -> Read {
+pub(crate) fn read(bytes: &[u8], kind: Kind, ended: bool) -> ReadResult {
     let Some(end) = find(bytes, b"\r\n\r\n") else {
         return match bytes.iter().position(|b| *b == 0) {
-            Some(_) => Read::Wrong("a NUL in the head".into()),
-            None => Read::Partial,
+            Some(_) => ReadResult::Wrong("a NUL in the head".into()),
+            None => ReadResult::Partial,
         };
     };
     match head(&bytes[..end], kind) {
         Ok(message) => body(message, bytes, end + 4, kind, ended),
-        Err(wrong) => Read::Wrong(wrong),
+        Err(wrong) => ReadResult::Wrong(wrong),
     }
 }
 
@@ -131,60 +131,60 @@ fn header(line: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), trimmed.to_owned()))
 }
 
-fn body(mut message: Message, bytes: &[u8], at: usize, kind: Kind, ended: bool) -> Read {
+fn body(mut message: Message, bytes: &[u8], at: usize, kind: Kind, ended: bool) -> ReadResult {
     let lengths = message.all("content-length");
     let codings = message.all("transfer-encoding");
     let bodyless = kind == Kind::HeadResponse
         || (kind == Kind::Response && matches!(message.status(), 100..=199 | 204 | 304));
     if bodyless {
-        return Read::Message(message, at);
+        return ReadResult::Message(message, at);
     }
     match (lengths.as_slice(), codings.as_slice()) {
-        ([], []) if kind == Kind::Request => Read::Message(message, at),
+        ([], []) if kind == Kind::Request => ReadResult::Message(message, at),
         ([], []) if ended => {
             message.body = bytes[at..].to_vec();
-            Read::Message(message, bytes.len())
+            ReadResult::Message(message, bytes.len())
         }
-        ([], []) => Read::Partial,
+        ([], []) => ReadResult::Partial,
         ([length], []) => {
             let digits = !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit());
             let Some(length) = length.parse::<usize>().ok().filter(|_| digits) else {
-                return Read::Wrong(format!("Content-Length: {length:?}"));
+                return ReadResult::Wrong(format!("Content-Length: {length:?}"));
             };
             if bytes.len() < at + length {
-                return Read::Partial;
+                return ReadResult::Partial;
             }
             message.body = bytes[at..at + length].to_vec();
-            Read::Message(message, at + length)
+            ReadResult::Message(message, at + length)
         }
         ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => chunked(message, bytes, at),
-        (lengths, codings) => Read::Wrong(format!("framed by {lengths:?} and {codings:?}")),
+        (lengths, codings) => ReadResult::Wrong(format!("framed by {lengths:?} and {codings:?}")),
     }
 }
 
-fn chunked(mut message: Message, bytes: &[u8], mut at: usize) -> Read {
+fn chunked(mut message: Message, bytes: &[u8], mut at: usize) -> ReadResult {
     loop {
         let Some(line) = find(&bytes[at..], b"\r\n") else {
-            return Read::Partial;
+            return ReadResult::Partial;
         };
         let size = &bytes[at..at + line];
         let digits = size.iter().all(u8::is_ascii_hexdigit) && (1..=15).contains(&size.len());
         let text = String::from_utf8_lossy(size);
         let Some(size) = usize::from_str_radix(&text, 16).ok().filter(|_| digits) else {
-            return Read::Wrong(format!("the chunk size {text:?}"));
+            return ReadResult::Wrong(format!("the chunk size {text:?}"));
         };
         at += line + 2;
         if bytes.len() < at + size + 2 {
-            return Read::Partial;
+            return ReadResult::Partial;
         }
         if &bytes[at + size..at + size + 2] != b"\r\n" {
             // A last chunk may have trailers, which a proxy has no reason to send us.
-            return Read::Wrong(format!("no line end after a chunk of {size}"));
+            return ReadResult::Wrong(format!("no line end after a chunk of {size}"));
         }
         message.body.extend_from_slice(&bytes[at..at + size]);
         at += size + 2;
         if size == 0 {
-            return Read::Message(message, at);
+            return ReadResult::Message(message, at);
         }
     }
 }
@@ -196,7 +196,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 #[test]
 fn the_judge_of_the_corpus_is_strict() {
     let good = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET";
-    let Read::Message(message, 49) = read(good, Kind::Request, false) else {
+    let ReadResult::Message(message, 49) = read(good, Kind::Request, false) else {
         panic!("{:?}", read(good, Kind::Request, false));
     };
     assert_eq!((message.method(), message.text().as_str()), ("POST", "hi"));
@@ -211,7 +211,7 @@ fn the_judge_of_the_corpus_is_strict() {
     for bytes in wrong {
         let read = read(bytes, Kind::Request, false);
         assert!(
-            matches!(read, Read::Wrong(_)),
+            matches!(read, ReadResult::Wrong(_)),
             "{read:?} of {}",
             bytes.escape_ascii()
         );

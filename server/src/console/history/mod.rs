@@ -31,7 +31,7 @@ pub(super) struct History {
 
 /// Samples as `GET /history` shows them.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(super) struct HistoryView {
     /// Ask for what comes after it with `?after=`.
     position: String,
     /// Whether these samples continue those before `?after=`; otherwise they are all that there are.
@@ -40,21 +40,21 @@ pub(super) struct Shown {
     samples: usize,
     /// How long ago each sample was taken, the oldest first.
     ages_s: Vec<f32>,
-    panels: Vec<ShownPanel>,
+    panels: Vec<PanelView>,
     /// Lines for which there was no room.
     left_out: usize,
 }
 
 #[derive(Debug, Serialize)]
-struct ShownPanel {
+struct PanelView {
     id: &'static str,
     title: &'static str,
     unit: &'static str,
-    lines: Vec<ShownLine>,
+    lines: Vec<LineView>,
 }
 
 #[derive(Debug, Serialize)]
-struct ShownLine {
+struct LineView {
     name: String,
     /// Null where there is none.
     values: Vec<f32>,
@@ -91,7 +91,7 @@ impl History {
     }
 
     /// The samples after the position `after`, or all of them if that is none of this process.
-    pub(super) fn shown(&self, after: Option<&str>) -> Shown {
+    pub(super) fn shown(&self, after: Option<&str>) -> HistoryView {
         let samples = self.samples.lock();
         let known = after
             .and_then(|after| after.strip_prefix(&self.process)?.strip_prefix('.'))
@@ -101,14 +101,14 @@ impl History {
         let now = Instant::now();
         let age = |at: usize| (now - samples.times[at % SAMPLES]).as_secs_f32();
         let panels = self.panels.iter().enumerate();
-        Shown {
+        HistoryView {
             position: format!("{}.{}", self.process, samples.taken),
             continues: known.is_some(),
             step_s: STEP.as_secs_f64(),
             samples: SAMPLES,
             ages_s: (first..samples.taken).map(|at| rounded(age(at))).collect(),
             panels: panels
-                .map(|(number, panel)| ShownPanel {
+                .map(|(number, panel)| PanelView {
                     id: panel.id,
                     title: panel.title,
                     unit: panel.unit,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::ShownLine;
+use super::LineView;
 use super::panel::{Panel, Sum};
 
 /// So many samples are fifteen minutes.
@@ -131,9 +131,9 @@ impl Samples {
     }
 
     /// The lines of a panel from the sample `first` on.
-    pub(super) fn shown_lines(&self, panel: usize, first: usize) -> Vec<ShownLine> {
+    pub(super) fn shown_lines(&self, panel: usize, first: usize) -> Vec<LineView> {
         let lines = self.lines.iter().filter(|line| line.panel == panel);
-        let lines = lines.map(|line| ShownLine {
+        let lines = lines.map(|line| LineView {
             name: line.name.clone(),
             values: (first..self.taken)
                 .map(|at| line.values[at % SAMPLES])

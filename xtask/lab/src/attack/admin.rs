@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 
 use super::scene::Scene;
-use super::{Way, http1};
+use super::{AttackTarget, http1};
 
 /// S16: a web page whose name leads to this machine.
 pub(super) async fn rebound(scene: Arc<Scene>) {
@@ -17,8 +17,8 @@ pub(super) async fn rebound(scene: Arc<Scene>) {
 pub(super) async fn without_token(scene: Arc<Scene>) {
     scene.crowd(8, async |scene| {
         let path = match scene.way {
-            Way::Host => "/components/orders/rollback",
-            Way::Proxy => "/cache/purge",
+            AttackTarget::Host => "/components/orders/rollback",
+            AttackTarget::Proxy => "/cache/purge",
         };
         let sent = format!(
             "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"

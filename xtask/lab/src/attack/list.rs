@@ -13,10 +13,10 @@ pub(super) struct Attack {
     /// What its sender may be told, after [`Scene`]. Whoever was told nothing was still held off when time was over; where
     /// that is listed, all may be: slow clients that keep on moving are waited for.
     pub(super) told: &'static [&'static str],
-    pub(super) run: fn(Arc<Scene>) -> Running,
+    pub(super) run: fn(Arc<Scene>) -> AttackFuture,
 }
 
-type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+type AttackFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Attack {
     /// Whether it is meant by `name`, whatever the case of its letters.

@@ -56,8 +56,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
     /// Where both attackers and neighbours connect to
-    #[arg(long, value_enum, default_value_t = Through::Both)]
-    through: Through,
+    #[arg(long, value_enum, default_value_t = AttackRoute::Both)]
+    through: AttackRoute,
     /// Requests a second of all neighbours together; two in ten are orders
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
@@ -83,7 +83,7 @@ pub(crate) struct Options {
 
 /// What stands between clients and the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Through {
+enum AttackRoute {
     Host,
     Proxy,
     Both,
@@ -92,17 +92,17 @@ enum Through {
 /// What is connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Way {
+enum AttackTarget {
     Host,
     Proxy,
 }
 
-impl Through {
-    fn ways(self) -> &'static [Way] {
+impl AttackRoute {
+    fn ways(self) -> &'static [AttackTarget] {
         match self {
-            Self::Host => &[Way::Host],
-            Self::Proxy => &[Way::Proxy],
-            Self::Both => &[Way::Host, Way::Proxy],
+            Self::Host => &[AttackTarget::Host],
+            Self::Proxy => &[AttackTarget::Proxy],
+            Self::Both => &[AttackTarget::Host, AttackTarget::Proxy],
         }
     }
 }
@@ -165,7 +165,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 }
 
 /// Connections are opened, instances made and pages faulted in before anything is measured.
-async fn warm_up(rig: &Rig, ways: &[Way], plan: &round::Plan) -> Result<()> {
+async fn warm_up(rig: &Rig, ways: &[AttackTarget], plan: &round::Plan) -> Result<()> {
     for way in ways {
         let clients = neighbours::start(&rig.url(*way), plan.rate, &rig.size)?;
         sleep(WARM_UP).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::round::Round;
 use super::scene::NOTHING;
-use crate::measure::{Column, StreamResult, Table};
+use crate::measure::{Column, StreamResult, TextTable};
 
 /// How much slower the slowest hundredth should become at most.
 const P99_RATIO: f64 = 1.5;
@@ -46,7 +46,7 @@ impl Report {
         json!({"failures": failures, "rounds": self.rounds})
     }
 
-    fn table(&self) -> Table {
+    fn table(&self) -> TextTable {
         let head = [
             "attack",
             "through",
@@ -58,7 +58,7 @@ impl Report {
             "ratio",
             "the attacker was told",
         ];
-        let mut table = Table::new(head);
+        let mut table = TextTable::new(head);
         for round in &self.rounds {
             let p99 = |measured: Option<&StreamResult>| match measured {
                 Some(measured) => format!("{:.1}", measured.p99_ms),
@@ -185,7 +185,7 @@ impl Round {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::Way;
+    use super::super::AttackTarget;
     use super::*;
 
     fn measured(p99_ms: f64) -> StreamResult {
@@ -204,7 +204,7 @@ mod tests {
     fn round(told: &[&str]) -> Round {
         Round {
             attack: "S2.http2",
-            through: Way::Proxy,
+            through: AttackTarget::Proxy,
             before: Some(measured(2.0)),
             during: measured(5.0),
             after: None,

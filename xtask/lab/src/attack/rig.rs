@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use testbed::seed::{Dataset, Size};
-use testbed::{Host, HostOptions, Place, Proxy, Store};
+use testbed::{DataStore, Host, HostOptions, Proxy, ProxyLayout};
 
-use super::Way;
+use super::AttackTarget;
 use xtask::paths;
 
 /// The seed behind the data.
@@ -29,7 +29,7 @@ pub(super) const BACKENDS: &str = "/backends";
 
 /// A store, a host in front of it, and a proxy before that.
 pub(super) struct Rig {
-    pub(super) store: Store,
+    pub(super) store: DataStore,
     pub(super) size: Size,
     host: Host,
     proxy: Proxy,
@@ -44,7 +44,7 @@ impl Rig {
         length: Duration,
     ) -> Result<Self> {
         let base = paths::target().join("tmp/attack");
-        let store = Store::start_for_measuring(&base).await?;
+        let store = DataStore::start_for_measuring(&base).await?;
         store.migrate(host)?;
         let size = Size {
             users: USERS,
@@ -64,7 +64,7 @@ impl Rig {
             .push(("STORE_HOST_ADMIN_TOKEN".to_owned(), TOKEN.to_owned()));
         let host = store.host(options).await?;
         let address = host.url("").replace("http://", "");
-        let config = |place: &Place| config(place, &address, &limit);
+        let config = |place: &ProxyLayout| config(place, &address, &limit);
         let (proxy, _) = Proxy::start_on_free_ports(proxy, store.folder(), config).await?;
         Ok(Self {
             store,
@@ -75,24 +75,24 @@ impl Rig {
     }
 
     /// Where clients connect to.
-    pub(super) fn url(&self, way: Way) -> String {
+    pub(super) fn url(&self, way: AttackTarget) -> String {
         match way {
-            Way::Host => self.host.url(""),
-            Way::Proxy => self.proxy.url(""),
+            AttackTarget::Host => self.host.url(""),
+            AttackTarget::Proxy => self.proxy.url(""),
         }
     }
 
     /// Where operators do.
-    pub(super) fn admin_url(&self, way: Way) -> String {
+    pub(super) fn admin_url(&self, way: AttackTarget) -> String {
         match way {
-            Way::Host => self.host.admin_url(""),
-            Way::Proxy => self.proxy.admin_url(""),
+            AttackTarget::Host => self.host.admin_url(""),
+            AttackTarget::Proxy => self.proxy.admin_url(""),
         }
     }
 }
 
 /// The app with one more component, the tests' own.
-fn app(store: &Store) -> Result<PathBuf> {
+fn app(store: &DataStore) -> Result<PathBuf> {
     let app = fs::read_to_string(paths::app()).context("reading spin.toml")?;
     let target = paths::target().join("wasm32-wasip2").display().to_string();
     let app = app.replace("target/wasm32-wasip2", &target);
@@ -113,8 +113,8 @@ allowed_outbound_hosts = ["mysql://{{{{ mysql_address }}}}", "redis://{{{{ redis
     Ok(path)
 }
 
-fn config(place: &Place, host: &str, limit: &str) -> String {
-    let Place {
+fn config(place: &ProxyLayout, host: &str, limit: &str) -> String {
+    let ProxyLayout {
         port, admin_port, ..
     } = place;
     format!(

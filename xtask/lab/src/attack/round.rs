@@ -10,8 +10,8 @@ use tokio::time::sleep;
 
 use super::list::Attack;
 use super::rig::Rig;
-use super::scene::{Scene, Told};
-use super::{Way, neighbours};
+use super::scene::{AnswerCounts, Scene};
+use super::{AttackTarget, neighbours};
 use crate::measure::StreamResult;
 
 /// How long attackers may take to let go.
@@ -32,11 +32,11 @@ pub(super) struct Plan {
 #[derive(Debug, Serialize)]
 pub(super) struct Round {
     pub(super) attack: &'static str,
-    pub(super) through: Way,
+    pub(super) through: AttackTarget,
     pub(super) before: Option<StreamResult>,
     pub(super) during: StreamResult,
     pub(super) after: Option<StreamResult>,
-    pub(super) told: Told,
+    pub(super) told: AnswerCounts,
     /// What the attacker may be told.
     pub(super) documented: &'static [&'static str],
 }
@@ -48,7 +48,7 @@ pub(super) struct Round {
 pub(super) async fn run(
     rig: &Rig,
     attack: &'static Attack,
-    way: Way,
+    way: AttackTarget,
     plan: &Plan,
 ) -> Result<Round> {
     let measure = async |length: Duration| {

@@ -13,7 +13,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::Way;
+use super::AttackTarget;
 use super::rig::Rig;
 
 /// Where attackers are.
@@ -26,11 +26,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) const NOTHING: &str = "nothing yet";
 
 /// How often each thing was said.
-pub(super) type Told = BTreeMap<String, u64>;
+pub(super) type AnswerCounts = BTreeMap<String, u64>;
 
 /// One attack's place and time.
 pub(super) struct Scene {
-    pub(super) way: Way,
+    pub(super) way: AttackTarget,
     /// The server that is attacked.
     pub(super) victim: SocketAddr,
     /// Where its operators ask.
@@ -38,7 +38,7 @@ pub(super) struct Scene {
     pub(super) mysql_url: String,
     pub(super) redis_url: String,
     client: Client,
-    told: Mutex<Told>,
+    told: Mutex<AnswerCounts>,
 }
 
 /// One attempt. Dropped without an end, it counts as one that was told nothing.
@@ -48,7 +48,7 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Scene {
-    pub(super) fn new(rig: &Rig, way: Way) -> Result<Arc<Self>> {
+    pub(super) fn new(rig: &Rig, way: AttackTarget) -> Result<Arc<Self>> {
         let address = |url: String| {
             let address = url.replace("http://", "").parse();
             address.with_context(|| format!("the address in {url}"))
@@ -130,7 +130,7 @@ impl Scene {
     }
 
     /// What was said so far.
-    pub(super) fn told(&self) -> Told {
+    pub(super) fn told(&self) -> AnswerCounts {
         self.told.lock().clone()
     }
 }

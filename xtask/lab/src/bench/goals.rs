@@ -3,7 +3,7 @@
 use super::report::{Report, Sample};
 use super::routes::Route;
 use super::sides::{HOST, HOST_SINGLE, NATIVE};
-use crate::measure::Table;
+use crate::measure::TextTable;
 
 /// Connections at which requests/s are compared.
 const CONNECTIONS: u32 = 32;
@@ -39,8 +39,8 @@ fn share_of_native(route: Route) -> f64 {
 }
 
 /// A row for each goal that this run measured.
-pub(super) fn table(report: &Report) -> Table {
-    let mut table = Table::new(["goal", "asked", "measured", ""]);
+pub(super) fn table(report: &Report) -> TextTable {
+    let mut table = TextTable::new(["goal", "asked", "measured", ""]);
     for route in Route::ALL {
         let mut rows = vec![rate(report, route)];
         if route.places_orders() {

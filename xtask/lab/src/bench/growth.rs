@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::json;
 use testbed::seed::{Dataset, LAB, Size};
-use testbed::{Host, Store};
+use testbed::{DataStore, Host};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -19,7 +19,7 @@ use super::routes::Route;
 use super::sides::{RNG_SEED, host_options, start_store};
 use super::{CommonOptions, Cpus};
 use crate::measure::{
-    Loaders, Table, Target, commit, cpu_seconds, median, memory_kib, processor, write_json,
+    Loaders, Target, TextTable, commit, cpu_seconds, median, memory_kib, processor, write_json,
 };
 
 /// How much more data the second store has.
@@ -51,7 +51,7 @@ struct SizedStore {
     orders: usize,
     // Dropped before the store, whose servers it needs.
     host: Host,
-    store: Store,
+    store: DataStore,
 }
 
 /// What something costs at one size.
@@ -127,7 +127,7 @@ const ROWS: [Row; 4] = [
 
 fn print(about: &str, orders: usize, costs: &[Costs; 2], once: &FixedCosts) {
     println!("{about}\n");
-    let mut table = Table::new([
+    let mut table = TextTable::new([
         "",
         &format!("{orders} orders"),
         &format!("{} orders", orders * TIMES),
@@ -142,7 +142,7 @@ fn print(about: &str, orders: usize, costs: &[Costs; 2], once: &FixedCosts) {
         let cells = [name.to_owned()].into_iter().chain(figures);
         table.row(cells.chain([format!("≤ {goal:.2}")]));
     }
-    let mut others = Table::new(["", "measured", "goal"]);
+    let mut others = TextTable::new(["", "measured", "goal"]);
     let idle_mib = once.idle_kib as f64 / 1024.0;
     let crowd = format!("errors of {CROWD} clients ordering at once");
     for (name, measured, goal) in [

@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::json;
 use testbed::seed::{Dataset, LAB};
-use testbed::{HostOptions, Store};
+use testbed::{DataStore, HostOptions};
 
 use super::routes::Route;
 use super::sides::{RNG_SEED, host_options, start_store};
 use super::{Cpus, Options, Programs};
 use crate::measure::instructions::Counts;
-use crate::measure::{Loaders, Table, commit, write_json};
+use crate::measure::{Loaders, TextTable, commit, write_json};
 use xtask::setup::{self, COUNTING};
 
 /// What is counted unless other routes are named.
@@ -44,7 +44,7 @@ pub(super) async fn run(options: &Options) -> Result<ExitCode> {
         [] => &ROUTES,
         routes => routes,
     };
-    let mut table = Table::new(["route", "instructions for each request"]).of_figures();
+    let mut table = TextTable::new(["route", "instructions for each request"]).of_figures();
     let mut counted = Vec::new();
     for &route in routes {
         let mut totals = [0.0; 2];
@@ -69,7 +69,7 @@ pub(super) async fn run(options: &Options) -> Result<ExitCode> {
 async fn count(
     programs: &Programs,
     cpus: &Cpus,
-    store: &Store,
+    store: &DataStore,
     loaders: &Loaders,
     route: Route,
     requests: u32,

@@ -22,7 +22,7 @@ use std::thread::available_parallelism;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 
-use self::peer::Peer;
+use self::peer::Competitor;
 use self::report::Report;
 use self::routes::Route;
 use self::sides::Bench;
@@ -65,8 +65,8 @@ pub(crate) struct Options {
     tracing: bool,
     /// Another server to measure in the same run: one that serves the same store's routes, by its URL, or, for the route
     /// `empty` alone, `wasmtime=PROGRAM` (started as `wasmtime serve`) or `wash=PROGRAM` (as `wash dev`)
-    #[arg(long = "peer", value_name = "NAME=URL", value_parser = Peer::parse)]
-    peers: Vec<Peer>,
+    #[arg(long = "peer", value_name = "NAME=URL", value_parser = Competitor::parse)]
+    peers: Vec<Competitor>,
     #[command(flatten)]
     common: CommonOptions,
 }
@@ -143,7 +143,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let programs = options.common.programs().await?;
     let cpus = Cpus::split()?;
     let loaders = Loaders::find_or_install().await?.on(&cpus.load);
-    if options.peers.iter().any(Peer::is_empty) {
+    if options.peers.iter().any(Competitor::is_empty) {
         build::empty_component().await?;
     }
     let bench = Bench::start(&programs, &cpus, &options.peers).await?;

@@ -15,14 +15,14 @@ use xtask::paths;
 
 /// What is measured beside host and twin.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
+pub(super) struct Competitor {
     pub(super) name: String,
-    pub(super) place: Place,
+    pub(super) place: CompetitorAddress,
 }
 
 /// Where a peer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum CompetitorAddress {
     /// It runs, and serves the store's routes.
     Url(String),
     /// `wasmtime serve`. It has none of what the store imports but WASI, so it serves a component that does nothing.
@@ -31,7 +31,7 @@ pub(super) enum Place {
     Wash(PathBuf),
 }
 
-impl Peer {
+impl Competitor {
     /// Reads `NAME=URL`, `wasmtime=PROGRAM` or `wash=PROGRAM`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let wrong = "must be NAME=http://…, wasmtime=PROGRAM or wash=PROGRAM";
@@ -39,10 +39,10 @@ impl Peer {
         let place = match (name, place) {
             ("", _) | (_, "") => return Err(wrong.to_owned()),
             (_, url) if url.starts_with("http://") => {
-                Place::Url(url.trim_end_matches('/').to_owned())
+                CompetitorAddress::Url(url.trim_end_matches('/').to_owned())
             }
-            ("wasmtime", program) => Place::Wasmtime(program.into()),
-            ("wash", program) => Place::Wash(program.into()),
+            ("wasmtime", program) => CompetitorAddress::Wasmtime(program.into()),
+            ("wash", program) => CompetitorAddress::Wash(program.into()),
             _ => return Err(wrong.to_owned()),
         };
         Ok(Self {
@@ -64,8 +64,8 @@ impl Peer {
         let text = address.to_string();
         let component = paths::component("empty").display().to_string();
         let command: Vec<String> = match &self.place {
-            Place::Url(url) => return Ok((url.clone(), None)),
-            Place::Wasmtime(program) => {
+            CompetitorAddress::Url(url) => return Ok((url.clone(), None)),
+            CompetitorAddress::Wasmtime(program) => {
                 let program = absolute(program)?;
                 let words = [
                     program.as_str(),
@@ -78,7 +78,7 @@ impl Peer {
                 ];
                 words.map(str::to_owned).into()
             }
-            Place::Wash(program) => {
+            CompetitorAddress::Wash(program) => {
                 let project = wash_project(folder, &component, &text)?;
                 let program = absolute(program)?;
                 let words = [program.as_str(), "-C", &project, "--non-interactive", "dev"];
@@ -103,7 +103,7 @@ impl Peer {
 
     /// Whether it serves a component that does nothing, and no store.
     pub(super) fn is_empty(&self) -> bool {
-        !matches!(self.place, Place::Url(_))
+        !matches!(self.place, CompetitorAddress::Url(_))
     }
 }
 
@@ -134,18 +134,21 @@ mod tests {
         for (text, place) in [
             (
                 "spin=http://127.0.0.1:3000/",
-                Place::Url("http://127.0.0.1:3000".to_owned()),
+                CompetitorAddress::Url("http://127.0.0.1:3000".to_owned()),
             ),
             (
                 "wasmtime=bin/wasmtime",
-                Place::Wasmtime("bin/wasmtime".into()),
+                CompetitorAddress::Wasmtime("bin/wasmtime".into()),
             ),
-            ("wash=/opt/wash", Place::Wash("/opt/wash".into())),
+            (
+                "wash=/opt/wash",
+                CompetitorAddress::Wash("/opt/wash".into()),
+            ),
         ] {
-            assert_eq!(Peer::parse(text).expect("it is one").place, place);
+            assert_eq!(Competitor::parse(text).expect("it is one").place, place);
         }
         for wrong in ["spin", "=http://x", "spin=127.0.0.1:3000", "wasmtime="] {
-            assert!(Peer::parse(wrong).is_err(), "{wrong}");
+            assert!(Competitor::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

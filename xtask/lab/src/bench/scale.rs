@@ -10,7 +10,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::json;
 use testbed::seed::{Dataset, LAB, Size};
 use testbed::verify::audit;
-use testbed::{Host, Progress, Store};
+use testbed::{DataStore, Host, Progress};
 use tokio::time::sleep;
 
 use super::refreshes::refresh_ms;
@@ -18,7 +18,7 @@ use super::routes::Route;
 use super::sides::{RNG_SEED, host_options, start_store};
 use super::{CommonOptions, Cpus};
 use crate::measure::{
-    Loaders, Numbers, Table, commit, cpu_seconds, median, processor, quantile, write_json,
+    Loaders, Numbers, TextTable, commit, cpu_seconds, median, processor, quantile, write_json,
 };
 
 /// A user with many orders, who is deleted.
@@ -52,9 +52,9 @@ pub(crate) struct Options {
 }
 
 /// The store and its host, which ends first.
-struct Grown {
+struct GrownStore {
     host: Host,
-    store: Store,
+    store: DataStore,
     orders: u32,
     client: Client,
 }
@@ -78,7 +78,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     let store = start_store(&binary, &cpus, &data).await?;
     drop(data);
     let host = host_options(&binary, &cpus).variable("report_refresh_seconds", "1");
-    let grown = Grown {
+    let grown = GrownStore {
         host: store.host(host).await?,
         store,
         orders: options.orders,
@@ -102,7 +102,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
         size.users
     );
     println!("{about}\n");
-    let mut table = Table::new(["", "measured"]);
+    let mut table = TextTable::new(["", "measured"]);
     for (what, figure) in &figures {
         table.row([(*what).to_owned(), format!("{figure:.2}")]);
     }
@@ -116,7 +116,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-impl Grown {
+impl GrownStore {
     /// By MySQL's own count of its pages.
     async fn room_in_mysql(&self) -> Result<Vec<Figure>> {
         let mut mysql = self.store.mysql().await?;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use testbed::seed::{Dataset, LAB};
-use testbed::{Host, HostOptions, Process, Progress, Store, Twin};
+use testbed::{DataStore, Host, HostOptions, Process, Progress, Twin};
 use tokio::process::Command;
 
-use super::peer::Peer;
+use super::peer::Competitor;
 use super::routes::Route;
 use super::{Cpus, Programs};
 use xtask::paths;
@@ -86,11 +86,15 @@ impl Side {
 pub(super) struct Bench {
     // Dropped before the store, whose servers they need.
     pub(super) sides: Vec<Side>,
-    pub(super) store: Store,
+    pub(super) store: DataStore,
 }
 
 impl Bench {
-    pub(super) async fn start(programs: &Programs, cpus: &Cpus, peers: &[Peer]) -> Result<Self> {
+    pub(super) async fn start(
+        programs: &Programs,
+        cpus: &Cpus,
+        peers: &[Competitor],
+    ) -> Result<Self> {
         let store = start_store(&programs.host, cpus, &Dataset::random(LAB, RNG_SEED)).await?;
         let options = host_options(&programs.host, cpus);
         let host = store.host(options.clone()).await?;
@@ -134,9 +138,9 @@ pub(super) fn host_options(binary: &Path, cpus: &Cpus) -> HostOptions {
 }
 
 /// MariaDB and Redis on their processors, migrated and filled.
-pub(super) async fn start_store(host: &Path, cpus: &Cpus, data: &Dataset) -> Result<Store> {
+pub(super) async fn start_store(host: &Path, cpus: &Cpus, data: &Dataset) -> Result<DataStore> {
     let step = Progress::detect().step("MariaDB, Redis and data", 0);
-    let store = Store::start_for_measuring(folder()?).await?;
+    let store = DataStore::start_for_measuring(folder()?).await?;
     store.migrate(host)?;
     store.seed(data).await?;
     let mariadb = store.mariadb.as_ref().and_then(|server| server.process());
@@ -170,7 +174,7 @@ async fn start_native(
     name: &str,
     flags: &[&str],
     binary: &Path,
-    store: &Store,
+    store: &DataStore,
     cpus: &Cpus,
 ) -> Result<Side> {
     let twin = Twin::start(store, name, binary, Some(cpus.server.as_str()), flags).await?;

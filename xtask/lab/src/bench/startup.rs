@@ -10,14 +10,14 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::json;
 use testbed::seed::Dataset;
-use testbed::{Store, free_port, start_program};
+use testbed::{DataStore, free_port, start_program};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::sides::start_store;
 use super::{CommonOptions, Cpus};
-use crate::measure::{Table, commit, processor, spread, write_json};
+use crate::measure::{TextTable, commit, processor, spread, write_json};
 use xtask::paths;
 
 /// Time between two tries to get an answer.
@@ -50,7 +50,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
         warm.push(first_answer_ms(&programs.host, &store, &cache).await?);
     }
     println!("{}, commit {}\n", processor(), commit().await);
-    let mut table = Table::new(["start", "median ms", "lowest–highest", "goal"]);
+    let mut table = TextTable::new(["start", "median ms", "lowest–highest", "goal"]);
     for (name, samples, goal) in [("warm", &warm, WARM_MS), ("cold", &cold, COLD_MS)] {
         let times = spread(samples.iter().copied()).context("no rounds")?;
         table.row([
@@ -66,7 +66,7 @@ pub(super) async fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn first_answer_ms(binary: &Path, store: &Store, cache: &Path) -> Result<f64> {
+async fn first_answer_ms(binary: &Path, store: &DataStore, cache: &Path) -> Result<f64> {
     // Asking the host which port it took would be part of the time.
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
     let binary = std::path::absolute(binary).context("finding store-host")?;

@@ -6,7 +6,7 @@ use super::goals;
 use super::report::{LatencySample, Report, Sample};
 use super::routes::Route;
 use super::sides::{HOST, HOST_SINGLE, NATIVE};
-use crate::measure::{Counters, Spread, Table, median, spread};
+use crate::measure::{Counters, Spread, TextTable, median, spread};
 
 const HEAD: [&str; 15] = [
     "route",
@@ -64,8 +64,8 @@ impl Report {
         }
     }
 
-    fn floods(&self) -> Table {
-        let mut table = Table::new(HEAD);
+    fn floods(&self) -> TextTable {
+        let mut table = TextTable::new(HEAD);
         for (route, connections) in self.cases() {
             for side in self.sides() {
                 if let Some(row) = self.flood(route, connections, side) {
@@ -135,8 +135,8 @@ impl Report {
         Some(row)
     }
 
-    fn latencies(&self) -> Table {
-        let mut table = Table::new([
+    fn latencies(&self) -> TextTable {
+        let mut table = TextTable::new([
             "route",
             "requests/s asked",
             "",

@@ -13,7 +13,9 @@ use tokio::task::JoinSet;
 use super::routes::Route;
 use super::sides::{host_options, start_store};
 use super::{Cpus, Options};
-use crate::measure::{Loaders, Table, Target, commit, cpu_seconds, median, processor, write_json};
+use crate::measure::{
+    Loaders, Target, TextTable, commit, cpu_seconds, median, processor, write_json,
+};
 
 /// The seed behind the data.
 const RNG_SEED: u64 = 42;
@@ -55,7 +57,7 @@ pub(super) async fn run(options: &Options) -> Result<ExitCode> {
         [] => &[Route::Empty, Route::Report, Route::Order, Route::Place],
         only => only,
     };
-    let mut table = Table::new([
+    let mut table = TextTable::new([
         "CPU µs a request",
         "off",
         "1 %",

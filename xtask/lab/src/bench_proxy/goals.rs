@@ -2,14 +2,14 @@
 
 use super::report::Report;
 use super::row::Row;
-use crate::measure::Table;
+use crate::measure::TextTable;
 
 /// KiB of an idle connection.
 const MOST_IDLE: f64 = 12.0;
 
 /// A row for each goal that this run measured, with one worker.
-pub(super) fn table(report: &Report) -> Table {
-    let mut table = Table::new(["goal", "asked", "measured", ""]);
+pub(super) fn table(report: &Report) -> TextTable {
+    let mut table = TextTable::new(["goal", "asked", "measured", ""]);
     for row in Row::DEFAULTS {
         if let Some(ratio) = report.ratio(row, |m| m.requests_per_second) {
             let goal = row.goal();

@@ -13,7 +13,7 @@ use super::Options;
 use super::row::Row;
 use super::servers::{Balancer, Start, Upstreams, run_folder};
 use crate::measure::instructions::Counts;
-use crate::measure::{Loaders, Table};
+use crate::measure::{Loaders, TextTable};
 
 /// Requests for each that may be under way at once, in the shorter run and in the longer one.
 const TIMES: [u32; 2] = [12, 75];
@@ -25,12 +25,12 @@ const NAMES: [&str; 2] = ["nginx", "store-proxy"];
 
 /// Instructions for each request.
 pub(super) struct Instructions {
-    counted: Vec<Counted>,
+    counted: Vec<InstructionCount>,
     connections: u32,
 }
 
 #[derive(Serialize)]
-struct Counted {
+struct InstructionCount {
     row: Row,
     name: &'static str,
     instructions: f64,
@@ -57,7 +57,7 @@ impl Instructions {
                 *total = run.context(step)? as f64;
             }
             let requests = f64::from(options.connections) * f64::from(TIMES[1] - TIMES[0]);
-            counted.push(Counted {
+            counted.push(InstructionCount {
                 row,
                 name,
                 instructions: (totals[1] - totals[0]) / requests,
@@ -103,8 +103,8 @@ async fn run(
 
 impl fmt::Display for Instructions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(["row", "", "instructions for each request"]);
-        for Counted {
+        let mut table = TextTable::new(["row", "", "instructions for each request"]);
+        for InstructionCount {
             row,
             name,
             instructions,

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use self::instructions::Instructions;
-use self::peer::Peer;
+use self::peer::Competitor;
 use self::report::Report;
 use self::row::Row;
 use self::sample::Sample;
@@ -64,8 +64,8 @@ pub(crate) struct Options {
     )]
     output: PathBuf,
     /// Another proxy to measure in the same run: `haproxy`, or `haproxy=PROGRAM`
-    #[arg(long = "peer", value_name = "NAME[=PROGRAM]", value_parser = Peer::parse)]
-    peers: Vec<Peer>,
+    #[arg(long = "peer", value_name = "NAME[=PROGRAM]", value_parser = Competitor::parse)]
+    peers: Vec<Competitor>,
     /// Measure this store-proxy instead of building one
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -101,7 +101,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     } else {
         let loaders = Loaders::find_or_install().await?;
         for &workers in &options.workers {
-            let place = Place::of(workers, cpus);
+            let place = CpuSets::of(workers, cpus);
             let loaders = loaders.on(&place.others);
             for &row in options.rows() {
                 measure(&options, &binary, &place, row, &loaders, &mut report).await?;
@@ -121,14 +121,14 @@ async fn build() -> Result<PathBuf> {
 }
 
 /// Which processors do what, as taskset names them.
-struct Place {
+struct CpuSets {
     workers: usize,
     balancer: String,
     /// Load and upstreams.
     others: String,
 }
 
-impl Place {
+impl CpuSets {
     /// With room for it, load and upstreams keep away from the proxy's processors. With none they share them all.
     fn of(workers: usize, cpus: usize) -> Self {
         let first = if workers < cpus { workers } else { 0 };
@@ -144,7 +144,7 @@ impl Place {
 async fn measure(
     options: &Options,
     binary: &Path,
-    place: &Place,
+    place: &CpuSets,
     row: Row,
     loaders: &Loaders,
     report: &mut Report,

@@ -6,7 +6,7 @@ use xtask::programs::find_program;
 
 /// A proxy beside nginx and store-proxy.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
+pub(super) struct Competitor {
     pub(super) kind: Kind,
     pub(super) program: PathBuf,
 }
@@ -48,7 +48,7 @@ impl Kind {
     }
 }
 
-impl Peer {
+impl Competitor {
     /// Reads `NAME` or `NAME=PROGRAM`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (name, program) = text
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn a_peer_is_one_we_know_and_its_program_is_there() {
         let program = std::env::current_exe().expect("this test");
-        let peer = Peer::parse(&format!("haproxy={}", program.display())).expect("a peer");
+        let peer = Competitor::parse(&format!("haproxy={}", program.display())).expect("a peer");
         assert_eq!((peer.kind, peer.program), (Kind::Haproxy, program));
         for (wrong, told) in [
             ("squid", "these names: haproxy"),
@@ -88,7 +88,7 @@ mod tests {
                 "/no/such/file: there is no such file",
             ),
         ] {
-            let error = Peer::parse(wrong).expect_err("wrong");
+            let error = Competitor::parse(wrong).expect_err("wrong");
             assert!(error.ends_with(told), "{error}");
         }
     }

@@ -10,7 +10,7 @@ use super::instructions::Instructions;
 use super::row::Row;
 use super::sample::Sample;
 use super::{Options, goals, idle};
-use crate::measure::{Table, commit, median, processor, spread};
+use crate::measure::{TextTable, commit, median, processor, spread};
 use xtask::programs::{find_program, output_of};
 
 /// Whom all others are compared with.
@@ -18,7 +18,7 @@ const BASE: &str = "nginx";
 
 /// One balancer in one round of a row.
 #[derive(Serialize)]
-struct Measured {
+struct RoundSample {
     row: Row,
     workers: usize,
     /// From 1 on.
@@ -38,7 +38,7 @@ struct Idle {
 
 /// All samples of a run.
 pub(super) struct Report {
-    samples: Vec<Measured>,
+    samples: Vec<RoundSample>,
     idle: Vec<Idle>,
     instructions: Option<Instructions>,
     about: Value,
@@ -86,7 +86,7 @@ impl Report {
         name: &'static str,
         sample: Sample,
     ) {
-        self.samples.push(Measured {
+        self.samples.push(RoundSample {
             row,
             workers,
             round: round + 1,
@@ -159,8 +159,8 @@ impl Report {
         order
     }
 
-    fn table(&self) -> Table {
-        let mut table = Table::new([
+    fn table(&self) -> TextTable {
+        let mut table = TextTable::new([
             "row",
             "workers",
             "",
@@ -186,8 +186,8 @@ impl Report {
         table
     }
 
-    fn idle_table(&self) -> Table {
-        let mut table = Table::new(["workers", "", "KiB for each idle connection"]);
+    fn idle_table(&self) -> TextTable {
+        let mut table = TextTable::new(["workers", "", "KiB for each idle connection"]);
         for Idle { workers, name, kib } in &self.idle {
             table.row([workers.to_string(), (*name).to_owned(), format!("{kib:.1}")]);
         }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use testbed::{Process, find_program, start_program};
 use tokio::net::TcpStream;
 
-use super::peer::Peer;
+use super::peer::Competitor;
 use crate::measure;
 use xtask::paths;
 
@@ -89,7 +89,7 @@ impl Balancer {
         Self::start("store-proxy", STORE_PROXY_PORTS, start, &command).await
     }
 
-    pub(super) async fn peer(start: &Start<'_>, peer: &Peer) -> Result<Self> {
+    pub(super) async fn peer(start: &Start<'_>, peer: &Competitor) -> Result<Self> {
         let (file, workers) = peer.kind.config();
         let (one, many) = (format!("{workers}1"), format!("{workers}{}", start.workers));
         let config = configured(file, &[(&one, &many)])?;

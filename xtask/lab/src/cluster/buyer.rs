@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::client::{Client, Message, Reply};
-use super::history::{Cancelled, Errand, History, OldRead, Order, Outcome};
+use super::history::{Cancellation, Errand, History, Order, Outcome, StaleRead};
 use crate::measure::Numbers;
 
 /// What may be sent again is, when there was no answer for so long.
@@ -38,7 +38,7 @@ pub(super) struct Buyer {
     pub(super) user: u64,
     pub(super) is_keyed: bool,
     pub(super) catalogue: Catalogue,
-    pub(super) ends: Arc<End>,
+    pub(super) ends: Arc<StopFlag>,
     pub(super) numbers: Numbers,
 }
 
@@ -52,11 +52,11 @@ pub(super) struct Catalogue {
 
 /// Whether the load is over.
 #[derive(Debug, Default)]
-pub(super) struct End {
+pub(super) struct StopFlag {
     has_come: AtomicBool,
 }
 
-impl End {
+impl StopFlag {
     pub(super) fn come(&self) {
         self.has_come.store(true, Ordering::Relaxed);
     }
@@ -78,7 +78,7 @@ impl Buyer {
                 if number % CANCELLED_OF == 0 {
                     order.cancelled = self.cancel(id).await;
                 }
-                if order.cancelled == Cancelled::Yes {
+                if order.cancelled == Cancellation::Yes {
                     self.read_nothing(id, Instant::now()).await;
                 }
             }
@@ -100,7 +100,7 @@ impl Buyer {
             is_keyed: self.is_keyed,
             lines: vec![(self.user, number), (product, self.numbers.up_to(3))],
             outcome: Outcome::Unknown,
-            cancelled: Cancelled::No,
+            cancelled: Cancellation::No,
         }
     }
 
@@ -197,7 +197,7 @@ impl Buyer {
     }
 
     fn note_old(&mut self, order: u64, lasted: Option<Duration>, is_over: bool) {
-        let old = lasted.map(|lasted| OldRead {
+        let old = lasted.map(|lasted| StaleRead {
             order,
             lasted,
             is_over,
@@ -205,7 +205,7 @@ impl Buyer {
         self.client.history.old_reads.extend(old);
     }
 
-    async fn cancel(&mut self, id: u64) -> Cancelled {
+    async fn cancel(&mut self, id: u64) -> Cancellation {
         let path = format!("/orders/{id}");
         let message = Message {
             errand: Errand::Cancel,
@@ -229,7 +229,7 @@ impl Buyer {
                 Reply::Status(StatusCode::NOT_FOUND, _) if !may_be_done => old = Some(asked),
                 Reply::Status(StatusCode::OK | StatusCode::NOT_FOUND, _) => {
                     self.note_old(id, old, true);
-                    return Cancelled::Yes;
+                    return Cancellation::Yes;
                 }
                 Reply::NoConnection | Reply::Status(StatusCode::SERVICE_UNAVAILABLE, _) => {}
                 Reply::Status(..) | Reply::Broken => may_be_done = true,
@@ -238,8 +238,8 @@ impl Buyer {
         }
         self.note_old(id, old, false);
         match may_be_done {
-            true => Cancelled::Unknown,
-            false => Cancelled::No,
+            true => Cancellation::Unknown,
+            false => Cancellation::No,
         }
     }
 }
@@ -259,12 +259,12 @@ fn is_decision(status: StatusCode, body: &Value) -> bool {
 
 /// As often as need be while the load lasts, and for a while after its end.
 struct Limit {
-    ends: Arc<End>,
+    ends: Arc<StopFlag>,
     ended: Option<Instant>,
 }
 
 impl Limit {
-    fn new(ends: Arc<End>) -> Self {
+    fn new(ends: Arc<StopFlag>) -> Self {
         Self { ends, ended: None }
     }
 

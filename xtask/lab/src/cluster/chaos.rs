@@ -8,14 +8,14 @@ use anyhow::{Context, Result, ensure};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::buyer::{Buyer, Catalogue, End};
+use super::buyer::{Buyer, Catalogue, StopFlag};
 use super::check::{self, Before};
 use super::client::Client;
-use super::history::{Cancelled, Errand, History, Outcome, Tally};
+use super::history::{Cancellation, Errand, History, Outcome, Tally};
 use super::members::Cluster;
 use super::plan::{Fault, plan};
 use super::reader::Reader;
-use super::report::{Suffered, report};
+use super::report::{FaultRecord, report};
 use crate::measure::Numbers;
 
 /// The load by itself, before the first fault and after each.
@@ -39,7 +39,7 @@ impl Chaos {
         cluster.healed().await?;
         let before = Before::read(cluster).await?;
         let tally = Tally::new();
-        let ends = Arc::new(End::default());
+        let ends = Arc::new(StopFlag::default());
         let mut clients = self.start(cluster, &tally, &ends)?;
         let line = tokio::spawn(say_how_it_goes(tally.clone()));
         let mut failures = Vec::new();
@@ -75,7 +75,7 @@ impl Chaos {
         &self,
         cluster: &Cluster,
         tally: &Arc<Tally>,
-        ends: &Arc<End>,
+        ends: &Arc<StopFlag>,
     ) -> Result<JoinSet<History>> {
         let urls = cluster.urls();
         let mut clients = JoinSet::new();
@@ -117,7 +117,7 @@ impl Chaos {
         cluster: &mut Cluster,
         tally: &Tally,
         failures: &mut Vec<String>,
-    ) -> Result<Vec<Suffered>> {
+    ) -> Result<Vec<FaultRecord>> {
         let mut numbers = Numbers(self.seed);
         let faults: Box<dyn Iterator<Item = Fault> + Send> = match self.only.is_empty() {
             true => Box::new(plan(self.seed, cluster.network.can_cut_off())),
@@ -138,7 +138,7 @@ impl Chaos {
             let over = tally.began.elapsed();
             let healed = cluster.healed().await;
             let well = tally.began.elapsed();
-            suffered.push(Suffered {
+            suffered.push(FaultRecord {
                 fault,
                 members: names,
                 began,
@@ -175,7 +175,7 @@ fn counts(history: &History) -> String {
     let unknown = count(&|outcome| outcome == Outcome::Unknown);
     let cancelled = orders
         .iter()
-        .filter(|order| order.cancelled == Cancelled::Yes)
+        .filter(|order| order.cancelled == Cancellation::Yes)
         .count();
     let old = &history.old_reads;
     let longest = old.iter().map(|old| old.lasted).max().unwrap_or_default();

@@ -11,7 +11,7 @@ use testbed::{Addresses, Progress};
 use super::caches::connect_redis;
 use super::compare::{Row, compare};
 use super::health::connect;
-use super::history::{History, OldRead};
+use super::history::{History, StaleRead};
 use super::members::{Cluster, DATABASE};
 use super::reader::REPORTS;
 
@@ -114,7 +114,7 @@ async fn stock(cluster: &Cluster, before: &Before, rows: &[Row]) -> Result<Vec<S
 fn old_reads(history: &History) -> Vec<String> {
     let too_old = history.old_reads.iter();
     let too_old = too_old.filter(|old| old.lasted > BOUND || !old.is_over);
-    let text = |old: &OldRead| {
+    let text = |old: &StaleRead| {
         let end = if old.is_over { "" } else { " at least" };
         let lasted = old.lasted.as_secs_f64();
         format!(

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::history::{Cancelled, Order, Outcome};
+use super::history::{Cancellation, Order, Outcome};
 
 /// An order as the database has it: its id, and products and pieces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,15 +47,17 @@ pub(super) fn compare(orders: &[Order], rows: &[Row]) -> Vec<String> {
 fn judge(order: &Order, rows: &[&Row]) -> Option<String> {
     let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
     match (order.outcome, order.cancelled, &ids[..]) {
-        (Outcome::Placed(id), Cancelled::No, []) => Some(format!("confirmed as {id}, and lost")),
-        (Outcome::Placed(id), Cancelled::No | Cancelled::Unknown, [found]) if *found == id => {
+        (Outcome::Placed(id), Cancellation::No, []) => Some(format!("confirmed as {id}, and lost")),
+        (Outcome::Placed(id), Cancellation::No | Cancellation::Unknown, [found])
+            if *found == id =>
+        {
             let is_whole = rows[0].lines == order.lines;
             (!is_whole).then(|| format!("it is {:?}, and there as {:?}", order.lines, rows[0]))
         }
-        (Outcome::Placed(_), Cancelled::Yes | Cancelled::Unknown, [])
+        (Outcome::Placed(_), Cancellation::Yes | Cancellation::Unknown, [])
         | (Outcome::Refused(_), _, [])
         | (Outcome::Unknown, _, [] | [_]) => None,
-        (Outcome::Placed(id), Cancelled::Yes, _) => Some(format!(
+        (Outcome::Placed(id), Cancellation::Yes, _) => Some(format!(
             "confirmed as {id} and cancelled, and there as {ids:?}"
         )),
         (Outcome::Placed(id), _, _) => Some(format!("confirmed as {id}, and there as {ids:?}")),
@@ -70,7 +72,7 @@ fn judge(order: &Order, rows: &[&Row]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn order(outcome: Outcome, cancelled: Cancelled) -> Order {
+    fn order(outcome: Outcome, cancelled: Cancellation) -> Order {
         Order {
             user: 3,
             number: 7,
@@ -92,13 +94,13 @@ mod tests {
     #[test]
     fn what_was_told_and_is_there_is_right() {
         for (outcome, cancelled, rows) in [
-            (Outcome::Placed(9), Cancelled::No, vec![row(9)]),
-            (Outcome::Placed(9), Cancelled::Yes, vec![]),
-            (Outcome::Placed(9), Cancelled::Unknown, vec![row(9)]),
-            (Outcome::Placed(9), Cancelled::Unknown, vec![]),
-            (Outcome::Refused(409), Cancelled::No, vec![]),
-            (Outcome::Unknown, Cancelled::No, vec![row(9)]),
-            (Outcome::Unknown, Cancelled::No, vec![]),
+            (Outcome::Placed(9), Cancellation::No, vec![row(9)]),
+            (Outcome::Placed(9), Cancellation::Yes, vec![]),
+            (Outcome::Placed(9), Cancellation::Unknown, vec![row(9)]),
+            (Outcome::Placed(9), Cancellation::Unknown, vec![]),
+            (Outcome::Refused(409), Cancellation::No, vec![]),
+            (Outcome::Unknown, Cancellation::No, vec![row(9)]),
+            (Outcome::Unknown, Cancellation::No, vec![]),
         ] {
             let failures = compare(&[order(outcome, cancelled)], &rows);
             assert!(failures.is_empty(), "{failures:?}");
@@ -110,37 +112,37 @@ mod tests {
         for (outcome, cancelled, rows, said) in [
             (
                 Outcome::Placed(9),
-                Cancelled::No,
+                Cancellation::No,
                 vec![],
                 "confirmed as 9, and lost",
             ),
             (
                 Outcome::Placed(9),
-                Cancelled::No,
+                Cancellation::No,
                 vec![row(9), row(10)],
                 "there as [9, 10]",
             ),
             (
                 Outcome::Placed(9),
-                Cancelled::No,
+                Cancellation::No,
                 vec![row(10)],
                 "there as [10]",
             ),
             (
                 Outcome::Placed(9),
-                Cancelled::Yes,
+                Cancellation::Yes,
                 vec![row(9)],
                 "cancelled, and there",
             ),
             (
                 Outcome::Refused(503),
-                Cancelled::No,
+                Cancellation::No,
                 vec![row(9)],
                 "refused with 503, and there",
             ),
             (
                 Outcome::Unknown,
-                Cancelled::No,
+                Cancellation::No,
                 vec![row(9), row(10)],
                 "there 2 times",
             ),
@@ -164,7 +166,7 @@ mod tests {
     fn half_an_order_is_not_there() {
         let mut half = row(9);
         half.lines.pop();
-        let failures = compare(&[order(Outcome::Placed(9), Cancelled::No)], &[half]);
+        let failures = compare(&[order(Outcome::Placed(9), Cancellation::No)], &[half]);
         assert_eq!(failures.len(), 1, "{failures:?}");
     }
 }

@@ -54,7 +54,7 @@ pub(super) enum Outcome {
 
 /// Whether an order was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cancelled {
+pub(super) enum Cancellation {
     No,
     Yes,
     Unknown,
@@ -69,12 +69,12 @@ pub(super) struct Order {
     /// Products and pieces, by product.
     pub(super) lines: Vec<(u64, u64)>,
     pub(super) outcome: Outcome,
-    pub(super) cancelled: Cancelled,
+    pub(super) cancelled: Cancellation,
 }
 
 /// A read that did not show what its reader had been told before.
 #[derive(Clone, Debug)]
-pub(super) struct OldRead {
+pub(super) struct StaleRead {
     pub(super) order: u64,
     /// For how long it was shown wrong.
     pub(super) lasted: Duration,
@@ -87,7 +87,7 @@ pub(super) struct OldRead {
 pub(super) struct History {
     pub(super) tries: Vec<Try>,
     pub(super) orders: Vec<Order>,
-    pub(super) old_reads: Vec<OldRead>,
+    pub(super) old_reads: Vec<StaleRead>,
     /// Answers that are wrong in themselves.
     pub(super) wrong: Vec<String>,
 }

@@ -27,7 +27,7 @@ pub(super) struct Programs {
 }
 
 /// A member that is a program of ours: how to start it, and itself while it runs.
-pub(super) struct Seated<Options, Running> {
+pub(super) struct MemberProcess<Options, Running> {
     pub(super) options: Options,
     pub(super) running: Option<Running>,
 }
@@ -35,8 +35,8 @@ pub(super) struct Seated<Options, Running> {
 /// All members. Dropping it kills them, then takes their network away.
 pub(super) struct Cluster {
     pub(super) prometheus: Prometheus,
-    pub(super) proxies: Vec<Seated<ProxyOptions, Proxy>>,
-    pub(super) hosts: Vec<Seated<HostOptions, Host>>,
+    pub(super) proxies: Vec<MemberProcess<ProxyOptions, Proxy>>,
+    pub(super) hosts: Vec<MemberProcess<HostOptions, Host>>,
     pub(super) sentinels: Vec<Sentinel>,
     pub(super) redis: Vec<RedisServer>,
     pub(super) databases: Galera,
@@ -109,8 +109,12 @@ impl Cluster {
         let proxies = proxies.into_iter().map(|(options, _)| options).zip(started);
         Ok(Self {
             prometheus,
-            proxies: proxies.map(Seated::from).collect(),
-            hosts: options.into_iter().zip(running).map(Seated::from).collect(),
+            proxies: proxies.map(MemberProcess::from).collect(),
+            hosts: options
+                .into_iter()
+                .zip(running)
+                .map(MemberProcess::from)
+                .collect(),
             sentinels,
             redis,
             databases,
@@ -131,7 +135,7 @@ impl Cluster {
     }
 }
 
-impl<Options, Running> From<(Options, Running)> for Seated<Options, Running> {
+impl<Options, Running> From<(Options, Running)> for MemberProcess<Options, Running> {
     fn from((options, running): (Options, Running)) -> Self {
         Self {
             options,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use tokio::time::sleep;
 
-use super::buyer::End;
+use super::buyer::StopFlag;
 use super::client::{Client, Message};
 use super::history::{Errand, History};
 use crate::measure::Numbers;
@@ -29,7 +29,7 @@ pub(super) struct Reader {
     pub(super) errand: Errand,
     /// How many products there are.
     pub(super) products: u64,
-    pub(super) ends: Arc<End>,
+    pub(super) ends: Arc<StopFlag>,
     pub(super) numbers: Numbers,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::history::{Answer, Errand, History, Try};
 use super::outage::longest;
 use super::plan::{Fault, Role};
-use crate::measure::Table;
+use crate::measure::TextTable;
 
 /// What is wanted when one member of anything dies.
 const WRITERS: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ const READING: [Errand; 2] = [Errand::Own, Errand::Stock];
 const REPORTS: [Errand; 1] = [Errand::Report];
 
 /// A fault that was carried out, with its times since the load began.
-pub(super) struct Suffered {
+pub(super) struct FaultRecord {
     pub(super) fault: Fault,
     pub(super) members: String,
     pub(super) began: Duration,
@@ -28,7 +28,7 @@ pub(super) struct Suffered {
 }
 
 /// What clients saw from one moment to another.
-struct Seen {
+struct ClientView {
     requests: usize,
     failures: BTreeMap<String, usize>,
     writers: Duration,
@@ -36,7 +36,7 @@ struct Seen {
     reports: Duration,
 }
 
-impl Seen {
+impl ClientView {
     fn new(tries: &[Try], from: Duration, until: Duration) -> Self {
         let within = tries
             .iter()
@@ -76,8 +76,8 @@ impl Seen {
 }
 
 /// The table, as Markdown, and below it which goals were missed.
-pub(super) fn report(history: &History, suffered: &[Suffered], end: Duration) -> String {
-    let mut table = Table::new([
+pub(super) fn report(history: &History, suffered: &[FaultRecord], end: Duration) -> String {
+    let mut table = TextTable::new([
         "fault",
         "member",
         "requests",
@@ -90,11 +90,11 @@ pub(super) fn report(history: &History, suffered: &[Suffered], end: Duration) ->
     .of_figures();
     let mut missed = Vec::new();
     let begin = suffered.first().map_or(end, |first| first.began);
-    let calm = Seen::new(&history.tries, Duration::ZERO, begin);
+    let calm = ClientView::new(&history.tries, Duration::ZERO, begin);
     table.row(row("none, at the beginning", "", &calm, None));
     for (index, one) in suffered.iter().enumerate() {
         let until = suffered.get(index + 1).map_or(end, |next| next.began);
-        let seen = Seen::new(&history.tries, one.began, until);
+        let seen = ClientView::new(&history.tries, one.began, until);
         let name = one.fault.to_string();
         let well = one.well.saturating_sub(one.over);
         table.row(row(&name, &one.members, &seen, Some(well)));
@@ -112,7 +112,7 @@ pub(super) fn report(history: &History, suffered: &[Suffered], end: Duration) ->
     text
 }
 
-fn row(fault: &str, members: &str, seen: &Seen, well: Option<Duration>) -> [String; 8] {
+fn row(fault: &str, members: &str, seen: &ClientView, well: Option<Duration>) -> [String; 8] {
     [
         fault.to_owned(),
         members.to_owned(),
@@ -130,7 +130,7 @@ fn seconds(duration: Duration) -> String {
 }
 
 /// Goals there are when one member dies, and for reports when two databases do.
-fn goals_missed(fault: Fault, seen: &Seen) -> impl Iterator<Item = String> {
+fn goals_missed(fault: Fault, seen: &ClientView) -> impl Iterator<Item = String> {
     let reports = ("reports", seen.reports, READERS);
     let goals = match fault.role {
         _ if fault.is_death() => vec![

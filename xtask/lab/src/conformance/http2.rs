@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use testbed::{HostOptions, Place, Proxy, Store, find_program, new_folder};
+use testbed::{DataStore, HostOptions, Proxy, ProxyLayout, find_program, new_folder};
 use tokio::process::Command;
 
 use xtask::build::{HOST_PACKAGE, PROXY_PACKAGE};
@@ -52,7 +52,7 @@ async fn judge(h2spec: &Path) -> Result<ExitCode> {
     build::components().await?;
     build::programs(&[HOST_PACKAGE, PROXY_PACKAGE]).await?;
     let base = paths::target().join("tmp");
-    let store = Store::start(&base).await?;
+    let store = DataStore::start(&base).await?;
     store.migrate(paths::program(HOST_PACKAGE))?;
     let host = HostOptions::new(paths::program(HOST_PACKAGE), paths::app());
     let host = store.host(host).await?;
@@ -121,8 +121,8 @@ fn verdict(said: &str) -> Option<(&str, Vec<&str>)> {
     Some((summary, failures.collect()))
 }
 
-fn config(place: &Place, listen: &str, host: SocketAddr) -> String {
-    let Place {
+fn config(place: &ProxyLayout, listen: &str, host: SocketAddr) -> String {
+    let ProxyLayout {
         port, admin_port, ..
     } = place;
     format!(

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value;
-use testbed::{Place, Process, Progress, Proxy, free_port, start_program};
+use testbed::{Process, Progress, Proxy, ProxyLayout, free_port, start_program};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
@@ -180,8 +180,8 @@ impl Origin {
 }
 
 /// The proxy's configuration. The origin fails on purpose, so failures don't eject it.
-fn config(place: &Place, origin: SocketAddr) -> String {
-    let Place {
+fn config(place: &ProxyLayout, origin: SocketAddr) -> String {
+    let ProxyLayout {
         port, admin_port, ..
     } = place;
     format!(

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::json;
 use testbed::seed::{Dataset, LAB};
-use testbed::{Guest, Host, HostOptions, Progress, Proxy, Store, find_program, new_folder};
+use testbed::{DataStore, Guest, Host, HostOptions, Progress, Proxy, find_program, new_folder};
 use tokio::process::Command;
 
 use xtask::build::{HOST_PACKAGE, PROXY_PACKAGE};
@@ -64,7 +64,7 @@ async fn test(options: &Options) -> Result<ExitCode> {
     let packages = npm::ready("console-test", SOURCE, &NPM_FILES).await?;
     let base = paths::target().join("tmp");
     let folder = new_folder(&base, "console-test")?;
-    let store = Store::start(&base).await?;
+    let store = DataStore::start(&base).await?;
     store.migrate(paths::program(HOST_PACKAGE))?;
     let dataset = Dataset::random(LAB, RNG_SEED);
     store.seed(&dataset).await?;
@@ -87,7 +87,7 @@ async fn test(options: &Options) -> Result<ExitCode> {
     browse(&packages, &settings.to_string()).await
 }
 
-async fn host(store: &Store, folder: &Path, number: u8) -> Result<Host> {
+async fn host(store: &DataStore, folder: &Path, number: u8) -> Result<Host> {
     let state = folder.join(format!("state-{number}"));
     let options = HostOptions::new(paths::program(HOST_PACKAGE), paths::app())
         .env("STORE_HOST_ADMIN_TOKEN", TOKEN)

@@ -19,7 +19,7 @@ use super::saturate::{self, Plan, Shooter};
 use super::servers::{Servers, TestedPrograms};
 use super::settings::Settings;
 use super::stage::Stage;
-use super::usage::Watch;
+use super::usage::UsageMeter;
 use crate::locust::{Profile, Run};
 use crate::measure::{Loaders, until};
 use xtask::python::Python;
@@ -97,7 +97,7 @@ impl Bench<'_> {
         }
         let saturation = match &self.loaders {
             Some(loaders) => {
-                let watch = Watch::new(processes)?;
+                let watch = UsageMeter::new(processes)?;
                 Some(self.saturate(loaders, stage, &url, watch, &left).await?)
             }
             None => None,
@@ -159,7 +159,7 @@ impl Bench<'_> {
         loaders: &Loaders,
         stage: Stage,
         url: &str,
-        mut watch: Watch,
+        mut watch: UsageMeter,
         left: &impl Fn() -> String,
     ) -> Result<Saturation> {
         let step = Progress::detect().step(&format!("search, {}", left()), 0);

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use mysql_async::Conn;
 use redis::aio::MultiplexedConnection;
-use testbed::Store;
+use testbed::DataStore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::model::Sample;
-use super::usage::Watch;
+use super::usage::UsageMeter;
 use crate::measure::Counters;
 
 /// Between two looks.
@@ -24,7 +24,7 @@ const LOOK: Counters = Counters {
 
 /// Looks at one stage.
 pub(super) struct Sampler {
-    watch: Watch,
+    watch: UsageMeter,
     servers: Option<ServerCounters>,
 }
 
@@ -37,13 +37,16 @@ struct ServerCounters {
 
 impl Sampler {
     /// Watches these processes (name, id) and this store, which the reference has not.
-    pub(super) async fn new(processes: Vec<(String, u32)>, store: Option<&Store>) -> Result<Self> {
+    pub(super) async fn new(
+        processes: Vec<(String, u32)>,
+        store: Option<&DataStore>,
+    ) -> Result<Self> {
         let servers = match store {
             Some(store) => Some(ServerCounters::new(store).await?),
             None => None,
         };
         Ok(Self {
-            watch: Watch::new(processes)?,
+            watch: UsageMeter::new(processes)?,
             servers,
         })
     }
@@ -82,7 +85,7 @@ impl Sampler {
 }
 
 impl ServerCounters {
-    async fn new(store: &Store) -> Result<Self> {
+    async fn new(store: &DataStore) -> Result<Self> {
         let mut mysql = store.mysql().await?;
         let mut redis = store.redis().await?;
         let last = Counters::look(&mut mysql, &mut redis).await?;

@@ -12,7 +12,7 @@ use testbed::seed::Size;
 use tokio::time::sleep;
 
 use super::model::{Saturation, Step};
-use super::usage::Watch;
+use super::usage::UsageMeter;
 use crate::measure::{Basket, Loaders, Orders, Stream, StreamResult, Target};
 
 /// What the slowest hundredth may take.
@@ -168,7 +168,7 @@ impl<'a> Shooter<'a> {
 pub(super) async fn search(
     shooter: &Shooter<'_>,
     plan: Plan,
-    watch: &mut Watch,
+    watch: &mut UsageMeter,
 ) -> Result<Saturation> {
     let mut found = Saturation::default();
     let mut search = Search::new(plan);

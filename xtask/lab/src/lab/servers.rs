@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use testbed::seed::Dataset;
-use testbed::{Host, HostOptions, Place, Proxy, Store, free_port};
+use testbed::{DataStore, Host, HostOptions, Proxy, ProxyLayout, free_port};
 use tokio::process::Command;
 
 use super::stage::Stage;
@@ -16,7 +16,7 @@ pub(super) struct Servers {
     // Dropped before the store, whose servers they need.
     proxy: Option<Proxy>,
     hosts: Vec<Host>,
-    pub(super) store: Store,
+    pub(super) store: DataStore,
 }
 
 /// The programs under test.
@@ -44,7 +44,7 @@ impl Servers {
         dataset: &Dataset,
         programs: &TestedPrograms,
     ) -> Result<Self> {
-        let store = Store::start_for_measuring(paths::target().join("tmp/lab")).await?;
+        let store = DataStore::start_for_measuring(paths::target().join("tmp/lab")).await?;
         store.migrate(&programs.host)?;
         store.seed(dataset).await.context("filling the store")?;
         // The hosts must know the proxy's port before there is a proxy.
@@ -131,14 +131,14 @@ impl Servers {
 async fn start_proxy(
     stage: Stage,
     binary: &Path,
-    store: &Store,
+    store: &DataStore,
     hosts: &[Host],
     admin_port: u16,
 ) -> Result<Proxy> {
     let urls: Vec<String> = hosts.iter().map(|host| host.url("")).collect();
     let logs = store.folder().join("logs");
     fs::create_dir_all(&logs).with_context(|| format!("creating {}", logs.display()))?;
-    let config = |place: &Place| proxy_config(stage, place.port, admin_port, &urls);
+    let config = |place: &ProxyLayout| proxy_config(stage, place.port, admin_port, &urls);
     let started = Proxy::start_on_free_ports(binary, store.folder(), config).await;
     let (proxy, _) = started.context("starting the proxy")?;
     Ok(proxy)

@@ -16,13 +16,13 @@ use super::model::Usage;
 const LOCUST: &str = "locust";
 
 /// Looks at processes again and again, and gives what they used since the last look.
-pub(super) struct Watch {
+pub(super) struct UsageMeter {
     processes: Vec<(String, u32)>,
-    last: Look,
+    last: UsageSample,
 }
 
 /// Processor time since the start, and memory.
-struct Look {
+struct UsageSample {
     at: Instant,
     /// Ticks of all processors that were not idle.
     machine: u64,
@@ -36,7 +36,7 @@ pub(super) struct Consumption {
     pub(super) processes: Vec<Usage>,
 }
 
-impl Watch {
+impl UsageMeter {
     /// Begins to watch these processes (name, id), and Locust whenever it runs.
     pub(super) fn new(processes: Vec<(String, u32)>) -> Result<Self> {
         let last = look(&processes)?;
@@ -67,7 +67,7 @@ impl Watch {
     }
 }
 
-fn look(processes: &[(String, u32)]) -> Result<Look> {
+fn look(processes: &[(String, u32)]) -> Result<UsageSample> {
     let mut found = BTreeMap::new();
     for (name, id) in processes {
         // A server that has ended is found out elsewhere.
@@ -81,7 +81,7 @@ fn look(processes: &[(String, u32)]) -> Result<Look> {
             *sum = (sum.0 + ticks, sum.1 + memory);
         }
     }
-    Ok(Look {
+    Ok(UsageSample {
         at: Instant::now(),
         machine: busy_ticks()?,
         processes: found,

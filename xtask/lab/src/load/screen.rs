@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::table::{NAME, milliseconds};
 use crate::locust::{LiveFigures, LiveRoute, Run};
-use crate::measure::{Column, Table};
+use crate::measure::{Column, TextTable};
 
 /// Between two lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
@@ -104,7 +104,7 @@ fn erase(lines: usize) -> String {
 }
 
 fn table(live: &LiveFigures, head: &str) -> String {
-    let mut routes = Table::new(["", "requests", "failures", "req/s", "p95"]);
+    let mut routes = TextTable::new(["", "requests", "failures", "req/s", "p95"]);
     for route in live.routes.iter().take(MOST_ROWS) {
         routes.row(row(&route.name, route));
     }
@@ -112,7 +112,7 @@ fn table(live: &LiveFigures, head: &str) -> String {
     if live.routes.len() > MOST_ROWS {
         text += &format!("… and {} more\n", live.routes.len() - MOST_ROWS);
     }
-    let all = Table::new(row("all", &live.total));
+    let all = TextTable::new(row("all", &live.total));
     text + &all.in_columns(&COLUMNS)
 }
 

@@ -1,7 +1,7 @@
 //! What a run measured, for people.
 
 use crate::locust::{Figures, Outcome};
-use crate::measure::{Column, Table};
+use crate::measure::{Column, TextTable};
 
 /// The name of a route, the longest of which fits.
 pub(super) const NAME: Column = Column::Left(37);
@@ -18,7 +18,7 @@ const COLUMNS: [Column; 7] = [
 
 /// The figures of each route, then the reasons of failures.
 pub(super) fn of(outcome: &Outcome) -> String {
-    let mut table = Table::new(["", "requests", "failures", "req/s", "p50", "p95", "p99"]);
+    let mut table = TextTable::new(["", "requests", "failures", "req/s", "p50", "p95", "p99"]);
     for route in &outcome.routes {
         table.row(row(&route.name, route));
     }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use redis::aio::MultiplexedConnection;
-use testbed::Store;
+use testbed::DataStore;
 
 const STATUS: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN \
     ('Connections', 'Questions', 'Com_stmt_prepare', 'Rows_read', 'Innodb_row_lock_time')";
@@ -65,7 +65,7 @@ impl Counters {
     }
 
     /// Looks, on connections of its own, which are counted too.
-    pub(crate) async fn look_at(store: &Store) -> Result<Self> {
+    pub(crate) async fn look_at(store: &DataStore) -> Result<Self> {
         let (mut mysql, mut redis) = (store.mysql().await?, store.redis().await?);
         let found = Self::look(&mut mysql, &mut redis).await?;
         mysql.disconnect().await.context("disconnecting")?;

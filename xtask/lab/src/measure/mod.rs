@@ -22,5 +22,5 @@ pub(crate) use process::{cpu_seconds, forget_peak, memory_kib, peak_kib};
 pub(crate) use reads::reads;
 pub(crate) use results::write_json;
 pub(crate) use statistics::{Spread, mean, median, quantile, spread};
-pub(crate) use table::{Column, Table};
+pub(crate) use table::{Column, TextTable};
 pub(crate) use testbed::metrics::{label, series};

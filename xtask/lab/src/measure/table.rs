@@ -1,7 +1,7 @@
 //! The one table of texts, as Markdown or in columns for a terminal.
 
 /// A head and rows of as many cells.
-pub(crate) struct Table {
+pub(crate) struct TextTable {
     head: Vec<String>,
     rows: Vec<Vec<String>>,
     /// What stands under each head but the first, in Markdown.
@@ -17,7 +17,7 @@ pub(crate) enum Column {
     Right(usize),
 }
 
-impl Table {
+impl TextTable {
     pub(crate) fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Self {
         Self {
             head: head.into_iter().map(Into::into).collect(),
@@ -76,8 +76,8 @@ fn markdown_line(cells: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn table() -> Table {
-        let mut table = Table::new(["", "p50"]);
+    fn table() -> TextTable {
+        let mut table = TextTable::new(["", "p50"]);
         table.row(["reads".to_owned(), "1.5".to_owned()]);
         table.row(["orders".to_owned(), String::new()]);
         table

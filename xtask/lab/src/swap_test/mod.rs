@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use testbed::seed::{Dataset, LAB};
-use testbed::{HostOptions, Progress, Store};
+use testbed::{DataStore, HostOptions, Progress};
 use tokio::time::sleep;
 
 use self::admin::Admin;
@@ -129,8 +129,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 const TOKEN: &str = "the-token-of-one-swap-test";
 
 /// A store of our own with the course's data, and one host in front of it.
-async fn start(binary: &Path) -> Result<(Store, testbed::Host)> {
-    let store = Store::start_for_measuring(paths::target().join("tmp/swap-test")).await?;
+async fn start(binary: &Path) -> Result<(DataStore, testbed::Host)> {
+    let store = DataStore::start_for_measuring(paths::target().join("tmp/swap-test")).await?;
     store.migrate(binary)?;
     let dataset = Dataset::random(LAB, RNG_SEED);
     testbed::seed::load(store.addresses(), &dataset, Progress::detect()).await?;

@@ -7,7 +7,7 @@ use testbed::verify::Audit;
 
 use super::admin::GenerationCount;
 use super::swaps::SwapAttempt;
-use crate::measure::{Column, StreamResult, Table, spread};
+use crate::measure::{Column, StreamResult, TextTable, spread};
 
 /// How much slower the slowest hundredth may be while swaps run.
 const P99_RATIO: f64 = 2.0;
@@ -116,11 +116,11 @@ impl Report {
     }
 
     /// What each stream measured, without swaps and with them.
-    fn streams(&self) -> Table {
+    fn streams(&self) -> TextTable {
         let head = [
             "", "stream", "requests", "failed", "p50 ms", "p99 ms", "max ms",
         ];
-        let mut table = Table::new(head);
+        let mut table = TextTable::new(head);
         for (phase, streams) in [("steady", &self.steady), ("swapping", &self.swapping)] {
             for measured in streams {
                 table.row([

@@ -12,7 +12,7 @@ use crate::support::{PATIENCE, folder};
 
 /// How it is looked at.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
+pub(crate) struct Viewport {
     /// Of the window, in CSS pixels.
     pub(crate) width: u32,
     /// What the person prefers.
@@ -44,7 +44,7 @@ frame.addEventListener("load", seen);
 </script></body></html>"#;
 
 /// Opens a page, and says what is to be seen: see [`FRAME`].
-pub(crate) async fn look(page: &Path, how: Look) -> Value {
+pub(crate) async fn look(page: &Path, how: Viewport) -> Value {
     let folder = folder();
     fs::copy(page, folder.join("report.html")).unwrap();
     let frame = folder.join("frame.html");

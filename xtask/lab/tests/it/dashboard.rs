@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::observed::Observed;
+use crate::observed::ObservedStore;
 use crate::support::{eventually, repository};
 
 /// The course's counters and the routes whose calls they count.
@@ -28,7 +28,7 @@ const NOT_HERE: [&str; 4] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_counts_exactly_what_locust_sent_and_has_traces_and_data_for_the_dashboard() {
-    let observed = Observed::start().await;
+    let observed = ObservedStore::start().await;
     let mut load = vec!["--users", "10", "--spawn-rate", "10", "--time", "6s"];
     let course = observed.load(&load).await;
     load.extend(["--profile", "saturate"]);

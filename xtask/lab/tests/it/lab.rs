@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::browser::{Look, look};
+use crate::browser::{Viewport, look};
 use crate::fake_store::{FakeStore, healthy};
 use crate::support::{eventually, folder, program, run, said, start};
 
@@ -132,14 +132,14 @@ async fn page_is_good(page: &Path, figures: u64) {
     for (what, how) in [
         (
             "light, on a desk",
-            Look {
+            Viewport {
                 width: 1280,
                 dark: false,
             },
         ),
         (
             "dark, on a phone",
-            Look {
+            Viewport {
                 width: 390,
                 dark: true,
             },

@@ -13,12 +13,12 @@ use crate::fake_store::{FakeStore, healthy};
 use crate::support::{eventually, folder, run, said, start};
 
 /// A short load with results in a folder of the test's own.
-struct Short {
+struct ShortLoad {
     results: PathBuf,
     args: Vec<String>,
 }
 
-impl Short {
+impl ShortLoad {
     fn of(url: &str, more: &[&str]) -> Self {
         let results = folder().join("results");
         let shown = results.display().to_string();
@@ -57,7 +57,7 @@ impl Short {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_without_failures_exits_with_0_and_keeps_everything() {
     let store = FakeStore::start(Box::new(healthy)).await;
-    let short = Short::of(&store.url, &["--time", "4s", "--max-p95", "1h"]);
+    let short = ShortLoad::of(&store.url, &["--time", "4s", "--max-p95", "1h"]);
     let (code, said) = short.run().await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("each route's p95 within 1h"), "{said}");
@@ -91,7 +91,7 @@ async fn a_failed_request_exits_with_1_and_says_why() {
         _ => healthy(request),
     };
     let store = FakeStore::start(Box::new(answer)).await;
-    let short = Short::of(&store.url, &["--time", "8s"]);
+    let short = ShortLoad::of(&store.url, &["--time", "8s"]);
     let (code, said) = short.run().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(
@@ -112,7 +112,7 @@ async fn a_wrong_answer_is_a_failure_although_its_status_is_right() {
         _ => healthy(request),
     };
     let store = FakeStore::start(Box::new(answer)).await;
-    let (code, said) = Short::of(&store.url, &["--time", "8s"]).run().await;
+    let (code, said) = ShortLoad::of(&store.url, &["--time", "8s"]).run().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(
         said.contains("GET /orders/reports/best-sellers: not in order"),
@@ -123,7 +123,7 @@ async fn a_wrong_answer_is_a_failure_although_its_status_is_right() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missed_limit_exits_with_1_and_is_named() {
     let store = FakeStore::start(Box::new(healthy)).await;
-    let short = Short::of(&store.url, &["--time", "4s", "--max-p95", "0ms"]);
+    let short = ShortLoad::of(&store.url, &["--time", "4s", "--max-p95", "0ms"]);
     let (code, said) = short.run().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("✗ p95 of "), "{said}");
@@ -131,7 +131,7 @@ async fn a_missed_limit_exits_with_1_and_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_would_measure_nothing_is_refused_in_a_line() {
-    let (code, said) = Short::of("http://127.0.0.1:1", &[]).run().await;
+    let (code, said) = ShortLoad::of("http://127.0.0.1:1", &[]).run().await;
     assert_eq!(code, Some(1));
     assert!(
         said.starts_with("error: no store at http://127.0.0.1:1: start one"),
@@ -161,7 +161,7 @@ async fn what_would_measure_nothing_is_refused_in_a_line() {
             "choose another with --ui-port",
         ),
     ] {
-        let short = Short::of(url, more);
+        let short = ShortLoad::of(url, more);
         let (code, said) = short.run().await;
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains(line) && said.lines().count() == 1, "{said}");
@@ -172,7 +172,7 @@ async fn what_would_measure_nothing_is_refused_in_a_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_load_keeps_what_it_has() {
     let store = FakeStore::start(Box::new(healthy)).await;
-    let short = Short::of(&store.url, &["--time", "10m"]);
+    let short = ShortLoad::of(&store.url, &["--time", "10m"]);
     let child = start(&short.args());
     let locust = measuring(&short, &child).await;
     signal(&child, "-INT");
@@ -190,7 +190,7 @@ async fn an_interrupted_load_keeps_what_it_has() {
 #[tokio::test(flavor = "multi_thread")]
 async fn locust_ends_with_a_killed_xtask() {
     let store = FakeStore::start(Box::new(healthy)).await;
-    let short = Short::of(&store.url, &["--time", "10m"]);
+    let short = ShortLoad::of(&store.url, &["--time", "10m"]);
     let mut child = start(&short.args());
     let locust = measuring(&short, &child).await;
     child.kill().await.unwrap();
@@ -203,7 +203,7 @@ async fn locust_s_own_page_comes_up_with_the_settings() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port().to_string();
     drop(free);
-    let short = Short::of(&store.url, &["--ui", "--ui-port", &port]);
+    let short = ShortLoad::of(&store.url, &["--ui", "--ui-port", &port]);
     let mut child = start(&short.args());
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = lines.next_line().await.unwrap().unwrap();
@@ -219,7 +219,7 @@ async fn locust_s_own_page_comes_up_with_the_settings() {
 }
 
 /// Waits until requests were measured; gives Locust's folder in `/proc`.
-async fn measuring(short: &Short, child: &Child) -> PathBuf {
+async fn measuring(short: &ShortLoad, child: &Child) -> PathBuf {
     let history = short.results.join("live_stats_history.csv");
     eventually("the first requests are measured", async || {
         let text = fs::read_to_string(&history).ok()?;

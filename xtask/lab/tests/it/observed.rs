@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 use testbed::seed::{Dataset, Size};
-use testbed::{Host, HostOptions, Place, Prometheus, PrometheusOptions, Proxy, Store};
+use testbed::{DataStore, Host, HostOptions, Prometheus, PrometheusOptions, Proxy, ProxyLayout};
 
 use crate::support::{eventually, folder, program, repository, run};
 
@@ -17,16 +17,16 @@ const SIZE: Size = Size {
     orders: 200,
 };
 
-pub(crate) struct Observed {
+pub(crate) struct ObservedStore {
     pub(crate) prometheus: Prometheus,
     proxy: Proxy,
     hosts: Vec<Host>,
-    _store: Store,
+    _store: DataStore,
 }
 
-impl Observed {
+impl ObservedStore {
     pub(crate) async fn start() -> Self {
-        let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+        let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
         let host = program("store-host");
         store.migrate(&host).unwrap();
         store.seed(&Dataset::random(SIZE, 42)).await.unwrap();
@@ -136,7 +136,7 @@ async fn proxy(hosts: &[Host]) -> Proxy {
         .map(|address| format!("{{ address = \"{address}\" }}"))
         .collect();
     let servers = servers.join(", ");
-    let config = |place: &Place| {
+    let config = |place: &ProxyLayout| {
         format!(
             "[server]\nadmin = \"127.0.0.1:{}\"\n[[listen]]\naddress = \"127.0.0.1:{}\"\n[upstreams.store]\nservers = [{servers}]\n",
             place.admin_port, place.port

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use testbed::Store;
+use testbed::DataStore;
 use xtask::programs::require_program;
 
 use super::bundle::Bundle;
@@ -28,7 +28,7 @@ const PROXY_ADMIN: &str = "127.0.0.1:15981";
 pub(super) async fn try_them(host: &Path, proxy: &Path) -> Result<()> {
     let host = unpacked(host, "store-host")?;
     let proxy = unpacked(proxy, "store-proxy")?;
-    let store = Store::start(folder().join("servers")).await?;
+    let store = DataStore::start(folder().join("servers")).await?;
     let runner = Runner::of_this_machine(&host)?;
     let mut settings = vec![
         format!("STORE_HOST_LISTEN={HOST}"),

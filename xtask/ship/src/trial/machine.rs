@@ -25,7 +25,7 @@ pub(super) struct Machine {
 }
 
 /// How a command ended, and what it said.
-pub(super) struct Said {
+pub(super) struct CommandOutput {
     pub(super) code: Option<i32>,
     pub(super) text: String,
 }
@@ -88,7 +88,7 @@ impl Machine {
     ///
     /// # Errors
     /// If it can't be started.
-    pub(super) fn try_sh(&self, script: &str) -> Result<Said> {
+    pub(super) fn try_sh(&self, script: &str) -> Result<CommandOutput> {
         let output = Command::new("nsenter")
             .args(["--target", &self.init.to_string()])
             .args([
@@ -112,7 +112,7 @@ impl Machine {
             .output()
             .context("running nsenter")?;
         let text = [output.stdout, output.stderr].concat();
-        Ok(Said {
+        Ok(CommandOutput {
             code: output.status.code(),
             text: String::from_utf8_lossy(&text).trim().to_owned(),
         })

@@ -14,7 +14,7 @@ use crate::progress::Progress;
 const BATCH_ROWS: usize = 1_000;
 
 /// One table's part of the load.
-struct Table<'a, const COLUMNS: usize> {
+struct TableRows<'a, const COLUMNS: usize> {
     name: &'a str,
     columns: [&'a str; COLUMNS],
     rows: Vec<[Value; COLUMNS]>,
@@ -35,7 +35,7 @@ pub(super) async fn insert_all(
     product_totals(data).insert(conn, progress).await
 }
 
-impl<const COLUMNS: usize> Table<'_, COLUMNS> {
+impl<const COLUMNS: usize> TableRows<'_, COLUMNS> {
     async fn insert(self, conn: &mut Transaction<'_>, progress: Progress) -> Result<()> {
         let step = progress.step(self.name, self.rows.len() as u64);
         for batch in self.rows.chunks(BATCH_ROWS) {
@@ -61,19 +61,19 @@ impl<const COLUMNS: usize> Table<'_, COLUMNS> {
     }
 }
 
-fn users(data: &Dataset) -> Table<'static, 3> {
+fn users(data: &Dataset) -> TableRows<'static, 3> {
     let rows = data
         .users
         .iter()
         .map(|user| [user.id.into(), (&user.name).into(), (&user.email).into()]);
-    Table {
+    TableRows {
         name: "users",
         columns: ["id", "name", "email"],
         rows: rows.collect(),
     }
 }
 
-fn products(data: &Dataset) -> Table<'static, 4> {
+fn products(data: &Dataset) -> TableRows<'static, 4> {
     let rows = data.products.iter().map(|product| {
         let price = product.unit_price.to_string();
         [
@@ -83,14 +83,14 @@ fn products(data: &Dataset) -> Table<'static, 4> {
             price.into(),
         ]
     });
-    Table {
+    TableRows {
         name: "products",
         columns: ["id", "name", "sku", "price"],
         rows: rows.collect(),
     }
 }
 
-fn stocks(data: &Dataset) -> Table<'static, 3> {
+fn stocks(data: &Dataset) -> TableRows<'static, 3> {
     let levels = data.products.iter().map(|product| product.level);
     let rows = levels.map(|level| {
         [
@@ -99,26 +99,26 @@ fn stocks(data: &Dataset) -> Table<'static, 3> {
             level.version.into(),
         ]
     });
-    Table {
+    TableRows {
         name: "stocks",
         columns: ["product_id", "quantity", "version"],
         rows: rows.collect(),
     }
 }
 
-fn orders(data: &Dataset) -> Table<'static, 3> {
+fn orders(data: &Dataset) -> TableRows<'static, 3> {
     let rows = data.orders.iter().map(|order| {
         let total = order.total_amount.to_string();
         [order.order_id.into(), order.user_id.into(), total.into()]
     });
-    Table {
+    TableRows {
         name: "orders",
         columns: ["id", "user_id", "total_amount"],
         rows: rows.collect(),
     }
 }
 
-fn order_items(data: &Dataset) -> Table<'static, 4> {
+fn order_items(data: &Dataset) -> TableRows<'static, 4> {
     let items = data
         .orders
         .iter()
@@ -133,14 +133,14 @@ fn order_items(data: &Dataset) -> Table<'static, 4> {
         ]
     });
     let columns = ["order_id", "product_id", "quantity", "unit_price"];
-    Table {
+    TableRows {
         name: "order_items",
         columns,
         rows: rows.collect(),
     }
 }
 
-fn user_totals(data: &Dataset) -> Table<'static, 2> {
+fn user_totals(data: &Dataset) -> TableRows<'static, 2> {
     let mut totals: BTreeMap<i64, Vec<Cents>> = data
         .users
         .iter()
@@ -156,14 +156,14 @@ fn user_totals(data: &Dataset) -> Table<'static, 2> {
         let total: Cents = amounts.into_iter().sum();
         [user_id.into(), total.to_string().into()]
     });
-    Table {
+    TableRows {
         name: "user_totals",
         columns: ["user_id", "total_expense"],
         rows: rows.collect(),
     }
 }
 
-fn product_totals(data: &Dataset) -> Table<'static, 2> {
+fn product_totals(data: &Dataset) -> TableRows<'static, 2> {
     let mut totals: BTreeMap<i64, i64> = data
         .products
         .iter()
@@ -175,7 +175,7 @@ fn product_totals(data: &Dataset) -> Table<'static, 2> {
     let rows = totals
         .into_iter()
         .map(|(product_id, sold)| [product_id.into(), sold.into()]);
-    Table {
+    TableRows {
         name: "product_totals",
         columns: ["product_id", "quantity_sold"],
         rows: rows.collect(),

@@ -5,13 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use testbed::{Host, HostOptions, Store};
+use testbed::{DataStore, Host, HostOptions};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
 const READY: &str = "echo listening on http://127.0.0.1:1; echo admin on http://127.0.0.1:2";
 
-fn options(store: &Store, script: &str) -> HostOptions {
+fn options(store: &DataStore, script: &str) -> HostOptions {
     let binary: PathBuf = store.folder().join("store-host");
     fs::write(&binary, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
@@ -20,7 +20,7 @@ fn options(store: &Store, script: &str) -> HostOptions {
 
 #[tokio::test]
 async fn a_host_gets_the_addresses_of_its_store_and_no_stray_settings() {
-    let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     let script = format!("env >&2; echo \"$@\" >&2; {READY}; sleep 60");
     let options = options(&store, &script)
         .variable("stock_policy", "reject")
@@ -42,7 +42,7 @@ async fn a_host_gets_the_addresses_of_its_store_and_no_stray_settings() {
 
 #[tokio::test]
 async fn a_host_that_ends_at_once_is_reported_with_its_last_words() {
-    let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     let options = options(&store, "echo no such file >&2; exit 2");
     let error = store.host(options.clone()).await.unwrap_err().to_string();
     assert!(
@@ -57,7 +57,7 @@ async fn a_host_that_ends_at_once_is_reported_with_its_last_words() {
 
 #[tokio::test]
 async fn a_host_ends_by_sigterm_in_its_own_way() {
-    let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     let script = format!("trap 'exit 7' TERM; {READY}; while :; do sleep 0.05; done");
     let host = store.host(options(&store, &script)).await.unwrap();
     host.sigterm().unwrap();
@@ -67,7 +67,7 @@ async fn a_host_ends_by_sigterm_in_its_own_way() {
 
 #[tokio::test]
 async fn hosts_can_be_driven_from_spawned_tasks() {
-    let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     let options = options(&store, &format!("{READY}; sleep 60"));
     let ended = tokio::spawn(async move {
         let host = store.host(options).await.unwrap();

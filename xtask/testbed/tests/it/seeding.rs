@@ -71,7 +71,7 @@ async fn an_emptied_store_takes_other_data_and_strangers_keep_theirs() {
 
 #[tokio::test]
 async fn a_store_without_tables_is_told_to_migrate() {
-    let store = testbed::Store::start(env!("CARGO_TARGET_TMPDIR"))
+    let store = testbed::DataStore::start(env!("CARGO_TARGET_TMPDIR"))
         .await
         .unwrap();
     let error = format!("{:#}", store.seed(&Dataset::sample()).await.unwrap_err());

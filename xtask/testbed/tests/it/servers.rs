@@ -2,12 +2,12 @@
 
 use mysql_async::prelude::Queryable;
 use redis::AsyncCommands;
-use testbed::Store;
+use testbed::DataStore;
 
 #[tokio::test]
 async fn two_stores_share_a_server_but_no_data() {
-    let one = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
-    let other = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let one = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let other = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     let mut conn = one.mysql().await.unwrap();
     conn.query_drop("CREATE TABLE only_here (id INT)")
         .await
@@ -35,7 +35,7 @@ async fn two_stores_share_a_server_but_no_data() {
 
 #[tokio::test]
 async fn a_redis_that_was_stopped_comes_back_empty_on_its_port() {
-    let mut store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+    let mut store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     let () = store
         .redis()
         .await
@@ -52,7 +52,7 @@ async fn a_redis_that_was_stopped_comes_back_empty_on_its_port() {
 
 #[tokio::test]
 async fn a_mariadb_keeps_its_data_and_takes_flags_when_it_is_started_again() {
-    let mut store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+    let mut store = DataStore::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
         .await
         .unwrap();
     let mut conn = store.mysql().await.unwrap();
@@ -71,7 +71,7 @@ async fn a_mariadb_keeps_its_data_and_takes_flags_when_it_is_started_again() {
 
 #[tokio::test]
 async fn a_mariadb_that_was_killed_comes_back_with_what_was_committed() {
-    let mut store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+    let mut store = DataStore::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
         .await
         .unwrap();
     let mut conn = store.mysql().await.unwrap();
@@ -93,7 +93,7 @@ async fn a_mariadb_that_was_killed_comes_back_with_what_was_committed() {
 
 #[tokio::test]
 async fn a_mariadb_that_was_stopped_comes_back_too() {
-    let mut store = Store::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
+    let mut store = DataStore::start_with_own_mariadb(env!("CARGO_TARGET_TMPDIR"))
         .await
         .unwrap();
     let mariadb = store.mariadb.as_mut().unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mysql_async::prelude::Queryable;
-use testbed::Store;
+use testbed::DataStore;
 use testbed::seed::{Dataset, Size};
 
 /// Large enough for several batches of orders and for ties in the reports.
@@ -16,8 +16,8 @@ const SMALL: Size = Size {
 
 /// An empty store with its tables. The migrations are applied by hand: `store-host` belongs to another crate, whose
 /// programs cargo doesn't build for our tests.
-pub(crate) async fn empty_store() -> Store {
-    let store = Store::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
+pub(crate) async fn empty_store() -> DataStore {
+    let store = DataStore::start(env!("CARGO_TARGET_TMPDIR")).await.unwrap();
     let mut conn = store.mysql().await.unwrap();
     for migration in migrations() {
         conn.query_drop(fs::read_to_string(migration).unwrap())
@@ -28,7 +28,7 @@ pub(crate) async fn empty_store() -> Store {
 }
 
 /// A store with random data.
-pub(crate) async fn seeded_store() -> Store {
+pub(crate) async fn seeded_store() -> DataStore {
     let store = empty_store().await;
     store.seed(&small_dataset()).await.unwrap();
     store

@@ -2,20 +2,20 @@
 
 use mysql_async::prelude::Queryable;
 use redis::AsyncCommands;
-use testbed::Store;
+use testbed::DataStore;
 use testbed::verify::Check;
 
 use crate::support::seeded_store;
 
 /// Asserts that the audit finds exactly one difference, and where.
-async fn assert_found(store: &Store, check: Check, what: &str) {
+async fn assert_found(store: &DataStore, check: Check, what: &str) {
     let audit = store.verify().await.unwrap();
     assert!(!audit.is_clean());
     assert_eq!(audit.count(check), 1, "{audit}");
     assert!(audit.to_string().contains(what), "{audit}");
 }
 
-async fn after_sql(statement: &str) -> Store {
+async fn after_sql(statement: &str) -> DataStore {
     let store = seeded_store().await;
     store
         .mysql()
@@ -27,7 +27,7 @@ async fn after_sql(statement: &str) -> Store {
     store
 }
 
-async fn after_redis(command: &[&str]) -> Store {
+async fn after_redis(command: &[&str]) -> DataStore {
     let store = seeded_store().await;
     let mut redis = store.redis().await.unwrap();
     let mut planted = redis::cmd(command[0]);

@@ -5,7 +5,7 @@ mod failing;
 mod orders;
 mod steps;
 
-use super::document::{Block, Chart, Section, Table};
+use super::document::{Block, Chart, ReportTable, Section};
 use crate::lab::model::StageResult;
 use crate::lab::stage::Stage;
 
@@ -14,7 +14,7 @@ use crate::lab::stage::Stage;
 pub(crate) struct Answer {
     pub(crate) question: &'static str,
     pub(crate) text: String,
-    pub(crate) figures: Vec<Table>,
+    pub(crate) figures: Vec<ReportTable>,
     pub(crate) pictures: Vec<Chart>,
 }
 

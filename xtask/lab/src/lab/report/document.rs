@@ -29,7 +29,7 @@ pub(crate) enum Block {
     Note(String),
     List(Vec<Item>),
     Cards(Vec<Card>),
-    Table(Table),
+    Table(ReportTable),
     /// Only on the page: Markdown has no pictures of its own.
     Chart(Chart),
 }
@@ -51,7 +51,7 @@ pub(crate) struct Card {
 
 /// A table whose first column names the row.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct ReportTable {
     pub(crate) caption: String,
     pub(crate) head: Vec<String>,
     pub(crate) rows: Vec<Vec<Cell>>,
@@ -120,7 +120,7 @@ impl Cell {
     }
 }
 
-impl Table {
+impl ReportTable {
     pub(crate) fn new(caption: &str, head: &[&str]) -> Self {
         Self {
             caption: caption.into(),
@@ -156,7 +156,7 @@ impl Section {
         self.blocks.push(Block::Heading(text.into()));
     }
 
-    pub(crate) fn table(&mut self, table: Table) {
+    pub(crate) fn table(&mut self, table: ReportTable) {
         self.blocks.push(Block::Table(table));
     }
 }

@@ -1,7 +1,7 @@
 //! The flash sale: one stage, measured with orders that commit alone and with orders that commit together.
 
 use super::charts;
-use super::document::{Block, Cell, Section, Table};
+use super::document::{Block, Cell, ReportTable, Section};
 use super::numbers::{compare_rates, compare_times, count, maybe_ms, number, percent, share};
 use super::order_cost;
 use super::stage;
@@ -53,8 +53,8 @@ pub(super) fn both(stages: &[StageResult]) -> Option<[&StageResult; 2]> {
     Some([alone?, together?])
 }
 
-fn side_by_side(alone: &StageResult, together: &StageResult) -> Table {
-    let mut table = Table::new("", &["POST /orders", "each alone", "together"]);
+fn side_by_side(alone: &StageResult, together: &StageResult) -> ReportTable {
+    let mut table = ReportTable::new("", &["POST /orders", "each alone", "together"]);
     let rates = [alone, together].map(|result| result.highest_rate().map(f64::from));
     let shown = rates
         .map(|rate| rate.map_or_else(|| "none".into(), |rate| format!("{}/s", count(rate as u64))));

@@ -7,7 +7,7 @@ use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::json;
 
-use super::document::{Block, Cell, Chart, Document, Section, Table, Tone};
+use super::document::{Block, Cell, Chart, Document, ReportTable, Section, Tone};
 
 /// Colours and type, which are the console's.
 const TOKENS: &str = include_str!(concat!(
@@ -88,7 +88,7 @@ fn block(block: &Block) -> Markup {
     }
 }
 
-fn table(table: &Table) -> Markup {
+fn table(table: &ReportTable) -> Markup {
     html! {
         // Reachable by keyboard, so that it can be scrolled by keyboard.
         div.scroll tabindex="0" {
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_comes_from_outside_is_only_text() {
-        let mut table = Table::new("", &["message"]);
+        let mut table = ReportTable::new("", &["message"]);
         table.row(["<script>alert(1)</script>".into()]);
         let text = super::table(&table).into_string();
         assert!(text.contains("&lt;script&gt;alert(1)"), "{text}");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::document::{Block, Document, Table};
+use super::document::{Block, Document, ReportTable};
 use crate::measure;
 
 /// Writes a document as Markdown.
@@ -39,13 +39,13 @@ fn block(block: &Block) -> String {
     }
 }
 
-fn table(table: &Table) -> String {
+fn table(table: &ReportTable) -> String {
     let mut text = String::new();
     if !table.caption.is_empty() {
         text = format!("**{}**\n\n", escaped(&table.caption));
     }
     let heads = table.head.iter().map(|head| escaped(head));
-    let mut cells = measure::Table::new(heads).of_figures();
+    let mut cells = measure::TextTable::new(heads).of_figures();
     for row in &table.rows {
         cells.row(row.iter().map(|cell| {
             let notes = cell.notes.iter();
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_table_survives_what_its_cells_hold() {
-        let mut table = Table::new("", &["route", "p95"]);
+        let mut table = ReportTable::new("", &["route", "p95"]);
         table.row(["a|b\n<c> _d_e_".into(), "5 ms".into()]);
         let expected = "| route | p95 |\n|---|---:|\n| a\\|b &lt;c&gt; \\_d_e\\_ | 5 ms |\n";
         assert_eq!(super::table(&table), expected);

@@ -1,7 +1,7 @@
 //! What an order costs MariaDB, as a table and as a picture.
 
 use super::charts;
-use super::document::{Chart, Table};
+use super::document::{Chart, ReportTable};
 use super::numbers::{UNKNOWN, count, number, percent};
 use crate::lab::model::{OrderCost, StageResult};
 use crate::lab::stage::Stage;
@@ -25,11 +25,11 @@ pub(super) fn chart(id: &str, caption: &str, costs: &[NamedCost<'_>]) -> Chart {
 }
 
 /// What one order costs, a column for each cost.
-pub(super) fn table(caption: &str, costs: &[NamedCost<'_>]) -> Table {
+pub(super) fn table(caption: &str, costs: &[NamedCost<'_>]) -> ReportTable {
     let head: Vec<&str> = std::iter::once("for one order")
         .chain(costs.iter().map(|(name, _)| *name))
         .collect();
-    let mut table = Table::new(caption, &head);
+    let mut table = ReportTable::new(caption, &head);
     type Figure = fn(&OrderCost) -> String;
     let rows: [(&str, Figure); 9] = [
         ("round trips to MariaDB", |cost| {

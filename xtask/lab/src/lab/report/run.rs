@@ -1,7 +1,7 @@
 //! How the run was made, and what its figures can't be compared with.
 
 use super::Report;
-use super::document::{Block, Item, Section, Table};
+use super::document::{Block, Item, ReportTable, Section};
 use super::numbers::{count, number};
 use crate::lab::folder::Run;
 use crate::lab::saturate::P99_LIMIT_MS;
@@ -31,9 +31,9 @@ pub(super) fn section(report: &Report<'_>) -> Section {
     section
 }
 
-fn machine(run: &Run) -> Table {
+fn machine(run: &Run) -> ReportTable {
     let about = &run.about;
-    let mut table = Table::new("Machine and versions", &["", ""]);
+    let mut table = ReportTable::new("Machine and versions", &["", ""]);
     let memory = format!("{:.1} GiB", about.memory_bytes as f64 / 1_073_741_824.0);
     let rows = [
         ("processor", about.processor.clone()),
@@ -59,10 +59,10 @@ fn machine(run: &Run) -> Table {
     table
 }
 
-fn settings(run: &Run) -> Table {
+fn settings(run: &Run) -> ReportTable {
     let settings = &run.settings;
     let size = settings.size();
-    let mut table = Table::new("Settings", &["", ""]);
+    let mut table = ReportTable::new("Settings", &["", ""]);
     let data = format!(
         "{} users, {} products, {} orders",
         count(size.users as u64),

@@ -1,7 +1,7 @@
 //! The stages: all side by side, then each by itself.
 
 use super::charts;
-use super::document::{Block, Cell, Section, Table};
+use super::document::{Block, Cell, ReportTable, Section};
 use super::numbers::{
     NOISE, UNKNOWN, compare_rates, compare_times, count, maybe_ms, number, per_second, percent,
     share,
@@ -12,7 +12,7 @@ use crate::lab::stage::Stage;
 /// One table with a row for each stage, and what a request costs.
 pub(super) fn comparison(stages: &[StageResult]) -> Section {
     let mut section = Section::new("stages", "All stages");
-    let mut table = Table::new(
+    let mut table = ReportTable::new(
         "",
         &[
             "stage",
@@ -52,10 +52,10 @@ pub(super) fn comparison(stages: &[StageResult]) -> Section {
 }
 
 /// A column for each stage, the reference first.
-fn side_by_side(stages: &[StageResult]) -> Table {
+fn side_by_side(stages: &[StageResult]) -> ReportTable {
     let head = stages.iter().map(|result| result.stage.short());
     let head: Vec<&str> = std::iter::once("").chain(head).collect();
-    let mut table = Table::new("Each route under the course's load", &head);
+    let mut table = ReportTable::new("Each route under the course's load", &head);
     type Figure = fn(&Route) -> String;
     let figures: [(&str, Figure); 5] = [
         ("rate", |route| per_second(route.requests_per_second)),
@@ -151,8 +151,8 @@ fn routes(
     result: &StageResult,
     before: Option<&StageResult>,
     first: Option<&StageResult>,
-) -> Table {
-    let mut table = Table::new(
+) -> ReportTable {
+    let mut table = ReportTable::new(
         "The course's load",
         &["route", "requests", "rate", "failed", "p50", "p95", "p99"],
     );
@@ -210,8 +210,8 @@ fn compared(
 }
 
 /// What the processes used: nothing is known of the reference's.
-pub(super) fn usage(result: &StageResult) -> Table {
-    let mut table = Table::new(
+pub(super) fn usage(result: &StageResult) -> ReportTable {
+    let mut table = ReportTable::new(
         "Processors and memory during the course's load",
         &["process", "processors, mean", "memory at most"],
     );
@@ -227,8 +227,8 @@ pub(super) fn usage(result: &StageResult) -> Table {
     table
 }
 
-pub(super) fn search(steps: &[Step]) -> Table {
-    let mut table = Table::new(
+pub(super) fn search(steps: &[Step]) -> ReportTable {
+    let mut table = ReportTable::new(
         "The search for the highest rate",
         &[
             "asked for",

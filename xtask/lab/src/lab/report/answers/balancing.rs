@@ -2,12 +2,12 @@
 
 use super::Answer;
 use crate::lab::model::StageResult;
-use crate::lab::report::document::Table;
+use crate::lab::report::document::ReportTable;
 use crate::lab::report::numbers::{count, percent};
 
 pub(super) fn policy(stages: &[StageResult]) -> Answer {
     let question = "Which balancing policy does the configuration use?";
-    let mut table = Table::new(
+    let mut table = ReportTable::new(
         "Requests that each instance answered",
         &["stage", "policy", "instance", "requests", "share"],
     );

@@ -2,14 +2,14 @@
 
 use super::{Answer, listed};
 use crate::lab::model::{Failure, ROUTE_LABELS, ROUTES, StageResult};
-use crate::lab::report::document::Table;
+use crate::lab::report::document::ReportTable;
 use crate::lab::report::numbers::{count, percent, share};
 
 /// Most messages are variations; the first ones tell.
 const MESSAGES: usize = 12;
 
 pub(super) fn users_until_failures(stages: &[StageResult], users: u32) -> Answer {
-    let mut table = Table::new(
+    let mut table = ReportTable::new(
         "When the first request failed",
         &["stage", "users then", "second", "failed in the end"],
     );
@@ -55,7 +55,7 @@ pub(super) fn users_until_failures(stages: &[StageResult], users: u32) -> Answer
 
 pub(super) fn routes_that_fail(stages: &[StageResult]) -> Answer {
     let head: Vec<&str> = std::iter::once("stage").chain(ROUTE_LABELS).collect();
-    let mut table = Table::new("Requests that failed", &head);
+    let mut table = ReportTable::new("Requests that failed", &head);
     let mut over_half = Vec::new();
     for result in stages {
         let shares = ROUTES.map(|name| {
@@ -97,7 +97,7 @@ pub(super) fn messages(stages: &[StageResult]) -> Answer {
             part(&failure.message)
         ),
     };
-    let mut table = Table::new(
+    let mut table = ReportTable::new(
         "Error messages, the most frequent first",
         &["message", "stage", "route", "times", "points at"],
     );

@@ -2,7 +2,7 @@
 
 use super::{Answer, both, listed, of};
 use crate::lab::model::{OrderCost, ROUTES, Route, StageResult};
-use crate::lab::report::document::{Cell, Table};
+use crate::lab::report::document::{Cell, ReportTable};
 use crate::lab::report::numbers::{
     UNKNOWN, change, compare_rates, compare_times, maybe_ms, number, per_second, percent,
 };
@@ -104,7 +104,7 @@ pub(super) fn what_bounds_them(stages: &[StageResult], processors: usize) -> Ans
         let text = "This run can't say: the stage cached was not measured.";
         return unknown(question, text.to_owned());
     };
-    let mut table = Table::new(
+    let mut table = ReportTable::new(
         &format!("Processors busy in the stage {}", cached.stage.name()),
         &["process", "course's load", "highest rate"],
     );
@@ -204,8 +204,8 @@ fn busiest(
     }
 }
 
-fn comparison(before: &StageResult, after: &StageResult) -> Table {
-    let mut table = Table::new(ORDER, &["", before.stage.short(), after.stage.short()]);
+fn comparison(before: &StageResult, after: &StageResult) -> ReportTable {
+    let mut table = ReportTable::new(ORDER, &["", before.stage.short(), after.stage.short()]);
     type Time = fn(&Route) -> Option<f64>;
     let times: [(&str, Time); 3] = [
         ("p50", |route| route.p50_ms),

@@ -2,7 +2,7 @@
 
 use super::{Answer, of};
 use crate::lab::model::{ROUTE_LABELS, ROUTES, StageResult};
-use crate::lab::report::document::{Cell, Table};
+use crate::lab::report::document::{Cell, ReportTable};
 use crate::lab::report::numbers::{change, compare_rates, compare_times, maybe_ms};
 use crate::lab::stage::Stage;
 
@@ -73,11 +73,11 @@ fn answer(
     }
 }
 
-fn table(before: &[&StageResult], after: &StageResult) -> Table {
+fn table(before: &[&StageResult], after: &StageResult) -> ReportTable {
     let mut head = vec!["route, p95"];
     head.extend(before.iter().map(|result| result.stage.short()));
     head.push(after.stage.short());
-    let mut table = Table::new("", &head);
+    let mut table = ReportTable::new("", &head);
     for (name, label) in ROUTES.into_iter().zip(ROUTE_LABELS) {
         let p95 = |result: &StageResult| result.load.route(name)?.p95_ms;
         let mut row = vec![Cell::new(label)];

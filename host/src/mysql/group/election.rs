@@ -24,7 +24,7 @@ pub(super) enum Decision {
 
 /// What is remembered from look to look.
 #[derive(Debug, Default)]
-pub(super) struct Course {
+pub(super) struct WriterElection {
     /// Whose data these are, and the latest term that was seen: who shows an earlier one lags. `None` until it is known.
     record: Option<WriterRecord>,
     /// For how many looks the writer has lacked the row that names it.
@@ -33,7 +33,7 @@ pub(super) struct Course {
     may_lack_some: bool,
 }
 
-impl Course {
+impl WriterElection {
     /// Goes on from what is known, if anything is.
     pub(super) fn new(record: Option<WriterRecord>) -> Self {
         Self {
@@ -210,17 +210,17 @@ mod tests {
         }
     }
 
-    fn knowing(term: i64) -> Course {
-        Course::new(Some(record("ours", term)))
+    fn knowing(term: i64) -> WriterElection {
+        WriterElection::new(Some(record("ours", term)))
     }
 
     fn decide(views: &[View]) -> Decision {
-        Course::default().decide(views)
+        WriterElection::default().decide(views)
     }
 
     /// The text with which it is decided that there is no writer.
-    fn nobody(course: &mut Course, views: &[View]) -> String {
-        match course.decide(views) {
+    fn nobody(election: &mut WriterElection, views: &[View]) -> String {
+        match election.decide(views) {
             Decision::Nobody(reasons) => reasons,
             decision => panic!("{decision:?}"),
         }
@@ -268,27 +268,27 @@ mod tests {
                 ),
             ),
         ] {
-            let mut course = Course::default();
-            assert_eq!(course.decide(&knows), Decision::Write(at(2)));
+            let mut election = WriterElection::default();
+            assert_eq!(election.decide(&knows), Decision::Write(at(2)));
             let lost = [view(1, other, 3, 2), view(2, Fit, 2, 2)];
             for _ in 0..MOST_WAITS {
-                assert_eq!(course.decide(&lost), Decision::Wait);
+                assert_eq!(election.decide(&lost), Decision::Wait);
             }
-            assert_eq!(course.decide(&lost), outcome);
-            assert_eq!(course.decide(&knows), Decision::Write(at(2)));
-            assert_eq!(course.decide(&lost), Decision::Wait);
+            assert_eq!(election.decide(&lost), outcome);
+            assert_eq!(election.decide(&knows), Decision::Write(at(2)));
+            assert_eq!(election.decide(&lost), Decision::Wait);
         }
     }
 
     #[test]
     fn who_was_left_behind_is_not_believed() {
         use Condition::Fit;
-        let mut course = Course::default();
+        let mut election = WriterElection::default();
         let seen = [view(1, Fit, 2, 1), view(2, Fit, 2, 1)];
-        assert_eq!(course.decide(&seen), Decision::Write(at(1)));
+        assert_eq!(election.decide(&seen), Decision::Write(at(1)));
         // It did not hear of the change, and believes that it is the writer.
         let behind = [down(1), view(2, Fit, 1, 2)];
-        let reasons = nobody(&mut course, &behind);
+        let reasons = nobody(&mut election, &behind);
         assert!(
             reasons.contains("db:1: no answer; db:2: it lags"),
             "{reasons}"
@@ -306,25 +306,25 @@ mod tests {
     #[test]
     fn a_restart_does_not_make_who_was_left_behind_the_writer() {
         use Condition::Fit;
-        let mut course = knowing(6);
-        let reasons = nobody(&mut course, &[view(1, Fit, 5, 1), down(2)]);
+        let mut election = knowing(6);
+        let reasons = nobody(&mut election, &[view(1, Fit, 5, 1), down(2)]);
         assert_eq!(
             reasons,
             "db:1: it lags behind what was seen before; db:2: no answer"
         );
         let both = [view(1, Fit, 5, 1), view(2, Fit, 6, 2)];
-        assert_eq!(course.decide(&both), Decision::Write(at(2)));
+        assert_eq!(election.decide(&both), Decision::Write(at(2)));
     }
 
     #[test]
     fn a_replica_bears_witness_to_a_change_that_a_writer_has_missed() {
         use Condition::Fit;
-        let mut course = Course::default();
+        let mut election = WriterElection::default();
         let views = [view(1, Fit, 5, 1), down(2), view(3, read_only(), 6, 2)];
-        let reasons = nobody(&mut course, &views);
+        let reasons = nobody(&mut election, &views);
         assert!(reasons.starts_with("db:1: it lags"), "{reasons}");
-        assert_eq!(course.record(), Some(&record("ours", 6)));
-        let reasons = nobody(&mut course, &[view(1, Fit, 5, 1), down(2), down(3)]);
+        assert_eq!(election.record(), Some(&record("ours", 6)));
+        let reasons = nobody(&mut election, &[view(1, Fit, 5, 1), down(2), down(3)]);
         assert!(reasons.starts_with("db:1: it lags"), "{reasons}");
     }
 
@@ -336,9 +336,9 @@ mod tests {
             view(2, Fit, 1, 2),
             view(3, read_only(), 1, 2),
         ];
-        let mut course = Course::default();
-        assert_eq!(course.decide(&views), Decision::Write(at(2)));
-        let reasons = nobody(&mut course, &[stranger(1, 7, 1), down(2), down(3)]);
+        let mut election = WriterElection::default();
+        assert_eq!(election.decide(&views), Decision::Write(at(2)));
+        let reasons = nobody(&mut election, &[stranger(1, 7, 1), down(2), down(3)]);
         assert!(reasons.contains("another store's data"), "{reasons}");
     }
 
@@ -356,19 +356,19 @@ mod tests {
     #[test]
     fn a_few_members_do_not_say_whose_data_these_are() {
         use Condition::Fit;
-        let mut course = Course::default();
-        let reasons = nobody(&mut course, &[stranger(1, 0, 0), down(2), down(3)]);
+        let mut election = WriterElection::default();
+        let reasons = nobody(&mut election, &[stranger(1, 0, 0), down(2), down(3)]);
         assert!(
             reasons.ends_with("1 of 3 have: db:2: no answer; db:3: no answer"),
             "{reasons}"
         );
-        assert_eq!(course.record(), None);
+        assert_eq!(election.record(), None);
         let all = [
             stranger(1, 0, 0),
             view(2, Fit, 1, 2),
             view(3, read_only(), 1, 2),
         ];
-        assert_eq!(course.decide(&all), Decision::Write(at(2)));
+        assert_eq!(election.decide(&all), Decision::Write(at(2)));
     }
 
     #[test]
@@ -381,13 +381,13 @@ mod tests {
             stranger(4, 0, 0),
             down(5),
         ];
-        let mut course = Course::default();
-        let reasons = nobody(&mut course, &views);
+        let mut election = WriterElection::default();
+        let reasons = nobody(&mut election, &views);
         assert!(
             reasons.contains("db:2 and db:3 against db:1 and db:4"),
             "{reasons}"
         );
-        assert_eq!(course.record(), None);
+        assert_eq!(election.record(), None);
         // What is known needs no vote.
         assert_eq!(knowing(1).decide(&views), Decision::Write(at(2)));
     }
@@ -400,13 +400,13 @@ mod tests {
             row: None,
         };
         let writer = view(1, Condition::Fit, 1, 1);
-        let mut course = Course::default();
+        let mut election = WriterElection::default();
         let views = [writer.clone(), unheard.clone()];
-        assert_eq!(course.decide(&views), Decision::Wait);
-        let reasons = nobody(&mut course, &[writer.clone(), down(2), down(3)]);
+        assert_eq!(election.decide(&views), Decision::Wait);
+        let reasons = nobody(&mut election, &[writer.clone(), down(2), down(3)]);
         assert!(reasons.contains("1 of 3"), "{reasons}");
         let half = [writer.clone(), down(2)];
-        assert_eq!(course.decide(&half), Decision::Write(at(1)));
+        assert_eq!(election.decide(&half), Decision::Write(at(1)));
         assert_eq!(
             knowing(1).decide(&[writer, unheard]),
             Decision::Write(at(1))
@@ -416,39 +416,39 @@ mod tests {
     #[test]
     fn restored_members_are_believed_once_each_shows_it() {
         use Condition::Fit;
-        let mut course = knowing(5);
-        let reasons = nobody(&mut course, &[view(1, Fit, 3, 1), down(2)]);
+        let mut election = knowing(5);
+        let reasons = nobody(&mut election, &[view(1, Fit, 3, 1), down(2)]);
         assert!(reasons.starts_with("db:1: it lags"), "{reasons}");
         let half = [view(1, Fit, 3, 1), view(2, read_only(), 5, 2)];
-        let reasons = nobody(&mut course, &half);
+        let reasons = nobody(&mut election, &half);
         assert!(reasons.starts_with("db:1: it lags"), "{reasons}");
-        assert_eq!(course.record(), Some(&record("ours", 5)));
+        assert_eq!(election.record(), Some(&record("ours", 5)));
         let all = [view(1, Fit, 3, 1), view(2, read_only(), 2, 1)];
-        assert_eq!(course.decide(&all), Decision::Write(at(1)));
-        assert_eq!(course.record(), Some(&record("ours", 3)));
+        assert_eq!(election.decide(&all), Decision::Write(at(1)));
+        assert_eq!(election.record(), Some(&record("ours", 3)));
     }
 
     /// A name server leaves the dead out, and with them the one who knows of the last change.
     #[test]
     fn members_of_which_some_may_be_left_out_are_not_taken_for_restored() {
         use Condition::Fit;
-        let mut course = Course::of_some(Some(record("ours", 5)));
-        let reasons = nobody(&mut course, &[view(1, Fit, 3, 1), view(2, Fit, 3, 1)]);
+        let mut election = WriterElection::of_some(Some(record("ours", 5)));
+        let reasons = nobody(&mut election, &[view(1, Fit, 3, 1), view(2, Fit, 3, 1)]);
         assert!(reasons.starts_with("db:1: it lags"), "{reasons}");
-        assert_eq!(course.record(), Some(&record("ours", 5)));
+        assert_eq!(election.record(), Some(&record("ours", 5)));
         let back = [view(1, Fit, 3, 1), view(3, Fit, 5, 3)];
-        assert_eq!(course.decide(&back), Decision::Write(at(3)));
+        assert_eq!(election.decide(&back), Decision::Write(at(3)));
     }
 
     #[test]
     fn a_database_that_was_made_anew_on_all_members_is_believed() {
         use Condition::Fit;
-        let mut course = Course::new(Some(record("theirs", 5)));
+        let mut election = WriterElection::new(Some(record("theirs", 5)));
         let half = [view(1, Fit, 0, 0), stranger(2, 5, 2)];
-        assert_eq!(course.decide(&half), Decision::Write(at(2)));
+        assert_eq!(election.decide(&half), Decision::Write(at(2)));
         let all = [view(1, Fit, 0, 0), view(2, Fit, 0, 0)];
-        assert_eq!(course.decide(&all), Decision::Change { to: 0, term: 0 });
-        assert_eq!(course.record(), Some(&record("ours", 0)));
+        assert_eq!(election.decide(&all), Decision::Change { to: 0, term: 0 });
+        assert_eq!(election.record(), Some(&record("ours", 0)));
     }
 
     #[test]

@@ -28,13 +28,13 @@ const INSECURE: &str = "insecure";
 
 /// What one address asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AskedTls {
+pub(super) struct AddressTls {
     pub(super) mode: TlsMode,
     /// Whether the authorities that browsers trust may sign, if the settings name no others.
     pub(super) built_in_roots: bool,
 }
 
-impl AskedTls {
+impl AddressTls {
     /// What a mysql:// address asks for.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ mod tests {
 
     fn mode(address: &str) -> Result<TlsMode, String> {
         let url = Url::parse(address).expect("a URL");
-        AskedTls::of_mysql(&url).map(|asked| asked.mode)
+        AddressTls::of_mysql(&url).map(|asked| asked.mode)
     }
 
     #[test]

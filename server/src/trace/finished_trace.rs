@@ -10,7 +10,7 @@ use super::span::{Kind, Record, Value};
 
 /// Why a tree is not thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum KeepReason {
     /// It is in the sample, and nothing is wrong with it.
     Sampled,
     /// Its request took long.
@@ -21,12 +21,12 @@ pub(super) enum Why {
 
 /// The whole tree of one request in this process. The root comes first, the others as they began.
 #[derive(Debug)]
-pub struct Finished {
+pub struct FinishedTrace {
     pub(super) trace: TraceId,
     pub(super) is_sampled: bool,
     pub(super) has_caller: bool,
     pub(super) state: Option<HeaderValue>,
-    pub(super) why: Why,
+    pub(super) why: KeepReason,
     pub(super) began: Instant,
     pub(super) began_at: SystemTime,
     #[expect(
@@ -37,7 +37,7 @@ pub struct Finished {
     pub(super) left_out: u32,
 }
 
-impl Finished {
+impl FinishedTrace {
     /// What it takes of the memory, about.
     pub(super) fn bytes(&self) -> usize {
         let spans = self.spans.iter();
@@ -62,7 +62,7 @@ impl Finished {
             "name": root.map(|root| root.full_name()),
             "method": of_root("http.request.method"),
             "status": of_root("http.response.status_code"),
-            "why": if self.why == Why::Failed { "failed" } else { "slow" },
+            "why": if self.why == KeepReason::Failed { "failed" } else { "slow" },
             "spans_left_out": self.left_out,
             "spans": spans,
         });

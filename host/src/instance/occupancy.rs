@@ -4,13 +4,13 @@ use crate::clients::Asker;
 
 /// Whose requests an instance answers now.
 #[derive(Debug, Default)]
-pub(super) struct Company {
+pub(super) struct Occupancy {
     requests: usize,
     /// The client of all of them, or none if they are of several.
     client: Asker,
 }
 
-impl Company {
+impl Occupancy {
     /// It takes a request.
     pub(super) fn take(&mut self, client: Asker) {
         if self.requests == 0 {
@@ -53,34 +53,34 @@ mod tests {
     #[test]
     fn who_computes_for_long_has_instances_of_its_own() {
         let computes = |asker| asker == client(9);
-        let mut company = Company::default();
-        assert!(company.may_have(client(9), computes));
-        company.take(client(1));
-        assert!(company.may_have(client(1), computes) && company.may_have(client(2), computes));
-        assert!(!company.may_have(client(9), computes));
-        company.take(client(2));
-        assert!(!company.may_have(client(9), computes));
-        let mut company = Company::default();
-        company.take(client(9));
-        assert!(company.may_have(client(9), computes));
-        assert!(!company.may_have(client(1), computes) && !company.may_have(None, computes));
-        company.answered();
-        assert!(company.may_have(client(1), computes));
+        let mut occupancy = Occupancy::default();
+        assert!(occupancy.may_have(client(9), computes));
+        occupancy.take(client(1));
+        assert!(occupancy.may_have(client(1), computes) && occupancy.may_have(client(2), computes));
+        assert!(!occupancy.may_have(client(9), computes));
+        occupancy.take(client(2));
+        assert!(!occupancy.may_have(client(9), computes));
+        let mut occupancy = Occupancy::default();
+        occupancy.take(client(9));
+        assert!(occupancy.may_have(client(9), computes));
+        assert!(!occupancy.may_have(client(1), computes) && !occupancy.may_have(None, computes));
+        occupancy.answered();
+        assert!(occupancy.may_have(client(1), computes));
     }
 
     #[test]
     fn who_works_for_several_works_for_none() {
-        let mut company = Company::default();
-        company.take(client(1));
-        company.take(client(1));
-        assert_eq!(company.client(), client(1));
-        company.take(client(2));
-        assert_eq!(company.client(), None);
+        let mut occupancy = Occupancy::default();
+        occupancy.take(client(1));
+        occupancy.take(client(1));
+        assert_eq!(occupancy.client(), client(1));
+        occupancy.take(client(2));
+        assert_eq!(occupancy.client(), None);
         for _ in 0..3 {
-            company.answered();
+            occupancy.answered();
         }
-        company.take(client(2));
-        company.answered();
-        assert_eq!(company.client(), client(2), "its answer is on its way");
+        occupancy.take(client(2));
+        occupancy.answered();
+        assert_eq!(occupancy.client(), client(2), "its answer is on its way");
     }
 }

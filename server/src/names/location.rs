@@ -9,7 +9,7 @@ const LABEL_BYTES: usize = 63;
 
 /// Where servers are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
+pub enum ServerLocation {
     /// At one address.
     Address(SocketAddr),
     /// At all addresses of a host.
@@ -23,22 +23,22 @@ pub enum Place {
     Service(String),
 }
 
-impl Place {
+impl ServerLocation {
     /// Reads `host:port`, where the host is a name or an IP address.
     ///
     /// # Errors
     /// It is neither, or the port is none. The text says what to write.
     pub fn at_address(text: &str) -> Result<Self, String> {
-        let place = match text.parse() {
+        let location = match text.parse() {
             Ok(address) => Self::Address(address),
             Err(_) => Self::at_host(text).ok_or_else(|| {
                 format!("`{text}` is no address; write for example \"127.0.0.1:5000\"")
             })?,
         };
-        match place {
+        match location {
             Self::Address(address) if address.port() == 0 => Err("port 0 is no server's".into()),
             Self::Host { port: 0, .. } => Err("port 0 is no server's".into()),
-            place => Ok(place),
+            location => Ok(location),
         }
     }
 
@@ -56,7 +56,7 @@ impl Place {
 }
 
 /// As in a file of settings.
-impl fmt::Display for Place {
+impl fmt::Display for ServerLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
@@ -66,7 +66,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl Default for Place {
+impl Default for ServerLocation {
     fn default() -> Self {
         Self::Address(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
     }
@@ -87,17 +87,26 @@ pub fn is_name(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn host(name: &str, port: u16) -> Result<Place, String> {
+    fn host(name: &str, port: u16) -> Result<ServerLocation, String> {
         let name = name.to_owned();
-        Ok(Place::Host { name, port })
+        Ok(ServerLocation::Host { name, port })
     }
 
     #[test]
     fn an_address_a_name_and_neither_are_told_apart() {
         let address = "[::1]:5000".parse().expect("an address");
-        assert_eq!(Place::at_address("[::1]:5000"), Ok(Place::Address(address)));
-        assert_eq!(Place::at_address("localhost:80"), host("localhost", 80));
-        assert_eq!(Place::at_address("a_b.C-d.:1"), host("a_b.C-d.", 1));
+        assert_eq!(
+            ServerLocation::at_address("[::1]:5000"),
+            Ok(ServerLocation::Address(address))
+        );
+        assert_eq!(
+            ServerLocation::at_address("localhost:80"),
+            host("localhost", 80)
+        );
+        assert_eq!(
+            ServerLocation::at_address("a_b.C-d.:1"),
+            host("a_b.C-d.", 1)
+        );
         let long = format!("{}:80", "a".repeat(64));
         for text in [
             "",
@@ -116,11 +125,14 @@ mod tests {
             "10.0.0.256:80",
             &long,
         ] {
-            let reason = Place::at_address(text).expect_err(text);
+            let reason = ServerLocation::at_address(text).expect_err(text);
             assert!(reason.contains("is no address"), "{text}: {reason}");
         }
         for text in ["a:0", "127.0.0.1:0"] {
-            assert_eq!(Place::at_address(text), Err("port 0 is no server's".into()));
+            assert_eq!(
+                ServerLocation::at_address(text),
+                Err("port 0 is no server's".into())
+            );
         }
     }
 
@@ -128,7 +140,7 @@ mod tests {
     fn a_place_is_written_as_in_the_file() {
         for text in ["[::1]:5000", "127.0.0.1:80", "store-host.internal.:5000"] {
             assert_eq!(
-                Place::at_address(text).map(|place| place.to_string()),
+                ServerLocation::at_address(text).map(|location| location.to_string()),
                 Ok(text.to_owned())
             );
         }

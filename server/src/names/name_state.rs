@@ -2,18 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::answer::{Answer, Found, Trouble, list};
+use super::answer::{Answer, LookupError, ResolvedServer, list};
 
 /// Longest time until a name is looked up again, whatever its records say.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is known of one name.
 #[derive(Default)]
-pub struct Known {
+pub struct NameState {
     /// What the last look-up found that found anything.
-    found: Vec<Found>,
+    found: Vec<ResolvedServer>,
     /// Why the last look-up brought nothing.
-    trouble: Option<Trouble>,
+    trouble: Option<LookupError>,
     /// What the last one left out.
     left_out: Vec<String>,
     again_at: Option<Instant>,
@@ -27,7 +27,7 @@ pub enum Change {
     /// The addresses are others than before, or the first ones.
     Addresses {
         /// All of them.
-        now: Vec<Found>,
+        now: Vec<ResolvedServer>,
         /// How many are new.
         came: usize,
         /// How many are gone.
@@ -42,22 +42,22 @@ pub enum Change {
     /// The look-up brought nothing, after one that did or that brought nothing for another reason.
     Trouble {
         /// Why.
-        why: Trouble,
+        why: LookupError,
         /// How many addresses stay as they were.
         kept: usize,
     },
 }
 
-impl Known {
+impl NameState {
     /// What was found at last; nothing if the name was never found.
     #[must_use]
-    pub fn found(&self) -> &[Found] {
+    pub fn found(&self) -> &[ResolvedServer] {
         &self.found
     }
 
     /// Why the last look-up brought nothing, if it did not.
     #[must_use]
-    pub fn trouble(&self) -> Option<&Trouble> {
+    pub fn trouble(&self) -> Option<&LookupError> {
         self.trouble.as_ref()
     }
 
@@ -71,7 +71,7 @@ impl Known {
     /// Takes in what a look-up brought. The name is due again when that holds no longer, but not before `min_interval`.
     pub fn take_in(
         &mut self,
-        outcome: Result<Answer, Trouble>,
+        outcome: Result<Answer, LookupError>,
         min_interval: Duration,
         now: Instant,
     ) -> Change {
@@ -91,8 +91,9 @@ impl Known {
             std::mem::replace(&mut self.left_out, answer.left_out.clone()) != answer.left_out;
         if self.found != answer.found {
             let before = std::mem::replace(&mut self.found, answer.found);
-            let missing = |from: &[Found], of: &[Found]| {
-                let is_there = |one: &Found| from.iter().any(|other| other.address == one.address);
+            let missing = |from: &[ResolvedServer], of: &[ResolvedServer]| {
+                let is_there =
+                    |one: &ResolvedServer| from.iter().any(|other| other.address == one.address);
                 of.iter().filter(|one| !is_there(one)).count()
             };
             return Change::Addresses {
@@ -109,7 +110,7 @@ impl Known {
         }
     }
 
-    fn failed(&mut self, why: Trouble) -> Change {
+    fn failed(&mut self, why: LookupError) -> Change {
         let before = self.trouble.replace(why.clone());
         if before.is_some_and(|before| before.is_like(&why)) {
             return Change::None;
@@ -163,22 +164,22 @@ mod tests {
 
     const SHORT: Duration = Duration::from_secs(5);
 
-    fn found(last: u8) -> Found {
-        Found {
+    fn found(last: u8) -> ResolvedServer {
+        ResolvedServer {
             address: ([10, 0, 0, last], 5000).into(),
             host: "store".into(),
             weight: None,
         }
     }
 
-    fn answer(addresses: &[u8], seconds: u64) -> Result<Answer, Trouble> {
+    fn answer(addresses: &[u8], seconds: u64) -> Result<Answer, LookupError> {
         let found = addresses.iter().copied().map(found).collect();
         Ok(Answer::new(found, Duration::from_secs(seconds), Vec::new()))
     }
 
     #[test]
     fn what_was_known_stays_when_nothing_is_answered() {
-        let (mut known, now) = (Known::default(), Instant::now());
+        let (mut known, now) = (NameState::default(), Instant::now());
         let mut take_in = |outcome| known.take_in(outcome, SHORT, now);
         let first = take_in(answer(&[2, 1], 30));
         let expected = Change::Addresses {
@@ -188,7 +189,7 @@ mod tests {
             left_out: vec![],
         };
         assert_eq!(first, expected);
-        let unanswered = |text: &str| Trouble::Unanswered(text.to_owned());
+        let unanswered = |text: &str| LookupError::Unanswered(text.to_owned());
         let told = take_in(Err(unanswered("refused")));
         let expected = Change::Trouble {
             why: unanswered("refused"),
@@ -196,7 +197,7 @@ mod tests {
         };
         assert_eq!(told, expected);
         assert_eq!(take_in(Err(unanswered("in other words"))), Change::None);
-        let told = take_in(Err(Trouble::NoSuchName));
+        let told = take_in(Err(LookupError::NoSuchName));
         assert!(matches!(told, Change::Trouble { kept: 2, .. }), "{told:?}");
         assert_eq!(take_in(answer(&[1, 2], 30)), Change::AnsweredAgain);
         assert_eq!(take_in(answer(&[2, 1], 30)), Change::None);
@@ -218,7 +219,7 @@ mod tests {
     fn records_say_when_it_is_time_again_but_not_too_often() {
         let now = Instant::now();
         let due_after = |outcome| {
-            let mut known = Known::default();
+            let mut known = NameState::default();
             assert_eq!(known.due_in(now), Duration::ZERO);
             known.take_in(outcome, SHORT, now);
             known.due_in(now)
@@ -226,6 +227,6 @@ mod tests {
         assert_eq!(due_after(answer(&[1], 30)), Duration::from_secs(30));
         assert_eq!(due_after(answer(&[1], 0)), SHORT);
         assert_eq!(due_after(answer(&[1], u64::MAX)), LONGEST);
-        assert_eq!(due_after(Err(Trouble::NoSuchName)), SHORT);
+        assert_eq!(due_after(Err(LookupError::NoSuchName)), SHORT);
     }
 }

@@ -13,7 +13,7 @@ use crate::upstream::Upstream;
 
 /// The spans of one request. Without traces it is nothing.
 #[derive(Default)]
-pub(crate) struct Traced {
+pub(crate) struct RequestSpans {
     /// The whole request.
     pub(crate) root: Span,
     /// Names the trace in the answer, if answers are to.
@@ -27,7 +27,7 @@ pub(crate) struct Traced {
 }
 
 /// What a request is, as far as its trace tells.
-pub(crate) struct Asked<'a> {
+pub(crate) struct RequestFacts<'a> {
     pub(crate) began: Instant,
     pub(crate) method: &'a Method,
     pub(crate) headers: &'a HeaderMap,
@@ -35,9 +35,9 @@ pub(crate) struct Asked<'a> {
     pub(crate) https: bool,
 }
 
-impl Traced {
+impl RequestSpans {
     /// Of a request that has just come.
-    pub(crate) fn begin(tracing: &Tracing, asked: &Asked<'_>) -> Self {
+    pub(crate) fn begin(tracing: &Tracing, asked: &RequestFacts<'_>) -> Self {
         if !tracing.is_on() {
             return Self::default();
         }

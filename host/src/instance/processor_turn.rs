@@ -44,12 +44,12 @@ pub(super) fn some_compute() -> bool {
 }
 
 /// One instance's right to go on.
-pub(super) struct Spell {
+pub(super) struct ProcessorTurn {
     processor: Arc<Permits>,
-    stand: Stand,
+    state: TurnState,
 }
 
-enum Stand {
+enum TurnState {
     /// It was woken, and needs no permit for its first turn.
     Fresh,
     /// It waits for a permit: it has used up a turn, or was woken while others of its client wait.
@@ -58,17 +58,17 @@ enum Stand {
     Going(#[expect(dead_code, reason = "it counts until it is dropped")] Permit),
 }
 
-impl Default for Spell {
+impl Default for ProcessorTurn {
     fn default() -> Self {
         Self::on(PROCESSOR.clone())
     }
 }
 
-impl Spell {
+impl ProcessorTurn {
     fn on(processor: Arc<Permits>) -> Self {
         Self {
             processor,
-            stand: Stand::Fresh,
+            state: TurnState::Fresh,
         }
     }
 
@@ -77,11 +77,11 @@ impl Spell {
         if self.must_wait(asker) {
             self.wait(asker);
         }
-        if let Stand::Waiting(turn) = &mut self.stand {
+        if let TurnState::Waiting(turn) = &mut self.state {
             let Poll::Ready(permit) = turn.as_mut().poll(cx) else {
                 return Poll::Pending;
             };
-            self.stand = Stand::Going(permit);
+            self.state = TurnState::Going(permit);
         }
         Poll::Ready(())
     }
@@ -89,13 +89,13 @@ impl Spell {
     /// Whether an instance that was woken must wait even for its first turn, because others of its client wait: many
     /// instances of one client would be in the way of others for as long as one that computes for long.
     pub(super) fn must_wait(&self, asker: Asker) -> bool {
-        matches!(self.stand, Stand::Fresh) && self.processor.has_waiting(asker)
+        matches!(self.state, TurnState::Fresh) && self.processor.has_waiting(asker)
     }
 
     /// The turn is over and the instance has more to do. Its task is woken when it may.
     pub(super) fn end_turn(&mut self, cx: &mut Context<'_>, asker: Asker) {
         // Given back first: others go before it.
-        self.stand = Stand::Fresh;
+        self.state = TurnState::Fresh;
         self.wait(asker);
         // It is at its earliest the next time that the task is woken.
         _ = self.poll(cx, asker);
@@ -103,7 +103,7 @@ impl Spell {
 
     fn wait(&mut self, asker: Asker) {
         let processor = self.processor.clone();
-        self.stand = Stand::Waiting(Box::pin(async move {
+        self.state = TurnState::Waiting(Box::pin(async move {
             let permit = processor.turn(asker).await;
             // Whoever can run goes first, and so does whoever has news from a socket: the runtime looks there only when
             // its queue is empty, or after a number of tasks. One that is woken by another would even go before all.
@@ -114,7 +114,7 @@ impl Spell {
 
     /// The instance has nothing to do until it is woken.
     pub(super) fn rest(&mut self) {
-        self.stand = Stand::Fresh;
+        self.state = TurnState::Fresh;
     }
 }
 
@@ -132,8 +132,8 @@ mod tests {
     }
 
     /// Whether it may go on, once those who are not in line had their chance.
-    fn may_go(spell: &mut Spell, asker: Asker) -> bool {
-        let mut poll = || spell.poll(&mut context(), asker).is_ready();
+    fn may_go(processor_turn: &mut ProcessorTurn, asker: Asker) -> bool {
+        let mut poll = || processor_turn.poll(&mut context(), asker).is_ready();
         poll() || poll()
     }
 
@@ -141,10 +141,10 @@ mod tests {
     fn who_computes_for_long_waits_for_others_and_who_was_woken_does_not() {
         let processor = Permits::whole(1);
         let [mut one, mut two, mut three, mut four] =
-            std::array::from_fn(|_| Spell::on(processor.clone()));
-        for spell in [&mut one, &mut two] {
-            assert!(may_go(spell, None));
-            spell.end_turn(&mut context(), None);
+            std::array::from_fn(|_| ProcessorTurn::on(processor.clone()));
+        for processor_turn in [&mut one, &mut two] {
+            assert!(may_go(processor_turn, None));
+            processor_turn.end_turn(&mut context(), None);
         }
         assert!(may_go(&mut one, None) && !may_go(&mut two, None));
         assert!(may_go(&mut three, NEIGHBOUR), "it has its first turn");
