@@ -169,7 +169,7 @@ impl Setting for RefreshInterval {
 
 /// What each key of the store in Redis begins with. Empty unless stores share a server, or a Redis Cluster has to keep all
 /// keys of the store in one slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyPrefix(String);
 
 impl KeyPrefix {

@@ -14,7 +14,7 @@ const SWAP_SECONDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10
 const STATES: [&str; 4] = ["live", "canary", "draining", "kept"];
 
 /// Values of the label `result`: a change is made, fails at a step, or is refused.
-const RESULTS: [&str; 22] = [
+const RESULTS: [&str; 21] = [
     "swapped",
     "canary",
     "promoted",
@@ -35,7 +35,6 @@ const RESULTS: [&str; 22] = [
     "no_canary",
     "not_kept",
     "malformed",
-    "invalid",
     "broken_off",
 ];
 

@@ -48,6 +48,7 @@ mod overview;
 mod paused;
 mod paused_refresh;
 mod redis_cluster;
+mod redis_cluster_audit;
 mod redis_commands;
 mod redis_scripts;
 mod refresh;

@@ -11,21 +11,21 @@ const SELLERS: &str = "/orders/reports/best-sellers";
 const HITS: &str = "store_redis_near_cache_reads_total{component=\"reports\",outcome=\"hit\"}";
 
 /// What keys begin with here.
-const PREFIX: &str = "{store}:";
+pub(crate) const PREFIX: &str = "{store}:";
 
-fn key(name: &str) -> String {
+pub(crate) fn key(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 
 /// A store that does not use its own Redis, and the cluster that it uses.
-async fn clustered() -> (DataStore, RedisCluster) {
+pub(crate) async fn clustered() -> (DataStore, RedisCluster) {
     let store = empty_store().await;
     let cluster = RedisCluster::start(store.folder()).await.unwrap();
     (store, cluster)
 }
 
 /// A host that knows all nodes, and one that is not there.
-fn with_cluster(cluster: &RedisCluster) -> HostOptions {
+pub(crate) fn with_cluster(cluster: &RedisCluster) -> HostOptions {
     options()
         .variable("redis_address", "store-cache:6379")
         .variable("redis_key_prefix", PREFIX)
@@ -49,7 +49,7 @@ async fn sold(shop: &Shop) -> Option<i64> {
 }
 
 /// Orders one piece, and reads the order and what is left.
-async fn order(shop: &Shop, user: i64, product: i64, left: &mut i64) -> i64 {
+pub(crate) async fn order(shop: &Shop, user: i64, product: i64, left: &mut i64) -> i64 {
     let order = shop.order(user, product, 1).await.expect(201)["order_id"].clone();
     *left -= 1;
     assert_eq!(shop.stock(product).await, *left);
@@ -61,7 +61,7 @@ async fn order(shop: &Shop, user: i64, product: i64, left: &mut i64) -> i64 {
 }
 
 /// Orders until the cache serves again what was ordered.
-async fn cache_is_used(
+pub(crate) async fn cache_is_used(
     cluster: &RedisCluster,
     shop: &Shop,
     user: i64,

@@ -49,6 +49,9 @@ pub(crate) struct RandomArgs {
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let addresses = options.store.addresses()?;
     if options.force {
+        warn_of_another_prefix(&addresses)
+            .await
+            .context(options.store.subject())?;
         let step = Progress::detect().step("empty the store", 0);
         seed::empty(&addresses)
             .await
@@ -58,6 +61,18 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let loaded = load(&addresses, options.data, options.random).await;
     loaded.context(options.store.subject())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says so if the keys in Redis seem to begin with another prefix. It may be right: stores with a prefix each may share a
+/// server.
+async fn warn_of_another_prefix(addresses: &Addresses) -> Result<()> {
+    if let Some(other) = seed::state_elsewhere(addresses).await? {
+        eprintln!(
+            "warning: Redis has `{other}`, and no such key with the prefix given. If it is this store's, its hosts go on \
+             showing orders and stock of before; give its prefix as --redis-key-prefix"
+        );
+    }
+    Ok(())
 }
 
 /// Loads `data` into an empty store.

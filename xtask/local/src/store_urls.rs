@@ -17,17 +17,28 @@ pub(crate) struct StoreArgs {
     /// The store's MySQL, as mysql://user:password@host:port/database [default: what `up` used last]
     #[arg(long, value_name = "URL", value_parser = mysql_url)]
     mysql_url: Option<String>,
-    /// The store's Redis, as redis://user:password@host:port [default: what `up` used last]
+    /// The store's Redis, as redis://user:password@host:port; in a Redis Cluster, the primary that holds the slot of the
+    /// store's keys [default: what `up` used last]
     #[arg(long, value_name = "URL", value_parser = redis_url)]
     redis_url: Option<String>,
+    /// What the store's keys in Redis begin with, as the app's variable redis_key_prefix says it
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        env = "SPIN_VARIABLE_REDIS_KEY_PREFIX",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = key_prefix
+    )]
+    redis_key_prefix: String,
 }
 
 impl StoreArgs {
-    /// The addresses given, or those that `up` saved.
+    /// The addresses given, or those that `up` saved, with the prefix given.
     pub(crate) fn addresses(&self) -> Result<Addresses> {
         let mysql = given_or_saved(self.mysql_url.as_deref(), "MYSQL_URL", "--mysql-url")?;
         let redis = given_or_saved(self.redis_url.as_deref(), "REDIS_URL", "--redis-url")?;
-        Addresses::new(&mysql, &redis)
+        Addresses::new(&mysql, &redis)?.with_key_prefix(&self.redis_key_prefix)
     }
 
     /// What an error of a command that used these addresses is about.
@@ -69,6 +80,10 @@ pub(crate) fn redis_url(text: &str) -> Result<String> {
     Addresses::check_redis_url(text).map(|()| text.to_owned())
 }
 
+fn key_prefix(text: &str) -> Result<String> {
+    Addresses::check_key_prefix(text).map(|()| text.to_owned())
+}
+
 fn given_or_saved(given: Option<&str>, name: &str, flag: &str) -> Result<String> {
     if let Some(url) = given {
         return Ok(url.to_owned());
@@ -94,7 +109,30 @@ pub(crate) fn file() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::value_of;
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        store: StoreArgs,
+    }
+
+    #[test]
+    fn a_wrong_prefix_of_keys_is_one_clear_line() {
+        let parse =
+            |prefix: &str| Command::try_parse_from(["verify", "--redis-key-prefix", prefix]);
+        for right in ["", "{store}:"] {
+            let command = parse(right).expect("it is plain");
+            assert_eq!(command.store.redis_key_prefix, right);
+        }
+        let error = parse("a b").expect_err("it has a space").to_string();
+        let line = error.lines().next().unwrap_or_default();
+        for part in ["'a b'", "--redis-key-prefix", "visible ASCII characters"] {
+            assert!(line.contains(part), "no {part} in {error}");
+        }
+    }
 
     #[test]
     fn a_saved_url_is_found_by_its_name() {

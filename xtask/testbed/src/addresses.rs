@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use mysql_async::{Conn, Opts, OptsBuilder};
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
+use store_domain::settings::{KeyPrefix, Setting};
 use tokio::time::timeout;
 use url::Url;
 
@@ -19,11 +20,12 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Long enough for a thousand commands on a busy machine; the client's own limit of 500 ms is not.
 const REDIS_ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
-/// The two servers of one store.
+/// The two servers of one store, and what its keys in Redis begin with.
 #[derive(Clone, Debug)]
 pub struct Addresses {
     mysql: Url,
     redis: Url,
+    key_prefix: KeyPrefix,
 }
 
 impl Addresses {
@@ -35,7 +37,17 @@ impl Addresses {
         Ok(Self {
             mysql: checked_mysql(mysql).context("the MySQL URL")?,
             redis: checked_redis(redis).context("the Redis URL")?,
+            key_prefix: KeyPrefix::default(),
         })
+    }
+
+    /// The same store, if its keys in Redis begin with `prefix`.
+    ///
+    /// # Errors
+    /// For a prefix that no component takes.
+    pub fn with_key_prefix(self, prefix: &str) -> Result<Self> {
+        let key_prefix = checked_key_prefix(prefix).context("the prefix of keys in Redis")?;
+        Ok(Self { key_prefix, ..self })
     }
 
     /// Whether [`Addresses::new`] would take `url` as the MySQL URL.
@@ -52,6 +64,14 @@ impl Addresses {
     /// If not, with the reason.
     pub fn check_redis_url(url: &str) -> Result<()> {
         checked_redis(url).map(drop)
+    }
+
+    /// Whether [`Addresses::with_key_prefix`] would take `prefix`.
+    ///
+    /// # Errors
+    /// If not, with the reason.
+    pub fn check_key_prefix(prefix: &str) -> Result<()> {
+        checked_key_prefix(prefix).map(drop)
     }
 
     /// The database's URL, password included.
@@ -78,6 +98,11 @@ impl Addresses {
         self.redis.as_str()
     }
 
+    /// What the store's keys in Redis begin with.
+    pub(crate) fn key_prefix(&self) -> &KeyPrefix {
+        &self.key_prefix
+    }
+
     /// The variables of `spin.toml` that lead a component here, under the names they have there.
     pub fn variables(&self) -> Vec<(String, String)> {
         // Percent-encoded parts stay as they are: `spin.toml` puts them back into a URL.
@@ -97,7 +122,12 @@ impl Addresses {
                 self.redis.password().unwrap_or_default().to_owned(),
             ),
         ];
-        pairs.map(|(name, value)| (name.to_owned(), value)).into()
+        let prefix = Some(self.key_prefix.as_str()).filter(|prefix| !prefix.is_empty());
+        let prefix = prefix.map(|prefix| (KeyPrefix::VARIABLE, prefix.to_owned()));
+        let pairs = pairs.into_iter().chain(prefix);
+        pairs
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     /// A connection to the database.
@@ -157,6 +187,10 @@ fn checked_redis(text: &str) -> Result<Url> {
     Ok(url)
 }
 
+fn checked_key_prefix(text: &str) -> Result<KeyPrefix> {
+    KeyPrefix::parse(text).with_context(|| format!("expected {}", KeyPrefix::ALLOWED))
+}
+
 fn host_and_port(url: &Url, default_port: u16) -> String {
     let host = url.host_str().unwrap_or_default();
     format!("{host}:{}", url.port().unwrap_or(default_port))
@@ -185,6 +219,24 @@ mod tests {
         assert_eq!(
             variables,
             expected.map(|(n, v)| (n.to_owned(), v.to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_prefix_of_keys_is_a_variable_of_the_app_too() {
+        let addresses = Addresses::new("mysql://me@db/shop", "redis://r")
+            .and_then(|addresses| addresses.with_key_prefix("{store}:"));
+        let variables = addresses.expect("all are good").variables();
+        let expected = ("redis_key_prefix".to_owned(), "{store}:".to_owned());
+        assert_eq!(variables.last(), Some(&expected));
+    }
+
+    #[test]
+    fn a_wrong_prefix_of_keys_is_one_clear_line() {
+        let error = Addresses::check_key_prefix("a b").expect_err("it has a space");
+        assert_eq!(
+            format!("{error:#}"),
+            "expected up to 64 visible ASCII characters"
         );
     }
 

@@ -14,6 +14,7 @@ pub use self::lab::{LAB, Size};
 
 use crate::addresses::Addresses;
 use crate::progress::Progress;
+use crate::redis_keys::StoreKeys;
 
 /// All that hold data.
 const TABLES: [&str; 8] = [
@@ -32,7 +33,7 @@ const TABLES: [&str; 8] = [
 /// MySQL gets everything in one transaction, so that an interrupted load leaves an empty store and not half a one.
 ///
 /// # Errors
-/// When the store has users already (see [`empty`]), has no tables, or a server is down.
+/// When the store has users already (see [`empty`]), has no tables, or a server is down or does not hold its keys.
 pub async fn load(addresses: &Addresses, dataset: &Dataset, progress: Progress) -> Result<()> {
     let mut conn = addresses.mysql().await?;
     if has_users(&mut conn).await? {
@@ -41,6 +42,7 @@ pub async fn load(addresses: &Addresses, dataset: &Dataset, progress: Progress) 
             addresses.mysql_label()
         );
     }
+    check_redis(addresses).await?;
     // The generator's own rows refer to each other by construction, and checking costs a third of the time.
     conn.query_drop("SET foreign_key_checks = 0, unique_checks = 0")
         .await
@@ -59,7 +61,7 @@ pub async fn load(addresses: &Addresses, dataset: &Dataset, progress: Progress) 
         .context("counting the rows")?;
     step.finish();
     conn.disconnect().await.context("disconnecting")?;
-    empty_redis::forget_all(&mut addresses.redis().await?).await
+    empty_redis::forget_all(&mut StoreKeys::open(addresses).await?).await
 }
 
 /// Whether the store holds any user, and so any data worth keeping.
@@ -76,10 +78,11 @@ pub async fn is_empty(addresses: &Addresses) -> Result<bool> {
 /// Removes all data from MySQL and from Redis, and starts the ids from 1 again.
 ///
 /// # Errors
-/// When the store has no tables yet, or a server is down.
+/// When the store has no tables yet, or a server is down or does not hold its keys.
 pub async fn empty(addresses: &Addresses) -> Result<()> {
     let mut conn = addresses.mysql().await?;
     has_users(&mut conn).await?;
+    check_redis(addresses).await?;
     // TRUNCATE refuses a table that others refer to, even an empty one, unless the checks are off.
     conn.query_drop("SET foreign_key_checks = 0")
         .await
@@ -90,7 +93,24 @@ pub async fn empty(addresses: &Addresses) -> Result<()> {
             .with_context(|| format!("emptying {table}"))?;
     }
     conn.disconnect().await.context("disconnecting")?;
-    empty_redis::forget_all(&mut addresses.redis().await?).await
+    empty_redis::forget_all(&mut StoreKeys::open(addresses).await?).await
+}
+
+/// A key in Redis with which a cache of another key prefix says what it is worth, if there is none of this store's prefix.
+/// If that cache is this store's all the same, it is not emptied.
+///
+/// # Errors
+/// When Redis is down, or is a node of a Redis Cluster that does not hold the store's keys.
+pub async fn state_elsewhere(addresses: &Addresses) -> Result<Option<String>> {
+    StoreKeys::open(addresses).await?.state_elsewhere().await
+}
+
+/// Asks Redis for one key, so that one that refuses is found out before MySQL is changed. The connection is not kept: what
+/// comes next may take long.
+async fn check_redis(addresses: &Addresses) -> Result<()> {
+    let mut keys = StoreKeys::open(addresses).await?;
+    keys.has_state().await?;
+    Ok(())
 }
 
 async fn has_users(conn: &mut Conn) -> Result<bool> {

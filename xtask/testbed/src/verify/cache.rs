@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
 use redis::RedisResult;
-use redis::aio::MultiplexedConnection;
 use store_domain::Cents;
 use store_domain::cache::{self, ORDER_FIELDS, STOCK_FIELDS};
 use store_domain::changes::Entity;
@@ -16,7 +15,7 @@ use store_domain::stock::{StockLevel, StockedProduct};
 
 use super::findings::{Audit, Check};
 use crate::progress::{Progress, Step};
-use crate::redis_keys::scan;
+use crate::redis_keys::StoreKeys;
 
 // Both take the last id of the batch before. The limit is the number of commands in one round trip to Redis.
 
@@ -35,7 +34,7 @@ WHERE s.product_id > ? ORDER BY s.product_id LIMIT 1000";
 /// Compares every order.
 pub(super) async fn audit_orders(
     conn: &mut Transaction<'_>,
-    redis: &mut MultiplexedConnection,
+    keys: &mut StoreKeys,
     audit: &mut Audit,
     progress: Progress,
 ) -> Result<()> {
@@ -55,16 +54,16 @@ pub(super) async fn audit_orders(
             .into_iter()
             .map(|order| (order.order_id, order))
             .collect();
-        comparison.compare(redis, &ORDERS_IN_REDIS, batch).await?;
+        comparison.compare(keys, &ORDERS_IN_REDIS, batch).await?;
     }
-    comparison.find_unknown_keys(redis).await?;
+    comparison.find_unknown_keys(keys).await?;
     Ok(())
 }
 
 /// Compares every stock level.
 pub(super) async fn audit_stocks(
     conn: &mut Transaction<'_>,
-    redis: &mut MultiplexedConnection,
+    keys: &mut StoreKeys,
     audit: &mut Audit,
     progress: Progress,
 ) -> Result<()> {
@@ -87,9 +86,9 @@ pub(super) async fn audit_stocks(
             .into_iter()
             .map(|stock| (stock.level.product_id, stock))
             .collect();
-        comparison.compare(redis, &STOCKS_IN_REDIS, batch).await?;
+        comparison.compare(keys, &STOCKS_IN_REDIS, batch).await?;
     }
-    comparison.find_unknown_keys(redis).await?;
+    comparison.find_unknown_keys(keys).await?;
     Ok(())
 }
 
@@ -162,7 +161,7 @@ impl<'a> Comparison<'a> {
     /// Compares what MySQL has with the hashes in Redis.
     async fn compare<T: PartialEq, const N: usize>(
         &mut self,
-        redis: &mut MultiplexedConnection,
+        keys: &mut StoreKeys,
         coding: &Coding<T, N>,
         expected: Vec<(i64, T)>,
     ) -> Result<()> {
@@ -171,15 +170,15 @@ impl<'a> Comparison<'a> {
         commands.ignore_errors();
         let fields: Vec<&str> = coding.fields.into_iter().chain(STATE_FIELDS).collect();
         for (id, _) in &expected {
-            commands.hmget(cache::key(self.entity, *id), &fields);
+            commands.hmget(keys.of(self.entity, *id), &fields);
         }
-        let found: Vec<RedisResult<Vec<Option<String>>>> = commands
-            .query_async(redis)
-            .await
-            .context("reading hashes from Redis")?;
+        let found: RedisResult<Vec<RedisResult<Vec<Option<String>>>>> =
+            commands.query_async(&mut keys.redis).await;
+        let found = keys.explained(found).context("reading hashes from Redis")?;
         self.step.advance(expected.len());
         for ((id, expected), found) in expected.into_iter().zip(found) {
             self.known.insert(id);
+            keys.check_held(&found)?;
             let Some(found) = shown(found, self.epoch) else {
                 continue;
             };
@@ -187,7 +186,7 @@ impl<'a> Comparison<'a> {
             if let Some(difference) = coding.difference(id, &expected, found) {
                 self.audit.add(
                     self.check,
-                    format!("{}: {difference}", cache::key(self.entity, id)),
+                    format!("{}: {difference}", keys.of(self.entity, id)),
                 );
             }
         }
@@ -195,15 +194,16 @@ impl<'a> Comparison<'a> {
     }
 
     /// Reports the keys that MySQL knows nothing of.
-    async fn find_unknown_keys(&mut self, redis: &mut MultiplexedConnection) -> Result<()> {
-        for key in scan(redis, &cache::pattern(self.entity)).await? {
-            let id = cache::id_in_key(self.entity, &key);
+    async fn find_unknown_keys(&mut self, keys: &mut StoreKeys) -> Result<()> {
+        for key in keys.all_of(self.entity).await? {
+            let id = keys.id_in(self.entity, &key);
             if id.is_some_and(|id| self.known.contains(&id)) {
                 continue;
             }
             let mut command = redis::cmd("HMGET");
             command.arg(&key).arg(&STATE_FIELDS);
-            let state: RedisResult<Vec<Option<String>>> = command.query_async(redis).await;
+            let state: RedisResult<Vec<Option<String>>> =
+                command.query_async(&mut keys.redis).await;
             if state.is_ok_and(|state| is_shown(&state, self.epoch)) {
                 self.audit
                     .add(self.check, format!("{key}: in Redis, but not in MySQL"));

@@ -15,6 +15,7 @@ pub use self::findings::{Audit, Check};
 
 use crate::addresses::Addresses;
 use crate::progress::Progress;
+use crate::redis_keys::StoreKeys;
 
 /// Between two audits of a store that is expected to become right.
 const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,16 +26,17 @@ const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 /// time of a request.
 ///
 /// # Errors
-/// When a server is down or has no tables.
+/// When a server is down or has no tables, or Redis holds the store's keys under another prefix or on another node.
 pub async fn audit(addresses: &Addresses, progress: Progress) -> Result<Audit> {
     let mut conn = addresses.mysql().await?;
-    let mut redis = addresses.redis().await?;
+    let mut keys = StoreKeys::open(addresses).await?;
+    keys.check_prefix().await?;
     let mut audit = Audit::default();
     let mut snapshot = snapshot(&mut conn).await?;
     database::audit_totals(&mut snapshot, &mut audit, progress).await?;
-    cache::audit_orders(&mut snapshot, &mut redis, &mut audit, progress).await?;
-    cache::audit_stocks(&mut snapshot, &mut redis, &mut audit, progress).await?;
-    reports::audit_reports(&mut snapshot, &mut redis, &mut audit, progress).await?;
+    cache::audit_orders(&mut snapshot, &mut keys, &mut audit, progress).await?;
+    cache::audit_stocks(&mut snapshot, &mut keys, &mut audit, progress).await?;
+    reports::audit_reports(&mut snapshot, &mut keys, &mut audit, progress).await?;
     snapshot.rollback().await.context("ending the snapshot")?;
     conn.disconnect().await.context("disconnecting")?;
     Ok(audit)
@@ -43,7 +45,7 @@ pub async fn audit(addresses: &Addresses, progress: Progress) -> Result<Audit> {
 /// Audits again and again until nothing differs or `settle` has passed, and gives the last audit.
 ///
 /// # Errors
-/// When a server is down or has no tables.
+/// When a server is down or has no tables, or Redis holds the store's keys under another prefix or on another node.
 pub async fn audit_until_clean(
     addresses: &Addresses,
     settle: Duration,

@@ -3,8 +3,7 @@
 use anyhow::{Context, Result};
 use mysql_async::Transaction;
 use mysql_async::prelude::Queryable;
-use redis::AsyncCommands;
-use redis::aio::MultiplexedConnection;
+use redis::{AsyncCommands, RedisResult};
 use serde_json::{Value, json};
 use store_domain::Cents;
 use store_domain::cache::report_key;
@@ -12,6 +11,7 @@ use store_domain::reports::{BestSeller, Report, Spender, TOP};
 
 use super::findings::{Audit, Check};
 use crate::progress::Progress;
+use crate::redis_keys::StoreKeys;
 
 // From the orders themselves, not from the tables of totals: these are audited too.
 
@@ -26,16 +26,16 @@ GROUP BY product_id HAVING total > 0 ORDER BY total DESC, product_id LIMIT ?";
 /// Compares the reports that are there. One that is not will be made for its next reader.
 pub(super) async fn audit_reports(
     conn: &mut Transaction<'_>,
-    redis: &mut MultiplexedConnection,
+    keys: &mut StoreKeys,
     audit: &mut Audit,
     progress: Progress,
 ) -> Result<()> {
     let _step = progress.step("reports in Redis", 0);
     for report in Report::ALL {
-        let key = report_key(report);
-        let body: Option<String> = redis
-            .get(key)
-            .await
+        let key = keys.named(report_key(report)).into_owned();
+        let body: RedisResult<Option<String>> = keys.redis.get(key.as_str()).await;
+        let body = keys
+            .explained(body)
             .with_context(|| format!("reading {key}"))?;
         let Some(body) = body else { continue };
         let expected = expected(conn, report).await?;

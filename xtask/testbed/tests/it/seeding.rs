@@ -70,6 +70,27 @@ async fn an_emptied_store_takes_other_data_and_strangers_keep_theirs() {
 }
 
 #[tokio::test]
+async fn keys_go_if_they_begin_with_the_store_s_prefix() {
+    let store = seeded_store().await;
+    let mut redis = store.redis().await.unwrap();
+    for prefix in ["", "{store}:", "{other}:"] {
+        for name in ["cache:state", "order:1", "report:best-sellers"] {
+            let () = redis.set(format!("{prefix}{name}"), 1).await.unwrap();
+        }
+    }
+    let prefixed = store.addresses().clone().with_key_prefix("{store}:");
+    let prefixed = prefixed.unwrap();
+    assert_eq!(seed::state_elsewhere(&prefixed).await.unwrap(), None);
+    seed::empty(&prefixed).await.unwrap();
+    let keys: Vec<String> = redis.keys("{store}:*").await.unwrap();
+    assert_eq!(keys, Vec::<String>::new());
+    let keys: Vec<String> = redis.keys("*").await.unwrap();
+    assert_eq!(keys.len(), 6, "{keys:?}");
+    let other = seed::state_elsewhere(&prefixed).await.unwrap();
+    assert!(other.is_some_and(|key| key.ends_with("cache:state")));
+}
+
+#[tokio::test]
 async fn a_store_without_tables_is_told_to_migrate() {
     let store = testbed::DataStore::start(env!("CARGO_TARGET_TMPDIR"))
         .await
