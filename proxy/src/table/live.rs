@@ -203,7 +203,6 @@ impl LiveTable {
     ///
     /// # Errors
     /// There is no such upstream.
-    /// There is no such upstream.
     pub(crate) async fn drain(
         &self,
         address: &str,
