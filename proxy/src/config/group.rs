@@ -78,7 +78,7 @@ pub enum HashOn {
     Header(HeaderName),
 }
 
-/// Which requests may go out on a connection that was used before. The server may close such a connection at any moment.
+/// Which requests may go out on a connection that was used before. The server may close such a connection at any time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reuse {

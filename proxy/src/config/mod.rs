@@ -210,8 +210,8 @@ pub struct AccessLog {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
-    /// The path segments that a path must begin with. Routes with a host come before those without, longer prefixes before
-    /// shorter ones.
+    /// The path segments that a path must begin with. Routes with a host are tried before those without, and longer
+    /// prefixes before shorter ones.
     #[serde(default = "everything")]
     pub path_prefix: String,
     /// The host that a request must be for, without its port; without it, any host matches.
