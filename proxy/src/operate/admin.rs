@@ -269,7 +269,7 @@ impl Resource {
 /// Refuses requests of web pages that this listener did not serve. It served the console itself.
 ///
 /// # Errors
-/// [`AdminError::FromBrowser`].
+/// The request comes from such a page.
 pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), AdminError> {
     match is_from_elsewhere(headers) {
         true => Err(AdminError::FromBrowser),

@@ -87,8 +87,8 @@ pub struct Handover {
     pub new: u32,
 }
 
-/// Starts `binary` (by default this program), waits until it is ready, tells the running process to hand over, and waits
-/// until the new one answers.
+/// Starts `binary` (by default this program), waits until it is ready, tells the running process to hand over, and
+/// waits until the new one answers.
 ///
 /// # Errors
 /// See [`UpgradeError`]. The old process goes on, unless the error says otherwise.
