@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 
 /// The state of all names of the configuration.
 pub(crate) struct Names {
-    /// Written after each look-up.
+    /// Written by look-ups and reloads.
     known: Mutex<BTreeMap<ServerLocation, NameState>>,
     files: SystemFiles,
     metrics: Arc<Metrics>,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Lets at most so many of a kind pass in each second. It never blocks.
+/// Lets a limited number of events pass in each second. It never blocks.
 #[derive(Debug)]
 pub struct PerSecond {
     most: u64,

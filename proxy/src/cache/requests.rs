@@ -18,8 +18,8 @@ pub(super) fn use_for(request: &RequestHeader, settings: &config::Cache) -> Cach
         return CacheUse::None;
     }
     let headers = &request.headers;
-    // Answers to these are for one person (cookies; see RFC 9111, section 3.5) or depend on conditions that the cache
-    // does not check.
+    // Requests for one person (cookies; RFC 9111, section 3.5, says the same of `Authorization`), with conditions that
+    // the cache does not check, or with a body.
     let beyond = [COOKIE, IF_MATCH, IF_UNMODIFIED_SINCE, TRANSFER_ENCODING];
     let has_body = headers.get(CONTENT_LENGTH).is_some_and(|l| l != "0");
     let bypasses = has_body

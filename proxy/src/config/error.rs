@@ -13,7 +13,7 @@ pub enum ConfigError {
         /// The system's error.
         error: std::io::Error,
     },
-    /// A setting in the file is wrong.
+    /// The file can be read, but its content is wrong.
     #[error("{}:{line}: {reason}", file.display())]
     Wrong {
         /// The file.

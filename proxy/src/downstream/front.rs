@@ -157,7 +157,7 @@ impl Front {
         };
         let versions = self.versions(&wire, client);
         if let Some(problem) = refused {
-            // Give the place back first: a refused connection must not keep out those that follow.
+            // Give the place back first: a refused connection must not keep out other ones.
             drop((connection, place));
             return Box::pin(self.turn_away(wire, problem, client, versions)).await;
         }
@@ -227,7 +227,7 @@ impl Front {
         &self.refusals
     }
 
-    /// Waits until pingora has finished its own work.
+    /// Tells pingora to close its idle client connections, as the proxy stops.
     pub(crate) async fn cleanup(&self) {
         self.proxy.http_cleanup().await;
     }

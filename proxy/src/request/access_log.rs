@@ -72,7 +72,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) upstream: Option<&'a str>,
     /// How many tries there were, one after the other.
     pub(crate) tries: usize,
-    /// What the cache did, if the request concerns one.
+    /// What the cache did, if one is involved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache: Option<&'a str>,
     /// Why the proxy refused the request, if it did.

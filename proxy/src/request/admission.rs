@@ -130,7 +130,7 @@ fn take(live: &LiveTable, exchange: &mut Exchange, kind: Kind) -> Result<(), Pro
     Ok(())
 }
 
-/// The request's `Host`; empty if there is none. A head that is checked before pingora sees it names its host there.
+/// The request's `Host`; empty if there is none. If the target had an authority, it was moved there.
 fn host(request: &RequestHeader) -> &str {
     let host = request.headers.get(HOST);
     host.and_then(|host| host.to_str().ok()).unwrap_or_default()

@@ -91,7 +91,7 @@ pub(crate) struct ExchangeEnd {
     pub(crate) status: Option<u16>,
     /// Whether the answer was cut short, or was the proxy's own.
     pub(crate) failed: bool,
-    /// What the cache did; `None` if the request does not concern one.
+    /// What the cache did; `None` if no cache is involved.
     pub(crate) outcome: Option<Outcome>,
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn end(session: &Session, exchange: &Exchange, error: Option<&Error>)
     }
 }
 
-/// What the cache did; `None` if the request does not concern one.
+/// What the cache did; `None` if no cache is involved.
 pub(crate) fn outcome(session: &Session, exchange: &Exchange) -> Option<Outcome> {
     Outcome::of(&session.cache, exchange.caching.usage)
 }

@@ -35,7 +35,7 @@ pub enum StartError {
         /// The system's error.
         error: io::Error,
     },
-    /// The environment's settings of traces are wrong.
+    /// Tracing can't be set up as the environment says.
     #[error("{0}")]
     Trace(String),
     /// The file with the admin token can't be read or created.

@@ -41,8 +41,8 @@ pub(crate) fn check_free(addresses: &[SocketAddr]) -> Result<(), (SocketAddr, io
     held.map(drop)
 }
 
-/// A listener for clients, without pingora's read buffer: that takes 64 KiB for each connection, busy or idle, and
-/// `Wire` has a buffer of its own.
+/// A listener for clients, without pingora's read buffer, which takes 64 KiB for each connection, busy or idle. The
+/// connections of a thread share a buffer instead, see `downstream::wire`.
 pub(crate) fn listener(address: SocketAddr) -> ListenerConfig {
     let no_read_buffer = L4BufferSettings::default().read(0);
     ListenerConfig::tcp(address.to_string())
