@@ -37,6 +37,7 @@ impl Reloader {
     }
 
     /// Puts the file in force. Returns the sections that changed but need a new process.
+    ///
     /// # Errors
     /// What is wrong with the file. Nothing changes then.
     pub(crate) async fn reload(&self) -> Result<Vec<&'static str>, ConfigError> {

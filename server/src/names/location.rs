@@ -25,6 +25,7 @@ pub enum ServerLocation {
 
 impl ServerLocation {
     /// Reads `host:port`, where the host is a name or an IP address.
+    ///
     /// # Errors
     /// The text is no such address, or the port is 0. The error says what to write.
     pub fn at_address(text: &str) -> Result<Self, String> {
