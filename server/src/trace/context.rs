@@ -54,7 +54,7 @@ pub struct Ids {
     pub trace: TraceId,
     /// The span.
     pub span: SpanId,
-    /// Whether the trace is in the sample, so that it is sent whether the request is slow or failed or not.
+    /// Whether the trace is in the sample. If so, it is sent even if the request is neither slow nor failed.
     pub is_sampled: bool,
 }
 
