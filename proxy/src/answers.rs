@@ -1,8 +1,9 @@
-//! What the admin listener answers, as `docs/PROXY.md` describes it: each answer is one type, which `operate::admin` makes
-//! and `operate::client` reads.
+//! The answers of the admin listener, as `docs/PROXY.md` describes them. Each answer is one type, which
+//! `operate::admin` writes and `operate::client` reads.
 //!
-//! Nothing here knows how a change is made. A client may be newer or older than the process it asks, as during an upgrade:
-//! so what an earlier version did not say is an option, words stay words, and what an answer has besides is ignored.
+//! Nothing here knows how a change is made. A client may be newer or older than the process that answers, as during an
+//! upgrade. So a field that an earlier version did not send is an `Option`, words stay strings, and unknown fields are
+//! ignored.
 
 use serde::{Deserialize, Serialize};
 use store_server::build::Build;
@@ -10,26 +11,26 @@ use store_server::build::Build;
 /// The answer to `GET /status`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Status {
-    /// Which build of the proxy it is.
+    /// Which build of the proxy answers.
     #[serde(flatten)]
     pub(crate) build: Option<Build>,
     /// Its process id.
     pub(crate) pid: u32,
-    /// The file that it runs, by device and inode: the same words are the same file.
+    /// The program's file, by device and inode: equal strings mean the same file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) program: Option<String>,
-    /// Its groups, by name.
+    /// The groups, by name.
     pub(crate) groups: Vec<GroupStatus>,
 }
 
 /// One group of [`Status`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct GroupStatus {
-    /// Its name.
+    /// Name of the group.
     pub(crate) name: String,
-    /// How its upstreams are picked, as in the file.
+    /// The policy by which upstreams are picked, as in the file.
     pub(crate) policy: String,
-    /// Its upstreams, in the file's order.
+    /// The upstreams, in the order of the file.
     pub(crate) upstreams: Vec<UpstreamStatus>,
     /// The names in the file that stand for upstreams.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -41,9 +42,9 @@ pub(crate) struct GroupStatus {
 pub(crate) struct NameStatus {
     /// The name, as in the file.
     pub(crate) name: String,
-    /// How many addresses are known of it.
+    /// How many addresses are known for the name.
     pub(crate) addresses: usize,
-    /// Why the last look-up brought nothing, if it did not.
+    /// Why the last look-up found nothing, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) trouble: Option<String>,
 }
@@ -51,22 +52,22 @@ pub(crate) struct NameStatus {
 /// One upstream of [`Status`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct UpstreamStatus {
-    /// The address, as in the file or as it was found.
+    /// The address, as the file or a look-up gives it.
     pub(crate) address: String,
-    /// The name in the file that it was found by, if it was.
+    /// The name in the file that led to the address; `None` if the file gives the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
-    /// Its share, compared with the others'.
+    /// Share of the requests, relative to other upstreams' weights.
     pub(crate) weight: u16,
     /// `up`, `unready`, `down`, `ejected`, `draining` or `drained`.
     pub(crate) state: String,
-    /// Requests it is busy with.
+    /// Requests that have a connection or are getting one.
     pub(crate) in_flight: usize,
-    /// Requests that wait for it.
+    /// Requests that wait for a slot.
     pub(crate) queued: usize,
-    /// Requests sent there since the start.
+    /// Requests sent to the upstream since the proxy started.
     pub(crate) requests: usize,
-    /// How often it was left out for failing requests, since the start.
+    /// How often the upstream was ejected since the proxy started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ejections: Option<u64>,
 }
@@ -83,11 +84,11 @@ pub(crate) struct Reload {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Drain {
     pub(crate) upstream: String,
-    /// As in [`UpstreamStatus`].
+    /// Same as [`UpstreamStatus::state`].
     pub(crate) state: String,
 }
 
-/// The answer to the end of a drain.
+/// The answer to an undrain.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Undrain {
     pub(crate) upstream: String,
@@ -96,12 +97,12 @@ pub(crate) struct Undrain {
 /// The answer to a purge.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Purge {
-    /// How many answers were forgotten.
+    /// How many kept answers were forgotten.
     pub(crate) purged: usize,
 }
 
 impl Status {
-    /// The upstreams that an operator took out.
+    /// Addresses of the upstreams that an operator has drained or is draining.
     pub(crate) fn drained(&self) -> impl Iterator<Item = &str> {
         let upstreams = self.groups.iter().flat_map(|group| &group.upstreams);
         upstreams
@@ -110,7 +111,7 @@ impl Status {
     }
 }
 
-/// The word that stands for `value` in the answers, as in the settings.
+/// The word for `value` in the answers, which is the same as in the settings.
 pub(crate) fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,

@@ -1,12 +1,12 @@
-//! A load balancer for store hosts, built on pingora: it picks a healthy upstream for each request, tries another one
-//! where that can't do a thing twice, and refuses what no server should see.
+//! A load balancer for store hosts, built on pingora. It picks a healthy upstream for each request, tries another one
+//! if that can't do a thing twice, and refuses requests that no server should see.
 //!
 //! Each folder is one station of a request's way. `POST /orders` comes in at `downstream`, which accepts the connection
-//! and reads its head by the rules of `message`. `clients` says whether its sender may have one more request, and
-//! `request` follows it through pingora's phases. `table`, the configuration in force, finds its route, and `upstream`
+//! and reads its head by the rules of `message`. `clients` decides whether the client may have one more request, and
+//! `request` takes it through pingora's phases. `table`, the configuration in force, finds its route, and `upstream`
 //! picks the host that is asked, at an address that `names` may have looked up. A GET may be answered from the `cache`.
-//! `operate` changes what serves, and `server` starts and ends it all. Nothing that serves imports either of the two:
-//! `tests/it/rooms.rs` makes sure of that.
+//! `operate` changes what serves, and `server` starts and ends everything. Code that serves imports neither of these
+//! two: `tests/it/rooms.rs` checks that.
 
 mod answers;
 mod cache;

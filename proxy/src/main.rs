@@ -1,4 +1,4 @@
-//! `store-proxy`: serves, or tells a running one what to do.
+//! `store-proxy`: serves, or sends a command to a running proxy.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,17 +14,17 @@ use store_proxy::server::{self, StartError};
 use store_server::terminal::{arguments, succeed};
 use store_server::{logging, names};
 
-/// A request costs dozens of small allocations, which took 15 % of the time with the system's allocator.
+/// With the system's allocator, the dozens of small allocations of a request took 15 % of the time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The program's name in its messages.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// What is said of a reload that has nothing left to do.
+/// The message after a reload that needs no upgrade.
 const IN_FORCE: &str = "the settings are in force";
 
-/// How long the process waits at its end for tasks that are left.
+/// How long the process waits at its end for remaining tasks.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
@@ -77,7 +77,7 @@ async fn check(settings: &Serve) -> ExitCode {
     }
 }
 
-/// Carries out an operator's command on a proxy that runs elsewhere.
+/// Sends an operator's command to a running proxy.
 async fn operate(command: &Command, serve: &Serve) -> ExitCode {
     match command {
         Command::Upgrade { binary, target } => {
@@ -137,7 +137,7 @@ async fn ask(command: &Command, config: &Path) -> Result<String, ClientError> {
         Command::Purge { .. } => format!("{} answers are forgotten", proxy.purge().await?),
         Command::Status { json: true, .. } => proxy.status_text().await?,
         Command::Status { .. } => proxy.status_table().await?,
-        // The others are done by `operate`.
+        // `operate` handles the other commands.
         Command::Reload { .. } | Command::Upgrade { .. } | Command::Healthcheck => {
             match proxy.reload().await? {
                 sections if sections.is_empty() => IN_FORCE.into(),

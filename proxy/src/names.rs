@@ -1,7 +1,7 @@
-//! What is known of the names of servers in the configuration.
+//! The addresses of the servers that the configuration gives by name.
 //!
-//! [`Names`] remembers the addresses that were found last for each name, so that servers stay known when no name server
-//! answers, and knows when it is time to look a name up again. `table` does so, and decides what follows from the answer.
+//! [`Names`] remembers the last known addresses of each name, so that servers stay known when no name server answers,
+//! and decides when a name is looked up again. `table` does the look-ups, and decides what follows from the answers.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,18 +17,18 @@ use store_server::names::{Change, LookupError, NameState, Resolver, SystemFiles,
 use crate::config::{Config, ServerLocation};
 use crate::metrics::Metrics;
 
-/// What is known of all names of the configuration.
+/// The state of all names of the configuration.
 pub(crate) struct Names {
-    /// Written by whoever has asked.
+    /// Written by look-ups and reloads.
     known: Mutex<BTreeMap<ServerLocation, NameState>>,
     files: SystemFiles,
     metrics: Arc<Metrics>,
 }
 
-/// What is known of one name.
+/// What operators are shown about one name.
 pub(crate) struct NameSummary {
     pub(crate) addresses: usize,
-    /// Why the last look-up brought nothing, if it did not.
+    /// Why the last look-up found nothing, if it failed.
     pub(crate) trouble: Option<String>,
 }
 
@@ -41,13 +41,13 @@ impl Names {
         })
     }
 
-    /// Looks all names of `config` up at the same time. What can't be looked up is logged, and stays as it was.
+    /// Looks up all names of `config` at the same time. A failed look-up is logged, and the name keeps its addresses.
     pub(crate) async fn ask_for_all(&self, config: &Config) {
         let asked = names_of(config).map(|location| self.ask(location, &config.resolver));
         join_all(asked).await;
     }
 
-    /// Looks one name up. Whether its addresses are others now.
+    /// Looks up one name. Returns whether its addresses have changed.
     pub(crate) async fn ask(&self, location: &ServerLocation, settings: &Resolver) -> bool {
         let name = location.to_string();
         self.metrics.announce_name(&name);
@@ -64,7 +64,7 @@ impl Names {
         matches!(change, Change::Addresses { .. })
     }
 
-    /// What was found for a name at last; nothing if it was never found.
+    /// The last known servers of a name; empty if the name was never found.
     pub(crate) fn found(&self, location: &ServerLocation) -> Vec<ResolvedServer> {
         let known = self.known.lock();
         known
@@ -72,7 +72,7 @@ impl Names {
             .map_or_else(Vec::new, |known| known.found().to_vec())
     }
 
-    /// What is known of a name.
+    /// What operators are shown about a name.
     pub(crate) fn summary(&self, location: &ServerLocation) -> NameSummary {
         let known = self.known.lock();
         let known = known.get(location);
@@ -82,7 +82,7 @@ impl Names {
         }
     }
 
-    /// Whether it is time to ask for a name.
+    /// Whether the name is to be looked up now.
     pub(crate) fn is_due(&self, location: &ServerLocation, now: Instant) -> bool {
         self.known
             .lock()
@@ -102,7 +102,7 @@ impl Names {
     }
 }
 
-/// All names that must be looked up; some of them more than once, if several groups have them.
+/// All names that must be looked up. A name that several entries have comes several times.
 pub(crate) fn names_of(config: &Config) -> impl Iterator<Item = &ServerLocation> {
     config
         .upstreams
@@ -112,7 +112,7 @@ pub(crate) fn names_of(config: &Config) -> impl Iterator<Item = &ServerLocation>
         .filter(|location| !matches!(location, ServerLocation::Address(_)))
 }
 
-/// What the names of a configuration mean at the moment, a line for each.
+/// What the names of a configuration stand for now, as one line for each name.
 pub(crate) async fn describe(config: &Config) -> String {
     let files = SystemFiles::default();
     let mut text = String::new();

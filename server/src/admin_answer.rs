@@ -1,4 +1,4 @@
-//! How an admin listener answers: with data that nobody keeps, and that no browser takes for anything else.
+//! The form of an admin listener's answers: nobody caches them, and no browser takes them for another media type.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::problem::MEDIA_TYPE;
 
-/// An answer of this kind.
+/// An answer with this media type and body, which must not be cached.
 #[must_use]
 pub fn data(media_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut answer = Response::new(body.into());
@@ -22,7 +22,7 @@ pub fn data(media_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes>
     answer
 }
 
-/// An answer that says what is wrong, by the members of a problem (RFC 9457).
+/// An answer with the members of a problem (RFC 9457).
 #[must_use]
 pub fn refusal(status: StatusCode, members: Map<String, Value>) -> Response<Bytes> {
     let mut answer = data(MEDIA_TYPE, Value::Object(members).to_string());

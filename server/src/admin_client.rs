@@ -1,6 +1,7 @@
-//! One request to an admin listener and its whole answer, over TCP or a Unix socket.
+//! Sends one request to an admin listener, over TCP or a Unix socket, and reads the whole answer.
 //!
-//! Each request has a connection of its own: a process that was replaced at its address would else be asked again.
+//! Each request opens a connection of its own. On a kept connection, a process that has been replaced at its address
+//! would still be asked.
 
 use std::error::Error;
 use std::io;
@@ -19,33 +20,33 @@ use tokio::time::timeout;
 
 use crate::admin_url::AdminUrl;
 
-/// Far above any answer of an admin listener.
+/// Most bytes of an answer; far more than any admin listener sends.
 const LARGEST_ANSWER: usize = 16 << 20;
 
-/// How long a request may take.
+/// How long the parts of a request may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Until there is a connection. Who is gone may say nothing at all.
+    /// Time limit for the connection. A machine that is gone may not even refuse it.
     pub connect: Duration,
-    /// Until the answer is there as a whole, the connection included.
+    /// Time limit for the whole answer, including the connection.
     pub answer: Duration,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum NoAnswer {
-    /// Nobody could be connected to, so nobody got the request.
+    /// No connection could be made, so nobody got the request.
     NotConnected(io::Error),
     /// The connection broke before the answer began.
     Broken(hyper::Error),
-    /// The answer broke off, or is larger than any.
+    /// The answer broke off, or is larger than the limit.
     BrokeOff(Box<dyn Error + Send + Sync>),
-    /// It was not there in time.
+    /// The answer did not come in time.
     Late,
 }
 
 impl NoAnswer {
-    /// The innermost cause, which says what the system says.
+    /// The innermost cause, which is the system's own message.
     #[must_use]
     pub fn cause(&self) -> String {
         match self {
@@ -57,10 +58,11 @@ impl NoAnswer {
     }
 }
 
-/// Sends `request`, whose URI is a path and maybe a query, to the listener at `url`, and reads its answer.
+/// Sends `request` to the listener at `url`, and reads its answer. The request's URI must be a path with or without a
+/// query.
 ///
 /// # Errors
-/// There is no whole answer.
+/// The whole answer could not be read.
 pub async fn send(
     url: &AdminUrl,
     request: Request<Bytes>,
@@ -113,7 +115,7 @@ async fn exchange(
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(NoAnswer::Broken)?;
-    // Dropping the set ends the task.
+    // Dropping the set ends the connection's task.
     let mut tasks = JoinSet::new();
     tasks.spawn(connection);
     let answer = sender.send_request(request.map(Full::new)).await;

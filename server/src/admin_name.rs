@@ -1,7 +1,7 @@
-//! The names that requests to an admin listener may be for.
+//! The host names that requests to an admin listener may be for.
 //!
-//! A web page can give its own name the address of a machine, and then read what a browser there fetches from it. It can't do
-//! that with an address or with `localhost`.
+//! A web page can make its own name resolve to the address of a machine, and then read what a browser on that machine
+//! fetches from there. It can't do that with an address or with `localhost`.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,8 @@ pub fn is_known(host: &str, configured: &[String]) -> bool {
             .any(|name| name.eq_ignore_ascii_case(host))
 }
 
-/// Whether a web page that the listener did not serve sent a request: somebody may have one open on the same machine.
+/// Whether a request was sent by a web page that the listener did not serve. Somebody on the same machine may have such
+/// a page open.
 #[must_use]
 pub fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     let host = headers.get(HOST).map(HeaderValue::as_bytes);
@@ -29,7 +30,7 @@ pub fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     origin.is_some_and(|origin| !is_own_origin(origin.as_bytes(), host))
 }
 
-/// Whether a request with this `Origin` comes from a page that the listener itself served: it has the request's `Host`.
+/// Whether this `Origin` is the listener's own, so that it served the page: origin and `Host` are the same.
 fn is_own_origin(origin: &[u8], host: Option<&[u8]>) -> bool {
     let own = origin.strip_prefix(b"http://");
     own.is_some() && own == host

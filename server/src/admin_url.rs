@@ -1,4 +1,4 @@
-//! The address of an admin interface, as its client is given it.
+//! The URL of an admin listener, as clients are given it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::listener::LONGEST_SOCKET_PATH;
 
-/// The address of an admin interface: `http://127.0.0.1:5100` or `unix:/run/store-host.sock`.
+/// The URL of an admin listener: `http://127.0.0.1:5100` or `unix:/run/store-host.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminUrl {
     /// Host and port.
@@ -36,7 +36,7 @@ impl FromStr for AdminUrl {
 }
 
 fn socket(path: &str) -> Result<AdminUrl, String> {
-    // `unix:///run/x`, a URL with an empty host, is in use too.
+    // `unix:///run/x`, a URL with an empty host, is common too.
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() {
         return Err("names no socket: write it as unix:/run/store-host.sock".into());

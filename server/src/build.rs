@@ -1,4 +1,4 @@
-//! Which build of a server this is: for `--version`, `status` and a metric.
+//! The build of a server: for `--version`, `status` and a metric.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::Declare;
 
-/// What `--version` prints behind the name of the program.
+/// The text that `--version` prints after the name of the program.
 pub const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (commit ",
@@ -21,15 +21,15 @@ pub const VERSION: &str = concat!(
 pub struct Build {
     /// The version in `Cargo.toml`.
     pub version: String,
-    /// The commit, shortened, with `-dirty` at its end if files had been changed since. `unknown` if the build did not name
-    /// one.
+    /// The shortened commit, with `-dirty` at its end if files had been changed since. `unknown` if the build did not
+    /// name a commit.
     pub commit: String,
-    /// Cargo's profile: `dev`, or `dist` for what is shipped.
+    /// Cargo's profile: `dev`, or `dist` in releases.
     pub profile: String,
 }
 
 impl Build {
-    /// The build that runs.
+    /// The running build.
     #[must_use]
     pub fn this() -> Self {
         Self {
@@ -39,10 +39,10 @@ impl Build {
         }
     }
 
-    /// Declares the metric `name`, which is 1 for the build that runs.
+    /// Declares the metric `name`, which is 1 for the running build.
     ///
     /// # Errors
-    /// There is a metric of this name.
+    /// There already is a metric of this name.
     pub fn declare(&self, declare: &Declare<'_>, name: &str) -> prometheus::Result<()> {
         let help = "Always 1: the build that runs";
         let labels = ["version", "commit", "profile"];
@@ -76,7 +76,7 @@ mod tests {
     fn a_build_is_named_in_the_same_way_everywhere() {
         let build = Build::this();
         assert_eq!(build.to_string(), VERSION);
-        // Tests are built in a profile that cargo's users know.
+        // Tests are built in one of cargo's usual profiles.
         assert!(["dev", "release", "dist"].contains(&build.profile.as_str()));
         let registry = Registry::new();
         let declare = Declare::new(&registry);

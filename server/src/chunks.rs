@@ -1,12 +1,13 @@
-//! Where a chunked body ends (RFC 9112, section 7.1). This looks at bodies before hyper and pingora do, which forgive what
-//! other servers may read differently: the next head begins where this says that the body ends.
+//! Finds the end of a chunked body (RFC 9112, section 7.1). Bodies are checked here before hyper and pingora read them,
+//! as these accept framing that other servers may read differently. The next request's head begins where the body ends
+//! by these rules.
 
 use crate::field;
 
 /// Longest line between chunks, and longest trailer line, in bytes.
 const LONGEST_LINE: usize = 1024;
 
-/// Most bytes of all trailers, and of all chunk extensions, which no one here reads.
+/// Most bytes of all trailers and chunk extensions together; nothing here reads them.
 const LONGEST_EXTRAS: usize = 16 * 1024;
 
 /// Follows the framing of one chunked body.
@@ -14,7 +15,7 @@ const LONGEST_EXTRAS: usize = 16 * 1024;
 pub struct Chunks {
     state: State,
     line: Vec<u8>,
-    /// Bytes of extensions and trailers so far.
+    /// Bytes of extensions and trailers that were seen.
     extra_bytes: usize,
 }
 
@@ -23,9 +24,9 @@ enum State {
     /// In the line with a chunk's size.
     #[default]
     Size,
-    /// In a chunk, with so many bytes to come.
+    /// In a chunk, with this many bytes still to come.
     Data(u64),
-    /// In the CR LF after a chunk, with so many bytes seen.
+    /// In the CR LF after a chunk, with this many of its bytes seen.
     AfterData(usize),
     /// In the lines after the last chunk.
     Trailers,
@@ -34,24 +35,24 @@ enum State {
 }
 
 impl Chunks {
-    /// Whether the last chunk and all trailers were there.
+    /// Whether the last chunk and all trailers have come.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.state == State::End
     }
 
-    /// Takes in the next bytes and says how many of them are the body's.
+    /// Reads the next bytes, and returns how many of them belong to the body.
     ///
     /// # Errors
-    /// The bytes are not what must come next.
+    /// The bytes break the framing; the text says how.
     pub fn follow(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
         self.decode(bytes, |_| {})
     }
 
-    /// Like [`Chunks::follow`], and gives `data` what the chunks contain, piece by piece; no piece is empty.
+    /// Like [`Chunks::follow`], and passes the content of the chunks to `data`, piece by piece; no piece is empty.
     ///
     /// # Errors
-    /// The bytes are not what must come next.
+    /// The bytes break the framing; the text says how.
     pub fn decode(
         &mut self,
         mut bytes: &[u8],
@@ -126,7 +127,7 @@ impl Chunks {
     }
 }
 
-/// A chunk's size: hexadecimal digits only.
+/// Reads a chunk's size, which has hexadecimal digits only.
 fn size(digits: &[u8]) -> Result<u64, &'static str> {
     let wrong = "a chunk's size must be a hexadecimal number";
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     fn follow(body: &[u8]) -> Result<State, &'static str> {
-        // In one piece and byte by byte, which must come to the same.
+        // Once in one piece and once byte by byte, with the same result.
         let mut whole = Chunks::default();
         let verdict = whole.follow(body);
         let mut pieces = Chunks::default();

@@ -1,9 +1,9 @@
-//! Which addresses are one client.
+//! Which addresses count as one client.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The address that stands for all that are one client's: who has an IPv6 address usually has all that share its first 64
-/// bits. An IPv4 address in the form of IPv6 is the IPv4 address.
+/// The address that stands for a client in counts and limits. A client with one IPv6 address usually has all addresses
+/// with the same first 64 bits, so these count as one. An IPv4 address in IPv6 form becomes the IPv4 address.
 #[must_use]
 pub fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

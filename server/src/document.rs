@@ -1,5 +1,5 @@
-//! A file of settings in TOML: finds the line of a key, so that a complaint can name it, and puts serde's messages into plain
-//! words.
+//! A file of settings in TOML: finds the line of a key, so that an error can name it, and puts serde's messages into
+//! plain words.
 
 use std::ops::Range;
 
@@ -8,10 +8,10 @@ use toml::de::{DeTable, DeValue, Error};
 
 use crate::terminal::one_line;
 
-/// A key as the steps that lead to it from the top of the file; an entry of an array is a step by number.
+/// The path of a key from the top of the file, step by step. An entry of an array is a step with its number.
 pub type Path = Vec<String>;
 
-/// A file's text and its tree.
+/// A file's text and its syntax tree.
 #[derive(Debug)]
 pub struct Document<'a> {
     text: &'a str,
@@ -22,7 +22,7 @@ impl<'a> Document<'a> {
     /// Reads a file's text.
     ///
     /// # Errors
-    /// The text is not TOML; the error has the line and what is wrong there.
+    /// The text is not TOML. The error has the line, counted from 1, and the reason.
     pub fn parse(text: &'a str) -> Result<Self, (usize, String)> {
         let malformed = |error: Error| {
             let line = error.span().map_or(1, |span| line_at(text, span.start));
@@ -32,7 +32,8 @@ impl<'a> Document<'a> {
         Ok(Self { text, root })
     }
 
-    /// The line of a key; if there is no such key, that of the innermost table around it, or else the first line.
+    /// The line of a key, counted from 1. If there is no such key, the line of the innermost table around it, or else
+    /// the first line.
     #[must_use]
     pub fn line_of(&self, path: &[String]) -> usize {
         let mut offset = 0;
@@ -47,7 +48,7 @@ impl<'a> Document<'a> {
         self.line_at(offset)
     }
 
-    /// The key whose name or value is at `span`.
+    /// The path of the key whose name or value is at `span`.
     #[must_use]
     pub fn path_at(&self, span: &Range<usize>) -> Path {
         let mut found = Innermost::default();
@@ -55,7 +56,7 @@ impl<'a> Document<'a> {
         found.path
     }
 
-    /// The line, counted from 1, that is `offset` bytes from the beginning.
+    /// The line, counted from 1, at `offset` bytes from the beginning.
     #[must_use]
     pub fn line_at(&self, offset: usize) -> usize {
         line_at(self.text, offset)
@@ -67,7 +68,7 @@ fn line_at(text: &str, offset: usize) -> usize {
     before.iter().filter(|&&byte| byte == b'\n').count() + 1
 }
 
-/// The key as people write it: `upstreams.store.servers[0].weight`.
+/// A key's path as people write it: `upstreams.store.servers[0].weight`.
 #[must_use]
 pub fn name(path: &[String]) -> String {
     let mut name = String::new();
@@ -84,7 +85,7 @@ pub fn name(path: &[String]) -> String {
     name
 }
 
-/// Puts a message of serde into plain words, with a suggestion where a name is unknown.
+/// Puts a message of serde into plain words, with a suggestion if a name is unknown.
 #[must_use]
 pub fn explain(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
@@ -105,7 +106,7 @@ pub fn explain(message: &str) -> String {
 
 const WHOLE_NUMBER: &str = "expected a whole number in range";
 
-/// What to add to a complaint about an unknown `word`: `; did you mean …?`, or all known words if none is like it.
+/// The text to append to an error about an unknown `word`: `; did you mean …?`, or all known words if none is similar.
 #[must_use]
 pub fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
@@ -121,7 +122,7 @@ pub fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Strin
     }
 }
 
-/// What `step` leads to from `value`, or from the root if that is `None`, and where it begins.
+/// The value at `step` below `value` (or below the root, if `value` is `None`), and its offset in the text.
 fn child<'t, 'a>(
     value: Option<&'t DeValue<'a>>,
     root: &'t DeTable<'a>,
@@ -181,7 +182,7 @@ fn search_value(
 fn consider(place: &Range<usize>, path: &Path, span: &Range<usize>, found: &mut Innermost) {
     let width = place.len();
     let inside = place.start <= span.start && span.end <= place.end;
-    // A table and its only key may be equally wide. The key comes later, and is meant.
+    // A table and its only key may be equally wide. The key comes later, and is the right one.
     if inside && found.width.is_none_or(|narrowest| width <= narrowest) {
         found.path.clone_from(path);
         found.width = Some(width);

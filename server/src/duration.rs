@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// Longer than anyone needs, and short enough that adding it to a clock never overflows.
+/// Longest duration: more than any setting needs, and short enough that adding it to a clock never overflows.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Reads a duration, which must be above zero: no setting makes sense at zero.
+/// Reads a duration. It must be above zero, as no setting makes sense at zero.
 ///
 /// # Errors
 /// The text is no duration, or is zero or above a week. The error says what to write.
@@ -23,7 +23,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 /// Reads a duration, for serde's `with`.
 ///
 /// # Errors
-/// As for [`parse`].
+/// Same as for [`parse`].
 pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     parse(&text).map_err(serde::de::Error::custom)

@@ -1,6 +1,6 @@
-//! Reads `Forwarded` (RFC 7239, section 4).
+//! Parses the `Forwarded` header (RFC 7239, section 4).
 
-/// The `for` of each element of a line, `None` for an element without one. `None` as a whole if the line is malformed.
+/// The `for` of each element of a line; `None` for an element without one. Returns `None` if the line is malformed.
 #[must_use]
 pub fn elements(line: &[u8]) -> Option<Vec<Option<String>>> {
     let mut rest = line.trim_ascii();
@@ -33,7 +33,8 @@ fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (!token.is_empty()).then_some((token, rest))
 }
 
-/// A token or a quoted string (RFC 9110, section 5.6.4). Some write ports and brackets without quotes.
+/// Reads a token or a quoted string (RFC 9110, section 5.6.4). Some proxies write ports and brackets without quotes, so
+/// these are accepted.
 fn value(text: &[u8]) -> Option<(String, &[u8])> {
     let Some(mut rest) = text.strip_prefix(b"\"") else {
         let end = text.iter().position(|byte| b",; \t\"".contains(byte));

@@ -1,10 +1,10 @@
-//! Lines of a head of HTTP/1.1 (RFC 9112, sections 2.2 and 5), read more strictly than hyper and pingora do: what two servers
-//! could read differently is how requests are smuggled (section 11.2).
+//! Lines of an HTTP/1.1 head (RFC 9112, sections 2.2 and 5), read more strictly than hyper and pingora do: heads that
+//! two servers could read differently are how requests are smuggled (section 11.2).
 
-/// What a client is told of a line that ends without CR.
+/// The error for a line that ends without CR.
 pub const BARE_LINE_END: &str = "lines must end with CR LF";
 
-/// Whether a line ends without CR, from `start` on.
+/// Whether a line in `bytes[start..]` ends without CR.
 #[must_use]
 pub fn has_bare_line_end(bytes: &[u8], start: usize) -> bool {
     memchr::memchr_iter(b'\n', &bytes[start..])
@@ -12,7 +12,7 @@ pub fn has_bare_line_end(bytes: &[u8], start: usize) -> bool {
         .any(|at| at == 0 || bytes[at - 1] != b'\r')
 }
 
-/// Splits a line into a name and a value: no space before the colon, no folding, no control characters.
+/// Splits a line into a name and a value. Accepts no space before the colon, no folding and no control characters.
 ///
 /// # Errors
 /// The line is no field; the text says why.
@@ -32,19 +32,19 @@ pub fn split(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     Ok((name, value.trim_ascii()))
 }
 
-/// Whether a line has control characters, of which only the tab may stand in one.
+/// Whether a line has control characters other than tabs.
 #[inline]
 pub(crate) fn has_control(line: &[u8]) -> bool {
-    // Without an end at the first that is found, many are looked at in one step.
+    // The loop does not stop at the first hit, so the compiler can check many bytes in one step.
     line.iter().fold(false, |found, &byte| {
         found | (byte.is_ascii_control() & (byte != b'\t'))
     })
 }
 
-/// Reads a Content-Length: one plain number without a sign, and no list, not even of equal numbers.
+/// Reads a Content-Length: one plain number, without a sign. A list is refused, even of equal numbers.
 ///
 /// # Errors
-/// It is anything else.
+/// The value is anything else.
 pub fn content_length(value: &[u8]) -> Result<u64, &'static str> {
     std::str::from_utf8(value)
         .ok()

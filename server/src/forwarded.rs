@@ -1,4 +1,4 @@
-//! Reads from a request's headers for which client earlier proxies sent it.
+//! Finds the client for which earlier proxies sent a request, by the request's headers.
 
 use std::net::IpAddr;
 
@@ -10,9 +10,10 @@ pub use crate::elements::elements;
 /// The header that most proxies write; `Forwarded` is newer.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client that trusted proxies name: the last address that is no trusted proxy's own, or the first if all are. Each proxy
-/// adds the address that it saw at the end, and anyone may have invented what stands before that. The list is read from its
-/// end up to the first entry that is no address. `None` if no client is named.
+/// The client that trusted proxies name, or `None` if no client is named. Each proxy appends the address that it saw,
+/// and anyone may have invented what comes before that. So the list is read from its end, up to the first entry that is
+/// no address: the client is the first address found that `is_trusted` does not accept, or the last one read if it
+/// accepts all.
 pub fn client(headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let (mut client, mut nodes) = (None, nodes(headers));
     while let Some(Some(before)) = nodes.pop() {
@@ -24,7 +25,8 @@ pub fn client(headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> Optio
     client
 }
 
-/// All nodes that the request was sent for, as `X-Forwarded-For` or else `Forwarded` (RFC 7239) names them, the nearest last.
+/// The addresses that `X-Forwarded-For`, or else `Forwarded` (RFC 7239), lists, with the nearest last. An entry that is
+/// no address is `None`.
 fn nodes(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let nodes = headers.get_all(X_FORWARDED_FOR).iter().flat_map(|line| {
         let line = line.to_str().unwrap_or_default();
@@ -41,7 +43,8 @@ fn nodes(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
         .collect()
 }
 
-/// The address of a node, with or without a port; IPv6 in brackets (RFC 7239, section 6) or, as some write it, without.
+/// The address of a node, with or without a port. IPv6 addresses may be in brackets (RFC 7239, section 6) or, as some
+/// proxies write them, without.
 fn address(node: &str) -> Option<IpAddr> {
     let (ip, port) = match node.strip_prefix('[') {
         Some(rest) => rest.split_once(']')?,
@@ -68,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// Whom proxies in 10.0.0.0/8 name.
+    /// The client that proxies in 10.0.0.0/8 name.
     fn named(name: &'static str, value: &'static str) -> Option<String> {
         let value = HeaderValue::from_static(value);
         let headers = HeaderMap::from_iter([(HeaderName::from_static(name), value)]);

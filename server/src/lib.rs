@@ -1,12 +1,17 @@
-//! What both servers, `store-host` and `store-proxy`, say and understand in the same way.
+//! The code that both servers, `store-host` and `store-proxy`, share.
 //!
-//! Here lives what a client or an operator would notice if the two differed: the id of a request, the body of a problem,
-//! which heads and chunked bodies are too ambiguous to pass, whose word on a client's address counts and which addresses
-//! are one client, what an admin token is and who may present it, how a duration is written, what a log line and a trace
-//! look like, and how many of a kind there may be in a second, how a metric is declared, the page that shows all of it,
-//! which build it is, how a program says that it failed, what it tells its service manager, how it looks up names, where it
-//! is reached from its own machine, how an admin listener is asked and answers, and where in a file of settings the fault
-//! is. Nothing here knows wasmtime, pingora, a client's connection, or what a setting means.
+//! Code lives here if a client or an operator would notice a difference between the two servers:
+//!
+//! - for requests: ids (`request_id`), problems (`problem`), the rules for heads and chunked bodies (`field`,
+//!   `chunks`), and how a client's address is found (`forwarded`, `elements`, `client_network`);
+//! - for the admin listener: its answers (`admin_answer`), its client (`admin_client`, `admin_url`), the names that it
+//!   may be asked by (`admin_name`), tokens (`token`, `secret`) and the page (`console`);
+//! - for operators: settings (`document`, `duration`), logs (`logging`, `recent`), metrics, traces (`trace`,
+//!   `per_second`), the build (`build`), messages on the terminal (`terminal`) and to the service manager
+//!   (`service_manager`);
+//! - for the network: addresses of listeners (`listener`) and of names (`names`).
+//!
+//! Nothing here knows wasmtime, pingora, a client's connection, or what a setting means.
 
 pub mod admin_answer;
 pub mod admin_client;
@@ -46,7 +51,7 @@ pub fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
-/// Looked up, as each byte of each field's name is.
+/// A table, as this is asked for each byte of each field's name.
 const TOKEN: [bool; 256] = {
     let (mut table, marks) = ([false; 256], b"!#$%&'*+-.^_`|~");
     let mut byte = 0;

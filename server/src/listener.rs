@@ -6,11 +6,11 @@ use std::time::Duration;
 /// Most bytes of a Unix socket's path on Linux, without its closing zero (`unix(7)`).
 pub const LONGEST_SOCKET_PATH: usize = 107;
 
-/// Most connections at once that an admin listener has. They take file descriptors that clients' connections need, and no
-/// operator has so many.
+/// Most connections at once to an admin listener. They use file descriptors that clients' connections need, and no
+/// operator needs more.
 pub const MOST_ADMIN_CONNECTIONS: usize = 256;
 
-/// Longest wait for the whole of a component that an admin listener receives, to load it or to pass it on.
+/// Longest time in which an admin listener receives a whole component, to load it or to pass it on.
 pub const UPLOAD_LIMIT: Duration = Duration::from_secs(120);
 
 /// The address on which a program that listens at `listen` is reached from its own machine.

@@ -1,4 +1,4 @@
-//! Writes log lines on stderr from threads of their own, so that nothing that serves waits for a full pipe.
+//! Writes log lines to stderr from threads of their own, so that no request waits for a full pipe.
 
 use std::io::IsTerminal;
 
@@ -12,7 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::recent;
 
-/// The target of the audit log. No filter hides its lines, and none is dropped.
+/// The target of the audit log. No filter hides its lines, and none of them is dropped.
 pub const AUDIT: &str = "audit";
 
 /// Form of the log lines.
@@ -24,15 +24,15 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. Dropping the guards writes the lines that are left.
+/// Starts logging. Dropping the guards writes the lines that still wait.
 ///
 /// # Errors
-/// `filter` is not in the form that `--log` describes; `example` is.
+/// `filter` is not in the form that `--log` describes. The error shows `example`.
 pub fn start(format: LogFormat, filter: &str, example: &str) -> Result<[WorkerGuard; 2], String> {
     let all_but_audit = but_audit(filter, "off", example)?;
     let with_audit = but_audit(filter, "info", example)?;
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    // Rather than drop a line, whoever makes a change waits for a full pipe.
+    // Audit lines are never dropped: if the pipe is full, the code that makes a change waits.
     let all = NonBlockingBuilder::default().lossy(false);
     let (audit_writer, audit_guard) = all.finish(std::io::stderr());
     let usual = layer(format, writer).with_filter(all_but_audit);
@@ -45,7 +45,7 @@ pub fn start(format: LogFormat, filter: &str, example: &str) -> Result<[WorkerGu
     Ok([guard, audit_guard])
 }
 
-/// `filter`, with the audit log at a level of its own.
+/// The filter with the audit log at `level`, whatever `filter` says about it.
 fn but_audit(filter: &str, level: &str, example: &str) -> Result<EnvFilter, String> {
     let parsed: EnvFilter = filter.parse().map_err(|error| {
         format!("--log: `{filter}` is malformed: {error}; write for example `info` or `{example}`")

@@ -1,14 +1,14 @@
-//! At most so many in a second.
+//! Limits how many things may happen in a second.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Lets so many of a kind pass in each second. Nobody waits for it.
+/// Lets a limited number of events pass in each second. It never blocks.
 #[derive(Debug)]
 pub struct PerSecond {
     most: u64,
     started: Instant,
-    /// Those of the current second: the second in the upper half, their number in the lower.
+    /// The current second in the upper half, and how many have passed in it in the lower half.
     passed: AtomicU64,
 }
 

@@ -1,5 +1,5 @@
-//! The body of an answer that says what went wrong (RFC 9457). It has one extension member, `error`, which repeats `detail` for
-//! clients of the store that this one replaces.
+//! The body of an answer that reports a problem (RFC 9457). Its extension member `error` repeats `detail`, for clients
+//! of the store that this one replaces.
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use crate::request_id::urn;
 /// The body's media type.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// The JSON of a problem that the request `request_id` met.
+/// The JSON of a problem with the request `request_id`.
 #[must_use]
 pub fn body(status: StatusCode, detail: &str, request_id: &str) -> String {
     let mut members = members(status, detail);
@@ -17,7 +17,7 @@ pub fn body(status: StatusCode, detail: &str, request_id: &str) -> String {
     Value::Object(members).to_string()
 }
 
-/// The members of a problem without its `instance`: requests to an admin listener have no id.
+/// The members of a problem without `instance`, as requests to an admin listener have no id.
 #[must_use]
 pub fn members(status: StatusCode, detail: &str) -> Map<String, Value> {
     let title = status.canonical_reason().unwrap_or("Error");

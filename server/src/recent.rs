@@ -1,6 +1,6 @@
-//! The last lines of the audit log and the last warnings, in memory of constant size, for whoever looks at the console.
+//! The last lines of the audit log and the last warnings, for the console. They take a limited amount of memory.
 //!
-//! What components write is left out: only they know whose data it is.
+//! Lines of components are left out, as only the components know whose data is in them.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -19,54 +19,55 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::logging::AUDIT;
 
-/// Most lines of each list.
+/// Most lines in each list.
 const MOST: usize = 200;
 
-/// Most bytes of a message or a field; the rest is cut off.
+/// Most bytes of a message or a field; longer text is cut off.
 const LONGEST: usize = 500;
 
-/// What components write.
+/// The log target of components.
 const GUEST: &str = "guest";
 
-/// The lines of this process, which has one log.
+/// The lines of this process.
 static LINES: LazyLock<Mutex<Lines>> = LazyLock::new(Mutex::default);
 
-/// Lines by their time, the newest first.
+/// Lines in the order of their time, newest first.
 #[derive(Debug, Default)]
 struct Lines {
-    /// Changes that were made.
+    /// Audit lines of changes that were made.
     changes: VecDeque<Line>,
-    /// Those that were refused or failed, apart: anybody can ask for one, and shall push out no other's.
+    /// Audit lines of changes that were refused or failed. They have a list of their own, as anybody can ask for a
+    /// change, and must not push out the lines of changes that were made.
     refusals: VecDeque<Line>,
     warnings: VecDeque<Line>,
-    /// How many lines there were.
+    /// How many lines were logged in all.
     count: u64,
 }
 
 /// One line of the log.
 #[derive(Clone, Debug, Serialize)]
 struct Line {
-    /// RFC 3339, UTC.
+    /// Time of the line: RFC 3339, UTC.
     at: String,
     level: &'static str,
     target: String,
     message: String,
     #[serde(skip_serializing_if = "Map::is_empty")]
     fields: Map<String, Value>,
-    /// How often it came in a row.
+    /// How often the line came in a row.
     times: u32,
-    /// Its place among all lines: times can be the same.
+    /// Position among all lines, as several lines may have the same time.
     #[serde(skip)]
     number: u64,
 }
 
-/// The lines as `GET /events` shows them.
+/// The lines in the form that `GET /events` answers.
 #[must_use]
 pub fn json() -> Value {
     LINES.lock().json()
 }
 
-/// The part of the log that keeps lines here, of those that its filter lets through.
+/// The layer of the log that keeps the lines that its filter lets through.
 pub(crate) fn layer<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -109,7 +110,7 @@ impl Lines {
 
 fn keep(lines: &mut VecDeque<Line>, line: Line) {
     match lines.front_mut() {
-        // A warning for each request must not push the others out.
+        // A warning that is repeated for each request must not push out other lines.
         Some(last) if last.is_like(&line) => {
             *last = Line {
                 times: last.times + 1,
@@ -139,7 +140,7 @@ impl Line {
         }
     }
 
-    /// Whether another says the same. Whoever connects anew has another port.
+    /// Whether both lines have the same content. Ports of peers may differ, as each new connection has another port.
     fn is_like(&self, other: &Self) -> bool {
         let is_same = |(name, value): (&String, &Value)| {
             let other = other.fields.get(name);
@@ -155,7 +156,7 @@ impl Line {
     fn set(&mut self, field: &Field, value: Value) {
         match (field.name(), &value) {
             ("message", Value::String(text)) => self.message.clone_from(text),
-            // What crates say by way of `log` has its own fields for it.
+            // Lines that crates write through `log` have the real target in a field.
             ("log.target", Value::String(text)) => self.target.clone_from(text),
             ("log.file" | "log.line" | "log.module_path", _) => {}
             (name, _) => {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 /// The header that carries the id in requests and answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest id taken over from a client or a proxy.
+/// Longest id that is taken over from a client or a proxy, in bytes.
 const LONGEST: usize = 128;
 
 /// The id that came with a request, if it is short and plain enough for a log line.
@@ -31,7 +31,7 @@ pub fn new_id() -> HeaderValue {
     HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 
-/// The id as a URN. Characters that a URN may not have are percent-encoded (RFC 8141, section 2).
+/// The id as a URN. Characters that are not allowed in a URN are percent-encoded (RFC 8141, section 2).
 #[must_use]
 pub fn urn(request_id: &str) -> String {
     let mut urn = String::with_capacity(12 + request_id.len());

@@ -1,10 +1,10 @@
-//! Passwords and tokens, which must not be printed.
+//! Passwords and tokens, which must never be printed.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-/// A password or a token: its `Debug` is `***`.
+/// A password or a token. Its `Debug` output is `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
 

@@ -1,17 +1,17 @@
-//! What the service manager that started this process is told (sd_notify(3)): that it serves, reads its settings again,
-//! ends, or is still alive. Without such a manager nobody is told anything.
+//! Tells the service manager that started this process (sd_notify(3)) that the process serves, reads its settings
+//! again, ends, or is alive. Without a service manager, nothing happens.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::task::JoinSet;
 
-/// Says that this process serves, or has taken up its settings again. After an upgrade it says so in place of another.
+/// Tells that this process serves, or has finished a reload. After an upgrade, this also names the new main process.
 pub fn ready() {
     tell(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
 }
 
-/// Says that the settings are read again. [`ready`] ends that, whether they were taken up or not.
+/// Tells that the settings are read again. Call [`ready`] afterwards, whether the reload succeeded or not.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -19,13 +19,13 @@ pub fn reloading() {
     }
 }
 
-/// Says that this process ends, and that no other goes on in its place.
+/// Tells that this process ends, and that no other process continues its work.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Says again and again that this process is alive, if the service manager wants to hear that, until the task is dropped.
-/// To be called inside a runtime.
+/// Tells repeatedly that this process is alive, if the service manager expects that, until the returned task is
+/// dropped. Must be called inside a runtime.
 #[must_use]
 pub fn show_life() -> JoinSet<()> {
     let mut task = JoinSet::new();
@@ -40,7 +40,8 @@ pub fn show_life() -> JoinSet<()> {
     task
 }
 
-/// How often it wants to hear that; `None` if never. Half of what it waits for, as its manual advises.
+/// How often to send a sign of life; `None` if none is expected. This is half of the manager's limit, as its manual
+/// advises.
 fn sign_of_life() -> Option<Duration> {
     let limit = sd_notify::watchdog_enabled()?;
     Some(limit / 2).filter(|interval| !interval.is_zero())

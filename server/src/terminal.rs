@@ -1,6 +1,6 @@
-//! What a program prints for whoever started it: results on stdout, one line on stderr when it fails.
+//! What a program prints for the person who started it: results on stdout, and one line on stderr if it fails.
 //!
-//! The reader may have closed the pipe, which is no reason to stop half way: nothing here fails.
+//! Errors are ignored: the reader may have closed the pipe, which is no reason to stop halfway.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -13,14 +13,14 @@ pub fn say(line: &str) {
     _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Prints the result with which a program ends.
+/// Prints the result of a program that succeeds.
 #[must_use]
 pub fn succeed(text: &str) -> ExitCode {
     say(text);
     ExitCode::SUCCESS
 }
 
-/// Prints in one line on stderr why `program` ends with this exit code.
+/// Prints the reason why `program` fails as one line on stderr, and returns the exit code.
 #[must_use]
 pub fn fail(program: &str, reason: &dyn Display, code: u8) -> ExitCode {
     let line = one_line(&reason.to_string());
@@ -31,7 +31,7 @@ pub fn fail(program: &str, reason: &dyn Display, code: u8) -> ExitCode {
 /// Reads the command line of `program`.
 ///
 /// # Errors
-/// The exit code, after `--help` or `--version` was answered or the mistake was printed in one line.
+/// The exit code, if `--help` or `--version` was printed, or a mistake was reported in one line.
 pub fn arguments<C: Parser>(program: &str) -> Result<C, ExitCode> {
     C::try_parse().map_err(|answer| {
         let text = answer.to_string();
@@ -44,13 +44,13 @@ pub fn arguments<C: Parser>(program: &str) -> Result<C, ExitCode> {
     })
 }
 
-/// The text with one space in place of each run of spaces and line breaks.
+/// The text with each run of spaces and line breaks replaced by one space.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Lines with columns as wide as their widest cell, two spaces apart.
+/// The rows as lines, with columns as wide as their widest cell and two spaces between them.
 #[must_use]
 pub fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let mut widths = [0; N];

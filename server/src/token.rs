@@ -1,4 +1,4 @@
-//! Admin tokens: whoever sends a server's token may change the server.
+//! Admin tokens: whoever knows a server's token may change the server.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 
 use crate::Secret;
 
-/// Fewest bytes of a token; a shorter one could be guessed.
+/// Fewest bytes of a token; a shorter token could be guessed.
 pub const SHORTEST: usize = 16;
 
 /// Reads the token in a file.
@@ -21,13 +21,13 @@ pub fn read(file: &Path) -> io::Result<Secret> {
     Ok(Secret(std::fs::read_to_string(file)?.trim().to_owned()))
 }
 
-/// Whether others than the file's owner may read it.
+/// Whether other users than the file's owner may read it.
 #[must_use]
 pub fn is_readable_by_others(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
 }
 
-/// The token in a value of `Authorization`, if it is of the scheme `Bearer` (RFC 6750, section 2.1).
+/// The token in a value of `Authorization` with the scheme `Bearer` (RFC 6750, section 2.1); `None` for other schemes.
 #[must_use]
 pub fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     let (scheme, given) = authorization.split_at_checked(b"bearer ".len())?;
@@ -36,10 +36,10 @@ pub fn bearer(authorization: &[u8]) -> Option<&[u8]> {
         .then(|| given.trim_ascii())
 }
 
-/// The value of `Authorization` with which the token is sent.
+/// The value of `Authorization` that carries the token.
 ///
 /// # Errors
-/// It has characters that can't be sent.
+/// The token has characters that a header can't contain.
 pub fn authorization(token: &Secret) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::from_str(&format!("Bearer {}", token.0))
         .map_err(|_| "the admin token has characters that can't be sent".to_owned())?;
@@ -47,7 +47,7 @@ pub fn authorization(token: &Secret) -> Result<HeaderValue, String> {
     Ok(value)
 }
 
-/// Whether `given` is the token. The time of the comparison tells nothing about the token, not even its length.
+/// Whether `given` is the token. The time of the comparison reveals nothing about the token, not even its length.
 #[must_use]
 pub fn is_same(token: &Secret, given: &[u8]) -> bool {
     let digest = |bytes: &[u8]| Sha256::digest(bytes);

@@ -1,26 +1,26 @@
-//! What makes kept answers wrong: everything, by a purge, or one URI, by a request that wrote there.
+//! What makes kept answers wrong: a purge makes all of them wrong, a request that writes makes those of one URI wrong.
 //!
-//! The number of purges is part of each key: whoever asks after a purge looks for answers that were asked for after it, and
-//! waits for no other. Writes are counted for themselves: an answer that was asked for before its URI was written may show
-//! what was before, so it is not kept, however late it comes.
+//! The number of purges is part of each key, so a request after a purge finds no answer that was asked for before it,
+//! and does not wait for one. Writes are counted apart: an answer that was asked for before a write to its URI may show
+//! the state before that write, so it is not kept, however late it comes.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many slots URIs are spread over by their hash. If two URIs share a slot, a write to one also prevents an answer
-/// for the other from being kept, if that is on its way. Nothing worse comes of it.
+/// Number of slots that URIs are spread over by their hash. If two URIs share a slot, a write to one also keeps an
+/// answer for the other from being stored, if that answer is on its way. There is no other harm.
 const SLOTS: usize = 4096;
 
-/// Counts changes.
+/// Counts purges and writes.
 pub(super) struct Changes {
     purges: AtomicU64,
     writes: AtomicU64,
-    /// The number of the last write to a URI of this hash.
+    /// For each slot, the number of the last write to one of its URIs.
     last_write: Box<[AtomicU64]>,
     hasher: RandomState,
 }
 
-/// How many writes there had been at one time.
+/// The number of writes up to some moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WriteCount(u64);
 
@@ -46,13 +46,13 @@ impl Changes {
         WriteCount(self.writes.load(Ordering::Acquire))
     }
 
-    /// Notes that what has this key was written.
+    /// Notes that the URI with this key was written.
     pub(super) fn write(&self, key: &[u8]) {
         let number = self.writes.fetch_add(1, Ordering::AcqRel) + 1;
         self.slot(key).fetch_max(number, Ordering::AcqRel);
     }
 
-    /// Whether what has this key may have been written since.
+    /// Whether the URI with this key may have been written after `since`.
     pub(super) fn written(&self, key: &[u8], since: WriteCount) -> bool {
         self.slot(key).load(Ordering::Acquire) > since.0
     }

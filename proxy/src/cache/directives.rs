@@ -1,4 +1,5 @@
-//! What an answer says to caches: `CDN-Cache-Control` (RFC 9213) where it is and can be read, or else `Cache-Control`.
+//! The directives of an answer to caches: `CDN-Cache-Control` (RFC 9213) if it is present and can be read, or else
+//! `Cache-Control`.
 
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
@@ -7,7 +8,7 @@ use pingora_cache::cache_control::{
 };
 use sfv::{BareItem, ListEntry, Parser};
 
-/// The header that the store writes for caches of its own. Where it is, `Cache-Control` is meant for others.
+/// The header that the store writes for its own caches. If it is present, `Cache-Control` is meant for other caches.
 pub(super) const TARGETED: &str = "cdn-cache-control";
 
 /// Directives whose value is a number of seconds.
@@ -21,9 +22,9 @@ const SECONDS: [DirectiveKey; 4] = [
 /// The directives that hold for this cache.
 #[derive(Debug)]
 pub(super) enum Directives {
-    /// `CDN-Cache-Control` has some. Nothing else counts then, not even `Expires`.
+    /// From `CDN-Cache-Control`. Nothing else counts then, not even `Expires`.
     Targeted(CacheControl),
-    /// `Cache-Control` has some, which are meant for all caches.
+    /// From `Cache-Control`, which is meant for all caches.
     General(CacheControl),
     /// The answer has none.
     Silent,
@@ -45,15 +46,16 @@ impl Directives {
         }
     }
 
-    /// Whether a directive is there, with or without a value: one that names fields is taken to mean the whole answer.
+    /// Whether a directive is present, with or without a value. A directive that names fields counts as one for the
+    /// whole answer.
     pub(super) fn has(&self, key: &DirectiveKey) -> bool {
         let directives = self.cache_control();
         directives.is_some_and(|control| control.has_directive(key))
     }
 }
 
-/// The targeted field as a dictionary (RFC 8941, section 3.2). What is empty, or no dictionary, or gives a number of
-/// seconds in another type, is as if it were not there.
+/// The targeted field as a dictionary (RFC 8941, section 3.2). A field that is empty or malformed, or has seconds of
+/// another type than integer, counts as absent.
 fn targeted(headers: &HeaderMap) -> Option<CacheControl> {
     let lines = headers.get_all(TARGETED).iter();
     let lines: Vec<&[u8]> = lines.map(|line| line.as_bytes()).collect();

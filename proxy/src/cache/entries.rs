@@ -1,4 +1,4 @@
-//! Kept answers by key, and by what they vary on, with the bytes they take.
+//! Kept answers by key and variance, with the bytes that they take.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use pingora_http::ResponseHeader;
 
 use super::outcome::STATUS;
 
-/// What an entry costs beside its bytes, about.
+/// Bytes that an entry costs in addition to its own, roughly.
 const OVERHEAD_BYTES: usize = 512;
 
 /// All answers of one group.
@@ -28,12 +28,12 @@ pub(super) struct Entries {
 /// The answers for one key.
 #[derive(Default)]
 struct Family {
-    /// The answer that is looked at first. What it varies on tells which of the others is meant.
+    /// The answer that is looked up first. Its `Vary` tells how to find the right one among `others`.
     first: Option<Arc<Entry>>,
     others: HashMap<HashBinary, Arc<Entry>>,
 }
 
-/// A kept answer as bytes.
+/// A kept answer in the form in which it is sent.
 pub(crate) struct WholeAnswer {
     /// Status line and headers, without the empty line.
     pub(crate) head: Bytes,
@@ -46,13 +46,13 @@ pub(crate) struct WholeAnswer {
 /// A kept answer.
 pub(super) struct Entry {
     head: ResponseHeader,
-    /// The head as bytes, if this is the only answer for its key and says all that it must.
+    /// The head as bytes, if it is the only answer for its key and needs no other fields.
     head_bytes: Option<Bytes>,
     body: Bytes,
     times: Times,
     variance: Option<HashBinary>,
     bytes: usize,
-    /// The number of its last use. Written whenever it is used.
+    /// The number of the last use. Each use writes it.
     last_use: AtomicU64,
 }
 
@@ -95,12 +95,12 @@ impl Entry {
         }
     }
 
-    /// What it takes, about.
+    /// Bytes of memory that the entry takes, roughly.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// When it was first kept: a renewal does not change that.
+    /// When the answer was first kept; a renewal does not change this.
     pub(super) fn kept(&self) -> SystemTime {
         self.times.kept
     }
@@ -109,7 +109,7 @@ impl Entry {
         &self.body
     }
 
-    /// Gives an entry that was made without one its body.
+    /// Sets the body of an entry that was made without one.
     pub(super) fn set_body(&mut self, body: Bytes) {
         self.bytes += body.len();
         self.body = body;
@@ -154,7 +154,7 @@ impl Entries {
         self.bytes
     }
 
-    /// How many answers there are.
+    /// Number of answers.
     pub(super) fn count(&self) -> usize {
         self.count
     }
@@ -205,7 +205,7 @@ impl Entries {
         }
     }
 
-    /// Forgets all answers for a key; says how many that were.
+    /// Forgets all answers for a key, and returns how many.
     pub(super) fn remove_all(&mut self, key: &[u8]) -> usize {
         let Some(family) = self.families.remove(key) else {
             return 0;
@@ -216,7 +216,7 @@ impl Entries {
         count
     }
 
-    /// Lets go of what was not used for longest, until at most so many bytes are left.
+    /// Forgets the answers that were not used for the longest time, until at most `goal_bytes` bytes are left.
     pub(super) fn free(&mut self, goal_bytes: usize) {
         let mut oldest: Vec<(u64, usize)> = self
             .entries()
@@ -257,7 +257,7 @@ impl Family {
     }
 }
 
-/// The head as bytes, if it is the same for everybody.
+/// The head as bytes, if it is the same for all clients.
 fn plain_head(head: &ResponseHeader) -> Option<Bytes> {
     let headers = &head.headers;
     let needed = [CONTENT_LENGTH, DATE];

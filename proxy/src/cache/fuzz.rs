@@ -1,4 +1,4 @@
-//! A fuzz target: what origins and clients say to caches.
+//! A fuzz target: headers of origins and clients that concern caches.
 
 use std::time::SystemTime;
 
@@ -24,7 +24,8 @@ const NAMES: [&str; 10] = [
     "set-cookie",
 ];
 
-/// No answer for one client is kept, none is asked from the cache for one who says who he is, and no sum overflows.
+/// Checks that no answer for one client is kept, that a request with credentials is not answered from the cache, and
+/// that no sum overflows.
 #[test]
 fn headers() {
     store_fuzz::target("cache-headers", |input| {
@@ -34,7 +35,7 @@ fn headers() {
             let Some((&name, value)) = line.split_first() else {
                 continue;
             };
-            // What is no field value never arrives.
+            // A field with an invalid value never arrives.
             let name = NAMES[usize::from(name) % NAMES.len()];
             _ = request.append_header(name, value);
             _ = answer.append_header(name, value);

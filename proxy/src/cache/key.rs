@@ -1,4 +1,4 @@
-//! What makes two requests the same: RFC 9111, sections 2 and 4.1.
+//! The key of a request: requests with equal keys get the same answer (RFC 9111, sections 2 and 4.1).
 
 use http::header::VARY;
 use http::{HeaderMap, HeaderName};
@@ -10,8 +10,8 @@ use super::selecting;
 use crate::message::forwarded::RequestAuthority;
 use crate::message::target;
 
-/// Scheme and host that the server is told, path and query, after so many purges. The method is no part of it: HEAD is answered
-/// from what GET brought.
+/// The key holds the number of purges, scheme and host as the server is told, path and query. The method is not part of
+/// it: the answer to a GET also serves HEAD.
 pub(super) fn of(request: &RequestHeader, asked: &RequestAuthority<'_>, purges: u64) -> CacheKey {
     let target = request
         .uri
@@ -23,7 +23,8 @@ pub(super) fn of(request: &RequestHeader, asked: &RequestAuthority<'_>, purges: 
     )
 }
 
-/// The bytes of a key, the same for all ways to write a host and a target. No part after the first, whose length is fixed, can hold a line feed.
+/// The bytes of a key, the same for all spellings of a host and a target. No part after the first, whose length is
+/// fixed, can contain a line feed.
 pub(super) fn primary(host: &[u8], target: &[u8], https: bool, purges: u64) -> Vec<u8> {
     let purges = purges.to_be_bytes();
     let target = target::normal(target);
@@ -41,16 +42,16 @@ pub(super) fn primary(host: &[u8], target: &[u8], https: bool, purges: u64) -> V
     primary
 }
 
-/// Where the port begins, if there is one.
+/// Where the host's name ends, which is where the port begins, if there is one.
 fn end_of_name(host: &[u8]) -> usize {
     let last = memchr::memrchr(b':', host);
     last.filter(|_| !host.ends_with(b"]")).unwrap_or(host.len())
 }
 
-/// Which of the answers for one key is meant: the request's headers that `Vary` names.
+/// Tells the answers of one key apart: a hash of the request's headers that `Vary` names.
 pub(crate) fn variance(kept: &CacheMeta, request: &RequestHeader) -> Option<HashBinary> {
     let mut builder = VarianceBuilder::new();
-    // What can't be read is not kept.
+    // An answer whose `Vary` can't be read is not kept, so `flatten` drops nothing here.
     for name in varied(kept.headers()).flatten() {
         let value = selecting::normal(&name, &request.headers);
         builder.add_owned_name_value(name.as_str().to_owned(), value);
@@ -58,7 +59,7 @@ pub(crate) fn variance(kept: &CacheMeta, request: &RequestHeader) -> Option<Hash
     builder.finalize()
 }
 
-/// The names that `Vary` lists (RFC 9110, sections 5.6.1 and 12.5.5). What is no name there is none here.
+/// The names that `Vary` lists (RFC 9110, sections 5.6.1 and 12.5.5). An invalid name is `None`.
 pub(super) fn varied(answer: &HeaderMap) -> impl Iterator<Item = Option<HeaderName>> {
     let lines = answer.get_all(VARY).iter();
     let names = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));

@@ -1,4 +1,4 @@
-//! How old an answer is, and how long it is fresh: RFC 9111, sections 4.2 and 5.
+//! How old an answer is, and how long it is fresh (RFC 9111, sections 4.2 and 5).
 
 use std::time::{Duration, SystemTime};
 
@@ -10,26 +10,26 @@ use pingora_cache::cache_control::DirectiveKey;
 use super::directives::Directives;
 use crate::config;
 
-/// Longest age and freshness that are believed, so that no sum overflows.
+/// Longest age and freshness that are accepted, so that no sum overflows.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Statuses that are fresh for a while even if their answer says nothing (RFC 9110, section 15.1), but for 206, which
-/// is never kept.
+/// Statuses that are fresh for a while even if their answer does not say so (RFC 9110, section 15.1), except for 206,
+/// which is never kept.
 const FRESH_UNSAID: [u16; 11] = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501];
 
-/// How old the answer was when it came. The first of several values counts, and one that is no number doesn't
-/// (section 5.1).
+/// How old the answer was when it came, by `Age`. If there are several values, the first counts; a value that is not a
+/// number counts as 0 (RFC 9111, section 5.1).
 pub(super) fn age(headers: &HeaderMap) -> Duration {
     let first = headers.get(AGE).and_then(|age| {
         let first = age.to_str().ok()?.split(',').next()?.trim();
         let digits = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
-        // More digits than fit are very old.
+        // A number that does not fit means a very old answer.
         digits.then(|| first.parse().unwrap_or(u64::MAX))
     });
     Duration::from_secs(first.unwrap_or(0)).min(LONGEST)
 }
 
-/// How long the answer, asked for at `asked`, is fresh from when it was made; none if nothing says so that counts.
+/// How long the answer, asked for at `asked`, is fresh, counted from when it was made. `None` if nothing valid says so.
 pub(super) fn freshness(
     status: StatusCode,
     headers: &HeaderMap,
@@ -59,13 +59,14 @@ pub(super) fn freshness(
     Some(guess.min(settings.heuristic_max))
 }
 
-/// From its date to the moment it names. What is no date, or several, is in the past (section 5.3).
+/// The time from the answer's date to the moment in `Expires`. An invalid date, or more than one, counts as past (RFC
+/// 9111, section 5.3).
 fn expires(headers: &HeaderMap, dated: SystemTime) -> Duration {
     let until = date(headers, &EXPIRES).and_then(|until| until.duration_since(dated).ok());
     until.unwrap_or_default().min(LONGEST)
 }
 
-/// The date of a header that is there once. Its words may be in any case, as clocks of old servers write them.
+/// The date in a header that is present once. Its words may be in any case, as some old servers send them.
 pub(super) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
     let mut lines = headers.get_all(name).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else {
@@ -77,7 +78,8 @@ pub(super) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime>
         .ok()
 }
 
-/// `Thu, 18 Aug 2050 02:01:18 GMT`: words begin with a capital, and the zone is all capitals.
+/// Puts the words of a date in their usual case, as in `Thu, 18 Aug 2050 02:01:18 GMT`: a capital first, and the zone
+/// in capitals.
 fn usual_case(text: &str) -> String {
     let words = text.split_inclusive(|c: char| !c.is_ascii_alphabetic());
     let words = words.map(|word| {

@@ -1,4 +1,4 @@
-//! Where answers are kept: in memory, up to a limit, until they change.
+//! Keeps answers in memory, up to a limit, until they change.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,17 +11,18 @@ use prometheus::IntGauge;
 use super::changes::{Changes, WriteCount};
 use super::entries::{Entries, Entry, WholeAnswer};
 
-/// How much of a full memory is freed at once, so that the search for the oldest is seldom: a tenth.
+/// The part of a full memory that is freed at once, here a tenth, so that the search for the oldest answers is rare.
 const FREED_SHARE: usize = 10;
 
 /// Answers of one group.
 pub(super) struct Memory {
     answers: RwLock<Entries>,
     limit_bytes: AtomicUsize,
-    /// What makes kept answers wrong. An answer is put in under the lock, and only if nothing of it was written since it was
-    /// asked for: so whoever notes a write and then looks at the answers finds all that the write makes wrong.
+    /// What makes kept answers wrong. An answer is put in under the lock of `answers`, and only if its URI was not
+    /// written after the answer was asked for. So a request that first notes its write and then searches `answers`
+    /// finds all answers that the write makes wrong.
     changes: Changes,
-    /// Counts uses: the entry with the smallest number was not used for longest.
+    /// Counts uses. The entry with the smallest number was not used for the longest time.
     uses: AtomicU64,
     bytes: IntGauge,
     entries: IntGauge,
@@ -39,7 +40,7 @@ impl Memory {
         }
     }
 
-    /// Most bytes that are kept. A lower limit shows with the next answer that is kept.
+    /// Sets the most bytes that are kept. A lower limit takes effect when the next answer is kept.
     pub(super) fn limit(&self, bytes: usize) {
         self.limit_bytes.store(bytes, Ordering::Relaxed);
     }
@@ -48,7 +49,7 @@ impl Memory {
         &self.changes
     }
 
-    /// Forgets everything; says how many answers that were.
+    /// Forgets all answers, and returns how many.
     pub(super) fn purge(&self) -> usize {
         let mut answers = self.answers.write();
         self.changes.purge();
@@ -58,10 +59,10 @@ impl Memory {
         before.count()
     }
 
-    /// Forgets all answers for a key, also those that are on their way; says how many there were.
+    /// Forgets all answers for a key, including those on their way. Returns how many were kept.
     pub(super) fn invalidate(&self, key: &[u8]) -> usize {
         self.changes.write(key);
-        // Most writes go where nothing is kept, and need not stop the readers.
+        // Most writes go to URIs without kept answers, and need not block readers.
         if !self.answers.read().has(key) {
             return 0;
         }
@@ -82,7 +83,8 @@ impl Memory {
         self.show(&answers);
     }
 
-    /// Keeps an entry, unless its URI was written since it was asked for, or nobody knows since when.
+    /// Keeps an entry, unless its URI was written after the answer was asked for. Without `asked` nobody knows that,
+    /// and the entry is not kept.
     pub(super) fn put(
         &self,
         key: Box<[u8]>,

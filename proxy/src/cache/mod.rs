@@ -1,11 +1,11 @@
 //! Answers kept in memory (RFC 9111), by means of pingora's cache.
 //!
-//! `requests` says which requests may be answered from here. `rules` says which answers may be kept and for how long,
-//! from what an answer says (`directives`, `lifetime`). `memory` keeps the answers as `entries` under a `key`, and
-//! `selecting` compares the headers that they vary on; pingora reaches them through `storage`. `renewal` brings an
-//! answer up to date when its server confirms it by a 304. `changes` remembers what made kept answers wrong, a purge or
-//! a request that wrote something (`writes`). `outcome` tells clients and metrics what the cache did. Nothing here asks
-//! an upstream.
+//! `requests` decides which requests may be answered from memory. `rules` decides which answers may be kept and for how
+//! long, from the headers of an answer (`directives`, `lifetime`). `memory` keeps the answers as `entries` under a
+//! `key`, and `selecting` compares the headers that they vary on; pingora reaches them through `storage`. `renewal`
+//! updates an answer when its server confirms it by a 304. `changes` remembers what made kept answers wrong: a purge,
+//! or a request that wrote something (`writes`). `outcome` tells clients and metrics what the cache did. Nothing here
+//! asks an upstream.
 
 mod changes;
 mod directives;
@@ -47,21 +47,22 @@ pub(crate) use self::key::variance;
 pub(crate) use self::outcome::{Outcome, STATUS};
 pub(crate) use self::writes::AnsweredRequest;
 
-/// Longest wait for a fill. After it another begins, maybe at another upstream.
+/// Longest time that requests wait for one fill. After it another fill begins, possibly at another upstream.
 const LONGEST_FILL: Duration = Duration::from_secs(3);
 
-/// How often a request waits for a fill that comes to nothing, before it goes its own way.
+/// How often a request waits for a fill that keeps no answer, before the request goes to an upstream itself.
 const MOST_WAITS: usize = 8;
 
-/// Paths remembered as not worth looking for, in each of [`SHARDS`].
+/// Number of keys that are remembered as uncacheable, in each of [`SHARDS`].
 const UNCACHEABLE_PATHS: usize = 256;
 const SHARDS: usize = 16;
 
-/// What one group keeps. Made once for each name and never freed: pingora asks for that.
+/// The cache of one group. Made once for each group's name and never freed, because pingora needs a `'static`
+/// reference.
 pub(crate) struct Cache {
     memory: Memory,
     lock: CacheLock,
-    /// Remembers what was not cacheable the last time: requests for that need not wait for one another.
+    /// Remembers keys whose last answer was not cacheable: requests for these need not wait for one another.
     predictor: Predictor<SHARDS>,
     metrics: CacheMetrics,
 }
@@ -69,16 +70,16 @@ pub(crate) struct Cache {
 /// How one request uses the cache of its group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum CacheUse {
-    /// There is none, or the method is none that could be answered from it.
+    /// The group has no cache, or the request's method can't be answered from one.
     #[default]
     None,
-    /// The request asks for more than the cache could give.
+    /// The request asks for something that the cache could not give.
     Bypass,
-    /// The answer may come from there, and go there.
+    /// The answer may come from the cache, and may be kept there.
     Full,
 }
 
-/// The moment at which an upstream was asked, and what had been written until then.
+/// When an upstream was asked, and the number of writes until then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FetchStart {
     at: SystemTime,
@@ -116,18 +117,18 @@ impl Cache {
             session
                 .cache
                 .set_max_file_size_bytes(settings.max_object_bytes());
-            // Requests for a range that it doesn't cut have gone past it.
+            // Requests for a range that the cache does not cut have bypassed it.
             session.ignore_downstream_range = !settings.ranges;
         }
         wish
     }
 
-    /// What makes two requests the same: they ask the same, and no purge came between them.
+    /// The key of a request. Requests have equal keys if they ask for the same thing and no purge came between them.
     pub(crate) fn key(&self, request: &RequestHeader, asked: &RequestAuthority<'_>) -> CacheKey {
         key::of(request, asked, self.memory.changes().purges())
     }
 
-    /// The moment before an upstream is asked.
+    /// The present moment. Call this before an upstream is asked.
     pub(crate) fn fetch_start(&self) -> FetchStart {
         FetchStart {
             at: SystemTime::now(),
@@ -135,10 +136,10 @@ impl Cache {
         }
     }
 
-    /// Whether this answer is kept, and how long. If a 304 brought it, what that says counts.
+    /// Decides whether and how long this answer is kept. If a 304 (`renewal`) confirmed the answer, its fields count.
     ///
     /// # Errors
-    /// A header can't be written, which never happens to one that has arrived.
+    /// A header can't be written. This never happens, as all headers here have arrived in a message.
     pub(crate) fn judge(
         &self,
         session: &Session,
@@ -150,7 +151,7 @@ impl Cache {
         let key = session.cache.maybe_cache_key();
         let primary = key.map(CacheKey::primary_key).unwrap_or_default();
         if self.memory.changes().written(primary, start.writes) {
-            // Whoever waits for it asks anew.
+            // Requests that wait for this answer ask an upstream themselves.
             return Ok(RespCacheable::Uncacheable(NoCacheReason::Deferred));
         }
         let kept = session.cache.maybe_cache_meta();
@@ -163,17 +164,17 @@ impl Cache {
             return Ok(RespCacheable::Cacheable(terms.meta(answer, start.writes)));
         }
         if answer.status.is_server_error() {
-            // Of those who wait for it, one tries again.
+            // One of the requests that wait for this answer tries again.
             return Ok(RespCacheable::Uncacheable(NoCacheReason::UpstreamError));
         }
-        // What was kept is not what its server says now.
+        // The kept answer is not what the server says now.
         if let Some(key) = key {
             self.memory.forget(key);
         }
         Ok(RespCacheable::Uncacheable(NoCacheReason::OriginNotCache))
     }
 
-    /// Forgets what a request that wrote something has made wrong, if it was answered so, with these fields.
+    /// Forgets the answers that a request made wrong by writing. `field` finds a field of the answer to that request.
     pub(crate) fn answered<'f>(
         &self,
         request: &AnsweredRequest<'_>,
@@ -190,31 +191,31 @@ impl Cache {
         }
     }
 
-    /// The answer that is kept for such a GET, if it is the same for all clients and needs no header but an age added.
+    /// The kept answer to a GET, if it is the same for all clients and needs only headers such as `Age` added.
     pub(crate) fn find_whole(&self, host: &str, target: &str, https: bool) -> Option<WholeAnswer> {
         let purges = self.memory.changes().purges();
         let key = key::primary(host.as_bytes(), target.as_bytes(), https, purges);
         self.memory.find_whole(&key)
     }
 
-    /// Counts a request that is answered.
+    /// Counts an answered request.
     pub(crate) fn count(&self, outcome: Outcome) {
         self.metrics.requests[outcome as usize].inc();
     }
 
-    /// Counts a request of the proxy's own.
+    /// Counts a background request of the proxy.
     pub(crate) fn count_background(&self) {
         self.metrics.background.inc();
     }
 
-    /// Forgets everything; says how many answers that were.
+    /// Forgets all answers, and returns how many.
     fn purge(&self) -> usize {
         self.metrics.purges.inc();
         self.memory.purge()
     }
 }
 
-/// The caches of all groups, also of those that have none any more.
+/// The caches of all groups, including groups that no longer have one.
 #[derive(Default)]
 pub(crate) struct Caches {
     by_group: Mutex<BTreeMap<String, &'static Cache>>,
@@ -222,7 +223,7 @@ pub(crate) struct Caches {
 }
 
 impl Caches {
-    /// The cache of a group, with these settings; the same one each time.
+    /// The cache of a group, with its limit set to that of `settings`. Returns the same cache for the same name.
     pub(crate) fn of(
         &self,
         group: &str,
@@ -243,14 +244,14 @@ impl Caches {
         cache
     }
 
-    /// Forgets everything that the groups keep for which `chosen` says so; says how many answers that were.
+    /// Forgets all answers of the groups that `chosen` selects, and returns how many.
     pub(crate) fn purge(&self, chosen: impl Fn(&str) -> bool) -> usize {
         let by_group = self.by_group.lock();
         let chosen = by_group.iter().filter(|(group, _)| chosen(group));
         chosen.map(|(_, cache)| cache.purge()).sum()
     }
 
-    /// From here on nothing is answered from any of them: this process ends, and is told of no change any more.
+    /// Stops all answers from caches, because this process ends and is no longer told of changes.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
@@ -264,7 +265,7 @@ impl Caches {
 mod tests {
     use super::*;
 
-    /// It comes late, and is put under the key that it was asked for with.
+    /// An answer that comes after a purge is put under the key that it was asked for with.
     #[test]
     fn what_was_asked_for_before_a_purge_is_found_by_nobody_who_asks_after_it() {
         let metrics = Metrics::new().expect("names are unique");

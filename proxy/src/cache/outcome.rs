@@ -1,4 +1,4 @@
-//! What the cache did for a request: as a label, and to the client (RFC 9211).
+//! What the cache did for a request: as a metric's label, and as a header for the client (RFC 9211).
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use pingora_cache::{CachePhase, HttpCache, NoCacheReason};
 use super::CacheUse;
 use crate::metrics::RESULTS;
 
-/// Where clients are told.
+/// The header that tells clients.
 pub(crate) const STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// What the cache did. The order is that of [`Outcome::LABELS`].
@@ -16,11 +16,11 @@ pub(crate) const STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(crate) enum Outcome {
     /// The cache had a fresh answer.
     Hit,
-    /// The cache had an old answer, which may be given while another is fetched, or because none can be had.
+    /// The cache gave a stale answer, because another is being fetched or none can be had.
     Stale,
-    /// The cache had an old answer, and an upstream said that it is still right.
+    /// The cache had a stale answer, and an upstream confirmed it.
     Revalidated,
-    /// The cache had an old answer, and an upstream gave another.
+    /// The cache had a stale answer, and an upstream gave another.
     Expired,
     /// The cache had no answer, and keeps the upstream's.
     Miss,
@@ -42,7 +42,7 @@ impl Outcome {
         "bypass",
     ];
 
-    /// What the cache did for a request that could use it as `wish` says; none where there is no cache.
+    /// What the cache did for a request that may use it according to `wish`; `None` if there is no cache.
     pub(crate) fn of(cache: &HttpCache, wish: CacheUse) -> Option<Self> {
         match wish {
             CacheUse::None => return None,
@@ -67,7 +67,7 @@ impl Outcome {
         Self::LABELS[self as usize]
     }
 
-    /// Whether the client's answer comes from the cache, and no upstream was needed for it.
+    /// Whether the client's answer came from the cache, without waiting for an upstream.
     pub(crate) fn is_from_cache(self) -> bool {
         matches!(self, Self::Hit | Self::Stale)
     }
@@ -85,7 +85,7 @@ impl Outcome {
     }
 }
 
-/// A hit, and for how many seconds it stays fresh: below zero if it is not.
+/// A hit, with the number of seconds for which it stays fresh; negative if it is stale.
 fn hit(cache: &HttpCache) -> HeaderValue {
     let fresh_until = cache.maybe_cache_meta().map(|meta| meta.fresh_until());
     let now = SystemTime::now();

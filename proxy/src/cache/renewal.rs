@@ -1,4 +1,4 @@
-//! What a 304 does to the answer that it confirms: RFC 9111, sections 3.2 and 4.3.4.
+//! How a 304 updates the answer that it confirms (RFC 9111, sections 3.2 and 4.3.4).
 
 use http::HeaderName;
 use http::header::{
@@ -13,8 +13,8 @@ use super::outcome::STATUS;
 use crate::message::hop;
 use crate::message::request_id::REQUEST_ID;
 
-/// What describes the kept body, or how it was found, and so stays as it is; and what is for one client, or one
-/// connection, only.
+/// Headers that a 304 does not update: those that describe the kept body or how it was found, and those that concern
+/// one client or one connection only.
 const UNCHANGED: [HeaderName; 11] = [
     CONNECTION,
     CONTENT_ENCODING,
@@ -29,17 +29,17 @@ const UNCHANGED: [HeaderName; 11] = [
     REQUEST_ID,
 ];
 
-/// The kept head with all that the 304 says anew.
+/// The kept head, updated with the fields of the 304.
 ///
 /// # Errors
-/// A header can't be written, which never happens to one that has arrived.
+/// A header can't be written. This never happens, as all headers here have arrived in a message.
 pub(super) fn renewed(kept: &ResponseHeader, said: &ResponseHeader) -> Result<ResponseHeader> {
     let mut head = kept.clone();
     let mut said = said.clone();
     hop::end_hop(&mut said);
-    // An age counts from the answer that said it.
+    // The old `Age` counts from the old answer.
     head.remove_header(&AGE);
-    // What was said to us alone does not outlive what is said to all now.
+    // An old `CDN-Cache-Control` must not outlive a new `Cache-Control`.
     if said.headers.contains_key(CACHE_CONTROL) {
         head.remove_header(TARGETED);
     }

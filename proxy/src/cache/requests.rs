@@ -1,4 +1,4 @@
-//! Which requests may be answered from the cache: RFC 9111, sections 3.5 and 5.2.1, and RFC 9110, section 14.
+//! Decides which requests may be answered from the cache (RFC 9111, sections 3.5 and 5.2.1, and RFC 9110, section 14).
 
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, IF_MATCH, IF_RANGE,
@@ -18,7 +18,8 @@ pub(super) fn use_for(request: &RequestHeader, settings: &config::Cache) -> Cach
         return CacheUse::None;
     }
     let headers = &request.headers;
-    // Answers for one person (RFC 9111, section 3.5, and cookies), and conditions other than those that the cache checks.
+    // Requests for one person (cookies; RFC 9111, section 3.5, says the same of `Authorization`), with conditions that
+    // the cache does not check, or with a body.
     let beyond = [COOKIE, IF_MATCH, IF_UNMODIFIED_SINCE, TRANSFER_ENCODING];
     let has_body = headers.get(CONTENT_LENGTH).is_some_and(|l| l != "0");
     let bypasses = has_body
@@ -34,8 +35,8 @@ pub(super) fn use_for(request: &RequestHeader, settings: &config::Cache) -> Cach
     }
 }
 
-/// Whether the request asks for one range of bytes, on no condition that only its server can judge. Several would cost
-/// more than they are worth: each is sent with headers of its own.
+/// Whether the request asks for one range of bytes, without a condition that only its server can judge. Several ranges
+/// would cost more than they are worth: each is sent with headers of its own.
 fn is_one_range(request: &RequestHeader) -> bool {
     let only = |name: &HeaderName| {
         let mut lines = request.headers.get_all(name).iter();
@@ -47,7 +48,8 @@ fn is_one_range(request: &RequestHeader) -> bool {
     request.method == Method::GET && one && (strong || !request.headers.contains_key(IF_RANGE))
 }
 
-/// Whether the text is `bytes=1-2`, `bytes=1-` or `bytes=-2`, in numbers that can be counted with (RFC 9110, section 14.1).
+/// Whether the text is `bytes=1-2`, `bytes=1-` or `bytes=-2`, with numbers that fit into 32 bits (RFC 9110, section
+/// 14.1).
 fn is_one_range_of_bytes(range: &[u8]) -> bool {
     let parse = || {
         let (unit, spec) = range.split_at_checked(6)?;
@@ -67,8 +69,8 @@ fn is_one_range_of_bytes(range: &[u8]) -> bool {
     parse().unwrap_or(false)
 }
 
-/// Whether `Connection` names fields that would else go on (RFC 9110, section 7.6.1). The server does not see them, and so its
-/// answer is none for the requests that have them.
+/// Whether `Connection` names fields that would otherwise go on to the server (RFC 9110, section 7.6.1). The server
+/// does not see them, so its answer does not fit requests that have them.
 fn keeps_fields_back(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(CONNECTION).iter();
     let mut named = hop::named(lines.map(|line| line.as_bytes()));
@@ -76,7 +78,7 @@ fn keeps_fields_back(headers: &HeaderMap) -> bool {
         .any(|name| !name.is_empty() && !name.eq_ignore_ascii_case("close") && plain::goes_on(name))
 }
 
-/// Whether the client asks for an answer from its origin (RFC 9111, sections 5.2.1 and 5.4).
+/// Whether the client asks for an answer from the origin (RFC 9111, sections 5.2.1 and 5.4).
 fn wants_news(headers: &HeaderMap) -> bool {
     if headers.contains_key(CACHE_CONTROL) {
         let control = CacheControl::from_headers_named(CACHE_CONTROL.as_str(), headers);

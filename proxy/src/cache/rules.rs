@@ -1,4 +1,4 @@
-//! Which answers may be kept, and on which terms: RFC 9111, RFC 9213, RFC 5861.
+//! Decides which answers may be kept, and on which terms (RFC 9111, RFC 9213, RFC 5861).
 
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +17,7 @@ use crate::config;
 use crate::message::request_id::REQUEST_ID;
 use crate::message::{hop, plain};
 
-/// Statuses whose meaning for caches we know (RFC 9111, section 5.2.2.3).
+/// Statuses whose meaning for caches this code knows (RFC 9111, section 5.2.2.3).
 const UNDERSTOOD: [u16; 14] = [
     200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501,
 ];
@@ -25,16 +25,16 @@ const UNDERSTOOD: [u16; 14] = [
 /// How long an answer may be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Terms {
-    /// When the answer was made, as far as it says.
+    /// When the answer was made, by its own headers.
     made: SystemTime,
     fresh_until: SystemTime,
-    /// After that, while a request fetches another one.
+    /// Seconds after `fresh_until` in which the answer may be used while another is fetched.
     stale_while_revalidate: u32,
-    /// After that, while no other is to be had.
+    /// Seconds after `fresh_until` in which the answer may be used while no other can be had.
     stale_if_error: u32,
 }
 
-/// The terms on which an answer to this request, sent at `asked`, may be kept; none if it may not.
+/// The terms on which an answer to this request, asked for at `asked`, may be kept; `None` if it may not be kept.
 pub(super) fn terms(
     request: &RequestHeader,
     answer: &ResponseHeader,
@@ -46,7 +46,8 @@ pub(super) fn terms(
     if !may_keep(request, answer, &control, settings) {
         return None;
     }
-    // Its age counts from when it was asked for, as it may have been made at once (RFC 9111, section 4.2.3).
+    // The age counts from when the answer was asked for, as the server may have made it right then (RFC 9111, section
+    // 4.2.3).
     let made = asked.checked_sub(age(headers))?;
     let validated =
         settings.revalidate && (headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED));
@@ -75,7 +76,7 @@ pub(super) fn terms(
     (terms.used_until() > SystemTime::now() || validated).then_some(terms)
 }
 
-/// Whether caches that many share may keep the answer at all (RFC 9111, section 3).
+/// Whether a shared cache may keep the answer at all (RFC 9111, section 3).
 fn may_keep(
     request: &RequestHeader,
     answer: &ResponseHeader,
@@ -92,8 +93,8 @@ fn may_keep(
         .iter()
         .any(|key| control.has(key));
     let understood = UNDERSTOOD.contains(&answer.status.as_u16());
-    // Nobody knows what a name that can't be read stands for; `*` stands for all. What the server got in other fields than
-    // the client's own is not what requests are compared by.
+    // `Vary: *`, or a name that can't be read, means that no other request matches. A header that the proxy changes on
+    // its way to the server is no basis for comparing clients' requests.
     let is_for_some = key::varied(headers)
         .any(|name| name.is_none_or(|name| name == "*" || !plain::goes_on(name.as_str())));
     keeps_status(answer.status, settings)
@@ -105,8 +106,8 @@ fn may_keep(
         && (understood || !control.has(&DirectiveKey::MustUnderstand))
 }
 
-/// Whether answers of this status are kept. Parts of answers, and answers to what one client has already, are of no use
-/// to others.
+/// Whether answers of this status are kept. Parts of answers, and answers that depend on what one client already has,
+/// are of no use to other clients.
 fn keeps_status(status: StatusCode, settings: &config::Cache) -> bool {
     let only_here = [
         StatusCode::PARTIAL_CONTENT,
@@ -119,11 +120,11 @@ fn keeps_status(status: StatusCode, settings: &config::Cache) -> bool {
 }
 
 impl Terms {
-    /// Terms of an answer whose server is asked each time before it is used.
+    /// Terms of an answer that is confirmed by its server before each use.
     fn never_fresh(made: SystemTime) -> Self {
         Self {
             made,
-            // Even in the moment in which it is kept.
+            // One second in the past, so that the answer is stale from the moment it is kept.
             fresh_until: made.checked_sub(Duration::from_secs(1)).unwrap_or(made),
             stale_while_revalidate: 0,
             stale_if_error: 0,
@@ -135,7 +136,7 @@ impl Terms {
         self.fresh_until + Duration::from_secs(stale.into())
     }
 
-    /// What is kept beside the body.
+    /// The metadata that is kept with the body.
     pub(super) fn meta(&self, answer: &ResponseHeader, writes: WriteCount) -> CacheMeta {
         let mut head = answer.clone();
         hop::end_hop(&mut head);

@@ -1,13 +1,13 @@
-//! Headers that select one of several answers, in a form in which those that mean the same look the same (RFC 9111,
-//! section 4.1).
+//! Brings the headers that select one of several answers into a form in which headers of equal meaning are equal (RFC
+//! 9111, section 4.1).
 
 use http::header::{ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE};
 use http::{HeaderMap, HeaderName};
 
-/// Lists whose order and case mean nothing: preference is said by weights.
+/// Headers whose lists have no order and no case: their weights express preference.
 const UNORDERED: [HeaderName; 3] = [ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE];
 
-/// The values of a header as one list, without the blanks around its commas.
+/// The values of a header as one list, without blanks around its commas.
 pub(super) fn normal(name: &HeaderName, headers: &HeaderMap) -> Vec<u8> {
     let lines = headers.get_all(name).iter().map(|line| line.as_bytes());
     let mut items: Vec<&[u8]> = lines.flat_map(items).collect();
@@ -21,7 +21,7 @@ pub(super) fn normal(name: &HeaderName, headers: &HeaderMap) -> Vec<u8> {
     items.join(b",".as_slice())
 }
 
-/// The parts of a line between its commas; those in quoted strings part nothing (RFC 9110, section 5.6.4).
+/// The parts of a line between its commas. A comma within a quoted string does not count (RFC 9110, section 5.6.4).
 fn items(line: &[u8]) -> Vec<&[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     let parts = line.split(|&byte| {

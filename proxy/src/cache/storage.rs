@@ -1,4 +1,4 @@
-//! How pingora looks answers up, and keeps those that arrive.
+//! How pingora looks up answers and keeps new ones.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl Storage for Memory {
         }))
     }
 
-    /// Never asked for: a purge is of all answers.
+    /// Pingora never calls this: a purge of the proxy forgets all answers.
     async fn purge(
         &'static self,
         _target: PurgeTarget<'_>,
@@ -68,7 +68,7 @@ impl Storage for Memory {
         _trace: &SpanHandle,
     ) -> Result<bool> {
         let (primary, variance) = (key.primary_key(), key.get_variance_key());
-        // What was asked about may have given way to another answer meanwhile, whose body would not fit this head.
+        // Another answer may have replaced the one that was asked about. Its body would not fit this head.
         let same = |entry: &Arc<Entry>| entry.kept() == meta.created();
         let Some(before) = self.find(primary, variance).filter(same) else {
             return Ok(false);
@@ -83,7 +83,7 @@ impl Storage for Memory {
     }
 }
 
-/// A body that is read once, whole or one range of it.
+/// A kept body, or one range of it. It is read at once.
 struct Hit(Option<Bytes>);
 
 #[async_trait]
@@ -122,7 +122,7 @@ impl HandleHit for Hit {
     }
 }
 
-/// An answer that arrives. Nobody sees it before it is whole.
+/// An answer that is arriving. Nobody can find it before it is complete.
 struct Fill {
     memory: &'static Memory,
     key: Box<[u8]>,
@@ -148,7 +148,7 @@ impl HandleMiss for Fill {
             body,
             asked,
         } = *self;
-        // A copy of the right size: the buffer may have grown to twice that.
+        // Copy the body, as the buffer may be up to twice as large.
         entry.set_body(Bytes::copy_from_slice(&body));
         let bytes = entry.bytes();
         memory.put(key, variance, entry, asked);

@@ -1,4 +1,4 @@
-//! What a request that wrote something makes wrong: RFC 9111, section 4.4.
+//! Which answers a request that wrote something makes wrong (RFC 9111, section 4.4).
 
 use http::header::{CONTENT_LOCATION, LOCATION};
 use http::uri::Authority;
@@ -6,25 +6,25 @@ use http::{HeaderName, StatusCode, Uri};
 
 use super::key;
 
-/// A request, of whatever method, and how it was answered.
+/// A request of any method, and how it was answered.
 pub(crate) struct AnsweredRequest<'a> {
     pub(crate) method: &'a str,
-    /// Path and query, if it is about any.
+    /// Path and query, if the target has them.
     pub(crate) target: Option<&'a str>,
-    /// As the server is told.
+    /// The host as the server is told.
     pub(crate) host: &'a [u8],
     pub(crate) status: StatusCode,
 }
 
 impl AnsweredRequest<'_> {
-    /// Whether it may have changed something.
+    /// Whether the request may have changed something.
     pub(super) fn has_changed(&self) -> bool {
         let safe = matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE");
         !safe && (self.status.is_success() || self.status.is_redirection())
     }
 
-    /// The keys of what it has changed: the target, and what the answer's fields name on the same host. Behind both of
-    /// our schemes are the same servers, so both are meant.
+    /// The keys of all that the request may have changed: its target, and the URIs on the same host that the answer's
+    /// fields name. Keys of both schemes are included, as both lead to the same servers.
     pub(super) fn keys<'f>(
         &self,
         field: impl Fn(&HeaderName) -> Option<&'f [u8]>,
@@ -41,7 +41,7 @@ impl AnsweredRequest<'_> {
     }
 }
 
-/// Path and query of a URI, if it is on this host. One that is relative to a folder is left alone.
+/// Path and query of a URI, if it is on this host. A URI that is relative to a folder is ignored.
 fn target_in(uri: &[u8], host: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(uri).ok()?;
     let text = text.split('#').next().unwrap_or_default();

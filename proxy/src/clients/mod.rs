@@ -1,7 +1,7 @@
-//! What each client may still ask for: its places for connections and requests, and its tokens over time.
+//! The limits of each client: its places for connections and requests, and its request rate.
 //!
-//! Here lives what is counted by a client's address, and who that address is. Nothing here knows a request, answers it
-//! or decides what is said to a client that has its share already.
+//! Counts by a client's address live here, and the code that finds that address. Nothing here knows a request, answers
+//! it, or decides what a client is told that has used up its share.
 
 mod places;
 mod rate;
@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) use places::{ClientPlace, Clients, Kind};
 pub(crate) use rate::ClientRate;
 
-/// The client's address; `0.0.0.0` if it is not known.
+/// The client's address; `0.0.0.0` if it is unknown.
 pub(crate) fn address_of(
     client: Option<&pingora_core::protocols::l4::socket::SocketAddr>,
 ) -> IpAddr {

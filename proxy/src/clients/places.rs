@@ -1,4 +1,4 @@
-//! What each client address has open at the moment, so that one can't take the places of all.
+//! What each client address has open now, so that one client can't take all places.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use store_server::client_network;
 
-/// Parts of the table, each with a lock of its own, so that threads seldom wait for one another.
+/// Parts of the table. Each has its own lock, so that threads seldom wait for one another.
 const SHARDS: usize = 16;
 
 /// Counts connections and requests for each client.
@@ -18,18 +18,18 @@ pub(crate) struct Clients {
     hash: RandomState,
 }
 
-/// What is counted.
+/// The kinds of places.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Connection,
     Request,
-    /// A request whose body is on its way: it takes nothing from anybody yet.
+    /// A request whose body is still arriving: it uses no upstream yet.
     Arriving,
 }
 
 const KINDS: usize = 3;
 
-/// One of a client's places, given back on drop.
+/// One of a client's places. Dropping it gives the place back.
 pub(crate) struct ClientPlace {
     clients: Arc<Clients>,
     client: IpAddr,
@@ -37,7 +37,7 @@ pub(crate) struct ClientPlace {
 }
 
 impl Clients {
-    /// Takes one of a client's `limit` places; none if all are taken.
+    /// Takes one of a client's `limit` places; `None` if all are taken.
     pub(crate) fn take(
         self: &Arc<Self>,
         client: IpAddr,
@@ -47,7 +47,7 @@ impl Clients {
         let client = client_network(client);
         let mut shard = self.shard(client);
         let taken = &mut shard.entry(client).or_default()[kind as usize];
-        // With no place taken of any kind the address was not in the table, and the limit is at least one.
+        // A refused client always has places taken, as the limit is at least one, so no empty entry stays in the table.
         if *taken >= limit {
             return None;
         }

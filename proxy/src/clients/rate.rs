@@ -1,4 +1,4 @@
-//! Requests per client address: a token bucket each.
+//! Limits the requests of each client address by a token bucket.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -17,7 +17,7 @@ pub(crate) struct ClientRate {
 }
 
 impl ClientRate {
-    /// Buckets of these settings; none if they name no rate that can be counted.
+    /// Buckets with these settings; `None` if the rate can't be expressed.
     pub(crate) fn new(settings: &config::Rate) -> Option<Self> {
         let quota = Quota::with_period(Duration::from_secs_f64(1.0 / settings.per_second))?
             .allow_burst(NonZeroU32::new(settings.burst)?);
@@ -27,10 +27,10 @@ impl ClientRate {
         })
     }
 
-    /// Takes a token of the client's.
+    /// Takes a token of the client.
     ///
     /// # Errors
-    /// The time until there is one.
+    /// How long it takes until the client has a token again.
     pub(crate) fn take(&self, client: IpAddr) -> Result<(), Duration> {
         self.buckets
             .check_key(&client_network(client))

@@ -1,4 +1,4 @@
-//! Checks what serde can't: values out of range, and settings that contradict one another.
+//! Checks what serde can't check: values out of range, and settings that contradict one another.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -16,7 +16,7 @@ use crate::message::target;
 
 pub(super) type CheckResult = Result<(), Complaint>;
 
-/// Most listeners for clients: one message of an upgrade carries 32 sockets, one of them the admin listener's.
+/// Most listeners for clients: one message of an upgrade carries 32 sockets, and one of them is the admin listener's.
 const MAX_LISTENERS: usize = 31;
 
 pub(super) fn check(config: &Config) -> CheckResult {
@@ -94,7 +94,7 @@ fn check_listeners(config: &Config) -> CheckResult {
     Ok(())
 }
 
-/// Refuses port 0: the port that the system picks would be another one after an upgrade.
+/// Refuses port 0: after an upgrade, the system would pick another port.
 fn fixed_port(path: &[&str], address: SocketAddr) -> CheckResult {
     match address.port() {
         0 => Err(Complaint::new(
@@ -106,7 +106,7 @@ fn fixed_port(path: &[&str], address: SocketAddr) -> CheckResult {
 }
 
 fn check_limits(limits: &Limits) -> CheckResult {
-    // pingora reads no more than 256.
+    // Pingora reads at most 256 header lines.
     within(&["limits", "header_count"], limits.header_count, 1..=256)?;
     within(
         &["limits", "header_bytes"],
@@ -188,7 +188,7 @@ fn check_host(host: Option<&str>) -> Result<(), &'static str> {
     }
 }
 
-/// The host and the prefix by which a route matches. Routes that are equal in both match the same requests.
+/// The host and the prefix that a route matches, in normal form. Routes that are equal in both match the same requests.
 fn matched(route: &Route) -> (Option<String>, Vec<u8>) {
     let host = route.host.as_deref().map(target::host_name);
     let prefix = target::normal(route.path_prefix.trim_end_matches('/').as_bytes());

@@ -1,4 +1,4 @@
-//! Checks what serde can't in a group of upstreams.
+//! Checks in a group of upstreams what serde can't check.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ pub(super) fn check_groups(config: &Config) -> CheckResult {
         return Err(Complaint::new(&[], reason));
     }
     for (name, group) in &config.upstreams {
-        // Names stand in labels of metrics and in log lines.
+        // Names of groups appear in metric labels and log lines.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if name.is_empty() || !name.bytes().all(plain) {
             let reason = "a group's name is made of letters, digits, - and _";

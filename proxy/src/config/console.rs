@@ -1,4 +1,4 @@
-//! What the console shows besides this proxy.
+//! Settings of the console: what it shows besides this proxy.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use store_server::console::{Member, MemberUrl};
 use super::check::{CheckResult, within};
 use super::read::Complaint;
 
-/// The console.
+/// Settings of the console.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Console {
-    /// Other programs of the fleet by the names that the page gives them: the addresses of their admin listeners.
+    /// Other programs of the fleet: their names on the page, and the URLs of their admin listeners.
     pub peers: BTreeMap<String, MemberUrl>,
-    /// The port of the admin listeners of all hosts that are upstreams; without this, only `peers` are shown.
+    /// The port of the admin listeners of all hosts that are upstreams; without it, only `peers` are shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_admin_port: Option<u16>,
 }
 
 impl Console {
-    /// The peers, whose names were checked.
+    /// The peers. Their names were checked when the file was read.
     pub fn members(&self) -> Vec<Member> {
         let peers = self.peers.iter();
         peers

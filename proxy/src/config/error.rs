@@ -1,4 +1,4 @@
-//! What can be wrong with the file.
+//! The errors in a configuration file.
 
 use std::path::PathBuf;
 
@@ -10,10 +10,10 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
-    /// The file is read, but says something that makes no sense.
+    /// The file can be read, but its content is wrong.
     #[error("{}:{line}: {reason}", file.display())]
     Wrong {
         /// The file.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::read;
 
-/// Settings that are printed and read again are the same, and a mistake is told in one line, with a line number that the
-/// file has.
+/// Settings that are printed and read again are the same, and a mistake is reported in one line, with a line number
+/// that exists in the file.
 #[test]
 fn file() {
     store_fuzz::target("proxy-toml", |input| {

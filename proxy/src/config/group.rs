@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{ServerEntry, UpstreamTls};
 use store_server::duration;
 
-/// Servers that can stand in for one another.
+/// A group of servers that can stand in for one another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Group {
@@ -18,34 +18,34 @@ pub struct Group {
     pub policy: Policy,
     /// What `consistent_hash` hashes.
     pub hash_on: HashOn,
-    /// How long a request may wait for a server that has all its connections in use.
+    /// How long a request may wait for a free slot at a server.
     #[serde(with = "duration")]
     pub queue_timeout: Duration,
-    /// Time for a new connection.
+    /// Time limit for a new connection.
     #[serde(with = "duration")]
     pub connect_timeout: Duration,
-    /// Longest silence of a server that owes an answer, or the rest of one.
+    /// Longest time without a byte from a server that has to answer, or to complete its answer.
     #[serde(with = "duration")]
     pub read_timeout: Duration,
     /// How long a server may leave a request unread.
     #[serde(with = "duration")]
     pub write_timeout: Duration,
-    /// How long an unused connection is kept; it should be shorter than the server keeps it.
+    /// How long an idle connection is kept; it should be shorter than the time for which the server keeps it.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
     /// Which requests may go out on a connection that was used before.
     pub reuse: Reuse,
-    /// HTTP/2 to the servers: with TLS where they agree to it, without TLS always.
+    /// Whether HTTP/2 is spoken to the servers: with TLS if the server agrees to it, without TLS always.
     pub http2: bool,
-    /// TLS to the servers; without this there is none.
+    /// TLS to the servers; without it, connections are not encrypted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<UpstreamTls>,
-    /// Active checks; without this there are none.
+    /// Active health checks; without it, there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
-    /// Leaves servers out that fail requests.
+    /// When servers that fail requests get none for a while.
     pub ejection: Ejection,
-    /// Keeps answers in memory; without this, every request goes to a server.
+    /// Keeps answers in memory; without it, every request goes to a server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
     /// The servers.
@@ -61,7 +61,7 @@ pub enum Policy {
     RoundRobin,
     /// One upstream after the other, in proportion to their weights.
     WeightedRoundRobin,
-    /// The upstream with the fewest requests in flight for its weight.
+    /// The upstream with the fewest requests in flight relative to its weight.
     LeastConnections,
     /// The same upstream for the same key, as long as it is up.
     ConsistentHash,
@@ -71,21 +71,21 @@ pub enum Policy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum HashOn {
-    /// The client's IP address, which trusted proxies may name (see `forwarded.trusted`).
+    /// The client's IP address. Trusted proxies may name it (see `forwarded.trusted`).
     #[default]
     ClientAddress,
-    /// The value of a request header; the client's address where it is missing.
+    /// The value of a request header, or the client's address if the header is missing.
     Header(HeaderName),
 }
 
-/// Which requests may go out on a connection that was used before. The server may close such a connection at any moment.
+/// Which requests may go out on a connection that was used before. The server may close such a connection at any time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reuse {
-    /// Those that may be sent again. The others always get a new connection, so that they never meet a closed one.
+    /// Requests that may be sent again. Others always get a new connection, so that they never meet a closed one.
     #[default]
     Replayable,
-    /// All of them. Writes are faster, but one fails whenever a server closes its connection at that moment.
+    /// All requests. Writes are faster, but a write fails if the server closes its connection at that moment.
     All,
 }
 
@@ -95,32 +95,32 @@ pub enum Reuse {
 pub struct Health {
     /// The path of the GET.
     pub path: String,
-    /// The status a server must answer with.
+    /// The status that a healthy server answers with.
     pub status: u16,
     /// Time from one check to the next.
     #[serde(with = "duration")]
     pub interval: Duration,
-    /// Time for one check.
+    /// Time limit for one check.
     #[serde(with = "duration")]
     pub timeout: Duration,
     /// Failures in a row after which a server is down.
     pub down_after: u32,
-    /// Successes in a row after which it is up again.
+    /// Successes in a row after which a server that was down is up again.
     pub up_after: u32,
 }
 
-/// Leaves servers out for a while that fail requests, without waiting for a check.
+/// Ejects servers that fail requests for a while, without waiting for a health check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ejection {
-    /// Failures in a row after which a server is left out; 0: never.
+    /// Failures in a row after which a server is ejected; 0: never.
     pub failures: u32,
-    /// Whether so many answers of 503 in a row have the same effect, as long as another server gives other answers.
+    /// Whether that many 503 answers in a row also eject a server, as long as another server gives other answers.
     pub count_503: bool,
-    /// How long a server is left out at first; doubled each time.
+    /// How long a server is ejected at first; doubled each time.
     #[serde(with = "duration")]
     pub base: Duration,
-    /// How long a server is left out at most.
+    /// How long a server is ejected at most.
     #[serde(with = "duration")]
     pub max: Duration,
 }
@@ -129,32 +129,33 @@ pub struct Ejection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
-    /// Memory of all kept answers together, in MiB; those that were not used for the longest time make room.
+    /// Memory of all kept answers together, in MiB. Answers that were not used for the longest time make room.
     pub size_mib: usize,
     /// The largest answer that is kept, in KiB.
     pub max_object_kib: usize,
-    /// How long a request waits for another that fetches the same, before it goes to a server itself.
+    /// How long a request waits for another request that fetches the same answer, before it goes to a server itself.
     #[serde(with = "duration")]
     pub fill_timeout: Duration,
-    /// Whether `Expires` says how long an answer is fresh, where nothing else does.
+    /// Whether `Expires` decides how long an answer is fresh, if no other header does.
     pub expires: bool,
-    /// How long an answer is fresh that says nothing about it, in percent of the time since `Last-Modified`; 0: not at all.
+    /// For how long an answer is fresh that does not say so, in percent of the time since `Last-Modified`; 0: not at
+    /// all.
     pub heuristic_percent: u32,
     /// The longest time for which such an answer is fresh.
     #[serde(with = "duration")]
     pub heuristic_max: Duration,
     /// Whether answers of other statuses than 200 are kept.
     pub other_statuses: bool,
-    /// Whether answers are kept that may only be used after asking their server whether they are still right.
+    /// Whether answers are kept that must be confirmed by their server before each use.
     pub revalidate: bool,
     /// Whether requests for one range are answered from whole answers.
     pub ranges: bool,
-    /// Whether requests with `Authorization` use the cache, for answers that say that everybody may have them.
+    /// Whether requests with `Authorization` use the cache, for answers that are marked as the same for everybody.
     pub authorized: bool,
 }
 
 impl Group {
-    /// Whether the servers are spoken to in HTTP/1.1 without TLS.
+    /// Whether the proxy speaks HTTP/1.1 without TLS to the servers.
     pub fn is_plain(&self) -> bool {
         self.tls.is_none() && !self.http2
     }

@@ -1,7 +1,8 @@
 //! The configuration file: its keys, their defaults, and the checks before any of it is used.
 //!
-//! `group` has the settings of a group of upstreams, the others are here. `read` makes a [`Config`] of the file's text,
-//! `check` and `check_group` judge it, `print` writes it for `--check`. Nothing here knows what a setting does.
+//! `group` has the settings of a group of upstreams; the others are here. `read` turns the file's text into a
+//! [`Config`], `check` and `check_group` check it, `print` writes it for `--check`. Nothing here knows what a setting
+//! does.
 
 mod check;
 mod check_group;
@@ -45,9 +46,9 @@ pub struct Config {
     pub server: Server,
     /// Addresses for clients; read at start only. Certificates are read again when they change.
     pub listen: Vec<Listen>,
-    /// What one client may ask for.
+    /// Limits on what one client may send and hold.
     pub limits: Limits,
-    /// Proxies that are believed about a request's client.
+    /// Proxies that are trusted to name a request's client.
     pub forwarded: Forwarded,
     /// How often a request may be tried.
     pub retry: Retry,
@@ -61,26 +62,27 @@ pub struct Config {
     pub trace: Trace,
     /// The console: read at start only.
     pub console: Console,
-    /// Which group answers what.
+    /// Which group answers which requests.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,
     /// Groups of servers that can stand in for one another, by name.
     pub upstreams: BTreeMap<String, Group>,
 }
 
-/// The process.
+/// Settings of the process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Threads that serve requests.
     pub threads: usize,
-    /// Address of metrics, status and changes.
+    /// Address of the admin listener: metrics, status and changes.
     pub admin: SocketAddr,
-    /// Host names by which the admin listener may be asked, besides `localhost` and addresses.
+    /// Host names that requests to the admin listener may be for, besides `localhost` and addresses.
     pub admin_names: Vec<String>,
-    /// File with the token that changes need; made at the first start.
+    /// File with the token that changes need. The first start creates it.
     pub admin_token_file: PathBuf,
-    /// File with the process id. Like all paths, a relative one counts from the folder of the configuration file.
+    /// File with the process id. A relative path, here as in all settings, counts from the folder of the configuration
+    /// file.
     pub pid_file: PathBuf,
     /// The Unix socket over which a new process takes over the old one's sockets.
     pub upgrade_socket: PathBuf,
@@ -114,38 +116,38 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// What one client may ask for.
+/// Limits on what one client may send and hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Header lines of a request.
+    /// Most header lines of a request.
     pub header_count: usize,
-    /// Bytes of a request's head.
+    /// Most bytes of a request's head.
     pub header_bytes: usize,
-    /// Bytes of a request's body.
+    /// Most bytes of a request's body.
     pub body_bytes: u64,
-    /// Time for the whole head, from its first byte.
+    /// Time limit for the whole head, from its first byte.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
-    /// Time for the whole body.
+    /// Time limit for the whole body.
     #[serde(with = "duration")]
     pub body_timeout: Duration,
-    /// Time between two requests of one connection.
+    /// How long a connection may be idle between two requests.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
     /// How long a client may leave an answer unread.
     #[serde(with = "duration")]
     pub send_timeout: Duration,
-    /// Time for a request in all, tries and answer included.
+    /// Time limit for a whole request, including all tries and the answer.
     #[serde(with = "duration")]
     pub request_timeout: Duration,
-    /// Client connections open at once.
+    /// Most client connections open at once.
     pub connections: usize,
-    /// Connections open at once from one client address, other than a trusted proxy's.
+    /// Most connections open at once from one client address, except for trusted proxies.
     pub connections_per_client: usize,
-    /// Requests in flight at once for one client address.
+    /// Most requests in flight at once for one client address.
     pub requests_per_client: usize,
-    /// Rate of requests per client address; without this there is no limit.
+    /// Rate of requests per client address; without it, there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
 }
@@ -156,15 +158,15 @@ pub struct Limits {
 pub struct Rate {
     /// Tokens that come back each second.
     pub per_second: f64,
-    /// Tokens the bucket holds.
+    /// Most tokens that the bucket holds.
     pub burst: u32,
 }
 
-/// Proxies that are believed about a request's client.
+/// Proxies that are trusted to name a request's client.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Forwarded {
-    /// Proxies before this one, whose `X-Forwarded-…` and `Forwarded` headers are believed.
+    /// Proxies before this one, whose `X-Forwarded-…` and `Forwarded` headers are trusted.
     pub trusted: Vec<IpNet>,
 }
 
@@ -172,35 +174,35 @@ pub struct Forwarded {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retry {
-    /// Retries as a share of the requests of the last ten seconds.
+    /// Most retries, as a share of the requests of the last ten seconds.
     pub budget: f64,
-    /// Retries a second that are allowed however few requests there are.
+    /// Retries per second that are always allowed, however few requests there are.
     pub min_per_second: u32,
-    /// Tries of one request, the first included.
+    /// Most tries of one request, including the first.
     pub max_tries: usize,
-    /// Paths, and all below them, whose servers answer a POST that comes twice with the same `Idempotency-Key` as they did
-    /// the first time.
+    /// Paths below which servers honour `Idempotency-Key`: to a POST that comes again with the same key they repeat
+    /// their first answer.
     pub keyed_posts: Vec<String>,
 }
 
-/// Compression of answers by this proxy: levels, 0 for none.
+/// Compression of answers by this proxy. A level of 0 switches a coding off.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Compression {
-    /// Level 1 to 9.
+    /// Level from 1 to 9, or 0.
     pub gzip: u32,
-    /// Level 1 to 11.
+    /// Level from 1 to 11, or 0.
     pub brotli: u32,
 }
 
-/// One JSON line a request.
+/// The access log, one JSON line for each request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessLog {
-    /// The file that lines are added to; `-` is stdout. Without this there is no log.
+    /// The file that lines are appended to; `-` is stdout. Without it, there is no log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Share of the requests that are logged, from 0 to 1; those answered with 500 or above always are.
+    /// Share of the requests that are logged, from 0 to 1; requests answered with 500 or above always are.
     pub sample: f64,
 }
 
@@ -208,11 +210,11 @@ pub struct AccessLog {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
-    /// The path segments that a path must begin with. Routes with a host come before those without, longer prefixes before
-    /// shorter ones.
+    /// The path segments that a path must begin with. Routes with a host are tried before those without, and longer
+    /// prefixes before shorter ones.
     #[serde(default = "everything")]
     pub path_prefix: String,
-    /// The host that a request must be for, without its port; without this, any host.
+    /// The host that a request must be for, without its port; without it, any host matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Name of the group.
@@ -287,7 +289,7 @@ impl Default for AccessLog {
     }
 }
 
-/// Reads the file and checks it, with the certificates that it names for upstreams. Names of servers are not looked up.
+/// Reads and checks the file, and the certificates for upstreams that it names. Names of servers are not looked up.
 ///
 /// # Errors
 /// A file can't be read, or something in it is wrong.
@@ -295,7 +297,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     read::load(path)
 }
 
-/// The file with the admin token, as this file names it; `None` if it can't be read.
+/// The file with the admin token that the configuration in `file` names; `None` if `file` can't be read.
 pub fn token_file(file: &Path) -> Option<PathBuf> {
     read::token_file(file)
 }

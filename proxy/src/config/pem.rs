@@ -16,51 +16,51 @@ pub enum TlsError {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// A file holds something else.
+    /// A file is not in PEM form.
     #[error("{}: no {what} in PEM form: {error}", file.display())]
     NotPem {
         /// The file.
         file: PathBuf,
-        /// What was expected.
+        /// What the file should hold.
         what: &'static str,
-        /// What was found.
+        /// The parser's error.
         error: rustls::pki_types::pem::Error,
     },
-    /// A file holds what has the right form, and is of no use.
+    /// A file has the right form, but its content can't be used.
     #[error("{}: can't be used: {reason}", file.display())]
     Strange {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// Why the content can't be used.
         reason: String,
     },
-    /// The certificate and the key don't go together, or are of a kind that is not supported.
+    /// The certificate and the key don't belong together, or are of a kind that is not supported.
     #[error("{} and {}: {error}", certificate.display(), key.display())]
     Unusable {
         /// The certificate's file.
         certificate: PathBuf,
         /// The key's file.
         key: PathBuf,
-        /// Why.
+        /// Why they can't be used.
         error: rustls::Error,
     },
 }
 
-/// A chain of certificates and the key of the first.
+/// A chain of certificates and the private key of its first certificate.
 pub(crate) struct Pair {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
-    /// Both, ready for handshakes.
+    /// Chain and key, ready for handshakes.
     pub(crate) certified: CertifiedKey,
 }
 
 /// Reads a certificate and its key.
 ///
 /// # Errors
-/// The files hold no certificate and key that go together.
+/// The files hold no certificate and key that belong together.
 pub(crate) fn pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
     let chain = certificates(certificate)?;
     let text = read(key)?;
@@ -85,7 +85,7 @@ pub(crate) fn pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
 /// Reads certificates, at least one.
 ///
 /// # Errors
-/// The file holds something else.
+/// The file holds no certificates in PEM form.
 pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(file)?;
     let not_pem = |error| TlsError::NotPem {

@@ -3,7 +3,7 @@
 use super::Config;
 
 impl Config {
-    /// The settings with every default filled in, as a file that means the same.
+    /// The settings as the text of a file, with all defaults filled in.
     ///
     /// # Errors
     /// A setting that TOML can't express.

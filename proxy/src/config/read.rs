@@ -1,4 +1,4 @@
-//! Makes a [`Config`] of the file's text, with complaints that name the line, the key and what was probably meant.
+//! Turns the file's text into a [`Config`]. An error names the line, the key, and what was probably meant.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use store_server::terminal::one_line;
 
 use super::{Config, ConfigError, Listen, Route, check};
 
-/// What is wrong with a file, and where.
+/// An error in a file, with the path of its key.
 pub(super) struct Complaint {
     pub(super) path: document::Path,
     pub(super) reason: String,
@@ -52,10 +52,10 @@ pub(super) fn load(file: &Path) -> Result<Config, ConfigError> {
     })
 }
 
-/// Parses and checks the settings; paths in them are taken from `folder`. No other file is looked at.
+/// Parses and checks the settings. Relative paths count from `folder`. Reads no other file.
 ///
 /// # Errors
-/// The line and what is wrong there.
+/// The number of the wrong line, and the reason.
 pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, (usize, String)> {
     let document = Document::parse(text)?;
     let mut config: Config =
@@ -67,7 +67,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Config, (usize, String)
     Ok(config)
 }
 
-/// The file with the admin token, as this file names it, even if other settings in it are wrong.
+/// The file with the admin token that this configuration names, even if other settings in it are wrong.
 pub(super) fn token_file(file: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(file).ok()?;
     let document: toml::Table = toml::from_str(&text).ok()?;
@@ -107,7 +107,7 @@ fn complete(config: &mut Config, folder: &Path) {
     log.filter(|path| *path != Path::new("-")).map(absolute);
 }
 
-/// Makes places of what servers' entries say.
+/// Sets the location of each server from its entry.
 fn locate(config: &mut Config) -> Result<(), Complaint> {
     for (group, settings) in &mut config.upstreams {
         for (number, server) in settings.servers.iter_mut().enumerate() {
@@ -122,7 +122,7 @@ fn locate(config: &mut Config) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// Reads the files for TLS to upstreams. This comes last, as it looks at other files.
+/// Reads the certificates and keys for TLS to upstreams. Called last, after all checks that read no other file.
 fn read_certificates(config: &mut Config) -> Result<(), Complaint> {
     for (group, settings) in &mut config.upstreams {
         if let Some(tls) = &mut settings.tls {
@@ -134,7 +134,7 @@ fn read_certificates(config: &mut Config) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// The line and the reason why a file is TOML but no configuration.
+/// The line and the reason if a file is valid TOML but no valid configuration.
 fn misunderstood(document: &Document<'_>, error: &toml::de::Error) -> (usize, String) {
     let Some(span) = error.span() else {
         return (1, one_line(error.message()));

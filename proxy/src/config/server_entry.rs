@@ -1,4 +1,4 @@
-//! One server of a group: where it is, and what it is worth.
+//! One server entry of a group: its location, weight and limits.
 
 use serde::{Deserialize, Serialize};
 use store_server::names::{ServerLocation, is_name};
@@ -7,32 +7,32 @@ use store_server::names::{ServerLocation, is_name};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerEntry {
-    /// `host:port`. An IP address is one server, and this its name everywhere: logs, metrics, `drain`. A name is as many
-    /// servers as it has addresses.
+    /// `host:port`. With an IP address, the entry is one server, and logs, metrics and `drain` use this address as its
+    /// name. With a host name, the entry is as many servers as the name has addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// Instead of an address: the name of SRV records (RFC 2782), which say hosts and ports.
+    /// Instead of `address`: the name of SRV records (RFC 2782), which give hosts and ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub srv: Option<String>,
-    /// What [`ServerEntry::address`] or [`ServerEntry::srv`] mean.
+    /// The location that [`ServerEntry::address`] or [`ServerEntry::srv`] stands for.
     #[serde(skip)]
     pub location: ServerLocation,
-    /// Share of the requests, compared with the others' weights.
+    /// Share of the requests, relative to other servers' weights.
     #[serde(default = "one")]
     pub weight: u16,
-    /// Requests in flight at once; more wait.
+    /// Most requests in flight at once; further requests wait.
     #[serde(default = "max_connections")]
     pub max_connections: usize,
-    /// Requests that may wait; more are answered 503.
+    /// Most requests that may wait; further requests are answered 503.
     #[serde(default = "max_queue")]
     pub max_queue: usize,
 }
 
-/// Why an entry names no place: the key, if it is one, and what is wrong with it.
+/// Why an entry has no valid location: the wrong key, if it is a single one, and the reason.
 type LocationError = (Option<&'static str>, String);
 
 impl ServerEntry {
-    /// What the file calls the place.
+    /// The location as written in the file.
     pub fn written(&self) -> &str {
         self.address
             .as_deref()
@@ -40,7 +40,7 @@ impl ServerEntry {
             .unwrap_or_default()
     }
 
-    /// Makes [`ServerEntry::location`] of what the file says.
+    /// Sets [`ServerEntry::location`] from the keys of the entry.
     pub(super) fn locate(&mut self) -> Result<(), LocationError> {
         self.location = match (&self.address, &self.srv) {
             (Some(address), None) => {

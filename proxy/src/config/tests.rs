@@ -1,4 +1,4 @@
-//! Tests of the whole file: its example, its defaults, and how mistakes are told.
+//! Tests of the whole file: its example, its defaults, and how mistakes are reported.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ fn parse(text: &str) -> Result<Config, String> {
     read::parse(text, Path::new("/etc/proxy")).map_err(|(line, reason)| format!("{line}: {reason}"))
 }
 
-/// The example with the `#` before each key taken away; before prose there is a space after it.
+/// The example with the `#` before each key removed. The `#` before prose has a space after it.
 fn uncommented() -> String {
     let key = |line: &str| line.starts_with(|c: char| c.is_ascii_lowercase() || c == '[');
     EXAMPLE
@@ -92,7 +92,7 @@ fn what_the_example_shows_commented_are_the_defaults() {
 #[test]
 fn the_example_names_every_key() {
     let shown = parse(&uncommented()).expect("valid");
-    // All that can be set is set there, so serializing it names every key.
+    // All keys are set in the example, so serializing its settings names each key.
     let all: toml::Table = toml::from_str(&shown.to_toml().expect("prints")).expect("parses");
     let named: toml::Table = toml::from_str(&uncommented()).expect("parses");
     let mut missing = Vec::new();
@@ -125,7 +125,7 @@ fn what_is_printed_means_the_same() {
     }
 }
 
-/// What is added to [`LEAST`], and the complaint, which begins with the line.
+/// Text that is added to [`LEAST`], and the complaint, which begins with the line's number.
 const MISTAKES: [(&str, &str); 45] = [
     (
         "[limits]\nheader_cuont = 1",

@@ -10,33 +10,33 @@ use x509_parser::parse_x509_certificate;
 
 use super::pem::{self, TlsError};
 
-/// Whose certificates are believed, and what the proxy shows of itself.
+/// Whose certificates the proxy trusts, and the certificate that it presents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamTls {
-    /// Certificates of the authorities that are believed; none: those of the system.
+    /// Certificates of the trusted authorities; `None` means those of the system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
-    /// What servers' certificates must be for; none: the host that the server was found by.
+    /// The name that the servers' certificates must be for; `None` means the host by which the server was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
     /// The proxy's own certificate, for servers that ask for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<PathBuf>,
-    /// That certificate's private key.
+    /// The private key of that certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
-    /// What is in the files.
+    /// The content of these files.
     #[serde(skip)]
     pub read: TlsFiles,
 }
 
-/// What the files of [`UpstreamTls`] hold, in DER form.
+/// The content of the files that [`UpstreamTls`] names, in DER form.
 #[derive(Clone, Default, PartialEq)]
 pub struct TlsFiles {
-    /// The authorities; none: those of the system.
+    /// The trusted authorities; empty means those of the system.
     pub authorities: Vec<Vec<u8>>,
-    /// The proxy's certificate with those that follow it, and its key.
+    /// The proxy's certificate with the rest of its chain, and its private key.
     pub identity: Option<(Vec<Vec<u8>>, Vec<u8>)>,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Debug for TlsFiles {
 }
 
 impl UpstreamTls {
-    /// What is wrong without a look at the files: the key, and why.
+    /// Checks the settings without reading the files. An error names the key and the reason.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         if let Some(name) = &self.server_name
             && ServerName::try_from(name.as_str()).is_err()
@@ -64,7 +64,7 @@ impl UpstreamTls {
         }
     }
 
-    /// Takes relative paths from `folder`.
+    /// Makes paths absolute; relative ones count from `folder`.
     pub(super) fn take_paths_from(&mut self, folder: &Path) {
         let files = [&mut self.ca, &mut self.certificate, &mut self.key];
         for file in files.into_iter().flatten() {
@@ -75,7 +75,7 @@ impl UpstreamTls {
     /// Reads the files.
     ///
     /// # Errors
-    /// The key, and why its file can't be used.
+    /// The wrong key, and why its file can't be used.
     pub(super) fn read_files(&mut self) -> Result<(), (&'static str, Box<TlsError>)> {
         let at = |key| move |error| (key, Box::new(error));
         let mut read = TlsFiles::default();
@@ -86,7 +86,7 @@ impl UpstreamTls {
             let pair = pem::pair(certificate, key).map_err(at("certificate"))?;
             let chain = der(certificate, pair.chain).map_err(at("certificate"))?;
             let secret = pair.key.secret_der();
-            // As pingora does, which ends where it can't.
+            // Pingora parses the key once more, and panics if it can't.
             PrivateKeyDer::try_from(secret).map_err(|error| at("key")(strange(key, error)))?;
             read.identity = Some((chain, secret.to_vec()));
         }
@@ -106,7 +106,7 @@ fn authorities(file: &Path) -> Result<Vec<Vec<u8>>, TlsError> {
     der(file, found)
 }
 
-/// Pingora takes certificates apart once more, and ends where it can't.
+/// Converts certificates to DER. Pingora parses them once more, and panics if it can't, so parse them here first.
 fn der(file: &Path, certificates: Vec<CertificateDer<'_>>) -> Result<Vec<Vec<u8>>, TlsError> {
     let each = certificates.into_iter().map(|certificate| {
         parse_x509_certificate(&certificate).map_err(|error| strange(file, error))?;

@@ -1,4 +1,5 @@
-//! From an accepted connection to the front: the TLS handshake, bounded in time like everything a client does.
+//! Takes an accepted connection through its TLS handshake to `front`. The handshake has a deadline, like everything
+//! that a client does.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::config::{Listen, TlsError};
 use crate::metrics::Reason;
 use crate::table::live::LiveTable;
 
-/// What all listeners lead to.
+/// The service behind all listeners.
 pub(crate) struct Entrance {
     front: Arc<Front>,
     live: Arc<LiveTable>,
@@ -35,7 +36,7 @@ struct TlsListener {
     acceptor: Acceptor,
 }
 
-/// Counts connections, those in a handshake included.
+/// Counts client connections, including those in a TLS handshake.
 #[derive(Clone)]
 pub(crate) struct Occupants {
     open: Arc<OpenConnections>,
@@ -48,7 +49,7 @@ impl Occupants {
     }
 }
 
-/// One handshake; counted until it is dropped.
+/// One TLS handshake; counted until it is dropped.
 struct Handshake(Arc<AtomicUsize>);
 
 impl Handshake {
@@ -65,7 +66,10 @@ impl Drop for Handshake {
 }
 
 impl Entrance {
-    /// `certificates` are those of the listeners that have one, in order.
+    /// `certificates` has one certificate for each listener with TLS, in the order of `listen`.
+    ///
+    /// # Errors
+    /// TLS can't be set up.
     pub(crate) fn new(
         front: Front,
         live: Arc<LiveTable>,
@@ -99,7 +103,7 @@ impl Entrance {
         self.occupants.clone()
     }
 
-    /// The TLS of the stream's listener, if it has any.
+    /// The TLS acceptor of the stream's listener; `None` if the listener has no TLS.
     fn tls_of(&self, stream: &Stream) -> Option<&Acceptor> {
         if self.tls.is_empty() {
             return None;
@@ -121,7 +125,7 @@ impl Entrance {
             Some(_) if place.is_err() => {
                 return self.refuse(client, Reason::ClientConnections);
             }
-            // What is only needed now is not to take room for as long as the connection lives.
+            // In a box, so that a connection holds the memory of the handshake only while the handshake lasts.
             Some(acceptor) => match Box::pin(self.shake_hands(stream, acceptor, client)).await {
                 Some(stream) => stream,
                 None => return,
@@ -144,7 +148,7 @@ impl Entrance {
         let mut socket = stream.into_any().downcast::<Socket>().ok()?;
         let _handshake = Handshake::begin(&self.occupants.shaking_hands);
         if self.occupants.count() > connections {
-            // Without TLS there is no way to say so.
+            // Before the handshake is complete, the client can't be told why.
             self.refuse(client, Reason::Connections);
             return None;
         }
@@ -163,7 +167,7 @@ impl Entrance {
                 self.refuse(client, Reason::TlsHandshake);
             }
             Err(_) if has_begun => self.refuse(client, Reason::Timeout),
-            // Who says nothing asks for nothing.
+            // The client sent nothing, so there is no request to refuse.
             Ok(Err(_)) | Err(_) => {}
         }
         None
@@ -180,14 +184,15 @@ fn client_of(stream: &Stream) -> IpAddr {
     address_of(digest.as_ref().and_then(|digest| digest.peer_addr()))
 }
 
-/// An IPv4 address that a socket for both families has is written in IPv6's way.
+/// Compares addresses in their canonical form: a socket for both families reports an IPv4 address as an IPv6 one.
 fn same(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
 }
 
 #[async_trait]
 impl ServerApp for Entrance {
-    /// Pingora's own task has room for any handshake. It ends here, so that an idle connection does not take that too.
+    /// Pingora's own task is large enough for any handshake. That task ends here, and a new one goes on, so that an
+    /// idle connection does not hold so much memory.
     async fn process_new(
         self: &Arc<Self>,
         stream: Stream,
@@ -218,10 +223,10 @@ fn acceptor(h2: bool, certificate: Arc<dyn ResolvesServerCert>) -> Result<Accept
     Ok(Acceptor::from_server_config(Arc::new(config)))
 }
 
-/// The certificates of all listeners that have one, in order.
+/// The certificates of all listeners that have one, in the order of `listen`.
 ///
 /// # Errors
-/// One of them can't be used.
+/// A certificate or its key can't be used.
 pub(crate) fn certificates(listen: &[Listen]) -> Result<Vec<Arc<Certificate>>, TlsError> {
     let files = listen.iter().filter_map(|listen| listen.tls.as_ref());
     files.map(Certificate::load).collect()

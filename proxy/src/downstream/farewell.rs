@@ -1,19 +1,19 @@
-//! Refused connections are told so, as long as not too many wait for their clients to hear it.
+//! The proxy tells clients why it refuses their connection, as long as not too many refused connections are still open.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Connections at once; each may take some seconds.
+/// Most refused connections at once; each may take some seconds.
 const MOST: usize = 256;
 
-/// Counts refused connections that are on their way out.
+/// Counts refused connections that are still being answered.
 #[derive(Default)]
 pub(crate) struct Farewells(AtomicUsize);
 
-/// One refused connection on its way out; counted until it is dropped.
+/// One refused connection that is still being answered; counted until it is dropped.
 pub(crate) struct Farewell<'a>(&'a AtomicUsize);
 
 impl Farewells {
-    /// None if there are enough of them.
+    /// `None` if [`MOST`] refused connections are being answered already.
     pub(crate) fn begin(&self) -> Option<Farewell<'_>> {
         let before = self.0.fetch_add(1, Ordering::Relaxed);
         let farewell = Farewell(&self.0);

@@ -1,5 +1,5 @@
-//! Client connections: how many, how long, and what they may begin. A head is read and checked here in full before
-//! pingora parses it.
+//! Client connections: how many there may be, how long they may last, and which requests they may begin. Each head is
+//! read and checked here in full before pingora parses it.
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -50,7 +50,7 @@ pub(crate) struct Front {
     farewells: Farewells,
 }
 
-/// A client that chose HTTP/2 must begin with its preface.
+/// The refusal of a client that chose HTTP/2 and does not begin with its preface.
 const NO_PREFACE: Problem = Problem::Malformed("this is no HTTP/2");
 
 /// Counts client connections.
@@ -58,7 +58,7 @@ const NO_PREFACE: Problem = Problem::Malformed("this is no HTTP/2");
 pub(crate) struct OpenConnections(AtomicUsize);
 
 impl OpenConnections {
-    /// Open at the moment.
+    /// How many connections are open now.
     pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -100,7 +100,7 @@ impl Front {
         });
         let mut proxy = HttpProxy::new(Proxy::new(live.clone(), access_log), pingora);
         proxy.handle_init_modules();
-        // Refused before; pingora's own refusal would not be in our words.
+        // `front` refuses CONNECT before pingora sees it; pingora's own refusal would have another form.
         let mut options = HttpServerOptions::default();
         options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
@@ -124,10 +124,10 @@ impl Front {
         self.open.clone()
     }
 
-    /// A place for a client's connection; none is needed for trusted proxies, whose clients are many.
+    /// Takes a place for a client's connection. Trusted proxies get `None`, as one of them stands for many clients.
     ///
     /// # Errors
-    /// It has as many as it may.
+    /// The client has as many connections as it may.
     pub(crate) fn place(&self, client: IpAddr) -> Result<Option<ClientPlace>, Problem> {
         let table = self.live.table();
         if forwarded::is_trusted(client, &table.config.forwarded.trusted) {
@@ -138,7 +138,7 @@ impl Front {
         place.ok_or(Problem::ClientConnections).map(Some)
     }
 
-    /// Serves a connection with the place it got, or refuses it.
+    /// Serves a connection with its place, or refuses it.
     pub(crate) async fn serve(
         &self,
         stream: Stream,
@@ -157,7 +157,7 @@ impl Front {
         };
         let versions = self.versions(&wire, client);
         if let Some(problem) = refused {
-            // What is refused does not fill the place of those that follow.
+            // Give the place back first: a refused connection must not keep out other ones.
             drop((connection, place));
             return Box::pin(self.turn_away(wire, problem, client, versions)).await;
         }
@@ -165,11 +165,11 @@ impl Front {
             let begins = timeout(limits.header_timeout, begins_http2(&mut wire)).await;
             if matches!(begins, Ok(true)) {
                 wire.pass_all();
-                // A connection of HTTP/1 should not have room for this.
+                // In a box, so that an HTTP/1 connection does not hold the memory that HTTP/2 needs.
                 return Box::pin(self.http2(client).serve(wire, shutdown)).await;
             }
             if versions == Versions::Http2 {
-                // Who says nothing asks for nothing.
+                // The client sent nothing, so there is no request to refuse.
                 if !wire.held().is_empty() {
                     let problem = begins.map_or(Problem::TooSlow, |_| NO_PREFACE);
                     let reason = problem.reason();
@@ -178,7 +178,7 @@ impl Front {
                 return;
             }
         }
-        // Whoever has sent too little for either version by now is late.
+        // If the client has sent too little to tell the version by now, `serve_http1` refuses it as late.
         self.serve_http1(wire, client, opened, shutdown).await;
         drop((connection, place));
     }
@@ -202,7 +202,7 @@ impl Front {
         }
     }
 
-    /// Tells the client that its connection is refused, if there is time for that.
+    /// Tells the client that its connection is refused, unless too many refused connections are being answered already.
     async fn turn_away(
         &self,
         mut wire: Box<Wire>,
@@ -222,12 +222,12 @@ impl Front {
         }
     }
 
-    /// Counts and logs what is refused.
+    /// The log and count of refusals.
     pub(crate) fn refusals(&self) -> &Refusals {
         &self.refusals
     }
 
-    /// Lets nothing be left to do for the proxy.
+    /// Tells pingora to close its idle client connections, as the proxy stops.
     pub(crate) async fn cleanup(&self) {
         self.proxy.http_cleanup().await;
     }
@@ -295,7 +295,8 @@ impl Front {
         }
     }
 
-    /// Answers a plain request from memory or by an upstream; none if it goes the whole way. With what is left to send.
+    /// Answers a plain request from memory or by an upstream; `None` if the request must take the long way. The bytes
+    /// are those of the answer that are still to be sent.
     async fn without_pingora(
         &self,
         plain: &PlainRequest<'_>,
@@ -315,12 +316,12 @@ impl Front {
         let group = self.direct.group(&table, plain)?.clone();
         let mut http1 = Http1::new(wire, closes);
         let passed = self.direct.pass(table, &group, plain, client, &mut http1);
-        // Connections that wait for a request should have no room for one.
+        // In a box, so that a connection that waits for a request does not hold the memory of one.
         let next = Box::pin(passed).await;
         Some((next, http1.into_unsent()))
     }
 
-    /// Answers for the proxy on a connection that pingora has not seen, and closes it.
+    /// Sends the proxy's own answer on a connection that pingora has not seen, and closes it.
     async fn refuse(&self, mut wire: Box<Wire>, problem: &Problem, client: Peer) {
         let since = Instant::now();
         let id = new_id();

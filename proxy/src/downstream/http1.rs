@@ -1,5 +1,5 @@
-//! A client that speaks HTTP/1.1, as the direct way sees it: answers are bytes, and a body whose end is not known before
-//! goes in chunks of our own.
+//! A client that speaks HTTP/1.1, for the direct way: answers are bytes, and a body of unknown length goes out in
+//! chunks that the proxy makes.
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -13,19 +13,19 @@ use crate::message::problem::Problem;
 use crate::message::request_id::REQUEST_ID;
 use crate::request::direct::{Client, OwnFields};
 
-/// Room for the head of an answer, and for a small body after it.
+/// Room in bytes for the head of an answer and a small body after it.
 const HEAD: usize = 1024;
 
-/// Ends a body in chunks.
+/// The chunk that ends a body.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// One request's client.
+/// The client of one request.
 pub(super) struct Http1<'a> {
     wire: &'a mut Wire,
-    /// Whether the connection is closed after the answer, which is told to the client.
+    /// Whether the connection is closed after the answer. The answer's `Connection` field says so.
     closes: bool,
     is_chunked: bool,
-    /// What was put.
+    /// The bytes that were put and not sent.
     out: BytesMut,
 }
 
@@ -39,7 +39,7 @@ impl<'a> Http1<'a> {
         }
     }
 
-    /// What was put and not sent.
+    /// The bytes that were put and not sent.
     pub(super) fn into_unsent(self) -> BytesMut {
         self.out
     }
@@ -70,7 +70,7 @@ impl Client for Http1<'_> {
             name.eq_ignore_ascii_case(REQUEST_ID.as_str().as_bytes())
         });
         if !head.has(b"date") {
-            // RFC 9110, section 6.6.1.
+            // A server adds `Date` if it is missing (RFC 9110, section 6.6.1).
             let date = httpdate::fmt_http_date(SystemTime::now());
             out.put_slice(b"Date: ");
             out.put_slice(date.as_bytes());
@@ -125,7 +125,8 @@ impl Client for Http1<'_> {
             return true;
         }
         let sent = self.wire.send(&self.out, limit).await;
-        // What was read from the upstream lies there: with nobody left who needs it, more can be read to the same place.
+        // `out` may share its memory with the buffer that reads from the upstream. Once `out` lets go of that memory,
+        // the next read can use it again.
         self.out = BytesMut::new();
         sent
     }
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
     use crate::message::answer_head;
 
-    /// What a client gets of an answer with this head and these parts of a body.
+    /// The bytes that a client gets for an answer with this head and these parts of a body.
     async fn sent(head: &str, closes: bool, parts: &[&str]) -> String {
         let (near, mut far) = tokio::io::duplex(1024);
         let mut wire = Wire::new(Box::new(near));

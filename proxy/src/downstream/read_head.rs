@@ -1,4 +1,4 @@
-//! Waits for a request's head: one deadline for all of it, whatever comes before it or in between.
+//! Waits for a request's head. One deadline holds for the whole head, including empty lines before it.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -12,32 +12,33 @@ use crate::config::Limits;
 use crate::message::head::{self, HeadForm, HeadLimits};
 use crate::message::problem::Problem;
 
-/// How long an idle connection may still begin a request once the proxy stops. Closed at once, it could cross with one.
+/// How long an idle connection may still begin a request once the proxy stops. If the proxy closed it at once, a
+/// request could already be on its way.
 pub(crate) const LAST_REQUEST: Duration = Duration::from_secs(2);
 
-/// Bytes of empty lines before a request; some clients send one after a body (RFC 9112, section 2.2).
+/// Most bytes of empty lines before a request; some clients send one after a body (RFC 9112, section 2.2).
 const MOST_BLANK: usize = 16;
 
 /// How the wait for a head ended.
 pub(crate) enum Head {
-    /// There is one of so many bytes, at the beginning of what is held.
+    /// A whole head: its length in bytes, counted from the beginning of the held bytes, and its form.
     Whole(usize, HeadForm),
     /// The client left, or stayed idle for too long.
     None,
-    /// The head breaks a rule or is late: the proxy answers with this.
+    /// The head breaks a rule or is late: the proxy answers with this problem.
     Refused(Problem),
 }
 
 /// How long a connection may wait for a head's first byte.
 #[derive(Clone, Copy)]
 pub(crate) enum Wait {
-    /// A new connection has the time of a head for all of it, from when it was opened.
+    /// On a new connection, the deadline of the head counts from when the connection was opened.
     ForFirst { opened: Instant },
-    /// One that was answered may be idle first.
+    /// A connection that already carried an answer may be idle first.
     ForNext,
 }
 
-/// What has come of a head.
+/// How much of a head has come.
 enum Progress {
     Nothing,
     Blank,
@@ -45,7 +46,7 @@ enum Progress {
     Whole(usize),
 }
 
-/// Reads until there is a whole head. What comes after it is held for later.
+/// Reads until there is a whole head. Bytes that come after the head stay in `wire`.
 pub(crate) async fn read_head(
     wire: &mut Wire,
     limits: &Limits,
@@ -88,13 +89,13 @@ pub(crate) async fn read_head(
             Err(_) if matches!(progress, Progress::Part) => {
                 return Head::Refused(Problem::TooSlow);
             }
-            // Nothing was asked for that could be answered.
+            // The client has not begun a request, so there is nothing to answer.
             Ok(_) | Err(_) => return Head::None,
         }
     }
 }
 
-/// Passes over empty lines, a few of them, and looks for a head. `blank` counts their bytes.
+/// Skips up to [`MOST_BLANK`] bytes of empty lines and looks for a head. `blank` counts those bytes.
 fn look(wire: &mut Wire, blank: &mut usize, limits: HeadLimits) -> Result<Progress, Problem> {
     let held = wire.held();
     let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
@@ -114,7 +115,7 @@ fn look(wire: &mut Wire, blank: &mut usize, limits: HeadLimits) -> Result<Progre
     Ok(end.map_or(Progress::Part, Progress::Whole))
 }
 
-/// Whether the client sent something.
+/// Waits for the first bytes. Returns whether the client sent any.
 async fn read_first(
     wire: &mut Wire,
     limit: Duration,

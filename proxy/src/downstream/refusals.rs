@@ -9,7 +9,7 @@ use crate::metrics::Reason;
 use crate::request::access_log::{AccessLog, Entry};
 use crate::table::live::LiveTable;
 
-/// Longest part of a target that was refused that is worth a log line.
+/// Longest part of a refused target that goes into the log, in bytes.
 const LONGEST_TARGET: usize = 1024;
 
 /// Counts and logs refusals.
@@ -19,7 +19,7 @@ pub(crate) struct Refusals {
     pub(crate) access_log: Arc<AccessLog>,
 }
 
-/// A request that is refused, as far as it is known.
+/// A refused request, as far as its head could be read.
 #[derive(Clone, Copy)]
 pub(crate) struct Refusal<'a> {
     pub(crate) request_id: &'a str,
@@ -28,14 +28,14 @@ pub(crate) struct Refusal<'a> {
     pub(crate) target: &'a str,
     pub(crate) host: Option<&'a str>,
     pub(crate) http_version: &'a str,
-    /// The answer's; 0 if there was none.
+    /// Status of the answer; 0 if there was none.
     pub(crate) status: u16,
     pub(crate) bytes_sent: u64,
     pub(crate) since: Instant,
 }
 
 impl<'a> Refusal<'a> {
-    /// A request of which nothing was read.
+    /// A request whose head was not read.
     pub(crate) fn unread(request_id: &'a str, client: IpAddr, http_version: &'a str) -> Self {
         Self {
             request_id,
@@ -50,7 +50,8 @@ impl<'a> Refusal<'a> {
         }
     }
 
-    /// Adds method and target, as far as the first line of an HTTP/1 head, or its beginning, tells them.
+    /// Adds method and target from the first line of an HTTP/1 head. The line may be incomplete; what can't be read
+    /// stays `-`.
     pub(crate) fn with_line(mut self, head: &'a [u8]) -> Self {
         let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
         let mut words = line.splitn(3, |&byte| byte == b' ');
@@ -67,7 +68,7 @@ impl<'a> Refusal<'a> {
 }
 
 impl Refusals {
-    /// Counts a refusal that has a reason, and logs it.
+    /// Logs a refusal, and counts it if it has a reason.
     pub(crate) fn note(&self, refused: &Refusal<'_>, reason: Option<Reason>) {
         if let Some(reason) = reason {
             self.live.metrics.refuse(reason);
@@ -97,7 +98,7 @@ impl Refusals {
         });
     }
 
-    /// Counts and logs the refusal of a client that has not said what it wants, or said it unreadably.
+    /// Counts and logs the refusal of a client that has sent no head, or one that can't be read.
     pub(crate) fn note_unread(&self, client: IpAddr, http_version: &str, reason: Option<Reason>) {
         let id = new_id();
         let id = id.to_str().unwrap_or("-");

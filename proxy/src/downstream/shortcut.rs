@@ -1,5 +1,5 @@
-//! The plainest requests for what is kept in memory, answered before pingora hears of them, at a fraction of the cost.
-//! Whatever is less plain goes the whole way, to the same answer.
+//! Answers the plainest requests from the cache in memory, before pingora sees them, at a fraction of the cost. All
+//! other requests take the long way, and a request that could take both gets the same answer on both.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -17,14 +17,14 @@ use crate::request::exchange::Peer;
 use crate::request::spans::{self, put_answer_line};
 use crate::table::live::LiveTable;
 
-/// What is needed to answer such requests.
+/// Answers plain requests from the cache.
 pub(crate) struct Shortcut {
     pub(crate) live: Arc<LiveTable>,
     pub(crate) access_log: Arc<AccessLog>,
 }
 
 impl Shortcut {
-    /// The whole answer to a request; none if it goes another way. Counts and logs what it answers.
+    /// The whole answer to a request, which is also counted and logged; `None` if the request must take another way.
     pub(crate) fn answer(&self, plain: &PlainRequest<'_>, client: Peer) -> Option<BytesMut> {
         if !plain.is_harmless {
             return None;
@@ -43,7 +43,7 @@ impl Shortcut {
         let request_id = new_id();
         let mut answer = head(&kept, now, &request_id)?;
 
-        // Over in a moment and without a fault: there is a trace only if it is in the sample.
+        // The request is over in a moment and can't fail, so it gets a trace only if it is in the sample.
         let tracing = &self.live.tracing;
         let root = tracing.quick_request("GET", began, &plain.origin, false);
         let mut root = spans::described(root, "GET", client.https);
@@ -88,7 +88,8 @@ impl Shortcut {
     }
 }
 
-/// The head of an answer that is kept and still fresh, without the empty line, in room for the whole of it.
+/// The head of a kept answer that is still fresh, without the empty line at its end. The buffer has room for the whole
+/// answer. `None` if the answer is stale.
 fn head(kept: &WholeAnswer, now: SystemTime, request_id: &HeaderValue) -> Option<BytesMut> {
     let ttl = kept.fresh_until.duration_since(now).ok()?.as_secs();
     let age = now.duration_since(kept.made).unwrap_or_default().as_secs();

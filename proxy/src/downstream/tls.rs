@@ -16,18 +16,19 @@ use crate::config::{Tls, TlsError, pem};
 pub(crate) struct Certificate {
     files: Tls,
     current: ArcSwap<CertifiedKey>,
-    /// What the files looked like when they were last read.
+    /// The stamp of the files when they were last read.
     read: Mutex<Stamp>,
 }
 
-/// Tells whether a file was written or replaced.
+/// Inode, modification time in seconds and nanoseconds, and size of the certificate's file and of the key's file. They
+/// show whether a file was written or replaced. `None` if the file can't be read.
 type Stamp = [Option<(u64, i64, i64, u64)>; 2];
 
 impl Certificate {
     /// Reads the files.
     ///
     /// # Errors
-    /// They hold no certificate and key that go together.
+    /// The files hold no certificate and key that belong together.
     pub(crate) fn load(files: &Tls) -> Result<Arc<Self>, TlsError> {
         let read = stamp(files);
         let current = ArcSwap::from_pointee(read_files(files)?);
@@ -38,10 +39,10 @@ impl Certificate {
         }))
     }
 
-    /// Reads the files again if they changed. Handshakes from then on use the new certificate.
+    /// Reads the files again if they changed. Later handshakes use the new certificate.
     ///
     /// # Errors
-    /// What is there now can't be used; the old certificate stays in use. Told once for each change.
+    /// The changed files can't be used; the old certificate stays in use. The error is returned once for each change.
     pub(crate) fn refresh(&self) -> Result<(), TlsError> {
         let found = stamp(&self.files);
         let mut read = self.read.lock();
@@ -72,7 +73,7 @@ impl fmt::Debug for Certificate {
 
 fn stamp(files: &Tls) -> Stamp {
     [&files.certificate, &files.key].map(|file| {
-        // Follows links: certificate tools replace the link's target.
+        // `metadata` follows links: certificate tools replace the link's target.
         let found = fs::metadata(file).ok()?;
         Some((found.ino(), found.mtime(), found.mtime_nsec(), found.size()))
     })

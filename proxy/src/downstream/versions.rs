@@ -8,7 +8,7 @@ use super::wire::Wire;
 /// How a client without TLS begins HTTP/2 (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a client may begin with.
+/// The versions that a client may begin with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Versions {
     Http1,
@@ -16,7 +16,7 @@ pub(super) enum Versions {
     Both,
 }
 
-/// Whether a client that is refused is to be told so in HTTP/2.
+/// Whether a refused client expects the refusal over HTTP/2.
 pub(super) async fn speaks_http2(wire: &mut Wire, versions: Versions) -> bool {
     match versions {
         Versions::Http1 => false,
@@ -25,7 +25,7 @@ pub(super) async fn speaks_http2(wire: &mut Wire, versions: Versions) -> bool {
     }
 }
 
-/// Reads until the client's first bytes are HTTP/2's preface, or can't become it.
+/// Reads until the client's first bytes are the preface of HTTP/2, or can't become it.
 pub(super) async fn begins_http2(wire: &mut Wire) -> bool {
     while wire.held().len() < HTTP2_PREFACE.len() {
         if !HTTP2_PREFACE.starts_with(wire.held()) || !matches!(wire.read_more().await, Ok(1..)) {

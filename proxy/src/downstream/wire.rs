@@ -1,5 +1,5 @@
-//! A client connection as pingora sees it: one request at a time. What a client sends after a request waits here for the
-//! next one, so that every head is checked, whenever it arrives.
+//! A client connection as pingora sees it: one request at a time. Bytes that a client sends after a request stay here
+//! until the next request begins, so that every head is checked, whenever it arrives.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -23,22 +23,23 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::message::head::Body;
 
-/// Room for each read; most heads fit.
+/// Bytes of room for one read; most heads fit.
 const READ: usize = 16 * 1024;
 
 thread_local! {
-    /// What a connection reads into. Connections that wait for their clients have no room of their own meanwhile.
+    /// The buffer that connections of this thread read into. A connection that waits for its client holds no buffer
+    /// meanwhile.
     static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
 }
 
-/// After a last answer: how long the rest of a request is read, as closing before could destroy the answer (RFC 9112,
-/// section 9.6).
+/// How long the rest of a request is read after the connection's last answer. Closing at once could destroy the answer
+/// (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Most that a client may send ahead; the rest waits in the system's buffers.
+/// Most bytes that a client may send ahead; further bytes wait in the buffers of the operating system.
 const AHEAD: usize = 64 * 1024;
 
-/// A connection, and what was read from it.
+/// A connection, and the bytes that were read from it.
 #[derive(Debug)]
 pub(crate) struct Wire {
     stream: Stream,
@@ -46,14 +47,14 @@ pub(crate) struct Wire {
     rest: UnreadBody,
 }
 
-/// What pingora may still read of the request.
+/// The part of the request's body that pingora may still read.
 #[derive(Debug)]
 enum UnreadBody {
-    /// A body of so many bytes.
+    /// A body with this many bytes left.
     Length(u64),
-    /// Chunks that are not over.
+    /// A body in chunks whose last chunk has not come.
     Chunked(Chunks),
-    /// All there is: HTTP/2 has its own framing.
+    /// Everything that comes: HTTP/2 has its own framing.
     All,
 }
 
@@ -66,25 +67,25 @@ impl Wire {
         })
     }
 
-    /// The connection back from pingora.
+    /// Takes the connection back from pingora; `None` if the stream is not a [`Wire`].
     pub(crate) fn returned(stream: Stream) -> Option<Box<Self>> {
         stream.into_any().downcast().ok()
     }
 
-    /// What was read and not handed on.
+    /// The bytes that were read and not handed on.
     pub(crate) fn held(&mut self) -> &mut BytesMut {
         &mut self.held
     }
 
-    /// Reads more, and says how much; nothing once the client has closed its side.
+    /// Reads more bytes and returns how many; 0 once the client has closed its side.
     pub(crate) async fn read_more(&mut self) -> io::Result<usize> {
         poll_fn(|cx| self.poll_more(cx)).await
     }
 
-    /// What was read and not handed on, once there is so much of it.
+    /// The bytes that were read and not handed on, once there are at least `bytes` of them.
     ///
     /// # Errors
-    /// The client left before.
+    /// The client left before that.
     pub(crate) async fn held_at_least(&mut self, bytes: usize) -> io::Result<&mut BytesMut> {
         while self.held.len() < bytes {
             if self.read_more().await? == 0 {
@@ -94,7 +95,7 @@ impl Wire {
         Ok(&mut self.held)
     }
 
-    /// Whether the client took all of it in time.
+    /// Sends `bytes`. Returns whether the client took all of them within `limit`.
     pub(crate) async fn send(&mut self, bytes: &[u8], limit: Duration) -> bool {
         let sent = async {
             self.stream.write_all(bytes).await?;
@@ -103,7 +104,7 @@ impl Wire {
         matches!(timeout(limit, sent).await, Ok(Ok(())))
     }
 
-    /// Ends once the client has left. May be dropped at any time.
+    /// Ends once the client has left. The future may be dropped at any time.
     pub(crate) async fn left(&mut self) {
         while self.held.len() < AHEAD {
             if !matches!(self.read_more().await, Ok(1..)) {
@@ -113,7 +114,7 @@ impl Wire {
         std::future::pending().await
     }
 
-    /// Takes out a head of so many bytes; pingora may read the body that follows it.
+    /// Takes out a head of `head_bytes` bytes. Pingora may then read the `body` that follows the head.
     pub(crate) fn begin(&mut self, head_bytes: usize, body: Body) -> BytesMut {
         self.rest = match body {
             Body::Length(length) => UnreadBody::Length(length),
@@ -122,13 +123,13 @@ impl Wire {
         self.held.split_to(head_bytes)
     }
 
-    /// Closes after an answer. What the client has sent meanwhile is read and thrown away: left unread, it would destroy the
-    /// answer on its way (RFC 9112, section 9.6).
+    /// Closes the connection after an answer. First reads and discards what the client has sent meanwhile: unread bytes
+    /// would destroy the answer on its way (RFC 9112, section 9.6).
     pub(crate) async fn close(self: Box<Self>) {
         self.close_with(b"").await;
     }
 
-    /// Sends this answer, and closes.
+    /// Sends `answer`, and closes the connection.
     pub(crate) async fn close_with(mut self: Box<Self>, answer: &[u8]) {
         let rest = async {
             self.write_all(answer).await?;
@@ -141,12 +142,12 @@ impl Wire {
         _ = timeout(LINGER, rest).await;
     }
 
-    /// Lets pingora read everything.
+    /// Lets pingora read everything, without regard to HTTP/1 framing.
     pub(crate) fn pass_all(&mut self) {
         self.rest = UnreadBody::All;
     }
 
-    /// Hands over what of the request is held already.
+    /// Copies the part of the request that was already read into `buffer`, and returns how many bytes that were.
     fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
         let most = self.held.len().min(buffer.remaining());
         let given = match &mut self.rest {
@@ -180,7 +181,7 @@ impl Wire {
             let mut read = ReadBuf::new(buffer);
             let polled = stream.poll_read(cx, &mut read);
             if polled.is_pending() && held.is_empty() {
-                // It may be a while until the client says something.
+                // It may take a while until the client sends something: give the buffer back.
                 *held = BytesMut::new();
             }
             ready!(polled)?;
@@ -200,7 +201,7 @@ impl AsyncRead for Wire {
             if self.hand_over(buffer)? > 0 || buffer.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }
-            // After the end it is still looked out for a client that leaves.
+            // After the end of the body, reading goes on, to notice when the client leaves.
             if self.is_at_end() && self.held.len() >= AHEAD {
                 return Poll::Pending;
             }

@@ -1,4 +1,4 @@
-//! The head of an upstream's answer, read where it lies: how its body ends, and what of it goes on to the client.
+//! Reads the head of an upstream's answer in place: how its body ends, and which fields go on to the client.
 
 #[cfg(test)]
 mod tests;
@@ -9,16 +9,16 @@ use bytes::{BufMut, BytesMut};
 
 use super::hop;
 
-/// Header lines of an answer, as many as pingora takes.
+/// Most header lines of an answer; pingora accepts as many.
 pub(super) const MOST_LINES: usize = 256;
 
-/// Bytes of an answer's head, as many as pingora takes.
+/// Most bytes of an answer's head; pingora accepts as many.
 const LONGEST: usize = 1024 * 1024;
 
-/// The head of an answer. `'a` is where its bytes lie.
+/// The head of an answer, which borrows the bytes that were read.
 pub(crate) struct AnswerHead<'a> {
     pub(crate) status: u16,
-    /// How many bytes of what was read are the head.
+    /// Length of the head in bytes.
     pub(crate) length: usize,
     pub(crate) body: AnswerBody,
     /// Whether the upstream's connection may be used again, once the body is read.
@@ -32,29 +32,29 @@ pub(crate) struct AnswerHead<'a> {
 /// How an answer's body ends (RFC 9112, section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnswerBody {
-    /// There is none, whatever the fields say.
+    /// There is no body, whatever the fields say.
     None,
-    /// After so many bytes.
+    /// The body has this many bytes.
     Length(u64),
-    /// With its last chunk.
+    /// The body ends with its last chunk.
     Chunked,
-    /// With the connection.
+    /// The body ends with the connection.
     UntilClose,
 }
 
-/// What is no answer, or one that two readers could understand differently.
+/// Bytes that are no answer, or that two readers could understand differently.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer's head is malformed: {0}")]
 pub(crate) struct MalformedAnswer(&'static str);
 
-/// Reads the head at the beginning of `bytes`, once it is there in full. `to_head` says that the request was a HEAD,
-/// whose answer has no body.
+/// Reads the head at the beginning of `bytes`; `None` if it is not complete. `to_head` says that the request was a
+/// HEAD, whose answer has no body.
 ///
-/// Pingora's leniency is kept, as upstreams are chosen by the operator: lines may end with LF alone, and a folded line
-/// is one line.
+/// This is as lenient as pingora, because the operator chooses the upstreams: lines may end with LF alone, and a folded
+/// line counts as one line.
 ///
 /// # Errors
-/// It is no head, is too long, or does not say how its body ends.
+/// The bytes are no head, the head is too long, or it does not say how the body ends.
 pub(crate) fn read(bytes: &[u8], to_head: bool) -> Result<Option<AnswerHead<'_>>, MalformedAnswer> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_LINES];
     let mut parsed = httparse::Response::new(&mut []);
@@ -87,7 +87,7 @@ pub(crate) fn read(bytes: &[u8], to_head: bool) -> Result<Option<AnswerHead<'_>>
     } else {
         framing.body()?
     };
-    // RFC 9112, sections 6.1 and 9.3.
+    // RFC 9112, sections 6.1 and 9.3, say whether the connection persists.
     let keeps_connection = match is_1_1 {
         true => !framing.closes,
         false => framing.stays && !framing.closes && framing.codings == 0,
@@ -103,7 +103,7 @@ pub(crate) fn read(bytes: &[u8], to_head: bool) -> Result<Option<AnswerHead<'_>>
     }))
 }
 
-/// The fields that decide how the body ends, and whether the connection goes on.
+/// Collects the fields that decide how the body ends, and whether the connection may be used again.
 #[derive(Default)]
 struct Framing {
     length: Option<u64>,
@@ -136,7 +136,7 @@ impl Framing {
         Ok(())
     }
 
-    /// A number that is repeated is one number (RFC 9110, section 8.6).
+    /// A number may be repeated, if all copies are equal (RFC 9110, section 8.6).
     fn length(&mut self, value: &[u8]) -> Result<(), MalformedAnswer> {
         for length in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             let length = match length {
@@ -155,22 +155,22 @@ impl Framing {
         match (self.codings, self.length) {
             (0, Some(length)) => Ok(AnswerBody::Length(length)),
             (0, None) => Ok(AnswerBody::UntilClose),
-            // Chunks count and a length does not, if there are both.
+            // If there are both, the chunks count and the length does not.
             (1, _) if self.is_chunked => Ok(AnswerBody::Chunked),
-            // Nobody was told that other codings are understood (RFC 9112, section 7.4).
+            // The proxy has not announced that it understands other codings (RFC 9112, section 7.4).
             _ => Err(MalformedAnswer("it is coded in an unknown way")),
         }
     }
 }
 
 impl AnswerHead<'_> {
-    /// Whether another head follows.
+    /// Whether the head is informational, so that another head follows.
     pub(crate) fn is_informational(&self) -> bool {
         self.status < 200
     }
 
-    /// Writes the head for the client without its last empty line, so that more fields can follow: what ends with this
-    /// hop is left out, and so are the fields that `replaced` says are written anew.
+    /// Writes the head for the client, without its last empty line, so that more fields can be added. Leaves out the
+    /// fields that end with this hop, and those that `replaced` selects, which the caller writes anew.
     pub(crate) fn write(&self, to: &mut BytesMut, replaced: impl Fn(&[u8]) -> bool) {
         to.put_slice(b"HTTP/1.1 ");
         let status = self.status;
@@ -193,7 +193,7 @@ impl AnswerHead<'_> {
         }
     }
 
-    /// Names and values, as they came, of what does not end with this hop. A value may be folded, see [`put_value`].
+    /// Names and values of the fields that go on to the client, unchanged. A value may be folded, see [`put_value`].
     pub(crate) fn fields_that_go_on(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut has_length = false;
         let goes_on = move |(name, _): &(&[u8], &[u8])| self.goes_on(name, &mut has_length);
@@ -208,7 +208,7 @@ impl AnswerHead<'_> {
                 let first = !std::mem::replace(has_length, true);
                 first && matches!(self.body, AnswerBody::Length(_) | AnswerBody::None)
             }
-            // Without a body it says what another request would bring.
+            // Without a body, the coding says what a GET would bring.
             17 if is(b"transfer-encoding") => self.body == AnswerBody::None && self.status == 200,
             7 | 10 | 16 | 18 if hop::is_for_next_hop(name) => false,
             _ => !(self.names_fields && self.is_named(name)),
@@ -223,12 +223,12 @@ impl AnswerHead<'_> {
             .any(|named| name.eq_ignore_ascii_case(named.as_bytes()))
     }
 
-    /// How many header lines there are.
+    /// Number of header lines.
     pub(crate) fn fields(&self) -> usize {
         self.fields.len()
     }
 
-    /// Whether there is such a field.
+    /// Whether there is a field of this name.
     pub(crate) fn has(&self, name: &[u8]) -> bool {
         self.field(name).is_some()
     }
@@ -241,7 +241,7 @@ impl AnswerHead<'_> {
     }
 }
 
-/// A folded value in one line (RFC 9112, section 5.2).
+/// Writes a value in one line, even if it is folded (RFC 9112, section 5.2).
 pub(crate) fn put_value(to: &mut BytesMut, value: &[u8]) {
     if memchr::memchr2(b'\r', b'\n', value).is_none() {
         return to.put_slice(value);

@@ -1,4 +1,4 @@
-//! Where a request came from: what earlier proxies said, if they are to be believed, and what the next server is told.
+//! Where a request came from: reads what earlier proxies said, if they are trusted, and tells the next server.
 
 use std::net::IpAddr;
 
@@ -15,13 +15,13 @@ use super::head;
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Whether `peer`'s headers are believed.
+/// Whether the `Forwarded` and `X-Forwarded-…` headers of `peer` are trusted.
 pub(crate) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&peer))
 }
 
-/// The client's address: the peer's own, or, behind trusted proxies, the last one they name that is no trusted proxy
-/// itself. What is no address ends the list.
+/// The client's address. It is the peer's address, or, behind trusted proxies, the last address in their list that is
+/// not a trusted proxy itself. An entry that is no address ends the list.
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     if !is_trusted(peer, trusted) {
         return peer;
@@ -29,18 +29,19 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     client(headers, |address| is_trusted(address, trusted)).unwrap_or(peer)
 }
 
-/// Where a request came from, as the next server reads it (RFC 7239 and its older relatives). What a peer that is not trusted
-/// said is replaced; to what a trusted one said, this hop is added.
+/// Where a request came from, in the form that the next server reads (RFC 7239 and its older relatives). Statements of
+/// a peer that is not trusted are replaced; to those of a trusted peer, this hop is added.
 pub(crate) struct Provenance {
     addresses: String,
     hops: String,
-    /// None: what came with the request stays.
+    /// `None` if the request's own field stays.
     proto: Option<&'static str>,
     keeps_host: bool,
 }
 
 impl Provenance {
-    /// `said` has what came with the request, and perhaps other fields; `host` is the one asked for, if any.
+    /// `said` must have the fields on origin that came with the request, and may have others. `host` is the host that
+    /// the client asked for.
     pub(crate) fn new(
         said: &HeaderMap,
         host: Option<&str>,
@@ -79,7 +80,7 @@ impl Provenance {
         }
     }
 
-    /// Writes the lines of a head that has none of them yet. The arguments are those of [`Provenance::new`].
+    /// Writes these fields into a head that has none of them. `said` and `host` are those of [`Provenance::new`].
     pub(crate) fn write(&self, said: &HeaderMap, host: &str, to: &mut BytesMut) {
         let kept = |name: &HeaderName| said.get(name).map(HeaderValue::as_bytes);
         let proto = match self.proto {
@@ -104,8 +105,8 @@ impl Provenance {
     }
 }
 
-/// Where a client sent its request, as the next server is told: by what a trusted peer says, or else by the connection and
-/// `Host`.
+/// Scheme and host that a client sent its request to, as the next server is told: those that a trusted peer names, or
+/// else those of the connection and `Host`.
 pub(crate) struct RequestAuthority<'a> {
     pub(crate) https: bool,
     pub(crate) host: &'a [u8],
@@ -120,7 +121,8 @@ impl<'a> RequestAuthority<'a> {
         Self::new(&request.headers, host, https, trusted)
     }
 
-    /// By what the request `said` of its origin, and of its `host`.
+    /// `said` has the request's fields on its origin, `host` is its own host, `https` tells whether the connection has
+    /// TLS.
     pub(crate) fn new(said: &'a HeaderMap, host: &'a [u8], https: bool, trusted: bool) -> Self {
         let proto = believed(said, &PROTO, is_scheme, trusted);
         let told = believed(said, &X_HOST, head::is_authority, trusted);
@@ -133,7 +135,7 @@ impl<'a> RequestAuthority<'a> {
     }
 }
 
-/// The one value of a field, if the peer is trusted and it is good.
+/// The value of a field, if the peer is trusted, the field is present once, and its value `is_good`.
 fn believed<'a>(
     said: &'a HeaderMap,
     name: &HeaderName,
@@ -145,7 +147,7 @@ fn believed<'a>(
     (trusted && lines.next().is_none()).then_some(first)
 }
 
-/// Tells the next server about the client, as [`Provenance`] says.
+/// Writes the fields of [`Provenance`] into a request.
 pub(crate) fn tell(
     request: &mut RequestHeader,
     peer: IpAddr,
@@ -169,7 +171,7 @@ pub(crate) fn tell(
     Ok(())
 }
 
-/// The lines that are good, as one.
+/// The values for which `is_good` holds, as one list.
 fn joined(headers: &HeaderMap, name: &HeaderName, is_good: fn(&[u8]) -> bool) -> Option<String> {
     let values: Vec<_> = headers
         .get_all(name)
@@ -180,7 +182,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName, is_good: fn(&[u8]) -> bool) ->
     (!values.is_empty()).then(|| values.join(", "))
 }
 
-/// Nodes and commas, without quotes.
+/// Whether a line consists of addresses and commas, without quotes.
 fn is_plain_list(line: &[u8]) -> bool {
     let plain = |&byte: &u8| byte.is_ascii_alphanumeric() || b" ,.:[]_-%".contains(&byte);
     line.iter().all(plain)

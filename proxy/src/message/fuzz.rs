@@ -1,4 +1,4 @@
-//! Fuzz targets: what a client or an upstream may send, read by us and by others.
+//! Fuzz targets: messages of clients and upstreams, read by this code and by others.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,8 @@ const LIMITS: HeadLimits = HeadLimits {
     lines: 64,
 };
 
-/// What passes is read by httparse, as pingora and hyper do, and to the same method, target and fields.
+/// A head that passes the checks is read by httparse, which pingora and hyper use, as the same method, target and
+/// fields.
 #[test]
 fn head() {
     store_fuzz::target("head", |input| {
@@ -47,7 +48,7 @@ fn head() {
     });
 }
 
-/// An answer's head is read once it is whole and not before, and what goes on of it is a head that says the same.
+/// An answer's head is read once it is complete and not before, and the head that goes on to the client means the same.
 #[test]
 fn answer() {
     store_fuzz::target("answer", |input| {
@@ -59,7 +60,7 @@ fn answer() {
         let mut written = BytesMut::new();
         head.write(&mut written, |_| false);
         written.extend_from_slice(b"\r\n");
-        // A line may be added to a head that has as many as may be.
+        // A head with the most lines may have got one line more.
         let Ok(again) = answer_head::read(&written, false) else {
             return assert!(head.fields() == answer_head::MOST_LINES);
         };
@@ -78,7 +79,7 @@ fn answer() {
     });
 }
 
-/// However a body arrives in pieces, it ends where it does for one who has all of it and reads RFC 9112 plainly.
+/// However a body is cut into pieces, it ends where a simple reader of RFC 9112 finds its end.
 #[test]
 fn chunks() {
     store_fuzz::target("chunks", |input| {
@@ -100,7 +101,7 @@ fn chunks() {
     });
 }
 
-/// How long a chunked body is (RFC 9112, section 7.1); none if it isn't whole.
+/// The length of a chunked body (RFC 9112, section 7.1); `None` if the body is incomplete.
 fn chunked_length(body: &[u8]) -> Option<usize> {
     let line_at = |at: usize| {
         let rest = body.get(at..)?;
@@ -127,14 +128,15 @@ fn chunked_length(body: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whom nobody trusts says nothing; what a trusted one says ends with what we know ourselves.
+/// Statements of an untrusted peer have no effect, and the fields of a trusted one end with what the proxy itself
+/// knows.
 #[test]
 fn forwarded() {
     store_fuzz::target("forwarded", |input| {
         let mut request = RequestHeader::build("GET", b"/", None).expect("a request");
         for (number, line) in input.split(|&byte| byte == b'\n').enumerate() {
             let names = ["x-forwarded-for", "forwarded", "x-forwarded-proto"];
-            // What is no field value never arrives.
+            // A field with an invalid value never arrives.
             _ = request.append_header(names[number % names.len()], line);
         }
         let peer = IpAddr::from([10, 0, 0, 1]);

@@ -1,5 +1,5 @@
-//! The strict look at a request's head, before pingora's lenient one. What two servers could read differently is how
-//! requests are smuggled (RFC 9112, section 11.2), so it is refused here rather than repaired.
+//! Strict checks of a request's head, before pingora's lenient ones. A head that two servers could read differently is
+//! how requests are smuggled (RFC 9112, section 11.2), so it is refused here rather than repaired.
 
 mod framing;
 #[cfg(test)]
@@ -23,17 +23,17 @@ pub(crate) struct HeadLimits {
     pub(crate) lines: usize,
 }
 
-/// How long the head at the beginning of `bytes` is, once it is there in full.
+/// The length in bytes of the head at the beginning of `bytes`; `None` if the head is not complete.
 ///
 /// # Errors
-/// It is larger than the limit, or never ends.
+/// The head is larger than the limit, or can never end.
 pub(crate) fn find(bytes: &[u8], limits: HeadLimits) -> Result<Option<usize>, Problem> {
     let end = memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4);
     if end.unwrap_or(bytes.len()) > limits.bytes {
         return Err(Problem::HeadTooLarge("the request's head is too large"));
     }
     if end.is_none() && has_bare_line_end(bytes, 0) {
-        // Never a head that ends as ours do, so waiting for more is of no use.
+        // Such a head is malformed, so it makes no sense to wait for its end.
         return Err(Problem::Malformed(BARE_LINE_END));
     }
     Ok(end)
@@ -42,24 +42,24 @@ pub(crate) fn find(bytes: &[u8], limits: HeadLimits) -> Result<Option<usize>, Pr
 /// How a request's body ends (RFC 9112, section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
-    /// The body ends after so many bytes; zero when there is none.
+    /// The body has this many bytes; zero if there is no body.
     Length(u64),
     /// The body ends with its last chunk.
     Chunked,
 }
 
-/// The form of a head that may pass.
+/// The form of a head that passed the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeadForm {
     pub(crate) body: Body,
-    /// Whether the head says all in the simplest way; otherwise it passes as [`simplified`].
+    /// Whether the head is in the simplest form; if not, it goes on as [`simplified`].
     pub(crate) is_simple: bool,
 }
 
-/// Checks a whole head, its last empty line included.
+/// Checks a complete head, including the empty line at its end.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The first rule that the head breaks.
 pub(crate) fn check(head: &[u8], limits: HeadLimits) -> Result<HeadForm, Problem> {
     let mut lines = lines(head);
     let request = check_request_line(lines.next().unwrap_or_default())?;
@@ -78,8 +78,8 @@ pub(crate) fn check(head: &[u8], limits: HeadLimits) -> Result<HeadForm, Problem
     framing.check(&request)
 }
 
-/// A head that was checked, with its target as a path, the target's authority in `Host`, and a length without zeros before
-/// it: servers behind need not know the other ways.
+/// A checked head in the simplest form: a path as its target, the target's authority in `Host`, and a length without
+/// leading zeros. The servers behind need not know the other forms.
 pub(crate) fn simplified(head: &[u8]) -> BytesMut {
     let mut simple = BytesMut::with_capacity(head.len() + 8);
     let mut lines = lines(head);
@@ -112,7 +112,7 @@ fn put_line(head: &mut BytesMut, parts: &[&[u8]]) {
     head.put_slice(b"\r\n");
 }
 
-/// The line with a path for its target (RFC 9112, section 3.2.1), and the target's authority if it had one.
+/// The request line with a path as its target (RFC 9112, section 3.2.1), and the authority that the target had.
 fn simple_request_line(line: &[u8]) -> (Vec<u8>, Option<&[u8]>) {
     let mut parts = line.splitn(3, |&byte| byte == b' ');
     let mut next = || parts.next().unwrap_or_default();
@@ -122,7 +122,7 @@ fn simple_request_line(line: &[u8]) -> (Vec<u8>, Option<&[u8]>) {
     };
     let before: &[u8] = match rest.first() {
         Some(b'/') => b"",
-        // Of the server itself, not of one of its resources (RFC 9112, section 3.2.4).
+        // Such a request is for the server itself, not for one of its resources (RFC 9112, section 3.2.4).
         None if method == b"OPTIONS" => b"*",
         _ => b"/",
     };
@@ -130,7 +130,7 @@ fn simple_request_line(line: &[u8]) -> (Vec<u8>, Option<&[u8]>) {
     (line, Some(authority))
 }
 
-/// Authority, and what follows it, of a target in absolute form (RFC 9112, section 3.2.2).
+/// Splits a target in absolute form (RFC 9112, section 3.2.2) into its authority and the rest.
 fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let after = |scheme: &[u8]| {
         let (begin, rest) = target.split_at_checked(scheme.len())?;
@@ -141,12 +141,12 @@ fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(rest.split_at(end.unwrap_or(rest.len())))
 }
 
-/// The lines of a head, without the empty one at its end.
+/// The lines of a head, without the empty line at its end.
 pub(crate) fn lines(head: &[u8]) -> Lines<'_> {
     Lines(Some(head.strip_suffix(b"\r\n\r\n").unwrap_or(head)))
 }
 
-/// Lines divided by CR LF. A CR or LF on its own stays in its line, where no check lets it pass.
+/// Lines that end with CR LF. A CR or LF on its own stays in its line, where the checks refuse it.
 pub(crate) struct Lines<'a>(Option<&'a [u8]>);
 
 impl<'a> Iterator for Lines<'a> {
@@ -165,13 +165,13 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// What the request line says about the rest.
+/// The facts in the request line that other checks need.
 struct RequestLine<'a> {
     http_1_1: bool,
     authority: Option<&'a [u8]>,
 }
 
-/// `method SP request-target SP HTTP/1.x`, nothing else between or around (RFC 9112, section 3).
+/// Checks for `method SP request-target SP HTTP/1.x` and nothing else (RFC 9112, section 3).
 fn check_request_line(line: &[u8]) -> Result<RequestLine<'_>, Problem> {
     let mut parts = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -211,7 +211,7 @@ fn check_request_line(line: &[u8]) -> Result<RequestLine<'_>, Problem> {
 /// Checks a method.
 ///
 /// # Errors
-/// A method that would make the proxy a tunnel or a mirror.
+/// The method would make the proxy a tunnel or a mirror.
 pub(crate) fn check_method(method: &[u8]) -> Result<(), Problem> {
     if matches!(method, b"CONNECT" | b"TRACE") {
         let refused = "this method is not served";
@@ -220,10 +220,10 @@ pub(crate) fn check_method(method: &[u8]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The target's own authority, if it has one.
+/// Checks a target, and returns its authority, if it has one.
 ///
 /// # Errors
-/// It is no target, or one that servers can't read.
+/// The target is malformed, or one that servers can't read.
 pub(crate) fn check_target<'a>(
     method: &[u8],
     target: &'a [u8],

@@ -1,10 +1,12 @@
-//! What ends with one hop (RFC 9110, section 7.6.1). Pingora ends it in the requests that it sends; this does so in answers.
+//! Fields that end with one hop (RFC 9110, section 7.6.1). Pingora removes them from the requests that it sends; this
+//! code removes them from answers.
 
 use http::HeaderName;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora_http::ResponseHeader;
 
-/// Standard fields of answers for the next hop only. `Connection` is set anew by whoever writes the answer.
+/// Standard fields of answers for the next hop only. `Connection` is not in the list, as the writer of an answer sets
+/// its own.
 const NEXT_HOP: [&str; 4] = [
     "keep-alive",
     "proxy-authenticate",
@@ -12,7 +14,7 @@ const NEXT_HOP: [&str; 4] = [
     "upgrade",
 ];
 
-/// The fields that an answer's `Connection` lines name, but for those that frame its body.
+/// The fields that an answer's `Connection` lines name, except for those that frame its body.
 pub(crate) fn named<'a>(
     connection: impl Iterator<Item = &'a [u8]>,
 ) -> impl Iterator<Item = &'a str> {
@@ -28,14 +30,14 @@ pub(crate) fn named<'a>(
         .filter(move |name| !frames_body(name))
 }
 
-/// Whether an answer's field is for the next hop by its name alone, `Connection` apart.
+/// Whether the name alone says that an answer's field is for the next hop. `Connection` is handled elsewhere.
 pub(crate) fn is_for_next_hop(name: &[u8]) -> bool {
     NEXT_HOP
         .iter()
         .any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()))
 }
 
-/// Removes from an answer what its upstream meant for this proxy only.
+/// Removes the fields that an upstream meant for this proxy only.
 pub(crate) fn end_hop(response: &mut ResponseHeader) {
     let lines = response.headers.get_all(CONNECTION).iter();
     let named: Vec<HeaderName> = named(lines.map(|value| value.as_bytes()))
@@ -49,8 +51,8 @@ pub(crate) fn end_hop(response: &mut ResponseHeader) {
     }
 }
 
-/// HTTP/1.0 has no chunks (RFC 9112, section 6.1). Says whether the answer was to come in some: its length is unknown
-/// then, and it ends with the connection.
+/// Removes `Transfer-Encoding`, as HTTP/1.0 has no chunks (RFC 9112, section 6.1). Returns whether the field was there:
+/// then the length of the body is unknown, and the body ends with the connection.
 pub(crate) fn remove_chunks(response: &mut ResponseHeader) -> bool {
     response.remove_header(&TRANSFER_ENCODING).is_some()
 }

@@ -1,8 +1,8 @@
-//! HTTP messages as bytes and fields: what a head, a target and their headers may look like, and the problems that clients
-//! are told.
+//! HTTP messages as bytes and fields: rules for heads, targets and headers, and the problems that clients are answered
+//! with.
 //!
-//! Here live rules that can be tested with literals, most of them from an RFC. Nothing here holds a connection, waits,
-//! or keeps anything between two requests; whoever reads or writes a message calls these.
+//! Rules that can be tested with literals live here, most of them from an RFC. Nothing here holds a connection, waits,
+//! or keeps anything between two requests; code that reads or writes messages calls these rules.
 
 pub(crate) mod answer_head;
 pub(crate) mod forwarded;

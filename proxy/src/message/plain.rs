@@ -1,18 +1,19 @@
-//! Plain requests: those with at most a small body, whose head says nothing else that concerns the connection than whether
-//! it is the last. They pass pingora by.
+//! Plain requests: those with at most a small body and without fields about the connection, except for whether it
+//! closes. They take the direct way, past pingora.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::head::{self, Body, HeadForm};
 
-/// Says to a store host that nobody asked for this but the proxy, so that it is no call to be counted.
+/// Tells a store host that the request comes from the proxy and not from a client, so that it is not counted as a call.
 pub(crate) const FILL: HeaderName = HeaderName::from_static(FILL_NAME);
 const FILL_NAME: &str = "store-cache-fill";
 
-/// Largest body, in bytes, that is small: all of it has come before an upstream is asked, and it is kept for another try.
+/// Largest small body, in bytes. A small body has arrived completely before an upstream is asked, and is kept for
+/// another try.
 pub(crate) const SMALL_BODY: u64 = 64 * 1024;
 
-/// Fields that make a request less plain: they end with this hop, mean a body, or are for the proxy alone to say.
+/// Fields that make a request less plain: they end with this hop, mean a body, or may be set by the proxy only.
 const AWKWARD: [&[u8]; 12] = [
     b"te",
     b"expect",
@@ -28,7 +29,7 @@ const AWKWARD: [&[u8]; 12] = [
     FILL_NAME.as_bytes(),
 ];
 
-/// Fields that tell where a request came from, and in which trace. What goes on of them is decided anew.
+/// Fields that tell where a request came from, and its trace. The proxy decides anew which of them go on.
 const ORIGIN: [&str; 7] = [
     "forwarded",
     "traceparent",
@@ -39,13 +40,13 @@ const ORIGIN: [&str; 7] = [
     "x-forwarded-proto",
 ];
 
-/// Whether a field goes on to the server as the client sent it: it does not end with this hop, and is not the proxy's to say.
+/// Whether a field goes on to the server unchanged: it does not end with this hop, and is not set by the proxy.
 pub(crate) fn goes_on(name: &str) -> bool {
     let is = |other: &[u8]| name.as_bytes().eq_ignore_ascii_case(other);
     !AWKWARD.iter().any(|other| is(other)) && !ORIGIN.iter().any(|other| is(other.as_bytes()))
 }
 
-/// Headers that change nothing about an answer that is kept whole and does not vary.
+/// Headers that make no difference to a kept answer that is complete and does not vary.
 const HARMLESS: [&[u8]; 12] = [
     b"accept",
     b"accept-encoding",
@@ -68,18 +69,18 @@ pub(crate) struct PlainRequest<'a> {
     pub(crate) target: &'a str,
     pub(crate) host: &'a str,
     pub(crate) user_agent: Option<&'a str>,
-    /// Whether nothing in it changes an answer that is kept whole and does not vary.
+    /// Whether no header makes a difference to a kept answer that is complete and does not vary.
     pub(crate) is_harmless: bool,
-    /// Whether the client asks for nothing more on this connection.
+    /// Whether the client closes the connection after this request.
     pub(crate) closes: bool,
-    /// Bytes of the body.
+    /// Length of the body in bytes.
     pub(crate) body_bytes: usize,
-    /// What it says of its origin.
+    /// The fields on the request's origin and trace, see [`ORIGIN`].
     pub(crate) origin: HeaderMap,
     head: &'a [u8],
 }
 
-/// What becomes of a field.
+/// How a field is treated.
 enum Field {
     Host,
     UserAgent,
@@ -90,7 +91,7 @@ enum Field {
 }
 
 impl<'a> PlainRequest<'a> {
-    /// The parts of a head that was checked, and found to have this form; none if it is less plain.
+    /// The parts of a checked head of this form; `None` if the request is not plain.
     pub(crate) fn read(head: &'a [u8], form: HeadForm) -> Option<Self> {
         let body_bytes = match form.body {
             Body::Length(length @ 0..=SMALL_BODY) if form.is_simple => length as usize,
@@ -134,12 +135,12 @@ impl<'a> PlainRequest<'a> {
         })
     }
 
-    /// Bytes of the whole head.
+    /// Length of the whole head in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.head.len()
     }
 
-    /// Whether only the head of an answer is asked for.
+    /// Whether the request is a HEAD, whose answer has no body.
     pub(crate) fn is_head(&self) -> bool {
         self.method == "HEAD"
     }
@@ -149,7 +150,7 @@ impl<'a> PlainRequest<'a> {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// The first line and all others that go on as they came.
+    /// The request line and all header lines that go on unchanged.
     pub(crate) fn lines_that_stay(&self) -> impl Iterator<Item = &'a [u8]> {
         head::lines(self.head).filter(|line| {
             let (name, _) = head::field(line);
@@ -165,7 +166,7 @@ impl<'a> PlainRequest<'a> {
     }
 }
 
-/// None if the field makes the request less plain.
+/// How a field is treated; `None` if it makes the request less plain.
 fn kind(name: &[u8], value: &[u8]) -> Option<Field> {
     let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
     if is(b"host") {

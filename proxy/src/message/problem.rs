@@ -1,4 +1,5 @@
-//! Answers that the proxy gives itself: RFC 9457, with one extension member, `error`, as the store's own problems have.
+//! Answers of the proxy itself, in the form of RFC 9457 with one extension member, `error`, like the store's own
+//! problems.
 
 use std::time::Duration;
 
@@ -11,13 +12,13 @@ use crate::metrics::{Metrics, Reason};
 /// Why the proxy answers instead of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// The request can't be understood, or servers could understand it differently.
+    /// The request is malformed, or servers could understand it differently.
     Malformed(&'static str),
-    /// The head is over its limits.
+    /// The head exceeds a limit.
     HeadTooLarge(&'static str),
     /// The method or protocol version is not served.
     NotServed(StatusCode, &'static str),
-    /// The body is over its limit.
+    /// The body exceeds its limit.
     BodyTooLarge {
         /// The limit.
         limit_bytes: u64,
@@ -29,30 +30,30 @@ pub(crate) enum Problem {
         /// When to come back.
         retry_after: Duration,
     },
-    /// No route for this host and path.
+    /// There is no route for this host and path.
     NoRoute,
-    /// More connections than the proxy takes.
+    /// There are more connections than the proxy accepts.
     TooManyConnections,
-    /// More connections than one client may have.
+    /// The client has more connections than it may.
     ClientConnections,
-    /// More requests in flight than one client may have.
+    /// The client has more requests in flight than it may.
     ClientRequests,
     /// No upstream is up.
     NoUpstream {
-        /// When one may be back.
+        /// When an upstream may be back.
         retry_after: Duration,
     },
-    /// All upstreams are busy, and so are their queues.
+    /// All upstreams are busy, and their queues are full.
     Overloaded,
-    /// The upstream failed; whether it did what was asked is unknown.
+    /// The upstream failed; it is unknown whether it carried the request out.
     UpstreamBroke,
-    /// No connection to an upstream came about, so nothing was done.
+    /// No connection to an upstream could be made, so the request was not carried out.
     UpstreamUnreachable,
-    /// An upstream's certificate, or the proxy's, is not accepted by the other side, so nothing was done.
+    /// The upstream or the proxy did not accept the other's certificate, so the request was not carried out.
     UpstreamUntrusted,
     /// The upstream took too long.
     UpstreamTimedOut,
-    /// A bug.
+    /// A bug in the proxy.
     Internal,
 }
 
@@ -79,7 +80,7 @@ impl Problem {
         }
     }
 
-    /// What the client should know.
+    /// The explanation for the client.
     pub(crate) fn detail(&self) -> String {
         match self {
             Self::Malformed(reason) | Self::HeadTooLarge(reason) | Self::NotServed(_, reason) => {
@@ -132,7 +133,7 @@ impl Problem {
         }
     }
 
-    /// What metric and log call it, if it is the client's doing.
+    /// The reason in metric and log, if the client caused the problem.
     pub(crate) fn reason(&self) -> Option<Reason> {
         Some(match self {
             Self::Malformed(_) | Self::NotServed(..) => Reason::Malformed,
@@ -154,7 +155,7 @@ impl Problem {
         })
     }
 
-    /// Counts it, if it is the client's doing.
+    /// Counts the problem, if the client caused it.
     pub(crate) fn count(&self, metrics: &Metrics) {
         if let Some(reason) = self.reason() {
             metrics.refuse(reason);
@@ -166,9 +167,8 @@ impl Problem {
         problem::body(self.status(), &self.detail(), request_id).into()
     }
 
-    /// The whole answer as bytes, and how many of them are its body's, for a connection that is closed after it and that
-    /// pingora has not seen.
-    /// `line` is a further line of its head.
+    /// The whole answer as bytes, and the length of its body, for a connection that pingora has not seen and that is
+    /// closed after the answer. `line` is added to the head.
     pub(crate) fn raw(
         &self,
         request_id: &str,

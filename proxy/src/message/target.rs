@@ -1,12 +1,12 @@
-//! One view of a request's target and host, for routes and cache keys. Upstreams get both as they came.
+//! A request's target and host in one form, for routes and cache keys. Upstreams get both unchanged.
 
 use std::borrow::Cow;
 
-/// Longest target that can be parsed: places in it are counted in 16 bits.
+/// Longest target that can be parsed, because `http::Uri` counts positions in 16 bits.
 pub(crate) const LONGEST: usize = u16::MAX as usize - 1;
 
-/// The target with its percent-encodings in one form: none where none is needed, capital digits elsewhere (RFC 3986,
-/// sections 6.2.2.1 and 6.2.2.2). Empty segments and dots stay, as servers behind may tell them apart.
+/// The target with its percent-encodings in one form: decoded where possible, and capital digits elsewhere (RFC 3986,
+/// sections 6.2.2.1 and 6.2.2.2). Empty segments and dots stay, as the servers behind may distinguish them.
 pub(crate) fn normal(target: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'%', target).is_none() {
         return Cow::Borrowed(target);
@@ -36,7 +36,7 @@ pub(crate) fn normal(target: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(normal)
 }
 
-/// The host without its port, and without the dot that ends a name written in full (RFC 1034, section 3.1).
+/// The host without its port, and without the dot at the end of a fully qualified name (RFC 1034, section 3.1).
 pub(crate) fn host_name(host: &str) -> &str {
     let name = match host.rfind(':') {
         Some(colon) if !host.ends_with(']') => &host[..colon],
@@ -45,7 +45,7 @@ pub(crate) fn host_name(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// Whether the path is this one, or below it.
+/// Whether the path equals the prefix or is below it.
 pub(crate) fn begins_with(path: &[u8], prefix: &[u8]) -> bool {
     path.strip_prefix(prefix)
         .is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with(b"/"))
@@ -55,13 +55,14 @@ fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16)?.try_into().ok()
 }
 
-/// RFC 3986, section 2.3.
+/// Whether a byte need not be percent-encoded (RFC 3986, section 2.3).
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-/// Whether the bytes may stand in a target: a path and a query, as both pingora and the servers behind parse them. What
-/// must be percent-encoded and is not is refused here, in our words (RFC 9112, section 3.2).
+/// Whether all bytes may stand in a target of path and query, by the rules of pingora and of the servers behind. A
+/// target with characters that must be percent-encoded is refused here, in the proxy's own words (RFC 9112, section
+/// 3.2).
 pub(crate) fn is_readable(target: &[u8]) -> bool {
     let query = memchr::memchr(b'?', target).unwrap_or(target.len());
     let (path, query) = target.split_at(query);
@@ -102,7 +103,7 @@ mod tests {
         }
     }
 
-    /// What pingora can't parse it refuses with an answer of its own.
+    /// Pingora would refuse a target that it can't parse with an answer of its own.
     #[test]
     fn what_is_readable_can_be_parsed() {
         for byte in 0..=u8::MAX {

@@ -4,21 +4,21 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Result};
 
 use super::Declare;
 
-/// How many values the label `result` has, besides `background`.
+/// Number of values of the label `result`, without `background`.
 pub(crate) const RESULTS: usize = 7;
 
 /// The metrics of one cache.
 #[derive(Clone)]
 pub(crate) struct CacheMetrics {
-    /// Requests of clients, by what the cache did.
+    /// Clients' requests, by what the cache did.
     pub(crate) requests: [IntCounter; RESULTS],
-    /// Requests that the proxy made by itself, to have a new answer before a client asks for it.
+    /// Background requests of the proxy, which renew an answer before a client asks for it.
     pub(crate) background: IntCounter,
-    /// Times everything was forgotten.
+    /// How often all answers were forgotten.
     pub(crate) purges: IntCounter,
-    /// Memory in use.
+    /// Memory in use, in bytes.
     pub(crate) bytes: IntGauge,
-    /// Answers kept.
+    /// Number of kept answers.
     pub(crate) entries: IntGauge,
 }
 

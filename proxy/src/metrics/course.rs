@@ -1,13 +1,13 @@
-//! The calls that the course counts, under the names that hosts count them by. A host counts those that reach it, and the
-//! proxy those that it answers by itself: together, every call of a client once.
+//! The calls that the course counts, under the names that hosts use too. A host counts the calls that reach it, and the
+//! proxy those that it answers from its cache, so together they count each call once.
 
 use prometheus::{IntCounter, Result};
 
 use super::Declare;
 
-/// Names of counters, each with the path of its calls if the answer may come from a cache.
+/// Names of counters. If the answer may come from a cache, the path of the calls is given.
 const COUNTERS: [(&str, Option<&str>); 3] = [
-    // Never answered from a cache; it is here so that each program has all three.
+    // Never answered from a cache; it is listed so that each program has all three counters.
     ("orders_total", None),
     (
         "highest_spenders_total",
@@ -27,7 +27,7 @@ impl CourseCounters {
         counters.collect::<Result<_>>().map(Self)
     }
 
-    /// Counts a GET of a path in its normal form. A slash at the end makes no difference, as with a host's routes.
+    /// Counts a GET of a path in normal form. A slash at the end makes no difference, as in a host's routes.
     pub(super) fn count(&self, path: &[u8]) {
         let length = path.iter().rposition(|&byte| byte != b'/');
         let path = &path[..length.map_or(0, |last| last + 1)];

@@ -1,14 +1,14 @@
-//! What the console draws of the proxy's metrics.
+//! The charts of the proxy's metrics in the console.
 
 use store_server::console::{Panel, Reading};
 
 const GROUP: &[&str] = &["group"];
 const UPSTREAM: &[&str] = &["upstream"];
 
-/// Series of tries that failed, with an answer or without.
+/// Series of failed tries, with or without an answer.
 const FAILED_TRIES: (&str, &[&str]) = ("status", &["5", "error"]);
 
-/// Results of requests that the cache may serve.
+/// Results of requests that could be answered from the cache.
 const CACHEABLE: (&str, &[&str]) = (
     "result",
     &["hit", "stale", "revalidated", "expired", "miss"],

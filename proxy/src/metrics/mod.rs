@@ -1,7 +1,8 @@
 //! Every metric of the proxy, declared once. `docs/METRICS.md` explains them to operators.
 //!
-//! `upstream` has the metrics of upstreams and groups, `cache` those of caches, `course` the calls that the course counts,
-//! `refusal` what the proxy turns away; the rest is here. `history` says which of them the console draws. Nothing here decides anything.
+//! `upstream` has the metrics of upstreams and groups, `cache` those of caches, `course` the calls that the course
+//! counts, `refusal` the requests and connections that the proxy refuses; the rest is here. `history` says which
+//! metrics the console draws. Nothing here decides anything.
 
 mod cache;
 mod course;
@@ -24,20 +25,20 @@ pub(crate) use refusal::Reason;
 pub(crate) use upstream::{ERROR, GroupMetrics, UpstreamMetrics, class};
 use upstream::{GroupVecs, UpstreamVecs};
 
-/// Results of a look-up of a name.
+/// Possible results of a name's look-up.
 const LOOKUP_RESULTS: [&str; 3] = ["ok", "empty", "failed"];
 
 /// All metrics of one proxy.
 pub(crate) struct Metrics {
-    /// Requests answered 429 for their rate.
+    /// Requests answered 429 because of their rate.
     rate_limited: IntCounter,
-    /// Client connections that are open.
+    /// Open client connections.
     pub(crate) connections: IntGauge,
-    /// Refused ones that are open until their clients have been told.
+    /// Refused connections that stay open until their clients have been told.
     refused_connections: IntGauge,
     /// Access log lines that were lost because the disk was too slow.
     pub(crate) log_lines_dropped: IntCounter,
-    /// Spans on their way to a receiver.
+    /// Spans by what became of them.
     pub(crate) spans: SpanCounters,
     refused: [IntCounter; Reason::ALL.len()],
     registry: Registry,
@@ -51,10 +52,10 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Declares and registers everything.
+    /// Declares and registers all metrics.
     ///
     /// # Errors
-    /// Two metrics have one name, which is a mistake in this room.
+    /// Two metrics have one name, which is a bug in this module.
     pub(crate) fn new() -> prometheus::Result<Arc<Self>> {
         let registry = registry()?;
         let declare = Declare::new(&registry);
@@ -98,7 +99,7 @@ impl Metrics {
             course: CourseCounters::declare(&declare)?,
             registry: registry.clone(),
         };
-        // Visible before the first one, so that rates start at zero.
+        // Makes these series visible before the first reload, so that rates start at zero.
         for result in ["ok", "failed"] {
             metrics.reloads.with_label_values(&[result]);
         }
@@ -106,21 +107,21 @@ impl Metrics {
         Ok(Arc::new(metrics))
     }
 
-    /// All metrics, as a scraper wants them.
+    /// All metrics, as text for a scraper.
     ///
     /// # Errors
-    /// A metric has no name or no value, which is a mistake in this room.
+    /// A metric has no name or no value, which is a bug in this module.
     pub(crate) fn render(&self, format: Format) -> prometheus::Result<String> {
         let timings = [self.groups.timings(), self.upstreams.timings()];
         render(&self.registry, &timings, format)
     }
 
-    /// All metrics, for whoever takes samples of them.
+    /// The registry of all metrics, for taking samples.
     pub(crate) fn registry(&self) -> Registry {
         self.registry.clone()
     }
 
-    /// The metrics of one upstream, which was found by this name if by any; the same ones for each call.
+    /// The metrics of one upstream; `name` is the name that led to its address. Each call returns the same metrics.
     pub(crate) fn upstream(
         &self,
         group: &str,
@@ -130,12 +131,12 @@ impl Metrics {
         self.upstreams.of(group, address, name)
     }
 
-    /// Removes the series of an upstream that there is no more.
+    /// Removes the series of an upstream that no longer exists.
     pub(crate) fn forget_upstream(&self, group: &str, address: &str) {
         self.upstreams.forget(group, address);
     }
 
-    /// Removes the series that says by which name an upstream was found.
+    /// Removes the series that tells which name led to an upstream.
     pub(crate) fn forget_upstream_name(&self, group: &str, address: &str, name: &str) {
         self.upstreams.forget_name(group, address, name);
     }
@@ -159,22 +160,22 @@ impl Metrics {
         }
     }
 
-    /// The metrics of one group; the same ones for each call.
+    /// The metrics of one group. Each call returns the same metrics.
     pub(crate) fn group(&self, group: &str) -> GroupMetrics {
         self.groups.of(group)
     }
 
-    /// The metrics of one group's cache, which counts requests by these results; the same ones for each call.
+    /// The metrics of one group's cache, which counts requests by these results. Each call returns the same metrics.
     pub(crate) fn cache(&self, group: &str, results: [&str; RESULTS]) -> CacheMetrics {
         self.caches.of(group, results)
     }
 
-    /// Counts a GET of `path`, in its normal form, that no host will see, if the course counts such calls.
+    /// Counts a GET of `path`, in normal form, that no host sees, if the course counts such calls.
     pub(crate) fn answered_from_cache(&self, path: &[u8]) {
         self.course.count(path);
     }
 
-    /// Counts a request or a connection that the proxy turns away.
+    /// Counts a request or a connection that the proxy refuses.
     pub(crate) fn refuse(&self, reason: Reason) {
         self.refused[reason as usize].inc();
         if reason == Reason::Rate {
@@ -182,18 +183,18 @@ impl Metrics {
         }
     }
 
-    /// One more refused connection until the guard is dropped.
+    /// Counts one more refused connection until the guard is dropped.
     pub(crate) fn refused_connection(&self) -> GaugeGuard {
         GaugeGuard::new(self.refused_connections.clone())
     }
 
-    /// Counts a reload after which the new settings are in force.
+    /// Counts a successful reload.
     pub(crate) fn reloaded(&self) {
         self.reloads.with_label_values(&["ok"]).inc();
         set_to_now(&self.config_loaded);
     }
 
-    /// Counts a reload that left everything as it was.
+    /// Counts a failed reload, which leaves everything unchanged.
     pub(crate) fn reload_failed(&self) {
         self.reloads.with_label_values(&["failed"]).inc();
     }
@@ -239,7 +240,7 @@ mod tests {
             [line("empty", 0), line("failed", 0), line("ok", 0)]
         );
         metrics.name_looked_up("store.test", "failed");
-        // What is announced again keeps its count.
+        // A name that is announced again keeps its counts.
         metrics.announce_name("store.test");
         assert_eq!(
             series(),

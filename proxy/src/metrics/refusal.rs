@@ -1,35 +1,37 @@
-//! The reasons for which requests and connections are turned away, and their counters.
+//! The reasons for which requests and connections are refused, and their counters.
 
 use prometheus::{IntCounter, Result};
 
 use super::Declare;
 
-/// Why a request or a connection is turned away. The metric and the access log use the same words.
+/// Why a request or a connection is refused. The metric and the access log use the same words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// A request that two servers could understand differently, that is malformed, or of a kind that is not served.
+    /// A request that is malformed, that two servers could understand differently, or that is of a kind that is not
+    /// served.
     Malformed,
-    /// A head over its limits.
+    /// A head that exceeds a limit.
     HeadersTooLarge,
-    /// A body over its limit.
+    /// A body that exceeds its limit.
     BodyTooLarge,
     /// A client that took too long to send.
     Timeout,
-    /// A client that asks too often.
+    /// A client that exceeds its request rate.
     Rate,
-    /// No route for host and path.
+    /// There is no route for the host and path.
     NoRoute,
-    /// A connection over the limit for all.
+    /// A connection that exceeds the limit for all clients.
     Connections,
-    /// A connection over the limit for its client.
+    /// A connection that exceeds the limit for its client.
     ClientConnections,
-    /// A request over the limit for its client.
+    /// A request that exceeds the limit for its client.
     ClientRequests,
-    /// HTTP/2 whose frames or fields break the protocol: reset, without an answer.
+    /// HTTP/2 whose frames or fields break the protocol.
     Http2,
-    /// A TLS handshake that begins and fails: no TLS, nothing in common, or a certificate that the client does not accept.
+    /// A TLS handshake that began and failed: it was no TLS, there was no common version or cipher, or the client did
+    /// not accept the certificate.
     TlsHandshake,
-    /// A connection over the limit of the admin listener.
+    /// A connection that exceeds the limit of the admin listener.
     AdminConnections,
 }
 
@@ -68,7 +70,8 @@ impl Reason {
     }
 }
 
-/// A counter for each reason, in order; all are there from the start, so that the first refusal shows as a rise.
+/// Declares a counter for each reason, in order. All series exist from the start, so that the first refusal shows as a
+/// rise.
 pub(super) fn declare(declare: &Declare<'_>) -> Result<[IntCounter; Reason::ALL.len()]> {
     let refused = declare.counters(
         "store_proxy_refused_total",

@@ -6,7 +6,7 @@ use store_server::metrics::{Timing, Timings};
 
 use super::Declare;
 
-/// Bounds in seconds: the proxy adds tens of microseconds, and an upstream may take its 35 seconds.
+/// Buckets in seconds: the proxy adds tens of microseconds, and an upstream may take up to its 35 seconds.
 const SECONDS: [f64; 13] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
 ];
@@ -22,7 +22,7 @@ pub(crate) fn class(status: u16) -> usize {
     }
 }
 
-/// The index of requests that ended without a status: the upstream broke, or the client left.
+/// The index of requests that ended without a status, because the upstream broke off or the client left.
 pub(crate) const ERROR: usize = 5;
 
 /// The metrics of one upstream.
@@ -30,36 +30,36 @@ pub(crate) const ERROR: usize = 5;
 pub(crate) struct UpstreamMetrics {
     /// Tries, by the class of the answer; see [`class`].
     pub(crate) requests: [IntCounter; 6],
-    /// Seconds of one try.
+    /// Duration of one try in seconds.
     pub(crate) duration: Timing,
-    /// Tries that are not over.
+    /// Number of tries that are not over.
     pub(crate) in_flight: IntGauge,
-    /// 1 when requests are sent there.
+    /// 1 if requests are sent to the upstream, else 0.
     pub(crate) healthy: IntGauge,
-    /// Times it was left out for failing.
+    /// How often the upstream was ejected.
     pub(crate) ejections: IntCounter,
-    /// New connections.
+    /// Number of new connections.
     pub(crate) connects: IntCounter,
-    /// Connections that were given up for want of trust.
+    /// Connections whose TLS handshake failed because a certificate was not accepted.
     pub(crate) tls_failures: IntCounter,
-    /// Requests waiting for one of its connections.
+    /// Number of requests that wait for a slot.
     pub(crate) queued: IntGauge,
 }
 
-/// The metrics of one group, as its clients see it.
+/// The metrics of one group, from its clients' point of view.
 #[derive(Clone)]
 pub(crate) struct GroupMetrics {
     /// Requests, by the class of the answer; see [`class`].
     pub(crate) requests: [IntCounter; 6],
-    /// Seconds from the head's first byte to the end of the answer.
+    /// Seconds from a request's complete head to the end of its answer.
     pub(crate) duration: Timing,
-    /// Retries because no connection came about.
+    /// Retries because no connection could be made.
     pub(crate) retries_connect: IntCounter,
-    /// Retries because a connection broke after sending.
+    /// Retries because a connection broke after the request was sent.
     pub(crate) retries_broken: IntCounter,
     /// Retries because no answer came in time.
     pub(crate) retries_timeout: IntCounter,
-    /// Retries not made because the budget was used up.
+    /// Retries that the budget did not allow.
     pub(crate) retry_budget_exhausted: IntCounter,
     /// Requests answered 503 because no upstream could take them.
     pub(crate) no_upstream: IntCounter,
@@ -130,7 +130,7 @@ impl UpstreamVecs {
         })
     }
 
-    /// The histograms that have exemplars.
+    /// The histograms with exemplars.
     pub(super) fn timings(&self) -> &Timings {
         &self.duration
     }
@@ -173,7 +173,7 @@ impl UpstreamVecs {
     }
 }
 
-/// Removes a series; one that was never there is no failure.
+/// Removes a series. If the series does not exist, nothing happens.
 pub(super) fn forget<B: MetricVecBuilder>(series: &MetricVec<B>, labels: &[&str]) {
     _ = series.remove_label_values(labels);
 }
@@ -219,7 +219,7 @@ impl GroupVecs {
         })
     }
 
-    /// The histograms that have exemplars.
+    /// The histograms with exemplars.
     pub(super) fn timings(&self) -> &Timings {
         &self.duration
     }

@@ -1,16 +1,25 @@
-//! What the admin listener answers.
+//! The requests that the admin listener answers:
 //!
 //! - `GET /metrics`: all metrics, in Prometheus's text format or as OpenMetrics.
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: version, commit, profile, process id, groups and their upstreams, as JSON.
-//! - `GET /traces[?trace=ID]`: slow and failed requests of the last minute, or what is kept of one trace, as JSON.
-//! - `GET /console`: the page, and what it asks for: see `console`.
+//! - `GET /traces[?trace=ID]`: slow and failed requests of the last minute, or the kept trees of one trace, as JSON.
 //! - `POST /reload`: reads the file again; names the sections that need an upgrade.
 //! - `POST /drain?upstream=A[&timeout=T]`: gives upstream A no more requests, and waits until it has none left.
-//! - `POST /undrain?upstream=A`: gives it requests again.
-//! - `POST /cache/purge`: forgets all kept answers; says how many those were.
+//! - `POST /undrain?upstream=A`: gives upstream A requests again.
+//! - `POST /cache/purge`: forgets all kept answers; says how many there were.
 //!
-//! A POST needs the admin token, and is refused if it comes from a web page elsewhere.
+//! For the console (see `console`):
+//!
+//! - `GET /console`, `GET /console/FILE`: the page and its files.
+//! - `GET /history[?after=POSITION]`: the samples of the last fifteen minutes, as JSON.
+//! - `GET /events`: the last lines of the audit log and the last warnings, as JSON.
+//! - `GET /fleet`: this program and the other members of its fleet, as JSON.
+//! - `POST /token`: whether the admin token that came with the request is right.
+//! - `GET` or `POST /fleet/NAME/PATH`: passes a request on to the admin listener of member NAME.
+//!
+//! A POST needs the admin token, and is refused if it comes from a web page that this listener did not serve. A request
+//! that is passed on needs the token of its member.
 
 use std::path::PathBuf;
 use std::process;
@@ -39,7 +48,7 @@ use crate::config::parse_duration;
 use crate::message::target::host_name;
 use crate::table::live::LiveTable;
 
-/// How long a drain waits unless its request says how long.
+/// How long a drain waits if its request gives no limit.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Answers the admin listener's requests.
@@ -50,13 +59,13 @@ pub(crate) struct Admin {
     pub(crate) console: Arc<Console>,
     /// Host names that requests may be for, besides `localhost` and addresses.
     pub(crate) names: Vec<String>,
-    /// Once it is set, changes are refused: they are for the new process.
+    /// Once this is set, changes are refused, as they are for the new process.
     pub(crate) handing_over: Arc<AtomicBool>,
-    /// Where a new process waits for the sockets. It has asked already what is drained.
+    /// Where a new process waits for the sockets. By then it has already asked which upstreams are drained.
     pub(crate) upgrade_socket: PathBuf,
 }
 
-/// What the path of a request names.
+/// The resource that a request's path names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Resource {
     Metrics,
@@ -104,8 +113,8 @@ impl Admin {
         }
     }
 
-    /// Refuses requests for other names: a web page can give its own name this machine's address and read the answer, but it
-    /// can't be named by an address.
+    /// Refuses requests for unknown host names. A web page can make its own name resolve to this machine and then read
+    /// answers, but it can't do so with an address in place of a name.
     fn check_host(&self, headers: &HeaderMap) -> Result<(), AdminError> {
         let mut hosts = headers.get_all(HOST).iter();
         let is_ours = |host: &HeaderValue| {
@@ -211,7 +220,7 @@ impl ServeHttp for Admin {
             headers.insert(CONTENT_LENGTH, length);
         }
         if self.handing_over.load(Ordering::Relaxed) {
-            // The next request is for the new process.
+            // The next request on this connection would be for the new process.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
             session.set_keepalive(None);
         }
@@ -257,10 +266,10 @@ impl Resource {
     }
 }
 
-/// Refuses what a web page elsewhere asks for. The console is of this listener.
+/// Refuses requests of web pages that this listener did not serve. It served the console itself.
 ///
 /// # Errors
-/// It is such a page.
+/// The request comes from such a page.
 pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), AdminError> {
     match is_from_elsewhere(headers) {
         true => Err(AdminError::FromBrowser),
@@ -268,7 +277,7 @@ pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), AdminError> {
     }
 }
 
-/// Who asks, for the audit log.
+/// The sender's address, for the audit log.
 pub(super) fn peer(session: &ServerSession) -> String {
     let address = session.client_addr();
     address.map_or_else(|| "unknown".to_owned(), ToString::to_string)

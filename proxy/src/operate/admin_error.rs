@@ -71,7 +71,7 @@ impl AdminError {
         }
     }
 
-    /// The answer with its status, a problem (RFC 9457) and the headers that go with it.
+    /// The problem (RFC 9457) as an answer, with its status and the headers that belong to that status.
     pub(super) fn answer(&self) -> Answer {
         let status = self.status();
         let members = problem::members(status, &self.to_string());
@@ -97,7 +97,7 @@ impl AdminError {
     }
 }
 
-/// An answer of JSON.
+/// An answer with `value` as JSON.
 ///
 /// # Errors
 /// JSON can't express `value`.
@@ -106,7 +106,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<Answer, AdminError> {
     Ok(text("application/json", body))
 }
 
-/// An answer of text.
+/// An answer with text.
 pub(super) fn text(media_type: &'static str, body: String) -> Answer {
     admin_answer::data(media_type, body).map(Into::into)
 }

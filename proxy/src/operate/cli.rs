@@ -1,4 +1,4 @@
-//! The command line: how to serve, or what to do to a proxy that serves.
+//! The command line: how to serve, and the commands to a running proxy.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -147,10 +147,10 @@ pub struct Target {
 }
 
 impl Target {
-    /// The token to send: from the file that was named, or else from the one that the settings name, if it can be read.
+    /// The token to send: from `--admin-token-file`, or else from the file that the settings name, if that can be read.
     ///
     /// # Errors
-    /// The file that was named can't be read.
+    /// The file in `--admin-token-file` can't be read.
     pub fn token(&self, config: &Path) -> Result<Option<Secret>, String> {
         let named = self.admin_token_file.as_deref().map(|file| {
             let unread = |error| format!("--admin-token-file {}: {error}", file.display());
@@ -158,7 +158,7 @@ impl Target {
         });
         match named {
             Some(token) => token.map(Some),
-            // Without a token the proxy's answer says what is missing.
+            // Without a token, the proxy's answer says that it is missing.
             None => Ok(token_file(config).and_then(|file| token::read(&file).ok())),
         }
     }

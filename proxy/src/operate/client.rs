@@ -1,4 +1,4 @@
-//! Sends an operator's commands to a running proxy, over its admin listener.
+//! Sends an operator's commands to the admin listener of a running proxy.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -23,18 +23,18 @@ const DEFAULT: &str = "http://127.0.0.1:8081";
 /// Longest wait for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Longest wait for an answer; that to a drain may take longer by the drain's own limit.
+/// Longest wait for an answer. The answer to a drain may take longer, by the drain's own limit.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a process that hands over is asked again: for a moment both processes have the sockets.
+/// How long a command is repeated while a process hands over: for a moment both processes have the sockets.
 const HANDING_OVER: Duration = Duration::from_secs(15);
 
-/// Wait before it is asked again.
+/// Time between two repetitions.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Sends requests to one proxy.
+/// Sends requests to the admin listener of one proxy.
 pub struct AdminClient {
-    /// As the operator wrote it.
+    /// The URL as the operator wrote it.
     admin: String,
     url: AdminUrl,
     token: Option<Secret>,
@@ -43,32 +43,32 @@ pub struct AdminClient {
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody answers there, or the answer is not a proxy's.
+    /// Nobody answers at the URL, or the answer is not a proxy's.
     #[error("no proxy answers at {admin}: {reason}")]
     Unreachable {
         /// The URL that was tried.
         admin: String,
-        /// What happened instead.
+        /// Why there is no answer.
         reason: String,
     },
-    /// The token can't be read.
+    /// The file with the token can't be read.
     #[error("{0}")]
     Token(String),
-    /// The proxy refused.
+    /// The proxy refused the command.
     #[error("{detail}")]
     Refused {
-        /// Its HTTP status.
+        /// HTTP status of the answer.
         status: StatusCode,
-        /// Its reason, in its own words.
+        /// The proxy's reason.
         detail: String,
     },
 }
 
 impl AdminClient {
-    /// A client of the process at the URL `admin`, or else at the default one. Changes need a `token`.
+    /// A client of the process at the URL `admin`, or at the default URL. Changes need a `token`.
     ///
     /// # Errors
-    /// It is no URL of an admin listener.
+    /// `admin` is no URL of an admin listener.
     pub fn new(admin: Option<&str>, token: Option<Secret>) -> Result<Self, ClientError> {
         let admin = admin.unwrap_or(DEFAULT).trim_end_matches('/').to_owned();
         let url: Result<AdminUrl, String> = admin.parse();
@@ -76,10 +76,10 @@ impl AdminClient {
         Ok(Self { admin, url, token })
     }
 
-    /// A client of the process with this admin listener.
+    /// A client of the process whose admin listener is at this address.
     ///
     /// # Errors
-    /// None that can happen: every address is one of a listener.
+    /// Never happens: every address gives a valid URL.
     pub fn at(listener: SocketAddr, token: Option<Secret>) -> Result<Self, ClientError> {
         Self::new(Some(&format!("http://{}", reachable(listener))), token)
     }
@@ -93,10 +93,10 @@ impl AdminClient {
         Ok(answer.needs_upgrade)
     }
 
-    /// Takes an upstream out, and waits until it is idle, at most for `limit`.
+    /// Drains an upstream: it gets no more requests. Waits up to `limit` until it is idle.
     ///
     /// # Errors
-    /// It is still busy then, there is no such upstream, or nobody answers.
+    /// The upstream is still busy after `limit`, there is no such upstream, or nobody answers.
     pub async fn drain(&self, upstream: &str, limit: Duration) -> Result<(), ClientError> {
         let timeout = humantime::format_duration(limit).to_string();
         let arguments = [("upstream", upstream), ("timeout", &timeout)];
@@ -105,7 +105,7 @@ impl AdminClient {
         Ok(())
     }
 
-    /// Lets a drained upstream have requests again.
+    /// Sends requests to a drained upstream again.
     ///
     /// # Errors
     /// There is no such upstream, or nobody answers.
@@ -116,16 +116,16 @@ impl AdminClient {
         Ok(())
     }
 
-    /// Makes the proxy forget the answers that it keeps; returns how many those were.
+    /// Makes the proxy forget its kept answers, and returns how many there were.
     ///
     /// # Errors
-    /// Nobody answers.
+    /// The proxy refuses, or nobody answers.
     pub async fn purge(&self) -> Result<usize, ClientError> {
         let answer: Purge = self.change("/cache/purge", &[], ANSWER_LIMIT).await?;
         Ok(answer.purged)
     }
 
-    /// What `GET /status` answers, word for word.
+    /// The text that `GET /status` answers, unchanged.
     ///
     /// # Errors
     /// Nobody answers, or the answer is not a proxy's.
@@ -137,7 +137,7 @@ impl AdminClient {
         Ok(text)
     }
 
-    /// What `GET /status` answers, as a table.
+    /// The answer to `GET /status` as a table.
     ///
     /// # Errors
     /// Nobody answers, or the answer is not a proxy's.
@@ -145,7 +145,7 @@ impl AdminClient {
         Ok(lines(&self.status().await?).join("\n"))
     }
 
-    /// What `GET /status` answers.
+    /// The answer to `GET /status`.
     ///
     /// # Errors
     /// Nobody answers, or the answer is not a proxy's.
@@ -177,7 +177,7 @@ impl AdminClient {
         }
     }
 
-    /// Sends a request for `target`, a path and maybe a query, and reads its answer.
+    /// Sends a request for `target`, which is a path with or without a query, and reads the answer.
     async fn ask(
         &self,
         method: Method,
@@ -210,7 +210,7 @@ fn target(path: &str, arguments: &[(&str, &str)]) -> String {
     format!("{path}?{}", query.extend_pairs(arguments).finish())
 }
 
-/// A line for the process, one for each upstream, and one for each name that can't be looked up.
+/// One line for the process, a table with a line for each upstream, and a line for each name that can't be looked up.
 fn lines(status: &Status) -> Vec<String> {
     let heading = [
         "GROUP",

@@ -1,4 +1,5 @@
-//! What the console's page asks for, of this proxy and, through it, of the hosts of its fleet.
+//! Requests of the console's page, to this proxy and, through it, to the other members of its fleet. `admin` lists
+//! their paths.
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -10,7 +11,7 @@ use store_server::logging::AUDIT;
 use super::admin::{Admin, check_origin, peer};
 use super::admin_error::{AdminError, Answer};
 
-/// The largest component that is passed on to a host: as large as hosts take, unless they are told otherwise.
+/// Largest component in bytes that is passed on to a host; the default limit of hosts.
 const LARGEST_COMPONENT: usize = 64 << 20;
 
 impl Admin {
@@ -74,7 +75,7 @@ impl Admin {
 /// Receives the body.
 ///
 /// # Errors
-/// It is too large, breaks off, or takes too long.
+/// The body is too large, breaks off, or takes too long.
 async fn receive(session: &mut ServerSession) -> Result<Bytes, AdminError> {
     let reading = tokio::time::timeout(UPLOAD_LIMIT, read(session));
     let late = |_| Err(AdminError::TooSlow(UPLOAD_LIMIT));

@@ -1,4 +1,4 @@
-//! Connections to the admin listener. Heads of requests are read and checked as those of other clients are.
+//! Connections to the admin listener. The heads of their requests are read and checked like those of clients.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use crate::table::live::LiveTable;
 pub(crate) struct AdminEntrance {
     admin: Arc<Admin>,
     live: Arc<LiveTable>,
-    /// One permit for each connection that there is room for.
+    /// One permit for each connection that may be open.
     room: Semaphore,
-    /// Whether the last connection found no room. Set by connections, so that a flood of them is one line in the log.
+    /// Whether the last connection was refused. Written by connections, so that a flood of them logs one line.
     is_full: AtomicBool,
 }
 

@@ -1,4 +1,5 @@
-//! `store-proxy healthcheck`: whether the proxy on this machine serves, for images that have no other program to ask.
+//! `store-proxy healthcheck`: checks whether the proxy on this machine serves, for images without another program to do
+//! so.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,10 +16,10 @@ use crate::config::{self, ConfigError};
 /// Longest wait for an answer, and for each connection.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Why it does not serve, as far as one can see.
+/// Why the proxy does not seem to serve.
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {
-    /// The settings that say where it is are wrong.
+    /// The settings, which say where the proxy listens, are wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The process does not answer.
@@ -27,14 +28,14 @@ pub enum HealthError {
     /// A listener for clients takes no connection.
     #[error("no connection to {address}: {error}")]
     Listener {
-        /// Where it should listen.
+        /// The address of the listener.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }
 
-/// Asks the process that has the settings in `file` for its status, and knocks at each of its listeners.
+/// Asks the process with the settings in `file` for its status, and connects to each of its listeners.
 ///
 /// # Errors
 /// See [`HealthError`].

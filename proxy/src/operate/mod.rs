@@ -1,10 +1,10 @@
-//! What changes a proxy that serves: its admin listener, and the commands that speak to it.
+//! The code that changes a running proxy: its admin listener, and the commands that talk to it.
 //!
-//! `entrance`, `admin` and `token` are the listener; `admin` lists its paths, and `console` answers those that the
-//! console's page asks for. `reload` puts a changed file in force. `cli` has the flags, and `client` sends commands to
-//! a running process. `upgrade` puts a new process in the place of the running one, which it finds by `pid_file`;
-//! `take_up` reloads or upgrades, whichever is needed. `healthcheck` asks whether the proxy serves. Code that serves
-//! imports nothing of this.
+//! `entrance`, `admin` and `token` are the listener; `admin` lists its paths, and `console` answers those for the
+//! console's page. `reload` puts a changed file in force. `cli` has the flags, and `client` sends commands to a running
+//! process. `upgrade` replaces the running process, which it finds by `pid_file`, with a new one; `take_up` reloads or
+//! upgrades, whichever is needed. `healthcheck` checks whether the proxy serves. Code that serves imports nothing from
+//! here.
 
 pub(crate) mod admin;
 mod admin_error;

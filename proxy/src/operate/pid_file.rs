@@ -4,11 +4,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file that is removed on drop, unless another process has written its own id by then.
+/// The file with this process's id. Dropping it removes the file, unless another process has written its own id by
+/// then.
 pub(crate) struct PidFile(PathBuf);
 
 impl PidFile {
-    /// Writes this process's id in one step: a reader finds either the id before or this one.
+    /// Writes this process's id in one step, so that a reader finds either the previous id or this one.
     pub(crate) fn write(path: &Path) -> io::Result<Self> {
         let new = beside(path);
         fs::write(&new, format!("{}\n", std::process::id()))?;
@@ -17,14 +18,15 @@ impl PidFile {
     }
 }
 
-/// Checks that a file can be made at `path`, without touching what is there, so that a start fails early if at all.
+/// Checks that a file can be made at `path`, without changing an existing file, so that a start that would fail later
+/// fails early.
 pub(crate) fn check_place(path: &Path) -> io::Result<()> {
     let beside = beside(path);
     fs::write(&beside, "")?;
     fs::remove_file(&beside)
 }
 
-/// A name beside `path` that no other process uses.
+/// A path next to `path` that no other process uses.
 pub(super) fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));
@@ -34,13 +36,13 @@ pub(super) fn beside(path: &Path) -> PathBuf {
 impl Drop for PidFile {
     fn drop(&mut self) {
         if read(&self.0) == Some(std::process::id()) {
-            // Nothing depends on it once the process is gone.
+            // Nothing depends on the file once the process is gone.
             _ = fs::remove_file(&self.0);
         }
     }
 }
 
-/// The id in the file; `None` without a file or an id in it.
+/// The id in the file; `None` if there is no file or no id in it.
 pub(crate) fn read(path: &Path) -> Option<u32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }

@@ -9,14 +9,14 @@ use crate::config::{self, Config, ConfigError};
 use crate::request::access_log::AccessLog;
 use crate::table::live::LiveTable;
 
-/// Reads the file again, on a signal or when asked to.
+/// Reads the file again, on a signal or a command.
 pub(crate) struct Reloader {
     file: PathBuf,
-    /// The settings that the process was started with: some can't change while it runs.
+    /// The settings that the process was started with; some can't change while it runs.
     at_start: Config,
     live: Arc<LiveTable>,
     access_log: Arc<AccessLog>,
-    /// Held while a file is read and put in force, so that the last reload to begin is the last to be in force.
+    /// Held while a file is read and put in force, so that the reload that begins last decides.
     turn: Mutex<()>,
 }
 
@@ -39,13 +39,13 @@ impl Reloader {
     /// Puts the file in force. Returns the sections that changed but need a new process.
     ///
     /// # Errors
-    /// What is wrong with the file; everything stays as it was.
+    /// What is wrong with the file. Nothing changes then.
     pub(crate) async fn reload(&self) -> Result<Vec<&'static str>, ConfigError> {
         let _turn = self.turn.lock().await;
-        // Whoever has moved the log away reloads to get a new one.
+        // An operator who has moved the log file away reloads to get a new one.
         self.access_log.reopen();
         let file = self.file.clone();
-        // It reads files.
+        // In a thread for blocking calls, as `load` reads files.
         let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
         let loaded = loaded.unwrap_or_else(|error| {
             Err(ConfigError::Unreadable {
@@ -55,7 +55,7 @@ impl Reloader {
         });
         match loaded {
             Ok(config) => {
-                // Before it is taken up: a group should have its servers from the beginning.
+                // Look names up before the table is replaced, so that a new group has its servers from the beginning.
                 self.live.names.ask_for_all(&config).await;
                 Ok(self.take_up(&config))
             }

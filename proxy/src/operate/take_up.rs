@@ -1,4 +1,4 @@
-//! `store-proxy reload --or-upgrade`: what was changed on disk, settings or program, comes into force as gently as it can.
+//! `store-proxy reload --or-upgrade`: puts changed settings, or a changed program, in force by the mildest means.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,16 +10,16 @@ use super::client::{AdminClient, ClientError};
 use super::upgrade::{Handover, UpgradeError, upgrade};
 use crate::config;
 
-/// How it came into force.
+/// How the change was put in force.
 pub enum TakeUpOutcome {
     /// The running process has read its settings again.
     Reloaded,
-    /// Another process serves in its place.
+    /// A new process serves in place of the old one.
     Upgraded(Handover),
 }
 
-/// Makes the running process read its settings again, and starts this program in its place if it is another one or if the
-/// settings need that.
+/// Makes the running process read its settings again. If that process runs another program than this one, or the
+/// settings need it, starts this program in its place.
 ///
 /// # Errors
 /// See [`UpgradeError`].
@@ -39,7 +39,8 @@ pub async fn take_up(serve: &Serve, target: &Target) -> Result<TakeUpOutcome, Up
     Ok(TakeUpOutcome::Upgraded(done))
 }
 
-/// The file that this process runs, by device and inode: a package may have replaced it by one of the same commit.
+/// The file of the program that this process runs, by device and inode. A package may have replaced the file by another
+/// one of the same commit.
 pub(super) fn program() -> Option<String> {
     let file = fs::metadata("/proc/self/exe").ok()?;
     Some(format!("{}:{}", file.dev(), file.ino()))

@@ -15,10 +15,10 @@ use super::pid_file::beside;
 pub(crate) struct Token(Secret);
 
 impl Token {
-    /// The token in the file, which is made if there is none, for its owner alone.
+    /// Reads the token in the file. If there is no file, creates it with a new token, readable by its owner only.
     ///
     /// # Errors
-    /// The file can't be read or made, or holds no token.
+    /// The file can't be read or created, or its token is too short.
     pub(crate) fn load(file: &Path) -> Result<Self, String> {
         let failed = |what: &str, error| format!("{what} {}: {error}", file.display());
         if !file.exists() {
@@ -37,13 +37,14 @@ impl Token {
         Ok(Self(token))
     }
 
-    /// Whether this value of `Authorization` has it.
+    /// Whether this value of `Authorization` has the right token.
     pub(crate) fn is_in(&self, authorization: &[u8]) -> bool {
         bearer(authorization).is_some_and(|given| is_same(&self.0, given))
     }
 }
 
-/// Makes the file. Another process may do so at the same time, so the file gets its name only when it is whole.
+/// Creates the file with a new token. Another process may do so at the same time, so the file gets its name only when
+/// it is complete.
 fn make(file: &Path) -> std::io::Result<()> {
     let unfinished = beside(file);
     let random = [Uuid::new_v4(), Uuid::new_v4()].map(|part| part.simple().to_string());

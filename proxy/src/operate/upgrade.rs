@@ -1,4 +1,4 @@
-//! `store-proxy upgrade`: a new process takes the sockets over, and the old one finishes.
+//! `store-proxy upgrade`: a new process takes over the sockets, and the old one finishes its requests.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -20,25 +20,25 @@ use super::pid_file;
 use crate::config::{self, ConfigError, Server};
 use store_server::logging::LogFormat;
 
-/// Longest wait until the new process asks for the sockets; it reads its file and certificates first.
+/// Longest wait until the new process asks for the sockets. Before that, it reads its file and certificates.
 const START_LIMIT: Duration = Duration::from_secs(15);
 
-/// Longest wait until the new process answers, once the old one was told to hand over.
+/// Longest wait until the new process answers, counted from when the old one was told to hand over.
 const TAKEOVER_LIMIT: Duration = Duration::from_secs(15);
 
-/// How long a process that has handed over may answer beside the new one: it listens for five seconds more.
+/// How long a process that has handed over may still answer beside the new one; it listens for five more seconds.
 const BOTH_ANSWER: Duration = Duration::from_secs(10);
 
-/// Wait between two looks.
+/// Time between two checks of a condition.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Why an upgrade failed, or why it is not certain that it succeeded.
+/// Why an upgrade failed, or may have failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpgradeError {
     /// The settings are wrong; nothing was begun.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// There is no running process to take over from.
+    /// No running process can be asked to hand over.
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The pid file names another process than the one that answers.
@@ -46,9 +46,9 @@ pub enum UpgradeError {
     WrongPid {
         /// The process that answers.
         answering: u32,
-        /// The file.
+        /// The pid file.
         file: PathBuf,
-        /// The process in the file.
+        /// The process id in the file.
         in_file: Option<u32>,
     },
     /// The new process can't be started.
@@ -56,18 +56,18 @@ pub enum UpgradeError {
     Start {
         /// The program.
         binary: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The new process ended; the log has its reasons.
     #[error("the new process ended ({0}); {1}")]
     Ended(std::process::ExitStatus, &'static str),
-    /// The new process did not ask for the sockets in time, and was stopped.
+    /// The new process did not ask for the sockets in time and was stopped.
     #[error(
         "the new process did not ask for the sockets in time and was stopped; the old one goes on"
     )]
     NotReady,
-    /// The old process can't be told.
+    /// The signal to hand over can't be sent to the old process.
     #[error("process {0} can't be told to hand over: {1}")]
     Signal(u32, nix::Error),
     /// The old process was told to hand over, but the new one does not answer.
@@ -81,17 +81,17 @@ fn named(pid: Option<u32>) -> String {
 
 /// The processes before and after an upgrade.
 pub struct Handover {
-    /// The old process, which finishes what it has begun, and ends.
+    /// The old process. It finishes its requests, and ends.
     pub old: u32,
-    /// The new process, which serves.
+    /// The new process. It serves.
     pub new: u32,
 }
 
-/// Starts `binary` (by default this program), waits until it is ready, tells the running process to hand over, and waits
-/// until the new one answers.
+/// Starts `binary` (by default this program), waits until it is ready, tells the running process to hand over, and
+/// waits until the new one answers.
 ///
 /// # Errors
-/// See [`UpgradeError`]; unless it says otherwise, the old process goes on.
+/// See [`UpgradeError`]. The old process goes on, unless the error says otherwise.
 pub async fn upgrade(
     serve: &Serve,
     binary: Option<&Path>,
@@ -105,7 +105,7 @@ pub async fn upgrade(
     let old = serving(&running, &server).await?;
     let mut new = start(serve, binary, old)?;
     wait_until_ready(&mut new, &server).await?;
-    // No process has an id that does not fit.
+    // Process ids always fit into an `i32`.
     let old_pid = Pid::from_raw(i32::try_from(old).unwrap_or(i32::MAX));
     if let Err(error) = kill(old_pid, Signal::SIGQUIT) {
         stop(&mut new);
@@ -115,7 +115,8 @@ pub async fn upgrade(
     Ok(Handover { old, new })
 }
 
-/// The process that serves. For a moment after a hand-over the one before it may still answer in its place.
+/// The id of the process that serves. For a moment after a hand-over, the previous process may still answer in its
+/// place.
 async fn serving(running: &AdminClient, server: &Server) -> Result<u32, UpgradeError> {
     let limit = Instant::now() + BOTH_ANSWER;
     loop {
@@ -151,7 +152,7 @@ fn start(serve: &Serve, binary: Option<&Path>, old: u32) -> Result<Child, Upgrad
         LogFormat::Json => "json",
     };
     let mut command = Command::new(&binary);
-    // A service manager that waits for signs of life from the old process goes on to wait for the new one's.
+    // A service manager that watches for signs of life from the old process will expect them from the new one.
     if let Some(watchdog) = variable_of(old, "WATCHDOG_USEC") {
         command
             .env_remove("WATCHDOG_PID")
@@ -162,19 +163,20 @@ fn start(serve: &Serve, binary: Option<&Path>, old: u32) -> Result<Child, Upgrad
         .arg("--config")
         .arg(&serve.config)
         .args(["--log", &serve.log, "--log-format", format])
-        // A variable of this command would act as the flag of the same name.
+        // Remove variables of this command, as they would act as flags of the new process.
         .env_remove("STORE_PROXY_CHECK")
         .env_remove("STORE_PROXY_OR_UPGRADE")
         .stdin(Stdio::null())
         .stdout(output_of(old, 1))
         .stderr(output_of(old, 2))
-        // Stopping this command, or closing its terminal's job, is no reason for the new process to stop.
+        // A new process group: stopping this command, or closing its terminal, must not stop the new process.
         .process_group(0)
         .spawn()
         .map_err(|error| failed(&binary, error))
 }
 
-/// Where the old process writes, so that logs go on in the same place; if that can't be opened, where this process writes.
+/// The output of the old process, so that logs continue in the same place; this process's own output if that can't be
+/// opened.
 fn output_of(pid: u32, descriptor: u32) -> Stdio {
     OpenOptions::new()
         .append(true)
@@ -182,7 +184,7 @@ fn output_of(pid: u32, descriptor: u32) -> Stdio {
         .map_or_else(|_| Stdio::inherit(), Stdio::from)
 }
 
-/// A variable of another process's environment, as it was when that was started.
+/// A variable in the environment with which another process was started.
 fn variable_of(pid: u32, name: &str) -> Option<OsString> {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut variables = environment.split(|&byte| byte == 0);
@@ -211,7 +213,7 @@ async fn wait_until_serving(mut new: Child, server: &Server) -> Result<u32, Upgr
     let client = AdminClient::at(server.admin, None)?;
     let limit = Instant::now() + TAKEOVER_LIMIT;
     loop {
-        // Either process may answer, for a few seconds.
+        // For a few seconds, either process may answer.
         let answering = client.status().await.map(|status| status.pid);
         let in_file = pid_file::read(&server.pid_file);
         if answering.is_ok_and(|pid| pid == new.id()) && in_file == Some(new.id()) {
@@ -230,14 +232,14 @@ async fn wait_until_serving(mut new: Child, server: &Server) -> Result<u32, Upgr
     }
 }
 
-/// Ends the new process before it has taken anything over.
+/// Kills the new process before it has taken over anything.
 fn stop(new: &mut Child) {
     _ = new.kill();
     _ = new.wait();
 }
 
-/// Whether a process listens on this Unix socket. Connecting to it would tell too, but the process would take the connection
-/// for that of the other process.
+/// Whether a process listens on this Unix socket. Connecting to it would show that too, but the listening process would
+/// take that connection for the hand-over.
 pub(crate) fn is_listened_on(path: &Path) -> bool {
     let Ok(sockets) = std::fs::read_to_string("/proc/net/unix") else {
         return false;

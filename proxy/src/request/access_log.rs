@@ -1,4 +1,5 @@
-//! One JSON line a request, written by a thread of its own: a slow disk loses lines, and delays nobody.
+//! The access log: one JSON line for each request. A thread of its own writes the lines, so a slow disk loses lines and
+//! delays no request.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -20,12 +21,12 @@ use crate::config;
 /// Lines that may wait for the disk: half a second's worth at 32,000 requests/s.
 const LINES_WAITING: usize = 16 * 1024;
 
-/// Where the lines go, and which.
+/// Decides which requests are logged, and hands their lines to the thread that writes.
 pub(crate) struct AccessLog {
     writer: Option<Writer>,
-    /// Share of requests as a fraction of 2^64; none: all.
+    /// The sampled share of requests, as a fraction of 2^64; `None` means all.
     step: Option<u64>,
-    /// Grows by `step` with each request; one is logged each time it overflows.
+    /// Grows by `step` with each request; a request is logged when `phase` overflows.
     phase: AtomicU64,
     dropped: IntCounter,
     dropped_counted: AtomicUsize,
@@ -37,53 +38,53 @@ struct Writer {
     reopen: Arc<AtomicBool>,
 }
 
-/// What is logged of a request.
+/// The fields of a request's line.
 #[derive(Serialize)]
 pub(crate) struct Entry<'a> {
-    /// When its head was complete.
+    /// When the request's head was complete.
     #[serde(serialize_with = "rfc3339")]
     pub(crate) time: SystemTime,
-    /// The id that the upstream's log has too.
+    /// The request's id, which the upstream's log has too.
     pub(crate) request_id: &'a str,
-    /// The trace and the span of this request, where there is one.
+    /// The trace, and the span of this request, if there is a trace.
     #[serde(flatten, serialize_with = "trace_and_span")]
     pub(crate) trace: Option<Ids>,
-    /// The client's address, as believed.
+    /// The client's address: that of the connection, or the one that a trusted proxy reports.
     pub(crate) client: IpAddr,
     /// The method.
     pub(crate) method: &'a str,
-    /// Path and query, as sent.
+    /// Path and query as the client sent them.
     pub(crate) path: &'a str,
-    /// The host asked for.
+    /// The host that the client asked for.
     pub(crate) host: Option<&'a str>,
     /// `1.0`, `1.1` or `2`.
     pub(crate) http_version: &'a str,
-    /// The answer's status; 0 when the client got none.
+    /// The answer's status; 0 if the client got no answer.
     pub(crate) status: u16,
-    /// Bytes of the answer's body that were sent.
+    /// Bytes of the answer's body that were sent to the client.
     pub(crate) bytes_sent: u64,
-    /// From the head to the end of the answer.
+    /// Time from the head to the end of the answer.
     #[serde(rename = "duration_ms", serialize_with = "milliseconds")]
     pub(crate) duration: Duration,
     /// The group, if a route matched.
     pub(crate) group: Option<&'a str>,
     /// The upstream of the last try.
     pub(crate) upstream: Option<&'a str>,
-    /// Upstreams asked, one after the other.
+    /// How many tries there were, one after the other.
     pub(crate) tries: usize,
-    /// What the cache did, where there is one.
+    /// What the cache did, if one is involved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache: Option<&'a str>,
-    /// Why the proxy turned it away, if it did.
+    /// Why the proxy refused the request, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) refused: Option<&'a str>,
-    /// What the client calls itself.
+    /// The client's `User-Agent`.
     pub(crate) user_agent: Option<&'a str>,
 }
 
 impl AccessLog {
-    /// Starts the thread that writes, unless the log is off. Dropping the guard writes what is left. Lines that are lost
-    /// are counted in `dropped`.
+    /// Starts the thread that writes, unless the log is off. Dropping the guard writes the lines that still wait. Lost
+    /// lines are counted in `dropped`.
     ///
     /// # Errors
     /// The file can't be opened.
@@ -108,7 +109,8 @@ impl AccessLog {
         Ok((log, guard))
     }
 
-    /// Whether a request with this answer is to be logged. To be asked once for each request: its answer is the sample.
+    /// Whether a request with this status is to be logged. Call this once for each request, as each call moves the
+    /// sample on.
     pub(crate) fn enabled_for(&self, status: u16) -> bool {
         if self.writer.is_none() {
             return false;
@@ -129,7 +131,7 @@ impl AccessLog {
             return;
         };
         line.push(b'\n');
-        // Never fails: a full queue drops the line and counts it.
+        // Never fails: if the queue is full, the line is dropped and counted.
         _ = writer.lines.clone().write_all(&line);
         let dropped = writer.errors.dropped_lines();
         if dropped > self.dropped_counted.load(Ordering::Relaxed) {
@@ -138,7 +140,7 @@ impl AccessLog {
         }
     }
 
-    /// Opens the file anew at the next line, so that it can be moved away.
+    /// Opens the file again before the next line is written, so that the old file can be moved away.
     pub(crate) fn reopen(&self) {
         if let Some(writer) = &self.writer {
             writer.reopen.store(true, Ordering::Relaxed);
@@ -195,17 +197,17 @@ impl Write for LogFile {
     }
 }
 
-/// A new one is for its owner and group: it tells who asked for what.
+/// Opens a file to append to. A new file can be read by its owner and group only, as it says who asked for what.
 fn append_to(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true).mode(0o640);
     options.open(path)
 }
 
-/// None for all of it.
+/// `share` as a fraction of 2^64; `None` if it is 1.
 fn share_of_two_to_the_64(share: f64) -> Option<u64> {
     const TWO_TO_THE_64: f64 = 18_446_744_073_709_551_616.0;
-    // Converting a float saturates, so whatever the share there is no panic.
+    // Converting a float saturates, so no share leads to a panic.
     (share < 1.0).then_some((share * TWO_TO_THE_64) as u64)
 }
 
@@ -223,7 +225,7 @@ fn trace_and_span<S: Serializer>(ids: &Option<Ids>, to: S) -> Result<S::Ok, S::E
 }
 
 fn milliseconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    // Whole microseconds: more digits are noise.
+    // In whole microseconds; more digits would be noise.
     to.serialize_f64(duration.as_micros() as f64 / 1000.0)
 }
 

@@ -1,4 +1,4 @@
-//! Whether a request is let in, and what has to be known about it first.
+//! Decides whether a request is let in, and finds out the facts that this depends on.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use crate::upstream::Group;
 
 /// The facts of a request that decide whether it is let in.
 pub(crate) struct AdmissionRequest<'a> {
-    /// Whether all of the request has come.
+    /// Whether the whole request has come.
     pub(crate) is_whole: bool,
-    /// Bytes of the body, if the head tells them.
+    /// Length of the body in bytes, if the head announces it.
     pub(crate) announced: Option<u64>,
     /// The route's group; `None` without a route.
     pub(crate) group: Option<&'a Arc<Group>>,
@@ -26,10 +26,10 @@ pub(crate) struct AdmissionRequest<'a> {
     pub(crate) replayable: bool,
 }
 
-/// Lets a request in whose origin is known, if it may be, and counts it.
+/// Lets a request in, if it may be, and counts it. Its origin must be known.
 ///
 /// # Errors
-/// Why not.
+/// The problem that the client is answered with.
 pub(crate) fn let_in(
     live: &LiveTable,
     exchange: &mut Exchange,
@@ -51,13 +51,16 @@ pub(crate) fn let_in(
     Ok(())
 }
 
-/// Finds out about the request what the later phases need, and whether it is let in.
+/// Finds out the facts about a request that later phases need, and lets it in if it may be.
+///
+/// # Errors
+/// The problem that the client is answered with.
 pub(crate) fn admit(
     live: &LiveTable,
     session: &mut Session,
     exchange: &mut Exchange,
 ) -> Result<(), Problem> {
-    // No upgrade is forwarded, so pingora need not expect one (RFC 9110, section 7.8).
+    // No upgrade is forwarded (RFC 9110, section 7.8), so pingora must not expect one.
     session.req_header_mut().remove_header(&UPGRADE);
     let table = exchange.table.clone();
     exchange.origin = origin(session, &table.config.forwarded.trusted);
@@ -87,7 +90,7 @@ fn origin(session: &Session, trusted: &[IpNet]) -> Origin {
     }
 }
 
-/// The client's share of all requests, over time and at the moment.
+/// Takes the client's share: of requests over time, and of requests at once.
 fn take_place(live: &LiveTable, exchange: &mut Exchange, is_whole: bool) -> Result<(), Problem> {
     if let Some(rate) = &exchange.table.rate {
         rate.take(exchange.origin.client)
@@ -100,10 +103,11 @@ fn take_place(live: &LiveTable, exchange: &mut Exchange, is_whole: bool) -> Resu
     take(live, exchange, kind)
 }
 
-/// Lets a request in whose body has come, as far as it is waited for.
+/// Moves a request from its client's share of arriving requests to that of requests in flight, once as much of its body
+/// has come as the proxy waits for.
 ///
 /// # Errors
-/// Its client has its share of requests already.
+/// The client has as many requests in flight as it may.
 pub(crate) fn arrived(live: &LiveTable, exchange: &mut Exchange) -> Result<(), Problem> {
     match &exchange.place {
         Some(place) if place.is_arriving() => take(live, exchange, Kind::Request),
@@ -111,8 +115,8 @@ pub(crate) fn arrived(live: &LiveTable, exchange: &mut Exchange) -> Result<(), P
     }
 }
 
-/// How many requests may be on their way for each that a client may have in flight. A head alone costs little, and a
-/// client that sends nothing more must not keep out others of the same address.
+/// How many requests of a client may be arriving for each one that it may have in flight. A head alone costs little,
+/// and a client that sends only heads must not keep out others of the same address.
 const ARRIVING: usize = 8;
 
 fn take(live: &LiveTable, exchange: &mut Exchange, kind: Kind) -> Result<(), Problem> {
@@ -126,7 +130,7 @@ fn take(live: &LiveTable, exchange: &mut Exchange, kind: Kind) -> Result<(), Pro
     Ok(())
 }
 
-/// Heads are checked before pingora sees them; each has its host there, if any.
+/// The request's `Host`; empty if there is none. If the target had an authority, it was moved there.
 fn host(request: &RequestHeader) -> &str {
     let host = request.headers.get(HOST);
     host.and_then(|host| host.to_str().ok()).unwrap_or_default()

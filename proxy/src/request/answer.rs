@@ -1,4 +1,4 @@
-//! Answers that the proxy gives itself, in pingora's phases.
+//! The proxy's own answers, in pingora's phases.
 
 use http::Method;
 use http::header::{
@@ -23,14 +23,14 @@ impl From<PermitError> for Problem {
     }
 }
 
-/// Ends the phase with a problem that `fail_to_proxy` will answer.
+/// Ends the phase with a problem. `fail_to_proxy` sends it as the answer.
 pub(crate) fn fail(exchange: &mut Exchange, problem: Problem) -> BError {
     let error = Error::new_in(ErrorType::HTTPStatus(problem.status().as_u16()));
     exchange.ending.problem = Some(problem);
     error
 }
 
-/// What an error means that comes from pingora; nothing, if there is no client left to tell.
+/// The problem that stands for an error of pingora; `None` if there is no client left to answer.
 pub(crate) fn problem_of(error: &Error) -> Option<Problem> {
     if let Some(reason) = broken_rule(error) {
         return Some(Problem::Malformed(reason));
@@ -50,7 +50,7 @@ pub(crate) fn problem_of(error: &Error) -> Option<Problem> {
     }
 }
 
-/// What `chunks` found wrong while pingora read.
+/// What `Wire` found wrong with a chunked body while pingora read it.
 fn broken_rule(error: &Error) -> Option<&'static str> {
     if *error.esource() != ErrorSource::Downstream {
         return None;
@@ -59,7 +59,7 @@ fn broken_rule(error: &Error) -> Option<&'static str> {
     (cause.kind() == std::io::ErrorKind::InvalidData).then_some("the chunked body is malformed")
 }
 
-/// Answers for the proxy. The connection is closed after it, as the rest of the request may still be on its way.
+/// Sends the proxy's own answer. The connection is closed after it, as the rest of the request may still be on its way.
 pub(crate) async fn answer(
     session: &mut Session,
     exchange: &mut Exchange,

@@ -1,4 +1,5 @@
-//! A body begins to come before an upstream is asked: one that never comes takes no place there.
+//! Waits until a body has begun to come before an upstream is asked, so that a body that never comes holds no slot
+//! there.
 
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use pingora_timeout::timeout;
 
 use crate::message::plain::SMALL_BODY;
 
-/// Waits for the whole of a small body, or for the first part of one that is large or does not say how long it is. A
-/// client that wants a word before it sends its body gets it here, but for one of HTTP/1.0, which knows none (RFC 9110,
-/// section 10.1.1); the upstream need not be asked for it any more.
+/// Waits for the whole of a small body, or for the first part of one that is large or has no announced length. A client
+/// that expects `100 Continue` gets it here, so the upstream is not asked for it; HTTP/1.0 has no such answer (RFC
+/// 9110, section 10.1.1).
 ///
 /// # Errors
-/// It does not come in time, or the client left.
+/// The body does not come within `limit`, or the client left.
 pub(crate) async fn wait_for_body(session: &mut Session, limit: Duration) -> Result<()> {
     let request = session.req_header_mut();
     let waits = request.remove_header(&EXPECT).is_some() && request.version != Version::HTTP_10;

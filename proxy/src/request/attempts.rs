@@ -1,4 +1,4 @@
-//! The tries of one request: which upstreams it was sent to, and how far the last try has come.
+//! The tries of one request: which upstreams it was sent to, and the state of the last try.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use store_server::trace::Span;
 use crate::upstream::{Permit, Tries};
 
 /// If the upstream had closed a kept connection before a request was sent on it, that shows within a round trip, and so
-/// within this time. A connection that breaks later had begun to work.
+/// within this time. A connection that breaks later had carried the request.
 const STALE_SHOWS: Duration = Duration::from_millis(250);
 
 /// All tries of one request.
@@ -16,26 +16,26 @@ pub(crate) struct Attempts {
     pub(crate) tries: Tries,
     /// When the last try began.
     began: Instant,
-    /// The slot of the try that is under way.
+    /// The slot of the current try at its upstream.
     permit: Option<Permit>,
-    /// Whether the next try gets a new connection, as an old one turned out to be closed.
+    /// Whether the next try gets a new connection, because the upstream had closed the old one.
     pub(crate) afresh: bool,
-    /// Whether an upstream was sent the request, and so has counted it.
+    /// Whether the request was sent to an upstream, which then has counted it.
     pub(crate) is_sent: bool,
     pub(crate) body: BodyProgress,
 }
 
-/// How much of the request's body has passed.
+/// How much of the request's body has been sent on.
 #[derive(Default)]
 pub(crate) struct BodyProgress {
-    /// Bytes that the last try has sent on.
+    /// Bytes that the last try has sent to its upstream.
     pub(crate) sent_bytes: u64,
-    /// Whether the client has sent all of it.
+    /// Whether the client has sent the whole body.
     pub(crate) has_arrived: bool,
 }
 
 impl Attempts {
-    /// The attempts of a request that came in at `now` and was sent nowhere yet.
+    /// The attempts of a request that came in at `now` and was not sent to any upstream.
     pub(crate) fn none(now: Instant) -> Self {
         Self {
             tries: Tries::default(),
@@ -47,27 +47,28 @@ impl Attempts {
         }
     }
 
-    /// A try at the upstream of this permit begins.
+    /// Begins a try at the upstream of `permit`.
     pub(crate) fn begin(&mut self, permit: Permit) {
         self.tries.add(&permit.upstream);
         self.began = Instant::now();
         self.permit = Some(permit);
     }
 
-    /// Gives back the slot of the try that is under way, if one is. `span` is what the trace has of it.
+    /// Ends the current try, if there is one, and gives back its slot. `span` is the try's span in the trace.
     pub(crate) fn end(&mut self, span: &Span) {
         if let Some(permit) = self.permit.take() {
             span.measure(&permit.upstream.metrics.duration, self.began.elapsed());
         }
     }
 
-    /// Where the request is now.
+    /// The slot of the current try.
     pub(crate) fn permit(&self) -> Option<&Permit> {
         self.permit.as_ref()
     }
 
-    /// Whether the last try may be made again on a new connection, as its old one turned out to be closed. That is no
-    /// fault of the upstream and costs no try, but it is done once for a request.
+    /// Takes back the last try if it may be made again on a new connection, because the upstream had closed the old
+    /// one, and returns whether it may. Such a try is no fault of the upstream and does not count, but this is done
+    /// only once for each request.
     pub(crate) fn take_back_stale(&mut self) -> bool {
         if self.afresh || self.began.elapsed() > STALE_SHOWS {
             return false;

@@ -1,5 +1,5 @@
-//! Compression for clients that accept it: RFC 9110, section 12.5.3. Pingora compresses; it takes the first coding that
-//! a client names, whatever the weights, so the choice is made here.
+//! Compression for clients that accept it (RFC 9110, section 12.5.3). Pingora compresses, but uses the first coding
+//! that a client names, whatever its weight, so the coding is chosen here.
 
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_RANGE};
 use http::{HeaderMap, Method, StatusCode, Version};
@@ -12,18 +12,18 @@ use pingora_proxy::Session;
 
 use crate::config::Compression;
 
-/// A coding that pingora knows and that is never switched on: named first, it keeps pingora from compressing, but not
-/// from saying that the answer depends on what is accepted.
+/// A coding that pingora knows and that is never switched on. If it is the only accepted coding, pingora does not
+/// compress, but still says that the answer depends on the accepted codings (`Vary`).
 const NEVER: &str = "zstd";
 
-/// Sets up compression for this request. To be called before pingora looks at what the client accepts, which it does
-/// only if it may compress.
+/// Sets up compression for this request. Must be called before pingora reads `Accept-Encoding`, which pingora does only
+/// if it may compress.
 ///
 /// # Errors
-/// A header can't be written; those written here always can.
+/// A header can't be written. This never happens, as the headers written here are valid.
 pub(crate) fn prepare(session: &mut Session, levels: &Compression) -> Result<()> {
     if session.req_header().version == Version::HTTP_10 {
-        // What is compressed comes in chunks, which it has none of (RFC 9112, section 6.1).
+        // A compressed answer comes in chunks, which HTTP/1.0 does not have (RFC 9112, section 6.1).
         return Ok(());
     }
     let headers = &session.req_header().headers;
@@ -42,8 +42,7 @@ pub(crate) fn prepare(session: &mut Session, levels: &Compression) -> Result<()>
     Ok(())
 }
 
-/// Lets an answer without a body have the headers of the one that GET would bring, and keeps the codings' own bytes out
-/// of it.
+/// Gives an answer without a body the headers that GET would bring, and makes sure that the coding adds no bytes to it.
 pub(crate) fn without_body(session: &mut Session, answer: &mut ResponseHeader) {
     let is_head = session.req_header().method == Method::HEAD;
     let Some(compression) = compression(session) else {
@@ -55,8 +54,8 @@ pub(crate) fn without_body(session: &mut Session, answer: &mut ResponseHeader) {
     *compression = ResponseCompressionCtx::new(0, false, false);
 }
 
-/// Whether an answer must reach the client as it is: a part of a body is no body to compress, and its server may forbid it
-/// (RFC 9110, sections 7.7 and 14.4).
+/// Whether an answer must not be compressed: it is only a part of a body, or its server forbids transforming it (RFC
+/// 9110, sections 7.7 and 14.4).
 pub(crate) fn is_fixed(answer: &ResponseHeader) -> bool {
     let part = answer.status == StatusCode::PARTIAL_CONTENT;
     let control = CacheControl::from_headers_named(CACHE_CONTROL.as_str(), &answer.headers);
@@ -64,7 +63,7 @@ pub(crate) fn is_fixed(answer: &ResponseHeader) -> bool {
         || control.is_some_and(|control| control.has_key("no-transform"))
 }
 
-/// Leaves an answer as it is.
+/// Switches compression off for this answer.
 pub(crate) fn off(session: &mut Session) {
     if let Some(compression) = compression(session) {
         *compression = ResponseCompressionCtx::new(0, false, false);
@@ -78,7 +77,7 @@ fn compression(session: &mut Session) -> Option<&mut ResponseCompressionCtx> {
         .map(|module| &mut **module)
 }
 
-/// The coding with the highest weight of those that are switched on; none if the client accepts none of them.
+/// The coding with the highest weight among those that are switched on; `None` if the client accepts none of them.
 fn choose(headers: &HeaderMap, levels: &Compression) -> Option<&'static str> {
     let on = [("gzip", levels.gzip), ("br", levels.brotli)];
     let accepted = accepted(headers);
@@ -91,7 +90,7 @@ fn choose(headers: &HeaderMap, levels: &Compression) -> Option<&'static str> {
     on.into_iter()
         .filter(|(_, level)| *level > 0)
         .filter_map(|(coding, _)| Some((weight(coding)?, coding)))
-        // Of equal weights the one that is named first, as browsers list them.
+        // Of equal weights, take the coding that is named first, as browsers list them in order of preference.
         .max_by_key(|(weight, coding)| {
             let place = place(coding).unwrap_or(usize::MAX);
             (*weight, std::cmp::Reverse(place))
@@ -123,7 +122,7 @@ fn thousandths(weight: &str) -> u32 {
         .bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'.');
     match weight.parse::<f32>() {
-        // In range, so nothing is lost that a weight can say.
+        // The weight is at most 1, so the cast loses nothing.
         Ok(weight) if digits && weight <= 1.0 => (weight * 1000.0).round() as u32,
         _ => 0,
     }

@@ -1,4 +1,4 @@
-//! What is remembered about one request, from its head to the line in the log.
+//! What the proxy remembers about one request, from its head to its line in the access log.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::metrics::{ERROR, Reason, class};
 use crate::table::live::Table;
 use crate::upstream::Group;
 
-/// One request and its answer, by what each phase finds out.
+/// One request and its answer, grouped by the phase that finds each fact out.
 pub(crate) struct Exchange {
-    /// The configuration the request began with, and ends with.
+    /// The configuration that was in force when the request began. It stays the same until the request ends.
     pub(crate) table: Arc<Table>,
     pub(crate) started: Instant,
-    /// Found out first of all, whether the request is let in or not.
+    /// Found out first, whether the request is let in or not.
     pub(crate) origin: Origin,
-    /// The request's place among its client's, once it has one.
+    /// The request's place in its client's share, once it has one.
     pub(crate) place: Option<ClientPlace>,
     /// Present once the request is let in.
     pub(crate) route: Option<Route>,
@@ -48,12 +48,12 @@ pub(crate) struct Peer {
 /// Where a request comes from.
 pub(crate) struct Origin {
     pub(crate) request_id: HeaderValue,
-    /// The other end of the connection.
+    /// Address of the other end of the connection.
     pub(crate) peer: IpAddr,
-    /// The client's address, as believed.
+    /// The client's address: `peer`, or the one that a trusted proxy reports.
     pub(crate) client: IpAddr,
     pub(crate) https: bool,
-    /// Nobody waits for this one: it fetches what is to be in the cache when the next client asks.
+    /// Whether no client waits for the answer: the request renews what the cache keeps for the next client.
     pub(crate) is_background: bool,
 }
 
@@ -64,38 +64,38 @@ pub(crate) struct Route {
     pub(crate) replayable: bool,
 }
 
-/// What the cache has to do with a request.
+/// What the cache does with a request.
 #[derive(Default)]
 pub(crate) struct Caching {
     pub(crate) usage: cache::CacheUse,
-    /// When the upstream was asked for what may be kept.
+    /// When the upstream was asked for an answer that the cache may keep.
     pub(crate) fetch: Option<FetchStart>,
-    /// The 304 that confirmed a kept answer.
+    /// The 304 answer that confirmed a kept answer.
     pub(crate) renewal: Option<Box<ResponseHeader>>,
 }
 
 /// What is known of the client's answer.
 #[derive(Default)]
 pub(crate) struct AnswerFacts {
-    /// Why the proxy answers itself.
+    /// The problem that the proxy answers with.
     pub(crate) problem: Option<Problem>,
-    /// Why the proxy turned the request away, if it did.
+    /// Why the proxy refused the request, if it did.
     pub(crate) refused: Option<Reason>,
-    /// Whether the answer has no body, by the request's method or its own status.
+    /// Whether the answer has no body, because of the request's method or the answer's status.
     pub(crate) bodiless: bool,
 }
 
 /// How an exchange ended.
 pub(crate) struct ExchangeEnd {
-    /// The answer's, if the client got one.
+    /// Status of the answer, if the client got one.
     pub(crate) status: Option<u16>,
-    /// Whether it was cut short, or the client got an answer of the proxy's own.
+    /// Whether the answer was cut short, or was the proxy's own.
     pub(crate) failed: bool,
-    /// What the cache did; none where there is no cache.
+    /// What the cache did; `None` if no cache is involved.
     pub(crate) outcome: Option<Outcome>,
 }
 
-/// What the access log needs of a request and its answer as they went over the wire.
+/// The facts of the access log about a request and its answer on the wire.
 pub(crate) struct WireFacts<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
@@ -106,7 +106,8 @@ pub(crate) struct WireFacts<'a> {
 }
 
 impl Origin {
-    /// The origin of a request from `peer`; `headers` has what the request says of it, and perhaps more.
+    /// The origin of a request from `peer`. `headers` must have the request's fields on its id and its client, and may
+    /// have others.
     pub(crate) fn new(peer: IpAddr, https: bool, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
         Self {
             request_id: request_id(headers),
@@ -117,7 +118,7 @@ impl Origin {
         }
     }
 
-    /// The origin of a request that nothing is known about yet.
+    /// The origin of a request before anything is known about it.
     fn unknown() -> Self {
         let nowhere = IpAddr::from([0, 0, 0, 0]);
         Self {
@@ -146,7 +147,7 @@ impl Exchange {
         }
     }
 
-    /// Begins the trace of a request with this method and these headers, whose origin is known.
+    /// Begins the trace of a request with this method and these headers. Its origin must be known.
     pub(crate) fn trace(&mut self, tracing: &Tracing, method: &Method, headers: &HeaderMap) {
         let origin = &self.origin;
         let trusted = &self.table.config.forwarded.trusted;
@@ -180,10 +181,10 @@ impl Exchange {
         cache.filter(|_| self.caching.usage == cache::CacheUse::Full)
     }
 
-    /// What is left of the time for the whole request.
+    /// The time that is left for the whole request.
     ///
     /// # Errors
-    /// [`Problem::UpstreamTimedOut`] if nothing is left.
+    /// [`Problem::UpstreamTimedOut`] if no time is left.
     pub(crate) fn time_left(&self) -> Result<Duration, Problem> {
         self.table
             .config
@@ -194,17 +195,17 @@ impl Exchange {
             .ok_or(Problem::UpstreamTimedOut)
     }
 
-    /// Whether the other end of the connection is believed in what it says of clients.
+    /// Whether the other end of the connection is trusted in what it says about clients.
     pub(crate) fn trusts_peer(&self) -> bool {
         forwarded::is_trusted(self.origin.peer, &self.table.config.forwarded.trusted)
     }
 
-    /// Where the client sent the request.
+    /// Host and scheme that the client sent the request to.
     pub(crate) fn asked<'a>(&self, request: &'a RequestHeader) -> RequestAuthority<'a> {
         RequestAuthority::of(request, self.origin.https, self.trusts_peer())
     }
 
-    /// Says once, where it is handled, why the proxy answers itself or breaks off.
+    /// Logs why the proxy answers itself or breaks off. Called once for each failure, where it is handled.
     pub(crate) fn log_failure(
         &self,
         method: &str,
@@ -227,7 +228,7 @@ impl Exchange {
         );
     }
 
-    /// Counts and logs the request, and gives its place back.
+    /// Counts and logs the request, and ends its try and its trace.
     pub(crate) fn finish<'a>(
         &mut self,
         end: ExchangeEnd,
@@ -235,7 +236,7 @@ impl Exchange {
         seen: impl FnOnce() -> WireFacts<'a>,
     ) {
         let duration = self.started.elapsed();
-        // An old answer may have been given in place of a failure.
+        // Not if the cache gave a stale answer in place of a failure: that is no success of the upstream.
         let (problem, permit) = (&self.ending.problem, self.attempts.permit());
         if let (false, None, Some(permit)) = (end.failed, problem, permit) {
             permit.upstream.standing.succeeded();
@@ -259,7 +260,7 @@ impl Exchange {
         }
     }
 
-    /// Says in the trace how the request ended.
+    /// Writes into the trace how the request ended.
     fn end_trace(&mut self, end: &ExchangeEnd) {
         self.spans.end_try();
         if !self.spans.root.is_on() {

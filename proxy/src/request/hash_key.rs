@@ -1,4 +1,4 @@
-//! What a request's place on a hash ring is made of.
+//! The key that decides a request's place on a hash ring.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ pub(crate) enum HashKey {
 }
 
 impl HashKey {
-    /// `header` finds a header's value. The client's address stands in for one that is missing.
+    /// `header` finds a header's value. If the header is missing, the client's address is the key.
     pub(crate) fn new<'a>(
         on: &HashOn,
         header: impl FnOnce(&HeaderName) -> Option<&'a [u8]>,

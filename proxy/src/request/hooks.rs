@@ -42,12 +42,13 @@ use crate::table::live::LiveTable;
 pub(crate) struct Proxy {
     live: Arc<LiveTable>,
     access_log: Arc<AccessLog>,
-    /// Keeps connections for one request apart from those in the pool; see [`crate::config::Reuse`].
+    /// Numbers the connections that serve one request only, to keep them apart from the pool; see
+    /// [`crate::config::Reuse`].
     lone: AtomicU64,
 }
 
 impl Proxy {
-    /// Serves the configuration in force.
+    /// A proxy that serves the configuration in force.
     pub(crate) fn new(live: Arc<LiveTable>, access_log: Arc<AccessLog>) -> Self {
         Self {
             live,
@@ -79,10 +80,10 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         let send_timeout = exchange.table.config.limits.send_timeout;
         session.set_write_timeout(Some(send_timeout));
-        // It would take an interim answer for the answer (RFC 9110, section 15.2).
+        // A client of HTTP/1.0 would take an interim answer for the final one (RFC 9110, section 15.2).
         let is_old = session.req_header().version == Version::HTTP_10;
         session.as_downstream_mut().set_ignore_info_resp(is_old);
-        // Before the module looks at what the client accepts, which it does only if it may compress.
+        // Must happen before pingora's module reads `Accept-Encoding`, which it does only if it may compress.
         encoding::prepare(session, &exchange.table.config.compression)
     }
 
@@ -141,7 +142,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         error: Option<&Error>,
     ) -> bool {
-        // The answer's own limits were looked at before.
+        // Without an error, the cache's own limits on stale answers decide, and they were checked before.
         let Some(error) = error else { return true };
         if let (ErrorType::HTTPStatus(status), ErrorSource::Upstream) =
             (error.etype(), error.esource())
@@ -238,7 +239,7 @@ impl ProxyHttp for Proxy {
             request.insert_header(FILL, "?1")?;
         }
         exchange.attempts.is_sent = true;
-        // HTTP/1.0 may leave it out, and what goes on is HTTP/1.1.
+        // A request of HTTP/1.0 may have no `Host`, but goes on as HTTP/1.1.
         if !request.headers.contains_key(HOST)
             && let Some(upstream) = exchange.attempts.tries.last()
         {
@@ -264,13 +265,14 @@ impl ProxyHttp for Proxy {
             let limit_bytes = limits.body_bytes;
             return Err(fail(exchange, Problem::BodyTooLarge { limit_bytes }));
         }
-        // A body that is sent to another upstream had arrived before.
+        // A body that is sent to a second upstream has arrived before.
         if !progress.has_arrived && exchange.started.elapsed() > limits.body_timeout {
             return Err(fail(exchange, Problem::TooSlow));
         }
         progress.has_arrived |= end;
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
-            // Pingora would write it as a last chunk, and then another last chunk, which spoils the connection.
+            // Pingora would write the empty part as a last chunk and then write another last chunk, which would spoil
+            // the connection.
             *body = None;
         }
         Ok(())
@@ -349,7 +351,8 @@ impl ProxyHttp for Proxy {
         _end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        // What fills the cache has a body even where the client gets none, and over HTTP/2 pingora would send it.
+        // An answer that fills the cache has a body even if the client gets none, and over HTTP/2 pingora would send
+        // it.
         if exchange.ending.bodiless {
             *body = None;
         }
@@ -429,7 +432,7 @@ impl ProxyHttp for Proxy {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         let end = session::end(session, exchange, error);
         exchange.finish(end, &self.access_log, || session::seen(session));
-        // Pingora forgets the lock of a request in the background that found a new answer there.
+        // Pingora does not release the lock of a background request that found a new answer in the cache.
         if let Some(background) = &mut session.subrequest_ctx {
             background.release_write_lock();
         }
@@ -440,7 +443,7 @@ impl ProxyHttp for Proxy {
     }
 
     fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
-        // Logged once, by `fail_to_proxy`.
+        // `fail_to_proxy` has logged the error.
         true
     }
 
@@ -451,7 +454,7 @@ impl ProxyHttp for Proxy {
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
-        // Retries are counted.
+        // Metrics count retries.
         true
     }
 }

@@ -1,11 +1,10 @@
 //! One request's way through the proxy: pingora's `hooks` in their order, or the `direct` way of a plain request, and
-//! what both call.
+//! the code that both use.
 //!
-//! `admission` lets it in, and `arrival` waits for its body. `tries` says what follows when an upstream fails, and
-//! `replay` whether the request may be sent twice. `answer` ends it where the proxy answers itself. `exchange`
-//! remembers the request and its `attempts` at upstreams, from its head to the line in the `access_log`; `spans` is
-//! what its trace says. Nothing here owns what outlives a request: that is in `table`, `upstream`, `cache` and
-//! `clients`.
+//! `admission` lets the request in, and `arrival` waits for its body. `tries` says what follows when an upstream fails,
+//! and `replay` whether the request may be sent twice. `answer` sends the proxy's own answers. `exchange` remembers the
+//! request and its `attempts` at upstreams, from its head to the line in the `access_log`; `spans` writes its trace.
+//! Nothing here owns what outlives a request: that is in `table`, `upstream`, `cache` and `clients`.
 
 pub(crate) mod access_log;
 mod admission;

@@ -4,12 +4,13 @@ use http::HeaderName;
 
 use crate::message::target;
 
-/// Makes a `POST` repeatable where servers honour it: they answer a key they have seen with what they answered before.
+/// Makes a `POST` repeatable at servers that honour the field: to a key they have seen, they repeat their earlier
+/// answer.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Whether the request may reach an upstream twice: what changes nothing, and POSTs with a key to one of the paths that
-/// honour it, or below one; `path` is without its query. `DELETE` and `PUT` are idempotent in what they do (RFC 9110, section 9.2.2), but not in what they answer:
-/// the second time there would be nothing left to delete.
+/// Whether the request may reach an upstream twice: requests that change nothing, and POSTs with a key to a path of
+/// `keyed_posts` or below one. `path` is without its query. `DELETE` and `PUT` are idempotent in what they do (RFC
+/// 9110, section 9.2.2), but not in their answer: the second `DELETE` would find nothing left to delete.
 pub(crate) fn may_be_replayed(
     method: &str,
     path: &str,

@@ -1,4 +1,4 @@
-//! What pingora's session tells of a request and its answer.
+//! What pingora's session knows of a request and its answer.
 
 use http::header::{HOST, USER_AGENT};
 use http::{Method, Version};
@@ -8,7 +8,7 @@ use pingora_proxy::Session;
 use super::exchange::{Exchange, ExchangeEnd, WireFacts};
 use crate::cache::Outcome;
 
-/// How the exchange ended, with what error.
+/// How the exchange ended. `error` is pingora's, if there was one.
 pub(crate) fn end(session: &Session, exchange: &Exchange, error: Option<&Error>) -> ExchangeEnd {
     ExchangeEnd {
         status: final_status(session),
@@ -17,12 +17,12 @@ pub(crate) fn end(session: &Session, exchange: &Exchange, error: Option<&Error>)
     }
 }
 
-/// What the cache did; none where there is no cache.
+/// What the cache did; `None` if no cache is involved.
 pub(crate) fn outcome(session: &Session, exchange: &Exchange) -> Option<Outcome> {
     Outcome::of(&session.cache, exchange.caching.usage)
 }
 
-/// The status of the answer that the client got; `100 Continue` and its kin are none.
+/// The status of the answer that the client got. Informational answers such as `100 Continue` don't count.
 pub(crate) fn final_status(session: &Session) -> Option<u16> {
     session
         .response_written()
@@ -30,7 +30,7 @@ pub(crate) fn final_status(session: &Session) -> Option<u16> {
         .map(|answer| answer.status.as_u16())
 }
 
-/// Whether this is a call that no host has counted, as the cache answered it.
+/// Whether the cache answered a GET, so that no host has counted it.
 pub(crate) fn is_uncounted_call(session: &Session, exchange: &Exchange) -> bool {
     outcome(session, exchange).is_some_and(Outcome::is_from_cache)
         && !exchange.attempts.is_sent
@@ -38,7 +38,7 @@ pub(crate) fn is_uncounted_call(session: &Session, exchange: &Exchange) -> bool 
         && session.req_header().method == Method::GET
 }
 
-/// What the log tells of it.
+/// The request's facts for the access log.
 pub(crate) fn seen(session: &Session) -> WireFacts<'_> {
     let request = session.req_header();
     let header = |name| {

@@ -1,4 +1,4 @@
-//! What the trace of a request says of it and of its tries.
+//! The trace of a request and of its tries.
 
 use std::time::Instant;
 
@@ -11,22 +11,22 @@ use store_server::trace::{
 
 use crate::upstream::Upstream;
 
-/// The spans of one request. Without traces it is nothing.
+/// The spans of one request. All are empty if tracing is off.
 #[derive(Default)]
 pub(crate) struct RequestSpans {
     /// The whole request.
     pub(crate) root: Span,
-    /// Names the trace in the answer, if answers are to.
+    /// The field that names the trace in the answer, if answers name it.
     pub(crate) line: Option<(HeaderName, HeaderValue)>,
     method: &'static str,
-    /// The try that is under way.
+    /// The current try.
     pub(crate) attempt: Span,
-    /// Why there is another.
+    /// Why the last try failed, which is why there is another.
     retry: Option<&'static str>,
     tries: i64,
 }
 
-/// What a request is, as far as its trace tells.
+/// The facts about a request that its trace names.
 pub(crate) struct RequestFacts<'a> {
     pub(crate) began: Instant,
     pub(crate) method: &'a Method,
@@ -36,7 +36,7 @@ pub(crate) struct RequestFacts<'a> {
 }
 
 impl RequestSpans {
-    /// Of a request that has just come.
+    /// The spans of a request that has just come.
     pub(crate) fn begin(tracing: &Tracing, asked: &RequestFacts<'_>) -> Self {
         if !tracing.is_on() {
             return Self::default();
@@ -51,7 +51,7 @@ impl RequestSpans {
         }
     }
 
-    /// A try at `upstream` begins.
+    /// Begins a try at `upstream`.
     pub(crate) fn begin_try(&mut self, upstream: &Upstream) {
         if !self.root.is_on() {
             return;
@@ -70,28 +70,28 @@ impl RequestSpans {
         self.attempt = attempt;
     }
 
-    /// The upstream began to answer.
+    /// Notes that the upstream began to answer.
     pub(crate) fn answered(&mut self, status: u16) {
         self.attempt.answer(status);
     }
 
-    /// The try failed.
+    /// Notes that the try failed.
     pub(crate) fn failed(&mut self, why: &'static str) {
         self.attempt.fail(why);
         self.retry = Some(why);
     }
 
-    /// The try is over.
+    /// Ends the try.
     pub(crate) fn end_try(&mut self) {
         self.attempt = Span::default();
     }
 
-    /// The line that tells the upstream of its try; nothing without traces.
+    /// The value of `traceparent` that tells the upstream of its try; `None` if tracing is off.
     pub(crate) fn parent(&self) -> Option<HeaderValue> {
         self.attempt.ids().map(traceparent)
     }
 
-    /// Tells the upstream of its try. Without traces, what the client said goes on.
+    /// Writes the fields that tell the upstream of its try. If tracing is off, the client's fields go on unchanged.
     pub(crate) fn tell(&self, request: &mut RequestHeader) -> pingora_error::Result<()> {
         let Some(parent) = self.parent() else {
             return Ok(());
@@ -107,14 +107,14 @@ impl RequestSpans {
     }
 }
 
-/// What every request's root says.
+/// Sets the attributes that every request's root span has.
 pub(crate) fn described(mut root: Span, method: &'static str, https: bool) -> Span {
     root.set("http.request.method", method);
     root.set("url.scheme", if https { "https" } else { "http" });
     root
 }
 
-/// Writes the line that names the trace in an answer, if there is to be one.
+/// Writes the line that names the trace in an answer, if answers name it.
 pub(crate) fn put_answer_line(head: &mut BytesMut, tracing: &Tracing, root: Option<Ids>) {
     if let Some((name, value)) = tracing.answer_line(root) {
         head.put_slice(name.as_str().as_bytes());

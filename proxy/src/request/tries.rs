@@ -1,4 +1,5 @@
-//! Where a request goes to, and what becomes of it when a try fails: the same for all that pass, through pingora or not.
+//! Picks the upstream of a request, and decides what follows when a try fails. Requests through pingora and direct ones
+//! share these rules.
 
 use std::time::{Duration, Instant};
 
@@ -8,27 +9,27 @@ use crate::config::Reuse;
 use crate::message::problem::Problem;
 use crate::metrics::{ERROR, class};
 
-/// A try that may begin. The upstream is that of the last of the exchange's attempts.
+/// A try that may begin. Its upstream is that of the exchange's current attempt.
 pub(crate) struct Try {
     /// Longest wait for a part of the answer.
     pub(crate) read_timeout: Duration,
-    /// Whether it needs a connection of its own, and leaves none.
+    /// Whether the try needs a connection of its own, which is closed after it.
     pub(crate) alone: bool,
 }
 
 /// What went wrong with an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It does not answer.
+    /// The upstream does not answer in time.
     Silent,
-    /// It does not take the request.
+    /// The upstream does not take the request in time.
     Stuck,
-    /// It broke off, or said what is no answer.
+    /// The upstream broke the connection off, or sent something that is no answer.
     Broke,
 }
 
 impl Fault {
-    /// What a trace calls it.
+    /// The fault's name in traces.
     fn word(self) -> &'static str {
         match self {
             Self::Silent => "silent",
@@ -42,17 +43,18 @@ impl Fault {
 #[derive(Clone, Copy)]
 pub(crate) struct TryFailure {
     pub(crate) fault: Fault,
-    /// Whether the connection had served another request.
+    /// Whether the connection had served another request before.
     pub(crate) reused: bool,
-    /// Whether nothing has gone to the client yet, and all of the request can be sent again.
+    /// Whether the client has got nothing yet, and the whole request can be sent again.
     pub(crate) untouched: bool,
 }
 
 impl Exchange {
-    /// Picks an upstream for the next try, and waits for a slot there. `key` is what a request is hashed by.
+    /// Picks an upstream for the next try, and waits for a slot there. `key` decides the request's place on a hash
+    /// ring.
     ///
     /// # Errors
-    /// None can be had, or the time for the request is over.
+    /// There is no upstream or no slot, or the time for the request is over.
     pub(crate) async fn begin_try(&mut self, key: &[u8]) -> Result<Try, Problem> {
         self.attempts.end(&self.spans.attempt);
         self.spans.end_try();
@@ -73,7 +75,7 @@ impl Exchange {
         Ok(next)
     }
 
-    /// The upstream began to answer.
+    /// Notes that the upstream began to answer.
     pub(crate) fn answered(&mut self, status: u16) {
         self.spans.answered(status);
         if let (Some(group), Some(permit)) = (self.group(), self.attempts.permit()) {
@@ -82,13 +84,13 @@ impl Exchange {
         }
     }
 
-    /// No connection came about. Whether there is another try.
+    /// Notes that no connection could be made. Returns whether there is another try.
     pub(crate) fn unreachable(&mut self) -> bool {
         self.spans.failed("unreachable");
         self.has_no_connection(Problem::UpstreamUnreachable)
     }
 
-    /// There is no trust between proxy and upstream. Whether there is another try.
+    /// Notes that the TLS handshake with the upstream failed. Returns whether there is another try.
     pub(crate) fn untrusted(&mut self) -> bool {
         self.spans.failed("untrusted");
         if let Some(upstream) = self.attempts.tries.last() {
@@ -107,12 +109,12 @@ impl Exchange {
         again
     }
 
-    /// A try failed at its upstream. Whether there is another.
+    /// Notes that the try failed at its upstream. Returns whether there is another try.
     pub(crate) fn broke_off(&mut self, how: TryFailure) -> bool {
         let timed_out = how.fault != Fault::Broke;
         self.spans.failed(how.fault.word());
         if how.fault == Fault::Silent && !self.attempts.body.has_arrived {
-            // The upstream waits for the rest of the request, as we do.
+            // The upstream waits for the rest of the request, as the proxy does: the client is late.
             self.ending.problem = Some(Problem::TooSlow);
             return false;
         }
@@ -130,7 +132,7 @@ impl Exchange {
         again
     }
 
-    /// The try failed, and this is what the client is told if there is no other.
+    /// Counts the failure of the try. `problem` is the answer to the client if there is no other try.
     fn broke(&mut self, problem: Problem) {
         if let (Some(group), Some(upstream)) = (self.group(), self.attempts.tries.last()) {
             upstream.metrics.requests[ERROR].inc();
@@ -144,7 +146,7 @@ impl Exchange {
         self.route.as_ref().is_some_and(|route| route.replayable)
     }
 
-    /// A kept connection broke. Whether the upstream is asked again, on a new one.
+    /// Called when a kept connection broke. Returns whether the same upstream is asked again, on a new connection.
     fn asks_afresh(&mut self) -> bool {
         self.is_replayable() && self.attempts.take_back_stale()
     }
@@ -153,7 +155,8 @@ impl Exchange {
         self.attempts.tries.count() < self.table.config.retry.max_tries && self.time_left().is_ok()
     }
 
-    /// Whether what may have reached an upstream may be sent to another. Takes one from the budget if so.
+    /// Whether a request that may have reached an upstream may be sent to another. If so, takes one retry from the
+    /// budget.
     fn may_replay(&self) -> bool {
         let Some(group) = self.group() else {
             return false;

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::metrics::PANELS;
 use crate::table::live::LiveTable;
 
-/// Starts it. It takes samples until the set is dropped.
+/// Starts the console. It takes samples until the set is dropped.
 pub(super) fn start(
     package: &'static str,
     config: &Config,
@@ -36,7 +36,7 @@ pub(super) fn start(
     (console, task)
 }
 
-/// The hosts that are upstreams, each by the address of its machine.
+/// The hosts that are upstreams, one for each machine, by the machine's address.
 fn hosts(upstreams: BTreeSet<SocketAddr>, port: u16) -> Vec<Member> {
     let machines: BTreeSet<_> = upstreams.iter().map(SocketAddr::ip).collect();
     let member = |ip| {

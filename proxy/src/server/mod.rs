@@ -1,8 +1,8 @@
 //! The running process, from its start to its end.
 //!
 //! `run` has the order in which everything starts and stops. `pingora` runs pingora's server with its services,
-//! `signals` hears the system's signals, `sockets` has the listening sockets, and `console` is the console of this
-//! proxy. Nothing here looks at a request, and no other room imports this one.
+//! `signals` waits for the system's signals, `sockets` has the listening sockets, and `console` is the console of this
+//! proxy. Nothing here looks at a request, and no other module imports this one.
 
 mod console;
 mod pingora;
@@ -18,7 +18,7 @@ use crate::config::{Config, ConfigError, TlsError};
 
 pub use run::serve;
 
-/// Why the proxy does not serve.
+/// Why the proxy can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The settings are wrong.
@@ -32,13 +32,13 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// Traces can't be sent as the environment says.
+    /// Tracing can't be set up as the environment says.
     #[error("{0}")]
     Trace(String),
-    /// The admin token can't be read or made.
+    /// The file with the admin token can't be read or created.
     #[error("`server.admin_token_file`: {0}")]
     Token(String),
     /// A file can't be written or opened.
@@ -46,16 +46,16 @@ pub enum StartError {
     File {
         /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// pingora failed, or the metrics or threads can't be had.
+    /// Pingora failed, or metrics or threads can't be set up.
     #[error("{0}")]
     Internal(String),
 }
 
 impl StartError {
-    /// The process's exit code: 2 for a wrong setting, 4 for a taken port, neither of which another start would mend; 1 for
+    /// The process's exit code: 2 for a wrong setting and 4 for a taken port, as another start would fail too; 1 for
     /// anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -66,8 +66,8 @@ impl StartError {
     }
 }
 
-/// Checks of a configuration what can be checked without serving, beyond what reading it does. Returns what its names stand
-/// for, in lines that begin with `#`; one that stands for nothing may come to do so later.
+/// Makes the checks of a configuration that need no serving process and that reading the file does not make. Returns
+/// the addresses of its names, in lines that begin with `#`; a name without addresses may get some later.
 ///
 /// # Errors
 /// A certificate can't be used.

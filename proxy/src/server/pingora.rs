@@ -1,4 +1,4 @@
-//! pingora's server with its services, which runs in a thread of its own.
+//! Pingora's server with its services. It runs in a thread of its own.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,13 +30,13 @@ use crate::table::checks::HealthChecks;
 use crate::table::live::LiveTable;
 use crate::table::lookups::NameLookups;
 
-/// Most unused connections to upstreams that each thread keeps.
+/// Most idle connections to upstreams that each thread keeps.
 const KEPT_CONNECTIONS: usize = 1024;
 
-/// pingora's own limit on tries, so high that only ours counts.
+/// Pingora's own limit on tries, so high that only `retry.max_tries` matters.
 const MOST_RETRIES: usize = 200;
 
-/// What pingora's services are made of.
+/// The parts that pingora's services are made of.
 pub(super) struct Parts<'a> {
     pub(super) config: &'a Config,
     pub(super) live: Arc<LiveTable>,
@@ -47,17 +47,17 @@ pub(super) struct Parts<'a> {
     pub(super) handing_over: Arc<AtomicBool>,
 }
 
-/// What visitors of the admin listener find there.
+/// The parts of the admin listener.
 pub(super) struct AdminServices {
     pub(super) token: Token,
     pub(super) console: Arc<Console>,
 }
 
-/// A pingora server that runs.
+/// A running pingora server.
 pub(super) struct PingoraServer {
-    /// Tells which phase of its start or its end pingora has reached.
+    /// Receives the phases of pingora's start and end.
     pub(super) phases: broadcast::Receiver<ExecutionPhase>,
-    /// Resolves once it listens on all addresses.
+    /// Resolves once pingora listens on all addresses.
     pub(super) listening: oneshot::Receiver<()>,
     /// Counts the connections that keep a stopping process from ending.
     pub(super) occupants: Occupants,
@@ -65,7 +65,7 @@ pub(super) struct PingoraServer {
 }
 
 impl PingoraServer {
-    /// Starts the services, with the sockets of another process if `upgrade`.
+    /// Starts the services. With `upgrade`, takes the sockets of another process over.
     pub(super) fn start(parts: Parts<'_>, upgrade: bool) -> Result<Self, StartError> {
         let options = Opt {
             upgrade,
@@ -102,9 +102,9 @@ fn conf(config: &Config) -> Result<ServerConf, StartError> {
         upgrade_sock: text(&config.server.upgrade_socket)?,
         upstream_keepalive_pool_size: KEPT_CONNECTIONS,
         max_retries: MOST_RETRIES,
-        // A connection stays on the thread that it began on, which was measured to be faster.
+        // A connection stays on the thread where it began, which measured faster.
         work_stealing: false,
-        // pingora sleeps for all of it; the process ends earlier, once it has nothing left to do.
+        // Pingora sleeps for all of this time; the process ends earlier, once its connections are closed.
         grace_period_seconds: Some(config.server.drain_timeout.as_secs() + 60),
         graceful_shutdown_timeout_seconds: Some(0),
         ..ServerConf::default()
@@ -130,7 +130,7 @@ fn with_services(
     Ok((server, occupants))
 }
 
-/// What serves clients.
+/// The service for clients.
 fn proxy(
     parts: &Parts<'_>,
     conf: Arc<ServerConf>,
@@ -149,7 +149,7 @@ fn proxy(
     Ok((proxy, occupants))
 }
 
-/// What serves operators.
+/// The service for operators.
 fn admin(parts: Parts<'_>) -> Service<AdminEntrance> {
     let server = &parts.config.server;
     let admin = Admin {
@@ -167,7 +167,7 @@ fn admin(parts: Parts<'_>) -> Service<AdminEntrance> {
     service
 }
 
-/// Runs the server in a thread of its own, as pingora blocks the one it is run on.
+/// Runs the server in its own thread, as pingora blocks the thread that it runs on.
 fn run(mut server: Server, stopped: mpsc::Receiver<ShutdownSignal>) -> Result<(), StartError> {
     let shutdown_signal = Box::new(StopSignal(Mutex::new(stopped)));
     thread::Builder::new()
@@ -180,7 +180,7 @@ fn run(mut server: Server, stopped: mpsc::Receiver<ShutdownSignal>) -> Result<()
         .map_err(|error| StartError::Internal(format!("can't start threads: {error}")))
 }
 
-/// Tells pingora to stop. We read the signals, and pass on those that are for pingora.
+/// Tells pingora to stop. This program reads the signals, and passes on those that concern pingora.
 struct StopSignal(Mutex<mpsc::Receiver<ShutdownSignal>>);
 
 #[async_trait]
@@ -188,7 +188,7 @@ impl ShutdownSignalWatch for StopSignal {
     async fn recv(&self) -> ShutdownSignal {
         match self.0.lock().await.recv().await {
             Some(signal) => signal,
-            // Nobody is left who could stop it later.
+            // The sender is gone, so nothing could stop pingora later.
             None => ShutdownSignal::FastShutdown,
         }
     }

@@ -1,4 +1,4 @@
-//! One process from its start to its end: what is checked, started, taken over, announced and stopped, in this order.
+//! One process from its start to its end, in this order: checks, start, take-over, announcement, stop.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -29,25 +29,26 @@ use crate::operate::upgrade::is_listened_on;
 use crate::request::access_log::AccessLog;
 use crate::table::live::LiveTable;
 
-/// The service that traces are of, unless the environment names another.
+/// The service name of traces, unless the environment gives another.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// Wait between two looks at the certificates' files.
+/// Time between two checks whether certificate files have changed.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(1);
 
-/// Longest wait until pingora listens, on addresses that were free a moment ago.
+/// Longest wait until pingora listens. The addresses were free a moment ago.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a process that was told to hand over waits for another to ask for its sockets.
+/// How long a process that is told to hand over waits until another process asks for its sockets.
 const SUCCESSOR_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long the running process may take to say which upstreams are drained.
+/// How long the running process may take to tell which upstreams are drained.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 
-/// Wait between two looks at whether something is done.
+/// Time between two checks of a condition.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// So many looks in a row must find no connection before there is none: one that was just accepted is not counted yet.
+/// How many looks in a row must find no connection. A single look could miss one that was just accepted, as that is not
+/// counted yet.
 const EMPTY_LOOKS: u32 = 5;
 
 /// Serves until a signal ends it.
@@ -78,8 +79,8 @@ pub async fn serve(settings: &Serve) -> Result<(), StartError> {
         take_over_drains(&config, &live).await;
     }
 
-    // The clock of pingora's timers starts with their first use. In its first millisecond they panic, where overflows are
-    // looked for, at a time that is over by then.
+    // The clock of pingora's timers starts with their first use. In a build with overflow checks, timers panic in the
+    // clock's first millisecond, so let that pass.
     pingora_timeout::sleep(Duration::from_millis(1)).await;
     let (console, _samples_end_on_drop) = console::start(PROGRAM, &config, &live);
     let visitors = AdminServices { token, console };
@@ -105,8 +106,8 @@ fn file_error(file: &std::path::Path, error: io::Error) -> StartError {
     }
 }
 
-/// Checks files and addresses that would stop the process later: with a less clear message, or after it has taken over the
-/// sockets.
+/// Checks files and addresses that would stop the process later, with a less clear message or after it has taken over
+/// the sockets.
 fn check_place(config: &Config, upgrade: bool) -> Result<(), StartError> {
     let server = &config.server;
     for file in [&server.pid_file, &server.upgrade_socket] {
@@ -119,7 +120,7 @@ fn check_place(config: &Config, upgrade: bool) -> Result<(), StartError> {
         .map_err(|(address, error)| StartError::Listen { address, error })
 }
 
-/// Drains the upstreams that the running process has drained, so that they stay out of service.
+/// Drains the upstreams that are drained in the running process, so that they stay out of service.
 async fn take_over_drains(config: &Config, live: &LiveTable) {
     let status = async { AdminClient::at(config.server.admin, None)?.status().await };
     let running = match timeout(ASK_LIMIT, status).await {
@@ -128,14 +129,14 @@ async fn take_over_drains(config: &Config, live: &LiveTable) {
         Err(_) => return tracing::warn!("Nobody says in time which upstreams are drained"),
     };
     for upstream in running.drained() {
-        // It may have been taken out of the file since.
+        // The upstream may have been removed from the file since.
         if live.drain(upstream, Duration::ZERO).await.is_ok() {
             tracing::info!(upstream, "Stays drained");
         }
     }
 }
 
-/// A proxy that serves.
+/// A running proxy.
 struct Proxy {
     config: Config,
     reloader: Arc<Reloader>,
@@ -185,7 +186,7 @@ impl Proxy {
         })
     }
 
-    /// Prints on stdout where the proxy listens, for people and for scripts.
+    /// Prints the addresses of the listeners on stdout, for people and scripts.
     fn announce(&self) {
         let mut lines = String::new();
         for listen in &self.config.listen {
@@ -203,7 +204,7 @@ impl Proxy {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "Serving");
     }
 
-    /// Acts on signals until one of them ends the process.
+    /// Follows signals until one of them ends the process.
     async fn follow(mut self, signals: &mut Signals) {
         let mut look = interval(CERTIFICATE_LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -217,7 +218,7 @@ impl Proxy {
             };
             match instruction {
                 Instruction::Stop => {
-                    // Who hands over says nothing: another goes on in its place.
+                    // Not in a hand-over: another process goes on in place of this one.
                     service_manager::stopping();
                     break ShutdownSignal::GracefulTerminate;
                 }
@@ -241,12 +242,12 @@ impl Proxy {
         }
     }
 
-    /// Reloads in a task of its own: a slow name server must not keep the next signal waiting.
+    /// Reloads in a task of its own, so that a slow name server does not delay the next signal.
     fn reload(&self) {
         let reloader = self.reloader.clone();
         tokio::spawn(async move {
             service_manager::reloading();
-            // A wrong file is logged, and changes nothing.
+            // If the file is wrong, the reloader logs it and changes nothing.
             let reloaded = reloader.reload().await;
             service_manager::ready();
             reloaded.is_ok()
@@ -261,7 +262,8 @@ impl Proxy {
         }
     }
 
-    /// Whether a process asks for the sockets. It may have just been started, so it gets some time.
+    /// Whether another process asks for the sockets. It may have just been started, so wait for it up to
+    /// [`SUCCESSOR_LIMIT`].
     async fn has_successor(&self) -> bool {
         let limit = Instant::now() + SUCCESSOR_LIMIT;
         while !is_listened_on(&self.config.server.upgrade_socket) {
@@ -273,7 +275,7 @@ impl Proxy {
         true
     }
 
-    /// Waits until no connection is left, or the time to drain is over.
+    /// Waits until no connection is left, or until `drain_timeout` is over.
     async fn finish(&mut self) {
         wait_for_phase(&mut self.running, |phase| {
             matches!(phase, ExecutionPhase::ShutdownGracePeriod)
@@ -295,8 +297,8 @@ impl Proxy {
     }
 }
 
-/// Waits for the running process's sockets. If nobody hands over, pingora ends the process, and its own log line comes too
-/// late; so this logs an error just before.
+/// Waits for the sockets of the running process. If no process hands over, pingora ends this process, and its own log
+/// line comes too late; so an error is logged just before.
 async fn wait_for_hand_over(running: &mut PingoraServer, config: &Config) {
     let socket = config.server.upgrade_socket.display();
     tracing::info!(%socket, "Waiting for the running process to hand over; it does on SIGQUIT");

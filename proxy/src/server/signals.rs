@@ -1,21 +1,21 @@
-//! The signals by which the system and operators tell a running process what to do.
+//! The signals of the system and of operators to a running process.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal means here.
+/// The meaning of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Instruction {
-    /// SIGTERM or SIGINT: finish and end.
+    /// SIGTERM or SIGINT: finish requests, and end.
     Stop,
-    /// SIGQUIT: hand the sockets to a new process, finish and end.
+    /// SIGQUIT: hand the sockets to a new process, finish requests, and end.
     HandOver,
     /// SIGHUP: read the settings again.
     Reload,
 }
 
-/// All signals that mean something.
+/// All signals with a meaning.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -24,7 +24,8 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Catches the signals. Call it before anything is started, or a signal ends the process by its default action.
+    /// Catches the signals. Call this before anything is started: until then, a signal ends the process by its default
+    /// action.
     pub(crate) fn catch() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,

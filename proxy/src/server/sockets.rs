@@ -1,4 +1,4 @@
-//! Listening sockets: whether they are free, when they are there, and how many files the process may open.
+//! Listening sockets: whether addresses are free, when all sockets exist, and how many files the process may open.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -15,19 +15,20 @@ use tokio::sync::oneshot;
 
 use crate::config::Config;
 
-/// Wait between two looks at whether the sockets are there.
+/// Time between two checks whether the sockets exist.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Open files for each client connection: its own, and one for a connection to an upstream.
+/// Open files for each client connection: its own socket, and one for a connection to an upstream.
 const FILES_FOR_EACH_CONNECTION: u64 = 2;
 
-/// All addresses of a configuration, the admin listener's last.
+/// All addresses of a configuration, with the admin listener's last.
 pub(crate) fn addresses(config: &Config) -> Vec<SocketAddr> {
     let for_clients = config.listen.iter().map(|listen| listen.address);
     for_clients.chain([config.server.admin]).collect()
 }
 
-/// Checks that all addresses are free: pingora would try one that is not for half a minute, and then go on without it.
+/// Checks that all addresses are free. Pingora would try to bind a taken address for half a minute, and then go on
+/// without it.
 ///
 /// # Errors
 /// The first address that can't be listened on.
@@ -36,12 +37,12 @@ pub(crate) fn check_free(addresses: &[SocketAddr]) -> Result<(), (SocketAddr, io
         .iter()
         .map(|&address| TcpListener::bind(address).map_err(|error| (address, error)))
         .collect();
-    // Bound at once, so that two of our addresses that exclude each other are found too.
+    // All sockets are bound at the same time, so that two addresses that exclude each other are found too.
     held.map(drop)
 }
 
-/// A listener for clients. What they send is read into no buffer of pingora's, which is 64 KiB for each connection, busy or
-/// not: whoever reads has one of its own.
+/// A listener for clients, without pingora's read buffer, which takes 64 KiB for each connection, busy or idle. The
+/// connections of a thread share a buffer instead, see `downstream::wire`.
 pub(crate) fn listener(address: SocketAddr) -> ListenerConfig {
     let no_read_buffer = L4BufferSettings::default().read(0);
     ListenerConfig::tcp(address.to_string())
@@ -49,7 +50,7 @@ pub(crate) fn listener(address: SocketAddr) -> ListenerConfig {
         .l4_buffer(no_read_buffer)
 }
 
-/// Options with which a client that vanished is noticed after a minute and a half.
+/// Options that notice a vanished client after a minute and a half.
 fn options() -> TcpSocketOptions {
     let mut options = TcpSocketOptions::default();
     options.tcp_keepalive = Some(TcpKeepalive {
@@ -62,7 +63,7 @@ fn options() -> TcpSocketOptions {
     options
 }
 
-/// Tells when pingora has all sockets: bound by itself, or taken over from another process.
+/// Signals when pingora has all sockets, whether it has bound them or taken them over from another process.
 pub(crate) struct ListenWatch {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) tell: Option<oneshot::Sender<()>>,
@@ -77,7 +78,7 @@ impl Service for ListenWatch {
             tokio::time::sleep(LOOK).await;
         }
         if let Some(tell) = self.tell.take() {
-            // The one that waited is gone if the process ends.
+            // An error means that the receiver is gone because the process ends.
             _ = tell.send(());
         }
     }
@@ -95,7 +96,8 @@ impl Service for ListenWatch {
     }
 }
 
-/// Raises the limit of open files as far as the system allows, and says what is missing for that many connections.
+/// Raises the limit of open files as far as the system allows, and logs a warning if it is too low for that many
+/// connections.
 pub(crate) fn allow_open_files(connections: usize) {
     let needed = connections as u64 * FILES_FOR_EACH_CONNECTION;
     let allowed = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| {

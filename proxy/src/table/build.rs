@@ -1,4 +1,5 @@
-//! From one configuration, and what is known of its names, to groups of upstreams; with what stays of those before.
+//! Makes a table from a configuration and the known addresses of its names, and reuses the unchanged parts of the table
+//! before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::upstream::{Endpoint, Group, Standing, Upstream};
 
-/// What tables are made with.
+/// The parts that tables are made of, beside a configuration.
 pub(super) struct Builder<'a> {
     pub(super) names: &'a Names,
     pub(super) metrics: &'a Metrics,
@@ -20,7 +21,7 @@ pub(super) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// The table for `config`; what is the same as in the one `before` stays.
+    /// The table for `config`. Groups and upstreams that are the same as in the table `before` are reused.
     pub(super) fn table(&self, config: &Config, before: Option<&Table>) -> Table {
         let groups: BTreeMap<_, _> = config
             .upstreams
@@ -77,7 +78,7 @@ impl Builder<'_> {
         Arc::new(group)
     }
 
-    /// All servers of a group, each address once, with the entries that they come from.
+    /// All upstreams of a group, each address once, with the entries of the file that they come from.
     fn endpoints<'e>(&self, settings: &'e config::Group) -> Vec<(Endpoint, &'e ServerEntry)> {
         let mut endpoints: Vec<(Endpoint, &ServerEntry)> = Vec::new();
         for entry in &settings.servers {
@@ -117,8 +118,8 @@ impl Builder<'_> {
     }
 }
 
-/// The standing that the same upstream had before. One that is new, and was found by a name, must first show that it
-/// serves.
+/// The standing that the same upstream had before. A new upstream that was found by a name must first pass a health
+/// check.
 fn standing(
     settings: &config::Group,
     endpoint: &Endpoint,

@@ -1,4 +1,4 @@
-//! Runs health checks, and lets upstreams return that were left out for a while.
+//! Runs health checks, and lets ejected upstreams return.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tokio::time::MissedTickBehavior;
 use super::live::LiveTable;
 use crate::upstream::check;
 
-/// Wait between two looks at what is due.
+/// Time between two looks for due checks.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Wait between two looks at whose rate of requests can be forgotten.
+/// Time between two removals of idle clients' request rates.
 const FORGET_CLIENTS: Duration = Duration::from_secs(60);
 
 /// Checks upstreams until the proxy stops.
@@ -41,7 +41,7 @@ impl BackgroundService for HealthChecks {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                // Requests in flight still need checks. The sender is dropped when they end.
+                // Requests in flight still need checks. The sender is dropped when these requests end.
                 ended = shutdown.changed() => if ended.is_err() { return },
             }
             let now = Instant::now();
@@ -56,7 +56,7 @@ impl BackgroundService for HealthChecks {
     }
 }
 
-/// When each upstream is checked next, and the checks that are under way. They end when this is dropped.
+/// When each upstream is checked next, and the running checks. Dropping this ends them.
 #[derive(Default)]
 struct Round {
     due: HashMap<(String, String), Instant>,

@@ -1,4 +1,4 @@
-//! The configuration in force. A reload replaces it whole; what is known about upstreams stays.
+//! The configuration in force. A reload replaces the whole table; what is known about upstreams stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,25 +20,26 @@ use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::upstream::{Group, Upstream};
 
-/// Wait between two looks at whether a drained upstream is idle.
+/// Time between two looks at whether a drained upstream is idle.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
-/// So many looks in a row must find it idle before it is: a request that is just being given to it is not counted yet.
+/// How many looks in a row must find an upstream idle. A single look could miss a request that is just being given to
+/// the upstream, as that is not counted yet.
 const IDLE_LOOKS: u32 = 3;
 
 /// The configuration in force.
 pub(crate) struct LiveTable {
     table: ArcSwap<Table>,
-    /// Of whoever replaces the table.
+    /// Held by whoever replaces the table.
     turn: Mutex<()>,
     caches: Caches,
-    /// The addresses of upstreams that the configuration names.
+    /// The addresses of upstreams that the configuration gives by name.
     pub(crate) names: Arc<Names>,
-    /// What each client has open.
+    /// How many connections and requests each client has open.
     pub(crate) clients: Arc<Clients>,
-    /// Every metric.
+    /// All metrics.
     pub(crate) metrics: Arc<Metrics>,
-    /// The traces.
+    /// Where the spans of requests go.
     pub(crate) tracing: Tracing,
 }
 
@@ -50,13 +51,13 @@ pub(crate) struct Table {
     pub(crate) rate: Option<Arc<ClientRate>>,
 }
 
-/// No upstream has this address.
+/// An operator named an upstream that does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("no upstream is `{0}`; `store-proxy status` lists them")]
 pub(crate) struct NoSuchUpstream(String);
 
 impl LiveTable {
-    /// Puts `config` in force, with what is known of its names.
+    /// Puts `config` in force, with the known addresses of its names.
     pub(crate) fn new(
         config: &Config,
         names: Arc<Names>,
@@ -81,11 +82,11 @@ impl LiveTable {
         })
     }
 
-    /// Puts another `config` in force; requests in flight end with the one they began with.
+    /// Puts another `config` in force. Requests in flight end with the configuration that they began with.
     pub(crate) fn reload(&self, config: &Config) {
         let (before, after) = self.replace(|_| config.clone());
         self.names.keep_those_of(config);
-        // After the switch: from here on, only requests that began before it ask the old servers.
+        // Purge after the switch: from then on, only requests that began before it ask the old servers.
         self.caches.purge(
             |group| match (before.groups.get(group), after.groups.get(group)) {
                 (Some(before), Some(after)) => !Arc::ptr_eq(before, after),
@@ -94,12 +95,12 @@ impl LiveTable {
         );
     }
 
-    /// Takes up what is known of names by now; requests in flight end with the addresses they began with.
+    /// Puts the present addresses of names in force. Requests in flight end with the addresses that they began with.
     pub(crate) fn follow_names(&self) {
         self.replace(|table| table.config.clone());
     }
 
-    /// Puts another table in the place of the one in force. Returns both.
+    /// Replaces the table in force. Returns the old and the new table.
     fn replace(&self, config: impl FnOnce(&Table) -> Config) -> (Arc<Table>, Arc<Table>) {
         let _turn = self.turn.lock();
         let before = self.table.load_full();
@@ -133,12 +134,12 @@ impl LiveTable {
         }
     }
 
-    /// Forgets the answers that all groups keep. Returns how many those were.
+    /// Forgets the kept answers of all groups, and returns how many.
     pub(crate) fn purge(&self) -> usize {
         self.caches.purge(|_| true)
     }
 
-    /// Stops answering from caches: this process ends, and nobody tells it of changes any more.
+    /// Stops answers from caches, because this process ends and is no longer told of changes.
     pub(crate) fn close_caches(&self) {
         self.caches.close();
     }
@@ -156,7 +157,7 @@ impl LiveTable {
         self.table.load_full()
     }
 
-    /// Where all upstreams are.
+    /// The socket addresses of all upstreams.
     pub(crate) fn sockets(&self) -> BTreeSet<SocketAddr> {
         let table = self.table();
         let upstreams = table.upstreams();
@@ -165,7 +166,7 @@ impl LiveTable {
             .collect()
     }
 
-    /// The groups and upstreams as an operator sees them.
+    /// Groups and upstreams, for operators.
     pub(crate) fn status(&self) -> Vec<GroupStatus> {
         let now = Instant::now();
         let table = self.table();
@@ -197,8 +198,8 @@ impl LiveTable {
         status.collect()
     }
 
-    /// Sends no more requests to the upstream, or to all that a name stands for at the moment, and waits, at most for
-    /// `limit`, until none is in flight there. Returns whether none is.
+    /// Sends no more requests to the upstream with this address, or to all upstreams that a name stands for now, and
+    /// waits up to `limit` until none has requests in flight or waiting. Returns whether that happened.
     ///
     /// # Errors
     /// There is no such upstream.

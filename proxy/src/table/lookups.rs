@@ -1,4 +1,4 @@
-//! Names that are looked up again in time.
+//! Looks up names of upstreams again when their answers have expired.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::live::LiveTable;
 use crate::config::ServerLocation;
 use crate::names::names_of;
 
-/// Wait between two looks at what is due.
+/// Time between two looks for due look-ups.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Looks names up until the proxy stops.
@@ -38,14 +38,14 @@ impl BackgroundService for NameLookups {
         loop {
             tokio::select! {
                 _ = ticks.tick() => round.go(&self.live, Instant::now()),
-                // Requests in flight still need them, but not for long, and the sender's end is the end.
+                // Requests in flight may still need look-ups. The sender is dropped when these requests end.
                 ended = shutdown.changed() => if ended.is_err() { return },
             }
         }
     }
 }
 
-/// The look-ups that are under way. They end when this is dropped.
+/// The running look-ups. Dropping this ends them.
 #[derive(Default)]
 struct Round {
     asked: HashSet<ServerLocation>,
@@ -61,7 +61,7 @@ impl Round {
                     self.asked.remove(&location);
                     has_changed |= changed;
                 }
-                // One that panicked is of no known name.
+                // A look-up that panicked does not say which name it was for, so any name may be asked again.
                 Err(_) => self.asked.clear(),
             }
         }

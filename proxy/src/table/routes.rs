@@ -16,7 +16,8 @@ struct Entry {
 }
 
 impl Routes {
-    /// Sorts the routes. `group` finds the group that a route names; the configuration was checked, so there is one.
+    /// Sorts the routes. `group` finds the group that a route names. It always finds one, as the configuration was
+    /// checked.
     pub(crate) fn new(
         routes: &[config::Route],
         group: impl Fn(&str) -> Option<Arc<Group>>,

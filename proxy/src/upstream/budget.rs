@@ -1,4 +1,4 @@
-//! How many requests may be sent again.
+//! Limits how many requests may be sent again.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
@@ -8,7 +8,7 @@ use crate::config;
 /// Seconds over which retries are compared with requests.
 const WINDOW: u64 = 10;
 
-/// Keeps retries to a share of the traffic, so that an outage is not made worse by trying harder.
+/// Limits retries to a share of the requests, so that retries do not make an outage worse.
 pub(crate) struct Budget {
     share: f64,
     reserve: f64,
@@ -16,7 +16,7 @@ pub(crate) struct Budget {
     seconds: [Second; WINDOW as usize],
 }
 
-/// What happened in one second. Written by whichever request comes first in it.
+/// Requests and retries of one second. The first request of a second resets them.
 #[derive(Default)]
 struct Second {
     number: AtomicU64,
@@ -39,7 +39,7 @@ impl Budget {
         self.second(now).requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes one retry, if there is one left.
+    /// Takes one retry out of the budget. Returns whether one was left.
     pub(crate) fn withdraw(&self, now: Instant) -> bool {
         let current = self.number(now);
         let (requests, retries) = self
@@ -59,7 +59,7 @@ impl Budget {
         left
     }
 
-    /// Counted from one, as zero marks a second that never was.
+    /// The number of the second. It starts above zero, as zero marks a second that was never used.
     fn number(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.origin).as_secs() + WINDOW
     }
@@ -67,7 +67,7 @@ impl Budget {
     fn second(&self, now: Instant) -> &Second {
         let number = self.number(now);
         let second = &self.seconds[(number % WINDOW) as usize];
-        // Two threads may both find an old second; the few requests lost to that change no decision.
+        // Two threads may both find an old second. The few requests that are then not counted change no decision.
         if second.number.swap(number, Ordering::Relaxed) != number {
             second.requests.store(0, Ordering::Relaxed);
             second.retries.store(0, Ordering::Relaxed);

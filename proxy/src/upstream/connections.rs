@@ -1,4 +1,4 @@
-//! Connections to one upstream for requests that pass pingora by, kept when they are not used.
+//! Connections to one upstream for requests that take the direct way, kept while they are idle.
 
 use std::io;
 use std::sync::{Arc, Weak};
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-/// The connections of one upstream that are not in use.
+/// The idle connections to one upstream.
 pub(crate) struct Connections {
     idle: Mutex<IdleConnections>,
     limit: usize,
@@ -20,27 +20,27 @@ pub(crate) struct Connections {
 struct IdleConnections {
     /// In the order in which they were given back.
     kept: Vec<IdleConnection>,
-    /// Whether a task looks for those that are too old.
+    /// Whether a task closes connections that are too old.
     is_swept: bool,
 }
 
-/// A connection that no request uses.
+/// A connection without a request.
 struct IdleConnection {
     stream: TcpStream,
     since: Instant,
-    /// A connection stays on the thread whose task waits for it: to wake another one costs more.
+    /// The thread that the connection is used on. Waking another thread's task costs more.
     thread: ThreadId,
 }
 
-/// A connection in use.
+/// A connection with a request.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
-    /// Whether it has served another request.
+    /// Whether the connection has served another request before.
     pub(crate) reused: bool,
 }
 
 impl Connections {
-    /// Keeps so many connections for so long.
+    /// Keeps up to `limit` connections, each for `idle_timeout` at most.
     pub(super) fn new(limit: usize, idle_timeout: Duration) -> Arc<Self> {
         Arc::new(Self {
             idle: Mutex::default(),
@@ -49,7 +49,7 @@ impl Connections {
         })
     }
 
-    /// The connection that was used last, if there is one that seems to be open.
+    /// The connection that was used last, if one still seems to be open.
     pub(super) fn take(&self) -> Option<Connection> {
         let thread = thread::current().id();
         let mut idle = self.idle.lock();
@@ -82,7 +82,7 @@ impl Connections {
         }
     }
 
-    /// Closes what is too old or was closed by the other side. Whether anything is left.
+    /// Closes connections that are too old or that the upstream has closed. Returns whether any are left.
     fn close_old(&self) -> bool {
         let mut idle = self.idle.lock();
         let limit = self.idle_timeout;
@@ -93,7 +93,7 @@ impl Connections {
     }
 }
 
-/// Ends when nothing is left to close, or nobody is left who could use it.
+/// Closes old connections until none is left or `connections` is dropped.
 async fn sweep(connections: Weak<Connections>, idle_timeout: Duration) {
     loop {
         sleep(idle_timeout).await;
@@ -104,7 +104,7 @@ async fn sweep(connections: Weak<Connections>, idle_timeout: Duration) {
     }
 }
 
-/// Whether the other side has said nothing, not even that it closes.
+/// Whether the upstream has sent nothing, not even the end of the connection.
 fn is_quiet(stream: &TcpStream) -> bool {
     let read = stream.try_read(&mut [0]);
     matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
@@ -113,7 +113,7 @@ fn is_quiet(stream: &TcpStream) -> bool {
 /// Opens a connection.
 ///
 /// # Errors
-/// None came about in time.
+/// No connection could be made within `limit`.
 pub(super) async fn open(address: std::net::SocketAddr, limit: Duration) -> io::Result<Connection> {
     let stream = timeout(limit, TcpStream::connect(address)).await??;
     stream.set_nodelay(true)?;
@@ -138,7 +138,7 @@ mod tests {
         (opened.expect("opened"), accepted.expect("accepted").0)
     }
 
-    /// Waits until the connection's end knows what its other end did.
+    /// Waits until this end of the connection has noticed what the other end did.
     async fn noticed(connections: &Connections) {
         let idle = connections.idle.lock().kept.pop().expect("one");
         idle.stream.readable().await.expect("readable");

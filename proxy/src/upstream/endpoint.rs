@@ -1,24 +1,24 @@
-//! Where one upstream is, and what it is called.
+//! Address and names of one upstream.
 
 use std::net::SocketAddr;
 
-/// One address that a server of the configuration stands for.
+/// One of the addresses that a server entry of the configuration stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// Where it is.
+    /// The address to connect to.
     pub(crate) socket: SocketAddr,
-    /// What logs, metrics and commands call it: the address, as the file or a look-up has it.
+    /// The name in logs, metrics and commands: the address, as the file or a look-up gives it.
     pub(crate) address: String,
-    /// The name that it was found by, if the file has no address.
+    /// The name that led to the address; `None` if the file gives the address.
     pub(crate) name: Option<String>,
-    /// What its certificate must be for, unless the group says.
+    /// The host that the upstream's certificate must be for, unless the group's settings name one.
     pub(crate) host: String,
-    /// Its share, compared with the others'.
+    /// Share of the requests, relative to other upstreams' weights.
     pub(crate) weight: u16,
 }
 
 impl Endpoint {
-    /// Whether an operator means this one.
+    /// Whether an operator who writes `what` means this upstream.
     pub(crate) fn is_called(&self, what: &str) -> bool {
         self.address == what || self.name.as_deref() == Some(what)
     }

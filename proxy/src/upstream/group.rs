@@ -1,4 +1,4 @@
-//! A group of upstreams that can stand in for one another, and the way one of them is picked.
+//! A group of upstreams that can stand in for one another, and how one of them is picked.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use crate::cache::Cache;
 use crate::config;
 use crate::metrics::{GroupMetrics, Metrics};
 
-/// How often a race for the last free slot is run again before the request waits in a queue.
+/// How often a request that lost the race for the last free slot tries again before it waits in a queue.
 const RACES: usize = 3;
 
-/// The answer of one that can't do its work at the moment (RFC 9110, section 15.6.4).
+/// The status of an upstream that can't do its work at the moment (RFC 9110, section 15.6.4).
 const UNAVAILABLE: u16 = 503;
 
 /// A group with the settings of one configuration.
@@ -26,28 +26,28 @@ pub(crate) struct Group {
     pub(crate) upstreams: Vec<Arc<Upstream>>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: GroupMetrics,
-    /// Present if the settings ask for one.
+    /// Present if the settings ask for a cache.
     pub(crate) cache: Option<&'static Cache>,
-    /// Replaced whole, by [`Group::refresh`].
+    /// Replaced as a whole by [`Group::refresh`].
     choice: ArcSwap<Choice>,
 }
 
-/// Why no upstream can be had.
+/// Why a request gets no upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PermitError {
-    /// None is up.
+    /// No upstream is up.
     NoUpstream {
-        /// When one may be back.
+        /// When an upstream may be back.
         retry_after: Duration,
     },
     /// All slots are taken, and all queues are full.
     Overloaded,
 }
 
-/// The upstreams that may be picked at the moment, and whose turn it is.
+/// The upstreams that may be picked now, and the policy's state.
 struct Choice {
     eligible: Vec<Arc<Upstream>>,
-    /// Upstreams that are not eligible, and that no operator takes out; the better ones first.
+    /// Upstreams that are not eligible and not drained, better states first.
     reserve: Vec<Arc<Upstream>>,
     picker: Picker,
 }
@@ -82,9 +82,9 @@ impl Choice {
         self.eligible.get(picked)
     }
 
-    /// A slot at an upstream of the reserve, for a request that no eligible one took: what was down a moment ago may be
-    /// back before a health check has seen it. It may also still be down, so if an eligible one was reached, that one
-    /// is asked again instead.
+    /// A slot at an upstream of the reserve, for a request that no eligible upstream took. An upstream that was down a
+    /// moment ago may be back before a health check has noticed. It may also still be down, so the reserve is asked
+    /// only if no eligible upstream was reached.
     fn reserve_permit(&self, tried: &Tries) -> Option<Permit> {
         let mut fresh = self.reserve.iter().filter(|other| !tried.contains(other));
         fresh.find_map(Upstream::try_permit)
@@ -101,7 +101,7 @@ fn are_same(some: &[Arc<Upstream>], others: &[Arc<Upstream>]) -> bool {
 }
 
 impl Group {
-    /// `upstreams` are those that `settings` names.
+    /// `upstreams` are those of the servers in `settings`.
     pub(crate) fn new(
         name: &str,
         settings: &config::Group,
@@ -123,7 +123,7 @@ impl Group {
         group
     }
 
-    /// The same group, with other upstreams behind its names.
+    /// The same group with other upstreams, after its names got other addresses.
     pub(crate) fn with(&self, upstreams: Vec<Arc<Upstream>>) -> Self {
         let group = Self {
             name: self.name.clone(),
@@ -143,7 +143,8 @@ impl Group {
         group
     }
 
-    /// Picks an upstream, one that was not `tried` if there is one (be it the last resort), and waits for a slot there if all are busy.
+    /// Picks an upstream, preferably one that was not `tried`, be it one of the reserve. Waits for a slot if all are
+    /// busy.
     ///
     /// # Errors
     /// No upstream is up, or all their slots and queues are full.
@@ -194,9 +195,9 @@ impl Group {
         queue?.permit(self.settings.queue_timeout).await
     }
 
-    /// Looks again at which upstreams may be picked. Called whenever that may have changed.
+    /// Determines again which upstreams may be picked. Called whenever that may have changed.
     pub(crate) fn refresh(&self, now: Instant) {
-        // Where nothing else is left, one that failed lately, or that can do a part of its work, is better than none.
+        // If no upstream is up, ejected ones are better than none, and after these unready ones.
         let mut eligible = Vec::new();
         let mut reserve = Vec::new();
         for state in [State::Up, State::Ejected, State::Unready] {
@@ -224,9 +225,10 @@ impl Group {
             .collect()
     }
 
-    /// A try failed on the way to the upstream or there; too many of them, and it is left out for a while.
+    /// Notes that a try failed on the way to the upstream or there. After too many failures, the upstream is ejected
+    /// for a while.
     pub(crate) fn failed(&self, upstream: &Upstream) {
-        // The last one that is left is tried rather than none.
+        // Never eject the only upstream that is left.
         if self.choice.load().eligible.len() < 2 {
             return;
         }
@@ -236,8 +238,8 @@ impl Group {
         }
     }
 
-    /// The upstream answered. If the settings say so, too many answers of 503 have it left out for a while, as long as
-    /// another one gives other answers: what all of them can't do is no single one's fault.
+    /// Notes that the upstream answered. If the settings say so, too many answers of 503 eject it for a while, as long
+    /// as another upstream gives other answers: if all answer 503, that is no fault of this one.
     pub(crate) fn answered(&self, upstream: &Upstream, status: u16) {
         let ejection = &self.settings.ejection;
         if !ejection.count_503 {
@@ -267,7 +269,7 @@ impl Group {
         self.refresh(now);
     }
 
-    /// When a client may come back if no upstream is up.
+    /// When a client may come back, if no upstream is up.
     pub(crate) fn retry_after(&self) -> Duration {
         match &self.settings.health {
             Some(health) => health.interval * health.up_after,
@@ -276,11 +278,11 @@ impl Group {
     }
 }
 
-/// The upstreams that a request was sent to, in their order.
+/// The upstreams that a request was sent to, in this order.
 #[derive(Default)]
 pub(crate) struct Tries {
     upstreams: Vec<Arc<Upstream>>,
-    /// How many of them gave no connection.
+    /// How many of these tries got no connection.
     unreachable: usize,
 }
 
@@ -289,17 +291,17 @@ impl Tries {
         self.upstreams.push(upstream.clone());
     }
 
-    /// The last try does not count.
+    /// Removes the last try, which does not count.
     pub(crate) fn take_back(&mut self) {
         self.upstreams.pop();
     }
 
-    /// The last try got no connection.
+    /// Notes that the last try got no connection.
     pub(crate) fn note_unreachable(&mut self) {
         self.unreachable += 1;
     }
 
-    /// Tries so far.
+    /// Number of tries so far.
     pub(crate) fn count(&self) -> usize {
         self.upstreams.len()
     }
@@ -309,7 +311,7 @@ impl Tries {
         self.upstreams.last()
     }
 
-    /// Whether no try has got as far as a connection.
+    /// Whether no try got a connection.
     fn reached_none(&self) -> bool {
         self.unreachable == self.upstreams.len()
     }

@@ -1,4 +1,4 @@
-//! One health check, and what it changes.
+//! One health check, and how its result is used.
 
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -14,14 +14,14 @@ use super::standing::Health;
 use super::{Group, Upstream};
 use crate::config;
 
-/// What an upstream says that answers and can't do its work.
+/// The status of an upstream that answers but can't do its work.
 const UNREADY: u16 = 503;
 
-/// Makes the connections of all checks. None of them is used again: one that is kept alive can hide that no new ones are
-/// accepted.
+/// Opens the connections of all health checks. None is used twice, as an old connection would hide that the upstream
+/// accepts no new ones.
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
 
-/// Asks an upstream how it is, if the group's settings say so, and takes in what it answers.
+/// Checks an upstream, if the group's settings ask for it, and updates its standing.
 pub(crate) async fn check(group: &Group, upstream: &Upstream) {
     let Some(settings) = &group.settings.health else {
         return;
@@ -59,11 +59,11 @@ pub(crate) async fn check(group: &Group, upstream: &Upstream) {
     group.refresh(Instant::now());
 }
 
-/// Asks as requests do: with TLS and HTTP/2 if they have it.
+/// Sends the check in the way of requests: with TLS and HTTP/2 if the group uses them.
 async fn ask(upstream: &Upstream, settings: &config::Health) -> Result<()> {
     let mut peer = upstream.peer.clone();
     peer.options.connection_timeout = Some(settings.timeout);
-    // A connection with room for one is kept by nobody.
+    // Pingora does not pool a connection for a single stream.
     peer.options.max_h2_streams = 1;
     let (mut session, _) = CONNECTOR.get_http_session(&peer).await?;
     session.set_read_timeout(Some(settings.timeout));
@@ -89,7 +89,7 @@ fn question(path: &str, session: &HttpSession, tls: bool) -> Result<RequestHeade
     question.insert_header(HOST, "localhost")?;
     question.insert_header(USER_AGENT, "store-proxy")?;
     if matches!(session, HttpSession::H2(_)) {
-        // Pingora would say `https`, which is not true of all connections.
+        // Pingora would send `https` even on a connection without TLS.
         let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
         let target = Uri::builder()
             .scheme(scheme)
@@ -102,7 +102,7 @@ fn question(path: &str, session: &HttpSession, tls: bool) -> Result<RequestHeade
     Ok(question)
 }
 
-/// What the first error says of all that followed from one another.
+/// The text of the first error in a chain of errors.
 fn reason(error: &Error) -> String {
     let cause = error.cause.as_ref();
     if let Some(deeper) = cause.and_then(|cause| cause.downcast_ref::<BError>()) {

@@ -1,4 +1,4 @@
-//! One upstream of a group: where it is, and what it is busy with.
+//! One upstream of a group: its address, its connections and its queue.
 
 use std::io;
 use std::sync::Arc;
@@ -20,22 +20,22 @@ use crate::metrics::{Metrics, UpstreamMetrics};
 pub(crate) struct Upstream {
     pub(crate) endpoint: Endpoint,
     max_queue: usize,
-    /// What pingora connects to; cloned for each try.
+    /// The description that pingora connects by; cloned for each try.
     pub(crate) peer: HttpPeer,
     pub(crate) standing: Arc<Standing>,
     pub(crate) metrics: UpstreamMetrics,
-    /// Its address, as traces share it.
+    /// The address, in the form that spans share.
     pub(crate) name: Arc<str>,
-    /// What traces say of it.
+    /// The attributes that spans share.
     pub(crate) attributes: Arc<[(&'static str, Value)]>,
-    /// Those of requests that pass pingora by; pingora keeps its own.
+    /// Connections of requests that take the direct way; pingora pools its own.
     connections: Arc<Connections>,
     connect_timeout: Duration,
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
-/// An upstream's address as OpenTelemetry has it.
+/// An upstream's address as attributes of OpenTelemetry.
 fn attributes(endpoint: &Endpoint) -> Arc<[(&'static str, Value)]> {
     let port = i64::from(endpoint.socket.port());
     Arc::new([
@@ -68,10 +68,10 @@ impl Upstream {
         }
     }
 
-    /// A connection that is kept, unless it is to be one `alone`, or a new one.
+    /// A kept connection, or a new one if there is none or the request needs one `alone`.
     ///
     /// # Errors
-    /// None came about in time.
+    /// No connection could be made in time.
     pub(crate) async fn connect(&self, alone: bool) -> io::Result<Connection> {
         if !alone && let Some(connection) = self.connections.take() {
             return Ok(connection);
@@ -81,17 +81,17 @@ impl Upstream {
         Ok(opened)
     }
 
-    /// Keeps a connection that has served its request.
+    /// Keeps a connection whose request is over.
     pub(crate) fn keep(&self, connection: Connection) {
         self.connections.keep(connection);
     }
 
-    /// Requests that have a connection, or are getting one.
+    /// Number of requests that have a connection or are getting one.
     pub(crate) fn in_flight(&self) -> usize {
         self.standing.in_flight()
     }
 
-    /// Requests that wait for a slot.
+    /// Number of requests that wait for a slot.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -104,24 +104,24 @@ impl Upstream {
         self.waiting() < self.max_queue
     }
 
-    /// A slot, if one is free.
+    /// A slot, if one is free now.
     pub(crate) fn try_permit(self: &Arc<Self>) -> Option<Permit> {
         let slot = self.slots.clone().try_acquire_owned().ok()?;
         Some(Permit::new(self.clone(), slot))
     }
 
-    /// A slot, once one is free, in the order in which they were asked for; none after `limit`.
+    /// A slot, once one is free, in the order of requests; `None` after `limit`.
     pub(crate) async fn permit(self: &Arc<Self>, limit: Duration) -> Option<Permit> {
         let waiting = QueuePlace::new(self);
         let slot = tokio::time::timeout(limit, self.slots.clone().acquire_owned()).await;
         let permit = Permit::new(self.clone(), slot.ok()?.ok()?);
-        // Not before: a drain looks at both counts.
+        // Only now, as a drain looks at both counts and must see the request in one of them.
         drop(waiting);
         Some(permit)
     }
 }
 
-/// One request in an upstream's queue.
+/// The place of one request in an upstream's queue.
 struct QueuePlace<'a>(&'a Upstream);
 
 impl<'a> QueuePlace<'a> {

@@ -1,9 +1,8 @@
-//! The hosts behind the proxy: groups of them, the policies that pick one, what each is busy with, and whether it is
-//! well.
+//! The hosts behind the proxy: groups of upstreams, the policies that pick one, and each upstream's load and health.
 //!
-//! A `group` gives a permit for one of its members. `standing` is what is known about a member over time, from requests
-//! and from the checks of `health`; `budget` bounds retries. Nothing here knows a request, only a key to pick by, and
-//! nothing reads the configuration by itself.
+//! A `group` gives a permit for one of its upstreams. `standing` is what is known about an upstream over time, from
+//! requests and from the checks of `health`; `budget` limits retries. Nothing here knows a request, only a key to pick
+//! by, and nothing reads the configuration by itself.
 
 mod budget;
 mod connections;

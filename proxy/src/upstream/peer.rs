@@ -1,4 +1,4 @@
-//! An upstream as pingora connects to it.
+//! How pingora connects to an upstream.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
 use super::Endpoint;
 use crate::config::{self, UpstreamTls};
 
-/// Requests that share a connection of HTTP/2, if the upstream takes as many.
+/// Most requests that share a connection of HTTP/2, if the upstream allows as many.
 const STREAMS: usize = 100;
 
-/// What pingora connects to, and how.
+/// The address of an upstream, and the settings of connections to it.
 pub(super) fn peer(settings: &config::Group, endpoint: &Endpoint) -> HttpPeer {
     let mut peer = match &settings.tls {
         Some(tls) => with_tls(tls, endpoint),
@@ -27,7 +27,7 @@ pub(super) fn peer(settings: &config::Group, endpoint: &Endpoint) -> HttpPeer {
     options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
     if settings.http2 {
         options.max_h2_streams = STREAMS;
-        // Without TLS there is nothing to agree by.
+        // Without TLS there is no ALPN to agree on a version by.
         options.alpn = match settings.tls {
             Some(_) => ALPN::H2H1,
             None => ALPN::H2,
@@ -37,7 +37,7 @@ pub(super) fn peer(settings: &config::Group, endpoint: &Endpoint) -> HttpPeer {
 }
 
 fn with_tls(tls: &UpstreamTls, endpoint: &Endpoint) -> HttpPeer {
-    // Pingora checks nothing where there is no name: there always is one.
+    // Pingora checks no name if none is set, so always set one.
     let name = tls.server_name.as_ref().unwrap_or(&endpoint.host);
     let mut peer = HttpPeer::new(endpoint.socket, true, name.clone());
     let read = &tls.read;

@@ -7,29 +7,29 @@ use parking_lot::Mutex;
 
 use crate::config;
 
-/// What is known about an upstream; outlives a change of the configuration.
+/// What is known about an upstream. It outlives a change of the configuration.
 pub(crate) struct Standing {
     /// Written by health checks.
     checks: Mutex<Checks>,
     /// Written by operators.
     draining: AtomicBool,
-    /// Failed requests in a row. Written by requests.
+    /// Number of failed requests in a row. Written by requests.
     failures: AtomicU32,
-    /// Answers of 503 in a row, where they count. Written by requests.
+    /// Number of 503 answers in a row, if these count. Written by requests.
     unavailable: AtomicU32,
-    /// Written by requests, when failures add up.
+    /// Written by requests, when failures lead to an ejection.
     ejection: Mutex<Ejection>,
     in_flight: AtomicUsize,
     requests: AtomicUsize,
 }
 
-/// What a health check finds.
+/// The result of a health check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Health {
-    /// The expected status, or nobody checks.
+    /// The expected status; also if there are no checks.
     #[default]
     Good,
-    /// 503: it answers, and can't do its work (RFC 9110, section 15.6.4).
+    /// 503: the upstream answers but can't do its work (RFC 9110, section 15.6.4).
     Unready,
     /// Another status, or no answer.
     Bad,
@@ -37,18 +37,18 @@ pub(crate) enum Health {
 
 #[derive(Default)]
 struct Checks {
-    /// What enough checks in a row found.
+    /// The health that enough checks in a row found.
     health: Health,
     /// How many checks in a row disagree with `health` on whether the upstream is `Good`.
     opposite: u32,
-    /// Whether the checks have ended. What a check finds that was still under way then is ignored: no later check would
-    /// correct it.
+    /// Whether the checks have ended. The result of a check that was still running then is ignored, as no later check
+    /// would correct it.
     ended: bool,
 }
 
 #[derive(Default)]
 struct Ejection {
-    /// Ejections without a success between them.
+    /// Number of ejections without a success between them.
     times: u32,
     until: Option<Instant>,
 }
@@ -57,17 +57,17 @@ struct Ejection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
-    /// It may be picked.
+    /// The upstream may be picked.
     Up,
-    /// Its health checks are answered with 503. It gets requests when nobody else can.
+    /// Health checks are answered with 503. The upstream gets requests only if no other one can take them.
     Unready,
-    /// Its health checks fail.
+    /// Health checks fail.
     Down,
-    /// Requests to it failed; it is left out for a while.
+    /// Requests failed; the upstream gets none for a while.
     Ejected,
-    /// An operator takes it out, and requests are still in flight.
+    /// An operator drains the upstream, and requests are still in flight.
     Draining,
-    /// An operator took it out, and nothing is in flight.
+    /// An operator drained the upstream, and no requests are in flight.
     Drained,
 }
 
@@ -86,8 +86,8 @@ impl Default for Standing {
 }
 
 impl Standing {
-    /// The standing of an upstream that was not there before. Until its first good check it gets requests only when no
-    /// other upstream can take them.
+    /// The standing of an upstream that is new. Until its first good check it gets requests only if no other upstream
+    /// can take them.
     pub(crate) fn unproven(settings: &config::Health) -> Self {
         let checks = Checks {
             health: Health::Unready,
@@ -118,7 +118,7 @@ impl Standing {
         }
     }
 
-    /// A request has a slot.
+    /// Notes that a request got a slot.
     pub(super) fn begin_request(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -128,17 +128,17 @@ impl Standing {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Requests that have a connection, or are getting one.
+    /// Number of requests that have a connection or are getting one.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Requests sent there since the start.
+    /// Number of requests sent to the upstream since the proxy started.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody checks from now on if it is up. If nobody does, it counts as up.
+    /// Sets whether health checks run from now on. Without checks, the upstream counts as up.
     pub(crate) fn set_checked(&self, checked: bool) {
         let mut checks = self.checks.lock();
         if !checked {
@@ -151,7 +151,7 @@ impl Standing {
         self.draining.store(draining, Ordering::Relaxed);
     }
 
-    /// Takes in what a check found; says so if that changes the upstream's state.
+    /// Takes in the result of a check. Returns whether it changes the upstream's state.
     pub(crate) fn checked(&self, found: Health, settings: &config::Health) -> bool {
         let mut checks = self.checks.lock();
         if checks.ended {
@@ -180,7 +180,7 @@ impl Standing {
         true
     }
 
-    /// A request was answered.
+    /// Notes that a request was answered.
     pub(crate) fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) > 0 {
             self.failures.store(0, Ordering::Relaxed);
@@ -188,7 +188,7 @@ impl Standing {
         }
     }
 
-    /// A request failed; if that is one too many, the time for which the upstream is left out.
+    /// Notes that a request failed. If that leads to an ejection, returns how long the upstream is ejected.
     pub(crate) fn failed(&self, settings: &config::Ejection, now: Instant) -> Option<Duration> {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if settings.failures == 0 || failures < settings.failures {
@@ -197,7 +197,7 @@ impl Standing {
         self.eject(settings, now)
     }
 
-    /// A request was answered with something else than 503.
+    /// Notes that a request was answered with another status than 503.
     pub(super) fn served(&self) {
         if self.unavailable.load(Ordering::Relaxed) > 0 {
             self.unavailable.store(0, Ordering::Relaxed);
@@ -205,13 +205,13 @@ impl Standing {
         }
     }
 
-    /// Whether the last answer, if there was one, was something else than 503.
+    /// Whether the last answer had another status than 503; also true if there was no answer.
     pub(super) fn last_served(&self) -> bool {
         self.unavailable.load(Ordering::Relaxed) == 0
     }
 
-    /// A request was answered with 503; if that is one too many `among_healthy` others, the time for which the upstream is
-    /// left out.
+    /// Notes that a request was answered with 503. `among_healthy` says that another upstream gives other answers. If
+    /// the answer leads to an ejection, returns how long the upstream is ejected.
     pub(super) fn unavailable(
         &self,
         settings: &config::Ejection,
@@ -230,7 +230,7 @@ impl Standing {
         if ejection.until.is_some_and(|until| now < until) {
             return None;
         }
-        // After its return, a single failure is enough, as no success came between.
+        // After an ejection, a single failure leads to the next, as `failures` is reset only by a success.
         let factor = 2_u32.saturating_pow(ejection.times);
         let time = settings.base.saturating_mul(factor).min(settings.max);
         ejection.times = ejection.times.saturating_add(1);

@@ -1,4 +1,4 @@
-//! One request to another member, and its answer.
+//! One request to another member of the fleet, and its answer.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use super::{Reply, answer};
 use crate::admin_client::{self, Limits, NoAnswer};
 use crate::problem::MEDIA_TYPE;
 
-/// A member on this machine or in this building connects at once.
+/// Time limit for a connection. A member on this machine or in this building accepts at once.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Headers of a request that are passed on.
 const PASSED_ON: [&str; 3] = ["authorization", "content-digest", "store-signature"];
 
-/// When a member answered, by its own clock, with which the times in its answer are to be compared. `Date` can't say it: the
-/// program that passes the answer on has its own there.
+/// The header with the time of a member's answer by the member's own clock, which the page compares with times in that
+/// answer. `Date` can't carry it, as the program that passes the answer on has its own `Date`.
 const MEMBER_DATE: HeaderName = HeaderName::from_static("member-date");
 
 /// A request to a member.
@@ -34,7 +34,7 @@ pub(super) struct MemberRequest<'a> {
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) reason: String,
-    /// Whether the member could not be connected to: it got nothing, and answers nobody.
+    /// Whether no connection to the member could be made, so that it got no request.
     pub(super) is_unreachable: bool,
 }
 
@@ -42,7 +42,7 @@ impl MemberRequest<'_> {
     /// Sends the request to a member, and reads the whole answer within `limit`.
     ///
     /// # Errors
-    /// There is no answer; what happened instead.
+    /// There is no answer; the error says why.
     pub(super) async fn send(
         self,
         member: &Member,
@@ -83,7 +83,7 @@ impl MemberRequest<'_> {
     }
 }
 
-/// A member's answer as one of ours. Whatever it says of itself, it is data.
+/// A member's answer in the form of our own. Its media type is limited to data, whatever the member says.
 pub(super) fn as_own(answered: Response<Bytes>) -> Reply {
     let (head, body) = answered.into_parts();
     let media_type = head.headers.get(CONTENT_TYPE);

@@ -1,4 +1,5 @@
-//! The files that the page is made of, as they are in `page/`: they come with the program, and from nowhere else.
+//! The files of the console's page, from `page/`. They are built into the program, and the page loads nothing from
+//! elsewhere.
 
 use bytes::Bytes;
 use http::header::{
@@ -10,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::Reply;
 
-/// Scripts and styles of our own files only, and data of this listener only. Trusted types: no text becomes markup.
+/// Allows scripts and styles from our own files only, and data from this listener only. With trusted types, no text can
+/// become markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
@@ -27,7 +29,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// A file of `page/` at its path.
+/// A file of `page/` with the path at which it is served.
 macro_rules! file {
     ($path:literal, $name:literal, $media_type:expr) => {
         File {
@@ -66,7 +68,8 @@ impl File {
         FILES.iter().find(|file| file.path == path)
     }
 
-    /// The file, or that it has not changed. Browsers keep it and ask each time: a new program has a new page.
+    /// The file, or 304 if the browser already has it. Browsers keep the file but ask each time, as a new program has a
+    /// new page.
     pub(super) fn answer(&self, headers: &HeaderMap) -> Reply {
         let tag = self.tag();
         let mut known = headers.get_all(IF_NONE_MATCH).iter();

@@ -1,7 +1,7 @@
-//! The other members of the fleet: whether each answers.
+//! The other members of the fleet, and whether each of them answers.
 //!
-//! The page may speak to the listener that served it and to nobody else, so what it wants of another member goes through
-//! here: see `forward`.
+//! The page may connect only to the listener that served it, so its requests to other members go through this program:
+//! see `forward`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,26 +16,27 @@ use tokio::task::JoinSet;
 use super::exchange::MemberRequest;
 use super::member::Member;
 
-/// Longest wait for something to read.
+/// Time limit for a request that reads.
 pub(super) const READ_LIMIT: Duration = Duration::from_secs(4);
 
 /// All other members.
 pub(super) struct Fleet {
     configured: Vec<Member>,
     standing: Arc<Mutex<Vec<MemberHealth>>>,
-    /// Looks that are under way.
+    /// Running checks of members.
     looks: Mutex<JoinSet<()>>,
-    /// The right to receive a component that is passed on: one at a time is in this program's memory.
+    /// The right to receive a component that is to be passed on. There is one permit, so that this program's memory
+    /// holds one component at a time.
     pub(super) uploads: Arc<Semaphore>,
 }
 
 /// What is known of a member.
 struct MemberHealth {
     member: Member,
-    /// `None` before the first look.
+    /// `None` before the first check.
     answers: Option<Result<(), String>>,
     since: Instant,
-    /// Whether a look at it is under way.
+    /// Whether a check of the member is running.
     is_looked_at: bool,
 }
 
@@ -49,11 +50,11 @@ impl Fleet {
         }
     }
 
-    /// Begins to look whether each member answers: those that are configured, and those that were `found`.
+    /// Starts checks whether each member answers. The members are the configured ones and those that were `found`.
     pub(super) fn look(&self, found: Vec<Member>) {
         let now = Instant::now();
         let mut standing = self.standing.lock();
-        // Paths lead to a member by its name: who is configured keeps it.
+        // Paths address a member by its name, so a configured member keeps its name.
         let is_new = |found: &Member, one: &Member| one.url != found.url && one.name != found.name;
         let found = found.into_iter();
         let found = found.filter(|found| self.configured.iter().all(|one| is_new(found, one)));
@@ -94,7 +95,7 @@ impl Fleet {
         }
     }
 
-    /// The members as `GET /fleet` shows them.
+    /// The members in the form that `GET /fleet` answers.
     pub(super) fn members(&self) -> Value {
         let now = Instant::now();
         let standing = self.standing.lock();
@@ -124,13 +125,13 @@ impl Fleet {
             .cloned()
     }
 
-    /// Keeps that a member can't be reached, without waiting for the next look.
+    /// Notes that a member can't be reached, before the next check finds out.
     pub(super) fn is_gone(&self, member: &Member, reason: String) {
         with(&self.standing, member, |one| one.note(Err(reason)));
     }
 }
 
-/// Does something with what is known of a member that is still one.
+/// Calls `act` with the state of a member, if it still is a member.
 fn with(standing: &Mutex<Vec<MemberHealth>>, member: &Member, act: impl FnOnce(&mut MemberHealth)) {
     let mut standing = standing.lock();
     if let Some(one) = standing.iter_mut().find(|one| one.member == *member) {
@@ -139,7 +140,7 @@ fn with(standing: &Mutex<Vec<MemberHealth>>, member: &Member, act: impl FnOnce(&
 }
 
 impl MemberHealth {
-    /// Keeps whether it answers; since when, if that is new.
+    /// Notes whether the member answers, and the time if that has changed.
     fn note(&mut self, answers: Result<(), String>) {
         let was_up = self.answers.as_ref().map(Result::is_ok);
         if was_up != Some(answers.is_ok()) {

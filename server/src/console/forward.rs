@@ -1,7 +1,7 @@
-//! Requests that are passed on to other members, and what the audit log says of them.
+//! Passes requests on to other members, and writes the audit log about them.
 //!
-//! Only members that settings name are reached, and only at paths of an admin listener. A change carries the visitor's own
-//! token, which that member judges.
+//! Only members that the settings name are reached, and only at paths of an admin listener. A change carries the
+//! visitor's own token, which the member checks.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,26 +18,26 @@ use super::paths::{carries_component, methods};
 use super::{Reply, refusal};
 use crate::logging::AUDIT;
 
-/// Longest wait for a change: a component is received, compiled and probed.
+/// Time limit for a change: the member receives, compiles and probes a component.
 const CHANGE_LIMIT: Duration = Duration::from_secs(270);
 
-/// Whether the sender of a change has the right token.
+/// The path that tells whether the token of a request is right.
 const TOKEN: &str = "/token";
 
-/// A request to be passed on, without its body.
+/// A request to pass on, without its body.
 #[derive(Clone, Copy)]
 pub struct Forward<'a> {
-    /// The member.
+    /// Name of the member.
     pub name: &'a str,
-    /// The path there.
+    /// The path at the member.
     pub path: &'a str,
     /// The query, if there is one.
     pub query: Option<&'a str>,
-    /// The method, which the path has.
+    /// The method, which must be allowed for the path.
     pub method: &'a Method,
     /// The request's headers.
     pub headers: &'a HeaderMap,
-    /// Who sent it, for the audit log.
+    /// The sender's address, for the audit log.
     pub peer: &'a str,
 }
 
@@ -53,7 +53,7 @@ impl Fleet {
             return Ok(refusal(StatusCode::NOT_FOUND, detail));
         }
         let Some(member) = self.member(forward.name) else {
-            // The name is the sender's text: no line of the log repeats it.
+            // The name is text of the sender, so log lines don't repeat it.
             let detail = format!("no member of the fleet is `{}`", forward.name);
             return Ok(refusal(StatusCode::NOT_FOUND, &detail));
         };
@@ -84,11 +84,11 @@ impl Fleet {
         Ok(answer.unwrap_or_else(|why| no_answer(&why)))
     }
 
-    /// Asks a member, before a component is received, whether it would take one from whoever sends this. The permit is
-    /// held until the component has been passed on.
+    /// Asks a member, before a component is received, whether it accepts the sender's token. The permit must be held
+    /// until the component has been passed on.
     ///
     /// # Errors
-    /// The answer that says why not.
+    /// The answer to send instead.
     async fn may_upload(
         &self,
         member: &Member,
@@ -120,7 +120,7 @@ impl Fleet {
     /// Sends a request to a member.
     ///
     /// # Errors
-    /// There is no answer; from whom, and why.
+    /// There is no answer; the text names the member and the reason.
     async fn ask(
         &self,
         member: &Member,
@@ -139,7 +139,7 @@ impl Fleet {
         answered.map(as_own).map_err(|failure| {
             let (name, url, reason) = (&member.name, &member.url, &failure.reason);
             let why = format!("{name} at {url}: {reason}");
-            // Whoever is only slow is not gone; a look will tell.
+            // A slow member may still be there; the next check will tell.
             if failure.is_unreachable {
                 self.is_gone(member, failure.reason);
             }
@@ -153,7 +153,7 @@ fn no_answer(why: &str) -> Reply {
 }
 
 impl Forward<'_> {
-    /// Logs what came of a change that a member was asked for: the status of its answer, if it gave one.
+    /// Logs the result of a change that was passed on: the status of the member's answer, or why there is none.
     fn audit(&self, answer: Result<StatusCode, &String>) {
         let Self {
             name: member,
@@ -177,7 +177,7 @@ impl Forward<'_> {
         }
     }
 
-    /// Logs a change that its member was not asked for.
+    /// Logs a change that was not passed on.
     fn not_passed_on(&self, why: &dyn fmt::Display) {
         let Self {
             name: member,

@@ -13,25 +13,25 @@ use crate::AdminUrl;
 /// Most characters of a name.
 const LONGEST_NAME: usize = 64;
 
-/// A program whose console is part of this one's.
+/// A program that this program's console shows too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// What it is called on the page, and in the paths by which the page reaches it.
+    /// The member's name on the page, and in the paths by which the page reaches it.
     pub name: String,
-    /// Its admin listener.
+    /// URL of the member's admin listener.
     pub url: MemberUrl,
 }
 
-/// The address of a member's admin listener: `http://host:port`.
+/// The URL of a member's admin listener: `http://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MemberUrl(Authority);
 
 impl Member {
-    /// A member of this name.
+    /// A member with this name.
     ///
     /// # Errors
-    /// The name can't stand in a path.
+    /// The name has characters that don't fit into a path, or is too long.
     pub fn new(name: &str, url: MemberUrl) -> Result<Self, String> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
         let is_dots = name.bytes().all(|byte| byte == b'.');
@@ -47,10 +47,10 @@ impl Member {
     }
 }
 
-/// Checks that each of these members has a name of its own: paths lead to a member by its name.
+/// Checks that all members have different names, as paths address a member by its name.
 ///
 /// # Errors
-/// The name that two of them have.
+/// Two members have the same name; the error tells which.
 pub fn check_names(members: &[Member]) -> Result<(), String> {
     let mut names = HashSet::new();
     let mut repeated = members.iter().filter(|one| !names.insert(&one.name));
@@ -62,7 +62,7 @@ pub fn check_names(members: &[Member]) -> Result<(), String> {
 impl FromStr for Member {
     type Err = String;
 
-    /// From `NAME=URL`.
+    /// Reads `NAME=URL`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parts = text.split_once('=');
         let (name, url) = parts.ok_or("write it as host-1=http://127.0.0.1:5100")?;
@@ -71,15 +71,15 @@ impl FromStr for Member {
 }
 
 impl MemberUrl {
-    /// That of a listener at this address.
+    /// The URL of a listener at this address.
     ///
     /// # Errors
-    /// None that can happen: every address is an authority.
+    /// Never happens: every address gives a valid URL.
     pub fn at(address: std::net::SocketAddr) -> Result<Self, String> {
         format!("http://{address}").parse()
     }
 
-    /// What is connected to.
+    /// The address to connect to.
     pub(super) fn listener(&self) -> AdminUrl {
         let port = self.0.port_u16().unwrap_or(80);
         AdminUrl::Tcp(format!("{}:{port}", self.0.host()))

@@ -1,10 +1,16 @@
-//! The console: a web page on a program's admin listener that shows what it and the rest of its fleet do, and changes it
-//! for whoever has the token (docs/CONSOLE.md).
+//! The console: a web page on a program's admin listener. It shows what this program and the rest of its fleet do, and
+//! changes them for visitors who have the token (docs/CONSOLE.md). Its paths:
 //!
-//! `files` are the page itself, `history` the last fifteen minutes of the program's metrics, `fleet` its other members, to
-//! which the program that served the page will `forward` what it asks for, in one `exchange` after the other and at the
-//! `paths` that are listed. Who may ask and whose token is right, the program's admin listener decides; what an answer
-//! means, the page does.
+//! - `GET /console`, `GET /console/FILE`: the page and its files.
+//! - `GET /history[?after=POSITION]`: the samples of the last fifteen minutes.
+//! - `GET /events`: the last lines of the audit log and the last warnings.
+//! - `GET /fleet`: this program and the other members of its fleet.
+//! - `POST /token`: whether the admin token that came with the request is right.
+//! - `GET` or `POST /fleet/NAME/PATH`: passes a request on to the admin listener of member NAME.
+//!
+//! `files` has the page, `history` the last fifteen minutes of the program's metrics, and `fleet` the other members.
+//! `forward` passes the page's requests on to members, one `exchange` for each, at the paths that `paths` lists. The
+//! program's admin listener decides who may ask and whose token is right; the page decides what an answer means.
 
 mod exchange;
 mod files;
@@ -34,10 +40,11 @@ pub use self::member::{Member, MemberUrl, check_names};
 use crate::build::Build;
 use crate::{admin_answer, problem, recent};
 
-/// Whatever an answer is taken for, it runs no script, loads nothing and stands in no frame.
+/// The policy of all answers that are no page: even if a browser takes one for a page, it runs no script, loads nothing
+/// and stands in no frame.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// What a path of the console names.
+/// The resource that a path of the console names.
 #[derive(Clone, Copy, Debug)]
 pub enum ConsoleResource<'a> {
     /// A file of the page.
@@ -48,7 +55,7 @@ pub enum ConsoleResource<'a> {
     Events,
     /// This program and the others of its fleet.
     Fleet,
-    /// Whether the token is right.
+    /// The check whether a token is right.
     Token,
     /// A path of another member's admin listener.
     Member {
@@ -59,23 +66,23 @@ pub enum ConsoleResource<'a> {
     },
 }
 
-/// Why a place answers no request of a kind.
+/// Why a resource does not answer a request.
 #[derive(Clone, Copy, Debug)]
 pub enum ConsoleRejection {
-    /// Nothing of another member is at its path.
+    /// The path is not passed on to other members.
     NoSuchPath,
-    /// It answers these methods only.
+    /// The resource answers only these methods, in the form of `Allow`.
     Method(&'static str),
 }
 
-/// The program that a console is of.
+/// The program whose console this is.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// The package that it is.
+    /// Name of its package.
     pub package: &'static str,
-    /// What its operators know it by.
+    /// The name by which its operators know it.
     pub name: String,
-    /// Whether it keeps slow and failed requests.
+    /// Whether it keeps slow and failed requests for `GET /traces`.
     pub keeps_traces: bool,
 }
 
@@ -87,7 +94,7 @@ pub struct Console {
 }
 
 impl<'a> ConsoleResource<'a> {
-    /// What `path` names; `None` if it is none of the console's.
+    /// The resource that `path` names; `None` if the path is not one of the console's.
     #[must_use]
     pub fn of(path: &'a str) -> Option<Self> {
         match path {
@@ -106,10 +113,10 @@ impl<'a> ConsoleResource<'a> {
         }
     }
 
-    /// Checks that it answers requests by this method.
+    /// Checks that the resource answers requests with this method.
     ///
     /// # Errors
-    /// It answers none, or none by this method.
+    /// The resource answers no requests, or none with this method.
     pub fn check(self, method: &Method) -> Result<(), ConsoleRejection> {
         let methods = match self {
             Self::Token => &[Method::POST],
@@ -144,11 +151,11 @@ impl Console {
         })
     }
 
-    /// Takes samples and looks after the other members, until the future is dropped. `found` gives the members besides
-    /// those that were configured.
+    /// Takes samples and checks the other members, until the future is dropped. `found` returns the members that are
+    /// not configured.
     pub async fn run(self: Arc<Self>, found: impl Fn() -> Vec<Member>) {
         let mut tick = interval(STEP);
-        // After a pause, samples go on in their usual step.
+        // After a pause, samples continue at their usual interval.
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
@@ -157,7 +164,8 @@ impl Console {
         }
     }
 
-    /// Answers a request to read, with this query and these headers, for anything but another member's.
+    /// Answers a request that reads a resource of this program. Requests to other members are not answered here, see
+    /// [`Console::forward`].
     #[must_use]
     pub fn read(
         &self,
@@ -179,17 +187,17 @@ impl Console {
         }
     }
 
-    /// The answer to whoever sent the right token.
+    /// The answer to a request with the right token.
     #[must_use]
     pub fn token_is_right(&self) -> Reply {
         data(&json!({ "right": true }))
     }
 
-    /// Passes a request on to another member, and its answer back. Its `body` is received if it has a component, and only
-    /// once that member was asked whether the sender may change it.
+    /// Passes a request on to another member, and returns its answer. If the request carries a component, its `body` is
+    /// received only after that member has accepted the sender's token.
     ///
     /// # Errors
-    /// The body is not received.
+    /// The body could not be received.
     pub async fn forward<E: fmt::Display>(
         &self,
         request: Forward<'_>,
@@ -217,7 +225,7 @@ impl Console {
 /// An answer of the console.
 pub type Reply = Response<Bytes>;
 
-/// An answer of data, which nobody keeps.
+/// An answer with data as JSON, which must not be cached.
 fn data(body: &impl Serialize) -> Reply {
     match serde_json::to_vec(body) {
         Ok(body) => answer("application/json", body.into()),
@@ -225,7 +233,7 @@ fn data(body: &impl Serialize) -> Reply {
     }
 }
 
-/// An answer that says what is wrong (RFC 9457).
+/// An answer with a problem (RFC 9457).
 #[must_use]
 pub fn refusal(status: StatusCode, detail: &str) -> Reply {
     guarded(admin_answer::refusal(
@@ -238,7 +246,7 @@ fn answer(media_type: &'static str, body: Bytes) -> Reply {
     guarded(admin_answer::data(media_type, body))
 }
 
-/// Keeps whoever takes an answer for a page from making anything of it.
+/// Adds headers that make an answer harmless if a browser takes it for a page.
 fn guarded(mut answer: Reply) -> Reply {
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, NOTHING),

@@ -2,12 +2,12 @@
 
 use http::Method;
 
-/// What may be read of a member.
+/// Paths for reading from a member.
 const READS: [&str; 7] = [
     "/status", "/history", "/traces", "/events", "/fleet", "/metrics", "/healthz",
 ];
 
-/// What may be changed of one, besides its components.
+/// Paths for changing a member, except for those of its components.
 const CHANGES: [&str; 6] = [
     "/token",
     "/reload",
@@ -17,7 +17,7 @@ const CHANGES: [&str; 6] = [
     "/cache/purge",
 ];
 
-/// The methods of a path of another member; none if it is not passed on.
+/// The methods of a path at another member; empty if the path is not passed on.
 pub(super) fn methods(path: &str) -> &'static [Method] {
     if READS.contains(&path) {
         return &[Method::GET, Method::HEAD];

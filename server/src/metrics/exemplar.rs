@@ -1,4 +1,4 @@
-//! For each bucket of a histogram, the last trace that fell into it and can be looked at.
+//! Exemplars: for each bucket of a histogram, the last trace that fell into it and can be looked up.
 
 use std::sync::OnceLock;
 use std::time::SystemTime;
@@ -6,11 +6,11 @@ use std::time::SystemTime;
 use opentelemetry::trace::TraceId;
 use parking_lot::Mutex;
 
-/// One value that was measured, and the trace in which it was.
+/// A measured value, and the trace in which it was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Exemplar {
     pub(crate) trace: TraceId,
-    /// What was measured, in the histogram's unit.
+    /// The measured value, in the histogram's unit.
     pub(crate) value: f64,
     pub(crate) at: SystemTime,
 }
@@ -18,9 +18,9 @@ pub(crate) struct Exemplar {
 /// The exemplars of one series: at most one for each bucket.
 #[derive(Debug)]
 pub(crate) struct Exemplars {
-    /// Upper bounds of the buckets but the last, which has none.
+    /// Upper bounds of all buckets except the last, which has none.
     bounds: &'static [f64],
-    /// From the first exemplar on: a program without traces needs none. Written by whoever finishes a trace that is kept.
+    /// Created with the first exemplar, as a program without traces needs none. Written when a kept trace is finished.
     slots: OnceLock<Box<[Mutex<Option<Exemplar>>]>>,
 }
 
@@ -32,7 +32,7 @@ impl Exemplars {
         }
     }
 
-    /// Puts an exemplar in place of the one that its bucket has, unless that is later.
+    /// Replaces the exemplar of a bucket, unless the existing one is later.
     pub(crate) fn note(&self, exemplar: Exemplar) {
         let slots = self.slots.get_or_init(|| {
             let buckets = 0..=self.bounds.len();
@@ -72,7 +72,7 @@ mod tests {
         for (value, second) in [(0.1, 1), (0.05, 3), (0.06, 2), (0.2, 4), (1.0, 5), (7.0, 6)] {
             exemplars.note(exemplar(value, second));
         }
-        // A bound is in the bucket that it ends.
+        // A value that equals a bound belongs to the bucket below the bound.
         assert_eq!(exemplars.of(0), Some(exemplar(0.05, 3)));
         assert_eq!(exemplars.of(1), Some(exemplar(1.0, 5)));
         assert_eq!(exemplars.of(2), Some(exemplar(7.0, 6)));

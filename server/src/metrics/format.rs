@@ -1,9 +1,9 @@
-//! In which form a scraper wants the metrics.
+//! The format in which a scraper wants the metrics.
 
 use http::HeaderMap;
 use http::header::ACCEPT;
 
-/// How the metrics are written.
+/// The format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Prometheus's text format, version 0.0.4.
@@ -12,7 +12,8 @@ pub enum Format {
     OpenMetrics,
 }
 
-/// How well something is accepted, and how closely it was named: 3 by itself, 2 by its type, 1 by `*/*`.
+/// The weight that a media type has in `Accept`, and how closely it was matched: 3 by its own name, 2 by `type/*`, 1 by
+/// `*/*`.
 #[derive(Clone, Copy, Default)]
 struct AcceptQuality {
     closeness: u8,
@@ -20,7 +21,7 @@ struct AcceptQuality {
 }
 
 impl AcceptQuality {
-    /// The closest name counts; of several that are equally close, the best.
+    /// Takes in one media range. The closest match counts, and of several equally close ones the highest weight.
     fn hear(&mut self, said: Self) {
         if (said.closeness, said.thousandths) > (self.closeness, self.thousandths) {
             *self = said;
@@ -29,8 +30,8 @@ impl AcceptQuality {
 }
 
 impl Format {
-    /// The form that a request's `Accept` asks for (RFC 9110, section 12.5.1). It is the text format where nothing is said,
-    /// or nothing that we have; and where both are as welcome, unless OpenMetrics is named.
+    /// The format that a request's `Accept` asks for (RFC 9110, section 12.5.1). The text format is chosen if `Accept`
+    /// is missing or allows neither, and if both have the same weight, unless OpenMetrics is named.
     #[must_use]
     pub fn accepted(headers: &HeaderMap) -> Self {
         let (mut text, mut open) = (AcceptQuality::default(), AcceptQuality::default());
@@ -73,7 +74,7 @@ impl Format {
         }
     }
 
-    /// The media type of what is written so.
+    /// The media type of this format.
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {
@@ -83,7 +84,7 @@ impl Format {
     }
 }
 
-/// A weight from 0 to 1, in thousandths; what is none counts as 0.
+/// A weight from 0 to 1, in thousandths. Text that is no number counts as 0.
 fn quality(text: &str) -> u16 {
     let value: f32 = text.parse().unwrap_or_default();
     (value.clamp(0.0, 1.0) * 1000.0).round() as u16
@@ -114,7 +115,7 @@ mod tests {
             "application/openmetrics-text;q=0.5, text/plain;q=0.4",
             "application/openmetrics-text;q=0.5, text/plain;q=0, */*",
             "application/*, text/plain;q=0.9",
-            // Prometheus 2.42 and 3.
+            // As Prometheus 2.42 and 3 send it.
             "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
              text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\

@@ -1,4 +1,4 @@
-//! Declares metrics and registers them at once, and writes them for scrapers: as Prometheus's text, or as OpenMetrics with
+//! Declares and registers metrics, and writes them for scrapers: in Prometheus's text format, or as OpenMetrics with
 //! exemplars (`timing`, `exemplar`) if a scraper asks for that (`format`).
 
 mod exemplar;
@@ -22,17 +22,17 @@ pub use self::timing::{Timing, Timings};
 /// A registry with the metrics of the process: its memory, processor time and open files.
 ///
 /// # Errors
-/// None that can happen: it would be a second metric of the same name.
+/// Never happens: the registry is new, so no other metric has the same name.
 pub fn registry() -> Result<Registry> {
     let registry = Registry::new();
     registry.register(Box::new(ProcessCollector::for_self()))?;
     Ok(registry)
 }
 
-/// All metrics of a registry. `timings` are those of them that have exemplars, which only OpenMetrics can tell.
+/// All metrics of a registry as text. `timings` are those with exemplars, which only OpenMetrics can express.
 ///
 /// # Errors
-/// A metric has no name or no value: a mistake in its declaration.
+/// A metric has no name or no value, which is a mistake in its declaration.
 pub fn render(registry: &Registry, timings: &[&Timings], format: Format) -> Result<String> {
     let families = registry.gather();
     match format {
@@ -41,7 +41,8 @@ pub fn render(registry: &Registry, timings: &[&Timings], format: Format) -> Resu
     }
 }
 
-/// Declares metrics in one registry. Each declaration fails if there is a metric of its name, or if the name is malformed.
+/// Declares metrics in one registry. A declaration fails if there already is a metric of its name, or if the name is
+/// malformed.
 #[derive(Clone, Copy, Debug)]
 pub struct Declare<'a> {
     registry: &'a Registry,
@@ -119,13 +120,13 @@ impl<'a> Declare<'a> {
     }
 }
 
-/// Sets a gauge to the time that it is now, in Unix seconds.
+/// Sets a gauge to the present time, in Unix seconds.
 pub fn set_to_now(gauge: &IntGauge) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     gauge.set(now.map_or(0, |now| now.as_secs().cast_signed()));
 }
 
-/// Adds one to a gauge and takes it off on drop, however the work ends.
+/// Adds one to a gauge, and subtracts it on drop, however the work ends.
 #[derive(Debug)]
 pub struct GaugeGuard(IntGauge);
 

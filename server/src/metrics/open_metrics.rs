@@ -10,16 +10,16 @@ use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 use super::exemplar::{Exemplar, Exemplars};
 use super::timing::Timings;
 
-/// What a counter's sample has behind the name of its family.
+/// The suffix that a counter's sample has after the name of its family.
 const TOTAL: &str = "_total";
 
-/// All of `families`, with the exemplars of those histograms that are among `timings`.
+/// All of `families`, with exemplars for the histograms in `timings`.
 pub(super) fn encode(families: &[MetricFamily], timings: &[&Timings]) -> String {
     let mut out = String::new();
     for family in families {
         let timings = timings.iter().find(|one| one.name() == family.name());
         let exemplars = |labels: &[LabelPair]| timings.and_then(|one| one.exemplars(labels));
-        // Writing to a text does not fail.
+        // Writing to a string never fails.
         _ = write_family(&mut out, family, exemplars);
     }
     out.push_str("# EOF\n");
@@ -32,13 +32,13 @@ fn write_family(
     exemplars: impl Fn(&[LabelPair]) -> Option<Arc<Exemplars>>,
 ) -> fmt::Result {
     let name = family.name();
-    // A counter of another name would have to take another for its sample.
+    // OpenMetrics requires the suffix `_total` for counters, so a counter without it is written as `unknown`.
     let (family_name, kind) = match (family.get_field_type(), name.strip_suffix(TOTAL)) {
         (MetricType::COUNTER, Some(family_name)) => (family_name, "counter"),
         (MetricType::COUNTER, None) => (name, "unknown"),
         (MetricType::GAUGE, _) => (name, "gauge"),
         (MetricType::HISTOGRAM, _) => (name, "histogram"),
-        // `Declare` makes no others.
+        // `Declare` makes no other types.
         _ => return Ok(()),
     };
     let help = EscapedText(family.help());
@@ -90,7 +90,7 @@ fn write_histogram(
     )
 }
 
-/// Labels in braces, `le` behind them for a bucket; nothing if there are none.
+/// Labels in braces, followed by `le` for a bucket. Writes nothing if there are none.
 struct Labels<'a>(&'a [LabelPair], Option<f64>);
 
 impl Display for Labels<'_> {
@@ -107,7 +107,7 @@ impl Display for Labels<'_> {
             before = ',';
         }
         if let Some(bound) = bound {
-            // The canonical form, in which a whole number has a point.
+            // OpenMetrics wants whole numbers with a decimal point.
             match bound.is_finite() {
                 true => write!(f, "{before}le=\"{bound:?}\"")?,
                 false => write!(f, "{before}le=\"+Inf\"")?,
@@ -122,7 +122,7 @@ impl Display for Labels<'_> {
     }
 }
 
-/// Text as it stands in quotes and behind `HELP`.
+/// Text with the escapes that are needed within quotes and after `HELP`.
 struct EscapedText<'a>(&'a str);
 
 impl Display for EscapedText<'_> {

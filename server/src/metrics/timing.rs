@@ -1,4 +1,4 @@
-//! Histograms of seconds that name traces.
+//! Histograms of seconds with exemplars.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,18 +12,17 @@ use prometheus::{Histogram, HistogramVec};
 
 use super::exemplar::Exemplars;
 
-/// Histograms of seconds with labels, whose buckets name the last trace that fell into them.
+/// Histograms of seconds with labels. Each bucket names the last trace that fell into it.
 #[derive(Clone)]
 pub struct Timings {
     name: String,
     bounds: &'static [f64],
     seconds: HistogramVec,
-    /// By [`values`] of labels. Written when a series comes or goes, not by requests.
+    /// Exemplars by the [`values`] of labels. Written when a series is added or removed, not by requests.
     exemplars: Arc<Mutex<BTreeMap<Vec<String>, Arc<Exemplars>>>>,
 }
 
-/// One histogram of seconds. What is measured in it is told by the span that took so long: see
-/// [`Span::measure`](crate::trace::Span::measure).
+/// One histogram of seconds. Spans add their durations to it: see [`Span::measure`](crate::trace::Span::measure).
 #[derive(Clone, Debug)]
 pub struct Timing {
     seconds: Histogram,
@@ -51,7 +50,7 @@ impl Timings {
         Timing { seconds, exemplars }
     }
 
-    /// Removes the series with these values of the labels, if it is there.
+    /// Removes the series with these values of the labels, if it exists.
     pub fn forget(&self, labels: &[&str]) {
         let seconds = self.seconds.with_label_values(labels);
         let key = values(seconds.metric().get_label());
@@ -63,13 +62,13 @@ impl Timings {
         &self.name
     }
 
-    /// The exemplars of the series with these labels, in the order in which a scrape has them.
+    /// The exemplars of the series with these labels. The labels must be in the order of a scrape.
     pub(super) fn exemplars(&self, labels: &[LabelPair]) -> Option<Arc<Exemplars>> {
         self.exemplars.lock().get(&values(labels)).cloned()
     }
 }
 
-/// The values of a series' labels, in the order in which a scrape has them, which is that of their names.
+/// The values of a series' labels in the order of a scrape, which sorts labels by name.
 fn values(labels: &[LabelPair]) -> Vec<String> {
     let values = labels.iter().map(|label| label.value().to_owned());
     values.collect()

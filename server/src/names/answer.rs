@@ -1,40 +1,40 @@
-//! What comes of a look-up.
+//! Results of a look-up.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What a name stands for.
+/// The servers that a name stands for.
 #[derive(Debug)]
 pub struct Answer {
-    /// In the order of their addresses, each once.
+    /// The servers in the order of their addresses, each address once.
     pub found: Vec<ResolvedServer>,
-    /// How long that holds.
+    /// How long the answer is valid.
     pub lifetime: Duration,
-    /// Records that can't be used, and why.
+    /// Reasons why some records can't be used.
     pub left_out: Vec<String>,
 }
 
 /// One server behind a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ResolvedServer {
-    /// Where it is.
+    /// The address to connect to.
     pub address: SocketAddr,
-    /// The host that has the address.
+    /// The name of the host with this address.
     pub host: String,
-    /// Its share, compared with the others'; none: as the file says.
+    /// Share of the requests, relative to other servers' weights; `None`: use the weight in the settings.
     pub weight: Option<u16>,
 }
 
-/// Why a look-up brought nothing.
+/// Why a look-up found nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
-    /// Name servers know no such name.
+    /// The name does not exist, according to a name server.
     #[error("there is no such name")]
     NoSuchName,
-    /// The name has nothing that leads to a server.
+    /// The name exists, but has no records that lead to a server.
     #[error("{0}")]
     Nothing(String),
-    /// Nobody says.
+    /// No name server answered.
     #[error("no name server answers: {0}")]
     Unanswered(String),
     /// Neither the settings nor the system know a name server.
@@ -59,7 +59,7 @@ impl Answer {
 }
 
 impl LookupError {
-    /// What metrics call it.
+    /// The error's name in metrics.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ impl LookupError {
         }
     }
 
-    /// Of two troubles that one look-up met, gives the one that says more.
+    /// Of two errors in one look-up, returns the one that is more informative.
     pub(super) fn or(self, other: Self) -> Self {
         let rank = |trouble: &Self| match trouble {
             Self::NoSuchName => 0,
@@ -82,7 +82,7 @@ impl LookupError {
         }
     }
 
-    /// Whether an operator would call it the same, however the words differ from time to time.
+    /// Whether both errors mean the same for an operator, even if their texts differ.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Nothing(one), Self::Nothing(other)) => one == other,
@@ -91,7 +91,7 @@ impl LookupError {
     }
 }
 
-/// Addresses for people.
+/// The addresses as text for people.
 #[must_use]
 pub fn list(found: &[ResolvedServer]) -> String {
     let addresses: Vec<String> = found

@@ -1,9 +1,9 @@
-//! Where the servers of a name are looked for.
+//! Where the servers of a settings entry are found.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// Longest name and longest part of one (RFC 1035, section 2.3.4), without the dot at its end.
+/// Most bytes of a name and of one of its parts (RFC 1035, section 2.3.4), without the dot at the end.
 const NAME_BYTES: usize = 253;
 const LABEL_BYTES: usize = 63;
 
@@ -12,14 +12,14 @@ const LABEL_BYTES: usize = 63;
 pub enum ServerLocation {
     /// At one address.
     Address(SocketAddr),
-    /// At all addresses of a host.
+    /// At all addresses of one host.
     Host {
-        /// Its name.
+        /// The host's name.
         name: String,
-        /// The port, at each of its addresses.
+        /// The port, the same at all addresses.
         port: u16,
     },
-    /// Where SRV records of this name point to.
+    /// At the targets of the SRV records of this name.
     Service(String),
 }
 
@@ -27,7 +27,7 @@ impl ServerLocation {
     /// Reads `host:port`, where the host is a name or an IP address.
     ///
     /// # Errors
-    /// It is neither, or the port is none. The text says what to write.
+    /// The text is no such address, or the port is 0. The error says what to write.
     pub fn at_address(text: &str) -> Result<Self, String> {
         let location = match text.parse() {
             Ok(address) => Self::Address(address),
@@ -45,7 +45,7 @@ impl ServerLocation {
     fn at_host(text: &str) -> Option<Self> {
         let (name, port) = text.rsplit_once(':')?;
         let port = port.parse().ok()?;
-        // `10.1` is an address to some programs and a name to others.
+        // `10.1` is an address for some programs and a name for others, so refuse it.
         let last = name.trim_end_matches('.').rsplit('.').next()?;
         let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
         (is_name(name) && !is_number).then(|| Self::Host {
@@ -55,7 +55,7 @@ impl ServerLocation {
     }
 }
 
-/// As in a file of settings.
+/// Writes the location as settings do.
 impl fmt::Display for ServerLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -72,7 +72,7 @@ impl Default for ServerLocation {
     }
 }
 
-/// Whether name servers can be asked for it. The dot at the end of a whole name may be there.
+/// Whether the text is a name that name servers can be asked for. A dot at the end of a complete name is allowed.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);

@@ -1,4 +1,4 @@
-//! One look-up: in the system's file of hosts, or at name servers.
+//! One look-up, in `/etc/hosts` or at name servers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use super::questions::{Questions, Records};
 use super::resolver::Resolver;
 use super::system_files::SystemFiles;
 
-/// The highest weight that a server may have.
+/// The highest weight that a server can have.
 const HIGHEST_WEIGHT: u16 = 1000;
 
-/// Finds what a place stands for.
+/// Finds the servers at a location.
 ///
 /// # Errors
-/// Nothing was found, or nobody answered in time.
+/// Nothing was found, or no name server answered in time.
 pub async fn look_up(
     files: &SystemFiles,
     location: &ServerLocation,
@@ -45,10 +45,10 @@ pub async fn look_up(
     answer.unwrap_or_else(|_| Err(LookupError::Unanswered(format!("no answer in {limit:?}"))))
 }
 
-/// Who is asked.
+/// The sources of names: `/etc/hosts` and name servers.
 struct NameSources {
     hosts: Arc<Hosts>,
-    /// Or why nobody can be.
+    /// The name servers, or why none can be asked.
     questions: Result<Questions, LookupError>,
 }
 
@@ -71,7 +71,7 @@ impl NameSources {
                     let host = record.target.to_ascii();
                     servers.extend(found(&target.records, &host, record.port, Some(weight)));
                 }
-                // It may be there; without it the others would be all.
+                // The unanswered server may exist. Without it, the other servers would count as all of them.
                 Err(why @ LookupError::Unanswered(_)) => return Err(why),
                 Err(why) => left_out.push(format!(
                     "its record for {}:{} is left out: {why}",
@@ -106,7 +106,7 @@ impl NameSources {
         }
     }
 
-    /// What the system's file of hosts says, which is looked at first.
+    /// The addresses in `/etc/hosts`, which is looked up first.
     fn addresses_here(&self, name: &Name) -> Option<Records<IpAddr>> {
         let kinds = [RecordType::A, RecordType::AAAA].into_iter();
         let mut here = kinds.filter_map(|kind| {
@@ -119,7 +119,7 @@ impl NameSources {
             records: addresses
                 .filter_map(|record| record.data.ip_addr())
                 .collect(),
-            // The file says nothing of time, and may change at any.
+            // The file has no lifetimes, and may change at any time.
             lifetime: Duration::ZERO,
         })
     }
@@ -153,15 +153,15 @@ fn fixed(address: SocketAddr) -> Answer {
 }
 
 /// The records with the lowest priority number. The others are for when all servers of these are gone (RFC 2782), but
-/// then the proxy keeps the addresses that it knows.
+/// in that case the proxy keeps the addresses that it knows.
 fn preferred(records: &[SRV]) -> Vec<&SRV> {
     let first = records.iter().map(|record| record.priority).min();
     let is_first = |record: &&SRV| Some(record.priority) == first;
     records.iter().filter(is_first).collect()
 }
 
-/// The records' own weights, or 1 for each if they are all the same. Some name servers give each record its share of
-/// 100, which changes with the number of records.
+/// The weights of the records, or 1 for each if all are equal: some name servers give each record its share of 100, and
+/// that share changes with the number of records.
 fn weights(records: &[&SRV]) -> Vec<u16> {
     let is_same = |pair: &[&SRV]| pair[0].weight == pair[1].weight;
     if records.windows(2).all(is_same) {

@@ -1,8 +1,8 @@
-//! The addresses behind names of servers: asked for, kept, and asked for again.
+//! The addresses of named servers: look-ups, the last known addresses, and when to look up again.
 //!
-//! [`look_up`] asks, by the [`Resolver`]'s settings and as the [`SystemFiles`] say, what a [`ServerLocation`] stands for. [`NameState`]
-//! keeps what was found last, so that servers stay known when nobody answers, and says when it is time to ask again. Who
-//! does so, and what follows from an answer, is for each program to say.
+//! [`look_up`] finds what a [`ServerLocation`] stands for, by the settings in [`Resolver`] and the [`SystemFiles`].
+//! [`NameState`] keeps the last known servers, so that they stay known when no name server answers, and says when the
+//! next look-up is due. The programs make the look-ups, and decide what follows from an answer.
 
 mod answer;
 mod location;

@@ -1,20 +1,20 @@
-//! What is known of one name, and what a look-up changes of it.
+//! The state of one name, and how a look-up changes it.
 
 use std::time::{Duration, Instant};
 
 use super::answer::{Answer, LookupError, ResolvedServer, list};
 
-/// Longest time until a name is looked up again, whatever its records say.
+/// Longest time between two look-ups of a name, whatever its records say.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is known of one name.
+/// The state of one name.
 #[derive(Default)]
 pub struct NameState {
-    /// What the last look-up found that found anything.
+    /// The servers that the last successful look-up found.
     found: Vec<ResolvedServer>,
-    /// Why the last look-up brought nothing.
+    /// Why the last look-up found nothing, if it failed.
     trouble: Option<LookupError>,
-    /// What the last one left out.
+    /// Why the last successful look-up could not use some records.
     left_out: Vec<String>,
     again_at: Option<Instant>,
 }
@@ -24,51 +24,51 @@ pub struct NameState {
 pub enum Change {
     /// Nothing.
     None,
-    /// The addresses are others than before, or the first ones.
+    /// The addresses have changed, or are the first ones.
     Addresses {
-        /// All of them.
+        /// All present servers.
         now: Vec<ResolvedServer>,
-        /// How many are new.
+        /// How many addresses are new.
         came: usize,
-        /// How many are gone.
+        /// How many addresses are gone.
         went: usize,
-        /// Records that can't be used, and why.
+        /// Reasons why some records can't be used.
         left_out: Vec<String>,
     },
-    /// The addresses are the same, but the records that can't be used are others.
+    /// The addresses are the same, but other records than before can't be used. The reasons.
     LeftOut(Vec<String>),
-    /// The addresses are the same, after look-ups that brought nothing.
+    /// The addresses are the same, and look-ups work again.
     AnsweredAgain,
-    /// The look-up brought nothing, after one that did or that brought nothing for another reason.
+    /// The look-up found nothing, and the one before found something or failed for another reason.
     Trouble {
         /// Why.
         why: LookupError,
-        /// How many addresses stay as they were.
+        /// How many addresses stay known.
         kept: usize,
     },
 }
 
 impl NameState {
-    /// What was found at last; nothing if the name was never found.
+    /// The last known servers; empty if the name was never found.
     #[must_use]
     pub fn found(&self) -> &[ResolvedServer] {
         &self.found
     }
 
-    /// Why the last look-up brought nothing, if it did not.
+    /// Why the last look-up found nothing, if it failed.
     #[must_use]
     pub fn trouble(&self) -> Option<&LookupError> {
         self.trouble.as_ref()
     }
 
-    /// How long it is until the name is to be looked up again.
+    /// Time until the next look-up is due.
     #[must_use]
     pub fn due_in(&self, now: Instant) -> Duration {
         let again_at = self.again_at;
         again_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 
-    /// Takes in what a look-up brought. The name is due again when that holds no longer, but not before `min_interval`.
+    /// Takes in the result of a look-up. The next one is due when the records expire, but not before `min_interval`.
     pub fn take_in(
         &mut self,
         outcome: Result<Answer, LookupError>,
@@ -121,7 +121,7 @@ impl NameState {
 }
 
 impl Change {
-    /// Tells operators.
+    /// Logs the change for operators.
     pub fn log(&self, name: &str) {
         match self {
             Self::None => {}

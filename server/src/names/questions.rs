@@ -1,4 +1,4 @@
-//! Questions to name servers, for a name as it is written: in each search domain, as the system does.
+//! Asks name servers for a name, and for the name in each search domain, as the system's own look-ups do.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -17,25 +17,27 @@ use super::answer::LookupError;
 use super::resolver::{NameServer, Resolver};
 use super::system_files::SystemFiles;
 
-/// Of the time for a look-up, what one question to one server may take: there is time for others.
+/// The time limit for a look-up divided by this is the limit for one question to one server, so that there is time for
+/// others.
 const QUESTIONS: u32 = 4;
 
-/// Who is asked, and for what. It is made for one look-up: answers are kept by [`super::NameState`], and the files may change.
+/// The name servers and search domains. Made for each look-up, as [`super::NameState`] keeps the answers, and the
+/// system's files may change.
 pub(super) struct Questions {
     resolver: TokioResolver,
     search: Vec<Name>,
-    /// A name with so many dots is looked for as it is before it is looked for in search domains.
+    /// A name with at least this many dots is looked up unchanged first, and then in the search domains.
     ndots: usize,
 }
 
-/// Records of one kind, and for how long they hold.
+/// Records of one kind, and how long they are valid.
 pub(super) struct Records<T> {
     pub(super) records: Vec<T>,
     pub(super) lifetime: Duration,
 }
 
 impl Questions {
-    /// Asks the system's name servers, or those of the settings.
+    /// Asks the name servers in the settings, or else those of the system.
     pub(super) fn new(files: &SystemFiles, settings: &Resolver) -> Result<Self, LookupError> {
         let (config, mut options) = match files.resolver() {
             Ok(read) => read,
@@ -64,7 +66,8 @@ impl Questions {
         })
     }
 
-    /// The addresses of a host: those of IPv4, or of IPv6 if it has none, as a server with both is one server.
+    /// The addresses of a host. If it has IPv4 addresses, only these, as a server with both kinds is one server; else
+    /// its IPv6 addresses.
     pub(super) async fn addresses(&self, name: &Name) -> Result<Records<IpAddr>, LookupError> {
         let mut trouble = LookupError::NoSuchName;
         for name in whole_names(name, &self.search, self.ndots) {
@@ -98,7 +101,8 @@ impl Questions {
         for kind in [RecordType::A, RecordType::AAAA] {
             match self.ask(name, kind).await {
                 Ok(found) => return Ok(records(&found, RData::ip_addr)),
-                // Nobody says that there are none of this kind, so those of the other must not take their place.
+                // It is unknown whether there are addresses of this kind, so those of the other kind must not take
+                // their place.
                 Err(why @ LookupError::Unanswered(_)) => return Err(why),
                 Err(why) => trouble = trouble.or(why),
             }
@@ -155,7 +159,7 @@ fn name_server(server: &NameServer) -> NameServerConfig {
     NameServerConfig::new(server.0.ip(), true, connections.into())
 }
 
-/// What a name may mean, in the order in which that is looked for.
+/// The complete names that a name may stand for, in the order in which they are looked up.
 fn whole_names(name: &Name, search: &[Name], ndots: usize) -> Vec<Name> {
     let mut as_it_is = name.clone();
     as_it_is.set_fqdn(true);

@@ -1,4 +1,4 @@
-//! Who is asked for the addresses of names, and how often.
+//! Settings of look-ups: which name servers are asked, and how often.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -16,12 +16,12 @@ const DNS_PORT: u16 = 53;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Resolver {
-    /// Name servers; none: those of the system.
+    /// Name servers; empty means those of the system.
     pub servers: Vec<NameServer>,
-    /// Shortest time from one look-up of a name to the next, whatever its records say.
+    /// Shortest time between two look-ups of a name, whatever its records say.
     #[serde(with = "duration")]
     pub min_interval: Duration,
-    /// Time for one look-up in all.
+    /// Time limit for one look-up, including all its questions.
     #[serde(with = "duration")]
     pub timeout: Duration,
 }

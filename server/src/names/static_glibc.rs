@@ -1,7 +1,7 @@
-//! How a statically linked program looks up the names of machines and users.
+//! How a statically linked program looks up names of machines and users.
 
-/// Makes glibc answer by itself, from `/etc/hosts`, name servers and `/etc/passwd`, when it is part of the program. It would
-/// load the modules that `/etc/nsswitch.conf` names otherwise, and crash on those of another version of itself. To be called
+/// Makes a statically linked glibc answer by itself, from `/etc/hosts`, name servers and `/etc/passwd`. Otherwise glibc
+/// would load the modules that `/etc/nsswitch.conf` names, and crash on those of another glibc version. Must be called
 /// before any name is looked up.
 pub fn look_up_without_modules() {
     #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
@@ -19,7 +19,7 @@ mod glibc {
         reason = "Rust has no other name for a function of glibc's"
     )]
     unsafe extern "C" {
-        /// As `nss.h` declares it.
+        /// Declared as in `nss.h`.
         fn __nss_configure_lookup(database: *const c_char, sources: *const c_char) -> c_int;
     }
 

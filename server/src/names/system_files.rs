@@ -1,5 +1,5 @@
-//! What the system says about names: `/etc/hosts` and `/etc/resolv.conf`, looked at for each question, as the system's own
-//! look-ups do.
+//! The system's files about names, `/etc/hosts` and `/etc/resolv.conf`. They are read for each look-up, as the system's
+//! own look-ups do.
 
 use std::fs;
 use std::path::Path;
@@ -13,19 +13,19 @@ use parking_lot::Mutex;
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// Both files, as they were read last.
+/// The last known content of both files.
 #[derive(Default)]
 pub struct SystemFiles {
     hosts: ParsedFile<Arc<Hosts>>,
     resolver: ParsedFile<Result<(ResolverConfig, ResolverOpts), String>>,
 }
 
-/// What was made of a file's text. It is made anew only when the text changes, as whoever makes it logs what it finds odd.
+/// The parsed content of a file. It is parsed again only if the text has changed, as parsing logs what it finds wrong.
 struct ParsedFile<T>(Mutex<Option<(Vec<u8>, T)>>);
 
 impl SystemFiles {
     pub(super) fn hosts(&self) -> Arc<Hosts> {
-        // Without the file there are no hosts in it.
+        // A missing file counts as empty.
         let text = fs::read(Path::new(HOSTS)).unwrap_or_default();
         self.hosts.of(text, |text| {
             let mut hosts = Hosts::default();
@@ -39,7 +39,7 @@ impl SystemFiles {
         })
     }
 
-    /// Name servers, search domains and options; or why there are none.
+    /// Name servers, search domains and options, or why there are none.
     pub(super) fn resolver(&self) -> Result<(ResolverConfig, ResolverOpts), String> {
         let text = fs::read(Path::new(RESOLV_CONF));
         let text = text.map_err(|error| format!("{RESOLV_CONF}: {error}"))?;

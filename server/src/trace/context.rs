@@ -1,4 +1,4 @@
-//! To which trace a request belongs, as it says in its headers: W3C Trace Context, level 1
+//! The trace that a request belongs to, as its headers say by W3C Trace Context, level 1
 //! (<https://www.w3.org/TR/trace-context-1/>).
 
 use std::fmt;
@@ -7,19 +7,19 @@ use std::str::FromStr;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{SpanId, TraceId, TraceState};
 
-/// Carries the trace and the span that a request was made in.
+/// Carries the trace and the span in which a request was made.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Carries what tracing systems on the way have to say to themselves.
+/// Carries data that tracing systems on the way store for themselves.
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Bytes of a `traceparent` of version 00.
+/// Length in bytes of a `traceparent` of version 00.
 const LENGTH: usize = 55;
 
-/// Longest `tracestate` that is taken over: what a vendor should pass on (section 3.3.1.5).
+/// Most bytes of a `tracestate` that is passed on; at least as many should be (section 3.3.1.5).
 const LONGEST_STATE: usize = 512;
 
-/// The span that a request was made in, somewhere else.
+/// The span in another program in which a request was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub(super) trace: TraceId,
@@ -29,7 +29,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// What the headers of a request say; nothing if they say it in no form that is allowed, or more than once.
+    /// The caller that a request's headers name; `None` if there is none, or if `traceparent` is malformed or present
+    /// more than once.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let mut given = headers.get_all(TRACEPARENT).iter();
@@ -53,7 +54,7 @@ pub struct Ids {
     pub trace: TraceId,
     /// The span.
     pub span: SpanId,
-    /// Whether the trace is sent whatever becomes of the request.
+    /// Whether the trace is in the sample. If so, it is sent even if the request is neither slow nor failed.
     pub is_sampled: bool,
 }
 
@@ -86,7 +87,7 @@ fn put_hex(text: &mut [u8], bytes: &[u8]) {
     }
 }
 
-/// A later version may have more behind what we know (section 4.3).
+/// Parses a `traceparent`. A later version may have more after the known part (section 4.3).
 fn parse(value: &[u8]) -> Option<(TraceId, SpanId, u8)> {
     let (known, rest) = value.split_at_checked(LENGTH)?;
     let version = hex(&known[..2])?;
@@ -102,7 +103,7 @@ fn parse(value: &[u8]) -> Option<(TraceId, SpanId, u8)> {
     (trace != TraceId::INVALID && span != SpanId::INVALID).then_some((trace, span, flags))
 }
 
-/// Digits of up to 16 bytes, the letters in lower case.
+/// Reads up to 32 hexadecimal digits, with letters in lower case.
 fn hex(digits: &[u8]) -> Option<u128> {
     digits.iter().try_fold(0, |number, digit| {
         let digit = match digit {
@@ -114,7 +115,7 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-/// All `tracestate` lines as one; nothing if they are malformed or long.
+/// All `tracestate` lines as one; `None` if they are malformed or too long.
 fn state(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut joined = String::new();
     for line in headers.get_all(TRACESTATE) {

@@ -1,4 +1,5 @@
-//! Sends finished trees, from a thread of its own: a receiver that is slow, gone or refusing costs spans, never a request.
+//! Sends finished traces from a thread of its own. If the receiver is slow, gone or refuses, spans are lost, but no
+//! request waits or fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,28 +15,28 @@ use super::otlp;
 use super::settings::{Batch, Destination};
 use super::tracer::SpanCounters;
 
-/// Between two log lines about a receiver that takes nothing.
+/// Time between two log lines about a receiver that takes nothing.
 const LOG_PAUSE: Duration = Duration::from_secs(30);
 
-/// The way to the thread.
+/// The sending end of the queue to the thread.
 #[derive(Debug)]
 pub(super) struct Exporter {
     trees: mpsc::UnboundedSender<Arc<FinishedTrace>>,
-    /// Spans that are not sent yet. Added to by whoever hands a tree on, taken from by the thread.
+    /// Number of spans that are not sent yet. Increased when a trace is queued, decreased by the thread.
     waiting: Arc<AtomicUsize>,
     most: usize,
     counters: SpanCounters,
     end: Mutex<Option<ShutdownHandle>>,
 }
 
-/// How the thread is told to end, and how it tells that it has.
+/// Tells the thread to end, and learns when it has.
 #[derive(Debug)]
 struct ShutdownHandle {
     stop: oneshot::Sender<()>,
     done: oneshot::Receiver<()>,
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Sender<E> {
     exporter: E,
     trees: mpsc::UnboundedReceiver<Arc<FinishedTrace>>,
@@ -50,7 +51,7 @@ impl Exporter {
     /// Starts the thread.
     ///
     /// # Errors
-    /// Nothing can be sent to such a destination, whoever is there.
+    /// The settings of the destination can't be used.
     pub(super) fn start(
         destination: Destination,
         program: &'static str,
@@ -104,7 +105,8 @@ impl Exporter {
         })
     }
 
-    /// Sends a tree, in several batches if it is large, or counts it as dropped if too many wait. Whether it is sent.
+    /// Queues a trace to be sent, in several batches if it is large, or counts it as dropped if too many spans wait.
+    /// Returns whether it is queued.
     pub(super) fn push(&self, tree: Arc<FinishedTrace>) -> bool {
         let spans = tree.spans.len();
         let before = self.waiting.fetch_add(spans, Ordering::Relaxed);
@@ -116,7 +118,7 @@ impl Exporter {
         is_sent
     }
 
-    /// Has what waits sent, as far as there is time.
+    /// Sends what waits, as far as `limit` allows.
     pub(super) async fn finish(&self, limit: Duration) {
         let Some(ShutdownHandle { stop, done }) = self.end.lock().take() else {
             return;
@@ -129,9 +131,9 @@ impl Exporter {
     }
 }
 
-/// Whether a tree of so many spans may wait, where `before` spans wait already and `most` may. A tree that is larger than
-/// the whole queue would never fit, so it may wait as long as the queue is not full: one such tree at a time is beyond the
-/// limit, and none has more than a few hundred spans.
+/// Whether a trace of `spans` spans may wait, if `before` spans wait already and `most` may wait. A trace larger than
+/// the whole queue would never fit, so it may wait if the queue is not full. So the queue exceeds its limit by one such
+/// trace at most, and a trace has no more than a few hundred spans.
 fn has_room(before: usize, spans: usize, most: usize) -> bool {
     before + spans <= most || (spans > most && before < most)
 }
@@ -151,7 +153,8 @@ impl<E: SpanExporter> Sender<E> {
         self.send(&left).await;
     }
 
-    /// Waits until there is a batch, or what there is has waited long enough. Whether nothing more is to come.
+    /// Waits until the traces fill a batch, or the first of them has waited long enough. Returns whether no more will
+    /// come.
     async fn gather(&mut self, trees: &mut Vec<Arc<FinishedTrace>>) -> bool {
         let (mut spans, mut due) = (0, None);
         while spans < self.batch.size {

@@ -1,4 +1,4 @@
-//! A tree whose request is over.
+//! The trace of a request that is over.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,18 +8,18 @@ use serde_json::{Map, Value as Json, json};
 
 use super::span::{Kind, Record, Value};
 
-/// Why a tree is not thrown away.
+/// Why a trace is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeepReason {
-    /// It is in the sample, and nothing is wrong with it.
+    /// The trace is in the sample, and its request was neither slow nor failed.
     Sampled,
-    /// Its request took long.
+    /// The request was slow.
     Slow,
-    /// Its request failed.
+    /// The request failed.
     Failed,
 }
 
-/// The whole tree of one request in this process. The root comes first, the others as they began.
+/// All spans of one request in this process. The root comes first, the others in the order in which they began.
 #[derive(Debug)]
 pub struct FinishedTrace {
     pub(super) trace: TraceId,
@@ -38,18 +38,19 @@ pub struct FinishedTrace {
 }
 
 impl FinishedTrace {
-    /// What it takes of the memory, about.
+    /// Bytes of memory that the trace takes, roughly.
     pub(super) fn bytes(&self) -> usize {
         let spans = self.spans.iter();
         spans.map(|span| size_of::<Record>() + span.bytes()).sum()
     }
 
-    /// When a span of it began, by the clock that was read once: it may be set meanwhile.
+    /// The time of day at the moment `at`. It is counted from the time at the trace's beginning, as the clock may be
+    /// set meanwhile.
     pub(super) fn time_of(&self, at: Instant) -> SystemTime {
         self.began_at + at.saturating_duration_since(self.began)
     }
 
-    /// As `GET /traces` shows it.
+    /// The trace in the form that `GET /traces` answers.
     pub(super) fn json(&self) -> Json {
         let root = self.spans.first();
         let took = root.map_or(Duration::ZERO, |root| root.ended - root.began);
@@ -66,7 +67,7 @@ impl FinishedTrace {
             "spans_left_out": self.left_out,
             "spans": spans,
         });
-        // Routes are the hosts'.
+        // Only hosts have routes.
         if let Some(route) = of_root("http.route") {
             json["route"] = route;
         }
@@ -116,7 +117,7 @@ fn json_of(value: &Value) -> Json {
 }
 
 impl Record {
-    /// Its name and what it is about.
+    /// The span's name, followed by its target, if it has one.
     pub(super) fn full_name(&self) -> String {
         match self.target.as_ref().and_then(Value::as_str) {
             Some(target) => format!("{} {target}", self.name),
@@ -124,7 +125,7 @@ impl Record {
         }
     }
 
-    /// Its own attributes and those that it shares.
+    /// The span's own attributes and those that it shares with others.
     pub(super) fn attributes(&self) -> impl Iterator<Item = &(&'static str, Value)> {
         let shared = self.shared.iter().flat_map(|shared| shared.iter());
         shared.chain(&self.attributes)

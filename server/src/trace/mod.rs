@@ -1,12 +1,13 @@
-//! What happened to one request, as a tree of spans: where its time went, from the client to the last SQL statement.
+//! The trace of a request: a tree of spans that shows where the request spent its time, from the client to the last SQL
+//! statement.
 //!
-//! A program that traces has a [`Tracing`], which begins a tree with its root and hands the finished ones on. A
-//! [`Trace`] goes with the request and makes a [`Span`] wherever it waits for somebody; both are nothing, and cost a
-//! branch, where no tree is recorded. `context` is how a request says to which trace it belongs, `sampler` chooses which
-//! trees are sent, `tail` keeps slow and failed ones for `GET /traces`, and `export` sends trees to a collector by
-//! `otlp`, as the standard environment variables in `settings` say.
+//! A program that traces has a [`Tracing`], which begins a tree with its root and passes finished trees on. A [`Trace`]
+//! goes with the request, and makes a [`Span`] wherever the request waits for something. If no tree is recorded, both
+//! are empty and cost a branch. `context` reads from a request's headers which trace it belongs to, `sampler` chooses
+//! the trees that are sent, `tail` keeps slow and failed ones for `GET /traces`, and `export` sends trees to a
+//! collector by `otlp`, as the standard environment variables in `settings` say.
 //!
-//! Nothing here knows what a span is about: names and attributes are the programs' own.
+//! Nothing here knows what a span is about: the programs choose names and attributes.
 
 mod context;
 mod export;
@@ -27,7 +28,7 @@ pub use self::settings::{Accept, AnswerHeader, Settings};
 pub use self::span::{Kind, Span, Trace, Value, WeakTrace};
 pub use self::tracer::{SpanCounters, Tracing};
 
-/// A request's method as traces name it: anyone can invent others.
+/// A request's method as traces name it. Unknown methods become `_OTHER`, as anyone can invent new ones.
 #[must_use]
 pub fn known_method(method: &Method) -> &'static str {
     let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];

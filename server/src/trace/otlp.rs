@@ -1,4 +1,4 @@
-//! Trees in OpenTelemetry's form, and the exporter that sends them.
+//! Traces in OpenTelemetry's form, and the exporter that sends them.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -22,8 +22,8 @@ use super::finished_trace::FinishedTrace;
 use super::settings::{Destination, Protocol};
 use super::span::{Kind, Record, Value};
 
-/// The exporter for a destination. To be called in the runtime that it will be used in. It reads endpoint, headers and
-/// compression from the environment itself.
+/// The exporter for a destination. Must be called in the runtime that will use it. The exporter itself reads endpoint,
+/// headers and compression from the environment.
 pub(super) fn exporter(destination: &Destination, program: &'static str) -> Result<Otlp, String> {
     let certificate = destination.certificate.as_deref();
     let built = match destination.protocol {
@@ -51,7 +51,7 @@ pub(super) fn exporter(destination: &Destination, program: &'static str) -> Resu
     Ok(exporter)
 }
 
-/// What is sent with all trees of this process.
+/// The attributes that are sent with all traces of this process.
 fn resource(program: &'static str) -> Resource {
     let usual = Resource::builder().build();
     let is_named = usual
@@ -69,7 +69,7 @@ fn resource(program: &'static str) -> Resource {
     resource.build()
 }
 
-/// HTTP/1.1 with or without TLS.
+/// A connector for HTTP/1.1, with or without TLS.
 fn connector(certificate: Option<&Path>) -> Result<HttpsConnector<HttpConnector>, String> {
     let mut roots = RootCertStore::empty();
     match certificate {
@@ -107,7 +107,7 @@ fn tls_of_grpc(certificate: Option<&Path>) -> Result<ClientTlsConfig, String> {
     Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
 }
 
-/// The spans of a tree.
+/// The spans of a trace.
 pub(super) fn spans(tree: &FinishedTrace) -> impl Iterator<Item = SpanData> {
     let state = tree.state.as_ref().and_then(|state| state.to_str().ok());
     let state = state.and_then(|state| TraceState::from_str(state).ok());

@@ -1,5 +1,5 @@
-//! The tree of one request while it grows. Written by whoever ends a span, on whatever thread; finished when nobody holds
-//! a place in it any more.
+//! The tree of one request while it grows. Ending a span adds it, on any thread. The tree is finished when the last
+//! place in it is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,7 +16,7 @@ use super::span::Record;
 use super::tracer::Tracer;
 use crate::metrics::{Exemplar, Exemplars};
 
-/// Most spans of one tree. Further ones are left out and counted: those of a request that loops would fill the memory.
+/// Most spans of one tree. Further spans are left out and counted, as a request that loops would fill the memory.
 const MOST_SPANS: usize = 512;
 
 /// Most links of one tree.
@@ -29,7 +29,7 @@ pub(super) struct Recording {
     root: SpanId,
     is_sampled: bool,
     state: Option<HeaderValue>,
-    /// Whether the root was called from elsewhere.
+    /// Whether another program called the root.
     has_caller: bool,
     began: Instant,
     began_at: SystemTime,
@@ -37,7 +37,7 @@ pub(super) struct Recording {
     left_out: AtomicU32,
 }
 
-/// What a tree has so far.
+/// The part of a tree that has been recorded so far.
 #[derive(Debug, Default)]
 struct SpanTree {
     #[expect(
@@ -45,9 +45,9 @@ struct SpanTree {
         reason = "boxed while they were open, and moved as they are"
     )]
     spans: Vec<Box<Record>>,
-    /// With the span that each belongs to.
+    /// Links, each with the span that it belongs to.
     links: Vec<(SpanId, Ids)>,
-    /// What was measured, for the histograms that are to name the tree if it is kept.
+    /// Measured durations, for the histograms that will name the trace as an exemplar if it is kept.
     measured: Vec<(Arc<Exemplars>, Exemplar)>,
 }
 
@@ -101,7 +101,7 @@ impl Recording {
     /// Adds a span that has ended.
     pub(super) fn add(&self, record: Box<Record>) {
         let mut grown = self.grown.lock();
-        // The root ends last, and without it the others are nobody's.
+        // The root is always added: it ends last, and the other spans need it.
         if grown.spans.len() < MOST_SPANS || record.id == self.root {
             grown.spans.push(record);
         } else {
@@ -109,7 +109,7 @@ impl Recording {
         }
     }
 
-    /// Adds a link of one of its spans.
+    /// Adds a link to one of the spans.
     pub(super) fn link(&self, span: SpanId, other: Ids) {
         let mut grown = self.grown.lock();
         if grown.links.len() < MOST_LINKS {
@@ -117,8 +117,9 @@ impl Recording {
         }
     }
 
-    /// Has a histogram name the tree as an example of what took so long, if the tree is kept in the end. Costs nothing
-    /// where that is not to be expected: in trees beyond the sample whose spans are neither slow nor failed.
+    /// Notes a measured duration, so that its histogram names the trace as an exemplar, if the trace is kept in the
+    /// end. Does nothing if that is unlikely: if the trace is not in the sample, and the span is neither slow nor
+    /// failed.
     pub(super) fn measure(&self, exemplars: &Arc<Exemplars>, took: Duration, has_failed: bool) {
         if !self.tracer.may_keep(self.is_sampled, took, has_failed) {
             return;
@@ -156,7 +157,7 @@ impl Drop for Recording {
         else {
             return;
         };
-        // In the order in which they began, as people read them.
+        // People read spans in the order in which they began.
         spans.sort_by_key(|span| span.began);
         spans.insert(0, root);
         let is_kept = self.tracer.hand_on(FinishedTrace {

@@ -1,4 +1,4 @@
-//! Which trees are sent whatever becomes of the request, as `OTEL_TRACES_SAMPLER` says.
+//! Chooses the traces that are sent even if their request is neither slow nor failed, as `OTEL_TRACES_SAMPLER` says.
 
 use opentelemetry::trace::TraceId;
 
@@ -7,26 +7,26 @@ use super::context::Caller;
 /// Decides for each trace whether it is sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sampler {
-    /// Whether the caller decides, where there is one.
+    /// Whether the caller decides, if there is one.
     follows_caller: bool,
-    /// Of 2^63 traces, so many are sent.
+    /// How many of 2^63 traces are sent.
     share: u64,
 }
 
-/// All traces.
+/// The value of `share` that sends all traces.
 const ALL: u64 = 1 << 63;
 
 impl Sampler {
-    /// Each trace that begins here, and of others those that are sampled elsewhere: what OpenTelemetry does by default.
+    /// OpenTelemetry's default: all traces that begin here, and those of callers who have them in their sample.
     pub(super) const USUAL: Self = Self {
         follows_caller: true,
         share: ALL,
     };
 
-    /// The sampler of this name and argument.
+    /// The sampler with this name and argument.
     ///
     /// # Errors
-    /// No sampler has this name, or the argument is no share. The text says what to write instead.
+    /// No sampler has this name, or the argument is no share. The error says what to write instead.
     pub(super) fn named(name: &str, argument: Option<&str>) -> Result<Self, String> {
         let (follows_caller, kind) = match name.strip_prefix("parentbased_") {
             Some(kind) => (true, kind),
@@ -53,14 +53,15 @@ impl Sampler {
     pub(super) fn takes(self, trace: TraceId, caller: Option<&Caller>) -> bool {
         match caller {
             Some(caller) if self.follows_caller => caller.is_sampled,
-            // The lower half of the id, without its last bit: all programs that sample by it must agree.
+            // Compares the lower half of the trace's id, without its last bit. All programs that sample by id must do
+            // the same.
             _ => u128::from_be_bytes(trace.to_bytes()) as u64 >> 1 < self.share,
         }
     }
 }
 
 fn share(argument: Option<&str>) -> Result<u64, String> {
-    // What the specification says of a sampler without an argument.
+    // The specification defines this default for a missing argument.
     let Some(text) = argument else { return Ok(ALL) };
     match text.parse::<f64>() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok((share * ALL as f64) as u64),

@@ -1,5 +1,5 @@
-//! What is traced and where it goes: a program's own settings, and the environment variables that OpenTelemetry defines
-//! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
+//! Which requests are traced, and where traces are sent: a program's own settings, and the environment variables that
+//! OpenTelemetry defines (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -38,16 +38,16 @@ pub enum AnswerHeader {
     ServerTiming,
 }
 
-/// A program's own settings.
+/// A program's own settings of traces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Requests that take as long are slow.
+    /// Requests that take at least this long count as slow.
     #[serde(with = "duration")]
     pub slow: Duration,
-    /// Whether slow and failed requests are kept for `GET /traces` though no receiver is named.
+    /// Whether slow and failed requests are kept for `GET /traces` even if no receiver is configured.
     pub tail: bool,
-    /// Whose `traceparent` is believed.
+    /// Whose `traceparent` is trusted.
     pub accept: Accept,
     /// The header in which an answer names its trace.
     pub answer: AnswerHeader,
@@ -64,38 +64,38 @@ impl Default for Settings {
     }
 }
 
-/// How trees are sent.
+/// The protocol by which traces are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     Grpc,
     Http,
 }
 
-/// Where trees are sent, and how many at once.
+/// Where traces are sent, and in which batches.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Destination {
     pub(super) protocol: Protocol,
     pub(super) endpoint: String,
     pub(super) timeout: Duration,
-    /// Whoever may vouch for a receiver with TLS; none: whoever the world trusts.
+    /// File with the certificates of authorities that are trusted for TLS; `None` means the usual public ones.
     pub(super) certificate: Option<PathBuf>,
     pub(super) batch: Batch,
 }
 
-/// Spans on their way.
+/// Limits of queue and batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Batch {
-    /// Most that wait; more are dropped, unless they are of one tree that is larger than this.
+    /// Most spans that wait. Further spans are dropped, except for those of a single trace that is larger than this.
     pub(super) queue: usize,
-    /// Most that are sent at once.
+    /// Most spans that are sent at once.
     pub(super) size: usize,
-    /// Longest wait for others to be sent with.
+    /// Longest time that a span waits for others to be sent with.
     pub(super) delay: Duration,
-    /// Longest time for one batch.
+    /// Time limit for sending one batch.
     pub(super) timeout: Duration,
 }
 
-/// What the environment says of traces.
+/// The settings in environment variables.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Environment {
     pub(super) is_disabled: bool,
@@ -104,12 +104,12 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// Reads it. `value` gives that of a variable.
+    /// Reads the environment. `value` returns the value of a variable.
     ///
     /// # Errors
-    /// A value means nothing: which variable, and what to write instead.
+    /// A value is invalid. The error names the variable, and says what to write instead.
     pub(super) fn read(value: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        // The specification has an empty value mean the same as none.
+        // By the specification, an empty value counts as unset.
         let given = |name: &str| value(name).filter(|value| !value.is_empty());
         let variables = Variables(&given);
         let sampler = match variables.get("OTEL_TRACES_SAMPLER") {
@@ -134,7 +134,8 @@ impl Variables<'_> {
         self.0(name)
     }
 
-    /// The variable of this name for traces, or else for all that is sent; with the name that it was found under.
+    /// The value of the variable for traces, or else of the variable for everything that is exported, with the name of
+    /// that variable.
     fn of_exporter(&self, name: &str) -> Option<(String, String)> {
         ["OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"]
             .iter()
@@ -183,7 +184,8 @@ impl Variables<'_> {
         }
     }
 
-    /// The exporter reads them itself, and would leave out what it does not understand. They may hold secrets.
+    /// Checks the headers, because the exporter reads them itself and ignores what it does not understand. The error
+    /// does not repeat them, as they may hold secrets.
     fn check_headers(&self) -> Result<(), String> {
         let Some((headers, variable)) = self.of_exporter("HEADERS") else {
             return Ok(());
@@ -238,7 +240,7 @@ fn check_endpoint(endpoint: &str) -> Result<(), String> {
     let is_address = endpoint.parse::<Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
     });
-    // It may hold a password, so it is not repeated.
+    // The error does not repeat the address, as it may contain a password.
     is_address
         .then_some(())
         .ok_or_else(|| "it is no address; write for example http://127.0.0.1:4318".into())

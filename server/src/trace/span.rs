@@ -1,4 +1,4 @@
-//! Spans as they are recorded: plain values that go with the request.
+//! Spans while they are recorded: plain values that go with the request.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Weak};
@@ -11,34 +11,34 @@ use super::context::{Ids, TRACEPARENT, TRACESTATE, traceparent};
 use super::recording::Recording;
 use crate::metrics::Timing;
 
-/// On which side of a call a span is.
+/// The role of a span's program in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Answers somebody.
+    /// The span answers a request.
     Server,
-    /// Waits for somebody's answer.
+    /// The span waits for an answer.
     Client,
-    /// Neither.
+    /// The span is neither of these.
     Internal,
 }
 
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Text that the program has anyway.
+    /// Text that is part of the program.
     Static(&'static str),
     /// Text that several spans share.
     Shared(Arc<str>),
-    /// Text of its own.
+    /// Text of this attribute only.
     Text(Box<str>),
     /// A number.
     Number(i64),
-    /// Yes or no.
+    /// True or false.
     Bool(bool),
 }
 
 impl Value {
-    /// The text, if it is one.
+    /// The text, if the value is text.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self {
@@ -50,26 +50,26 @@ impl Value {
     }
 }
 
-/// What is known of a span.
+/// The recorded data of a span.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) id: SpanId,
     pub(super) parent: SpanId,
     pub(super) name: &'static str,
-    /// What the name is followed by: a route, a table.
+    /// Follows the name in the full name: a route, a table.
     pub(super) target: Option<Value>,
     pub(super) kind: Kind,
     pub(super) began: Instant,
     pub(super) ended: Instant,
     pub(super) attributes: Vec<(&'static str, Value)>,
-    /// Attributes that many spans have.
+    /// Attributes that many spans share.
     pub(super) shared: Option<Arc<[(&'static str, Value)]>>,
     pub(super) links: Vec<Ids>,
-    /// Why it failed.
+    /// Why the span failed, if it did.
     pub(super) error: Option<Cow<'static, str>>,
 }
 
-/// A span that has begun. It ends when it is dropped, and is nothing where no tree is recorded.
+/// A span that has begun. It ends when it is dropped. It is empty if no tree is recorded.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Span(Option<OpenSpan>);
@@ -80,11 +80,11 @@ struct OpenSpan {
     record: Box<Record>,
 }
 
-/// The place in the tree where a request is: spans that begin here are below it. Nothing where no tree is recorded.
+/// A request's place in its tree: spans that begin here are children of it. It is empty if no tree is recorded.
 #[derive(Clone, Debug, Default)]
 pub struct Trace(Option<TreePosition>);
 
-/// A [`Trace`] that does not keep its tree from being finished.
+/// A [`Trace`] that does not delay the end of its tree.
 #[derive(Clone, Debug, Default)]
 pub struct WeakTrace(Option<(Weak<Recording>, SpanId)>);
 
@@ -95,7 +95,7 @@ struct TreePosition {
 }
 
 impl Trace {
-    /// Where nothing is recorded.
+    /// An empty place: nothing is recorded.
     #[must_use]
     pub const fn off() -> Self {
         Self(None)
@@ -107,7 +107,7 @@ impl Trace {
         self.0.is_some()
     }
 
-    /// A span that begins here and now. `name` and whatever else there is of it have few values.
+    /// Begins a span here and now. `name`, like all names and attributes, should have few different values.
     pub fn span(&self, name: &'static str, kind: Kind) -> Span {
         match &self.0 {
             None => Span(None),
@@ -115,28 +115,29 @@ impl Trace {
         }
     }
 
-    /// Which span this is.
+    /// The ids of this place's span; `None` if nothing is recorded.
     #[must_use]
     pub fn ids(&self) -> Option<Ids> {
         let place = self.0.as_ref()?;
         Some(place.recording.ids(place.span))
     }
 
-    /// Notes that this span and another, of this or of another trace, have to do with each other.
+    /// Notes a relation between this span and another one, of the same or another trace.
     pub fn link(&self, other: &Self) {
         if let (Some(place), Some(other)) = (&self.0, other.ids()) {
             place.recording.link(place.span, other);
         }
     }
 
-    /// The same place, without keeping the tree from being finished.
+    /// The same place, without delaying the end of the tree.
     #[must_use]
     pub fn downgrade(&self) -> WeakTrace {
         let place = self.0.as_ref();
         WeakTrace(place.map(|place| (Arc::downgrade(&place.recording), place.span)))
     }
 
-    /// Says in the headers of a request that it is made here. Where nothing is recorded they stay as they are.
+    /// Writes into the headers of a request that it is made in this span. If nothing is recorded, the headers stay
+    /// unchanged.
     pub fn put(&self, headers: &mut HeaderMap) {
         let Some(place) = &self.0 else { return };
         headers.insert(TRACEPARENT, traceparent(place.recording.ids(place.span)));
@@ -146,7 +147,7 @@ impl Trace {
         }
     }
 
-    /// The `tracestate` of requests that are made here.
+    /// The `tracestate` for requests that are made here.
     #[must_use]
     pub fn state(&self) -> Option<&HeaderValue> {
         self.0.as_ref()?.recording.state()
@@ -154,7 +155,7 @@ impl Trace {
 }
 
 impl WeakTrace {
-    /// The place, if its tree is not finished; nothing is recorded otherwise.
+    /// The place, if its tree is not finished; otherwise an empty one.
     #[must_use]
     pub fn upgrade(&self) -> Trace {
         let place = self.0.as_ref().and_then(|(recording, span)| {
@@ -185,7 +186,7 @@ impl Span {
         )
     }
 
-    /// With an id that others know already.
+    /// Begins a span with an id that is already in use elsewhere.
     pub(super) fn with_id(
         recording: &Arc<Recording>,
         id: SpanId,
@@ -213,7 +214,7 @@ impl Span {
         }))
     }
 
-    /// Whether it is recorded: what is costly to find out need not be otherwise.
+    /// Whether the span is recorded. If it is not, callers can save the work of finding costly attributes.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.0.is_some()
@@ -229,21 +230,21 @@ impl Span {
         Trace(place)
     }
 
-    /// Which span this is.
+    /// The ids of this span; `None` if it is not recorded.
     #[must_use]
     pub fn ids(&self) -> Option<Ids> {
         let open = self.0.as_ref()?;
         Some(open.recording.ids(open.record.id))
     }
 
-    /// Names what the span is about, behind its name.
+    /// Sets the target that follows the span's name.
     pub fn about(&mut self, target: impl Into<Value>) {
         if let Some(record) = self.record() {
             record.target = Some(target.into());
         }
     }
 
-    /// Gives it an attribute, which it has not yet.
+    /// Adds an attribute. The span must not have it already.
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
         if let Some(record) = self.record() {
             if record.attributes.is_empty() {
@@ -253,21 +254,21 @@ impl Span {
         }
     }
 
-    /// Gives it attributes that others have too.
+    /// Sets attributes that the span shares with others.
     pub fn share(&mut self, attributes: &Arc<[(&'static str, Value)]>) {
         if let Some(record) = self.record() {
             record.shared = Some(attributes.clone());
         }
     }
 
-    /// Says why it failed.
+    /// Notes why the span failed.
     pub fn fail(&mut self, why: impl Into<Cow<'static, str>>) {
         if let Some(record) = self.record() {
             record.error = Some(why.into());
         }
     }
 
-    /// Says with what status it is answered, and that an answer from 500 on is a failure.
+    /// Notes the status of the answer. A status of 500 or above counts as a failure.
     pub fn answer(&mut self, status: u16) {
         if !self.is_on() {
             return;
@@ -278,8 +279,8 @@ impl Span {
         }
     }
 
-    /// Counts in a histogram how long this took. The bucket names the trace, if the trace is kept. Whether the span
-    /// failed must be said before, as that may decide it.
+    /// Adds a duration to a histogram. If the trace is kept, the histogram's bucket names it. Call [`Span::fail`]
+    /// before, if the span failed, as that may decide whether the trace is kept.
     pub fn measure(&self, timing: &Timing, took: Duration) {
         timing.observe(took);
         if let Some(OpenSpan { recording, record }) = &self.0 {

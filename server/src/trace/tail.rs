@@ -1,4 +1,4 @@
-//! The slow and failed requests of the last minute, kept where somebody who looks for one finds it.
+//! Keeps the slow and failed requests of the last minute, so that operators can look them up.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use serde_json::Value as Json;
 
 use super::finished_trace::FinishedTrace;
 
-/// How long one is kept.
+/// How long a trace is kept.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// Most trees at once, and most bytes of all together.
+/// Most traces at once, and most bytes of all together.
 const MOST: usize = 200;
 const MOST_BYTES: usize = 8 << 20;
 
-/// Trees by their end, the oldest first.
+/// Traces in the order of their end, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Tail(Mutex<TailBuffer>);
 
@@ -27,7 +27,7 @@ struct TailBuffer {
 }
 
 impl Tail {
-    /// Keeps a tree; others make room if need be.
+    /// Keeps a trace. Older ones make room if necessary.
     pub(super) fn keep(&self, tree: Arc<FinishedTrace>, now: Instant) {
         let bytes = tree.bytes();
         let mut kept = self.0.lock();
@@ -36,7 +36,7 @@ impl Tail {
         kept.make_room(now);
     }
 
-    /// All that are kept, or those of one `trace`, the newest first.
+    /// All kept traces, or those with the id `trace`, the newest first.
     pub(super) fn json(&self, now: Instant, trace: Option<&str>) -> Json {
         let trees: Vec<_> = {
             let mut kept = self.0.lock();

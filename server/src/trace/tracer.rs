@@ -1,4 +1,4 @@
-//! Begins trees, and says what becomes of the finished ones.
+//! Begins traces, and decides what happens to finished ones.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,18 +20,19 @@ use super::tail::Tail;
 use crate::PerSecond;
 use crate::metrics::Declare;
 
-/// Names the trace of an answer (<https://www.w3.org/TR/trace-context-2/>, where it is a draft).
+/// Names the trace of an answer (<https://www.w3.org/TR/trace-context-2/>, which is a draft).
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// Trees beyond the sample, slow or failed, that are handed on in a second. When everything fails they are all alike.
+/// Most slow or failed traces per second that are kept although they are not in the sample. If everything fails, they
+/// are all similar.
 const BEYOND_THE_SAMPLE_PER_SECOND: u32 = 100;
 
-/// How long the last traces may take to be sent, at the program's end.
+/// How long sending the last traces may take when the program ends.
 const LAST_LIMIT: Duration = Duration::from_secs(3);
 
-/// A program's traces. Nothing where it does not trace.
+/// A program's tracing. It is empty if the program does not trace.
 #[derive(Clone, Debug, Default)]
 pub struct Tracing(Option<Arc<Tracer>>);
 
@@ -43,17 +44,17 @@ pub(super) struct Tracer {
     slow: Duration,
     tail: Tail,
     exporter: Option<Exporter>,
-    /// Trees beyond the sample.
+    /// Limits the kept traces that are not in the sample.
     beyond: PerSecond,
 }
 
-/// What became of spans.
+/// Counters of spans, by what happened to them.
 #[derive(Clone, Debug)]
 pub struct SpanCounters {
     pub(super) sent: IntCounter,
-    /// There was no room for them.
+    /// Spans for which there was no room in the queue.
     pub(super) dropped: IntCounter,
-    /// The receiver did not take them.
+    /// Spans that the receiver did not take.
     pub(super) failed: IntCounter,
 }
 
@@ -61,7 +62,7 @@ impl SpanCounters {
     /// Declares the metric `name`.
     ///
     /// # Errors
-    /// There is a metric of this name.
+    /// There already is a metric of this name.
     pub fn declare(declare: &Declare<'_>, name: &str) -> prometheus::Result<Self> {
         let help = "Spans for the trace receiver: sent, dropped as too many waited, or failed as it did not take them";
         let spans: IntCounterVec = declare.counters(name, help, &["result"])?;
@@ -75,10 +76,10 @@ impl SpanCounters {
 }
 
 impl Tracing {
-    /// Begins to trace for `program` if the environment or the settings ask for it.
+    /// Starts tracing for `program`, if the environment or the settings ask for it.
     ///
     /// # Errors
-    /// A variable of the environment means nothing: which, and what to write instead.
+    /// An environment variable is invalid. The error names it, and says what to write instead.
     pub fn start(
         settings: &Settings,
         program: &'static str,
@@ -116,14 +117,14 @@ impl Tracing {
         }))))
     }
 
-    /// Whether it traces.
+    /// Whether the program traces.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The root of a request that began at `began` with these headers. Of a peer that is trusted, they say in which
-    /// trace.
+    /// The root span of a request that began at `began` with these headers. If the peer is trusted, the headers decide
+    /// which trace it belongs to.
     pub fn request(
         &self,
         name: &'static str,
@@ -138,7 +139,8 @@ impl Tracing {
         tracer.begin(name, Kind::Server, began, caller)
     }
 
-    /// The same for a request that is over at once, and neither slow nor failed: nothing if it is not in the sample.
+    /// Like [`Tracing::request`], for a request that is over at once and neither slow nor failed. The span is empty if
+    /// the request is not in the sample.
     pub fn quick_request(
         &self,
         name: &'static str,
@@ -157,7 +159,7 @@ impl Tracing {
         tracer.begin_as(trace, name, Kind::Server, began, caller)
     }
 
-    /// The root of something that no request asked for.
+    /// The root span of work that no request asked for.
     pub fn task(&self, name: &'static str) -> Span {
         match &self.0 {
             Some(tracer) => tracer.begin(name, Kind::Internal, Instant::now(), None),
@@ -165,7 +167,7 @@ impl Tracing {
         }
     }
 
-    /// The line that names the trace in the answer to a request with this root, if there is to be one.
+    /// The header that names the trace in the answer to a request with this root; `None` if answers don't name traces.
     #[must_use]
     pub fn answer_line(&self, root: Option<Ids>) -> Option<(HeaderName, HeaderValue)> {
         let (tracer, ids) = (self.0.as_ref()?, root?);
@@ -179,21 +181,21 @@ impl Tracing {
         }
     }
 
-    /// Puts that line among the headers of an answer.
+    /// Adds that header to those of an answer.
     pub fn put_answer_line(&self, root: Option<Ids>, headers: &mut HeaderMap) {
         let Some((name, value)) = self.answer_line(root) else {
             return;
         };
         if name == SERVER_TIMING {
-            // Others may have times to tell.
+            // The answer may already have a `Server-Timing` of its own.
             headers.append(name, value);
         } else {
             headers.insert(name, value);
         }
     }
 
-    /// Slow and failed requests of the last minute, or what is kept of one `trace`, the newest first: the body of
-    /// `GET /traces`.
+    /// Slow and failed requests of the last minute, or the kept ones of one `trace`, the newest first: the body of `GET
+    /// /traces`.
     #[must_use]
     pub fn tail(&self, trace: Option<&str>) -> Json {
         match &self.0 {
@@ -202,7 +204,7 @@ impl Tracing {
         }
     }
 
-    /// Sends what waits at the program's end, as far as there is time. What is handed on later is lost.
+    /// Sends the traces that wait, as far as there is time, when the program ends. Traces that finish later are lost.
     pub async fn finish(&self) {
         if let Some(exporter) = self.0.as_ref().and_then(|tracer| tracer.exporter.as_ref()) {
             exporter.finish(LAST_LIMIT).await;
@@ -246,12 +248,12 @@ impl Tracer {
         Span::with_id(&recording, recording.root(), parent, name, kind, began)
     }
 
-    /// Whether a tree with such a span may be handed on, as far as one can say before its end.
+    /// Whether a trace with such a span may be kept, as far as that is known before its end.
     pub(super) fn may_keep(&self, is_sampled: bool, took: Duration, has_failed: bool) -> bool {
         has_failed || took >= self.slow || (is_sampled && self.exporter.is_some())
     }
 
-    /// Why a tree is handed on; nothing if it is thrown away.
+    /// Why a trace is kept; `None` if it is thrown away.
     pub(super) fn judge(
         &self,
         is_sampled: bool,
@@ -270,7 +272,7 @@ impl Tracer {
         (is_sampled || self.beyond.may_pass()).then_some(why)
     }
 
-    /// Keeps a tree, and sends it. Whether it can be found anywhere then.
+    /// Keeps a trace and sends it. Returns whether it can be found anywhere afterwards.
     pub(super) fn hand_on(&self, tree: FinishedTrace) -> bool {
         let tree = Arc::new(tree);
         let is_kept = tree.why != KeepReason::Sampled;
@@ -290,7 +292,7 @@ fn trace_id(caller: Option<&Caller>) -> TraceId {
     }
 }
 
-/// An address as it may be shown.
+/// An address without user name and password, so that it may be shown.
 fn without_user(address: &str) -> String {
     match (address.split_once("://"), address.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
@@ -306,7 +308,7 @@ mod tests {
     use crate::metrics::{Format, render};
     use crate::trace::Trace;
 
-    /// One that sends nothing.
+    /// A program's tracing that sends nothing.
     fn tracing(slow: Duration) -> Tracing {
         let settings = Settings {
             accept: Accept::Trusted,

@@ -99,7 +99,7 @@ fn an_answer_that_is_replaced_counts_once() {
     assert_eq!(memory.entries.get(), 1);
 }
 
-/// Its body is another.
+/// The body of the new answer is another.
 #[tokio::test]
 async fn an_answer_that_took_the_place_of_the_one_asked_about_is_not_renewed() {
     let memory: &'static Memory = Box::leak(Box::new(memory(1 << 20)));

@@ -1,4 +1,4 @@
-//! One HTTP/2 stream as the direct way sees it.
+//! A client that speaks HTTP/2, for the direct way: one stream.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,16 +19,16 @@ use crate::message::problem::Problem;
 use crate::message::request_id::REQUEST_ID;
 use crate::request::direct::{Client, OwnFields};
 
-/// One request's client.
+/// The client of one request.
 pub(super) struct Http2Client {
     body: RecvStream,
     respond: SendResponse<Bytes>,
     /// Present once the answer's head was sent.
     answer: Option<SendStream<Bytes>>,
-    /// What was put of the answer.
+    /// The answer's head that was put and not sent.
     head: Option<Response<()>>,
     part: BytesMut,
-    /// Whether the answer ends with what was put.
+    /// Whether `part` is the end of the answer.
     is_last: bool,
 }
 
@@ -44,7 +44,7 @@ impl Http2Client {
         }
     }
 
-    /// Ends the stream without an end of its answer.
+    /// Resets the stream, so that the client knows that its answer is incomplete.
     pub(super) fn abort(&mut self) {
         self.respond.send_reset(Reason::INTERNAL_ERROR);
     }
@@ -74,7 +74,7 @@ impl Client for Http2Client {
         let mut left = length;
         while left > 0 {
             let part = next_part(&mut self.body).await.map_err(io::Error::other)?;
-            // The library makes sure that there is as much as was announced.
+            // `h2` makes sure that the body has as many bytes as were announced.
             let part = part.ok_or(io::ErrorKind::UnexpectedEof)?;
             to.extend_from_slice(&part);
             left = left.saturating_sub(part.len());
@@ -88,7 +88,7 @@ impl Client for Http2Client {
 
     fn put_head(&mut self, head: &AnswerHead<'_>, own: &OwnFields<'_>) -> Result<(), &'static str> {
         if head.is_informational() {
-            // Nobody waits for the word to go on: a body has come before an upstream is asked.
+            // No client waits for `100 Continue`: the body has come before an upstream is asked.
             return Ok(());
         }
         let mut answer = Response::new(());
@@ -122,7 +122,7 @@ impl Client for Http2Client {
     }
 
     fn put_problem(&mut self, problem: &Problem, own: &OwnFields<'_>, head_only: bool) -> u64 {
-        // The client may be gone.
+        // An error means that the client is gone.
         refuse::send(&mut self.respond, problem, own, head_only).unwrap_or(0)
     }
 
@@ -131,7 +131,7 @@ impl Client for Http2Client {
     }
 
     async fn left(&mut self) {
-        // However it went.
+        // A reset and an error both mean that the client is gone.
         _ = match &mut self.answer {
             Some(answer) => poll_fn(|cx| answer.poll_reset(cx)).await,
             None => poll_fn(|cx| self.respond.poll_reset(cx)).await,
@@ -139,7 +139,7 @@ impl Client for Http2Client {
     }
 }
 
-/// A folded value becomes one line.
+/// Reads a field's value. A folded value becomes one line.
 fn field_value(value: &[u8]) -> Result<HeaderValue, &'static str> {
     let value = HeaderValue::from_bytes(value).or_else(|_| {
         let mut line = BytesMut::with_capacity(value.len());

@@ -1,8 +1,8 @@
-//! Follows the frames that go out (RFC 9113, section 4.1).
+//! Follows the frames that the proxy sends (RFC 9113, section 4.1).
 
 use std::collections::VecDeque;
 
-/// Length, type, flags and stream.
+/// Bytes of a frame's head: length, type, flags and stream.
 const HEAD: usize = 9;
 
 const HEADERS: u8 = 1;
@@ -12,29 +12,29 @@ const GO_AWAY: u8 = 7;
 /// The request breaks the protocol (RFC 9113, sections 7 and 8.1.1).
 const PROTOCOL_ERROR: u32 = 1;
 
-/// Codes that blame nobody: no error, a mistake of ours, a stream that is no longer needed.
+/// Error codes that don't blame the client: no error, a mistake of the proxy, a stream that is no longer needed.
 const HARMLESS: [u32; 3] = [0, 2, 8];
 
-/// Streams whose answers are remembered; more than can be under way.
+/// Most streams whose answers are remembered; more than can be open at once.
 const REMEMBERED: usize = 1024;
 
-/// Where in the frames one is.
+/// The position within the frames that are sent.
 #[derive(Default)]
 pub(super) struct Frames {
     head: [u8; HEAD],
-    /// Bytes of the head that were seen.
+    /// How many bytes of the frame's head were seen.
     seen: usize,
-    /// Bytes of the payload to come.
+    /// How many bytes of the frame's payload are still to come.
     left: usize,
     code: u32,
-    /// Where the code ends in the payload, if the frame has one.
+    /// Where the error code ends in the payload; `None` if the frame has none.
     code_ends: Option<usize>,
-    /// Streams that have an answer, or the beginning of one.
+    /// Streams whose answer has begun.
     answered: VecDeque<u32>,
 }
 
 impl Frames {
-    /// Tells the code of each reset and each end of the connection that blames the client.
+    /// Follows sent bytes, and calls `blame` with the error code of each RST_STREAM and GOAWAY that blames the client.
     pub(super) fn follow(&mut self, mut bytes: &[u8], mut blame: impl FnMut(u32)) {
         while !bytes.is_empty() {
             let taken;
@@ -62,7 +62,7 @@ impl Frames {
         self.code = 0;
         self.code_ends = match self.head[3] {
             RESET => Some(4),
-            // After the last stream's number.
+            // The code follows the number of the last stream.
             GO_AWAY => Some(8),
             HEADERS => {
                 self.remember(stream(&self.head));
@@ -92,8 +92,9 @@ impl Frames {
         self.answered.push_back(stream);
     }
 
-    /// Where in the bytes to come a stream is reset because its request breaks the protocol, and which stream. A reset
-    /// at their beginning counts only if its stream has no answer yet; of a later one that is not known yet.
+    /// Finds a reset for a broken protocol (PROTOCOL_ERROR) in the bytes to be sent; returns its offset and its stream.
+    /// A reset at the very beginning counts only if its stream has no answer yet. For a later reset that is not known
+    /// yet, as frames before it may begin the answer.
     pub(super) fn unanswered_reset(&self, bytes: &[u8]) -> Option<(usize, u32)> {
         if self.seen > 0 && self.seen < HEAD {
             return None;
@@ -120,7 +121,7 @@ impl Frames {
     }
 }
 
-/// Bytes of a reset.
+/// Bytes of a whole RST_STREAM frame.
 pub(super) const RESET_BYTES: usize = HEAD + 4;
 
 fn length(head: &[u8]) -> usize {
@@ -131,14 +132,14 @@ fn stream(head: &[u8]) -> u32 {
     u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]])
 }
 
-/// A whole answer on a stream: a head that no table remembers, so that the connection's compression is not disturbed
-/// (RFC 7541, section 6.2.2), and a body that ends the stream.
+/// The frames of a whole answer on a stream. The head's fields enter no dynamic table, so that the connection's
+/// compression is not disturbed (RFC 7541, section 6.2.2). The body's frame ends the stream.
 pub(super) fn answer(stream: u32, status: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in [(":status", status)].iter().chain(fields) {
         block.push(0);
         for text in [name, value] {
-            // In seven bits; nothing here is longer.
+            // The length takes seven bits; no text here is longer.
             let text = &text.as_bytes()[..text.len().min(126)];
             block.push(text.len() as u8);
             block.extend_from_slice(text);
@@ -188,7 +189,7 @@ mod tests {
         let mut followed = Frames::default();
         assert_eq!(followed.unanswered_reset(&frames), Some((9, 3)));
         assert_eq!(followed.unanswered_reset(&frames[9..]), Some((0, 3)));
-        // In the middle of a head, and of a payload.
+        // In the middle of a head, and then of a payload.
         followed.follow(&frames[..4], |_| {});
         assert_eq!(followed.unanswered_reset(&frames[4..]), None);
         let data = 9 + RESET_BYTES + 9 + 20;

@@ -1,5 +1,6 @@
-//! The strict look at an HTTP/2 request's head: what HTTP/1.1's is checked for, and what only HTTP/2 can say. Fields
-//! that break the protocol itself, names in capitals for example, the library has reset before (RFC 9113, section 8.2.1).
+//! Checks the head of an HTTP/2 request as strictly as one of HTTP/1.1, and checks what only HTTP/2 can say. Fields
+//! that break the protocol itself, such as names in capitals, never come here: `h2` has reset their stream (RFC 9113,
+//! section 8.2.1).
 
 use bytes::{BufMut, BytesMut};
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
@@ -11,13 +12,13 @@ use pingora_http::RequestHeader;
 use crate::message::head::{self, HeadLimits};
 use crate::message::problem::Problem;
 
-/// What a field counts for besides its name and value (RFC 9113, section 6.5.2).
+/// Bytes that a field counts for in addition to its name and value (RFC 9113, section 6.5.2).
 const FIELD_BYTES: usize = 32;
 
-/// Checks a head that came over HTTP/2, by the rules for those of HTTP/1.
+/// Checks a head that came over HTTP/2 by the rules for heads of HTTP/1.
 ///
 /// # Errors
-/// What is wrong with the head.
+/// The first rule that the head breaks.
 pub(super) fn check(request: &Parts, limits: HeadLimits) -> Result<(), Problem> {
     check_size(request, limits)?;
     let method = request.method.as_str().as_bytes();
@@ -54,7 +55,7 @@ fn check_size(request: &Parts, limits: HeadLimits) -> Result<(), Problem> {
     Ok(())
 }
 
-/// One host, said once or twice (RFC 9113, section 8.3.1).
+/// The request must name one host, in `:authority`, in `Host`, or the same in both (RFC 9113, section 8.3.1).
 fn check_authority(request: &Parts) -> Result<(), Problem> {
     let mut hosts = request
         .headers
@@ -94,8 +95,8 @@ fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
     read.map(drop).map_err(Problem::Malformed)
 }
 
-/// A head that was checked, as HTTP/1.1 says it: a path for its target, the authority in `Host`, one line of cookies
-/// (RFC 9113, section 8.2.3), a length without zeros before it.
+/// Turns a checked head into the form of HTTP/1.1: a path as its target, the authority in `Host`, one line of cookies
+/// (RFC 9113, section 8.2.3), a length without leading zeros.
 pub(super) fn simplified(mut request: Parts) -> PingoraResult<RequestHeader> {
     let uri = std::mem::take(&mut request.uri);
     let target = uri.path_and_query().cloned();
@@ -115,7 +116,7 @@ pub(super) fn simplified(mut request: Parts) -> PingoraResult<RequestHeader> {
     Ok(head)
 }
 
-/// The head as HTTP/1.1 writes it.
+/// Writes the head in the form of HTTP/1.1.
 pub(super) fn raw(request: &RequestHeader) -> BytesMut {
     let mut head = BytesMut::with_capacity(256);
     let mut put = |parts: [&[u8]; 4]| parts.into_iter().for_each(|part| head.put_slice(part));
@@ -128,7 +129,7 @@ pub(super) fn raw(request: &RequestHeader) -> BytesMut {
     head
 }
 
-/// None if there is nothing to join.
+/// All cookies in one value; `None` if there are fewer than two `Cookie` lines.
 fn joined_cookies(headers: &HeaderMap) -> Option<Vec<u8>> {
     let cookies = headers.get_all(COOKIE);
     cookies.iter().nth(1)?;

@@ -1,10 +1,10 @@
-//! HTTP/2 connections (RFC 9113). The `h2` library speaks the protocol. Its streams take the direct way as a `client`, or
-//! are handed to pingora as sessions of ours, so that requests are checked like those of HTTP/1.1 and refused in the same
+//! HTTP/2 connections (RFC 9113). The `h2` library speaks the protocol. Its streams take the direct way as a `client`,
+//! or go to pingora as sessions of our own type. So requests are checked like those of HTTP/1.1 and refused in the same
 //! words, and a body that does not come has a deadline.
 //!
-//! `head` checks what a stream begins with, `session` is a stream for pingora and `body` its parts, `refuse` answers
-//! for the proxy; `watch` looks by `frames` at what the library sends. Nothing here picks an upstream, or speaks HTTP/2
-//! to one.
+//! `head` checks the head of each stream, `session` is a stream for pingora, `body` reads and sends the parts of
+//! bodies, `refuse` sends the proxy's own answers. `watch` reads, with the help of `frames`, what `h2` sends. Nothing
+//! here picks an upstream, or speaks HTTP/2 to one.
 
 mod body;
 mod client;
@@ -45,16 +45,16 @@ use crate::request::direct::{Direct, Persistence};
 use crate::request::exchange::Peer;
 use crate::request::hooks::Proxy;
 
-/// Requests at once on one connection.
+/// Most requests at once on one connection.
 const MOST_STREAMS: u32 = 100;
 
-/// Streams of one connection that are reset for breaking the protocol, before the connection is closed.
+/// Most streams of one connection that are reset for breaking the protocol before the connection is closed.
 const MOST_BROKEN: usize = 100;
 
-/// How much larger a head may be than the limit before the library refuses it in its own words.
+/// By which factor a head may exceed the limit before `h2` refuses it in its own words.
 const HEAD_SLACK: usize = 4;
 
-/// What serves one connection.
+/// Serves one HTTP/2 connection.
 pub(crate) struct Http2<'a> {
     pub(crate) proxy: &'a Arc<HttpProxy<Proxy>>,
     pub(crate) refusals: &'a Refusals,
@@ -64,7 +64,7 @@ pub(crate) struct Http2<'a> {
 
 type IncomingStream = (Request<RecvStream>, SendResponse<Bytes>);
 
-/// A request on its way, with the head that pingora would get.
+/// A request that has not been passed on, with the head that pingora would get.
 struct PendingRequest {
     head: RequestHeader,
     body: RecvStream,
@@ -81,7 +81,7 @@ impl Http2<'_> {
         };
         let mut stopping = pin!(stopping(shutdown.clone()));
         let (mut quiet, mut is_closing) = (limits.idle_timeout, false);
-        // One clock for all requests, which is set again only when it has run out.
+        // One timer for all requests. It is set again only when it has run out.
         let mut clock = pin!(sleep(quiet));
         let mut last_request = Instant::now();
         loop {
@@ -94,13 +94,13 @@ impl Http2<'_> {
                         self.begin(accepted, &digest, shutdown);
                         continue;
                     }
-                    // The library has said why, and `watch` has seen it.
+                    // `h2` has sent the reason, and `watch` has seen and logged it.
                     Some(Err(_)) | None => return,
                 },
                 () = clock.as_mut() => {
                     let left = quiet.saturating_sub(last_request.elapsed());
-                    // One that is busy is looked at again after the same time. Each request holds the digest: what is left
-                    // without any waits for a client that takes nothing more.
+                    // A busy connection is looked at again after the same time. Each request holds the digest: streams
+                    // without a request only wait for a client that reads nothing more.
                     let is_busy = connection.has_streams() && Arc::strong_count(&digest) > 1;
                     if !left.is_zero() || is_busy {
                         clock.set(sleep(if left.is_zero() { quiet } else { left }));
@@ -151,7 +151,7 @@ impl Http2<'_> {
             return self.answer(&parts, respond, &problem);
         }
         let Ok(head) = head::simplified(parts) else {
-            // Never: what was checked can be written.
+            // Never happens: a checked head can be written.
             return respond.send_reset(Reason::INTERNAL_ERROR);
         };
         let passing = PendingRequest {
@@ -161,8 +161,8 @@ impl Http2<'_> {
         };
         let (proxy, direct, client) = (self.proxy.clone(), self.direct.clone(), self.client);
         let (shutdown, digest) = (shutdown.clone(), digest.clone());
-        // On any of the threads: all requests of one client may come on one connection. In a box, as a task is moved about
-        // before it runs.
+        // On any thread, as all requests of one client may come on one connection. In a box, as the runtime moves a
+        // task before it runs.
         pingora_runtime::current_handle().spawn(Box::pin(async move {
             let Some(passing) = pass(&direct, client, passing).await else {
                 return;
@@ -178,7 +178,7 @@ impl Http2<'_> {
         }));
     }
 
-    /// Refuses the connection: its first requests are answered with the problem, and it ends.
+    /// Refuses the connection: answers its first requests with the problem, and closes it.
     pub(crate) async fn refuse(&self, mut wire: Box<Wire>, problem: Problem) {
         let limits = self.limits();
         wire.pass_all();
@@ -195,14 +195,14 @@ impl Http2<'_> {
         };
         _ = timeout(LAST_REQUEST, answered).await;
         if !is_told {
-            // It asked for nothing, and is counted nevertheless.
+            // The client made no request; the refusal is counted nevertheless.
             self.refusals
                 .note_unread(self.client.address, "2", problem.reason());
         }
     }
 }
 
-/// Passes a request on the direct way, or gives it back.
+/// Passes a request on the direct way. Returns it if it must take the long way.
 async fn pass(direct: &Direct, client: Peer, passing: PendingRequest) -> Option<PendingRequest> {
     let Some(form) = form(&passing) else {
         return Some(passing);
@@ -224,8 +224,8 @@ async fn pass(direct: &Direct, client: Peer, passing: PendingRequest) -> Option<
     None
 }
 
-/// The form of a head that says how long its body is, if that is known already: where none is announced and the stream has not
-/// ended, one may come all the same, and be refused.
+/// The form of the head, if the length of the body is known. If no length is announced and the stream has not ended, a
+/// body may still come: `None`.
 fn form(passing: &PendingRequest) -> Option<HeadForm> {
     let length = match passing.head.headers.get(CONTENT_LENGTH) {
         Some(length) => crate::message::head::content_length(length.as_bytes()).ok()?,

@@ -1,4 +1,4 @@
-//! Refusals in HTTP/2: an answer on the request's own stream, which leaves the others alone.
+//! Refusals over HTTP/2: an answer on the request's own stream, which leaves other streams alone.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::message::request_id::{REQUEST_ID, request_id};
 use crate::request::direct::OwnFields;
 
 impl Http2<'_> {
-    /// Answers for the proxy. What else comes of the request is thrown away.
+    /// Answers a request with the problem. The rest of the request is discarded.
     pub(super) fn answer(
         &self,
         request: &Parts,
@@ -52,7 +52,7 @@ impl Http2<'_> {
     }
 }
 
-/// Says how many bytes of a body the answer has.
+/// Sends the problem as an answer, and returns the number of bytes in its body.
 pub(super) fn send(
     respond: &mut SendResponse<Bytes>,
     problem: &Problem,

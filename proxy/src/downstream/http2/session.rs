@@ -1,5 +1,5 @@
-//! One HTTP/2 stream as pingora's session. Pingora's own has no deadline for a body, and sends data after an answer that
-//! must not have any.
+//! One HTTP/2 stream as pingora's session. Pingora's own HTTP/2 session has no deadline for a body, and sends data
+//! after an answer that must not have any.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ use pingora_timeout::timeout;
 use super::body::{next_part, send_part};
 use super::head;
 
-/// Most of a body that is kept for another try, as pingora keeps of HTTP/1.1's.
+/// Most bytes of a body that are kept for another try; pingora keeps as many of an HTTP/1.1 body.
 const KEPT_BODY: usize = 64 * 1024;
 
-/// Fields of one HTTP/1.1 connection, which HTTP/2 has none of (RFC 9113, section 8.2.2).
+/// Fields that concern one HTTP/1.1 connection and must not be sent over HTTP/2 (RFC 9113, section 8.2.2).
 const OF_CONNECTIONS: [HeaderName; 5] = [
     CONNECTION,
     TRANSFER_ENCODING,
@@ -44,7 +44,7 @@ type Messages = Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'st
 pub(super) struct Session {
     request: RequestHeader,
     body: RecvStream,
-    /// Whether all of the body was read.
+    /// Whether the whole body was read.
     is_read: bool,
     body_read: usize,
     body_due: Instant,
@@ -53,7 +53,7 @@ pub(super) struct Session {
     /// Present once the answer's head was sent.
     answer: Option<SendStream<Bytes>>,
     written: Option<Box<ResponseHeader>>,
-    /// Whether the answer is over.
+    /// Whether the whole answer was sent.
     is_over: bool,
     body_sent: usize,
     write_timeout: Option<Duration>,
@@ -61,7 +61,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// For a request with this head, whose body must be there within `body_timeout`.
+    /// A session for a request with this head, whose whole body must come within `body_timeout`.
     pub(super) fn new(
         request: RequestHeader,
         body: RecvStream,
@@ -86,7 +86,7 @@ impl Session {
         }
     }
 
-    /// The next part of the body that has any bytes; none after the last.
+    /// The next part of the body that is not empty; `None` after the last.
     async fn read(&mut self) -> Result<Option<Bytes>> {
         if self.is_read {
             return Ok(None);
@@ -106,7 +106,7 @@ impl Session {
         Ok(Some(part))
     }
 
-    /// Waits until the client gives the request up.
+    /// Waits until the client resets the stream or leaves, and returns that as an error.
     async fn abandoned(&mut self) -> Box<Error> {
         let reason = match &mut self.answer {
             Some(answer) => poll_fn(|cx| answer.poll_reset(cx)).await,
@@ -143,7 +143,7 @@ impl Session {
         Ok(())
     }
 
-    /// Clients may wait for the word to go on before they send a body; other words are not passed on.
+    /// Passes on `100 Continue`, as clients may wait for it before they send a body, and no other informational answer.
     fn send_informational(&mut self, status: StatusCode) -> Result<()> {
         if status != StatusCode::CONTINUE {
             return Ok(());
@@ -156,13 +156,13 @@ impl Session {
 
     async fn send_body(&mut self, data: Bytes, end: bool) -> Result<()> {
         if self.is_over {
-            // What belongs to a GET, of a HEAD or an answer without a body.
+            // The answer to a HEAD, or one without a body, is over already: drop data that would belong to a GET.
             return Ok(());
         }
         let Some(answer) = &mut self.answer else {
             return Error::e_explain(ErrorType::WriteError, "a body before its head");
         };
-        // One deadline for all of it: a client may make room for a byte at a time.
+        // One deadline for the whole part: a client may open its window by a byte at a time.
         let sending = send_part(answer, data, end, &mut self.body_sent);
         let sent = match self.write_timeout {
             Some(limit) => timeout(limit, sending)
@@ -196,10 +196,10 @@ impl Session {
         Ok(())
     }
 
-    /// Whether that was the answer's end.
+    /// Does one of pingora's tasks. Returns whether the answer is over.
     ///
     /// # Errors
-    /// Those of the upstream as they are, and those of the client as such.
+    /// An error of the upstream is returned unchanged; an error of the client is marked as one of the downstream.
     async fn do_task(&mut self, task: HttpTask) -> Result<bool> {
         let done = match task {
             HttpTask::Header(head, end) => self.send_head(head, end).map(|()| end),
@@ -216,7 +216,7 @@ impl Session {
     }
 }
 
-/// RFC 9110, section 6.4.1.
+/// Whether an answer has no body (RFC 9110, section 6.4.1).
 fn has_no_body(method: &Method, status: StatusCode) -> bool {
     *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
@@ -267,7 +267,7 @@ impl CustomSession for Session {
         Ok(is_over)
     }
 
-    // The deadline of the body is set at the start, for all of it.
+    // `new` sets one deadline for the whole body.
     fn set_read_timeout(&mut self, _: Option<Duration>) {}
 
     fn get_read_timeout(&self) -> Option<Duration> {
@@ -345,7 +345,7 @@ impl CustomSession for Session {
         self.digest.socket_digest.as_ref()?.local_addr()
     }
 
-    /// Pingora makes its requests in the background from one.
+    /// Pingora makes its background requests from this head.
     fn pseudo_raw_h1_request_header(&self) -> Bytes {
         head::raw(&self.request).freeze()
     }
@@ -367,7 +367,7 @@ impl CustomSession for Session {
         Ok(())
     }
 
-    // Messages beside request and answer: HTTP/2 has none.
+    // Custom messages beside request and answer: HTTP/2 has none.
     fn take_custom_message_reader(&mut self) -> Option<Messages> {
         None
     }

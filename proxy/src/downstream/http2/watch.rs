@@ -1,6 +1,6 @@
-//! Looks on at the frames that go out. What the library resets by itself, and why it gives up a connection, shows
-//! nowhere else. A request that it resets for breaking the protocol is answered before, in our words, as RFC 9113 allows
-//! (section 8.1.1).
+//! Reads the frames that `h2` sends. Nothing else shows which streams `h2` resets by itself, and why it gives up a
+//! connection. Before `h2` resets a request for breaking the protocol, the proxy answers it in its own words, as RFC
+//! 9113 allows (section 8.1.1).
 
 use std::io;
 use std::net::IpAddr;
@@ -18,20 +18,20 @@ use crate::message::problem::Problem;
 use crate::message::request_id::new_id;
 use crate::metrics::Reason;
 
-/// What is said of a request that the library did not understand.
+/// The answer to a request that `h2` could not read.
 const BROKEN: Problem = Problem::Malformed("the request breaks HTTP/2");
 
-/// Answers of ours on one connection. The library does not know that they use up what the client has room for, which is
-/// at least 64 KiB, so there may not be many.
+/// Most answers that are inserted on one connection. `h2` does not know that they use up the client's window, which is
+/// at least 64 KiB, so there must not be many.
 const MOST_ANSWERS: usize = 32;
 
-/// A connection whose refusals are counted and logged.
+/// A connection that counts and logs the refusals that `h2` sends.
 pub(super) struct WatchedWire {
     wire: Box<Wire>,
     frames: Frames,
-    /// An answer of ours that is not sent yet.
+    /// The inserted answer that is not sent yet.
     unsent: Bytes,
-    /// The stream that it is for: its reset comes next, and is said.
+    /// The stream of that answer: its reset comes next, and is already counted.
     answered: Option<u32>,
     answers: usize,
     refusals: Refusals,
@@ -51,7 +51,7 @@ impl WatchedWire {
         }
     }
 
-    /// Takes note of what was sent.
+    /// Follows bytes that were sent.
     fn follow(&mut self, bytes: &[u8]) {
         let (refusals, client, answered) = (&self.refusals, self.client, &mut self.answered);
         self.frames.follow(bytes, |code| {
@@ -65,8 +65,8 @@ impl WatchedWire {
         });
     }
 
-    /// How many of the bytes may be sent now. A reset of a request without an answer is held back until the bytes
-    /// before it are sent, and then until the request has been given an answer.
+    /// How many of the bytes may be sent now. A reset of a request without an answer waits until the bytes before it
+    /// are sent, and then until an answer to the request is sent.
     fn sendable(&mut self, bytes: &[u8]) -> usize {
         if self.answered.is_some() {
             return bytes.len().min(RESET_BYTES);
@@ -148,7 +148,7 @@ impl AsyncWrite for WatchedWire {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // Resets are small and stand in the first slice, with other frames that have no payload of their own.
+        // A reset is small and stands in the first slice, together with other frames without a payload of their own.
         let first = slices.iter().find(|slice| !slice.is_empty());
         let first = first.map_or(&[][..], |slice| &slice[..]);
         if self.sendable(first) < first.len() || self.answered.is_some() {

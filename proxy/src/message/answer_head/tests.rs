@@ -1,4 +1,4 @@
-//! Heads of answers, and what is no answer.
+//! Heads of answers, and bytes that are none.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The fields of a request's head that say where it ends and whom it is for, and what each of them may be.
+//! The fields of a request's head that decide where it ends and whom it is for, and the rules for each.
 
 use http::StatusCode;
 
@@ -82,7 +82,7 @@ pub(crate) fn check_expect(value: &[u8]) -> Result<(), Problem> {
     Err(Problem::NotServed(StatusCode::EXPECTATION_FAILED, refused))
 }
 
-/// A connection header must not ask a proxy to remove what frames or addresses the message.
+/// Refuses a `Connection` header that asks a proxy to remove fields that frame or address the message.
 fn check_connection(value: &[u8]) -> Result<(), Problem> {
     let protected: [&[u8]; 5] = [
         b"host",
@@ -107,7 +107,7 @@ fn check_connection(value: &[u8]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// `host [":" port]`, without user information (RFC 9110, section 4.2.4).
+/// Whether the bytes are `host [":" port]`, without user information (RFC 9110, section 4.2.4).
 pub(crate) fn is_authority(bytes: &[u8]) -> bool {
     let (host, port) = match bytes.strip_prefix(b"[") {
         Some(rest) => match memchr::memchr(b']', rest) {

@@ -1,14 +1,14 @@
-//! The body of an answer on its way: taken out of what frames it at the upstream.
+//! Takes an answer's body out of its framing at the upstream.
 
 use bytes::{Buf, BytesMut};
 use store_server::chunks::Chunks;
 
 use crate::message::answer_head::AnswerBody;
 
-/// Most room for one read.
+/// Most bytes for one read.
 const LONG_READ: usize = 64 * 1024;
 
-/// What is left of an answer's body.
+/// The part of an answer's body that is still to come.
 pub(super) enum RemainingBody {
     None,
     Length(u64),
@@ -16,15 +16,15 @@ pub(super) enum RemainingBody {
     UntilClose,
 }
 
-/// What was taken of a body at once.
+/// A part of a body, as it was taken out of its framing.
 pub(super) struct Progress {
     pub(super) part: BytesMut,
-    /// Whether that was the end of it.
+    /// Whether `part` is the end of the body.
     pub(super) is_last: bool,
 }
 
 impl RemainingBody {
-    /// All of the body.
+    /// The whole body of an answer with this framing.
     pub(super) fn new(body: AnswerBody) -> Self {
         match body {
             AnswerBody::None => Self::None,
@@ -34,7 +34,7 @@ impl RemainingBody {
         }
     }
 
-    /// How much room to read more of it into.
+    /// How many bytes the next read should have room for.
     pub(super) fn room(&self) -> usize {
         match self {
             Self::Length(left) => usize::try_from(*left).unwrap_or(LONG_READ).min(LONG_READ),
@@ -42,10 +42,10 @@ impl RemainingBody {
         }
     }
 
-    /// Takes what was read of the body.
+    /// Takes the bytes of the body out of `read`.
     ///
     /// # Errors
-    /// Its framing is malformed.
+    /// The framing of the body is malformed.
     pub(super) fn take(&mut self, read: &mut BytesMut) -> Result<Progress, &'static str> {
         Ok(match self {
             Self::None => Progress {
@@ -81,7 +81,8 @@ impl RemainingBody {
 mod tests {
     use super::*;
 
-    /// What is taken of a body that arrives in these parts, whether it ended, and what is left over.
+    /// The text that is taken of a body that comes in these parts, whether the body ended, and how many bytes are left
+    /// over.
     fn taken(body: AnswerBody, parts: &[&str]) -> (String, bool, usize) {
         let mut rest = RemainingBody::new(body);
         let (mut read, mut taken, mut is_last) = (BytesMut::new(), String::new(), false);

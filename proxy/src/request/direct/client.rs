@@ -1,4 +1,4 @@
-//! The client's end of an exchange, whatever version of HTTP it speaks.
+//! The client's end of an exchange, for any version of HTTP.
 
 use std::io;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use http::{HeaderName, HeaderValue};
 use crate::message::answer_head::AnswerHead;
 use crate::message::problem::Problem;
 
-/// What the proxy says itself in the head of an answer.
+/// The fields that the proxy adds to the head of an answer.
 pub(crate) struct OwnFields<'a> {
     pub(crate) id: &'a HeaderValue,
-    /// Names the trace, if answers are to.
+    /// The field that names the trace, if answers name it.
     pub(crate) trace: Option<&'a (HeaderName, HeaderValue)>,
 }
 
-/// Where a request comes from and its answer goes to. What is put is sent by the next [`Client::flush`], and not before.
+/// Where a request comes from and its answer goes to. The `put_` functions only collect: [`Client::flush`] sends.
 pub(crate) trait Client: Send {
-    /// The version of HTTP, as the log names it.
+    /// The version of HTTP, as the access log names it.
     const HTTP_VERSION: &'static str;
 
-    /// Adds the whole body of the request, of so many bytes, to `to`.
+    /// Appends the whole body of the request, `length` bytes, to `to`.
     ///
     /// # Errors
     /// The client left.
@@ -31,24 +31,24 @@ pub(crate) trait Client: Send {
         to: &mut BytesMut,
     ) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// Forgets what was put and not sent, as another upstream is asked.
+    /// Discards what was put and not sent, because another upstream is asked.
     fn forget(&mut self);
 
-    /// Puts the head of the answer, or of an informational one before it.
+    /// Puts the head of the answer, or of an informational answer before it.
     ///
     /// # Errors
-    /// It can't be said in the client's version of HTTP.
+    /// The client's version of HTTP has no way to write the head.
     fn put_head(&mut self, head: &AnswerHead<'_>, own: &OwnFields<'_>) -> Result<(), &'static str>;
 
-    /// Puts the next part of the answer's body, as the upstream means it: without any framing. The last one may be empty.
+    /// Puts the next part of the answer's body, without framing. The last part may be empty.
     fn put_body(&mut self, part: BytesMut, is_last: bool);
 
-    /// Puts an answer of the proxy's own, where no other has begun. Says how many bytes its body has.
+    /// Puts the proxy's own answer, if no other answer has begun. Returns the number of bytes in its body.
     fn put_problem(&mut self, problem: &Problem, own: &OwnFields<'_>, head_only: bool) -> u64;
 
-    /// Sends what was put. Whether the client took it in time.
+    /// Sends what was put. Returns whether the client took it within `limit`.
     fn flush(&mut self, limit: Duration) -> impl Future<Output = bool> + Send;
 
-    /// Ends once the client has left. May be dropped at any time.
+    /// Ends once the client has left. The future may be dropped at any time.
     fn left(&mut self) -> impl Future<Output = ()> + Send;
 }

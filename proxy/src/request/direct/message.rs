@@ -1,4 +1,4 @@
-//! A plain request as the upstream gets it.
+//! A plain request in the form that the upstream gets.
 
 use bytes::{BufMut, BytesMut};
 use store_server::trace::{TRACEPARENT, TRACESTATE, traceparent};
@@ -10,18 +10,18 @@ use crate::message::request_id::REQUEST_ID;
 use crate::request::exchange::Exchange;
 use crate::request::spans::RequestSpans;
 
-/// Room for the lines that are added.
+/// Room in bytes for the added lines.
 const ADDED: usize = 400;
 
-/// The lines that stay, what the next server is told of the request's origin and its trace, and the body.
+/// The kept lines of the head, the added lines on the request's origin and trace, and the body.
 pub(super) struct Message {
     bytes: BytesMut,
-    /// Where the value of `traceparent` begins, which is another with each try.
+    /// Offset of the value of `traceparent`, which differs for each try.
     parent_at: Option<usize>,
 }
 
 impl Message {
-    /// The head, with room for the body.
+    /// The message's head, with room for the body.
     pub(super) fn new(request: &PlainRequest<'_>, exchange: &Exchange, is_trusted: bool) -> Self {
         let origin = &exchange.origin;
         let mut head = BytesMut::with_capacity(request.bytes() + ADDED + request.body_bytes);
@@ -41,7 +41,7 @@ impl Message {
         }
     }
 
-    /// Says of which try it is.
+    /// Writes the span of the current try into `traceparent`.
     pub(super) fn name_try(&mut self, spans: &RequestSpans) {
         if let (Some(at), Some(parent)) = (self.parent_at, spans.parent()) {
             let parent = parent.as_bytes();
@@ -53,14 +53,14 @@ impl Message {
         &self.bytes
     }
 
-    /// Where the body is added.
+    /// The buffer that the body is appended to.
     pub(super) fn body(&mut self) -> &mut BytesMut {
         &mut self.bytes
     }
 }
 
-/// Says in which trace the request is, with the root's span until there is a try. Without traces, what the client said
-/// goes on.
+/// Writes the lines on the trace. Until a try begins, they name the request's root span. Without traces, the client's
+/// lines go on unchanged. Returns the offset of the value of `traceparent` that [`Message::name_try`] replaces.
 fn put_trace(
     head: &mut BytesMut,
     request: &PlainRequest<'_>,

@@ -1,9 +1,9 @@
-//! Plain requests on their direct way to an upstream, past pingora, at a fraction of the cost. `admission`, `tries` and
-//! `exchange` decide all about them, as they do for pingora's hooks; here bytes are moved. A request and its answer go
-//! on as they came, except for the lines that must differ. A `client` speaks with the client in its version of HTTP.
+//! The direct way of plain requests to an upstream, past pingora, at a fraction of the cost. `admission`, `tries` and
+//! `exchange` make all decisions, as they do for pingora's hooks; the code here moves bytes. A request and its answer
+//! go on as they came, except for the lines that must differ. A `client` speaks with the client in its version of HTTP.
 //!
-//! `message` is the request as the upstream gets it, `relay` one try, and `body` takes an answer's body out of its
-//! framing. Nothing here compresses an answer, or finds it in a cache.
+//! `message` is the request as the upstream gets it, `relay` makes one try, and `body` takes an answer's body out of
+//! its framing. Nothing here compresses an answer, or looks for it in a cache.
 
 mod body;
 mod client;
@@ -30,7 +30,7 @@ use crate::message::problem::Problem;
 use crate::table::live::{LiveTable, Table};
 use crate::upstream::Group;
 
-/// What is needed to pass such requests.
+/// Passes plain requests.
 pub(crate) struct Direct {
     pub(crate) live: Arc<LiveTable>,
     pub(crate) access_log: Arc<AccessLog>,
@@ -39,23 +39,23 @@ pub(crate) struct Direct {
 /// Whether the client's connection persists after the answer (RFC 9112, section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Persistence {
-    /// It may carry another request.
+    /// The connection may carry another request.
     Continue,
-    /// It is closed after what was put, an answer of the proxy's own.
+    /// The connection is closed after the answer that was put, which is the proxy's own.
     Close,
-    /// It is broken off: what was begun has no end.
+    /// The connection is broken off, as the answer that has begun can't be completed.
     Abort,
 }
 
-/// Why a request got no whole answer of an upstream.
+/// Why a request got no whole answer from an upstream.
 enum Abort {
-    /// The proxy answers itself, if it still can.
+    /// The proxy answers with this problem, if no answer has begun.
     Problem(Problem),
     ClientLeft,
 }
 
 impl Direct {
-    /// The group that the request goes to; none if it goes the whole way.
+    /// The group that the request goes to; `None` if the request must take the long way.
     pub(crate) fn group<'a>(
         &self,
         table: &'a Table,
@@ -70,7 +70,7 @@ impl Direct {
         (!is_for_cache && group.settings.is_plain()).then_some(group)
     }
 
-    /// Passes the request to an upstream of this group and the answer to the client.
+    /// Passes the request to an upstream of `group`, and the answer to the client.
     pub(crate) async fn pass<C: Client>(
         &self,
         table: Arc<Table>,
@@ -160,7 +160,7 @@ impl Direct {
     }
 }
 
-/// Tries as often as it may be.
+/// Tries upstreams until one answers, the client leaves, or no further try is allowed.
 async fn try_all(
     exchange: &mut Exchange,
     group: &Group,

@@ -1,4 +1,4 @@
-//! One try: the request to the upstream, and its answer to the client, part by part.
+//! One try: sends the request to the upstream, and passes the answer to the client, part by part.
 
 use std::io;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use crate::request::exchange::Exchange;
 use crate::request::tries::{Fault, Try};
 use crate::upstream::Connection;
 
-/// Room for the first read: most answers fit.
+/// Room in bytes for the first read; most answers fit.
 const READ: usize = 16 * 1024;
 
-/// An answer on its way.
+/// The state of an answer that is passed on.
 pub(super) struct Relay<'a> {
     request: &'a PlainRequest<'a>,
-    /// Of the head that went to the client.
+    /// Status of the head that was sent to the client.
     status: Option<u16>,
-    /// Of the head that goes next.
+    /// Status of the head that was put and not yet sent.
     written: Option<u16>,
-    /// Names the trace, if answers are to.
+    /// The field that names the trace, if answers name it.
     pub(super) trace: Option<(HeaderName, HeaderValue)>,
-    /// Bytes of the body that the client was sent.
+    /// Bytes of the answer's body that were sent to the client.
     pub(super) bytes_sent: u64,
 }
 
@@ -68,12 +68,12 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// The status that the client got.
+    /// The status that the client got, if it got one.
     pub(super) fn status(&self) -> Option<u16> {
         self.status
     }
 
-    /// Asks the upstream of the try, and passes its answer on.
+    /// Sends the request to the upstream of the try, and passes its answer on.
     ///
     /// # Errors
     /// Why the client has no whole answer.
@@ -110,7 +110,7 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
-    /// Passes an answer on. Whether the connection that it came on may be used again.
+    /// Passes an answer on. Returns whether its connection may carry another request.
     async fn answer(
         &mut self,
         exchange: &mut Exchange,
@@ -139,7 +139,7 @@ impl<'a> Relay<'a> {
             bytes += part.len();
             client.put_body(part, is_last);
             let room = rest.room();
-            // A head that came alone may have its body close behind it: both go in one piece then.
+            // The body may follow close behind a head that came alone: then both go out in one piece.
             if !is_last && !std::mem::replace(&mut has_begun, true) {
                 read.reserve(room);
                 if matches!(connection.stream.try_read_buf(&mut read), Ok(1..)) {
@@ -149,7 +149,7 @@ impl<'a> Relay<'a> {
             self.send(std::mem::take(&mut bytes), limits, client)
                 .await?;
             if is_last {
-                // What follows an answer that was not asked for spoils the connection.
+                // Bytes after the end of the answer belong to no request: such a connection is not used again.
                 return Ok(keeps && read.is_empty());
             }
             let limit = limits.read.min(time_left(exchange)?);
@@ -164,8 +164,9 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Takes all heads that were read, and puts what the client gets of them. What the last of them says of the body,
-    /// and whether the connection may be used after it; nothing if the answer's own head is still to come.
+    /// Takes all heads that were read out of `read`, and puts them for the client. Returns the body that follows the
+    /// answer's own head, and whether the connection may be used after it; `None` if only informational heads have
+    /// come.
     fn heads(
         &mut self,
         exchange: &mut Exchange,
@@ -202,7 +203,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Has the cache forget what the request has changed, before its client hears of that.
+    /// Lets the cache forget what the request has changed, before the client learns of the change.
     fn tell_cache(&self, exchange: &Exchange, head: &AnswerHead<'_>) {
         let cache = exchange.group().and_then(|group| group.cache);
         let (Some(cache), Ok(status)) = (cache, StatusCode::from_u16(head.status)) else {
@@ -220,7 +221,7 @@ impl<'a> Relay<'a> {
         cache.answered(&answered, |name| head.field(name.as_str().as_bytes()));
     }
 
-    /// Sends what was put, with so many bytes of the body.
+    /// Sends what was put, which includes `body_bytes` bytes of the body.
     async fn send(
         &mut self,
         body_bytes: usize,
@@ -236,12 +237,12 @@ impl<'a> Relay<'a> {
     }
 }
 
-/// The time that is left for the request.
+/// The time that the request has left.
 fn time_left(exchange: &Exchange) -> Result<Duration, Failure> {
     exchange.time_left().map_err(|_| Failure::OutOfTime)
 }
 
-/// Reads what comes next, into so much room, unless the client leaves meanwhile.
+/// Reads the next bytes, up to `room` of them, unless the client leaves meanwhile.
 async fn read_more(
     connection: &mut Connection,
     read: &mut BytesMut,

@@ -1,4 +1,4 @@
-//! The same candidate for the same key: a ketama ring, as nginx's `hash … consistent` has it. When a candidate goes,
+//! Picks the same candidate for the same key, by a ketama ring, like nginx's `hash … consistent`. If a candidate goes,
 //! only its own keys move.
 
 use std::collections::HashMap;
@@ -8,13 +8,13 @@ use pingora_ketama::{Bucket, Continuum};
 
 use super::Candidate;
 
-/// How often ketama puts a candidate on the ring for each unit of its weight.
+/// How many points on the ring ketama gives a candidate for each unit of its weight.
 const POINTS_OF_A_WEIGHT: usize = 160;
 
 /// A ring of candidates.
 pub(crate) struct ConsistentHash {
     ring: Continuum,
-    /// Steps along the ring within which every candidate is met.
+    /// Number of steps along the ring within which each candidate is met.
     points: usize,
     positions: HashMap<SocketAddr, usize>,
 }

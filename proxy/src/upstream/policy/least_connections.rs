@@ -1,10 +1,10 @@
-//! The candidate with the fewest requests in flight for its weight; among equals, one after the other.
+//! Picks the candidate with the fewest requests in flight relative to its weight; equal ones take turns.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Candidate;
 
-/// Compares what is in flight.
+/// The weights of the candidates, and where the next comparison begins.
 pub(crate) struct LeastConnections {
     weights: Vec<usize>,
     first: AtomicUsize,
@@ -25,13 +25,13 @@ impl LeastConnections {
         usable: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         let count = self.weights.len();
-        // `min_by` keeps the first of equals, so the place to begin moves on with each request.
+        // `min_by` keeps the first of equal candidates, so the next pick begins with another one.
         let first = self.first.fetch_add(1, Ordering::Relaxed);
         (0..count)
             .map(|step| first.wrapping_add(step) % count)
             .filter(|&candidate| usable(candidate))
             .map(|candidate| (candidate, in_flight(candidate)))
-            // a/v < b/w without division
+            // Compares a/v with b/w without division.
             .min_by(|&(a, busy_a), &(b, busy_b)| {
                 (busy_a * self.weights[b]).cmp(&(busy_b * self.weights[a]))
             })

@@ -1,5 +1,5 @@
-//! How the next upstream is picked, with a file for each policy. Each is pure: it knows positions in a list and what is
-//! in flight there. Nothing here knows health or time, takes a slot, or waits.
+//! Picks the next upstream, with a file for each policy. A policy is pure: it knows positions in a list and the
+//! requests in flight at each. Nothing here knows health or time, takes a slot, or waits.
 
 mod consistent_hash;
 mod least_connections;
@@ -15,11 +15,11 @@ pub(crate) use weighted::WeightedTurns;
 
 use crate::config;
 
-/// What a policy may know of one upstream.
+/// What a policy knows of one upstream.
 pub(crate) struct Candidate {
-    /// Where it is, which is what a hash ring is made of.
+    /// The address, from which a hash ring is made.
     pub(crate) address: SocketAddr,
-    /// Its share, compared with the others'.
+    /// Share of the requests, relative to other candidates' weights.
     pub(crate) weight: u16,
 }
 
@@ -46,7 +46,7 @@ impl Picker {
 
     /// The first of `count` candidates, in this policy's order of preference, that is `usable`.
     ///
-    /// `in_flight` tells how many requests a candidate has, `key` is what a hash is made of.
+    /// `in_flight` tells how many requests a candidate has; `key` is what the hash policy picks by.
     pub(crate) fn pick(
         &self,
         count: usize,

@@ -1,8 +1,8 @@
-//! One after the other.
+//! Picks one candidate after the other.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts; the count says whose turn it is.
+/// Counts picks, which tells whose turn it is.
 #[derive(Default)]
 pub(crate) struct RoundRobin {
     next: AtomicUsize,

@@ -1,11 +1,12 @@
-//! One after the other in proportion to weights, without runs: the smooth weighted round robin of nginx
-//! (<https://github.com/nginx/nginx/commit/52327e0627f49dbda1e8db695e63a4b0af4448b1>), played once beforehand.
+//! Picks candidates in proportion to their weights, without runs of the same one: the smooth weighted round robin of
+//! nginx (<https://github.com/nginx/nginx/commit/52327e0627f49dbda1e8db695e63a4b0af4448b1>), computed for a whole round
+//! in advance.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Candidate;
 
-/// A round in which each candidate has as many turns as it has weight.
+/// A round in which each candidate has as many turns as its weight.
 pub(crate) struct WeightedTurns {
     round: Vec<usize>,
     next: AtomicUsize,

@@ -1,7 +1,7 @@
-//! The last fifteen minutes of a program's metrics, so that the console needs no other server. Memory is constant: so many
-//! samples of so many lines, beside the metrics' last sums. What is beyond is left out.
+//! The last fifteen minutes of a program's metrics, so that the console needs no other server. Memory is limited to a
+//! fixed number of samples of a fixed number of lines, and the last sums of all metrics; further lines are left out.
 //!
-//! Times are ages by the clock that is never set, and no dates.
+//! Times are ages by the monotonic clock, not dates.
 
 mod panel;
 mod samples;
@@ -24,24 +24,24 @@ pub(super) const STEP: Duration = Duration::from_secs(3);
 pub(super) struct History {
     registry: Registry,
     panels: &'static [Panel],
-    /// Chosen anew by each process, so that nobody takes another's samples for the continuation of these.
+    /// A random id of this process, so that nobody takes the samples of another process for a continuation of these.
     process: String,
     samples: Mutex<Samples>,
 }
 
-/// Samples as `GET /history` shows them.
+/// Samples in the form that `GET /history` answers.
 #[derive(Debug, Serialize)]
 pub(super) struct HistoryView {
-    /// Ask for what comes after it with `?after=`.
+    /// The position of the last sample, for `?after=`.
     position: String,
-    /// Whether these samples continue those before `?after=`; otherwise they are all that there are.
+    /// Whether these samples continue those before `?after=`; if not, they are all samples that there are.
     continues: bool,
     step_s: f64,
     samples: usize,
-    /// How long ago each sample was taken, the oldest first.
+    /// Age of each sample in seconds, the oldest first.
     ages_s: Vec<f32>,
     panels: Vec<PanelView>,
-    /// Lines for which there was no room.
+    /// Number of lines that had no room.
     left_out: usize,
 }
 
@@ -56,12 +56,12 @@ struct PanelView {
 #[derive(Debug, Serialize)]
 struct LineView {
     name: String,
-    /// Null where there is none.
+    /// The values of the line; NaN, which JSON writes as null, if there is none.
     values: Vec<f32>,
 }
 
 impl History {
-    /// Of the metrics in `registry`. Nothing is read before [`History::sample`].
+    /// A history of the metrics in `registry`. Nothing is read before [`History::sample`].
     pub(super) fn new(registry: Registry, panels: &'static [Panel]) -> Self {
         Self {
             registry,
@@ -71,7 +71,7 @@ impl History {
         }
     }
 
-    /// What tells this process from others.
+    /// The random id of this process.
     pub(super) fn process(&self) -> &str {
         &self.process
     }
@@ -90,7 +90,7 @@ impl History {
         samples.take(self.panels, sums, Instant::now(), clock);
     }
 
-    /// The samples after the position `after`, or all of them if that is none of this process.
+    /// The samples after the position `after`, or all samples if it is no position of this process.
     pub(super) fn shown(&self, after: Option<&str>) -> HistoryView {
         let samples = self.samples.lock();
         let known = after
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(samples.times.len(), SAMPLES);
         assert!(samples.left_out > 0);
         drop(samples);
-        // Once they are gone from the metrics, there is room again.
+        // Once the lines are gone from the metrics, there is room again.
         requests.reset();
         for _ in 0..SAMPLES {
             history.sample();
@@ -234,7 +234,7 @@ mod tests {
         };
         assert!(values(&history, "/000").is_some());
         assert_eq!(values(&history, "/799"), None);
-        // One that has long counted, and one that is new.
+        // One line has counted for long, and one is new.
         requests.with_label_values(&["/799"]).inc();
         requests.with_label_values(&["/new"]).inc();
         history.sample();
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(counted[0], Value::Null);
         let new = values(&history, "/new").expect("a line");
         assert!(new[STILL].as_f64() > Some(0.0));
-        // It rose as much as the new one did, and not by all that it has counted.
+        // The old line rose as much as the new one, and not by all that it has counted.
         assert_eq!(counted[STILL], new[STILL]);
         assert_eq!(history.samples.lock().lines.len(), MOST_LINES);
         assert!(values(&history, "").is_some());

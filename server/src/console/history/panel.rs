@@ -1,65 +1,65 @@
-//! What a chart of the console shows, and how its numbers come from a program's metrics.
+//! The charts of the console, and how their numbers come from a program's metrics.
 
 use std::collections::BTreeMap;
 
 use prometheus::Registry;
 use prometheus::proto::{Metric, MetricFamily};
 
-/// Series of answers that failed.
+/// Series of failed answers.
 pub const FAILED: (&str, &[&str]) = ("status", &["5"]);
 
-/// What both servers count of their requests.
+/// The metrics of requests that both servers have.
 const REQUESTS: &str = "http_requests_total";
 const DURATIONS: &str = "http_request_duration_seconds";
 
-/// A chart: one metric, with a line for each combination of some of its labels.
+/// A chart: one metric, with a line for each combination of some of its labels' values.
 #[derive(Debug)]
 pub struct Panel {
-    /// What the page knows it by.
+    /// The id by which the page knows the chart.
     pub(super) id: &'static str,
-    /// What people read above it.
+    /// The title above the chart.
     pub(super) title: &'static str,
-    /// Unit of its numbers.
+    /// Unit of the numbers.
     pub(super) unit: &'static str,
     pub(super) metric: &'static str,
-    /// The labels whose values name a line; without any there is only the line of all together.
+    /// The labels whose values name a line. If empty, there is only one line, the total.
     by: &'static [&'static str],
-    /// Which of the metric's series count, by the beginning of a label's value; without this, all.
+    /// Restricts the chart to series with a label whose value begins with one of these; `None` means all series.
     only: Option<(&'static str, &'static [&'static str])>,
-    /// How a number comes from the metric.
+    /// How numbers come from the metric.
     pub(super) reading: Reading,
 }
 
 /// How a number comes from a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reading {
-    /// By how much a counter rises in a second.
+    /// How much a counter rises per second.
     Rate,
     /// The value of a gauge.
     Value,
-    /// How many seconds have passed since the Unix time that a gauge has; 0 there stands for never.
+    /// How many seconds have passed since the Unix time in a gauge; a gauge of 0 means never.
     Age,
     /// A quantile of a histogram's new observations: the value that this share of them does not exceed, in the
     /// histogram's unit.
     Quantile(f64),
-    /// The processor time of this process, in cores, as the system knows it: the metric has whole seconds only.
+    /// The processor time of this process in cores, read from the system, as the metric has whole seconds only.
     Processor,
-    /// Of what a counter rises by, the part that falls to series in which this label has one of these values.
+    /// The share of a counter's rise that belongs to series in which this label has one of these values.
     Share(&'static str, &'static [&'static str]),
 }
 
-/// What the series of one line add up to at a moment.
+/// The sum of a line's series at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Sum {
     pub(super) value: f64,
-    /// For a share: what its series add up to.
+    /// For [`Reading::Share`]: the sum of the series with one of its values.
     pub(super) part: f64,
-    /// For a quantile: upper bounds, and observations up to each.
+    /// For [`Reading::Quantile`]: upper bounds, and the number of observations up to each.
     pub(super) buckets: Vec<(f64, f64)>,
 }
 
 impl Panel {
-    /// A chart of one line, that of all series of `metric`, for now.
+    /// A chart with one line, the total of all series of `metric`.
     #[must_use]
     pub const fn new(
         id: &'static str,
@@ -79,13 +79,13 @@ impl Panel {
         }
     }
 
-    /// The requests that a server answers, with a line for each combination of these labels.
+    /// A server's requests, with a line for each combination of these labels' values.
     #[must_use]
     pub const fn requests(labels: &'static [&'static str]) -> Self {
         Self::new("requests", "Requests", "/s", Reading::Rate, REQUESTS).by(labels)
     }
 
-    /// Those of them that failed.
+    /// A server's failed requests.
     #[must_use]
     pub const fn errors(labels: &'static [&'static str]) -> Self {
         Self::new("errors", "Errors (5xx)", "/s", Reading::Rate, REQUESTS)
@@ -93,21 +93,21 @@ impl Panel {
             .only(FAILED)
     }
 
-    /// How long half of them take at most.
+    /// The median duration of requests.
     #[must_use]
     pub const fn median_latency(labels: &'static [&'static str]) -> Self {
         let half = Reading::Quantile(0.5);
         Self::new("p50", "Latency, p50", "s", half, DURATIONS).by(labels)
     }
 
-    /// How long all but the slowest hundredth take at most.
+    /// The 99th percentile of the duration of requests.
     #[must_use]
     pub const fn tail_latency(labels: &'static [&'static str]) -> Self {
         let most = Reading::Quantile(0.99);
         Self::new("p99", "Latency, p99", "s", most, DURATIONS).by(labels)
     }
 
-    /// The processor time that the program takes.
+    /// The processor time of the program.
     #[must_use]
     pub const fn processor() -> Self {
         Self::new(
@@ -119,7 +119,7 @@ impl Panel {
         )
     }
 
-    /// The memory that it takes.
+    /// The memory of the program.
     #[must_use]
     pub const fn memory() -> Self {
         Self::new(
@@ -131,21 +131,21 @@ impl Panel {
         )
     }
 
-    /// The same with a line for each combination of these labels.
+    /// Gives the chart a line for each combination of these labels' values.
     #[must_use]
     pub const fn by(mut self, labels: &'static [&'static str]) -> Self {
         self.by = labels;
         self
     }
 
-    /// The same of those series only whose label has a value that begins with one of these.
+    /// Restricts the chart to series whose label has a value that begins with one of these.
     #[must_use]
     pub const fn only(mut self, series: (&'static str, &'static [&'static str])) -> Self {
         self.only = Some(series);
         self
     }
 
-    /// What each line adds up to, by its name. The line of all series together has an empty one.
+    /// The sum of each line, by its name. The line of the total has an empty name.
     pub(super) fn sums(&self, family: Option<&MetricFamily>) -> BTreeMap<String, Sum> {
         let mut sums = BTreeMap::new();
         if self.reading == Reading::Processor {
@@ -167,7 +167,7 @@ impl Panel {
                 self.add(metric, sums.entry(self.name(metric)).or_default());
             }
         }
-        // Nothing was counted yet, which is a rate of zero.
+        // If nothing was counted yet, the rate is zero.
         if self.reading == Reading::Rate {
             sums.entry(String::new()).or_default();
         }
@@ -216,10 +216,11 @@ impl Panel {
     }
 }
 
-/// What `/proc/self/stat` says of the time in user mode and in the kernel, in hundredths of a second (`proc_pid_stat(5)`).
+/// Time in user mode and in the kernel from `/proc/self/stat`, which has hundredths of a second (`proc_pid_stat(5)`).
+/// Returns seconds, or NaN if the file can't be read.
 fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field is the program's name, in brackets, and may have spaces.
+    // The second field is the program's name in brackets, which may contain spaces.
     let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
     let fields: Vec<&str> = after.split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
@@ -235,7 +236,8 @@ fn label<'a>(metric: &'a Metric, name: &str) -> &'a str {
     found.map_or("", |label| label.value())
 }
 
-/// The metrics and labels that these charts name and a registry does not have. For tests of those who declare both.
+/// The metrics and labels that these charts name and `registry` does not have. For tests of the programs that declare
+/// both.
 #[must_use]
 pub fn undrawable(panels: &[Panel], registry: &Registry) -> Vec<String> {
     let families = registry.gather();
@@ -257,28 +259,30 @@ pub fn undrawable(panels: &[Panel], registry: &Registry) -> Vec<String> {
 }
 
 impl Reading {
-    /// The number for the time from `before`, `seconds` ago, until `now`; NaN where there is none. `clock` is the Unix time.
+    /// The number for the time from the sum `before` to the sum `now`, which are `seconds` apart; NaN if there is none.
+    /// `clock` is the Unix time.
     pub(super) fn number(self, before: &Sum, now: &Sum, seconds: f64, clock: f64) -> f64 {
-        // What fell began anew, from zero.
+        // A counter that fell has begun again from zero.
         let rise = |before: f64, now: f64| if now < before { now } else { now - before };
         match self {
             Self::Rate | Self::Processor => rise(before.value, now.value) / seconds,
             Self::Value => now.value,
             Self::Age if now.value > 0.0 => (clock - now.value).max(0.0),
             Self::Age => f64::NAN,
-            // 0 by 0 is no number.
+            // 0 divided by 0 is NaN.
             Self::Share(..) => rise(before.part, now.part) / rise(before.value, now.value),
             Self::Quantile(share) => quantile(share, before, now),
         }
     }
 
-    /// Whether the number is about the time since the sample before.
+    /// Whether the number needs the sample before.
     pub(super) fn needs_before(self) -> bool {
         !matches!(self, Self::Value | Self::Age)
     }
 }
 
-/// Estimated as Prometheus does: observations are spread evenly within a bucket, and those above the last bound are there.
+/// Estimates a quantile as Prometheus does: observations are spread evenly within a bucket, and those above the last
+/// finite bound count as that bound.
 fn quantile(share: f64, before: &Sum, now: &Sum) -> f64 {
     let is_new = before.buckets.len() != now.buckets.len() || now.value < before.value;
     let earlier = |index: usize| if is_new { 0.0 } else { before.buckets[index].1 };

@@ -1,4 +1,4 @@
-//! Samples of many lines in a ring of constant size.
+//! Samples of many lines in a ring of fixed size.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -6,23 +6,24 @@ use std::time::Instant;
 use super::LineView;
 use super::panel::{Panel, Sum};
 
-/// So many samples are fifteen minutes.
+/// Number of samples in the ring: fifteen minutes.
 pub(super) const SAMPLES: usize = 300;
 
-/// Most lines of all panels together. A store of three components has about a hundred.
+/// Most lines of all charts together. A store with three components has about a hundred.
 pub(super) const MOST_LINES: usize = 400;
 
-/// A line that had nothing to say in so many samples, which are a minute, makes room for one that has.
+/// A line whose value was zero or missing in this many samples, which are a minute, may be replaced by a line with a
+/// value.
 pub(super) const STILL: usize = 20;
 
-/// The last samples, and what lines had before.
+/// The last samples, and the last sums of all lines.
 #[derive(Default)]
 pub(super) struct Samples {
-    /// How many there were since the start; sample `n` is at `n % SAMPLES`.
+    /// Number of samples since the start; sample `n` is at index `n % SAMPLES`.
     pub(super) taken: usize,
     pub(super) times: Vec<Instant>,
     pub(super) lines: Vec<Line>,
-    /// What each panel's lines added up to when the last sample was taken, also of those that are left out.
+    /// The sums of each chart's lines at the last sample, including lines that are left out.
     sums: Vec<BTreeMap<String, Sum>>,
     pub(super) left_out: usize,
 }
@@ -30,17 +31,17 @@ pub(super) struct Samples {
 /// One line of a panel.
 pub(super) struct Line {
     panel: usize,
-    /// Empty for that of all together.
+    /// Name of the line; empty for the total.
     name: String,
     values: Box<[f32; SAMPLES]>,
-    /// The last sample in which the metric had it.
+    /// Number of the last sample in which the metric had this line.
     seen: usize,
-    /// The last sample in which it said something.
+    /// Number of the last sample in which the line's value was not zero.
     telling: usize,
 }
 
 impl Samples {
-    /// Adds a sample of what each panel's lines add up to.
+    /// Adds a sample of the sums of each chart's lines.
     pub(super) fn take(
         &mut self,
         panels: &[Panel],
@@ -55,7 +56,7 @@ impl Samples {
             let reading = panels[panel].reading;
             for (name, sum) in sums {
                 let before = before.get(panel).and_then(|sums| sums.get(name));
-                // Of the first sample nobody knows since when it counts.
+                // For the first sample, it is unknown over which time the counters have counted.
                 let value = if seconds.is_some() || !reading.needs_before() {
                     let before = before.unwrap_or(&none);
                     reading.number(before, sum, seconds.unwrap_or(1.0), clock)
@@ -69,7 +70,7 @@ impl Samples {
         self.taken += 1;
     }
 
-    /// Makes room for a sample, in which no line has a value yet. How many seconds after the one before it comes.
+    /// Begins a sample, in which no line has a value yet. Returns how many seconds have passed since the sample before.
     fn begin(&mut self, now: Instant) -> Option<f64> {
         let number = self.taken;
         let last = number.checked_sub(1).map(|last| self.times[last % SAMPLES]);
@@ -86,7 +87,7 @@ impl Samples {
         last.map(|last| (now - last).as_secs_f64().max(0.001))
     }
 
-    /// Puts what a line says into the current sample, or counts that there is no room for it.
+    /// Writes a line's value into the current sample, or counts the line as left out if there is no room.
     fn put(&mut self, panel: usize, name: &str, value: f64) {
         let number = self.taken;
         let tells = value.is_finite() && value != 0.0;
@@ -101,8 +102,8 @@ impl Samples {
         }
     }
 
-    /// The line of this name. A new one that `tells` something gets the place of the one that has told nothing for longest,
-    /// if there is no other.
+    /// The line with this name. If there is no room, a new line that `tells` something, a value other than zero,
+    /// replaces the line that has told nothing for the longest time.
     fn line(&mut self, panel: usize, name: &str, tells: bool) -> Option<&mut Line> {
         let known = |line: &Line| line.panel == panel && line.name == name;
         if let Some(at) = self.lines.iter().position(known) {
@@ -122,7 +123,7 @@ impl Samples {
         self.lines.last_mut()
     }
 
-    /// The line that has told nothing for longest. That of all together stays.
+    /// The line that has told nothing for the longest time, except for totals.
     fn stillest(&self) -> Option<usize> {
         let lines = self.lines.iter().enumerate();
         let still =
@@ -130,7 +131,7 @@ impl Samples {
         still.min_by_key(|(_, line)| line.telling).map(|(at, _)| at)
     }
 
-    /// The lines of a panel from the sample `first` on.
+    /// The lines of a chart, beginning with the sample `first`.
     pub(super) fn shown_lines(&self, panel: usize, first: usize) -> Vec<LineView> {
         let lines = self.lines.iter().filter(|line| line.panel == panel);
         let lines = lines.map(|line| LineView {
@@ -143,7 +144,7 @@ impl Samples {
     }
 }
 
-/// Four digits are more than a chart shows, and make a short text.
+/// Rounds to four digits, which are more than a chart shows and keep the text short.
 pub(super) fn rounded(value: f32) -> f32 {
     if !value.is_finite() || value == 0.0 {
         return value;
