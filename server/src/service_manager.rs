@@ -15,7 +15,7 @@ pub fn ready() {
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::debug!(%error, "There is no time to name"),
+        Err(error) => tracing::debug!(%error, "The monotonic clock can't be read"),
     }
 }
 

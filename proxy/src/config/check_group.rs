@@ -35,7 +35,7 @@ fn check_group(group: &Group) -> CheckResult {
         ));
     }
     if group.hash_on != HashOn::ClientAddress && group.policy != Policy::ConsistentHash {
-        let reason = "means nothing without policy = \"consistent_hash\"";
+        let reason = "has no effect without policy = \"consistent_hash\"";
         return Err(Complaint::new(&["hash_on"], reason));
     }
     let mut seen = HashSet::new();

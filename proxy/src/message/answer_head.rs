@@ -67,7 +67,7 @@ pub(crate) fn read(bytes: &[u8], to_head: bool) -> Result<Option<AnswerHead<'_>>
             return Err(MalformedAnswer("it is too long"));
         }
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(_) => return Err(MalformedAnswer("it is no HTTP")),
+        Err(_) => return Err(MalformedAnswer("it is not HTTP")),
     };
     let status = parsed.code.unwrap_or_default();
     let is_1_1 = parsed.version == Some(1);

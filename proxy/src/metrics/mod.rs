@@ -86,7 +86,7 @@ impl Metrics {
             )?,
             lookups: declare.counters(
                 "store_proxy_name_lookups_total",
-                "Look-ups of a server's name: ok, empty when it stands for nothing, failed when nobody answered",
+                "Look-ups of a server's name: ok, empty when the name has no addresses, failed when no name server answered",
                 &["name", "result"],
             )?,
             config_loaded: declare.gauge(

@@ -21,13 +21,13 @@ pub(super) enum AdminError {
     NotFound,
     #[error("use {0}")]
     Method(&'static str),
-    #[error("nobody asks for this listener by that name; names are set with `server.admin_names`")]
+    #[error("this listener is not known by that name; `server.admin_names` sets its names")]
     WrongHost,
     #[error("send the token in `server.admin_token_file` as `Authorization: Bearer TOKEN`")]
     NoToken,
     #[error("the admin token is wrong")]
     WrongToken,
-    #[error("changes are not made by web pages elsewhere")]
+    #[error("web pages of other origins may not make changes")]
     FromBrowser,
     #[error("a new process takes over; ask again")]
     HandingOver,

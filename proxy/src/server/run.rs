@@ -125,8 +125,14 @@ async fn take_over_drains(config: &Config, live: &LiveTable) {
     let status = async { AdminClient::at(config.server.admin, None)?.status().await };
     let running = match timeout(ASK_LIMIT, status).await {
         Ok(Ok(running)) => running,
-        Ok(Err(error)) => return tracing::warn!(%error, "Nobody says which upstreams are drained"),
-        Err(_) => return tracing::warn!("Nobody says in time which upstreams are drained"),
+        Ok(Err(error)) => {
+            return tracing::warn!(%error, "The running process did not say which upstreams are drained");
+        }
+        Err(_) => {
+            return tracing::warn!(
+                "The running process did not say in time which upstreams are drained"
+            );
+        }
     };
     for upstream in running.drained() {
         // The upstream may have been removed from the file since.

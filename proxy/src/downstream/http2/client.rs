@@ -93,11 +93,11 @@ impl Client for Http2Client {
         }
         let mut answer = Response::new(());
         *answer.status_mut() =
-            StatusCode::from_u16(head.status).map_err(|_| "its status is none")?;
+            StatusCode::from_u16(head.status).map_err(|_| "its status is invalid")?;
         let fields = answer.headers_mut();
         fields.reserve(head.fields() + 2);
         for (name, value) in head.fields_that_go_on() {
-            let name = HeaderName::from_bytes(name).map_err(|_| "a field's name is none")?;
+            let name = HeaderName::from_bytes(name).map_err(|_| "a field's name is invalid")?;
             if name != TRANSFER_ENCODING && name != REQUEST_ID {
                 fields.append(name, field_value(value)?);
             }
@@ -146,5 +146,5 @@ fn field_value(value: &[u8]) -> Result<HeaderValue, &'static str> {
         put_value(&mut line, value);
         HeaderValue::from_bytes(&line)
     });
-    value.map_err(|_| "a field's value is none")
+    value.map_err(|_| "a field's value is invalid")
 }

@@ -95,7 +95,13 @@ impl<'a> Relay<'a> {
         match sent {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(broke(Fault::Broke, &connection, error)),
-            Err(_) => return Err(broke(Fault::Stuck, &connection, "it takes nothing")),
+            Err(_) => {
+                return Err(broke(
+                    Fault::Stuck,
+                    &connection,
+                    "it did not take the request in time",
+                ));
+            }
         }
         let limits = Limits {
             read: next.read_timeout,
@@ -180,7 +186,7 @@ impl<'a> Relay<'a> {
             let Some(head) = head else { return Ok(None) };
             let length = head.length;
             if head.status == 101 {
-                let why = "it changes to a protocol that nobody asked for";
+                let why = "it switches protocols without being asked";
                 return Err(broke(Fault::Broke, connection, why));
             }
             let is_last = !head.is_informational();
@@ -259,7 +265,11 @@ async fn read_more(
     match more {
         Ok(Ok(length)) => Ok(length),
         Ok(Err(error)) => Err(broke(Fault::Broke, connection, error)),
-        Err(_) => Err(broke(Fault::Silent, connection, "it says nothing")),
+        Err(_) => Err(broke(
+            Fault::Silent,
+            connection,
+            "it did not answer in time",
+        )),
     }
 }
 
