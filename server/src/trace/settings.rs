@@ -16,12 +16,12 @@ use crate::duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Accept {
-    /// That of trusted proxies.
+    /// Of trusted proxies.
     #[default]
     Trusted,
-    /// Everybody's: whoever asks may have its requests sampled.
+    /// Of all clients: any client can have its requests sampled.
     Anyone,
-    /// Nobody's: each request begins a trace.
+    /// Of no client: each request begins a trace of its own.
     Nobody,
 }
 
