@@ -1,8 +1,8 @@
-//! What the admin interface answers, as `docs/ADMIN.md` describes it: each answer is one type, which `control` makes and
-//! `client` reads.
+//! The answers of the admin interface, which `docs/ADMIN.md` describes. Each answer is one type, which `control` makes
+//! and `client` reads.
 //!
-//! Nothing here knows how a change is made or shown. A client may be newer or older than its host, so what an answer has
-//! in some cases only is an option, and what it has besides is ignored.
+//! Nothing here knows how a change is made or shown. A client may be newer or older than its host. So fields that are
+//! not always sent are options, and unknown fields are ignored.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use store_server::build::Build;
 
 use crate::rollout::{Budget, Counts, Phase};
 
-/// The cause of a refusal: nothing is tried that could be promoted or withdrawn.
+/// The cause of a refusal: there is no canary to promote or withdraw.
 pub(crate) const NO_CANARY: &str = "no_canary";
 
 /// The cause of a refusal: another change is under way.
@@ -23,25 +23,25 @@ pub(crate) struct Change {
     pub(crate) component: String,
     /// The generation that the change was about.
     pub(crate) generation: u64,
-    /// SHA-256 of its component, in hexadecimal.
+    /// The SHA-256 digest of its component, in hexadecimal.
     pub(crate) digest: String,
-    /// How long compiling took. After a swap only.
+    /// How long compiling took; only after a swap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) compile_ms: Option<f64>,
-    /// After a swap only.
+    /// The result of the probe; only after a swap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) probe: Option<Probe>,
-    /// How long the switch itself took.
+    /// How long the switch itself took, in microseconds.
     pub(crate) switch_us: f64,
-    /// The generation that serves no longer. Nothing is replaced while a canary is tried.
+    /// The generation that no longer serves. `None` while a canary is tried, because nothing is replaced then.
     pub(crate) replaced: Option<u64>,
-    /// The trial that began.
+    /// The terms of the trial that has begun.
     pub(crate) canary: Option<TrialTerms>,
-    /// Whether a restart finds it again.
+    /// Whether the host serves this version after a restart too.
     pub(crate) persisted: bool,
 }
 
-/// What a component answered to its probe.
+/// A component's answer to its probe.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Probe {
     pub(crate) path: String,
@@ -49,30 +49,30 @@ pub(crate) struct Probe {
     pub(crate) elapsed_ms: f64,
 }
 
-/// How a canary is tried.
+/// The terms on which a canary is tried.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TrialTerms {
-    /// Of the component's requests, from 0 and below 1: that of the first step, or 0 if requests are mirrored first.
+    /// The first step's share of the component's requests, from 0 and below 1; 0 if requests are mirrored first.
     pub(crate) share: f64,
-    /// How long each step lasts.
+    /// How long each step lasts, in milliseconds.
     pub(crate) for_ms: u64,
-    /// The shares of all steps; none if requests are mirrored only.
+    /// The shares of all steps; empty if requests are only mirrored.
     #[serde(default)]
     pub(crate) steps: Vec<f64>,
-    /// Of the safe requests, the part that is mirrored before the steps.
+    /// The share of the safe requests that are mirrored before the steps.
     #[serde(default)]
     pub(crate) mirror: Option<f64>,
 }
 
-/// The answer to whoever leads a roll-out over several hosts: how it stands on this one.
+/// The answer to the command that leads a roll-out over several hosts: the state of the roll-out on this host.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RolloutStatus {
     pub(crate) phase: Phase,
-    /// Another number each time that counting begins anew.
+    /// A number that is different each time that counting begins anew.
     pub(crate) run: u64,
     pub(crate) new: Counts,
     pub(crate) stable: Counts,
-    /// How much worse the new version may be, as this host was told.
+    /// How much worse the new version may be, by the settings of this host.
     pub(crate) budget: Budget,
 }
 
@@ -90,7 +90,7 @@ pub(crate) struct Refresh {
     pub(crate) components: Vec<ComponentRefresh>,
 }
 
-/// How long one component took to make its reports anew.
+/// How long one component took to rebuild its reports.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ComponentRefresh {
     pub(crate) component: String,
@@ -100,23 +100,23 @@ pub(crate) struct ComponentRefresh {
 /// The answer to `GET /status`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Status {
-    /// Which build of the host it is.
+    /// The build of the host.
     #[serde(flatten)]
     pub(crate) build: Option<Build>,
     pub(crate) components: Vec<ComponentStatus>,
 }
 
-/// What serves one component, and what else is alive or kept of it.
+/// What serves one component, and what else of it is alive or kept.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ComponentStatus {
     pub(crate) component: String,
     pub(crate) generations: Vec<GenerationStatus>,
-    /// The trial that goes on.
+    /// The trial that is under way.
     pub(crate) canary: Option<TrialStatus>,
-    /// What the other hosts of a roll-out look for.
+    /// The state of the roll-out for its other hosts.
     #[serde(default)]
     pub(crate) rollout: Option<RolloutMark>,
-    /// How the last attempt to change it ended.
+    /// The outcome of the last attempt to change the component.
     pub(crate) last: Option<LastChange>,
 }
 
@@ -124,62 +124,63 @@ pub(crate) struct ComponentStatus {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct GenerationStatus {
     pub(crate) generation: u64,
-    /// SHA-256 of its component, in hexadecimal.
+    /// The SHA-256 digest of its component, in hexadecimal.
     pub(crate) digest: String,
     /// `live`, `canary`, `draining` or `kept`.
     pub(crate) state: String,
-    /// RFC 3339, UTC.
+    /// Since when it has been in this state: RFC 3339, in UTC.
     pub(crate) since: String,
     pub(crate) in_flight: usize,
-    /// Of the component's requests, from 0 to 1.
+    /// Its share of the component's requests, from 0 to 1.
     pub(crate) share: f64,
     /// `file` or `upload`.
     pub(crate) source: String,
 }
 
-/// How a trial stands.
+/// The state of a trial.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TrialStatus {
     pub(crate) generation: u64,
-    /// Of the component's requests, from 0 and below 1.
+    /// The canary's share of the component's requests, from 0 and below 1.
     pub(crate) share: f64,
-    /// The shares of all steps; none if requests are mirrored only.
+    /// The shares of all steps; empty if requests are only mirrored.
     #[serde(default)]
     pub(crate) steps: Vec<f64>,
-    /// The step that goes on, counted from 0; none while requests are mirrored.
+    /// The present step, counted from 0; `None` while requests are mirrored.
     #[serde(default)]
     pub(crate) step: Option<usize>,
-    /// RFC 3339, UTC: when the roll-out began, when its step did, and when that is to end; none if somebody ends it.
+    /// When the roll-out began, when its present step began, and when that step ends: RFC 3339, in UTC. `until` is
+    /// `None` if the step does not end by itself.
     #[serde(default)]
     pub(crate) began: Option<String>,
     #[serde(default)]
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
-    /// By what clients keep to a version.
+    /// What identifies clients that keep to a version.
     #[serde(default)]
     pub(crate) sticky: Option<String>,
-    /// The name of the header that testers send. Its value is for them to know.
+    /// The name of the header that testers send. Its value is not shown, because only testers should know it.
     #[serde(default)]
     pub(crate) when: Option<String>,
-    /// Whether a command leads it over several hosts, and judges by the counts of all.
+    /// Whether a command leads the roll-out over several hosts, and judges by the counts of all.
     #[serde(default)]
     pub(crate) fleet: bool,
-    /// In this step.
+    /// The counts of the present step.
     #[serde(flatten)]
     pub(crate) counts: ComparedCounts,
-    /// What this host's counts say so far: `good`, `bad` or `too few`; and why.
+    /// What follows from this host's counts so far: `good`, `bad` or `too few`. `why` is the reason in words.
     #[serde(default)]
     pub(crate) verdict: String,
     #[serde(default)]
     pub(crate) why: String,
-    /// The phases before this one, since the host started.
+    /// The passed phases, as far as they ended after the host's start.
     #[serde(default)]
     pub(crate) passed: Vec<PassedStatus>,
     #[serde(default)]
     pub(crate) mirror: Option<MirrorStatus>,
 }
 
-/// What was counted in a phase that is over.
+/// The counts of a phase that is over.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PassedStatus {
     pub(crate) share: f64,
@@ -187,7 +188,7 @@ pub(crate) struct PassedStatus {
     pub(crate) counts: ComparedCounts,
 }
 
-/// Requests of a trial, and those of the stable generation meanwhile. Latencies are none without requests.
+/// The requests of a trial, and those of the stable generation in the same time. Latencies are `None` without requests.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ComparedCounts {
     pub(crate) requests: u64,
@@ -216,43 +217,43 @@ impl ComparedCounts {
     }
 }
 
-/// What came of the copies of requests.
+/// The outcomes of mirrored requests.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct MirrorStatus {
-    /// Of the safe requests, above 0 and up to 1.
+    /// The share of the safe requests that are mirrored, above 0 and up to 1.
     pub(crate) share: f64,
     pub(crate) same: u64,
     pub(crate) different: u64,
     pub(crate) failed: u64,
     pub(crate) dropped: u64,
-    /// The last ones, the latest first.
+    /// The last differences, the latest first.
     pub(crate) differences: Vec<DifferenceStatus>,
 }
 
-/// A copy that was answered otherwise than its original.
+/// A copy whose answer differed from that of its original.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct DifferenceStatus {
-    /// RFC 3339, UTC.
+    /// When the difference was found: RFC 3339, in UTC.
     pub(crate) at: String,
     pub(crate) method: String,
-    /// The route's pattern.
+    /// The pattern of the route.
     pub(crate) route: String,
     pub(crate) what: String,
 }
 
-/// The roll-out over several hosts that this one was the last to take part in.
+/// The last roll-out over several hosts in which this host took part.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RolloutMark {
     pub(crate) id: String,
     pub(crate) phase: Phase,
 }
 
-/// What came of the latest change.
+/// The outcome of the latest change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LastChange {
     pub(crate) generation: u64,
-    /// Such as `swapped`, `promoted` or `withdrawn`.
+    /// A word such as `swapped`, `promoted` or `withdrawn`.
     pub(crate) result: String,
-    /// Why, if it was not an operator's wish.
+    /// The reason, if the change was not an operator's wish.
     pub(crate) reason: Option<String>,
 }

@@ -1,4 +1,5 @@
-//! Small files that outlast a crash: at any moment a file is the old one or the new one, whole.
+//! Small files that survive a crash: at any moment a file has either its complete old content or its complete new
+//! content.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -6,10 +7,10 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-/// Reads a file of JSON; `None` if there is none.
+/// Reads a JSON file; `None` if it does not exist.
 ///
 /// # Errors
-/// The file can't be read, or holds something else.
+/// The file can't be read, or is not valid JSON of this type.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
         Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
@@ -18,10 +19,10 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
-/// Writes a file, by way of another beside it.
+/// Writes a file: first under another name beside it, which then replaces it.
 ///
 /// # Errors
-/// The file can't be written. It is then as before.
+/// The file can't be written. It stays as it was.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = path.with_extension("partial");
     let mut file = File::create(&partial)?;
@@ -31,10 +32,10 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync)
 }
 
-/// Writes a folder's entries to the disk, so that a rename in it outlasts a crash.
+/// Writes the entries of a folder to the disk, so that a rename in it survives a crash.
 ///
 /// # Errors
-/// The disk refuses.
+/// The disk refuses the write.
 pub(crate) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

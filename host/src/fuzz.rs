@@ -1,10 +1,10 @@
-//! A fuzz target: the manifest.
+//! A fuzz target for the manifest.
 
 use std::{env, fs, process};
 
 use crate::app::Manifest;
 
-/// What is wrong with a manifest is said in one line that begins with its path.
+/// Each error is one line that begins with the path of the manifest.
 #[test]
 fn manifest() {
     store_fuzz::target("spin-toml", |input| {

@@ -1,12 +1,12 @@
 //! Serves the WebAssembly components of a Spin app: pooled MySQL and Redis behind Spin's own interfaces, Prometheus
 //! metrics, limits, and a task that keeps cached reports fresh.
 //!
-//! Each folder is one station of a request's way. `POST /orders` comes in at `http`, which reads it by the rules of
-//! `message` and asks `clients` whether its sender may have one more. `app` knows which component serves the path, and
-//! by which generation. `instance` has an instance of that generation run it, which reaches `mysql` and `redis` at
-//! addresses that `outbound` allows. `control` changes what serves, when `admin` asks for it; `client` is the
-//! operator's command that speaks to `admin`. Nothing that serves imports any of these three: `tests/it/rooms.rs` makes
-//! sure of that. `durable` writes the small files that a restart reads again.
+//! Each folder is one station of a request. `POST /orders` arrives in `http`, which reads it by the rules of `message`
+//! and asks `clients` whether its client may send one more request. `app` knows the component and the generation that
+//! serve the path. In `instance`, an instance of that generation runs the request. The instance reaches `mysql` and
+//! `redis` at addresses that `outbound` allows. `control` changes what serves, on behalf of `admin`; `client` has the
+//! operators' commands, which call `admin`. Code that serves imports none of these three, which `tests/it/rooms.rs`
+//! checks. `durable` writes the small files that a restart reads again.
 
 mod admin;
 mod answers;
@@ -58,7 +58,7 @@ use instance::{Compiler, EpochTicker, engine};
 use metrics::{Metrics, PANELS};
 use mysql::WriterRecords;
 
-/// The service that traces are of, unless the environment names another.
+/// The service name in traces, unless the environment sets another.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
 /// Why a host does not start.
@@ -67,33 +67,33 @@ pub enum StartError {
     /// The app can't be served.
     #[error(transparent)]
     App(#[from] AppError),
-    /// A flag or a variable of the host is wrong.
+    /// A flag or a variable of the host has a wrong value.
     #[error("{0}")]
     Setting(String),
     /// A database or a cache can't be reached, or refuses.
     #[error("{0}")]
     Backend(String),
-    /// A database whose tables are those of another version.
+    /// The tables of a database are those of another version.
     #[error("{0}")]
     Schema(String),
-    /// An address can't be listened on.
+    /// The host can't listen on an address.
     #[error("{flag} {address}: {source}; free the port or choose another (0 picks one)")]
     Listen {
-        /// The flag that names the address.
+        /// The flag that sets the address.
         flag: &'static str,
         /// The address.
         address: String,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The machine has no thread or socket for us, or the metrics can't be declared.
+    /// The system has no thread or socket for the host, or the metrics can't be declared.
     #[error("{0}")]
     Internal(String),
 }
 
 impl StartError {
-    /// The process's exit code: 2 for a setting, 3 for a database's schema, 4 for a taken port, none of which another start
-    /// would mend; 1 for the rest.
+    /// The process's exit code. 2 stands for a wrong setting, 3 for a database's schema and 4 for a taken port:
+    /// starting again would not help. 1 stands for anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::App(error) if error.is_setting() => 2,
@@ -111,7 +111,7 @@ pub struct Host {
     listener: TcpListener,
     admin: AdminAddress,
     server: Arc<Server>,
-    /// The refresh, the admin listener, the watch and the console; they end when this is dropped.
+    /// The refresh task, the admin listener, the file watch and the console. They end when this is dropped.
     _tasks: [JoinSet<()>; 4],
     _ticker: EpochTicker,
 }
@@ -120,7 +120,7 @@ impl Host {
     /// Checks everything, loads the app and binds the ports.
     ///
     /// # Errors
-    /// Something can't be served or bound, as [`StartError`] tells. Nothing is left running.
+    /// Something can't be served or bound; see [`StartError`]. Nothing is left running.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let metrics = Metrics::new().map_err(internal)?;
         let tracing = config.trace.settings();
@@ -137,7 +137,7 @@ impl Host {
             .map_err(|why| StartError::Setting(format!("--console-peer: {why}")))?;
         let state = state_folder(config)?;
         if let Some(state) = &state {
-            // Before anybody connects to MySQL.
+            // The records must be read before the host connects to MySQL.
             writers.keep_at(state.writers_path());
         }
         let listener = bind(config.listen).await?;
@@ -156,7 +156,7 @@ impl Host {
             state,
             writers,
         };
-        // Compiling keeps a thread busy for seconds.
+        // Loading blocks the thread for some seconds, because it compiles.
         let control = tokio::task::block_in_place(|| Control::load(&plan, parts))?;
         let admin = admin_listener.address().map_err(internal)?;
         let listens = local_address(&listener)?;
@@ -178,25 +178,25 @@ impl Host {
         })
     }
 
-    /// Where requests are served.
+    /// The address at which requests are served.
     ///
     /// # Errors
-    /// The system does not tell the address of the socket.
+    /// The system does not return the address of the socket.
     pub fn address(&self) -> Result<SocketAddr, StartError> {
         local_address(&self.listener)
     }
 
-    /// Where metrics and status are served, and changes asked for.
+    /// The address of the admin listener, for metrics, status and changes.
     pub fn admin_address(&self) -> &AdminAddress {
         &self.admin
     }
 
-    /// What reads the app again while it serves.
+    /// Reloads the app while the host serves.
     pub fn reloader(&self) -> Reloader {
         Reloader(self.control.clone())
     }
 
-    /// Serves until `stop` resolves and requests in flight are done, or the drain timeout is over.
+    /// Serves until `stop` resolves. Then lets requests in flight finish, up to the drain timeout.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         http::serve(self.server, self.listener, stop).await;
         self.control.stop();
@@ -208,7 +208,7 @@ fn internal(error: impl fmt::Display) -> StartError {
     StartError::Internal(error.to_string())
 }
 
-/// Why the app can't be served with the databases and caches that it names.
+/// The error for an app that can't be served with its databases and caches.
 fn unserved(config: &Config, unfit: &PreflightError) -> StartError {
     let said = format!("{}: {unfit}", config.app.display());
     match unfit {
@@ -217,7 +217,7 @@ fn unserved(config: &Config, unfit: &PreflightError) -> StartError {
     }
 }
 
-/// Starts what components are run with.
+/// Starts the engine, its ticker and the compiler.
 fn start_engine(config: &Config) -> Result<(Engine, EpochTicker, Compiler), StartError> {
     let memory = config.limits.memory_limit_bytes();
     let engine = engine::new(memory, config.compile_cache.as_deref());
@@ -233,7 +233,7 @@ fn purger(config: &Config, metrics: &Arc<Metrics>) -> Arc<Purger> {
     Purger::new(proxies, token_file, metrics.clone())
 }
 
-/// What connections of clients are served with.
+/// The parts that all connections of clients share.
 fn server(
     config: &Config,
     control: &Control,
@@ -274,7 +274,7 @@ fn start_tasks(
     ]
 }
 
-/// The console of this host and of those that it is told of.
+/// The console of this host and of the members that its settings name.
 fn console(
     config: &Config,
     listens: SocketAddr,
@@ -290,7 +290,7 @@ fn console(
     Console::new(program, &PANELS, metrics.registry(), members)
 }
 
-/// The token; without one only this machine may reach the admin listener.
+/// Reads the admin token. Refuses an admin listener that other machines can reach if there is no token.
 fn admin_token(config: &Config) -> Result<Token, StartError> {
     let token = Token::load(&config.swap).map_err(StartError::Setting)?;
     if !token.is_set() && !config.admin_listen.is_local() {
@@ -302,15 +302,15 @@ fn admin_token(config: &Config) -> Result<Token, StartError> {
     Ok(token)
 }
 
-/// The value of `--state-folder` for a host that keeps nothing.
+/// The value of `--state-folder` for a host without a state folder.
 const NO_FOLDER: &str = "none";
 
-/// The folder in which swaps survive a restart: the one that is named, or one for this host beside the app.
+/// The folder in which swaps survive a restart: the one in the settings, or a folder for this host beside the app.
 fn state_folder(config: &Config) -> Result<Option<StateFolder>, StartError> {
     let path: PathBuf = match (&config.swap.state_folder, config.listen.port()) {
         (Some(path), _) if path.as_os_str() == NO_FOLDER => return Ok(None),
         (Some(path), _) => path.clone(),
-        // A host that picks a port would have another folder each time.
+        // With port 0 the system chooses the port, so the host would have another folder after each start.
         (None, 0) => {
             tracing::info!("Swaps end with this process: keep them with --state-folder");
             return Ok(None);

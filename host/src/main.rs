@@ -1,4 +1,4 @@
-//! `store-host`: serves an app, or migrates its database.
+//! `store-host`: serves an app, migrates its database, or runs an operator's command.
 
 #[cfg(feature = "jemalloc")]
 use std::ffi::{CStr, c_char};
@@ -14,27 +14,28 @@ use store_server::{logging, names, service_manager};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// jemalloc instead of glibc's allocator, which keeps seven free pieces of a size for each thread: fewer than the requests that
-/// an instance serves at once.
+/// jemalloc replaces glibc's allocator. For each thread, glibc keeps only seven free blocks of one size, which is fewer
+/// than the requests that an instance serves at once.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Free memory goes back to the system after half a second, from a thread of its own; that of compiling a component would
-/// otherwise stay. <https://jemalloc.net/jemalloc.3.html#tuning>
+/// jemalloc returns free memory to the system after half a second, in a background thread. Without this, the memory
+/// that was used to compile a component would stay allocated. <https://jemalloc.net/jemalloc.3.html#tuning>
 #[cfg(feature = "jemalloc")]
 #[expect(unsafe_code, reason = "jemalloc looks for this name")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 static ALLOCATOR_SETTINGS: Option<&'static c_char> = {
     const TEXT: &CStr = c"background_thread:true,narenas:2,dirty_decay_ms:500,muzzy_decay_ms:0";
-    // SAFETY: the text lives for ever, and is not written to.
+    // SAFETY: the text is static and is never written to.
     Some(unsafe { &*TEXT.as_ptr() })
 };
 
 /// The program's name in its messages.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// How long the process waits at its end for tasks that were cut off: a component in an endless loop never frees its thread.
+/// How long the process waits at its end for tasks that were cut off. A component in an endless loop never gives its
+/// thread back.
 const ABANDON_AFTER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
@@ -62,8 +63,8 @@ fn main() -> ExitCode {
     code
 }
 
-/// How many tasks a thread runs between two looks at timers and sockets. Each may take the millisecond for which a component
-/// may compute at a time: with tokio's 61, what arrives would wait for 61 ms.
+/// How many tasks a thread runs between two polls of timers and sockets. Each task may run a component for up to a
+/// millisecond, so with tokio's default of 61, events could wait for 61 ms.
 const EVENT_INTERVAL: u32 = 16;
 
 fn runtime() -> std::io::Result<Runtime> {
@@ -85,7 +86,7 @@ async fn serve(config: &Config) -> ExitCode {
 }
 
 async fn run(config: &Config) -> Result<(), StartError> {
-    // Before anything is started, so that no signal finds the default action.
+    // Signals are caught before anything is started, so that none has its default effect.
     let mut signals = Signals::catch().map_err(|error| StartError::Internal(error.to_string()))?;
     let host = Host::start(config).await?;
     announce(&host)?;
@@ -101,7 +102,7 @@ async fn run(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// What the system and operators tell the process.
+/// The signals of the system and of operators.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -117,7 +118,7 @@ impl Signals {
         })
     }
 
-    /// Resolves at SIGTERM or SIGINT. SIGHUP reloads the app meanwhile.
+    /// Resolves at SIGTERM or SIGINT. Until then, SIGHUP reloads the app.
     async fn stop(&mut self, reloader: &Reloader) {
         loop {
             tokio::select! {
@@ -125,7 +126,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.hang_up.recv() => {
                     let reloader = reloader.clone();
-                    // A task of its own: a slow database must not keep the next signal waiting.
+                    // The reload runs in a task of its own, so that a slow database does not delay the next signal.
                     tokio::spawn(async move {
                         service_manager::reloading();
                         reloader.reload().await;
@@ -137,7 +138,7 @@ impl Signals {
     }
 }
 
-/// Prints two lines on stdout, for people and for scripts that start a host on port 0.
+/// Prints two lines on stdout, for people, and for scripts that start a host on port 0.
 fn announce(host: &Host) -> Result<(), StartError> {
     let address = host.address()?;
     let admin = host.admin_address();
@@ -167,7 +168,7 @@ async fn migrate_all(settings: Migrate) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Carries out an operator's command on hosts that run elsewhere.
+/// Runs an operator's command on hosts that run elsewhere.
 async fn operate(command: client::Command) -> ExitCode {
     match client::run(command).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Doors to the crate's insides for `benches/`, with the feature `micro` only: no part of the library.
+//! Access to internals of the crate for `benches/`, only with the feature `micro`. It is not part of the library.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,14 +44,14 @@ impl Routes {
     }
 }
 
-/// A component with all of the host's limits, without HTTP around it.
+/// A component with all limits of the host, but without HTTP around it.
 pub struct Component {
     generation: Arc<Generation>,
     _ticker: EpochTicker,
 }
 
 impl Component {
-    /// Compiles the component `id` of an app. Inside a runtime.
+    /// Compiles the component `id` of an app. Must be called inside a runtime.
     ///
     /// # Errors
     /// The app can't be served.
@@ -72,7 +72,7 @@ impl Component {
         })
     }
 
-    /// Has `GET path` answered, and reads the answer. Gives its length.
+    /// Sends `GET path` to the component. Returns the length of the answer's body in bytes.
     ///
     /// # Errors
     /// The component gives no answer.
@@ -90,17 +90,17 @@ impl Component {
     }
 }
 
-/// The generation that all these connections serve.
+/// The generation number of these connections.
 const GENERATION: u64 = 1;
 
-/// The memory limit of an instance, as it is by default.
+/// The default memory limit of an instance, in bytes.
 const MEMORY_BYTES: usize = 128 * 1024 * 1024;
 
-/// A pool of connections to MySQL.
+/// A pool of connections to MySQL, for benchmarks.
 pub struct Connections(Arc<Pool>);
 
 impl Connections {
-    /// A pool as the host makes one. Inside a runtime.
+    /// Makes a pool in the same way as the host. Must be called inside a runtime.
     ///
     /// # Errors
     /// The URL is not an address of MySQL.
@@ -123,7 +123,7 @@ impl Connections {
         Ok(())
     }
 
-    /// Runs a query and turns its rows into what a component reads. Gives their number, of the first 256.
+    /// Runs a query and converts its rows to the form that components read. Returns the number of rows, up to 256.
     ///
     /// # Errors
     /// The server refuses the statement.

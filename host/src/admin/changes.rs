@@ -1,7 +1,12 @@
-//! Changes, which need the token: swaps, rollbacks, the ends of trials, reloads, refreshes. A client is answered when the
-//! proxies that keep answers know of its change.
+//! Changes, which need the token: swaps, rollbacks, the ends of trials, reloads, refreshes. A client gets its answer
+//! after the caching proxies have been told of its change.
 //!
-//! Each change is a task of its own: hyper drops the future of a client that leaves, and no change may stop halfway.
+//! - `POST /reload` and `POST /refresh` are answered by functions of the same names.
+//! - `POST /components/{id}/step` is answered by [`Admin::step`].
+//! - `POST /components/{id}/swap`, `rollback`, `promote`, `abort` and `settle` are answered by [`Admin::change`].
+//!
+//! Except for a step, each change runs in a task of its own: hyper drops the future of a client that leaves, and no
+//! change may stop halfway.
 
 use std::sync::Arc;
 
@@ -51,7 +56,7 @@ impl Admin {
         reply::outcome(outcome.await.unwrap_or_else(broken_off))
     }
 
-    /// Carries out one step of a roll-out over several hosts, as the command that leads it says.
+    /// Carries out one step of a roll-out over several hosts for the command that leads it.
     pub(super) async fn step(
         self: Arc<Self>,
         id: String,
@@ -74,10 +79,10 @@ impl Admin {
         reply::outcome(outcome)
     }
 
-    /// Makes a change in a task of its own, and waits until the proxies know of it.
+    /// Makes a change in a task of its own, and waits until the proxies were told of it.
     ///
     /// # Errors
-    /// The change was broken off.
+    /// The change panicked or was aborted.
     async fn run<T: Send + 'static>(
         &self,
         change: impl Future<Output = T> + Send + 'static,

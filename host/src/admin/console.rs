@@ -1,4 +1,12 @@
-//! What the console's page asks for, of this host and, through it, of the others of its fleet.
+//! Answers the requests of the console's page, about this host and, through this host, about the other members of its
+//! fleet (`docs/CONSOLE.md`).
+//!
+//! - `GET /console`, `GET /console/…`: the files of the page.
+//! - `GET /history?after=POSITION`: samples of the charted metrics.
+//! - `GET /events`: the latest changes and warnings.
+//! - `GET /fleet`: this host and the other members of its fleet.
+//! - `GET /fleet/NAME/…`, `POST /fleet/NAME/…`: a request to the member NAME, which checks the token itself.
+//! - `POST /token`: whether the admin token is right.
 
 use std::sync::Arc;
 
@@ -14,7 +22,7 @@ use crate::control::{ControlError, Initiator, refused};
 use crate::http::body::discard;
 
 impl Admin {
-    /// Checks that the sender of a request may make it.
+    /// Checks that the client may send this request.
     pub(super) fn let_in_console(
         &self,
         place: ConsoleResource<'_>,
@@ -33,7 +41,7 @@ impl Admin {
         }
         visitor::check_origin(request.headers())?;
         match place {
-            // The member judges the token, which may be another than ours.
+            // The member checks the token, because it may have another token than this host.
             ConsoleResource::Member { .. } => Ok(()),
             _ => self
                 .authorized(request)
@@ -42,7 +50,7 @@ impl Admin {
         }
     }
 
-    /// Answers a request that was let in.
+    /// Answers a request that [`Admin::let_in_console`] has accepted.
     pub(super) async fn at_console(
         self: Arc<Self>,
         place: ConsoleResource<'_>,
@@ -60,8 +68,8 @@ impl Admin {
         }
     }
 
-    /// Passes a request on in a task of its own: hyper drops the future of a client that leaves, and what a member was asked
-    /// for is in the audit log all the same.
+    /// Forwards a request to a member, in a task of its own. Hyper drops the future of a client that leaves, but the
+    /// audit log must record every request to a member.
     async fn pass_on(
         self: Arc<Self>,
         name: String,
@@ -82,7 +90,8 @@ impl Admin {
             let most = self.control.component_limit_bytes();
             let receiving = receive_bytes(&head.headers, &mut body, most);
             let answer = self.console.forward(forward, receiving).await;
-            // A client that is still sending a component would otherwise not read the answer.
+            // The rest of the body is read, because a client that is still sending a component would not read the
+            // answer.
             discard(&mut body).await;
             answer.map_or_else(|error| Rejection::from(error).reply(), reply)
         });

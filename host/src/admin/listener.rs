@@ -11,19 +11,19 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::config::AdminAddress;
 
-/// A bound address.
+/// A bound socket.
 pub(crate) enum AdminListener {
     Tcp(TcpListener),
     Unix(Socket),
 }
 
-/// A Unix socket, removed on drop.
+/// A Unix socket. Its file is removed on drop.
 pub(crate) struct Socket {
     listener: UnixListener,
     path: PathBuf,
 }
 
-/// A connection of either kind.
+/// A connection of either kind of socket.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
@@ -40,10 +40,10 @@ impl AdminListener {
         }
     }
 
-    /// The address it listens on, with the port that was picked.
+    /// The bound address, with the port that the system chose for port 0.
     ///
     /// # Errors
-    /// The system does not tell the address of the socket.
+    /// The system does not return the address of the socket.
     pub(crate) fn address(&self) -> io::Result<AdminAddress> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(AdminAddress::Tcp),
@@ -51,10 +51,10 @@ impl AdminListener {
         }
     }
 
-    /// Waits for a connection. Returns it with the name of its other end, for the audit log.
+    /// Waits for a connection, and returns it with the name of its other end for the audit log.
     ///
     /// # Errors
-    /// No connection can be accepted: usually there are no file descriptors left.
+    /// No connection can be accepted; usually the process is out of file descriptors.
     pub(crate) async fn accept(&self) -> io::Result<(Box<dyn Connection>, String)> {
         match self {
             Self::Tcp(listener) => {
@@ -80,12 +80,13 @@ async fn bind_socket(path: &Path) -> io::Result<Socket> {
     if UnixStream::connect(path).await.is_ok() {
         return Err(io::ErrorKind::AddrInUse.into());
     }
-    // A socket on which nobody listens was left by a process that was killed. Any other file is not ours to remove.
+    // A socket on which nobody listens was left by a process that was killed. Any other kind of file must not be
+    // removed.
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         std::fs::remove_file(path)?;
     }
-    // If the mode were set after binding, others could connect in between. The mask holds for the whole process: files that
-    // other threads make at this moment are only less readable.
+    // The umask is set before binding, because otherwise others could connect before a later `chmod`. It holds for the
+    // whole process, so files that other threads create at this moment get stricter modes too, which does no harm.
     let usual = umask(Mode::from_raw_mode(0o177));
     let listener = UnixListener::bind(path);
     umask(usual);

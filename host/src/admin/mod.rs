@@ -1,23 +1,24 @@
-//! The admin listener: metrics and status for all who reach it, changes for those who have the token (`docs/ADMIN.md`).
+//! The admin listener: metrics and status for all clients that reach it, changes for clients with the token
+//! (`docs/ADMIN.md`).
 //!
 //! - `GET /metrics`: all metrics, in Prometheus's text format or as OpenMetrics.
 //! - `GET /healthz`: `ok`, as long as the process answers.
 //! - `GET /status`: the build, and each component's generations, as JSON.
-//! - `GET /traces[?trace=ID]`: slow and failed requests of the last minute, or what is kept of one trace, as JSON.
-//! - `GET /console`: the page; it asks for `/history`, `/events`, `/fleet`, `/token` and `/fleet/NAME/…`.
-//! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: serves the component in the body
-//!   instead; `steps`, `step_for`, `mirror`, `sticky` and `when` make it a roll-out in steps.
+//! - `GET /traces[?trace=ID]`: slow and failed requests of the last minute, or the kept spans of one trace, as JSON.
+//! - `GET /console`: the console's page; it reads `/history`, `/events`, `/fleet`, `/token` and `/fleet/NAME/…`.
+//! - `POST /components/{id}/swap[?canary=PERCENT[&for=TIME]][&ephemeral=true]`: replaces the component by the one in
+//!   the body; `steps`, `step_for`, `mirror`, `sticky` and `when` make it a roll-out in steps.
 //! - `POST /components/{id}/rollback[?generation=N]`: lets an earlier generation serve again.
 //! - `POST /components/{id}/promote`, `POST /components/{id}/abort`: ends the trial of a canary, for it or against it.
-//! - `POST /components/{id}/step`, `POST /components/{id}/settle`: sent by the command that leads a roll-out over
+//! - `POST /components/{id}/step`, `POST /components/{id}/settle`: messages of a command that leads a roll-out over
 //!   several hosts.
 //! - `POST /reload`: reads the manifest, the variables and the files again.
-//! - `POST /refresh`: makes the reports anew.
+//! - `POST /refresh`: rebuilds the reports.
 //!
 //! This file answers GET requests. `changes` answers POST requests, whose parameters `query` reads, and `upload`
-//! receives the component of a swap. `console` answers what the console's page asks for. `listener` holds the socket,
-//! `visitor` and `token` say who is let in, `reply` writes answers. Nothing here decides whether a change is made:
-//! `control` does, and this room passes its answer on.
+//! receives the component of a swap. `console` answers the requests of the console's page. `listener` holds the socket,
+//! `visitor` and `token` decide which clients are let in, `reply` writes answers. Nothing here decides whether a change
+//! is made: `control` does, and this room passes its answer on.
 
 mod changes;
 mod console;
@@ -53,10 +54,10 @@ use crate::control::{Control, Initiator, refused};
 use crate::http::Refusals;
 use crate::http::body::discard;
 
-/// Longest wait for a request's headers.
+/// The longest wait for the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The answer to a request for any other path.
+/// The error text for any other path.
 const PATHS: &str = "here are /console, /metrics, /healthz, /status, /traces, /history, /events, /fleet, /reload, /refresh and /components/ID/swap, rollback, promote, abort, step, settle";
 
 /// Answers the requests of all admin connections.
@@ -77,7 +78,7 @@ pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        // Some may have ended unnoticed.
+                        // Ended connections are removed, because some may have ended while this task was busy.
                         while connections.try_join_next().is_some() {}
                         if connections.len() < MOST_ADMIN_CONNECTIONS {
                             connections.spawn(admin.clone().serve(stream, peer));
@@ -86,7 +87,7 @@ pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
                         }
                     }
                     Err(error) => {
-                        // Usually there are no file descriptors left until other connections end.
+                        // Usually the process is out of file descriptors, until other connections end.
                         tracing::warn!("Can't accept an admin connection: {error}");
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
@@ -98,7 +99,7 @@ pub(crate) fn start(listener: AdminListener, admin: Arc<Admin>) -> JoinSet<()> {
     tasks
 }
 
-/// What the path of a request names.
+/// The endpoint that the path of a request names.
 enum Endpoint<'a> {
     Read,
     Console(ConsoleResource<'a>),
@@ -108,7 +109,7 @@ enum Endpoint<'a> {
 }
 
 impl Admin {
-    /// Answers all requests of a connection.
+    /// Answers all requests of one connection.
     async fn serve(self: Arc<Self>, stream: Box<dyn Connection>, peer: String) {
         let service = service_fn(move |request| {
             let (admin, peer) = (self.clone(), Initiator(peer.clone()));
@@ -136,14 +137,14 @@ impl Admin {
                     .await
             }
             Err(problem) => {
-                // A client that is still sending a component would otherwise not read the answer.
+                // The body is read, because a client that is still sending a component would not read the answer.
                 discard(request.into_body()).await;
                 problem.reply()
             }
         }
     }
 
-    /// Finds the endpoint of a request, and checks that its sender may use it.
+    /// Finds the endpoint of a request, and checks that the client may use it.
     fn let_in<'a>(
         &self,
         path: &'a str,

@@ -1,4 +1,4 @@
-//! Answers of the admin listener: JSON, and problems in the form of RFC 9457 with `error` repeating `detail`.
+//! Answers of the admin listener: JSON, and problems in the form of RFC 9457 in which `error` repeats `detail`.
 
 use bytes::Bytes;
 use http::header::{ALLOW, WWW_AUTHENTICATE};
@@ -22,7 +22,7 @@ pub(super) fn json(body: &impl Serialize) -> Reply {
     }
 }
 
-/// The answer to a change that was made or refused.
+/// The answer to a change request, successful or not.
 pub(super) fn outcome(outcome: Result<impl Serialize, ControlError>) -> Reply {
     match outcome {
         Ok(body) => json(&body),
@@ -36,7 +36,7 @@ pub(super) struct Rejection {
     status: StatusCode,
     detail: String,
     step: Option<SwapStep>,
-    /// The reason in one word, of a change that is refused.
+    /// For a refused change: the reason in one word.
     cause: Option<&'static str>,
     header: Option<(HeaderName, &'static str)>,
 }

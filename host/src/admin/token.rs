@@ -1,4 +1,4 @@
-//! The admin token: whoever sends it may change what serves.
+//! The admin token. A client that sends it may change what serves.
 
 use std::path::Path;
 
@@ -6,15 +6,15 @@ use store_server::token::{self, SHORTEST, bearer, is_same};
 
 use crate::config::{Secret, SwapSettings};
 
-/// The environment variable that holds the token itself. There is no flag for it: every user of a machine can read its
-/// processes' flags.
+/// The environment variable that may hold the token. There is no flag for the token itself, because every user of a
+/// machine can read the flags of its processes.
 const VARIABLE: &str = "STORE_HOST_ADMIN_TOKEN";
 
 /// The admin token, if the host has one.
 #[derive(Debug)]
 pub(crate) struct Token(Option<Secret>);
 
-/// Why a caller may not change anything.
+/// Why a client may not make a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Denial {
     #[error(
@@ -35,7 +35,7 @@ impl Token {
     pub(crate) fn load(settings: &SwapSettings) -> Result<Self, String> {
         let token = match &settings.admin_token_file {
             Some(path) => Some(read(path)?),
-            // An empty variable is how scripts say that there is none.
+            // An empty variable means that there is no token, as scripts may set it.
             None => std::env::var(VARIABLE)
                 .ok()
                 .map(|text| Secret(text.trim().to_owned()))
@@ -53,10 +53,10 @@ impl Token {
         self.0.is_some()
     }
 
-    /// Checks the value of `Authorization` that a caller sent.
+    /// Checks the value of a client's `Authorization` header.
     ///
     /// # Errors
-    /// The host has no token, or the caller sent none or a wrong one.
+    /// The host has no token, or the client sent no token or a wrong one.
     pub(crate) fn check(&self, authorization: Option<&str>) -> Result<(), Denial> {
         let Some(token) = &self.0 else {
             return Err(Denial::NoneSet);
@@ -70,7 +70,7 @@ impl Token {
     }
 }
 
-/// The token in a file, with a warning if others can read it too.
+/// Reads the token from a file. Logs a warning if other users can read the file.
 fn read(path: &Path) -> Result<Secret, String> {
     let token = token::read(path).map_err(|error| {
         format!(

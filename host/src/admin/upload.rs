@@ -13,10 +13,10 @@ use crate::control::{ControlError, SwapStep, Upload};
 use crate::http::body::{announced_bytes, discard};
 use crate::instance::{Origin, Source};
 
-/// Receives a component in full.
+/// Receives a complete component.
 ///
 /// # Errors
-/// It is larger than `most` bytes, or breaks off; or a header is malformed.
+/// The body is larger than `most` bytes or breaks off, or a header is malformed.
 pub(super) async fn receive(
     request: Request<Incoming>,
     query: &Query,
@@ -41,7 +41,7 @@ pub(super) async fn receive(
 /// Receives a body of at most `most` bytes.
 ///
 /// # Errors
-/// It is larger, breaks off, or takes too long.
+/// The body is larger, breaks off, or takes too long.
 pub(super) async fn receive_bytes(
     headers: &HeaderMap,
     body: &mut Incoming,
@@ -81,8 +81,8 @@ async fn read(body: &mut Incoming, most: usize) -> Result<Bytes, ControlError> {
     Ok(bytes.freeze())
 }
 
-/// The SHA-256 in `Content-Digest` (RFC 9530), in hexadecimal. It is written `sha-256=:BASE64:`; other digests beside it are
-/// ignored.
+/// The SHA-256 digest in `Content-Digest` (RFC 9530), in hexadecimal. The header has the form `sha-256=:BASE64:`;
+/// digests of other algorithms are ignored.
 fn content_digest(headers: &HeaderMap) -> Result<Option<String>, ControlError> {
     let values = headers.get_all("content-digest").iter();
     let mut members = values
@@ -105,7 +105,7 @@ fn content_digest(headers: &HeaderMap) -> Result<Option<String>, ControlError> {
         })
 }
 
-/// The text of a `.minisig` file in `Store-Signature`. It has several lines, so it is sent in base64.
+/// The text of a `.minisig` file in `Store-Signature`. It has several lines, so the header holds it in base64.
 fn signature(headers: &HeaderMap) -> Result<Option<String>, ControlError> {
     let Some(value) = headers.get("store-signature") else {
         return Ok(None);

@@ -1,5 +1,6 @@
-//! Who may speak to the admin listener: programs, but not the web pages that this machine's users look at. A page can give
-//! its own name the address of this machine, and then read what a browser fetches for it.
+//! Which clients the admin listener answers: programs, but not web pages in a browser on this machine. A page can point
+//! its own domain name at the address of this machine (DNS rebinding), and would then read whatever the browser fetches
+//! from the listener.
 
 use http::header::HOST;
 use http::uri::Authority;
@@ -9,16 +10,16 @@ use store_server::admin_name::{is_from_elsewhere, is_known};
 use super::reply::Rejection;
 use crate::config::AdminAddress;
 
-/// The names that the listener answers to.
+/// The names under which the listener may be addressed.
 pub(crate) enum ServerNames {
-    /// No browser reaches a Unix socket.
+    /// Any name, for a Unix socket: browsers can't reach it.
     Any,
-    /// Addresses, `localhost`, and these.
+    /// IP addresses, `localhost`, and these names.
     Known(Vec<String>),
 }
 
 impl ServerNames {
-    /// The names of the listener at `address`, with `more` that were configured.
+    /// The names of the listener at `address`, with the configured names `more`.
     pub(crate) fn of(address: &AdminAddress, more: &[String]) -> Self {
         match address {
             AdminAddress::Unix(_) => Self::Any,
@@ -26,16 +27,16 @@ impl ServerNames {
         }
     }
 
-    /// Checks that a request is for one of the names.
+    /// Checks that the `Host` of a request is one of the names.
     ///
     /// # Errors
-    /// The request names another host, or none.
+    /// The request has another `Host`, or none.
     pub(super) fn check(&self, version: Version, headers: &HeaderMap) -> Result<(), Rejection> {
         let Self::Known(known) = self else {
             return Ok(());
         };
         let Some(host) = headers.get(HOST) else {
-            // Programs may speak HTTP/1.0, and browsers don't.
+            // Programs may send HTTP/1.0 without `Host`, and browsers never do.
             return match version {
                 Version::HTTP_10 => Ok(()),
                 _ => Err(Rejection::new(StatusCode::BAD_REQUEST, "there is no Host")),
@@ -53,10 +54,11 @@ impl ServerNames {
     }
 }
 
-/// Checks that no web page asks for a change, but for the console, which has this listener's host as origin.
+/// Checks that the request does not come from a web page of another origin. The console's page has the origin of this
+/// listener.
 ///
 /// # Errors
-/// The request was sent by a web page of another origin.
+/// The request comes from a web page of another origin.
 pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), Rejection> {
     if !is_from_elsewhere(headers) {
         return Ok(());

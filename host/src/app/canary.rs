@@ -1,4 +1,4 @@
-//! A new generation on trial: which requests it gets in the phase that its roll-out is in.
+//! A new generation on trial, and which requests it gets in the current phase of its roll-out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use super::tally::Tally;
 use crate::instance::Generation;
 use crate::rollout::{Counts, Course, Key, Phase, Tester, TrafficShare};
 
-/// The part of a roll-out that is the same in all its phases.
+/// The part of a roll-out that stays the same in all its phases.
 pub(crate) struct Rollout {
     pub(crate) generation: Arc<Generation>,
     pub(crate) course: Course,
@@ -48,7 +48,7 @@ impl Drop for Rollout {
     }
 }
 
-/// What both versions did in a phase that is over.
+/// The counts of both versions in a phase that is over.
 #[derive(Clone)]
 pub(crate) struct PassedPhase {
     pub(crate) phase: Phase,
@@ -56,21 +56,21 @@ pub(crate) struct PassedPhase {
     pub(crate) stable: Counts,
 }
 
-/// A new generation on trial, in one phase of its roll-out. The next phase has another, with counts of its own.
+/// A new generation on trial, in one phase of its roll-out. Each phase has a `Canary` of its own, with new counts.
 pub(crate) struct Canary {
     pub(crate) rollout: Arc<Rollout>,
     pub(crate) phase: Phase,
     pub(crate) since: SystemTime,
-    /// Another number each time that counting begins anew, whichever process counts.
+    /// A number that is different each time that counting begins anew, also in another process.
     pub(crate) run: u64,
-    /// None if the phase lasts until somebody ends it.
+    /// When the phase ends. `None` if it lasts until somebody ends it.
     pub(crate) ends: Option<Instant>,
-    /// What both did in this phase.
+    /// The counts of both versions in this phase.
     pub(crate) stable_tally: Arc<Tally>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) passed: Vec<PassedPhase>,
     share: Option<TrafficShare>,
-    /// How many requests came since the phase began. Written by [`Canary::pick`].
+    /// The number of requests since the phase began. [`Canary::pick`] changes it.
     turn: AtomicU64,
 }
 
@@ -113,18 +113,18 @@ impl Canary {
         &self.rollout.generation
     }
 
-    /// Of the component's requests, from 0 on.
+    /// The share of the component's requests that the canary gets, from 0 to 1.
     pub(crate) fn share(&self) -> f64 {
         self.share.map_or(0.0, TrafficShare::fraction)
     }
 
-    /// How long the phase lasts from now on.
+    /// The time that is left of the phase; `None` if nothing but a command ends it.
     pub(crate) fn left(&self) -> Option<Duration> {
         let now = Instant::now();
         self.ends.map(|ends| ends.saturating_duration_since(now))
     }
 
-    /// Chooses the generation for one request. `stable` is the other one.
+    /// Chooses between the canary and the `stable` generation for one request.
     pub(super) fn pick(
         &self,
         stable: &Arc<Generation>,
@@ -134,8 +134,8 @@ impl Canary {
         let course = &self.rollout.course;
         let is_tester = |tester: &Tester| tester.is_in(&head.headers);
         if course.when.as_ref().is_some_and(is_tester) {
-            // Testers try odd things on purpose, so what comes of it says nothing about the two versions; and what
-            // fails, they are to see.
+            // Testers send unusual requests on purpose, so their answers say nothing about the two versions and are not
+            // counted. There is no fallback either: testers must see the canary's failures.
             return Choice {
                 is_personal: true,
                 ..Choice::of(self.generation().clone())
@@ -153,7 +153,8 @@ impl Canary {
             }
         } else {
             let original = self.original(head, has_body, turn);
-            // Copies are compared with what they are copies of: writes and reports take longer than other reads.
+            // In the mirroring phase only mirrored requests count, because each is compared with its copy: writes and
+            // reports take longer than other reads.
             let counts = self.phase != Phase::Mirroring || original.is_some();
             Choice {
                 generation: stable.clone(),
@@ -176,7 +177,7 @@ impl Canary {
         }
     }
 
-    /// Whether the request is mirrored: then the answer to it is an original.
+    /// The right to mirror the request; `None` if the request is not mirrored.
     fn original(&self, head: &request::Parts, has_body: bool, turn: u64) -> Option<Original> {
         let mirror = self.rollout.mirror.as_ref()?;
         let is_safe = matches!(head.method, Method::GET | Method::HEAD) && !has_body;

@@ -1,4 +1,4 @@
-//! Finds the databases that `store-host migrate` is to migrate, without loading the app.
+//! Finds the databases that `store-host migrate` migrates, without loading the app.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,11 +9,11 @@ use super::values::Values;
 use crate::config::VariableFile;
 use crate::outbound::{Backend, Kind};
 
-/// The addresses of the databases that need our tables: those that the variables of components with `needs_migrations`
-/// name, in the manifest at `app` with the settings that a serving host finds.
+/// The addresses of the databases that need the store's tables. They are the MySQL addresses among the variables of
+/// components with `needs_migrations`, in the manifest at `app`, with the same settings that a serving host reads.
 ///
 /// # Errors
-/// The manifest or a variable is wrong, or there is no such database.
+/// The manifest or a variable is wrong, or no component with `needs_migrations` names a database.
 pub fn databases(app: &Path, files: &[VariableFile]) -> Result<Vec<String>, AppError> {
     let manifest = Manifest::load(app)?;
     let wrong = |reason| AppError::Value {

@@ -1,19 +1,19 @@
-//! What a component's keys in Redis begin with, checked before the first request meets it.
+//! Checks the prefix of a component's Redis keys at start, so that a wrong one does not fail each request.
 
 use std::collections::HashMap;
 
 use crate::redis;
 
-/// The variable of a component that says it.
+/// The component variable that holds the prefix.
 const PREFIX_VARIABLE: &str = "redis_key_prefix";
 
-/// The component takes no longer one either.
+/// The longest prefix, in bytes. The component has the same limit.
 const LONGEST: usize = 64;
 
-/// Refuses a prefix that no component takes.
+/// Refuses a prefix that the component would refuse.
 ///
 /// # Errors
-/// One line names the variable and says what it may be.
+/// Names the variable, and says what the prefix may be.
 pub(super) fn check(id: &str, variables: &HashMap<String, String>) -> Result<(), String> {
     match variables.get(PREFIX_VARIABLE) {
         Some(prefix) if !is_plain(prefix) => {
@@ -24,11 +24,11 @@ pub(super) fn check(id: &str, variables: &HashMap<String, String>) -> Result<(),
     }
 }
 
-/// Refuses a prefix that scatters the keys over a Redis Cluster, which takes a command only if its keys are in one slot.
-/// A component without the variable may have keys of another kind.
+/// Refuses a prefix that scatters the keys over a Redis Cluster, which takes a command only if all its keys are in one
+/// slot. A component without the variable is not checked: it may have other kinds of keys.
 ///
 /// # Errors
-/// One line names the variable and says what to do.
+/// Names the variable, and says what to do.
 pub(super) fn check_hash_tag(id: &str, variables: &HashMap<String, String>) -> Result<(), String> {
     match variables.get(PREFIX_VARIABLE) {
         Some(prefix) if !redis::has_hash_tag(prefix) => {

@@ -1,4 +1,4 @@
-//! The app that serves: its routes, and the generations of its components.
+//! The live app: its routes, and the generations of its components.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +12,11 @@ use crate::instance::Generation;
 use crate::mysql;
 use crate::outbound::Kind;
 
-/// The app that serves, behind one atomic pointer: a swap or a reload makes another app and replaces it whole.
+/// The app that serves, behind one atomic pointer. A swap or a reload makes a new [`App`] and replaces the old one in
+/// one step.
 pub(crate) type LiveApp = ArcSwap<App>;
 
-/// Everything that serving needs.
+/// The routes of an app, and what serves each of its components.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) router: Arc<Router>,
@@ -23,7 +24,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Where a path leads, and the largest body there, in bytes.
+    /// The component that a path leads to, and the largest body that it takes, in bytes.
     pub(crate) fn target(&self, path: &str) -> Option<(Arc<Target>, u64)> {
         let target = self.router.find(path)?;
         let slot = self.slots.get(&target.component)?;
@@ -31,7 +32,7 @@ impl App {
         Some((target, limits.body_limit_bytes))
     }
 
-    /// The generation that serves a request.
+    /// The generation that is to serve a request, and how the request counts.
     pub(crate) fn pick(
         &self,
         target: &Target,
@@ -42,7 +43,7 @@ impl App {
         Some(slot.pick(head, has_body))
     }
 
-    /// The addresses of the databases that the components' variables name, each once, and how they are reached.
+    /// The addresses of the databases that the components' variables name, each once, and how to reach each.
     pub(crate) fn databases(&self) -> BTreeMap<String, Arc<mysql::Servers>> {
         let contexts = self.slots.values().map(|slot| &slot.stable.context);
         let named = contexts.flat_map(|context| {
@@ -58,7 +59,7 @@ impl App {
         self.slots.get(id).map(|slot| slot.stable.clone())
     }
 
-    /// The same app with another slot.
+    /// The same app, with `slot` in the place of the component's old slot.
     pub(crate) fn with(&self, id: &str, slot: Slot) -> Self {
         let mut app = self.clone();
         app.slots.insert(id.to_owned(), slot);

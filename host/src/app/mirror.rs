@@ -1,4 +1,4 @@
-//! Copies of requests for a new version: how many there may be, and what came of them.
+//! The copies of requests for a new version: how many there may be, and how their answers compare.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,23 +15,25 @@ use crate::instance::Generation;
 use crate::metrics::MirrorMetrics;
 use crate::rollout::{Difference, TrafficShare};
 
-/// Most requests that are copied at a time, from the stable version's head to the comparison. Each holds two answers.
+/// The most requests that are mirrored at a time, from the head of the stable version's answer to the comparison. Each
+/// of them holds two answers.
 const MOST_COPIES: usize = 16;
 
-/// Most copies that the new version answers at a time: a few of a component's connections to its database.
+/// The most copies that the new version answers at a time. It is low, so that copies use only a few of a component's
+/// database connections.
 const MOST_SENT: usize = 4;
 
-/// How many differences are kept to be shown.
+/// How many of the latest differences are kept.
 const MOST_KEPT: usize = 10;
 
-/// What became of a copy. In this order the metrics have them too.
+/// The outcome of a copy. The metrics list the outcomes in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Comparison {
     Same,
     Different,
     /// The new version gave no answer.
     Failed,
-    /// It was not sent: there were too many, or the component had no room for it.
+    /// The copy was not sent: there were too many, or the component had no room for it.
     Dropped,
 }
 
@@ -39,12 +41,12 @@ impl Comparison {
     const COUNT: usize = 4;
 }
 
-/// A difference that is shown. It has no value of what a client sent or got.
+/// A difference that operators are shown. It has no value of what a client sent or received.
 #[derive(Clone, Debug)]
 pub(crate) struct KeptDifference {
     pub(crate) at: SystemTime,
     pub(crate) method: String,
-    /// The route's pattern.
+    /// The pattern of the route.
     pub(crate) route: Arc<str>,
     pub(crate) what: String,
 }
@@ -53,12 +55,12 @@ pub(crate) struct KeptDifference {
 pub(crate) struct Mirror {
     share: TrafficShare,
     copies: Arc<Semaphore>,
-    /// One permit for each copy that the new version answers.
+    /// One permit for each copy that the new version answers at the moment.
     pub(crate) senders: Semaphore,
-    /// In the order of [`Comparison`].
+    /// The number of copies by outcome, in the order of [`Comparison`].
     counts: [AtomicU64; Comparison::COUNT],
     last: Mutex<VecDeque<KeptDifference>>,
-    /// Copies that are under way. They hold this, so whoever ends the mirroring ends them.
+    /// The tasks that send the copies. Each holds an [`Arc`] of this mirror, so [`Mirror::end`] must abort them.
     tasks: Mutex<JoinSet<()>>,
     metrics: MirrorMetrics,
 }
@@ -76,9 +78,9 @@ impl Mirror {
         }
     }
 
-    /// Has a copy sent and compared, until the mirroring ends.
+    /// Runs `copy`, which sends a request and compares the answers. [`Mirror::end`] aborts it.
     pub(crate) fn send(&self, copy: impl Future<Output = ()> + Send + 'static) {
-        // Without a runtime, the process ends.
+        // There is no runtime only while the process ends.
         if let Ok(runtime) = Handle::try_current() {
             let mut tasks = self.tasks.lock();
             while tasks.try_join_next().is_some() {}
@@ -86,7 +88,7 @@ impl Mirror {
         }
     }
 
-    /// Ends the copies that are under way.
+    /// Aborts the copies that are under way.
     pub(super) fn end(&self) {
         self.tasks.lock().abort_all();
     }
@@ -99,13 +101,13 @@ impl Mirror {
         self.share.fraction()
     }
 
-    /// Counts what became of a copy.
+    /// Counts the outcome of a copy.
     pub(crate) fn count(&self, comparison: Comparison) {
         self.counts[comparison as usize].fetch_add(1, Ordering::Relaxed);
         self.metrics.compared(comparison as usize);
     }
 
-    /// Counts a difference, and keeps it for a while.
+    /// Counts a difference, and keeps it among the latest ones.
     pub(crate) fn keep(&self, method: &str, route: &Arc<str>, difference: Difference) {
         self.count(Comparison::Different);
         self.metrics.differed(difference.seen as usize);
@@ -121,29 +123,30 @@ impl Mirror {
         });
     }
 
-    /// How many copies ended in this way.
+    /// The number of copies with this outcome.
     pub(crate) fn counted(&self, comparison: Comparison) -> u64 {
         self.counts[comparison as usize].load(Ordering::Relaxed)
     }
 
-    /// The last differences, the latest first.
+    /// The kept differences, the latest first.
     pub(crate) fn last(&self) -> Vec<KeptDifference> {
         self.last.lock().iter().rev().cloned().collect()
     }
 }
 
-/// A request whose answer is to be compared: the right to copy it, and who gets the copy.
+/// A request that is mirrored: the right to copy it, and the version that gets the copy.
 pub(crate) struct Original {
     pub(crate) mirror: Arc<Mirror>,
-    /// The new version. A client that is slow to read the original answer does not keep it alive.
+    /// The new version. The reference is weak, so that a client which reads the original answer slowly does not keep it
+    /// alive.
     pub(crate) generation: Weak<Generation>,
-    /// Where the copy counts.
+    /// The counts of the new version.
     pub(crate) tally: Arc<Tally>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Original {
-    /// None if there are too many already.
+    /// Takes the right to copy one request. `None`, counted as dropped, if too many are being copied.
     pub(super) fn new(
         mirror: &Arc<Mirror>,
         generation: &Arc<Generation>,

@@ -1,14 +1,14 @@
 //! What is served: the app that `spin.toml` describes, and where each of its requests goes.
 //!
-//! `manifest` reads the file, and `values` finds what its `variables` are set to; `key_prefix` checks
-//! one of them. A `plan` is all of this, checked.
-//! Before the start, `preflight` looks whether the databases and caches answer; later, `readiness` looks whether the
-//! databases take writes. `databases` finds those that `store-host migrate` is to migrate.
+//! `manifest` reads the file, and `values` finds what its `variables` are set to; `key_prefix` checks one of them. A
+//! `plan` is the result of all this, checked. Before the start, `preflight` checks whether the databases and caches
+//! answer; later, `readiness` checks whether the databases take writes. `databases` finds those that
+//! `store-host migrate` migrates.
 //!
-//! `live` is the app in force, behind one pointer. It has a `router` from paths to components, and for each component a
-//! `slot`, which holds the generation that serves, or two while a `canary` is tried. Then a `tally` counts what each of
-//! the two does, and `mirror` counts what copies of requests show. Nothing here compiles, runs a component or decides
-//! that another app is to serve.
+//! `live` is the app that serves, behind one pointer. It has a `router` from paths to components, and for each
+//! component a `slot`, which holds the generation that serves, or two while a `canary` is tried. During a trial, a
+//! `tally` counts the requests of each generation, and `mirror` counts how the answers to copied requests compare.
+//! Nothing here compiles or runs a component, or decides that another app is to serve.
 
 mod canary;
 mod databases;

@@ -1,4 +1,4 @@
-//! An app before it serves: its manifest and the settings of its components, read and checked.
+//! A plan: the manifest of an app and the settings of its components, read and checked before the app serves.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -22,26 +22,26 @@ use crate::{mysql, redis};
 /// Why an app can't be served.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The manifest itself.
+    /// The manifest is wrong.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// A value that the manifest or the environment gives.
+    /// A value in the manifest or the environment is wrong.
     #[error("{path}: {reason}")]
     Value {
         /// The manifest's path.
         path: PathBuf,
-        /// Key, what is wrong, what to do.
+        /// The key, what is wrong, and what to do.
         reason: String,
     },
-    /// A flag.
+    /// A flag has a wrong value.
     #[error("{0}")]
     Setting(String),
-    /// A component's file.
+    /// A component's file can't be served.
     #[error("{path}: {source}")]
     Component {
         /// The manifest's path.
         path: PathBuf,
-        /// Which component, and why.
+        /// Names the component and says why.
         source: LoadError,
     },
 }
@@ -56,7 +56,7 @@ pub struct LoadError {
 }
 
 impl AppError {
-    /// Whether a setting is wrong, rather than a file of a component.
+    /// Whether a setting is wrong, and not a component's file.
     pub fn is_setting(&self) -> bool {
         !matches!(self, Self::Component { .. })
     }
@@ -70,14 +70,14 @@ pub(crate) struct Plan {
     pub(crate) servers: Servers,
 }
 
-/// How the databases and caches of all components are reached.
+/// How to reach the databases and caches of all components.
 pub(crate) struct Servers {
     pub(crate) mysql: Arc<mysql::Servers>,
     pub(crate) redis: redis::LinkSettings,
 }
 
 impl Servers {
-    /// Reads the files that the settings name.
+    /// Reads the files that the settings name, such as certificates.
     fn new(
         config: &Config,
         metrics: &Arc<Metrics>,
@@ -93,10 +93,11 @@ impl Servers {
 }
 
 impl Plan {
-    /// Reads the manifest and resolves every variable, before anything costly is done.
+    /// Reads the manifest and resolves all variables. This is cheap, so mistakes are found before components are
+    /// compiled.
     ///
     /// # Errors
-    /// The app has something that this host can't serve; the first such thing is named.
+    /// The app has something that this host can't serve; the error names the first such thing.
     pub(crate) fn new(
         config: &Config,
         metrics: &Arc<Metrics>,
@@ -152,7 +153,8 @@ impl Plan {
             .collect()
     }
 
-    /// The databases and caches that the components' variables name, each once, with a component that names it.
+    /// The addresses of the databases and caches that the components' variables name, each once, with the id of one
+    /// component that names it.
     pub(crate) fn backends(&self) -> BTreeMap<String, String> {
         let mut backends = BTreeMap::new();
         for (id, context) in &self.contexts {
@@ -165,14 +167,14 @@ impl Plan {
         backends
     }
 
-    /// Whether a component that knows the Redis at `url` asks for values to be kept near.
+    /// Whether any component with the Redis `url` in its variables wants values to be kept near.
     pub(crate) fn keeps_near(&self, url: &str) -> bool {
         self.contexts.values().any(|context| {
             context.redis.keeps_any_near() && context.variables.values().any(|value| value == url)
         })
     }
 
-    /// Whether a component that knows the database at `url` needs our tables there.
+    /// Whether any component with the database `url` in its variables needs the store's tables there.
     pub(crate) fn needs_migrations(&self, url: &str) -> bool {
         self.contexts.iter().any(|(id, context)| {
             self.manifest.components[id].needs_migrations
@@ -193,11 +195,11 @@ impl Plan {
     }
 }
 
-/// Health checks that one component answers at once beyond its limit of requests: those of some proxies, and not enough
-/// to make up for the limit.
+/// The most health checks that one component answers at a time beyond its limit of requests: enough for a few proxies,
+/// and too few to evade the limit.
 const HEALTH_CHECKS: usize = 16;
 
-/// What each component's context is made of.
+/// What the context of each component is made of.
 struct Parts<'a> {
     values: &'a Values,
     servers: &'a Servers,
@@ -259,7 +261,7 @@ impl Parts<'_> {
         })
     }
 
-    /// What the keys begin with whose values are kept near.
+    /// The prefixes of the Redis keys whose values are kept near.
     fn near_prefixes(&self, id: &str, entry: &ComponentManifest) -> Result<Vec<String>, String> {
         let prefixes = entry.redis_near_cache.iter();
         let prefixes = prefixes.map(|template| self.values.resolve(template));
@@ -269,13 +271,13 @@ impl Parts<'_> {
     }
 }
 
-/// The variable of a component that says how often it is to refresh its reports.
+/// The component variable that says how often the component refreshes its reports.
 const INTERVAL_VARIABLE: &str = "report_refresh_seconds";
 
-/// How often when the component has no such variable.
+/// The interval for a component without that variable.
 const USUAL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A day: the component takes no longer one either.
+/// The longest interval: a day. The component has the same limit.
 const LONGEST_INTERVAL_SECONDS: u32 = 86_400;
 
 fn refresh_interval(id: &str, variables: &HashMap<String, String>) -> Result<Duration, String> {
@@ -292,7 +294,8 @@ fn refresh_interval(id: &str, variables: &HashMap<String, String>) -> Result<Dur
     }
 }
 
-/// Refuses a value that the manifest does not list for its variable: the component would refuse it at each request.
+/// Refuses a value that the manifest does not list for its variable, because the component would refuse it at each
+/// request.
 fn check_values(
     id: &str,
     listed: &BTreeMap<String, Vec<String>>,
@@ -311,7 +314,7 @@ fn check_values(
     Ok(())
 }
 
-/// Refuses an address that no connection could be made to, before the first request meets it.
+/// Refuses a wrong database or cache address at start, so that it does not fail each request.
 fn check_addresses(
     id: &str,
     variables: &HashMap<String, String>,
@@ -327,12 +330,12 @@ fn check_addresses(
     Ok(())
 }
 
-/// The component's own limits, and the host's where it names none.
+/// The component's own limits, and the host's for those that it does not set.
 fn limits(id: &str, entry: &ComponentManifest, config: &Config) -> Result<Limits, String> {
     let limits = entry.limits.over(&config.limits);
     let host = &config.limits;
     if limits.memory_limit_mib > host.memory_limit_mib {
-        // The engine reserves its memories at start, of the size that the flag says.
+        // At start, the engine reserves memories of the size that the flag says.
         return Err(format!(
             "`component.{id}.tool.store-host.limits.memory_limit_mib`: {} is more than --memory-limit-mib {}",
             limits.memory_limit_mib, host.memory_limit_mib

@@ -1,5 +1,5 @@
-//! A look at the databases and caches before the first request: a wrong password should stop the start, not each
-//! request.
+//! Checks the databases and caches before the first request, so that a wrong password stops the start instead of
+//! failing each request.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -12,16 +12,17 @@ use crate::metrics::Metrics;
 use crate::outbound::{Backend, Kind, tls_error};
 use crate::{migrate, mysql, redis};
 
-/// The generation that the connections of this check are opened for. None that serves has this number.
+/// The generation number for the connections of this check. Generations that serve have other numbers.
 const PREFLIGHT: u64 = 0;
 
-/// What Redis says to a wrong password, to none, and to a user that may not do what is asked.
+/// Redis's error codes for a wrong password, for no password, and for a user without the right to a command.
 const REFUSALS: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
 
-/// Connects to each backend once.
+/// Connects to each database and cache once.
 ///
 /// # Errors
-/// See [`PreflightError`]. An unreachable backend is only a warning when the config allows it; a refused password never is.
+/// See [`PreflightError`]. An unreachable server is only a warning if `allow_unreachable` is set; a refused password is
+/// always an error.
 pub(crate) async fn check(
     plan: &Plan,
     config: &Config,
@@ -29,7 +30,7 @@ pub(crate) async fn check(
 ) -> Result<(), PreflightError> {
     for (url, component) in &plan.backends() {
         let Some(kind) = Kind::of(url) else { continue };
-        // Checked when the plan was made.
+        // The address was checked when the plan was made.
         let backend = Backend::parse(url, kind).map_err(PreflightError::Backend)?;
         let checked = match kind {
             Kind::Mysql => {
@@ -69,13 +70,13 @@ pub(crate) async fn check(
     Ok(())
 }
 
-/// Why the app can't do its work with its databases and caches, in one line that says which one, and what to do.
+/// Why the app can't work with its databases and caches: one line that names the database or cache and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PreflightError {
-    /// It can't be reached or used.
+    /// The server can't be reached or used.
     #[error("{0}")]
     Backend(String),
-    /// Its tables are those of another version of this program.
+    /// The tables in the database are those of another version of this program.
     #[error("{0}")]
     Schema(String),
 }
@@ -87,20 +88,20 @@ struct Failure {
 
 #[derive(Clone, Copy)]
 enum BackendFault {
-    /// The server can't be reached. Only this may change while one waits.
+    /// The server can't be reached. This is the only fault that may go away by waiting.
     Unreachable,
     Refused,
-    /// TLS is not agreed on with this kind of server.
+    /// Client and server don't agree on TLS. The string is the kind of server, as flags are named.
     Tls(&'static str),
     /// No Sentinel watches a primary of this name.
     NotWatched,
-    /// The Redis server can't tell the host which values change, so none can be kept near.
+    /// The Redis server can't tell the host which values change, so no value can be kept near.
     CanNotKeepNear,
-    /// The Redis server is a node of a cluster, of which it has only a part of the keys, and the settings name no cluster.
+    /// The Redis server is a node of a cluster and has only a part of the keys, but the settings name no cluster.
     Cluster,
     /// A node that the settings name belongs to no cluster.
     NoCluster,
-    /// It has other tables than this program is made for.
+    /// The database has the tables of another version of this program.
     OtherSchema,
 }
 
@@ -150,7 +151,7 @@ async fn mysql(pool: Arc<mysql::Pool>) -> Result<(), Failure> {
     }
 }
 
-/// Looks whether the database has the tables that components of this version know.
+/// Checks whether the database has the tables that this version's components need.
 async fn schema(server: &mysql::Server) -> Result<(), Failure> {
     let failure = |kind, reason: &dyn Display| Failure {
         kind,
@@ -190,7 +191,7 @@ async fn redis(
     if names_cluster {
         return Ok(());
     }
-    // A user that may not ask this is no reason to refuse the server.
+    // If the Redis user may not run `INFO`, the server is accepted.
     let about_cluster = link.run(::redis::cmd("INFO").arg("cluster"), None).await;
     let about_cluster = about_cluster.and_then(|info| Ok(String::from_redis_value(info)?));
     if about_cluster.is_ok_and(|info| info.contains("cluster_enabled:1")) {

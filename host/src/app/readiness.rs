@@ -1,4 +1,4 @@
-//! Whether the app can do its work: it may answer, and yet have a database that takes no writes.
+//! Whether the app can do its work. An app may answer requests and still have a database that takes no writes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use super::live::LiveApp;
 use crate::mysql::{Servers, Writer};
 use crate::outbound::{Backend, Kind};
 
-/// For how long an answer is given again, so that those who ask more often cost the databases nothing more.
+/// For how long a result is used again, so that frequent checks cost the databases nothing more.
 const STANDS: Duration = Duration::from_secs(1);
 
-/// Whether the databases that the app's components are told of take writes.
+/// Checks whether the databases that the components' variables name take writes.
 pub(crate) struct Readiness {
     live: Arc<LiveApp>,
-    /// Held while the databases are asked, so that many who ask at once ask once.
+    /// Locked while the databases are asked, so that simultaneous checks ask only once.
     last: Mutex<ReadinessCheck>,
 }
 
-/// What was found when the databases were asked last.
+/// The result of the last check of the databases.
 #[derive(Default)]
 struct ReadinessCheck {
     at: Option<Instant>,
     is_ready: bool,
-    /// The databases that were asked, by address, and how each is reached.
+    /// The databases that were asked, by address, with how to reach each.
     writers: BTreeMap<String, (Arc<Servers>, Writer)>,
 }
 
@@ -37,7 +37,7 @@ impl Readiness {
         }
     }
 
-    /// Whether the app can do its work, as of a second ago at most.
+    /// Whether the app can do its work; the result is at most a second old.
     pub(crate) async fn is_ready(&self) -> bool {
         let mut last = self.last.lock().await;
         if last.at.is_none_or(|at| at.elapsed() >= STANDS) {
@@ -57,9 +57,9 @@ impl Readiness {
 }
 
 impl ReadinessCheck {
-    /// Asks the databases, until one is found that takes no writes.
+    /// Asks the databases one after the other. Fails at the first one that takes no writes.
     async fn ask(&mut self, databases: BTreeMap<String, Arc<Servers>>) -> Result<(), String> {
-        // A reload may have read other certificates.
+        // A reload may have read other certificates, so connections that were made with the old settings are dropped.
         self.writers.retain(|address, (servers, _)| {
             let now = databases.get(address);
             now.is_some_and(|now| Arc::ptr_eq(now, servers))

@@ -1,5 +1,5 @@
-//! From a request's path to the component that serves it, by the rules of Spin: the same matcher, the same precedence.
-//! Stricter than Spin's in one thing: `//` stays an empty segment, as it does for proxies and for the components.
+//! Finds the component that serves a path, by Spin's rules: the same matcher, the same precedence. There is one
+//! difference: `//` stays an empty segment, because proxies and components keep it too.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,19 +15,19 @@ pub(crate) struct Router {
     routes: routefinder::Router<Arc<Target>>,
 }
 
-/// Where a route leads.
+/// What a route leads to.
 pub(crate) struct Target {
-    /// Id of the component.
+    /// The id of the component.
     pub(crate) component: String,
-    /// What is counted of its requests.
+    /// The metrics of the route's requests.
     pub(crate) metrics: RouteMetrics,
 }
 
 impl Router {
-    /// Builds the table.
+    /// Builds the table of routes.
     ///
     /// # Errors
-    /// A pattern is malformed or stands twice; the text names the first.
+    /// A pattern is malformed or stands twice; the error names the first such pattern.
     pub(crate) fn new(routes: &[Route], metrics: &Arc<RequestMetrics>) -> Result<Self, String> {
         let mut table = routefinder::Router::new();
         let mut patterns = HashSet::new();
@@ -47,8 +47,8 @@ impl Router {
         Ok(Self { routes: table })
     }
 
-    /// The most exact route for `path`: a literal segment goes before `:name`, and that before `/...`. An empty segment
-    /// is neither.
+    /// The most specific route for `path`: a literal segment takes precedence over `:name`, and `:name` over `/...`. An
+    /// empty segment matches neither a literal nor `:name`.
     pub(crate) fn find(&self, path: &str) -> Option<Arc<Target>> {
         let path = plain(path);
         if !path.contains("//") {
@@ -62,11 +62,11 @@ impl Router {
     }
 }
 
-/// What stands for an empty segment, which the matcher would merge with its neighbour. No path has it.
+/// Stands for an empty segment, which the matcher would otherwise merge with its neighbour. No path has this character.
 const EMPTY: &str = "\0";
 const SHOWN: &str = "/\0/";
 
-/// The path with characters that need no encoding as they are (RFC 3986, section 6.2.2.2): `%31` is `1`.
+/// Decodes those percent-encoded characters that need no encoding (RFC 3986, section 6.2.2.2): `%31` becomes `1`.
 fn plain(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);
@@ -95,11 +95,11 @@ fn plain(path: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// Spin writes a trailing wildcard as `/...`, the matcher as `/*`.
+/// Translates a pattern to the matcher's form: Spin writes a trailing wildcard as `/...`, the matcher as `/*`.
 fn spec(pattern: &str) -> Result<RouteSpec, String> {
     let fixed = pattern.strip_suffix("/...").unwrap_or(pattern);
     if fixed.contains('*') {
-        // The matcher would take it for a wildcard, and can't have one in the middle.
+        // The matcher would read `*` as a wildcard, which it can't have in the middle of a pattern.
         return Err(format!(
             "the route `{pattern}` has a `*`; write `/...` at its end for whatever follows"
         ));
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
 
-    /// Each route leads to a component of its own name.
+    /// A router in which each route leads to a component of the same name.
     fn router(patterns: &[&str]) -> Result<Router, String> {
         let routes: Vec<_> = patterns
             .iter()

@@ -9,28 +9,29 @@ use super::mirror::Original;
 use super::tally::Tally;
 use crate::instance::Generation;
 
-/// What serves a component. It is replaced whole, with the app it belongs to; a request picks once and stays with that.
+/// What serves a component. A slot is never changed, only replaced with the app that it belongs to. A request picks a
+/// generation once and keeps it.
 #[derive(Clone)]
 pub(crate) struct Slot {
     pub(crate) stable: Arc<Generation>,
     pub(crate) canary: Option<Arc<Canary>>,
 }
 
-/// Where one request goes.
+/// Which generation gets a request, and how the request counts.
 pub(crate) struct Choice {
     pub(crate) generation: Arc<Generation>,
-    /// Counts the request while two generations are live.
+    /// The counts of the generation's version while two generations are live.
     pub(crate) tally: Option<Arc<Tally>>,
-    /// When a canary was picked: the one to ask if it fails.
+    /// If the canary was picked: the stable generation, which is asked if the canary fails.
     pub(crate) fallback: Option<(Arc<Generation>, Arc<Tally>)>,
     /// Present if a copy of the request is to be sent to the canary.
     pub(crate) original: Option<Original>,
-    /// Whether another client may get another version's answer.
+    /// Whether another client may get the answer of another version, so that caches must not keep this one.
     pub(crate) is_personal: bool,
 }
 
 impl Choice {
-    /// The only generation that there is to choose.
+    /// Chooses the only generation that there is.
     pub(super) fn of(generation: Arc<Generation>) -> Self {
         Self {
             generation,
@@ -50,7 +51,7 @@ impl Slot {
         }
     }
 
-    /// The canary, if it is that generation.
+    /// The canary, if its generation has this number.
     pub(crate) fn tried(&self, number: u64) -> Option<Arc<Canary>> {
         let canary = self.canary.as_ref();
         canary

@@ -1,4 +1,4 @@
-//! What one of two live generations did, for comparing them.
+//! The counts of each of two live generations, by which they are compared.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use crate::metrics::TrialMetrics;
 use crate::rollout::{BUCKETS, Counts, bucket};
 use http::StatusCode;
 
-/// So many requests are known one by one while they wait for an answer. Further ones are counted when they are
+/// The most waiting requests whose start times are known. Requests beyond these are counted only when they are
 /// answered.
 const PLACES: usize = 1024;
 
-/// How many places a request looks at for a free one.
+/// The number of places that a request tries, to find a free one.
 const TRIED: usize = 16;
 
-/// Counts of one generation while two are live.
+/// The counts of one generation while two are live.
 pub(crate) struct Tally {
     requests: AtomicU64,
     errors: AtomicU64,
-    /// When each request that has no answer began, in microseconds after `born`. 0 marks a free place; no request is
-    /// noted with it. Written by [`OpenRequest`].
+    /// When each unanswered request began, in microseconds after `born`; at least 1, because 0 marks a free place.
+    /// [`OpenRequest`] changes it.
     open: Box<[AtomicU64]>,
     born: Instant,
-    /// Requests by latency; see [`bucket`].
+    /// The number of answers by latency; see [`bucket`].
     latencies: Box<[AtomicU64]>,
     metrics: TrialMetrics,
 }
@@ -54,7 +54,7 @@ impl Tally {
         }
     }
 
-    /// Counts an answer that broke off, though its status promised well.
+    /// Counts as an error an answer that broke off after a status without error.
     pub(crate) fn broke(&self) {
         self.errors.fetch_add(1, Ordering::Relaxed);
     }
@@ -67,7 +67,7 @@ impl Tally {
         self.metrics.record(status, took);
     }
 
-    /// A place among those that are open, if one is found.
+    /// Takes a free place in `open` for a request, if one is found.
     fn take_place(&self, number: u64, began: Instant) -> Option<usize> {
         let since = micros(began.saturating_duration_since(self.born)).max(1);
         let first = number as usize % PLACES;
@@ -79,7 +79,7 @@ impl Tally {
         })
     }
 
-    /// What it did so far.
+    /// The counts so far.
     pub(crate) fn counts(&self) -> Counts {
         let answered = self
             .latencies
@@ -125,7 +125,7 @@ pub(crate) struct OpenRequest {
 }
 
 impl OpenRequest {
-    /// The head of the answer is there, with this status.
+    /// Records that the head of the answer is there, with this status.
     pub(crate) fn answered(mut self, status: StatusCode) {
         self.status = Some(status);
     }
@@ -150,7 +150,8 @@ impl Drop for OpenRequest {
         if self.is_forgotten {
             return;
         }
-        // Whoever left first counts as the client's doing, with the time that it waited.
+        // A client that left before its answer counts with 408, which is no server error, and with the time that it
+        // waited.
         let status = self.status.unwrap_or(StatusCode::REQUEST_TIMEOUT);
         self.tally.end(status, self.began.elapsed());
     }

@@ -1,5 +1,5 @@
-//! The values of app variables: given by a file, by `SPIN_VARIABLE_…`, by `.env` or by default, and read by components
-//! through `spin:variables`.
+//! The values of app variables. A value comes from a file, from `SPIN_VARIABLE_…`, from `.env` or from a default, and
+//! components read it through `spin:variables`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -12,8 +12,8 @@ use super::variables::Template;
 use crate::config::VariableFile;
 use crate::outbound::Kind;
 
-/// Characters that mean something in an address of MySQL or Redis, and that a value must therefore not have there
-/// unencoded.
+/// Characters with a meaning in an address of MySQL or Redis. A value that is put into an address must have them
+/// percent-encoded.
 const MEANT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'#')
@@ -23,21 +23,21 @@ const MEANT: &AsciiSet = &CONTROLS
     .add(b'@')
     .add(b'\\');
 
-/// The value of every app variable. Some are secrets, so there is no `Debug`.
+/// The values of all app variables. Some are secrets, so this type has no `Debug`.
 #[derive(Default)]
 pub(crate) struct Values {
     plain: BTreeMap<String, String>,
-    /// The values as they are put into an address. One from a file is percent-encoded there: the file holds a password
-    /// as it is, and not as a URL needs it.
+    /// The values as they are put into an address. A value from a file is percent-encoded here, because the file holds
+    /// a password in plain form and not as a URL needs it.
     in_addresses: BTreeMap<String, String>,
 }
 
 impl Values {
-    /// The values of a manifest's variables: a file first, then the environment, then `.env` beside the manifest, then the
-    /// default.
+    /// Reads the values of a manifest's variables. A file takes precedence over the environment, that over `.env`
+    /// beside the manifest, and that over the default.
     ///
     /// # Errors
-    /// One line names the variable that has no value, or the file that can't be read, and says what to do.
+    /// Names the variable without a value or the file that can't be read, and says what to do.
     pub(crate) fn read(manifest: &Manifest, files: &[VariableFile]) -> Result<Self, String> {
         let dotenv = dotenv(&manifest.path.with_file_name(".env"))?;
         let mut values = Self::default();
@@ -71,18 +71,18 @@ impl Values {
         Ok(values)
     }
 
-    /// Puts values into an entry of the manifest that is no component's variable.
+    /// Puts values into a manifest entry other than a component's variable.
     ///
     /// # Errors
-    /// It names a variable that is not declared.
+    /// The template names a variable that is not declared.
     pub(crate) fn resolve(&self, template: &Template) -> Result<String, String> {
         template.resolve(&self.plain)
     }
 
-    /// What one component sees, with all templates resolved.
+    /// The variables of one component, with all templates resolved.
     ///
     /// # Errors
-    /// One line names the key and says what is wrong with it.
+    /// Names the key and says what is wrong with it.
     pub(crate) fn of_component(
         &self,
         id: &str,
@@ -99,7 +99,7 @@ impl Values {
 
     fn resolve_variable(&self, template: &Template) -> Result<String, String> {
         let value = template.resolve(&self.plain)?;
-        // Who gives a whole address in a file has written it as one.
+        // If the whole address comes from one variable, its author has encoded it already.
         match Kind::of(&value) {
             Some(_) if !template.is_one_variable() => template.resolve(&self.in_addresses),
             _ => Ok(value),
@@ -107,7 +107,7 @@ impl Values {
     }
 }
 
-/// The text of a file, without the end of its last line, which editors and `echo` add.
+/// The text of a file, without its final line break, which editors and `echo` add.
 fn value_in(named: &VariableFile, manifest: &Manifest) -> Result<String, String> {
     let VariableFile { name, file } = named;
     let wrong = |reason: &str| format!("--variable-file {name}={}: {reason}", file.display());

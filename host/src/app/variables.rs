@@ -1,5 +1,5 @@
-//! App variables as `spin.toml` writes them: their declarations, their names, and the templates that use them. Their
-//! values are in `values`.
+//! App variables as `spin.toml` writes them: declarations, names, and the templates that use them. The values are in
+//! `values`.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "RawDeclaration")]
 pub(crate) struct Declaration {
-    /// Absent when the variable is required.
+    /// The default value; absent if the variable is required.
     pub default: Option<Template>,
 }
 
-/// As it is written.
+/// The declaration as it is written in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table such as { default = \"\" }")]
 struct RawDeclaration {
     default: Option<Template>,
     #[serde(default)]
     required: bool,
-    /// Taken as it is: this host prints no variable's value.
+    /// Read and ignored: this host prints the value of no variable.
     #[serde(default, rename = "secret")]
     _secret: bool,
 }
@@ -60,7 +60,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     Err(reason)
 }
 
-/// Text with `{{ name }}` in it.
+/// Text that may contain variables as `{{ name }}`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Template(Vec<Part>);
@@ -83,7 +83,7 @@ impl Template {
     /// Reads a template.
     ///
     /// # Errors
-    /// One line says what is wrong with the template.
+    /// Says what is wrong with the template.
     pub(crate) fn parse(mut text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         while let Some((before, rest)) = text.split_once("{{") {
@@ -106,7 +106,7 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// The text, if it holds no variable.
+    /// The text, if it contains no variable.
     pub(crate) fn literal(&self) -> Option<&str> {
         match self.0.as_slice() {
             [] => Some(""),
@@ -115,15 +115,15 @@ impl Template {
         }
     }
 
-    /// Whether it is the value of one variable, and nothing else.
+    /// Whether the template is one variable and nothing else.
     pub(crate) fn is_one_variable(&self) -> bool {
         matches!(self.0.as_slice(), [Part::Variable(_)])
     }
 
-    /// Puts values in.
+    /// Replaces the variables by their values.
     ///
     /// # Errors
-    /// The text names a variable that has no value.
+    /// The template names a variable that is not in `values`.
     pub(crate) fn resolve(&self, values: &BTreeMap<String, String>) -> Result<String, String> {
         self.0
             .iter()

@@ -14,7 +14,7 @@ pub struct ActionArgs {
     /// The component's id in spin.toml
     pub component: String,
 
-    /// Which hosts.
+    /// The hosts.
     #[command(flatten)]
     pub targets: Targets,
 }
@@ -26,12 +26,12 @@ pub struct RollbackArgs {
     #[arg(long, value_name = "NUMBER")]
     pub generation: Option<u64>,
 
-    /// Which component of which hosts.
+    /// The component and the hosts.
     #[command(flatten)]
     pub action: ActionArgs,
 }
 
-/// Carries out `promote` or `abort`.
+/// Runs `promote` or `abort`.
 pub(super) async fn run(action: &str, args: ActionArgs) -> Result<(), ClientError> {
     let path = format!("/components/{}/{action}", segment(&args.component));
     post(&args, &path).await

@@ -1,4 +1,4 @@
-//! `store-host reload` and `store-host refresh`: what concerns the whole app of a host.
+//! `store-host reload` and `store-host refresh`, which concern the whole app of a host.
 
 use super::http::Call;
 use super::{ClientError, Targets, say};

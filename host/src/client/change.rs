@@ -1,10 +1,10 @@
-//! A change in an operator's words.
+//! Describes a change in words for operators.
 
 use std::time::Duration;
 
 use crate::answers::{self, Change};
 
-/// What an operator reads of a change, line by line.
+/// The description of a change, line by line.
 pub(super) fn lines(change: &Change) -> Vec<String> {
     let mut lines = vec![format!("  digest     {}", change.digest)];
     if let Some(compile_ms) = change.compile_ms {
@@ -30,19 +30,19 @@ pub(super) fn lines(change: &Change) -> Vec<String> {
     lines
 }
 
-/// Where nothing but mirroring was asked for, somebody ends it by hand.
+/// Whether the trial only mirrors, so that an operator must end it.
 pub(super) fn is_without_end(canary: &answers::TrialTerms) -> bool {
     canary.mirror.is_some() && canary.steps.is_empty()
 }
 
-/// How a version is tried, in an operator's words.
+/// How a version is tried, in words.
 fn tried(canary: &answers::TrialTerms) -> String {
     let lasts = humantime::format_duration(Duration::from_millis(canary.for_ms));
     let percent = |share: &f64| format!("{} %", (share * 10_000.0).round() / 100.0);
     let steps: Vec<String> = canary.steps.iter().map(percent).collect();
     let mirror = canary.mirror.as_ref().map(percent);
     match (mirror, steps.as_slice()) {
-        // Of a host that knows no steps.
+        // Older hosts send no steps.
         (None, []) => format!(
             "is tried on {} of the requests for {lasts}",
             percent(&canary.share)

@@ -1,4 +1,4 @@
-//! Why an operator's command failed.
+//! The errors of operators' commands.
 
 use std::path::PathBuf;
 
@@ -7,68 +7,68 @@ use crate::config::AdminUrl;
 /// Why an operator's command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// A file that was named on the command line can't be read.
+    /// A file on the command line can't be read.
     #[error("{path}: can't be read: {source}")]
     File {
-        /// As it was given.
+        /// The path as it was given.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// A setting that makes no sense.
+    /// A setting is invalid.
     #[error("{0}")]
     Setting(String),
     /// A host gave no answer.
     #[error("{admin}: {reason}{}", left_alone(.untouched))]
     NoAnswer {
-        /// The host's admin interface.
+        /// The address of the host's admin interface.
         admin: AdminUrl,
         /// What happened instead.
         reason: String,
-        /// The hosts after it.
+        /// The remaining hosts, which were not tried.
         untouched: Vec<AdminUrl>,
     },
-    /// A host refused, and changed nothing.
+    /// A host refused the change, so nothing has changed on it.
     #[error(
         "{admin} refused ({status}){}: {detail}{}",
         at_step(.step.as_deref()),
         left_alone(.untouched)
     )]
     Refused {
-        /// Which host.
+        /// The address of the host's admin interface.
         admin: AdminUrl,
-        /// Its HTTP status.
+        /// The HTTP status of its answer.
         status: u16,
         /// The step of a swap that failed.
         step: Option<Box<str>>,
-        /// Why, in one word of the host's.
+        /// The host's reason as one word.
         cause: Option<Box<str>>,
-        /// Why, in the host's words.
+        /// The host's reason as text.
         detail: String,
-        /// The hosts after it.
+        /// The remaining hosts, which were not tried.
         untouched: Vec<AdminUrl>,
     },
     /// A host withdrew a canary.
     #[error("{admin}: generation {generation} was not promoted: {reason}{}", left_alone(.untouched))]
     Withdrawn {
-        /// Which host.
+        /// The address of the host's admin interface.
         admin: AdminUrl,
-        /// The canary's.
+        /// The generation number of the canary.
         generation: u64,
-        /// Why, in the host's words.
+        /// The host's reason as text.
         reason: String,
-        /// The hosts after it.
+        /// The remaining hosts, which were not tried.
         untouched: Vec<AdminUrl>,
     },
-    /// A roll-out over several hosts did not end as it should.
+    /// A roll-out over several hosts failed.
     #[error("the roll-out of `{component}`: {reason}")]
     Rollout {
-        /// Of which component.
+        /// The id of the component.
         component: String,
-        /// What happened, and where that leaves the hosts.
+        /// What happened, and the state of the hosts afterwards.
         reason: String,
     },
-    /// Each host was asked, and these failed.
+    /// All hosts were tried, and these failed.
     #[error("{}", one_line(.0))]
     Several(Vec<ClientError>),
 }
@@ -86,7 +86,7 @@ impl ClientError {
         }
     }
 
-    /// The same failure, with the hosts that were not asked because of it.
+    /// Adds to the error the remaining hosts, which were not tried because of it.
     pub(super) fn before(mut self, rest: &[AdminUrl]) -> Self {
         match &mut self {
             Self::NoAnswer { untouched, .. }

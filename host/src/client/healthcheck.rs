@@ -1,4 +1,5 @@
-//! `store-host healthcheck`: whether the host on this machine is ready, for images that have no other program to ask.
+//! `store-host healthcheck` says whether the host on this machine is ready. It is for container images that have no
+//! other HTTP client.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,7 +24,7 @@ pub struct HealthcheckArgs {
     pub timeout: Duration,
 }
 
-/// Asks for `/readyz`.
+/// Sends `GET /readyz` to the host.
 ///
 /// # Errors
 /// There is no answer, or the host is not ready.

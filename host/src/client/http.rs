@@ -1,4 +1,4 @@
-//! One call of a host's admin interface, and what its answer means.
+//! One call of a host's admin interface, and the meaning of its answer.
 
 use std::time::Duration;
 
@@ -13,13 +13,14 @@ use store_server::token::authorization;
 use super::ClientError;
 use crate::config::{AdminUrl, Secret};
 
-/// A host on this machine or in this building answers in milliseconds; one that is gone may say nothing at all.
+/// The longest time for a connection. A host in the same network connects in milliseconds; one that is gone may never
+/// answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A request to one host.
 pub(crate) struct Call<'a> {
     pub(super) method: Method,
-    /// Path and query.
+    /// The path and query.
     pub(super) path: &'a str,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -29,11 +30,11 @@ pub(crate) struct Call<'a> {
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) token: Option<Secret>,
-    /// Longest wait for a whole answer.
+    /// The longest wait for a complete answer.
     pub(crate) timeout: Duration,
 }
 
-/// The part of a problem (RFC 9457) that is shown, with the step of a swap.
+/// The members of a problem (RFC 9457) that are shown, with the step of a swap.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Reason {

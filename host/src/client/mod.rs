@@ -1,11 +1,13 @@
-//! The operator's side: `store-host swap`, `status` and the rest, over a host's admin interface (`docs/ADMIN.md`).
+//! The operator's side: `store-host swap`, `status` and other commands, which use a host's admin interface
+//! (`docs/ADMIN.md`).
 //!
-//! A command asks one host after the other and stops at the first that fails, or whose canary is withdrawn, so that a
-//! bad version reaches one host at most. Only `fleet` leads several hosts together.
+//! A command calls one host after the other. It stops at the first host that fails or whose canary is withdrawn, so
+//! that a bad version reaches one host at most. Only `fleet` leads several hosts together.
 //!
 //! `swap` with its `rollout` and `trial`, `action`, `app`, `status` and `healthcheck` are the commands. `change` prints
-//! what became of a change, `targets` says which hosts are asked, and all of them call through `http`. A host that
-//! serves uses none of this but `http`: `control` calls with it to tell proxies that answers have changed.
+//! the outcome of a change, `targets` has the hosts to call, and all commands call them through `http`. A serving host
+//! uses only `http` of this room: `control` calls proxies with it, to tell them that answers have changed, and other
+//! hosts of a roll-out.
 
 mod action;
 mod app;
@@ -62,10 +64,10 @@ pub enum Command {
     Refresh(Targets),
 }
 
-/// Carries out `command` and prints its results on stdout.
+/// Runs `command` and prints its results on stdout.
 ///
 /// # Errors
-/// A host failed or refused. The hosts after it were not asked.
+/// A host failed or refused. The hosts after it were not called.
 pub async fn run(command: Command) -> Result<(), ClientError> {
     match command {
         Command::Swap(args) => swap::run(*args).await,

@@ -1,4 +1,4 @@
-//! What `store-host swap` is told of a roll-out.
+//! The flags of `store-host swap` that describe a roll-out.
 
 use std::time::Duration;
 
@@ -50,10 +50,10 @@ fn steps(text: &str) -> Result<Steps, String> {
 }
 
 impl RolloutArgs {
-    /// The course that is asked for, if any.
+    /// The course that the flags ask for, if any.
     ///
     /// # Errors
-    /// The flags do not fit together.
+    /// The flags contradict one another.
     pub(super) fn course(&self) -> Result<Option<Course>, ClientError> {
         let wish = RolloutRequest {
             canary: self.canary,
@@ -69,7 +69,7 @@ impl RolloutArgs {
     }
 }
 
-/// A course as the query of a swap says it.
+/// A course as query parameters of a swap.
 pub(super) fn query(course: &Course) -> Vec<(&'static str, String)> {
     let mut query = Vec::new();
     let lasts = time(course.step_for);
@@ -94,7 +94,7 @@ pub(super) fn query(course: &Course) -> Vec<(&'static str, String)> {
     query
 }
 
-/// A duration in one word, `1m30s`, as the API takes it; humantime writes two.
+/// A duration in one word, such as `1m30s`, as the API expects it; humantime would write two words.
 pub(super) fn time(time: Duration) -> String {
     humantime::format_duration(time)
         .to_string()

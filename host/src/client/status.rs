@@ -9,7 +9,7 @@ use super::{ClientError, Targets, say};
 use crate::answers::{ComponentStatus, GenerationStatus, Status};
 use crate::config::AdminUrl;
 
-/// Characters of a digest that tell versions apart; `--full` shows all.
+/// How many characters of a digest are shown. They suffice to tell versions apart; `--full` shows all.
 const SHORT_DIGEST: usize = 12;
 
 const HEADINGS: [&str; 8] = [
@@ -30,7 +30,7 @@ pub struct StatusArgs {
     #[arg(long)]
     pub full: bool,
 
-    /// Which hosts.
+    /// The hosts.
     #[command(flatten)]
     pub targets: Targets,
 }
@@ -47,7 +47,7 @@ pub(super) async fn run(args: StatusArgs) -> Result<(), ClientError> {
         .await
 }
 
-/// Which host it is, and which build.
+/// The host, and its build.
 fn heading(admin: &AdminUrl, build: Option<&Build>) -> String {
     match build {
         Some(build) => format!("{admin}: {build}"),
@@ -70,7 +70,7 @@ fn lines(status: &Status, full: bool) -> Vec<String> {
     lines
 }
 
-/// How a trial stands: its step, what is counted and what that says; and what copies of requests showed.
+/// The state of a trial: its step, its counts and what follows from them, and how the answers to copies compare.
 fn trial(component: &ComponentStatus) -> Vec<String> {
     let Some(canary) = &component.canary else {
         return Vec::new();

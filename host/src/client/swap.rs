@@ -22,10 +22,10 @@ use crate::answers::Change;
 use crate::config::AdminUrl;
 use crate::rollout::{Course, lease};
 
-/// The field with a body's digest (RFC 9530).
+/// The header with the digest of the body (RFC 9530).
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
-/// The field with the text of a minisign signature, in base64 because it has several lines.
+/// The header with the text of a minisign signature. It has several lines, so it is sent in base64.
 const SIGNATURE: HeaderName = HeaderName::from_static("store-signature");
 
 /// What is swapped on which hosts, and how.
@@ -37,7 +37,7 @@ pub struct SwapArgs {
     /// The new version: a WebAssembly component
     pub file: PathBuf,
 
-    /// How it is tried first.
+    /// How the new version is tried first.
     #[command(flatten)]
     pub rollout: RolloutArgs,
 
@@ -61,7 +61,7 @@ pub struct SwapArgs {
     #[arg(long, value_name = "FILE")]
     pub signature: Option<PathBuf>,
 
-    /// Which hosts.
+    /// The hosts.
     #[command(flatten)]
     pub targets: Targets,
 }
@@ -89,7 +89,7 @@ pub(super) async fn run(args: SwapArgs) -> Result<(), ClientError> {
         .await
 }
 
-/// What clap can't say of flags that belong together.
+/// Checks flags that depend on one another in ways that clap can't express.
 fn check(args: &SwapArgs, course: Option<&Course>) -> Result<(), ClientError> {
     let wrong = |text: &str| Err(ClientError::Setting(text.into()));
     if args.no_wait && course.is_none() {
@@ -129,7 +129,7 @@ async fn swap(
     }
 }
 
-/// Path and query of a swap; `more` is for hosts that take part in one roll-out.
+/// The path and query of a swap. `more` holds the parameters of a roll-out over several hosts.
 pub(super) fn path(args: &SwapArgs, course: Option<&Course>, more: &[(&str, String)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(course.map(rollout::query).unwrap_or_default());
@@ -145,7 +145,7 @@ pub(super) fn path(args: &SwapArgs, course: Option<&Course>, more: &[(&str, Stri
     )
 }
 
-/// Percent-encodes what can't stand in a path.
+/// Percent-encodes text for one segment of a path.
 pub(super) fn segment(text: &str) -> String {
     let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
     encoded.replace('+', "%20")
@@ -161,7 +161,7 @@ fn headers(args: &SwapArgs, bytes: &[u8]) -> Result<HeaderMap, ClientError> {
     Ok(headers)
 }
 
-/// The signature that was named, or the one beside the file, if any.
+/// The named signature, or the one beside the file, if any.
 fn signature(args: &SwapArgs) -> Result<Option<Vec<u8>>, ClientError> {
     if let Some(path) = &args.signature {
         return read(path).map(Some);

@@ -1,4 +1,4 @@
-//! Which hosts a command is for, and the token that they ask for.
+//! The hosts that a command calls, and the token for them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use super::ClientError;
 use super::http::Caller;
 use crate::config::{AdminUrl, Secret, duration};
 
-/// Where the token may be instead of in a file. Not a flag: every user of a machine can read its processes' flags.
+/// The environment variable that may hold the token. There is no flag for the token itself, because every user of a
+/// machine can read the flags of its processes.
 const TOKEN_VARIABLE: &str = "STORE_HOST_ADMIN_TOKEN";
 
 /// Which hosts, and how they are asked.
@@ -43,7 +44,7 @@ impl Targets {
         })
     }
 
-    /// Asks one host after the other, and stops at the first that fails.
+    /// Calls `ask` for one host after the other, and stops at the first that fails.
     pub(super) async fn each(
         &self,
         mut ask: impl AsyncFnMut(&AdminUrl) -> Result<(), ClientError>,
@@ -56,7 +57,7 @@ impl Targets {
         Ok(())
     }
 
-    /// Asks every host, even after one has failed.
+    /// Calls `ask` for every host, even after one has failed.
     ///
     /// # Errors
     /// The errors of all hosts that failed.

@@ -1,4 +1,4 @@
-//! Waiting for the end of a canary's trial.
+//! Waits for the end of a canary's trial.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use super::{ClientError, say};
 use crate::answers::{ComparedCounts, GenerationStatus, Status, TrialStatus};
 use crate::config::AdminUrl;
 
-/// Time between two looks at a host.
+/// The pause between two status requests to a host.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long after its end a trial is waited for, in case the host is slow to end it.
+/// How long after its expected end a trial is waited for, in case the host is slow to end it.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// A trial that began.
+/// A trial that has begun.
 pub(super) struct Trial<'a> {
     pub(super) component: &'a str,
     pub(super) generation: u64,
@@ -22,7 +22,7 @@ pub(super) struct Trial<'a> {
     pub(super) step_for: Duration,
 }
 
-/// How a trial stands, as far as the host's status tells.
+/// The state of a trial, as the host's status shows it.
 #[derive(Debug)]
 enum Verdict {
     Open(Box<TrialStatus>),
@@ -30,13 +30,13 @@ enum Verdict {
     Withdrawn(String),
 }
 
-/// What was seen of a trial.
+/// What was seen of a trial so far.
 struct TrialWatch {
     /// When the host answered last.
     heard: Instant,
-    /// When the step began that goes on.
+    /// When the present step began.
     since: Instant,
-    /// How many phases were passed, and shown.
+    /// The number of phases that were passed and shown.
     passed: usize,
     last: Option<Box<TrialStatus>>,
 }
@@ -57,7 +57,7 @@ impl Trial<'_> {
             tokio::time::sleep(LOOK).await;
             let status: Status = match caller.call(admin, Call::get("/status")).await {
                 Ok(status) => status,
-                // It may be restarting, after which its trial goes on.
+                // The host may be restarting. The trial continues afterwards.
                 Err(ClientError::NoAnswer { .. }) if watch.heard.elapsed() < GRACE => continue,
                 Err(error) => return Err(error),
             };
@@ -116,13 +116,13 @@ impl Trial<'_> {
 }
 
 impl TrialWatch {
-    /// Takes note of how the trial stands, and shows what was passed since.
+    /// Records the state of the trial, and shows phases that were passed since the last call.
     fn look(&mut self, canary: Box<TrialStatus>) {
         let is_another = |last: &TrialStatus| last.since != canary.since;
         if self.last.as_deref().is_some_and(is_another) {
             self.since = Instant::now();
         }
-        // A host that was restarted has forgotten what was passed before.
+        // A restarted host no longer knows the phases that were passed before.
         self.passed = self.passed.min(canary.passed.len());
         for passed in &canary.passed[self.passed..] {
             erase();
@@ -132,7 +132,7 @@ impl TrialWatch {
         self.last = Some(canary);
     }
 
-    /// Writes the figures over those of the last look, if this is a terminal.
+    /// Writes the figures over the previous ones, if this is a terminal.
     fn show(&self, step_for: Duration) {
         let Some(canary) = &self.last else { return };
         let left = step_for.saturating_sub(self.since.elapsed()).as_secs();
@@ -143,7 +143,7 @@ impl TrialWatch {
         ));
     }
 
-    /// Shows the step that was the last one, as it was seen last.
+    /// Shows the last step, with its latest figures.
     fn show_last(&self) {
         if let Some(canary) = &self.last {
             say(&line(canary.share, "passed", &shown(&canary.counts)));
@@ -159,7 +159,7 @@ fn line(share: f64, how: &str, counts: &str) -> String {
     format!("  {what:<10} {how}: {counts}")
 }
 
-/// What both versions did, in an operator's words.
+/// The counts of both versions, in words.
 pub(super) fn shown(counts: &ComparedCounts) -> String {
     let one = |requests: u64, errors: u64, p99: Option<f64>| {
         let p99 = p99

@@ -1,7 +1,7 @@
-//! What each client may have, and whose turn it is.
+//! The limits of each client, and the order in which clients are served.
 //!
-//! `shares` count what a client address holds: connections, requests in flight, bytes of bodies. Where requests wait, for
-//! an instance or by `permits` for a connection, clients take `turns`. Nothing here knows a request or answers it.
+//! `shares` counts what a client address holds: connections, requests in flight, bytes of bodies. Where requests wait,
+//! for an instance or by `permits` for a connection, clients take `turns`. Nothing here knows a request or answers it.
 
 mod permits;
 mod shares;

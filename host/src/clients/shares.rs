@@ -1,6 +1,6 @@
-//! Each client's share: connections, requests in flight and bytes of bodies, counted for each client address.
+//! The share of each client address: connections, requests in flight and bytes of bodies.
 //!
-//! Nothing here waits: whoever has a connection, a request or a body asks for its place and gives it back by dropping it.
+//! Nothing here waits. A connection, a request or a body takes a place, and gives it back when it is dropped.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -15,36 +15,38 @@ use store_server::{client_network, forwarded};
 use crate::config::ClientSettings;
 use crate::message::Problem;
 
-/// Clients that come and go at once don't wait for each other.
+/// The clients are divided into this many maps, so that simultaneous connections of different clients rarely wait for a
+/// lock.
 const SHARDS: usize = 16;
 
-/// Requests of a client's whose body is on its way, for each that it may have in flight.
+/// How many requests of a client may be receiving their bodies, for each request that it may have in flight.
 const ARRIVING: u32 = 8;
 
-/// A body that is no larger is taken even if others of its client fill the client's share.
+/// A body of up to this many bytes is accepted even if other bodies of its client fill the client's share.
 const SMALL_BYTES: u64 = 16 * 1024;
 
-/// Client addresses that have a request in flight, whatever serves it: they share one processor. Written by [`Share`].
+/// The number of client addresses with a request in flight. It counts for the whole process, because all requests share
+/// one processor. [`Share`] changes it.
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
 
-/// How many client addresses have a request in flight.
+/// The number of client addresses with a request in flight.
 pub(crate) fn clients_at_work() -> usize {
     AT_WORK.load(Ordering::Relaxed)
 }
 
-/// All clients that hold something now.
+/// All clients that hold something at the moment.
 pub(crate) struct Clients {
     shards: [Mutex<HashMap<IpAddr, Arc<Counts>>>; SHARDS],
     hasher: RandomState,
     settings: ClientSettings,
-    /// Bytes of bodies of all clients together. Written by [`Charge`].
+    /// The bytes of the bodies of all clients. [`Charge`] changes it.
     body_bytes: AtomicU64,
 }
 
-/// What one client address holds. Written by [`Client`], [`Share`] and [`Charge`].
+/// What one client address holds. [`Client`], [`Share`] and [`Charge`] change it.
 #[derive(Default)]
 struct Counts {
-    /// How many [`Client`]s refer to this. Written under the lock of its shard.
+    /// The number of [`Client`]s that refer to this. Changed under the lock of its shard.
     handles: AtomicUsize,
     connections: AtomicUsize,
     requests: AtomicUsize,
@@ -52,7 +54,7 @@ struct Counts {
     body_bytes: AtomicU64,
 }
 
-/// A client address that is looked up once for each connection, not for each request.
+/// A client address. It is looked up once for each connection, not for each request.
 pub(crate) struct Client {
     clients: Arc<Clients>,
     address: IpAddr,
@@ -85,12 +87,13 @@ impl Clients {
         })
     }
 
-    /// Whether what `peer` says about its clients is believed, and its connections are not counted.
+    /// Whether `peer` is a trusted proxy. The host believes its headers about clients, and does not count its
+    /// connections.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.settings.trusted_proxies.contains(peer)
     }
 
-    /// The client for whom a trusted proxy sends a request, if it says so.
+    /// The client that a trusted proxy names in `headers`, if it names one.
     pub(crate) fn behind(self: &Arc<Self>, headers: &HeaderMap) -> Option<Arc<Client>> {
         forwarded::client(headers, |address| self.trusts(address)).map(|address| self.at(address))
     }
@@ -110,7 +113,7 @@ impl Drop for Client {
     }
 }
 
-/// One connection or request of a client's until it is dropped.
+/// One connection or request of a client, until it is dropped.
 pub(crate) struct Share {
     client: Arc<Client>,
     kind: Kind,
@@ -154,20 +157,20 @@ impl Client {
         self.address
     }
 
-    /// One more connection, unless the client has as many as it may.
+    /// Takes a place for one more connection. `None` if the client has as many as it may.
     pub(crate) fn connect(self: &Arc<Self>) -> Option<Share> {
         let most = self.clients.settings.max_connections_per_client;
         self.take(Kind::Connection, most)
     }
 
-    /// One more request in flight, unless the client has as many as it may.
+    /// Takes a place for one more request in flight. `None` if the client has as many as it may.
     pub(crate) fn request(self: &Arc<Self>) -> Option<Share> {
         let most = self.clients.settings.max_requests_per_client;
         self.take(Kind::Request, most)
     }
 
-    /// One more request whose body is on its way. Such a request holds memory only, and those that are whole don't wait
-    /// for it.
+    /// Takes a place for one more request that is receiving its body. Such a request only holds memory, and complete
+    /// requests do not wait for it.
     pub(crate) fn arriving(self: &Arc<Self>) -> Option<Share> {
         let most = self.clients.settings.max_requests_per_client;
         self.take(Kind::Arriving, most.saturating_mul(ARRIVING))
@@ -178,7 +181,7 @@ impl Client {
         if kind == Kind::Request && before == 0 {
             AT_WORK.fetch_add(1, Ordering::Relaxed);
         }
-        // Takes its one back if that was too many.
+        // If that was one too many, dropping the share counts it back.
         let share = Share {
             client: self.clone(),
             kind,
@@ -186,7 +189,7 @@ impl Client {
         (before < most as usize).then_some(share)
     }
 
-    /// Begins to count the bytes of one body of this client's.
+    /// Begins to count the bytes of one body.
     pub(crate) fn charge(self: &Arc<Self>) -> Charge {
         Charge {
             client: self.clone(),
@@ -195,7 +198,7 @@ impl Client {
     }
 }
 
-/// Bytes of a body that wait for a component, until it is dropped.
+/// The bytes of a body that waits for a component. They count until this is dropped.
 pub(crate) struct Charge {
     client: Arc<Client>,
     bytes: u64,
@@ -205,7 +208,7 @@ impl Charge {
     /// Counts `bytes` more.
     ///
     /// # Errors
-    /// The client has more bytes waiting than it may, or all clients together have.
+    /// More bytes of this client wait than may, or of all clients together.
     pub(crate) fn add(&mut self, bytes: u64) -> Result<(), Problem> {
         self.bytes += bytes;
         let Client {
@@ -214,7 +217,7 @@ impl Charge {
         let settings = &clients.settings;
         let own = counts.body_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let all = clients.body_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        // Small ones have some room of their own, for neighbours at an address that sends large ones.
+        // Small bodies get some extra room, for users who share an address with a sender of large bodies.
         let share = settings.body_bytes_per_client();
         let is_small = self.bytes <= SMALL_BYTES;
         if own > share && !(is_small && own <= share + share / 8) {

@@ -1,33 +1,33 @@
-//! Requests that wait, in a line for each client. Clients take turns: one that sends many requests makes its own wait,
-//! and not its neighbours'.
+//! Waiting requests, in one line for each client. Clients take turns, so a client with many requests delays its own and
+//! not those of others.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
-/// Whose a request is: a client address's, or the host's own.
+/// The client address that a request belongs to; `None` for the host's own work.
 pub(crate) type Asker = Option<IpAddr>;
 
-/// The asker of all copies of requests, which take turns with clients as if one client sent them. No client has this
-/// address: packets to its range are discarded (RFC 6666), and a client of IPv6 is known by the first half of its
-/// address only.
+/// The asker of all mirrored copies. They take turns with clients as if one client had sent them. No client has this
+/// address: packets to its range are discarded (RFC 6666), and IPv6 clients count by the first half of their addresses
+/// only.
 pub(crate) const COPIES: IpAddr = IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1));
 
-/// Lines that are empty and kept for the next client, so that most requests need no new one.
+/// How many empty lines are kept for the next clients, so that most requests allocate none.
 const SPARE: usize = 16;
 
-/// Requests that wait, in a line for each asker.
+/// Waiting requests, in one line for each asker.
 pub(crate) struct Turns<R> {
-    /// Goes before all others.
+    /// Requests that go before all others.
     first: Line<R>,
-    /// The line of each asker. None is empty.
+    /// The line of each asker that has one. No line is empty.
     lines: HashMap<Asker, Line<R>>,
-    /// Everyone who has a line, in the order of their turns.
+    /// The askers that have a line, in the order of their turns.
     order: VecDeque<Asker>,
     spare: Vec<Line<R>>,
 }
 
-/// The requests of one asker in the order of their arrival, and when each arrived.
+/// The requests of one asker in the order of their arrival, with the time of arrival.
 type Line<R> = VecDeque<(Instant, R)>;
 
 impl<R> Turns<R> {
@@ -49,7 +49,7 @@ impl<R> Turns<R> {
         self.lines.contains_key(&asker)
     }
 
-    /// Adds a request after all others of the same asker.
+    /// Adds a request at the end of its asker's line.
     pub(crate) fn push(&mut self, asker: Asker, request: R) {
         let spare = &mut self.spare;
         let line = self.lines.entry(asker);
@@ -60,26 +60,28 @@ impl<R> Turns<R> {
         line.push_back((Instant::now(), request));
     }
 
-    /// Adds a request before all that wait.
+    /// Adds a request before all waiting ones.
     pub(crate) fn push_first(&mut self, request: R) {
-        // As old as the one after it, or that would wait longer until another instance is called.
+        // It gets the age of the request behind it. Otherwise that request would wait longer until another instance is
+        // called for it.
         let since = self.since().unwrap_or_else(Instant::now);
         self.first.push_front((since, request));
     }
 
-    /// Since when the next one waits. Another asker's may have waited longer; it is soon the next.
+    /// How long the next request has waited, as a start time. A request of another asker may have waited longer, but
+    /// will soon be the next.
     pub(crate) fn since(&self) -> Option<Instant> {
         let of_turn = || self.lines.get(self.order.front()?)?.front();
         let next = self.first.front().or_else(of_turn);
         next.map(|(since, _)| *since)
     }
 
-    /// Takes the request whose turn it is.
+    /// Removes the request whose turn it is.
     pub(crate) fn pop(&mut self) -> Option<R> {
         self.pop_first_or_of(|_| true)
     }
 
-    /// Takes what goes before all others, or else the request of the next asker who `may` have one taken.
+    /// Removes the first urgent request, or else the request of the next asker that `may` be served.
     pub(crate) fn pop_first_or_of(&mut self, may: impl Fn(Asker) -> bool) -> Option<R> {
         if let Some((_, request)) = self.first.pop_front() {
             return Some(request);
@@ -87,7 +89,7 @@ impl<R> Turns<R> {
         self.pop_of(may).map(|(_, request)| request)
     }
 
-    /// Takes the request of the next asker who `may` have one taken. Those before it keep their turns.
+    /// Removes the request of the next asker that `may` be served. The askers before it keep their turns.
     pub(crate) fn pop_of(&mut self, may: impl Fn(Asker) -> bool) -> Option<(Asker, R)> {
         let turn = self.order.iter().position(|asker| may(*asker))?;
         let asker = self.order.remove(turn)?;
@@ -101,7 +103,7 @@ impl<R> Turns<R> {
         Some((asker, request))
     }
 
-    /// Takes away requests at the beginning of an asker's line as long as each is `over`.
+    /// Removes the requests at the beginning of an asker's line for which `over` is true.
     pub(crate) fn forget_first(&mut self, asker: Asker, over: impl Fn(&R) -> bool) {
         let Some(line) = self.lines.get_mut(&asker) else {
             return;

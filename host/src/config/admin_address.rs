@@ -5,20 +5,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What an address of a Unix socket begins with.
+/// The prefix of an address that is a Unix socket.
 const UNIX: &str = "unix:";
 
 /// The address of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAddress {
-    /// An address and a port; beyond loopback the host needs an admin token.
+    /// An IP address and a port. Beyond loopback, the host needs an admin token.
     Tcp(SocketAddr),
     /// The path of a Unix socket, which only the user that runs the host can open.
     Unix(PathBuf),
 }
 
 impl AdminAddress {
-    /// Whether only this machine reaches it.
+    /// Whether only programs on this machine can reach the address.
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().is_loopback(),
@@ -42,7 +42,7 @@ impl FromStr for AdminAddress {
     }
 }
 
-/// As a client of the admin interface writes it.
+/// Writes the address as a client of the admin interface needs it.
 impl fmt::Display for AdminAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Settings: what one client may have of the host.
+//! Settings: how much each client may use of the host.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -9,16 +9,16 @@ use ipnet::IpNet;
 
 use super::duration;
 
-/// Half of the requests that a component takes at once.
+/// The default: half of the requests that a component may have in flight by default.
 const REQUESTS_PER_CLIENT: u32 = 512;
 
-/// An eighth of all connections.
+/// The default: an eighth of all connections.
 const CONNECTIONS_PER_CLIENT: u32 = 1024;
 
-/// 64 bodies of the largest size that a component takes by default.
+/// The default: 64 bodies of the largest size that a component takes by default.
 const BODY_MIB_PER_CLIENT: u32 = 64;
 
-/// As much as four clients may have at once.
+/// The default: the shares of four clients.
 const BODY_MIB: u32 = 256;
 
 /// What one client address may have of the host, so that it leaves the others theirs. Addresses of IPv6 count by their
@@ -103,12 +103,12 @@ impl Default for ClientSettings {
     }
 }
 
-/// Addresses and networks, `10.0.0.0/8,127.0.0.1`, or none of them.
+/// IP addresses and networks, such as `10.0.0.0/8,127.0.0.1`; may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// Whether `address` is among them.
+    /// Whether `address` is one of them, or in one of the networks.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))

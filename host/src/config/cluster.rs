@@ -1,4 +1,4 @@
-//! Redis Cluster: which nodes say where the keys are.
+//! Settings of Redis Cluster: the nodes that say where the keys are.
 
 use clap::Args;
 

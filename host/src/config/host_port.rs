@@ -6,14 +6,14 @@ use std::str::FromStr;
 /// A name or an address, and a port. IPv6 addresses are written in brackets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostPort {
-    /// As the system's resolver takes it: without brackets.
+    /// The name or address in the form that the system's resolver takes: without brackets.
     pub host: String,
     /// The port.
     pub port: u16,
 }
 
 impl HostPort {
-    /// The address of `host`, without brackets.
+    /// The address of `host`, which is given without brackets.
     pub fn new(host: &str, port: u16) -> Self {
         let host = host.to_owned();
         Self { host, port }

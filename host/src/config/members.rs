@@ -1,4 +1,4 @@
-//! An entry of `--mysql-members`: one server, or all that a name stands for.
+//! An entry of `--mysql-members`: one server, or the servers at all addresses of a host name.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,15 +6,15 @@ use std::str::FromStr;
 
 use super::HostPort;
 
-/// What an entry begins with that means all addresses of its host. Without it, a name is one server.
+/// The prefix of an entry that means all addresses of a host name. Without it, a name is one server.
 const ALL_OF: &str = "dns:";
 
-/// One server, or as many as a name has addresses.
+/// One server, or one at each address of a host name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MysqlMember {
-    /// `host:port`: one server, at whichever address the system finds for it.
+    /// `host:port`: one server. Its name is resolved by the system.
     Server(HostPort),
-    /// `dns:host:port`: a server at each address of the host.
+    /// `dns:host:port`: a server at each address of the host name.
     AllOf(HostPort),
 }
 
@@ -23,7 +23,7 @@ impl FromStr for MysqlMember {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        // A host may be called `dns`: then no other follows.
+        // A host may itself be called `dns`. Then a port follows, and no second host.
         let named = text.strip_prefix(ALL_OF);
         let named: Option<HostPort> = named.and_then(|rest| rest.parse().ok());
         match named {

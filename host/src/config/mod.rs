@@ -1,7 +1,7 @@
-//! The settings of a serving host: flags and environment into one checked [`Config`].
+//! The settings of a serving host: flags and environment variables make one checked [`Config`].
 //!
-//! This room says which values a setting may have, and which it has by default. Nothing here reads a file, binds a port
-//! or knows what a setting does. The manifest, which sets limits too, is read in `app`.
+//! This room defines the allowed values and the default of each setting. Nothing here reads a file, binds a port or
+//! knows what a setting does. The manifest, which sets limits too, is read in `app`.
 
 mod admin_address;
 mod clients;
@@ -143,7 +143,7 @@ pub struct Config {
     #[command(flatten)]
     pub limits: Limits,
 
-    /// Swaps, canaries and who may start them.
+    /// Swaps and canaries, and the token that is needed to start them.
     #[command(flatten)]
     pub swap: SwapSettings,
 
@@ -287,7 +287,7 @@ pub struct MysqlSettings {
     )]
     pub name_servers: Vec<NameServer>,
 
-    /// How the servers are spoken to.
+    /// TLS to the servers.
     #[command(flatten)]
     pub tls: MysqlTls,
 }
@@ -316,15 +316,15 @@ pub struct RedisSettings {
     )]
     pub response_timeout: Duration,
 
-    /// Who says where the primary is.
+    /// The Sentinels.
     #[command(flatten)]
     pub sentinel: SentinelSettings,
 
-    /// Who says where the keys are.
+    /// The nodes of a Redis Cluster.
     #[command(flatten)]
     pub cluster: ClusterSettings,
 
-    /// How the servers are spoken to.
+    /// TLS to the servers.
     #[command(flatten)]
     pub tls: RedisTls,
 }

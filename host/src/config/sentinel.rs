@@ -1,4 +1,4 @@
-//! Redis Sentinel: who says which server of Redis is written to.
+//! Settings of Redis Sentinel, which knows the primary Redis server.
 
 use std::path::PathBuf;
 

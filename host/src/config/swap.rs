@@ -1,4 +1,4 @@
-//! Settings of swaps and canaries, and of who may start them.
+//! Settings of swaps and canaries, and of the token that is needed to start them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,7 +104,7 @@ pub struct CanaryBudget {
     pub min_requests: u64,
 }
 
-/// As good as no limit, and low enough for a duration to be multiplied by it.
+/// A ratio so high that it is no limit, and low enough to multiply a duration by it.
 const HIGHEST_RATIO: f64 = 1e6;
 
 fn ratio(text: &str) -> Result<f64, String> {

@@ -1,4 +1,4 @@
-//! How MySQL and Redis are spoken to: with TLS or without, and by whose certificates.
+//! Settings of TLS to MySQL and Redis, and of the certificates.
 
 use std::path::PathBuf;
 
@@ -17,16 +17,16 @@ pub enum TlsMode {
     VerifyFull,
 }
 
-/// TLS to one kind of server, whichever it is.
+/// The TLS settings for all servers of one kind.
 #[derive(Clone, Debug)]
 pub struct TlsSettings {
-    /// What the flags begin with: `mysql` or `redis`.
+    /// The prefix of the flags: `mysql` or `redis`.
     pub kind: &'static str,
-    /// The least that is checked, whatever an address says.
+    /// The least that is checked of each server, whatever its address says.
     pub least: TlsMode,
-    /// The authorities that are trusted, and no others.
+    /// The file with the only trusted authorities; without it, those that browsers trust.
     pub ca: Option<PathBuf>,
-    /// The certificate that is shown to the server, with its key.
+    /// The files of the client certificate and of its key.
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
@@ -121,7 +121,7 @@ pub struct RedisTls {
 }
 
 impl MysqlTls {
-    /// The same without the names of the flags.
+    /// These settings in the form that does not depend on the kind of server.
     pub fn settings(&self) -> TlsSettings {
         let client = self.client_cert.clone().zip(self.client_key.clone());
         TlsSettings::new("mysql", self.mode, self.ca.clone(), client)
@@ -129,7 +129,7 @@ impl MysqlTls {
 }
 
 impl RedisTls {
-    /// The same without the names of the flags.
+    /// These settings in the form that does not depend on the kind of server.
     pub fn settings(&self) -> TlsSettings {
         let client = self.client_cert.clone().zip(self.client_key.clone());
         TlsSettings::new("redis", self.mode, self.ca.clone(), client)
@@ -137,7 +137,7 @@ impl RedisTls {
 }
 
 impl TlsSettings {
-    /// Who names an authority or a certificate wants them to be used.
+    /// If an authority or a certificate is given, TLS is on by default.
     fn new(
         kind: &'static str,
         mode: Option<TlsMode>,

@@ -1,4 +1,4 @@
-//! Settings of traces, beside the environment variables that OpenTelemetry defines.
+//! Settings of traces, besides the environment variables that OpenTelemetry defines.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub struct TraceSettings {
 }
 
 impl TraceSettings {
-    /// As both servers have them.
+    /// These settings in the form that host and proxy share.
     pub fn settings(&self) -> Settings {
         Settings {
             accept: self.accept,

@@ -1,4 +1,4 @@
-//! The file that holds the value of a variable.
+//! A file that holds the value of a variable.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -6,9 +6,9 @@ use std::str::FromStr;
 /// `NAME=FILE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VariableFile {
-    /// The variable, as `spin.toml` declares it.
+    /// The name of the variable, as `spin.toml` declares it.
     pub name: String,
-    /// Where its value is.
+    /// The path of the file with its value.
     pub file: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! One log line for each attempt to change what serves: who, what, and what came of it.
+//! Writes one log line for each attempt to change what serves: who asked, for what, and with what outcome.
 
 use std::fmt;
 
@@ -55,7 +55,7 @@ impl Control {
         tracing::info!(target: "audit", %peer, action, component, digest, generation, result, "`{component}`: {result} generation {generation}");
     }
 
-    /// Logs and counts an attempt that was refused.
+    /// Logs and counts a refused attempt.
     pub(crate) fn log_refusal(
         &self,
         peer: &Initiator,
@@ -64,7 +64,7 @@ impl Control {
         digest: Option<&str>,
         error: &ControlError,
     ) {
-        // What the app does not have must not become a label.
+        // An unknown component must not become a label of a metric.
         if self.live.load().slots.contains_key(component) {
             self.metrics.swaps.tried(component, error.label());
         }
@@ -73,8 +73,8 @@ impl Control {
     }
 }
 
-/// Logs an attempt to reload the app or to refresh its reports, and returns its outcome. `result` is what a success is
-/// called.
+/// Logs an attempt to reload the app or to refresh its reports, and returns its outcome. `result` is the word for
+/// success.
 pub(crate) fn audited_app<T>(
     peer: &Initiator,
     action: &str,
@@ -92,7 +92,7 @@ pub(crate) fn audited_app<T>(
     outcome
 }
 
-/// Logs an attempt of someone without the token.
+/// Logs an attempt by somebody without a valid token.
 pub(crate) fn refused(
     peer: &Initiator,
     action: &str,

@@ -1,15 +1,15 @@
-//! The end of a canary's trial.
+//! The end of a trial: a canary is promoted or withdrawn.
 
 use super::{Control, ControlError, Initiator, change_of, micros};
 use crate::answers::Change;
 use crate::app::Slot;
 use crate::rollout::Phase;
 
-/// Why somebody aborts a trial.
+/// Why a trial is aborted.
 #[derive(Debug)]
 pub(crate) struct Cause {
     pub(crate) reason: String,
-    /// Whether it is the verdict of the command that leads the roll-out over several hosts.
+    /// Whether the reason is the verdict of the command that leads the roll-out over several hosts.
     pub(crate) is_verdict: bool,
 }
 
@@ -39,11 +39,11 @@ impl TrialOutcome {
 }
 
 impl Control {
-    /// Makes the canary the stable generation. `rollout` is the id of the roll-out over several hosts that whoever asks
-    /// leads.
+    /// Makes the canary the stable generation. `rollout` is the id of the roll-out over several hosts that the caller
+    /// leads, if any.
     ///
     /// # Errors
-    /// There is no canary, or another change is under way, or somebody else leads its roll-out.
+    /// There is no canary, another change is under way, or another command leads its roll-out.
     pub(crate) fn promote(
         &self,
         id: &str,
@@ -53,15 +53,16 @@ impl Control {
         let outcome = self
             .may_promote(id, rollout)
             .and_then(|()| self.conclude(id, None, &TrialOutcome::Promote, "promoted"));
-        // A hand is no judge; a command that leads promotes what has passed.
+        // A promotion by hand is no verdict, but a command that leads a roll-out promotes only versions that have
+        // passed.
         if outcome.is_ok() && rollout.is_some() {
             self.metrics.trials.phase_passed(id);
         }
         self.audited(peer, "promote", id, None, outcome)
     }
 
-    /// Takes the canary out of service; of a roll-out over several hosts whose end is not settled, also one that was
-    /// promoted.
+    /// Takes the canary out of service. In a roll-out over several hosts whose end is not settled, it also takes back a
+    /// promotion.
     ///
     /// # Errors
     /// There is no canary, or another change is under way.
@@ -96,7 +97,7 @@ impl Control {
         }
     }
 
-    /// Ends the trial; if a `number` is given, only if it is the trial of that generation.
+    /// Ends the trial. If `number` is given, only a trial of that generation is ended.
     pub(super) fn conclude(
         &self,
         id: &str,
@@ -139,7 +140,7 @@ impl Control {
         Ok((result, change))
     }
 
-    /// Writes down how a roll-out ended.
+    /// Records how a roll-out ended, also for a restart.
     pub(super) fn end_rollout(&self, id: &str, phase: Phase, result: &str, reason: Option<String>) {
         let mut ledgers = self.ledgers.lock();
         let record = ledgers

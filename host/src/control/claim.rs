@@ -1,4 +1,4 @@
-//! The right to change what serves: one component or the whole app, and each by one change at a time.
+//! The right to change what serves. A component, or the whole app, is changed by one change at a time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,26 +7,26 @@ use parking_lot::Mutex;
 
 use super::ControlError;
 
-/// What is being changed now. Written by [`Claim`].
+/// What is being changed now. [`Claim`] alone writes it.
 #[derive(Default)]
 pub(super) struct Claims {
-    /// Set while the whole app is changed, with the components that it has or is about to have.
+    /// True while the whole app is changed, including components that the change adds.
     app: bool,
     ids: BTreeSet<String>,
 }
 
 /// The right to a change, given back on drop.
 pub(super) struct Claim {
-    /// The component's id; `None` for the whole app.
+    /// The id of the component; `None` for the whole app.
     id: Option<String>,
     claims: Arc<Mutex<Claims>>,
 }
 
 impl Claim {
-    /// The right to change one component.
+    /// Takes the right to change one component.
     ///
     /// # Errors
-    /// Another change of the component, or of the app, is under way.
+    /// Another change of the component or of the app is under way.
     pub(super) fn one(claims: &Arc<Mutex<Claims>>, id: &str) -> Result<Self, ControlError> {
         let mut claimed = claims.lock();
         if claimed.app || !claimed.ids.insert(id.to_owned()) {
@@ -38,7 +38,7 @@ impl Claim {
         })
     }
 
-    /// The right to change everything.
+    /// Takes the right to change the whole app.
     ///
     /// # Errors
     /// Another change is under way.

@@ -1,4 +1,4 @@
-//! How a generation ends.
+//! The end of a generation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use super::Control;
 use super::ledger::{KeptVersion, Ledger};
 use crate::instance::Generation;
 
-/// How long the instances of a generation may take to end once they are told to: an epoch or two, unless a thread is
-/// starved.
+/// How long the instances of a generation may take to end after they are cut off. They need one or two epoch ticks,
+/// unless a thread is starved.
 const CUT_LIMIT: Duration = Duration::from_secs(10);
 
 impl Control {
-    /// Lets a generation that serves no longer finish its requests.
+    /// Lets a generation that no longer serves finish its requests.
     pub(super) fn retire(&self, ledger: &mut Ledger, generation: Arc<Generation>) {
         self.let_finish(ledger, generation, Vec::new());
     }
 
-    /// The same, and keeps its code for a rollback.
+    /// Like [`Control::retire`], and keeps the generation's code for a rollback.
     pub(super) fn retire_and_keep(&self, ledger: &mut Ledger, generation: Arc<Generation>) {
         let most = self.config.swap.keep_generations as usize;
         let excess = ledger.keep(generation.version.clone(), most);
@@ -42,8 +42,8 @@ impl Control {
     }
 }
 
-/// Waits until a generation is freed, and cuts it off when its time is over. `excess` are versions that are kept no longer:
-/// they are freed here, so that whoever swapped does not wait for it.
+/// Waits until a generation is freed, and cuts it off when its time is over. The versions in `excess` are no longer
+/// kept; they are freed here, so that a swap does not wait for that.
 async fn drain(generation: Arc<Generation>, limit: Duration, excess: Vec<KeptVersion>) {
     let component = generation.context.id.clone();
     let number = generation.version.number;

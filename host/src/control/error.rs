@@ -1,4 +1,4 @@
-//! Why a change was not made.
+//! The reasons why a change is not made.
 
 use http::StatusCode;
 
@@ -32,39 +32,39 @@ impl Step {
     }
 }
 
-/// Why a change was not made. What served before serves on.
+/// Why a change was not made. What served before continues to serve.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ControlError {
     #[error("this app has no component `{0}`")]
     Unknown(String),
-    /// Holds a component's name in backticks, or `the app`.
+    /// Holds the name of a component in backticks, or `the app`.
     #[error("another change of {0} is under way; try again when it is done")]
     Busy(String),
     #[error("a canary of `{0}` is tried; promote or abort it first")]
     OnTrial(String),
     #[error("no canary of `{0}` is tried")]
     NoCanary(String),
-    /// The roll-out that a command leads is not the one here.
+    /// The roll-out that a command leads is not the one on this host.
     #[error("`{0}` has no such roll-out here; was the host restarted without its state folder?")]
     NotLed(String),
-    /// One host may not promote alone.
+    /// A single host must not promote in a roll-out over several hosts.
     #[error(
         "a command leads the roll-out of `{0}` over several hosts, and promotes on all of them or none; abort it, or let it go on"
     )]
     Led(String),
-    /// What is stable here may have to go back.
+    /// The stable version of this host may have to be taken back.
     #[error(
         "this host has promoted a version of `{0}` that others of its roll-out may not have; try again when they have, or roll it back first"
     )]
     Unsettled(String),
-    /// What the command said was on its way for too long.
+    /// The command's message arrived too late: the roll-out has passed that phase.
     #[error("the roll-out of `{component}` is in {phase} here, and does not go back to {wanted}")]
     Passed {
         component: String,
         phase: Phase,
         wanted: Phase,
     },
-    /// The roll-out that a command leads is over here.
+    /// The roll-out that a command leads has ended on this host.
     #[error("the roll-out of `{component}` is over here: {how}")]
     Ended { component: String, how: String },
     #[error("`{component}` has no {wanted} to roll back to; kept are: {kept}")]
@@ -79,13 +79,13 @@ pub(crate) enum ControlError {
         status: StatusCode,
         reason: String,
     },
-    /// The request for the change makes no sense.
+    /// The request for the change is invalid.
     #[error("{0}")]
     Malformed(String),
     /// The manifest, or a file that it names, can't be served.
     #[error("{0}")]
     Reload(String),
-    /// The change panicked, or the host ended.
+    /// The change panicked, or the host is ending.
     #[error("the change was broken off; /status shows what serves")]
     BrokenOff,
     #[error(
@@ -97,7 +97,7 @@ pub(crate) enum ControlError {
 }
 
 impl ControlError {
-    /// A failure of `step` for which the bytes that were sent are to blame.
+    /// A failure of `step` that was caused by the uploaded bytes.
     pub(crate) fn at(step: Step, reason: impl Into<String>) -> Self {
         Self::Failed {
             step,
@@ -134,7 +134,7 @@ impl ControlError {
         }
     }
 
-    /// The error's name in the metrics, the audit log and the answer.
+    /// The name of the error in metrics, in the audit log and in answers.
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Unknown(_) => "unknown_component",

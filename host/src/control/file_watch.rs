@@ -1,5 +1,5 @@
-//! `--watch`: a component is swapped when its file changes, and the app reloaded when its manifest or a file of variables
-//! does.
+//! `--watch`: swaps a component when its file changes, and reloads the app when its manifest or a file of variables
+//! changes.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,11 +17,11 @@ use crate::config::VariableFile;
 use crate::instance::source::signature_path;
 use crate::instance::{Origin, Source};
 
-/// Time between two looks at the files. A look is one system call for each file, works on every file system, and shows
-/// when a file has stayed the same for a while: then nobody is writing it any more.
+/// The time between two checks of the files. A check costs one system call for each file and works on every file
+/// system. It also shows when a file has stayed the same for a while, so that nobody is still writing it.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A file that has changed has another stamp.
+/// The state of a file. A changed file has a different stamp.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
@@ -30,7 +30,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// `None` while there is no such file.
+    /// `None` while the file does not exist.
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {
@@ -44,27 +44,28 @@ impl Stamp {
 /// The stamps of files that belong together, such as a component and its signature.
 type Stamps = Vec<Option<Stamp>>;
 
-/// The stamps of some files when they were last acted upon, and when they were last looked at.
+/// The stamps of some files at the last change that was carried out, and at the last check.
 #[derive(Default)]
 struct History {
     done: Stamps,
     seen: Stamps,
 }
 
-/// The files of an app, as they were at the last look.
+/// The watched files of an app.
 pub(crate) struct Files {
     manifest: PathBuf,
-    /// What is read with the manifest: `.env` beside it, and those of `--variable-file`. There may be none of them.
+    /// The files that are read with the manifest: `.env` beside it, and those of `--variable-file`. Any of them may be
+    /// missing.
     variables: Vec<PathBuf>,
-    /// The files that are watched, by the first of the paths that belong together.
+    /// The histories of the watched files, by the first path of each group of files.
     watched: HashMap<PathBuf, History>,
-    /// Whether the last reload failed. A change of any file that the manifest names is then a reason to try again.
+    /// Whether the last reload failed. Then a change of any file that the manifest names leads to another attempt.
     is_behind: bool,
 }
 
 impl Files {
-    /// Looks at the manifest and the variables before they are read, so that no change in between is missed. Components are
-    /// looked at later: their digests tell whether they are what was loaded.
+    /// Records the manifest and the variables before they are read, so that no later change is missed. Components are
+    /// recorded later, because their digests show whether they are what was loaded.
     pub(crate) fn of(manifest: &Path, variables: &[VariableFile]) -> Self {
         let dotenv = manifest.with_file_name(".env");
         let named = variables.iter().map(|variable| variable.file.clone());
@@ -85,7 +86,7 @@ impl Files {
         files
     }
 
-    /// Whether files differ from those that were acted upon, and have not changed since the look before. One that is gone
+    /// Whether the files differ from those of the last change, and are the same as at the last check. A missing file
     /// differs too.
     fn differ(&mut self, paths: &[PathBuf]) -> bool {
         let now: Stamps = paths.iter().map(|path| Stamp::of(path)).collect();
@@ -95,7 +96,8 @@ impl Files {
         rest && files.done != files.seen
     }
 
-    /// Like [`Files::differ`], but false while the first of the files is missing: nothing can be done without it.
+    /// Like [`Files::differ`], but false while the first of the files is missing, because nothing can be done without
+    /// it.
     fn have_changed(&mut self, paths: &[PathBuf]) -> bool {
         self.differ(paths) && self.watched[&paths[0]].seen[0].is_some()
     }
@@ -106,7 +108,7 @@ impl Files {
         }
     }
 
-    /// The files that the manifest names now, of which the app may not know yet.
+    /// The files that the manifest names now. The app may not know some of them yet.
     fn wanted(&self) -> Vec<PathBuf> {
         let manifest = Manifest::load(&self.manifest).ok();
         let components = manifest.into_iter().flat_map(|app| app.components);
@@ -114,13 +116,13 @@ impl Files {
     }
 }
 
-/// The paths of a component's file and its signature.
+/// The path of a component's file, and that of its signature.
 fn with_signature(path: PathBuf) -> Vec<PathBuf> {
     let signature = signature_path(&path);
     vec![path, signature]
 }
 
-/// Watches until the returned set is dropped.
+/// Watches the files until the returned set is dropped.
 pub(crate) fn start(control: Arc<Control>, files: Files) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(watch(control, files));
@@ -134,7 +136,7 @@ async fn watch(control: Arc<Control>, mut files: Files) {
         let mut changed = Vec::new();
         for (id, path) in control.sources() {
             let paths = with_signature(path);
-            // A component on trial may not be changed until the trial's end.
+            // A component on trial can't be changed until the trial has ended.
             if files.have_changed(&paths) && !on_trial.contains(&id) {
                 changed.push((id, paths));
             }
@@ -150,7 +152,8 @@ async fn watch(control: Arc<Control>, mut files: Files) {
     }
 }
 
-/// Reloads if the manifest or the variables have changed, or if the last reload failed and a file has changed since.
+/// Reloads if the manifest or the variables have changed, or if the last reload failed and a file has changed since
+/// then.
 async fn reload(control: &Arc<Control>, files: &mut Files, mut is_retry: bool) {
     let mut accepted = Vec::new();
     let (variables, manifest) = (files.variables.clone(), vec![files.manifest.clone()]);
@@ -164,7 +167,7 @@ async fn reload(control: &Arc<Control>, files: &mut Files, mut is_retry: bool) {
     if files.is_behind {
         let wanted = files.wanted();
         for paths in wanted.into_iter().map(with_signature) {
-            // `watch` looks at the files of the app's own components.
+            // The caller checks the files of the app's own components.
             let known = control.sources().iter().any(|(_, path)| *path == paths[0]);
             if !known && files.have_changed(&paths) {
                 is_retry = true;
@@ -186,7 +189,7 @@ fn peer() -> Initiator {
     Initiator("watch".into())
 }
 
-/// Whether the attempt is over: it succeeded, or fails again until a file changes.
+/// Whether the attempt is over: it succeeded, or would fail again until a file changes.
 fn is_concluded<T>(outcome: &Result<T, ControlError>) -> bool {
     !matches!(
         outcome,
@@ -194,7 +197,7 @@ fn is_concluded<T>(outcome: &Result<T, ControlError>) -> bool {
     )
 }
 
-/// Whether the file was acted upon.
+/// Swaps in the file at `path`. Returns whether the change of the file is dealt with.
 async fn swap(control: &Arc<Control>, id: &str, path: &Path) -> bool {
     let Ok(source) = tokio::task::block_in_place(|| Source::read(path)) else {
         return false;

@@ -1,4 +1,4 @@
-//! The version that a component starts with: the one that a host before this one accepted last, or the manifest's file.
+//! The version that a component starts with: the one that an earlier process accepted last, or the manifest's file.
 
 use std::path::Path;
 
@@ -9,16 +9,16 @@ use super::state_folder::StateFolder;
 use super::version_record::{EarlierVersion, Record};
 use crate::instance::{Code, Origin, Source, Version};
 
-/// The version that a component starts with.
+/// What a component starts with.
 pub(super) struct FirstVersion {
     pub(super) version: Version,
-    /// SHA-256 of the manifest's file.
+    /// The SHA-256 digest of the manifest's file.
     pub(super) file_digest: String,
-    /// The versions that it can be rolled back to.
+    /// The versions that a rollback can choose.
     pub(super) kept: Vec<KeptVersion>,
-    /// The highest number that any version is known to have.
+    /// The highest version number that is known.
     pub(super) numbered: u64,
-    /// The last roll-out, which goes on if it was not over.
+    /// The last roll-out. It continues if it had not ended.
     pub(super) rollout: Option<RestoredRollout>,
 }
 
@@ -65,7 +65,7 @@ impl Parts {
         })
     }
 
-    /// The last roll-out of `id`, which serves a version of the digest `serves`.
+    /// The last roll-out of `id`. `serves` is the digest of the version that serves.
     fn rollout(&self, id: &str, serves: &str) -> Option<RestoredRollout> {
         let state = self.state.as_ref()?;
         let record = state.rollout(id).unwrap_or_else(|error| {
@@ -79,7 +79,7 @@ impl Parts {
         Some(RestoredRollout::new(record, serves, compile))
     }
 
-    /// Loads the manifest's file, and keeps a copy for the time when another version has taken its place.
+    /// Loads the manifest's file, and keeps a copy for rollbacks after another version has taken its place.
     fn load_file(
         &self,
         id: &str,
@@ -110,7 +110,8 @@ impl Parts {
         Ok(version)
     }
 
-    /// Loads the version that was swapped in before the restart, if it is not the manifest's file itself.
+    /// Loads the version that was swapped in before the restart. `None` if that is the manifest's file itself, or if it
+    /// can't be loaded.
     fn load_accepted(&self, id: &str, record: &Record, file_digest: &str) -> Option<Version> {
         let state = self.state.as_ref()?;
         if record.digest == file_digest {
@@ -144,8 +145,9 @@ impl Parts {
         }
     }
 
-    /// The record, or another one if the manifest's file has changed since: whoever deploys a file wants it to run. The new
-    /// record is written, so that the version which was swapped in before does not come back together with the old file.
+    /// Returns the record if the manifest's file is unchanged. If the file has changed, it was deployed to be run, so
+    /// this returns a new record for it. The new record is also written, so that the old swap does not come back when
+    /// the old file does.
     fn unless_deployed(&self, id: &str, record: Record, file_digest: &str) -> Record {
         if record.file_digest.as_deref() == Some(file_digest) {
             return record;

@@ -1,5 +1,5 @@
-//! A roll-out over several hosts, as one of them sees it: a command leads it, phase by phase, and judges by the counts of
-//! all (`docs/adr/0027`).
+//! One host's part in a roll-out over several hosts: a command leads it phase by phase, and judges by the counts of all
+//! hosts (`docs/adr/0027`).
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ use crate::app::Canary;
 use crate::rollout::{Budget, Phase};
 
 impl Control {
-    /// Does what the command that leads the roll-out `rollout` says: goes on to `phase`, unless it is the one that goes on.
-    /// Says how it stands, and waits for the next word for `lease`.
+    /// Obeys the command that leads the roll-out `rollout`: enters `phase`, unless the roll-out is in that phase
+    /// already. Returns the state of the roll-out. From now on, waits for the next message for `lease`.
     ///
     /// # Errors
-    /// That roll-out does not go on here, or has passed that phase.
+    /// That roll-out is not under way here, or has passed that phase.
     pub(crate) fn step(
         &self,
         id: &str,
@@ -32,7 +32,7 @@ impl Control {
         outcome.map(|(standing, _)| standing)
     }
 
-    /// How it stands, and the change if it went on to another phase.
+    /// The state of the roll-out, and the change if it entered another phase.
     fn try_step(
         &self,
         id: &str,
@@ -54,7 +54,7 @@ impl Control {
         Ok((self.standing(&canary), change))
     }
 
-    /// Waits for the next word for `lease` from now on, after a restart too.
+    /// Renews the lease, from now on and also for the time after a restart.
     fn renew(&self, id: &str, lease: Duration) {
         let mut ledgers = self.ledgers.lock();
         let ledger = ledgers.entry(id.to_owned()).or_default();
@@ -78,10 +78,10 @@ impl Control {
         }
     }
 
-    /// Takes note that all hosts have promoted.
+    /// Records that all hosts have promoted.
     ///
     /// # Errors
-    /// This one did not, in that roll-out.
+    /// This host has not promoted in that roll-out.
     pub(crate) fn settle(
         &self,
         id: &str,
@@ -108,7 +108,7 @@ impl Control {
         Ok(("settled", change_of(id, &slot.stable.version)))
     }
 
-    /// The number of the canary in the roll-out that somebody leads.
+    /// The generation number of the canary in the led roll-out `rollout`.
     fn led(&self, id: &str, rollout: &str) -> Result<u64, ControlError> {
         if !self.live.load().slots.contains_key(id) {
             return Err(ControlError::Unknown(id.to_owned()));
@@ -138,23 +138,24 @@ impl Control {
         Ok(record.generation)
     }
 
-    /// Whoever names a roll-out over several hosts means that one and no other.
+    /// Checks that `rollout` is the roll-out of this host. An abort that names a roll-out must end no other one.
     pub(super) fn may_abort(&self, id: &str, rollout: &str) -> Result<(), ControlError> {
         let ledgers = self.ledgers.lock();
         let record = ledgers.get(id).and_then(|ledger| ledger.rollout.as_ref());
         let is_same = record.is_some_and(|record| record.is_of(rollout));
         drop(ledgers);
         if !is_same {
-            // It may be about to begin: whoever leads it tries again then.
+            // If another change is under way, it may be the start of this roll-out. Then the error is `Busy`, and the
+            // caller tries again.
             drop(self.claim_one(id)?);
             return Err(ControlError::NotLed(id.to_owned()));
         }
         Ok(())
     }
 
-    /// Nothing is tried against a version that this host has promoted and others of its roll-out may not have: it may have to
-    /// go back, and the others look here for what became of the roll-out, of which nothing is left once another begins.
-    /// Unlike a swap, a trial does not say that the version goes.
+    /// Refuses a trial against a version that this host has promoted and other hosts of its roll-out perhaps have not.
+    /// The version may have to be taken back, and the other hosts ask this one how the roll-out ended, which a new
+    /// roll-out would overwrite. A swap is allowed, because it says that the version is not wanted any more.
     pub(super) fn may_try(&self, id: &str) -> Result<(), ControlError> {
         let ledgers = self.ledgers.lock();
         let record = ledgers.get(id).and_then(|ledger| ledger.rollout.as_ref());
@@ -164,7 +165,7 @@ impl Control {
         }
     }
 
-    /// Only the command that leads a roll-out over several hosts promotes on one of them.
+    /// Checks that, in a roll-out over several hosts, only the command that leads it promotes.
     pub(super) fn may_promote(&self, id: &str, rollout: Option<&str>) -> Result<(), ControlError> {
         let ledgers = self.ledgers.lock();
         let record = ledgers.get(id).and_then(|ledger| ledger.rollout.as_ref());

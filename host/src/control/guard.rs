@@ -1,5 +1,6 @@
-//! A roll-out over several hosts whose command may have died: a host that hears nothing for a while asks the other hosts, and
-//! comes to the same end as they (`docs/adr/0027`). What fails clearly on this host is withdrawn before that.
+//! Ends a roll-out over several hosts if the command that leads it may have died. A host without messages for a while
+//! asks the other hosts, and comes to the same end as they (`docs/adr/0027`). A version that clearly fails on this host
+//! is withdrawn earlier.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,27 +17,28 @@ use crate::client::{Call, Caller};
 use crate::config::AdminUrl;
 use crate::rollout::{OrphanAction, Phase, Vote, once_promoted, while_open};
 
-/// Longest wait for another host's answer.
+/// The longest wait for the answer of another host.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
-/// Time between two rounds of questions.
+/// The time between two rounds of questions.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// A host that is silent is waited for so many leases, in case it was told to promote.
+/// How many leases a silent host is waited for, because it may have been told to promote.
 const PATIENCE: u32 = 20;
 
-/// A host that has promoted waits for so many leases until it knows that all have. Much longer than [`PATIENCE`]: hosts that
-/// are cut off from this one may have withdrawn after that, and be reached again.
+/// How many leases a host that has promoted waits until it knows that all have promoted. This is much longer than
+/// [`PATIENCE`], because hosts that were cut off may have withdrawn after [`PATIENCE`] and be reachable again later.
 const PATIENCE_ONCE_PROMOTED: u32 = 10 * PATIENCE;
 
-/// What a host waits for, beside its lease, before it asks the others: until then the leases of all have run out, as a
-/// command asks all hosts within a quarter of a lease.
+/// How long after the end of its lease a host waits before it asks the others. By then the leases of all hosts have
+/// ended, since a command sends its messages to all hosts within a quarter of a lease.
 fn grace(fleet: &Fleet) -> Duration {
     fleet.lease / 2
 }
 
 impl Control {
-    /// Ends a roll-out that nobody leads any more, so that all its hosts come to the same end.
+    /// Watches a roll-out until it has ended. If nobody leads it any more, ends it so that all its hosts come to the
+    /// same end.
     pub(super) async fn guard(self: Arc<Self>, id: String, fleet: Fleet) {
         let rollout = fleet.id;
         while let Some((record, lease_ends)) = self.unfinished(&id, &rollout) {
@@ -59,7 +61,7 @@ impl Control {
         }
     }
 
-    /// The roll-out, if it goes on here or its end is not settled; and when its lease ends.
+    /// The roll-out with the end of its lease, if it is under way here or its end is not settled.
     fn unfinished(&self, id: &str, rollout: &str) -> Option<(RolloutRecord, Instant)> {
         let ledgers = self.ledgers.lock();
         let ledger = ledgers.get(id)?;
@@ -69,8 +71,8 @@ impl Control {
         (record.is_of(rollout) && is_unfinished).then(|| (record.clone(), ends))
     }
 
-    /// Acts on the votes of the other hosts, which have been asked for the time `asking` now. Returns how long to wait
-    /// before they are asked again.
+    /// Acts on the votes of the other hosts, which have been asked for as long as `asking`. Returns how long to wait
+    /// before the next round.
     async fn decide(
         &self,
         id: &str,
@@ -104,7 +106,7 @@ impl Control {
                     if outcome.is_err() && is_late {
                         self.stay(id, number, &fleet.id, "it can't go back");
                     }
-                    // Whatever hinders it is asked less often than the other hosts.
+                    // A problem that prevents the change is not likely to pass soon, so the wait is longer.
                     return PAUSE.max(fleet.lease);
                 }
             }
@@ -118,8 +120,8 @@ impl Control {
         PAUSE
     }
 
-    /// Keeps the version that this host has promoted, though other hosts may serve another, and logs that. The roll-out
-    /// is settled with it.
+    /// Keeps the version that this host has promoted, though other hosts may serve another one, and logs that. With
+    /// this the roll-out is settled.
     fn stay(&self, id: &str, number: u64, rollout: &str, why: &str) {
         tracing::error!(
             component = id,
@@ -130,7 +132,7 @@ impl Control {
         _ = self.settle(id, rollout, &Initiator("fleet".into()));
     }
 
-    /// Goes back from a promotion that other hosts did not make; none if there is no such promotion.
+    /// Takes back a promotion that other hosts did not make. `None` if there is no unsettled promotion of `rollout`.
     pub(super) async fn take_back(
         &self,
         id: &str,
@@ -172,8 +174,8 @@ impl Control {
         Ok((result, change))
     }
 
-    /// The generation that served before the roll-out from which generation `serves` comes. If it is not kept, the
-    /// promotion is final.
+    /// The generation that served before the roll-out that promoted generation `serves`. If it is not kept, the
+    /// promotion can't be taken back and becomes final.
     fn version_before(&self, id: &str, rollout: &str, serves: u64) -> Result<u64, ControlError> {
         let mut ledgers = self.ledgers.lock();
         let ledger = ledgers.entry(id.to_owned()).or_default();
@@ -196,13 +198,13 @@ impl Control {
     }
 }
 
-/// Where the roll-out stands on each of the other hosts.
+/// The state of the roll-out on each of the other hosts.
 async fn votes(fleet: &Fleet, component: &str) -> Vec<Vote> {
     let peers = fleet.peers.iter();
     join_all(peers.map(|peer| ask(peer, component, &fleet.id))).await
 }
 
-/// Asks another host. Its status is free to read.
+/// Asks another host for its status, which needs no token.
 async fn ask(peer: &str, component: &str, rollout: &str) -> Vote {
     let Ok(peer) = peer.parse::<AdminUrl>() else {
         return Vote::Silent;

@@ -1,4 +1,4 @@
-//! Judges a roll-out of this host alone: from step to step, or back.
+//! Judges a roll-out of this host alone, and moves it to the next phase or ends it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use super::{Control, ControlError, Initiator};
 use crate::app::Canary;
 use crate::rollout::{Budget, Phase, Verdict};
 
-/// Time between two looks at a canary.
+/// The time between two checks of a canary.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 
 impl Control {
-    /// Watches a canary from phase to phase until its roll-out is over. Holds nothing that would keep its generation
-    /// alive.
+    /// Watches a canary from phase to phase until its roll-out has ended. Holds no reference that would keep its
+    /// generation alive.
     pub(super) async fn judge(self: Arc<Self>, id: String, number: u64) {
-        // Where nothing but mirroring was asked for, somebody ends it by hand.
+        // `left` returns `None` for a roll-out that only mirrors: an operator ends it.
         while let Some(Some(left)) = self.tried(&id, number).map(|canary| canary.left()) {
-            // What is over and could not be ended is tried again.
+            // If the end of a phase could not be carried out, it is tried again after [`LOOK`].
             let pause = if left.is_zero() { LOOK } else { LOOK.min(left) };
             tokio::time::sleep(pause).await;
             self.look(&id, number);
         }
     }
 
-    /// The canary, as long as that generation is tried.
+    /// The canary, while that generation is on trial.
     pub(super) fn tried(&self, id: &str, number: u64) -> Option<Arc<Canary>> {
         self.live.load().slots.get(id)?.tried(number)
     }
@@ -46,7 +46,7 @@ impl Control {
             Some(Verdict::Passed) => {
                 let next = canary.rollout.course.after(canary.phase);
                 if next.is_open() {
-                    // If another change is under way, the next look tries again.
+                    // If another change is under way, the next check tries again.
                     _ = self.enter(id, number, next);
                 } else {
                     self.judged(id, number, TrialOutcome::Promote);
@@ -58,8 +58,8 @@ impl Control {
         }
     }
 
-    /// Withdraws a version that a command tries on several hosts, if it clearly fails on this one: the command may be waiting
-    /// for other hosts, or be dead. That it does well is for the command to say.
+    /// Withdraws a version that a command tries on several hosts, if it clearly fails on this host. The command may be
+    /// waiting for other hosts, or be dead. Whether a version passes is decided by the command alone.
     pub(super) fn look_early(&self, id: &str, number: u64) {
         let Some(canary) = self.tried(id, number) else {
             return;
@@ -71,7 +71,7 @@ impl Control {
         }
     }
 
-    /// Ends the trial by a verdict on the phase.
+    /// Ends the trial after the verdict on a phase.
     fn judged(&self, id: &str, number: u64, ending: TrialOutcome) {
         let end = self.conclude_by_itself(id, number, ending, &Initiator("canary".into()));
         if let Some(end) = end {
@@ -82,7 +82,8 @@ impl Control {
         }
     }
 
-    /// Ends the trial and says how. If another change of the component is under way, the next look tries again.
+    /// Ends the trial. Returns its last phase; `None` if another change of the component is under way, and then the
+    /// next check tries again.
     pub(super) fn conclude_by_itself(
         &self,
         id: &str,
@@ -119,7 +120,7 @@ impl Control {
     }
 }
 
-/// The end of a version that was found to fail in the phase that it is in.
+/// The withdrawal of a version that has failed in its present phase.
 fn failed(canary: &Canary, reason: &str) -> TrialOutcome {
     let phase = canary.rollout.course.name(canary.phase);
     TrialOutcome::Withdraw(format!("{reason} ({phase})"))

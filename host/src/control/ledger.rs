@@ -1,4 +1,4 @@
-//! What the host knows of a component besides the generations that serve it.
+//! What the host knows of a component besides the generations that serve.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -11,33 +11,33 @@ use crate::instance::{GenerationLife, Version};
 /// The ledger of one component.
 #[derive(Default)]
 pub(super) struct Ledger {
-    /// The highest number that was given to a version.
+    /// The highest version number that was given.
     pub(super) numbered: u64,
-    /// Versions that can be rolled back to, the one that served last at the end.
+    /// The versions that a rollback can choose; the one that served last is at the end.
     pub(super) kept: Vec<KeptVersion>,
-    /// Generations that serve no longer; some may be freed already.
+    /// Generations that no longer serve. Some may have been freed already.
     pub(super) retired: Vec<Weak<GenerationLife>>,
     pub(super) last: Option<LastChange>,
     /// The last roll-out.
     pub(super) rollout: Option<RolloutRecord>,
-    /// Until when the host waits for the command that leads it, if one does.
+    /// The end of the lease of the command that leads the roll-out, if a command does.
     pub(super) lease_ends: Option<Instant>,
-    /// The file that the manifest names.
+    /// The path of the file that the manifest names.
     pub(super) source: PathBuf,
-    /// SHA-256 of that file when it was last loaded, or when another version was chosen over it.
+    /// The SHA-256 digest of that file when it was last loaded, or when another version was chosen instead of it.
     pub(super) file_digest: Option<String>,
 }
 
-/// A version without instances.
+/// A version without instances, kept for a rollback.
 pub(super) struct KeptVersion {
     pub(super) version: Arc<Version>,
     pub(super) since: SystemTime,
-    /// Whether it has served with the settings that are in force.
+    /// Whether the version has served with the present settings.
     pub(super) is_tried: bool,
 }
 
 impl KeptVersion {
-    /// A version that a host before this one kept.
+    /// A version that an earlier process kept.
     pub(super) fn anew(version: Version) -> Self {
         Self {
             version: Arc::new(version),
@@ -48,29 +48,29 @@ impl KeptVersion {
 }
 
 impl Ledger {
-    /// A roll-out begins, or goes on in this process.
+    /// Records that a roll-out begins, or continues in this process.
     pub(super) fn begin(&mut self, record: RolloutRecord) {
         let fleet = record.fleet.as_ref();
         self.lease_ends = fleet.map(|fleet| Instant::now() + fleet.lease);
         self.rollout = Some(record);
     }
 
-    /// Takes note that the generation `serves` has been put in service, or that none has. If the last roll-out promoted
-    /// another one, and not all of its hosts are known to have done so, it counts as withdrawn from now on. Returns
-    /// whether it does.
+    /// Records that the generation `serves` was put in service; `None` stands for no generation. If the last roll-out
+    /// promoted another generation, and not all of its hosts are known to have promoted it, the roll-out now counts as
+    /// withdrawn. Returns whether it does.
     pub(super) fn overrule(&mut self, serves: Option<u64>) -> bool {
         let rollout = self.rollout.as_mut();
         let rollout = rollout.filter(|one| one.is_unsettled() && Some(one.generation) != serves);
         rollout.map(RolloutRecord::overrule).is_some()
     }
 
-    /// A number for a new version.
+    /// The number for a new version.
     pub(super) fn number(&mut self) -> u64 {
         self.numbered += 1;
         self.numbered
     }
 
-    /// Keeps a version, and returns those that are then too many.
+    /// Keeps a version, and returns the versions that are now too many.
     pub(super) fn keep(&mut self, version: Arc<Version>, most: usize) -> Vec<KeptVersion> {
         self.forget(version.number);
         self.kept.push(KeptVersion {
@@ -82,14 +82,14 @@ impl Ledger {
         self.kept.drain(..excess).collect()
     }
 
-    /// Notes that other settings are in force: no kept version has served with them.
+    /// Records that the settings have changed, so no kept version has served with them.
     pub(super) fn settings_changed(&mut self) {
         for kept in &mut self.kept {
             kept.is_tried = false;
         }
     }
 
-    /// Removes a version from the kept ones, because it serves.
+    /// Removes a version from the kept ones, because it serves again.
     pub(super) fn forget(&mut self, number: u64) {
         self.kept.retain(|kept| kept.version.number != number);
     }

@@ -1,4 +1,4 @@
-//! Loads what serves when the host starts.
+//! Loads the app when the host starts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,7 +35,7 @@ pub(crate) struct Parts {
     pub(crate) writers: Arc<WriterRecords>,
 }
 
-/// Reads a file that the manifest names.
+/// Reads a component's file that the manifest names.
 ///
 /// # Errors
 /// The file can't be read; the text says what to do.
@@ -44,7 +44,7 @@ pub(super) fn read_source(path: &Path) -> Result<Source, String> {
 }
 
 impl Parts {
-    /// Loads the version that each component of a plan starts with, on a thread each.
+    /// Loads the version that each component of a plan starts with, each on a thread of its own.
     fn load_all<'a>(&self, plan: &'a Plan) -> BTreeMap<&'a String, Result<FirstVersion, AppError>> {
         std::thread::scope(|scope| {
             let components = plan.manifest.components.iter();
@@ -63,11 +63,11 @@ impl Parts {
 }
 
 impl Control {
-    /// Loads every component of a plan: the accepted one if a swap should survive, otherwise the manifest's file. Keeps
-    /// this thread busy for seconds, and one more for each component.
+    /// Loads every component of a plan: the accepted version if one was kept for a restart, otherwise the manifest's
+    /// file. Blocks this thread and one more for each component for some seconds.
     ///
     /// # Errors
-    /// A component can't be served; the first such one is named.
+    /// A component can't be served; the error names the first such component.
     pub(crate) fn load(plan: &Plan, parts: Parts) -> Result<Arc<Self>, AppError> {
         let mut slots = BTreeMap::new();
         let mut ledgers = BTreeMap::new();

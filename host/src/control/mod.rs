@@ -1,14 +1,14 @@
-//! What changes what serves: swaps, rollbacks, canaries, reloads. A component has one change at a time. Requests never
-//! wait for one, and nothing that serves imports this room.
+//! Changes what serves: swaps, rollbacks, canaries, reloads. A component has one change at a time. Requests never wait
+//! for a change, and code that serves does not import this room.
 //!
 //! `load` loads the app when the host starts; `first` chooses the version that each component starts with. `swap`,
-//! `rollback` and `reload` are the changes; `file_watch` starts some of them when a file changes. A `rollout` first
-//! tries a version, phase by phase. `judge` judges it, and `canary` ends it. Where a command leads several hosts,
-//! `fleet` does what the command says, and `guard` acts when the command says nothing any more.
+//! `rollback` and `reload` are the changes; `file_watch` starts swaps and reloads when files change. A `rollout` first
+//! tries a version, phase by phase: `judge` gives the verdict, and `canary` ends the trial. If a command leads several
+//! hosts, `fleet` obeys its messages, and `guard` acts when no more messages come.
 //!
 //! Before a change, `claim` makes sure that no other is under way, `trust` checks the signature and `probe` sends the
 //! new generation its probe. After it, `drain` ends the old generation, `state_folder` keeps what a restart needs,
-//! `purge` tells the proxies, and `audit` writes the log line. `refresh_task` and `refresh` have the reports made anew.
+//! `purge` tells the proxies, and `audit` writes the log line. `refresh_task` and `refresh` have the reports rebuilt.
 //! Nothing here answers a client's request.
 
 mod audit;
@@ -70,7 +70,7 @@ pub(crate) use self::state_folder::StateFolder;
 pub(crate) use self::swap::Upload;
 pub(crate) use self::trust::Trust;
 
-/// The one place that changes what serves: `admin` and `file_watch` ask it for every swap, rollback, trial, reload and
+/// The one place that changes what serves: `admin` and `file_watch` call it for every swap, rollback, trial, reload and
 /// refresh.
 pub(crate) struct Control {
     pub(crate) live: Arc<LiveApp>,
@@ -80,26 +80,26 @@ pub(crate) struct Control {
     pub(crate) tracing: Tracing,
     trust: Trust,
     state: Option<StateFolder>,
-    /// What a reload goes on with.
+    /// The records of MySQL's writers, which each reload keeps.
     writers: Arc<WriterRecords>,
-    /// Told after each switch.
+    /// Tells the proxies after each switch.
     pub(crate) purger: Arc<Purger>,
-    /// What is known of each component beside what serves. Held while an app is replaced, never across an await.
+    /// What is known of each component besides what serves. Locked while an app is replaced, but never across an await.
     ledgers: Mutex<BTreeMap<String, Ledger>>,
     claims: Arc<Mutex<Claims>>,
-    /// Tells the refresh task that another app serves.
+    /// Tells the refresh task that the app was replaced.
     changed: watch::Sender<()>,
-    /// Generations that drain and canaries that are watched.
+    /// The tasks that drain generations and watch canaries.
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Control {
-    /// The largest component that is received, in bytes.
+    /// The largest component that is accepted, in bytes.
     pub(crate) fn component_limit_bytes(&self) -> usize {
         self.config.swap.component_limit_bytes()
     }
 
-    /// A receiver that is told whenever another app serves.
+    /// A receiver that is notified whenever the app was replaced.
     pub(crate) fn watch_changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
@@ -114,7 +114,7 @@ impl Control {
             .collect()
     }
 
-    /// Whether these bytes are what serves, or the file that was loaded last.
+    /// Whether these bytes are those that serve, or those of the file that was loaded last.
     pub(crate) fn has_loaded(&self, id: &str, digest: &str) -> bool {
         let serves = self.live.load().stable(id);
         let ledgers = self.ledgers.lock();
@@ -124,19 +124,19 @@ impl Control {
         serves.is_some_and(|serves| serves.version.digest() == digest) || loaded == Some(digest)
     }
 
-    /// The components of which a canary is tried.
+    /// The components that have a canary.
     pub(crate) fn on_trial(&self) -> BTreeSet<String> {
         let live = self.live.load();
         let tried = live.slots.iter().filter(|(_, slot)| slot.canary.is_some());
         tried.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Ends the tasks that were started here.
+    /// Ends the tasks of this object.
     pub(crate) fn stop(&self) {
         self.tasks.lock().abort_all();
     }
 
-    /// The right to change one component, which is in the app.
+    /// Takes the right to change one component, and returns the component's slot.
     fn claim_one(&self, id: &str) -> Result<(Claim, Slot), ControlError> {
         let claim = Claim::one(&self.claims, id)?;
         let slot = self.live.load().slots.get(id).cloned();
@@ -144,7 +144,7 @@ impl Control {
         Ok((claim, slot))
     }
 
-    /// Gives code that was accepted its number.
+    /// Makes a version of accepted code, with a new number.
     fn version(
         &self,
         id: &str,
@@ -166,18 +166,18 @@ impl Control {
         })
     }
 
-    /// Makes `generation` the one that serves, after recording it for a restart.
+    /// Makes `generation` the one that serves. Records it first, so that a restart serves it too.
     fn establish(&self, id: &str, generation: Arc<Generation>) -> Result<Switch, ControlError> {
         let version = generation.version.clone();
-        // What is ephemeral leaves no trace: a restart finds what it would have found before.
+        // An ephemeral version is not recorded, so a restart serves the version that was recorded before.
         if version.origin != Origin::Ephemeral {
             self.record(id, &version, version.file_digest.as_deref())?;
         }
         Ok(self.serve_with(id, generation, version.file_digest.clone()))
     }
 
-    /// Makes `generation` the one that serves, without a record. `file_digest` is that of the manifest's file at this time,
-    /// if it is known: the generation serves in its place, or is that file.
+    /// Makes `generation` the one that serves, without a record. `file_digest` is the digest of the manifest's file at
+    /// this time, if it is known. The generation either comes from that file or serves instead of it.
     fn serve_with(
         &self,
         id: &str,
@@ -207,7 +207,7 @@ impl Control {
         Switch { took, replaced }
     }
 
-    /// Makes every request from here on see `app`. Returns how long that took.
+    /// Replaces the app: every request from now on sees `app`. Returns how long that took.
     fn replace(&self, app: App) -> Duration {
         let app = Arc::new(app);
         let started = Instant::now();
@@ -219,7 +219,7 @@ impl Control {
         took
     }
 
-    /// Keeps what came of a change for the status.
+    /// Keeps the outcome of a change for the status.
     fn note(&self, id: &str, generation: u64, result: &str, reason: Option<String>) {
         if let Some(ledger) = self.ledgers.lock().get_mut(id) {
             ledger.last = Some(LastChange {
@@ -234,11 +234,11 @@ impl Control {
 /// A switch that was made.
 struct Switch {
     took: Duration,
-    /// The generation that serves no longer.
+    /// The generation that no longer serves.
     replaced: Option<u64>,
 }
 
-/// The answer to a change about `version`, but for what its switch adds.
+/// The answer about a change to `version`, before the results of the switch are added.
 fn change_of(component: &str, version: &Version) -> Change {
     Change {
         component: component.to_owned(),

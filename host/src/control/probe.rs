@@ -1,4 +1,4 @@
-//! Sends a new generation the probe of its component, before it serves anyone.
+//! Sends a new generation the probe of its component, before it serves requests.
 
 use std::time::{Duration, Instant};
 
@@ -14,17 +14,17 @@ use crate::answers;
 use crate::instance::{Admission, Generation, Probe};
 use crate::message::RequestId;
 
-/// Longest time for a probe. A component that takes longer for its first answer is not one to switch to.
+/// The longest time for a probe. A component that needs longer for its first answer must not be switched to.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// Largest answer to a probe; a probe is meant to be cheap.
+/// The largest answer to a probe, in bytes. Probes are meant to be cheap.
 const LONGEST_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// Sends the probe to a fresh instance of `generation`, without counting it as a request. Its trace is `within` that of a
-/// change, or one of its own.
+/// Sends the probe to a new instance of `generation`, without counting it as a request. Its trace is part of `within`,
+/// the trace of a change, or a trace of its own if `within` is off.
 ///
 /// # Errors
-/// The generation gives no answer, or another than the probe expects; one line says which.
+/// The generation gives no answer, or not the one that the probe expects; the error says in one line what is wrong.
 pub(crate) async fn ask(
     probe: &Probe,
     generation: &Generation,
@@ -113,7 +113,7 @@ fn check(probe: &Probe, status: StatusCode, body: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Reads to the end, because a component can fail as long as it sends.
+/// Reads the answer to its end, because a component can fail while it sends.
 async fn read(mut body: WasiBody) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {

@@ -1,4 +1,4 @@
-//! Tells proxies that keep answers (`store-proxy`, docs/PROXY.md) to forget them when they have changed.
+//! Tells proxies that cache answers (`store-proxy`, docs/PROXY.md) to forget them after a change.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,33 +11,34 @@ use crate::client::{Call, Caller};
 use crate::config::{AdminUrl, Secret};
 use crate::metrics::Metrics;
 
-/// The path of a purge at a proxy's admin listener.
+/// The path of a purge on a proxy's admin listener.
 const PATH: &str = "/cache/purge";
 
-/// Longest wait for one answer.
+/// The longest wait for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long a proxy that does not answer is tried again: it may be restarting. After that its kept answers expire.
+/// How long a proxy that does not answer is tried again: it may be restarting. After this time, its cached answers
+/// expire by themselves.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(15);
 
-/// First pause between two tries; doubled each time, up to the most.
+/// The first pause between two attempts. It is doubled each time, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long whoever made a change waits for the proxies to be told.
+/// How long the caller of a change waits until the proxies were told.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Tells all proxies of a fleet.
+/// Tells all proxies of a fleet to purge their caches.
 pub(crate) struct Purger {
     proxies: Vec<AdminUrl>,
-    /// File with the token that the proxies ask for.
+    /// The file with the token that the proxies demand.
     token_file: Option<PathBuf>,
     metrics: Arc<Metrics>,
-    /// How many notices are on their way. Written by [`Notice`].
+    /// The number of notices that are on their way. [`Notice`] changes it.
     under_way: watch::Sender<usize>,
 }
 
-/// A notice on its way to one proxy, counted until it is dropped.
+/// A notice on its way to one proxy. It counts until it is dropped.
 struct Notice(Arc<Purger>);
 
 impl Notice {
@@ -67,7 +68,8 @@ impl Purger {
         })
     }
 
-    /// Begins to tell all proxies. Call it once the change is in force: what a proxy asks for after it was told must be new.
+    /// Begins to tell all proxies. Must be called after the change is in force, because what a proxy fetches afterwards
+    /// must be new.
     pub(crate) fn start(self: &Arc<Self>) {
         for proxy in &self.proxies {
             let (notice, proxy) = (Notice::begin(self), proxy.clone());
@@ -75,16 +77,16 @@ impl Purger {
         }
     }
 
-    /// Waits until all proxies were told, but not for long.
+    /// Waits until all proxies were told, for [`PATIENCE`] at most.
     pub(crate) async fn settled(&self) {
         let mut under_way = self.under_way.subscribe();
         let all_know = under_way.wait_for(|count| *count == 0);
-        // The others are told as soon as they answer.
+        // The remaining proxies are told as soon as they answer.
         _ = tokio::time::timeout(PATIENCE, all_know).await;
     }
 
-    /// The token that proxies ask for. `None` without a file, or while it can't be read: then the proxy's answer says
-    /// that a token is missing.
+    /// The token that proxies demand. `None` if there is no file or it can't be read; then the proxy answers that a
+    /// token is missing.
     async fn token(&self) -> Option<Secret> {
         let text = tokio::fs::read_to_string(self.token_file.as_ref()?).await;
         text.ok().map(|token| Secret(token.trim().to_owned()))

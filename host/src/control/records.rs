@@ -1,4 +1,4 @@
-//! Writes down for a restart which version of each component serves, and keeps the files that it may need.
+//! Records for a restart which version of each component serves, and keeps the files that a restart may need.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::{Control, ControlError};
 use crate::instance::{Origin, Source, Version};
 
 impl Control {
-    /// Keeps a file, for a restart or for a rollback after one.
+    /// Keeps a component's file, for a restart or for a rollback after one.
     ///
     /// # Errors
     /// The file can't be written.
@@ -20,11 +20,11 @@ impl Control {
         }
     }
 
-    /// Records for a restart that `version` serves while the manifest's file has the digest `file_digest`. Returns whether
-    /// a restart will serve it too.
+    /// Records for a restart that `version` serves while the manifest's file has the digest `file_digest`. Returns
+    /// whether a restart will serve this version too.
     ///
     /// # Errors
-    /// The record can't be written; then a restart finds the one before.
+    /// The record can't be written; then a restart finds the old one.
     pub(super) fn record(
         &self,
         id: &str,
@@ -44,7 +44,7 @@ impl Control {
         .map_err(|error| not_kept(&error))
     }
 
-    /// Records several versions, or none of them if one can't be.
+    /// Records several versions. If one of them can't be recorded, none is.
     ///
     /// # Errors
     /// As for [`Control::record`].
@@ -59,7 +59,7 @@ impl Control {
                 self.restore(&before);
                 return Err(error);
             }
-            // A record that can't be read need not be restored.
+            // A record that could not be read is not restored.
             before.push((id, old.and_then(Result::ok).flatten()));
         }
         Ok(())
@@ -111,7 +111,7 @@ impl Control {
         tokio::task::block_in_place(|| state.prune(id, |digest| needed.contains(digest)));
     }
 
-    /// The digest of the manifest's file as it is now, which may differ from the one that was loaded.
+    /// The digest of the manifest's file as it is now. It may differ from the digest of the file that was loaded.
     pub(super) fn file_digest_now(&self, id: &str) -> Option<String> {
         let source = self.ledgers.lock().get(id)?.source.clone();
         let read = tokio::task::block_in_place(|| Source::read(&source));

@@ -1,4 +1,4 @@
-//! A refresh that an operator asks for, due or not.
+//! Refreshes reports when an operator asks for it, whether or not they are due.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,10 +10,10 @@ use crate::instance::Generation;
 use crate::instance::refresh::{Outcome, Urgency, refresh};
 
 impl Control {
-    /// Lets every component that keeps reports make them anew, and tells the proxies to forget the old ones.
+    /// Calls every component that has reports to rebuild them, and tells the proxies to forget the old ones.
     ///
     /// # Errors
-    /// A component failed. Those before it have made their reports anew, those after it have not.
+    /// A component failed. The components before it have rebuilt their reports, those after it have not.
     pub(crate) async fn refresh(&self, peer: &Initiator) -> Result<Refresh, ControlError> {
         let outcome = self.try_refresh().await;
         audited_app(peer, "refresh", "rebuilt", outcome)
@@ -48,10 +48,10 @@ impl Control {
     }
 }
 
-/// Lets a component make its reports anew, even if it has just done so, and counts the refresh.
+/// Calls a component to rebuild its reports, even if they are fresh, and counts the refresh.
 ///
 /// # Errors
-/// One line says why the component failed.
+/// Says in one line why the component failed.
 async fn now(generation: Arc<Generation>) -> Result<Outcome, String> {
     let metrics = &generation.context.metrics;
     let started = Instant::now();

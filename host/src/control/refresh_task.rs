@@ -12,11 +12,11 @@ use crate::app::LiveApp;
 use crate::instance::refresh::{Outcome, Urgency, refresh};
 use crate::instance::{Context, Generation};
 
-/// First pause after a failure; doubled with each further one, up to the interval.
+/// The pause after a first failure. It is doubled after each further one, up to the interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// Refreshes the reports of the app's components until the returned set is dropped. `changed` tells when other components
-/// or generations serve; `purger` is told of new reports.
+/// Refreshes the reports of the app's components until the returned set is dropped. `changed` is notified when the app
+/// was replaced; `purger` tells the proxies about new reports.
 pub(crate) fn start(
     live: Arc<LiveApp>,
     changed: watch::Receiver<()>,
@@ -27,7 +27,7 @@ pub(crate) fn start(
     tasks
 }
 
-/// Runs one task for each component of the app, also for those that a reload adds.
+/// Runs one task for each component of the app, including components that a reload adds.
 async fn follow(live: Arc<LiveApp>, mut changed: watch::Receiver<()>, purger: Arc<Purger>) {
     let mut tasks = JoinSet::new();
     let mut known: HashMap<Id, String> = HashMap::new();
@@ -58,7 +58,7 @@ async fn follow(live: Arc<LiveApp>, mut changed: watch::Receiver<()>, purger: Ar
     }
 }
 
-/// Calls the stable generation of a component again and again, until the app has no such component.
+/// Calls the stable generation of a component again and again, until the app no longer has the component.
 async fn keep_fresh(
     id: String,
     live: Arc<LiveApp>,
@@ -83,7 +83,7 @@ async fn keep_fresh(
         let pause = match refresh_once(generation, &purger).await {
             Some(wait) => {
                 retry = FIRST_RETRY;
-                // Never in a tight loop, whatever a component answers.
+                // There is always a pause, whatever a component answers.
                 wait.min(interval).max(Duration::from_millis(10))
             }
             None => {
@@ -100,7 +100,7 @@ async fn keep_fresh(
     }
 }
 
-/// Waits until a component is served with other settings than those of `context`: its interval may have changed, or the
+/// Waits until the component serves with a context other than `context`. The interval may have changed then, or the
 /// address of a database that failed.
 async fn other_settings(
     id: &str,
@@ -117,8 +117,8 @@ async fn other_settings(
     }
 }
 
-/// Calls the component once, and logs and counts that. Returns how long to wait for the next refresh, or `None` if this
-/// one failed.
+/// Calls the component once, and logs and counts the outcome. Returns how long to wait for the next refresh, or `None`
+/// if this one failed.
 async fn refresh_once(generation: Arc<Generation>, purger: &Arc<Purger>) -> Option<Duration> {
     let context = &generation.context;
     let (id, metrics) = (&context.id, &context.metrics);

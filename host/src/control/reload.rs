@@ -1,4 +1,5 @@
-//! Reload: the manifest, the variables and the files that changed are read again. All of it serves at once, or none.
+//! Reload: reads the manifest, the variables and the changed files again. Either all of it serves afterwards, or
+//! nothing changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,24 +17,24 @@ use crate::answers::Reload;
 use crate::app::{App, Plan, Slot, preflight};
 use crate::instance::{Generation, Origin};
 
-/// Reloads the app for whoever started the process.
+/// Reloads the app on a signal to the process.
 #[derive(Clone)]
 pub struct Reloader(pub(crate) Arc<Control>);
 
 impl Reloader {
-    /// Reads the manifest and the files again and serves them, or logs why not.
+    /// Reads the manifest and the files again and serves them, or logs why that is not possible.
     pub async fn reload(&self) {
         let reloaded = self.0.reload(&Initiator("SIGHUP".into())).await;
-        // It is logged, whatever came of it.
+        // The outcome, good or bad, has been logged.
         drop(reloaded);
     }
 }
 
-/// What will serve one component.
+/// What will serve one component after the reload.
 struct Successor {
     generation: Arc<Generation>,
     file_digest: String,
-    /// Whether its code is another than the one that serves.
+    /// Whether the code differs from that which serves now.
     is_new: bool,
 }
 
@@ -41,7 +42,7 @@ impl Control {
     /// Reads the manifest and the files again and serves them.
     ///
     /// # Errors
-    /// The manifest or a file can't be served. The app serves on as it was.
+    /// The manifest or a file can't be served. The app serves as before.
     pub(crate) async fn reload(&self, peer: &Initiator) -> Result<Reload, ControlError> {
         let started = Instant::now();
         let outcome = self.try_reload().await;
@@ -93,8 +94,8 @@ impl Control {
         Ok(())
     }
 
-    /// A generation with the new settings: of the code that serves if the manifest's file is as it was, otherwise of the
-    /// file.
+    /// Makes a generation with the new settings. Its code is that which serves if the manifest's file is unchanged,
+    /// otherwise that of the file.
     async fn prepare(&self, plan: &Plan, id: &str) -> Result<Successor, ControlError> {
         let failed = |reason| ControlError::Reload(plan.load_error(id, reason).to_string());
         let path = plan.manifest.components[id].source.clone();
@@ -187,7 +188,7 @@ impl Control {
         Ok(())
     }
 
-    /// Shows what serves a component now, in the place of what did.
+    /// Updates the metrics that show what serves a component.
     fn count_successor(&self, id: &str, next: &Successor, before: Option<&Slot>) {
         let old = before.map(|slot| slot.stable.version.digest());
         let new = next.generation.version.digest();

@@ -14,15 +14,16 @@ use crate::answers::Change;
 use crate::app::Slot;
 use crate::instance::{Generation, Version};
 
-/// Longest time for the probe of a version that served with other settings. Whoever rolls back is in a hurry.
+/// The longest time for the probe of a version that served with other settings. It is short because a rollback is
+/// urgent.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 impl Control {
-    /// Lets a kept version serve again: the one `wanted`, or else, of those older than the one that serves, the one that
-    /// served last.
+    /// Lets a kept version serve again: the generation `wanted`, or else the last one that served among those older
+    /// than the present one.
     ///
     /// # Errors
-    /// The version is not kept or fails its probe with the settings of today, or another change is under way.
+    /// The version is not kept or fails its probe with the present settings, or another change is under way.
     pub(crate) async fn rollback(
         &self,
         id: &str,
@@ -45,7 +46,7 @@ impl Control {
         self.roll_back(id, &slot, wanted).await
     }
 
-    /// Rolls back for a caller that has the claim to the component, in whose `slot` no canary is tried.
+    /// Rolls back for a caller that has the claim to the component. There must be no canary in `slot`.
     pub(super) async fn roll_back(
         &self,
         id: &str,
@@ -86,7 +87,7 @@ impl Control {
     }
 }
 
-/// Asks the probe once more: a reload or a restart has brought other settings since the version answered it.
+/// Probes the version again, because a reload or a restart may have changed the settings since it last served.
 async fn ask_again(generation: &Generation) -> Result<(), ControlError> {
     let within = Trace::off();
     let asked = probe::ask(&generation.context.probe, generation, &within);
@@ -99,13 +100,16 @@ async fn ask_again(generation: &Generation) -> Result<(), ControlError> {
     })
 }
 
-/// Finds the version to go back to, and whether it has served with today's settings. If there is none, gives the numbers
-/// of those that are kept.
+/// Finds the version to go back to, and whether it has served with the present settings.
+///
+/// # Errors
+/// There is none; the error lists the numbers of the kept generations.
 fn find(ledger: &Ledger, live: u64, wanted: Option<u64>) -> Result<(Arc<Version>, bool), String> {
     let kept = ledger.kept.iter();
     let found = match wanted {
         Some(wanted) => kept.clone().find(|kept| kept.version.number == wanted),
-        // They are in the order in which they served last. A younger one was rolled back from, so it is left out.
+        // The list is in the order in which versions last served. A newer version was rolled back from, so it is left
+        // out.
         None => kept.clone().rfind(|kept| kept.version.number < live),
     };
     found
@@ -113,7 +117,7 @@ fn find(ledger: &Ledger, live: u64, wanted: Option<u64>) -> Result<(Arc<Version>
         .ok_or_else(|| numbers(ledger))
 }
 
-/// The generations that are kept.
+/// The numbers of the kept generations, as text.
 pub(super) fn numbers(ledger: &Ledger) -> String {
     let kept = ledger.kept.iter();
     let numbers: Vec<String> = kept.map(|kept| kept.version.number.to_string()).collect();

@@ -1,4 +1,4 @@
-//! How a roll-out begins, goes from phase to phase, and goes on after a restart.
+//! How a roll-out begins, goes from phase to phase, and continues after a restart.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::app::{Canary, PassedPhase, Rollout, Slot};
 use crate::instance::{Code, Generation, Origin, Version};
 use crate::rollout::{Course, Phase};
 
-/// How a new version is tried.
+/// How a new version is to be tried.
 #[derive(Clone, Debug)]
 pub(crate) struct TrialPlan {
     pub(crate) course: Course,
@@ -20,10 +20,10 @@ pub(crate) struct TrialPlan {
     pub(crate) fleet: Option<Fleet>,
 }
 
-/// A roll-out that a host before this one began.
+/// A roll-out that an earlier process began.
 pub(super) struct RestoredRollout {
     pub(super) record: RolloutRecord,
-    /// The new version; none if the roll-out is over.
+    /// The new version; `None` if the roll-out has ended.
     pub(super) version: Option<Arc<Version>>,
 }
 
@@ -31,7 +31,7 @@ impl Control {
     /// Begins a roll-out. Returns how long the switch took.
     ///
     /// # Errors
-    /// It can't be written down for a restart. Nothing has changed.
+    /// The record for a restart can't be written. Then nothing has changed.
     pub(super) fn start_canary(
         self: &Arc<Self>,
         id: &str,
@@ -67,10 +67,10 @@ impl Control {
         Ok(took)
     }
 
-    /// Goes on to another phase of a roll-out. Returns whether it did: it may be in that phase already.
+    /// Enters another phase of a roll-out. Returns `false` if the roll-out is in that phase already.
     ///
     /// # Errors
-    /// That version is not tried any more, or has passed that phase, or another change is under way.
+    /// That version is not on trial any more or has passed that phase, or another change is under way.
     pub(super) fn enter(&self, id: &str, number: u64, phase: Phase) -> Result<bool, ControlError> {
         let (_claim, slot) = self.claim_one(id)?;
         let canary = slot.tried(number);
@@ -117,7 +117,7 @@ impl Control {
         Ok(true)
     }
 
-    /// Has requests see the canary from here on. Held meanwhile: the ledgers.
+    /// Lets requests see the canary from now on. The caller must hold the lock of the ledgers.
     fn show(&self, id: &str, slot: &Slot, canary: Canary) -> Duration {
         self.metrics.trials.show_share(id, canary.share());
         let slot = Slot {
@@ -127,7 +127,7 @@ impl Control {
         self.replace(self.live.load().with(id, slot))
     }
 
-    /// Has a roll-out judged, or watched if a command leads it.
+    /// Starts the task that judges a roll-out, or watches it if a command leads it.
     fn attend(self: &Arc<Self>, id: &str, number: u64) {
         let ledgers = self.ledgers.lock();
         let record = ledgers.get(id).and_then(|ledger| ledger.rollout.as_ref());
@@ -139,7 +139,7 @@ impl Control {
         }
     }
 
-    /// Goes on with what a host before this one began. To be called once, before anything is served.
+    /// Continues a roll-out that an earlier process began. Must be called once, before the host serves.
     pub(super) fn resume(self: &Arc<Self>, id: &str, resumed: RestoredRollout) {
         let RestoredRollout { record, version } = resumed;
         let slot = self.live.load().slots.get(id).cloned();
@@ -177,7 +177,7 @@ impl Control {
         self.attend(id, number);
     }
 
-    /// Writes down for a restart where a roll-out stands. Where that fails, a restart finds an earlier phase of it.
+    /// Records the state of a roll-out for a restart. If that fails, a restart finds an earlier state.
     pub(super) fn note_rollout(&self, id: &str) {
         let notes = self.rollout_notes();
         let ledgers = self.ledgers.lock();
@@ -192,7 +192,7 @@ impl Control {
         }
     }
 
-    /// None if nothing is kept for a restart.
+    /// `None` if nothing is kept for a restart.
     fn rollout_notes(&self) -> Option<RolloutNotes<'_>> {
         let state = self.state.as_ref()?;
         Some(tokio::task::block_in_place(|| state.rollout_notes()))
@@ -212,8 +212,8 @@ fn write(
 }
 
 impl RestoredRollout {
-    /// Goes on with a roll-out whose new version is `compiled`, unless `serves`, the digest of what serves now, is another
-    /// than it was tried against.
+    /// Continues a roll-out with the version that `compiled` returns. It does not continue if `serves`, the digest of
+    /// the version that serves now, is not that of the version it was tried against.
     pub(super) fn new(
         mut record: RolloutRecord,
         serves: &str,
@@ -229,7 +229,7 @@ impl RestoredRollout {
             };
         }
         if serves == record.digest {
-            // The host ended between its promotion and this record's end.
+            // The host ended after the promotion and before this record was updated.
             record.end(Phase::Promoted, "promoted", None);
             return Self {
                 record,

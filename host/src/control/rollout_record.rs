@@ -1,4 +1,4 @@
-//! What is known of a component's last roll-out, on disk too: a restart goes on with it.
+//! The record of a component's last roll-out. It is also on disk, so that a restart can continue the roll-out.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,73 +7,73 @@ use serde::{Deserialize, Serialize};
 use crate::answers::{LastChange, RolloutMark};
 use crate::rollout::{Course, Phase};
 
-/// How many times a host may be restarted in one phase of a roll-out. After more, the roll-out is withdrawn: whatever
-/// ends the host may be the new version.
+/// How many times a host may be restarted in one phase of a roll-out. After more restarts the roll-out is withdrawn,
+/// because the new version may be the reason for them.
 const MOST_RESTARTS: u32 = 3;
 
-/// A roll-out: where it stands, or how it ended.
+/// A roll-out: its state, or how it ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RolloutRecord {
-    /// The new version's number.
+    /// The number of the new version.
     pub(crate) generation: u64,
-    /// SHA-256 of its file.
+    /// The SHA-256 digest of the new version's file.
     pub(crate) digest: String,
-    /// SHA-256 of the stable version's file.
+    /// The SHA-256 digest of the stable version's file.
     pub(crate) stable: String,
-    /// SHA-256 of the manifest's file at the time.
+    /// The SHA-256 digest of the manifest's file when the roll-out began.
     pub(crate) file_digest: Option<String>,
     pub(crate) course: Course,
     pub(crate) phase: Phase,
     pub(crate) began: SystemTime,
-    /// How often the host has started in this phase.
+    /// How many times the host has started in this phase.
     pub(crate) restarts: u32,
     pub(crate) end: Option<LastChange>,
-    /// Whether the new version ends with the process. Then nothing of its roll-out is written down either.
+    /// Whether the new version is lost when the process ends. Then its roll-out is not recorded on disk either.
     #[serde(skip)]
     pub(crate) is_ephemeral: bool,
-    /// Present if a command leads it over several hosts.
+    /// Present if a command leads the roll-out over several hosts.
     pub(crate) fleet: Option<Fleet>,
 }
 
 /// What a host knows of a roll-out over several hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fleet {
-    /// Chosen by the command that leads.
+    /// The id that the leading command has chosen.
     pub(crate) id: String,
-    /// Admin URLs of the other hosts.
+    /// The admin URLs of the other hosts.
     pub(crate) peers: Vec<String>,
-    /// How long the host goes on without a word from the command.
+    /// How long the host goes on without a message from the command.
     pub(crate) lease: Duration,
-    /// Whether it is known that all hosts came to the same end.
+    /// Whether all hosts are known to have come to the same end.
     pub(crate) is_settled: bool,
 }
 
 impl RolloutRecord {
-    /// Whether it goes on.
+    /// Whether the roll-out is under way.
     pub(crate) fn is_open(&self) -> bool {
         self.phase.is_open()
     }
 
-    /// Whether other hosts may not have promoted yet, though this one has.
+    /// Whether this host has promoted, and others perhaps have not.
     pub(crate) fn is_unsettled(&self) -> bool {
         let fleet = self.fleet.as_ref();
         self.phase == Phase::Promoted && fleet.is_some_and(|fleet| !fleet.is_settled)
     }
 
-    /// Whether it is the roll-out over several hosts of this id.
+    /// Whether this is the roll-out over several hosts with this id.
     pub(crate) fn is_of(&self, rollout: &str) -> bool {
         let fleet = self.fleet.as_ref();
         fleet.is_some_and(|fleet| fleet.id == rollout)
     }
 
-    /// Whatever the other hosts did, its end is final here.
+    /// Records that the end of the roll-out is final on this host.
     pub(crate) fn settle(&mut self) {
         if let Some(fleet) = &mut self.fleet {
             fleet.is_settled = true;
         }
     }
 
-    /// The roll-out has ended.
+    /// Records that the roll-out has ended.
     pub(crate) fn end(&mut self, phase: Phase, result: &str, reason: Option<String>) {
         self.phase = phase;
         self.end = Some(LastChange {
@@ -83,13 +83,14 @@ impl RolloutRecord {
         });
     }
 
-    /// Another version was chosen on this host before it was known that all hosts have promoted this one: they go back too.
+    /// Records that another version was chosen on this host before all hosts were known to have promoted this one. The
+    /// other hosts will take theirs back too.
     pub(crate) fn overrule(&mut self) {
         let reason = "another version was chosen before all hosts were known to have promoted it";
         self.end(Phase::Withdrawn, "withdrawn", Some(reason.into()));
     }
 
-    /// Whether the end of this roll-out is the component's latest change, to judge by the generation that `serves`.
+    /// Whether the end of this roll-out is the component's latest change. `serves` is the generation that serves.
     pub(crate) fn is_latest(&self, serves: u64) -> bool {
         match self.phase {
             Phase::Promoted => self.generation == serves,
@@ -98,7 +99,8 @@ impl RolloutRecord {
         }
     }
 
-    /// The host has started anew. `serves` is the digest of what it serves. Says why the roll-out can't go on, if it can't.
+    /// Records that the host was restarted. `serves` is the digest of the version that serves now. Returns the reason
+    /// if the roll-out can't continue.
     pub(crate) fn restarted(&mut self, serves: &str) -> Option<String> {
         self.restarts += 1;
         if serves != self.stable {
@@ -112,7 +114,7 @@ impl RolloutRecord {
         })
     }
 
-    /// What the other hosts of the roll-out look for.
+    /// The part of the status that the other hosts of the roll-out read.
     pub(crate) fn mark(&self) -> Option<RolloutMark> {
         self.fleet.as_ref().map(|fleet| RolloutMark {
             id: fleet.id.clone(),
@@ -125,7 +127,7 @@ impl RolloutRecord {
 pub(super) mod tests {
     use super::*;
 
-    /// The roll-out of generation 2, led over several hosts.
+    /// A roll-out of generation 2 that a command leads over several hosts.
     pub(in super::super) fn led(phase: Phase) -> RolloutRecord {
         RolloutRecord {
             generation: 2,

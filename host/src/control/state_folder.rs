@@ -1,4 +1,4 @@
-//! The folder in which a restart finds the components that were accepted, and which of them should serve.
+//! The folder in which a restart finds the accepted components, and which of them should serve.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -14,27 +14,27 @@ use crate::instance::Source;
 use crate::instance::source::signature_path;
 
 /// One host's folder, locked while the host runs. `COMPONENT.json` is a [`Record`], `COMPONENT.rollout.json` a
-/// [`RolloutRecord`]; `COMPONENT/DIGEST.wasm` are the files, with their signatures beside them. `mysql.writer.json` is
-/// written elsewhere. No component's name has a dot, so none is that of another file here.
+/// [`RolloutRecord`]; the accepted files are `COMPONENT/DIGEST.wasm`, with their signatures beside them. Another module
+/// writes `mysql.writer.json`. The name of a component has no dot, so it can't collide with another file here.
 pub(crate) struct StateFolder {
     path: PathBuf,
-    /// Held by whoever writes down where a roll-out stands.
+    /// Locked by the caller that records the state of a roll-out.
     noting: Mutex<()>,
     _lock: File,
 }
 
-/// The right to write down where roll-outs stand. Whoever has it looks at what that is: otherwise two that write at the same
-/// time could leave the older of both.
+/// The right to record the states of roll-outs. A caller must take this right before it reads the state. Otherwise two
+/// callers could write at the same time, and the older state could remain.
 pub(crate) struct RolloutNotes<'a> {
     folder: &'a StateFolder,
     _right: MutexGuard<'a, ()>,
 }
 
 impl RolloutNotes<'_> {
-    /// Writes down where a roll-out stands, or how it ended.
+    /// Records the state of a roll-out, or how it ended.
     ///
     /// # Errors
-    /// The record can't be written. It is then as before.
+    /// The record can't be written. It stays as it was.
     pub(crate) fn write(&self, component: &str, record: &RolloutRecord) -> io::Result<()> {
         let path = self.folder.rollout_path(component);
         replace(&path, &serde_json::to_vec_pretty(record)?)
@@ -42,7 +42,7 @@ impl RolloutNotes<'_> {
 }
 
 impl StateFolder {
-    /// Makes the folder if it is missing, and locks it.
+    /// Creates the folder if it is missing, and locks it.
     ///
     /// # Errors
     /// The folder can't be written, or another host uses it.
@@ -53,7 +53,7 @@ impl StateFolder {
                 path.display()
             )
         };
-        // Other users may not look at what serves.
+        // Other users must not read the components.
         let mut folder = DirBuilder::new();
         let made = folder.recursive(true).mode(0o700).create(path);
         made.map_err(|error| wrong(&error))?;
@@ -83,7 +83,7 @@ impl StateFolder {
     /// Reads an accepted file.
     ///
     /// # Errors
-    /// The file can't be read, or has other bytes than were accepted.
+    /// The file can't be read, or its digest is not `wanted`.
     pub(crate) fn accepted(&self, component: &str, wanted: &str) -> io::Result<Source> {
         let source = Source::read(&self.file_path(component, wanted))?;
         if source.digest == wanted {
@@ -94,7 +94,7 @@ impl StateFolder {
         }
     }
 
-    /// Whether there is an accepted file of this digest.
+    /// Whether there is an accepted file with this digest.
     pub(crate) fn holds(&self, component: &str, digest: &str) -> bool {
         self.file_path(component, digest).exists()
     }
@@ -102,7 +102,7 @@ impl StateFolder {
     /// Keeps a file and its signature.
     ///
     /// # Errors
-    /// The file can't be written. The folder is then as before.
+    /// The file can't be written. The folder stays as it was.
     pub(crate) fn keep(&self, component: &str, source: &Source) -> io::Result<()> {
         let path = self.file_path(component, &source.digest);
         if let Some(folder) = path.parent() {
@@ -114,10 +114,10 @@ impl StateFolder {
         replace(&path, &source.bytes)
     }
 
-    /// Writes down which file should serve from now on; `None` stands for the manifest's file.
+    /// Records which file should serve from now on; `None` stands for the manifest's file.
     ///
     /// # Errors
-    /// The record can't be written. It is then as before.
+    /// The record can't be written. It stays as it was.
     pub(crate) fn point(&self, component: &str, record: Option<&Record>) -> io::Result<()> {
         let path = self.record_path(component);
         match record {
@@ -137,7 +137,7 @@ impl StateFolder {
         read(&self.rollout_path(component))
     }
 
-    /// The right to write down where roll-outs stand, once nobody else has it.
+    /// Takes the right to record the states of roll-outs. Waits while another caller has it.
     pub(crate) fn rollout_notes(&self) -> RolloutNotes<'_> {
         RolloutNotes {
             folder: self,
@@ -145,12 +145,12 @@ impl StateFolder {
         }
     }
 
-    /// The file in which is kept what a restart has to know of the writers of MySQL.
+    /// The path of the file with the records of MySQL's writers.
     pub(crate) fn writers_path(&self) -> PathBuf {
         self.path.join("mysql.writer.json")
     }
 
-    /// Removes the files of `component` but those that `is_needed`, by digest, and those of its record.
+    /// Removes the files of `component`, except those whose digests are needed (`is_needed`) or are in its record.
     pub(crate) fn prune(&self, component: &str, is_needed: impl Fn(&str) -> bool) {
         let recorded = self.record(component).ok().flatten();
         let is_recorded = |digest: &str| {

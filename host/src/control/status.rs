@@ -1,4 +1,4 @@
-//! What serves, and what else is alive: for the status and for the metrics.
+//! What serves and what else is alive, for the status and for the metrics.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,7 +15,7 @@ use crate::instance::{GenerationLife, Version};
 use crate::metrics::GenerationRow;
 
 impl Control {
-    /// What serves now.
+    /// The status of the app.
     pub(crate) fn status(&self) -> Status {
         let app = self.live.load_full();
         let mut ledgers = self.ledgers.lock();
@@ -38,7 +38,7 @@ impl Control {
         }
     }
 
-    /// All metrics, with the generations as they are now, as a scraper wants them.
+    /// All metrics in the scraper's format, with the generations as they are now.
     ///
     /// # Errors
     /// A metric can't be written as text.
@@ -73,7 +73,7 @@ impl Control {
     }
 }
 
-/// The generation that serves, the one on trial, those that drain, and versions that are kept, the latest first.
+/// The generation that serves, the canary, the generations that drain, and the kept versions, the latest first.
 fn generations(
     slot: &Slot,
     draining: &[Arc<GenerationLife>],

@@ -1,4 +1,4 @@
-//! A swap, step by step. Nothing has changed until its last step.
+//! A swap, step by step. Nothing changes before its last step.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,21 +14,21 @@ use crate::app::Slot;
 use crate::instance::{Code, CompileError, Generation, Origin, Source};
 use crate::rollout::{Course, TrafficShare};
 
-/// A component that somebody wants to have served.
+/// A component that is to be served.
 pub(crate) struct Upload {
     pub(crate) source: Source,
-    /// The SHA-256 that its sender says it has, in hexadecimal.
+    /// The SHA-256 digest that the sender expects, in hexadecimal.
     pub(crate) expected_digest: Option<String>,
     pub(crate) origin: Origin,
-    /// Set if it is to be tried on a part of the traffic first.
+    /// Present if the component is to be tried on a part of the traffic first.
     pub(crate) trial: Option<TrialPlan>,
 }
 
 impl Control {
-    /// Swaps, or starts a canary.
+    /// Swaps a component, or starts its canary.
     ///
     /// # Errors
-    /// A step failed, and the error says which and why. What served before serves on.
+    /// A step failed; the error says which step and why. What served before continues to serve.
     pub(crate) async fn swap(
         self: &Arc<Self>,
         id: &str,
@@ -138,7 +138,7 @@ impl Control {
         Ok(compiled)
     }
 
-    /// Makes a generation of the code and asks it the component's probe.
+    /// Makes a generation of the code, and sends it the component's probe.
     async fn try_out(
         &self,
         id: &str,
@@ -168,7 +168,7 @@ impl Control {
     }
 }
 
-/// A roll-out as its beginning is answered.
+/// The terms of a trial, for the answer that reports its beginning.
 fn shown(course: &Course) -> answers::TrialTerms {
     let share = course.share(course.first());
     answers::TrialTerms {

@@ -1,4 +1,4 @@
-//! How a trial stands, for the status.
+//! The state of a trial, for the status.
 
 use std::time::SystemTime;
 

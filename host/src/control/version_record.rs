@@ -1,26 +1,27 @@
-//! What is written down of the version that serves, on disk: a restart goes on with it.
+//! The record on disk of the version that serves, which a restart reads.
 
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-/// Which accepted file should serve. Written when it began to serve.
+/// Which accepted file should serve. Written when that version begins to serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) generation: u64,
-    /// SHA-256 of the accepted file.
+    /// The SHA-256 digest of the accepted file.
     pub(crate) digest: String,
-    /// SHA-256 of the file that the manifest named at the time. If that changes, somebody deployed anew.
+    /// The SHA-256 digest of the file that the manifest named at the time. If that file changes, a new one was
+    /// deployed.
     pub(crate) file_digest: Option<String>,
-    /// RFC 3339, UTC.
+    /// When the version was accepted: RFC 3339, in UTC.
     pub(crate) accepted_at: String,
-    /// The versions that it can be rolled back to, the one that served last at the end.
+    /// The versions that a rollback can choose; the one that served last is at the end.
     #[serde(default)]
     pub(crate) earlier: Vec<EarlierVersion>,
 }
 
 impl Record {
-    /// A record of a version that begins to serve now. Of the earlier ones the last `most` are kept.
+    /// The record of a version that begins to serve now. Of the earlier versions, the last `most` are kept.
     pub(crate) fn now(
         generation: u64,
         digest: &str,
@@ -38,7 +39,7 @@ impl Record {
         }
     }
 
-    /// The highest number in it.
+    /// The highest version number in the record.
     pub(crate) fn highest(&self) -> u64 {
         let earlier = self.earlier.iter().map(|earlier| earlier.generation);
         earlier.fold(self.generation, u64::max)
@@ -49,6 +50,6 @@ impl Record {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EarlierVersion {
     pub(crate) generation: u64,
-    /// SHA-256 of its file.
+    /// The SHA-256 digest of its file.
     pub(crate) digest: String,
 }

@@ -1,4 +1,4 @@
-//! One attempt to have one generation answer a request.
+//! One attempt to have one generation answer one request.
 
 use std::sync::Arc;
 
@@ -14,23 +14,23 @@ use crate::app::{OpenRequest, Tally};
 use crate::instance::{Admission, Answer, Generation, NoAnswer, RequestPlace};
 use crate::message::{Problem, RequestId};
 
-/// A request that was let in, and who is asked.
+/// An admitted request, and the generation that is to answer it.
 pub(crate) struct Attempt {
     pub(crate) generation: Arc<Generation>,
-    /// Where the attempt counts. Present while two generations are live.
+    /// The counts of the generation's version. Present only while two generations are live.
     pub(crate) tally: Option<Arc<Tally>>,
     pub(crate) place: Arc<RequestPlace>,
     pub(crate) request_id: RequestId,
-    /// Where the trace of the request is.
+    /// Where this attempt belongs in the request's trace.
     pub(crate) trace: Trace,
-    /// A health check while the component has all the requests that it may.
+    /// True for a health check that came when the component already had the most requests it may have.
     pub(crate) is_urgent: bool,
 }
 
 type Outcome = Result<(Response<WasiBody>, Holdings), Problem>;
 
 impl Attempt {
-    /// Asks the generation.
+    /// Sends the request to the generation, and returns its answer.
     pub(crate) async fn make(self, head: request::Parts, body: Option<ReceivedBody>) -> Outcome {
         let request = match body {
             Some(body) => Request::from_parts(head, body.boxed_unsync()),
@@ -39,7 +39,7 @@ impl Attempt {
         self.ask(request).await
     }
 
-    /// Asks a canary, and the stable generation if the canary fails a request that can be sent twice.
+    /// Asks the canary. If the canary fails a request that may be sent twice, asks the `stable` generation.
     pub(crate) async fn or_stable(
         mut self,
         head: request::Parts,
@@ -47,7 +47,8 @@ impl Attempt {
         stable: Arc<Generation>,
         tally: Arc<Tally>,
     ) -> Outcome {
-        // Only the safe methods of RFC 9110, section 9.2.1: another may have done its work before it failed.
+        // Only the safe methods of RFC 9110, section 9.2.1, are sent twice: another request may have changed data
+        // before it failed.
         let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if !is_safe || body.is_some() {
             return self.make(head, body).await;
@@ -55,13 +56,13 @@ impl Attempt {
         let outcome = self.ask(bare(head.clone())).await;
         let failed = match &outcome {
             Ok((response, _)) => response.status().is_server_error(),
-            // Its time is over, and so is its client's patience.
+            // After a time-out nothing is sent again: the request's time and its client's patience are used up.
             Err(problem) => *problem != Problem::TimedOut,
         };
         if !failed {
             return outcome;
         }
-        // A host without room has failed the request, and not the canary.
+        // If the host had no room, the canary is not to blame, so this does not count as a failure of the canary.
         if outcome.err() != Some(Problem::Overloaded) {
             let context = &self.generation.context;
             context.metrics.trials.retried(&context.id);
@@ -91,13 +92,13 @@ impl Attempt {
             place: self.place.clone(),
             generation,
             fate,
-            // A failure is counted already.
+            // A server error has been counted by `count` already.
             tally: self.tally.clone().filter(|_| !status.is_server_error()),
         };
         Ok((response, held))
     }
 
-    /// Logs, here and nowhere else, why there is no answer, and says what that means to the client.
+    /// Logs why the generation gave no answer, and returns the problem that the client is told. Nothing else logs this.
     fn blame(&self, cause: &NoAnswer) -> Problem {
         let problem = problem(cause);
         let (id, ids) = (&self.generation.context.id, self.trace.ids());
@@ -113,7 +114,7 @@ impl Attempt {
     }
 }
 
-/// What it means to the client that there is no answer.
+/// The problem that the client is told when the component gave no answer.
 fn problem(cause: &NoAnswer) -> Problem {
     match cause {
         NoAnswer::TimedOut => Problem::TimedOut,
@@ -124,7 +125,7 @@ fn problem(cause: &NoAnswer) -> Problem {
     }
 }
 
-/// Counts what came of a request to one of two versions, unless the host had no room to ask it.
+/// Counts the outcome of a request to one of two versions. A request that the host had no room for is not counted.
 fn count(counted: OpenRequest, answer: &Answer) {
     match answer {
         Ok((response, _)) => counted.answered(response.status()),
@@ -133,7 +134,6 @@ fn count(counted: OpenRequest, answer: &Answer) {
     }
 }
 
-/// A request without a body.
 fn bare(head: request::Parts) -> Request<WasiBody> {
     let body = Empty::<Bytes>::new().map_err(|never| match never {});
     Request::from_parts(head, body.boxed_unsync())

@@ -1,4 +1,5 @@
-//! Bodies: a request's is thrown away when it is too large, an answer's cut off when the client does not read it.
+//! Bodies of requests and answers: the rest of a refused request's body is discarded, and a long answer is cut off when
+//! its client stops reading.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,17 +15,18 @@ use wasmtime_wasi_http::Error;
 
 use super::observed::GuestBody;
 
-/// A client that is still sending when its connection is closed gets a reset and may never see the answer, so what it
-/// sends is read and thrown away first: this much of it, for so long.
+/// If a client is still sending when the host closes the connection, the system sends it a reset and the client may
+/// never see the answer. So before it answers, the host reads and discards up to this many bytes, for up to
+/// [`DISCARDED_FOR`].
 const DISCARDED_BYTES: usize = 16 * 1024 * 1024;
 const DISCARDED_FOR: Duration = Duration::from_secs(2);
 
-/// The length of a body that its sender has announced.
+/// The length in bytes that `Content-Length` announces; `None` if there is no valid one.
 pub(crate) fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads what a client still sends, within reason.
+/// Reads and discards what a client still sends, up to [`DISCARDED_BYTES`] and [`DISCARDED_FOR`].
 pub(crate) async fn discard(mut body: impl Body<Data = Bytes> + Unpin) {
     let reading = async {
         let mut read = 0;
@@ -34,24 +36,24 @@ pub(crate) async fn discard(mut body: impl Body<Data = Bytes> + Unpin) {
             read += frame.data_ref().map_or(0, Bytes::len);
         }
     };
-    // Either way the answer follows.
+    // The answer is sent whether or not the time was enough.
     _ = tokio::time::timeout(DISCARDED_FOR, reading).await;
 }
 
-/// An answer's body of this many bytes or fewer fits into the system's buffers, whether the client reads or not.
+/// The largest answer, in bytes, that fits into the system's socket buffers even if its client does not read.
 const SMALL_BYTES: u64 = 64 * 1024;
 
-/// Whether a client that reads nothing still takes the body.
+/// Whether the body can be sent completely to a client that reads nothing.
 pub(crate) fn is_small(body: &impl Body) -> bool {
     let upper = body.size_hint().upper();
     upper.is_some_and(|bytes| bytes <= SMALL_BYTES)
 }
 
-/// The whole of a small body. Over HTTP/2 a client may ask for an answer and take none of it, as long as its connection
-/// lives; what the answer holds of its component is let go here.
+/// Reads the whole of a small body into memory. Over HTTP/2, a client may request an answer and leave it unread as long
+/// as its connection lives. Reading the body at once frees what the answer holds of its component.
 ///
 /// # Errors
-/// The body breaks off before its end.
+/// Fails if the body breaks off before its end.
 pub(crate) async fn gathered(mut body: GuestBody) -> Result<GatheredBody, Error> {
     let mut whole = GatheredBody::default();
     while let Some(frame) = body.frame().await {
@@ -68,7 +70,7 @@ pub(crate) async fn gathered(mut body: GuestBody) -> Result<GatheredBody, Error>
     Ok(whole)
 }
 
-/// A body that holds nothing of its component.
+/// A complete body in memory, which holds nothing of its component.
 #[derive(Default)]
 pub(crate) struct GatheredBody {
     data: Bytes,
@@ -101,19 +103,19 @@ impl Body for GatheredBody {
     }
 }
 
-/// Frames on the way between a guest and a slow client.
+/// The number of frames that are buffered between a guest and a slow client.
 const FRAMES_AHEAD: usize = 4;
 
-/// Cuts off a long answer that its client leaves unread for `limit`. That frees all that is held for it, such as its
-/// place at the component and the guest's connection to a database.
+/// Passes `body` on, and cuts it off if its client reads nothing for `limit`. The cut frees all that the answer holds,
+/// such as its place at the component and the guest's connection to a database.
 pub(crate) fn unstalled(mut body: GuestBody, limit: Duration) -> UnstalledBody {
     let (sender, frames) = mpsc::channel(FRAMES_AHEAD);
-    // Ends with the body: when it is read, when the client is gone, or at the limit.
+    // This task ends when the body has been read, when the client is gone, or when `limit` is over.
     tokio::spawn(async move {
         loop {
             let frame = tokio::select! {
                 frame = body.frame() => frame,
-                // The guest may be far from its next piece.
+                // Without this branch, a client that leaves would go unnoticed until the guest sends its next frame.
                 () = sender.closed() => return,
             };
             let Some(frame) = frame else { break };
@@ -126,8 +128,8 @@ pub(crate) fn unstalled(mut body: GuestBody, limit: Duration) -> UnstalledBody {
     UnstalledBody(frames)
 }
 
-/// The body whose frames the task of [`unstalled`] sends. The item `None` is its end; a channel that closes without one
-/// means that the answer was cut off.
+/// The receiver of the frames that the task of [`unstalled`] sends. The item `None` marks the end of the body. If the
+/// channel closes without that item, the answer was cut off.
 pub(crate) struct UnstalledBody(mpsc::Receiver<Option<Result<Frame<Bytes>, Error>>>);
 
 impl Body for UnstalledBody {

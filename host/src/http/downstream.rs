@@ -1,5 +1,5 @@
-//! A client's connection as hyper sees it. It breaks when the client stops reading, keeps from hyper what hyper would
-//! accept and should not, and puts hyper's own refusals into the form of all others.
+//! A client's TCP connection, as hyper reads and writes it. It ends the connection if the client stops reading, hides
+//! from hyper the requests that hyper would wrongly accept, and replaces hyper's own refusals by problem+json.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -20,19 +20,20 @@ use super::resets::Resets;
 use super::serve::ConnectionUse;
 use crate::message::{Problem, RequestId, problem};
 
-/// Bytes that hyper is given in place of what it must not see. No head begins so: hyper answers the requests before it,
-/// and then with a 400, which [`Downstream::refuse`] replaces by the refusal that fits.
+/// The bytes that hyper reads in place of a request that it must not see. They can't be the beginning of a head. So
+/// hyper first answers the requests before them and then writes a bare 400, which [`Downstream::refuse`] replaces by
+/// the right refusal.
 const SPOILT: &[u8] = b"\0\r\n\r\n";
 
-/// The time limits of a client.
+/// How long a client may take.
 pub(crate) struct Times {
-    /// For a head, from its first byte to its last.
+    /// To send a head, from its first byte to its last.
     pub(crate) receive: Duration,
-    /// For reading anything of what is sent.
+    /// To read any part of what was sent to it.
     pub(crate) send: Duration,
 }
 
-/// A client's connection.
+/// A client's connection with its checks.
 pub(crate) struct Downstream {
     stream: TcpStream,
     client: IpAddr,
@@ -40,16 +41,16 @@ pub(crate) struct Downstream {
     times: Times,
     used: Arc<ConnectionUse>,
     heads: Heads,
-    /// Runs while a head has begun that is not there in full.
+    /// The timer of a head that has begun and is incomplete.
     late: Option<Pin<Box<Sleep>>>,
-    /// What is wrong with what the client sent, if anything. Hyper is given [`SPOILT`] instead.
+    /// What is wrong with the bytes that the client sent, if anything. From then on hyper reads [`SPOILT`] instead.
     fault: Option<Problem>,
-    /// What is left of [`SPOILT`] for hyper.
+    /// The part of [`SPOILT`] that hyper has not read yet.
     spoilt: &'static [u8],
     resets: Resets,
-    /// Runs since the system took nothing more.
+    /// The timer that runs while the system accepts no more bytes for this client.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// What is left of a refusal that is sent instead of hyper's.
+    /// The unsent part of the refusal that replaces hyper's.
     refusal: Option<Bytes>,
 }
 
@@ -77,8 +78,8 @@ impl Downstream {
         }
     }
 
-    /// Passes on what the system said of a write. If it has taken nothing for as long as a client may read nothing, the
-    /// connection breaks.
+    /// Returns the result of a write. If the system has accepted nothing for as long as a client may read nothing,
+    /// returns an error, which ends the connection.
     fn unstalled<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -112,7 +113,7 @@ impl Downstream {
         }
     }
 
-    /// Looks at what has come, from `start` on.
+    /// Checks the bytes that were read into `buf` from `start` on.
     fn look(&mut self, buf: &mut ReadBuf<'_>, start: usize) {
         let whole = self.heads.whole();
         let looked = self.heads.follow(&buf.filled()[start..]);
@@ -122,7 +123,7 @@ impl Downstream {
         if let Err(fault) = looked {
             buf.set_filled(start + fault.before);
             if self.heads.is_within_body() {
-                // So the body breaks off, whatever it has come to.
+                // Within a body, hyper reads no [`SPOILT`] bytes, only the end of input: the body breaks off here.
                 self.spoilt = &[];
             }
             self.spoil(buf, Problem::Malformed(fault.detail));
@@ -134,7 +135,7 @@ impl Downstream {
         self.give_spoilt(buf);
     }
 
-    /// Hands [`SPOILT`] out, and then nothing more, which means to hyper that the client has left.
+    /// Gives hyper the [`SPOILT`] bytes and after them nothing, which hyper takes for the client's end of input.
     fn give_spoilt(&mut self, buf: &mut ReadBuf<'_>) {
         let fits = self.spoilt.len().min(buf.remaining());
         let (given, left) = self.spoilt.split_at(fits);
@@ -142,7 +143,7 @@ impl Downstream {
         self.spoilt = left;
     }
 
-    /// Resolves when the head that has begun should be there in full.
+    /// Resolves when the head that has begun is late.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let late = self.late.get_or_insert_with(|| {
             self.used.touch();
@@ -151,7 +152,7 @@ impl Downstream {
         late.as_mut().poll(cx)
     }
 
-    /// Sends a refusal of ours, and says that hyper's, of `length` bytes, was sent.
+    /// Sends our refusal, and then reports to hyper that its own refusal, of `length` bytes, was written.
     fn refuse(
         &mut self,
         cx: &mut Context<'_>,
@@ -186,7 +187,7 @@ impl Downstream {
     }
 }
 
-/// Why hyper can't read a head.
+/// The reason, for the client, why hyper could not read a head. `status` is the one that hyper answers with.
 fn unread(status: StatusCode) -> &'static str {
     match status {
         StatusCode::URI_TOO_LONG => "the target is too long",
@@ -195,7 +196,7 @@ fn unread(status: StatusCode) -> &'static str {
     }
 }
 
-/// A whole answer to a head that is refused.
+/// The complete HTTP/1.1 answer to a refused head.
 fn refusal(status: StatusCode, detail: &str, request_id: &str) -> Bytes {
     let body = problem::body(status, detail, request_id);
     format!(
@@ -207,7 +208,8 @@ fn refusal(status: StatusCode, detail: &str, request_id: &str) -> Bytes {
     .into()
 }
 
-/// How hyper answers a head that it can't read: nothing but this, and always the last thing on a connection.
+/// The headers of hyper's answer to a head that it can't read. Hyper sends no others with it, and nothing after it on
+/// the connection.
 const BARE: [&[u8]; 2] = [
     b"\r\nconnection: close\r\ncontent-length: 0\r\ndate: ",
     b"\r\ncontent-length: 0\r\nconnection: close\r\ndate: ",
@@ -215,7 +217,8 @@ const BARE: [&[u8]; 2] = [
 const DATE_BYTES: usize = b"Sun, 06 Nov 1994 08:49:37 GMT".len();
 const END: &[u8] = b" GMT\r\n\r\n";
 
-/// Where such an answer begins in what is about to be sent, and its status. Answers of ours always have more headers.
+/// Where hyper's own refusal begins in the bytes that are about to be sent, and its status. Answers of ours always have
+/// more headers.
 fn bare_refusal(bytes: &[u8]) -> Option<(usize, StatusCode)> {
     if !bytes.ends_with(END) {
         return None;
@@ -262,7 +265,7 @@ impl AsyncWrite for Downstream {
     ) -> Poll<io::Result<usize>> {
         match bare_refusal(bytes) {
             Some((0, status)) => self.refuse(cx, status, bytes.len()),
-            // What stands before it is an answer of ours.
+            // The bytes before the refusal are the end of an answer of ours.
             Some((start, _)) => self.write(cx, &bytes[..start]),
             None => self.write(cx, bytes),
         }
@@ -285,7 +288,7 @@ impl AsyncWrite for Downstream {
         self.unstalled(cx, written)
     }
 
-    /// HTTP/1.1 is written in one piece (see [`crate::http::serve`]), and HTTP/2 in several.
+    /// Hyper sends HTTP/1.1 in one piece (see [`crate::http::serve`]) and HTTP/2 in several.
     fn is_write_vectored(&self) -> bool {
         true
     }

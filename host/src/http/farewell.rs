@@ -1,5 +1,5 @@
-//! A connection over its client's share is told so and closed, as long as not too many wait for their clients to hear
-//! it.
+//! Refusals for connections over a client's share: the client gets an answer that says so, and its connection is
+//! closed. The number of connections that wait for this is limited.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -25,15 +25,16 @@ use super::refusals::Refusals;
 use super::serve;
 use crate::message::{Problem, RequestId};
 
-/// Connections that are told at once; each may take some seconds. Others are closed without a word.
+/// The number of connections that are refused with an answer at once; each may take some seconds. More are closed
+/// without an answer.
 const MOST: usize = 256;
 
-/// For all of it: the client sends a request, and takes the answer.
+/// How long one refusal may take in all: the client sends a request and reads the answer.
 const LIMIT: Duration = Duration::from_secs(5);
 
 const PROBLEM: Problem = Problem::ClientConnections;
 
-/// Refused connections that are on their way out.
+/// The refused connections that are not closed yet.
 pub(crate) struct Farewells {
     places: Arc<Semaphore>,
     refusals: Arc<Refusals>,
@@ -41,7 +42,7 @@ pub(crate) struct Farewells {
 }
 
 impl Farewells {
-    /// Once `stopped` is cancelled, none waits for a request.
+    /// Once `stopped` is cancelled, refused connections no longer wait for a request.
     pub(crate) fn new(refusals: Arc<Refusals>, stopped: CancellationToken) -> Self {
         Self {
             places: Arc::new(Semaphore::new(MOST)),
@@ -50,7 +51,7 @@ impl Farewells {
         }
     }
 
-    /// Answers the first requests on a connection with [`PROBLEM`], and closes it. `watcher` is held until then.
+    /// Answers the first requests on a connection with [`PROBLEM`], then closes it. Holds `watcher` until then.
     pub(crate) fn begin(&self, stream: TcpStream, client: IpAddr, watcher: Watcher) {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             return self.refusals.connection(PROBLEM.reason(), client);
@@ -94,19 +95,19 @@ async fn turn_away(
             () = asked.cancelled() => {}
             () = stopped.cancelled() => {}
         }
-        // Over HTTP/2, this is what tells the client to ask for nothing more here.
+        // Over HTTP/2, this sends the GOAWAY that tells the client to send no more requests on this connection.
         connection.as_mut().graceful_shutdown();
         _ = connection.as_mut().await;
     };
-    // Whatever ended it, the connection is closed.
+    // After the answer or after the limit, the connection is closed.
     _ = timeout(LIMIT, answered).await;
     if !asked.is_cancelled() {
-        // It asked for nothing that could be answered, and is counted nevertheless.
+        // The client sent no request that could be answered. The refusal counts nevertheless.
         refusals.connection(PROBLEM.reason(), client);
     }
 }
 
-/// Answers a request in the form of all refusals.
+/// Answers a request with [`PROBLEM`].
 async fn refuse(
     refusals: &Refusals,
     client: IpAddr,
@@ -121,7 +122,7 @@ async fn refuse(
     let headers = response.headers_mut();
     request_id.put(headers);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // HTTP/2 has no such header.
+    // HTTP/2 has no `Connection` header.
     if !is_http_2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -1,57 +1,57 @@
-//! The strict look at the heads of HTTP/1.1, before hyper's lenient one. What two servers could read differently is how
-//! requests are smuggled (RFC 9112, section 11.2), and hyper shows nothing of it: it drops a Content-Length beside
-//! Transfer-Encoding, and what follows `#` in a target. What it does show is looked at in [`crate::message::head`].
+//! A strict check of HTTP/1.1 heads, before hyper's lenient one. Requests are smuggled through heads that two servers
+//! read differently (RFC 9112, section 11.2). Hyper hides such differences: it drops a `Content-Length` beside a
+//! `Transfer-Encoding`, and the part of a target after `#`. What hyper does not hide is checked in
+//! [`crate::message::head`].
 
 use memchr::memmem;
 use store_server::chunks::Chunks;
 use store_server::field::{BARE_LINE_END, content_length, has_bare_line_end};
 
-/// Longest head, in bytes: half as much again as the longest target that is understood. Hyper refuses longer ones,
-/// as that is all it reads at once; what is kept here is a copy.
+/// The longest head, in bytes: one and a half times the longest target that is understood. It is also the size of
+/// hyper's read buffer, so hyper refuses longer heads. The copy of a head that is kept here is no longer.
 pub(crate) const MOST_BYTES: usize = 96 * 1024;
 
-/// How a connection of HTTP/2 begins (RFC 9113, section 3.4), up to the empty line.
+/// The request line of HTTP/2's connection preface (RFC 9113, section 3.4).
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0";
 
-/// Follows what a client sends, from one head to the next.
+/// Follows the bytes that a client sends, from one head to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
     place: StreamPosition,
-    /// The beginning of a head that is not there in full.
+    /// The received part of an incomplete head.
     part: Vec<u8>,
-    /// How many heads were there in full.
+    /// The number of complete heads so far.
     whole: u64,
 }
 
 #[derive(Debug, Default)]
 enum StreamPosition {
-    /// In a head, or before one.
+    /// In a head, or before the next one.
     #[default]
     Head,
-    /// In a body, with so many bytes to come.
+    /// In a body that has this many bytes left.
     Body(u64),
     Chunks(Chunks),
-    /// In HTTP/2, which has no such heads.
+    /// In HTTP/2, which has no such heads and is not checked here.
     Http2,
 }
 
-/// The place and the reason of a refusal.
+/// Where and why a request is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// How many of the bytes that were looked at are in order, before the fault.
+    /// The number of valid bytes before the fault, counted from the first byte of the last [`Heads::follow`].
     pub(crate) before: usize,
     /// What is wrong, in words for the client.
     pub(crate) detail: &'static str,
 }
 
 impl Heads {
-    /// Whether a head has begun that is not there in full.
+    /// Whether a head has begun and is incomplete.
     pub(crate) fn is_within_one(&self) -> bool {
-        // Half of an empty line is none yet.
+        // A lone CR may be the first half of an empty line, which begins no head.
         !matches!(self.part.as_slice(), [] | b"\r")
     }
 
-    /// How many heads were there in full.
     pub(crate) fn whole(&self) -> u64 {
         self.whole
     }
@@ -67,10 +67,10 @@ impl Heads {
         matches!(self.place, StreamPosition::Http2)
     }
 
-    /// Takes in the next bytes.
+    /// Checks the next bytes.
     ///
     /// # Errors
-    /// The bytes have something that must not pass.
+    /// The bytes hold something that hyper must not see.
     pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let mut at = 0;
         while at < bytes.len() {
@@ -99,10 +99,10 @@ impl Heads {
         Ok(())
     }
 
-    /// Says how many of the bytes are the head's.
+    /// Checks bytes within a head, and returns how many of them belong to it.
     fn follow_head(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
         let known = self.part.len();
-        // Most heads come in one piece, and are not copied.
+        // Most heads come in one piece and need no copy.
         let all = if known == 0 {
             bytes
         } else {
@@ -113,7 +113,7 @@ impl Heads {
         let new = known.saturating_sub(3).max(empty);
         let Some(end) = memmem::find(&all[new..], b"\r\n\r\n") else {
             if has_bare_line_end(all, new) {
-                // Never a head that ends as ours do, so waiting for more is of no use.
+                // A bare line end is always refused, so there is no need to wait for the rest of the head.
                 return Err(BARE_LINE_END);
             }
             if known == 0 {
@@ -133,13 +133,13 @@ impl Heads {
     }
 }
 
-/// Bytes of the empty lines before a head, which are ignored (RFC 9112, section 2.2).
+/// The length in bytes of the empty lines before a head. They are ignored (RFC 9112, section 2.2).
 fn empty_lines(bytes: &[u8]) -> usize {
     let lines = bytes.chunks_exact(2).take_while(|line| *line == b"\r\n");
     lines.count() * 2
 }
 
-/// Checks a whole head, its empty line included, and says what comes after it.
+/// Checks a complete head, its final empty line included, and returns what follows it.
 fn check(head: &[u8], is_first: bool) -> Result<StreamPosition, &'static str> {
     if has_bare_line_end(head, 0) {
         return Err(BARE_LINE_END);
@@ -179,7 +179,7 @@ fn check(head: &[u8], is_first: bool) -> Result<StreamPosition, &'static str> {
             0 => StreamPosition::Head,
             length => StreamPosition::Body(length),
         }),
-        // Another coding would be taken for none, and what it hides for the body (RFC 9112, section 6.1).
+        // Any other coding would be ignored, and the coded bytes be taken for the body (RFC 9112, section 6.1).
         (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => {
             Ok(StreamPosition::Chunks(Chunks::default()))
         }
@@ -191,7 +191,7 @@ fn check(head: &[u8], is_first: bool) -> Result<StreamPosition, &'static str> {
 mod tests {
     use super::*;
 
-    /// What is wrong, if anything, in one piece and byte by byte.
+    /// The fault of `bytes`, if any. It must be the same whether they come in one piece or byte by byte.
     fn judge(bytes: &str) -> Result<Heads, &'static str> {
         let mut whole = Heads::default();
         let verdict = whole.follow(bytes.as_bytes()).map_err(|fault| fault.detail);

@@ -1,5 +1,5 @@
-//! Mirroring: once a client has its answer, the same request is sent to the version on trial, whose answer is compared
-//! and thrown away. The client waits for none of it.
+//! Mirroring: when a client has its answer, a copy of its request is sent to the version on trial. The two answers are
+//! compared, and the second is dropped. The client does not wait for this.
 
 use std::sync::Arc;
 
@@ -17,38 +17,39 @@ use crate::instance::{Admission, Generation, RequestOwner, RequestPlace};
 use crate::message::RequestId;
 use crate::rollout::{Difference, Side};
 
-/// Longest body that is compared. Of a longer answer, the status and the headers are.
+/// The longest body, in bytes, that is compared. Of a longer answer, only the status and the headers are compared.
 const LONGEST_BODY: usize = 256 * 1024;
 
-/// Sees the answer to a request as it passes. When it has passed whole, a copy of the request is sent. Of an answer, at most [`LONGEST_BODY`] is held.
+/// Reads along as an answer passes to its client, and then sends the copy of the request. It holds at most
+/// [`LONGEST_BODY`] bytes of an answer.
 pub(crate) struct Tap {
-    /// None once it is sent.
+    /// `None` once the copy was sent.
     sending: Option<PendingCopy>,
     body: Body,
 }
 
-/// What is known of a body.
+/// How much of an answer's body has passed.
 enum Body {
-    /// So much has passed.
+    /// The part that has passed so far.
     Passing(BytesMut),
-    /// Its end has passed.
+    /// The complete body.
     Whole(Bytes),
-    /// It is longer than what is compared.
+    /// Longer than [`LONGEST_BODY`].
     Long,
-    /// It broke off.
+    /// The body broke off.
     Broken,
 }
 
 struct PendingCopy {
     original: Original,
     head: request::Parts,
-    /// The route's pattern.
+    /// The pattern of the route.
     route: Arc<str>,
     status: StatusCode,
     headers: HeaderMap,
 }
 
-/// A request that may have to be copied: what was asked, before anyone has answered.
+/// A request that may have to be copied, before it has an answer.
 pub(crate) struct Draft {
     original: Original,
     head: request::Parts,
@@ -64,7 +65,7 @@ impl Draft {
         }
     }
 
-    /// The tap, now that the head of the answer is there.
+    /// Makes the tap when the head of the answer is there.
     pub(crate) fn answered(self, response: &Response<WasiBody>) -> Tap {
         Tap {
             sending: Some(PendingCopy {
@@ -80,7 +81,7 @@ impl Draft {
 }
 
 impl Tap {
-    /// Takes note of the next frame of the answer, or of its end.
+    /// Records the next frame of the answer, or its end if `next` is `None`.
     pub(crate) fn see(&mut self, next: Option<&Result<Frame<Bytes>, Error>>) {
         let Body::Passing(passed) = &mut self.body else {
             if matches!(next, Some(Err(_))) {
@@ -104,7 +105,7 @@ impl Tap {
 }
 
 impl Drop for Tap {
-    /// The answer has passed, or its client has left.
+    /// Runs when the answer has passed or its client has left.
     fn drop(&mut self) {
         let Some(sending) = self.sending.take() else {
             return;
@@ -119,10 +120,11 @@ impl Drop for Tap {
 }
 
 impl PendingCopy {
-    /// The original's answer; none if the client did not get the whole of it.
+    /// The stable version's answer; `None` if the client did not get all of it.
     fn stable(&self, body: Body) -> Option<Side> {
         let body = match body {
-            // Whoever sends an answer of a known length looks no further than that; nobody looks for a body after HEAD.
+            // Hyper stops reading a body at its announced length, and reads none for HEAD, so the tap may not see the
+            // end of the body.
             Body::Passing(_) if self.head.method == Method::HEAD => None,
             Body::Passing(passed) if self.length() == Some(passed.len()) => Some(passed.freeze()),
             Body::Passing(passed) if passed.is_empty() && self.has_no_body() => Some(Bytes::new()),
@@ -164,7 +166,7 @@ impl PendingCopy {
         }
     }
 
-    /// Asks the new version.
+    /// Sends the copy to the new version, and returns its answer.
     async fn ask(&self) -> Result<Side, Comparison> {
         let generation = self.original.generation.upgrade();
         let generation = generation.ok_or(Comparison::Dropped)?;
@@ -189,7 +191,7 @@ impl PendingCopy {
                 counted.answered(response.status());
                 (response, fate)
             }
-            // The host has no room, which is not the version's fault.
+            // The host has no room, and the version is not to blame.
             Err(cause) if cause.is_shortage() => {
                 counted.forget();
                 return Err(Comparison::Dropped);
@@ -221,7 +223,7 @@ impl PendingCopy {
     }
 }
 
-/// A permit of the component, if the host has instances enough.
+/// A permit of the component, if the host has enough instances.
 fn spare(generation: &Generation) -> Option<OwnedSemaphorePermit> {
     let context = &generation.context;
     let is_short = generation.instances.are_short();
@@ -230,15 +232,16 @@ fn spare(generation: &Generation) -> Option<OwnedSemaphorePermit> {
         .flatten()
 }
 
-/// One of `most` permits, if more than half of them are free, and one is left then: copies never take what clients may want.
+/// Takes one of `most` permits, but only if more than half of them are free and one is left afterwards. So copies never
+/// take the permits that clients may want.
 fn permit(permits: &Arc<Semaphore>, most: u32) -> Option<OwnedSemaphorePermit> {
     let permit = permits.clone().try_acquire_owned().ok()?;
-    // Looked at afterwards, when it counts for other copies.
+    // Counting after the permit was taken includes the permits of other copies that are taken at the same moment.
     let left = permits.available_permits();
     (left > 0 && (left + 1) * 2 > most as usize).then_some(permit)
 }
 
-/// The body of an answer; none if it is too long to be compared.
+/// The body of an answer; `None` if it is too long to be compared.
 async fn whole(mut body: WasiBody) -> Result<Option<Bytes>, Error> {
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {

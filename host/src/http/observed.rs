@@ -1,4 +1,4 @@
-//! Requests as the metrics see them, and what they hold until they are answered.
+//! Requests as the metrics see them, and what requests hold until they are answered.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,23 +19,24 @@ use crate::clients::Share;
 use crate::instance::{InFlight, InstanceFate, RequestPlace};
 use crate::metrics::{GaugeGuard, MethodMetrics};
 
-/// What is kept for a request from its admission until its answer has ended: its place at the component, and the
-/// generation that answers it.
+/// What a request holds from its admission until its answer has ended: its place at the component, and the generation
+/// that answers it.
 pub(crate) struct Holdings {
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) place: Arc<RequestPlace>,
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) generation: InFlight,
     pub(crate) fate: InstanceFate,
-    /// Where it counts if the answer breaks off.
+    /// The counts that record the error if the answer breaks off. `None` if they have an error already or only one
+    /// generation is live.
     pub(crate) tally: Option<Arc<Tally>>,
 }
 
-/// A guest's answer, with what it holds.
+/// A guest's answer, together with what the request holds.
 pub(crate) struct GuestBody {
     body: WasiBody,
     held: Holdings,
-    /// Present if the answer is to be compared with another version's.
+    /// Present if the answer is to be compared with that of another version.
     tap: Option<Box<Tap>>,
 }
 
@@ -46,7 +47,7 @@ impl GuestBody {
         body
     }
 
-    /// Tells the tap that nothing more comes: whoever sends the answer may look no further.
+    /// Tells the tap that the body has ended, because hyper may not poll for another frame.
     fn tell_end(&mut self) {
         let is_end = self.tap.is_some() && self.is_end_stream();
         if let Some(tap) = self.tap.as_mut().filter(|_| is_end) {
@@ -64,7 +65,7 @@ impl Body for GuestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut next = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        // The end of the body may be that of its instance.
+        // The body also ends when its instance has failed; then the answer is incomplete.
         if next.is_none() && self.held.fate.has_failed() {
             next = Some(Err(Error::ConnectionTerminated));
         }
@@ -89,11 +90,11 @@ impl Body for GuestBody {
     }
 }
 
-/// One request as the metrics see it: from its headers to the end of its answer, however that comes.
+/// One request as the metrics see it, from its headers to the end of its answer, whether that is complete or not.
 pub(crate) struct Observation {
     metrics: Arc<MethodMetrics>,
     started: Instant,
-    /// The status that is counted. Until there is an answer it is 499, which nginx logs for a client that left before.
+    /// The status that is counted. Until there is an answer it is 499, which nginx logs for a client that left early.
     status: u16,
     root: Span,
     _in_flight: GaugeGuard,
@@ -101,7 +102,7 @@ pub(crate) struct Observation {
 }
 
 impl Observation {
-    /// `root` is that of the request's trace.
+    /// `root` is the root span of the request's trace.
     pub(crate) fn new(
         metrics: Arc<MethodMetrics>,
         mut root: Span,
@@ -121,12 +122,12 @@ impl Observation {
         }
     }
 
-    /// Where the trace of the request is.
+    /// The trace of the request, for spans inside its root span.
     pub(crate) fn trace(&self) -> Trace {
         self.root.inside()
     }
 
-    /// Makes this, and the request's part of its client's share, last until the answer's body has ended.
+    /// Keeps this observation and the request's part of its client's share until the body of the answer has ended.
     pub(crate) fn follow<B>(
         mut self,
         response: Response<B>,

@@ -8,15 +8,14 @@ use crate::app::Readiness;
 use crate::message::Problem;
 use crate::message::problem::full;
 
-/// Where it is asked for. No component gets these requests.
+/// The path of the readiness check. Components get no requests for it.
 const PATH: &str = "/readyz";
 
-/// Whether a request asks whether the app is ready.
 pub(super) fn is_asked_by<B>(request: &Request<B>) -> bool {
     request.uri().path() == PATH && [Method::GET, Method::HEAD].contains(request.method())
 }
 
-/// The answer: 200, or the problem.
+/// Answers 200, or the problem [`Problem::NotReady`].
 pub(super) async fn answer(readiness: &Readiness) -> Result<Response<WasiBody>, Problem> {
     if !readiness.is_ready().await {
         return Err(Problem::NotReady);

@@ -1,5 +1,5 @@
-//! A request's body, received as a whole before a component is asked: until then a client that sends slowly holds
-//! nothing of the component's.
+//! The body of a request, received completely before a component is asked. So a client that sends slowly holds nothing
+//! of the component meanwhile.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,27 +19,27 @@ use super::body::{announced_bytes, discard};
 use crate::clients::{Charge, Client};
 use crate::message::Problem;
 
-/// What a component gets of a body at once, and has not asked for yet.
+/// The most bytes of a body that a component is given at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// A whole body, which counts for its client until a component has taken it.
+/// A complete body. It counts for its client until a component has taken it.
 pub(crate) struct ReceivedBody {
-    /// What is left. None once a component has taken it.
+    /// The rest of the body. `None` once a component has taken it.
     data: Option<Bytes>,
     trailers: Option<HeaderMap>,
     charge: Option<Charge>,
 }
 
-/// Limits of one body.
+/// The limits of one body.
 pub(crate) struct Limits {
     pub(crate) bytes: u64,
     pub(crate) time: Duration,
 }
 
-/// Receives the body of a request. If its `headers` announced a length, they have it in its plain form afterwards.
+/// Receives the body of a request. If `headers` announced a length, afterwards they hold it as a plain decimal number.
 ///
 /// # Errors
-/// It is too large, too slow, or breaks off; or too much of its client's, or of all, waits already.
+/// The body is too large, too slow or breaks off, or too many bytes of this client or of all clients wait already.
 pub(crate) async fn receive(
     headers: &mut HeaderMap,
     mut body: Incoming,
@@ -61,7 +61,7 @@ pub(crate) async fn receive(
     let (data, trailers) = match outcome {
         Ok(whole) => whole,
         Err(problem) => {
-            // What has arrived is gone.
+            // The bytes that have arrived were dropped, so they no longer count.
             drop(charge);
             let may_go_on = !matches!(problem, Problem::BodyTooSlow | Problem::Malformed(_));
             if may_go_on {
@@ -71,7 +71,7 @@ pub(crate) async fn receive(
         }
     };
     if announced.is_some() {
-        // `010` is a length too, but not to everyone.
+        // `010` is a valid length too, but not every program reads it as ten.
         headers.insert(CONTENT_LENGTH, HeaderValue::from(data.len()));
     }
     Ok(ReceivedBody {
@@ -81,15 +81,16 @@ pub(crate) async fn receive(
     })
 }
 
-/// Reads what a client goes on to send, or it would find its connection reset instead of an answer.
+/// Reads what a client goes on to send. Otherwise it would find its connection reset instead of an answer.
 pub(crate) async fn refuse(headers: &HeaderMap, body: Incoming) {
-    // Who waits for a `100 Continue` sends nothing without it, and reading would send that.
+    // A client with an `Expect` header sends nothing before it gets `100 Continue`, and reading the body would send
+    // that.
     if !headers.contains_key(EXPECT) {
         discard(body).await;
     }
 }
 
-/// A body that comes in one piece, as most do, is not copied.
+/// Reads the whole body. If it comes in one piece, as most do, it is not copied.
 async fn read(
     body: &mut Incoming,
     limit_bytes: u64,
@@ -141,7 +142,7 @@ impl Body for ReceivedBody {
         }
         let data = self.data.take().map(Frame::data);
         let frame = data.or_else(|| self.trailers.take().map(Frame::trailers));
-        // From here on it is the instance's, and counts there.
+        // From here on the bytes belong to the instance, and count there.
         self.charge = None;
         Poll::Ready(frame.map(Ok))
     }

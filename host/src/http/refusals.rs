@@ -1,4 +1,4 @@
-//! What is refused: counted each time, and logged as long as it does not fill the log.
+//! Counts every refusal, and logs it unless there are too many.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use store_server::trace::Ids;
 use crate::message::{Problem, problem};
 use crate::metrics::Metrics;
 
-/// Log lines in a second. Whoever sends nonsense as fast as possible would fill the disk.
+/// The most lines that refusals log in a second. Without a limit, a client that sends nonsense as fast as it can would
+/// fill the disk.
 const LINES_PER_SECOND: u32 = 100;
 
-/// Why a connection is refused or broken off, beside the reasons of [`problem::REASONS`].
+/// Why a connection is refused or closed early, beside the reasons of [`problem::REASONS`].
 pub(crate) mod connection {
-    /// What the client sent is not HTTP, or breaks its rules.
+    /// The client's bytes are not HTTP, or break its rules.
     pub(crate) const PROTOCOL: &str = "protocol";
-    /// A request of HTTP/2 that the library reset: it breaks the rules, or there are too many.
+    /// Hyper reset a request of HTTP/2, because it breaks the rules or because there are too many.
     pub(crate) const RESET: &str = "http2_reset";
-    /// The admin listener has as many connections as it may.
+    /// The admin listener has the most connections that it may have.
     pub(crate) const ADMIN: &str = "admin_connections";
-    /// All of these reasons.
     pub(crate) const REASONS: [&str; 3] = [PROTOCOL, RESET, ADMIN];
 }
 
-/// Counts and logs what is refused.
+/// Counts and logs refusals.
 pub(crate) struct Refusals {
     metrics: Arc<Metrics>,
     lines: PerSecond,
@@ -42,7 +42,7 @@ impl Refusals {
         }
     }
 
-    /// A request that the host answers itself.
+    /// Counts and logs a request that the host answers with a problem.
     pub(crate) fn request(
         &self,
         problem: Problem,
@@ -52,7 +52,7 @@ impl Refusals {
     ) {
         let reason = problem.reason();
         self.metrics.refused(reason);
-        // Their cause is logged where it is known.
+        // `Attempt` has logged these two with their cause.
         let is_logged = matches!(problem, Problem::TimedOut | Problem::ComponentFailed);
         if !is_logged && self.lines.may_pass() {
             let status = problem.status().as_u16();
@@ -68,7 +68,7 @@ impl Refusals {
         }
     }
 
-    /// A head that can't be read, answered with `status`.
+    /// Counts and logs an unreadable head, which is answered with `status`.
     pub(crate) fn head(&self, status: StatusCode, request_id: &str, client: IpAddr) {
         let reason = connection::PROTOCOL;
         self.metrics.refused(reason);
@@ -78,7 +78,7 @@ impl Refusals {
         }
     }
 
-    /// A request that the library reset with `code` (RFC 9113, section 7).
+    /// Counts and logs a request that hyper reset with `code` (RFC 9113, section 7).
     pub(crate) fn reset(&self, code: u32, client: IpAddr) {
         let reason = connection::RESET;
         self.metrics.refused(reason);
@@ -87,7 +87,8 @@ impl Refusals {
         }
     }
 
-    /// A connection that ends without an answer, for one of [`connection::REASONS`] or [`problem::REASONS`].
+    /// Counts and logs a connection that ends without an answer, for one of [`connection::REASONS`] or
+    /// [`problem::REASONS`].
     pub(crate) fn connection(&self, reason: &'static str, client: IpAddr) {
         self.metrics.refused(reason);
         if self.lines.may_pass() {
@@ -95,7 +96,7 @@ impl Refusals {
         }
     }
 
-    /// A connection of the admin listener that is closed at once, as there are too many.
+    /// Counts and logs a connection that the admin listener closes at once because it has too many.
     pub(crate) fn admin_connection(&self, peer: &str) {
         let reason = connection::ADMIN;
         self.metrics.refused(reason);

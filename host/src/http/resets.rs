@@ -1,28 +1,28 @@
-//! Requests of HTTP/2 that the library resets by itself: it tells nobody, so they are looked for in the frames that go
-//! out (RFC 9113, section 4.1).
+//! Finds the HTTP/2 requests that hyper resets. Hyper reports them to nobody, so they are read from the frames that are
+//! sent (RFC 9113, section 4.1).
 
-/// Bytes of a frame's head: length, type, flags and stream.
+/// The length in bytes of a frame's header: length, type, flags and stream.
 const HEAD: usize = 9;
 
-/// RST_STREAM, whose payload is its code (RFC 9113, section 6.4).
+/// The type of a RST_STREAM frame, whose payload is the error code (RFC 9113, section 6.4).
 const RESET: u8 = 3;
 
-/// Codes that blame nobody: no error, a mistake of ours, a stream that is no longer needed.
+/// Error codes that do not blame the client: NO_ERROR, INTERNAL_ERROR, CANCEL.
 const HARMLESS: [u32; 3] = [0, 2, 8];
 
-/// A place between or within frames.
+/// A reader of frames, which keeps its place within or between them.
 #[derive(Default)]
 pub(crate) struct Resets {
     head: [u8; HEAD],
-    /// Bytes of the head that were seen.
+    /// The bytes of the header that were read.
     seen: usize,
-    /// Bytes of the payload to come.
+    /// The bytes of the payload that are still to come.
     left: usize,
     code: u32,
 }
 
 impl Resets {
-    /// Tells the code of each reset that blames the client in the bytes that were sent next.
+    /// Reads the next bytes that were sent, and calls `blame` with the code of each reset that blames the client.
     pub(crate) fn follow(&mut self, mut bytes: &[u8], mut blame: impl FnMut(u32)) {
         while let Some(&first) = bytes.first() {
             let taken = if self.seen < HEAD {
@@ -38,7 +38,7 @@ impl Resets {
             };
             let is_reset = self.head[3] == RESET;
             if self.seen == HEAD && is_reset {
-                // What is before the code in the head is shifted out by its four bytes.
+                // The payload is four bytes long, so it shifts out whatever `code` held before.
                 let payload = bytes[..taken].iter().rev().take(4).rev();
                 self.code = payload.fold(self.code, |code, &byte| code << 8 | u32::from(byte));
             }

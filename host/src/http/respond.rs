@@ -1,4 +1,4 @@
-//! One request's way through the host.
+//! The way of one request through the host.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,21 +23,21 @@ use crate::clients::{Client, Share};
 use crate::instance::{Context, RequestOwner, RequestPlace};
 use crate::message::{Problem, RequestId, head};
 
-/// A store-proxy sends this header when it asks for more than a client did: for something that no client has asked for
-/// yet, or with GET where a client sent HEAD. Such a request is not counted as a client's call.
+/// The store-proxy sends this header when no client has asked for exactly this: it refreshes its cache before a client
+/// asks, or sends GET where a client sent HEAD. Such a request does not count as a client's call.
 const CACHE_FILL: HeaderName = HeaderName::from_static("store-cache-fill");
 
-/// The header that only caches of the store's own obey (RFC 9213).
+/// The header `CDN-Cache-Control` (RFC 9213), which only the store's own caches obey.
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
-/// Who is at the other end of a connection.
+/// The other end of a connection.
 pub(crate) struct Peer {
     pub(crate) client: Arc<Client>,
-    /// Whether it is a proxy that says for whom it sends.
+    /// Whether the peer is a trusted proxy, which names the client that it sends for.
     pub(crate) is_trusted: bool,
 }
 
-/// Answers one request, and counts and logs a refusal.
+/// Answers one request. Counts and logs a refusal.
 pub(crate) async fn respond(
     server: &Server,
     peer: &Peer,
@@ -74,7 +74,7 @@ pub(crate) async fn respond(
     response
 }
 
-/// The root of the request's trace.
+/// The root span of the request's trace.
 fn root(server: &Server, peer: &Peer, request: &Request<Incoming>) -> Span {
     if !server.tracing.is_on() {
         return Span::default();
@@ -88,10 +88,10 @@ fn root(server: &Server, peer: &Peer, request: &Request<Incoming>) -> Span {
     root
 }
 
-/// A refusal, and where it counts if it is known for which route the request was.
+/// A refusal, and the observation that counts it if the request's route is known.
 type Failure = (Problem, Option<Observation>);
 
-/// Answers for the host, or finds the component of a request.
+/// Answers `/readyz` and refusals for the host; passes any other request to its component.
 async fn route(
     server: &Server,
     client: &Arc<Client>,
@@ -105,7 +105,7 @@ async fn route(
         let answer = ready::answer(&server.readiness).await;
         return answer.map_err(|problem| (problem, None));
     }
-    // The app itself is let go at once: holding it would keep generations of other components alive.
+    // The `App` is let go at once: holding it would keep generations of other components alive.
     let found = server.live.load().target(request.uri().path());
     let (target, limit_bytes) = found.ok_or((Problem::NoRoute, None))?;
     let metrics = target.metrics.of(request.method());
@@ -136,7 +136,7 @@ async fn route(
     }
 }
 
-/// A request with all of its body, if it has one.
+/// A request with its complete body, if it has one.
 struct WholeRequest {
     head: request::Parts,
     body: Option<ReceivedBody>,
@@ -165,21 +165,22 @@ async fn receive(
     Ok(WholeRequest { head, body })
 }
 
-/// What a component is asked.
+/// A request for a component.
 struct GuestRequest<'a> {
     whole: WholeRequest,
     request_id: &'a RequestId,
     trace: Trace,
 }
 
-/// What a component answered, by the way in which it is sent on.
+/// A component's answer, in one of the three forms in which it is sent on.
 enum Answer {
     Small(Response<GuestBody>),
     Gathered(Response<GatheredBody>),
     Long(Response<UnstalledBody>),
 }
 
-/// Takes the client's share, asks the component, and lets no client hold the component by reading slowly.
+/// Takes a place of the client's share and asks the component. A long answer is sent so that a slow reader can't hold
+/// the component.
 async fn answer(
     server: &Server,
     client: &Arc<Client>,
@@ -187,7 +188,7 @@ async fn answer(
     target: &Target,
 ) -> Result<(Answer, Option<Arc<Share>>), Problem> {
     let version = asked.whole.head.version;
-    // Only now: a version is not kept alive by a body that is on its way.
+    // The version is picked only now, so that a slow body does not keep an old version alive.
     let whole = &asked.whole;
     let picked = server
         .live
@@ -195,7 +196,8 @@ async fn answer(
         .pick(target, &whole.head, whole.body.is_some());
     let mut picked = picked.ok_or(Problem::NoRoute)?;
     let share = client.request().map(Arc::new);
-    // Who looks whether this host is well is told, or it would be left out for one client's sake.
+    // Health checks are answered even if the client's share is used up. Otherwise the checker would take this host for
+    // sick.
     if share.is_none() && !is_health_check(&picked.generation.context, &asked.whole.head) {
         return Err(Problem::ClientBusy);
     }
@@ -226,8 +228,7 @@ fn is_health_check(context: &Context, head: &request::Parts) -> bool {
     context.probe.is_asked_by(&head.method, head.uri.path())
 }
 
-/// Keeps proxies from keeping an answer that was given while two generations serve: what one of them says to one client
-/// is not for others.
+/// Keeps caches from storing an answer that was given while two generations serve: it is meant for one client only.
 fn forbid_caching(response: &mut Response<WasiBody>) {
     let headers = response.headers_mut();
     for name in [CACHE_CONTROL, CDN_CACHE_CONTROL] {
@@ -235,8 +236,8 @@ fn forbid_caching(response: &mut Response<WasiBody>) {
     }
 }
 
-/// Keeps to the component's limits, and asks the generation that was picked. A request that a canary fails is served by
-/// the stable generation, if it can be sent twice.
+/// Takes a permit of the component, and asks the picked generation. If a canary fails a request that may be sent twice,
+/// the stable generation answers it.
 async fn dispatch(
     picked: Choice,
     asked: GuestRequest<'_>,
@@ -254,7 +255,7 @@ async fn dispatch(
         trace,
     } = asked;
     let context = &generation.context;
-    // A client that has its share already takes no more of the usual ones, whatever it asks for.
+    // Once a client has used up its share, it gets none of the ordinary permits, whatever it asks for.
     let usual = share.as_ref().map(|_| context.in_flight.clone());
     let usual = usual.and_then(|permits| permits.try_acquire_owned().ok());
     let is_urgent = usual.is_none() && is_health_check(context, &head);

@@ -1,4 +1,4 @@
-//! The accept loop: connections in, requests to [`respond`], and the end of both.
+//! The accept loop: it accepts connections, hands their requests to [`respond`], and ends both on shutdown.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -28,21 +28,21 @@ use super::respond::{Peer, respond};
 use crate::app::{LiveApp, Readiness};
 use crate::clients::{Clients, Share};
 
-/// Longest wait for a request's head: a client that sends it byte by byte holds a connection no longer. A connection that
-/// is not used is closed after as long, or up to twice as long between two requests.
+/// The longest wait for a request's head, so a client that sends it byte by byte can't hold a connection longer. An
+/// unused connection is closed after this time; between two requests that may take up to twice as long.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Requests that a client may have open on one connection of HTTP/2. Clients wait with more.
+/// The most requests that a client may have open on one HTTP/2 connection. Clients hold further requests back.
 const MAX_STREAMS: u32 = 200;
 
-/// At the end, a connection of HTTP/2 without a request is closed after so long, even if its client has not acknowledged
-/// that it was told: until then a request may be on its way.
+/// During shutdown, an HTTP/2 connection without a request is closed after this time, even if its client has not
+/// acknowledged the GOAWAY: a request may still be on its way.
 const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
-/// The same once a last request was answered: the answer may be on its way.
+/// During shutdown, an HTTP/2 connection is closed this long after its last answer, which may still be on its way.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
 
-/// The pause between two looks whether a connection is used, at the end.
+/// During shutdown, the pause between two checks whether a connection is used.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What all connections share.
@@ -52,13 +52,13 @@ pub(crate) struct Server {
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) readiness: Readiness,
     pub(crate) tracing: Tracing,
-    /// Connections open at once.
+    /// The most connections that may be open at once.
     pub(crate) max_connections: usize,
-    /// How long a client may take to send a body, or a head if that is less than [`HEADER_TIMEOUT`].
+    /// How long a client may take to send a body; also a head, if this is shorter than [`HEADER_TIMEOUT`].
     pub(crate) receive_timeout: Duration,
     /// How long a client may leave an answer unread.
     pub(crate) send_timeout: Duration,
-    /// How long requests in flight may take at the end.
+    /// How long requests in flight may take after shutdown has begun.
     pub(crate) drain_timeout: Duration,
 }
 
@@ -88,7 +88,7 @@ pub(crate) async fn serve(
         let is_trusted = server.clients.trusts(address.ip());
         let share = client.connect();
         if share.is_none() && !is_trusted {
-            // What is refused does not fill the place of those that follow.
+            // A refused connection must not take the place of one that can be served.
             drop(permit);
             farewells.begin(stream, client.address(), connections.watched.watcher());
             continue;
@@ -101,17 +101,17 @@ pub(crate) async fn serve(
     drain(connections.watched, connections.server.drain_timeout).await;
 }
 
-/// All connections that are served, and what they are served with.
+/// All served connections, and what serves them.
 struct Connections {
     server: Arc<Server>,
     http: auto::Builder<TokioExecutor>,
     watched: GracefulShutdown,
-    /// Cancelled at the end.
+    /// Cancelled when shutdown begins.
     stopped: CancellationToken,
 }
 
 impl Connections {
-    /// Serves one more in a task of its own, which holds `places` until its end.
+    /// Serves one more connection in a task of its own, which holds `places` until the connection ends.
     fn begin(
         &self,
         stream: TcpStream,
@@ -119,7 +119,7 @@ impl Connections {
         peer: Arc<Peer>,
         places: (Option<Share>, Option<OwnedSemaphorePermit>),
     ) {
-        // Without this a small answer can wait 40 ms for the acknowledgement of the one before.
+        // Without this, a small answer can wait 40 ms for the acknowledgement of the one before.
         _ = stream.set_nodelay(true);
         let server = &self.server;
         let used = Arc::new(ConnectionUse::default());
@@ -148,7 +148,8 @@ impl Connections {
         let connection = self.watched.watch(connection);
         let (server, stopped) = (server.clone(), self.stopped.clone());
         tokio::spawn(async move {
-            // A task of its own: the connection is woken often, and this hardly ever.
+            // Idleness is watched in another task, because the connection's task is woken often and this check hardly
+            // ever is.
             let mut unused = JoinSet::new();
             unused.spawn(async move { used.ends(&stopped).await });
             let ended = tokio::select! {
@@ -168,10 +169,10 @@ pub(super) fn http() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
-        // Ours answers ([`Downstream`]).
+        // [`Downstream`] has this time limit, because it can answer a late head.
         .header_read_timeout(None)
         .max_buf_size(heads::MOST_BYTES)
-        // Most answers are so small that a copy costs less than to have the system gather head and body.
+        // Most answers are small: copying head and body together costs less than a vectored write.
         .writev(false);
     http.http2()
         .timer(TokioTimer::new())
@@ -186,13 +187,13 @@ pub(crate) struct ConnectionUse {
     /// Whether a request has come.
     began: AtomicBool,
     is_http_2: AtomicBool,
-    /// Whether a head or a request came, or an answer ended, since this was last looked at.
+    /// Whether a head or a request has come, or an answer has ended, since the last check.
     is_recent: AtomicBool,
-    /// Requests that are not answered. Written by [`ActiveRequest`].
+    /// The number of unanswered requests. [`ActiveRequest`] changes it.
     requests: AtomicUsize,
 }
 
-/// One request on a connection, until the end of its answer.
+/// One request on a connection, until its answer has ended.
 pub(crate) struct ActiveRequest(Arc<ConnectionUse>);
 
 impl ConnectionUse {
@@ -205,20 +206,21 @@ impl ConnectionUse {
         ActiveRequest(self.clone())
     }
 
-    /// Takes note that something goes on.
+    /// Records that the connection is in use.
     pub(crate) fn touch(&self) {
         self.is_recent.store(true, Ordering::Relaxed);
     }
 
-    /// Whether nothing has gone on since this was last asked. Clients of HTTP/2 are asked whether they are still there.
+    /// Whether nothing has happened since the last call. HTTP/2 connections never count as idle: pings find out whether
+    /// their clients are there.
     fn is_idle(&self) -> bool {
         let is_recent = self.is_recent.swap(false, Ordering::Relaxed);
         let is_asked = self.is_http_2.load(Ordering::Relaxed);
         !is_recent && !is_asked && self.requests.load(Ordering::Relaxed) == 0
     }
 
-    /// Resolves when the connection is to be closed though hyper would leave it open: no request has come in time, or
-    /// at the end, when nothing is left to be answered.
+    /// Resolves when the connection must be closed though hyper would leave it open: when no request has come in time,
+    /// or during shutdown when nothing is left to be answered.
     async fn ends(&self, stopped: &CancellationToken) {
         let began = || self.began.load(Ordering::Relaxed);
         while timeout(HEADER_TIMEOUT, stopped.cancelled()).await.is_err() {
@@ -229,7 +231,7 @@ impl ConnectionUse {
         let (mut idle_since, mut grace) = (Instant::now(), GOAWAY_GRACE);
         while idle_since.elapsed() < grace {
             let is_over = !began() || self.is_http_2.load(Ordering::Relaxed);
-            // Hyper closes those of HTTP/1.1 as soon as nothing is left.
+            // Hyper itself closes an HTTP/1.1 connection as soon as nothing is left to be answered.
             if self.requests.load(Ordering::Relaxed) > 0 || !is_over {
                 (idle_since, grace) = (Instant::now(), ANSWER_GRACE);
             }
@@ -245,14 +247,14 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// Tells what ended a connection, if it was not just its client's leave. Heads that hyper answers itself are told of where
-/// that is done ([`Downstream`]).
+/// Reports why a connection ended, unless its client just left. A head that hyper answers with a refusal is reported in
+/// [`Downstream`].
 fn report(refusals: &Refusals, client: IpAddr, error: &(dyn Error + 'static)) {
     tracing::debug!(%client, "A connection ended early: {error}");
     let Some(error) = error.downcast_ref::<hyper::Error>() else {
         return;
     };
-    // Those of HTTP/2 that don't answer pings have left as well.
+    // An HTTP/2 client that doesn't answer pings has left as well.
     let is_leave = error.is_canceled()
         || error.is_timeout()
         || error.is_closed()
@@ -271,13 +273,13 @@ async fn accept(
     listener: &TcpListener,
     open: &Arc<Semaphore>,
 ) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
-    // Never closed, so there always is one in the end.
+    // The semaphore is never closed, so this waits until there is a permit.
     let permit = open.clone().acquire_owned().await.ok();
     loop {
         match listener.accept().await {
             Ok((stream, address)) => return (stream, address, permit),
             Err(error) => {
-                // Out of file descriptors, usually, and connections that end give some back.
+                // Usually the process is out of file descriptors, and connections that end give some back.
                 tracing::warn!("Can't accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

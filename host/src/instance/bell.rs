@@ -1,4 +1,4 @@
-//! A waker that tells whether it was woken while its task ran.
+//! A waker that records whether it was woken while its task ran.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 
 use futures::task::AtomicWaker;
 
-/// Wakes its task; while the task runs, it only takes note.
+/// A waker that wakes its task; while the task runs, it only records that it was called ("rung").
 #[derive(Default)]
 pub(crate) struct Bell {
     task: AtomicWaker,
@@ -15,20 +15,21 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    /// The task runs from now on: a ring is noted, and wakes nobody. A ring from before is forgotten, as it is why the
-    /// task runs. `task` is woken by rings after [`Bell::unmute`].
+    /// Begins a run of the task: from now on a ring is recorded and wakes nobody. An earlier ring is forgotten, because
+    /// it is the reason why the task runs. Rings after [`Bell::unmute`] wake `task`.
     pub(crate) fn mute(&self, task: &Waker) {
         self.task.register(task);
         self.runs.store(true, Ordering::SeqCst);
         self.rang();
     }
 
-    /// Whether it was rung since this was last asked.
+    /// Whether the bell was rung since the last call of this function.
     pub(crate) fn rang(&self) -> bool {
         self.rang.swap(false, Ordering::SeqCst)
     }
 
-    /// The task no longer runs: a ring wakes it. One that was noted and not asked about wakes it at once.
+    /// Ends a run of the task: from now on a ring wakes it. A recorded ring that [`Bell::rang`] has not returned wakes
+    /// it at once.
     pub(crate) fn unmute(&self) {
         self.runs.store(false, Ordering::SeqCst);
         if self.rang() {

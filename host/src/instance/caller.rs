@@ -1,4 +1,4 @@
-//! Whom a guest works for when it calls the host: one instance works for many at once.
+//! Finds the request for which a guest calls the host: one instance works for many requests at a time.
 
 use std::collections::HashMap;
 
@@ -19,37 +19,37 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Where its trace is.
+    /// The trace and span ids of the request, if it is traced.
     pub(super) fn ids(&self) -> Option<Ids> {
         self.progress.trace.upgrade().ids()
     }
 }
 
-/// What the trace of a request says of it while a guest works for it.
+/// What the trace of a request records while a guest works for it.
 #[derive(Default)]
 pub(super) struct CallerProgress {
-    /// Where the guest runs for it.
+    /// Where the guest's work belongs in the request's trace.
     trace: WeakTrace,
-    /// The method and path of the request, if it is traced and may change something: requests that have both in common
-    /// may be done in one transaction.
+    /// The method and path of the request, if it is traced and may change something. One transaction may do the work of
+    /// several requests that have the same method and path.
     subject: Option<(Method, Box<str>)>,
     stage: Stage,
 }
 
-/// How far the work on a request is, as far as one can tell from its calls.
+/// The progress of the work on a request, as its calls show it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
-    /// It has no answer yet and has had no connection to MySQL: another request may do its work.
+    /// The request has no answer and has had no connection to MySQL. Another request's transaction may do its work.
     #[default]
     Waiting,
-    /// It had a connection.
+    /// The request has had a connection to MySQL.
     Connected,
-    /// It has an answer, or began a transaction that does its work and perhaps that of others.
+    /// The request has an answer, or has begun a transaction that does its work and perhaps that of other requests.
     Done,
 }
 
 impl CallerProgress {
-    /// That of a request for which the guest begins to run at `trace`.
+    /// The progress of a request that a guest begins to work for, at this point of `trace`.
     pub(super) fn new<B>(trace: &Trace, request: &http::Request<B>) -> Self {
         let (method, path) = (request.method(), request.uri().path());
         let may_change = trace.is_on() && !method.is_safe();
@@ -61,25 +61,26 @@ impl CallerProgress {
     }
 }
 
-/// The requests of one instance, by the task that serves each. A task may go on long after its answer has begun; when it
-/// has ended, another gets its number, so that there are as many of these as there were ever at once.
+/// The requests of one instance, by the guest task that serves each. A task may run long after its answer has begun.
+/// When a task has ended, another one gets its number, so this map is only as long as the most tasks that ever ran at
+/// once.
 #[derive(Default)]
 pub(crate) struct Callers(HashMap<GuestTaskId, Caller>);
 
 impl Callers {
-    /// Remembers for whom a task works.
+    /// Records the request that a task works for.
     pub(crate) fn begin(&mut self, task: GuestTaskId, caller: Caller) {
         self.0.insert(task, caller);
     }
 
-    /// Takes note of an answer.
+    /// Records that the task has answered.
     pub(super) fn answered(&mut self, task: GuestTaskId) {
         if let Some(caller) = self.0.get_mut(&task) {
             caller.progress.stage = Stage::Done;
         }
     }
 
-    /// Takes note of a connection to MySQL, which is the task's own from now on.
+    /// Records that the task has a connection to MySQL of its own.
     fn connected(&mut self, task: GuestTaskId) {
         if let Some(Caller { progress, .. }) = self.0.get_mut(&task)
             && progress.stage == Stage::Waiting
@@ -88,8 +89,8 @@ impl Callers {
         }
     }
 
-    /// Takes note of a transaction that begins. Others of the same kind that wait in this instance without a connection
-    /// are probably done by this one: the two are linked, in both directions.
+    /// Records that the task begins a transaction. This transaction probably does the work of the same kind of requests
+    /// that wait in this instance without a connection, so their traces are linked to this one, and this one to theirs.
     fn lead(&mut self, task: GuestTaskId) {
         let Some(Caller { progress, .. }) = self.0.get_mut(&task) else {
             return;
@@ -110,18 +111,19 @@ impl Callers {
     }
 }
 
-/// For whom the guest asks a database or a cache.
+/// The request for which a guest asks a database or a cache.
 pub(crate) struct Requester {
-    /// Whose turn it is.
+    /// The client whose turn it is.
     pub(crate) client: Asker,
-    /// Where the spans of it belong.
+    /// The trace that the spans of this work belong to.
     pub(crate) trace: Trace,
 }
 
-/// For whom the guest makes the call to the host that runs now. None for what is no request, a refresh for example.
+/// The request for which the guest makes the current call to the host. `None` if the guest works for no request, as in
+/// a refresh.
 ///
 /// # Errors
-/// Wasmtime has lost track of its tasks, which is a fault of its own.
+/// Wasmtime has lost track of its tasks, which would be a bug of wasmtime.
 pub(crate) fn caller<'a>(
     store: &'a mut StoreContextMut<'_, State>,
 ) -> wasmtime::Result<Option<&'a Caller>> {
@@ -129,7 +131,7 @@ pub(crate) fn caller<'a>(
     Ok(task.and_then(|task| store.data().callers.0.get(&task)))
 }
 
-/// For whom the guest opens a connection to MySQL.
+/// The requester for whom the guest opens a connection to MySQL. Records the connection.
 ///
 /// # Errors
 /// As [`caller`].
@@ -140,8 +142,8 @@ pub(crate) fn connected(store: &mut StoreContextMut<'_, State>) -> wasmtime::Res
     opener(store)
 }
 
-/// Takes note that the guest makes the first statement of a transaction. All requests whose work the transaction may do
-/// have come by now.
+/// Records that the guest sends the first statement of a transaction. By now the instance has all requests whose work
+/// the transaction may do.
 ///
 /// # Errors
 /// As [`caller`].
@@ -152,7 +154,7 @@ pub(crate) fn lead(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<(
     Ok(())
 }
 
-/// For whom the guest opens a connection: a request, or what the instance does for none.
+/// The requester for whom the guest opens a connection: a request, or the instance itself if it works for none.
 ///
 /// # Errors
 /// As [`caller`].
@@ -164,7 +166,7 @@ pub(crate) fn opener(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result
     }))
 }
 
-/// For which request the guest makes the call to the host that runs now. None as for [`caller`].
+/// The request for which the guest makes the current call to the host. `None` as for [`caller`].
 ///
 /// # Errors
 /// As [`caller`].
@@ -178,7 +180,7 @@ pub(crate) fn requester(
     }))
 }
 
-/// The task of the request that the guest works for.
+/// The guest task of the request that the guest works for.
 fn task(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Option<GuestTaskId>> {
     let mut tasks = store.async_call_stack()?.collect::<Vec<_>>().into_iter();
     let callers = &store.data().callers.0;

@@ -1,4 +1,4 @@
-//! A thread that compiles while others serve.
+//! A thread that compiles components while others serve requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -11,24 +11,24 @@ use wasmtime::Engine;
 use super::component::{Code, CompileError};
 use super::source::Source;
 
-/// The lowest priority there is: the kernel gives such a thread what the others leave over, so that compiling takes
-/// longer under load and requests do not.
+/// The lowest priority of a thread. The kernel gives it only the time that other threads leave over, so under load
+/// compiling takes longer and requests do not.
 const LOWEST_PRIORITY: i32 = 19;
 
-/// Longest wait for code, those in front of it included. A component that keeps the compiler busy for longer is not one
-/// to wait for, and its change must not keep others out for ever.
+/// The longest wait for compiled code, including the wait for earlier components. Without a limit, one component that
+/// takes very long to compile would block all other changes.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 type Outcome = Result<Code, CompileError>;
 
-/// Compiles one component after the other, on one thread: more would only take longer each, and each new thread would
-/// leave the memory that compiling needs behind in another arena of the allocator.
+/// Compiles one component after the other, on one thread. Several threads would make each compilation slower, and each
+/// new thread would keep the memory that compiling needs in one more arena of the allocator.
 pub(crate) struct Compiler {
     orders: mpsc::Sender<(Source, oneshot::Sender<Outcome>)>,
 }
 
 impl Compiler {
-    /// Starts the thread, which ends with this.
+    /// Starts the thread, which ends when the compiler is dropped.
     ///
     /// # Errors
     /// The system can't start a thread.
@@ -36,12 +36,13 @@ impl Compiler {
         let (orders, receiver) = mpsc::channel::<(Source, oneshot::Sender<Outcome>)>();
         let thread = std::thread::Builder::new().name("compile".into());
         thread.spawn(move || {
-            // On Linux a priority is the thread's own. Without it compiling only gets in the way of requests more.
+            // On Linux each thread has a priority of its own. If it can't be set, compiling still works but slows
+            // requests down more.
             if let Err(error) = setpriority_process(None, LOWEST_PRIORITY) {
                 tracing::warn!("Compiling at the usual priority: {error}");
             }
             for (source, sender) in receiver {
-                // Whoever asked may be gone, and then nobody needs the code.
+                // If the caller has given up, nobody needs the code.
                 if !sender.is_closed() {
                     _ = sender.send(compile(&engine, &source));
                 }
@@ -50,10 +51,10 @@ impl Compiler {
         Ok(Self { orders })
     }
 
-    /// Compiles and links, when it is this one's turn.
+    /// Compiles and links a component, after the ones that were asked for earlier.
     ///
     /// # Errors
-    /// As [`Code::new`], or it takes too long.
+    /// As [`Code::new`], or compiling took too long.
     pub(crate) async fn compile(&self, source: Source) -> Outcome {
         self.compile_within(TIME_LIMIT, source).await
     }
@@ -70,7 +71,7 @@ impl Compiler {
     }
 }
 
-/// A compiler that panics over one component still compiles the next.
+/// Compiles one component. If that panics, the thread can still compile the next one.
 fn compile(engine: &Engine, source: &Source) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| Code::new(engine, source)))
         .unwrap_or_else(|_| Err(CompileError::Compile("the compiler panicked".into())))
@@ -82,7 +83,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_for_ever() {
-        // Nobody takes the orders, as when one before keeps the thread.
+        // No thread takes the orders, as when an earlier component keeps the compiler busy.
         let (orders, _receiver) = mpsc::channel();
         let compiler = Compiler { orders };
         let source = Source::new(&b"endless"[..], None);

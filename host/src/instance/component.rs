@@ -1,4 +1,4 @@
-//! From the bytes of a component to code that can be instantiated.
+//! Compiles the bytes of a component to code that can be instantiated.
 
 use std::time::{Duration, Instant};
 
@@ -12,36 +12,38 @@ use super::state::State;
 use super::{variables, wasi};
 use crate::{mysql, redis};
 
-/// The export that makes a component one that the refresh task calls.
+/// The export of components that the refresh task calls.
 const REFRESH_EXPORT: &str = "store:reports/refresh@1.0.0";
 
 /// Why bytes can't be served as a component.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CompileError {
-    /// The bytes are no component.
+    /// The bytes are not a component.
     #[error("{0}")]
     Compile(String),
-    /// The component imports what this host does not offer, or does not export what the host calls.
+    /// The component imports something that this host does not offer, or does not export a function that the host
+    /// calls.
     #[error("{0}")]
     Link(String),
 }
 
-/// Compiled and linked code, of which instances can be made. The code is freed with it and its instances.
+/// Compiled and linked code, of which instances can be made. The memory of the code is freed when this and all its
+/// instances are dropped.
 pub(crate) struct Code {
     pub(crate) service: ServicePre<State>,
-    /// Present when the component exports the refresh function.
+    /// Present if the component exports the refresh function.
     pub(crate) refresher: Option<RefresherPre<State>>,
-    /// SHA-256 of the component, in hexadecimal.
+    /// The SHA-256 digest of the component's bytes, in hexadecimal.
     pub(crate) digest: String,
-    /// How long compiling took; finding the code in the cache is quick.
+    /// How long compiling took; short if the code was in the cache.
     pub(crate) took: Duration,
 }
 
 impl Code {
-    /// Compiles and links, which keeps this thread busy for up to seconds.
+    /// Compiles and links a component, which blocks the thread for up to some seconds.
     ///
     /// # Errors
-    /// The bytes are no component, or one that asks for what this host does not offer.
+    /// The bytes are not a component, or the component needs something that this host does not offer.
     pub(crate) fn new(engine: &Engine, source: &Source) -> Result<Self, CompileError> {
         let started = Instant::now();
         let component = compile(engine, &source.bytes)?;
@@ -72,7 +74,8 @@ impl Code {
 }
 
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, CompileError> {
-    // The first eight bytes: https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md
+    // The first eight bytes tell components from core modules:
+    // https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md
     let refused = match bytes.get(..8) {
         Some(b"\0asm\x0d\0\x01\0") => None,
         Some(b"\0asm\x01\0\0\0") => {

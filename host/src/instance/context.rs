@@ -1,4 +1,4 @@
-//! What all instances of a component share: its settings, its limits, its pools.
+//! What all instances of a component share: settings, limits, pools.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
@@ -15,27 +15,27 @@ use crate::metrics::{Metrics, Refusal};
 use crate::outbound::{AllowedHost, Backend, Kind};
 use crate::{mysql, redis};
 
-/// Between two log lines about the same trouble of the same component.
+/// The shortest time between two log lines about the same trouble of the same component.
 const LOG_PAUSE: Duration = Duration::from_secs(5);
 
-/// What all instances of a component share, whatever their generation: two generations that are alive together have
-/// one limit and one MySQL pool between them, from which each gets its own connections or such as were reset. A reload
-/// makes another, and until the generations of before have drained both count.
+/// What all instances of a component share, in all its generations. Two live generations share one limit and one MySQL
+/// pool, from which each gets connections of its own or connections that were reset. A reload makes a new context;
+/// until the generations of the old one have drained, the limits and pools of both exist.
 pub(crate) struct Context {
     pub(crate) id: String,
-    /// The id as traces share it.
+    /// The id in the form that traces share.
     pub(crate) name: Arc<str>,
     pub(crate) variables: HashMap<String, String>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) allowed_hosts: Vec<AllowedHost>,
     pub(crate) limits: Limits,
-    /// What a new generation must answer before it serves.
+    /// The request that a new generation must answer before it serves.
     pub(crate) probe: Probe,
-    /// How often its refresh function is called, if it has one.
+    /// The interval of calls to the component's refresh function, if it has one.
     pub(crate) refresh_interval: Duration,
     /// One permit for each request in flight.
     pub(crate) in_flight: Arc<Semaphore>,
-    /// For requests like the probe when `in_flight` has none left.
+    /// Permits for health checks that come when `in_flight` has none left.
     pub(crate) health_checks: Arc<Semaphore>,
     pub(crate) mysql: mysql::Pools,
     pub(crate) redis: redis::Terms,
@@ -50,13 +50,13 @@ impl Context {
     /// The backend at `address`, if the component may connect to it.
     ///
     /// # Errors
-    /// The component may not connect there. The text says why, without the address's user and password.
+    /// The component may not connect there. The error says why, without the user and password in the address.
     pub(crate) fn check_outbound(&self, address: &str, kind: Kind) -> Result<Backend, String> {
         let backend = self.allowed(address, kind);
         backend.inspect_err(|reason| self.note_refusal(Refusal::Address, reason))
     }
 
-    /// Counts something that the component asked for and the host refuses, and logs it, but not once for each request.
+    /// Counts a request of the component that the host refuses, and logs it at most once in [`LOG_PAUSE`].
     pub(crate) fn note_refusal(&self, refusal: Refusal, reason: &str) {
         self.metrics.refuse_outbound(&self.id, refusal);
         if self.refusals.is_to_be_logged() {
@@ -76,14 +76,14 @@ impl Context {
         ))
     }
 
-    /// Logs that MySQL or Redis failed, but not once for each request.
+    /// Logs that MySQL or Redis failed, at most once in [`LOG_PAUSE`].
     pub(crate) fn warn_of_outage(&self, error: &dyn Display) {
         if self.outages.is_to_be_logged() {
             tracing::warn!(component = self.id, "`{}`: {error}", self.id);
         }
     }
 
-    /// Logs that Redis does not tell of changes, but not once for each request.
+    /// Logs that Redis does not report changes of values, at most once in [`LOG_PAUSE`].
     pub(crate) fn warn_of_near_refusal(&self, error: &dyn Display) {
         if self.near_refusals.is_to_be_logged() {
             tracing::warn!(
@@ -95,14 +95,14 @@ impl Context {
     }
 }
 
-/// Something that every request may meet, and that is logged now and then.
+/// Limits the log lines about trouble that every request may meet.
 #[derive(Default)]
 pub(crate) struct LogThrottle {
     logged_at: Mutex<Option<Instant>>,
 }
 
 impl LogThrottle {
-    /// Whether to log it now; if so, not again for a while.
+    /// Whether to log now. After a `true`, the result is `false` for [`LOG_PAUSE`].
     pub(crate) fn is_to_be_logged(&self) -> bool {
         let mut logged_at = self.logged_at.lock();
         let is_due = logged_at.is_none_or(|at| at.elapsed() >= LOG_PAUSE);

@@ -1,4 +1,4 @@
-//! The wasmtime engine: compiled once, shared by all components.
+//! The wasmtime engine, which all components share.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,33 +12,35 @@ use wasmtime::{
 
 use super::processor_turn::some_compute;
 
-/// How often a busy instance is interrupted, to look at its limits and to let others have their turn.
+/// The interval at which a busy instance is interrupted, to check its limits and to let others run.
 const EPOCH: Duration = Duration::from_millis(1);
 
-/// The same as long as no instance computes for long: nobody is in its way, and the machine rests.
+/// The interval while no instance computes for long. It is longer, to leave the machine at rest.
 const QUIET_EPOCH: Duration = Duration::from_millis(10);
 
-/// Most instances alive at once, of all components. Each takes address space, not memory, until it is used: 4 GiB of
-/// the 128 TiB there are.
+/// The most instances, of all components, that may be alive at once. An unused instance takes no memory but address
+/// space: all of them 4 GiB of the 128 TiB that a process has.
 const INSTANCES: u32 = 4096;
 
-/// The same where so much is refused: by a limit, or by a program that the host is run by, as valgrind.
+/// The most instances where the system refuses address space for [`INSTANCES`]: because of a limit, or under a program
+/// such as valgrind.
 const FEWER_INSTANCES: u32 = 1024;
 
-/// Tables of a component may hold this many elements; ours hold a few hundred.
+/// The most elements that the tables of a component may hold. Our components need a few hundred.
 const TABLE_ELEMENTS: usize = 20_000;
 
 /// Makes the engine.
 ///
 /// # Errors
-/// The machine refuses the address space, or the cache folder can't be used.
+/// The system refuses the address space, or the cache folder can't be used.
 pub(crate) fn new(memory_limit_bytes: usize, cache: Option<&Path>) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config
         .wasm_component_model_async(true)
         .epoch_interruption(true)
         .memory_init_cow(true)
-        // A component is compiled on one thread, of low priority while others serve: two would leave requests none.
+        // A component is compiled on one thread, at low priority while others serve. On two cores, two threads would
+        // leave none for requests.
         .parallel_compilation(false)
         .cache(compile_cache(cache)?);
     let mut with = |instances| {
@@ -53,7 +55,7 @@ pub(crate) fn new(memory_limit_bytes: usize, cache: Option<&Path>) -> wasmtime::
     })
 }
 
-/// Whether so many instances are alive that more of them should be for clients only.
+/// Whether so many instances are alive that only clients' requests should get new ones.
 pub(crate) fn is_short_of_instances(engine: &Engine) -> bool {
     let pool = engine.pooling_allocator_metrics();
     pool.is_some_and(|pool| pool.component_instances() >= u64::from(FEWER_INSTANCES / 2))
@@ -71,7 +73,8 @@ fn pool(instances: u32, memory_limit_bytes: usize) -> PoolingAllocationConfig {
     pool
 }
 
-/// The cache in `folder`, or in the user's own cache folder if there is one: without, each start compiles anew.
+/// The compile cache in `folder`, or else in the user's cache folder. `None` if that can't be used; then each start
+/// compiles again.
 fn compile_cache(folder: Option<&Path>) -> wasmtime::Result<Option<Cache>> {
     let mut config = CacheConfig::new();
     if let Some(folder) = folder {
@@ -89,15 +92,15 @@ fn compile_cache(folder: Option<&Path>) -> wasmtime::Result<Option<Cache>> {
     }
 }
 
-/// Moves the engine's epoch on from a thread of its own: a task would not run while every worker thread is busy with
-/// wasm, which is when it is needed.
+/// Increments the engine's epoch, on a thread of its own. A task would not run while all worker threads run wasm, and
+/// just then the epoch is needed.
 pub(crate) struct EpochTicker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl EpochTicker {
-    /// Starts ticking until dropped.
+    /// Starts the thread, which runs until this is dropped.
     pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -123,7 +126,7 @@ impl Drop for EpochTicker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // The thread only sleeps and adds one; it has nothing to panic about.
+            // The thread only sleeps and increments the epoch, so it can't have panicked.
             _ = thread.join();
         }
     }

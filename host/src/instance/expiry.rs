@@ -1,4 +1,4 @@
-//! When an instance ends.
+//! Decides when an instance ends.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,25 +11,26 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::generation::GenerationLife;
 use crate::config::Limits;
 
-/// After its last answer, an instance may go on for so many times the limit of a request, to stream bodies for example.
+/// How long an instance may work after its last answer, as a multiple of the request time limit. It may still stream a
+/// body, for example.
 const AFTER_ANSWER: u32 = 10;
 
-/// How long an instance may go on after its last request's time limit: first the limit answers the client, then the
-/// instance is ended.
+/// How much longer than its last request's time limit an instance may run. The time limit answers the client; the
+/// instance is ended after that.
 const GRACE: Duration = Duration::from_millis(40);
 
-/// What an instance does, and since when.
+/// What an instance is doing, and since when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Activity {
-    /// It has nothing to do.
+    /// It has had nothing to do since then.
     Idle(Instant),
     /// It answers requests, and took the last one then.
     Answering(Instant),
-    /// It does what is left to do after its last answer.
+    /// It has worked since its last answer, which was then.
     Finishing(Instant),
 }
 
-/// Ends an instance that has nothing to do, or that does not stop.
+/// Ends an instance that has been idle for long, or that does not stop working.
 pub(crate) struct Expiry {
     idle: Duration,
     busy: Duration,
@@ -43,7 +44,8 @@ impl Expiry {
         let request = limits.request_timeout;
         Self {
             idle: limits.instance_idle,
-            // The request's own limit answers the client; this one ends the instance if it won't stop.
+            // The time limit of the request answers the client. This longer one ends the instance if the guest does not
+            // stop.
             busy: request + GRACE.min(request / 20),
             after: AFTER_ANSWER * request,
             sleep: Box::pin(tokio::time::sleep(limits.instance_idle)),
@@ -51,7 +53,7 @@ impl Expiry {
         }
     }
 
-    /// Ready when an instance that does `activity` must end.
+    /// Ready when an instance with this `activity` must end.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, activity: Activity) -> Poll<()> {
         if self.ending.is_due(cx, activity) {
             return Poll::Ready(());
@@ -61,11 +63,13 @@ impl Expiry {
             Activity::Answering(since) => since + self.busy,
             Activity::Finishing(since) => since + self.after,
         };
-        // The timer may not tell: a guest with many timers of its own uses up what a task may ask of tokio in a row.
+        // The clock is read because the timer may report late: tokio's cooperative budget allows a task only so many
+        // polls in a row, and a guest with many timers can use it up.
         if Instant::now() >= deadline {
             return Poll::Ready(());
         }
-        // A timer that goes off too early is set anew then, instead of with each request.
+        // The timer is not set anew with each request. Instead it may go off too early, and is then set to the
+        // deadline.
         if self.sleep.deadline() > deadline.into() {
             self.sleep.as_mut().reset(deadline.into());
         }
@@ -79,11 +83,11 @@ impl Expiry {
     }
 }
 
-/// Notices that the generation is retired, and then that its time for finishing is over.
+/// Notices when the generation is retired, and later when its time to finish is over.
 struct RetirementTimer {
     life: Arc<GenerationLife>,
     retired: bool,
-    /// Resolves at the next of the two.
+    /// Resolves at the next of these two events.
     next: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -96,7 +100,7 @@ impl RetirementTimer {
         }
     }
 
-    /// Whether an instance that does `activity` must end now.
+    /// Whether an instance with this `activity` must end now.
     fn is_due(&mut self, cx: &mut Context<'_>, activity: Activity) -> bool {
         if !self.retired && self.next.as_mut().poll(cx).is_ready() {
             self.retired = true;

@@ -1,4 +1,4 @@
-//! One loaded version of a component, and what of it is alive.
+//! One loaded version of a component, and which parts of it are alive.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,17 +12,17 @@ use super::instances::Instances;
 use crate::metrics::Metrics;
 use crate::redis;
 
-/// Counted from 1: what belongs to no generation has 0.
+/// Generation ids begin at 1: 0 stands for no generation.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// Where a version came from, and so what a restart finds.
+/// Where a version came from, which decides whether it is there after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// The file that the manifest names.
     File,
-    /// An upload that is kept in the state folder.
+    /// An upload that was saved in the state folder.
     Stored,
-    /// An upload that ends with the process.
+    /// An upload that is lost when the process ends.
     Ephemeral,
 }
 
@@ -35,12 +35,13 @@ impl Origin {
     }
 }
 
-/// Code that was accepted under a number. It outlives its instances while it is kept for a rollback.
+/// Accepted code with its number. A version that is kept for a rollback outlives its instances.
 pub(crate) struct Version {
     /// Counted from 1 for each component.
     pub(crate) number: u64,
     pub(crate) origin: Origin,
-    /// SHA-256 of the manifest's file when this version was accepted beside it; its own if it is that file.
+    /// The SHA-256 digest of the manifest's file when this version was accepted. If the version came from that file,
+    /// its own digest.
     pub(crate) file_digest: Option<String>,
     pub(crate) compiled: Code,
 }
@@ -51,7 +52,7 @@ impl Version {
     }
 }
 
-/// A version that can serve: its instances and the requests in them.
+/// A version that can serve, with its instances and the requests in them.
 pub(crate) struct Generation {
     pub(crate) version: Arc<Version>,
     pub(crate) context: Arc<Context>,
@@ -60,7 +61,7 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    /// A generation without instances; the first request makes one.
+    /// Makes a generation without instances. The first request makes an instance.
     pub(crate) fn new(version: Arc<Version>, context: Arc<Context>) -> Arc<Self> {
         let life = Arc::new(GenerationLife {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -83,22 +84,23 @@ impl Generation {
     }
 }
 
-/// Held by a generation, by each of its instances and by each request that waits for its answer's head. When the last of
-/// them lets go, the generation is freed, and its drop tells. An answer that a client does not read holds none of it.
+/// What shows that a generation is alive. It is held by the generation, by each of its instances, and by each request
+/// that waits for the head of its answer. When the last of them drops it, the generation is freed, which
+/// [`GenerationLife::freed`] reports. An answer that a client does not read does not hold it.
 pub(crate) struct GenerationLife {
-    /// Unlike a version's number, never used again in this process.
+    /// A number that is never used again in this process, unlike the number of a version.
     pub(crate) id: u64,
     pub(crate) redis: redis::Connections,
     pub(crate) version: Arc<Version>,
     pub(crate) component: String,
     pub(crate) since: SystemTime,
-    /// Requests not fully answered. Written by [`InFlight`].
+    /// The number of requests whose answers have not ended. [`InFlight`] changes it.
     in_flight: Arc<AtomicUsize>,
-    /// No new requests come: instances leave when they have nothing to do.
+    /// Cancelled when no new requests will come. Then instances end as soon as they have nothing to do.
     pub(crate) retired: CancellationToken,
-    /// The time for finishing is over: instances end, whatever they do.
+    /// Cancelled when the time to finish is over. Then instances end, whatever they are doing.
     pub(crate) cut: CancellationToken,
-    /// Cancelled when this is dropped.
+    /// Cancelled when the generation is freed.
     pub(crate) freed: CancellationToken,
     metrics: Arc<Metrics>,
 }
@@ -108,7 +110,7 @@ impl GenerationLife {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// One more request in flight until the guard is dropped.
+    /// Counts one more request in flight until the guard is dropped.
     pub(crate) fn enter(&self) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(self.in_flight.clone())
@@ -122,7 +124,7 @@ impl Drop for GenerationLife {
     }
 }
 
-/// One request in a generation, which it counts in and does not hold.
+/// Counts one request in a generation, without keeping the generation alive.
 pub(crate) struct InFlight(Arc<AtomicUsize>);
 
 impl Drop for InFlight {

@@ -1,4 +1,5 @@
-//! What a component writes to stdout and stderr becomes log lines, with the component and the request it was working on.
+//! Turns what a component writes to stdout and stderr into log lines that name the component and the request it works
+//! for.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,19 +14,20 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::message::RequestId;
 
-/// A line is cut here, so that a component that never writes a newline holds no memory of ours.
+/// The longest line, in bytes. A longer line is cut, so that a component that never writes a newline uses no more of
+/// the host's memory.
 const LONGEST_LINE: usize = 8 * 1024;
 
-/// stdout or stderr of one instance. Clones write to the same stream.
+/// The stdout or stderr of one instance. Clones write to the same stream.
 #[derive(Clone)]
 pub(crate) struct GuestLog(Arc<Mutex<Inner>>);
 
 struct Inner {
     component: String,
     stream: &'static str,
-    /// Set for the time of one write; see [`crate::instance::wasi`].
+    /// The request that writes. Set only during one write; see [`crate::instance::wasi`].
     request: Option<RequestId>,
-    /// Where the trace of that request is.
+    /// The trace and span ids of that request.
     ids: Option<Ids>,
     line: Vec<u8>,
 }
@@ -41,7 +43,7 @@ impl GuestLog {
         })))
     }
 
-    /// Says which request writes next, and where its trace is.
+    /// Sets the request that the next writes belong to, and its trace and span ids.
     pub(crate) fn set_request(&self, request: Option<RequestId>, ids: Option<Ids>) {
         let mut inner = self.0.lock();
         (inner.request, inner.ids) = (request, ids);
@@ -95,7 +97,7 @@ impl StdoutStream for GuestLog {
     }
 }
 
-// Neither form ever waits: a WASI 0.2 call that waits holds up every request of its instance.
+// Neither kind of stream ever waits: a WASI 0.2 call that waits blocks all requests of its instance.
 #[wasmtime_wasi::async_trait]
 impl Pollable for GuestLog {
     async fn ready(&mut self) {}

@@ -1,4 +1,4 @@
-//! Instances of one component, and how a request comes to one.
+//! The instances of one generation, and how a request reaches one of them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -25,36 +25,36 @@ use super::worker;
 use crate::clients::{Asker, COPIES, Share};
 use crate::message::RequestId;
 
-/// A request that was let in.
+/// What an admitted request brings to an instance.
 pub(crate) struct Admission {
     pub(crate) id: RequestId,
-    /// Held until the guest has answered or its time is over, even if the client has left: the guest works on. A probe
-    /// has none.
+    /// Held until the guest has answered or the request's time is over, even if the client has left, because the guest
+    /// works on. A probe has no place.
     pub(crate) place: Option<Arc<RequestPlace>>,
-    /// Whether it goes before those that wait.
+    /// Whether the request goes before all that wait.
     pub(crate) is_urgent: bool,
-    /// Where its trace is.
+    /// The trace of the request.
     pub(crate) trace: Trace,
 }
 
-/// What a request takes of its component and of what its client may have, until nobody works for it any more: a client
-/// that leaves early has neither back before that.
+/// A request's place: one of the component's permits, and a part of its client's share. Both are kept until no guest
+/// works for the request. So a client that leaves early does not get its part back earlier.
 pub(crate) struct RequestPlace {
     pub(crate) _permit: OwnedSemaphorePermit,
     pub(crate) owner: RequestOwner,
 }
 
-/// For whom a request is answered.
+/// Who gets the answer to a request.
 pub(crate) enum RequestOwner {
     Client(Arc<Share>),
-    /// It is a health check of a client that has its share already.
+    /// A health check of a client that has used up its share.
     Nobody,
-    /// It is a copy, for whose answer nobody waits.
+    /// A mirrored copy, whose answer goes to no client.
     Mirror,
 }
 
 impl RequestPlace {
-    /// The client whose turn the request waits for.
+    /// The client in whose turn the request waits.
     pub(crate) fn client(&self) -> Asker {
         match &self.owner {
             RequestOwner::Client(share) => Some(share.address()),
@@ -64,12 +64,12 @@ impl RequestPlace {
     }
 }
 
-/// Whether an instance ended in a trap or at a limit. The body of an answer only knows that nothing more comes, and would
-/// look complete to a client.
+/// Whether an instance ended in a trap or at a limit. Without this, the body of an answer would just end, and would
+/// look complete to the client.
 #[derive(Clone, Default)]
 pub(crate) struct InstanceFate {
     has_failed: Arc<AtomicBool>,
-    /// Present in what an answer has.
+    /// Present in the copy that an answer holds.
     _reader: Option<Arc<Reader>>,
 }
 
@@ -82,7 +82,7 @@ impl InstanceFate {
         self.has_failed.store(true, Ordering::Release);
     }
 
-    /// The same for an answer, which `reader` reads until this is dropped.
+    /// The same fate for an answer. `reader` counts as reading until the result is dropped.
     pub(super) fn of_answer(&self, reader: Reader) -> Self {
         Self {
             has_failed: self.has_failed.clone(),
@@ -105,13 +105,13 @@ pub(crate) enum NoAnswer {
 }
 
 impl NoAnswer {
-    /// Whether the host has no room for another instance: whichever version was to be asked, it never was.
+    /// Whether the host has no room for another instance. Then no version was asked, so no version is to blame.
     pub(crate) fn is_shortage(&self) -> bool {
         matches!(self, Self::NoInstance(error) if error.is::<PoolConcurrencyLimitError>())
     }
 }
 
-/// An answer and the fate of the instance that gives it.
+/// An answer with the fate of its instance, or the reason why there is none.
 pub(crate) type Answer = Result<(Response<WasiBody>, InstanceFate), NoAnswer>;
 
 /// A request on its way to an instance.
@@ -119,11 +119,11 @@ pub(crate) struct Job {
     pub(crate) admitted: Admission,
     pub(crate) request: Request<WasiBody>,
     pub(crate) answer: oneshot::Sender<Answer>,
-    /// Ends when an instance takes it.
+    /// The span of the wait. It ends when an instance takes the request.
     pub(crate) wait: Span,
 }
 
-/// The instances of one generation. Each lives in a task of its own.
+/// The instances of one generation. Each of them lives in a task of its own.
 #[derive(Clone)]
 pub(crate) struct Instances(Arc<Inner>);
 
@@ -136,7 +136,7 @@ struct Inner {
 }
 
 impl Instances {
-    /// Without any instance yet; the first request makes one. To be called inside a runtime.
+    /// Makes the set without an instance; the first request makes one. Must be called inside a runtime.
     pub(crate) fn new(
         component: Arc<Context>,
         version: &Version,
@@ -152,10 +152,10 @@ impl Instances {
         }))
     }
 
-    /// Has an instance answer. The instance works on if this is dropped.
+    /// Lets an instance answer the request. If the future is dropped, the instance works on.
     ///
     /// # Errors
-    /// The component gives no answer, or none in time.
+    /// The component gives no answer, or not in time.
     pub(crate) async fn handle(&self, admitted: Admission, request: Request<WasiBody>) -> Answer {
         let (sender, answer) = oneshot::channel();
         let is_urgent = admitted.is_urgent;
@@ -184,7 +184,7 @@ impl Instances {
         }
     }
 
-    /// Sees to it that no request waits long for an instance, as long as any waits.
+    /// Checks regularly whether a request has waited long, as long as any request waits.
     async fn watch(self) {
         loop {
             tokio::time::sleep(PATIENCE).await;
@@ -195,9 +195,9 @@ impl Instances {
         }
     }
 
-    /// Starts an instance if one is needed.
+    /// Starts an instance, if one is needed.
     pub(crate) fn meet(&self, need: Need) {
-        // Without a runtime, the process ends.
+        // There is no runtime only while the process ends.
         if let Need::Instance(seat) = need
             && let Ok(runtime) = Handle::try_current()
         {
@@ -213,7 +213,8 @@ impl Instances {
         };
         let component = self.component();
         let _alive = component.metrics.instance(&component.id);
-        // A panic would have the same request tried for ever.
+        // A panic must not escape: the request would stay in the queue, and each new instance would be made for it and
+        // panic again.
         let made = AssertUnwindSafe(self.make()).catch_unwind().await;
         match made.unwrap_or_else(|_| Err(wasmtime::format_err!("a panic; see the log"))) {
             Ok((store, service)) => {
@@ -225,18 +226,18 @@ impl Instances {
                     component.metrics.trap(&component.id);
                 }
                 if let Some(job) = self.queue().refuse(&mut seated.seat) {
-                    // Nobody listens if the client has left.
+                    // The receiver is gone if the client has left.
                     _ = job.answer.send(Err(NoAnswer::NoInstance(error)));
                 }
             }
         }
     }
 
-    /// An instance in a store of its own.
+    /// Makes an instance in a wasmtime store of its own.
     async fn make(&self) -> wasmtime::Result<(Store<State>, Service)> {
         let mut store = new_store(&self.0.engine, self.component(), self.life());
         let limit = self.component().limits.request_timeout;
-        // A start function can loop as well as a request can.
+        // The time limit is needed because a start function may loop.
         let service = tokio::select! {
             made = self.0.service.instantiate_async(&mut store) => made?,
             () = tokio::time::sleep(limit) => wasmtime::bail!("not instantiated within {limit:?}"),
@@ -245,7 +246,7 @@ impl Instances {
         Ok((store, service))
     }
 
-    /// Whether the host, for all its components, has few instances left.
+    /// Whether the host has few instances left for all its components.
     pub(crate) fn are_short(&self) -> bool {
         is_short_of_instances(&self.0.engine)
     }
@@ -263,7 +264,7 @@ impl Instances {
     }
 }
 
-/// An instance's seat, which calls another instance when it is left, however that comes.
+/// The seat of an instance. When it is dropped, for whatever reason, another instance is called if requests wait.
 struct SeatGuard<'a> {
     instances: &'a Instances,
     seat: Seat,
@@ -278,7 +279,7 @@ impl Drop for SeatGuard<'_> {
     }
 }
 
-/// A store for one instance of a component, with its limits set.
+/// Makes a wasmtime store for one instance of a component, with its limits set.
 pub(crate) fn new_store(
     engine: &Engine,
     component: &Arc<Context>,
@@ -286,7 +287,7 @@ pub(crate) fn new_store(
 ) -> Store<State> {
     let mut store = Store::new(engine, State::new(component.clone(), life.clone()));
     store.limiter(|state| &mut state.memory);
-    // A busy instance gives its thread back at each tick, which is when time limits are looked at.
+    // At each epoch tick a busy instance yields its thread. Time limits are checked then.
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
     store
@@ -298,7 +299,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// What a host says that has no room for any instance.
+    /// The error when the host has no room for an instance.
     pub(crate) fn shortage() -> NoAnswer {
         let mut pool = PoolingAllocationConfig::default();
         pool.total_core_instances(0)

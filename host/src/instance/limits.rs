@@ -1,13 +1,13 @@
-//! What one instance may use: memory, all of it together.
+//! The memory limit of one instance.
 
 use wasmtime::ResourceLimiter;
 
 use super::share::MemoryShare;
 
-/// Bytes that one element of a table takes on a 64-bit machine.
+/// The size of one table element on a 64-bit machine, in bytes.
 const TABLE_ELEMENT_BYTES: usize = 8;
 
-/// Counts the memories and tables of one store, and what the host holds for it, against one limit.
+/// Counts the memories and tables of one wasmtime store, and the bytes that the host holds for it, against one limit.
 #[derive(Debug)]
 pub(crate) struct MemoryLimiter {
     limit_bytes: usize,
@@ -24,7 +24,8 @@ impl MemoryLimiter {
         }
     }
 
-    /// A growth beyond `maximum`, in the same unit as the other two, fails in any case, and so it does not count.
+    /// Whether a memory or table may grow. `unit` is the size in bytes of what the other numbers count. A growth beyond
+    /// `maximum` fails in wasmtime in any case, so it does not count.
     fn grow(
         &mut self,
         current: usize,

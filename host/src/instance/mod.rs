@@ -1,18 +1,20 @@
 //! Runs requests: the instances of one generation of a component, and all that wasmtime needs to make them.
 //!
-//! The bytes of a component are a `source`. The `compiler` makes a `component` of them in the `engine`, and that serves
-//! as a `generation`, with the `context` that all generations of the component share.
+//! The bytes of a component are a `source`. In the `engine`, the `compiler` turns them into a `component`. It serves as
+//! a `generation`, with the `context` that all generations of the component share.
 //!
 //! `instances` puts a request into the `queue`, where clients take turns and whose `roster` lists the instances. A
 //! `worker` is one instance at work, from its first request to its `expiry`; its `phase` says when it may take a
-//! request out of the queue. When it computes for long it goes on in turns (`processor_turn`), which depend on the clients that
-//! it works for (`occupancy`). `readers` counts its answers that are still being read.
+//! request out of the queue. An instance that computes for long takes turns with others (`processor_turn`), in an order
+//! that depends on the clients it works for (`occupancy`). `readers` counts the answers of an instance that are still
+//! being read.
 //!
-//! `state` is what an instance has: its `wasi`, its `variables`, its `guest_log`, its memory (`limits`, `share`), and
-//! the request for which it calls the host (`caller`). Nothing here knows routes, or which generation serves.
+//! `state` holds what belongs to one instance: its `wasi`, its `variables`, its `guest_log`, its memory (`limits`,
+//! `share`), and the requests for which it calls the host (`caller`). Nothing here knows routes, or which generation
+//! serves.
 //!
-//! `mysql` and `redis` import this room and are imported by it: wasmtime calls their functions with our `State`, and
-//! the `bindings` name their types.
+//! `mysql` and `redis` import this room, and this room imports them: wasmtime calls their functions with our `State`,
+//! and the `bindings` name their types.
 
 mod bell;
 pub(crate) mod bindings;

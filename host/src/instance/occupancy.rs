@@ -2,16 +2,16 @@
 
 use crate::clients::Asker;
 
-/// Whose requests an instance answers now.
+/// The clients of the requests that an instance is answering.
 #[derive(Debug, Default)]
 pub(super) struct Occupancy {
     requests: usize,
-    /// The client of all of them, or none if they are of several.
+    /// The client of all these requests; `None` if they come from several clients.
     client: Asker,
 }
 
 impl Occupancy {
-    /// It takes a request.
+    /// Records that the instance takes a request.
     pub(super) fn take(&mut self, client: Asker) {
         if self.requests == 0 {
             self.client = client;
@@ -21,20 +21,20 @@ impl Occupancy {
         self.requests += 1;
     }
 
-    /// It has answered one. It may still have something to do for its client.
+    /// Records that the instance has answered a request. Its guest may still work for that client.
     pub(super) fn answered(&mut self) {
         self.requests -= 1;
     }
 
-    /// Whether the instance may take a request of `asker`. If it has requests of another client, and one of the two
-    /// computes for long, as `computes` says, it may not: the other would have to wait for that, without a turn of its
+    /// Whether the instance may take a request of `asker`. It may not if it has requests of another client and one of
+    /// the two clients computes for long, as `computes` says: the other client would have to wait without a turn of its
     /// own.
     pub(super) fn may_have(&self, asker: Asker, computes: impl Fn(Asker) -> bool) -> bool {
         let is_alone = self.requests == 0 || (self.client == asker && asker.is_some());
         is_alone || !(computes(asker) || computes(self.client))
     }
 
-    /// For whom it computes, as far as is known.
+    /// The only client that the instance works for; `None` if there are several or that client is unknown.
     pub(super) fn client(&self) -> Asker {
         self.client
     }

@@ -1,26 +1,27 @@
-//! Where an instance stands in its round of letting its guest run and looking for requests.
+//! The phase of an instance in its loop: let the guest run, then look for requests.
 
-/// Written by a worker's event loop, which looks for requests, and by what polls that loop, which says when a round ends.
+/// The phase of a worker. Two parts of the worker change it: its event loop, which looks for requests, and the code
+/// that polls the loop and ends each round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Its guest waits, for Redis for example. It has not looked for requests in this round.
+    /// The guest waits, for Redis for example. The worker has not looked for requests in this round.
     Waiting,
-    /// Its guest has more to do at once, so it takes no request. It has not looked in this round.
+    /// The guest has more to compute, so the worker takes no request. It has not looked for requests in this round.
     Computing,
-    /// Its guest waits, and it has looked.
+    /// The guest waits, and the worker has looked for requests.
     Looked,
-    /// Its guest has more to do at once, and it has looked nevertheless.
+    /// The guest has more to compute. The worker has looked nevertheless, but may take no request.
     LookedComputing,
-    /// It has taken a request in this round.
+    /// The worker has taken a request in this round.
     Took,
-    /// It found no request to take, and sleeps until it is woken.
+    /// The worker found no request, and sleeps until it is woken.
     Asleep,
-    /// The event loop has come to its end. A worker that is dropped before that is never in this phase.
+    /// The event loop has ended. A worker that is dropped earlier never reaches this phase.
     Ended,
 }
 
 impl Phase {
-    /// The event loop looks for requests. Gives whether it may take one.
+    /// The event loop looks for requests. Returns whether it may take one.
     pub(super) fn look(&mut self) -> bool {
         match self {
             Self::Waiting | Self::Asleep => *self = Self::Looked,
@@ -30,25 +31,26 @@ impl Phase {
         *self != Self::LookedComputing
     }
 
-    /// It has taken a request.
+    /// The worker has taken a request.
     pub(super) fn take(&mut self) {
         *self = Self::Took;
     }
 
-    /// It found none. One that took a request in the same round has another round in any case.
+    /// The worker found no request. If it took one earlier in this round, another round follows in any case.
     pub(super) fn sleep(&mut self) {
         if *self != Self::Took {
             *self = Self::Asleep;
         }
     }
 
-    /// Whether it has looked for requests in this round. If not, its guest computes, or the host does something for it
-    /// that nothing else can go beside.
+    /// Whether the worker has looked for requests in this round. If not, its guest computes, or waits for the host in a
+    /// call that blocks the whole instance.
     pub(super) fn has_looked(self) -> bool {
         !matches!(self, Self::Waiting | Self::Computing)
     }
 
-    /// A round is over, after which the guest `goes_on` or not. Gives whether another one follows at once.
+    /// Ends a round, after which the guest has more to compute (`goes_on`) or not. Returns whether another round
+    /// follows at once.
     pub(super) fn end_round(&mut self, goes_on: bool) -> bool {
         let was_at_work = matches!(self, Self::Computing | Self::LookedComputing | Self::Took);
         *self = match self {
@@ -59,7 +61,7 @@ impl Phase {
         goes_on || was_at_work
     }
 
-    /// It is woken. Gives whether it slept: then others that were woken too go first.
+    /// The worker is woken. Returns whether it slept; if so, it lets other woken tasks run first.
     pub(super) fn wake(&mut self) -> bool {
         let slept = *self == Self::Asleep;
         if slept {
@@ -83,7 +85,7 @@ mod tests {
         Ended,
     ];
 
-    /// What each phase of [`ALL`] becomes, and what the step gives.
+    /// For each phase of [`ALL`], the phase after `step` and the step's result.
     fn after<T>(step: impl Fn(&mut Phase) -> T) -> [(Phase, T); 7] {
         ALL.map(|mut phase| {
             let given = step(&mut phase);

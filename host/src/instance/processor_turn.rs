@@ -1,8 +1,8 @@
-//! Instances that compute for long take turns on the processor.
+//! Lets instances that compute for long take turns on the processor.
 //!
-//! As many of them as there are threads run or are about to; fewer while several clients have requests, so that a thread
-//! is there for short work at once. The others wait here, in the order of their clients' turns, and not in the runtime's
-//! queue, where each would hold up the short work of all that come after it.
+//! At most as many of them as there are threads run or are about to run. While several clients have requests it is
+//! fewer, so that a thread is free for short work. The others wait here, in the order of their clients' turns. In the
+//! runtime's queue instead, each of them would delay all short work that comes after it.
 
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use crate::clients::{Asker, Permit, Permits, clients_at_work};
 
-/// How long an instance may go on before others have their turn on its thread.
+/// How long an instance may run before others get its thread.
 pub(super) const TURN: Duration = Duration::from_millis(1);
 
-/// Of the threads, the part that is kept for short work while several clients have requests: a fourth, and at least one.
+/// While several clients have requests, one thread in this many is kept for short work, and at least one.
 const KEPT: u32 = 4;
 
 static THREADS: LazyLock<u32> = LazyLock::new(|| {
@@ -22,7 +22,7 @@ static THREADS: LazyLock<u32> = LazyLock::new(|| {
     u32::try_from(threads).unwrap_or(u32::MAX)
 });
 
-/// A permit for each thread. There is one processor, whatever is served.
+/// One permit for each thread. All components share them, because they share one processor.
 static PROCESSOR: LazyLock<Arc<Permits>> =
     LazyLock::new(|| Permits::with_reserve(*THREADS, kept_threads));
 
@@ -38,23 +38,24 @@ pub(super) fn computes(asker: Asker) -> bool {
     PROCESSOR.is_for(asker)
 }
 
-/// Whether any instance has had a whole turn and goes on.
+/// Whether any instance has used up a whole turn and has more to compute.
 pub(super) fn some_compute() -> bool {
     !PROCESSOR.are_all_free()
 }
 
-/// One instance's right to go on.
+/// One instance's right to run.
 pub(super) struct ProcessorTurn {
     processor: Arc<Permits>,
     state: TurnState,
 }
 
 enum TurnState {
-    /// It was woken, and needs no permit for its first turn.
+    /// The instance was woken, and needs no permit for its first turn.
     Fresh,
-    /// It waits for a permit: it has used up a turn, or was woken while others of its client wait.
+    /// The instance waits for a permit, because it has used up a turn, or was woken while other instances of its client
+    /// wait.
     Waiting(Pin<Box<dyn Future<Output = Permit> + Send>>),
-    /// It has another turn.
+    /// The instance has a permit for another turn.
     Going(#[expect(dead_code, reason = "it counts until it is dropped")] Permit),
 }
 
@@ -72,7 +73,7 @@ impl ProcessorTurn {
         }
     }
 
-    /// Ready when the instance, which works for `asker`, may go on.
+    /// Ready when the instance, which works for `asker`, may run.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, asker: Asker) -> Poll<()> {
         if self.must_wait(asker) {
             self.wait(asker);
@@ -86,18 +87,18 @@ impl ProcessorTurn {
         Poll::Ready(())
     }
 
-    /// Whether an instance that was woken must wait even for its first turn, because others of its client wait: many
-    /// instances of one client would be in the way of others for as long as one that computes for long.
+    /// Whether a woken instance must wait even for its first turn, because other instances of its client wait. Without
+    /// this rule, many short instances of one client would delay other clients as much as a long one does.
     pub(super) fn must_wait(&self, asker: Asker) -> bool {
         matches!(self.state, TurnState::Fresh) && self.processor.has_waiting(asker)
     }
 
-    /// The turn is over and the instance has more to do. Its task is woken when it may.
+    /// Ends the turn of an instance that has more to compute. Its task is woken when its next turn comes.
     pub(super) fn end_turn(&mut self, cx: &mut Context<'_>, asker: Asker) {
-        // Given back first: others go before it.
+        // The permit is given back first, so that others may take it before this instance does.
         self.state = TurnState::Fresh;
         self.wait(asker);
-        // It is at its earliest the next time that the task is woken.
+        // This registers the waker. The instance runs again at the earliest when its task is woken.
         _ = self.poll(cx, asker);
     }
 
@@ -105,14 +106,15 @@ impl ProcessorTurn {
         let processor = self.processor.clone();
         self.state = TurnState::Waiting(Box::pin(async move {
             let permit = processor.turn(asker).await;
-            // Whoever can run goes first, and so does whoever has news from a socket: the runtime looks there only when
-            // its queue is empty, or after a number of tasks. One that is woken by another would even go before all.
+            // Yielding lets other tasks run first, and lets the runtime poll sockets, which it does only when its queue
+            // is empty or after a number of tasks. Without it, a task that another task wakes would run before all
+            // others.
             tokio::task::yield_now().await;
             permit
         }));
     }
 
-    /// The instance has nothing to do until it is woken.
+    /// Records that the instance has nothing to do until it is woken.
     pub(super) fn rest(&mut self) {
         self.state = TurnState::Fresh;
     }
@@ -131,7 +133,7 @@ mod tests {
         Context::from_waker(Waker::noop())
     }
 
-    /// Whether it may go on, once those who are not in line had their chance.
+    /// Whether the instance may run, after tasks that wait for no permit had their chance.
     fn may_go(processor_turn: &mut ProcessorTurn, asker: Asker) -> bool {
         let mut poll = || processor_turn.poll(&mut context(), asker).is_ready();
         poll() || poll()

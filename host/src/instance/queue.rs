@@ -1,8 +1,8 @@
-//! Requests of one generation that wait for an instance, and instances that wait for requests.
+//! The queue of one generation: requests that wait for an instance, and instances that wait for requests.
 //!
-//! An instance takes one request after the other as long as they only wait, for Redis for example. So few instances do
-//! all the work, warm in the processor's caches, and what their requests send leaves together. Others are called when
-//! those are busy or full.
+//! An instance takes one request after the other as long as these only wait, for Redis for example. So a few instances
+//! do all the work: they stay in the processor's caches, and commands of several requests are sent together. When these
+//! instances are busy or full, others are called.
 
 use std::task::Waker;
 use std::time::Duration;
@@ -12,35 +12,36 @@ use parking_lot::Mutex;
 use super::roster::{Need, Roster, Seat};
 use crate::clients::{Asker, Turns};
 
-/// How long a request may wait before another instance is called for it, and how long an instance that was called may
-/// take to come before another is called instead. Those at work may be stuck in a guest that computes.
+/// How long a request may wait before another instance is called for it, and how long a called instance may take to
+/// come before another is called instead. The called instance may be held up by a guest that computes.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(2);
 
-/// Requests that wait, and instances that wait for some.
+/// Waiting requests, and waiting instances.
 pub(crate) struct Queue<R> {
     inner: Mutex<Inner<R>>,
-    /// Whether instances run on more than one thread: then another one can take requests while the first is at work.
+    /// Whether instances run on more than one thread, so that another instance can take requests while the first one
+    /// works.
     has_threads: bool,
 }
 
 struct Inner<R> {
     waiting: Turns<R>,
-    /// Whether somebody sees to it that none waits long.
+    /// Whether a watchdog checks for requests that have waited long.
     is_watched: bool,
     instances: Roster,
 }
 
-/// What an instance that looked for a request found.
+/// What an instance gets when it looks for a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NextRequest<R> {
     Request(R),
-    /// None waits. It sleeps until it is called.
+    /// No request waits. The instance sleeps until it is called.
     Sleeps,
-    /// Those that wait are for others, and it is not called for them.
+    /// Only requests wait that this instance may not take, so it is not called for them.
     Passes,
 }
 
-/// Whether somebody has to [`Queue::watch`] from now on.
+/// Whether the caller must begin to call [`Queue::watch`].
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum WatchdogState {
@@ -61,31 +62,31 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Adds a request, and calls an instance unless one is on its way.
+    /// Adds a request, and calls an instance unless a called one is on its way.
     pub(crate) fn push(&self, asker: Asker, request: R) -> (Need, WatchdogState) {
         let mut inner = self.inner.lock();
         inner.waiting.push(asker, request);
         inner.pushed()
     }
 
-    /// Adds a request before all that wait.
+    /// Adds a request before all waiting ones.
     pub(crate) fn push_first(&self, request: R) -> (Need, WatchdogState) {
         let mut inner = self.inner.lock();
         inner.waiting.push_first(request);
         inner.pushed()
     }
 
-    /// To be done once in [`PATIENCE`] until it gives nothing: calls an instance for a request that has waited long.
-    /// One timer for all, since most requests are taken at once.
+    /// Calls an instance if a request has waited long. The watchdog calls this every [`PATIENCE`] until the result is
+    /// `None`. All requests share this one timer, since most are taken at once.
     pub(crate) fn watch(&self) -> Option<Need> {
         let mut inner = self.inner.lock();
         inner.is_watched = !inner.waiting.is_empty();
         inner.is_watched.then(|| inner.call_for_who_waits_long())
     }
 
-    /// Gives an instance that has room the next request of an asker whom it `may` serve. If no request waits, the
-    /// instance sleeps until it is woken. If only requests wait that it may not have, another instance is called for
-    /// them. Another is also called for the requests that remain, if one has waited long or if another thread can take
+    /// Gives an instance with room the next request of an asker whom it `may` serve. If no request waits, the instance
+    /// sleeps until it is woken. If only requests wait that it may not take, another instance is called for them.
+    /// Another is also called for the remaining requests if one of them has waited long or if another thread can take
     /// them.
     pub(crate) fn take(
         &self,
@@ -111,7 +112,8 @@ impl<R> Queue<R> {
         (NextRequest::Request(request), need)
     }
 
-    /// An instance that may have been called looks later. Others are called for what has waited long.
+    /// Records that a called instance has come, though it can't take a request now. Another instance is called if a
+    /// request has waited long.
     pub(crate) fn arrive(&self, seat: &mut Seat) -> Need {
         if seat.has_arrived() {
             return Need::Nothing;
@@ -121,14 +123,15 @@ impl<R> Queue<R> {
         inner.call_for_who_waits_long()
     }
 
-    /// An instance takes no more requests for now. Others are called for those that wait.
+    /// Records that an instance takes no more requests for now. Another instance is called if requests wait.
     pub(crate) fn pass(&self, seat: &mut Seat) -> Need {
         let mut inner = self.inner.lock();
         inner.instances.arrived(seat);
         inner.call_for_the_rest()
     }
 
-    /// An instance takes no more, ever. One that could not be made is not tried again as long as others live.
+    /// Records that an instance has ended. Another one is called if requests wait; but after one that could not be
+    /// made, no other is made while some live.
     pub(crate) fn leave(&self, seat: &mut Seat, was_made: bool) -> Need {
         let mut inner = self.inner.lock();
         if inner.instances.left(seat, was_made) {
@@ -138,7 +141,7 @@ impl<R> Queue<R> {
         }
     }
 
-    /// An instance could not be made: gives the request whose turn it is, which pays for it.
+    /// Removes the request whose turn it is, because an instance could not be made. That request is refused.
     pub(crate) fn refuse(&self, seat: &mut Seat) -> Option<R> {
         let mut inner = self.inner.lock();
         inner.instances.arrived(seat);
@@ -180,7 +183,7 @@ mod tests {
 
     const ANY: fn(Asker) -> bool = |_| true;
 
-    /// A queue for which no time passes, until a test lets it.
+    /// A queue for which no time passes, until a test changes its patience.
     fn patient(threads: usize) -> Queue<u32> {
         let queue = Queue::new(threads);
         queue.inner.lock().instances.patience = Duration::MAX;
@@ -191,7 +194,7 @@ mod tests {
         queue.inner.lock().instances.patience = Duration::ZERO;
     }
 
-    /// An instance that sleeps.
+    /// A sleeping instance.
     fn asleep(queue: &Queue<u32>) -> (Seat, Arc<Alarm>) {
         let mut seat = made(queue.push(None, 0).0);
         let bell = Arc::new(Alarm::default());
@@ -236,7 +239,7 @@ mod tests {
             NextRequest::Request(1)
         );
         let (mut second, bell) = {
-            // The first is at work, so another is made.
+            // The first instance is at work, so another one is made.
             let (seat, bell) = asleep(&queue);
             assert_eq!(queue.take(&mut first, waker, ANY).0, NextRequest::Sleeps);
             (seat, bell)

@@ -1,5 +1,6 @@
-//! Answers that clients are still reading. They lie in the memory of the instance that gave them, so it takes no request in
-//! their place: an instance answers no more at once than it may, however slowly they are read.
+//! Counts the answers that clients are still reading. They are in the memory of the instance that gave them. So an
+//! instance takes no request in their place: together with unread answers, it has no more requests than it may have at
+//! once, even if clients read slowly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,29 +8,29 @@ use std::task::Waker;
 
 use futures::task::AtomicWaker;
 
-/// The readers of one instance.
+/// The readers of one instance's answers.
 #[derive(Clone, Default)]
 pub(super) struct Readers(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     count: AtomicUsize,
-    /// Whether the instance waits until one ends.
+    /// Whether the instance waits for a reader to end.
     is_awaited: AtomicBool,
     instance: AtomicWaker,
 }
 
-/// Whoever reads one answer, until this is dropped.
+/// The reader of one answer, until this is dropped.
 pub(crate) struct Reader(Readers);
 
 impl Readers {
-    /// One begins.
+    /// Counts one more reader.
     pub(super) fn begin(&self) -> Reader {
         self.0.count.fetch_add(1, Ordering::SeqCst);
         Reader(self.clone())
     }
 
-    /// Whether there are fewer than `most`. If not, `instance` is woken when one ends.
+    /// Whether there are fewer than `most` readers. If not, `instance` is woken when a reader ends.
     pub(super) fn are_fewer_than(&self, most: usize, instance: &Waker) -> bool {
         let are_few = || self.0.count.load(Ordering::SeqCst) < most;
         if are_few() {
@@ -37,7 +38,7 @@ impl Readers {
         }
         self.0.instance.register(instance);
         self.0.is_awaited.store(true, Ordering::SeqCst);
-        // One may have ended before that could be seen.
+        // A reader may have ended before `is_awaited` was set.
         are_few()
     }
 }

@@ -1,4 +1,4 @@
-//! The function that a component may export to refresh what it keeps in Redis, called from without.
+//! Calls the function that a component may export to refresh its values in Redis.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use super::generation::Generation;
 use super::instances::new_store;
 use super::state::State;
 
-/// Longest time for one refresh. Sweeping out old keys, for half an interval, is the longest work there is.
+/// The longest time for one refresh. Deleting old keys takes the longest, up to half an interval.
 const TIME_LIMIT: Duration = Duration::from_secs(600);
 
-/// Whether a refresh may find that it is not due.
+/// Whether the component may skip a refresh that is not due.
 pub(crate) enum Urgency {
     WhenDue,
     Now,
 }
 
-/// Has a component refresh what it keeps, until its time is over or its generation ends.
+/// Calls the refresh function of a component, until the time limit or the end of its generation.
 ///
 /// # Errors
-/// One line says why the component, or the call of it, failed.
+/// Says in one line why the component or the call failed.
 pub(crate) async fn refresh(generation: &Generation, urgency: Urgency) -> Result<Outcome, String> {
     let context = &generation.context;
     let mut root = context.tracing.task("refresh");
@@ -50,7 +50,7 @@ async fn refresh_within(
     }
 }
 
-/// One call in an instance of its own, so that long work shares nothing with requests.
+/// Makes one call in an instance of its own, so that long work shares nothing with requests.
 async fn call(generation: &Generation, urgency: Urgency, trace: Trace) -> Result<Outcome, String> {
     let compiled = &generation.version.compiled;
     let Some(refresher) = &compiled.refresher else {

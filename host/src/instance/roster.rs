@@ -1,38 +1,38 @@
-//! The instances of one generation as their queue knows them: who sleeps, who was called, who is being made.
+//! The instances of one generation as their queue sees them: sleeping, called, or being made.
 
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// After an instance could not be made, no other is made for so many times the patience, as long as some instances
-/// live: each further failure would cost a request that those can serve.
+/// After an instance could not be made, no other is made for this many times the patience, as long as other instances
+/// live. Each further failure would cost a request, which the living instances can serve.
 const RESPITE: u32 = 50;
 
-/// Instances that have not left.
+/// The instances that have not ended.
 pub(crate) struct Roster {
-    /// Instances with room that sleep; the one that worked last is at the end.
+    /// Sleeping instances with room, by number. The one that worked last is at the end.
     asleep: Vec<(u64, Waker)>,
-    /// Instances that were called and have not looked for a request since.
+    /// The number of instances that were called and have not looked for a request since.
     called: usize,
-    /// When the last instance was called.
+    /// When an instance was last called.
     called_at: Instant,
-    /// Instances that are being made.
+    /// The number of instances that are being made.
     new: usize,
-    /// When an instance could last not be made.
+    /// When an instance last could not be made.
     failed_at: Option<Instant>,
-    /// Instances that were ever asked for, which is where their numbers come from.
+    /// The number of instances that were ever made. New instances get their numbers from it.
     instances: u64,
-    /// How many instances have not left.
+    /// The number of instances that have not ended.
     alive: usize,
-    /// How long one that was called may take to come.
+    /// How long a called instance may take to come.
     pub(super) patience: Duration,
 }
 
-/// Whether an instance has to be made.
+/// Whether the caller must make an instance.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     Nothing,
-    /// An instance, to be known by this seat.
+    /// An instance must be made; the queue knows it by this seat.
     Instance(Seat),
 }
 
@@ -45,23 +45,23 @@ pub(crate) struct Seat {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SeatState {
-    /// It is being made.
+    /// The instance is being made.
     New,
-    /// It sleeps, or was called since it did.
+    /// The instance sleeps, or was called after it slept.
     Expected,
-    /// It has looked for requests, and has not slept since.
+    /// The instance has looked for requests, and has not slept since.
     Arrived,
 }
 
 impl Seat {
-    /// Whether nobody waits for it to come.
+    /// Whether the queue does not expect the instance to come.
     pub(super) fn has_arrived(&self) -> bool {
         self.state == SeatState::Arrived
     }
 }
 
 impl Roster {
-    /// Without any instance, and with so much patience for one that was called.
+    /// A roster without instances. A called instance may take `patience` to come.
     pub(super) fn new(patience: Duration) -> Self {
         Self {
             asleep: Vec::new(),
@@ -75,12 +75,12 @@ impl Roster {
         }
     }
 
-    /// Whether any could be woken.
+    /// Whether there are sleeping instances to wake.
     pub(super) fn some_sleep(&self) -> bool {
         !self.asleep.is_empty()
     }
 
-    /// Calls an instance, unless one is on its way: one that sleeps, or else a new one.
+    /// Calls an instance, unless a called one is on its way: wakes a sleeping one, or else asks for a new one.
     pub(super) fn call(&mut self) -> Need {
         if self.called > 0 && self.called_at.elapsed() < self.patience {
             return Need::Nothing;
@@ -91,7 +91,8 @@ impl Roster {
             waker.wake();
             return Need::Nothing;
         }
-        // Another would take as long, or fail as well.
+        // If one is being made, another would be ready no sooner. If one has just failed, another would probably fail
+        // too.
         if self.new > 0 || (self.alive > 0 && self.has_just_failed()) {
             return Need::Nothing;
         }
@@ -109,14 +110,14 @@ impl Roster {
         self.failed_at.is_some_and(|at| at.elapsed() < respite)
     }
 
-    /// An instance that has arrived sleeps from now on.
+    /// Records that an instance, which has arrived, sleeps from now on.
     pub(super) fn sleeps(&mut self, seat: &mut Seat, waker: &Waker) {
         self.asleep.push((seat.number, waker.clone()));
         seat.state = SeatState::Expected;
     }
 
-    /// An instance is no more. Whether another may be called in its place: not for one that could not be made, as long as
-    /// others live.
+    /// Records that an instance has ended. Returns whether another may be called in its place: not if it could not be
+    /// made, as long as others live.
     pub(super) fn left(&mut self, seat: &mut Seat, was_made: bool) -> bool {
         self.arrived(seat);
         self.alive -= 1;
@@ -126,7 +127,7 @@ impl Roster {
         was_made || self.alive == 0
     }
 
-    /// Counts an instance out of those that sleep, were called or are being made.
+    /// Records that an instance has come: it no longer counts as sleeping, called or being made.
     pub(super) fn arrived(&mut self, seat: &mut Seat) {
         match std::mem::replace(&mut seat.state, SeatState::Arrived) {
             SeatState::New => self.new -= 1,
@@ -176,19 +177,19 @@ pub(super) mod tests {
         }
     }
 
-    /// Instances for which no time passes, until a test lets it.
+    /// A roster for which no time passes, until a test changes its patience.
     fn patient() -> Roster {
         Roster::new(Duration::MAX)
     }
 
-    /// An instance that is at work.
+    /// An instance at work.
     fn busy(roster: &mut Roster) -> Seat {
         let mut seat = made(roster.call());
         roster.arrived(&mut seat);
         seat
     }
 
-    /// An instance that sleeps.
+    /// A sleeping instance.
     fn asleep(roster: &mut Roster) -> (Seat, Arc<Alarm>) {
         let mut seat = busy(roster);
         let alarm = Arc::new(Alarm::default());

@@ -1,5 +1,6 @@
-//! What the host holds for an instance: rows, replies and parameters on their way. They count against the instance's
-//! memory limit as its own memories do, so that a component can't make the host keep what it may not keep itself.
+//! The bytes that the host holds for an instance: rows, replies and parameters on their way. They count against the
+//! instance's memory limit like its own memories. Otherwise a component could make the host hold what it may not hold
+//! itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +10,23 @@ use tokio::time::timeout;
 
 use crate::metrics::Refusal;
 
-/// What is counted in. Less than that is not: a request can't hold many pieces that are so small.
+/// The unit, in bytes, in which held bytes are counted. Smaller pieces are not counted: a request can't hold many of
+/// them.
 const UNIT_BYTES: usize = 1024;
 
-/// Of the memory limit, what may be on its way at once. The instance needs room for what arrives, too.
+/// The divisor of the memory limit that gives the most bytes on their way at once. The rest is room for the instance
+/// itself.
 const SHARE: usize = 4;
 
-/// Of that share, what one stream of rows may have read ahead: as many requests as share an instance by default can
-/// wait for slow readers beside each other.
+/// The divisor of that share that gives what one stream of rows may read ahead. It is the default number of requests in
+/// an instance, so that all of them can stream to slow readers at once.
 const STREAM: u32 = 64;
 
-/// Of the memory limit, what one row, one reply or one command may take. While it arrives it is not counted yet.
+/// The divisor of the memory limit that gives the largest row, reply or command. These bytes are counted only once they
+/// have arrived.
 const PIECE: usize = 16;
 
-/// Why the host does not hold something.
+/// Why the host does not hold something for a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoRoom {
     #[error(
@@ -39,7 +43,7 @@ pub(crate) enum NoRoom {
 }
 
 impl NoRoom {
-    /// The reason that it is counted as.
+    /// The reason under which the metrics count this.
     pub(crate) fn refusal(self) -> Refusal {
         match self {
             Self::TooLarge { .. } | Self::RowTooLarge => Refusal::Size,
@@ -48,7 +52,7 @@ impl NoRoom {
     }
 }
 
-/// One instance's share.
+/// The share of one instance.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryShare {
     permits: Arc<Semaphore>,
@@ -56,7 +60,7 @@ pub(crate) struct MemoryShare {
     largest_bytes: usize,
 }
 
-/// Something that the host holds, until this is dropped.
+/// Bytes that the host holds until this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct HeldBytes {
     of_instance: Option<OwnedSemaphorePermit>,
@@ -64,14 +68,14 @@ pub(crate) struct HeldBytes {
 }
 
 impl HeldBytes {
-    /// Whether it is large enough to count.
+    /// Whether the bytes are enough to be counted.
     pub(crate) fn is_counted(&self) -> bool {
         self.of_instance.is_some()
     }
 }
 
 impl MemoryShare {
-    /// The share of an instance that has this memory limit.
+    /// The share of an instance with this memory limit.
     pub(crate) fn of(memory_limit_bytes: usize) -> Self {
         let units = units(memory_limit_bytes / SHARE).max(1);
         Self {
@@ -81,15 +85,15 @@ impl MemoryShare {
         }
     }
 
-    /// How many bytes are held.
+    /// The number of bytes that are held now.
     pub(crate) fn held_bytes(&self) -> usize {
         (self.units as usize).saturating_sub(self.permits.available_permits()) * UNIT_BYTES
     }
 
-    /// Takes room for `bytes`, and waits for it if there is none.
+    /// Takes room for `bytes`, and waits until there is enough.
     ///
     /// # Errors
-    /// There can never be so much room, or there is none within `limit`.
+    /// There can never be enough room, or there is not enough within `limit`.
     pub(crate) async fn hold(&self, bytes: usize, limit: Duration) -> Result<HeldBytes, NoRoom> {
         let of_instance = self.permit(bytes, limit).await?;
         Ok(HeldBytes {
@@ -115,7 +119,7 @@ impl MemoryShare {
         acquire(&self.permits, units(bytes).min(self.units), limit).await
     }
 
-    /// A part of the share for one stream of rows.
+    /// The part of the share for one stream of rows.
     pub(crate) fn stream(&self) -> StreamShare {
         let units = (self.units / STREAM).max(1);
         StreamShare {
@@ -126,7 +130,7 @@ impl MemoryShare {
     }
 }
 
-/// What one stream may have read ahead: its part of the share, or one row that is larger.
+/// What one stream of rows may read ahead: its part of the share, or one larger row.
 #[derive(Debug)]
 pub(crate) struct StreamShare {
     share: MemoryShare,
@@ -135,10 +139,10 @@ pub(crate) struct StreamShare {
 }
 
 impl StreamShare {
-    /// Takes room for one row of `bytes`, once what was read before it has been taken.
+    /// Takes room for one row of `bytes`, and waits until the component has taken enough of the earlier rows.
     ///
     /// # Errors
-    /// There can never be so much room, or there is none within `limit`.
+    /// There can never be enough room, or there is not enough within `limit`.
     pub(crate) async fn hold(&self, bytes: usize, limit: Duration) -> Result<HeldBytes, NoRoom> {
         if bytes < UNIT_BYTES {
             return Ok(HeldBytes::default());
@@ -151,13 +155,13 @@ impl StreamShare {
         })
     }
 
-    /// How many bytes the stream may have read ahead.
+    /// The number of bytes that the stream may read ahead.
     pub(crate) fn bytes(&self) -> usize {
         self.units as usize * UNIT_BYTES
     }
 }
 
-/// The largest row, reply or command of a component with this memory limit.
+/// The size in bytes of the largest row, reply or command of a component with this memory limit.
 pub(crate) fn largest_piece(memory_limit_bytes: usize) -> usize {
     memory_limit_bytes / PIECE
 }

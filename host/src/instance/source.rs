@@ -1,4 +1,4 @@
-//! A component's file: its bytes, and what is known of them.
+//! A component's file: its bytes, digest and signature.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) bytes: Bytes,
-    /// SHA-256, in hexadecimal.
+    /// The SHA-256 digest of the bytes, in hexadecimal.
     pub(crate) digest: String,
-    /// A detached signature, as in a `.minisig` file, if there is one.
+    /// The text of the detached signature (a `.minisig` file), if there is one.
     pub(crate) signature: Option<String>,
 }
 
 impl Source {
-    /// Hashes the bytes, which keeps this thread busy for milliseconds.
+    /// Hashes the bytes, which blocks the thread for some milliseconds.
     pub(crate) fn new(bytes: impl Into<Bytes>, signature: Option<String>) -> Self {
         let bytes = bytes.into();
         Self {
@@ -27,10 +27,10 @@ impl Source {
         }
     }
 
-    /// Reads a file, and the signature beside it if there is one.
+    /// Reads a component's file, and the signature file beside it if there is one.
     ///
     /// # Errors
-    /// The file can't be read.
+    /// The component's file can't be read.
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
         let bytes = std::fs::read(path)?;
         Ok(Self::new(
@@ -40,12 +40,12 @@ impl Source {
     }
 }
 
-/// SHA-256, in hexadecimal.
+/// The SHA-256 digest of `bytes`, in hexadecimal.
 pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-/// Where the signature of a file stands: beside it.
+/// The path of a file's signature, which stands beside the file.
 pub(crate) fn signature_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".minisig");

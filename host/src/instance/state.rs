@@ -12,18 +12,18 @@ use super::limits::MemoryLimiter;
 use super::share::MemoryShare;
 use super::wasi::Wasi;
 
-/// One instance's own things, beside what its component shares.
+/// What belongs to one instance, and references to what it shares.
 pub(crate) struct State {
     /// Shared by all instances of the component.
     pub(crate) component: Arc<Context>,
-    /// Shared by all instances of its generation.
+    /// Shared by all instances of the generation.
     pub(crate) life: Arc<GenerationLife>,
-    /// What the host may hold for it.
+    /// The bytes that the host may hold for this instance.
     pub(crate) share: MemoryShare,
-    /// The resources the instance holds: connections, streams, requests.
+    /// The resources that the instance holds: connections, streams, requests.
     pub(crate) table: ResourceTable,
     pub(crate) callers: Callers,
-    /// Where its trace is if it works for no request.
+    /// The trace of work that is for no request, such as a refresh.
     pub(crate) trace: Trace,
     pub(crate) wasi: Wasi,
     pub(crate) memory: MemoryLimiter,

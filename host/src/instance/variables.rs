@@ -1,11 +1,11 @@
-//! The calls of `spin:variables`.
+//! The functions of `spin:variables`.
 
 use wasmtime::component::{Accessor, HasSelf, Linker};
 
 use super::bindings::spin::variables::variables as wit;
 use super::state::State;
 
-/// Gives components `spin:variables`.
+/// Adds `spin:variables` to the linker.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wit::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }

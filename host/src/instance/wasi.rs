@@ -1,4 +1,5 @@
-//! Every use of WASI 0.2 and 0.3, and nothing else: wasmtime calls its 0.3 experimental, so it changes here only.
+//! All uses of WASI 0.2 and 0.3, and nothing else. Wasmtime calls its WASI 0.3 experimental; if it changes, only this
+//! file has to.
 
 use http::Request;
 use wasmtime::StoreContextMut;
@@ -15,12 +16,12 @@ use super::context::Context;
 use super::guest_log::GuestLog;
 use super::state::State;
 
-/// How much of an answer is copied out of an instance at once. A few of these are on their way to each client, however
-/// slowly it reads; the rest stays in the instance's memory, where it counts.
+/// How many bytes of an answer are copied out of an instance at a time. However slowly a client reads, only a few such
+/// pieces are on their way to it. The rest stays in the instance's memory, where it counts.
 const ANSWER_CHUNK_BYTES: usize = 64 * 1024;
 
-/// WASI's share of an instance: clocks, random numbers, the manifest's environment, and log lines. No files, no
-/// sockets, no outgoing HTTP.
+/// The WASI state of an instance: clocks, random numbers, environment variables of the manifest, and log lines. There
+/// are no files, no sockets and no outgoing HTTP.
 pub(crate) struct Wasi {
     ctx: WasiCtx,
     http: WasiHttpCtx,
@@ -48,7 +49,7 @@ impl Wasi {
     }
 }
 
-/// Gives components WASI 0.2 and 0.3.
+/// Adds WASI 0.2 and 0.3 to the linker.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi::p3::add_to_linker(linker)?;
@@ -56,8 +57,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     replace_stream_writes(linker)
 }
 
-/// Puts our own writes in the place of WASI's, because only the call itself knows which task, and so which request, is
-/// writing. The only output streams a component can hold are its stdout and stderr, which never wait.
+/// Replaces WASI's stream writes by ours, because only within the call is it known which task, and so which request, is
+/// writing. The only output streams that a component can hold are its stdout and stderr, which never wait.
 fn replace_stream_writes(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut streams = linker.instance("wasi:io/streams@0.2.12")?;

@@ -1,4 +1,4 @@
-//! One instance at work: it takes requests, some of them at once, and ends when it should.
+//! One instance at work: it takes requests, several at a time, and ends when it must.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -33,10 +33,10 @@ use crate::clients::Asker;
 type Call =
     TypedFuncCallConcurrent<State, (Resource<Request>,), (Result<Resource<Response>, ErrorCode>,)>;
 
-/// Whether the request's body arrived.
+/// Resolves when the request's body has arrived, or fails if it does not.
 type BodyArrival = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// Runs an instance to its end.
+/// Runs an instance until it ends.
 pub(crate) async fn run(
     instances: &Instances,
     seat: &mut Seat,
@@ -58,7 +58,7 @@ pub(crate) async fn run(
         worker.fate.fail();
     }
     *worker.phase.lock() = Phase::Ended;
-    // Bodies end here.
+    // Unfinished bodies end here, after the fate of the instance was set.
     drop(store);
     if let Err(error) = result {
         worker.report(&error);
@@ -78,11 +78,11 @@ struct Worker<'a> {
 
 /// How a turn of an instance ended.
 enum Turn<T> {
-    /// The instance has come to its end.
+    /// The instance has ended.
     Ended(T),
-    /// It has nothing to do until it is woken.
+    /// The instance has nothing to do until it is woken.
     Rests,
-    /// It has more to do.
+    /// The instance has more to do.
     Over,
 }
 
@@ -95,7 +95,8 @@ impl Drop for Worker<'_> {
 }
 
 impl<'a> Worker<'a> {
-    /// Runs the instance's event loop, and watches it from outside: while the guest computes, nothing within runs.
+    /// Runs the instance's event loop, and watches it from outside, because nothing inside it runs while the guest
+    /// computes.
     async fn work(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
         let inside = store.run_concurrent(async |accessor| self.serve(accessor).await);
         let mut inside = pin!(inside);
@@ -106,7 +107,8 @@ impl<'a> Worker<'a> {
         let waker = bell.clone().into();
         std::future::poll_fn(|cx| {
             if self.phase.lock().wake() {
-                // Whoever else was woken may have requests too, and several in a row cost less.
+                // Other tasks that were woken run first, because they may bring more requests: to take several in a row
+                // costs less.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -130,7 +132,8 @@ impl<'a> Worker<'a> {
         .await
     }
 
-    /// Goes on with what can go on, and takes one request after the other when nothing can.
+    /// Polls the event loop until it has nothing more to do or the turn is over. Between polls, the loop takes
+    /// requests.
     fn turn<T>(
         &self,
         cx: &mut TaskContext<'_>,
@@ -147,19 +150,19 @@ impl<'a> Worker<'a> {
             if !has_looked {
                 self.pass();
             }
-            // It has yielded, to let others run.
+            // The event loop may have woken itself, to let others run.
             let goes_on = bell.rang();
             if !self.phase.lock().end_round(goes_on) {
                 return Turn::Rests;
             }
-            // Who has just taken a request may be for another client now.
+            // The client is asked for anew: the loop may just have taken a request of another client.
             if began.elapsed() >= TURN || processor_turn.must_wait(self.client()) {
                 return Turn::Over;
             }
         }
     }
 
-    /// Takes requests until there is a reason to end.
+    /// Takes requests until the instance has a reason to end.
     async fn serve(&self, accessor: &Accessor<State>) -> wasmtime::Result<()> {
         let limits = &self.instances.component().limits;
         let queue = self.instances.queue();
@@ -173,7 +176,7 @@ impl<'a> Worker<'a> {
             loop {
                 while let Poll::Ready(Some(in_time)) = calls.poll_next_unpin(cx) {
                     self.occupancy.lock().answered();
-                    // One that is late may never end, so the instance ends with those it has.
+                    // A late request may never end. So the instance takes no more requests, and ends with those it has.
                     is_open &= in_time?;
                     if calls.is_empty() {
                         *self.activity.lock() = Activity::Finishing(Instant::now());
@@ -207,7 +210,7 @@ impl<'a> Worker<'a> {
                     NextRequest::Passes => break,
                 };
                 if job.answer.is_closed() {
-                    // Its client has left.
+                    // The client has left.
                     continue;
                 }
                 took = true;
@@ -230,7 +233,8 @@ impl<'a> Worker<'a> {
         .await
     }
 
-    /// Calls the guest, which runs when the event loop does. The future tells whether it answers in time.
+    /// Starts the call of the guest, which runs in the event loop. The returned future says whether the guest answered
+    /// in time.
     fn begin<'b>(
         &'b self,
         accessor: &'b Accessor<State>,
@@ -281,7 +285,7 @@ impl<'a> Worker<'a> {
             drop(run);
             let outcome =
                 outcome.map(|response| (response, self.fate.of_answer(self.readers.begin())));
-            // Nobody listens if the client has left.
+            // The receiver is gone if the client has left.
             _ = answer.send(outcome.map_err(NoAnswer::Failed));
             Ok(true)
         })
@@ -304,7 +308,7 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// The time for which the guest works for a request, until it answers.
+    /// The span of the guest's work for a request, until it answers.
     fn run(&self, trace: &Trace) -> Span {
         let mut run = trace.span("run", Kind::Internal);
         if run.is_on() {
@@ -320,18 +324,19 @@ impl<'a> Worker<'a> {
         run
     }
 
-    /// For whom it works, as far as is known.
+    /// The only client that the instance works for, if it is known.
     fn client(&self) -> Asker {
         self.occupancy.lock().client()
     }
 
-    /// Leaves requests to others.
+    /// Leaves the waiting requests to other instances.
     fn pass(&self) {
         let need = self.instances.queue().pass(&mut self.seat.lock());
         self.instances.meet(need);
     }
 
-    /// Counts and logs what ended the instance, unless that was its generation's end: then it is no fault of it.
+    /// Counts and logs the error that ended the instance. If its generation has ended, that is the reason and no fault
+    /// of the instance.
     fn report(&self, error: &wasmtime::Error) {
         if self.instances.life().cut.is_cancelled() {
             return;
@@ -348,8 +353,8 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Resolves when nobody waits for the answer any more and `deadline` has passed. Whoever waits gives up by a timer that
-/// ends no later, so most requests need no second one.
+/// Resolves when the receiver of the answer is gone and `deadline` has passed. A waiting receiver gives up at that time
+/// by its own timer, so most requests need no second timer.
 async fn abandoned(answer: &mut oneshot::Sender<Answer>, deadline: Instant) {
     answer.closed().await;
     tokio::time::sleep_until(deadline.into()).await;

@@ -1,5 +1,5 @@
-//! Heads that make no sense, refused before anyone acts upon them, in every version of HTTP alike; and the scheme and
-//! authority that a component is told.
+//! Checks the heads of requests in the same way for all versions of HTTP, before they are acted upon. Completes the
+//! scheme and the authority for components.
 
 use http::header::{EXPECT, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -7,11 +7,11 @@ use http::{HeaderValue, Method, Request, Uri, Version};
 
 use super::problem::Problem;
 
-/// Checks the head of a request, and gives its target the scheme and the authority that it is for: HTTP/1.1 names the
-/// one nowhere and the other in `Host` only.
+/// Checks the head of a request, and adds scheme and authority to its target. HTTP/1.1 does not send the scheme, and
+/// sends the authority only in `Host`.
 ///
 /// # Errors
-/// The head makes no sense; the problem says why.
+/// The head is malformed or asks for something that is not supported; the problem says what.
 pub(crate) fn complete<B>(request: &mut Request<B>) -> Result<(), Problem> {
     let is_http_2 = request.version() == Version::HTTP_2;
     if is_http_2 && request.headers().values().any(has_space_around) {
@@ -19,7 +19,7 @@ pub(crate) fn complete<B>(request: &mut Request<B>) -> Result<(), Problem> {
             "a header's value begins or ends with white space",
         ));
     }
-    // Nobody is connected to anything from here. Other methods are the components' to refuse.
+    // The host is no forward proxy. Other methods are passed to components, which may refuse them.
     if request.method() == Method::CONNECT {
         return Err(Problem::MethodNotServed);
     }
@@ -44,7 +44,8 @@ pub(crate) fn complete<B>(request: &mut Request<B>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether a target is of this kind of server, and has nothing that must be percent-encoded (RFC 9112, section 3.2).
+/// Checks that a target is one of an origin server, and that no character in it needs percent-encoding (RFC 9112,
+/// section 3.2).
 fn check_target(target: &Uri) -> Result<(), Problem> {
     match (target.scheme_str(), target.authority()) {
         (Some("http" | "https"), _) | (None, None) => {}
@@ -62,14 +63,16 @@ fn check_target(target: &Uri) -> Result<(), Problem> {
     Ok(())
 }
 
-/// RFC 9113, section 8.2.1: such a field makes its message malformed. In HTTP/1.1 the space is none of the value's.
+/// Whether a value has white space at its ends. RFC 9113, section 8.2.1, calls such a field malformed. In HTTP/1.1 this
+/// white space is not part of the value.
 fn has_space_around(value: &HeaderValue) -> bool {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let value = value.as_bytes();
     is_space(value.first()) || is_space(value.last())
 }
 
-/// Whom a request is for: its target says so, or else its `Host` (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
+/// The host and port that a request is for, from its target or else from `Host` (RFC 9112, section 3.2; RFC 9113,
+/// section 8.3.1).
 fn authority<B>(request: &Request<B>) -> Result<Authority, Problem> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next();
@@ -85,7 +88,7 @@ fn authority<B>(request: &Request<B>) -> Result<Authority, Problem> {
         }
         (_, Some(target), _) => checked(target.clone()),
         (_, None, Some(host)) => Ok(host),
-        // Only HTTP/1.0 may leave it out.
+        // HTTP/1.0 allows a request without `Host`.
         (Version::HTTP_10, None, None) => Ok(Authority::from_static("localhost")),
         (_, None, None) => Err(Problem::Malformed("there is no authority")),
     }
@@ -97,13 +100,14 @@ fn read(host: &HeaderValue) -> Result<Authority, Problem> {
         .and_then(checked)
 }
 
-/// Nobody is let in by a user's name in an address, which only serves to deceive. A port is a number, or nothing.
+/// Checks an authority. User names in it are refused, because their only use is to deceive people. The port must be a
+/// number, or be empty.
 fn checked(authority: Authority) -> Result<Authority, Problem> {
     let text = authority.as_str();
     let host = authority.host();
     let port = text.strip_prefix(host).unwrap_or_default();
     let port = port.strip_prefix(':').unwrap_or(port);
-    // A sign before it would parse too.
+    // This check is needed because `parse` also accepts a sign before the number.
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     let is_port = port.is_empty() || (is_number && port.parse::<u16>().is_ok());
     if host.is_empty() || text.contains('@') || !is_port {

@@ -1,6 +1,6 @@
-//! HTTP messages as fields: what a head may look like, what a request is called, and the problems that clients are told.
+//! Rules about HTTP messages: the form of a head, the id of a request, and the problems that clients are told.
 //!
-//! Here live rules that can be tested with literals, most of them from an RFC. Nothing here holds a connection, waits, or
+//! The rules can be tested with literals, and most of them come from an RFC. Nothing here holds a connection, waits, or
 //! keeps anything between two requests.
 
 pub(crate) mod head;

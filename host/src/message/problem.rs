@@ -1,4 +1,5 @@
-//! Errors that the host answers itself, in the same form as the components': RFC 9457, with `error` repeating `detail`.
+//! The errors that the host answers itself, in the same form as those of components: RFC 9457, with `error` repeating
+//! `detail`.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
@@ -7,10 +8,10 @@ use http_body_util::{BodyExt, Full};
 pub(crate) use store_server::problem::{MEDIA_TYPE, body};
 use wasmtime_wasi_http::WasiBody;
 
-/// Why the host, not a component, answers a request.
+/// Why the host, and not a component, answers a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// What is wrong with its head or its body.
+    /// The head or the body is malformed. The text says how.
     Malformed(&'static str),
     HeadTooSlow,
     NoRoute,
@@ -24,18 +25,18 @@ pub(crate) enum Problem {
     ClientConnections,
     /// One client has as many requests in flight as it may.
     ClientBusy,
-    /// Bodies of one client wait, as much as may.
+    /// Bodies of one client that wait are as large as they may be.
     ClientBodies,
-    /// Bodies of all clients wait, as much as may.
+    /// Bodies of all clients that wait are as large as they may be.
     AllBodies,
     Overloaded,
     TimedOut,
     ComponentFailed,
-    /// A database of the app can't be reached, or takes no writes. Said to who asks for that alone.
+    /// A database of the app can't be reached, or takes no writes. Only the readiness check is answered with this.
     NotReady,
 }
 
-/// All that a [`Problem`] is counted as.
+/// The reasons under which problems are counted.
 pub(crate) const REASONS: [&str; 15] = [
     "malformed",
     "no_route",
@@ -55,7 +56,7 @@ pub(crate) const REASONS: [&str; 15] = [
 ];
 
 impl Problem {
-    /// What it is counted as: one of [`REASONS`].
+    /// The reason under which this problem is counted: one of [`REASONS`].
     pub(crate) fn reason(self) -> &'static str {
         REASONS[match self {
             Self::Malformed(_) => 0,
@@ -93,7 +94,7 @@ impl Problem {
         }
     }
 
-    /// What the client is told.
+    /// The text for the client.
     pub(crate) fn detail(self) -> String {
         match self {
             Self::Malformed(what) => what.into(),
@@ -119,7 +120,7 @@ impl Problem {
         }
     }
 
-    /// The answer to the request `request_id`.
+    /// The answer to the request with the id `request_id`.
     pub(crate) fn response(self, request_id: &str) -> Response<WasiBody> {
         let status = self.status();
         let mut response = Response::new(full(body(status, &self.detail(), request_id)));
@@ -139,7 +140,7 @@ impl Problem {
     }
 }
 
-/// A body that is known as a whole.
+/// A body whose bytes are all known.
 pub(crate) fn full(body: impl Into<Bytes>) -> WasiBody {
     Full::new(body.into())
         .map_err(|never| match never {})

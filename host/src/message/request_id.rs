@@ -3,19 +3,19 @@
 use http::{HeaderMap, HeaderValue};
 use store_server::request_id::{REQUEST_ID, given, new_id};
 
-/// An id that can stand in a header and in a log line.
+/// A request id that is valid in a header and in a log line.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// Takes over the id that came with a request, if it can stand in a log line, or makes one.
+    /// The id that came with a request, if it is valid in a log line, or else a new one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        // A copy: the value itself would keep all that was read with it.
+        // The id is copied, because the original value would keep the whole read buffer alive.
         let copy = given(headers).and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
         Self(copy.unwrap_or_else(new_id))
     }
 
-    /// A new id that begins with `prefix`, which can stand in a header.
+    /// A new id that begins with `prefix`, which must be valid in a header.
     pub(crate) fn made(prefix: &'static str) -> Self {
         let id = new_id();
         let prefixed = [prefix.as_bytes(), id.as_bytes()].concat();

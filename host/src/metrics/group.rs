@@ -1,4 +1,4 @@
-//! What is counted of the MySQL servers that `--mysql-members` names.
+//! Metrics of the MySQL servers that `--mysql-members` names.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use prometheus::{IntCounter, IntGaugeVec};
 
 use super::Declare;
 
-/// What is counted of all members, for whatever database.
+/// The metrics of all members, for all databases.
 #[derive(Clone)]
 pub(super) struct GroupFamilies {
     fit: IntGaugeVec,
@@ -39,7 +39,8 @@ impl GroupFamilies {
         })
     }
 
-    /// Those of one database. A reload begins anew with the same members, and changes nothing by that.
+    /// The metrics of the members that hold one database. A reload calls this again with the same members, which
+    /// changes no metric.
     pub(super) fn of(&self, database: &str, members: Vec<String>) -> GroupMetrics {
         GroupMetrics {
             families: self.clone(),
@@ -49,7 +50,7 @@ impl GroupFamilies {
     }
 }
 
-/// What is counted of the members that hold one database.
+/// The metrics of the members that hold one database.
 pub(crate) struct GroupMetrics {
     families: GroupFamilies,
     database: String,
@@ -57,7 +58,7 @@ pub(crate) struct GroupMetrics {
 }
 
 impl GroupMetrics {
-    /// The members are these from now on. Nothing is said of those that were, and are none any more.
+    /// Replaces the list of members. The series of members that are no longer listed are removed.
     pub(crate) fn members_are(&mut self, members: Vec<String>) {
         let before = std::mem::replace(&mut self.members, members);
         for member in before
@@ -65,13 +66,13 @@ impl GroupMetrics {
             .filter(|before| !self.members.contains(before))
         {
             let labels = [&self.database, member];
-            // They are not there if it was never looked at.
+            // Removing fails if the member was never checked, because then it has no series.
             _ = self.families.fit.remove_label_values(&labels);
             _ = self.families.writer.remove_label_values(&labels);
         }
     }
 
-    /// A member takes writes, or doesn't.
+    /// Shows whether a member takes writes.
     pub(crate) fn member_is_fit(&self, member: &str, is_fit: bool) {
         let labels = [&self.database, member];
         self.families
@@ -81,8 +82,8 @@ impl GroupMetrics {
         self.families.writer.with_label_values(&labels);
     }
 
-    /// This member is the writer now, or none is. Said again and again: another group of the same database, as a reload
-    /// that is refused makes one, may have said something else.
+    /// Shows which member is the writer, or that none is. This is called after each check, because another group of the
+    /// same database may have shown something else: a refused reload makes one for a moment.
     pub(crate) fn writer_is(&self, writer: Option<&str>) {
         for member in &self.members {
             let labels = [&self.database, member];

@@ -1,4 +1,4 @@
-//! What the console draws of the host's metrics.
+//! The host's metrics that the console charts.
 
 use store_server::console::{FAILED, Panel, Reading};
 

@@ -1,8 +1,8 @@
 //! Every metric of the host, declared once. `docs/METRICS.md` explains them to operators.
 //!
-//! `requests` has the metrics of requests by route, `swaps` those of changes by component, `trials` those of canaries and
-//! roll-outs, `pool` those of the MySQL pools, `group` those of MySQL servers with the same data, `outbound` those of
-//! what components ask MySQL and Redis for; the rest is here. `history` says which of them the console draws. Nothing
+//! `requests` has the metrics of requests by route, `swaps` those of changes by component, `trials` those of canaries
+//! and roll-outs, `pool` those of the MySQL pools, `group` those of MySQL servers with the same data, `outbound` those
+//! of components' calls to MySQL and Redis; the others are here. `history` lists those that the console charts. Nothing
 //! here decides anything, and no other room declares a metric.
 
 mod group;
@@ -33,7 +33,8 @@ pub(crate) use self::requests::{MethodMetrics, RequestMetrics, RouteMetrics};
 pub(crate) use self::swaps::{GenerationRow, SwapMetrics};
 pub(crate) use self::trials::{MirrorMetrics, TrialMetrics, TrialVecs};
 
-/// Bounds in seconds for requests: a cached report takes under a millisecond, a limit is usually 30 s.
+/// The bucket bounds of request histograms, in seconds. A cached report takes less than a millisecond, and the usual
+/// limit is 30 s.
 const REQUEST_SECONDS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
@@ -52,21 +53,21 @@ pub(crate) struct Metrics {
     outbound: OutboundVecs,
     pool: PoolVecs,
     group: GroupFamilies,
-    /// Requests, by route.
+    /// Metrics of requests, by route.
     pub(crate) requests: Arc<RequestMetrics>,
-    /// Swaps and generations.
+    /// Metrics of swaps and generations.
     pub(crate) swaps: SwapMetrics,
-    /// Canaries, mirrorings and roll-outs.
+    /// Metrics of canaries, mirrorings and roll-outs.
     pub(crate) trials: TrialVecs,
-    /// Spans on their way to a receiver.
+    /// Counters of trace spans on their way to a receiver.
     pub(crate) spans: SpanCounters,
 }
 
 impl Metrics {
-    /// Declares and registers everything.
+    /// Declares and registers all metrics.
     ///
     /// # Errors
-    /// Two metrics have one name, which is a mistake in this room.
+    /// Two metrics have the same name, which is a bug in this room.
     pub(crate) fn new() -> prometheus::Result<Arc<Self>> {
         let registry = registry()?;
         let declare = Declare::new(&registry);
@@ -120,7 +121,8 @@ impl Metrics {
         Ok(Arc::new(metrics))
     }
 
-    /// Makes series visible before anything is counted: an alert sees an increase only if there was a value before it.
+    /// Creates series before anything is counted, because an alert sees an increase only if there was a value before
+    /// it.
     fn announce(&self) {
         for outcome in ["rebuilt", "unchanged", "elsewhere", "failed"] {
             self.refreshes.with_label_values(&[outcome]);
@@ -130,17 +132,17 @@ impl Metrics {
         }
     }
 
-    /// All metrics, as a scraper wants them.
+    /// All metrics in the scraper's format.
     pub(crate) fn render(&self, format: Format) -> prometheus::Result<String> {
         render(&self.registry, &[self.requests.timings()], format)
     }
 
-    /// All metrics, for whoever takes samples of them.
+    /// The registry of all metrics, from which the console takes samples.
     pub(crate) fn registry(&self) -> Registry {
         self.registry.clone()
     }
 
-    /// Makes the series of a component visible before its first request, so that rates start at zero.
+    /// Creates the series of a component before its first request, so that rates start at zero.
     pub(crate) fn announce_component(&self, component: &str) {
         self.instances.with_label_values(&[component]);
         self.requests.announce(component);
@@ -150,10 +152,10 @@ impl Metrics {
         self.trials.announce(component);
     }
 
-    /// Shows the digest of the component that serves, in place of the one `before`.
+    /// Shows the digest of the component that serves, in the place of the digest `before`.
     pub(crate) fn component_serves(&self, component: &str, before: Option<&str>, digest: &str) {
         if let Some(before) = before.filter(|before| *before != digest) {
-            // Absent only if it never served.
+            // Removing fails only if that version never served.
             _ = self
                 .component_info
                 .remove_label_values(&[component, before]);
@@ -163,9 +165,9 @@ impl Metrics {
             .set(1);
     }
 
-    /// Removes the digest of a component that serves no longer.
+    /// Removes the digest of a component that no longer serves.
     pub(crate) fn component_left(&self, component: &str, digest: &str) {
-        // Absent only if it never served.
+        // Removing fails only if that version never served.
         _ = self
             .component_info
             .remove_label_values(&[component, digest]);
@@ -184,22 +186,22 @@ impl Metrics {
         self.outbound.redis_error(component);
     }
 
-    /// Counts something that a component asked for and the host refused.
+    /// Counts a refused call of a component to MySQL or Redis.
     pub(crate) fn refuse_outbound(&self, component: &str, refusal: Refusal) {
         self.outbound.refuse(component, refusal);
     }
 
-    /// The counters of what one component's Redis connections keep near.
+    /// The counters of one component's reads of keys that may be kept near.
     pub(crate) fn redis_near(&self, component: &str) -> NearMetrics {
         self.outbound.near(component)
     }
 
-    /// The counter of one component's scripts in Redis that were ended.
+    /// The counter of one component's Redis scripts that were ended.
     pub(crate) fn redis_scripts_ended(&self, component: &str) -> IntCounter {
         self.outbound.scripts_ended(component)
     }
 
-    /// Counts a refresh; `seconds` is absent when another host did it.
+    /// Counts a refresh; `seconds` is absent if this host did not carry it out, or failed.
     pub(crate) fn refresh(&self, outcome: &str, seconds: Option<f64>) {
         self.refreshes.with_label_values(&[outcome]).inc();
         if let Some(seconds) = seconds {
@@ -208,17 +210,17 @@ impl Metrics {
         }
     }
 
-    /// Makes a reason for a refusal visible before it is counted.
+    /// Creates the series of a refusal's reason before it is counted.
     pub(crate) fn announce_refusal(&self, reason: &str) {
         self.refusals.with_label_values(&[reason]);
     }
 
-    /// Counts a request or a connection that was refused.
+    /// Counts a refused request or connection.
     pub(crate) fn refused(&self, reason: &str) {
         self.refusals.with_label_values(&[reason]).inc();
     }
 
-    /// Counts a proxy that was told to forget, or could not be.
+    /// Counts a proxy that was told to purge its cache, or could not be told.
     pub(crate) fn purge(&self, result: &str) {
         self.purges.with_label_values(&[result]).inc();
     }
@@ -228,7 +230,7 @@ impl Metrics {
         self.pool.of(component)
     }
 
-    /// The metrics of MySQL servers that hold the same data, in a database of this name.
+    /// The metrics of the MySQL servers that hold the same data, in the database with this name.
     pub(crate) fn mysql_group(&self, database: &str, members: Vec<String>) -> GroupMetrics {
         self.group.of(database, members)
     }

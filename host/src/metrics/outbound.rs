@@ -1,4 +1,4 @@
-//! Metrics of the commands that components send to Redis, and of what the host refuses them.
+//! Metrics of the commands that components send to Redis, and of the calls to MySQL and Redis that the host refuses.
 
 use prometheus::{IntCounter, IntCounterVec};
 
@@ -37,7 +37,7 @@ impl OutboundVecs {
         })
     }
 
-    /// Makes the series of a component visible before anything is counted.
+    /// Creates the series of a component before anything is counted.
     pub(super) fn announce(&self, component: &str) {
         self.redis_errors.with_label_values(&[component]);
         self.scripts_ended(component);
@@ -72,18 +72,18 @@ impl OutboundVecs {
     }
 }
 
-/// Why the host refuses what a component asks for.
+/// Why the host refuses a call of a component to MySQL or Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The address is not one, or not among the allowed ones.
+    /// The address is not valid, or not allowed.
     Address,
-    /// A command of Redis that would block, switch or subscribe.
+    /// A Redis command that would block, switch or subscribe the connection.
     Command,
     /// The component uses too many addresses at once.
     Pools,
     /// A row or an answer is larger than the host holds for the component.
     Size,
-    /// What the host holds for the component already leaves no room.
+    /// The host already holds so much for the component that there is no room.
     Full,
 }
 
@@ -107,7 +107,7 @@ impl Refusal {
     }
 }
 
-/// Counters of reads of the keys that one component asks to be kept near.
+/// Counters of one component's reads of keys that may be kept near.
 pub(crate) struct NearMetrics {
     pub(crate) hits: IntCounter,
     pub(crate) misses: IntCounter,

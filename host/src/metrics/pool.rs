@@ -1,10 +1,10 @@
-//! Metrics of each component's pools of connections to MySQL.
+//! Metrics of each component's MySQL connection pools.
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::{Declare, GaugeGuard};
 
-/// Bounds in seconds for the wait for a pooled connection: none at all, up to the usual limit of 2 s.
+/// The bucket bounds of the wait for a pooled connection, in seconds: from no wait to the usual limit of 2 s.
 const WAIT_SECONDS: [f64; 8] = [0.0001, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
 
 pub(super) struct PoolVecs {

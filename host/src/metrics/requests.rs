@@ -1,4 +1,4 @@
-//! Metrics of requests. The series of a route are looked up once for each method and each status, not for every request.
+//! Metrics of requests. The series of a route are looked up once for each method and status, not for each request.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use store_server::trace::Span;
 
 use super::{Declare, GaugeGuard, REQUEST_SECONDS};
 
-/// The calls that the course counts, by method and route.
+/// The calls that the course demands counters for: the counter's name, the method and the route.
 const COURSE_COUNTERS: [(&str, &str, &str); 3] = [
     ("orders_total", "POST", "/orders"),
     (
@@ -22,12 +22,12 @@ const COURSE_COUNTERS: [(&str, &str, &str); 3] = [
     ("best_sellers_total", "GET", "/orders/reports/best-sellers"),
 ];
 
-/// The methods that become labels. Anyone can invent others, so the last stands for all of them.
+/// The methods that become labels. Clients can invent others, so the last label stands for all other methods.
 const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other",
 ];
 
-/// Statuses that alerts watch. Their series are there before the first such answer, which would be no increase otherwise.
+/// Statuses that alerts watch. Their series are created at once, because an alert sees no increase in a new series.
 const FAILURES: [u16; 3] = [500, 503, 504];
 
 /// The metrics of the requests to all routes.
@@ -35,7 +35,7 @@ pub(crate) struct RequestMetrics {
     answered: IntCounterVec,
     seconds: Timings,
     in_flight: IntGaugeVec,
-    /// Counters, each with the method and the route of the calls that it counts.
+    /// Counters of the course, each with the method and the route of the calls that it counts.
     course: Vec<(IntCounter, &'static str, &'static str)>,
 }
 
@@ -62,12 +62,12 @@ impl RequestMetrics {
         })
     }
 
-    /// The histograms that have exemplars.
+    /// The histograms with exemplars.
     pub(super) fn timings(&self) -> &Timings {
         &self.seconds
     }
 
-    /// Makes the series of a component visible before its first request.
+    /// Creates the series of a component before its first request.
     pub(super) fn announce(&self, component: &str) {
         self.in_flight.with_label_values(&[component]);
     }
@@ -90,7 +90,7 @@ pub(crate) struct RouteMetrics {
     all: Arc<RequestMetrics>,
     component: String,
     route: String,
-    /// One for each of [`METHODS`], from its first request on.
+    /// The series by method, in the order of [`METHODS`]; each is created at its first request.
     by_method: [OnceLock<Arc<MethodMetrics>>; METHODS.len()],
 }
 
@@ -104,7 +104,7 @@ impl RouteMetrics {
         }
     }
 
-    /// The series of the requests with `method`.
+    /// The series of requests with `method`.
     pub(crate) fn of(&self, method: &Method) -> &Arc<MethodMetrics> {
         let usual = METHODS.iter().position(|usual| *usual == method.as_str());
         let index = usual.unwrap_or(METHODS.len() - 1);
@@ -146,23 +146,23 @@ pub(crate) struct MethodMetrics {
     component: String,
     route: Arc<str>,
     method: &'static str,
-    /// Set if the course counts these calls.
+    /// Present if the course demands a counter for these calls.
     calls: Option<IntCounter>,
     in_flight: IntGauge,
     seconds: Timing,
-    /// A counter for each status that was ever answered, and for [`FAILURES`]; these are few.
+    /// A counter for each status that was answered so far, and for [`FAILURES`]. They are few.
     by_status: RwLock<Vec<(u16, IntCounter)>>,
 }
 
 impl MethodMetrics {
-    /// Counts a client's call, if it is one that the course counts.
+    /// Counts a client's call, if the course demands a counter for it.
     pub(crate) fn count_call(&self) {
         if let Some(calls) = &self.calls {
             calls.inc();
         }
     }
 
-    /// The route, by its pattern.
+    /// The pattern of the route.
     pub(crate) fn route(&self) -> &Arc<str> {
         &self.route
     }
@@ -172,7 +172,7 @@ impl MethodMetrics {
         GaugeGuard::new(self.in_flight.clone())
     }
 
-    /// Counts a request that has ended, with this root of its trace.
+    /// Counts a request that has ended. `root` is the root span of its trace.
     pub(crate) fn leave(&self, status: u16, took: Duration, root: &Span) {
         root.measure(&self.seconds, took);
         let known = self.by_status.read();
@@ -184,7 +184,7 @@ impl MethodMetrics {
         let labels = [&*self.component, &self.route, self.method, &status_label];
         let answered = self.all.answered.with_label_values(&labels);
         answered.inc();
-        // Two requests that get here at once add it twice, which does no harm.
+        // Two requests that get here at the same time add the counter twice, which does no harm.
         let mut known = self.by_status.write();
         known.push((status, answered));
     }

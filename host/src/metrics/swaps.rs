@@ -7,13 +7,13 @@ use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
 
 use super::Declare;
 
-/// Bounds in seconds for compiling and swapping: milliseconds from the cache, seconds under load.
+/// The bucket bounds for compiling and swapping, in seconds: milliseconds with a cache hit, seconds under load.
 const SWAP_SECONDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
-/// Values of the label `state`.
+/// The values of the label `state`.
 const STATES: [&str; 4] = ["live", "canary", "draining", "kept"];
 
-/// Values of the label `result`: a change is made, fails at a step, or is refused.
+/// The values of the label `result`: the change that was made, the step that failed, or the reason for a refusal.
 const RESULTS: [&str; 21] = [
     "swapped",
     "canary",
@@ -47,13 +47,13 @@ pub(crate) struct SwapMetrics {
     alive: Mutex<GenerationVecs>,
 }
 
-/// Written anew at each scrape, from what is alive then, so that no series outlives its generation.
+/// Written anew at each scrape, so that no series outlives its generation.
 struct GenerationVecs {
     generations: IntGaugeVec,
     in_flight: IntGaugeVec,
 }
 
-/// One generation as a scrape shows it.
+/// One generation in a scrape.
 pub(crate) struct GenerationRow<'a> {
     pub(crate) component: &'a str,
     pub(crate) generation: u64,
@@ -110,7 +110,7 @@ impl SwapMetrics {
         self.freed.with_label_values(&[component]);
     }
 
-    /// Counts what came of a change.
+    /// Counts the outcome of a change.
     pub(crate) fn tried(&self, component: &str, result: &str) {
         self.swaps.with_label_values(&[component, result]).inc();
     }
@@ -131,7 +131,7 @@ impl SwapMetrics {
         self.freed.with_label_values(&[component]).inc();
     }
 
-    /// Replaces the gauges of all generations, and calls `then` before anyone else can.
+    /// Replaces the gauges of all generations, and calls `then` before any other caller can replace them.
     pub(crate) fn show_alive<'a, R>(
         &self,
         alive: impl Iterator<Item = GenerationRow<'a>>,

@@ -7,13 +7,13 @@ use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec};
 
 use super::{Declare, REQUEST_SECONDS};
 
-/// Statuses of a trial's answers by their first digit. No component answers with 1xx.
+/// The classes of the statuses in a trial. No component answers with 1xx.
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
-/// Values of the label `result` of a copy: what became of it.
+/// The values of the label `result` of a copy, which are its outcomes.
 const COPIES: [&str; 4] = ["same", "different", "failed", "dropped"];
 
-/// Values of the label `what`: in what the answer to a copy differed.
+/// The values of the label `what`: the part in which the answer to a copy differed.
 const DIFFERENCES: [&str; 3] = ["status", "header", "body"];
 
 /// The metrics of all trials.
@@ -79,7 +79,7 @@ impl TrialVecs {
         self.mirror(component);
     }
 
-    /// Shows what a canary answers from now on.
+    /// Shows the share of the requests that a canary gets from now on.
     pub(crate) fn show_share(&self, component: &str, share: f64) {
         self.share.with_label_values(&[component]).set(share);
     }
@@ -89,12 +89,12 @@ impl TrialVecs {
         self.phases.with_label_values(&[component, "passed"]).inc();
     }
 
-    /// Counts one after which a version was withdrawn.
+    /// Counts a phase of a roll-out after which the version was withdrawn.
     pub(crate) fn phase_failed(&self, component: &str) {
         self.phases.with_label_values(&[component, "failed"]).inc();
     }
 
-    /// The series of a mirroring.
+    /// The series of one mirroring.
     pub(crate) fn mirror(&self, component: &str) -> MirrorMetrics {
         MirrorMetrics {
             copies: COPIES.map(|result| self.copies.with_label_values(&[component, result])),
@@ -107,7 +107,7 @@ impl TrialVecs {
         self.retries.with_label_values(&[component]).inc();
     }
 
-    /// What one of two live generations counts until [`TrialVecs::end_trial`].
+    /// The series of one of two live generations, until [`TrialVecs::end_trial`] removes them.
     pub(crate) fn trial(&self, component: &str, generation: &str) -> TrialMetrics {
         TrialMetrics {
             requests: CLASSES.map(|class| {
@@ -118,7 +118,7 @@ impl TrialVecs {
         }
     }
 
-    /// Takes the series of a generation away. A request that still counts does so unseen.
+    /// Removes the series of a generation. A request that ends later still counts, but is not shown.
     pub(crate) fn end_trial(&self, component: &str, generation: &str) {
         for class in CLASSES {
             _ = self
@@ -150,12 +150,12 @@ pub(crate) struct MirrorMetrics {
 }
 
 impl MirrorMetrics {
-    /// Counts what became of a copy, by its place in [`COPIES`].
+    /// Counts the outcome of a copy, by its index in [`COPIES`].
     pub(crate) fn compared(&self, result: usize) {
         self.copies[result].inc();
     }
 
-    /// Counts a difference, by its place in [`DIFFERENCES`].
+    /// Counts a difference, by its index in [`DIFFERENCES`].
     pub(crate) fn differed(&self, what: usize) {
         self.differences[what].inc();
     }

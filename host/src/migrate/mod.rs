@@ -1,5 +1,5 @@
-//! Numbered SQL files, applied once each and recorded in the database. `schema` compares the record with them. Nothing
-//! here is called for a request, and nothing that serves applies a migration.
+//! Database migrations: numbered SQL files, each applied once and recorded in the database. `schema` compares the
+//! record with the files. Requests do not use this room, and a serving host applies no migration.
 
 mod schema;
 
@@ -15,7 +15,7 @@ pub(crate) use schema::{check, last_applied};
 
 use schema::newest;
 
-/// In order; a file that was released is never changed, only followed by another.
+/// The migrations in their order. A released file is never changed; a change is a new file.
 const MIGRATIONS: [(u32, &str, &str); 6] = [
     (1, "store", include_str!("../../migrations/0001-store.sql")),
     (
@@ -45,7 +45,7 @@ const MIGRATIONS: [(u32, &str, &str); 6] = [
     ),
 ];
 
-/// Held while migrating, so that of several processes one does it. Seconds.
+/// How long to wait, in seconds, for the lock that lets only one process migrate a database at a time.
 const LOCK_WAIT_SECONDS: u32 = 60;
 
 const RECORD: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -54,43 +54,43 @@ const RECORD: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci";
 
-/// What a statement of a migration is answered that an earlier start has carried out before it was stopped: the table, the
-/// column or the key is there, or what was to go has gone. Each statement is done whole or not at all.
+/// The errors of a statement that an earlier, interrupted run has already carried out: the table, column or key exists,
+/// or what it drops does not exist. Each statement is carried out completely or not at all.
 const DONE_BEFORE: [u16; 5] = [1050, 1051, 1060, 1061, 1091];
 
-/// Why the database could not be brought up to date.
+/// Why the migration of a database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// The URL itself.
+    /// The URL is wrong.
     #[error("--mysql-url: {0}; write mysql://user:password@host:port/database")]
     Url(String),
-    /// The files of the TLS settings.
+    /// A file of the TLS settings is wrong.
     #[error("{0}")]
     Tls(String),
     /// The server can't be reached or refuses.
     #[error("MySQL at {address}: {source}; check that it runs, and the user, password and rights")]
     Server {
-        /// Host and port.
+        /// The host and port.
         address: String,
-        /// What the driver says.
+        /// The driver's error.
         source: mysql_async::Error,
     },
-    /// Another process migrates and does not finish.
+    /// Another process is migrating and does not finish.
     #[error(
         "MySQL at {0}: another process has been migrating this database for {LOCK_WAIT_SECONDS} s"
     )]
     Locked(String),
-    /// A newer `store-host` was here before.
+    /// A newer `store-host` has migrated the database.
     #[error("{0}")]
     Newer(NotOurSchema),
-    /// A migration failed. Those before it stay applied.
+    /// A migration failed. The migrations before it stay applied.
     #[error("migration {version:04}-{name}: {source}")]
     Migration {
-        /// Its number.
+        /// The number of the migration.
         version: u32,
-        /// Its name.
+        /// The name of the migration.
         name: &'static str,
-        /// What the driver says.
+        /// The driver's error.
         source: mysql_async::Error,
     },
 }
@@ -106,11 +106,11 @@ impl MigrateError {
     }
 }
 
-/// Creates the database if it is missing and applies what it has not seen. Returns the names of what was applied.
+/// Creates the database if it is missing, and applies the migrations that are missing there. Returns their names.
 ///
 /// # Errors
-/// See [`MigrateError`]. DDL commits by itself in MySQL: a migration that fails half-way stays half applied, and the next
-/// start goes on with it.
+/// See [`MigrateError`]. DDL commits by itself in MySQL: a migration that fails half-way stays half applied, and the
+/// next run continues it.
 pub async fn migrate(url: &str, tls: &MysqlTls) -> Result<Vec<String>, MigrateError> {
     let tls = Tls::load(&tls.settings()).map_err(MigrateError::Tls)?;
     let backend = Backend::parse(url, Kind::Mysql).map_err(MigrateError::Url)?;
@@ -124,7 +124,7 @@ pub async fn migrate(url: &str, tls: &MysqlTls) -> Result<Vec<String>, MigrateEr
     };
     let opened = connect(&backend, &tls, database).await;
     let mut conn = opened.map_err(server)?;
-    // The lock is the session's: it ends with the connection, however this function ends.
+    // The lock belongs to the session, so it ends with the connection, however this function ends.
     let locked: Option<Option<i64>> = conn
         .exec_first(
             "SELECT GET_LOCK(CONCAT('store-migrate-', DATABASE()), ?)",
@@ -162,7 +162,7 @@ pub async fn migrate(url: &str, tls: &MysqlTls) -> Result<Vec<String>, MigrateEr
 }
 
 async fn connect(backend: &Backend, tls: &Tls, database: &str) -> mysql_async::Result<Conn> {
-    // What it answers is small.
+    // The answers are small, so the connection needs no room for large ones.
     let server = Server::alone(&backend.without_database(), tls, 0);
     let mut conn = server.connect().await?;
     let name = database.replace('`', "``");
@@ -175,7 +175,7 @@ async fn connect(backend: &Backend, tls: &Tls, database: &str) -> mysql_async::R
 async fn apply(conn: &mut Conn, version: u32, name: &str, sql: &str) -> mysql_async::Result<()> {
     for statement in statements(sql) {
         match conn.query_drop(statement).await {
-            // In an empty database there is nothing that a first migration may find: it would be somebody else's.
+            // The first migration needs an empty database. A table that it finds there belongs to somebody else.
             Err(mysql_async::Error::Server(error))
                 if version > 1 && DONE_BEFORE.contains(&error.code) => {}
             outcome => outcome?,
@@ -188,7 +188,7 @@ async fn apply(conn: &mut Conn, version: u32, name: &str, sql: &str) -> mysql_as
     .await
 }
 
-/// The statements of a file, without comment lines. Our migrations hold no `;` inside a string.
+/// The statements of a file, without comment lines. Our migrations have no `;` inside a string.
 fn statements(sql: &str) -> Vec<String> {
     let code: Vec<&str> = sql
         .lines()

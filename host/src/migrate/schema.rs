@@ -1,4 +1,4 @@
-//! Which migration a database has come to, and whether that is the one that this program is made for.
+//! Checks whether the database has the migrations that this program is made for.
 
 use mysql_async::prelude::Queryable;
 
@@ -11,11 +11,11 @@ const NO_SUCH_TABLE: u16 = 1146;
 /// `ER_TABLEACCESS_DENIED_ERROR`.
 const DENIED: u16 = 1142;
 
-/// The tables of a database are those of another version of this program.
+/// The tables of the database are those of another version of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the database has schema {found}, and this store-host is made for {}: {}", newest(), self.advice())]
 pub struct NotOurSchema {
-    /// The last migration that was applied; 0 if none was.
+    /// The number of the last migration in the database; 0 if there is none.
     pub(super) found: u32,
 }
 
@@ -29,15 +29,15 @@ impl NotOurSchema {
     }
 }
 
-/// The schema that this program is made for.
+/// The number of the last migration that this program has.
 pub(super) fn newest() -> u32 {
     MIGRATIONS.len() as u32
 }
 
-/// Compares the database's last migration with ours.
+/// Compares the last migration in the database with that of this program.
 ///
 /// # Errors
-/// It is another.
+/// The two differ.
 pub(crate) fn check(last_applied: Option<u32>) -> Result<(), NotOurSchema> {
     match last_applied.unwrap_or_default() {
         found if found == newest() => Ok(()),
@@ -45,7 +45,7 @@ pub(crate) fn check(last_applied: Option<u32>) -> Result<(), NotOurSchema> {
     }
 }
 
-/// The last migration that was applied to the database of `server`; none if it has no record of any.
+/// The number of the last migration in the database of `server`; `None` if no migration is recorded there.
 ///
 /// # Errors
 /// The server can't be reached or refuses.
@@ -56,7 +56,7 @@ pub(crate) async fn last_applied(server: &Server) -> mysql_async::Result<Option<
         .await;
     let last = match last {
         Err(mysql_async::Error::Server(error)) if error.code == NO_SUCH_TABLE => None,
-        // A user that may not ask this is no reason to refuse the database.
+        // If the user may not read the record, the database is accepted.
         Err(mysql_async::Error::Server(error)) if error.code == DENIED => Some(newest()),
         last => last?.flatten(),
     };

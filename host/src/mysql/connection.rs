@@ -1,4 +1,4 @@
-//! A connection that a pool has lent, and how the pool gets it back: as it is if it is clean, otherwise after a clean-up in
+//! A connection on loan from a pool, and how it gets back there: as it is if it is clean, otherwise after a clean-up in
 //! the background, or not at all.
 
 use std::ops::{Deref, DerefMut};
@@ -21,38 +21,38 @@ use super::statement_span;
 use crate::clients::Permit;
 use crate::metrics::GaugeGuard;
 
-/// How long a server may take to notice by itself that we closed a connection.
+/// How long a server may take to notice by itself that the host has closed a connection.
 const ABANDONED: Duration = Duration::from_millis(100);
 
-/// A connection that belongs to a pool. Dropping it gives it back: at once if it is clean, otherwise after a clean-up in the
-/// background.
+/// A connection that belongs to a pool. Dropping it returns it to the pool: at once if it is clean, otherwise after a
+/// clean-up in the background.
 pub(crate) struct PooledConnection {
-    /// Taken by drop only.
+    /// `None` only while this is dropped.
     conn: Option<ListedConn>,
     pub(super) session: Session,
-    /// Set while a statement runs. It stays set if the statement is abandoned or the connection fails.
+    /// True while a statement runs. It stays true if the statement is abandoned or the connection fails.
     pub(super) broken: bool,
-    /// Whether no statement was run since it was taken out of the pool.
+    /// Whether no statement has run since the connection was taken out of the pool.
     is_untouched: bool,
-    /// Whether it was at rest in the pool before it was lent.
+    /// Whether the connection was idle in the pool before it was lent.
     has_rested: bool,
-    /// Whether the server has closed it.
+    /// Whether the server has closed the connection.
     is_closed: bool,
     generation: u64,
-    /// Where its statements belong to. Written by whoever has it lent.
+    /// The trace that the connection's statements belong to. Set by the borrower.
     pub(super) trace: Trace,
-    /// Whether its trace knows of a transaction.
+    /// Whether the current transaction has been recorded in its trace.
     is_transaction_traced: bool,
-    /// Taken by drop only.
+    /// `None` only while this is dropped.
     loan: Option<Loan>,
     pool: Arc<Pool>,
 }
 
-/// A clean connection that the server answers on, as far as is known.
+/// A clean connection that works, as far as the host knows.
 pub(super) enum LiveConn {
-    /// It was at rest.
+    /// It was idle in the pool.
     Rested(ListedConn),
-    /// It was opened for this.
+    /// It was just opened.
     Opened(ListedConn),
 }
 
@@ -64,7 +64,7 @@ impl LiveConn {
     }
 }
 
-/// What a lent connection holds of its pool until it is returned or closed.
+/// What a lent connection takes from its pool until it is returned or closed.
 pub(super) struct Loan {
     pub(super) _permit: Permit,
     pub(super) _in_use: GaugeGuard,
@@ -88,8 +88,8 @@ impl PooledConnection {
         }
     }
 
-    /// Notes that the connection can't be used any more. If the server has closed it, as a restart does, the resting ones are
-    /// discarded too.
+    /// Records that the connection can't be used any more. If the server has closed it, as a restart does, the idle
+    /// connections are discarded too.
     pub(super) fn fail(&mut self, error: &mysql_async::Error) {
         self.broken = true;
         if says_closed(error) {
@@ -98,19 +98,20 @@ impl PooledConnection {
         }
     }
 
-    /// Whether the next statement is the first in a transaction, and traced. Says so once.
+    /// Whether the next statement is the first of a traced transaction. Returns `true` only once.
     pub(super) fn begins_traced_transaction(&mut self) -> bool {
         self.trace.is_on()
             && self.session.in_transaction
             && !std::mem::replace(&mut self.is_transaction_traced, true)
     }
 
-    /// Whether it was at rest before it was lent, so that the server may have closed it meanwhile.
+    /// Whether the connection was idle before it was lent, so that the server may have closed it meanwhile.
     pub(super) fn has_rested(&self) -> bool {
         self.has_rested
     }
 
-    /// Whether it can't be used any more: an answer may be on the wire, or the session is not what it should be.
+    /// Whether the connection can't be used any more: an answer may still be on the wire, or the session is in an
+    /// unknown state.
     pub(super) fn is_given_up(&self) -> bool {
         self.broken
     }
@@ -121,14 +122,14 @@ impl PooledConnection {
         std::mem::take(&mut self.is_untouched)
     }
 
-    /// The span of a statement.
+    /// Begins the span of a statement.
     pub(super) fn span(&self, statement: &str) -> Span {
         let mut span = statement_span::begin(&self.trace, statement);
         span.share(&self.pool.attributes);
         span
     }
 
-    /// What a statement does to its session, as far as its text and the database's views and triggers tell.
+    /// What a statement does to its session, judged by its text and by the database's views and triggers.
     pub(super) fn effect(&self, statement: &str) -> Effect {
         match sql::effect(statement) {
             Effect::Read | Effect::Write if self.pool.server.hides_changes() => {
@@ -143,7 +144,7 @@ impl PooledConnection {
         self.pool.settings.statement
     }
 
-    /// The longest wait for a statement's answer, and for each further row.
+    /// The longest wait for the answer to a statement, and for each further row.
     pub(super) fn answer_limit(&self) -> AnswerLimit {
         AnswerLimit {
             time: self.statement_limit(),
@@ -151,7 +152,7 @@ impl PooledConnection {
         }
     }
 
-    /// Opens another connection in the place of this one, which was closed while nobody used it.
+    /// Replaces this connection, which the server closed while it was idle, by a new one.
     ///
     /// # Errors
     /// No connection can be opened within the wait limit.
@@ -199,21 +200,21 @@ impl Drop for PooledConnection {
     }
 }
 
-/// How many times a server that can't be reached is asked to kill a connection. Until the connection is gone, what it
-/// holds stays locked.
+/// How many times a server that can't be reached is asked to kill a connection. Until the connection has ended, its
+/// locks stay.
 const KILL_ATTEMPTS: u32 = 3;
 
-/// Time before the second attempt; twice that before the third. A server that refuses connections, or has too many, says so
-/// at once.
+/// The pause before the second attempt; it is doubled before the third. It is needed because a server that refuses
+/// connections, or has too many, answers at once.
 const KILL_PAUSE: Duration = Duration::from_millis(250);
 
-/// Closes a connection that is of no more use, and holds its permit meanwhile, but not for longer than a few wait limits. A
-/// server that is busy with an abandoned statement would notice late that nobody waits for it, and hold its locks until
-/// then, so it is told to `KILL` the connection.
+/// Closes a connection that is of no more use. Its permit is held meanwhile, but for a few wait limits at most. A
+/// server that is busy with an abandoned statement would notice late that the connection is closed, and keep its locks
+/// until then. So the host sends it a `KILL` for the connection.
 async fn close(conn: ListedConn, pool: Arc<Pool>, loan: Loan) {
     let limit = pool.settings.wait;
     let (conn, process) = conn.into_parts();
-    // The driver also says so of a connection that was left in the middle of a statement.
+    // The driver also reports this for a connection that was left in the middle of a statement.
     let is_silent = conn.is_disconnected();
     if is_silent || timeout(ABANDONED, conn.disconnect()).await.is_err() {
         let kill = async || {
@@ -231,8 +232,8 @@ async fn close(conn: ListedConn, pool: Arc<Pool>, loan: Loan) {
     drop(loan);
 }
 
-/// Rolls back what is open and undoes what was changed. The permit is held until the end, so that a pool of ten never has an
-/// eleventh connection.
+/// Rolls back an open transaction and undoes changes to the session. The permit is held until the end, so that a pool
+/// of ten never has an eleventh connection.
 async fn clean(
     mut conn: ListedConn,
     session: Session,
@@ -242,7 +243,7 @@ async fn clean(
 ) {
     let cleaned = timeout(pool.settings.wait, async {
         if session.changed {
-            // Costs the prepared statements, which is why it is not done each time.
+            // A reset discards the prepared statements, so it is not done each time.
             return reset(&mut conn).await;
         }
         conn.query_drop("ROLLBACK").await.is_ok()

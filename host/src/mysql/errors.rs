@@ -1,36 +1,36 @@
-//! MySQL's errors: what the host reads from `wit/mysql-errors.csv`, which components read too, and which errors say that a
-//! connection is gone.
+//! MySQL's errors: which of them mean that a connection is gone, and what the host reads from `wit/mysql-errors.csv`,
+//! which components read too.
 
 use std::io::ErrorKind;
 
 use mysql_async::{DriverError, IoError};
 
-/// The table. Its columns are explained in `docs/MYSQL_ERRORS.md`.
+/// The table of errors. `docs/MYSQL_ERRORS.md` explains its columns.
 const TABLE: &str = include_str!("../../../wit/mysql-errors.csv");
 
-/// Errors of a server that goes down or offline, or that ended, killed or closed the connection, for one because it rested
-/// for too long.
+/// Error codes of a server that shuts down or goes offline, or that ended, killed or closed the connection, for example
+/// because it was idle for too long.
 const CLOSED: [u16; 8] = [1053, 1079, 1152, 1184, 1927, 3032, 3169, 4031];
 
-/// What becomes of a session after an error.
+/// What the pool does with a session after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterError {
-    /// The session is as it was before the statement, and the pool keeps it.
+    /// The session is as it was before the statement, so the pool keeps it.
     Kept,
-    /// The session may have changed, and the pool resets it.
+    /// The session may have changed, so the pool resets it.
     Reset,
-    /// The server or the session may not work for a while, and the pool closes the connection.
+    /// The server or the session may not work for a while, so the pool closes the connection.
     Closed,
 }
 
-/// One row of the table, as far as the host needs it.
+/// One row of the table, with the columns that the host needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KnownError {
     pub(super) session: AfterError,
 }
 
 impl KnownError {
-    /// Looks an error up by its code. `None` if the table does not have it.
+    /// Looks up an error by its code. `None` if the table does not have it.
     pub(super) fn of(code: u16) -> Option<Self> {
         let code = code.to_string();
         TABLE
@@ -41,7 +41,7 @@ impl KnownError {
             .and_then(|(_, rest)| Self::parse(rest))
     }
 
-    /// Reads the columns after the code.
+    /// Parses the columns after the code.
     fn parse(rest: &str) -> Option<Self> {
         let mut columns = rest.split(',').skip(3);
         let session = match columns.next()? {
@@ -54,7 +54,7 @@ impl KnownError {
     }
 }
 
-/// Whether an error says that the connection was closed by the server, or lost.
+/// Whether an error means that the server has closed the connection, or that the connection was lost.
 pub(super) fn says_closed(error: &mysql_async::Error) -> bool {
     match error {
         mysql_async::Error::Server(error) => CLOSED.contains(&error.code),

@@ -1,4 +1,4 @@
-//! A fuzz target: the values of a row.
+//! A fuzz target for the conversion of row values.
 
 use mysql_async::Value;
 
@@ -21,7 +21,7 @@ const TYPES: [DbDataType; 13] = [
     DbDataType::Other,
 ];
 
-/// A value arrives as it was, or not at all.
+/// A value is passed on unchanged, or not at all.
 #[test]
 fn values() {
     store_fuzz::target("mysql-values", |input| {

@@ -1,4 +1,4 @@
-//! The calls of `spin:mysql`.
+//! The functions of `spin:mysql`.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::instance::{Context, HeldBytes, MemoryShare, State, connected, lead};
 use crate::metrics::Refusal;
 use crate::outbound::{Kind, TOO_MANY};
 
-/// A component's handle on one connection of the pool. The connection is returned once the component has dropped this and
-/// read every result.
+/// A component's handle on one connection of the pool. The connection returns to the pool once the component has
+/// dropped this handle and read every result.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Connection(Arc<Mutex<PooledConnection>>);
 
@@ -135,14 +135,16 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
     }
 }
 
-/// Said of a connection on which an answer was not awaited to its end, or whose session is not fit for more.
+/// The error for a connection that can't be used any more: an answer was not read to its end, or the session is in an
+/// unknown state.
 fn given_up() -> Error {
     Error::Other("this connection was given up after its last statement; open another".into())
 }
 
 /// The pool for `address`, if the component may connect to it.
 fn pool(component: &Context, address: &str) -> Result<Arc<Pool>, String> {
-    // A pool's address was allowed when the pool was made, and what is allowed never changes in one context.
+    // If there is a pool for the address, the address was allowed when the pool was made, and one context never changes
+    // what it allows.
     if let Some(pool) = component.mysql.get(address) {
         return Ok(pool);
     }
@@ -154,14 +156,14 @@ fn pool(component: &Context, address: &str) -> Result<Arc<Pool>, String> {
     })
 }
 
-/// What every call of one instance needs.
+/// What the calls of one instance need.
 struct Caller {
     component: Arc<Context>,
     share: MemoryShare,
 }
 
 impl Caller {
-    /// Takes room for a statement and its parameters.
+    /// Takes room in the instance's memory share for a statement and its parameters.
     async fn hold(
         &self,
         statement: &str,
@@ -173,7 +175,7 @@ impl Caller {
         held.map_err(|error| self.report(QueryError::NoRoom(error)))
     }
 
-    /// The error as the component is told it. That the host holds no more for it is counted.
+    /// The error that the component gets. If the reason is a lack of room, the refusal is counted.
     fn report(&self, error: QueryError) -> Error {
         match error {
             QueryError::NoRoom(error) => {
@@ -186,7 +188,7 @@ impl Caller {
     }
 }
 
-/// Says when a transaction makes its first statement, if it is traced.
+/// Tells the trace when a traced transaction sends its first statement.
 fn note_transaction(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: &mut PooledConnection,

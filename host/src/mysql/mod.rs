@@ -1,12 +1,12 @@
-//! `spin:mysql`: what is linked once (here), what lives per component ([`Pools`]), what lives per instance
+//! `spin:mysql`: what is linked once (here), what lives per component ([`Pools`]), and what lives per instance
 //! ([`Connection`]).
 //!
-//! `host` has the calls that components make. A `pool` lends a `connection` to its `server`, which lists it as a `process` of
-//! its own. Whether that must be cleaned
-//! after a `statement` is decided by its text (`sql`) and its `errors`, and remembered in the `session`. `rows` reads a
-//! result into a `row_stream`, and `values` converts what is in it. `statement_span` is what traces say of a statement.
-//! `servers` has what the settings say of all: their TLS, and which are members of one `group`. `writer` asks by a `probe`
-//! whether writes are taken. Nothing here knows a table of the store but the group's own: what SQL means is for components.
+//! `host` has the functions that components call. A `pool` lends a `connection` to its `server`, which lists each
+//! connection as a `process`. Whether a connection must be cleaned after a `statement` follows from the statement's
+//! text (`sql`) and its `errors`, and is kept in the `session`. `rows` reads a result into a `row_stream`, and `values`
+//! converts its values. `statement_span` is what traces show of a statement. `servers` has the settings of all servers:
+//! their TLS, and which of them are members of one `group`. `writer` checks with a `probe` whether writes are taken.
+//! Nothing here knows a table of the store except the group's own: what SQL means is for components.
 
 mod connection;
 mod errors;
@@ -48,7 +48,7 @@ use crate::instance::bindings::spin::mysql::mysql;
 use crate::metrics::Metrics;
 use crate::outbound::{Backend, ByAddress};
 
-/// Gives components `spin:mysql`.
+/// Adds `spin:mysql` to the linker.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     mysql::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
@@ -81,7 +81,7 @@ impl Pools {
         }
     }
 
-    /// How the servers are reached.
+    /// The settings of the servers.
     pub(crate) fn servers(&self) -> &Arc<Servers> {
         &self.servers
     }
@@ -91,7 +91,7 @@ impl Pools {
         self.by_address.get(url)
     }
 
-    /// The pool for `url`, which is `backend`. `None` if the component uses as many others as it may.
+    /// The pool for `url`, whose parsed form is `backend`. `None` if the component uses as many other pools as it may.
     pub(crate) fn get_or_make(&self, url: &str, backend: &Backend) -> Option<Arc<Pool>> {
         let make = || {
             let metrics = self.metrics.mysql_pool(&self.component);

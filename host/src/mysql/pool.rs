@@ -1,4 +1,5 @@
-//! One pool of connections to one address. A connection and its permit are stored together, so neither can leak alone.
+//! One pool of connections to one address. A connection and its permit are stored together, so that neither can leak
+//! alone.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -16,16 +17,16 @@ use crate::config::MysqlSettings;
 use crate::metrics::PoolMetrics;
 use crate::outbound::{Attributes, tls_error};
 
-/// A connection that rested longer than this is pinged before it is lent.
+/// A connection that was idle for longer than this is pinged before it is lent.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
-/// Longest wait for the answer to a ping, or to a reset.
+/// The longest wait for the answer to a ping or to a reset.
 const PING_LIMIT: Duration = Duration::from_millis(500);
 
-/// Errors of a server that refuses the user or the password, or has no such database.
+/// Error codes of a server that refuses the user or the password, or has no such database.
 const REFUSALS: [u16; 4] = [1044, 1045, 1049, 1698];
 
-/// The error of a server that takes no connection without TLS.
+/// The error code of a server that takes no connection without TLS.
 const TLS_WANTED: u16 = 3159;
 
 /// Why there is no connection. The text has the address without its password.
@@ -50,7 +51,7 @@ pub(crate) enum PoolError {
 }
 
 impl PoolError {
-    /// What a trace calls it.
+    /// The name of the error in traces.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Exhausted { .. } => "pool exhausted",
@@ -59,7 +60,7 @@ impl PoolError {
         }
     }
 
-    /// Whether the server answered and refused the user or the database, so that waiting does not help.
+    /// Whether the server has answered and refused the user or the database, so that waiting does not help.
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::Refused {
@@ -70,7 +71,7 @@ impl PoolError {
         }
     }
 
-    /// Whether it is about TLS: the server has none, wants some, or shows a certificate that is not trusted.
+    /// Whether the error is about TLS: the server has none, demands it, or shows a certificate that is not trusted.
     pub(crate) fn is_about_tls(&self) -> bool {
         use mysql_async::{DriverError, Error};
         let Self::Refused { source, .. } = self else {
@@ -89,25 +90,25 @@ pub(crate) struct Pool {
     pub(super) server: Server,
     pub(super) settings: MysqlSettings,
     permits: Arc<Permits>,
-    /// Clean connections, the one used last at the end. Written by checkout, check-in and the reaper.
+    /// Idle clean connections, the most recently used at the end. Changed by `checkout`, `keep` and the reaper.
     idle: Mutex<Vec<IdleConnection>>,
     pub(super) metrics: PoolMetrics,
-    /// What traces say of it.
+    /// The attributes of the server in traces.
     pub(super) attributes: Attributes,
-    /// Where clean-up runs when a connection is dropped outside the runtime.
+    /// The runtime that cleans up a connection that is dropped outside of it.
     pub(super) runtime: Handle,
 }
 
-/// A clean connection that nobody uses.
+/// A clean connection in the pool.
 struct IdleConnection {
     conn: ListedConn,
     since: Instant,
-    /// The generation that used it last.
+    /// The generation that used the connection last.
     generation: u64,
 }
 
 impl Pool {
-    /// An empty pool of connections to `server`, which are opened when asked for.
+    /// An empty pool of connections to `server`, which are opened on demand.
     pub(crate) fn new(server: Server, settings: MysqlSettings, metrics: PoolMetrics) -> Arc<Self> {
         metrics.size.add(settings.pool_size.into());
         let pool = Arc::new(Self {
@@ -123,12 +124,12 @@ impl Pool {
         pool
     }
 
-    /// Whether nobody holds a connection of it or waits for one.
+    /// Whether no connection is lent and nobody waits for one.
     pub(super) fn is_unused(&self) -> bool {
         self.permits.are_all_free()
     }
 
-    /// Lends a clean connection to an instance of `generation` that works for `asker`: one that rests, or else a new one.
+    /// Lends a clean connection to an instance of `generation` that works for `asker`: an idle one, or else a new one.
     ///
     /// # Errors
     /// No connection becomes free, or none can be opened, within the wait limit.
@@ -192,7 +193,7 @@ impl Pool {
                 continue;
             }
             if !is_own && idle.conn.opts().db_name().is_none() {
-                // MySQL has no statement that makes a session forget its database again.
+                // MySQL has no statement that makes a session forget its default database again.
                 continue;
             }
             let lives = async {
@@ -206,22 +207,22 @@ impl Pool {
             if timeout(PING_LIMIT, lives).await.unwrap_or(false) {
                 return Ok(LiveConn::Rested(idle.conn));
             }
-            // The others are connections to the same server.
+            // The other idle connections lead to the same server, so they are probably dead too.
             self.discard_idle(None);
         }
         self.open().await.map(LiveConn::Opened)
     }
 
-    /// Opens one more connection.
+    /// Opens one more connection. The caller must limit the time.
     ///
     /// # Errors
-    /// The server can't be reached or refuses the user. The caller limits the time.
+    /// The server can't be reached or refuses the user.
     pub(super) async fn open(&self) -> Result<ListedConn, mysql_async::Error> {
         self.metrics.opened.inc();
         self.server.open().await
     }
 
-    /// Takes a resting connection, if possible one that the same generation used last.
+    /// Takes an idle connection, if possible one that the same generation used last.
     fn take_idle(&self, generation: u64) -> Option<IdleConnection> {
         let mut idle = self.idle.lock();
         let own = idle.iter().rposition(|idle| idle.generation == generation);
@@ -233,10 +234,10 @@ impl Pool {
         taken
     }
 
-    /// Takes a clean connection back, which an instance of `generation` used last.
+    /// Puts a clean connection back, which an instance of `generation` used last.
     pub(super) fn keep(&self, conn: ListedConn, generation: u64) {
         if !self.server.leads_to(&conn) {
-            // To a member that is the writer no longer.
+            // The connection leads to a former writer, so it is closed.
             return;
         }
         self.metrics.idle.inc();
@@ -247,7 +248,7 @@ impl Pool {
         });
     }
 
-    /// Closes the resting connections that nobody has used since `since`, or all of them.
+    /// Closes the idle connections that nobody has used since `since`; all of them if it is `None`.
     pub(super) fn discard_idle(&self, since: Option<Instant>) {
         let mut idle = self.idle.lock();
         let before = idle.len();
@@ -263,7 +264,7 @@ impl Drop for Pool {
     }
 }
 
-/// Closes connections that rested for too long, until the pool is dropped.
+/// Closes connections that were idle for too long, until the pool is dropped.
 async fn reap(pool: Weak<Pool>, limit: Duration) {
     let pause = (limit / 2).clamp(Duration::from_millis(100), Duration::from_secs(30));
     loop {

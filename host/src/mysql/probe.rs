@@ -1,4 +1,4 @@
-//! A server asked how it is, over a connection that is kept for that alone.
+//! Checks whether a server takes writes, over a connection that is kept for this alone.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,17 +9,19 @@ use tokio::time::timeout;
 
 use super::server::Server;
 
-/// Whether others than administrators may write, and whether the server is to be a member of a Galera cluster, which
-/// MySQL has no variable for, or of MySQL's Group Replication, which MariaDB has none for.
+/// The variables that say whether the server is read-only for users who are no administrators, whether it belongs to a
+/// Galera cluster (MySQL has no such variable), and whether it belongs to a Group Replication (MariaDB has no such
+/// variable).
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
     ('read_only', 'wsrep_on', 'group_replication_group_name')";
 
-/// Whether a member of a Galera cluster has the quorum, and how far it is in step with it
+/// Whether a member of a Galera cluster has the quorum and is in step with the cluster
 /// (<https://galeracluster.com/library/documentation/monitoring-cluster.html>).
 const GALERA: &str =
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_local_state')";
 
-/// How a member of Group Replication sees itself and the others. Who has lost most of them keeps its own state.
+/// How a member of Group Replication sees itself and the others. A member that has lost most others still shows its own
+/// state as before, so the lost ones are counted.
 const GROUP_REPLICATION: &str = "\
     SELECT 'member_state', MEMBER_STATE FROM performance_schema.replication_group_members \
     WHERE MEMBER_ID = @@server_uuid \
@@ -27,22 +29,22 @@ const GROUP_REPLICATION: &str = "\
     SELECT 'members_lost', IF(SUM(MEMBER_STATE = 'UNREACHABLE') * 2 >= COUNT(*), 'most', 'few') \
     FROM performance_schema.replication_group_members";
 
-/// Galera's numbers for a member that sends its data to one that joins, and for one that is in step.
+/// Galera's numbers for a member that sends its data to a joining one, and for a member that is in step.
 const DONOR: &str = "2";
 const SYNCED: &str = "4";
 
-/// Too many connections, of all or of this user: a server with too much to do is not a dead one.
+/// Error codes for too many connections, in all or of this user. A server with too much to do is not a dead one.
 const CROWDED: [u16; 3] = [1040, 1203, 1226];
 
-/// A server that takes writes.
+/// The state of a server that takes writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fitness {
     Fit,
-    /// It sends a member that joins its data, which may hold writes up.
+    /// The server sends its data to a joining member, which may delay writes.
     Busy,
 }
 
-/// Why a server is no writer.
+/// Why a server can't be the writer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Defect {
     #[error("no answer within {0:?}")]
@@ -53,7 +55,7 @@ pub(super) enum Defect {
     TakesNoWrites(&'static str),
 }
 
-/// A server, and the connection that it is asked over.
+/// A server, and the connection over which it is checked.
 pub(crate) struct Probe {
     pub(super) server: Server,
     conn: Option<Conn>,
@@ -71,21 +73,21 @@ impl Probe {
         }
     }
 
-    /// Asks whether the server takes writes.
+    /// Checks whether the server takes writes.
     ///
     /// # Errors
-    /// It takes none, can't be reached or does not answer in time.
+    /// The server takes no writes, can't be reached or does not answer in time.
     pub(super) async fn ask(&mut self) -> Result<Fitness, Defect> {
         let had_one = self.conn.is_some();
         let found = match self.on_connection(ask).await {
-            // An old connection may have ended with the server that was there before.
+            // The old connection may have ended with an earlier process of the server.
             Err(Defect::Broken(_)) if had_one => self.on_connection(ask).await?,
             found => found?,
         };
         judge(&found).map_err(Defect::TakesNoWrites)
     }
 
-    /// Asks something over the connection, which is opened if there is none, and given up if that fails.
+    /// Runs `ask` on the connection, which is opened if there is none, and closed if `ask` fails.
     pub(super) async fn on_connection<T>(
         &mut self,
         ask: impl AsyncFnOnce(&mut Conn) -> mysql_async::Result<T>,
@@ -105,7 +107,7 @@ impl Probe {
         answer
     }
 
-    /// The connection, a new one if there is none. There is no limit of time here.
+    /// The connection; a new one if there is none. There is no time limit here.
     pub(super) async fn connection(&mut self) -> mysql_async::Result<&mut Conn> {
         if self.conn.is_none() {
             self.conn = Some(self.server.connect().await?);
@@ -113,13 +115,13 @@ impl Probe {
         Ok(self.conn.as_mut().expect("it was made in the line before"))
     }
 
-    /// Gives the connection up.
+    /// Closes the connection.
     pub(super) fn hang_up(&mut self) {
         self.conn = None;
     }
 }
 
-/// What a server says of itself, by name.
+/// Variables and status values of a server, by name.
 type ServerVariables = HashMap<String, String>;
 
 async fn ask(conn: &mut Conn) -> mysql_async::Result<ServerVariables> {
@@ -131,7 +133,7 @@ async fn ask(conn: &mut Conn) -> mysql_async::Result<ServerVariables> {
         .get("group_replication_group_name")
         .is_some_and(|name| !name.is_empty());
     if is_group_member {
-        // Who may not look there is told by `read_only` alone.
+        // If the user may not read that table, `read_only` alone decides.
         let rows = conn.query::<Row, _>(GROUP_REPLICATION).await;
         match rows {
             Err(error) if !matches!(error, mysql_async::Error::Server(_)) => return Err(error),
@@ -145,10 +147,10 @@ fn named(row: Row) -> Option<(String, String)> {
     mysql_async::from_row_opt(row).ok()
 }
 
-/// Judges a server by what it says of itself.
+/// Decides whether a server takes writes, by its variables.
 fn judge(found: &ServerVariables) -> Result<Fitness, &'static str> {
     let is = |name: &str, wanted: &str| found.get(name).is_some_and(|value| value == wanted);
-    // Some versions of MariaDB have more values than on and off.
+    // Some versions of MariaDB have more values than `ON` and `OFF`.
     if found.contains_key("read_only") && !is("read_only", "OFF") {
         return Err("it is read-only");
     }
@@ -188,7 +190,7 @@ mod tests {
             let reason = "it is read-only";
             assert_eq!(judged([("read_only", read_only)]), Err(reason));
         }
-        // MariaDB that is in no cluster.
+        // A MariaDB server that is in no cluster.
         let alone = [
             ("read_only", "OFF"),
             ("wsrep_on", "OFF"),

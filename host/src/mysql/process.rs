@@ -1,26 +1,28 @@
-//! A connection as its server lists it: by that it is found again, and by nothing less. Its number alone may be another's
-//! on another server, behind a balancer, or on the same one after a restart.
+//! A connection as its server lists it, so that it can be killed. The process number alone is not enough: on another
+//! server behind a balancer, or on the same server after a restart, it may be another connection's.
 
 use std::ops::{Deref, DerefMut};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-/// Selects where this end of the connection is, as the server sees it.
+/// Selects the address of this end of the connection, as the server sees it.
 const OWN_HOST: &str = "SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()";
 
-/// Looks whether a server has the process of this number that this client began.
+/// Checks whether the server has a process with this number that was begun from this address.
 const IS_LISTED: &str = "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND HOST = ?";
 
-/// A server's process for one connection.
+/// The server's process for one connection.
 pub(super) struct Process {
     id: u32,
-    /// None if the server does not say, as one behind a proxy with connections of its own may not.
+    /// The address of our end. `None` if the server does not show it, as may happen behind a proxy with connections of
+    /// its own.
     host: Option<Vec<u8>>,
 }
 
 impl Process {
-    /// Kills it over another connection. Does nothing if that leads to a server without it, as if it has ended already.
+    /// Kills the process over another connection. Does nothing if that connection leads to a server without the
+    /// process, or if the process has ended.
     ///
     /// # Errors
     /// The server doesn't answer.
@@ -30,21 +32,21 @@ impl Process {
         };
         let listed: Option<u8> = over.exec_first(IS_LISTED, (self.id, host)).await?;
         if listed.is_some() {
-            // It fails if the process has just ended.
+            // `KILL` fails if the process has just ended.
             _ = over.query_drop(format!("KILL {}", self.id)).await;
         }
         Ok(())
     }
 }
 
-/// A connection, and what its server calls it.
+/// A connection, with its process on the server.
 pub(super) struct ListedConn {
     conn: Conn,
     process: Process,
 }
 
 impl ListedConn {
-    /// Asks the server.
+    /// Asks the server for the process of `conn`.
     ///
     /// # Errors
     /// The connection fails.
@@ -61,7 +63,7 @@ impl ListedConn {
         })
     }
 
-    /// The connection, and its process apart.
+    /// Separates the connection from its process.
     pub(super) fn into_parts(self) -> (Conn, Process) {
         (self.conn, self.process)
     }

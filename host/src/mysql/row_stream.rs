@@ -11,13 +11,13 @@ use super::rows::ROWS_AT_ONCE;
 use crate::instance::bindings::spin::mysql::mysql::Row;
 use crate::instance::{HeldBytes, State};
 
-/// A row and the room that it takes in the instance's share of memory.
+/// A row, with the room that it takes in the instance's share of memory.
 pub(super) type HeldRow = (Row, HeldBytes);
 
-/// A stream that gives the rows that were read with the answer, and then those that a task reads.
+/// A stream that first gives the rows that were read with the answer, and then those that a task reads.
 pub(super) struct RowStream {
     pub(super) first: Vec<Row>,
-    /// The room of the rows that the guest was given last, and may not have taken yet.
+    /// The room of the rows that were last given to the guest, which may not have taken them yet.
     pub(super) lent: Vec<HeldBytes>,
     pub(super) rest: Option<mpsc::Receiver<HeldRow>>,
 }
@@ -46,7 +46,7 @@ impl StreamProducer<State> for RowStream {
             destination.set_buffer(first.into());
             return Poll::Ready(Ok(StreamResult::Completed));
         }
-        // What was given before has been taken.
+        // The guest has taken the rows that it was given before.
         lent.clear();
         let mut received = Vec::new();
         match rest.poll_recv_many(cx, &mut received, ROWS_AT_ONCE) {

@@ -1,4 +1,4 @@
-//! Reads a query's rows for the guest: the first ones with the answer, the others as they come.
+//! Reads the rows of a query for the guest: the first ones with the answer, the others as they come.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use super::values;
 use crate::instance::bindings::spin::mysql::mysql::{Column, Error, Row};
 use crate::instance::{NoRoom, StreamShare};
 
-/// Rows that are read before the guest gets any: a result that is no larger needs no task of its own.
+/// How many rows are read before the guest gets any. A result that is not larger needs no task of its own.
 pub(super) const ROWS_AT_ONCE: usize = 256;
 
-/// Most rows that are read ahead of a slow guest. Large ones are also limited by the instance's [`StreamShare`].
+/// The most rows that are read ahead of a slow guest. Large rows are also limited by the instance's [`StreamShare`].
 const ROWS_AHEAD: usize = 256;
 
-/// The beginning of a result: its columns and its rows, of which only the first have been read.
+/// The beginning of a result: its columns, and its rows, of which only the first have been read.
 pub(super) struct Head {
     pub(super) columns: Vec<Column>,
     pub(super) rows: RowStream,
-    /// Resolves when the last row is read.
+    /// Resolves when the last row has been read.
     pub(super) end: oneshot::Receiver<Result<(), Error>>,
 }
 
@@ -33,8 +33,8 @@ pub(super) enum QueryError {
     Other(Error),
 }
 
-/// Runs a query and returns its first rows. A task reads the rest, no further than there is `room` for, and ends when the
-/// stream is dropped.
+/// Runs a query and returns its first rows. A task reads the rest, as far as there is `room`, and ends when the stream
+/// is dropped.
 pub(super) async fn query(
     connection: OwnedMutexGuard<PooledConnection>,
     statement: String,
@@ -59,7 +59,7 @@ pub(super) async fn query(
     head.await.unwrap_or_else(abandoned)
 }
 
-/// How many rows a query gives with its answer.
+/// The number of rows that a query returns with its answer.
 #[cfg(feature = "micro")]
 pub(crate) async fn first_rows(
     connection: OwnedMutexGuard<PooledConnection>,
@@ -85,12 +85,12 @@ async fn read(
     match read_rows(&mut connection, &mut running, params, &room, head).await {
         Ok(()) => running.succeeded(&mut connection),
         Err(Stop::Failed(error)) => running.failed(&mut connection, &error),
-        // The connection counts as broken since the statement began.
+        // The connection has counted as broken since the statement began.
         Err(Stop::Abandoned) => running.abandoned(),
     }
 }
 
-/// What the driver gives of a query.
+/// The driver's result of a query.
 type Answer<'a> = mysql_async::QueryResult<'a, 'static, mysql_async::BinaryProtocol>;
 
 /// Why reading ended before the last row.
@@ -100,7 +100,7 @@ enum Stop {
     Abandoned,
 }
 
-/// Reads all rows: sends the first ones to `head`, and the others to the stream that goes with them.
+/// Reads all rows: sends the first ones to `head`, and the others to the stream that `head` contains.
 async fn read_rows(
     connection: &mut PooledConnection,
     running: &mut Statement<'_>,
@@ -138,7 +138,7 @@ async fn read_rows(
     let mut first = Vec::new();
     let mut first_held = Vec::new();
     let mut bytes = 0;
-    // The last row that was read, if there is no room for it beside the others yet.
+    // The last row that was read, if there is no room for it yet.
     let mut left = None;
     let mut outcome = None;
     while outcome.is_none() && first.len() < ROWS_AT_ONCE && bytes < room.bytes() {
@@ -198,7 +198,7 @@ async fn read_rows(
     stop
 }
 
-/// Sends the statement, which is prepared first if it has not been.
+/// Sends the statement. Prepares it first if necessary.
 async fn send<'c>(
     connection: &'c mut PooledConnection,
     running: &mut Statement<'_>,
@@ -225,11 +225,11 @@ impl RowError {
         }
     }
 
-    /// The error for the guest, and what it means for the connection.
+    /// The error for the guest, and its consequence for the connection.
     fn split(self) -> (Error, Stop) {
         match self {
             Self::Driver(error) => (values::query_error(&error), Stop::Failed(error)),
-            // The rest of the rows is still on the wire.
+            // The remaining rows are still on the wire.
             Self::Value(error) => (error, Stop::Abandoned),
             Self::NoRoom(error) => (values::no_room(error), Stop::Abandoned),
         }
@@ -246,7 +246,7 @@ impl RowError {
 /// A row that was read, with its weight in bytes.
 enum NextRow {
     Held(usize, HeldRow),
-    /// There was no room for it in time.
+    /// There was no room for the row in time.
     Waits(usize, Row),
 }
 
@@ -256,12 +256,12 @@ struct Reader<'a> {
     columns: Vec<Column>,
     limit: AnswerLimit,
     room: &'a StreamShare,
-    /// Read so far.
+    /// The number of rows that were read.
     rows: usize,
 }
 
 impl Reader<'_> {
-    /// The next row, with room for it if there is any within `patience`.
+    /// The next row. It comes with room in the share, if there is enough within `patience`.
     async fn next(&mut self, patience: Duration) -> Result<Option<NextRow>, RowError> {
         let row = within(&self.limit, self.result.next()).await;
         let Some(row) = row.map_err(RowError::of)? else {
@@ -277,7 +277,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Sends the rows after the first ones to the guest, beginning with the one that was `left`.
+    /// Sends the remaining rows to the guest, beginning with `left`.
     async fn read_on(
         &mut self,
         left: Option<(usize, Row)>,

@@ -1,4 +1,4 @@
-//! The server and database that a pool's connections lead to, and what is known of it.
+//! The server and database that a pool's connections lead to.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,18 +17,20 @@ use crate::config::{HostPort, TlsMode};
 use crate::instance::share::largest_piece;
 use crate::outbound::{Attributes, Backend, Tls, tls_error};
 
-/// Prepared statements kept on each connection. Lists of ids come in many lengths, each its own statement, and the
-/// server allows 16,382 of them to all its clients (`max_prepared_stmt_count`). One takes 30 to 500 KiB there, by its length.
+/// How many prepared statements are kept on each connection. Lists of ids have many lengths, and each length is a
+/// statement of its own. The server allows 16,382 prepared statements for all its clients (`max_prepared_stmt_count`).
+/// Each takes 30 to 500 KiB there, depending on its length.
 const STATEMENTS_KEPT: usize = 128;
 
-/// Room for what the protocol puts around a row.
+/// Room for the protocol's bytes around a row.
 const PACKET_EXTRA_BYTES: usize = 64 * 1024;
 
-/// How long the server keeps connections that nobody uses. Only the driver's own pool would need it, which we do not use; it
-/// is set so that the driver does not ask the server.
+/// How long the server keeps idle connections. Only the driver's own pool needs this value, and the host does not use
+/// that pool. The value is set so that the driver does not ask the server for it.
 const WAIT_TIMEOUT_SECONDS: usize = 28_800;
 
-/// Selects the texts of the database's views and triggers. A user who may not see a view's text gets an empty one.
+/// Selects the texts of the database's views and triggers. A user without the right to see a view's text gets an empty
+/// one.
 const HIDDEN_STATEMENTS: &str = "\
     SELECT ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE() \
     UNION ALL \
@@ -36,23 +38,23 @@ const HIDDEN_STATEMENTS: &str = "\
 
 /// One database of one server, as one user.
 pub(crate) struct Server {
-    /// The options as the address has them.
+    /// The connection options, as the address gives them.
     usual: Opts,
-    /// The options that were used last: they may lead to the group's writer, and have a name that its certificate is
-    /// for.
+    /// The connection options that were used last. They may lead to the group's writer, and have the name for which the
+    /// server's certificate was issued.
     opts: ArcSwap<Opts>,
-    /// Whether its certificate may be for any name.
+    /// Whether the server's certificate may be for any name.
     takes_any_name: bool,
-    /// The group that says which server is written to; none if the address is that of one server.
+    /// The group that chooses the server; `None` if the address is that of a single server.
     group: Option<Arc<Group>>,
-    /// What traces say of it.
+    /// The attributes of the server in traces.
     pub(super) attributes: Attributes,
-    /// Whether a view or a trigger may change a session. Written each time a connection is opened.
+    /// Whether a view or a trigger may change a session. Set each time a connection is opened.
     hides_changes: AtomicBool,
 }
 
 impl Server {
-    /// The server at `backend`, with the options of a connection for a component with this memory limit.
+    /// The server at `backend`, with connection options for a component with this memory limit.
     pub(crate) fn new(backend: &Backend, servers: &Servers, memory_limit_bytes: usize) -> Self {
         Self {
             group: servers.group_of(backend),
@@ -60,13 +62,13 @@ impl Server {
         }
     }
 
-    /// The same, whatever group it is a member of.
+    /// Like [`Server::new`], but never a group: the address is that of a single server.
     pub(crate) fn alone(backend: &Backend, tls: &Tls, memory_limit_bytes: usize) -> Self {
         let opts = backend
             .mysql_opts(tls)
             .stmt_cache_size(STATEMENTS_KEPT)
             .tcp_nodelay(true)
-            // A row larger than this is refused when it begins to arrive.
+            // A row that is larger is refused when it begins to arrive.
             .max_allowed_packet(Some(largest_piece(memory_limit_bytes) + PACKET_EXTRA_BYTES))
             .wait_timeout(Some(WAIT_TIMEOUT_SECONDS));
         let opts = Opts::from(opts);
@@ -91,7 +93,7 @@ impl Server {
         let nobody = |reason: String| std::io::Error::other(reason);
         let writer = group.writer().await.map_err(nobody)?;
         match self.connect_with(self.opts_for(&writer)).await {
-            // It may be known in a moment that it is gone.
+            // The writer may just have failed, and the group may choose another one in a moment.
             Err(error) if !matches!(error, mysql_async::Error::Server(_)) => {
                 let next = group.next_after(&writer).await.ok_or(error)?;
                 self.connect_with(self.opts_for(&next)).await
@@ -113,13 +115,13 @@ impl Server {
         opts
     }
 
-    /// Whether a connection leads to where work is to go.
+    /// Whether a connection leads to the server that is to be used now.
     pub(super) fn leads_to(&self, conn: &Conn) -> bool {
         let group = self.group.as_ref();
         group.is_none_or(|group| group.is_writer(&place(conn.opts())))
     }
 
-    /// The member that a connection leads to, if it leads to one.
+    /// The tenure of the member that a connection leads to; `None` if the server is in no group.
     pub(super) fn tenure_of(&self, conn: &Conn) -> Option<WriterTenure> {
         let group = self.group.clone()?;
         Some(WriterTenure::new(group, place(conn.opts())))
@@ -132,7 +134,7 @@ impl Server {
             _ => None,
         };
         let Some(name) = name else { return opened };
-        // The driver always wants a name to be right: the one that the certificate is for.
+        // The driver always checks a name, so it is given the one that the certificate is for.
         let tls = opts.ssl_opts().cloned();
         let tls = tls.map(|tls: SslOpts| tls.with_danger_tls_hostname_override(Some(name)));
         let opts = Opts::from(OptsBuilder::from_opts(Opts::clone(&opts)).ssl_opts(tls));
@@ -140,10 +142,11 @@ impl Server {
         Conn::new(opts).await
     }
 
-    /// Opens a connection, and looks whether views or triggers of its database may change its session.
+    /// Opens a connection, and checks whether views or triggers of its database may change its session. The caller must
+    /// limit the time.
     ///
     /// # Errors
-    /// The server can't be reached or refuses the user. The caller limits the time.
+    /// The server can't be reached or refuses the user.
     pub(super) async fn open(&self) -> Result<ListedConn, mysql_async::Error> {
         let mut conn = ListedConn::new(self.connect().await?).await?;
         let bodies = conn.query::<Option<Vec<u8>>, _>(HIDDEN_STATEMENTS).await;
@@ -152,9 +155,9 @@ impl Server {
             text.is_none_or(|text| sql::effect(&text) == Effect::ChangesSession)
         };
         let hides_changes = match bodies {
-            // Without a database of its own a connection may use the views and triggers of all.
+            // A connection without a default database may use the views and triggers of all databases.
             Ok(bodies) => conn.opts().db_name().is_none() || bodies.iter().any(may_change),
-            // The user may not look, so there may be some.
+            // The user may not see them, so they may exist.
             Err(mysql_async::Error::Server(_)) => true,
             Err(error) => return Err(error),
         };
@@ -173,7 +176,7 @@ impl Server {
     }
 }
 
-/// Its address, without user and password.
+/// Writes the server's address, without user and password.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let opts = self.opts.load();
@@ -181,13 +184,13 @@ impl fmt::Display for Server {
     }
 }
 
-/// Where a connection leads.
+/// The host and port that a connection leads to.
 fn place(opts: &Opts) -> HostPort {
     HostPort::new(opts.ip_or_hostname(), opts.tcp_port())
 }
 
-/// A name in a server's certificate, if a connection failed because the certificate is not for the host in the address.
-/// The name is checked last: by then an authority was found that signed the certificate.
+/// A name in the server's certificate, if a connection failed only because the certificate is not for the host in the
+/// address. The name is checked last: by then, a trusted authority was found that signed the certificate.
 fn name_in_certificate(error: &mysql_async::Error) -> Option<String> {
     let rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
         presented,
@@ -196,17 +199,17 @@ fn name_in_certificate(error: &mysql_async::Error) -> Option<String> {
     else {
         return None;
     };
-    // As rustls writes them: `DnsName("db.example")`, `IpAddress(10.0.0.1)`.
+    // Rustls writes the names as `DnsName("db.example")` and `IpAddress(10.0.0.1)`.
     presented.iter().find_map(|name| {
         let (_, inner) = name.split_once('(')?;
         let name = inner.strip_suffix(')')?.trim_matches('"');
-        // Any name below a star is covered by it.
+        // A certificate with a star is valid for any name in its place.
         Some(name.replacen('*', "any", 1))
     })
 }
 
-/// Makes a session as it was when it was opened. MariaDB leaves the default database as `USE` has set it
-/// (COM_RESET_CONNECTION), so that is chosen again.
+/// Resets a session to the state in which it was opened. MariaDB does not undo `USE` on a reset (COM_RESET_CONNECTION),
+/// so the default database is set again.
 pub(super) async fn reset(conn: &mut Conn) -> bool {
     let Some(name) = conn.opts().db_name().map(|name| name.replace('`', "``")) else {
         return false;

@@ -1,4 +1,4 @@
-//! How MySQL servers are reached, whoever asks: with what TLS, and which of them are members of one group.
+//! How to reach all MySQL servers: their TLS settings, and which of them are members of one group.
 
 use std::sync::Arc;
 
@@ -10,25 +10,26 @@ use crate::config::{HostPort, MysqlMember, MysqlSettings};
 use crate::metrics::Metrics;
 use crate::outbound::{Backend, Tls};
 
-/// More groups than this are looked at as long as somebody uses them: a component may vary the user in its addresses.
+/// When there are this many groups, unused ones end before another is made. A component may use many users in its
+/// addresses, and each user has a group.
 const MOST_GROUPS: usize = 8;
 
-/// What the settings say of all servers. A reload makes another, which reads the files again.
+/// The settings of all servers. A reload makes a new one, which reads the files again.
 pub(crate) struct Servers {
     pub(super) tls: Arc<Tls>,
     members: Members,
     metrics: Arc<Metrics>,
-    /// What groups remember. It outlives them and this.
+    /// The records of the writers. They outlive the groups and this.
     writers: Arc<WriterRecords>,
-    /// The groups, one for each user and database. Written by whoever needs one first.
+    /// The groups, one for each user and database. A group is added when it is first needed.
     groups: Mutex<Vec<(Backend, Arc<Group>)>>,
 }
 
-/// The servers that hold the same data.
+/// Which servers hold the same data.
 enum Members {
-    /// These, in the order in which they are preferred; none if each address is a server on its own.
+    /// The listed servers, in the order of preference. The list is empty if each address is a server of its own.
     Listed(Vec<HostPort>),
-    /// Those at all addresses of a host, which are looked up so.
+    /// The servers at all addresses of a host name, and how the name is looked up.
     AllOf(HostPort, Resolver),
 }
 
@@ -36,7 +37,7 @@ impl Servers {
     /// Reads the files that the settings name.
     ///
     /// # Errors
-    /// One line names a flag and what is wrong with it.
+    /// Names a flag and says what is wrong with it, in one line.
     pub(crate) fn new(
         settings: &MysqlSettings,
         metrics: Arc<Metrics>,
@@ -52,18 +53,18 @@ impl Servers {
         })
     }
 
-    /// Refuses an address that asks for what the settings don't give.
+    /// Refuses an address that needs something that the settings don't have.
     ///
     /// # Errors
-    /// The text says what to do.
+    /// Says what to do.
     pub(crate) fn check(&self, backend: &Backend) -> Result<(), String> {
         backend.check_tls(&self.tls)
     }
 
-    /// Refuses members of which the app names none.
+    /// Refuses members if the app's addresses name none of them.
     ///
     /// # Errors
-    /// The text says what to do.
+    /// Says what to do.
     pub(crate) fn check_members(&self, named: &[Backend]) -> Result<(), String> {
         let is_named = |backend: &Backend| self.members.contain(&backend.address());
         if self.members.are_none() || named.is_empty() || named.iter().any(is_named) {
@@ -75,7 +76,7 @@ impl Servers {
         ))
     }
 
-    /// The address as it is connected to: that of a host with many servers stands for each of them.
+    /// The address that is connected to. If the address is the host name of all members, it stands for each of them.
     pub(super) fn resolved(&self, backend: &Backend) -> Backend {
         match &self.members {
             Members::AllOf(name, _) if *name == backend.address() => backend.known_by_its_name(),
@@ -83,12 +84,12 @@ impl Servers {
         }
     }
 
-    /// The group that `backend` is a member of, if it is one.
+    /// The group that `backend` belongs to, if any.
     pub(super) fn group_of(&self, backend: &Backend) -> Option<Arc<Group>> {
         if !self.members.contain(&backend.address()) {
             return None;
         }
-        // Whichever member an address names, it means all of them.
+        // An address that names any member means the whole group.
         let backend = match &self.members {
             Members::Listed(members) => backend.at(members.first()?),
             Members::AllOf(..) => self.resolved(backend),
@@ -120,7 +121,7 @@ impl Servers {
 
 impl Members {
     /// # Errors
-    /// One line names the flag and what is wrong with it.
+    /// Names the flag and says what is wrong with it, in one line.
     fn of(settings: &MysqlSettings) -> Result<Self, String> {
         let entries = &settings.members;
         for (number, entry) in entries.iter().enumerate() {
@@ -153,7 +154,7 @@ impl Members {
         matches!(self, Self::Listed(members) if members.is_empty())
     }
 
-    /// Whether an address stands for all of them.
+    /// Whether an address stands for the members.
     fn contain(&self, address: &HostPort) -> bool {
         match self {
             Self::Listed(members) => members.contains(address),
@@ -161,7 +162,8 @@ impl Members {
         }
     }
 
-    /// What they are remembered by: addresses of a host come and go.
+    /// The names under which records are kept. For a host name it is the name itself, because its addresses come and
+    /// go.
     fn names(&self) -> Vec<String> {
         match self {
             Self::Listed(members) => members.iter().map(HostPort::to_string).collect(),

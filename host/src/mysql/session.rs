@@ -1,4 +1,4 @@
-//! What a statement leaves behind on its connection, so that the pool cleans up what must be cleaned and nothing more.
+//! What statements change on their connection, so that the pool cleans up what it must and nothing more.
 
 use mysql_async::consts::StatusFlags;
 
@@ -10,26 +10,26 @@ use super::sql::Effect;
 pub(super) struct Session {
     /// A transaction is open, or the next statement opens one because autocommit is off.
     pub(super) in_transaction: bool,
-    /// Something outlives the transaction: a setting, a lock, a temporary table, a user variable.
+    /// Something has changed that outlives the transaction: a setting, a lock, a temporary table, a user variable.
     pub(super) changed: bool,
 }
 
 /// What the pool does with a connection after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It keeps the connection, whose session is as [`Session`] says.
+    /// It keeps the connection, whose state is in [`Session`].
     Keep,
-    /// It closes the connection: the server, or the way to it, does not work any more.
+    /// It closes the connection, because the server or the network no longer works.
     Close,
 }
 
 impl Session {
-    /// Whether the next user may have the connection as it is.
+    /// Whether the next user may get the connection as it is.
     pub(super) fn is_clean(self) -> bool {
         self == Self::default()
     }
 
-    /// Notes a statement that succeeded, and the state of the session that the server reports with it.
+    /// Records a statement that succeeded, and the session's state as the server reports it.
     pub(super) fn succeeded(&mut self, effect: Effect, status: Option<StatusFlags>) {
         match effect {
             Effect::Read | Effect::Write => {}
@@ -41,7 +41,7 @@ impl Session {
         let is_open = !status.contains(StatusFlags::SERVER_STATUS_AUTOCOMMIT)
             || status.contains(StatusFlags::SERVER_STATUS_IN_TRANS);
         if is_open && !self.in_transaction {
-            // No statement that we know opened it, so it may have done more.
+            // An unknown statement opened this transaction, so it may have changed more.
             *self = Self {
                 in_transaction: true,
                 changed: true,
@@ -49,8 +49,8 @@ impl Session {
         }
     }
 
-    /// Notes a statement that failed. One that may change the session may have done so before it failed; any other leaves
-    /// the session as it was, if the table of errors says so.
+    /// Records a statement that failed. A statement that may change the session may have done so before it failed. Any
+    /// other statement has changed nothing, if the table of errors says so.
     pub(super) fn failed(&mut self, effect: Effect, error: &mysql_async::Error) -> Verdict {
         let mysql_async::Error::Server(error) = error else {
             return Verdict::Close;

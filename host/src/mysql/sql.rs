@@ -1,8 +1,8 @@
-//! What a statement can do to its session, judged by its text. What is not known to be harmless counts as a change: a
-//! reset too many costs a round trip, one too few hands one request's session to another.
+//! Judges by its text what a statement can do to its session. Whatever is not known to be harmless counts as a change:
+//! one reset too many costs a round trip, one too few passes one request's session on to another.
 //!
-//! A view or a trigger may hide a call of a stored function: the pool looks at theirs in the same way, each time that it
-//! opens a connection. Between two generations of a component a session is reset in any case.
+//! A view or a trigger may hide a call of a stored function. So whenever a connection is opened, the texts of views and
+//! triggers are judged in the same way. Between two generations of a component, a session is always reset.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 /// What a statement does to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Reads, and so could be done again.
+    /// It only reads, so it could be run again.
     Read,
     Write,
     OpensTransaction,
@@ -19,16 +19,16 @@ pub(super) enum Effect {
 }
 
 impl Effect {
-    /// Whether a statement that failed because its connection was closed may be sent again on another, if nothing before
-    /// it on that connection counts.
+    /// Whether a statement that failed because its connection was closed may be sent again on another connection. This
+    /// holds only if no earlier statement on the old connection counts.
     pub(super) fn is_repeatable(self) -> bool {
         matches!(self, Self::Read | Self::OpensTransaction)
     }
 }
 
-/// Functions that change nothing but may be called, of both MySQL and MariaDB. A stored function can't have the name of
-/// one, if the name is followed by its parenthesis at once. `LAST_INSERT_ID` is the only one that changes something if it is
-/// given a value.
+/// Functions of MySQL and MariaDB that may be called because they change nothing. A stored function can't have the name
+/// of one of these if the parenthesis follows the name directly. Only `LAST_INSERT_ID` changes something, when it has
+/// an argument.
 const FUNCTIONS: &str = "
     ABS ADDDATE ADDTIME ASCII AVG BIN BIT_COUNT BIT_LENGTH CAST CEIL CEILING CHAR CHARACTER_LENGTH
     CHAR_LENGTH COALESCE CONCAT CONCAT_WS CONNECTION_ID CONV CONVERT CONVERT_TZ COUNT CRC32 CURDATE CURRENT_DATE
@@ -45,14 +45,14 @@ const FUNCTIONS: &str = "
     YEAR
 ";
 
-/// Words that may stand before a parenthesis without being called.
+/// Keywords that may stand before a parenthesis without being a call.
 const KEYWORDS: &str = "
     ALL AND ANY AS BETWEEN BY CASE DECIMAL DISTINCT DIV ELSE EXCEPT EXISTS FROM HAVING IN INDEX
     INTERSECT INTERVAL INTO IS JOIN KEY LIKE LIMIT NOT ON OR OVER PARTITION REGEXP RLIKE ROW SELECT
     SET SOME THEN UNION USING VALUE VALUES WHEN WHERE XOR
 ";
 
-/// What may stand before a parenthesis: words of the language, and functions.
+/// The words that may stand before a parenthesis.
 struct Words {
     keywords: HashSet<&'static str>,
     functions: HashSet<&'static str>,
@@ -68,7 +68,7 @@ pub(super) fn effect(statement: &str) -> Effect {
     let Some(tokens) = tokens(statement) else {
         return Effect::ChangesSession;
     };
-    // One of several SELECTs may stand in parentheses.
+    // Each SELECT of a union may stand in parentheses.
     let first = tokens.iter().find(|token| token.text != "(");
     let first = first.map_or("", |token| token.text);
     let is = |word: &str| first.eq_ignore_ascii_case(word);
@@ -76,7 +76,7 @@ pub(super) fn effect(statement: &str) -> Effect {
         return set_effect(&tokens[1..]);
     }
     if is("COMMIT") && tokens.len() == 1 {
-        // With autocommit off the next statement opens a transaction again, so this ends nothing for good.
+        // With autocommit off, the next statement opens a new transaction, so COMMIT does not end the need to clean up.
         return Effect::Write;
     }
     let known = [
@@ -97,7 +97,7 @@ fn set_effect(assignment: &[Token<'_>]) -> Effect {
     match assignment {
         [name, equals, value] if name.is("autocommit") && equals.text == "=" => match value.text {
             "0" => Effect::OpensTransaction,
-            // Commits what is open: https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html
+            // Commits an open transaction: https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html
             "1" => Effect::EndsTransaction,
             _ => Effect::ChangesSession,
         },
@@ -105,15 +105,15 @@ fn set_effect(assignment: &[Token<'_>]) -> Effect {
     }
 }
 
-/// Whether no variable is touched, no function called that is not on the list, and no value given to `LAST_INSERT_ID`.
+/// Whether the statement uses no variable, calls only listed functions, and gives `LAST_INSERT_ID` no argument.
 fn tokens_are_harmless(tokens: &[Token<'_>]) -> bool {
     tokens
         .iter()
         .enumerate()
         .all(|(at, token)| match token.text {
-            // Both kinds of variables.
+            // Both user variables and system variables begin with `@`.
             "@" if token.kind == Kind::Sign => false,
-            // What comes after it may be anything.
+            // The text after it may be any statement.
             ";" if token.kind == Kind::Sign => at + 1 == tokens.len(),
             "(" if token.kind == Kind::Sign => {
                 let (before, after) = (&tokens[..at], &tokens[at + 1..]);
@@ -132,25 +132,25 @@ fn may_come_before_parenthesis(before: &[Token<'_>], parenthesis: &Token<'_>) ->
         Kind::Sign => true,
         // After a dot, digits are a name.
         Kind::Number => !is_qualified || names_a_table(before),
-        // A text is never called, but it may be a name: with ANSI_QUOTES.
+        // Quoted text is never called, but with ANSI_QUOTES it may be a name.
         Kind::Quoted => names_a_table(before),
         Kind::Word => {
             let word = last.text.to_ascii_uppercase();
             let is_keyword = WORDS.keywords.contains(word.as_str());
-            // With a space between them, even a name like COUNT may be a stored function's.
+            // With a space before the parenthesis, even a name like COUNT may be that of a stored function.
             let is_function = !parenthesis.after_space && WORDS.functions.contains(word.as_str());
             (!is_qualified && (is_keyword || is_function)) || names_a_table(before)
         }
     }
 }
 
-/// Whether the parenthesis between the two holds a value that `LAST_INSERT_ID` is to give from now on.
+/// Whether the parenthesis between `before` and `after` holds an argument of `LAST_INSERT_ID`.
 fn sets_insert_id(before: &[Token<'_>], after: &[Token<'_>]) -> bool {
     before.last().is_some_and(|name| name.is("LAST_INSERT_ID"))
         && after.first().is_none_or(|token| token.text != ")")
 }
 
-/// Whether what follows is the table that an INSERT names, with a list of columns in parentheses.
+/// Whether the parenthesis follows the table name of an INSERT, and so holds a list of columns.
 fn names_a_table(before: &[Token<'_>]) -> bool {
     match before {
         [.., into] if into.kind == Kind::Word && into.is("INTO") => true,
@@ -163,7 +163,7 @@ fn names_a_table(before: &[Token<'_>]) -> bool {
 enum Kind {
     Word,
     Number,
-    /// A text or a name in quotes. Its content says nothing.
+    /// A string or a name in quotes. Its content does not matter.
     Quoted,
     Sign,
 }
@@ -172,7 +172,7 @@ enum Kind {
 struct Token<'a> {
     kind: Kind,
     text: &'a str,
-    /// Whether a space or a comment stands before it.
+    /// Whether a space or a comment precedes it.
     after_space: bool,
 }
 
@@ -182,8 +182,8 @@ impl Token<'_> {
     }
 }
 
-/// The statement in pieces; `None` if it can't be told for certain: it has a comment that is executed, or a quote or a
-/// comment without end.
+/// Splits the statement into tokens. `None` if that is uncertain: it has a comment that servers execute, or a quote or
+/// a comment without end.
 fn tokens(statement: &str) -> Option<Vec<Token<'_>>> {
     let mut tokens = Vec::new();
     let mut rest = statement;
@@ -194,7 +194,7 @@ fn tokens(statement: &str) -> Option<Vec<Token<'_>>> {
             after_space = true;
             continue;
         }
-        // Beyond ASCII, everything may be a part of a name.
+        // Any character beyond ASCII may be part of a name.
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
         let (kind, length) = match first {
             '\'' | '"' | '`' => (Kind::Quoted, quoted(rest, first)?),
@@ -218,7 +218,7 @@ fn tokens(statement: &str) -> Option<Vec<Token<'_>>> {
     Some(tokens)
 }
 
-/// The length of the space or comment at the start; `Some(None)` if there is neither.
+/// The length of the space or comment at the start: `Some(None)` if there is neither, `None` if it is uncertain.
 fn blank(text: &str) -> Option<Option<usize>> {
     let is_space = |c| matches!(c, ' ' | '\t'..='\r');
     let spaces = text.len() - text.trim_start_matches(is_space).len();
@@ -230,7 +230,7 @@ fn blank(text: &str) -> Option<Option<usize>> {
         .strip_prefix("--")
         .is_some_and(|after| begins_with_control(after) && !after.starts_with(is_space))
     {
-        // A comment to servers: what is a quote to us would be a part of it.
+        // Servers read this as a comment, so quotes in it would be misread here.
         return None;
     }
     let is_line = text.starts_with('#')
@@ -241,15 +241,15 @@ fn blank(text: &str) -> Option<Option<usize>> {
         return Some(Some(text.find('\n').unwrap_or(text.len())));
     }
     match text.strip_prefix("/*") {
-        // `/*!` and MariaDB's `/*M!` hold statements.
+        // `/*!` and MariaDB's `/*M!` hold statements that servers execute.
         Some(comment) if comment.starts_with('!') || comment.starts_with("M!") => None,
         Some(comment) => comment.find("*/").map(|end| Some(end + 4)),
         None => Some(None),
     }
 }
 
-/// The length of what stands in quotes, with them. A quote that is doubled makes two pieces of one, which says the same.
-/// Where a text with a backslash ends depends on settings, so none is judged.
+/// The length of a quoted text, quotes included. A doubled quote splits the text into two tokens, which does not
+/// matter. Whether a backslash escapes the next character depends on settings, so a text with one is uncertain.
 fn quoted(text: &str, quote: char) -> Option<usize> {
     let end = text[1..].find(quote)? + 2;
     let is_certain = quote == '`' || !text[..end].contains('\\');
@@ -333,7 +333,7 @@ mod tests {
                 "SELECT \"my_function\"(1)",
                 "SELECT db.my_function(1)",
                 "SELECT db.COUNT(1)",
-                // A space makes it a stored function's name.
+                // With the space, this may be a stored function.
                 "SELECT COUNT (1)",
                 "SELECT SLEEP(1)",
                 "SELECT LAST_INSERT_ID(77)",
@@ -342,10 +342,10 @@ mod tests {
                 "INSERT INTO t (a) VALUES (?) ON DUPLICATE KEY UPDATE a = LAST_INSERT_ID(a)",
                 "UPDATE t SET a = my_function(b)",
                 "SELECT 1 /*! , GET_LOCK('a', 0) */",
-                // To servers, a control character ends the two dashes too.
+                // Servers take a control character after the two dashes for the start of a comment too.
                 "SELECT 1 --\u{1} '\n, GET_LOCK(\"a\", 0) -- '\n",
                 "SELECT 1 --\u{7f} '\n, GET_LOCK(\"a\", 0) -- '\n",
-                // Names of stored functions, to one of both servers at least.
+                // In at least one of the two servers, stored functions can have such names.
                 "SELECT t.123(1)",
                 "SELECT REGEXP_LIKE(1)",
                 "SELECT JSON_TABLE(1)",
@@ -361,7 +361,7 @@ mod tests {
                 "CALL p()",
                 "DO 1",
                 "WITH a AS (SELECT f(1)) SELECT * FROM a",
-                // On MariaDB, which prepares it, `SET autocommit=1` does not end what it opened.
+                // MariaDB can prepare `BEGIN`, but then `SET autocommit=1` does not end the transaction.
                 "BEGIN",
                 "COMMIT AND CHAIN",
                 "USE other",

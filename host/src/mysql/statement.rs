@@ -20,28 +20,29 @@ use super::sql::Effect;
 pub(super) struct Statement<'a> {
     text: &'a str,
     effect: Effect,
-    /// A copy of its parameters, if it may be sent again.
+    /// A copy of the parameters, if the statement may be sent again.
     again: Option<Params>,
     limit: AnswerLimit,
     began: Instant,
     span: Span,
 }
 
-/// Within this time after a statement was sent, it shows that the server had closed the connection before. What breaks later
-/// may have been broken by the statement.
+/// An error within this time after a statement was sent shows that the server had closed the connection before. A later
+/// error may have been caused by the statement.
 const STALE_SHOWS: Duration = Duration::from_secs(1);
 
-/// How long an answer is awaited.
+/// The longest wait for an answer.
 #[derive(Clone)]
 pub(super) struct AnswerLimit {
     pub(super) time: Duration,
-    /// Shorter if the server is one of several, and the work goes to another meanwhile.
+    /// Present if the server is a member of a group: the wait also ends shortly after another member becomes the
+    /// writer.
     pub(super) tenure: Option<WriterTenure>,
 }
 
 impl<'a> Statement<'a> {
-    /// Marks the connection as broken until [`succeeded`](Self::succeeded) or [`failed`](Self::failed) is called: if the
-    /// guest abandons its call, the answer is still on the wire.
+    /// Marks the connection as broken until [`succeeded`](Self::succeeded) or [`failed`](Self::failed) is called,
+    /// because the answer is still on the wire if the guest abandons its call.
     pub(super) fn begin(connection: &mut PooledConnection, text: &'a str, params: &Params) -> Self {
         let effect = connection.effect(text);
         let is_first = connection.start_statement();
@@ -56,16 +57,16 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// Has it prepared on this connection, unless it is.
+    /// Prepares the statement on this connection, unless it is prepared already. There is no time limit here.
     ///
     /// # Errors
-    /// The server refuses it, or is gone. There is no limit of time here.
+    /// The server refuses the statement, or is gone.
     pub(super) async fn prepare(
         &mut self,
         connection: &mut PooledConnection,
     ) -> mysql_async::Result<Prepared> {
         let mut preparing = pin!(connection.prep(self.text));
-        // What is prepared already is there without waiting for anyone.
+        // A statement that is prepared already is ready at the first poll.
         if let Poll::Ready(prepared) = futures::poll!(preparing.as_mut()) {
             return prepared;
         }
@@ -73,17 +74,17 @@ impl<'a> Statement<'a> {
         preparing.await
     }
 
-    /// Takes note of the rows that it gave.
+    /// Records in the trace the number of rows that the statement returned.
     pub(super) fn returned(&mut self, rows: usize) {
         self.span.set("db.response.returned_rows", rows);
     }
 
-    /// Nobody wants the rest of its rows.
+    /// Records in the trace that nobody reads the remaining rows.
     pub(super) fn abandoned(mut self) {
         self.span.fail("abandoned");
     }
 
-    /// Runs it for its effect alone.
+    /// Runs a statement that returns no rows.
     pub(super) async fn execute(
         &mut self,
         connection: &mut PooledConnection,
@@ -110,8 +111,8 @@ impl<'a> Statement<'a> {
         .await
     }
 
-    /// Opens a new connection if the server had closed this one before the statement was sent, and returns the parameters
-    /// to send the statement again.
+    /// If the server had closed this connection before the statement was sent, opens a new connection and returns the
+    /// parameters, so that the statement can be sent again.
     ///
     /// # Errors
     /// `error`, if it has another cause or the statement may not be sent again.
@@ -127,7 +128,7 @@ impl<'a> Statement<'a> {
                     && self.began.elapsed() < STALE_SHOWS
                     && connection.renew().await.is_ok() =>
             {
-                // It may lead to another member now.
+                // The new connection may lead to another member.
                 self.limit = connection.answer_limit();
                 Ok(params)
             }
@@ -135,14 +136,14 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// Notes that the statement was answered to its end.
+    /// Records that the complete answer has arrived.
     pub(super) fn succeeded(self, connection: &mut PooledConnection) {
         let status = connection.last_ok_packet().map(|ok| ok.status_flags());
         connection.broken = false;
         connection.session.succeeded(self.effect, status);
     }
 
-    /// Notes that the statement failed.
+    /// Records that the statement failed.
     pub(super) fn failed(mut self, connection: &mut PooledConnection, error: &mysql_async::Error) {
         if self.span.is_on() {
             self.span.fail(error_type(error));
@@ -159,7 +160,7 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// What a trace calls an error: by its number, or by what became of the connection.
+/// The name of an error in traces: MySQL's number, or the part that failed.
 fn error_type(error: &mysql_async::Error) -> Cow<'static, str> {
     match error {
         mysql_async::Error::Server(error) => error.code.to_string().into(),
@@ -170,7 +171,7 @@ fn error_type(error: &mysql_async::Error) -> Cow<'static, str> {
     }
 }
 
-/// Waits for the server for `limit`. No answer by then is an error like that of a broken connection.
+/// Waits for the server's answer, up to `limit`. After that it returns an I/O error, as for a broken connection.
 pub(super) async fn within<T>(
     limit: &AnswerLimit,
     answer: impl Future<Output = mysql_async::Result<T>>,

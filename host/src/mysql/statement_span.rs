@@ -1,20 +1,21 @@
-//! What a trace says of a statement: its text without what might be somebody's, and what it works on.
+//! What a trace shows of a statement: its operation and table, and its text without quoted strings, which may hold
+//! personal data.
 
 use store_server::trace::{Kind, Span, Trace};
 
-/// Longest text that is shown.
+/// The longest text, in bytes, that is shown.
 const LONGEST: usize = 2048;
 
-/// Stands for a text in quotes.
+/// Replaces a quoted string.
 const MASK: &str = "'?'";
 
-/// What a statement may begin with; others are called after their protocol.
+/// The first words that name an operation; any other statement is called `QUERY`.
 const OPERATIONS: [&str; 11] = [
     "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "SET", "COMMIT", "CALL", "SHOW",
     "EXPLAIN",
 ];
 
-/// The span of a statement that is about to be sent.
+/// Begins the span of a statement that is about to be sent.
 pub(super) fn begin(trace: &Trace, text: &str) -> Span {
     if !trace.is_on() {
         return Span::default();
@@ -54,7 +55,7 @@ fn table(text: &str) -> Option<&str> {
     (!name.is_empty()).then_some(name)
 }
 
-/// The text as it was written, but for texts in quotes, and cut where it is long.
+/// The text with quoted strings masked, cut if it is longer than [`LONGEST`].
 fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(LONGEST));
     let mut rest = text;
@@ -74,7 +75,7 @@ fn shown(text: &str) -> String {
     shown
 }
 
-/// What follows the text in quotes at the start. A quote within is doubled, or has a backslash before it.
+/// The text after the quoted string at the start. A quote within the string is doubled, or follows a backslash.
 fn after_quoted(text: &str) -> &str {
     let bytes = text.as_bytes();
     let quote = bytes[0];

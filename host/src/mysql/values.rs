@@ -1,4 +1,4 @@
-//! MySQL's types as `spin:mysql` names them, with the same mapping as Spin's own host.
+//! Converts between MySQL's types and those of `spin:mysql`, with the same mapping as Spin's own host.
 
 use mysql_async::consts::{ColumnFlags, ColumnType};
 use mysql_async::{IoError, Params, Row, Value};
@@ -8,13 +8,13 @@ use crate::instance::bindings::spin::mysql::mysql::{
     Column, DbDataType, DbValue, Error, ParameterValue,
 };
 
-/// The character set number that stands for bytes instead of text.
+/// The number of the character set that marks bytes instead of text.
 const BINARY_CHARACTER_SET: u16 = 63;
 
-/// Memory that a value takes beside its content.
+/// The memory, in bytes, that a value takes beside its content.
 const VALUE_BYTES: usize = size_of::<DbValue>();
 
-/// A statement's parameters.
+/// The parameters of a statement.
 pub(super) fn params(values: Vec<ParameterValue>) -> Params {
     if values.is_empty() {
         return Params::Empty;
@@ -22,7 +22,7 @@ pub(super) fn params(values: Vec<ParameterValue>) -> Params {
     Params::Positional(values.into_iter().map(parameter).collect())
 }
 
-/// About how much memory a statement's parameters take.
+/// Approximately how many bytes of memory the parameters of a statement take.
 pub(super) fn parameters_weight(values: &[ParameterValue]) -> usize {
     let content = |value: &ParameterValue| match value {
         ParameterValue::Str(text) => text.len(),
@@ -35,7 +35,7 @@ pub(super) fn parameters_weight(values: &[ParameterValue]) -> usize {
         .sum()
 }
 
-/// About how much memory a row takes.
+/// Approximately how many bytes of memory a row takes.
 pub(super) fn row_weight(row: &Row) -> usize {
     let content = |column| match row.as_ref(column) {
         Some(Value::Bytes(bytes)) => bytes.len(),
@@ -65,7 +65,7 @@ fn parameter(value: ParameterValue) -> Value {
     }
 }
 
-/// A result's columns.
+/// The columns of a result.
 pub(super) fn columns(columns: &[mysql_async::Column]) -> Vec<Column> {
     columns
         .iter()
@@ -105,7 +105,7 @@ fn data_type(column: &mysql_async::Column) -> DbDataType {
     }
 }
 
-/// One row's values.
+/// The values of one row.
 ///
 /// # Errors
 /// A column has a type that `spin:mysql` can't carry, such as DECIMAL; the error names the column.
@@ -145,7 +145,7 @@ pub(super) fn convert(value: Value, data_type: DbDataType) -> Option<DbValue> {
     })
 }
 
-/// Whether an error says that a row was too large to be read. Only the text of the driver's error tells.
+/// Whether an error says that a row was too large to be read. The driver shows this only in the text of its error.
 pub(super) fn is_too_large(error: &mysql_async::Error) -> bool {
     match error {
         mysql_async::Error::Io(IoError::Io(error)) => {
@@ -155,12 +155,13 @@ pub(super) fn is_too_large(error: &mysql_async::Error) -> bool {
     }
 }
 
-/// The error for a row or a statement that the host has no room for.
+/// The error for a row or a statement for which the host has no room.
 pub(super) fn no_room(error: NoRoom) -> Error {
     Error::Other(error.to_string())
 }
 
-/// An error of the driver in the form that Spin gives it: the debug form, which holds a server error's code as `code: 1213`.
+/// A driver's error in the form in which Spin passes it on: the debug form, which holds a server error's code as
+/// `code: 1213`.
 pub(super) fn query_error(error: &mysql_async::Error) -> Error {
     Error::QueryFailed(format!("{error:?}"))
 }

@@ -1,4 +1,4 @@
-//! Asks where a component's writes go whether they are taken.
+//! Checks whether the servers that components write to take writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use super::server::Server;
 use super::servers::Servers;
 use crate::outbound::Backend;
 
-/// Longest wait for a connection and its answers. It is shorter than a proxy waits for its health check, which would
-/// otherwise get no answer instead of one that says what is wrong.
+/// The longest wait for a connection and its answers. It is shorter than a proxy's wait for its health check. Otherwise
+/// the check would time out instead of getting an answer that says what is wrong.
 const TIME_LIMIT: Duration = Duration::from_millis(500);
 
-/// What is behind an address.
+/// What an address stands for.
 pub(crate) enum Writer {
-    /// A server, with a connection that is only used to ask how it is.
+    /// A single server, with a connection that is only used for this check.
     Server(Box<Probe>),
-    /// Members that are looked at anyway.
+    /// A group, whose members are checked anyway.
     Group(Arc<Group>),
 }
 
@@ -28,17 +28,17 @@ impl Writer {
         match servers.group_of(backend) {
             Some(group) => Self::Group(group),
             None => {
-                // What it answers is small.
+                // The answers to this check are small, so the connection needs no room for large ones.
                 let server = Server::new(backend, servers, 0);
                 Self::Server(Box::new(Probe::new(server, TIME_LIMIT)))
             }
         }
     }
 
-    /// Asks whether writes are taken.
+    /// Checks whether writes are taken.
     ///
     /// # Errors
-    /// No server can be reached, answers in time, or takes any. The text says which server, and why.
+    /// No server can be reached, answers in time, or takes writes. The text names the server, and says why.
     pub(crate) async fn check(&mut self) -> Result<(), String> {
         match self {
             Self::Server(probe) => {

@@ -1,11 +1,11 @@
-//! What an address asks of its server in the way of TLS, as Spin and its drivers spell it.
+//! The TLS settings in an address, as Spin and its drivers spell them.
 
 use url::Url;
 
 use crate::config::TlsMode;
 
-/// What the parameters of a mysql:// address may be: whether and how it is spoken to with TLS. The address itself, files,
-/// buffers and time limits are no component's business; `socket` would pass by `allowed_outbound_hosts`.
+/// The parameters that a mysql:// address may have, which all concern TLS. Components may not set the server's address,
+/// files, buffers or time limits in parameters; `socket`, for example, would bypass `allowed_outbound_hosts`.
 const MYSQL_PARAMETERS: [&str; 5] = [
     "ssl-mode",
     "require_ssl",
@@ -14,7 +14,8 @@ const MYSQL_PARAMETERS: [&str; 5] = [
     "built_in_roots",
 ];
 
-/// The values of `ssl-mode`. Spin reads each but the first as "check the certificate and its name", and so do we.
+/// The values of `ssl-mode`. Spin reads each one but the first as "check the certificate and its name", and so does
+/// this host.
 const SSL_MODES: [&str; 5] = [
     "DISABLED",
     "PREFERRED",
@@ -23,22 +24,22 @@ const SSL_MODES: [&str; 5] = [
     "VERIFY_IDENTITY",
 ];
 
-/// What the fragment of a rediss:// address may be: its server's certificate is not looked at.
+/// The fragment that a rediss:// address may have: the server's certificate is not checked.
 const INSECURE: &str = "insecure";
 
-/// What one address asks for.
+/// The TLS settings of one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AddressTls {
     pub(super) mode: TlsMode,
-    /// Whether the authorities that browsers trust may sign, if the settings name no others.
+    /// Whether the authorities that browsers trust are trusted, if the settings name no others.
     pub(super) built_in_roots: bool,
 }
 
 impl AddressTls {
-    /// What a mysql:// address asks for.
+    /// Reads the TLS settings of a mysql:// address.
     ///
     /// # Errors
-    /// The text says which parameter is wrong and what is allowed.
+    /// Names the wrong parameter, and says what is allowed.
     pub(super) fn of_mysql(url: &Url) -> Result<Self, String> {
         if url.fragment().is_some() {
             return Err("the mysql:// address has a `#`; write it as %23".into());
@@ -56,7 +57,7 @@ impl AddressTls {
                 "verify_ca" => verify_ca = flag(&name, &value)?,
                 "verify_identity" => verify_identity = flag(&name, &value)?,
                 "built_in_roots" => built_in_roots = flag(&name, &value)?,
-                // Spin takes both, in any case.
+                // Spin accepts both spellings, in upper or lower case.
                 other if ["ssl-mode", "sslmode"].contains(&&*other.to_ascii_lowercase()) => {
                     mode = ssl_mode(&value)?;
                 }
@@ -75,10 +76,10 @@ impl AddressTls {
         })
     }
 
-    /// What a redis:// or rediss:// address asks for.
+    /// Reads the TLS settings of a redis:// or rediss:// address.
     ///
     /// # Errors
-    /// It has a parameter, or a fragment that means nothing there.
+    /// The address has a parameter, or an unknown fragment.
     pub(super) fn of_redis(url: &Url) -> Result<Self, String> {
         let scheme = url.scheme();
         if let Some((name, _)) = url.query_pairs().next() {

@@ -1,8 +1,8 @@
-//! Which addresses a component may connect to: `allowed_outbound_hosts`, as Spin reads it.
+//! `allowed_outbound_hosts`: the addresses that a component may connect to, in Spin's syntax.
 
 use super::backend::Backend;
 
-/// One entry: `scheme://host:port`, where each part may be `*` and the host may start with `*.`.
+/// One entry, `scheme://host:port`. Each part may be `*`, and the host may start with `*.`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AllowedHost {
     scheme: Pattern,
@@ -14,14 +14,14 @@ pub(crate) struct AllowedHost {
 enum Pattern {
     Any,
     Exact(String),
-    /// Holds the suffix with its dot: `.example.com`.
+    /// The suffix with its dot: `.example.com`.
     Subdomains(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Ports {
     Any,
-    /// Both ends included.
+    /// From the first port to the second, both included.
     Range(u16, u16),
 }
 
@@ -29,7 +29,7 @@ impl AllowedHost {
     /// Reads one entry.
     ///
     /// # Errors
-    /// One line says what is wrong with the entry.
+    /// Says in one line what is wrong with the entry.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text == "insecure:allow-all" {
             return Ok(Self {

@@ -1,4 +1,4 @@
-//! What the traces say of a backend, the same with each call of it.
+//! The attributes of a backend in traces, which are the same for each call.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use store_server::trace::Value;
 
 use super::backend::Backend;
 
-/// Attributes of spans, by the names that OpenTelemetry gives them.
+/// The attributes of spans, under the names that OpenTelemetry defines.
 pub(crate) type Attributes = Arc<[(&'static str, Value)]>;
 
 impl Backend {
-    /// Which system it is, where, and which database of it.
+    /// The database system, its address, and the name of the database.
     pub(crate) fn attributes(&self) -> Attributes {
         let is_redis = self.scheme().starts_with("redis");
         let system = if is_redis { "redis" } else { "mysql" };

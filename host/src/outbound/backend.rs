@@ -1,5 +1,5 @@
-//! The address of a database or cache, taken apart once: what `allowed_outbound_hosts` is checked for is what is
-//! connected to, and nothing of the text goes on to a driver, whose own reading of it may differ.
+//! The address of a database or cache, parsed once. So the address that is checked against `allowed_outbound_hosts` is
+//! the one that is connected to. No driver gets the text, because a driver might parse it differently.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The kind that a variable's value is meant to be the address of, if it is meant so.
+    /// The kind of backend that the value of a variable is an address of; `None` if the value is not meant as an
+    /// address.
     pub(crate) fn of(value: &str) -> Option<Self> {
         let (scheme, _) = value.split_once("://")?;
         match scheme.to_ascii_lowercase().as_str() {
@@ -32,7 +33,7 @@ impl Kind {
         }
     }
 
-    /// What an address begins with, without TLS first.
+    /// The schemes of this kind of address, beginning with the one without TLS.
     fn schemes(self) -> &'static [&'static str] {
         match self {
             Self::Mysql => &["mysql"],
@@ -48,27 +49,27 @@ impl Kind {
     }
 }
 
-/// One address. Its text form is host and port alone.
+/// One address. Its `Display` form is only the host and port.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Backend {
-    /// What the URL begins with.
+    /// The scheme of the URL.
     scheme: &'static str,
-    /// As it stands in the URL, with brackets if it is an IPv6 address.
+    /// The host as in the URL: an IPv6 address has brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
     user: Option<String>,
     password: Option<String>,
     database: Option<String>,
     tls: AddressTls,
-    /// The host that a server's certificate is to be for, wherever it is connected to; none: the one that is connected to.
+    /// The host that the server's certificate must be for, if it is not the one that is connected to.
     certified: Option<String>,
 }
 
 impl Backend {
-    /// Takes a URL apart.
+    /// Parses an address.
     ///
     /// # Errors
-    /// The text says what is wrong with the address, without its user and password.
+    /// Says what is wrong with the address, without its user and password.
     pub(crate) fn parse(address: &str, kind: Kind) -> Result<Self, String> {
         let usual = kind.schemes()[0];
         let url = Url::parse(address).ok();
@@ -100,10 +101,10 @@ impl Backend {
         })
     }
 
-    /// Refuses an address that asks for what the settings don't give.
+    /// Refuses an address that needs something that the settings don't have.
     ///
     /// # Errors
-    /// The text says what to do.
+    /// Says what to do.
     pub(crate) fn check_tls(&self, tls: &Tls) -> Result<(), String> {
         match self.tls.built_in_roots || tls.has_own_roots() {
             true => Ok(()),
@@ -113,12 +114,12 @@ impl Backend {
         }
     }
 
-    /// What is checked of the server.
+    /// How much of the server's certificate is checked.
     pub(crate) fn tls_mode(&self, tls: &Tls) -> TlsMode {
         tls.mode(self.tls.mode)
     }
 
-    /// What the MySQL driver needs.
+    /// The options for the MySQL driver.
     pub(crate) fn mysql_opts(&self, tls: &Tls) -> OptsBuilder {
         let ssl_opts = tls.ssl_opts(self.tls_mode(tls));
         let ssl_opts = ssl_opts
@@ -133,7 +134,7 @@ impl Backend {
             .prefer_socket(false)
     }
 
-    /// Who the Redis driver says that we are, and which database it chooses.
+    /// The user, password and database number for the Redis driver.
     pub(crate) fn redis_info(&self) -> RedisConnectionInfo {
         let mut settings = RedisConnectionInfo::default();
         if let Some(user) = &self.user {
@@ -142,12 +143,12 @@ impl Backend {
         if let Some(password) = &self.password {
             settings = settings.set_password(password);
         }
-        // Checked when the address was taken apart.
+        // The number was checked when the address was parsed.
         let database = self.database.as_deref().unwrap_or("0");
         settings.set_db(database.parse().unwrap_or(0))
     }
 
-    /// How Redis is spoken to with TLS, if it is.
+    /// The TLS configuration for Redis; `None` if the connection has no TLS.
     ///
     /// # Errors
     /// As [`Tls::client_config`].
@@ -158,12 +159,12 @@ impl Backend {
         }
     }
 
-    /// Where it is.
+    /// The host and port.
     pub(crate) fn address(&self) -> HostPort {
         HostPort::new(self.reachable_host(), self.port)
     }
 
-    /// The host as the system's resolver takes it: an IPv6 address without brackets.
+    /// The host in the form that the system's resolver takes: an IPv6 address without brackets.
     pub(super) fn reachable_host(&self) -> &str {
         let bare = self.host.strip_prefix('[');
         bare.and_then(|bare| bare.strip_suffix(']'))
@@ -174,7 +175,7 @@ impl Backend {
         self.scheme
     }
 
-    /// The same user and database at another server.
+    /// The same user and database on another server.
     pub(crate) fn at(&self, address: &HostPort) -> Self {
         let host = match address.host.contains(':') {
             true => format!("[{}]", address.host),
@@ -187,7 +188,7 @@ impl Backend {
         }
     }
 
-    /// The same, whose servers show certificates for its host even where they are reached by their own addresses.
+    /// The same address, whose servers must show certificates for its host name even if they are reached by IP address.
     pub(crate) fn known_by_its_name(&self) -> Self {
         Self {
             certified: Some(self.reachable_host().to_owned()),
@@ -195,7 +196,7 @@ impl Backend {
         }
     }
 
-    /// The same server without choosing a database.
+    /// The same server, without a database.
     pub(crate) fn without_database(&self) -> Self {
         Self {
             database: None,
@@ -203,7 +204,7 @@ impl Backend {
         }
     }
 
-    /// Its database, if the URL names one.
+    /// The name of the database, if the URL has one.
     pub(crate) fn database(&self) -> Option<&str> {
         self.database.as_deref()
     }
@@ -221,14 +222,14 @@ impl fmt::Debug for Backend {
     }
 }
 
-/// Letters, digits and what else stands in names of hosts. A percent sign, a slash or a zero byte has no meaning there
-/// and would have one in a path.
+/// Whether a host name has only letters, digits, dots, hyphens and underscores. A percent sign, a slash or a zero byte
+/// has no meaning in a host name, but would have one in a path.
 fn is_plain_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ['.', '-', '_'].contains(&c);
     !name.is_empty() && name.chars().all(is_plain)
 }
 
-/// A part of a URL as it is meant; an empty one counts as none.
+/// A part of a URL, percent-decoded; `None` if it is empty.
 fn decoded(part: &str, what: &str) -> Result<Option<String>, String> {
     let text = percent_decode_str(part).decode_utf8();
     let text = text.map_err(|_| format!("the {what} in the address is not UTF-8"))?;
@@ -312,7 +313,7 @@ mod tests {
             let info = redis(address).expect("a good address").redis_info();
             assert_eq!(info.username(), None);
             assert_eq!(info.password(), None);
-            // The same under Spin, which leaves it to the driver.
+            // Compares with Spin, which lets the driver parse the address.
             let spins = address.into_connection_info().expect("a good address");
             assert_eq!(spins.redis_settings().username(), None);
             assert_eq!(spins.redis_settings().password(), None);

@@ -1,42 +1,42 @@
-//! What components hold open, by address.
+//! The pools or connections that a component has open, by address.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// Most addresses that are open at once: as many databases and users as one would name in a manifest.
+/// The most addresses that may be open at once. It is as many databases and users as a manifest is likely to name.
 const MOST: usize = 8;
 
-/// What a component is told when all of them are in use.
+/// The error for a component when all of them are in use.
 pub(crate) const TOO_MANY: &str =
     "the component holds connections to too many addresses at once; close some first";
 
-/// One pool or connection for each address. When there are as many as there may be, the one that was asked for the longest
-/// time ago makes room for another.
+/// One pool or connection for each address. When there are [`MOST`], the one that was not requested for the longest
+/// time is closed to make room for another.
 pub(crate) struct ByAddress<T>(Mutex<Entries<T>>);
 
-/// Written by whoever opens a connection.
+/// Changed by callers that open a connection.
 struct Entries<T> {
     by_address: HashMap<String, Entry<T>>,
-    /// How often any was asked for.
+    /// The number of requests for any address.
     asked: u64,
 }
 
 struct Entry<T> {
     value: Arc<T>,
-    /// The count of [`Entries::asked`] when it was asked for last.
+    /// The value of [`Entries::asked`] at the last request for this address.
     asked: u64,
 }
 
 impl<T> ByAddress<T> {
-    /// What is open to `address`.
+    /// The pool or connection for `address`, if it is open.
     pub(crate) fn get(&self, address: &str) -> Option<Arc<T>> {
         self.0.lock().get(address)
     }
 
-    /// What is open to `address`, or else what `open` makes. `None` if there are as many as there may be, and each is
-    /// held by somebody or not `is_idle`.
+    /// The pool or connection for `address`; if none is open, the one that `open` makes. `None` if there are [`MOST`]
+    /// and each of them is held by a caller or not `is_idle`.
     pub(crate) fn get_or_open(
         &self,
         address: &str,
@@ -79,7 +79,7 @@ impl<T> Entries<T> {
 
     fn close_one(&mut self, is_idle: impl Fn(&T) -> bool) -> Option<()> {
         let unused = self.by_address.iter().filter(|(_, entry)| {
-            // Whoever has it in hand will use it.
+            // A caller that holds the value is about to use it.
             Arc::strong_count(&entry.value) == 1 && is_idle(&entry.value)
         });
         let (address, _) = unused.min_by_key(|(_, entry)| entry.asked)?;

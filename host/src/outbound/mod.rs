@@ -1,9 +1,10 @@
-//! Where components may connect to: the addresses of databases and caches, and the list that allows them.
+//! The addresses that components may connect to: parsed addresses of databases and caches, and the list that allows
+//! them.
 //!
-//! A `backend` is an address that was taken apart once, with the TLS that it asks for (`address_tls`), an `allowed_host` one
-//! entry of `allowed_outbound_hosts`. `tls` has what the settings say of servers of one kind, and a `verifier` looks at
-//! their certificates. `by_address` holds what is open to a few addresses at once. `attributes` is what traces say of a
-//! backend. Nothing here connects; `mysql` and `redis` do.
+//! A `backend` is a parsed address with its TLS settings (`address_tls`), an `allowed_host` one entry of
+//! `allowed_outbound_hosts`. `tls` has the TLS settings for all servers of one kind, and a `verifier` checks their
+//! certificates. `by_address` holds what a component has open, for a few addresses at once. `attributes` are those of a
+//! backend in traces. Nothing here connects; `mysql` and `redis` do.
 
 mod address_tls;
 mod allowed_host;

@@ -1,4 +1,4 @@
-//! TLS to one kind of server: the files that the settings name, read and checked, in the form that each driver takes.
+//! TLS to one kind of server: the files that the settings name, read and checked, in the forms that the drivers take.
 
 use std::error::Error;
 use std::fs;
@@ -16,7 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::verifier::Verifier;
 use crate::config::{TlsMode, TlsSettings};
 
-/// What servers of one kind are spoken to with. Made at start and at each reload, which reads the files again.
+/// The TLS settings for servers of one kind. Made at start and at each reload, which reads the files again.
 pub(crate) struct Tls {
     kind: &'static str,
     least: TlsMode,
@@ -25,7 +25,7 @@ pub(crate) struct Tls {
     roots: Arc<RootCertStore>,
 }
 
-/// A file and what is in it.
+/// A file and its content.
 #[derive(Clone)]
 struct PemFile {
     path: PathBuf,
@@ -36,7 +36,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// One line names the flag, the file and what is wrong with it.
+    /// Names the flag and the file, and says what is wrong, in one line.
     pub(crate) fn load(settings: &TlsSettings) -> Result<Self, String> {
         let kind = settings.kind;
         let read = |flag: &str, path: &Path| {
@@ -55,7 +55,7 @@ impl Tls {
             None => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
             Some(ca) => ca.roots().map_err(|error| format!("--{kind}-ca {error}"))?,
         };
-        // The MySQL driver takes the process's.
+        // The MySQL driver uses the crypto provider of the process.
         _ = CryptoProvider::install_default(ring::default_provider());
         let tls = Self {
             kind,
@@ -64,28 +64,29 @@ impl Tls {
             client,
             roots: Arc::new(roots),
         };
-        // So that a key that belongs to another certificate shows now.
+        // This finds a private key that does not belong to the certificate.
         tls.client_config(TlsMode::VerifyFull)?;
         Ok(tls)
     }
 
-    /// What is checked of a server whose address asks for `asked`: the stricter of the two counts.
+    /// How much of a server's certificate is checked if its address asks for `asked`: the stricter of address and
+    /// settings.
     pub(super) fn mode(&self, asked: TlsMode) -> TlsMode {
         self.least.max(asked)
     }
 
-    /// What is checked of a server that no address names.
+    /// How much of a server's certificate is checked if no address names the server.
     pub(crate) fn least(&self) -> TlsMode {
         self.least
     }
 
-    /// Whether the authorities that browsers trust are not asked.
+    /// Whether the settings name authorities, so that those that browsers trust don't count.
     pub(super) fn has_own_roots(&self) -> bool {
         self.ca.is_some()
     }
 
-    /// What the MySQL driver takes. It knows no mode between "anybody" and "the one in the address": for the one that is
-    /// there, see `mysql::Server`.
+    /// The TLS options for the MySQL driver. The driver has no mode between "any certificate" and "a certificate for
+    /// this name"; `mysql::Server` implements the mode between them.
     pub(super) fn ssl_opts(&self, mode: TlsMode) -> Option<SslOpts> {
         let text = |file: &PemFile| file.text.clone();
         let client = self.client.as_ref();
@@ -99,10 +100,10 @@ impl Tls {
         (mode != TlsMode::Off).then_some(opts)
     }
 
-    /// What rustls takes, for a mode that is not [`TlsMode::Off`].
+    /// The configuration for rustls, for any mode but [`TlsMode::Off`].
     ///
     /// # Errors
-    /// The key and the certificate of the settings don't go together; one line names their files.
+    /// The key and the certificate of the settings don't belong together; the error names their files in one line.
     pub(crate) fn client_config(&self, mode: TlsMode) -> Result<Arc<ClientConfig>, String> {
         let provider = Arc::new(ring::default_provider());
         let internal = |error: &dyn std::fmt::Display| format!("--{}-tls: {error}", self.kind);
@@ -164,7 +165,8 @@ impl PemFile {
     }
 }
 
-/// What TLS failed with, if an error is about that: the server has another certificate, wants one, or speaks no TLS.
+/// The TLS error inside `error`, if there is one: the server's certificate is not accepted, the server demands one, or
+/// it speaks no TLS.
 pub(crate) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -176,7 +178,7 @@ pub(crate) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rust
     None
 }
 
-/// The Redis driver shares its errors.
+/// The I/O error itself. The Redis driver wraps its errors in an `Arc`.
 fn io_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     match error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
         Some(shared) => shared.downcast_ref(),

@@ -1,4 +1,4 @@
-//! What is checked of a server's certificate, by [`TlsMode`].
+//! Checks the certificate of a server as strictly as [`TlsMode`] says.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
 use crate::config::TlsMode;
 
-/// Checks as much as its mode says. That the server has the key of the certificate it shows is checked always.
+/// A certificate verifier for one mode. In every mode the server must prove that it has the certificate's private key.
 #[derive(Debug)]
 pub(super) struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
@@ -36,7 +36,7 @@ impl ServerCertVerifier for Verifier {
         }
         let inner = &self.inner;
         match inner.verify_server_cert(certificate, intermediates, name, ocsp_response, now) {
-            // The name is looked at last, when all else was found to be right.
+            // The verifier checks the name last, so everything else about the certificate was right.
             Err(error) if self.mode == TlsMode::VerifyCa && is_about_name(&error) => {
                 Ok(ServerCertVerified::assertion())
             }

@@ -1,5 +1,5 @@
-//! A connection to Redis on which no reply is larger than a limit. Its size is known as soon as Redis announces it, so
-//! none is read first and refused later.
+//! A connection to Redis that limits the size of a reply. A text that is too large is refused as soon as Redis
+//! announces its length, before it is read.
 
 use std::io;
 use std::pin::Pin;
@@ -9,22 +9,22 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// About how much memory a value takes beside its content.
+/// The memory, in bytes, that a value takes beside its content, approximately.
 const VALUE_BYTES: usize = 64;
 
-/// Bytes of the longest line with a number: a type, a sign, nineteen digits, the line's end.
+/// The length in bytes of the longest line with a number: a type, a sign, nineteen digits, and the line end.
 const NUMBER_BYTES: usize = 24;
 
-/// A stream that breaks when a reply is too large.
+/// A stream whose reads fail when a reply is too large.
 pub(super) struct CappedStream<S> {
     stream: S,
     meter: Meter,
-    /// Set when a reply was too large.
+    /// True once a reply was too large.
     is_over: Arc<AtomicBool>,
 }
 
 impl<S> CappedStream<S> {
-    /// Lets replies of up to `largest_bytes` through. The flag is set when one is larger.
+    /// Passes replies of up to `largest_bytes`. The returned flag becomes true when a reply is larger.
     pub(super) fn new(stream: S, largest_bytes: usize) -> (Self, Arc<AtomicBool>) {
         let is_over = Arc::<AtomicBool>::default();
         let capped = Self {
@@ -71,14 +71,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CappedStream<S> {
     }
 }
 
-/// Follows the protocol as far as needed to know where a reply ends and how much memory it takes
+/// Reads as much of the protocol as is needed to know where a reply ends and how much memory it takes
 /// (<https://redis.io/docs/latest/develop/reference/protocol-spec/>).
 #[derive(Debug)]
 struct Meter {
     largest_bytes: usize,
-    /// Memory of the reply that is being read: of what has been read, and of what has been announced.
+    /// The memory, in bytes, of the reply that is being read: of the parts that were read, and of the texts that were
+    /// announced.
     bytes: usize,
-    /// How many values are missing of each list that is open, the outermost first.
+    /// The number of missing values of each list that has begun, the outermost list first.
     open: Vec<u64>,
     /// The start of the line that is being read.
     line: Vec<u8>,
@@ -97,7 +98,7 @@ impl Meter {
         }
     }
 
-    /// Adds what was read. Returns whether the reply is still within the limit.
+    /// Counts the bytes that were read. Returns whether the reply is still within the limit.
     fn take(&mut self, mut read: &[u8]) -> bool {
         while !read.is_empty() {
             if self.text_left > 0 {
@@ -135,20 +136,20 @@ impl Meter {
             let digits = std::str::from_utf8(line.get(1..)?).ok()?;
             digits.trim_end().parse::<u64>().ok()
         };
-        // A negative number, which is none here, stands for no value at all.
+        // A negative number, which does not parse here, stands for a null value.
         match line.first() {
             Some(b'$' | b'=' | b'!') => match number() {
                 Some(length) => {
                     let length = usize::try_from(length).unwrap_or(usize::MAX);
                     self.bytes = self.bytes.saturating_add(length);
-                    // With the end of its line.
+                    // The text is followed by a line end of two bytes.
                     self.text_left = length.saturating_add(2);
                 }
                 None => self.end_value(),
             },
             Some(b'*' | b'~' | b'>') => self.begin_list(number().unwrap_or(0)),
             Some(b'%') => self.begin_list(number().unwrap_or(0).saturating_mul(2)),
-            // An attribute, which belongs to the value that follows and is none itself.
+            // An attribute precedes the value that it belongs to, and is no value itself.
             Some(b'|') => {
                 let count = number().unwrap_or(0).saturating_mul(2);
                 if let Some(missing) = self.open.last_mut() {
@@ -187,7 +188,7 @@ mod tests {
 
     const LIMIT: usize = 1000;
 
-    /// Whether all of it is within the limit, read at once and byte by byte.
+    /// Whether the replies are within the limit; the result must be the same if they are read at once and byte by byte.
     fn fits(replies: &[u8]) -> bool {
         let at_once = Meter::new(LIMIT).take(replies);
         let mut meter = Meter::new(LIMIT);

@@ -1,14 +1,14 @@
 //! Which commands a component may send with `execute`.
 //!
-//! All requests of a generation share one connection to an address, on which Redis answers in turn. A command that waits,
-//! switches the connection to another database, user or protocol, subscribes it or begins a transaction would disturb all of
-//! them, and one that governs the server would disturb its other clients. So only commands that read and write data are let
-//! through, by name.
+//! All requests of a generation share one connection to an address, on which Redis answers one command after the other.
+//! A command would disturb all of them if it waits, switches the connection to another database, user or protocol,
+//! subscribes it, or begins a transaction. A command that governs the server would disturb the server's other clients.
+//! So only commands that read and write data are allowed, by name.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// The commands that are let through, by the names that Redis 8 gives them. `docs/ARCHITECTURE.md` says what is left out and why.
+/// The allowed commands, by their names in Redis 8. `docs/ARCHITECTURE.md` says which commands are missing and why.
 const ALLOWED: &str = "
     APPEND BITCOUNT BITFIELD BITFIELD_RO BITOP BITPOS DBSIZE DECR DECRBY DEL ECHO EVAL EVALSHA EVALSHA_RO EVAL_RO EXISTS
     EXPIRE EXPIREAT EXPIRETIME GEOADD GEODIST GEOHASH GEOPOS GEOSEARCH GEOSEARCHSTORE GET GETBIT GETDEL GETEX GETRANGE
@@ -24,9 +24,9 @@ const ALLOWED: &str = "
     ZREVRANGE ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION ZUNIONSTORE
 ";
 
-/// Commands of which only some subcommands are let through.
+/// Commands of which only some subcommands are allowed.
 const PARTLY_ALLOWED: [(&str, &[&str]); 3] = [
-    // KILL and FLUSH disturb other clients.
+    // `SCRIPT KILL` and `SCRIPT FLUSH` would disturb other clients.
     ("SCRIPT", &["EXISTS", "LOAD"]),
     (
         "XGROUP",
@@ -41,13 +41,13 @@ const PARTLY_ALLOWED: [(&str, &[&str]); 3] = [
     ("XINFO", &["CONSUMERS", "GROUPS", "STREAM"]),
 ];
 
-/// Commands that wait only if they are asked to, by this word.
+/// Commands that wait only if they have the word `BLOCK`.
 const WAITS_IF_ASKED: [&str; 2] = ["XREAD", "XREADGROUP"];
 
 /// Whether a component may send this command.
 ///
 /// # Errors
-/// The text says to the component which command is refused.
+/// Tells the component which command is refused.
 pub(super) fn check<'a>(
     name: &str,
     mut arguments: impl Iterator<Item = &'a [u8]>,
@@ -79,7 +79,7 @@ pub(super) fn check<'a>(
     }
 }
 
-/// The name of a command as this list has it.
+/// The name of a command in the spelling of this list; `None` if the list does not have it.
 pub(super) fn known(name: &[u8]) -> Option<&'static str> {
     static NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
         let partly = PARTLY_ALLOWED.iter().map(|(name, _)| *name);
@@ -90,24 +90,25 @@ pub(super) fn known(name: &[u8]) -> Option<&'static str> {
     NAMES.get(upper.as_str()).copied()
 }
 
-/// Whether these arguments of XREAD or XREADGROUP ask to wait.
+/// Whether these arguments of XREAD or XREADGROUP make the command wait.
 fn waits<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> bool {
     let mut waits = false;
     while let Some(word) = arguments.next() {
-        // What comes after this word are names of streams.
+        // After this word come the names of streams, which may be any text.
         if word.eq_ignore_ascii_case(b"STREAMS") {
             break;
         }
         waits |= word.eq_ignore_ascii_case(b"BLOCK");
         if word.eq_ignore_ascii_case(b"GROUP") {
-            // The group and the consumer, which may have any name.
+            // The names of the group and the consumer are skipped, because they may be any text.
             arguments.nth(1);
         }
     }
     waits
 }
 
-/// Says which command, but no more of what a component sent than a command's name can have.
+/// The text of a refusal. It repeats the command's name only if that looks like one, because a component may send
+/// anything.
 fn refusal(name: &str, which: &str) -> String {
     let is_name = name.len() <= 32 && name.bytes().all(|b| b.is_ascii_graphic());
     let name = if is_name { name } else { "a command" };

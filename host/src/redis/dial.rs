@@ -11,10 +11,10 @@ use tokio_util::either::Either;
 
 use crate::config::HostPort;
 
-/// What commands and replies go over.
+/// The stream that carries commands and replies.
 pub(super) type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
-/// How the servers of one address are spoken to.
+/// Opens streams to the servers of one address.
 pub(super) struct Dialer(Option<TlsConnector>);
 
 impl Dialer {
@@ -22,7 +22,7 @@ impl Dialer {
         Self(tls.map(TlsConnector::from))
     }
 
-    /// What is said of a server that lets a connection wait.
+    /// The error text for a server that does not answer while a connection is opened.
     pub(super) fn silence(&self) -> &'static str {
         match self.0 {
             None => "no connection in time",
@@ -30,10 +30,10 @@ impl Dialer {
         }
     }
 
-    /// Looks the server's name up, and opens a stream to it. There is no limit of time here.
+    /// Resolves the server's name, and opens a stream to it. There is no time limit here.
     ///
     /// # Errors
-    /// The name leads nowhere, nobody listens, or TLS is not agreed on.
+    /// The name has no address, no server listens there, or client and server don't agree on TLS.
     pub(super) async fn open(&self, server: &HostPort) -> std::io::Result<Stream> {
         let stream = TcpStream::connect((server.host.as_str(), server.port)).await?;
         stream.set_nodelay(true)?;

@@ -1,10 +1,10 @@
-//! A fuzz target: replies, as Redis sends them.
+//! A fuzz target for the conversion of Redis's replies.
 
 use redis::Value;
 
 use super::values::results;
 
-/// Of a reply that can be passed on, every part is.
+/// A reply that is passed on loses no part.
 #[test]
 fn replies() {
     store_fuzz::target("redis-values", |input| {

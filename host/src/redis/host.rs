@@ -1,4 +1,4 @@
-//! The calls of `spin:redis`.
+//! The functions of `spin:redis`.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl HostConnectionWithStore<State> for HasSelf<State> {
         if let Some(bytes) = kept(accessor, &connection, &key)? {
             return Ok(Ok(Some(bytes)));
         }
-        // In a box, as few calls get here and the future of each would be large.
+        // Boxed, because few calls get here and each of them has a large future.
         Box::pin(get(accessor, connection, key)).await
     }
 
@@ -161,7 +161,8 @@ fn link(
     connections: &Connections,
     address: &str,
 ) -> Result<Arc<Links>, Error> {
-    // A link's address was allowed when the link was made, and what is allowed never changes in one context.
+    // If there is a link for the address, the address was allowed when the link was made, and one context never changes
+    // what it allows.
     if let Some(link) = connections.get(address) {
         return Ok(link);
     }
@@ -179,7 +180,7 @@ fn refuse(component: &Context, refusal: Refusal, reason: String) -> Error {
     Error::Other(reason)
 }
 
-/// The value of `key`, if the host keeps it near.
+/// The value of `key`, if the host keeps it near and still trusts it.
 fn kept(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: &Resource<Connection>,
@@ -196,7 +197,7 @@ fn kept(
     })
 }
 
-/// The value of `key` as Redis has it, which is kept near from then on if the component asks for that.
+/// Asks Redis for the value of `key`. If the component wants values of this key kept near, the host keeps this one.
 async fn get(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: Resource<Connection>,
@@ -212,7 +213,7 @@ async fn get(
         let reply = link.ask_near(near, &key, call.asker).await;
         ended(span, &reply);
         match reply {
-            // Redis won't tell of changes, or the key holds no string: GET itself has the answer.
+            // Redis can't report changes, or the key holds no string. A plain GET returns the value or the right error.
             Err(error) if !is_outage(&error) && !is_too_large(&error) => {
                 component.warn_of_near_refusal(&error);
             }
@@ -223,8 +224,8 @@ async fn get(
     Ok(reply)
 }
 
-/// Sends a command. It may change a value that is kept near, and the news of that may come after the reply; so that the
-/// component does not find the old value afterwards, all of them are forgotten.
+/// Sends a command. If it has a key whose values are kept near, it may change such a value, and Redis may report the
+/// change after the reply. So all values are forgotten, and the component never reads the old one after its own write.
 async fn run<T: FromRedisValue>(
     accessor: &Accessor<State, HasSelf<State>>,
     connection: Resource<Connection>,
@@ -242,7 +243,7 @@ async fn run<T: FromRedisValue>(
     Ok(reply)
 }
 
-/// Ends a round trip's span, with what Redis calls its error.
+/// Ends the span of a round trip. A failed one gets Redis's error code.
 fn ended<T>(mut span: Span, reply: &redis::RedisResult<T>) {
     if let (true, Err(error)) = (span.is_on(), reply) {
         let code = error.code().map(str::to_owned);
@@ -251,7 +252,7 @@ fn ended<T>(mut span: Span, reply: &redis::RedisResult<T>) {
 }
 
 impl Connection {
-    /// For whom it was opened.
+    /// The requester for whom the connection was opened.
     fn opener(&self) -> Requester {
         Requester {
             client: self.client,
@@ -270,7 +271,8 @@ struct Call {
 }
 
 impl Call {
-    /// To be made before anything is awaited: later, nobody knows any more for whom the guest makes the call.
+    /// Collects what the command needs. Must be called before the first await: after that, wasmtime no longer knows
+    /// which request the guest works for.
     fn on(
         accessor: &Accessor<State, HasSelf<State>>,
         connection: &Resource<Connection>,
@@ -290,7 +292,7 @@ impl Call {
         })
     }
 
-    /// Sends a command. Command and reply count as what the host holds for the instance.
+    /// Sends a command. Command and reply count against the instance's memory share.
     async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         let _sent = self.hold(values::command_weight(command)).await?;
         let span = self.span_of(command);
@@ -301,7 +303,7 @@ impl Call {
         T::from_redis_value(reply).map_err(|error| self.report(&error.into()))
     }
 
-    /// Passes on a value that is kept near from now on. It counts as any other reply.
+    /// Returns a value that is now kept near. Its bytes count like those of any other reply.
     async fn take_near(
         &self,
         reply: redis::RedisResult<Option<Payload>>,

@@ -1,4 +1,4 @@
-//! One connection to Redis, which carries the commands of many requests at once and is opened again when it breaks.
+//! One connection to Redis. It carries the commands of many requests at a time, and is opened again when it breaks.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,26 +25,26 @@ use super::target::{FailoverWatch, Target};
 use crate::clients::{Asker, Permit, Permits};
 use crate::outbound::{Attributes, Backend};
 
-/// Most commands of one connection that wait for their reply at once. Each reply may be as large as is allowed, and counts
-/// against the memory limit only when it has arrived.
+/// The most commands of one connection that wait for a reply at a time. The limit is needed because each reply may have
+/// the largest size, and counts against the memory limit only once it has arrived.
 const COMMANDS_AT_ONCE: u32 = 64;
 
-/// A connection that is opened when it is first needed, and again after it broke.
+/// A connection that is opened on demand, and again after it broke.
 pub(crate) struct Link {
     target: Target,
     dialer: Arc<Dialer>,
     info: RedisConnectionInfo,
     settings: LinkSettings,
-    /// What traces say of it.
+    /// The attributes of the server in traces.
     pub(super) attributes: Attributes,
     near: Option<Arc<NearCache>>,
     commands: Arc<Permits>,
     scripts: Arc<ScriptEnder>,
-    /// Written by whoever connects, emptied by whoever finds it broken.
+    /// The open connection. Set by the caller that connects, and emptied by a caller that finds the connection broken.
     open: Mutex<Option<OpenConnection>>,
-    /// Held by the one who connects. Contains the error of the last attempt, for those who waited for it.
+    /// Locked by the caller that connects. Holds the error of the last attempt, for the callers that waited for it.
     connecting: tokio::sync::Mutex<Option<RedisError>>,
-    /// Attempts to connect that have ended. Written by whichever call connects.
+    /// The number of attempts to connect that have ended.
     attempts: AtomicU64,
 }
 
@@ -54,12 +54,12 @@ struct OpenConnection {
     driver: Arc<Driver>,
 }
 
-/// The task behind a connection. It ends when the last user of the connection drops this.
+/// The task that drives a connection. It ends when the last user of the connection drops this.
 struct Driver {
     task: AbortHandle,
-    /// Ends it when another server is the primary.
+    /// Ends the connection when another server becomes the primary.
     _watch: Option<FailoverWatch>,
-    /// Whether it ended because a reply was too large.
+    /// True if the connection ended because a reply was too large.
     is_over: Arc<AtomicBool>,
 }
 
@@ -70,11 +70,11 @@ impl Drop for Driver {
 }
 
 impl Link {
-    /// A link that connects when the first command is sent, so a server that is down shows there. What Redis pushes goes to
-    /// `near`.
+    /// A link that connects when the first command is sent, so an unreachable server causes an error only then. Redis's
+    /// pushes go to `near`.
     ///
     /// # Errors
-    /// TLS can't be spoken with the certificates of the settings; one line says why.
+    /// TLS can't be set up with the certificates of the settings; the error is one line.
     pub(crate) fn new(
         backend: &Backend,
         settings: LinkSettings,
@@ -89,7 +89,7 @@ impl Link {
         })
     }
 
-    /// A link to `target` over such streams.
+    /// A link to `target`, with these TLS settings, user and limits.
     pub(super) fn over(
         tls: Option<Arc<ClientConfig>>,
         target: Target,
@@ -107,7 +107,7 @@ impl Link {
             settings.scripts_ended.clone(),
         );
         if near.is_some() {
-            // The version before has no pushes.
+            // The older protocol RESP2 has no pushes.
             info = info.set_protocol(ProtocolVersion::RESP3);
         }
         Self {
@@ -125,7 +125,7 @@ impl Link {
         }
     }
 
-    /// Sends a command for `asker` and waits for its reply.
+    /// Sends a command for `asker` and waits for the reply.
     ///
     /// # Errors
     /// Redis answers with an error, or not at all.
@@ -134,7 +134,8 @@ impl Link {
         let (open, is_new) = self.open().await?;
         let reply = self.send(&open, command).await;
         match reply {
-            // The command was refused, so it may be sent again, and by now the name may lead to the new primary.
+            // The command was refused, so it may be sent again. On a new connection, the name may lead to the new
+            // primary.
             Err(error) if is_read_only(&error) && !is_new => {
                 let (open, _) = self.open().await?;
                 self.send(&open, command).await
@@ -154,7 +155,7 @@ impl Link {
         self.look_at(open, reply)
     }
 
-    /// Asks for the value of `key`, to be kept near.
+    /// Asks for the value of `key`, to keep it near.
     ///
     /// # Errors
     /// As for [`NearCache::ask`].
@@ -170,7 +171,7 @@ impl Link {
         self.look_at(&open, reply)
     }
 
-    /// Ends its connection, with all commands that wait on it: its server is to be spoken to no longer.
+    /// Ends the connection and all commands that wait on it, because its server must not be used any more.
     pub(super) fn end(&self) {
         if let Some(open) = self.open.lock().take() {
             open.driver.task.abort();
@@ -191,7 +192,7 @@ impl Link {
         permit.ok_or_else(|| timed_out("others wait for Redis already"))
     }
 
-    /// The connection, and whether it was made for this call.
+    /// The connection, and whether it was opened for this call.
     async fn open(&self) -> RedisResult<(OpenConnection, bool)> {
         if let Some(open) = self.ready() {
             return Ok((open, false));
@@ -204,7 +205,8 @@ impl Link {
         if attempts != self.attempts.load(Ordering::Acquire)
             && let Some(error) = &*last
         {
-            // All who waited for the same attempt share its error: if each tried in turn, the last would wait for ever.
+            // All callers that waited for one attempt share its error. If each of them tried in turn, the last one
+            // would wait far too long.
             return Err(error.clone());
         }
         let made = self.connect().await;
@@ -254,8 +256,8 @@ impl Link {
         })
     }
 
-    /// Gives a connection up if the reply shows that it is lost or silent, or that its server takes no writes any more.
-    /// Others that wait on it find out by themselves.
+    /// Drops the connection if the reply shows that the connection is lost, that the server is silent, or that it takes
+    /// no writes any more. Other callers on the connection will see errors of their own.
     fn look_at<T>(&self, open: &OpenConnection, reply: RedisResult<T>) -> RedisResult<T> {
         let Err(error) = reply else { return reply };
         if is_outage(&error) || is_read_only(&error) {
@@ -268,7 +270,7 @@ impl Link {
             }
             drop(current);
             if let Some(near) = &self.near {
-                // Nobody tells of changes any more.
+                // Without the connection, no change is reported any more.
                 near.forget_all();
             }
         }
@@ -279,7 +281,7 @@ impl Link {
     }
 }
 
-/// Whether Redis says that another server takes writes, or that it lost that server.
+/// Whether Redis says that it is not the server that takes writes, or has lost contact with that server.
 pub(super) fn is_read_only(error: &RedisError) -> bool {
     matches!(
         error.kind(),
@@ -287,7 +289,7 @@ pub(super) fn is_read_only(error: &RedisError) -> bool {
     )
 }
 
-/// The beginning of the error for a reply that was too large, by which it is recognised.
+/// The beginning of the error text for a reply that was too large. [`is_too_large`] recognises the error by it.
 const TOO_LARGE: &str = "a reply is larger than the host holds for the component";
 
 fn too_large(most: usize) -> RedisError {

@@ -1,4 +1,4 @@
-//! What leads from one address of a component to Redis.
+//! The link or links from one address of a component to Redis.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use super::settings::LinkSettings;
 use crate::clients::Asker;
 use crate::outbound::{Attributes, Backend};
 
-/// One link, or those to the primaries of a Redis Cluster.
+/// One link to a server, or the links to the primaries of a Redis Cluster.
 pub(crate) enum Links {
     One(Box<Link>),
     Cluster(Arc<Cluster>),
 }
 
 impl Links {
-    /// What leads to `backend`, as the settings have it. It connects when the first command is sent, so a server that is
-    /// down shows there. What Redis pushes goes to `near`.
+    /// Makes what the settings demand for `backend`. It connects when the first command is sent, so an unreachable
+    /// server causes an error only then. Redis's pushes go to `near`.
     ///
     /// # Errors
     /// As [`Link::new`].
@@ -35,19 +35,19 @@ impl Links {
         }
     }
 
-    /// Sends a command for `asker` and waits for its reply.
+    /// Sends a command for `asker` and waits for the reply.
     ///
     /// # Errors
     /// Redis answers with an error, or not at all.
     pub(crate) async fn run(&self, command: &Cmd, asker: Asker) -> RedisResult<Value> {
         match self {
             Self::One(link) => link.run(command, asker).await,
-            // In a box: the future of one link is large enough.
+            // Boxed, because the future of a single link is large enough.
             Self::Cluster(cluster) => Box::pin(cluster.run(command, asker)).await,
         }
     }
 
-    /// Asks for the value of `key`, to be kept near.
+    /// Asks for the value of `key`, to keep it near.
     ///
     /// # Errors
     /// As for [`NearCache::ask`].
@@ -77,7 +77,7 @@ impl Links {
         }
     }
 
-    /// What traces say of it.
+    /// The attributes of the server or cluster in traces.
     pub(super) fn attributes(&self) -> &Attributes {
         match self {
             Self::One(link) => &link.attributes,

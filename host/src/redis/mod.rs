@@ -1,11 +1,13 @@
 //! `spin:redis`: what is linked once (here), what lives per component ([`Terms`]), per generation ([`Connections`]) and
 //! per instance ([`Connection`]).
 //!
-//! `host` has the calls that components make, and `commands` says which commands they may send. A `link`, by its `settings`,
-//! carries them over one connection, on which the size of replies is `capped`; `scripts` ends scripts that run too long. It
-//! leads to a `target`, which may be whichever server `sentinel` finds, and `dial` opens the stream that it goes over.
-//! `links` are one such link, or one to each primary of a `cluster`; how Sentinels and nodes outvote one that is cut off is
-//! in `votes`. `values` converts replies, and `near` keeps some. Nothing here knows a key of the store: what keys mean is for components.
+//! `host` has the functions that components call, and `commands` says which commands they may send. A `link` carries
+//! the commands over one connection, within the limits of its `settings`; the size of its replies is `capped`, and
+//! `scripts` ends scripts that run too long. A link leads to a `target`, which may be the server that `sentinel` finds,
+//! and `dial` opens its stream. `links` are one such link, or one to each primary of a `cluster`. `votes` decides
+//! between the answers of several Sentinels or nodes, so that one that is cut off is outvoted. `values` converts
+//! replies, and `near` keeps some values in memory. Nothing here knows a key of the store: what keys mean is for
+//! components.
 
 mod capped;
 mod cluster;
@@ -40,7 +42,7 @@ use crate::instance::bindings::spin::redis::redis as wit;
 use crate::metrics::NearMetrics;
 use crate::outbound::{Backend, ByAddress};
 
-/// Gives components `spin:redis`.
+/// Adds `spin:redis` to the linker.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wit::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
@@ -48,37 +50,38 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 /// The terms on which a component uses Redis.
 pub(crate) struct Terms {
     pub(crate) settings: LinkSettings,
-    /// Values of keys that begin with one of these are kept near.
+    /// Values of keys with one of these prefixes are kept near.
     pub(crate) near_prefixes: Vec<String>,
     pub(crate) near_metrics: NearMetrics,
 }
 
 impl Terms {
-    /// Whether the component asks for any value to be kept near.
+    /// Whether the component wants any value to be kept near.
     pub(crate) fn keeps_any_near(&self) -> bool {
         !self.near_prefixes.is_empty()
     }
 
-    /// Whether the component asks for values of `key` to be kept near.
+    /// Whether the component wants the value of `key` to be kept near.
     fn keeps_near(&self, key: &[u8]) -> bool {
         let mut prefixes = self.near_prefixes.iter();
         prefixes.any(|prefix| key.starts_with(prefix.as_bytes()))
     }
 }
 
-/// The connections of one generation, by address: one each, which carries the commands of all requests at once. They end
-/// with the generation, and so does whatever a command of it still waits for.
+/// The connections of one generation, one for each address, which carries the commands of all requests. They end with
+/// the generation, and so do commands that still wait on them.
 #[derive(Default)]
 pub(crate) struct Connections(ByAddress<Links>);
 
-/// A component's handle on the one connection to an address. Requests may share it, so what is known here of the one that
-/// opened it counts only for commands of which nobody knows for whom they are sent.
+/// A component's handle on the one connection to an address. Several requests may share it. So the client and trace
+/// that are stored here are used only for commands that can't be attributed to a request.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Connection {
     link: Arc<Links>,
-    /// The client of whoever opened it.
+    /// The client of the request that opened the handle.
     client: Asker,
-    /// Where the trace of whoever opened it is. Weak, since the connection may outlive the request by far.
+    /// The trace of the request that opened the handle. It is weak, since the handle may live much longer than the
+    /// request.
     trace: WeakTrace,
 }
 
@@ -88,8 +91,8 @@ impl Connections {
         self.0.get(url)
     }
 
-    /// The connection to `url`, which is `backend`. `None` if the generation uses as many others as it may. It connects
-    /// when the first command is sent, so a server that is down shows there.
+    /// The connection to `url`, whose parsed form is `backend`. `None` if the generation uses as many other addresses
+    /// as it may. The link connects when the first command is sent, so an unreachable server causes an error only then.
     ///
     /// # Errors
     /// As [`Links::new`].
@@ -105,7 +108,7 @@ impl Connections {
     }
 }
 
-/// Whether Redis can't be reached, rather than refusing what it was asked.
+/// Whether Redis can't be reached, as opposed to answering with an error.
 pub(crate) fn is_outage(error: &RedisError) -> bool {
     error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }

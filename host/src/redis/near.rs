@@ -1,10 +1,10 @@
-//! Values that stay in the host's memory until Redis says that they changed: server-assisted client-side caching
+//! Values that stay in the host's memory until Redis reports a change: server-assisted client-side caching
 //! (<https://redis.io/docs/latest/develop/reference/client-side-caching/>).
 //!
-//! The native twin in `loadtest/native` has this file too, so it uses nothing of this crate.
+//! `loadtest/native`, the native twin of the store, uses this file too, so it may use nothing of this crate.
 //!
-//! A value is kept only if nothing changed between asking for it and its arrival. An answer that the news of a change has
-//! overtaken is given to whoever asked, and to nobody else.
+//! A value is kept only if no change was reported between the question and the answer. Otherwise the caller still gets
+//! the answer, but nobody else does.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,23 +13,23 @@ use parking_lot::Mutex;
 use redis::aio::ConnectionLike;
 use redis::{FromRedisValue, PushInfo, PushKind, RedisResult, Value};
 
-/// The longest time for which a value is kept, unless Redis is asked again. Redis tells of changes at once, but not always
-/// of a key that expires, and a connection may break without a word.
+/// The longest time for which a value is kept until Redis is asked again. Redis reports changes at once, but not always
+/// the expiry of a key, and a connection may break without an error.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 
-/// Most bytes that are kept, keys and values together. Beyond them all is forgotten.
+/// The most bytes that are kept, keys and values together. When there would be more, everything is forgotten.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
-/// The values that one connection keeps.
+/// The values that are kept for one connection or cluster.
 #[derive(Debug, Default)]
 pub(crate) struct NearCache(Mutex<Values>);
 
 #[derive(Debug, Default)]
 struct Values {
-    /// Written by whoever asked Redis, emptied by whoever hears of a change.
+    /// The kept values, by key. Added after an answer of Redis, removed when a change is reported.
     values: HashMap<String, NearValue>,
     bytes: usize,
-    /// How often something changed, as far as this connection knows.
+    /// The number of changes that this cache was told of.
     changes: u64,
 }
 
@@ -40,15 +40,15 @@ struct NearValue {
 }
 
 impl NearCache {
-    /// The value of `key`, if it is kept.
+    /// The value of `key`, if it is kept and recent enough.
     pub(crate) fn kept(&self, key: &str) -> Option<Vec<u8>> {
         let kept = self.0.lock();
         let value = kept.values.get(key)?;
         (value.asked_at.elapsed() < KEPT_FOR).then(|| value.bytes.clone())
     }
 
-    /// Asks Redis for the value of `key`, keeps it, and asks to be told when it changes. `connection` must be the one whose
-    /// pushes come to [`NearCache::heard`].
+    /// Asks Redis for the value of `key`, keeps it, and asks to be told when it changes. `connection` must be one whose
+    /// pushes are passed to [`NearCache::heard`].
     ///
     /// # Errors
     /// Redis answers with an error, or not at all.
@@ -59,10 +59,10 @@ impl NearCache {
     ) -> RedisResult<Option<Vec<u8>>> {
         let changes = self.0.lock().changes;
         let mut question = redis::pipe();
-        // Sent each time: it costs next to nothing, and the connection may be a new one.
+        // This is sent each time, because it costs almost nothing and the connection may be new.
         let tracking = question.cmd("CLIENT").arg("TRACKING");
         tracking.arg("ON").arg("OPTIN").ignore();
-        // It is in force for the next command alone.
+        // This command affects only the next one.
         question.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
         question.cmd("GET").arg(key);
         let asked_at = Instant::now();
@@ -90,20 +90,21 @@ impl NearCache {
         kept.values.insert(key.to_owned(), value);
     }
 
-    /// Forgets what Redis says has changed, and everything when the connection is gone: then nobody tells of changes.
+    /// Forgets the values that Redis reports as changed. Forgets everything when the connection is lost, because then
+    /// no change is reported any more.
     pub(crate) fn heard(&self, push: &PushInfo) {
         match (&push.kind, push.data.first()) {
             (PushKind::Invalidate, Some(Value::Array(keys))) => {
                 let mut kept = self.0.lock();
                 kept.changes += 1;
                 for key in keys {
-                    // All keys of kept values are text.
+                    // All kept values have keys that are text.
                     if let Ok(key) = String::from_redis_value_ref(key) {
                         kept.forget(&key);
                     }
                 }
             }
-            // No keys: the database was emptied.
+            // Without keys, the push means that the database was emptied.
             (PushKind::Invalidate | PushKind::Disconnection, _) => self.forget_all(),
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! Ends scripts that run too long: while one runs, Redis answers nobody.
+//! Ends scripts that run too long, because Redis serves no other command while a script runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,34 +21,36 @@ use crate::instance::LogThrottle;
 /// The commands that run a script.
 const SCRIPTS: [&str; 4] = ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"];
 
-/// How long Redis may take to say that it ends a script. It listens to nobody before the script has run for its
-/// `busy-reply-threshold`, which is 5 s unless configured.
+/// How long Redis may take to answer that it ends a script. It accepts the command only after the script has run for
+/// `busy-reply-threshold`, which is 5 s by default.
 const HEARD_WITHIN: Duration = Duration::from_secs(60);
 
-/// How often Redis must say that no script runs, and the time between: one that waits in the connection of the link may
-/// begin after the first time.
+/// How many times in a row Redis must say that no script runs, and the pause between. A script that still waits in the
+/// link's connection may begin after the first time.
 const CALM_LOOKS: u32 = 3;
 const CALM_LOOK: Duration = Duration::from_millis(20);
 
-/// The error of Redis for a script that has written.
+/// Redis's error code for a script that has written data and so can't be ended.
 const HAS_WRITTEN: &str = "UNKILLABLE";
 
 /// Ends the scripts of one link, over a connection of its own.
 pub(super) struct ScriptEnder {
     dialer: Arc<Dialer>,
-    /// Where the link leads. Written by whoever connects it.
+    /// The server that the link is connected to. Set by the link when it connects.
     server: Mutex<HostPort>,
     info: RedisConnectionInfo,
-    /// Longest time for a command.
+    /// The longest time for a command.
     limit: Duration,
-    /// Scripts that were given up and may still run. Written by [`RunningScript`] and by the task that ends them.
+    /// The number of scripts that were given up and may still run. Changed by [`RunningScript`] and by the task that
+    /// ends the scripts.
     given_up: AtomicUsize,
-    /// Scripts that were ended.
+    /// Counts the scripts that were ended.
     ended: Option<IntCounter>,
     trouble: LogThrottle,
 }
 
-/// A script that was sent. If it is dropped before it has an answer, the script is ended once its time is over.
+/// A script that was sent. If this is dropped before the script has an answer, the script is ended when its time is
+/// over.
 pub(super) struct RunningScript {
     ender: Arc<ScriptEnder>,
     since: Instant,
@@ -56,7 +58,7 @@ pub(super) struct RunningScript {
 }
 
 impl ScriptEnder {
-    /// An ender for scripts that may run for `limit`, on the server that the link leads to. Counts in `ended`.
+    /// An ender for scripts that may run for `limit`, on the server that the link leads to. It counts in `ended`.
     pub(super) fn new(
         dialer: Arc<Dialer>,
         server: HostPort,
@@ -64,7 +66,7 @@ impl ScriptEnder {
         limit: Duration,
         ended: Option<IntCounter>,
     ) -> Arc<Self> {
-        // Without choosing a database or a protocol: Redis refuses those commands while a script runs.
+        // The connection chooses no database and no protocol, because Redis refuses these commands while a script runs.
         let mut plain = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(username) = info.username() {
             plain = plain.set_username(username);
@@ -83,12 +85,13 @@ impl ScriptEnder {
         })
     }
 
-    /// Ends scripts on `server` from now on, to which the link has just connected.
+    /// Sets the server that the link has just connected to.
     pub(super) fn lead_to(&self, server: &HostPort) {
         self.server.lock().clone_from(server);
     }
 
-    /// Watches `command` if it runs a script. Tell the result whether the command was answered.
+    /// Watches `command` if it runs a script. Call [`RunningScript::answered`] on the result when the command was
+    /// answered.
     pub(super) fn watch(self: &Arc<Self>, command: &Cmd) -> Option<RunningScript> {
         let Some(Arg::Simple(name)) = command.args_iter().next() else {
             return None;
@@ -103,7 +106,7 @@ impl ScriptEnder {
         })
     }
 
-    /// Ends scripts until none that was given up runs. One task does it for all.
+    /// Ends scripts until no given-up script may be running. One task does this for all of them.
     async fn end_all(self: Arc<Self>, first_left: Duration) {
         tokio::time::sleep(first_left).await;
         loop {
@@ -124,7 +127,7 @@ impl ScriptEnder {
         }
     }
 
-    /// Ends the script that runs and those that begin after it, until none runs. Returns how many were ended.
+    /// Ends the running script and those that begin after it, until none runs. Returns how many were ended.
     async fn end_those_that_run(&self) -> RedisResult<usize> {
         let server = self.server.lock().clone();
         let stream = self.dialer.open(&server).await?;
@@ -139,7 +142,7 @@ impl ScriptEnder {
                     Ok(()) => {
                         ended += 1;
                         calm = 0;
-                        // At once: of those that are many, one may not end.
+                        // Counted at once, because ending the next script may fail.
                         self.ended.iter().for_each(IntCounter::inc);
                     }
                     Err(error) if error.kind() == NONE_RUNS => {
@@ -175,11 +178,11 @@ impl ScriptEnder {
     }
 }
 
-/// The error of Redis when no script runs.
+/// Redis's error when no script runs.
 const NONE_RUNS: ErrorKind = ErrorKind::Server(ServerErrorKind::NotBusy);
 
 impl RunningScript {
-    /// Notes that the script has ended, or did not begin.
+    /// Records that the script has ended, or did not begin.
     pub(super) fn answered(mut self) {
         self.is_answered = true;
     }
@@ -187,7 +190,7 @@ impl RunningScript {
 
 impl Drop for RunningScript {
     fn drop(&mut self) {
-        // Without a runtime, the process ends.
+        // There is no runtime only while the process ends.
         let Ok(runtime) = Handle::try_current() else {
             return;
         };

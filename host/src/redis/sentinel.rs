@@ -1,9 +1,8 @@
-//! Redis Sentinel: which server is the primary of a name
-//! (<https://redis.io/docs/latest/develop/reference/sentinel-clients/>).
+//! Redis Sentinel finds the primary of a name (<https://redis.io/docs/latest/develop/reference/sentinel-clients/>).
 //!
-//! The redis crate has a client for it. It opens connections of its own, without our certificates, limits and news of
-//! changes, and believes whichever Sentinel answers first; so each Sentinel is asked over a [`Link`], like any other Redis,
-//! and the one that saw the latest failover is believed.
+//! The redis crate has a Sentinel client. It opens connections of its own, without our certificates, limits and
+//! notifications of changes, and it believes the Sentinel that answers first. So each Sentinel is asked over a
+//! [`Link`], like any other Redis server, and the majority decides, or else the Sentinel that saw the latest failover.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,13 +15,13 @@ use super::link::Link;
 use super::votes::{self, Disagreement, STANDS};
 use crate::config::HostPort;
 
-/// Said of a name that the Sentinels do not watch.
+/// The error for a name that the Sentinels do not watch.
 const UNKNOWN: &str = "no Sentinel watches a primary of this name";
 
 /// The Sentinels that watch the app's Redis servers.
 pub(crate) struct Sentinels {
     sentinels: Vec<(HostPort, Arc<Link>)>,
-    /// What was found last, by name. Held while the Sentinels are asked, so that many who ask at once ask once.
+    /// The last answers, by name. Locked while the Sentinels are asked, so that simultaneous callers ask only once.
     found: Mutex<HashMap<String, PrimaryLookup>>,
 }
 
@@ -31,11 +30,12 @@ struct PrimaryLookup {
     primary: RedisResult<HostPort>,
 }
 
-/// What one Sentinel says of a name.
+/// One Sentinel's answer about a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SentinelReply {
     primary: HostPort,
-    /// One more with each failover: <https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/>.
+    /// A number that grows with each failover:
+    /// <https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/>.
     epoch: u64,
 }
 
@@ -47,7 +47,7 @@ impl Sentinels {
         }
     }
 
-    /// The primary that `name` stands for, as of half a second ago at most.
+    /// The primary of `name`; the answer is at most half a second old.
     ///
     /// # Errors
     /// No Sentinel answers, or none watches a primary of this name; see [`is_unknown`].
@@ -63,13 +63,14 @@ impl Sentinels {
             at: Instant::now(),
             primary: primary.clone(),
         };
-        // Components may ask for any number of names.
+        // Old answers are removed, because components may ask for any number of names.
         found.retain(|_, found| found.at.elapsed() < STANDS);
         found.insert(name.to_owned(), now);
         primary
     }
 
-    /// What more than half of them say, or else the one that saw the latest failover.
+    /// The answer that more than half of the Sentinels give, or else the answer of the one that saw the latest
+    /// failover.
     async fn ask_all(&self, name: &str) -> RedisResult<HostPort> {
         let asked = self.sentinels.iter().map(|(_, link)| ask(link, name));
         let Disagreement { opinions, errors } =
@@ -105,14 +106,14 @@ impl Sentinels {
     }
 }
 
-/// Whether the Sentinels were asked for a name that they don't watch: waiting does not help.
+/// Whether the Sentinels do not watch the name, so that waiting does not help.
 pub(crate) fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::MasterNameNotFoundBySentinel
 }
 
 async fn ask(link: &Link, name: &str) -> RedisResult<SentinelReply> {
     let question = redis::cmd("SENTINEL").arg("MASTER").arg(name).to_owned();
-    // In a box: a link may ask Sentinels itself, though these don't.
+    // Boxed, because the future of a link contains that of a link to a Sentinel.
     match Box::pin(link.run(&question, None)).await {
         Ok(reply) => opinion(reply),
         Err(error) if error.to_string().contains("No such master") => {

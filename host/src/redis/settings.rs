@@ -1,4 +1,4 @@
-//! What all links of a component have in common.
+//! The settings that all links of a component share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,30 +14,30 @@ use crate::config::{HostPort, RedisSettings, SentinelSettings, TlsMode};
 use crate::instance::share::largest_piece;
 use crate::outbound::Tls;
 
-/// The limits of one link, in time and size, and how it gets where it leads.
+/// The time and size limits of one link, and how it finds and reaches its server.
 #[derive(Clone)]
 pub(crate) struct LinkSettings {
     pub(super) connect_timeout: Duration,
     pub(super) response_timeout: Duration,
     pub(super) largest_reply_bytes: usize,
     pub(super) tls: Arc<Tls>,
-    /// Who is asked where the primary is; nobody if an address is one.
+    /// The Sentinels that know the primary; `None` if an address is that of the server itself.
     pub(super) sentinels: Option<Arc<Sentinels>>,
-    /// Nodes of a Redis Cluster, which every address stands for then; none if an address is a server.
+    /// Nodes of the Redis Cluster that every address stands for; empty if an address is that of a server.
     pub(super) cluster: Arc<[HostPort]>,
-    /// Counts a component's scripts that had to be ended; nothing counts those of a check.
+    /// Counts the component's scripts that had to be ended. `None` for the links of a check.
     pub(super) scripts_ended: Option<IntCounter>,
 }
 
-/// What a Sentinel may answer: a list of fields.
+/// The largest answer of a Sentinel, in bytes. It is a list of fields.
 const SENTINEL_REPLY_BYTES: usize = 64 * 1024;
 
 impl LinkSettings {
-    /// Reads the files that the settings name. Meant for a component with this memory limit, see
+    /// Reads the files that the settings name. The size limit of replies follows from the memory limit; see also
     /// [`LinkSettings::for_component`].
     ///
     /// # Errors
-    /// One line names a flag, its file and what is wrong with it.
+    /// Names a flag and its file, and says what is wrong, in one line.
     pub(crate) fn new(settings: &RedisSettings, memory_limit_bytes: usize) -> Result<Self, String> {
         let mut common = Self {
             connect_timeout: settings.connect_timeout,
@@ -58,7 +58,8 @@ impl LinkSettings {
         Ok(common)
     }
 
-    /// The same for a component with this memory limit, whose scripts are counted when they have to be ended.
+    /// The same settings for a component with this memory limit. The scripts that had to be ended are counted in
+    /// `scripts_ended`.
     pub(crate) fn for_component(
         &self,
         memory_limit_bytes: usize,
@@ -76,8 +77,9 @@ impl LinkSettings {
         !self.cluster.is_empty()
     }
 
-    /// The same for those who are asked where to go, and answer with so much at most. They have as long for their answer as
-    /// a server has to let us in: whoever connects waits for it.
+    /// The same settings for servers that are only asked which server to use, with this limit for their answers. They
+    /// have as much time to answer as a server has to accept a connection, because the caller that connects waits for
+    /// them.
     pub(super) fn for_questions(&self, largest_reply_bytes: usize) -> Self {
         Self {
             response_timeout: self.connect_timeout,
@@ -99,7 +101,7 @@ impl LinkSettings {
     }
 }
 
-/// Who we say to Sentinels that we are.
+/// The user and password for the Sentinels.
 fn credentials(settings: &SentinelSettings) -> Result<RedisConnectionInfo, String> {
     let mut info = RedisConnectionInfo::default();
     if let Some(user) = &settings.user {

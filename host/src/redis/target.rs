@@ -1,4 +1,4 @@
-//! Where a link leads: to a server, or to whichever server is the primary of a name.
+//! What a link leads to: a certain server, or the primary of a name.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use super::sentinel::Sentinels;
 use crate::config::HostPort;
 use crate::outbound::Backend;
 
-/// How often Sentinels, or nodes of a cluster, are asked whether the primary is still the one that a link leads to. A server that was cut off
-/// and replaced goes on answering those who still reach it.
+/// How often Sentinels, or nodes of a cluster, are asked whether a link still leads to the primary. Without this, a
+/// server that was cut off and replaced would go on answering hosts that still reach it.
 pub(super) const LOOKS: Duration = Duration::from_secs(1);
 
-/// Where a link leads.
+/// What a link leads to.
 pub(super) enum Target {
-    /// To this address, looked up at each connection.
+    /// This address. Its host name is resolved for each connection.
     Server(HostPort),
-    /// To the primary that Sentinels watch under the host of the address.
+    /// The primary that Sentinels watch under the host name of this address.
     Primary(HostPort, Arc<Sentinels>),
 }
 
-/// The task that ends a connection when its server is the primary no longer. It ends when it is dropped.
+/// The task that ends a connection when its server is no longer the primary. The task ends when this is dropped.
 pub(super) struct FailoverWatch(AbortHandle);
 
 impl Drop for FailoverWatch {
@@ -33,7 +33,7 @@ impl Drop for FailoverWatch {
 }
 
 impl Target {
-    /// Where `backend` leads, if there are Sentinels or not.
+    /// The target of `backend`, with or without Sentinels.
     pub(super) fn of(backend: &Backend, sentinels: Option<Arc<Sentinels>>) -> Self {
         let address = backend.address();
         match sentinels {
@@ -52,7 +52,7 @@ impl Target {
     /// The server to connect to now.
     ///
     /// # Errors
-    /// No Sentinel knows.
+    /// No Sentinel knows the primary.
     pub(super) async fn find(&self) -> RedisResult<HostPort> {
         match self {
             Self::Server(address) => Ok(address.clone()),
@@ -60,8 +60,8 @@ impl Target {
         }
     }
 
-    /// Ends the connection to `server`, which `driver` drives, when another is the primary, and forgets what it kept near:
-    /// the next command goes to the other.
+    /// Watches whether `server` stays the primary. If another server takes its place, the task `driver` of the
+    /// connection is ended and `near` forgets everything, so the next command goes to the new primary.
     pub(super) fn watch(
         &self,
         server: HostPort,
@@ -75,7 +75,7 @@ impl Target {
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(LOOKS).await;
-                // If no Sentinel answers, there is nothing better than what is there.
+                // If no Sentinel answers, the connection stays.
                 let Ok(primary) = sentinels.primary(&name).await else {
                     continue;
                 };

@@ -1,13 +1,13 @@
-//! Redis's replies as `spin:redis` names them, with the same mapping as Spin's own host.
+//! Converts between Redis's replies and the types of `spin:redis`, with the same mapping as Spin's own host.
 
 use redis::{Arg, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use crate::instance::bindings::spin::redis::redis::{Error, RedisParameter, RedisResult};
 
-/// About how much memory a value takes beside its content.
+/// The memory, in bytes, that a value takes beside its content, approximately.
 const VALUE_BYTES: usize = size_of::<Value>();
 
-/// An argument as a word of the command; a number is no word.
+/// The bytes of an argument; empty for a number, which can't be a keyword.
 pub(super) fn bytes(argument: &RedisParameter) -> &[u8] {
     match argument {
         RedisParameter::Int64(_) => &[],
@@ -15,7 +15,7 @@ pub(super) fn bytes(argument: &RedisParameter) -> &[u8] {
     }
 }
 
-/// About how much memory a reply takes.
+/// Approximately how many bytes of memory a reply takes.
 pub(super) fn weight(reply: &Value) -> usize {
     let all = |values: &[Value]| values.iter().map(weight).sum();
     let content = match reply {
@@ -31,7 +31,7 @@ pub(super) fn weight(reply: &Value) -> usize {
     VALUE_BYTES + content
 }
 
-/// About how much memory a command takes.
+/// Approximately how many bytes of memory a command takes.
 pub(super) fn command_weight(command: &Cmd) -> usize {
     let arguments = command.args_iter().map(|argument| match argument {
         Arg::Simple(bytes) => bytes.len(),
@@ -52,8 +52,7 @@ pub(super) fn command(name: &str, arguments: Vec<RedisParameter>) -> Cmd {
     command
 }
 
-/// A reply as a flat list: nested arrays are laid out one after the other, and so are maps, which only the third version
-/// of Redis's protocol has.
+/// A reply as a flat list. Nested arrays are flattened, and so are maps, which only RESP3 has.
 pub(super) fn results(reply: Value) -> Result<Vec<RedisResult>, Error> {
     let mut results = Vec::new();
     append(&mut results, reply)?;
@@ -90,7 +89,7 @@ fn append(results: &mut Vec<RedisResult>, reply: Value) -> Result<(), Error> {
     Ok(())
 }
 
-/// An error of the driver.
+/// An error of the driver as the component gets it.
 pub(super) fn error(error: &RedisError) -> Error {
     match error.kind() {
         ErrorKind::UnexpectedReturnType => Error::TypeError,

@@ -1,4 +1,5 @@
-//! Servers that say where another is are asked all at once: one that is cut off may not know of the latest failover.
+//! Asks several servers at the same time where another server is. A server that is cut off may not know of the latest
+//! failover, so the majority decides.
 
 use std::time::Duration;
 
@@ -6,19 +7,19 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use redis::{RedisError, RedisResult};
 
-/// How long an answer stands: after a failover, many ask at once.
+/// For how long an answer is used again: after a failover, many callers ask at the same time.
 pub(super) const STANDS: Duration = Duration::from_millis(500);
 
-/// What was answered if no more than half of those who were asked say the same.
+/// The answers, if no more than half of the asked servers say the same.
 pub(super) struct Disagreement<T> {
     pub(super) opinions: Vec<T>,
     pub(super) errors: Vec<RedisError>,
 }
 
-/// Waits for answers until more than half of those who were asked agree.
+/// Waits for answers until more than half of the asked servers agree.
 ///
 /// # Errors
-/// All have answered and don't agree; what they said is in it.
+/// All servers have answered or failed without a majority; the error holds their answers.
 pub(super) async fn ask_all<T: PartialEq>(
     asked: Vec<impl Future<Output = RedisResult<T>>>,
 ) -> Result<T, Disagreement<T>> {

@@ -1,25 +1,25 @@
-//! What one version did, for comparing it with another: on one host, or summed over several.
+//! The counts of one version, on one host or summed over several, for comparing it with another version.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Buckets to each doubling of time: a latency is known to within a sixteenth.
+/// The number of buckets for each doubling of the time. So a latency is known to within a sixteenth.
 const STEPS: usize = 16;
 
-/// Up to 2^32 microseconds, more than an hour.
+/// The number of buckets. They reach to 2^32 microseconds, more than an hour.
 pub(crate) const BUCKETS: usize = STEPS * 33;
 
-/// Requests to one version, their errors and their latencies.
+/// The requests to one version, their errors and their latencies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counts {
-    /// Those without an answer included.
+    /// All requests, including those without an answer.
     pub(crate) requests: u64,
     pub(crate) errors: u64,
-    /// Requests by [`bucket`] of their latency.
+    /// The answered requests, by [`bucket`] of their latency.
     pub(crate) answered: BTreeMap<usize, u64>,
-    /// Those without an answer, by bucket of the time that they have waited.
+    /// The requests without an answer, by [`bucket`] of the time that they have waited.
     pub(crate) waiting: BTreeMap<usize, u64>,
 }
 
@@ -37,22 +37,22 @@ impl Counts {
         }
     }
 
-    /// Errors by requests; 0 without any.
+    /// Errors divided by requests; 0 without requests.
     pub(crate) fn error_rate(&self) -> f64 {
         self.errors as f64 / self.requests.max(1) as f64
     }
 
-    /// The latency that half of the requests kept to; `None` without any.
+    /// The median latency; `None` without answers.
     pub(crate) fn p50(&self) -> Option<Duration> {
         self.all_but(2)
     }
 
-    /// The latency that 99 of 100 requests kept to; `None` without any.
+    /// The 99th percentile of the latency; `None` without answers.
     pub(crate) fn p99(&self) -> Option<Duration> {
         self.all_but(100)
     }
 
-    /// The latency that all kept to but one of so `many`.
+    /// The latency that is exceeded by at most one of `many` requests.
     fn all_but(&self, many: u64) -> Option<Duration> {
         let total: u64 = self.answered.values().sum();
         let mut slower = total;
@@ -65,7 +65,7 @@ impl Counts {
         None
     }
 
-    /// How many requests took longer than `limit`, or wait for longer than that.
+    /// How many requests took longer than `limit`, or have waited longer.
     pub(crate) fn slower_than(&self, limit: Duration) -> u64 {
         let above = bucket(limit) + 1;
         let slow = |counts: &BTreeMap<usize, u64>| {
@@ -75,7 +75,8 @@ impl Counts {
     }
 }
 
-/// Four bits after the highest one that is set, as in a floating point number.
+/// The bucket of a latency: the position of the highest set bit, and the four bits after it, as in a floating point
+/// number.
 pub(crate) fn bucket(took: Duration) -> usize {
     let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX) as usize;
     if micros < STEPS {
@@ -86,12 +87,12 @@ pub(crate) fn bucket(took: Duration) -> usize {
     (exponent - 3) * STEPS + step
 }
 
-/// The longest time that falls into a bucket.
+/// The longest time that belongs to a bucket.
 fn upper_bound(index: usize) -> Duration {
     if index < STEPS {
         return Duration::from_micros(index as u64);
     }
-    // What another host sends may be any number.
+    // Another host may send any index.
     let (exponent, step) = (index.min(BUCKETS) / STEPS + 3, index % STEPS);
     let next = ((STEPS + step + 1) as u64) << (exponent - 4);
     Duration::from_micros(next - 1)
@@ -101,7 +102,7 @@ fn upper_bound(index: usize) -> Duration {
 pub(super) mod tests {
     use super::*;
 
-    /// Requests, errors among them, and how long each took.
+    /// Counts with these requests, these errors among them, and the same latency for each.
     pub(in super::super) fn counts(requests: u64, errors: u64, took_ms: u64) -> Counts {
         let answered = BTreeMap::from([(bucket(Duration::from_millis(took_ms)), requests)]);
         Counts {

@@ -1,4 +1,4 @@
-//! What an operator wishes of a roll-out, and whether it makes sense.
+//! The settings of a roll-out, and whether they fit together.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use super::selector::{Sticky, Tester};
 use super::share::TrafficShare;
 use crate::config::duration;
 
-/// How long a step lasts unless the operator says how long.
+/// How long a step lasts by default.
 const USUAL_STEP: Duration = Duration::from_secs(30);
 
-/// Below this, hosts would end a roll-out whenever one of them is busy.
+/// The shortest lease. With a shorter one, hosts would end a roll-out whenever one of them is busy.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
-/// Reads how long a host goes on without a word from the command that leads a roll-out.
+/// Parses a lease: how long a host goes on without a message from the command that leads a roll-out.
 ///
 /// # Errors
-/// It is no time, or too short a one.
+/// The text is not a duration, or the duration is too short.
 pub(crate) fn lease(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         lease if lease < SHORTEST_LEASE => Err("must be a second at least".into()),
@@ -28,18 +28,18 @@ pub(crate) fn lease(text: &str) -> Result<Duration, String> {
 /// The course of a roll-out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Course {
-    /// In ascending order; empty if requests are mirrored only.
+    /// The shares of the steps, in ascending order; empty if requests are only mirrored.
     pub(crate) steps: Vec<TrafficShare>,
     /// How long each step lasts, and the mirroring before them.
     pub(crate) step_for: Duration,
-    /// Of the safe requests, those that the new version gets copies of, before the steps.
+    /// The share of the safe requests that are copied to the new version before the steps.
     pub(crate) mirror: Option<TrafficShare>,
     pub(crate) sticky: Option<Sticky>,
-    /// Who gets the new version whatever its share.
+    /// The testers, who get the new version whatever its share.
     pub(crate) when: Option<Tester>,
 }
 
-/// What was asked for, before it is known whether it fits together.
+/// The settings as they were given, before they are checked.
 #[derive(Debug, Default)]
 pub(crate) struct RolloutRequest {
     pub(crate) canary: Option<TrafficShare>,
@@ -52,10 +52,11 @@ pub(crate) struct RolloutRequest {
 }
 
 impl RolloutRequest {
-    /// The course of the roll-out; none if none is asked for. `name` is how whoever asked writes the name of a setting.
+    /// The course of the roll-out; `None` if no setting asks for one. `name` turns the name of a setting into the
+    /// spelling that its author used.
     ///
     /// # Errors
-    /// The settings do not fit together; the text says which, and what to do.
+    /// The settings do not fit together; the text names them and says what to do.
     pub(crate) fn course(self, name: impl Fn(&str) -> String) -> Result<Option<Course>, String> {
         let [canary, canary_for, steps, step_for, mirror, sticky, when] = [
             "canary", "for", "steps", "step_for", "mirror", "sticky", "when",

@@ -1,10 +1,10 @@
-//! What a roll-out is, and how it is judged: rules without clocks, threads or a network. They are the same for a host
-//! that tries a new version and for the command that leads several hosts.
+//! What a roll-out is, and how it is judged: rules without clocks, threads or a network. Two programs use them: a host
+//! that tries a new version, and the command that leads several hosts.
 //!
-//! `course` is what an operator asks for: a `share` of the traffic for each step, and a `selector` for those who get
-//! one version in any case. `phase` is where a roll-out stands and what follows. `counts` is what one version did,
-//! `verdict` says whether the new one does as well as the stable one, and `difference` in what two answers to one
-//! request differ. `orphan` says how a roll-out ends that nobody leads any more.
+//! `course` has the settings of a roll-out: a `share` of the traffic for each step, and a `selector` for clients that
+//! always get a certain version. `phase` is the state of a roll-out, and what follows it. `counts` are the counts of
+//! one version, `verdict` decides whether the new version does as well as the stable one, and `difference` finds how
+//! two answers to one request differ. `orphan` decides how a roll-out ends that nobody leads any more.
 
 mod counts;
 mod course;

@@ -1,50 +1,52 @@
-//! What a host does whose roll-out nobody leads any more: it asks the others of the roll-out, and they all come to the
-//! same end (`docs/adr/0027`).
+//! The decisions of a host when nobody leads its roll-out any more: it asks the other hosts of the roll-out, and they
+//! all come to the same end (`docs/adr/0027`).
 
-/// Where the roll-out stands on another host.
+/// The state of the roll-out on another host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Vote {
-    /// Both versions are live there.
+    /// Both versions are live on that host.
     Open,
     Promoted,
-    /// The new version was taken out of service there.
+    /// The new version was taken out of service on that host.
     Withdrawn,
-    /// It knows nothing of it: it never began there, or the host has lost its memory or had another roll-out since.
+    /// That host does not know the roll-out: it never began there, the host has lost its state, or it had another
+    /// roll-out since.
     Unknown,
-    /// It gives no answer.
+    /// That host gives no answer.
     Silent,
 }
 
 /// What the host does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OrphanAction {
-    /// It asks again later.
+    /// Asks again later.
     Wait,
     Promote,
     Withdraw,
-    /// Nothing, ever: all came to the same end, or nobody will know.
+    /// Keeps its state for good: all hosts came to the same end, or it can't be found out.
     Settle,
 }
 
-/// For a host on which both versions are live. No host takes a leader's word any more when this is asked, so a vote that is
-/// neither promoted nor withdrawn will not become one of them by itself. `is_late` after a long time of waiting for
-/// hosts that are silent.
+/// The decision of a host on which both versions are live. By this time no host obeys a leader any more, so a host that
+/// has neither promoted nor withdrawn will not do so on the leader's word. `is_late` is true after a long time of
+/// waiting for silent hosts.
 pub(crate) fn while_open(votes: &[Vote], is_late: bool) -> OrphanAction {
     if votes.contains(&Vote::Withdrawn) {
         OrphanAction::Withdraw
     } else if votes.contains(&Vote::Promoted) {
         OrphanAction::Promote
     } else if votes.contains(&Vote::Silent) && !votes.contains(&Vote::Unknown) && !is_late {
-        // It may have been told to promote, which nobody is before all hosts take part.
+        // The silent host may have promoted. That is possible only if all hosts take part, so a host that does not know
+        // the roll-out rules it out.
         OrphanAction::Wait
     } else {
         OrphanAction::Withdraw
     }
 }
 
-/// For a host that was told to promote, and was not told that all have. A host that knows nothing of it is no reason to go
-/// back: nobody is told to promote before all hosts take part, so that one has forgotten. `is_late` after so long a time that
-/// whoever is silent is not waited for.
+/// The decision of a host that has promoted and does not know whether all hosts have. A host that does not know the
+/// roll-out is no reason to go back: hosts are told to promote only when all take part, so that host must have lost its
+/// state. `is_late` is true after such a long time that silent hosts are no longer waited for.
 pub(crate) fn once_promoted(votes: &[Vote], is_late: bool) -> OrphanAction {
     let is_settled = |vote: &Vote| matches!(vote, Vote::Promoted | Vote::Unknown);
     if votes.contains(&Vote::Withdrawn) {
@@ -95,8 +97,9 @@ mod tests {
         );
     }
 
-    /// Three hosts in any state, each asked in any order and reached or not: once all reach all, those that know of the
-    /// roll-out agree. One that had promoted may be overruled by a hand, and any may forget.
+    /// Three hosts in any state ask one another in any order, and may fail to reach one another. Once every host
+    /// reaches every other, the hosts that know the roll-out agree. An operator may replace a promoted version, and any
+    /// host may lose its state.
     #[test]
     fn all_come_to_the_same_end() {
         #[derive(Clone, Copy, Debug)]
@@ -115,10 +118,11 @@ mod tests {
             let mut is_settled = [false; 3];
             match mishap {
                 Mishap::None => {}
-                // As the ledger does: a promotion that is not settled ends as withdrawn.
+                // As in the ledger: an unsettled promotion that is overruled counts as withdrawn.
                 Mishap::Overruled if hosts[0] == Vote::Promoted => hosts[0] = Vote::Withdrawn,
                 Mishap::Overruled => continue,
-                // What a host has forgotten that had withdrawn, the others may have seen or not.
+                // A host that has withdrawn does not forget it here, because the other hosts may or may not have seen
+                // that vote.
                 Mishap::Forgot if hosts[0] != Vote::Withdrawn => hosts[0] = Vote::Unknown,
                 Mishap::Forgot => continue,
             }

@@ -1,4 +1,4 @@
-//! Where a roll-out stands, and what follows.
+//! The phases of a roll-out, and their order.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 use super::course::Course;
 use super::share::TrafficShare;
 
-/// Where a roll-out stands. What it goes through later is greater.
+/// A phase of a roll-out. Later phases are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) enum Phase {
-    /// The new version gets copies of requests; clients are answered by the stable one.
+    /// The new version gets copies of requests; only the stable version answers clients.
     Mirroring,
-    /// The step of this number, counted from 0: the new version answers its share.
+    /// The step with this number, counted from 0: the new version answers its share of the requests.
     Step(usize),
-    /// The new version is the stable one now.
+    /// The new version is now the stable one.
     Promoted,
-    /// The new version serves no longer.
+    /// The new version no longer serves.
     Withdrawn,
 }
 
@@ -68,14 +68,14 @@ impl From<Phase> for String {
 }
 
 impl Phase {
-    /// Whether both versions are live.
+    /// Whether both versions are live in this phase.
     pub(crate) fn is_open(self) -> bool {
         matches!(self, Self::Mirroring | Self::Step(_))
     }
 }
 
 impl Course {
-    /// Where a roll-out begins.
+    /// The first phase of a roll-out.
     pub(crate) fn first(&self) -> Phase {
         match self.mirror {
             Some(_) => Phase::Mirroring,
@@ -83,7 +83,7 @@ impl Course {
         }
     }
 
-    /// What follows a phase that was passed. Where nothing but mirroring was asked for, somebody ends it by hand.
+    /// The phase after one that was passed. If the course has only mirroring, an operator ends it.
     pub(crate) fn after(&self, phase: Phase) -> Phase {
         match phase {
             Phase::Mirroring if self.steps.is_empty() => Phase::Mirroring,
@@ -94,7 +94,7 @@ impl Course {
         }
     }
 
-    /// Whether a phase is one of this roll-out, and both versions are live in it.
+    /// Whether a phase belongs to this roll-out, and both versions are live in it.
     pub(crate) fn has(&self, phase: Phase) -> bool {
         match phase {
             Phase::Mirroring => self.mirror.is_some(),
@@ -103,7 +103,7 @@ impl Course {
         }
     }
 
-    /// What the new version answers in a phase; none if it is nothing.
+    /// The share of the requests that the new version answers in a phase; `None` if it answers none.
     pub(crate) fn share(&self, phase: Phase) -> Option<TrafficShare> {
         match phase {
             Phase::Step(step) => self.steps.get(step).copied(),
@@ -111,7 +111,7 @@ impl Course {
         }
     }
 
-    /// How long a phase lasts; none if it has no end of its own.
+    /// How long a phase lasts; `None` if it does not end by itself.
     pub(crate) fn lasts(&self, phase: Phase) -> Option<Duration> {
         match phase {
             Phase::Mirroring if self.steps.is_empty() => None,
@@ -120,7 +120,7 @@ impl Course {
         }
     }
 
-    /// The phase in an operator's words.
+    /// The name of the phase, in words for operators.
     pub(crate) fn name(&self, phase: Phase) -> String {
         match (phase, self.share(phase), self.mirror) {
             (Phase::Step(step), Some(share), _) => {

@@ -1,4 +1,4 @@
-//! Who gets which version: a client that keeps to one, and a tester who gets the new one.
+//! Which clients get which version: clients that keep to one version, and testers who get the new one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// By what a client is known, so that it keeps to one version: a header or a cookie.
+/// What identifies a client that keeps to one version: a header or a cookie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) enum Sticky {
@@ -27,7 +27,7 @@ impl FromStr for Sticky {
         };
         let (kind, name) = text.split_once(':').ok_or_else(wrong)?;
         let name = name.trim();
-        // The name of a cookie is a token too (RFC 6265, section 4.1.1), with upper and lower case.
+        // The name of a cookie is a token like that of a header (RFC 6265, section 4.1.1), but its case matters.
         let token = HeaderName::from_str(name).map_err(|_| wrong())?;
         match kind.trim() {
             "header" => Ok(Self::Header(token)),
@@ -47,7 +47,7 @@ impl fmt::Display for Sticky {
 }
 
 impl Sticky {
-    /// What the client is known by; none if it does not say.
+    /// The value that identifies the client; `None` if the request has none.
     fn value<'a>(&self, headers: &'a HeaderMap) -> Option<&'a [u8]> {
         let value = match self {
             Self::Header(name) => headers.get(name)?.as_bytes(),
@@ -57,7 +57,7 @@ impl Sticky {
     }
 }
 
-/// The value of a cookie. HTTP/2 sends each in a field of its own.
+/// The value of a cookie. HTTP/2 may send each cookie in a header of its own.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let fields = headers.get_all(COOKIE).iter();
     let pairs = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
@@ -66,8 +66,8 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
         .find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
-/// Gives each client a point, the same on every host and after a restart, and another with each new version: no client is
-/// always among the first.
+/// Gives each client a point. The point is the same on every host and after a restart, but differs from one new version
+/// to the next, so that no client is always among the first to get a new version.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
     sticky: Sticky,
@@ -83,7 +83,7 @@ impl Key {
         }
     }
 
-    /// The client's place in the range of all numbers; none if it does not say who it is.
+    /// The client's point in the range of `u64`; `None` if the request does not identify the client.
     pub(crate) fn point(&self, headers: &HeaderMap) -> Option<u64> {
         let value = self.sticky.value(headers)?;
         let hash = self.salted.clone().chain_update(value).finalize();
@@ -92,12 +92,12 @@ impl Key {
     }
 }
 
-/// The header that testers send to get the new version, with its value.
+/// The header, with its value, that testers send to get the new version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Tester {
     pub(crate) name: HeaderName,
-    /// In ASCII, or it could not be written as it was read.
+    /// The value is ASCII, so that it can be written as it was read.
     value: HeaderValue,
 }
 
@@ -136,7 +136,7 @@ impl fmt::Display for Tester {
 }
 
 impl Tester {
-    /// Whether a tester sends these.
+    /// Whether these headers are a tester's.
     pub(crate) fn is_in(&self, headers: &HeaderMap) -> bool {
         headers
             .get_all(&self.name)
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(by_cookie.point(&HeaderMap::new()), None);
     }
 
-    /// For ten thousand clients and any two shares: who has the new version keeps it as the share grows.
+    /// Checked for ten thousand clients and any two shares: a client with the new version keeps it as the share grows.
     #[test]
     fn nobody_goes_back_as_the_share_grows() {
         let key = key("header:x-id", "a digest");

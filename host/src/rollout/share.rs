@@ -1,19 +1,19 @@
-//! A part of the traffic.
+//! A share of the traffic.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Most steps of a roll-out.
+/// The most steps that a roll-out may have.
 const MOST_STEPS: usize = 100;
 
-/// A part of the traffic, above 0 and below 1; of requests that are mirrored, 1 too.
+/// A share of the traffic, above 0 and below 1. A share of mirrored requests may also be 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct TrafficShare(f64);
 
 impl TrafficShare {
-    /// From percent: `10` is a tenth.
+    /// Parses a percentage: `10` is a tenth.
     ///
     /// # Errors
     /// The text is not a number above 0 and below 100.
@@ -26,7 +26,7 @@ impl TrafficShare {
         }
     }
 
-    /// From percent, where the whole is a share too.
+    /// Parses a percentage that may be 100.
     ///
     /// # Errors
     /// The text is not a number above 0 and up to 100.
@@ -43,21 +43,21 @@ impl TrafficShare {
         self.0
     }
 
-    /// In percent, to a hundredth.
+    /// The share in percent, rounded to a hundredth.
     pub(crate) fn percent(self) -> f64 {
         (self.0 * 10_000.0).round() / 100.0
     }
 
-    /// Whether `point`, a place in the range of all numbers, lies in the share. A larger share has every point that a
-    /// smaller one has.
+    /// Whether the share contains `point`, which may be anywhere in the range of `u64`. A larger share contains every
+    /// point of a smaller one.
     pub(crate) fn has(self, point: u64) -> bool {
         self.0 >= 1.0 || (point as f64) < self.0 * u64::MAX as f64
     }
 
     /// Whether the request number `turn` belongs to the share. Multiples of the golden ratio, modulo 1, fill the
     /// interval as evenly as any sequence can (Knuth, volume 3, section 6.4): 10,000 turns miss the share by less than
-    /// a tenth of a percentage point. Counting every tenth would too, but gives a client that asks ten things in turn
-    /// always the same one.
+    /// a tenth of a percentage point. Taking every tenth request would be as exact, but from a client that sends the
+    /// same ten requests again and again it would always take the same one.
     pub(crate) fn takes(self, turn: u64) -> bool {
         /// 2^64 divided by the golden ratio.
         const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -66,7 +66,7 @@ impl TrafficShare {
 }
 
 impl fmt::Display for TrafficShare {
-    /// In percent, as it is read.
+    /// Writes the share in percent, as it is parsed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", (self.0 * 1e11).round() / 1e9)
     }
@@ -78,10 +78,10 @@ fn percent(text: &str) -> Option<f64> {
     number.trim_end().parse().ok()
 }
 
-/// The shares of a roll-out's steps, as in `1%,5%,25%`.
+/// Parses the shares of a roll-out's steps, such as `1%,5%,25%`.
 ///
 /// # Errors
-/// One is no share, or is not above the one before it, or there are none or too many.
+/// A share is invalid or not above the one before it, or there are no shares or too many.
 pub(crate) fn shares(text: &str) -> Result<Vec<TrafficShare>, String> {
     let pieces: Vec<&str> = text.split(',').map(str::trim).collect();
     if pieces.iter().all(|piece| piece.is_empty()) {

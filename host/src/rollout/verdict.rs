@@ -1,4 +1,4 @@
-//! Whether a new version does as well as the stable one.
+//! Decides whether a new version does as well as the stable one.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::counts::Counts;
 use crate::config::CanaryBudget;
 
-/// As many errors or slow answers end a trial before its time is over.
+/// This many errors or slow answers can end a trial before its time is over.
 const CLEAR: u64 = 5;
 
-/// How much worse than the stable version a new one may be.
+/// How much worse than the stable version a new version may be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Budget {
     /// In percentage points of the requests.
@@ -20,18 +20,18 @@ pub(crate) struct Budget {
     min_requests: u64,
 }
 
-/// What the counts of a phase say.
+/// The result of judging the counts of a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The new version does as well.
     Passed,
-    /// It does not.
+    /// The new version does worse.
     Failed(String),
-    /// There were too few requests to judge by.
+    /// There were too few requests to judge.
     TooFew(String),
 }
 
-/// A verdict in words, for who looks on while the phase lasts.
+/// A verdict in words, for people who look at a phase before it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     /// `good`, `bad` or `too few`.
@@ -51,7 +51,7 @@ impl From<&CanaryBudget> for Budget {
 }
 
 impl Budget {
-    /// What keeps to both budgets.
+    /// A budget that is as strict as both.
     pub(crate) fn stricter(self, other: Self) -> Self {
         Self {
             error_points: self.error_points.min(other.error_points),
@@ -61,8 +61,8 @@ impl Budget {
         }
     }
 
-    /// What is clear before a phase is over: that the new version does worse. Nothing is as long as the stable one has too few
-    /// requests to tell what is usual; in a late step it gets few.
+    /// The verdict before a phase is over, if the new version clearly does worse. There is none while the stable
+    /// version has too few requests to compare with; in a late step it gets few.
     pub(crate) fn early(&self, new: &Counts, stable: &Counts) -> Option<Verdict> {
         if stable.requests < self.min_requests {
             return None;
@@ -70,7 +70,7 @@ impl Budget {
         self.fault(new, stable, false).map(Verdict::Failed)
     }
 
-    /// What a phase that is over says.
+    /// The verdict at the end of a phase.
     pub(crate) fn last(&self, new: &Counts, stable: &Counts) -> Verdict {
         if let Some(fault) = self.fault(new, stable, true) {
             return Verdict::Failed(fault);
@@ -86,7 +86,7 @@ impl Budget {
         Verdict::Passed
     }
 
-    /// The verdict as if the phase were over now.
+    /// The verdict as if the phase ended now.
     pub(crate) fn finding(&self, new: &Counts, stable: &Counts) -> Finding {
         match self.last(new, stable) {
             Verdict::Failed(why) => Finding {
@@ -112,7 +112,7 @@ impl Budget {
         }
     }
 
-    /// Why the new version does worse, compared with the stable one over the same time.
+    /// Why the new version does worse than the stable one in the same time; `None` if it does not.
     fn fault(&self, new: &Counts, stable: &Counts, is_over: bool) -> Option<String> {
         let points = 100.0 * (new.error_rate() - stable.error_rate());
         let enough_errors = if is_over { 1 } else { CLEAR };
@@ -123,12 +123,12 @@ impl Budget {
             ));
         }
         let p99 = stable.p99()?;
-        // A host that is asked may set any ratio.
+        // The ratio comes from another host and may have any value.
         let limit = Duration::try_from_secs_f64(p99.as_secs_f64() * self.p99_ratio)
             .unwrap_or(Duration::MAX);
         let limit = limit.max(p99.saturating_add(self.p99_slack));
         let slow = new.slower_than(limit);
-        // One in a hundred may be slower, and of few requests one.
+        // One in a hundred requests may be slower, and at least one.
         let allowed = if is_over {
             (new.requests / 100).max(1)
         } else {
@@ -193,7 +193,7 @@ mod tests {
         let stable = counts(900, 0, 20);
         assert!(!last(&counts(100, 3, 20), &stable));
         assert!(!last(&counts(100, 0, 60), &stable));
-        // Clearly so at once, and otherwise at the end.
+        // A clear fault shows at once, others at the end.
         assert_eq!(early(&counts(20, 5, 20), &stable), Some(false));
         assert_eq!(early(&counts(20, 0, 60), &stable), Some(false));
         assert_eq!(early(&counts(100, 3, 20), &stable), None);
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_few_requests_to_the_stable_one_end_nothing_early() {
-        // Reports of 12 ms among answers of 1 ms, of which the stable one has had none yet.
+        // The new version has sent reports, at 12 ms, among answers of 1 ms; the stable version has had no reports yet.
         let mut new = counts(34, 0, 1);
         new.add(&counts(6, 0, 12));
         assert_eq!(early(&new, &counts(2, 0, 1)), None);

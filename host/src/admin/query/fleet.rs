@@ -1,4 +1,4 @@
-//! The parts of a query that are sent by the command which leads a roll-out over several hosts.
+//! The query parameters that the leading command of a roll-out over several hosts sends.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use crate::config::AdminUrl;
 use crate::control::{Cause, ControlError, Fleet};
 use crate::rollout::Phase;
 
-/// Longest id of a roll-out over several hosts.
+/// The longest id, in characters, of a roll-out over several hosts.
 const LONGEST_ID: usize = 64;
 
-/// Where a command wants its roll-out to be.
+/// The parameters of a `step` request.
 pub(in super::super) struct WantedStep {
     pub(in super::super) rollout: String,
     pub(in super::super) phase: Phase,
@@ -35,10 +35,10 @@ impl Query {
         }
     }
 
-    /// Where a command wants its roll-out to be.
+    /// The parameters of a `step` request.
     ///
     /// # Errors
-    /// A part of it is missing.
+    /// A parameter is missing.
     pub(in super::super) fn wanted_step(self) -> Result<WantedStep, ControlError> {
         match (self.rollout, self.phase, self.lease) {
             (Some(rollout), Some(phase), Some(lease)) => Ok(WantedStep {
@@ -52,17 +52,17 @@ impl Query {
         }
     }
 
-    /// The roll-out whose end is settled.
+    /// The id of the roll-out that a `settle` request names.
     ///
     /// # Errors
-    /// None is named.
+    /// The request names none.
     pub(in super::super) fn settled_rollout(&self) -> Result<String, ControlError> {
         let reason = "`rollout`: name the roll-out that is settled";
         let rollout = self.rollout.clone();
         rollout.ok_or_else(|| ControlError::Malformed(reason.into()))
     }
 
-    /// Why a trial is aborted.
+    /// The reason that an `abort` request gives.
     pub(in super::super) fn cause(&self) -> Cause {
         let by_hand = Cause::default();
         Cause {

@@ -1,7 +1,6 @@
-//! Reads the query of a request for a change.
+//! Reads the query of a change request.
 //!
-//! `fleet` reads the parts that are for a roll-out over several hosts. Nothing here makes a change, or looks at what
-//! serves.
+//! `fleet` reads the parameters of roll-outs over several hosts. Nothing here makes a change, or reads what serves.
 
 mod fleet;
 
@@ -14,15 +13,15 @@ use crate::config::duration;
 use crate::control::{ControlError, TrialPlan};
 use crate::rollout::{Phase, RolloutRequest, TrafficShare, lease, shares};
 
-/// The query of a request for a change.
+/// The query of a change request.
 #[derive(Debug, Default)]
 pub(super) struct Query {
     pub(super) trial: Option<TrialPlan>,
     pub(super) ephemeral: bool,
     pub(super) generation: Option<u64>,
-    /// The roll-out over several hosts that the sender leads.
+    /// The id of the roll-out over several hosts that the sender leads.
     pub(super) rollout: Option<String>,
-    /// Why the sender aborts it, and whether that is a verdict.
+    /// The reason for an abort. `failed` says that the reason is a verdict.
     reason: Option<String>,
     failed: bool,
     phase: Option<Phase>,
@@ -34,7 +33,7 @@ impl Query {
     /// Reads the query of a request for `action`.
     ///
     /// # Errors
-    /// The query has a name that the action does not know, or a value that makes no sense.
+    /// The query has a parameter that the action does not know, or an invalid value.
     pub(super) fn of<B>(request: &Request<B>, action: &str) -> Result<Self, ControlError> {
         let (mut query, mut wish) = (Self::default(), RolloutRequest::default());
         let text = request.uri().query().unwrap_or_default();

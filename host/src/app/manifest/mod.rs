@@ -2,9 +2,9 @@
 //!
 //! The format is Spin's: <https://spinframework.dev/v3/manifest-reference>.
 //!
-//! `raw` is the file's form for serde, with `tool` for the table that is ours; `reader` makes a [`Manifest`] of it, and
-//! `probe` finds what a component is asked before it serves. Nothing here knows a variable's value, or opens any other
-//! file.
+//! `raw` is the file's form for serde, with `tool` for the table of this host; `reader` makes a [`Manifest`] of it, and
+//! `probe` finds the request that a component must answer before it serves. Nothing here knows the value of a variable,
+//! or opens any other file.
 
 mod probe;
 mod raw;
@@ -22,7 +22,7 @@ use crate::instance::Probe;
 /// Why an app can't be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// The file can't be read at all.
+    /// The file can't be read.
     #[error("{path}: can't be read: {source}; name the app's manifest with --app")]
     Unreadable {
         /// The manifest's path.
@@ -30,24 +30,24 @@ pub enum ManifestError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The file isn't TOML.
+    /// The file is not valid TOML.
     #[error("{path}:{line}: not valid TOML: {reason}")]
     Syntax {
         /// The manifest's path.
         path: PathBuf,
-        /// Counted from 1.
+        /// The line of the fault, counted from 1.
         line: usize,
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
-    /// A key is missing, has a wrong value, or asks for what this host doesn't offer.
+    /// A key is missing, has a wrong value, or asks for something that this host doesn't offer.
     #[error("{path}:{line}: {}{reason}", in_quotes(.key))]
     Key {
         /// The manifest's path.
         path: PathBuf,
-        /// Of the key, or of the innermost table around it that is there, counted from 1.
+        /// The line of the key, counted from 1; if the key is missing, that of the innermost table that should hold it.
         line: usize,
-        /// Dotted, as in TOML; empty for the file as a whole.
+        /// The key, dotted as in TOML; empty if the fault is in the file as a whole.
         key: String,
         /// What is wrong and what to do.
         reason: String,
@@ -61,48 +61,49 @@ fn in_quotes(key: &str) -> String {
     }
 }
 
-/// A checked app.
+/// The manifest of an app, checked.
 #[derive(Debug)]
 pub(crate) struct Manifest {
-    /// The file it came from.
+    /// The path of the file.
     pub path: PathBuf,
     /// `[variables]`, by name.
     pub variables: BTreeMap<String, Declaration>,
     /// `[[trigger.http]]`, in file order.
     pub routes: Vec<Route>,
-    /// `[component.X]`, by id; only those that a route names.
+    /// `[component.X]`, by id. Holds only components that a route names.
     pub components: BTreeMap<String, ComponentManifest>,
 }
 
 /// One HTTP trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// As written: `/orders/:id`, `/static/...`.
+    /// The pattern as written: `/orders/:id`, `/static/...`.
     pub pattern: String,
-    /// Id of the component that serves it.
+    /// The id of the component that serves it.
     pub component: String,
 }
 
-/// One component's entry.
+/// The manifest entry of one component.
 #[derive(Debug)]
 pub(crate) struct ComponentManifest {
-    /// The `.wasm` file, absolute or relative to the process's working folder.
+    /// The `.wasm` file; a relative path counts from the working folder of the process.
     pub source: PathBuf,
-    /// Addresses it may connect to; parts may be templates, so they are parsed when variables are known.
+    /// The addresses that the component may connect to. They may have variables in them, so they are parsed once these
+    /// are known.
     pub allowed_outbound_hosts: Vec<Template>,
-    /// Its own variables, by name.
+    /// The component's own variables, by name.
     pub variables: BTreeMap<String, Template>,
-    /// Its environment variables.
+    /// The component's environment variables.
     pub environment: BTreeMap<String, String>,
-    /// What a new generation must answer; by default its first route.
+    /// The request that a new generation must answer; if there is none, [`Manifest::probe_of`] chooses a route.
     pub probe: Option<Probe>,
-    /// What the Redis keys begin with whose values the host keeps in memory until Redis says that they changed.
+    /// Prefixes of Redis keys. The host keeps the values of these keys in memory until Redis says that they changed.
     pub redis_near_cache: Vec<Template>,
-    /// Whether its databases must have the tables that `store-host migrate` makes.
+    /// Whether the component's databases must have the tables that `store-host migrate` makes.
     pub needs_migrations: bool,
-    /// Limits of its own.
+    /// The limits that the component sets for itself.
     pub limits: OwnLimits,
-    /// What its variables may be, of those that have few values.
+    /// The allowed values of those of its variables that have few.
     pub variable_values: BTreeMap<String, Vec<String>>,
 }
 
@@ -110,7 +111,7 @@ impl Manifest {
     /// Reads and checks the app at `path`.
     ///
     /// # Errors
-    /// The app has something that this host can't serve; the first such thing is named.
+    /// The app has something that this host can't serve; the error names the first such thing.
     pub(crate) fn load(path: &Path) -> Result<Self, ManifestError> {
         let text = std::fs::read_to_string(path).map_err(|source| ManifestError::Unreadable {
             path: path.to_owned(),

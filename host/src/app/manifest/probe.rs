@@ -1,4 +1,4 @@
-//! What a component is asked before it serves.
+//! The request that a component must answer before it serves.
 
 use http::Method;
 
@@ -6,15 +6,15 @@ use super::{ComponentManifest, Manifest, Route};
 use crate::instance::Probe;
 
 impl Manifest {
-    /// The probe that a component's entry names, or else the usual one.
+    /// The probe that a component's entry names, or else a default one.
     pub(crate) fn probe_of(&self, id: &str, entry: &ComponentManifest) -> Probe {
         let named = entry.probe.clone();
         named.unwrap_or_else(|| usual_probe(id, &self.routes))
     }
 }
 
-/// For a component whose entry names none: `GET` of its first route that takes no parameter, or else of its first route
-/// with `0` for each.
+/// The probe of a component whose entry names none: `GET` of its first route without a parameter. If all its routes
+/// have parameters, `GET` of the first one with `0` for each parameter.
 fn usual_probe(component: &str, routes: &[Route]) -> Probe {
     let own = || routes.iter().filter(|route| route.component == component);
     let pattern = own()

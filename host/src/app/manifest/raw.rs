@@ -1,5 +1,5 @@
-//! The manifest as serde reads it: which keys it has, and what form each has. Further rules about a key are in its type
-//! here, so that serde's error names the key.
+//! The manifest as serde reads it: its keys and their forms. Where a key has further rules, its type checks them, so
+//! that serde's error names the key.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::tool::Tool;
 use crate::app::variables::{Declaration, Template, check_name};
 use crate::outbound::AllowedHost;
 
-/// All of it but `spin_manifest_version`, which says whether the rest has this form.
+/// All of the file but `spin_manifest_version`, which is checked first because the rest depends on it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawManifest {
@@ -19,21 +19,21 @@ pub(super) struct RawManifest {
     _application: Application,
     #[serde(default)]
     pub(super) variables: BTreeMap<VariableName, Declaration>,
-    /// Each a [`RawComponent`], if a route names it.
+    /// Each table is read as a [`RawComponent`], but only if a route names the component.
     #[serde(default)]
     pub(super) component: BTreeMap<String, Table>,
     #[serde(default)]
     pub(super) trigger: BTreeMap<HttpTrigger, Vec<RawRoute>>,
 }
 
-/// The table `[application]`. Its other keys describe the app to people, and are ignored.
+/// The table `[application]`. Its other keys only describe the app to people, and are ignored.
 #[derive(Deserialize)]
 struct Application {
     #[serde(rename = "name")]
     _name: String,
 }
 
-/// The name of a variable, by Spin's rule.
+/// The name of a variable, checked by Spin's rule.
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(try_from = "String")]
 pub(super) struct VariableName(pub(super) String);
@@ -46,7 +46,7 @@ impl TryFrom<String> for VariableName {
     }
 }
 
-/// The kind of a trigger.
+/// The only kind of trigger that this host serves.
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(try_from = "String")]
 pub(super) struct HttpTrigger;
@@ -74,12 +74,12 @@ pub(super) struct RawRoute {
     _id: IgnoredAny,
 }
 
-/// Which requests a route is for.
+/// The requests that a route is for.
 #[derive(Deserialize)]
 #[serde(try_from = "Value")]
 pub(super) enum RoutePattern {
     Public(String),
-    /// Only other components may call it, and this host offers it to nobody.
+    /// Only other components may call this route. This host lets no component call another, so nobody can.
     Private,
 }
 
@@ -110,11 +110,11 @@ enum ExecutorKind {
     Http,
 }
 
-/// One component's entry, without the keys that say nothing about serving.
+/// The entry of one component, after `UNSUPPORTED` and `IGNORED` keys were taken out.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawComponent {
-    /// The component's file.
+    /// The path of the component's file.
     #[serde(deserialize_with = "path_of_a_file")]
     pub(super) source: String,
     #[serde(default)]
@@ -137,7 +137,7 @@ fn path_of_a_file<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error
     }
 }
 
-/// An address that the component may connect to. If it has no variables, it is checked while it is read.
+/// An address that the component may connect to. If it has no variables, it is checked here.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct OutboundHost(pub(super) Template);

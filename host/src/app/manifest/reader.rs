@@ -1,4 +1,4 @@
-//! From TOML to the manifest. Each error names its key and its line.
+//! Makes a manifest of TOML text. Each error names its key and its line.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::{ComponentManifest, Manifest, ManifestError, Route};
 /// Reads the manifest at `path`, whose text is `text`.
 ///
 /// # Errors
-/// The app has something that this host can't serve; the first such thing is named.
+/// The app has something that this host can't serve; the error names the first such thing.
 pub(super) fn read(path: &Path, text: &str) -> Result<Manifest, ManifestError> {
     let syntax = |(line, reason)| ManifestError::Syntax {
         path: path.to_owned(),
@@ -33,7 +33,7 @@ struct Reader<'a> {
     document: Document<'a>,
 }
 
-/// What Spin knows and this host does not offer to components.
+/// Keys of Spin that this host does not support, and what the error says about each. They may be empty.
 const UNSUPPORTED: [(&str, &str); 8] = [
     ("files", "this host gives components no file system"),
     ("key_value_stores", "this host has no key-value stores"),
@@ -54,7 +54,7 @@ const UNSUPPORTED: [(&str, &str); 8] = [
     ("config", "a key of manifest version 1: use `variables`"),
 ];
 
-/// What says nothing about serving: descriptions, and what `spin build` and other tools read.
+/// Keys that do not change what is served: descriptions, and settings of `spin build` and other tools.
 const IGNORED: [&str; 5] = [
     "description",
     "build",
@@ -148,7 +148,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads the table that stands at `key`.
+    /// Reads the table that the manifest has at `key`.
     fn read<T: DeserializeOwned>(&self, key: &[&str], table: Table) -> Result<T, ManifestError> {
         serde_path_to_error::deserialize(table).map_err(|error| {
             let within: Vec<String> = error.path().iter().map(step).collect();
@@ -167,7 +167,7 @@ impl Reader<'_> {
             path: self.path.to_owned(),
             line: self.document.line_of(&key),
             key: name(&key),
-            // What the file says of itself may be in it.
+            // The reason may quote text of the file, line breaks included.
             reason: one_line(&reason.into()),
         }
     }
@@ -182,14 +182,14 @@ fn step(segment: &Segment) -> String {
     }
 }
 
-/// An id is part of paths: of the admin interface's, and of the files in which swaps survive. Spin's are words of ASCII
-/// letters and digits with hyphens between them, and so among those that are taken here.
+/// Whether an id may be part of paths: in the admin interface, and of the files in which swaps survive a restart.
+/// Spin's ids are words of ASCII letters and digits with hyphens between them, so all of them are allowed.
 fn is_usual_id(id: &str) -> bool {
     let is_usual = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     !id.is_empty() && id.chars().all(is_usual)
 }
 
-/// What serde says of a wrong type, without the value that it quotes: that may be a password.
+/// Serde's message about a wrong type, without the value that it quotes: that may be a password.
 fn without_value(reason: &str) -> String {
     match reason.rsplit_once(", expected ") {
         Some((found, expected)) if found.starts_with("invalid ") => {

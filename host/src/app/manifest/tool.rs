@@ -1,4 +1,4 @@
-//! `[component.X.tool.store-host]`: what Spin has no key for. Spin ignores `tool`.
+//! The table `[component.X.tool.store-host]`, for settings that Spin has no keys for. Spin ignores `tool`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::super::variables::Template;
 use crate::config::{Limits, duration};
 use crate::instance::Probe;
 
-/// The table as it is written.
+/// The table as it is written in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tool {
@@ -27,7 +27,7 @@ pub(super) struct Tool {
     pub(super) variable_values: BTreeMap<String, Vec<String>>,
 }
 
-/// A probe as it is written.
+/// A probe as it is written in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawProbe {
@@ -60,7 +60,7 @@ fn path<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     Err(D::Error::custom(reason))
 }
 
-/// A method that changes nothing, whoever sends it.
+/// Reads a method that changes nothing by its definition (RFC 9110, section 9.2.1).
 fn safe_method<'de, D: Deserializer<'de>>(from: D) -> Result<Method, D::Error> {
     let name = String::deserialize(from)?;
     let method = name.parse::<Method>().ok().filter(Method::is_safe);
@@ -74,7 +74,7 @@ fn status<'de, D: Deserializer<'de>>(from: D) -> Result<Option<StatusCode>, D::E
     StatusCode::from_u16(number).map(Some).map_err(reason)
 }
 
-/// Limits that a component sets for itself; the host's flags count for the rest.
+/// The limits that a component sets for itself. For limits that it does not set, the host's flags count.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OwnLimits {
@@ -87,7 +87,7 @@ pub(crate) struct OwnLimits {
     instance_idle: Option<Time>,
 }
 
-/// A duration in the form of the flags.
+/// A duration, written as in the flags.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
 struct Time(Duration);
@@ -100,7 +100,7 @@ impl TryFrom<String> for Time {
     }
 }
 
-/// A count above zero, up to what the flag of the same name takes.
+/// A count from 1 to `MOST`, which is the limit of the flag of the same name.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "u32")]
 struct Count<const MOST: u32>(u32);
@@ -118,14 +118,14 @@ impl<const MOST: u32> TryFrom<u32> for Count<MOST> {
 }
 
 impl<const MOST: u32> Count<MOST> {
-    /// The component's own count, or the host's if it has none.
+    /// The component's own count, or the host's if the component has none.
     fn over(own: Option<Self>, host: u32) -> u32 {
         own.map_or(host, |own| own.0)
     }
 }
 
 impl OwnLimits {
-    /// The component's own limits, and the host's where it has none.
+    /// All limits of the component: its own, and the host's where it sets none.
     pub(crate) fn over(&self, host: &Limits) -> Limits {
         let time = |own: Option<Time>, host| own.map_or(host, |own| own.0);
         Limits {

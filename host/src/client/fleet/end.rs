@@ -16,7 +16,7 @@ use crate::rollout::Phase;
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) reason: String,
-    /// Whether the counts of all hosts say so.
+    /// Whether the reason is a verdict on the counts of all hosts.
     pub(super) is_verdict: bool,
 }
 
@@ -30,10 +30,10 @@ impl From<String> for Failure {
 }
 
 impl Leader<'_> {
-    /// Promotes on all hosts. Those that give no answer do it by themselves when they find that another has.
+    /// Promotes on all hosts. A host that gives no answer will promote by itself when it finds that another host has.
     pub(super) async fn promote(&mut self) -> Result<(), Failure> {
         let last = Phase::Step(self.course.steps.len().saturating_sub(1));
-        // No host may give up waiting while others are told.
+        // All leases must be fresh, so that no host gives up while others are told to promote.
         while !self.is_fresh() {
             tokio::time::sleep(LOOK).await;
             self.round(last).await?;
@@ -65,7 +65,7 @@ impl Leader<'_> {
         }
         let path = self.path("settle");
         let told = self.members.iter().map(async |member: &Member<'_>| {
-            // Who does not hear of it asks the others.
+            // A host that misses this message asks the others.
             _ = self
                 .caller
                 .call::<Change>(member.admin, Call::post(&path))
@@ -76,7 +76,7 @@ impl Leader<'_> {
         Ok(())
     }
 
-    /// Takes the version out of service on all hosts. Says that, and on which of them it did not succeed.
+    /// Takes the version out of service on all hosts. Returns a text that says so, and names hosts where this failed.
     pub(super) async fn withdraw(&self, failure: &Failure) -> String {
         let mut path = self.path("abort");
         path.push_str("&reason=");
@@ -95,7 +95,7 @@ impl Leader<'_> {
         withdrawn(&left, self.args.lease)
     }
 
-    /// Gives the last failure if the version may still serve there.
+    /// The last error, if the version may still serve on that host.
     async fn withdraw_from(&self, admin: &AdminUrl, path: &str) -> Option<ClientError> {
         let mut tries = 0;
         loop {
@@ -110,12 +110,12 @@ impl Leader<'_> {
     }
 }
 
-/// Whether the host says that there is nothing to withdraw.
+/// Whether the host says that it has nothing to withdraw.
 fn is_over(error: &ClientError) -> bool {
     matches!(error, ClientError::Refused { cause, .. } if cause.as_deref() == Some(NO_CANARY))
 }
 
-/// Whether the same may succeed a moment later: no answer, another change that is under way, a disk that is full.
+/// Whether a later attempt may succeed: there was no answer, another change is under way, or a disk is full.
 fn may_pass(error: &ClientError) -> bool {
     match error {
         ClientError::NoAnswer { .. } => true,
@@ -129,7 +129,7 @@ fn may_pass(error: &ClientError) -> bool {
     }
 }
 
-/// Where a version was withdrawn, in an operator's words; `left` is what other hosts said instead.
+/// Where a version was withdrawn, in words for operators. `left` are the errors of hosts where that failed.
 fn withdrawn(left: &[ClientError], lease: Duration) -> String {
     if left.is_empty() {
         return "withdrawn on all hosts".into();

@@ -1,4 +1,4 @@
-//! One host of a roll-out over several, as the command that leads it sees it.
+//! One of the hosts in a roll-out, as the command that leads it sees it.
 
 use std::time::{Duration, Instant};
 
@@ -8,23 +8,24 @@ use crate::client::http::{Call, Caller};
 use crate::config::AdminUrl;
 use crate::rollout::{Budget, Counts, Phase};
 
-/// A host that refuses so often in a row does not take part any more; another change may be under way for a moment.
+/// A host that refuses this many times in a row can't take part any more. It is more than one, because another change
+/// may be under way for a moment.
 const MOST_REFUSALS: u32 = 3;
 
-/// How often a host is told the end that it gives no answer to, or refuses for a reason that may pass.
+/// How many times a host is told the end of the roll-out, if it gives no answer or refuses for a reason that may pass.
 pub(super) const TRIES: u32 = 5;
 
-/// Time between two of them.
+/// The pause between two such attempts.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 /// One host.
 pub(super) struct Member<'a> {
     pub(super) admin: &'a AdminUrl,
-    /// What it counted in this phase before it began to count anew: it was restarted.
+    /// What the host counted in this phase before a restart, after which its counts began at zero.
     before: (Counts, Counts),
-    /// What it said last in this phase.
+    /// The host's last answer in this phase.
     last: Option<RolloutStatus>,
-    /// When the last call began that it answered; before any, when all hosts had begun.
+    /// When the last call that the host answered began; before the first one, when all hosts had begun.
     heard: Instant,
     refusals: u32,
     pub(super) is_promoted: bool,
@@ -42,7 +43,7 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// It has begun, as all others have: silence counts from here.
+    /// Records that all hosts have begun. From now on silence counts.
     pub(super) fn begin(&mut self) {
         self.heard = Instant::now();
     }
@@ -52,12 +53,12 @@ impl<'a> Member<'a> {
         self.last = None;
     }
 
-    /// Whether it has said that it is in this phase.
+    /// Whether the host has confirmed that it is in this phase.
     pub(super) fn is_in_phase(&self) -> bool {
         self.last.is_some()
     }
 
-    /// Whether it has answered a call that began within that time.
+    /// Whether the host has answered a call that began at most `within` ago.
     pub(super) fn is_fresh(&self, within: Duration) -> bool {
         self.heard.elapsed() <= within
     }
@@ -75,10 +76,10 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// Tells it the phase, and hears how that goes, or nothing yet.
+    /// Tells the host the phase, and records its answer if it gives one.
     ///
     /// # Errors
-    /// The roll-out can't go on with it.
+    /// The roll-out can't go on with this host.
     pub(super) async fn step(
         &mut self,
         caller: &Caller,
@@ -111,7 +112,7 @@ impl<'a> Member<'a> {
             && last.run != standing.run
         {
             let waiting = |mut counts: Counts| {
-                // Those were cut off with the host.
+                // Unanswered requests were lost in the restart.
                 counts.requests -= counts.waiting.values().sum::<u64>().min(counts.requests);
                 counts.waiting.clear();
                 counts
@@ -124,10 +125,10 @@ impl<'a> Member<'a> {
         self.refusals = 0;
     }
 
-    /// Tells it to promote. Whether it gave an answer is in [`Member::is_promoted`].
+    /// Tells the host to promote. [`Member::is_promoted`] says whether it confirmed that.
     ///
     /// # Errors
-    /// It refused.
+    /// The host refused.
     pub(super) async fn promote(
         &mut self,
         caller: &Caller,
@@ -141,7 +142,7 @@ impl<'a> Member<'a> {
                 self.is_promoted = true;
                 return Ok(());
             };
-            // An answer may have been lost.
+            // The host may have promoted though its answer was lost.
             match self.phase_of(caller, component, rollout).await {
                 Some(Phase::Promoted) => {
                     self.is_promoted = true;
@@ -156,7 +157,7 @@ impl<'a> Member<'a> {
         Ok(())
     }
 
-    /// Where it says that the roll-out stands; none if it gives no answer.
+    /// The phase of the roll-out on this host; `None` if the host gives no answer.
     async fn phase_of(&self, caller: &Caller, component: &str, rollout: &str) -> Option<Phase> {
         let status: Status = caller.call(self.admin, Call::get("/status")).await.ok()?;
         let mut components = status.components.into_iter();
@@ -172,7 +173,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// What a host says in its run of this number: how many requests the new version had, failed, and has not answered.
+    /// A host's answer in the run of this number: how many requests the new version had, failed, and has not answered.
     pub(in super::super) fn standing(
         run: u64,
         requests: u64,

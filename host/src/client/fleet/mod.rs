@@ -1,8 +1,8 @@
 //! `store-host swap --fleet`: leads a roll-out over several hosts, so that a step is a share of the whole traffic and
 //! one verdict counts for all. `docs/adr/0027` says what happens when this command or a host ends in the middle.
 //!
-//! `member` is one of the hosts as this command sees it; `end` promotes or withdraws on all of them. Nothing here says
-//! how well a version must do: `rollout` has those rules.
+//! `member` is one of the hosts as this command sees it; `end` promotes or withdraws on all of them. The rules for
+//! verdicts are not here but in `rollout`.
 
 mod end;
 mod member;
@@ -26,16 +26,16 @@ use crate::answers::{Change, ComparedCounts, RolloutStatus};
 use crate::config::AdminUrl;
 use crate::rollout::{Budget, Counts, Course, Phase, Verdict};
 
-/// Longest time between two rounds of all hosts.
+/// The longest pause between two rounds of messages to all hosts.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// A roll-out over several hosts.
 pub(super) struct Leader<'a> {
     args: &'a SwapArgs,
     course: Course,
-    /// Chosen anew for each roll-out.
+    /// A random id of this roll-out.
     id: String,
-    /// Asks within a quarter of a lease, so that no host's lease ends much later than another's.
+    /// Its timeout is a quarter of a lease, so that no host's lease ends much later than another's.
     caller: Caller,
     members: Vec<Member<'a>>,
 }
@@ -56,10 +56,10 @@ impl<'a> Leader<'a> {
         }
     }
 
-    /// Starts it on all hosts, leads it from phase to phase, and ends it on all of them alike.
+    /// Starts the roll-out on all hosts, leads it from phase to phase, and ends it in the same way on all hosts.
     ///
     /// # Errors
-    /// It was withdrawn, or not all hosts have promoted.
+    /// The version was withdrawn, or not all hosts have promoted it.
     pub(super) async fn lead(
         mut self,
         upload: &Caller,
@@ -87,7 +87,7 @@ impl<'a> Leader<'a> {
         self.settle().await
     }
 
-    /// Sends the version to all hosts. Those that have begun are told to go on until all have.
+    /// Sends the version to all hosts. Hosts that have begun get their leases renewed until all have begun.
     async fn start(
         &self,
         upload: &Caller,
@@ -109,7 +109,7 @@ impl<'a> Leader<'a> {
             self.keep(member.admin, missing).await;
             Ok::<_, ClientError>((member.admin, change))
         });
-        // All of them, or one that is slow would begin after the others were told to end.
+        // All answers are awaited. Otherwise a slow host could begin after the others were told to end.
         let started: Result<Vec<_>, _> = join_all(started).await.into_iter().collect();
         for (admin, change) in started? {
             say(&format!("{admin}: `{}`", self.args.component));
@@ -118,7 +118,7 @@ impl<'a> Leader<'a> {
         Ok(())
     }
 
-    /// Path and query of the swap that begins it on one host.
+    /// The path and query of the request that starts the roll-out on one host.
     fn beginning(&self, admin: &AdminUrl) -> String {
         let others = self.members.iter().map(|other| other.admin.to_string());
         let others: Vec<String> = others.filter(|other| *other != admin.to_string()).collect();
@@ -133,11 +133,12 @@ impl<'a> Leader<'a> {
         )
     }
 
-    /// Renews the lease of a host that has begun, as long as others are missing.
+    /// Renews the lease of a host that has begun, while other hosts have not.
     async fn keep(&self, admin: &AdminUrl, missing: &AtomicUsize) {
         let path = self.stepping(self.course.first());
         while missing.load(Ordering::Relaxed) > 0 {
-            // How it stands is asked when all have begun, and why it refuses too.
+            // The answers do not matter yet. When all hosts have begun, their states are asked for, and a refusal shows
+            // then too.
             let told = self
                 .caller
                 .call::<RolloutStatus>(admin, Call::post(&path))
@@ -158,7 +159,7 @@ impl<'a> Leader<'a> {
         Ok(())
     }
 
-    /// Has all hosts go on to a phase, and judges by the counts of all.
+    /// Moves all hosts to a phase, and judges by the counts of all.
     async fn try_phase(&mut self, phase: Phase) -> Result<(), Failure> {
         self.members.iter_mut().for_each(Member::begin_phase);
         let mut began = None;
@@ -169,7 +170,7 @@ impl<'a> Leader<'a> {
                 began = Some(Instant::now());
             }
             let is_over = began.is_some_and(|began| began.elapsed() >= self.course.step_for);
-            // One that is restarting is waited for.
+            // A phase does not end while a host is silent, for example because it restarts.
             let is_over = is_over && self.is_fresh();
             let budget = self.budget();
             let verdict = match budget {
@@ -197,7 +198,7 @@ impl<'a> Leader<'a> {
         }
     }
 
-    /// Tells all hosts where the roll-out stands, and hears how it does.
+    /// Tells all hosts the phase of the roll-out, and records their answers.
     async fn round(&mut self, phase: Phase) -> Result<(), String> {
         let path = self.stepping(phase);
         let (caller, lease) = (&self.caller, self.args.lease);
@@ -208,24 +209,24 @@ impl<'a> Leader<'a> {
         join_all(rounds).await.into_iter().collect()
     }
 
-    /// Path and query of what a host is told all the time.
+    /// The path and query of the message that is sent in each round.
     fn stepping(&self, phase: Phase) -> String {
         let lease = super::rollout::time(self.args.lease);
         format!("{}&phase={phase}&lease={lease}", self.path("step"))
     }
 
-    /// Time between two rounds of all hosts.
+    /// The pause between two rounds of messages to all hosts.
     fn pause(&self) -> Duration {
         LOOK.min(self.args.lease / 4)
     }
 
-    /// Whether all hosts have answered a moment ago.
+    /// Whether all hosts have answered a recent call.
     fn is_fresh(&self) -> bool {
         let mut members = self.members.iter();
         members.all(|member| member.is_fresh(self.caller.timeout))
     }
 
-    /// The strictest of what the hosts were told.
+    /// The strictest of the hosts' budgets.
     fn budget(&self) -> Option<Budget> {
         let budgets = self.members.iter().filter_map(Member::budget);
         budgets.reduce(Budget::stricter)
@@ -244,7 +245,7 @@ impl<'a> Leader<'a> {
     }
 }
 
-/// What both versions did on all hosts.
+/// The counts of both versions, summed over all hosts.
 fn sums(members: &[Member<'_>]) -> (Counts, Counts) {
     let (mut new, mut stable) = (Counts::default(), Counts::default());
     for member in members {
@@ -265,7 +266,7 @@ mod tests {
         for member in &mut members {
             member.hear(standing(1, 12, 0, 0), Instant::now());
         }
-        // It asks for twenty requests.
+        // This budget demands twenty requests.
         let budget = members[0].budget().expect("it was told");
         let (new, stable) = sums(&members[..1]);
         assert!(matches!(budget.last(&new, &stable), Verdict::TooFew(_)));

@@ -1,7 +1,7 @@
-//! Permits of which there are few, for connections to MySQL for example. Clients take turns for them, and where a
-//! client could keep a permit for long, it can't get all of them.
+//! Permits for scarce things, such as connections to MySQL. Clients take turns for them. Where a client could keep
+//! permits for long, one client can't get all of them.
 //!
-//! `state` is who has permits and who waits for one. Nothing here knows what a permit is for.
+//! `state` records which clients have permits and which wait. Nothing here knows what a permit is for.
 
 mod state;
 
@@ -15,38 +15,39 @@ use tokio::time::timeout;
 use self::state::State;
 use super::turns::{Asker, COPIES};
 
-/// A fixed number of permits. Who finds none waits, in a line with others of the same client.
+/// A fixed number of permits. If none is free, the caller waits in line behind others of the same client.
 pub(crate) struct Permits {
     count: u32,
-    /// Most permits of one client. The host's own work may have all.
+    /// The most permits of one client. The host's own work may have all.
     share: u32,
-    /// Most permits of all copies of requests together.
+    /// The most permits of all mirrored copies together.
     copies: u32,
-    /// Says how many permits are held back from everybody at the moment. One is always given, whatever this says.
+    /// Returns how many permits must stay free at the moment. One permit is always given, whatever this returns.
     reserve: fn() -> u32,
     state: Mutex<State>,
 }
 
-/// One permit. Dropping it gives it to the asker whose turn it is.
+/// One permit. When it is dropped, the asker whose turn it is gets it.
 pub(crate) struct Permit {
     permits: Arc<Permits>,
     asker: Asker,
 }
 
 impl Permits {
-    /// `count` permits. One client gets three quarters of them at most, so that others find one however long it keeps
-    /// its own. Copies of requests, for which nobody waits, get half of them at most.
+    /// `count` permits. One client gets three quarters of them at most, so that others find a free one even if that
+    /// client keeps its own for long. Mirrored copies, for which no client waits, get half of them at most.
     pub(crate) fn shared(count: u32) -> Arc<Self> {
         Self::new(count, count - count / 4, (count / 2).max(1), || 0)
     }
 
-    /// `count` permits, of which one client may have all. As many as `reserve` says are held back, but never all of
-    /// them. `reserve` is called whenever a permit is wanted or given back, with a lock held, and must be quick.
+    /// `count` permits, of which one client may have all. As many as `reserve` returns stay free, but at least one is
+    /// always given. `reserve` is called with a lock held whenever a permit is wanted or given back, so it must be
+    /// quick.
     pub(crate) fn with_reserve(count: u32, reserve: fn() -> u32) -> Arc<Self> {
         Self::new(count, count, count, reserve)
     }
 
-    /// So many, of which one client may have all.
+    /// `count` permits, of which one client may have all.
     #[cfg(test)]
     pub(crate) fn whole(count: u32) -> Arc<Self> {
         Self::new(count, count, count, || 0)
@@ -62,29 +63,29 @@ impl Permits {
         })
     }
 
-    /// Whether nobody has one.
+    /// Whether no permit is taken.
     pub(crate) fn are_all_free(&self) -> bool {
         self.state.lock().free == self.count
     }
 
-    /// A permit, if one is free that the asker may have.
+    /// Takes a permit, if there is a free one that the asker may have.
     pub(crate) fn take(self: &Arc<Self>, asker: Asker) -> Option<Permit> {
         self.state.lock().take(asker, self)
     }
 
-    /// Whether the asker has one, or waits for one.
+    /// Whether the asker has a permit or waits for one.
     pub(crate) fn is_for(&self, asker: Asker) -> bool {
         let state = self.state.lock();
         let has_any = asker.is_some_and(|client| state.held.contains_key(&client));
         has_any || state.waiting.has_line(asker)
     }
 
-    /// Whether somebody waits for the same asker.
+    /// Whether a caller waits on behalf of the same asker.
     pub(crate) fn has_waiting(&self, asker: Asker) -> bool {
         self.state.lock().waiting.has_line(asker)
     }
 
-    /// A permit, once it is the asker's turn.
+    /// Waits for a permit until it is the asker's turn.
     pub(crate) async fn turn(self: &Arc<Self>, asker: Asker) -> Permit {
         loop {
             let turn = {
@@ -96,14 +97,14 @@ impl Permits {
                 state.waiting.push(asker, sender);
                 turn
             };
-            // Those who wait are not forgotten before these permits are, which this call holds.
+            // The sender lives as long as these permits, which this call holds, so this can't fail.
             if let Ok(permit) = turn.await {
                 return permit;
             }
         }
     }
 
-    /// A permit, if it is the asker's turn within `limit`.
+    /// Waits for a permit, for `limit` at most.
     pub(crate) async fn wait(self: &Arc<Self>, asker: Asker, limit: Duration) -> Option<Permit> {
         if let Some(permit) = self.take(asker) {
             return Some(permit);
@@ -117,7 +118,8 @@ impl Permits {
         permit
     }
 
-    /// How many must stay free. Never all: somebody who has one gives it back, and then others are looked for.
+    /// How many permits must stay free. It is always less than all, because only a returned permit makes waiting
+    /// callers be served.
     fn kept(&self) -> u32 {
         (self.reserve)().min(self.count.saturating_sub(1))
     }
@@ -137,7 +139,7 @@ impl Permits {
             let Some((permit, waiting)) = next else {
                 return;
             };
-            // Comes back by being dropped if nobody waits there any more.
+            // If nobody waits there any more, the permit is dropped and so comes back.
             _ = waiting.send(permit);
         }
     }
@@ -166,7 +168,7 @@ mod tests {
 
     type Waiter = Pin<Box<dyn Future<Output = Option<Permit>>>>;
 
-    /// Those who wait, in the order of their coming, each with its client.
+    /// Waiting callers in the order of their arrival, each with its client.
     struct Crowd(Vec<(u8, Waiter)>);
 
     impl Crowd {
@@ -181,7 +183,7 @@ mod tests {
             crowd
         }
 
-        /// Those who have a permit by now, with it.
+        /// The callers that have a permit by now, with it.
         fn served(&mut self) -> Vec<(u8, Permit)> {
             let mut served = Vec::new();
             self.0.retain_mut(|(number, permit)| {
@@ -263,7 +265,7 @@ mod tests {
         KEPT.store(0, Ordering::Relaxed);
         held.pop();
         assert_eq!(crowd.served().len(), 2);
-        // Whatever is kept, one is given.
+        // One permit is given however many must stay free.
         KEPT.store(9, Ordering::Relaxed);
         assert!(permits.take(client(1)).is_some());
         assert!(permits.are_all_free());
@@ -279,7 +281,7 @@ mod tests {
         drop(held);
         let served = crowd.served();
         assert_eq!(numbers(&served), [3]);
-        // This one has its permit already when it leaves.
+        // This caller already has its permit when it leaves.
         drop(served);
         crowd.0.clear();
         assert!(permits.are_all_free());

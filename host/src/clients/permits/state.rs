@@ -1,4 +1,4 @@
-//! Who has permits, and who waits for one.
+//! Which clients have permits, and which wait for one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,13 +9,14 @@ use tokio::sync::oneshot;
 use super::{Permit, Permits};
 use crate::clients::turns::{Asker, Turns};
 
-/// Written by whoever takes, awaits or gives back a permit.
+/// Changed by callers that take, await or give back a permit.
 pub(super) struct State {
     pub(super) free: u32,
-    /// What each client has, of those who have any.
+    /// How many permits each client has, for clients that have any.
     pub(super) held: HashMap<IpAddr, u32>,
-    /// Those who wait. If a permit is free and not held back, each of them has as many as it may have already. A permit
-    /// that is no longer held back is given to them only when the next one comes back.
+    /// The waiting callers. While a permit is free and need not stay free, each waiting asker already has as many
+    /// permits as it may. A permit that no longer needs to stay free is given to them only when the next permit comes
+    /// back.
     pub(super) waiting: Turns<oneshot::Sender<Permit>>,
 }
 
@@ -43,7 +44,7 @@ impl State {
         })
     }
 
-    /// A permit for the one whose turn it is, if one is free.
+    /// A permit for the waiting caller whose turn it is, if one is free.
     pub(super) fn next(
         &mut self,
         permits: &Arc<Permits>,

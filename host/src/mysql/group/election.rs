@@ -1,4 +1,4 @@
-//! What follows from a look at all members. Nothing here speaks to a server.
+//! Decides what to do after each check of all members. Nothing here talks to a server.
 
 use super::origin::{origin_of_most, shown_by_all};
 use super::records::WriterRecord;
@@ -6,35 +6,37 @@ use super::row::Row;
 use super::view::{Condition, View};
 use crate::config::HostPort;
 
-/// For so many looks, three seconds at least, the writer may lack the row that names it. After that it has lost it.
+/// For how many checks (three seconds at least) the writer may lack the row that names it. After that, the row counts
+/// as lost.
 const MOST_WAITS: u32 = 10;
 
-/// What is to be done.
+/// What the group does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// Write there.
+    /// Write to this member.
     Write(HostPort),
-    /// Another look will tell: the writer has not heard yet that it is the one, or a member has not answered yet.
+    /// Wait for the next check: the writer does not have the row that names it yet, or a member has not answered yet.
     Wait,
-    /// Have the member of this number be the writer, if the term is still this one.
+    /// Make the member at index `to` the writer, if the term is still `term`.
     Change { to: usize, term: i64 },
     /// There is no writer. The text says why each member is unfit.
     Nobody(String),
 }
 
-/// What is remembered from look to look.
+/// What is remembered between checks.
 #[derive(Debug, Default)]
 pub(super) struct WriterElection {
-    /// Whose data these are, and the latest term that was seen: who shows an earlier one lags. `None` until it is known.
+    /// The origin of the members' data and the latest known term; a member with an earlier term lags behind. `None`
+    /// until the origin is known.
     record: Option<WriterRecord>,
-    /// For how many looks the writer has lacked the row that names it.
+    /// For how many checks the writer has lacked the row that names it.
     waits: u32,
-    /// Whether there may be members that are not looked at, and know better than all that are.
+    /// Whether there may be members that are not checked and know a later term than those that are.
     may_lack_some: bool,
 }
 
 impl WriterElection {
-    /// Goes on from what is known, if anything is.
+    /// Begins with what is known already, if anything.
     pub(super) fn new(record: Option<WriterRecord>) -> Self {
         Self {
             record,
@@ -42,7 +44,7 @@ impl WriterElection {
         }
     }
 
-    /// The same, where those that are looked at may be only some of the members.
+    /// Like [`WriterElection::new`], but the checked members may be only some of all.
     pub(super) fn of_some(record: Option<WriterRecord>) -> Self {
         Self {
             may_lack_some: true,
@@ -55,11 +57,11 @@ impl WriterElection {
         self.record.as_ref()
     }
 
-    /// Decides by what each member is and says.
+    /// Decides by the condition and the row of each member.
     pub(super) fn decide(&mut self, views: &[View]) -> Decision {
         let is_unheard = |view: &View| view.fitness == Condition::Unheard;
         match self.judge(views) {
-            // After a start, a slow answer is no outage.
+            // After a start, a slow answer is not taken for an outage.
             Decision::Nobody(_) if views.iter().any(is_unheard) => Decision::Wait,
             decision => decision,
         }
@@ -85,7 +87,7 @@ impl WriterElection {
         match standing_writer(views, latest) {
             Some(writer) if writer.knows(latest) => {
                 self.waits = 0;
-                // Whoever has the row has all that was committed before it.
+                // A writer that has the row also has all that was committed before the row.
                 return Decision::Write(writer.at.clone());
             }
             Some(_) if self.waits < MOST_WAITS => {
@@ -104,8 +106,8 @@ impl WriterElection {
         }
     }
 
-    /// If each member shows a row and none shows what is known, that is nowhere any more: all were restored from a
-    /// backup, or made anew. What they show counts then.
+    /// If each member shows a row and none shows what is known, the known record is lost: all members were restored
+    /// from a backup, or made anew. Then the rows of the members replace it.
     fn forget_what_nobody_has(&mut self, views: &[View]) {
         let (Some(known), Some(shown)) = (&self.record, shown_by_all(views)) else {
             return;
@@ -125,7 +127,8 @@ impl WriterElection {
     }
 }
 
-/// The row with the latest term. Who takes no writes may know of a change that those who take them have missed.
+/// The row with the latest term. A member that takes no writes counts too: it may know of a change that the fit members
+/// have missed.
 fn latest_row<'a>(views: &'a [View], origin: &str) -> Option<&'a Row> {
     let own = views.iter().filter(|view| view.is_of(origin));
     let rows = own.filter_map(|view| Some((view.row.as_ref()?, view.fitness.is_fit())));
@@ -145,7 +148,7 @@ fn standing_writer<'a>(views: &'a [View], latest: &Row) -> Option<&'a View> {
     stays.then_some(writer)
 }
 
-/// The first member that could be the next writer and is in the condition that is wanted.
+/// The first member that could be the next writer and is in the `wanted` condition.
 fn candidate(views: &[View], latest: &Row, wanted: &Condition) -> Option<usize> {
     views
         .iter()
@@ -180,7 +183,7 @@ mod tests {
         }
     }
 
-    /// One that takes writes, and holds another store's data.
+    /// A member that takes writes, and holds the data of another store.
     fn stranger(port: u16, term: i64, member: u16) -> View {
         let mut view = view(port, Condition::Fit, term, member);
         view.row.as_mut().expect("a row").origin = "theirs".into();
@@ -218,7 +221,7 @@ mod tests {
         WriterElection::default().decide(views)
     }
 
-    /// The text with which it is decided that there is no writer.
+    /// The text of the decision that there is no writer.
     fn nobody(election: &mut WriterElection, views: &[View]) -> String {
         match election.decide(views) {
             Decision::Nobody(reasons) => reasons,
@@ -254,7 +257,7 @@ mod tests {
         assert_eq!(decide(&knows), Decision::Write(at(2)));
     }
 
-    /// It was restored from a backup, and the others were not.
+    /// The writer was restored from a backup, and the other members were not.
     #[test]
     fn a_writer_that_has_lost_its_row_is_not_waited_for_for_ever() {
         use Condition::Fit;
@@ -286,7 +289,7 @@ mod tests {
         let mut election = WriterElection::default();
         let seen = [view(1, Fit, 2, 1), view(2, Fit, 2, 1)];
         assert_eq!(election.decide(&seen), Decision::Write(at(1)));
-        // It did not hear of the change, and believes that it is the writer.
+        // This member did not hear of the change, and believes that it is the writer.
         let behind = [down(1), view(2, Fit, 1, 2)];
         let reasons = nobody(&mut election, &behind);
         assert!(
@@ -295,7 +298,7 @@ mod tests {
         );
     }
 
-    /// With replicas, it takes writes again when it comes back, and replicates from nobody.
+    /// With replicas, such a member takes writes when it comes back, and replicates from no other.
     #[test]
     fn who_was_left_behind_is_no_candidate() {
         use Condition::Fit;
@@ -388,7 +391,7 @@ mod tests {
             "{reasons}"
         );
         assert_eq!(election.record(), None);
-        // What is known needs no vote.
+        // If the origin is known already, no majority is needed.
         assert_eq!(knowing(1).decide(&views), Decision::Write(at(2)));
     }
 
@@ -428,7 +431,7 @@ mod tests {
         assert_eq!(election.record(), Some(&record("ours", 3)));
     }
 
-    /// A name server leaves the dead out, and with them the one who knows of the last change.
+    /// A name server leaves dead members out, among them perhaps the only one that knows of the last change.
     #[test]
     fn members_of_which_some_may_be_left_out_are_not_taken_for_restored() {
         use Condition::Fit;

@@ -1,4 +1,4 @@
-//! One member of a group, looked at again and again.
+//! One member of a group, which is checked again and again.
 
 use std::time::{Duration, Instant};
 
@@ -8,22 +8,24 @@ use crate::config::HostPort;
 use crate::mysql::probe::{Defect, Fitness, Probe};
 use crate::mysql::server::Server;
 
-/// Longest wait for all that a member is asked.
+/// The longest wait for all answers of one check.
 const TIME_LIMIT: Duration = Duration::from_millis(700);
 
-/// How long a member may be silent before it counts as gone. One that answers that it is not there is gone at once.
+/// How long a member may be silent before it counts as gone. A member whose host refuses the connection counts as gone
+/// at once.
 const SILENT_FOR: Duration = Duration::from_secs(4);
 
-/// How long one may be silent that has never answered. As long, a host that knows nothing waits for what it shows.
+/// How long a member that has never answered may be silent. For this long, a host without a record waits for what the
+/// member shows.
 const UNHEARD_FOR: Duration = Duration::from_secs(3);
 
-/// What a server says of a table that is not there.
+/// MySQL's error code for a table that does not exist.
 const NO_TABLE: u16 = 1146;
 
-/// The reason that operators are told when a member has no table of the writer.
+/// The reason that operators are shown when a member does not have the table that names the writer.
 const NOT_MIGRATED: &str = "its database has no table `mysql_writer`; run `store-host migrate`";
 
-/// A member, and what it was when it answered last.
+/// A member, and its state at its last answer.
 pub(super) struct Member {
     at: HostPort,
     probe: Probe,
@@ -32,7 +34,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// The member at `at`, which `server` leads to.
+    /// The member at `at`, which `server` connects to.
     pub(super) fn new(at: HostPort, server: Server) -> Self {
         let last = View {
             at: at.clone(),
@@ -55,7 +57,7 @@ impl Member {
         self.at.to_string()
     }
 
-    /// Asks the member, and gives what it is. While it is silent, gives what it was when it answered last, for
+    /// Checks the member, and returns its state. While it is silent, returns its state at its last answer, for
     /// [`SILENT_FOR`].
     pub(super) async fn look(&mut self) -> View {
         let limit = match self.last.fitness {
@@ -81,14 +83,14 @@ impl Member {
         self.last.clone()
     }
 
-    /// Whether it takes writes, and its row, which counts even if it takes none.
+    /// Whether the member takes writes, and its row. The row counts even if the member takes no writes.
     async fn ask(&mut self) -> Result<(Condition, Option<Row>), Defect> {
         let unfit = match self.probe.ask().await {
             Ok(fitness) => return Ok((fitness.into(), self.row().await?)),
             Err(Defect::TakesNoWrites(reason)) => Condition::Unfit(reason.into()),
             Err(defect) => return Err(defect),
         };
-        // Why it takes no writes is what matters, and what it was before it said so does not.
+        // The reason why it takes no writes is reported even if its row can't be read.
         Ok((unfit, self.row().await.unwrap_or_default()))
     }
 
@@ -111,16 +113,16 @@ impl Member {
         }
     }
 
-    /// Makes it the writer, if `term` is still the latest.
+    /// Makes this member the writer, if `term` is still the latest.
     ///
     /// # Errors
-    /// It does not say whether it is.
+    /// The member does not answer, so it is unknown whether it is the writer.
     pub(super) async fn become_writer(&mut self, term: i64) -> mysql_async::Result<Outcome> {
         let conn = self.probe.connection().await?;
         row::change(conn, &self.at, term).await
     }
 
-    /// Gives its connection up, on which an answer may still be awaited.
+    /// Closes the member's connection, on which an answer may still be outstanding.
     pub(super) fn hang_up(&mut self) {
         self.probe.hang_up();
     }

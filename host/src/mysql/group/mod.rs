@@ -1,9 +1,9 @@
-//! Several MySQL servers that hold the same data, of which one is written to, by all hosts: docs/adr/0024.
+//! Several MySQL servers with the same data, of which all hosts write to the same one: docs/adr/0024.
 //!
-//! A [`Group`] looks at its `member`s all the time, and each look gives a `view`; the `roster` has who they are. A `row` in
-//! the database says which of them is the writer, and by its `origin` whose data they hold; `election` decides from what was
-//! seen whether it stays so.
-//! What it has to know after a reload or a restart is in the `records`. Whoever opens a connection asks the group where to.
+//! A [`Group`] checks its `member`s all the time, and each check gives a `view`; the `roster` lists the members. A
+//! `row` in the database names the writer, and its `origin` says whose data the members hold; `election` decides after
+//! each check whether the writer stays. What a group must know after a reload or a restart is in the `records`. Before
+//! a connection is opened, the group is asked which member it must lead to.
 //!
 //! Nothing here runs a component's statement, or moves data from one member to another.
 
@@ -33,27 +33,29 @@ use self::row::Outcome;
 use crate::config::HostPort;
 use crate::metrics::GroupMetrics;
 
-/// Between two looks at the members. With the wait for a silent one, a dead writer is found within a second.
+/// The pause between two checks of the members. With the wait for a silent member, a dead writer is found within a
+/// second.
 const PERIOD: Duration = Duration::from_millis(300);
 
-/// How long a changed writer may take to say so: a cluster that lost a member first agrees on that.
+/// How long a member may take to confirm that it is the new writer: a cluster that lost a member first has to agree on
+/// that.
 const CHANGE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long those who hold a connection to a writer that is one no longer may still wait for an answer on it.
+/// How long the users of a connection to a former writer may still wait for an answer on it.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Where the group's work goes.
+/// Where the group's writes go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    /// Nobody has looked yet, or another writer is about to be named.
+    /// The members were not checked yet, or another writer is about to be chosen.
     Undecided,
     /// To this member.
     Writer(HostPort),
-    /// To none of them. The text says why each is unfit.
+    /// To no member. The text says why each is unfit.
     Nobody(String),
 }
 
-/// The members, and which of them is written to. It looks at them until it is dropped.
+/// The members, and which of them is the writer. The group checks them until it is dropped.
 pub(crate) struct Group {
     state: watch::Receiver<State>,
     task: AbortHandle,
@@ -66,7 +68,7 @@ impl Drop for Group {
 }
 
 impl Group {
-    /// Begins to look at the members of the roster. What is known of their writer is in the notebook.
+    /// Begins to check the members of the roster. The notebook holds what is known of their writer.
     pub(super) fn start(
         roster: GroupMembers,
         metrics: GroupMetrics,
@@ -90,10 +92,10 @@ impl Group {
         Arc::new(Self { state, task })
     }
 
-    /// The member to write to. Waits while that is undecided; there is no limit of time here.
+    /// The member to write to. Waits while that is undecided, without a time limit.
     ///
     /// # Errors
-    /// None is fit; the text says why.
+    /// No member is fit; the text says why.
     pub(super) async fn writer(&self) -> Result<HostPort, String> {
         let mut state = self.state.clone();
         let decided = state.wait_for(|state| *state != State::Undecided).await;
@@ -104,7 +106,7 @@ impl Group {
         }
     }
 
-    /// The next writer, if there is another than `last` within a second.
+    /// The next writer, if another member than `last` becomes the writer within a second.
     pub(super) async fn next_after(&self, last: &HostPort) -> Option<HostPort> {
         timeout(FAREWELL, self.left(last)).await.ok()?;
         timeout(FAREWELL, self.writer()).await.ok()?.ok()
@@ -120,13 +122,13 @@ impl Group {
         let mut state = self.state.clone();
         let other = |state: &State| !matches!(state, State::Writer(writer) if writer == at);
         if state.wait_for(other).await.is_err() {
-            // Nobody looks any more; the process or the app ends.
+            // The group is no longer checked, because the process or the app ends.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// The time that a connection has at one member: until another is the writer, and a little longer.
+/// How long a connection to a member may be used: until another member is the writer, and [`FAREWELL`] longer.
 #[derive(Clone)]
 pub(super) struct WriterTenure {
     group: Arc<Group>,
@@ -138,14 +140,14 @@ impl WriterTenure {
         Self { group, at }
     }
 
-    /// Resolves when it is over.
+    /// Resolves when that time is over.
     pub(super) async fn over(&self) {
         self.group.left(&self.at).await;
         sleep(FAREWELL).await;
     }
 }
 
-/// A change that was not made.
+/// A change of the writer that was not made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Refusal {
     member: usize,
@@ -153,12 +155,13 @@ struct Refusal {
     outcome: Outcome,
 }
 
-/// The task behind a group.
+/// The task of a group.
 struct Follower {
     roster: GroupMembers,
     election: WriterElection,
     notebook: Notebook,
-    /// What the notebook has of this group. Another group of the same database may know more, or less.
+    /// The record that this group wrote to the notebook last. Another group of the same database may have written a
+    /// different one.
     noted: Option<WriterRecord>,
     /// The refused change that was logged last.
     refusal: Option<Refusal>,
@@ -171,7 +174,7 @@ impl Follower {
         loop {
             if self.roster.follow() {
                 self.metrics.members_are(self.roster.names());
-                // Members have other numbers now.
+                // The indices of the members have changed.
                 self.refusal = None;
             }
             let decision = match self.roster.without_members() {
@@ -192,7 +195,7 @@ impl Follower {
                     self.tell(State::Undecided);
                     let change = self.roster.members[to].become_writer(term);
                     match timeout(CHANGE_LIMIT, change).await {
-                        // The next look finds it, or another host's.
+                        // The next check shows the new writer, whether this host or another one has changed it.
                         Ok(Ok(Outcome::Changed)) => continue,
                         Ok(Ok(outcome)) => self.refused(Refusal {
                             member: to,
@@ -208,7 +211,7 @@ impl Follower {
         }
     }
 
-    /// Looks at all members, and decides what follows.
+    /// Checks all members, and decides what follows.
     async fn look(&mut self) -> Decision {
         let views = join_all(self.roster.members.iter_mut().map(Member::look)).await;
         for view in &views {
@@ -220,7 +223,7 @@ impl Follower {
         decision
     }
 
-    /// Remembers what has become known.
+    /// Writes new knowledge to the notebook.
     fn note(&mut self) {
         let known = self.election.record();
         if let Some(record) = known
@@ -231,7 +234,7 @@ impl Follower {
         }
     }
 
-    /// Says why a change was not made. It is tried again with each look, so each reason is said once.
+    /// Logs why a change was not made. The change is tried again after each check, but each reason is logged only once.
     fn refused(&mut self, refusal: Refusal) {
         if self.refusal.replace(refusal) == Some(refusal) {
             return;

@@ -1,4 +1,4 @@
-//! Whose data the members hold, by the rows that they show.
+//! Finds out whose data the members hold, from their rows.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use super::records::WriterRecord;
 use super::row::Row;
 use super::view::{Condition, View};
 
-/// The data that most members have, once half of the members have said whose data they have: of two, one is enough, or a
-/// host could not be started while the other is down.
+/// The origin of the data that most members hold, once half of the members have shown their rows. Of two members one is
+/// enough, because otherwise a host could not be started while the other is down.
 ///
 /// # Errors
-/// Not enough members have said so, or no data are those of most. The text names the members.
+/// Too few members have shown their rows, or no origin has the most members. The text names the members.
 pub(super) fn origin_of_most(views: &[View]) -> Result<String, String> {
     let mut sides = BTreeMap::<&str, Vec<String>>::new();
     for view in views {
@@ -54,7 +54,7 @@ fn too_few(views: &[View], shown: usize) -> String {
     )
 }
 
-/// What all members show, if each shows a row and all rows are of one origin: that origin, and the latest term.
+/// The origin and the latest term, if each member shows a row and all rows have the same origin.
 pub(super) fn shown_by_all(views: &[View]) -> Option<WriterRecord> {
     let rows: Option<Vec<&Row>> = views.iter().map(|view| view.row.as_ref()).collect();
     let rows = rows?;

@@ -1,5 +1,5 @@
-//! What a host remembers of the writer of each database, for longer than a group looks: in memory over a reload, in a
-//! file over a restart.
+//! What a host remembers of the writer of each database, longer than a group lives: in memory during a reload, in a
+//! file during a restart.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable;
 
-/// Whose data a database's members hold, and how often their writer was changed, as far as that was seen.
+/// Whose data the members of a database hold, and how often their writer was changed, as far as this host knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct WriterRecord {
     pub(super) origin: String,
     pub(super) term: i64,
 }
 
-/// A record, and the members that were named when it was made.
+/// A record, and the members that the settings named when it was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     members: Vec<String>,
@@ -28,18 +28,19 @@ struct Entry {
 
 type Entries = BTreeMap<String, Entry>;
 
-/// The records of all databases. A process has one of these, which each reload hands on.
+/// The records of all databases. A process has one of these, and each reload keeps it.
 #[derive(Default)]
 pub(crate) struct WriterRecords {
-    /// By database. Written by its groups.
+    /// The entries by database. The groups of a database write its entry.
     entries: Mutex<Entries>,
-    /// Where they are kept, if anywhere. Locked while they are written: whoever comes last writes what is latest.
+    /// The file that holds the entries; `None` if they are only in memory. It is locked during a write, and each write
+    /// takes the newest entries, so an old state never replaces a newer one.
     file: Mutex<Option<PathBuf>>,
 }
 
 impl WriterRecords {
-    /// Goes on from the file at `path`, if there is one, and keeps all records there from now on. A file that fails is
-    /// logged, and they are in memory alone.
+    /// Reads the file at `path`, if there is one, and from now on keeps all records there. If reading or writing fails,
+    /// that is logged and the records are kept in memory.
     pub(crate) fn keep_at(&self, path: PathBuf) {
         match durable::read::<Entries>(&path) {
             Ok(entries) => *self.entries.lock() = entries.unwrap_or_default(),
@@ -51,7 +52,7 @@ impl WriterRecords {
         *self.file.lock() = Some(path);
     }
 
-    /// The record of `database`, unless none of its members of then is one of `members`: then it is of other servers.
+    /// The record of `database`. `None` if it was made for other servers: then none of its members is in `members`.
     fn of(&self, database: &str, members: &[String]) -> Option<WriterRecord> {
         let entries = self.entries.lock();
         let entry = entries.get(database)?;
@@ -59,7 +60,7 @@ impl WriterRecords {
         is_same.then(|| entry.record.clone())
     }
 
-    /// Whether this is news.
+    /// Sets the entry of `database`. Returns whether it has changed.
     fn set(&self, database: &str, entry: Entry) -> bool {
         let mut entries = self.entries.lock();
         if entries.get(database) == Some(&entry) {
@@ -86,7 +87,7 @@ impl WriterRecords {
     }
 }
 
-/// The place of one database in the records.
+/// The entry of one database in the records.
 pub(in crate::mysql) struct Notebook {
     records: Arc<WriterRecords>,
     database: String,
@@ -94,7 +95,7 @@ pub(in crate::mysql) struct Notebook {
 }
 
 impl Notebook {
-    /// The place of `database`, which `members` hold.
+    /// The entry of `database`, which `members` hold.
     pub(in crate::mysql) fn new(
         records: Arc<WriterRecords>,
         database: &str,
@@ -107,12 +108,12 @@ impl Notebook {
         }
     }
 
-    /// What is remembered.
+    /// The record, if there is one.
     pub(super) fn read(&self) -> Option<WriterRecord> {
         self.records.of(&self.database, &self.members)
     }
 
-    /// Remembers `record` from now on. The disk, which may be slow, holds nobody up.
+    /// Replaces the record. The file is written in the background, because the disk may be slow.
     pub(super) fn write(&self, record: WriterRecord) {
         let entry = Entry {
             members: self.members.clone(),

@@ -1,5 +1,5 @@
-//! Who the members of a group are: those that the settings list, or those at all addresses of a host, which is looked up
-//! again and again.
+//! The members of a group: either those that the settings list, or those at all addresses of a host name, which is
+//! looked up again and again.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::config::HostPort;
 use crate::mysql::server::Server;
 use crate::outbound::{Backend, Tls};
 
-/// How members are reached: as whom, which database, with what TLS.
+/// What is needed to connect to a member: user, database and TLS settings.
 pub(in crate::mysql) struct MemberAccess {
     backend: Backend,
     tls: Arc<Tls>,
@@ -27,7 +27,7 @@ impl MemberAccess {
     }
 
     fn member(&self, at: HostPort) -> Member {
-        // What it answers is small.
+        // The answers to a check are small, so the connection needs no room for large ones.
         let server = Server::alone(&self.backend.at(&at), &self.tls, 0);
         Member::new(at, server)
     }
@@ -37,29 +37,29 @@ impl MemberAccess {
 pub(in crate::mysql) struct GroupMembers {
     pub(super) members: Vec<Member>,
     reach: MemberAccess,
-    /// The host whose addresses they are; none if they are listed.
+    /// The host name whose addresses are the members; `None` if the members are listed.
     host: Option<Host>,
 }
 
-/// A host whose addresses are members.
+/// A host name whose addresses are members.
 struct Host {
     name: HostPort,
     answers: watch::Receiver<Answer>,
-    /// The look-ups, which end with this.
+    /// The task that looks up the name. It ends when this is dropped.
     _look_ups: JoinSet<()>,
 }
 
-/// What is known of a host.
+/// The result of the look-ups.
 #[derive(Clone, Default)]
 struct Answer {
-    /// In an order that is the same for all who ask.
+    /// The addresses, in the same order for every host that asks.
     addresses: Vec<HostPort>,
-    /// Why the last look-up brought nothing, if it did not.
+    /// The error of the last look-up, if it failed.
     trouble: Option<LookupError>,
 }
 
 impl GroupMembers {
-    /// These members, in the order in which they are preferred.
+    /// The listed members, in the order of preference.
     pub(in crate::mysql) fn listed(reach: MemberAccess, members: &[HostPort]) -> Self {
         let members = members.iter().map(|at| reach.member(at.clone())).collect();
         Self {
@@ -69,7 +69,7 @@ impl GroupMembers {
         }
     }
 
-    /// A member at each address of a host. There are none until it was looked up.
+    /// A member at each address of the host `name`. There are no members until it was looked up.
     pub(in crate::mysql) fn all_of(
         reach: MemberAccess,
         name: &HostPort,
@@ -90,7 +90,7 @@ impl GroupMembers {
         }
     }
 
-    /// Takes in what the host's addresses are by now. Whether they are others than before.
+    /// Updates the members to the host's present addresses. Returns whether they have changed.
     pub(super) fn follow(&mut self) -> bool {
         let Some(host) = &self.host else { return false };
         let now = host.answers.borrow().addresses.clone();
@@ -98,7 +98,7 @@ impl GroupMembers {
         if before.eq(&now) {
             return false;
         }
-        // Who stays a member keeps its connection, and what is known of it.
+        // A member that stays keeps its connection and its state.
         let mut before = std::mem::take(&mut self.members);
         for at in now {
             let known = before.iter().position(|member| *member.at() == at);
@@ -111,12 +111,12 @@ impl GroupMembers {
         true
     }
 
-    /// Whether there may be members that are not known: name servers leave out those that they hold for dead.
+    /// Whether there may be unknown members: name servers leave out members that they take for dead.
     pub(super) fn may_lack_some(&self) -> bool {
         self.host.is_some()
     }
 
-    /// What to do while there is no member to look at; none if there is one.
+    /// What to do while there is no member to check; `None` if there is one.
     pub(super) fn without_members(&self) -> Option<Decision> {
         if !self.members.is_empty() {
             return None;
@@ -131,13 +131,13 @@ impl GroupMembers {
         })
     }
 
-    /// The members' names, as operators read them.
+    /// The members' names, as operators see them.
     pub(in crate::mysql) fn names(&self) -> Vec<String> {
         self.members.iter().map(Member::name).collect()
     }
 }
 
-/// Looks a host up whenever that is due, and says what is known of it.
+/// Looks the host name up whenever that is due, and sends the result to `told`.
 async fn follow(name: HostPort, resolver: Resolver, told: watch::Sender<Answer>) {
     let place = ServerLocation::Host {
         name: name.host,

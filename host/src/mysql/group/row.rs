@@ -1,53 +1,54 @@
-//! The row of the database that says which member is the writer: the table of `migrations/0006-writer.sql`.
+//! The row of the database that names the writer, in the table of `migrations/0006-writer.sql`.
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use crate::config::HostPort;
 
-/// What a member's row says.
+/// The content of a member's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// One more with each change.
+    /// Incremented with each change of the writer.
     pub(super) term: i64,
-    /// The writer, as hosts name it; empty before the first.
+    /// The address of the writer, as the settings name it; empty before the first change.
     pub(super) member: String,
-    /// The same on all members that replicate one another.
+    /// An identifier that is the same on all members that replicate one another.
     pub(super) origin: String,
 }
 
-/// What came of a try to change the row.
+/// The outcome of an attempt to change the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Changed,
-    /// The change before is younger than five seconds.
+    /// The last change is less than five seconds old.
     TooSoon,
-    /// Another host was quicker.
+    /// Another host was faster.
     Beaten,
 }
 
 const READ: &str = "SELECT term, member, origin FROM mysql_writer WHERE id = 1";
 
-/// Takes the writer's place, if nobody has meanwhile. Two hosts of which each reaches what the other does not would take
-/// turns; so a change stands for a few seconds, except the first, which changes nothing. The clock of one member wrote
-/// that time and the clock of another is compared with it: a time that is yet to come counts as long ago. MySQL sets
-/// columns in this order.
+/// Makes a member the writer, if no other change was made meanwhile. A change holds for five seconds: otherwise two
+/// hosts that each reach only one of two members would undo each other's change again and again. Only the first change
+/// does not begin such a time, because it replaces no writer. The time was written by the clock of one member and is
+/// compared with the clock of another, so a time in the future counts as long ago. MySQL assigns the columns in this
+/// order, so `changed_at` sees the old term.
 const CHANGE: &str = "\
     UPDATE mysql_writer \
     SET changed_at = IF(term = 0, changed_at, UTC_TIMESTAMP(3)), term = term + 1, member = ? \
     WHERE id = 1 AND term = ? \
     AND changed_at NOT BETWEEN UTC_TIMESTAMP(3) - INTERVAL 5 SECOND AND UTC_TIMESTAMP(3)";
 
-/// What a server says to the slower of two who change the row on two members, or on one.
+/// Error codes for the slower of two hosts that change the row, on the same member or on two.
 const LOST: [u16; 2] = [1213, 1205];
 
-/// What a member of a Galera cluster says to every query while it has no quorum.
+/// The error code of a Galera member for every query while it has no quorum.
 const NO_QUORUM: u16 = 1047;
 
-/// Reads the row. A member that has none, or that answers no query, shows none.
+/// Reads the row. `None` if the member has none or answers no query because it has no quorum.
 ///
 /// # Errors
-/// The server does not say.
+/// The server does not answer, or not with a row.
 pub(super) async fn read(conn: &mut Conn) -> mysql_async::Result<Option<Row>> {
     let row = conn.query_first::<(i64, String, String), _>(READ).await;
     let row = match row {
@@ -61,10 +62,10 @@ pub(super) async fn read(conn: &mut Conn) -> mysql_async::Result<Option<Row>> {
     }))
 }
 
-/// Writes `member` into the row, if its term is `term`.
+/// Writes `member` into the row, if the row's term is `term`.
 ///
 /// # Errors
-/// The server does not say whether it did.
+/// The server does not say whether the row was changed.
 pub(super) async fn change(
     conn: &mut Conn,
     member: &HostPort,
@@ -79,7 +80,7 @@ pub(super) async fn change(
         }
         Err(error) => return Err(error),
     }
-    // With the same term as before, it was the time that did not fit.
+    // If the term is unchanged, the last change was too recent.
     let row = read(conn).await?;
     Ok(match row.is_some_and(|row| row.term == term) {
         true => Outcome::TooSoon,

@@ -1,14 +1,14 @@
-//! What one look at one member shows.
+//! The result of one check of one member.
 
 use super::row::Row;
 use crate::config::HostPort;
 
-/// What one member was found to be.
+/// The state of one member at a check.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     pub(super) at: HostPort,
     pub(super) fitness: Condition,
-    /// What it says of the writer, if it says anything. One that takes no writes may say something too.
+    /// The row that names the writer, if the member has shown it. A member that takes no writes may show it too.
     pub(super) row: Option<Row>,
 }
 
@@ -16,33 +16,34 @@ pub(super) struct View {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
     Fit,
-    /// It takes writes, and has something else to do: it sends a joining member its data.
+    /// The member takes writes, but is sending its data to a member that joins.
     Busy,
-    /// It has not answered yet, and may still.
+    /// The member has not answered yet, and still may.
     Unheard,
     Unfit(String),
 }
 
 impl Condition {
-    /// Whether it takes writes.
+    /// Whether the member takes writes.
     pub(super) fn is_fit(&self) -> bool {
         matches!(self, Self::Fit | Self::Busy)
     }
 }
 
 impl View {
-    /// Whether it holds the data of this origin.
+    /// Whether the member holds the data of this origin.
     pub(super) fn is_of(&self, origin: &str) -> bool {
         self.row.as_ref().is_some_and(|row| row.origin == origin)
     }
 
-    /// Whether it has all that was written before this row. One that shows an earlier term has missed some of it.
+    /// Whether the member has all that was written before the row `latest`. A member with an earlier term has missed
+    /// some of it.
     pub(super) fn knows(&self, latest: &Row) -> bool {
         let row = self.row.as_ref();
         row.is_some_and(|row| row.origin == latest.origin && row.term == latest.term)
     }
 
-    /// Why it is not written to, where the data of `origin` are.
+    /// Why this member is not written to. `origin` is that of the group's data.
     pub(super) fn reason(&self, origin: &str) -> &str {
         match (&self.fitness, &self.row) {
             (Condition::Unfit(reason), _) => reason.as_str(),

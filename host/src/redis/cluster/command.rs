@@ -1,19 +1,20 @@
-//! Which slot a command goes to: that of its first key. Redis itself refuses a command whose keys are in several.
+//! The slot of a command, which is that of its first key. Redis itself refuses a command whose keys are in several
+//! slots.
 //!
-//! The redis crate knows this too, behind a feature that brings its whole client for clusters.
+//! The redis crate can do this too, but only behind a feature that brings its whole cluster client.
 
 use redis::{Arg, Cmd, ErrorKind, RedisError, RedisResult};
 
-/// How many slots there are.
+/// The number of slots in a Redis Cluster.
 const SLOTS: u16 = 16_384;
 
-/// Commands that tell of the keys of one server, where those who ask mean all.
+/// Commands that report on the keys of one server, while the caller means those of the whole cluster.
 const OF_ONE_SERVER: [&[u8]; 3] = [b"DBSIZE", b"RANDOMKEY", b"SCAN"];
 
-/// The slot of a command, or `None` if it has no key: then any server may have it.
+/// The slot of a command. `None` if the command has no key; then any server can answer it.
 ///
 /// # Errors
-/// Its answer would be about the keys of one server only.
+/// The answer would only be about the keys of one server.
 pub(super) fn slot(command: &Cmd) -> RedisResult<Option<u16>> {
     let mut words = words(command);
     let name = words.next().unwrap_or_default().to_ascii_uppercase();
@@ -32,7 +33,7 @@ fn words(command: &Cmd) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The first key among the words behind the name of a command that components may send.
+/// The first key among the words after the name of a command that components may send.
 fn first_key<'a>(name: &[u8], mut words: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
     match name {
         b"ECHO" | b"INFO" | b"PING" | b"PUBLISH" | b"SCRIPT" | b"TIME" => None,
@@ -40,11 +41,11 @@ fn first_key<'a>(name: &[u8], mut words: impl Iterator<Item = &'a [u8]>) -> Opti
             b"0" => None,
             _ => words.next(),
         },
-        // The number of keys, or what to do, comes first.
+        // Before the first key there is one word: the number of keys, or a subcommand.
         b"BITOP" | b"LMPOP" | b"SINTERCARD" | b"XGROUP" | b"XINFO" | b"ZDIFF" | b"ZINTER"
         | b"ZINTERCARD" | b"ZMPOP" | b"ZUNION" => words.nth(1),
         b"XREAD" => behind_streams(words),
-        // A group may have any name.
+        // The three words after the name are skipped, because a group may be called `STREAMS`.
         b"XREADGROUP" => behind_streams(words.skip(3)),
         _ => words.next(),
     }
@@ -60,14 +61,14 @@ pub(super) fn slot_of_key(key: &[u8]) -> u16 {
     crc16(hash_tag(key).unwrap_or(key)) % SLOTS
 }
 
-/// What counts of a key that has something in braces, for its slot: that alone.
+/// The part of a key in braces, if there is one and it is not empty. Then only this part decides the key's slot.
 pub(super) fn hash_tag(key: &[u8]) -> Option<&[u8]> {
     let begin = key.iter().position(|byte| *byte == b'{')? + 1;
     let length = key[begin..].iter().position(|byte| *byte == b'}')?;
     (length > 0).then(|| &key[begin..begin + length])
 }
 
-/// CRC-16/XMODEM, as the cluster's specification has it.
+/// CRC-16/XMODEM, as the cluster specification demands.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |sum: u16, byte| {
         (0..8).fold(sum ^ (u16::from(*byte) << 8), |sum, _| match sum >> 15 {
@@ -88,7 +89,7 @@ mod tests {
         command
     }
 
-    /// The values that `CLUSTER KEYSLOT` gives, and the specification's test of its sum.
+    /// Compares with values of `CLUSTER KEYSLOT`, and with the checksum example in the specification.
     #[test]
     fn a_key_has_the_slot_that_redis_says() {
         assert_eq!(crc16(b"123456789"), 0x31C3);

@@ -1,4 +1,4 @@
-//! What servers of a Redis Cluster answer in the place of a reply, and what to do about it.
+//! The errors of Redis Cluster servers, and what to do about each.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -7,10 +7,10 @@ use crate::outbound::tls_error;
 use crate::redis::is_outage;
 use crate::redis::link::is_read_only;
 
-/// Said of a node that is none.
+/// The error for a node that is in no cluster.
 const NO_CLUSTER: &str = "a node that --redis-cluster names belongs to no Redis Cluster";
 
-/// An error of a node, with what helps to find it.
+/// An error of the node `at`, with more information about its cause.
 pub(super) fn explained(at: &HostPort, error: RedisError) -> RedisError {
     if error.to_string().contains("cluster support disabled") {
         return (ErrorKind::InvalidClientConfig, NO_CLUSTER, at.to_string()).into();
@@ -21,7 +21,7 @@ pub(super) fn explained(at: &HostPort, error: RedisError) -> RedisError {
     }
 }
 
-/// Whether waiting may help.
+/// Whether the error may go away by waiting.
 pub(super) fn is_passing(error: &RedisError) -> bool {
     is_outage(error) && tls_error(error).is_none()
 }
@@ -30,12 +30,12 @@ pub(super) fn not_connected(reason: String) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::NotConnected, reason).into()
 }
 
-/// Whether a node was asked that belongs to no cluster: waiting does not help.
+/// Whether the node that was asked belongs to no cluster, so that waiting does not help.
 pub(crate) fn is_no_cluster(error: &RedisError) -> bool {
     error.kind() == ErrorKind::InvalidClientConfig
 }
 
-/// Whether a server refused a command because others hold the key, or nobody does.
+/// Whether a server refused a command because another server holds the key, or none does.
 pub(in crate::redis) fn is_elsewhere(error: &RedisError) -> bool {
     let is_of_a_cluster = matches!(
         error.kind(),
@@ -44,8 +44,8 @@ pub(in crate::redis) fn is_elsewhere(error: &RedisError) -> bool {
     is_of_a_cluster || is_read_only(error)
 }
 
-/// The server that an error names as the holder of the slot. Without a host it is on that of whoever said so, which the
-/// nodes know better.
+/// The server that a MOVED error names as the holder of the slot. An error without a host means the host of the server
+/// that sent it; then this is `None`, and the nodes are asked instead.
 pub(super) fn named_server(error: &RedisError) -> Option<HostPort> {
     let errors = error.clone().into_server_errors()?;
     let (_, first) = errors.first()?;

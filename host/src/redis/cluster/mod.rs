@@ -1,11 +1,11 @@
-//! Redis Cluster: the keys are divided into slots, each of which one primary holds
+//! Redis Cluster: keys are divided into slots, and one primary holds each slot
 //! (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
 //!
-//! `command` knows the slot of a command, `slots` what nodes say of who holds it, `errors` what is said by one that does not;
-//! and here are the links to those who do.
+//! `command` finds the slot of a command, `slots` reads from a node's answers which primary holds which slots, and
+//! `errors` knows what servers answer for a slot that they do not hold. The links to the primaries are here.
 //!
-//! The redis crate has a client for it. It opens connections of its own, without our certificates, limits and news of
-//! changes; so each primary is spoken to over a [`Link`], like any other Redis.
+//! The redis crate has a cluster client. It opens connections of its own, without our certificates, limits and
+//! notifications of changes. So each primary has a [`Link`], like any other Redis server.
 
 mod command;
 mod errors;
@@ -33,28 +33,30 @@ use crate::clients::Asker;
 use crate::config::HostPort;
 use crate::outbound::{Attributes, Backend};
 
-/// Most bytes of what a node says of the slots: some thousands of ranges.
+/// The largest reply of a node about the slots, in bytes. It is enough for some thousands of ranges.
 const SLOTS_BYTES: usize = 4 * 1024 * 1024;
 
 /// The links to the primaries of a Redis Cluster, for one address of a component.
 pub(crate) struct Cluster {
-    /// The nodes that the settings name. They are asked who holds which slots.
+    /// The nodes that the settings name. They are asked which server holds which slots.
     nodes: Vec<(HostPort, Arc<Link>)>,
     tls: Option<Arc<ClientConfig>>,
     info: RedisConnectionInfo,
     settings: LinkSettings,
-    /// What traces say of it.
+    /// The attributes of the cluster in traces.
     pub(super) attributes: Attributes,
-    /// One for all primaries: what changes at any of them is forgotten here.
+    /// One cache for all primaries: it forgets a value that changes at any of them.
     near: Option<Arc<NearCache>>,
-    /// By server. Written by the first command that goes to a server, and emptied of servers that hold no slots any more.
+    /// The links, by server. The first command for a server makes its link. Links to servers that no longer hold slots
+    /// are removed.
     links: Mutex<HashMap<HostPort, Arc<Link>>>,
     known: Mutex<Known>,
-    /// What the nodes answered last. Held while they are asked, so that many who ask at once ask once.
+    /// The last answer of the nodes. Locked while the nodes are asked, so that simultaneous callers ask only once.
     answer: tokio::sync::Mutex<Option<Answer>>,
 }
 
-/// What is known of the slots. Written by whoever asks the nodes, and by whoever is sent elsewhere.
+/// What is known of the slots. Changed by callers that ask the nodes, and by callers that a server refers to another
+/// server.
 #[derive(Default)]
 struct Known {
     slots: Option<Arc<Slots>>,
@@ -67,8 +69,8 @@ struct Answer {
 }
 
 impl Cluster {
-    /// The cluster that the settings name, to be spoken to as the address of `backend` says. What Redis pushes goes to
-    /// `near`. The nodes are asked when the first command is sent.
+    /// The cluster that the settings name, with the user and TLS settings of `backend`. Redis's pushes go to `near`.
+    /// The nodes are asked when the first command is sent.
     ///
     /// # Errors
     /// As [`Link::new`].
@@ -101,8 +103,8 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Sends a command for `asker` to the primary that holds its first key, and waits for its reply. One that was refused
-    /// because the key is elsewhere was not executed, and goes there.
+    /// Sends a command for `asker` to the primary that holds its first key, and waits for the reply. If that server
+    /// refuses the command because the key is elsewhere, the command was not run, and is sent to the right server.
     ///
     /// # Errors
     /// Redis answers with an error, or not at all.
@@ -116,7 +118,7 @@ impl Cluster {
         }
     }
 
-    /// Asks for the value of `key`, to be kept near.
+    /// Asks for the value of `key`, to keep it near.
     ///
     /// # Errors
     /// As for [`NearCache::ask`].
@@ -143,7 +145,7 @@ impl Cluster {
         self.settings.response_timeout
     }
 
-    /// The link to the primary that holds `slot`, or the lowest slot.
+    /// The link to the primary that holds `slot`; without a slot, to the primary that holds the lowest one.
     async fn link(&self, slot: Option<u16>) -> RedisResult<Arc<Link>> {
         let slots = match self.slots() {
             Some(slots) => slots,
@@ -171,7 +173,7 @@ impl Cluster {
         link
     }
 
-    /// Where to send a command again that was answered with this error, if that helps.
+    /// The link over which a command with this error should be sent again; `None` if that does not help.
     async fn right_link(
         &self,
         slot: Option<u16>,
@@ -194,13 +196,13 @@ impl Cluster {
         }
     }
 
-    /// What is known of the slots, unless an answer showed that it may be wrong.
+    /// The known slots; `None` if an answer has shown that they may be outdated.
     fn slots(&self) -> Option<Arc<Slots>> {
         let known = self.known.lock();
         known.slots.clone().filter(|_| !known.is_doubted)
     }
 
-    /// Asks the nodes, unless they answered within the last half second.
+    /// Asks the nodes for the slots, or returns an answer that is less than half a second old.
     async fn look(&self) -> RedisResult<Arc<Slots>> {
         let mut answer = self.answer.lock().await;
         if let Some(answer) = &*answer
@@ -219,8 +221,8 @@ impl Cluster {
         slots
     }
 
-    /// Goes by these slots from now on. Where any has moved, connections to servers that hold none end, and what was kept
-    /// near is forgotten: a server that lost a slot need not tell of changes to it.
+    /// Replaces the known slots. If any slot has moved, connections to servers without slots end and all values that
+    /// were kept near are forgotten, because a server need not report changes of a slot that it has lost.
     fn adopt(&self, slots: &Arc<Slots>) {
         let mut known = self.known.lock();
         known.is_doubted = false;
@@ -250,7 +252,8 @@ impl Cluster {
         }
     }
 
-    /// What more than half of the nodes say, or else the one that heard of the latest change.
+    /// The answer that more than half of the nodes give, or else the answer of the node that knows of the latest
+    /// change.
     async fn ask_nodes(&self) -> RedisResult<Slots> {
         let asked = self.nodes.iter().map(|(at, link)| ask(at, link));
         let Disagreement { opinions, errors } =
@@ -262,7 +265,7 @@ impl Cluster {
         latest.ok_or_else(|| self.unknown(&errors))
     }
 
-    /// Why no node says who holds the slots. A reason that waiting does not mend comes before one that it may.
+    /// The error when no node answers. A reason that stays in spite of waiting takes precedence over one that may pass.
     fn unknown(&self, errors: &[RedisError]) -> RedisError {
         if let Some(error) = errors.iter().find(|&error| !is_passing(error)) {
             return error.clone();
@@ -292,8 +295,8 @@ impl Cluster {
     }
 }
 
-/// Asks the nodes each second whether slots have moved, as long as somebody uses the cluster: a server that lost its slots
-/// may be cut off, and go on answering those who still reach it.
+/// Asks the nodes each second whether slots have moved, as long as the cluster is used. Otherwise a server that has
+/// lost its slots and is cut off from the others would go on answering the hosts that still reach it.
 async fn watch(cluster: Weak<Cluster>) {
     loop {
         tokio::time::sleep(LOOKS).await;
@@ -302,7 +305,7 @@ async fn watch(cluster: Weak<Cluster>) {
         };
         let is_in_use = cluster.known.lock().slots.is_some();
         if is_in_use {
-            // If no node answers, there is nothing better than what is known.
+            // If no node answers, the known slots stay in use.
             _ = cluster.look().await;
         }
     }
@@ -320,7 +323,7 @@ async fn ask(at: &HostPort, link: &Link) -> RedisResult<Slots> {
     })
 }
 
-/// Whether what keys begin with puts them all into one slot.
+/// Whether a key prefix puts all keys into one slot.
 pub(crate) fn has_hash_tag(prefix: &str) -> bool {
     command::hash_tag(prefix.as_bytes()).is_some()
 }

@@ -1,15 +1,15 @@
-//! Who holds which slots, as a node says.
+//! Which server holds which slots, as a node reports it.
 
 use redis::{FromRedisValue, RedisResult, Value};
 
 use crate::config::HostPort;
 
-/// Who holds which slots, as one node has it.
+/// The slots and their primaries, as one node knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Slots {
-    /// One more with each failover and each slot that moved, as far as the node has heard.
+    /// A number that grows with each failover and each move of a slot, as far as the node knows of them.
     pub(super) epoch: u64,
-    /// By their first slots.
+    /// The ranges of slots, ordered by their first slots.
     ranges: Vec<SlotRange>,
 }
 
@@ -21,10 +21,10 @@ struct SlotRange {
 }
 
 impl Slots {
-    /// What the node at `node` answers to `CLUSTER INFO` and `CLUSTER SLOTS`. `None` if it says that the cluster is down.
+    /// Reads a node's answers to `CLUSTER INFO` and `CLUSTER SLOTS`. `None` if they say that the cluster is down.
     ///
     /// # Errors
-    /// The first answer is no text.
+    /// The first answer is not text.
     pub(super) fn read(node: &HostPort, info: Value, slots: Value) -> RedisResult<Option<Self>> {
         let info = String::from_redis_value(info)?;
         let field = |name: &str| {
@@ -50,7 +50,7 @@ impl Slots {
         }))
     }
 
-    /// The primary that holds a slot, or that of the lowest one.
+    /// The primary that holds `slot`; without a slot, the primary that holds the lowest one.
     pub(super) fn primary(&self, slot: Option<u16>) -> Option<&HostPort> {
         let range = match slot {
             None => self.ranges.first()?,
@@ -68,12 +68,12 @@ impl Slots {
         self.ranges.iter().any(|range| range.primary == *server)
     }
 
-    /// Whether all slots are where `other` has them.
+    /// Whether both have the same primary for each slot.
     pub(super) fn agrees(&self, other: &Self) -> bool {
         self.ranges == other.ranges
     }
 
-    /// The servers that hold slots, for people.
+    /// The servers that hold slots, as text for log lines.
     pub(super) fn primaries(&self) -> String {
         let mut primaries: Vec<_> = self.ranges.iter().map(|r| r.primary.to_string()).collect();
         primaries.sort();
@@ -83,8 +83,8 @@ impl Slots {
 }
 
 impl SlotRange {
-    /// One entry of `CLUSTER SLOTS`: the first and the last slot, their primary, its replicas. `None` if the primary is not
-    /// known (<https://redis.io/docs/latest/commands/cluster-slots/>).
+    /// Reads one entry of `CLUSTER SLOTS`: the first and the last slot, the primary, the replicas. `None` if the
+    /// primary is unknown (<https://redis.io/docs/latest/commands/cluster-slots/>).
     fn read(node: &HostPort, entry: &Value) -> Option<Self> {
         let Value::Array(entry) = entry else {
             return None;
@@ -107,7 +107,7 @@ impl SlotRange {
         };
         let host = match host {
             "?" => return None,
-            // Where the node itself is.
+            // An empty host means that of the node itself.
             "" => node.host.as_str(),
             host => host,
         };

@@ -1,29 +1,29 @@
-//! Where two values of JSON differ.
+//! Finds the place where two JSON values differ.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::{Number, Value};
 
-/// The member of a problem (RFC 9457) that names the request.
+/// The member of a problem (RFC 9457) that identifies the request.
 const INSTANCE: &str = "instance";
 
-/// Deeper than any answer that people read.
+/// The depth below which the place of a difference is not refined. Readable answers are not that deep.
 const DEEPEST: usize = 32;
 
-/// Longest name of a member that is shown.
+/// The longest member name, in bytes, that is shown.
 const LONGEST_NAME: usize = 32;
 
-/// An object of more members is a table, whose names are data.
+/// An object with more members than this is taken for a table, whose member names are data.
 const MOST_NAMES: usize = 32;
 
-/// Where two values differ, from the outermost inwards; none if they do not.
+/// The path to the first difference, beginning at the outermost value; `None` if the values are the same.
 pub(super) fn place(old: &Value, new: &Value, is_problem: bool) -> Option<String> {
     let mut path = String::new();
     differ(old, new, &mut path, is_problem).then_some(path)
 }
 
-/// Whether two values differ. `path` is then where they do, from the outermost inwards.
+/// Whether two values differ. If so, `path` leads to the difference, beginning at the outermost value.
 fn differ(old: &Value, new: &Value, path: &mut String, is_problem: bool) -> bool {
     let depth = path.matches('/').count();
     if depth > DEEPEST {
@@ -56,7 +56,7 @@ fn differ(old: &Value, new: &Value, path: &mut String, is_problem: bool) -> bool
         }
         (Value::Number(old), Value::Number(new)) => {
             let is_whole = |number: &Number| number.is_i64() || number.is_u64();
-            // Two whole numbers are known exactly, and as floating point numbers no more.
+            // Two whole numbers are compared exactly, which floating point numbers could not do.
             let are_same = !(is_whole(old) && is_whole(new)) && old.as_f64() == new.as_f64();
             old != new && !are_same
         }
@@ -64,10 +64,10 @@ fn differ(old: &Value, new: &Value, path: &mut String, is_problem: bool) -> bool
     }
 }
 
-/// Goes one level down, and comes back if nothing differs there.
+/// Compares one level down. Removes `name` from the path again if nothing differs there.
 fn inside(path: &mut String, name: &str, differs: impl FnOnce(&mut String) -> bool) -> bool {
     let length = path.len();
-    // Writing to a string never fails.
+    // Writing to a string can't fail.
     _ = write!(path, "/{name}");
     let differs = differs(path);
     if !differs {
@@ -76,8 +76,8 @@ fn inside(path: &mut String, name: &str, differs: impl FnOnce(&mut String) -> bo
     differs
 }
 
-/// A member's name if it may be one that a programmer chose; an e-mail address, for one, is not. A name of letters alone may
-/// still be a client's.
+/// The name of a member, if a programmer may have chosen it; otherwise `*`. An e-mail address, for example, is not
+/// shown. A name with only letters could still come from a client.
 fn shown(name: &str) -> &str {
     let is_word = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     if name.len() <= LONGEST_NAME && !name.is_empty() && name.bytes().all(is_word) {

@@ -1,6 +1,7 @@
-//! Finds in what two answers to one request differ. It keeps no value of either: names, numbers and places only.
+//! Finds the first difference between two answers to one request. The result has no values of either answer, only
+//! names, numbers and places.
 //!
-//! `json` finds the place where two values of JSON differ. Nothing here sends a request, or keeps an answer.
+//! `json` finds the place where two JSON values differ. Nothing here sends a request, or keeps an answer.
 
 mod json;
 
@@ -13,7 +14,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, StatusCode};
 
-/// Headers that differ between any two answers, or that follow from the body.
+/// Headers that are not compared: they differ between any two answers, or follow from the body.
 static IGNORED: [HeaderName; 10] = [
     AGE,
     CONNECTION,
@@ -27,20 +28,21 @@ static IGNORED: [HeaderName; 10] = [
     HeaderName::from_static("x-request-id"),
 ];
 
-/// Headers whose directives are compared without their numbers: they count down the time that an answer has left.
+/// Headers whose directives are compared without their numbers, because these count down the remaining lifetime of an
+/// answer.
 static COUNTING_DOWN: [HeaderName; 2] =
     [CACHE_CONTROL, HeaderName::from_static("cdn-cache-control")];
 
-/// An answer as it is compared.
+/// One of the two answers that are compared.
 #[derive(Clone, Debug)]
 pub(crate) struct Side {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// None if it is not known whole: too long, or that of a HEAD.
+    /// `None` if the whole body is not known: it was too long, or the request was HEAD.
     pub(crate) body: Option<Bytes>,
 }
 
-/// In what two answers differ. In this order the metrics have it too.
+/// The part in which two answers differ. The metrics list the kinds in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DifferenceKind {
     Status,
@@ -48,7 +50,7 @@ pub(crate) enum DifferenceKind {
     Body,
 }
 
-/// A difference, and where it is.
+/// A difference between two answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
     pub(crate) seen: DifferenceKind,
@@ -56,7 +58,7 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    /// The first thing that tells two answers apart: the status, else the headers that matter, else the body.
+    /// The first difference between two answers: in the status, or else in the relevant headers, or else in the body.
     pub(crate) fn between(stable: &Side, new: &Side) -> Option<Self> {
         let found = |seen, what| Some(Self { seen, what });
         if stable.status != new.status {
@@ -89,7 +91,7 @@ impl Difference {
     }
 }
 
-/// The name of a header that matters and differs.
+/// The name of the first relevant header that differs.
 fn header(old: &HeaderMap, new: &HeaderMap) -> Option<HeaderName> {
     let names: BTreeSet<&str> = old
         .keys()
@@ -109,7 +111,7 @@ fn header(old: &HeaderMap, new: &HeaderMap) -> Option<HeaderName> {
     HeaderName::try_from(name).ok()
 }
 
-/// The names of a field's directives.
+/// The names of a header's directives.
 fn directives(headers: &HeaderMap, name: &str) -> BTreeSet<String> {
     let fields = headers.get_all(name).iter();
     let texts = fields.filter_map(|field| field.to_str().ok());

@@ -37,7 +37,7 @@ fn an_app_is_read() {
     assert!(app.variables["token"].default.is_none());
 }
 
-/// Nobody is served by it, so it may be what it likes.
+/// No request reaches such a component, so the host does not check its entry.
 #[test]
 fn a_component_without_a_public_route_is_not_looked_at() {
     let other = "[component.other]\nfiles = 1\n[component.hello]";
