@@ -1,12 +1,12 @@
-//! Questions to Redis that both seeding and auditing ask.
+//! Redis queries that both seeding and auditing use.
 
 use anyhow::{Context, Result};
 use redis::aio::MultiplexedConnection;
 
-/// Keys that Redis looks at before it answers one `SCAN`.
+/// How many keys Redis examines for one `SCAN` answer.
 const SCAN_COUNT: usize = 1_000;
 
-/// All keys that match `pattern`. One that comes or goes meanwhile may be missed or doubled.
+/// All keys that match `pattern`. A key that is created or deleted during the scan may be missed or listed twice.
 pub(crate) async fn scan(redis: &mut MultiplexedConnection, pattern: &str) -> Result<Vec<String>> {
     let mut keys = Vec::new();
     let mut cursor = 0_u64;

@@ -1,4 +1,4 @@
-//! Fills a store with data: MySQL in one transaction. Redis is emptied; it fills again with what readers ask for.
+//! Fills a store with data: MySQL in one transaction. Redis is emptied; readers fill it again.
 
 mod dataset;
 mod empty_redis;
@@ -15,7 +15,7 @@ pub use self::lab::{LAB, Size};
 use crate::addresses::Addresses;
 use crate::progress::Progress;
 
-/// All that hold data.
+/// All tables with data.
 const TABLES: [&str; 8] = [
     "idempotency_keys",
     "product_totals",
@@ -29,7 +29,8 @@ const TABLES: [&str; 8] = [
 
 /// Fills an empty store.
 ///
-/// MySQL gets everything in one transaction, so that an interrupted load leaves an empty store and not half a one.
+/// MySQL gets everything in one transaction, so that an interrupted load leaves an empty store and not half of the
+/// data.
 ///
 /// # Errors
 /// When the store has users already (see [`empty`]), has no tables, or a server is down.
@@ -41,7 +42,7 @@ pub async fn load(addresses: &Addresses, dataset: &Dataset, progress: Progress) 
             addresses.mysql_label()
         );
     }
-    // The generator's own rows refer to each other by construction, and checking costs a third of the time.
+    // The generator's rows refer to each other correctly by construction, and checking them takes a third of the time.
     conn.query_drop("SET foreign_key_checks = 0, unique_checks = 0")
         .await
         .context("setting up the session")?;
@@ -52,8 +53,8 @@ pub async fn load(addresses: &Addresses, dataset: &Dataset, progress: Progress) 
     load_mysql::insert_all(&mut transaction, dataset, progress).await?;
     let step = progress.step("commit", 0);
     transaction.commit().await.context("committing the data")?;
-    // Until the server finds out by itself, some ten seconds later, it takes the tables for empty, and would rather read
-    // all of one than look up a few rows.
+    // Until the server updates its statistics, about ten seconds later, it takes the tables for empty and reads whole
+    // tables instead of looking up a few rows.
     conn.query_drop(format!("ANALYZE TABLE {}", TABLES.join(", ")))
         .await
         .context("counting the rows")?;
@@ -62,7 +63,7 @@ pub async fn load(addresses: &Addresses, dataset: &Dataset, progress: Progress) 
     empty_redis::forget_all(&mut addresses.redis().await?).await
 }
 
-/// Whether the store holds any user, and so any data worth keeping.
+/// Whether the store has no users, and so no data worth keeping.
 ///
 /// # Errors
 /// When it has no tables yet, or the server is down.
@@ -80,7 +81,7 @@ pub async fn is_empty(addresses: &Addresses) -> Result<bool> {
 pub async fn empty(addresses: &Addresses) -> Result<()> {
     let mut conn = addresses.mysql().await?;
     has_users(&mut conn).await?;
-    // TRUNCATE refuses a table that others refer to, even an empty one, unless the checks are off.
+    // Without this, TRUNCATE refuses a table that another refers to, even if it is empty.
     conn.query_drop("SET foreign_key_checks = 0")
         .await
         .context("setting up the session")?;
