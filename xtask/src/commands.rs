@@ -1,4 +1,4 @@
-//! The commands, and which program does them.
+//! The commands, and the programs that run them.
 
 use std::process::ExitCode;
 
