@@ -1,4 +1,4 @@
-//! `cargo xtask verify`: an audit of everything that must be equal.
+//! `cargo xtask verify`: audits a store, comparing everything that must be equal.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `cargo xtask up`: the whole store on this machine, proxy first, from nothing, until Ctrl-C.
+//! `cargo xtask up`: builds and runs the whole store on this machine, with the proxy in front, until Ctrl-C.
 
 mod follow;
 mod observe;
@@ -65,8 +65,8 @@ pub(crate) struct Options {
     observe: ObserveArgs,
 }
 
-/// What counts as slow here, so that the console has some to show: on one machine without load, hardly any request takes as
-/// long.
+/// The duration from which a request counts as slow here. It is low so that the console has slow requests to show:
+/// without load, hardly any request on one machine takes this long.
 const SLOW: &str = "100ms";
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
@@ -75,7 +75,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let running = tokio::select! {
         running = start(&options) => running?,
         () = signals.next() => {
-            // Dropping a half started store kills its servers; MariaDB recovers, and an unfinished seed is rolled back.
+            // Dropping a store that is only half started kills its servers. MariaDB recovers, and rolls an unfinished
+            // seed back.
             eprintln!("interrupted before the store was up");
             return Ok(ExitCode::from(INTERRUPTED));
         }
@@ -118,7 +119,7 @@ async fn fill_if_empty(addresses: &Addresses, options: &Options) -> Result<()> {
 async fn start_hosts(addresses: &Addresses, options: &Options) -> Result<Vec<Host>> {
     let mut hosts = Vec::new();
     let token = token::file()?.display().to_string();
-    // One after the other: the first leaves compiled components in the cache for the rest.
+    // One after the other: the first host leaves compiled components in the cache for the others.
     for number in 0..options.instances {
         let step = Progress::detect().step(&format!("host {}", number + 1), 0);
         let host = Host::start(&host_options(number, options, &token), addresses).await?;
@@ -154,10 +155,11 @@ fn host_options(number: u16, options: &Options, token: &str) -> HostOptions {
     }
 }
 
-/// Keeps a second `up` out. The lock is the open file's, so that the kernel frees it however we end.
+/// Keeps a second `up` from starting. The lock belongs to the open file, so the kernel releases it however this process
+/// ends.
 fn lock() -> Result<File> {
     let path = paths::store().join("lock");
-    // It holds passwords, a token and everybody's data.
+    // The folder holds passwords, a token and the store's data.
     private_folder(&paths::store())?;
     let file = OpenOptions::new()
         .read(true)

@@ -20,7 +20,7 @@ pub(super) struct ObserveArgs {
 }
 
 impl ObserveArgs {
-    /// Fails if Prometheus is asked for and its port is taken.
+    /// Fails if Prometheus is to be started and its port is taken.
     pub(super) fn check_free(&self) -> Result<()> {
         if self.observe {
             let port = self.observe_port;
@@ -31,7 +31,7 @@ impl ObserveArgs {
         Ok(())
     }
 
-    /// Starts it, if it is asked for.
+    /// Starts Prometheus, if the user wants it.
     pub(super) async fn start(&self, hosts: &[Host], proxy: &Proxy) -> Result<Option<Prometheus>> {
         if !self.observe {
             return Ok(None);
@@ -50,7 +50,7 @@ impl ObserveArgs {
     }
 }
 
-/// What Grafana imports.
+/// The dashboard that Grafana imports.
 pub(super) fn dashboard() -> PathBuf {
     paths::root().join("loadtest/grafana/store.json")
 }
