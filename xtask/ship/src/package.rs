@@ -1,4 +1,4 @@
-//! `cargo xtask package`: each package, what is in it, checksums, a signature.
+//! `cargo xtask package`: makes the packages, their SBOMs, checksums and a signature.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     test: bool,
 }
 
-/// What can be made.
+/// The kinds of packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Package {
     /// For any Linux of this architecture.
@@ -50,10 +50,10 @@ impl Package {
     const ALL: [Self; 3] = [Self::Tarball, Self::Deb, Self::Image];
 }
 
-/// Does the command.
+/// Runs the command.
 ///
 /// # Errors
-/// If something can't be built, written, or does not do in a trial what it should.
+/// If something can't be built or written, or fails in a trial.
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let release = Release::of_this_commit(options.profile).await?;
     let programs = programs::build(&release).await?;
