@@ -18,7 +18,8 @@ use crate::{paths, pgo, setup};
 /// Build the components (release, wasm32-wasip2), the host and the proxy
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Build host and proxy as they are shipped: with link-time optimisation, the host guided by a profile (takes minutes)
+    /// Build host and proxy as they are shipped: with link-time optimisation, the host optimised by a profile (takes
+    /// minutes)
     #[arg(long)]
     dist: bool,
 }

@@ -28,7 +28,7 @@ const CHECK_LIMIT: Duration = Duration::from_secs(120);
 /// says so.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// File that says what is accepted [default: deny.toml]
+    /// File with the rules [default: deny.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -15,7 +15,8 @@ use crate::deny;
 use crate::paths;
 use crate::programs::output_of;
 
-/// Install what the other commands need (they do it too): the wasm target, cmake, MariaDB, Redis, Prometheus, Python, newman, cargo-deny
+/// Install what the other commands need (they do so too): the wasm target, cmake, MariaDB, Redis, Prometheus, Python,
+/// newman, cargo-deny
 #[derive(Debug, Args)]
 pub struct Options {}
 

@@ -16,8 +16,8 @@ use xtask::{build, contract, deny, kubernetes};
 pub(crate) struct Options {
     /// Run only the tests whose name contains this
     filter: Option<String>,
-    /// Run the tests on MySQL in the place of MariaDB: a mysqld, the folder that MySQL was unpacked to, or a server that
-    /// runs for nothing else, as mysql://user:password@host:port
+    /// Run the tests on MySQL instead of MariaDB: a mysqld, the folder of an unpacked MySQL, or the URL of a server
+    /// that is used for nothing else, as mysql://user:password@host:port
     #[arg(long, value_name = "PATH|URL")]
     mysql: Option<TestMysql>,
 }

@@ -15,7 +15,7 @@ const DEFAULT_RNG_SEED: u64 = 42;
 /// Fill an empty store with data
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// What to fill it with
+    /// The data to load
     #[arg(value_enum, default_value_t = Data::Lab)]
     data: Data,
     #[command(flatten)]

@@ -11,10 +11,10 @@ use crate::contents::Contents;
 use crate::release::{Profile, Release};
 use crate::{deb, image, programs, sbom, seal, tarball, trial};
 
-/// Make what people install: a static tarball, a Debian package, images; each with an SBOM and checksums
+/// Make the packages that people install: a static tarball, a Debian package, images; each with an SBOM and checksums
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Where the packages go
+    /// Folder for the packages
     #[arg(long, value_name = "DIR", default_value = "target/ship/out")]
     out: PathBuf,
 
@@ -30,7 +30,8 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Package::ALL)]
     only: Vec<Package>,
 
-    /// Then install, break, upgrade and remove them in roots of Debian 12 and 13 (as root; takes minutes)
+    /// Then install, upgrade and remove the packages and provoke faults, in roots of Debian 12 and 13 (as root; takes
+    /// minutes)
     #[arg(long)]
     test: bool,
 }

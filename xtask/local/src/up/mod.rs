@@ -38,7 +38,7 @@ pub(crate) struct Options {
     /// Use this Redis, as redis://user:password@host:port, instead of starting one
     #[arg(long, value_name = "URL", value_parser = store_urls::redis_url)]
     redis_url: Option<String>,
-    /// What to fill an empty store with
+    /// The data to fill an empty store with
     #[arg(long = "seed", value_enum, value_name = "DATA", default_value_t = Data::Lab)]
     data: Data,
     #[command(flatten)]
@@ -52,13 +52,13 @@ pub(crate) struct Options {
     /// The first host's port for metrics and status; the others get the ports after it
     #[arg(long, value_name = "PORT", default_value_t = 5100, value_parser = clap::value_parser!(u16).range(1..=65000))]
     admin_port: u16,
-    /// Where the proxy before the hosts listens; its metrics are on the port after it
+    /// The address of the proxy in front of the hosts; its metrics are on the port after it
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     proxy_listen: SocketAddr,
     /// Start the proxy with this file, instead of one made for these hosts
     #[arg(long, value_name = "FILE", conflicts_with = "proxy_listen")]
     proxy_config: Option<PathBuf>,
-    /// Swap a component into the running hosts when its file changes, and reload when spin.toml does
+    /// Swap a component into the running hosts when its file changes, and reload when spin.toml changes
     #[arg(long)]
     watch: bool,
     #[command(flatten)]

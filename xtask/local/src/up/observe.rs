@@ -14,7 +14,7 @@ pub(super) struct ObserveArgs {
     /// Start Prometheus too, which scrapes every host and the proxy every 5 s
     #[arg(long)]
     pub(super) observe: bool,
-    /// Where Prometheus listens, on 127.0.0.1
+    /// Port of Prometheus, on 127.0.0.1
     #[arg(long, value_name = "PORT", default_value_t = 9090, requires = "observe", value_parser = clap::value_parser!(u16).range(1..))]
     observe_port: u16,
 }
